@@ -1,0 +1,89 @@
+"""Every file of a run, spelled once; submitter, node and trainer meet only there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files below one run folder. The job script (templates/) spells the same names in bash."""
+
+    folder: Path
+
+    @property
+    def source(self) -> Path:
+        """The job spec as the user wrote it."""
+        return self.folder / "source.yaml"
+
+    @property
+    def spec(self) -> Path:
+        """The resolved spec, as YAML; secrets stand in it by name only."""
+        return self.folder / "spec.yaml"
+
+    @property
+    def script(self) -> Path:
+        """The script as it was handed to Slurm; squeue shows this path as the job's command."""
+        return self.folder / "job.sbatch"
+
+    @property
+    def events(self) -> Path:
+        """One small file a writer and attempt."""
+        return self.folder / "events"
+
+    @property
+    def intent(self) -> Path:
+        """Written before sbatch is called: this run is about to be queued."""
+        return self.events / "submit.intent"
+
+    @property
+    def job(self) -> Path:
+        """Written after sbatch answered: the job id."""
+        return self.events / "submit.job"
+
+    @property
+    def cancelled(self) -> Path:
+        """Written when `clusterrun cancel` was asked for."""
+        return self.events / "cancel"
+
+    @property
+    def stop(self) -> Path:
+        """Always there and empty; a person's request to save and leave is written into it."""
+        return self.folder / "stop"
+
+    @property
+    def progress(self) -> Path:
+        """Step, total, loss and rate, replaced by the trainer about once a second."""
+        return self.folder / "progress"
+
+    @property
+    def logs(self) -> Path:
+        """One file an attempt, and Slurm's own lines."""
+        return self.folder / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Published checkpoints, `step-<n>-<attempt>`."""
+        return self.folder / "checkpoints"
+
+    @property
+    def local(self) -> Path:
+        """What a run without Slurm needs beside the rest."""
+        return self.folder / "local"
+
+    def begin(self, attempt: str) -> Path:
+        """Return the file that an attempt writes when it begins."""
+        return self.events / f"attempt-{attempt}.begin"
+
+    def end(self, attempt: str) -> Path:
+        """Return the file that an attempt writes when it ends."""
+        return self.events / f"attempt-{attempt}.end"
+
+    def log(self, attempt: str) -> Path:
+        """Return the output of an attempt, all ranks."""
+        return self.logs / f"attempt-{attempt}.log"
+
+    def attempts(self) -> list[str]:
+        """List the attempts that have begun, oldest first, as four digits each."""
+        return sorted(path.stem.removeprefix("attempt-") for path in self.events.glob("attempt-*.begin"))

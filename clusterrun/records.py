@@ -1,0 +1,33 @@
+"""Small key=value files: one value a line, whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def read_record(path: Path) -> dict[str, str]:
+    """Return the values of a record; empty where the file is not there."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {key: value for key, value in pairs}
+
+
+def write_record(path: Path, values: Mapping[str, object]) -> None:
+    """Write a record by rename, so that a reader sees all of it or nothing; mode 0600."""
+    write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()))
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a text by rename beside its place, and see it on the disk before it has its name."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

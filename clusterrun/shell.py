@@ -1,0 +1,46 @@
+"""Words of a shell script: quoted unless they are marked as shell already."""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+
+# Linux, execve(2): MAX_ARG_STRLEN, the longest single argument, is 32 pages.
+LONGEST_ARGUMENT = 131_071
+
+
+class Shell(str):
+    """Text that is shell already, such as `"$SLURM_NODEID"`, and is not quoted again."""
+
+    __slots__ = ()
+
+
+def quote(value: object) -> str:
+    """Return a value as one shell word; a `Shell` as it stands.
+
+    Raises ValueError for control characters, which could end a line and begin another command.
+    """
+    if isinstance(value, Shell):
+        return value
+    text = str(value)
+    fault = control_character(text)
+    if fault:
+        raise ValueError(f"{fault} in {text[:40]!r}")
+    return shlex.quote(text)
+
+
+def control_character(text: str) -> str:
+    """Name the first character that may not stand in a script line, or return an empty string.
+
+    Unicode category Cc (newline, NUL, escape ...), the line and paragraph separators, lone surrogates
+    and the bidirectional overrides, which make a line read otherwise than it runs (CVE-2021-42574).
+    """
+    for character in text:
+        if character in _OVERRIDES or unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"}:
+            name = _NAMES.get(character) or unicodedata.name(character, "control character")
+            return f"{name.lower()} (U+{ord(character):04X})"
+    return ""
+
+
+_NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", "\0": "NUL", "\x1b": "escape"}
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -1,0 +1,85 @@
+"""The grammars of sbatch's values: time, memory, counts, GPUs. Source: sbatch(1), Slurm 22.05 to 26.05."""
+
+from __future__ import annotations
+
+import re
+
+_TIME = re.compile(
+    r"(?P<minutes>\d+)(:(?P<seconds>\d+))?|(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)"
+    r"|(?P<days>\d+)-(?P<hours>\d+)(:(?P<dm>\d+)(:(?P<ds>\d+))?)?"
+)
+_UNLIMITED = {"infinite", "unlimited"}
+_MEMORY = re.compile(r"\d+[KMGTkmgt]?[Bb]?")
+_NODES = re.compile(r"\d+")
+_GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d+")
+_GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
+_SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|\d+)(?:@(?P<lead>\d+))?")
+
+TIME_FORMS = "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]"
+MEMORY_FORMS = "a whole number with K, M, G or T; without a unit it is megabytes"
+
+
+def seconds_of_time(text: str) -> int | None:
+    """Return the seconds of a time in any form that sbatch knows; None for no limit.
+
+    Raises ValueError, with the forms, for anything else.
+    """
+    if text.lower() in _UNLIMITED:
+        return None
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is not a time of sbatch: {TIME_FORMS}")
+    part = {name: int(value or 0) for name, value in found.groupdict().items()}
+    days, hours = part["days"], part["hours"] + part["h"]
+    minutes = part["minutes"] + part["m"] + part["dm"]
+    return ((days * 24 + hours) * 60 + minutes) * 60 + part["seconds"] + part["s"] + part["ds"]
+
+
+def time(text: str) -> str:
+    """Check a time limit and return it as written; zero, which sbatch reads as no limit, is refused."""
+    if seconds_of_time(text) == 0:
+        raise ValueError("a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean that")
+    return text
+
+
+def memory(text: str) -> str:
+    """Check an amount of memory and return it as written."""
+    if not _MEMORY.fullmatch(text):
+        raise ValueError(f"{text!r} is not an amount of memory: {MEMORY_FORMS}")
+    return text
+
+
+def nodes(text: str) -> str:
+    """Check a node count; a range needs a world size that can change, which no run here has."""
+    if not _NODES.fullmatch(text) or int(text) < 1:
+        raise ValueError(f"{text!r} is not a number of nodes: one whole number from 1 up")
+    return text
+
+
+def gpus(text: str) -> str:
+    """Check a GPU count, `4` or `a100:4`."""
+    if not _GPUS.fullmatch(text) or gpu_count(text) == 0:
+        raise ValueError(f"{text!r} is not a number of GPUs: 4, or a100:4")
+    return text
+
+
+def gpu_count(text: str) -> int:
+    """Return the number in `4` or `a100:4`."""
+    return int(text.rsplit(":", 1)[-1])
+
+
+def gres_gpus(text: str) -> int:
+    """Return how many GPUs a node gets by a `gres` value, such as `gpu:a100:4,tmp:1`; 0 for none."""
+    found = [_GRES_GPU.fullmatch(part) for part in text.split(",")]
+    return sum(int(match[1] or 1) for match in found if match)
+
+
+def signal_lead(text: str) -> int:
+    """Return the seconds of `USR1@120`.
+
+    Raises ValueError for `B:` and for other signals: the nodes' shells listen to USR1.
+    """
+    found = _SIGNAL.fullmatch(text)
+    if not found or found["name"] not in {"USR1", "10"} or not found["lead"]:
+        raise ValueError(f"{text!r}: the script listens to USR1 on each node: USR1@<seconds>")
+    return int(found["lead"])

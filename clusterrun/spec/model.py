@@ -1,0 +1,249 @@
+"""JobSpec: what the user wants, as a validated, frozen model. The words are Slurm's and accelerate's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from clusterrun.shell import LONGEST_ARGUMENT, control_character
+from clusterrun.spec import grammar
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minutes?|seconds?|steps?)")
+_LONGEST = LONGEST_ARGUMENT // 2
+
+
+def _text(value: Any) -> Any:
+    """Numbers as they were written; what is no scalar is left for the type check to refuse."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return getattr(value, "text", None) or str(value)
+
+
+def _line(text: str) -> str:
+    fault = control_character(text)
+    if fault:
+        raise ValueError(f"{fault} in the value; a value is one line of visible characters")
+    if len(text.encode()) > _LONGEST:
+        raise ValueError(f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a file")
+    return text
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("empty; leave the key out or give it a value")
+    return text
+
+
+def _as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _shell_text(text: str) -> str:
+    for number, part in enumerate(text.split("\n"), 1):
+        fault = control_character(part.replace("\t", " "))
+        if fault:
+            raise ValueError(f"{fault} in line {number}")
+    return _filled(text)
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"{text[:80]!r} is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+Line: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_line)]
+"""One line of text; a number is taken as it was written."""
+Word: TypeAlias = Annotated[Line, AfterValidator(_filled)]
+ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
+"""Lines of shell, run as written."""
+Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
+Memory: TypeAlias = Annotated[Word, AfterValidator(grammar.memory)]
+Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
+Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
+Name: TypeAlias = Annotated[Word, _matching(_NAME, "a name: letters, digits, '.', '_' and '-', at most 64")]
+Variable: TypeAlias = Annotated[Word, _matching(_VARIABLE, "the name of an environment variable")]
+Every: TypeAlias = Annotated[
+    Word, _matching(_EVERY, "an interval: 10min, 90s, 2h, or 500 steps"), AfterValidator(lambda t: _interval(t))
+]
+Argument: TypeAlias = Annotated[Any, AfterValidator(lambda value: _argument(value))]
+"""What follows one flag: true, false or null, a line, or a list of lines."""
+Flag: TypeAlias = Annotated[Any, AfterValidator(lambda value: _flag(value))]
+"""The value of an sbatch option; true for one that takes none."""
+
+
+def _scalar(value: Any) -> str:
+    text = _text(value)
+    if not isinstance(text, str):
+        raise ValueError(f"must be one line of text, got {kind_of(value)}")
+    return _line(text)
+
+
+def _argument(value: Any) -> bool | str | tuple[str, ...] | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(_scalar(item) for item in value)
+    return _scalar(value)
+
+
+def _flag(value: Any) -> bool | str:
+    return value if isinstance(value, bool) else _filled(_scalar(value))
+
+
+def _arguments(value: Any) -> Any:
+    if isinstance(value, (dict, list, tuple)):
+        return value
+    raise ValueError(f"must be a mapping of flags or a list of words, got {kind_of(value)}")
+
+
+def kind_of(value: Any) -> str:
+    """Name what YAML made of a value, in YAML's words."""
+    kinds = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true or false"}
+    if value is None:
+        return "nothing"
+    found = [name for kind, name in kinds.items() if isinstance(value, kind)]
+    return found[0] if found else "a number"
+
+
+def _interval(text: str) -> str:
+    found = _EVERY.fullmatch(text)
+    unit = found["unit"] if found else ""
+    if not found or float(found["n"]) == 0:
+        raise ValueError("an interval of zero")
+    if unit.startswith("step"):
+        if "." in found["n"]:
+            raise ValueError(f"{text!r}: a whole number of steps")
+        return f"{found['n']} steps"
+    short = "s" if unit.startswith("s") else "min" if unit.startswith("m") else "h"
+    return f"{found['n']}{short}"
+
+
+class Model(BaseModel):
+    """What all parts of a spec share: frozen, and no key that is not known."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+class Slurm(Model):
+    """sbatch's long options. Those that are not typed here are passed on as written."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Flag] = Field(init=False)
+
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    nodes: Nodes = "1"
+    """How many machines; each runs one `accelerate launch`."""
+    gpus_per_node: Gpus | None = None
+    gpus: Gpus | None = None
+    gpus_per_task: Gpus | None = None
+    gres: Word | None = None
+    cpus_per_task: Count | None = None
+    cpus_per_gpu: Count | None = None
+    ntasks: Count | None = None
+    ntasks_per_node: Count | None = None
+    mem: Memory | None = None
+    mem_per_cpu: Memory | None = None
+    mem_per_gpu: Memory | None = None
+    time: Time | None = None
+    time_min: Time | None = None
+    exclusive: Flag | None = None
+    nice: Flag | None = None
+    signal: Signal | None = None
+    """When the trainers are asked to save before the time limit: USR1@<seconds>."""
+    chdir: Word | None = None
+    """The working folder, relative to the spec's file; without it, the folder where the command is typed."""
+    additional_parameters: dict[Word, Flag] = {}
+    """sbatch options that this version does not know yet."""
+
+
+class Accelerate(Model):
+    """accelerate's own words, those of its config file, or `config_file` to use one unchanged."""
+
+    config_file: Word | None = None
+    num_processes: Count | None = None
+    """How many processes in all, as accelerate counts; on GPUs they are counted on the nodes instead."""
+    num_cpu_threads_per_process: Count | None = None
+    gradient_accumulation_steps: Count | None = None
+    distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_XPU", "MULTI_HPU",
+                              "DEEPSPEED", "FSDP", "MEGATRON_LM"] | None = None  # fmt: skip
+    mixed_precision: Literal["no", "fp16", "bf16", "fp8"] | None = None
+    use_cpu: bool | None = None
+    debug: bool | None = None
+    enable_cpu_affinity: bool | None = None
+    main_training_function: Word | None = None
+    downcast_bf16: Flag | None = None
+    compute_environment: Literal["LOCAL_MACHINE"] | None = None
+    dynamo_backend: Word | None = None
+    dynamo_config: dict[Word, Any] | None = None
+    deepspeed_config: dict[Word, Any] | None = None
+    fsdp_config: dict[Word, Any] | None = None
+    megatron_lm_config: dict[Word, Any] | None = None
+    fp8_config: dict[Word, Any] | None = None
+    parallelism_config: dict[Word, Any] | None = None
+
+
+class Environment(Model):
+    """What a node's shell needs before the script starts; nothing comes from the login shell."""
+
+    modules: tuple[Word, ...] = ()
+    venv: Word | None = None
+    conda: Word | None = None
+    variables: dict[Variable, Line] = {}
+    setup: Annotated[tuple[ShellText, ...], BeforeValidator(_as_list)] = ()
+    """Shell lines, run as written on the first node; each must succeed."""
+    secrets: tuple[Variable, ...] = ()
+    """Names of variables handed over by sbatch's --export; their values are never written anywhere."""
+
+
+class Checkpoint(Model):
+    """How often the run is saved, and how many checkpoints are kept."""
+
+    every: Every = "10min"
+    keep: Count = 3
+
+
+class Requeue(Model):
+    """After which ends the run continues by itself."""
+
+    on: tuple[Literal["preemption", "time-limit", "node-failure", "crash"], ...] = (
+        "preemption", "time-limit", "node-failure", "crash")  # fmt: skip
+    crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
+    """How many crashes in a row, without a new checkpoint between them, the run survives."""
+
+
+class JobSpec(Model):
+    """One run: a script, what it needs from Slurm, and how it is launched."""
+
+    name: Name
+    script: Word | None = None
+    """A training script, launched by `accelerate launch`."""
+    module: Word | None = None
+    """A Python module, launched by `accelerate launch --module`."""
+    command: ShellText | None = None
+    """A shell line, run on each node as written, without accelerate."""
+    args: Annotated[Any, AfterValidator(_arguments)] = {}
+    """true: a bare flag; false and null: left out; a list: repeated values. Or a plain list of words."""
+    slurm: Slurm = Slurm()
+    accelerate: Accelerate = Accelerate()
+    environment: Environment = Environment()
+    checkpoint: Checkpoint = Checkpoint()
+    requeue: Requeue = Requeue()
+
+    @property
+    def launcher(self) -> bool:
+        """Whether accelerate starts the processes."""
+        return self.command is None

@@ -1,0 +1,76 @@
+"""sbatch's long options: which there are, which clusterrun sets itself, which it refuses and why.
+
+Source: sbatch(1) of Slurm 22.05, 24.11 and 26.05. An option newer than this list goes through
+`slurm.additional_parameters`, which is submitit's word for the same door.
+"""
+
+from __future__ import annotations
+
+# Passed on as written. A typed field of the spec checks those that have one.
+KNOWN = frozenset(
+    """
+    account acctg-freq batch bb bbf begin cluster-constraint clusters comment constraint container container-id
+    contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency
+    distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind gpu-freq gpus gpus-per-node
+    gpus-per-socket gpus-per-task gres gres-flags hint licenses mail-type mail-user mcs-label mem mem-bind
+    mem-per-cpu mem-per-gpu mincpus network nice no-kill nodefile nodelist nodes ntasks ntasks-per-core
+    ntasks-per-gpu ntasks-per-node ntasks-per-socket oom-kill-step overcommit oversubscribe partition power prefer
+    priority profile propagate qos reboot reservation resv-ports segment signal sockets-per-node spread-job stepmgr
+    switches thread-spec threads-per-core time time-min tmp tres-bind tres-per-task use-min-nodes wait-all-nodes
+    wckey
+    """.split()
+)
+
+# The script depends on these, so a spec may not set them.
+OWNED = {
+    "job-name": "the job is called what `name` says",
+    "output": "each attempt's output lies in the run folder; `clusterrun logs` shows it",
+    "error": "each attempt's output lies in the run folder; `clusterrun logs` shows it",
+    "open-mode": "Slurm's own lines are appended, so that a requeue keeps them",
+    "export": "variables go to environment.variables, names of secrets to environment.secrets",
+    "export-file": "variables go to environment.variables, names of secrets to environment.secrets",
+    "requeue": "the `requeue` section says when the run continues",
+    "no-requeue": "the `requeue` section says when the run continues",
+    "kill-on-invalid-dep": "a run whose dependency can never be met must not wait for ever",
+    "parsable": "it belongs to the command line: `clusterrun submit --parsable`",
+    "wait": "it belongs to the command line: `clusterrun wait`",
+    "test-only": "it belongs to the command line: `clusterrun submit --dry-run`",
+    "input": "trainers read nothing from standard input",
+}
+
+# A launcher starts one process a GPU, so Slurm starts one task a node.
+LAUNCHER_OWNS = {
+    name: "accelerate launch starts the processes of a node; Slurm must start one task a node"
+    for name in ("ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-socket")
+}
+
+REFUSED = {
+    "array": "a run is one job; submit one for each value, with --set",
+    "wrap": "the script is made from the spec; use `command` to run a line as written",
+    "uid": "a job runs as the user who submits it",
+    "gid": "a job runs with the group of the user who submits it",
+    "hetjob": "one accelerate launch spans equal nodes; heterogeneous jobs are not taken",
+    "het-group": "one accelerate launch spans equal nodes; heterogeneous jobs are not taken",
+    "quiet": "sbatch's answer is read to know the job id",
+    "verbose": "sbatch's answer is read to know the job id",
+    "ignore-pbs": "the script has no PBS lines",
+    "get-user-env": "the job must not depend on the login shell; use environment.setup",
+    "help": "it belongs to sbatch's command line",
+    "usage": "it belongs to sbatch's command line",
+    "version": "it belongs to sbatch's command line",
+}
+
+# sbatch takes these without a value, too.
+FLAGS = frozenset(
+    "contiguous exclusive get-user-env no-kill overcommit oversubscribe reboot spread-job use-min-nodes stepmgr".split()
+)
+
+
+def why_not(option: str, *, launcher: bool) -> str:
+    """Say why a spec may not set an option; an empty string if it may.
+
+    `launcher`: the run uses `script` or `module`, so that accelerate counts the processes.
+    """
+    if launcher and option in LAUNCHER_OWNS:
+        return LAUNCHER_OWNS[option]
+    return OWNED.get(option) or REFUSED.get(option) or ""

@@ -1,0 +1,117 @@
+"""What fields of a spec mean together: rules that no single value can break."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterrun.spec import grammar, options
+from clusterrun.spec.layers import COMPUTED, Layers
+
+_WHAT_RUNS = ("script", "module", "command")
+_BESIDE_CONFIG_FILE = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
+_STRATEGIES = ("deepspeed_config", "fsdp_config", "megatron_lm_config")
+
+
+def check_together(layers: Layers) -> None:
+    """Note every rule between fields that the merged values break."""
+    values = layers.values
+    _one_thing_runs(layers, values)
+    _slurm_options(layers, values.get("slurm") or {}, launcher=values.get("command") is None)
+    _accelerate_words(layers, values.get("accelerate") or {}, command="command" in values)
+    _process_count(layers, values)
+    _one_environment(layers, values.get("environment") or {})
+
+
+def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
+    given = [name for name in _WHAT_RUNS if values.get(name) is not None]
+    if not given:
+        layers.fault((), "nothing to run", "give script: train.py, or module:, or command:")
+    for extra in given[1:]:
+        layers.fault((extra,), f"stands beside {given[0]}; a run has one of them", "keep one")
+    if given == ["command"] and values.get("args"):
+        layers.fault(("args",), "a command is run as written", "write the arguments into it")
+
+
+def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> None:
+    for key in [*slurm]:
+        option = key.replace("_", "-")
+        reason = options.why_not(option, launcher=launcher)
+        if reason:
+            layers.fault(("slurm", key), f"not taken: {reason}")
+            if key not in ("ntasks", "ntasks_per_node"):
+                del slurm[key]
+    for option in slurm.get("additional_parameters") or {}:
+        _additional(layers, str(option), launcher=launcher)
+    memories = [key for key in ("mem", "mem_per_cpu", "mem_per_gpu") if slurm.get(key) is not None]
+    for key in memories[1:]:
+        layers.fault(("slurm", key), "sbatch takes one of mem, mem-per-cpu and mem-per-gpu", "keep one")
+
+
+def _additional(layers: Layers, option: str, *, launcher: bool) -> None:
+    path = ("slurm", "additional_parameters", option)
+    name = option.replace("_", "-").lower()
+    reason = options.why_not(name, launcher=launcher)
+    if reason:
+        layers.fault(path, f"not taken: {reason}")
+    elif name in options.KNOWN or name == "chdir":
+        layers.fault(path, "known: it belongs directly under slurm")
+    elif not name.replace("-", "").isalnum() or not name.isascii() or not name[0].isalpha():
+        layers.fault(path, "not the long name of an sbatch option, such as segment")
+
+
+def _accelerate_words(layers: Layers, accelerate: dict[str, Any], *, command: bool) -> None:
+    for key, reason in COMPUTED.items():
+        if key in accelerate:
+            layers.fault(("accelerate", key), f"the job script sets it: {reason}",
+                         "delete it; a whole config file is used as it is by accelerate.config_file")  # fmt: skip
+            del accelerate[key]
+    if command and accelerate:
+        layers.fault(("accelerate",), "a command is run without accelerate", "use script or module, or delete this")
+    if accelerate.get("config_file") is not None:
+        for key in sorted(set(accelerate) - _BESIDE_CONFIG_FILE):
+            layers.fault(("accelerate", key), "stands beside config_file, which is used unchanged",
+                         "write it into that file, or drop config_file")  # fmt: skip
+    given = [key for key in _STRATEGIES if accelerate.get(key) is not None]
+    for key in given[1:]:
+        layers.fault(("accelerate", key), f"stands beside {given[0]}; one strategy trains a run", "keep one")
+
+
+def _process_count(layers: Layers, values: dict[str, Any]) -> None:
+    """accelerate gives every machine the same number of processes: num_processes // num_machines."""
+    processes = (values.get("accelerate") or {}).get("num_processes")
+    slurm = values.get("slurm") or {}
+    nodes = _whole(slurm.get("nodes", 1))
+    if not isinstance(processes, int) or isinstance(processes, bool) or not nodes:
+        return
+    if processes % nodes:
+        layers.fault(("accelerate", "num_processes"), f"{processes} processes do not divide over {nodes} nodes",
+                     f"it counts all processes; {processes // nodes * nodes or nodes} would do")  # fmt: skip
+    gpus = _gpus_of_node(slurm)
+    if gpus and processes != gpus * nodes and not (values.get("accelerate") or {}).get("use_cpu"):
+        layers.fault(("accelerate", "num_processes"), f"{processes} processes, but {nodes} x {gpus} GPUs are asked for",
+                     "delete it: processes are counted from the GPUs that Slurm gives")  # fmt: skip
+
+
+def _gpus_of_node(slurm: dict[str, Any]) -> int:
+    try:
+        for key in ("gpus_per_node", "gpus_per_task"):
+            if slurm.get(key) is not None:
+                return grammar.gpu_count(str(slurm[key]))
+        return grammar.gres_gpus(str(slurm.get("gres") or ""))
+    except ValueError:
+        return 0
+
+
+def _whole(value: Any) -> int:
+    return int(str(value)) if str(value).isdigit() else 0
+
+
+def _one_environment(layers: Layers, environment: dict[str, Any]) -> None:
+    if environment.get("venv") is not None and environment.get("conda") is not None:
+        layers.fault(("environment", "conda"), "stands beside venv; a shell has one Python", "keep one")
+    variables = environment.get("variables")
+    secrets = environment.get("secrets")
+    if isinstance(variables, dict) and isinstance(secrets, list):
+        for index, name in enumerate(secrets):
+            if name in variables:
+                layers.fault(("environment", "secrets", index), f"{name} stands in variables, too", "delete it there")

@@ -1,0 +1,176 @@
+"""YAML text to plain values, with the line of every value, and without YAML 1.1's traps.
+
+Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, chapter 10.3): `12:00:00` stays
+text (YAML 1.1 makes it 43200), `no` and `on` stay text, `3e-4` is a number. A number keeps its source text,
+so that `3e-4` reaches the training script as it was written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import yaml
+
+from clusterrun.errors import Problem, SpecError
+
+Path: TypeAlias = tuple[str | int, ...]
+
+MOST_BYTES = 1_000_000
+MOST_VALUES = 20_000
+DEEPEST = 50
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_TRUE = re.compile(r"true|True|TRUE")
+_FALSE = re.compile(r"false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in "str int float bool null timestamp merge value".split()}
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is 8 times as fast
+
+
+class YamlInt(int):
+    """A whole number that remembers how it was written."""
+
+    text: str
+
+
+class YamlFloat(float):
+    """A number that remembers how it was written."""
+
+    text: str
+
+
+@dataclass
+class Document:
+    """The values of a YAML text, and where each stands as `file:line`."""
+
+    value: Any
+    where: dict[Path, str] = field(default_factory=dict)
+
+    def line_of(self, path: Path) -> str:
+        """Say where a value stands; for one that is not there, where its nearest parent stands."""
+        while path not in self.where and path:
+            path = path[:-1]
+        return self.where.get(path, "")
+
+
+def read_yaml(text: str, name: str) -> Document:
+    """Read one YAML document; `name` is what messages call it.
+
+    Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec needs.
+    """
+    if len(text) > MOST_BYTES:
+        raise SpecError([Problem(name, "", f"{len(text)} bytes; a job spec has at most {MOST_BYTES}")])
+    try:
+        loader = _LOADER(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise SpecError([_syntax_problem(error, name)]) from error
+    except RecursionError as error:
+        raise SpecError([Problem(name, "", "nested too deeply")]) from error
+    document = Document(None)
+    builder = _Builder(name, document)
+    document.value = builder.build(node, ()) if node is not None else None
+    if builder.problems:
+        raise SpecError(builder.problems)
+    return document
+
+
+def read_scalar(text: str) -> Any:
+    """Return a plain scalar's value by YAML 1.2's core schema; what is no other type is text."""
+    if _NULL.fullmatch(text):
+        return None
+    if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
+        return text[0] in "tT"
+    number: YamlInt | YamlFloat
+    if _INT.fullmatch(text):
+        number = YamlInt(text, _base(text))
+    elif _FLOAT.fullmatch(text):
+        number = YamlFloat(text.replace(".inf", "inf").replace(".nan", "nan"))
+    else:
+        return text
+    number.text = text
+    return number
+
+
+def _base(text: str) -> int:
+    return {"0o": 8, "0x": 16}.get(text[:2], 10)
+
+
+def _syntax_problem(error: yaml.YAMLError, name: str) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{name}:{mark.line + 1}" if mark else name
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    hint = "indent with spaces; YAML does not take tabs" if "\\t" in what else ""
+    return Problem(where, "", f"not YAML: {what}", hint)
+
+
+class _Builder:
+    """Walks the node tree of one document."""
+
+    def __init__(self, name: str, document: Document) -> None:
+        self.name, self.document = name, document
+        self.problems: list[Problem] = []
+        self.count = 0
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        self.count += 1
+        line = f"{self.name}:{node.start_mark.line + 1}"
+        if self.count > MOST_VALUES or len(path) > DEEPEST:
+            raise SpecError([Problem(line, "", "more values than a job spec needs (an alias of aliases?)")])
+        self.document.where.setdefault(path, line)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path, line)
+
+    def _scalar(self, node: yaml.Node, path: Path, line: str) -> Any:
+        text: str = node.value
+        if node.tag not in _CORE_TAGS and node.tag != "!":
+            self._fault(line, path, f"the tag {node.tag} is not read", "write the plain value")
+        return text if node.style or node.tag == "!" else read_scalar(text)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = f"{self.name}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._fault(line, path, "a key must be a word", "")
+                continue
+            key = str(key_node.value)
+            here = (*path, key)
+            if key == "<<" and not key_node.style:
+                self._merge(values, value_node, path, line)
+            elif key in values and here in self.document.where:
+                first = self.document.where[here].rsplit(":", 1)[1]
+                self._fault(line, here, f"stands twice, first on line {first}", "keep one of them")
+            else:
+                self.document.where[here] = line
+                values[key] = self.build(value_node, here)
+        return values
+
+    def _merge(self, values: dict[str, Any], node: yaml.Node, path: Path, line: str) -> None:
+        """`<<: *anchor`: keys that the mapping itself has win."""
+        merged = self.build(node, (*path, "<<"))
+        if not isinstance(merged, dict):
+            self._fault(line, path, "<< takes one mapping", "")
+            return
+        for key, value in merged.items():
+            values.setdefault(key, value)
+
+    def _fault(self, line: str, path: Path, what: str, hint: str) -> None:
+        self.problems.append(Problem(line, dotted(path), what, hint))
+
+
+def dotted(path: Path) -> str:
+    """Write a path as the user would: `slurm.nodes`, `environment.setup[2]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,70 @@
+"""What the job script tells the trainer: the CLUSTERRUN_ environment, version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterrun.paths import RunPaths
+
+from .errors import TrainingError
+from .interval import Interval, parse_interval
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a run, as the job script describes it to every process."""
+
+    paths: RunPaths
+    name: str  # four digits; an order, and part of the names of checkpoints
+    stop_file: Path  # local to the node: there once a signal was heard on it
+    world_size: int | None
+    every: Interval | None
+    keep: int | None
+
+
+def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
+    """Return the attempt that an environment describes, or None when clusterrun did not start us.
+
+    Raises TrainingError for another version of the protocol, a missing variable or a value that is
+    no number or interval.
+    """
+    version = environment.get("CLUSTERRUN_PROTOCOL")
+    if not version:
+        return None
+    if version != VERSION:
+        raise TrainingError(
+            f"the job script speaks protocol {version}, this clusterrun.training speaks {VERSION}",
+            "install the same clusterrun for training as the one that submitted this run",
+        )
+    every = environment.get("CLUSTERRUN_CHECKPOINT_EVERY")
+    return Attempt(
+        paths=RunPaths(Path(_required(environment, "CLUSTERRUN_RUN_DIR"))),
+        name=_required(environment, "CLUSTERRUN_ATTEMPT"),
+        stop_file=Path(_required(environment, "CLUSTERRUN_STOP_FILE")),
+        world_size=_count(environment, "CLUSTERRUN_WORLD_SIZE"),
+        every=parse_interval(every) if every else None,
+        keep=_count(environment, "CLUSTERRUN_CHECKPOINT_KEEP"),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name)
+    if not value:
+        raise TrainingError(
+            f"{name} is not set, but CLUSTERRUN_PROTOCOL is",
+            "the launch must hand all CLUSTERRUN_ variables to every process",
+        )
+    return value
+
+
+def _count(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name)
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) == 0:
+        raise TrainingError(f"{name} is {value!r}", "it must be a whole number above 0")
+    return int(value)

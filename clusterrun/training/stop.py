@@ -1,0 +1,37 @@
+"""Whether anyone has asked this process to stop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+_PATIENCE = 2.0  # seconds between two looks at the person's file, which may lie on a network
+
+
+class StopRequest:
+    """The two roads of a stop: a signal heard on this node, and a line that a person wrote.
+
+    `signal_file` is local to the node, and exists once a signal was heard; `person_file` is on the
+    shared disk, and None on all ranks but the main one.
+    """
+
+    def __init__(self, signal_file: Path, person_file: Path | None) -> None:
+        self._signal_file = signal_file
+        self._person_file = person_file
+        self._next_look = 0.0
+        self._heard = False
+
+    def heard(self) -> bool:
+        """Whether a stop was asked for; once True, always True."""
+        self._heard = self._heard or self._signal_file.exists() or self._person_asked()
+        return self._heard
+
+    def _person_asked(self) -> bool:
+        if self._person_file is None or time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + _PATIENCE
+        try:
+            # NFS asks the server anew when a file is opened, not when it is only looked up.
+            return bool(self._person_file.read_bytes().strip())
+        except OSError:
+            return False  # a file server that is away for a moment must not end a training run

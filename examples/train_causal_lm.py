@@ -1,0 +1,294 @@
+"""Train a small GPT-2 from scratch with Accelerate, in a way that can be stopped and resumed.
+
+What it teaches, from top to bottom:
+
+1. a byte-level BPE tokenizer, trained on the spot and kept beside the model;
+2. a text cut into blocks, with the validation part split off before;
+3. gradient accumulation, a schedule, clipping and metrics that mean the same on any number of
+   processes;
+4. exact resume: a run that was stopped and resumed prints the losses of one that was not.
+
+What concerns clusterrun is `run`: made in `main`, called three times. The script also runs without
+clusterrun, with `python` or `accelerate launch`, and needs no network:
+
+    accelerate launch examples/train_causal_lm.py --max_steps 200
+"""
+
+import argparse
+import json
+import math
+import os
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
+from accelerate.utils import set_seed
+from datasets import load_dataset
+from tokenizers import ByteLevelBPETokenizer
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    default_data_collator,
+    get_scheduler,
+)
+
+from clusterrun.training import TrainingRun
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def parse_args():
+    """Name flags as transformers' TrainingArguments and run_clm.py do, where they have a word."""
+    run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
+    parser = argparse.ArgumentParser(description="Train a small GPT-2 from scratch.")
+    add = parser.add_argument
+    add("--train_file", default=Path(__file__).parent / "data" / "pride-and-prejudice.txt")
+    add("--validation_split_percentage", type=int, default=5)
+    add("--output_dir", type=Path, default=Path(run_folder, "output"))
+    add("--vocab_size", type=int, default=2048)
+    add("--block_size", type=int, default=128, help="tokens in a sample")
+    add("--n_layer", type=int, default=4)
+    add("--n_head", type=int, default=4)
+    add("--n_embd", type=int, default=128)
+    add("--per_device_train_batch_size", type=int, default=8)
+    add("--gradient_accumulation_steps", type=int, default=1, help="unless the launch says it")
+    add("--num_train_epochs", "--epochs", type=int, default=3)
+    add("--max_steps", type=int, default=-1, help="optimizer steps; overrides the epochs")
+    add("--learning_rate", type=float, default=1e-3)
+    add("--lr_scheduler_type", default="cosine", choices=["constant", "linear", "cosine"])
+    add("--warmup_steps", type=int, default=50)
+    add("--weight_decay", type=float, default=0.1)
+    add("--max_grad_norm", type=float, default=1.0)
+    add("--bf16", action="store_true", help="otherwise as accelerate launch says")
+    add("--seed", type=int, default=42)
+    add("--logging_steps", type=int, default=10)
+    add("--eval_steps", type=int, default=None, help="also evaluate amid an epoch")
+    add("--save_steps", type=int, default=None, help="under clusterrun the job spec says it")
+    return parser.parse_args()
+
+
+def load_tokenizer(args):
+    """Train the tokenizer, or read the one that is there: every attempt must use the same."""
+    path = args.output_dir / "tokenizer.json"
+    if not path.exists():
+        trainer = ByteLevelBPETokenizer()
+        trainer.train(
+            str(args.train_file), vocab_size=args.vocab_size, special_tokens=[END_OF_TEXT]
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        trainer.save(str(draft))
+        draft.replace(path)  # whole or not there, should we be killed here
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(path), bos_token=END_OF_TEXT, eos_token=END_OF_TEXT
+    )
+
+
+def load_blocks(args, tokenizer):
+    """Return the training and the validation part as datasets of blocks of `block_size` tokens."""
+    block_size, percentage = args.block_size, 100 - args.validation_split_percentage
+    texts = load_dataset(
+        "text",
+        data_files=str(args.train_file),
+        keep_linebreaks=True,
+        split=[f"train[:{percentage}%]", f"train[{percentage}%:]"],
+    )
+
+    def to_blocks(lines):
+        tokens = list(chain.from_iterable(tokenizer(lines["text"])["input_ids"]))
+        whole = len(tokens) - len(tokens) % block_size
+        blocks = [tokens[i : i + block_size] for i in range(0, whole, block_size)]
+        return {"input_ids": blocks, "labels": blocks}
+
+    return [
+        text.map(to_blocks, batched=True, batch_size=None, remove_columns=["text"])
+        for text in texts
+    ]
+
+
+def make_loaders(args, train_data, eval_data):
+    """Return the two DataLoaders, not prepared yet."""
+    common = {"batch_size": args.per_device_train_batch_size, "collate_fn": default_data_collator}
+    # With a generator of its own, a loader draws nothing from the stream that dropout uses.
+    generator = torch.Generator().manual_seed(args.seed)
+    return (
+        DataLoader(train_data, shuffle=True, drop_last=True, generator=generator, **common),
+        DataLoader(eval_data, generator=torch.Generator(), **common),
+    )
+
+
+def make_model(args, tokenizer):
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=args.block_size,
+        n_layer=args.n_layer,
+        n_head=args.n_head,
+        n_embd=args.n_embd,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        loss_type="ForCausalLM",
+    )
+    return GPT2LMHeadModel(config)
+
+
+def make_optimizer(args, model):
+    """Return AdamW with weight decay on matrices only, not on biases and norms."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": args.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=args.learning_rate)
+
+
+@dataclass
+class Prepared:
+    """All that `accelerator.prepare` returned, and how long to train."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    train_loader: DataLoader
+    eval_loader: DataLoader
+    scheduler: object
+    epochs: int
+    max_steps: int
+
+
+def prepare(args, accelerator, tokenizer, train_data, eval_data):
+    model = make_model(args, tokenizer)
+    model, optimizer, train_loader, eval_loader = accelerator.prepare(
+        model, make_optimizer(args, model), *make_loaders(args, train_data, eval_data)
+    )
+    # Counted after prepare, which shares the batches out and lets DeepSpeed say how many to add up.
+    steps_per_epoch = math.ceil(len(train_loader) / accelerator.gradient_accumulation_steps)
+    max_steps = args.max_steps if args.max_steps > 0 else args.num_train_epochs * steps_per_epoch
+    # A prepared scheduler is stepped once for each process at an optimizer step.
+    scheduler = get_scheduler(
+        args.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=args.warmup_steps * accelerator.num_processes,
+        num_training_steps=max_steps * accelerator.num_processes,
+    )
+    scheduler = accelerator.prepare_scheduler(scheduler)
+    epochs = math.ceil(max_steps / steps_per_epoch)
+    return Prepared(model, optimizer, train_loader, eval_loader, scheduler, epochs, max_steps)
+
+
+def train_batch(args, accelerator, prepared, batch):
+    """Take one batch; every `gradient_accumulation_steps`-th makes an optimizer step."""
+    model, optimizer = prepared.model, prepared.optimizer
+    with accelerator.accumulate(model):
+        loss = model(**batch, use_cache=False).loss
+        accelerator.backward(loss)
+        if accelerator.sync_gradients:
+            accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+        optimizer.step()
+        prepared.scheduler.step()
+        optimizer.zero_grad()
+    return loss.detach()
+
+
+@torch.no_grad()
+def evaluate(accelerator, prepared):
+    """Return the mean validation loss over the samples of all ranks, and the perplexity."""
+    prepared.model.eval()
+    losses = []
+    for batch in prepared.eval_loader:
+        loss = prepared.model(**batch, use_cache=False).loss
+        # One value a sample, so that samples that were added to fill the last batch are dropped.
+        losses.append(accelerator.gather_for_metrics(loss.repeat(len(batch["input_ids"]))))
+    prepared.model.train()
+    mean = torch.cat(losses).mean().item()
+    return {"eval_loss": mean, "perplexity": math.exp(min(mean, 100))}
+
+
+def train(args, accelerator, run, prepared, log):
+    """Train to the end and return where that is, or None when the run was asked to stop."""
+    position = run.resume()
+    per_batch = args.per_device_train_batch_size * accelerator.num_processes
+    last = prepared.max_steps
+    quiet = None if accelerator.is_main_process else True  # None: a bar on a terminal, not in a log
+    bar = tqdm(total=last, initial=position.step, disable=quiet)
+    for epoch in range(position.epoch, prepared.epochs):
+        # After a resume this epoch goes on where it was; position.batch is 0 in all others.
+        batches = skip_first_batches(prepared.train_loader, position.batch)
+        batches.set_epoch(epoch)
+        window = []  # the losses of the batches that make one optimizer step
+        for batch in batches:
+            if position.step == last:
+                break
+            window.append(train_batch(args, accelerator, prepared, batch))
+            position.batch += 1
+            if not accelerator.sync_gradients:
+                continue
+            position.step += 1
+            bar.update()
+            loss, samples = torch.stack(window).mean(), len(window) * per_batch
+            window.clear()
+            if position.step % args.logging_steps == 0 or position.step == last:
+                mean = accelerator.reduce(loss, "mean").item()
+                log(position, loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
+            if args.eval_steps and position.step % args.eval_steps == 0:
+                log(position, **evaluate(accelerator, prepared))
+            if run.step_done(position, total=last, loss=loss, samples=samples):
+                return None
+        log(position, **evaluate(accelerator, prepared))
+        position.epoch, position.batch = epoch + 1, 0
+    bar.close()
+    return position
+
+
+def make_log(args, accelerator, run):
+    """Return what appends a line to metrics.jsonl; a resumed run goes on in the same file."""
+
+    def log(position, **values):
+        if accelerator.is_main_process:
+            place = {"attempt": run.attempt, "step": position.step, "epoch": position.epoch}
+            line = json.dumps({**place, **values})
+            with (args.output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            tqdm.write(line)
+
+    return log
+
+
+def save_model(args, accelerator, prepared, tokenizer):
+    """Save model and tokenizer for `from_pretrained`."""
+    state = accelerator.get_state_dict(prepared.model)  # on all ranks: each may hold a part
+    if accelerator.is_main_process:
+        model = accelerator.unwrap_model(prepared.model)
+        model.save_pretrained(args.output_dir / "model", state_dict=state)
+        tokenizer.save_pretrained(args.output_dir / "model")
+
+
+def main():
+    args = parse_args()
+    accelerator = Accelerator(
+        mixed_precision="bf16" if args.bf16 else None,
+        # ACCELERATE_GRADIENT_ACCUMULATION_STEPS and DeepSpeed's config go before this value.
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        # Seedable: the order of an epoch follows from seed and epoch, so it can be had again.
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed),
+    )
+    every = f"{args.save_steps} steps" if args.save_steps else None
+    run = TrainingRun(accelerator, folder=args.output_dir, every=every)
+    with accelerator.main_process_first():  # the others read what the first one wrote
+        tokenizer = load_tokenizer(args)
+        train_data, eval_data = load_blocks(args, tokenizer)
+    set_seed(args.seed)  # the model begins alike on all ranks
+    prepared = prepare(args, accelerator, tokenizer, train_data, eval_data)
+    set_seed(args.seed, device_specific=True)  # dropout differs between them
+    position = train(args, accelerator, run, prepared, make_log(args, accelerator, run))
+    if position is not None:
+        save_model(args, accelerator, prepared, tokenizer)
+        run.finish(position)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()
