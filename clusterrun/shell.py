@@ -37,7 +37,7 @@ def control_character(text: str) -> str:
     """
     for character in text:
         if character in _OVERRIDES or unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"}:
-            name = _NAMES.get(character) or unicodedata.name(character, "control character")
+            name = _NAMES.get(character, unicodedata.name(character, "control character"))
             return f"{name.lower()} (U+{ord(character):04X})"
     return ""
 

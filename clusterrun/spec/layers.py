@@ -88,16 +88,15 @@ class Layers:
                 values[name] = value
                 for deeper, place in document.where.items():
                     if deeper[: len(path) + 1] == (*path, key):
-                        self.where[(*path, name, *deeper[len(path) + 1 :])] = place
+                        moved: Path = (*path, name, *deeper[len(path) + 1 :])
+                        self.where[moved] = place
         return values
 
     def _merge(self, below: dict[str, Any], above: dict[str, Any], path: Path) -> None:
         for key, value in above.items():
             here = (*path, key)
             old = below.get(key)
-            if value is None and not path:
-                below.pop(key, None)
-            elif value is None and path and path[0] in SECTIONS and len(path) == 1:
+            if (value is None and not path) or (value is None and path and path[0] in SECTIONS and len(path) == 1):
                 below.pop(key, None)
             elif isinstance(value, dict) and isinstance(old, dict):
                 self._merge(old, value, here)
@@ -156,7 +155,7 @@ def override(text: str) -> Document:
     for depth in range(len(parts) + 1):
         document.where[tuple(parts[:depth])] = where
     for path in inner.where:
-        document.where[(*parts, *path)] = where
+        document.where[tuple(parts) + path] = where
     for part in reversed(parts):
         document.value = {part: document.value}
     return document

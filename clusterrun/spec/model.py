@@ -16,6 +16,10 @@ _EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minu
 _LONGEST = LONGEST_ARGUMENT // 2
 
 
+Argument: TypeAlias = bool | str | tuple[str, ...] | None
+"""What follows one flag: true, false or null, a line, or a list of lines."""
+
+
 def _text(value: Any) -> Any:
     """Numbers as they were written; what is no scalar is left for the type check to refuse."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -59,45 +63,25 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Line: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_line)]
-"""One line of text; a number is taken as it was written."""
-Word: TypeAlias = Annotated[Line, AfterValidator(_filled)]
-ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
-"""Lines of shell, run as written."""
-Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
-Memory: TypeAlias = Annotated[Word, AfterValidator(grammar.memory)]
-Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
-Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
-Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
-Name: TypeAlias = Annotated[Word, _matching(_NAME, "a name: letters, digits, '.', '_' and '-', at most 64")]
-Variable: TypeAlias = Annotated[Word, _matching(_VARIABLE, "the name of an environment variable")]
-Every: TypeAlias = Annotated[
-    Word, _matching(_EVERY, "an interval: 10min, 90s, 2h, or 500 steps"), AfterValidator(lambda t: _interval(t))
-]
-Argument: TypeAlias = Annotated[Any, AfterValidator(lambda value: _argument(value))]
-"""What follows one flag: true, false or null, a line, or a list of lines."""
-Flag: TypeAlias = Annotated[Any, AfterValidator(lambda value: _flag(value))]
-"""The value of an sbatch option; true for one that takes none."""
-
-
-def _scalar(value: Any) -> str:
+def line(value: Any) -> str:
+    """Return a scalar as one line of text; raises ValueError for anything else."""
     text = _text(value)
     if not isinstance(text, str):
         raise ValueError(f"must be one line of text, got {kind_of(value)}")
     return _line(text)
 
 
-def _argument(value: Any) -> bool | str | tuple[str, ...] | None:
+def argument(value: Any) -> Argument:
+    """Return what follows one flag; raises ValueError for what cannot stand on a command line."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (list, tuple)):
-        return tuple(_scalar(item) for item in value)
-    return _scalar(value)
+        return tuple(line(item) for item in value)
+    return line(value)
 
 
 def _flag(value: Any) -> bool | str:
-    return value if isinstance(value, bool) else _filled(_scalar(value))
+    return value if isinstance(value, bool) else _filled(line(value))
 
 
 def _arguments(value: Any) -> Any:
@@ -128,12 +112,30 @@ def _interval(text: str) -> str:
     return f"{found['n']}{short}"
 
 
+Line: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_line)]
+"""One line of text; a number is taken as it was written."""
+Word: TypeAlias = Annotated[Line, AfterValidator(_filled)]
+ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
+"""Lines of shell, run as written."""
+Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
+Memory: TypeAlias = Annotated[Word, AfterValidator(grammar.memory)]
+Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
+Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
+Name: TypeAlias = Annotated[Word, _matching(_NAME, "a name: letters, digits, '.', '_' and '-', at most 64")]
+Variable: TypeAlias = Annotated[Word, _matching(_VARIABLE, "the name of an environment variable")]
+Every: TypeAlias = Annotated[
+    Word, _matching(_EVERY, "an interval: 10min, 90s, 2h, or 500 steps"), AfterValidator(_interval)
+]
+Flag: TypeAlias = Annotated[Any, AfterValidator(_flag)]
+"""The value of an sbatch option; true for one that takes none."""
+
+
 class Model(BaseModel):
     """What all parts of a spec share: frozen, and no key that is not known."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class Slurm(Model):

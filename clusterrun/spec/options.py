@@ -9,15 +9,15 @@ from __future__ import annotations
 # Passed on as written. A typed field of the spec checks those that have one.
 KNOWN = frozenset(
     """
-    account acctg-freq batch bb bbf begin cluster-constraint clusters comment constraint container container-id
-    contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency
-    distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind gpu-freq gpus gpus-per-node
-    gpus-per-socket gpus-per-task gres gres-flags hint licenses mail-type mail-user mcs-label mem mem-bind
-    mem-per-cpu mem-per-gpu mincpus network nice no-kill nodefile nodelist nodes ntasks ntasks-per-core
-    ntasks-per-gpu ntasks-per-node ntasks-per-socket oom-kill-step overcommit oversubscribe partition power prefer
-    priority profile propagate qos reboot reservation resv-ports segment signal sockets-per-node spread-job stepmgr
-    switches thread-spec threads-per-core time time-min tmp tres-bind tres-per-task use-min-nodes wait-all-nodes
-    wckey
+    account acctg-freq batch bb bbf begin cluster-constraint clusters comment constraint container
+    container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
+    delay-boot dependency distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind
+    gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint kill-on-invalid-dep
+    licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill
+    nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket
+    oom-kill-step overcommit oversubscribe partition power prefer priority profile propagate qos reboot
+    reservation resv-ports segment signal sockets-per-node spread-job stepmgr switches thread-spec
+    threads-per-core time time-min tmp tres-bind tres-per-task use-min-nodes wait-all-nodes wckey
     """.split()
 )
 
@@ -31,7 +31,6 @@ OWNED = {
     "export-file": "variables go to environment.variables, names of secrets to environment.secrets",
     "requeue": "the `requeue` section says when the run continues",
     "no-requeue": "the `requeue` section says when the run continues",
-    "kill-on-invalid-dep": "a run whose dependency can never be met must not wait for ever",
     "parsable": "it belongs to the command line: `clusterrun submit --parsable`",
     "wait": "it belongs to the command line: `clusterrun wait`",
     "test-only": "it belongs to the command line: `clusterrun submit --dry-run`",
@@ -39,10 +38,10 @@ OWNED = {
 }
 
 # A launcher starts one process a GPU, so Slurm starts one task a node.
-LAUNCHER_OWNS = {
-    name: "accelerate launch starts the processes of a node; Slurm must start one task a node"
-    for name in ("ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-socket")
-}
+LAUNCHER_OWNS = dict.fromkeys(
+    "ntasks ntasks-per-node ntasks-per-core ntasks-per-gpu ntasks-per-socket".split(),
+    "accelerate launch starts the processes of a node; Slurm must start one task a node",
+)
 
 REFUSED = {
     "array": "a run is one job; submit one for each value, with --set",
@@ -59,11 +58,6 @@ REFUSED = {
     "usage": "it belongs to sbatch's command line",
     "version": "it belongs to sbatch's command line",
 }
-
-# sbatch takes these without a value, too.
-FLAGS = frozenset(
-    "contiguous exclusive get-user-env no-kill overcommit oversubscribe reboot spread-job use-min-nodes stepmgr".split()
-)
 
 
 def why_not(option: str, *, launcher: bool) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from clusterrun.spec import grammar, options
+from clusterrun.spec import grammar, model, options
 from clusterrun.spec.layers import COMPUTED, Layers
 
 _WHAT_RUNS = ("script", "module", "command")
 _BESIDE_CONFIG_FILE = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
+_FLAG = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
 _STRATEGIES = ("deepspeed_config", "fsdp_config", "megatron_lm_config")
 
 
@@ -20,6 +22,7 @@ def check_together(layers: Layers) -> None:
     _accelerate_words(layers, values.get("accelerate") or {}, command="command" in values)
     _process_count(layers, values)
     _one_environment(layers, values.get("environment") or {})
+    _arguments(layers, values)
 
 
 def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
@@ -77,7 +80,7 @@ def _accelerate_words(layers: Layers, accelerate: dict[str, Any], *, command: bo
 
 
 def _process_count(layers: Layers, values: dict[str, Any]) -> None:
-    """accelerate gives every machine the same number of processes: num_processes // num_machines."""
+    """Accelerate gives every machine the same number of processes: num_processes // num_machines."""
     processes = (values.get("accelerate") or {}).get("num_processes")
     slurm = values.get("slurm") or {}
     nodes = _whole(slurm.get("nodes", 1))
@@ -115,3 +118,18 @@ def _one_environment(layers: Layers, environment: dict[str, Any]) -> None:
         for index, name in enumerate(secrets):
             if name in variables:
                 layers.fault(("environment", "secrets", index), f"{name} stands in variables, too", "delete it there")
+
+
+def _arguments(layers: Layers, values: dict[str, Any]) -> None:
+    """Check each argument at its own line, and keep numbers as they were written."""
+    args = values.get("args")
+    if not isinstance(args, (dict, list)):
+        return
+    for key, value in args.items() if isinstance(args, dict) else enumerate(args):
+        path = ("args", key)
+        if isinstance(key, str) and not _FLAG.fullmatch(key):
+            layers.fault(path, "not the name of a command-line flag", "a list under args is passed on word by word")
+        try:
+            args[key] = model.argument(value) if isinstance(args, dict) else model.line(value)
+        except ValueError as error:
+            layers.fault(path, str(error))

@@ -134,7 +134,7 @@ class _Builder:
         text: str = node.value
         if node.tag not in _CORE_TAGS and node.tag != "!":
             self._fault(line, path, f"the tag {node.tag} is not read", "write the plain value")
-        return text if node.style or node.tag == "!" else read_scalar(text)
+        return text if getattr(node, "style", None) or node.tag == "!" else read_scalar(text)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}

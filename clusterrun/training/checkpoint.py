@@ -150,9 +150,7 @@ class Checkpoints:
 def _read(path: Path) -> Checkpoint | None:
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        numbers = {
-            key: int(manifest[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")
-        }
+        numbers = {key: int(manifest[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")}
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return Checkpoint(path, **numbers)

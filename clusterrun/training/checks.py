@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def check_world(
-    accelerator: Accelerator, environment: Mapping[str, str], expected: int | None
-) -> None:
+def check_world(accelerator: Accelerator, environment: Mapping[str, str], expected: int | None) -> None:
     """Raise TrainingError unless accelerate sees as many processes as torchrun and the job started.
 
     `accelerate launch` can start N processes that each train alone, without a word.
@@ -22,14 +20,13 @@ def check_world(
     launched = int(environment.get("WORLD_SIZE") or seen)
     if launched != seen:
         raise TrainingError(
-            f"accelerate sees {_processes(seen)}, the launcher started {launched} (WORLD_SIZE): "
-            "each would train alone",
+            f"accelerate sees {_processes(seen)}, the launcher started {launched} (WORLD_SIZE): each would train alone",
             "on CPUs set ACCELERATE_USE_CPU=true and launch with --multi_gpu; with DeepSpeed on "
             'CPUs unset it and give the Accelerator InitProcessGroupKwargs(backend="gloo")',
         )
     if expected is not None and expected != seen:
         raise TrainingError(
-            f"this job is for {_processes(expected)} (CLUSTERRUN_WORLD_SIZE), but {seen} take part",
+            f"this job is for {_processes(expected)} (CLUSTERRUN_WORLD_SIZE), but has {seen}",
             "--num_processes of accelerate launch is the total over all machines; see the log",
         )
 
@@ -45,8 +42,7 @@ def check_accumulation(accelerator: Accelerator, environment: Mapping[str, str])
         return
     if int(asked) != accelerator.gradient_accumulation_steps:
         raise TrainingError(
-            f"gradients are accumulated over {accelerator.gradient_accumulation_steps} batches, "
-            f"but {name} is {asked}",
+            f"gradients are accumulated over {accelerator.gradient_accumulation_steps} batches, but {name} is {asked}",
             "do not pass a GradientAccumulationPlugin to the Accelerator; it hides the variable",
         )
 
@@ -58,7 +54,7 @@ def check_world_of_checkpoint(name: str, saved: int, present: int) -> None:
     """
     if saved != present:
         raise TrainingError(
-            f"checkpoint {name} was saved by {_processes(saved)}, but {present} are running now",
+            f"checkpoint {name} was saved by {_processes(saved)}, but this attempt has {present}",
             f"run with {_processes(saved)}, or train into another folder",
         )
 

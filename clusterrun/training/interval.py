@@ -55,9 +55,7 @@ class SaveSchedule:
 
         Clocks of ranks differ: one rank asks, and the others are told.
         """
-        late = (
-            self._every.seconds is not None and self._clock() - self._since >= self._every.seconds
-        )
+        late = self._every.seconds is not None and self._clock() - self._since >= self._every.seconds
         first = late and not self._asked
         self._asked = late
         return first

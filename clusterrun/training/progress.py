@@ -29,9 +29,7 @@ class Progress:
         self._samples = 0
         self._written = time.monotonic()
 
-    def update(
-        self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None
-    ) -> None:
+    def update(self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None) -> None:
         """Take note of one optimizer step, and write when the last write is a second ago.
 
         `loss` becomes a number only when it is written: on a GPU that waits for the step.

@@ -40,10 +40,12 @@ def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
             f"the job script speaks protocol {version}, this clusterrun.training speaks {VERSION}",
             "install the same clusterrun for training as the one that submitted this run",
         )
+    name = _required(environment, "CLUSTERRUN_ATTEMPT")
+    _count(environment, "CLUSTERRUN_ATTEMPT")
     every = environment.get("CLUSTERRUN_CHECKPOINT_EVERY")
     return Attempt(
         paths=RunPaths(Path(_required(environment, "CLUSTERRUN_RUN_DIR"))),
-        name=_required(environment, "CLUSTERRUN_ATTEMPT"),
+        name=name,
         stop_file=Path(_required(environment, "CLUSTERRUN_STOP_FILE")),
         world_size=_count(environment, "CLUSTERRUN_WORLD_SIZE"),
         every=parse_interval(every) if every else None,

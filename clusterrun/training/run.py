@@ -27,8 +27,8 @@ class TrainingRun:
     """One attempt of a run, seen from the training script; the same with clusterrun and without.
 
     Under clusterrun the job spec decides where checkpoints go, how often they are saved, and how
-    many are kept. Otherwise checkpoints go to `<folder>/checkpoints`, `every` says how often (`90s`,
-    `10min`, `2h`, `500 steps`; None: never) and `keep` how many of the newest stay (None: all).
+    many are kept. Otherwise checkpoints go to `<folder>/checkpoints`, `every` says how often
+    (`90s`, `10min`, `2h`, `500 steps`; None: never) and `keep` how many stay (None: all).
 
     Raises TrainingError when the processes are not those that were asked for, or when an interval
     cannot be read.
@@ -126,9 +126,7 @@ class TrainingRun:
 
     def _check_boundary(self) -> None:
         if not self._resumed:
-            raise TrainingError(
-                "step_done was called before resume", "call position = run.resume() before training"
-            )
+            raise TrainingError("step_done was called before resume", "call position = run.resume() before training")
         if not self._accelerator.sync_gradients:
             raise TrainingError(
                 "step_done was called amid gradient accumulation, where gradients cannot be saved",

@@ -1,0 +1,93 @@
+"""The command line: one parser, one file a command, one error boundary. stdout is data, stderr is talk."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from clusterrun import __version__
+from clusterrun.errors import ClusterrunError
+
+COMMANDS = {
+    "validate": "check a job spec and the files it names",
+    "render": "show the whole sbatch script, on any machine",
+    "submit": "queue a run, or start it here with --local",
+    "status": "what a run does now",
+    "list": "all your runs",
+    "logs": "what a run printed",
+    "wait": "wait until a run has ended",
+    "cancel": "end a run at once",
+    "stop": "let a run save and leave",
+}
+
+_EPILOG = """\
+RUN is a run id, the beginning of one, a job id, `last`, or a run folder.
+exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; 3 a bug, with a log file; 124 --timeout is over.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except ClusterrunError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of stdout went away, as `head` does; Python must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # noqa: BLE001 - the one boundary: a bug is told, and its traceback kept
+        return _bug(error, words)
+
+
+def _run(words: list[str]) -> int:
+    parser = _parser(words)
+    options = parser.parse_args(words)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    module = importlib.import_module(f"clusterrun.cli.{options.command}")
+    return int(module.run(options))
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser; only the options of the command that is called are loaded."""
+    parser = argparse.ArgumentParser(
+        prog="clusterrun",
+        description="Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"clusterrun {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    called = next((word for word in words if not word.startswith("-")), None)
+    for name, what in COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=what)
+        if name == called:
+            importlib.import_module(f"clusterrun.cli.{name}").add_options(command)
+    return parser
+
+
+def _bug(error: Exception, words: Sequence[str]) -> int:
+    """Keep the traceback in a file; the screen gets one line and what to do with it."""
+    import platform  # noqa: PLC0415 - only for a bug
+    import tempfile  # noqa: PLC0415
+    import traceback  # noqa: PLC0415
+
+    with tempfile.NamedTemporaryFile("w", prefix="clusterrun-", suffix=".log", delete=False) as file:
+        print(f"clusterrun {__version__}, Python {platform.python_version()}, {platform.platform()}", file=file)
+        print("clusterrun", *words, file=file)
+        traceback.print_exception(error, file=file)
+    print(
+        f"clusterrun: a bug: {type(error).__name__}: {error}\n  hint: please report it with {file.name}",
+        file=sys.stderr,
+    )
+    return 3

@@ -1,0 +1,20 @@
+"""`clusterrun stop RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from clusterrun.track import stop
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask a run to save and leave; one that has ended already is left as it is."""
+    found = stop(options.run)
+    print(f"{found.run_id}: {found.state.value}: {found.reason}", file=sys.stderr)
+    return 0

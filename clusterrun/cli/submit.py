@@ -1,0 +1,56 @@
+"""`clusterrun submit JOB.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from clusterrun.cli.spec_options import add_spec_options, request_of
+from clusterrun.index import Run
+from clusterrun.submit import submit, test_only
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_spec_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the script and ask Slurm whether it would take it")
+    parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB")
+    shape.add_argument("--json", action="store_true", help="print the run as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Queue a run and say what to type next."""
+    request = request_of(options)
+    dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
+    if dropped and not options.local:
+        print(f"note: left out, because they would override the spec: {', '.join(dropped)}", file=sys.stderr)
+    if options.dry_run:
+        script, words = test_only(request)
+        sys.stdout.write(script)
+        print(words or "note: no Slurm here: only the script was made", file=sys.stderr)
+        return 0
+    made = submit(request, local=options.local)
+    if options.json:
+        print(json.dumps({"run_id": made.run_id, "job_id": made.job_id, "folder": str(made.paths.folder)}))
+    elif options.parsable:
+        print(f"{made.run_id};{made.job_id}")
+    else:
+        print(made.run_id)
+        _tell_next(made, local=options.local)
+    return 0
+
+
+def _tell_next(made: Run, *, local: bool) -> None:
+    what = f"started here, process {made.job_id}" if local else f"queued as job {made.job_id}"
+    lines = [
+        f"{what}; run folder: {made.paths.folder}",
+        f"  clusterrun status {made.run_id}",
+        f"  clusterrun logs -f {made.run_id}",
+        f"  clusterrun stop {made.run_id}      save and leave",
+        f"  clusterrun cancel {made.run_id}    end it at once",
+    ]
+    print("\n".join(lines), file=sys.stderr)

@@ -1,0 +1,27 @@
+"""`clusterrun wait RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from clusterrun.cli.status import in_words
+from clusterrun.slurm.states import State
+from clusterrun.track import wait
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after this time, with exit code 124")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Wait for the end of a run; 0 where it completed, 1 where it did not."""
+    try:
+        found = wait(options.run, options.timeout)
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return 124
+    print(in_words(found))
+    return 0 if found.state is State.COMPLETED else 1

@@ -1,0 +1,188 @@
+"""The `accelerate launch` command of a run: sole owner of accelerate's flags, config keys and environment names.
+
+Facts behind it, read in accelerate 1.15 (commands/launch.py, utils/launch.py):
+`--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config file does not
+reach the workers of several processes, ACCELERATE_USE_CPU does; `gradient_accumulation_steps` is no config key,
+as a flag it does nothing without DeepSpeed, ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`;
+`num_processes` counts all machines; DeepSpeed's default launcher for several machines is pdsh, over ssh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from clusterrun.shell import Shell
+from clusterrun.spec.model import Accelerate, Argument, JobSpec
+
+CONFIG_NAME = "accelerate.yaml"
+
+_SPEC_ONLY = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
+_CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
+
+# A line of a command: words that belong together, such as a flag and its value.
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What every node runs, word by word, and what it needs before."""
+
+    lines: tuple[Words, ...]
+    config: str | None
+    """The text of accelerate's config file; None where a path is used, or no accelerate."""
+    variables: Mapping[str, str]
+    """Environment that accelerate reads."""
+    processes: int | None
+    """How many processes in all; None: counted from the GPUs that Slurm gives."""
+
+
+def make_launch(spec: JobSpec, config_text: str | None, *, gpus_asked: bool) -> Launch:
+    """Make the command of a spec.
+
+    `config_text` is the text of `accelerate.config_file`, None where there is none or it could not be read;
+    `gpus_asked` says whether the job asks Slurm for GPUs.
+    """
+    if spec.command is not None:
+        return Launch(((Shell(spec.command),),), None, {}, None)
+    given = _given_config(config_text)
+    use_cpu = _use_cpu(spec.accelerate, given, gpus_asked=gpus_asked)
+    if config_text is not None:
+        config: str | None = config_text
+    elif spec.accelerate.config_file is None:
+        config = _config(spec.accelerate, use_cpu=use_cpu)
+    else:
+        config = None
+    processes = spec.accelerate.num_processes
+    if processes is None and not gpus_asked:
+        processes = _processes_of(given, int(spec.slurm.nodes))
+    lines = (("accelerate", "launch"), *_flags(spec, given), *_script(spec))
+    return Launch(lines, config, _variables(spec.accelerate, use_cpu=use_cpu), processes)
+
+
+def _given_config(text: str | None) -> dict[str, Any]:
+    """Return the values of the user's accelerate YAML, as accelerate itself reads it."""
+    values = yaml.safe_load(text) if text else None
+    return values if isinstance(values, dict) else {}
+
+
+def _use_cpu(accelerate: Accelerate, given: Mapping[str, Any], *, gpus_asked: bool) -> bool:
+    if accelerate.use_cpu is not None:
+        return accelerate.use_cpu
+    if "use_cpu" in given:
+        return bool(given["use_cpu"])
+    return not gpus_asked
+
+
+def _processes_of(given: Mapping[str, Any], nodes: int) -> int:
+    """Return the total that a config file means for this many nodes: its processes a machine times nodes."""
+    total, machines = given.get("num_processes"), given.get("num_machines") or 1
+    if not isinstance(total, int) or not isinstance(machines, int) or total < 1:
+        return nodes
+    return max(total // machines, 1) * nodes
+
+
+def _config(accelerate: Accelerate, *, use_cpu: bool) -> str:
+    """Write accelerate's config file; what depends on the node stands on the command line instead."""
+    words = accelerate.model_dump(exclude_none=True, exclude=_SPEC_ONLY)
+    config: dict[str, Any] = {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": _distributed_type(accelerate),
+        "mixed_precision": "no",
+        **words,
+        "use_cpu": use_cpu,
+        "rdzv_backend": "static",
+        "same_network": True,
+    }
+    if config["distributed_type"] in _CPU_ONLY_TYPES:
+        config["distributed_type"] = "MULTI_GPU"
+    if accelerate.deepspeed_config is not None:
+        config["deepspeed_config"] = _deepspeed(accelerate)
+    return yaml.safe_dump(_plain(config), sort_keys=False)
+
+
+def _distributed_type(accelerate: Accelerate) -> str:
+    """MULTI_GPU also for one process and for CPUs: torchrun starts them, over gloo where ACCELERATE_USE_CPU is set."""
+    by_section = {"DEEPSPEED": accelerate.deepspeed_config, "FSDP": accelerate.fsdp_config,
+                  "MEGATRON_LM": accelerate.megatron_lm_config}  # fmt: skip
+    found = [name for name, section in by_section.items() if section is not None]
+    return accelerate.distributed_type or (found[0] if found else "MULTI_GPU")
+
+
+def _deepspeed(accelerate: Accelerate) -> dict[str, Any]:
+    section = {"deepspeed_multinode_launcher": "standard", **(accelerate.deepspeed_config or {})}
+    steps = accelerate.gradient_accumulation_steps
+    if steps is not None and "deepspeed_config_file" not in section:
+        section.setdefault("gradient_accumulation_steps", steps)
+    return section
+
+
+def _plain(value: Any) -> Any:
+    """Drop what a number remembers of its source, which YAML would write as a Python object."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def _flags(spec: JobSpec, given: Mapping[str, Any]) -> list[Words]:
+    """Flags override the config file; all that only a node knows is a shell variable."""
+    path = spec.accelerate.config_file
+    unread = path is not None and not given
+    lines: list[Words] = [
+        ("--config_file", str(path) if unread else Shell(f'"$node_dir/{CONFIG_NAME}"')),
+        ("--num_machines", Shell('"$SLURM_JOB_NUM_NODES"'), "--num_processes", Shell('"$num_processes"')),
+        ("--machine_rank", Shell('"$SLURM_NODEID"')),
+        ("--main_process_ip", Shell('"$main_process_ip"'), "--main_process_port", Shell('"$main_process_port"')),
+    ]
+    if given.get("distributed_type") == "DEEPSPEED" and not _has_launcher(given):
+        lines.append(("--deepspeed_multinode_launcher", "standard"))
+    threads = spec.accelerate.num_cpu_threads_per_process
+    if threads is not None:
+        lines.append(("--num_cpu_threads_per_process", str(threads)))
+    return lines
+
+
+def _has_launcher(given: Mapping[str, Any]) -> bool:
+    section = given.get("deepspeed_config")
+    return isinstance(section, dict) and "deepspeed_multinode_launcher" in section
+
+
+def _script(spec: JobSpec) -> list[Words]:
+    what: list[Words] = [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
+    if not isinstance(spec.args, dict):
+        return [*what, tuple(spec.args)] if spec.args else what
+    return what + [words for name, value in spec.args.items() if (words := argument_words(name, value))]
+
+
+def argument_words(name: str, value: Argument) -> Words:
+    """Spell one argument: `True` a bare flag, `False` and `None` nothing, a list repeated values."""
+    flag = name if name.startswith("-") else f"--{name}"
+    if value is None or value is False:
+        return ()
+    if value is True:
+        return (flag,)
+    if isinstance(value, str):
+        # argparse takes a value that begins with a dash only when it is joined to its flag
+        return (f"{flag}={value}",) if value.startswith("-") and flag.startswith("--") else (flag, value)
+    return (flag, *value)
+
+
+def _variables(accelerate: Accelerate, *, use_cpu: bool) -> dict[str, str]:
+    variables = {"ACCELERATE_USE_CPU": "true"} if use_cpu else {}
+    if accelerate.gradient_accumulation_steps is not None:
+        variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(accelerate.gradient_accumulation_steps)
+    return variables
+
+
+def overridden(config_text: str) -> list[str]:
+    """List the keys of a config file that the job script overrides."""
+    names = ("num_machines", "num_processes", "machine_rank", "main_process_ip", "main_process_port")
+    given = _given_config(config_text)
+    return [name for name in names if name in given]

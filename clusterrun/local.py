@@ -1,0 +1,191 @@
+"""A run without Slurm: the same script, the same run folder, attempts one after the other on this machine.
+
+A supervisor process stands for slurmctld. Each attempt is one submission to submitit's local executor, which runs
+the job script with stand-ins for the Slurm commands that the script calls. A preemption is what it is on Slurm:
+TERM to the step's shell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from clusterrun.errors import ClusterError
+from clusterrun.paths import RunPaths
+from clusterrun.plan import LaunchPlan
+from clusterrun.records import read_record, write_record, write_whole
+from clusterrun.spec import grammar
+
+KILL_WAIT = 10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
+_POLL_SECONDS = 0.2
+_START_SECONDS = 20.0
+
+# Functions come before programs on PATH, so the script finds these in place of Slurm's commands.
+_STAND_INS = """\
+unset BASH_ENV
+srun() {
+  while [[ ${1:-} == --* ]]; do shift; done
+  printf '%s\\n' "$BASHPID" > "$run_dir/local/step.pid"
+  export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0
+  exec "$@"
+}
+scontrol() { [ "$1" = requeue ] && : > "$run_dir/local/requeue"; }
+squeue() { :; }
+"""
+
+
+def start(paths: RunPaths, plan: LaunchPlan, environment: Mapping[str, str]) -> str:
+    """Start a run on this machine and return its job id, the supervisor's process id.
+
+    Raises ClusterError where the spec asks for what one machine has not.
+    """
+    if plan.nodes > 1:
+        raise ClusterError(f"slurm.nodes is {plan.nodes}; this is one machine", "add --set slurm.nodes=1")
+    gpus = _gpus_to_use(plan)
+    paths.local.mkdir(mode=0o700, exist_ok=True)
+    write_whole(paths.local / "slurm.bash", _STAND_INS)
+    limit = grammar.seconds_of_time(plan.spec.slurm.time) if plan.spec.slurm.time else None
+    lead = next(item.value for item in plan.directives if item.option == "signal")
+    settings = {"limit": limit or "", "lead": str(lead).partition("@")[2], "gpus": "" if gpus is None else gpus}
+    write_record(paths.local / "settings", settings)
+    kept = {
+        name: environment[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR") if name in environment
+    }
+    secrets = {name: environment[name] for name in plan.spec.environment.secrets if name in environment}
+    with (paths.local / "supervisor.log").open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "clusterrun.local", str(paths.folder)],
+            env={**kept, **secrets, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=plan.chdir,
+        )  # fmt: skip
+    write_record(paths.local / "supervisor", {"job_id": child.pid})
+    return str(child.pid)
+
+
+def _gpus_to_use(plan: LaunchPlan) -> int | None:
+    if not plan.gpus_asked:
+        return None
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        found = ""
+    here = sum(line.startswith("GPU ") for line in found.splitlines())
+    slurm = plan.spec.slurm
+    asked = [grammar.gpu_count(value) for value in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task) if value]
+    asked.append(grammar.gres_gpus(slurm.gres or ""))
+    if not here:
+        hint = "on CPUs: --set slurm.gpus-per-node=null --set accelerate.num_processes=2"
+        raise ClusterError("the spec asks for GPUs; this machine has none", hint)
+    return min(max(asked), here)
+
+
+def supervisor_lives(paths: RunPaths) -> bool:
+    """Say whether the process that stands for slurmctld is there, and is ours."""
+    job_id = read_record(paths.local / "supervisor").get("job_id", "")
+    try:
+        words = Path(f"/proc/{job_id}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return str(paths.folder).encode() in words
+
+
+def preempt(paths: RunPaths) -> None:
+    """Do to a running attempt what Slurm does at a preemption: TERM to the step, nothing to the batch shell."""
+    _signal_file(paths.local / "step.pid", signal.SIGTERM)
+
+
+def cancel_local(paths: RunPaths) -> None:
+    """Do what scancel does: TERM to the step and to the batch shell, KILL to what is left."""
+    _signal_file(paths.local / "batch.pid", signal.SIGTERM)
+    _signal_file(paths.local / "step.pid", signal.SIGTERM)
+
+
+def _signal_file(path: Path, number: int) -> None:
+    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        os.kill(int(path.read_text()), number)
+
+
+def supervise(folder: str) -> None:
+    """Run attempts until the script asks for no other."""
+    from submitit.local.local import LocalExecutor  # noqa: PLC0415 - slow, and only here
+
+    paths = RunPaths(Path(folder))
+    executor = LocalExecutor(paths.local / "submitit")
+    settings = read_record(paths.local / "settings")
+    executor.update_parameters(timeout_min=60 * 24 * 365, gpus_per_node=int(settings["gpus"] or 0))
+    for restart in range(1_000_000):
+        (paths.local / "requeue").unlink(missing_ok=True)
+        executor.submit(run_attempt, folder, os.getpid(), restart).wait()
+        if paths.cancelled.exists() or not (paths.local / "requeue").exists():
+            return
+
+
+def run_attempt(folder: str, job_id: int, restart: int) -> int:
+    """Run the job script once, with Slurm's variables, and hold it to its time limit; returns its exit code."""
+    paths = RunPaths(Path(folder))
+    settings = read_record(paths.local / "settings")
+    with (paths.logs / f"slurm-{job_id}.out").open("ab") as log:
+        child = subprocess.Popen(
+            ["bash", str(paths.script)], env=_slurm_variables(paths, settings, job_id, restart),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    write_whole(paths.local / "batch.pid", str(child.pid))
+    limit = float(settings["limit"]) if settings.get("limit") else None
+    _watch(paths, child, limit, float(settings.get("lead") or 0))
+    end_all(folder)
+    return child.wait()
+
+
+def _watch(paths: RunPaths, child: subprocess.Popen[bytes], limit: float | None, lead: float) -> None:
+    """Stand for slurmctld: the warning before the limit, the limit, a requeue, a cancellation."""
+    begun, warned, killed_at = time.monotonic(), False, None
+    while child.poll() is None:
+        time.sleep(_POLL_SECONDS)
+        now = time.monotonic()
+        if (paths.local / "requeue").exists():
+            return
+        if limit is not None and not warned and now - begun > limit - lead:
+            warned = True
+            _signal_file(paths.local / "step.pid", signal.SIGUSR1)
+        over = (limit is not None and now - begun > limit) or paths.cancelled.exists()
+        if over and killed_at is None:
+            killed_at = now
+            cancel_local(paths)
+        if killed_at is not None and now - killed_at > KILL_WAIT:
+            return
+
+
+def _slurm_variables(paths: RunPaths, settings: Mapping[str, str], job_id: int, restart: int) -> dict[str, str]:
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("SUBMITIT_", "PYTHONPATH"))}
+    variables = {
+        "SLURM_JOB_ID": str(job_id), "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": os.uname().nodename,
+        "SLURM_SUBMIT_DIR": str(Path.cwd()), "SLURM_RESTART_COUNT": str(restart),
+        "BASH_ENV": str(paths.local / "slurm.bash"), "run_dir": str(paths.folder),
+    }  # fmt: skip
+    if settings.get("gpus"):
+        variables["SLURM_GPUS_ON_NODE"] = settings["gpus"]
+    else:
+        given.pop("CUDA_VISIBLE_DEVICES", None)
+    return {**given, **variables}
+
+
+def end_all(folder: str) -> None:
+    """KILL every process of the run that is left, also those in sessions of their own.
+
+    They are known by CLUSTERRUN_RUN_DIR or run_dir in their environment, which no other run has.
+    """
+    marks = {f"CLUSTERRUN_RUN_DIR={folder}".encode(), f"run_dir={folder}".encode()}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if marks & set((entry / "environ").read_bytes().split(b"\0")):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    supervise(sys.argv[1])

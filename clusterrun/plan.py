@@ -1,0 +1,130 @@
+"""LaunchPlan: what will run. A pure function of the spec: no clock, no environment, no file, no subprocess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from clusterrun.launch import Launch, make_launch
+from clusterrun.spec import grammar
+from clusterrun.spec.model import JobSpec, Slurm
+
+_LEAD = 120
+_OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which run a script belongs to, chosen at submit; a script without one names its run by its job id."""
+
+    run_id: str
+    folder: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One `#SBATCH` line; `value` is None for an option that takes none."""
+
+    option: str
+    value: str | None
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """All that the script's text depends on."""
+
+    name: str
+    source: str
+    version: str
+    directives: tuple[Directive, ...]
+    identity: Identity | None
+    run_root: str
+    chdir: str | None
+    spec: JobSpec
+    launch: Launch
+    nodes: int
+    gpus_asked: bool
+    requeue_on: tuple[str, ...]
+    crashes: int
+
+
+def make_plan(
+    spec: JobSpec,
+    *,
+    source: str,
+    version: str,
+    chdir: str | None = None,
+    run_root: str = "runs",
+    identity: Identity | None = None,
+    config_text: str | None = None,
+) -> LaunchPlan:
+    """Decide what will run.
+
+    `chdir` is the absolute working folder or None for the folder where sbatch is called;
+    `config_text` is the content of `accelerate.config_file`.
+    """
+    gpus_asked = asks_for_gpus(spec.slurm)
+    return LaunchPlan(
+        name=spec.name,
+        source=source,
+        version=version,
+        directives=tuple(_directives(spec, chdir, identity)),
+        identity=identity,
+        run_root=run_root,
+        chdir=chdir,
+        spec=spec,
+        launch=make_launch(spec, config_text, gpus_asked=gpus_asked),
+        nodes=int(spec.slurm.nodes),
+        gpus_asked=gpus_asked,
+        requeue_on=spec.requeue.on,
+        crashes=spec.requeue.crashes,
+    )
+
+
+def asks_for_gpus(slurm: Slurm) -> bool:
+    """Say whether a job asks for GPUs, in any of sbatch's ways."""
+    extra = slurm.model_extra or {}
+    by_gres = slurm.gres is not None and grammar.gres_gpus(slurm.gres) > 0
+    by_tres = "gpu" in str(extra.get("tres_per_task") or "")
+    named = (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task, extra.get("gpus_per_socket"))
+    return by_gres or by_tres or any(value is not None for value in named)
+
+
+def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:
+    found = [Directive("job-name", spec.name), *_options(spec.slurm)]
+    if spec.launcher:
+        found.append(Directive("ntasks-per-node", "1"))
+    if chdir is not None:
+        found.append(Directive("chdir", chdir))
+    if identity is not None:
+        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the sign itself
+        logs = str(identity.folder / "logs").replace("%", "%%")
+        found.append(Directive("output", f"{logs}/slurm-%j.out"))
+    found.append(Directive("open-mode", "append"))
+    found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
+    found.append(Directive("signal", spec.slurm.signal or f"USR1@{_lead(spec.slurm.time)}"))
+    found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
+    return found
+
+
+def _options(slurm: Slurm) -> list[Directive]:
+    """List the user's options in the order of the model, then those that are passed on as written."""
+    values = {name: getattr(slurm, name) for name in Slurm.model_fields if name not in _OWN_FIELDS}
+    values.update(slurm.model_extra or {})
+    values.update(slurm.additional_parameters)
+    return [
+        Directive(name.replace("_", "-"), None if value is True else str(value))
+        for name, value in values.items()
+        if value is not None and value is not False
+    ]
+
+
+def _slurm_requeues(spec: JobSpec) -> bool:
+    """`--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause here needs."""
+    return bool(spec.requeue.on)
+
+
+def _lead(time: str | None) -> int:
+    """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
+    limit = grammar.seconds_of_time(time) if time is not None else None
+    return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

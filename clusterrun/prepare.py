@@ -1,0 +1,174 @@
+"""Everything around a spec that is not pure: the files it names, the profile, the shell it was typed in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import clusterrun
+from clusterrun.errors import Problem
+from clusterrun.launch import overridden
+from clusterrun.plan import Identity, LaunchPlan, make_plan
+from clusterrun.profile import find_profile
+from clusterrun.script import render
+from clusterrun.spec import Loaded, load_spec
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for on the command line, or a caller of the functions of the same names."""
+
+    source: str
+    overrides: Sequence[str] = ()
+    profile: str | None = None
+    templates: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cwd: Path = field(default_factory=Path.cwd)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A valid spec with what its files hold, what is wrong with them, and what the user should be told."""
+
+    request: Request
+    loaded: Loaded
+    config_text: str | None
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def work_dir(self) -> Path:
+        """The folder the script will run in, as far as it is known here."""
+        return Path(self.loaded.chdir) if self.loaded.chdir else self.request.cwd
+
+    @property
+    def run_root(self) -> Path:
+        """The folder that holds run folders."""
+        return self.work_dir / self.loaded.run_root
+
+    def plan(self, identity: Identity | None = None) -> LaunchPlan:
+        """Plan the run; with an identity, in the working folder known here."""
+        chdir = self.loaded.chdir or (str(self.work_dir) if identity else None)
+        return make_plan(
+            self.loaded.spec,
+            source=self.loaded.source,
+            version=clusterrun.__version__,
+            chdir=chdir,
+            run_root=self.loaded.run_root,
+            identity=identity,
+            config_text=self.config_text,
+        )
+
+    def script(self, identity: Identity | None = None) -> str:
+        """Render the run's script."""
+        beside = Path(self.request.source).absolute().parent / "templates"
+        folders = [Path(name) for name in self.request.templates]
+        return render(self.plan(identity), templates=[*folders, *([beside] if beside.is_dir() else [])])
+
+
+def prepare(request: Request) -> Prepared:
+    """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself."""
+    profile = find_profile(request.profile, request.environment)
+    shell = active_python(request.environment)
+    loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
+    work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
+    config_text, problems = _files(loaded, work_dir)
+    notes = []
+    if config_text is not None and (names := overridden(config_text)):
+        notes.append(f"{loaded.spec.accelerate.config_file} is used unchanged, but for {', '.join(names)}")
+    if loaded.line_of("environment") == "the shell" and shell:
+        notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
+    return Prepared(request, loaded, config_text, tuple(problems), tuple(notes))
+
+
+def active_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the virtual environment of the shell, as the spec would name it; empty where there is none."""
+    if environment.get("VIRTUAL_ENV"):
+        return {"venv": environment["VIRTUAL_ENV"]}
+    if environment.get("CONDA_PREFIX"):
+        return {"conda": environment["CONDA_PREFIX"]}
+    if sys.prefix != sys.base_prefix and (Path(sys.prefix) / "bin" / "accelerate").exists():
+        return {"venv": sys.prefix}
+    return {}
+
+
+def _files(loaded: Loaded, work_dir: Path) -> tuple[str | None, list[Problem]]:
+    spec, problems = loaded.spec, []
+    if not work_dir.is_dir():
+        problems.append(_missing(loaded, ("slurm", "chdir"), "folder", work_dir))
+    if spec.script is not None and not (work_dir / spec.script).is_file():
+        problems.append(_missing(loaded, ("script",), "file", work_dir / spec.script))
+    venv = spec.environment.venv
+    if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
+        problems.append(_missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv))
+    problems.extend(_shell_faults(loaded))
+    text = None
+    if spec.accelerate.config_file is not None:
+        text, fault = _config_text(loaded, work_dir / Path(spec.accelerate.config_file).expanduser())
+        problems.extend(fault)
+    deepspeed = (spec.accelerate.deepspeed_config or {}).get("deepspeed_config_file")
+    if deepspeed and not (work_dir / str(deepspeed)).is_file():
+        path = ("accelerate", "deepspeed_config", "deepspeed_config_file")
+        problems.append(_missing(loaded, path, "file", work_dir / str(deepspeed)))
+    return text, problems
+
+
+def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
+    hint = "a relative path begins at slurm.chdir, or where the command is typed"
+    return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", hint)
+
+
+def _config_text(loaded: Loaded, path: Path) -> tuple[str | None, list[Problem]]:
+    """Read accelerate's config file; it must be a mapping with a distributed_type, as accelerate demands."""
+    import yaml  # noqa: PLC0415 - only for a spec that names a config file
+
+    key = ("accelerate", "config_file")
+    place = loaded.line_of(*key), ".".join(key)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+    except FileNotFoundError:
+        return None, [_missing(loaded, key, "file", path)]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return None, [Problem(*place, f"{path} cannot be read: {str(error).splitlines()[0]}")]
+    if not isinstance(values, dict) or "distributed_type" not in values:
+        hint = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
+        return None, [Problem(*place, f"{path} is not an accelerate config: it has no distributed_type", hint)]
+    return text, _config_faults(loaded, values, place)
+
+
+def _config_faults(loaded: Loaded, values: Mapping[str, object], place: tuple[str, str]) -> list[Problem]:
+    """Accelerate starts one process a node for NO and MULTI_CPU, in silence, however many were asked for."""
+    kind = str(values["distributed_type"])
+    nodes = int(loaded.spec.slurm.nodes)
+    if kind not in ("NO", "False", "MULTI_CPU") or (nodes == 1 and kind != "MULTI_CPU"):
+        return []
+    hint = "distributed_type: MULTI_GPU, with use_cpu: true on CPUs"
+    what = f"its distributed_type {kind} starts independent processes, each a world of one"
+    return [Problem(*place, what, hint)]
+
+
+def _shell_faults(loaded: Loaded) -> list[Problem]:
+    """Let bash look at the user's own shell lines before they wait in a queue."""
+    spec = loaded.spec
+    lines: list[tuple[tuple[str, ...], str]] = [(("environment", "setup"), line) for line in spec.environment.setup]
+    if spec.command is not None:
+        lines.append((("command",), spec.command))
+    bash = shutil.which("bash")
+    problems = []
+    for path, line in lines if bash else []:
+        answer = subprocess.run([str(bash), "-n"], input=line, text=True, capture_output=True, timeout=10, check=False)
+        if answer.returncode:
+            what = answer.stderr.strip().splitlines()[0].split(": ", 1)[-1]
+            problems.append(Problem(loaded.line_of(*path), ".".join(path), f"bash cannot read it: {what}"))
+    return problems
+
+
+def identity_of(prepared: Prepared, run_id: str) -> Identity:
+    """Give a run its folder."""
+    return Identity(run_id, PurePosixPath(prepared.run_root / run_id))

@@ -1,0 +1,25 @@
+"""The site file: which one counts. It gives defaults under every spec, and the folder for runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from clusterrun.errors import Problem, SpecError
+
+
+def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | None:
+    """Return the profile to use: `--profile`, else CLUSTERRUN_PROFILE, else the one in the user's config folder.
+
+    Raises SpecError where a named profile does not exist. An empty name means none.
+    """
+    for where, name in (("--profile", option), ("CLUSTERRUN_PROFILE", environment.get("CLUSTERRUN_PROFILE"))):
+        if name is None:
+            continue
+        path = Path(name).expanduser()
+        if name and not path.is_file():
+            raise SpecError([Problem(where, "", f"no such profile: {name}", "give the path of a YAML file")])
+        return path if name else None
+    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".config")
+    path = Path(base) / "clusterrun" / "profile.yaml"
+    return path if path.is_file() else None

@@ -1,0 +1,82 @@
+"""Plan to sbatch text, through templates/; sole user of Jinja2.
+
+Every value is shell-quoted by default; a name that does not exist is an error; templates loop and test for
+presence, and never compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.plan import LaunchPlan
+from clusterrun.shell import Shell, control_character, quote
+
+BASE = "base.sbatch.j2"
+FUNCTIONS = "functions.sh"
+# slurm.conf(5): SchedulerParameters max_script_size, 4 megabytes by default
+LONGEST_SCRIPT = 4_000_000
+
+
+def render(plan: LaunchPlan, *, templates: Sequence[Path] = ()) -> str:
+    """Return the whole script of a plan.
+
+    `templates` are folders searched before our own; a `base.sbatch.j2` there may extend ours as
+    `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for a fault in a user's template.
+    """
+    environment = _environment(templates)
+    try:
+        text = environment.get_template(BASE).render(plan=plan, spec=plan.spec, functions=_functions())
+    except jinja2.TemplateSyntaxError as error:
+        where = f"{error.filename or error.name}:{error.lineno}"
+        raise SpecError([Problem(where, "", f"template: {error.message}")]) from error
+    except (jinja2.TemplateError, ValueError) as error:
+        raise SpecError([Problem(plan.source, "", f"template: {error}")]) from error
+    if len(text.encode()) > LONGEST_SCRIPT:
+        raise SpecError([Problem(plan.source, "", f"the script has {len(text.encode())} bytes; Slurm takes 4 MB")])
+    return text
+
+
+def template_folder() -> Path:
+    """Find our templates: inside the package in a wheel, beside it in a checkout or an editable install."""
+    inside = Path(__file__).parent / "templates"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "templates"
+
+
+def _functions() -> Shell:
+    """The fixed functions, which are bash as they stand and no template."""
+    return Shell((template_folder() / FUNCTIONS).read_text(encoding="utf-8"))
+
+
+def _environment(templates: Sequence[Path]) -> SandboxedEnvironment:
+    ours = jinja2.FileSystemLoader(template_folder())
+    loaders = [*map(jinja2.FileSystemLoader, templates), ours, jinja2.PrefixLoader({"clusterrun": ours})]
+    environment = SandboxedEnvironment(
+        loader=jinja2.ChoiceLoader(loaders),
+        undefined=jinja2.StrictUndefined,
+        finalize=quote,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["plain"] = Shell
+    environment.filters["comment"] = _comment
+    environment.filters["heredoc"] = _heredoc
+    return environment
+
+
+def _comment(text: str) -> Shell:
+    """Text that may stand in a comment: one line, whatever it is."""
+    return Shell("".join("?" if control_character(character) else character for character in text))
+
+
+def _heredoc(text: str, end: str) -> Shell:
+    """Text that may stand in a here-document with a quoted delimiter."""
+    if end in text.splitlines():
+        raise ValueError(f"a config file has a line {end}, which ends it early")
+    return Shell(text.rstrip("\n"))

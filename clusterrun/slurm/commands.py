@@ -1,0 +1,57 @@
+"""Slurm's commands, each with a time-out; the one place that starts them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clusterrun.errors import ClusterError
+
+# `status` has 10 s in all; a dead slurmctld lets squeue fail after 9 s by itself (measured, Slurm 22.05).
+ASK_SECONDS = 4.5
+# MaxJobCount reached: sbatch tries again for 120 s by itself (measured, Slurm 22.05).
+SUBMIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class NoAnswer(ClusterError):
+    """Slurm did not answer in time, or could not be reached: nothing is known."""
+
+
+def installed() -> bool:
+    """Say whether this machine has Slurm's commands."""
+    return shutil.which("sbatch") is not None
+
+
+def call(
+    argv: Sequence[str],
+    *,
+    seconds: float = ASK_SECONDS,
+    environment: Mapping[str, str] | None = None,
+    keep_open: Sequence[int] = (),
+) -> Answer:
+    """Run a Slurm command; `keep_open` are file descriptors that it inherits.
+
+    Raises NoAnswer when it takes longer than `seconds`, ClusterError when it is not there.
+    """
+    try:
+        done = subprocess.run(
+            list(argv), capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
+            stdin=subprocess.DEVNULL, env=None if environment is None else dict(environment), pass_fds=keep_open,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise NoAnswer(f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers") from error
+    except FileNotFoundError as error:
+        hint = "run this on a login node; `submit --local` runs without Slurm, `render` shows the script anywhere"
+        raise ClusterError(f"{argv[0]} is not on this machine", hint) from error
+    return Answer(done.returncode, done.stdout, done.stderr.strip())

@@ -1,0 +1,62 @@
+"""What squeue knows of jobs: one call for any number of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.commands import NoAnswer, call
+
+# The command is last, because a path may have any character.
+_FORMAT = "%i|%T|%r|%S|%N|%o"
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """One line of squeue."""
+
+    job_id: str
+    state: str
+    reason: str
+    start: str
+    nodes: str
+    command: str
+    """The path of the batch script, as it was given to sbatch."""
+
+
+def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
+    """List the user's jobs that slurmctld still knows, ended ones included (MinJobAge, 300 s by default).
+
+    Raises NoAnswer when slurmctld cannot be asked.
+    """
+    argv = ["squeue", "--noheader", "--states=all", f"--format={_FORMAT}"]
+    answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"])
+    if answer.code and "Invalid job id" in answer.err:
+        return []
+    if answer.code:
+        raise NoAnswer(f"squeue: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+    return [
+        QueuedJob(*(part.strip() for part in line.split("|", 5))) for line in answer.out.splitlines() if "|" in line
+    ]
+
+
+def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
+    """Cancel a job; one that is not there any more is no mistake. Raises ClusterError when Slurm refuses."""
+    argv = ["scancel", *(["--state=PENDING"] if only_pending else []), job_id]
+    answer = call(argv, seconds=10)
+    if answer.code and "Invalid job id" not in answer.err and "already completing" not in answer.err:
+        raise ClusterError(f"scancel: {answer.err}")
+
+
+def job_with_script(path: str, name: str) -> str | None:
+    """Find the job that was made from a script file, by squeue and then by sacct; None where neither knows it."""
+    for job in own_jobs():
+        if job.command == path:
+            return job.job_id
+    answer = call(["sacct", "--noheader", "--parsable2", "--allocations", "--starttime=now-30days",
+                   f"--name={name}", "--format=JobID,SubmitLine"])  # fmt: skip
+    for line in answer.out.splitlines() if not answer.code else []:
+        job_id, _, submitted = line.partition("|")
+        if submitted.split()[-1:] == [path]:
+            return job_id
+    return None

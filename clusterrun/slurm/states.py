@@ -1,0 +1,53 @@
+"""Slurm's job states, each once, and what a run's state is called. Source: squeue(1), JOB STATE CODES."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(str, Enum):
+    """The state of a run, in Slurm's words where it has one."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    STOPPED = "STOPPED"
+    """Saved and left because a person asked for it."""
+    TIMEOUT = "TIMEOUT"
+    PREEMPTED = "PREEMPTED"
+    NODE_FAIL = "NODE_FAIL"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    VANISHED = "VANISHED"
+    """Slurm knows the job no more, and it wrote no end."""
+    NO_ANSWER = "NO_ANSWER"
+    """Slurm does not answer, so what the run does now is not known."""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in (State.PENDING, State.RUNNING, State.NO_ANSWER)
+
+
+_BY_SLURM = {
+    State.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING",
+    State.RUNNING: "RUNNING COMPLETING CONFIGURING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED POWER_UP_NODE",
+    State.COMPLETED: "COMPLETED",
+    State.CANCELLED: "CANCELLED REVOKED",
+    State.FAILED: "FAILED BOOT_FAIL LAUNCH_FAILED RECONFIG_FAIL",
+    State.TIMEOUT: "TIMEOUT DEADLINE",
+    State.PREEMPTED: "PREEMPTED",
+    State.NODE_FAIL: "NODE_FAIL",
+    State.OUT_OF_MEMORY: "OUT_OF_MEMORY",
+}
+_TABLE = {name: state for state, names in _BY_SLURM.items() for name in names.split()}
+
+
+def state_of(slurm: str) -> State:
+    """Translate a state of squeue or sacct, such as `CANCELLED by 1000`; one that is new counts as RUNNING.
+
+    A state that this table does not know must not end a run that may be alive.
+    """
+    word = slurm.split(maxsplit=1)[0].rstrip("+") if slurm.strip() else ""
+    return _TABLE.get(word, State.RUNNING)

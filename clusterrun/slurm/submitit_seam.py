@@ -1,0 +1,90 @@
+"""submitit's executor and watcher, and every private part of them that we use. tests/test_submitit_seam.py names each.
+
+submitit makes a script of its own and pickles a function into it. We hand over a finished script instead, and
+keep its job object and its reading of sacct.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
+
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.commands import ASK_SECONDS, SUBMIT_SECONDS, call
+
+
+class Accounting(SlurmInfoWatcher):
+    """submitit's watcher of sacct, with a time-out and without noise where accounting is off."""
+
+    def update(self) -> None:
+        """Ask sacct once for every registered job that has not ended."""
+        command = self._make_command()
+        if command is None:
+            return
+        self._num_calls += 1
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=ASK_SECONDS, check=False)
+        except (subprocess.TimeoutExpired, FileNotFoundError):
+            return
+        if not done.returncode:
+            self._info_dict.update(self.read_info(done.stdout))
+
+
+class RunJob(SlurmJob[Any]):
+    """submitit's job object over one of our run folders."""
+
+    watcher = Accounting(delay_s=60)
+
+
+class ScriptExecutor(SlurmExecutor):
+    """submitit's executor for a script that is rendered already."""
+
+    job_class = RunJob
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], keep_open: tuple[int, ...] = ()) -> None:
+        super().__init__(folder)
+        self._environment, self._keep_open = environment, keep_open
+
+    def submit_script(self, script: Path) -> RunJob:
+        """Hand a script to sbatch. Raises NoAnswer, or ClusterError with sbatch's own words."""
+        job = self._submit_command(str(script))
+        assert isinstance(job, RunJob)  # noqa: S101 - for the type checker: job_class says so
+        return job
+
+    def _submit_command(self, command: str) -> SlurmJob[Any]:
+        argv = self._make_submission_command(Path(command))
+        answer = call(argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open)
+        if answer.code:
+            raise ClusterError(_in_short(answer.err))
+        job_id = self._get_job_id_from_submission_command(answer.out)
+        return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
+
+
+def _in_short(error: str) -> str:
+    lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in error.splitlines()]
+    return "sbatch: " + ("; ".join(line for line in lines if line) or "refused without a word")
+
+
+def accounted_states(job_ids: list[str], folder: Path) -> dict[str, str]:
+    """Return sacct's states of jobs in one call; jobs that it does not know are left out."""
+    jobs = [RunJob(folder, job_id) for job_id in job_ids]
+    RunJob.watcher.clear()
+    found = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}
+    found.update({job.job_id: job.get_info(mode="cache") for job in jobs})
+    return {job_id: str(info["State"]) for job_id, info in found.items() if info.get("State")}
+
+
+def without_sbatch_variables(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Drop the SBATCH_ variables, which override the script's own lines (sbatch(1)); also return their names.
+
+    Inside another job, SLURM_ variables of that job would be handed on as well; SLURM_CONF says where Slurm is.
+    """
+    dropped = sorted(name for name in environment if name.startswith("SBATCH_"))
+    inherited = {name for name in environment if name.startswith("SLURM_") and "SLURM_JOB_ID" in environment}
+    kept = {"SLURM_CONF"}
+    gone = set(dropped) | (inherited - kept)
+    return {name: value for name, value in environment.items() if name not in gone}, dropped

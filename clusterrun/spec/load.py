@@ -1,0 +1,172 @@
+"""From a YAML file, a profile and overrides to one JobSpec, with every mistake told at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, shown
+from clusterrun.spec.model import JobSpec, kind_of
+from clusterrun.spec.rules import check_together
+from clusterrun.spec.yaml_text import Document, read_yaml
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A valid spec with what belongs to it: its text, where its keys stand, and the folders it names."""
+
+    spec: JobSpec
+    source: str
+    """The file's name as the user typed it."""
+    text: str
+    """The file as the user wrote it."""
+    chdir: str | None
+    """The absolute working folder, where the spec names one."""
+    run_root: str
+    """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
+    layers: Layers
+
+    def line_of(self, *path: str | int) -> str:
+        """Say where a key of the spec stands, as file:line."""
+        return self.layers.line_of(path)
+
+
+def load_spec(
+    source: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    shell: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+) -> Loaded:
+    """Read a job spec and all that lies under and over it.
+
+    `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual environment;
+    `folder` is what `chdir` is relative to (the spec's own folder).
+    Raises SpecError with every mistake found.
+    """
+    name = str(source)
+    text = _read(Path(source), name)
+    layers = Layers()
+    _lay_profile(layers, profile)
+    _lay(layers, text, name)
+    _lay_overrides(layers, overrides)
+    _lay_shell(layers, shell or {})
+    run_root = layers.values.pop("run_root", None) or "runs"
+    layers.values.setdefault("name", Path(source).name.split(".")[0])
+    check_together(layers)
+    spec = _validated(layers)
+    base = folder or Path(source).absolute().parent
+    chdir = spec.slurm.chdir
+    absolute = os.path.normpath(base / Path(chdir).expanduser()) if chdir else None  # lexical: no file is touched
+    return Loaded(spec, name, text, absolute, str(run_root), layers)
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            [Problem(name, "", f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}")]
+        ) from error
+    except OSError as error:
+        hint = "give the path of a job spec" if isinstance(error, FileNotFoundError) else ""
+        raise SpecError([Problem(name, "", (error.strerror or str(error)).lower(), hint)]) from error
+
+
+def _lay(layers: Layers, text: str, name: str) -> None:
+    try:
+        document = read_yaml(text, name)
+    except SpecError as error:
+        layers.problems.extend(error.problems)
+        return
+    if document.value is None:
+        layers.problems.append(Problem(name, "", "an empty file", "the shortest spec is: script: train.py"))
+        return
+    layers.add(document, SPEC_KEYS, "a job spec")
+
+
+def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
+    if profile is None:
+        return
+    document = read_yaml(_read(Path(profile), str(profile)), str(profile))
+    layers.add(document, PROFILE_KEYS, "a profile")
+    root = layers.values.get("run_root")
+    if root is not None and not isinstance(root, str):
+        layers.fault(("run_root",), f"must be a folder, got {kind_of(root)}")
+        del layers.values["run_root"]
+    elif root:
+        layers.values["run_root"] = os.path.expandvars(str(Path(root).expanduser()))
+
+
+def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:
+    for text in overrides:
+        try:
+            layers.add(override(text), SPEC_KEYS, "a job spec")
+        except ValueError as error:
+            layers.problems.append(Problem("--set", "", str(error)))
+        except SpecError as error:
+            layers.problems.extend(error.problems)
+
+
+def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
+    """The shell's own Python counts only where nothing else says which Python to use."""
+    environment = layers.values.get("environment") or {}
+    decided = isinstance(environment, dict) and any(
+        environment.get(key) for key in ("venv", "conda", "modules", "setup")
+    )
+    if shell and not decided and isinstance(environment, dict):
+        document = Document({"environment": dict(shell)}, {(): "the shell"})
+        layers.add(document, SPEC_KEYS, "a job spec")
+
+
+def _validated(layers: Layers) -> JobSpec:
+    try:
+        spec = JobSpec.model_validate(layers.values)
+    except ValidationError as error:
+        layers.problems.extend(_problem(layers, dict(fault)) for fault in error.errors(include_url=False))
+        spec = None
+    if layers.problems or spec is None:
+        raise SpecError(sorted(set(layers.problems), key=_in_reading_order))
+    return spec
+
+
+def _in_reading_order(problem: Problem) -> tuple[str, int, str]:
+    name, _, line = problem.where.rpartition(":")
+    return (name, int(line), problem.path) if line.isdigit() else (problem.where, 0, problem.path)
+
+
+def _problem(layers: Layers, fault: dict[str, Any]) -> Problem:
+    path = tuple(part for part in fault["loc"] if part != "[key]")
+    what, hint = _in_words(fault)
+    return Problem(layers.line_of(path), shown(path), what, hint)
+
+
+def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
+    """Turn one of pydantic's faults into what a user can act on."""
+    kind, given, context = str(fault["type"]), fault["input"], fault.get("ctx") or {}
+    got = f"got {given!r}" if isinstance(given, (str, int, float)) else f"got {kind_of(given)}"
+    if kind == "value_error":
+        return str(context["error"]), ""
+    if kind == "literal_error":
+        choices = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
+        near = difflib.get_close_matches(str(given), choices, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        return f"must be one of {', '.join(choices)}; {got}", hint
+    limits = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+    if kind in limits:
+        key, words = limits[kind]
+        return f"must be {words} {context[key]}, {got}", ""
+    shapes = {"string": "one line of text", "int": "a whole number", "bool": "true or false", "dict": "a mapping",
+              "tuple": "a list", "model": "a mapping"}  # fmt: skip
+    for start, shape in shapes.items():
+        if kind.startswith(start):
+            return f"must be {shape}, {got}", ""
+    return str(fault["msg"]), ""
