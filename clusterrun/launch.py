@@ -47,7 +47,8 @@ def make_launch(spec: JobSpec, config_text: str | None, *, gpus_asked: bool) -> 
     `gpus_asked` says whether the job asks Slurm for GPUs.
     """
     if spec.command is not None:
-        return Launch(((Shell(spec.command),),), None, {}, None)
+        tasks = None if gpus_asked else int(spec.slurm.nodes)
+        return Launch(((Shell(spec.command),),), None, {}, tasks)
     given = _given_config(config_text)
     use_cpu = _use_cpu(spec.accelerate, given, gpus_asked=gpus_asked)
     if config_text is not None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Launch, make_launch
+from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_for_sbatch
 from clusterrun.spec import grammar
 from clusterrun.spec.model import JobSpec, Slurm
 
 _LEAD = 120
+# The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
+_FUNCTIONS_SIZE = 8192
 _OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
 
 
@@ -27,6 +31,11 @@ class Directive:
 
     option: str
     value: str | None
+
+    @property
+    def word(self) -> Shell:
+        """The value, quoted for sbatch."""
+        return Shell(quote_for_sbatch(self.value))
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,15 @@ def make_plan(
 
     `chdir` is the absolute working folder or None for the folder where sbatch is called;
     `config_text` is the content of `accelerate.config_file`.
+    Raises SpecError for a command that is too long to be started, and a folder that sbatch cannot be told.
     """
     gpus_asked = asks_for_gpus(spec.slurm)
+    launch = make_launch(spec, config_text, gpus_asked=gpus_asked)
+    _refuse_length(launch, source)
+    if identity is not None and "\\" in str(identity.folder):
+        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no job id
+        what = f"the run folder's path has a backslash: {identity.folder}"
+        raise SpecError([Problem(source, "", what, "another run_root, in the profile, would do")])
     return LaunchPlan(
         name=spec.name,
         source=source,
@@ -73,12 +89,20 @@ def make_plan(
         run_root=run_root,
         chdir=chdir,
         spec=spec,
-        launch=make_launch(spec, config_text, gpus_asked=gpus_asked),
+        launch=launch,
         nodes=int(spec.slurm.nodes),
         gpus_asked=gpus_asked,
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
     )
+
+
+def _refuse_length(launch: Launch, source: str) -> None:
+    words = " ".join(quote(word) for line in launch.lines for word in line)
+    size, most = len(f"{words}{launch.config}".encode()), LONGEST_ARGUMENT - _FUNCTIONS_SIZE
+    if size > most:
+        what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
+        raise SpecError([Problem(source, "", what, "put long values into a file")])
 
 
 def asks_for_gpus(slurm: Slurm) -> bool:
@@ -94,6 +118,7 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
     found = [Directive("job-name", spec.name), *_options(spec.slurm)]
     if spec.launcher:
         found.append(Directive("ntasks-per-node", "1"))
+        found.extend(_even_gpus(spec.slurm))
     if chdir is not None:
         found.append(Directive("chdir", chdir))
     if identity is not None:
@@ -105,6 +130,16 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
     found.append(Directive("signal", spec.slurm.signal or f"USR1@{_lead(spec.slurm.time)}"))
     found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
     return found
+
+
+def _even_gpus(slurm: Slurm) -> list[Directive]:
+    """Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same number on each."""
+    nodes = int(slurm.nodes)
+    if slurm.gpus is None or slurm.gpus_per_node is not None or nodes == 1:
+        return []
+    kind, _, count = slurm.gpus.rpartition(":")
+    each = str(int(count) // nodes)
+    return [Directive("gpus-per-node", f"{kind}:{each}" if kind else each)]
 
 
 def _options(slurm: Slurm) -> list[Directive]:

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import clusterrun
-from clusterrun.errors import Problem
+from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import overridden
 from clusterrun.plan import Identity, LaunchPlan, make_plan
 from clusterrun.profile import find_profile
 from clusterrun.script import render
 from clusterrun.spec import Loaded, load_spec
+from clusterrun.spec.load import expanded, in_reading_order
+from clusterrun.spec.yaml_text import Path as Place
+from clusterrun.spec.yaml_text import dotted
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,12 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself."""
+    """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself and in options."""
+    absent = [
+        Problem("--templates", "", f"no such folder: {name}") for name in request.templates if not Path(name).is_dir()
+    ]
+    if absent:
+        raise SpecError(absent)
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment)
     loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
@@ -83,7 +91,7 @@ def prepare(request: Request) -> Prepared:
         notes.append(f"{loaded.spec.accelerate.config_file} is used unchanged, but for {', '.join(names)}")
     if loaded.line_of("environment") == "the shell" and shell:
         notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
-    return Prepared(request, loaded, config_text, tuple(problems), tuple(notes))
+    return Prepared(request, loaded, config_text, tuple(sorted(problems, key=in_reading_order)), tuple(notes))
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +117,7 @@ def _files(loaded: Loaded, work_dir: Path) -> tuple[str | None, list[Problem]]:
     problems.extend(_shell_faults(loaded))
     text = None
     if spec.accelerate.config_file is not None:
-        text, fault = _config_text(loaded, work_dir / Path(spec.accelerate.config_file).expanduser())
+        text, fault = _config_text(loaded, work_dir / expanded(spec.accelerate.config_file))
         problems.extend(fault)
     deepspeed = (spec.accelerate.deepspeed_config or {}).get("deepspeed_config_file")
     if deepspeed and not (work_dir / str(deepspeed)).is_file():
@@ -134,7 +142,7 @@ def _config_text(loaded: Loaded, path: Path) -> tuple[str | None, list[Problem]]
         values = yaml.safe_load(text)
     except FileNotFoundError:
         return None, [_missing(loaded, key, "file", path)]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         return None, [Problem(*place, f"{path} cannot be read: {str(error).splitlines()[0]}")]
     if not isinstance(values, dict) or "distributed_type" not in values:
         hint = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
@@ -156,16 +164,20 @@ def _config_faults(loaded: Loaded, values: Mapping[str, object], place: tuple[st
 def _shell_faults(loaded: Loaded) -> list[Problem]:
     """Let bash look at the user's own shell lines before they wait in a queue."""
     spec = loaded.spec
-    lines: list[tuple[tuple[str, ...], str]] = [(("environment", "setup"), line) for line in spec.environment.setup]
+    lines: list[tuple[Place, str]] = [
+        (("environment", "setup", number), line) for number, line in enumerate(spec.environment.setup)
+    ]
     if spec.command is not None:
         lines.append((("command",), spec.command))
     bash = shutil.which("bash")
     problems = []
     for path, line in lines if bash else []:
-        answer = subprocess.run([str(bash), "-n"], input=line, text=True, capture_output=True, timeout=10, check=False)
-        if answer.returncode:
+        answer = subprocess.run(
+            [str(bash), "-n"], input=line, text=True, capture_output=True, timeout=10, check=False, env={"LC_ALL": "C"}
+        )
+        if answer.stderr:  # an open here-document, which would swallow the rest of the script, is only a warning
             what = answer.stderr.strip().splitlines()[0].split(": ", 1)[-1]
-            problems.append(Problem(loaded.line_of(*path), ".".join(path), f"bash cannot read it: {what}"))
+            problems.append(Problem(loaded.line_of(*path), dotted(path), f"bash cannot read it: {what}"))
     return problems
 
 

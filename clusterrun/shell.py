@@ -29,6 +29,15 @@ def quote(value: object) -> str:
     return shlex.quote(text)
 
 
+def quote_for_sbatch(value: object) -> str:
+    """Return a value as one word of a `#SBATCH` line.
+
+    sbatch reads such a line much as a shell does, but a backslash escapes between single quotes, too
+    (_get_argument in src/sbatch/opt.c). Raises ValueError for control characters.
+    """
+    return quote(str(value).replace("\\", "\\\\"))
+
+
 def control_character(text: str) -> str:
     """Name the first character that may not stand in a script line, or return an empty string.
 
@@ -37,8 +46,8 @@ def control_character(text: str) -> str:
     """
     for character in text:
         if character in _OVERRIDES or unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"}:
-            name = _NAMES.get(character, unicodedata.name(character, "control character"))
-            return f"{name.lower()} (U+{ord(character):04X})"
+            name = _NAMES.get(character) or unicodedata.name(character, "control character").lower()
+            return f"{name} (U+{ord(character):04X})"
     return ""
 
 

@@ -51,7 +51,7 @@ def submit(request: Request, *, local: bool = False) -> Run:
         write_record(run.paths.job, {"job_id": job_id, "local": int(local), "submitted": int(time.time())})
         run = Run(run.run_id, run.paths, job_id)
         index.add(run)
-        pending.unlink()
+        _clear(pending)
     return run
 
 
@@ -89,6 +89,13 @@ def _digest(prepared: Prepared, *, local: bool) -> str:
     spec = prepared.loaded.spec.model_dump_json()
     parts = [str(Path(prepared.request.source).absolute()), spec, str(prepared.run_root), str(local)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _clear(pending: Path) -> None:
+    """Drop the record of a submission that is over, and what a killed client left of writing it."""
+    for draft in pending.parent.glob(f".{pending.name}.*"):
+        draft.unlink(missing_ok=True)
+    pending.unlink(missing_ok=True)  # last: from here on another submit is another run
 
 
 @contextmanager
@@ -181,4 +188,4 @@ def _forget(run: Run, pending: Path, index: Index) -> None:
 
     index.remove(run.run_id)
     shutil.rmtree(run.paths.folder, ignore_errors=True)
-    pending.unlink(missing_ok=True)
+    _clear(pending)

@@ -19,6 +19,7 @@ import json
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def parse_args():
     add("--gradient_accumulation_steps", type=int, default=1, help="unless the launch says it")
     add("--num_train_epochs", "--epochs", type=int, default=3)
     add("--max_steps", type=int, default=-1, help="optimizer steps; overrides the epochs")
-    add("--learning_rate", type=float, default=1e-3)
+    add("--learning_rate", type=float, default=2e-3)
     add("--lr_scheduler_type", default="cosine", choices=["constant", "linear", "cosine"])
     add("--warmup_steps", type=int, default=50)
     add("--weight_decay", type=float, default=0.1)
@@ -77,16 +78,12 @@ def load_tokenizer(args):
     path = args.output_dir / "tokenizer.json"
     if not path.exists():
         trainer = ByteLevelBPETokenizer()
-        trainer.train(
-            str(args.train_file), vocab_size=args.vocab_size, special_tokens=[END_OF_TEXT]
-        )
+        trainer.train(str(args.train_file), vocab_size=args.vocab_size, special_tokens=[END_OF_TEXT])
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
         trainer.save(str(draft))
         draft.replace(path)  # whole or not there, should we be killed here
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(path), bos_token=END_OF_TEXT, eos_token=END_OF_TEXT
-    )
+    return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=END_OF_TEXT, eos_token=END_OF_TEXT)
 
 
 def load_blocks(args, tokenizer):
@@ -105,14 +102,11 @@ def load_blocks(args, tokenizer):
         blocks = [tokens[i : i + block_size] for i in range(0, whole, block_size)]
         return {"input_ids": blocks, "labels": blocks}
 
-    return [
-        text.map(to_blocks, batched=True, batch_size=None, remove_columns=["text"])
-        for text in texts
-    ]
+    options = {"batched": True, "batch_size": None, "remove_columns": ["text"]}
+    return [text.map(to_blocks, **options) for text in texts]
 
 
 def make_loaders(args, train_data, eval_data):
-    """Return the two DataLoaders, not prepared yet."""
     common = {"batch_size": args.per_device_train_batch_size, "collate_fn": default_data_collator}
     # With a generator of its own, a loader draws nothing from the stream that dropout uses.
     generator = torch.Generator().manual_seed(args.seed)
@@ -123,27 +117,18 @@ def make_loaders(args, train_data, eval_data):
 
 
 def make_model(args, tokenizer):
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=args.block_size,
-        n_layer=args.n_layer,
-        n_head=args.n_head,
-        n_embd=args.n_embd,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        loss_type="ForCausalLM",
-    )
+    sizes = {"n_layer": args.n_layer, "n_head": args.n_head, "n_embd": args.n_embd}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=args.block_size, **sizes, **ends)
     return GPT2LMHeadModel(config)
 
 
 def make_optimizer(args, model):
     """Return AdamW with weight decay on matrices only, not on biases and norms."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": args.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=args.learning_rate)
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}
+    groups = [{"params": matrices}, vectors]
+    return torch.optim.AdamW(groups, lr=args.learning_rate, weight_decay=args.weight_decay)
 
 
 @dataclass
@@ -168,12 +153,8 @@ def prepare(args, accelerator, tokenizer, train_data, eval_data):
     steps_per_epoch = math.ceil(len(train_loader) / accelerator.gradient_accumulation_steps)
     max_steps = args.max_steps if args.max_steps > 0 else args.num_train_epochs * steps_per_epoch
     # A prepared scheduler is stepped once for each process at an optimizer step.
-    scheduler = get_scheduler(
-        args.lr_scheduler_type,
-        optimizer,
-        num_warmup_steps=args.warmup_steps * accelerator.num_processes,
-        num_training_steps=max_steps * accelerator.num_processes,
-    )
+    steps = (args.warmup_steps * accelerator.num_processes, max_steps * accelerator.num_processes)
+    scheduler = get_scheduler(args.lr_scheduler_type, optimizer, *steps)
     scheduler = accelerator.prepare_scheduler(scheduler)
     epochs = math.ceil(max_steps / steps_per_epoch)
     return Prepared(model, optimizer, train_loader, eval_loader, scheduler, epochs, max_steps)
@@ -207,16 +188,28 @@ def evaluate(accelerator, prepared):
     return {"eval_loss": mean, "perplexity": math.exp(min(mean, 100))}
 
 
-def train(args, accelerator, run, prepared, log):
+def log(args, accelerator, run, position, **values):
+    """Append a line to metrics.jsonl and print it; a resumed run goes on in the same file."""
+    if accelerator.is_main_process:
+        place = {"attempt": run.attempt, "step": position.step, "epoch": position.epoch}
+        line = json.dumps({**place, **values})
+        with (args.output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        tqdm.write(line)
+
+
+def train(args, accelerator, run, prepared):
     """Train to the end and return where that is, or None when the run was asked to stop."""
     position = run.resume()
+    metrics = partial(log, args, accelerator, run, position)
     per_batch = args.per_device_train_batch_size * accelerator.num_processes
     last = prepared.max_steps
     quiet = None if accelerator.is_main_process else True  # None: a bar on a terminal, not in a log
     bar = tqdm(total=last, initial=position.step, disable=quiet)
     for epoch in range(position.epoch, prepared.epochs):
-        # After a resume this epoch goes on where it was; position.batch is 0 in all others.
-        batches = skip_first_batches(prepared.train_loader, position.batch)
+        batches = prepared.train_loader
+        if position.batch:  # just resumed amid this epoch
+            batches = skip_first_batches(batches, position.batch)
         batches.set_epoch(epoch)
         window = []  # the losses of the batches that make one optimizer step
         for batch in batches:
@@ -232,29 +225,15 @@ def train(args, accelerator, run, prepared, log):
             window.clear()
             if position.step % args.logging_steps == 0 or position.step == last:
                 mean = accelerator.reduce(loss, "mean").item()
-                log(position, loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
+                metrics(loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
             if args.eval_steps and position.step % args.eval_steps == 0:
-                log(position, **evaluate(accelerator, prepared))
+                metrics(**evaluate(accelerator, prepared))
             if run.step_done(position, total=last, loss=loss, samples=samples):
                 return None
-        log(position, **evaluate(accelerator, prepared))
+        metrics(**evaluate(accelerator, prepared))
         position.epoch, position.batch = epoch + 1, 0
     bar.close()
     return position
-
-
-def make_log(args, accelerator, run):
-    """Return what appends a line to metrics.jsonl; a resumed run goes on in the same file."""
-
-    def log(position, **values):
-        if accelerator.is_main_process:
-            place = {"attempt": run.attempt, "step": position.step, "epoch": position.epoch}
-            line = json.dumps({**place, **values})
-            with (args.output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-            tqdm.write(line)
-
-    return log
 
 
 def save_model(args, accelerator, prepared, tokenizer):
@@ -283,7 +262,7 @@ def main():
     set_seed(args.seed)  # the model begins alike on all ranks
     prepared = prepare(args, accelerator, tokenizer, train_data, eval_data)
     set_seed(args.seed, device_specific=True)  # dropout differs between them
-    position = train(args, accelerator, run, prepared, make_log(args, accelerator, run))
+    position = train(args, accelerator, run, prepared)
     if position is not None:
         save_model(args, accelerator, prepared, tokenizer)
         run.finish(position)

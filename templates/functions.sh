@@ -148,7 +148,7 @@ use_conda() {
 choose_rendezvous() {
   main_process_ip=$(head_address) || fail "no address of $(hostname) but loopback is found, and the other nodes must reach it"
   main_process_port=$(free_port) || fail "no free port from 10000 to 29999 is found on $(hostname)"
-  [ -n "$num_processes" ] || count_gpus=1 num_processes=$(($(gpus_here) * SLURM_JOB_NUM_NODES))
+  [ -n "$num_processes" ] || count_gpus=1 num_processes=$(($(gpus_of_a_node) * SLURM_JOB_NUM_NODES))
   [ "$num_processes" -gt 0 ] || fail "GPUs were asked for, but Slurm gave none to $(hostname)"
   export main_process_ip main_process_port num_processes count_gpus=${count_gpus:-} MASTER_ADDR=$main_process_ip MASTER_PORT=$main_process_port
 }
@@ -183,6 +183,11 @@ free_port() {
 
 listening() { (exec 3<> "/dev/tcp/$1/$2") 2>/dev/null; }
 
+# What the job asked for on each node; an exclusive job's first node says how many it has, not how many a task gets.
+gpus_of_a_node() {
+  if [ -n "${SLURM_GPUS_PER_NODE:-}" ]; then printf '%s' "${SLURM_GPUS_PER_NODE##*:}"; else gpus_here; fi
+}
+
 # GPUs that Slurm gave on this node, in whichever way they were asked for.
 gpus_here() {
   local list=${SLURM_STEP_GPUS:-${SLURM_JOB_GPUS:-${CUDA_VISIBLE_DEVICES:-${ROCR_VISIBLE_DEVICES:-}}}}
@@ -191,6 +196,14 @@ gpus_here() {
   else
     printf '%s' "$list" | tr ',' '\n' | grep -c .
   fi
+}
+
+# Gloo takes the address of the host's own name, which is loopback on Debian: name the interface instead.
+network_interface() {
+  local found
+  found=$(ip -o addr show to "$main_process_ip" 2>/dev/null | awk '{print $2; exit}')
+  [ -n "$found" ] || found=$(ip -o route get "$main_process_ip" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  printf '%s' "$found"
 }
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
@@ -202,7 +215,7 @@ run_on_nodes() {
   trap 'heard=1' USR1
   export run_dir run_id attempt CLUSTERRUN_PROTOCOL=1 CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir \
     CLUSTERRUN_ATTEMPT=$attempt CLUSTERRUN_WORLD_SIZE=$num_processes
-  program="$(declare -f say record gpus_here wait_for on_node ask_to_stop write_configs launch)
+  program="$(declare -f say record gpus_here network_interface wait_for on_node ask_to_stop write_configs launch)
 on_node"
   [ "${#program}" -lt 131000 ] || fail "the command of a node has ${#program} characters; Linux takes 131071 in one argument"
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
@@ -234,6 +247,10 @@ on_node() {
   trap 'ask_to_stop TERM' TERM
   trap 'ask_to_stop USR1' USR1
   write_configs
+  if [ "$SLURM_JOB_NUM_NODES" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
+    GLOO_SOCKET_IFNAME=$(network_interface)
+    [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
+  fi
   if [ -n "$count_gpus" ] && [ $(($(gpus_here) * SLURM_JOB_NUM_NODES)) -ne "$num_processes" ]; then
     say "$(hostname) has $(gpus_here) GPUs, and $num_processes processes over $SLURM_JOB_NUM_NODES nodes do not fit: ask for gpus-per-node"
     exit 1

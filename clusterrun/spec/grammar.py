@@ -6,12 +6,13 @@ import re
 
 _TIME = re.compile(
     r"(?P<minutes>\d+)(:(?P<seconds>\d+))?|(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)"
-    r"|(?P<days>\d+)-(?P<hours>\d+)(:(?P<dm>\d+)(:(?P<ds>\d+))?)?"
+    r"|(?P<days>\d+)-(?P<hours>\d+)(:(?P<dm>\d+)(:(?P<ds>\d+))?)?",
+    re.ASCII,
 )
 _UNLIMITED = {"infinite", "unlimited"}
-_MEMORY = re.compile(r"\d+[KMGTkmgt]?[Bb]?")
-_NODES = re.compile(r"\d+")
-_GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d+")
+_MEMORY = re.compile(r"[0-9]+[KMGTkmgt]?[Bb]?")
+_NODES = re.compile(r"[0-9]{1,7}")
+_GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
 _GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
 _SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|\d+)(?:@(?P<lead>\d+))?")
 
@@ -28,7 +29,7 @@ def seconds_of_time(text: str) -> int | None:
         return None
     found = _TIME.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is not a time of sbatch: {TIME_FORMS}")
+        raise ValueError(f"{text[:80]!r} is not a time of sbatch: {TIME_FORMS}")
     part = {name: int(value or 0) for name, value in found.groupdict().items()}
     days, hours = part["days"], part["hours"] + part["h"]
     minutes = part["minutes"] + part["m"] + part["dm"]
@@ -45,21 +46,21 @@ def time(text: str) -> str:
 def memory(text: str) -> str:
     """Check an amount of memory and return it as written."""
     if not _MEMORY.fullmatch(text):
-        raise ValueError(f"{text!r} is not an amount of memory: {MEMORY_FORMS}")
+        raise ValueError(f"{text[:80]!r} is not an amount of memory: {MEMORY_FORMS}")
     return text
 
 
 def nodes(text: str) -> str:
     """Check a node count; a range needs a world size that can change, which no run here has."""
     if not _NODES.fullmatch(text) or int(text) < 1:
-        raise ValueError(f"{text!r} is not a number of nodes: one whole number from 1 up")
+        raise ValueError(f"{text[:80]!r} is not a number of nodes: one whole number from 1 up")
     return text
 
 
 def gpus(text: str) -> str:
     """Check a GPU count, `4` or `a100:4`."""
     if not _GPUS.fullmatch(text) or gpu_count(text) == 0:
-        raise ValueError(f"{text!r} is not a number of GPUs: 4, or a100:4")
+        raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
     return text
 
 
@@ -81,5 +82,5 @@ def signal_lead(text: str) -> int:
     """
     found = _SIGNAL.fullmatch(text)
     if not found or found["name"] not in {"USR1", "10"} or not found["lead"]:
-        raise ValueError(f"{text!r}: the script listens to USR1 on each node: USR1@<seconds>")
+        raise ValueError(f"{text[:80]!r}: the script listens to USR1 on each node: USR1@<seconds>")
     return int(found["lead"])

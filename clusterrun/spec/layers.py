@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from clusterrun.errors import Problem
+from clusterrun.errors import Problem, SpecError
 from clusterrun.spec import model, options
 from clusterrun.spec.model import kind_of
 from clusterrun.spec.yaml_text import Document, Path, dotted, read_yaml
@@ -51,14 +51,15 @@ class Layers:
         self.problems.append(Problem(self.line_of(path), shown(path), what, hint))
 
     def add(self, document: Document, keys: Iterable[str], kind: str) -> None:
-        """Lay a document over what is there; `kind` is what messages call it."""
+        """Lay a document over what is there; `kind` is what messages call it.
+
+        Raises SpecError where it is no mapping; every other mistake is noted.
+        """
         where = document.line_of(())
         if document.value is None:
             return
         if not isinstance(document.value, dict):
-            what = f"{kind} is a mapping of keys, got {kind_of(document.value)}"
-            self.problems.append(Problem(where, "", what))
-            return
+            raise SpecError([Problem(where, "", f"{kind} is a mapping of keys, got {kind_of(document.value)}")])
         values = self._canonical(document, document.value, (), frozenset(keys), kind)
         for section in SECTIONS:
             if isinstance(values.get(section), dict):
@@ -98,8 +99,8 @@ class Layers:
             old = below.get(key)
             if (value is None and not path) or (value is None and path and path[0] in SECTIONS and len(path) == 1):
                 below.pop(key, None)
-            elif isinstance(value, dict) and isinstance(old, dict):
-                self._merge(old, value, here)
+            elif isinstance(value, dict) and (isinstance(old, dict) or (not path and key in SECTIONS)):
+                self._merge(below.setdefault(key, {}), value, here)
             elif isinstance(value, dict) and isinstance(old, list) and key == "args":
                 self.fault(here, "args is a list of words here, so one flag cannot be set")
             else:
@@ -150,7 +151,10 @@ def override(text: str) -> Document:
         if key.startswith(f"{name}."):
             parts = [*parts[:depth], ".".join(parts[depth:])]
     where = f"--set {key.strip()}"
-    inner = read_yaml(value, where)
+    try:
+        inner = read_yaml(value, where)
+    except SpecError as error:
+        raise SpecError(replace(problem, where=where) for problem in error.problems) from error
     document = Document(inner.value)
     for depth in range(len(parts) + 1):
         document.where[tuple(parts[:depth])] = where

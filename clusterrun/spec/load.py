@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.spec import model
 from clusterrun.spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, shown
 from clusterrun.spec.model import JobSpec, kind_of
 from clusterrun.spec.rules import check_together
@@ -59,14 +60,28 @@ def load_spec(
     _lay(layers, text, name)
     _lay_overrides(layers, overrides)
     _lay_shell(layers, shell or {})
-    run_root = layers.values.pop("run_root", None) or "runs"
-    layers.values.setdefault("name", Path(source).name.split(".")[0])
+    run_root = str(layers.values.pop("run_root", "runs"))
+    if "name" not in layers.values:
+        layers.values["name"] = _name_of_file(layers, Path(source).name)
     check_together(layers)
     spec = _validated(layers)
     base = folder or Path(source).absolute().parent
     chdir = spec.slurm.chdir
-    absolute = os.path.normpath(base / Path(chdir).expanduser()) if chdir else None  # lexical: no file is touched
-    return Loaded(spec, name, text, absolute, str(run_root), layers)
+    absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
+    return Loaded(spec, name, text, absolute, run_root, layers)
+
+
+def expanded(path: str) -> Path:
+    """Expand `~` and `~user` as a shell does: that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+
+
+def _name_of_file(layers: Layers, file: str) -> str:
+    stem = file.split(".", maxsplit=1)[0]
+    if model.NAME.fullmatch(stem):
+        return stem
+    layers.fault(("name",), f"the file's name gives {stem!r}, which is not {model.NAME_FORM}", "give the run a name")
+    return "run"
 
 
 def _read(path: Path, name: str) -> str:
@@ -82,15 +97,11 @@ def _read(path: Path, name: str) -> str:
 
 
 def _lay(layers: Layers, text: str, name: str) -> None:
-    try:
-        document = read_yaml(text, name)
-    except SpecError as error:
-        layers.problems.extend(error.problems)
-        return
+    document = read_yaml(text, name)
     if document.value is None:
-        layers.problems.append(Problem(name, "", "an empty file", "the shortest spec is: script: train.py"))
-        return
+        raise SpecError([Problem(name, "", "an empty file", "the shortest spec is: script: train.py")])
     layers.add(document, SPEC_KEYS, "a job spec")
+    layers.where[()] = document.line_of(())  # what is not there is missing from the spec, not from the profile
 
 
 def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
@@ -99,11 +110,10 @@ def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
     document = read_yaml(_read(Path(profile), str(profile)), str(profile))
     layers.add(document, PROFILE_KEYS, "a profile")
     root = layers.values.get("run_root")
-    if root is not None and not isinstance(root, str):
-        layers.fault(("run_root",), f"must be a folder, got {kind_of(root)}")
-        del layers.values["run_root"]
-    elif root:
-        layers.values["run_root"] = os.path.expandvars(str(Path(root).expanduser()))
+    try:
+        layers.values["run_root"] = model.line(os.path.expandvars(expanded(model.line(root or "runs"))))
+    except ValueError as error:
+        layers.fault(("run_root",), str(error))
 
 
 def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:
@@ -134,11 +144,12 @@ def _validated(layers: Layers) -> JobSpec:
         layers.problems.extend(_problem(layers, dict(fault)) for fault in error.errors(include_url=False))
         spec = None
     if layers.problems or spec is None:
-        raise SpecError(sorted(set(layers.problems), key=_in_reading_order))
+        raise SpecError(sorted(set(layers.problems), key=in_reading_order))
     return spec
 
 
-def _in_reading_order(problem: Problem) -> tuple[str, int, str]:
+def in_reading_order(problem: Problem) -> tuple[str, int, str]:
+    """Return what sorts problems by file, line and key."""
     name, _, line = problem.where.rpartition(":")
     return (name, int(line), problem.path) if line.isdigit() else (problem.where, 0, problem.path)
 
@@ -152,7 +163,7 @@ def _problem(layers: Layers, fault: dict[str, Any]) -> Problem:
 def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
     """Turn one of pydantic's faults into what a user can act on."""
     kind, given, context = str(fault["type"]), fault["input"], fault.get("ctx") or {}
-    got = f"got {given!r}" if isinstance(given, (str, int, float)) else f"got {kind_of(given)}"
+    got = f"got {_as_written(given)}"
     if kind == "value_error":
         return str(context["error"]), ""
     if kind == "literal_error":
@@ -170,3 +181,9 @@ def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
         if kind.startswith(start):
             return f"must be {shape}, {got}", ""
     return str(fault["msg"]), ""
+
+
+def _as_written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value[:80]) if isinstance(value, str) else getattr(value, "text", None) or kind_of(value)

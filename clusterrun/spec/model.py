@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
 from clusterrun.spec import grammar
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minutes?|seconds?|steps?)")
 _LONGEST = LONGEST_ARGUMENT // 2
@@ -25,6 +26,10 @@ def _text(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return getattr(value, "text", None) or str(value)
+
+
+def _truth(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _line(text: str) -> str:
@@ -42,6 +47,12 @@ def _filled(text: str) -> str:
     return text
 
 
+def _no_option(text: str) -> str:
+    if text.startswith("-"):
+        raise ValueError(f"{text[:80]!r} would be read as an option: a path may begin with ./")
+    return text
+
+
 def _as_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -51,6 +62,8 @@ def _shell_text(text: str) -> str:
         fault = control_character(part.replace("\t", " "))
         if fault:
             raise ValueError(f"{fault} in line {number}")
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        raise ValueError("ends with a backslash, which would join it to the script's next line")
     return _filled(text)
 
 
@@ -115,15 +128,19 @@ def _interval(text: str) -> str:
 Line: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_line)]
 """One line of text; a number is taken as it was written."""
 Word: TypeAlias = Annotated[Line, AfterValidator(_filled)]
+Operand: TypeAlias = Annotated[Word, AfterValidator(_no_option)]
+"""A word that stands where a command could also take an option."""
 ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
 """Lines of shell, run as written."""
 Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
 Memory: TypeAlias = Annotated[Word, AfterValidator(grammar.memory)]
+Value: TypeAlias = Annotated[Line, BeforeValidator(_truth)]
+"""The value of an environment variable; true and false are taken as those words."""
 Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
 Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
-Name: TypeAlias = Annotated[Word, _matching(_NAME, "a name: letters, digits, '.', '_' and '-', at most 64")]
+Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]
 Variable: TypeAlias = Annotated[Word, _matching(_VARIABLE, "the name of an environment variable")]
 Every: TypeAlias = Annotated[
     Word, _matching(_EVERY, "an interval: 10min, 90s, 2h, or 500 steps"), AfterValidator(_interval)
@@ -202,9 +219,9 @@ class Environment(Model):
     """What a node's shell needs before the script starts; nothing comes from the login shell."""
 
     modules: tuple[Word, ...] = ()
-    venv: Word | None = None
-    conda: Word | None = None
-    variables: dict[Variable, Line] = {}
+    venv: Operand | None = None
+    conda: Operand | None = None
+    variables: dict[Variable, Value] = {}
     setup: Annotated[tuple[ShellText, ...], BeforeValidator(_as_list)] = ()
     """Shell lines, run as written on the first node; each must succeed."""
     secrets: tuple[Variable, ...] = ()
@@ -231,9 +248,9 @@ class JobSpec(Model):
     """One run: a script, what it needs from Slurm, and how it is launched."""
 
     name: Name
-    script: Word | None = None
+    script: Operand | None = None
     """A training script, launched by `accelerate launch`."""
-    module: Word | None = None
+    module: Operand | None = None
     """A Python module, launched by `accelerate launch --module`."""
     command: ShellText | None = None
     """A shell line, run on each node as written, without accelerate."""

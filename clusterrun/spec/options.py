@@ -12,7 +12,7 @@ KNOWN = frozenset(
     account acctg-freq batch bb bbf begin cluster-constraint clusters comment constraint container
     container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
     delay-boot dependency distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind
-    gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint kill-on-invalid-dep
+    gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep
     licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill
     nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket
     oom-kill-step overcommit oversubscribe partition power prefer priority profile propagate qos reboot
@@ -68,3 +68,9 @@ def why_not(option: str, *, launcher: bool) -> str:
     if launcher and option in LAUNCHER_OWNS:
         return LAUNCHER_OWNS[option]
     return OWNED.get(option) or REFUSED.get(option) or ""
+
+
+def abbreviated(option: str) -> str:
+    """Return the option that sbatch takes this beginning for (getopt_long(3)); an empty string where it is none."""
+    known = [*KNOWN, "chdir", *OWNED, *LAUNCHER_OWNS, *REFUSED]
+    return min((name for name in known if name.startswith(option)), default="")

@@ -11,6 +11,7 @@ from clusterrun.spec.layers import COMPUTED, Layers
 _WHAT_RUNS = ("script", "module", "command")
 _BESIDE_CONFIG_FILE = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
 _FLAG = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
 _STRATEGIES = ("deepspeed_config", "fsdp_config", "megatron_lm_config")
 
 
@@ -21,13 +22,15 @@ def check_together(layers: Layers) -> None:
     _slurm_options(layers, values.get("slurm") or {}, launcher=values.get("command") is None)
     _accelerate_words(layers, values.get("accelerate") or {}, command="command" in values)
     _process_count(layers, values)
+    _gpus_divide(layers, values.get("slurm") or {})
     _one_environment(layers, values.get("environment") or {})
     _arguments(layers, values)
 
 
 def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
     given = [name for name in _WHAT_RUNS if values.get(name) is not None]
-    if not given:
+    misspelt = {f"did you mean {name}?" for name in _WHAT_RUNS} & {problem.hint for problem in layers.problems}
+    if not given and not misspelt:
         layers.fault((), "nothing to run", "give script: train.py, or module:, or command:")
     for extra in given[1:]:
         layers.fault((extra,), f"stands beside {given[0]}; a run has one of them", "keep one")
@@ -43,7 +46,8 @@ def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> 
             layers.fault(("slurm", key), f"not taken: {reason}")
             if key not in ("ntasks", "ntasks_per_node"):
                 del slurm[key]
-    for option in slurm.get("additional_parameters") or {}:
+    extra = slurm.get("additional_parameters")
+    for option in extra if isinstance(extra, dict) else {}:
         _additional(layers, str(option), launcher=launcher)
     memories = [key for key in ("mem", "mem_per_cpu", "mem_per_gpu") if slurm.get(key) is not None]
     for key in memories[1:]:
@@ -58,8 +62,10 @@ def _additional(layers: Layers, option: str, *, launcher: bool) -> None:
         layers.fault(path, f"not taken: {reason}")
     elif name in options.KNOWN or name == "chdir":
         layers.fault(path, "known: it belongs directly under slurm")
-    elif not name.replace("-", "").isalnum() or not name.isascii() or not name[0].isalpha():
-        layers.fault(path, "not the long name of an sbatch option, such as segment")
+    elif not _OPTION.fullmatch(name):
+        layers.fault(path, "not the long name of an sbatch option")
+    elif whole := options.abbreviated(name):
+        layers.fault(path, f"sbatch would read it as {whole}", "write whole names")
 
 
 def _accelerate_words(layers: Layers, accelerate: dict[str, Any], *, command: bool) -> None:
@@ -86,13 +92,21 @@ def _process_count(layers: Layers, values: dict[str, Any]) -> None:
     nodes = _whole(slurm.get("nodes", 1))
     if not isinstance(processes, int) or isinstance(processes, bool) or not nodes:
         return
-    if processes % nodes:
-        layers.fault(("accelerate", "num_processes"), f"{processes} processes do not divide over {nodes} nodes",
-                     f"it counts all processes; {processes // nodes * nodes or nodes} would do")  # fmt: skip
     gpus = _gpus_of_node(slurm)
     if gpus and processes != gpus * nodes and not (values.get("accelerate") or {}).get("use_cpu"):
         layers.fault(("accelerate", "num_processes"), f"{processes} processes, but {nodes} x {gpus} GPUs are asked for",
                      "delete it: processes are counted from the GPUs that Slurm gives")  # fmt: skip
+    elif processes % nodes:
+        layers.fault(("accelerate", "num_processes"), f"{processes} processes do not divide over {nodes} nodes",
+                     f"it counts all processes; {processes // nodes * nodes or nodes} would do")  # fmt: skip
+
+
+def _gpus_divide(layers: Layers, slurm: dict[str, Any]) -> None:
+    gpus, nodes = str(slurm.get("gpus") or ""), _whole(slurm.get("nodes", 1))
+    count = _whole(gpus.rpartition(":")[2])
+    if nodes and count % nodes:
+        layers.fault(("slurm", "gpus"), f"{count} GPUs do not divide over {nodes} nodes; each needs the same number",
+                     "gpus counts all nodes; gpus-per-node counts one")  # fmt: skip
 
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:
@@ -106,7 +120,10 @@ def _gpus_of_node(slurm: dict[str, Any]) -> int:
 
 
 def _whole(value: Any) -> int:
-    return int(str(value)) if str(value).isdigit() else 0
+    try:
+        return int(grammar.nodes(str(value)))
+    except ValueError:
+        return 0
 
 
 def _one_environment(layers: Layers, environment: dict[str, Any]) -> None:
@@ -116,7 +133,7 @@ def _one_environment(layers: Layers, environment: dict[str, Any]) -> None:
     secrets = environment.get("secrets")
     if isinstance(variables, dict) and isinstance(secrets, list):
         for index, name in enumerate(secrets):
-            if name in variables:
+            if isinstance(name, str) and name in variables:
                 layers.fault(("environment", "secrets", index), f"{name} stands in variables, too", "delete it there")
 
 

@@ -17,14 +17,14 @@ from clusterrun.errors import Problem, SpecError
 
 Path: TypeAlias = tuple[str | int, ...]
 
-MOST_BYTES = 1_000_000
+MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
 DEEPEST = 50
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_INT = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+")  # int() takes 4300 digits at most
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in "str int float bool null timestamp merge value".split()}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is 8 times as fast
@@ -61,24 +61,36 @@ def read_yaml(text: str, name: str) -> Document:
 
     Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec needs.
     """
-    if len(text) > MOST_BYTES:
-        raise SpecError([Problem(name, "", f"{len(text)} bytes; a job spec has at most {MOST_BYTES}")])
+    if len(text) > MOST_CHARACTERS:
+        raise SpecError([Problem(name, "", f"{len(text)} characters; a job spec has at most {MOST_CHARACTERS}")])
     try:
+        _refuse_depth(text, name)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise SpecError([_syntax_problem(error, name)]) from error
-    except RecursionError as error:
-        raise SpecError([Problem(name, "", "nested too deeply")]) from error
+        raise SpecError([_syntax_problem(error, text, name)]) from error
     document = Document(None)
     builder = _Builder(name, document)
     document.value = builder.build(node, ()) if node is not None else None
     if builder.problems:
         raise SpecError(builder.problems)
     return document
+
+
+def _refuse_depth(text: str, name: str) -> None:
+    """Look at the nesting before nodes are made: libyaml makes them by recursion, and overruns its stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
+            raise SpecError([Problem(where, "", f"nested more than {DEEPEST} deep")])
 
 
 def read_scalar(text: str) -> Any:
@@ -102,11 +114,13 @@ def _base(text: str) -> int:
     return {"0o": 8, "0x": 16}.get(text[:2], 10)
 
 
-def _syntax_problem(error: yaml.YAMLError, name: str) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     where = f"{name}:{mark.line + 1}" if mark else name
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
-    hint = "indent with spaces; YAML does not take tabs" if "\\t" in what else ""
+    line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+    tab = mark and line[mark.column : mark.column + 1] == "\t"
+    hint = "indent with spaces; YAML does not take tabs" if tab else ""
     return Problem(where, "", f"not YAML: {what}", hint)
 
 
@@ -172,5 +186,9 @@ def dotted(path: Path) -> str:
     """Write a path as the user would: `slurm.nodes`, `environment.setup[2]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            word = part if part.isprintable() else repr(part)
+            text += f".{word}" if text else word
     return text

@@ -12,7 +12,10 @@ write_hosts() {
 # write_users: the machine's own users, and the two whose jobs are tested
 write_users() {
   local name uid=20000
-  for name in passwd group shadow; do cp -p "/etc/$name" "$DIR/etc/$name"; done
+  for name in passwd group shadow; do
+    cp -p "/etc/$name" "$DIR/etc/$name"
+    sed -i -e '/^\(alice\|bob\|research\):/d' "$DIR/etc/$name"
+  done
   echo "research:x:20000:" >>"$DIR/etc/group"
   for name in alice bob; do
     uid=$((uid + 1))

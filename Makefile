@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check cluster golden benchmarks clean
+
+help:             ## show this
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
+
+quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that comes back
+	@$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.test cluster-packages   ## everything: style, types, tests, a real Slurm cluster included
+	@tools/test
+
+check: $(VENV)/.test   ## style and types only
+	@tools/check
+
+cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, to play with
+	@$(SUDO) $(BIN)/python -m tests.slurm.play
+
+golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit
+	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/test_script.py
+
+benchmarks: $(VENV)/.test   ## compare with what one would use instead; results in benchmarks/results
+	@$(BIN)/python benchmarks/startup.py
+
+# The virtual environment: Debian's python3 can lack venv, so its package is installed, and that is said.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "installing Debian package python3-venv"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null; }
+	@echo "making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+# On Linux plain `torch` comes with several gigabytes of CUDA libraries; a CPU needs none of them.
+$(VENV)/.train: pyproject.toml | $(VENV)/bin/python
+	@echo "installing $(TORCH), accelerate, transformers, datasets and clusterrun into $(VENV) (a few minutes)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[train]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.train
+	@echo "installing what the tests need into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[train,test]'
+	@touch $@
+
+.PHONY: cluster-packages
+cluster-packages:
+	@dpkg-query -W -f '$${Status}\n' $(CLUSTER_PACKAGES) 2>/dev/null | grep -c 'ok installed' | grep -qx $(words $(CLUSTER_PACKAGES)) || { \
+	  echo "installing Debian packages: $(CLUSTER_PACKAGES)"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; }
+
+clean:            ## remove what was built; runs stay
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,68 @@
+"""The quick start: a real training on this machine, preempted in the middle, that comes back and finishes.
+
+It submits job_specs/quickstart.yaml without Slurm, does to it what Slurm does at a preemption (SIGTERM to the
+step), and follows it to the end. Run it with `make quickstart`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from clusterrun.index import Run
+from clusterrun.local import preempt
+from clusterrun.logs import logs
+from clusterrun.prepare import Request
+from clusterrun.records import read_record
+from clusterrun.slurm.states import State
+from clusterrun.submit import submit
+from clusterrun.track import RunStatus, run_status
+
+SPEC = Path(__file__).parent.parent / "job_specs" / "quickstart.yaml"
+
+
+def tell(text: str) -> None:
+    print(f"\n\033[1m== {text}\033[0m", flush=True)
+
+
+def follow(run: Run) -> RunStatus:
+    """Show the step and the loss on one line until the run has ended; preempt it once, in the middle."""
+    preempted, shown = False, ""
+    while not (status := run_status(run)).state.final:
+        line = f"attempt {status.attempt}: {status.state.value:<8} step {status.step or 0}/{status.total or '?'} loss {status.loss or 0:.3f}"
+        if line != shown:
+            print(line, flush=True)
+            shown = line
+        if not preempted and status.total and (status.step or 0) > status.total // 3:
+            tell("preempted: SIGTERM to the step, as Slurm does; it saves, leaves, and is run again")
+            preempt(run.paths)
+            preempted = True
+        time.sleep(2)
+    return status
+
+
+def main() -> int:
+    tell(f"clusterrun submit --local {SPEC.relative_to(Path.cwd()) if SPEC.is_relative_to(Path.cwd()) else SPEC}")
+    run = submit(Request(str(SPEC)), local=True)
+    print(f"run {run.run_id}; its folder: {run.paths.folder}", flush=True)
+    status = follow(run)
+    if status.state is not State.COMPLETED:
+        sys.stdout.writelines(logs(run.run_id))
+        print(f"\nit ended as {status.state.value}: {status.reason}")
+        return 1
+    causes = [read_record(run.paths.end(attempt)).get("cause") for attempt in run.paths.attempts()]
+    metrics = [json.loads(line) for line in (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in metrics if "loss" in line]
+    tell(
+        f"done: {status.attempt} attempts, ended by {' and '.join(map(str, causes))}; loss {losses[0]:.2f} to {losses[-1]:.2f}"
+    )
+    print(f"trained model, tokenizer and metrics: {run.paths.folder}/output")
+    print(f"what each attempt printed:            {run.paths.folder}/logs")
+    print("next: clusterrun status last; clusterrun render job_specs/two_nodes.yaml")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,256 @@
+"""The cluster's Python face: machines, daemons, and commands run as its ordinary users."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from tests.slurm.cluster import process
+from tests.slurm.cluster.process import UserProcess, wait_until
+
+SCRIPTS = Path(__file__).parent
+USERS = {"alice": 20001, "bob": 20002}
+CONTROLLER_DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld")
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "slurmdbd", "munged", "mariadbd", "nsenter", "ip")
+PACKAGES = "slurmctld slurmd slurm-client slurmdbd munge mariadb-server util-linux iproute2"
+
+CLEAR = """
+squeue -ho %i | xargs -r scancel
+sinfo -hNt drain,down -o %N | sort -u | while read -r node; do
+  scontrol update nodename="$node" state=resume
+done
+exit 0
+"""
+
+
+def missing() -> str | None:
+    """One sentence on what keeps a cluster from being started here, or None."""
+    if os.geteuid() != 0:
+        return "the Slurm tests need root, for namespaces and for jobs of several users."
+    absent = [name for name in PROGRAMS if not shutil.which(name, path="/usr/sbin:/usr/bin:/sbin")]
+    if absent:
+        return f"no {', '.join(absent)} here: `apt-get install {PACKAGES}` brings what is missing."
+    return None
+
+
+def python_paths() -> list[Path]:
+    """The folders that this Python and its tests are read from."""
+    return [Path(sys.base_prefix), Path(sys.prefix), SCRIPTS.parents[2]]
+
+
+@final
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster: nodes n1, n2, ..., a controller and a login machine.
+
+    Files have the same paths here and on its machines, except under /tmp, /dev/shm and folders
+    closed to ordinary users, where a machine sees `folder` and what was bound, and no more.
+    """
+
+    folder: Path
+    nodes: tuple[str, ...]
+    accounting: bool
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path | None = None,
+        *,
+        nodes: int = 4,
+        gpus: int = 4,
+        accounting: bool = True,
+        cgroup: bool = False,
+        config_extra: Iterable[str] = (),
+        bind: Iterable[Path] = (),
+    ) -> Cluster:
+        """Start a cluster in `folder` (empty, or a new one), which ends with this process at last.
+
+        `config_extra` are lines for slurm.conf, which take the place of a key's own line. `bind`
+        are paths to be readable on every machine, beside this Python's and this checkout.
+        """
+        folder = (folder or Path(tempfile.mkdtemp(prefix="slurm-"))).resolve()
+        options = ["-n", str(nodes), "-g", str(gpus), "-a", "dbd" if accounting else "none"]
+        options += ["-w", str(os.getpid()), *(["-c"] if cgroup else [])]
+        options += [word for path in (*python_paths(), *bind) for word in ("-b", str(path))]
+        options += [word for line in config_extra for word in ("-x", line)]
+        process.run([str(SCRIPTS / "up"), "-d", str(folder), *options], timeout=120)
+        return cls(folder, tuple(f"n{i + 1}" for i in range(nodes)), accounting)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self, *, keep_folder: bool = False) -> None:
+        """End every process of the cluster, and remove its folder unless `keep_folder`."""
+        self._script("down", *(["-k"] if keep_folder else []))
+
+    @property
+    def scratch(self) -> Path:
+        """The shared folder that every user can write to."""
+        return self.folder / "scratch"
+
+    def home(self, user: str) -> Path:
+        """The home folder of `user`, the same on every machine."""
+        return self.folder / "home" / user
+
+    def run_as(
+        self,
+        user: str,
+        argv: Sequence[str | Path],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        timeout: float = 60,
+        input: str = "",  # noqa: A002 - subprocess's own word
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `argv` as `user` on the login machine, in `cwd` (the home folder), `timeout` seconds.
+
+        Its environment is what a login gives, and `env`. Raises `CommandFailed` (if `check`) and
+        `CommandTimedOut`, which has ended the command.
+        """
+        return process.run(self._login(user, argv, cwd, env), timeout=timeout, check=check, stdin=input)
+
+    def popen_as(
+        self,
+        user: str,
+        argv: Sequence[str | Path],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> UserProcess:
+        """Start `argv` as `run_as` does; use as a context manager, or wait for it."""
+        started = process.start(self._login(user, argv, cwd, env))
+        wait_until(lambda: started.entered(USERS[user]), 10, f"a process of {user}")
+        return started
+
+    def run_on(
+        self, machine: str, argv: Sequence[str], check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `argv` as root on `machine`: a node, `login`, or `ctl`, the controller."""
+        return self._script("node", "exec", machine, *argv, check=check, timeout=timeout)
+
+    def crash(self, node: str) -> None:
+        """Cut the power of `node`: all its processes are gone at once."""
+        self._script("node", "crash", node)
+
+    def boot(self, node: str) -> None:
+        """Boot a crashed node; it takes jobs again once `wait_idle` returns."""
+        self._script("node", "start", node)
+
+    def cut(self, node: str) -> None:
+        """Pull the network cable of `node`."""
+        self._script("node", "cut", node)
+
+    def heal(self, node: str) -> None:
+        """Plug the network cable of `node` in again."""
+        self._script("node", "heal", node)
+
+    def stop_slurmd(self, node: str) -> None:
+        """Kill slurmd on `node`; its steps live on."""
+        self._script("node", "stop-slurmd", node)
+
+    def start_slurmd(self, node: str) -> None:
+        """Start slurmd on `node` again."""
+        self._script("node", "start-slurmd", node)
+
+    def stop_daemon(self, name: str) -> None:
+        """End slurmctld, slurmdbd, mariadbd or munged with SIGTERM and wait for it."""
+        self._script("daemon", "stop", name)
+
+    def kill_daemon(self, name: str) -> None:
+        """End a daemon of the controller with SIGKILL."""
+        self._script("daemon", "kill", name)
+
+    def start_daemon(self, name: str) -> None:
+        """Start a daemon of the controller again."""
+        self._script("daemon", "start", name)
+
+    def processes(self, node: str) -> list[str]:
+        """The command lines of all processes on `node` but its init and slurmd themselves."""
+        init = self._init(node)
+        found = process.processes_beside(init) if init else []
+        return [p.command for p in found if p.pid != init and p.name not in ("slurmd", "munged")]
+
+    def state(self, job: str | int) -> str:
+        """The state of a job in Slurm's words, such as RUNNING; also some minutes after its end."""
+        shown = self.run_as("alice", ["scontrol", "show", "job", str(job)]).stdout
+        found = re.search(r"JobState=(\w+)", shown)
+        return found[1] if found else ""
+
+    def wait_state(self, job: str | int, *states: str, timeout: float = 60) -> str:
+        """Wait until a job is in one of `states` and return it; TimeoutError after `timeout` s."""
+        seen = [""]
+
+        def arrived() -> bool:
+            seen.append(self.state(job))
+            return seen[-1] in states
+
+        wait_until(arrived, timeout, f"job {job} {' or '.join(states)}")
+        return seen[-1]
+
+    def idle(self) -> bool:
+        """Whether no job is queued and every node waits for one."""
+        shown = "squeue -ho %i | sed 's/^/job /'; sinfo -hNo '%N %t' | sort -u"
+        found = self.run_on("ctl", ["sh", "-c", shown], check=False).stdout.splitlines()
+        return sorted(found) == sorted(f"{node} idle" for node in self.nodes)
+
+    def wait_idle(self, timeout: float = 60) -> None:
+        """Wait until no job is left and all nodes are idle; TimeoutError after `timeout` s."""
+        wait_until(self.idle, timeout, "an idle cluster")
+
+    def mend(self) -> None:
+        """Undo what a test did: start what is down, cancel all jobs, wait until all is idle."""
+        self._mend_controller()
+        for node in self.nodes:
+            self._mend_node(node)
+        if not self.idle():
+            self._script("node", "exec", "ctl", "sh", "-c", CLEAR)
+            self.wait_idle()
+
+    def _mend_controller(self) -> None:
+        names = self._daemons("ctl")
+        for daemon in CONTROLLER_DAEMONS if self.accounting else ("munged", "slurmctld"):
+            if daemon not in names:
+                self.start_daemon(daemon)
+
+    def _mend_node(self, node: str) -> None:
+        if self._init(node) is None:
+            self.boot(node)
+            return
+        if "slurmd" not in self._daemons(node):
+            self.start_slurmd(node)
+        self.heal(node)
+
+    def _daemons(self, machine: str) -> set[str]:
+        init = self._init(machine)
+        return {p.name for p in process.processes_beside(init)} if init else set()
+
+    def _init(self, machine: str) -> int | None:
+        path = self.folder / "run" / f"{machine}.init"
+        return int(path.read_text()) if path.exists() else None
+
+    def _login(
+        self,
+        user: str,
+        argv: Sequence[str | Path],
+        cwd: Path | None,
+        env: Mapping[str, str] | None,
+    ) -> list[str]:
+        words = [str(SCRIPTS / "login"), "-d", str(self.folder)]
+        words += ["-C", str(cwd or self.home(user)), user]
+        return words + [f"{k}={v}" for k, v in (env or {}).items()] + [str(a) for a in argv]
+
+    def _script(
+        self, name: str, *words: str, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        argv = [str(SCRIPTS / name), "-d", str(self.folder), *words]
+        return process.run(argv, timeout=timeout, check=check)

@@ -1,0 +1,145 @@
+"""Processes in other namespaces: run with a time limit, told apart, signalled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class CommandFailed(subprocess.CalledProcessError):
+    """A command's nonzero exit, told with what the command printed."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.stdout}{self.stderr}"
+
+
+class CommandTimedOut(subprocess.TimeoutExpired):
+    """A command's time-out, told with what the command had printed."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.output}"
+
+
+class UserProcess(subprocess.Popen[str]):
+    """A process that `nsenter` started: signals go to the process, not to `nsenter`."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send `sig` to the process, unless it has ended."""
+        for child in _children(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, sig)
+
+    def kill_group(self) -> None:
+        """End the process and every descendant that stayed in its session."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def entered(self, uid: int) -> bool:
+        """Whether the process has become the user `uid`'s, or has ended."""
+        return self.poll() is not None or any(_uid(child) == uid for child in _children(self.pid))
+
+
+def start(argv: Sequence[str]) -> UserProcess:
+    """Start `argv` in a session of its own, with pipes for its three streams."""
+    pipe = subprocess.PIPE
+    return UserProcess(
+        argv,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        encoding="utf-8",
+        errors="backslashreplace",
+        start_new_session=True,
+        umask=0o022,
+    )
+
+
+def run(
+    argv: Sequence[str], *, timeout: float, check: bool = True, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `argv` to its end.
+
+    Raises `CommandTimedOut` after `timeout` seconds, when it and its session are ended, and
+    `CommandFailed` on a nonzero exit if `check`.
+    """
+    with start(argv) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            process.kill_group()
+            raise CommandTimedOut(argv, timeout, _rest(process)) from None
+    if check and process.returncode:
+        raise CommandFailed(process.returncode, argv, stdout, stderr)
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+
+def _rest(process: UserProcess) -> str:
+    try:
+        return "".join(process.communicate(timeout=5))
+    except subprocess.TimeoutExpired:  # a descendant in another session holds the pipes
+        return ""
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 60, what: str = "") -> None:
+    """Wait until `condition` holds; raises TimeoutError after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {timeout:g} s: {what or condition}")
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A living process: its pid in this process's own namespace, its name, its command line."""
+
+    pid: int
+    name: str
+    command: str
+
+
+def processes_beside(init: int) -> list[Process]:
+    """All living processes of the pid namespace that process `init` belongs to."""
+    namespace = _namespace(init)
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    found = (_process(pid) for pid in pids if namespace and _namespace(pid) == namespace)
+    return [process for process in found if process is not None]
+
+
+def _process(pid: int) -> Process | None:
+    folder = Path("/proc", str(pid))
+    try:
+        name = (folder / "comm").read_text().strip()
+        command = (folder / "cmdline").read_bytes().decode(errors="backslashreplace")
+    except OSError:
+        return None
+    # a zombie has no command line
+    return Process(pid, name, " ".join(command.rstrip("\0").split("\0"))) if command else None
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in children.split()]
+
+
+def _uid(pid: int) -> int:
+    try:
+        return Path("/proc", str(pid)).stat().st_uid
+    except OSError:
+        return -1

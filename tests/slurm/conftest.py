@@ -1,0 +1,61 @@
+"""The clusters that the Slurm tests run on: started once each, mended after every test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster, missing
+
+CLUSTERS = ("cluster", "cluster_without_accounting", "cluster_with_cgroup")
+
+
+@contextmanager
+def running(*, accounting: bool, cgroup: bool = False) -> Iterator[Cluster]:
+    """A cluster; KEEP_CLUSTERS=FOLDER in the environment leaves its files, logs too, in FOLDER."""
+    reason = missing()
+    if reason:
+        pytest.fail(reason, pytrace=False)
+    kept = os.environ.get("KEEP_CLUSTERS")
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=kept))
+    cluster = Cluster.start(folder, accounting=accounting, cgroup=cgroup)
+    try:
+        yield cluster
+    finally:
+        cluster.stop(keep_folder=bool(kept))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Four nodes with four fake GPUs each, and accounting."""
+    with running(accounting=True) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def cluster_without_accounting() -> Iterator[Cluster]:
+    """The same, where sacct says that accounting storage is disabled."""
+    with running(accounting=False) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def cluster_with_cgroup() -> Iterator[Cluster]:
+    """Processes tracked by cgroup, as on most real clusters: signals reach a step's task alone."""
+    with running(accounting=False, cgroup=True) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def mended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves every cluster that the test used as it was found: idle, and all of it running."""
+    used = [name for name in CLUSTERS if name in request.fixturenames]
+    clusters: list[Cluster] = [request.getfixturevalue(name) for name in used]
+    yield
+    for cluster in clusters:
+        cluster.mend()

@@ -1,0 +1,127 @@
+"""What a user does on the login machine: writes a job spec, types clusterrun, looks into the run folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clusterrun.records import read_record
+from tests.slurm.cluster import Cluster
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(__file__).parent / "scripts"
+CLUSTERRUN = Path(sys.prefix) / "bin" / "clusterrun"
+
+
+def until(true: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait for something that must come true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"never came true in {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that was submitted from the desk."""
+
+    run_id: str
+    job_id: str
+    folder: Path
+
+    def step(self) -> int:
+        return int(read_record(self.folder / "progress").get("step", "0"))
+
+    def ends(self) -> list[str]:
+        """The causes of the attempts' ends, in their order."""
+        files = sorted((self.folder / "events").glob("attempt-*.end"))
+        return [read_record(path)["cause"] for path in files]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The training lines of the example's metrics, by step."""
+        lines = (self.folder / "output" / "metrics.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if "loss" in line]
+
+    def log(self, attempt: int = 1) -> str:
+        return (self.folder / "logs" / f"attempt-{attempt:04d}.log").read_text()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One user's desk on one cluster."""
+
+    cluster: Cluster
+    user: str
+
+    @property
+    def run_root(self) -> Path:
+        return self.cluster.scratch / self.user
+
+    def cli(self, *words: str, check: bool = True, env: Mapping[str, str] | None = None,
+            timeout: float = 60) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Type a clusterrun command."""
+        given = {"CLUSTERRUN_PROFILE": str(self.cluster.home(self.user) / "site.yaml"), **(env or {})}
+        return self.cluster.run_as(self.user, [CLUSTERRUN, *words], env=given, check=check, timeout=timeout)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file into the user's home, as the user's own."""
+        path = self.cluster.home(self.user) / name
+        path.write_text(text)
+        home = path.parent.stat()
+        shutil.chown(path, home.st_uid, home.st_gid)
+        return path
+
+    def spec(self, name: str, **values: Any) -> Path:
+        """Write a job spec; what every test run shares is filled in."""
+        slurm = {"partition": "low", "time": 10, "chdir": str(CHECKOUT), **values.pop("slurm", {})}
+        environment = {"venv": sys.prefix, "variables": {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1}}
+        environment.update(values.pop("environment", {}))
+        spec = {"name": name, "slurm": slurm, "environment": environment, **values}
+        self.write("site.yaml", f"run_root: {self.run_root}\n")
+        return self.write(f"{name}.yaml", yaml.safe_dump(spec))
+
+    def submit(self, name: str, *words: str, **values: Any) -> Submitted:
+        """Write a job spec and submit it."""
+        spec = self.spec(name, **values)
+        return self.submitted(self.cli("submit", "--json", str(spec), *words))
+
+    @staticmethod
+    def submitted(answer: subprocess.CompletedProcess[str]) -> Submitted:
+        """Read the answer of `submit --json`."""
+        made = json.loads(answer.stdout)
+        return Submitted(made["run_id"], made["job_id"], Path(made["folder"]))
+
+    def status(self, run: Submitted) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)
+        return found
+
+    def wait(self, run: Submitted, seconds: float = 120) -> str:
+        """Wait for the end of a run and return its state."""
+        answer = self.cli("wait", run.run_id, "--timeout", str(seconds), check=False, timeout=seconds + 20)
+        assert answer.returncode != 124, f"{answer.stderr}\n{run.log() if (run.folder / 'logs').exists() else ''}"
+        return str(self.status(run)["state"])
+
+    def preempt(self, seconds: int = 3) -> None:
+        """Let another user's job take all nodes for a moment."""
+        argv = [
+            "sbatch",
+            "--partition=high",
+            "--nodes=4",
+            "--exclusive",
+            "--output=/dev/null",
+            f"--wrap=sleep {seconds}",
+        ]
+        self.cluster.run_as("bob", argv)
+
+    def jobs(self) -> list[str]:
+        """The user's living jobs: id and script."""
+        return self.cluster.run_as(self.user, ["squeue", "--me", "--noheader", "--format=%i %o"]).stdout.splitlines()

@@ -1,0 +1,8 @@
+"""The last rank raises, in the middle of a collective of the others."""
+
+from accelerate import Accelerator
+
+accelerator = Accelerator()
+if accelerator.process_index == accelerator.num_processes - 1:
+    raise RuntimeError(f"rank {accelerator.process_index} has had enough")
+accelerator.wait_for_everyone()

@@ -1,0 +1,201 @@
+"""A job goes the whole way on a real Slurm, as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
+
+TINY = {"per_device_train_batch_size": 2, "n_embd": 64, "n_layer": 2, "block_size": 64, "logging_steps": 1}
+TRAINING: dict[str, Any] = {
+    "script": "examples/train_causal_lm.py",
+    "args": {**TINY, "max_steps": 600},
+    "accelerate": {"use_cpu": True, "gradient_accumulation_steps": 4},
+    "checkpoint": {"every": "500 steps"},
+}
+TWO_RANKS = {"nodes": 2, "gpus-per-node": 1}
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def reference(desk: Desk) -> list[dict[str, Any]]:
+    """The losses of a run that nothing interrupts.
+
+    Two ranks, because a sum of two is the same in any order: with more, DDP's first step after a start adds in
+    another order than its later ones (it rebuilds its buckets), and losses differ in their last digit.
+    """
+    run = desk.submit("reference", **TRAINING, slurm={**TWO_RANKS, "partition": "main"})
+    assert desk.wait(run, 180) == "COMPLETED"
+    assert run.ends() == ["finished"]
+    return run.metrics()
+
+
+def who(run: Submitted) -> list[dict[str, Any]]:
+    files = sorted((run.folder / "who").glob("*.json"), key=lambda path: int(path.stem))
+    return [json.loads(path.read_text()) for path in files]
+
+
+def test_the_loss_falls_over_two_nodes_with_two_processes_each(desk: Desk) -> None:
+    """A model trained by four processes on two nodes learns, and its world is what it was told."""
+    values = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 60}}
+    run = desk.submit("two-by-two", **values, slurm={"nodes": 2, "gpus-per-node": 2})
+
+    assert desk.wait(run, 180) == "COMPLETED", run.log()
+    lines = run.metrics()
+    assert [line["step"] for line in lines] == list(range(1, 61))
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.5
+    assert desk.status(run)["step"] == 60
+
+
+@pytest.mark.parametrize(
+    ("asked", "accelerate"),
+    [
+        ({"gpus-per-node": 2}, {"use_cpu": True}),
+        ({"gres": "gpu:2"}, {"use_cpu": True}),
+        ({"gpus": 4}, {"use_cpu": True}),
+        ({"gpus-per-task": 2}, {"use_cpu": True}),
+        ({}, {"num_processes": 4}),
+    ],
+    ids=["gpus-per-node", "gres", "gpus", "gpus-per-task", "num_processes"],
+)
+def test_two_nodes_make_a_world_of_four(desk: Desk, asked: dict[str, Any], accelerate: dict[str, Any]) -> None:
+    """However GPUs are asked for, each node starts two processes, and each rank knows its machine."""
+    words = {"gradient_accumulation_steps": 4, **accelerate}
+    run = desk.submit("world", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2, **asked}, accelerate=words)
+
+    assert desk.wait(run) == "COMPLETED", run.log()
+    seen = who(run)
+    assert [process["rank"] for process in seen] == [0, 1, 2, 3]
+    assert {process["world"] for process in seen} == {4}
+    assert {process["sum"] for process in seen} == {10}
+    assert {process["accumulation"] for process in seen} == {4}
+    assert [process["machine_rank"] for process in seen] == [0, 0, 1, 1]
+    assert all(process["machine_rank"] == process["node_id"] for process in seen)
+    assert len({process["host"] for process in seen}) == 2
+    assert all(process["address"].startswith("10.213.") for process in seen)
+    assert len({process["port"] for process in seen}) == 1
+    assert 10000 <= seen[0]["port"] < 30000
+
+
+def test_an_existing_accelerate_config_is_used_unchanged(desk: Desk) -> None:
+    """A config file written for another machine trains here; five keys are overridden, and that is said."""
+    config = desk.write("accelerate.yaml", """\
+compute_environment: LOCAL_MACHINE
+distributed_type: MULTI_GPU
+downcast_bf16: 'no'
+machine_rank: 0
+main_process_ip: 192.0.2.1
+main_process_port: 29500
+main_training_function: main
+mixed_precision: bf16
+num_machines: 1
+num_processes: 8
+rdzv_backend: static
+same_network: true
+tpu_use_cluster: false
+use_cpu: true
+""")  # fmt: skip
+    spec = desk.spec("existing", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2, "gpus-per-node": 2},
+                     accelerate={"config_file": str(config)})  # fmt: skip
+
+    told = desk.cli("validate", str(spec)).stderr
+    run = desk.submitted(desk.cli("submit", "--json", str(spec)))
+
+    assert "but for num_machines, num_processes, machine_rank, main_process_ip, main_process_port" in told
+    assert desk.wait(run) == "COMPLETED", run.log()
+    assert {(process["world"], process["precision"]) for process in who(run)} == {(4, "bf16")}
+    assert config.read_text() in (run.folder / "job.sbatch").read_text()
+
+
+def test_one_node_uses_the_same_line(desk: Desk) -> None:
+    """One node, one process: no special case."""
+    run = desk.submit("single", script=str(SCRIPTS / "who.py"))
+    assert desk.wait(run) == "COMPLETED", run.log()
+    assert [(process["world"], process["machine_rank"]) for process in who(run)] == [(1, 0)]
+
+
+def test_a_failing_rank_is_shown(desk: Desk) -> None:
+    """The failing rank's traceback stands in `logs`, and `wait` ends with 1."""
+    run = desk.submit("crash", script=str(SCRIPTS / "crash.py"), slurm={"nodes": 2, "gpus-per-node": 2},
+                      accelerate={"use_cpu": True})  # fmt: skip
+    answer = desk.cli("wait", run.run_id, "--timeout", "120", check=False, timeout=150)
+
+    assert answer.returncode == 1
+    assert "FAILED (crashed with exit code" in answer.stdout
+    assert "RuntimeError: rank 3 has had enough" in desk.cli("logs", run.run_id).stdout
+    assert run.ends() == ["crash"]
+
+
+def test_cancel_ends_every_process_on_every_node(desk: Desk) -> None:
+    """After `cancel` nothing of the run is left anywhere, and it does not come back."""
+    run = desk.submit("cancelled", **TRAINING, slurm={"nodes": 2, "gpus-per-node": 2})
+    until(lambda: run.step() > 3, 90, "training begins")
+    desk.cli("cancel", run.run_id)
+
+    assert desk.wait(run, 60) == "CANCELLED"
+    until(lambda: not desk.jobs(), 60, "the queue is empty")
+    until(lambda: not any("train_causal_lm" in line for node in desk.cluster.nodes
+                          for line in desk.cluster.processes(node)), 30, "no process is left")  # fmt: skip
+    assert run.ends() == ["cancel"]
+
+
+def test_stop_saves_and_leaves(desk: Desk) -> None:
+    """`stop` publishes a checkpoint of the step it stopped at; the run ends well and does not come back."""
+    run = desk.submit("stopped", **TRAINING, slurm={"nodes": 2, "gpus-per-node": 2})
+    until(lambda: run.step() > 3, 90, "training begins")
+    desk.cli("stop", run.run_id)
+
+    assert desk.wait(run, 60) == "STOPPED"
+    step = run.step()
+    assert (run.folder / "checkpoints" / f"step-{step:08d}-0001" / "manifest.json").exists()
+    assert step < 600
+
+
+def test_a_preempted_run_comes_back_without_losing_a_step(desk: Desk, reference: list[dict[str, Any]]) -> None:
+    """Preempted in the middle, it saves, is requeued, and finishes with the losses of an uninterrupted run."""
+    run = desk.submit("preempted", **TRAINING, slurm={**TWO_RANKS, "partition": "low"})
+    until(lambda: run.step() > 20, 120, "training is under way")
+    desk.preempt()
+
+    assert desk.wait(run, 200) == "COMPLETED"
+    assert run.ends() == ["preemption", "finished"]
+    assert without_attempt(run.metrics()) == without_attempt(reference)
+    assert "resumed from step-" in run.log(2)
+
+
+def test_a_time_limited_run_comes_back_without_losing_a_step(desk: Desk, reference: list[dict[str, Any]]) -> None:
+    """Longer than its time limit, it is warned, saves, asks for itself again, and finishes alike."""
+    run = desk.submit("limited", **TRAINING, slurm={**TWO_RANKS, "time": 1, "signal": "USR1@40"})
+
+    assert desk.wait(run, 300) == "COMPLETED"
+    assert run.ends()[0] == "time-limit"
+    assert run.ends()[-1] == "finished"
+    assert without_attempt(run.metrics()) == without_attempt(reference)
+
+
+def without_attempt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "attempt"} for line in lines]
+
+
+def test_render_piped_into_sbatch_is_a_run(desk: Desk) -> None:
+    """A rendered script needs nothing else: it names its run after its job and makes its own folder."""
+    spec = desk.spec("piped", script=str(SCRIPTS / "who.py"), slurm={"chdir": str(desk.cluster.scratch)})
+    desk.write("bare.yaml", "")
+    script = desk.cli("render", str(spec), env={"CLUSTERRUN_PROFILE": ""}).stdout
+    answer = desk.cluster.run_as("alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch)
+    job = answer.stdout.strip()
+    folder = desk.cluster.scratch / "runs" / f"piped-{job}"
+    until(lambda: (folder / "events" / "attempt-0001.end").exists(), 90, "the run ends")
+
+    run = Submitted(f"piped-{job}", job, folder)
+    assert run.ends() == ["finished"], run.log()
+    assert len(who(run)) == 1
+    assert json.loads(desk.cli("status", str(folder), "--json").stdout)["state"] == "COMPLETED"

@@ -1,0 +1,82 @@
+"""`status` is right with accounting on, off and down, and when Slurm does not answer."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import SCRIPTS, Desk, until
+
+SLEEP = {"command": "sleep 120", "checkpoint": {"every": "10min"}}
+
+
+def test_without_accounting(cluster_without_accounting: Cluster) -> None:
+    """With accounting off every state is still known: while it waits, runs, ends well, fails and is cancelled."""
+    desk = Desk(cluster_without_accounting, "alice")
+    waiting = desk.submit("waiting", command="true", slurm={"begin": "now+2hours"})
+    assert desk.status(waiting)["state"] == "PENDING"
+    assert desk.status(waiting)["reason"] == "BeginTime"
+    running = desk.submit("running", **SLEEP)
+    until(lambda: desk.status(running)["state"] == "RUNNING", 30, "it runs")
+    well, ill = desk.submit("well", command="true"), desk.submit("ill", command="exit 3")
+    assert desk.wait(well) == "COMPLETED"
+    assert desk.wait(ill) == "FAILED"
+    assert desk.status(ill)["exit_code"] == 3
+    for run in (waiting, running):
+        desk.cli("cancel", run.run_id)
+        assert desk.wait(run, 30) == "CANCELLED"
+    listed = json.loads(desk.cli("list", "--json").stdout)
+    assert [line["state"] for line in listed] == ["CANCELLED", "CANCELLED", "COMPLETED", "FAILED"]
+
+
+def test_a_job_that_slurm_forgot_is_not_unknown_for_ever(cluster_without_accounting: Cluster) -> None:
+    """Ended by hand while it waited, forgotten by slurmctld, not accounted: the run has ended, and is said to."""
+    desk = Desk(cluster_without_accounting, "alice")
+    run = desk.submit("forgotten", command="true", slurm={"begin": "now+2hours"})
+    desk.cluster.run_as("alice", ["scancel", run.job_id])
+    assert desk.wait(run, 30) == "CANCELLED"
+
+
+def test_with_slurmdbd_stopped_in_the_middle(cluster: Cluster) -> None:
+    """slurmdbd goes away while a run runs: its end is known all the same, within ten seconds of asking."""
+    desk = Desk(cluster, "alice")
+    run = desk.submit("dbd-down", command="sleep 5")
+    until(lambda: desk.status(run)["state"] == "RUNNING", 30, "it runs")
+    desk.cluster.stop_daemon("slurmdbd")
+    try:
+        assert desk.wait(run, 60) == "COMPLETED"
+        begun = time.monotonic()
+        assert desk.status(run)["state"] == "COMPLETED"
+        assert time.monotonic() - begun < 10
+    finally:
+        desk.cluster.start_daemon("slurmdbd")
+
+
+def test_when_slurmctld_does_not_answer(cluster: Cluster) -> None:
+    """Nothing is made up: a run that may be alive is NO_ANSWER, one that wrote its end is what it wrote."""
+    desk = Desk(cluster, "alice")
+    ended = desk.submit("ended", command="true")
+    assert desk.wait(ended) == "COMPLETED"
+    waiting = desk.submit("unreachable", command="true", slurm={"begin": "now+2hours"})
+    desk.cluster.stop_daemon("slurmctld")
+    try:
+        assert desk.status(ended)["state"] == "COMPLETED"
+        begun = time.monotonic()
+        assert desk.status(waiting)["state"] == "NO_ANSWER"
+        assert time.monotonic() - begun < 10
+        answer = desk.cli("submit", str(desk.spec("lost", command="true")), check=False, timeout=100)
+        assert answer.returncode == 1
+    finally:
+        desk.cluster.start_daemon("slurmctld")
+    desk.cli("cancel", waiting.run_id)
+    assert desk.wait(waiting, 30) == "CANCELLED"
+
+
+def test_runs_are_found_by_every_name(cluster: Cluster) -> None:
+    """By run id, a prefix, the job id, `last` and the folder, from any folder."""
+    desk = Desk(cluster, "alice")
+    run = desk.submit("found", script=str(SCRIPTS / "who.py"))
+    for name in (run.run_id, run.run_id[:-2], run.job_id, "last", str(run.folder)):
+        assert json.loads(desk.cli("status", name, "--json").stdout)["run_id"] == run.run_id
+    assert desk.wait(run) == "COMPLETED"

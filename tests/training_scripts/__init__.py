@@ -1,0 +1,1 @@
+"""Training scripts that the tests launch, and how they launch them."""

@@ -1,0 +1,124 @@
+"""Launch training scripts as a job script would, and read what they left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterrun.records import read_record
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLE = ROOT / "examples" / "train_causal_lm.py"
+COUNT_STEPS = Path(__file__).parent / "count_steps.py"
+PATIENCE = 120.0  # seconds, far beyond what any launch here needs
+
+
+def clean_environment(hf_home: Path) -> dict[str, str]:
+    """Return an environment with nothing of clusterrun, accelerate or Slurm in it."""
+    ours = ("CLUSTERRUN_", "ACCELERATE_", "SLURM_", "HF_", "WORLD_SIZE", "RANK", "LOCAL_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "HF_HOME": str(hf_home),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def attempt_of(folder: Path, attempt: str = "0001", **more: object) -> dict[str, str]:
+    """Return what the job script of a run in `folder` puts into the environment; make its files."""
+    (folder / "events").mkdir(parents=True, exist_ok=True)
+    (folder / "stop").touch()
+    return {
+        "CLUSTERRUN_PROTOCOL": "1",
+        "CLUSTERRUN_RUN_ID": folder.name,
+        "CLUSTERRUN_RUN_DIR": str(folder),
+        "CLUSTERRUN_ATTEMPT": attempt,
+        "CLUSTERRUN_STOP_FILE": str(folder / f"signal-{attempt}"),
+        **{f"CLUSTERRUN_{key}": str(value) for key, value in more.items()},
+    }
+
+
+@dataclass
+class Ended:
+    """How a process ended."""
+
+    code: int
+    output: str
+
+
+@dataclass
+class Launch:
+    """A launch under way, its output in a file."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self) -> Ended:
+        try:
+            code = self.process.wait(PATIENCE)
+        finally:
+            self.end()
+        return Ended(code, self.log.read_text(errors="replace"))
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()  # torchrun ends its workers
+            self.process.wait(PATIENCE)
+
+
+def start(script: Path, *arguments: object, environment: dict[str, str], log: Path) -> Launch:
+    """Start a script as one process."""
+    command = [sys.executable, str(script), *map(str, arguments)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    return Launch(process, log)
+
+
+def start_two(script: Path, *arguments: object, environment: dict[str, str], log: Path) -> Launch:
+    """Start a script as two CPU processes of `accelerate launch`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = "--multi_gpu --num_machines 1 --num_processes 2 --mixed_precision no"
+    words += f" --dynamo_backend no --main_process_ip 127.0.0.1 --main_process_port {port}"
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", *words.split()]
+    command = [*launcher, str(script), *map(str, arguments)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    return Launch(process, log)
+
+
+def count_steps(folder: Path, *options: object, environment: dict[str, str]) -> Ended:
+    """Run count_steps.py as one process."""
+    return start(COUNT_STEPS, folder, *options, environment=environment, log=folder / "log").wait()
+
+
+def fake_checkpoint(folder: Path, step: int, attempt: int) -> str:
+    path = folder / f"step-{step:08d}-{attempt:04d}"
+    path.mkdir(parents=True)
+    numbers = {"step": step, "attempt": attempt, "epoch": 0, "batch": 0, "world_size": 1}
+    (path / "manifest.json").write_text(json.dumps(numbers))
+    return path.name
+
+
+def told(folder: Path, rank: int = 0) -> dict[str, object]:
+    return json.loads((folder / f"rank-{rank}.json").read_text())
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def manifest(folder: Path, name: str) -> dict[str, object]:
+    return json.loads((folder / "checkpoints" / name / "manifest.json").read_text())
+
+
+def marker(folder: Path, attempt: str) -> dict[str, str]:
+    return read_record(folder / "events" / f"attempt-{attempt}.trainer")
