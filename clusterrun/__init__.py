@@ -25,7 +25,7 @@ _HOME = {
     "wait": "clusterrun.track",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the one place that names them
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

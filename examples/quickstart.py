@@ -31,7 +31,8 @@ def follow(run: Run) -> RunStatus:
     """Show the step and the loss on one line until the run has ended; preempt it once, in the middle."""
     preempted, shown = False, ""
     while not (status := run_status(run)).state.final:
-        line = f"attempt {status.attempt}: {status.state.value:<8} step {status.step or 0}/{status.total or '?'} loss {status.loss or 0:.3f}"
+        step = f"step {status.step or 0}/{status.total or '?'}"
+        line = f"attempt {status.attempt}: {status.state.value:<8} {step} loss {status.loss or 0:.3f}"
         if line != shown:
             print(line, flush=True)
             shown = line
@@ -55,9 +56,8 @@ def main() -> int:
     causes = [read_record(run.paths.end(attempt)).get("cause") for attempt in run.paths.attempts()]
     metrics = [json.loads(line) for line in (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in metrics if "loss" in line]
-    tell(
-        f"done: {status.attempt} attempts, ended by {' and '.join(map(str, causes))}; loss {losses[0]:.2f} to {losses[-1]:.2f}"
-    )
+    ends = " and ".join(map(str, causes))
+    tell(f"done: {status.attempt} attempts, ended by {ends}; loss {losses[0]:.2f} to {losses[-1]:.2f}")
     print(f"trained model, tokenizer and metrics: {run.paths.folder}/output")
     print(f"what each attempt printed:            {run.paths.folder}/logs")
     print("next: clusterrun status last; clusterrun render job_specs/two_nodes.yaml")

@@ -24,7 +24,7 @@ def main() -> int:
         return 1
     with Cluster.start() as cluster:
         names = ", ".join(cluster.nodes)
-        print(WELCOME.format(nodes=names, folder=cluster.folder, scripts=SCRIPTS))  # noqa: T201
+        print(WELCOME.format(nodes=names, folder=cluster.folder, scripts=SCRIPTS))
         environment = Path(sys.executable).parent
         shell = ["env", f"PATH={environment}:/usr/local/bin:/usr/bin:/bin", "bash"]
         return subprocess.call([SCRIPTS / "login", "-d", cluster.folder, "alice", *shell])

@@ -193,7 +193,7 @@ def test_render_piped_into_sbatch_is_a_run(desk: Desk) -> None:
     answer = desk.cluster.run_as("alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch)
     job = answer.stdout.strip()
     folder = desk.cluster.scratch / "runs" / f"piped-{job}"
-    until(lambda: (folder / "events" / "attempt-0001.end").exists(), 90, "the run ends")
+    until((folder / "events" / "attempt-0001.end").exists, 90, "the run ends")
 
     run = Submitted(f"piped-{job}", job, folder)
     assert run.ends() == ["finished"], run.log()

@@ -66,7 +66,7 @@ def test_an_sbatch_that_outlives_its_client_is_waited_for(desk: Desk) -> None:
     tools.mkdir(exist_ok=True)
     slow = tools / "sbatch"
     slow.write_text(f'#!/bin/bash\necho $$ > {desk.cluster.scratch}/sbatch-began\nsleep 3\nexec /usr/bin/sbatch "$@"\n')
-    tools.chmod(0o755), slow.chmod(0o755)  # noqa: B018
+    tools.chmod(0o755), slow.chmod(0o755)
     spec = desk.spec("slow", **LATER)
     env = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml"), "PATH": f"{tools}:/usr/bin:/bin"}
     began = desk.cluster.scratch / "sbatch-began"

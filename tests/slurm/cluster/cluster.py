@@ -111,7 +111,7 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         check: bool = True,
         timeout: float = 60,
-        input: str = "",  # noqa: A002 - subprocess's own word
+        input: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Run `argv` as `user` on the login machine, in `cwd` (the home folder), `timeout` seconds.
 

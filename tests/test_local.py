@@ -1,0 +1,187 @@
+"""The same job spec on a machine without Slurm: same script, same run folder, same states, same return."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusterrun.errors import ClusterError
+from clusterrun.index import Index, Run
+from clusterrun.local import end_all, preempt
+from clusterrun.logs import logs
+from clusterrun.prepare import Request
+from clusterrun.records import read_record
+from clusterrun.submit import submit
+from clusterrun.track import cancel, list_runs, run_status, status, stop, wait
+
+CHECKOUT = Path(__file__).parent.parent
+TINY = {
+    "per_device_train_batch_size": 2,
+    "n_embd": 64,
+    "n_layer": 2,
+    "block_size": 64,
+    "logging_steps": 1,
+    "max_steps": 150,
+}
+TRAINING: dict[str, Any] = {
+    "script": "examples/train_causal_lm.py",
+    "args": TINY,
+    "accelerate": {"num_processes": 2, "gradient_accumulation_steps": 2},
+    "checkpoint": {"every": "500 steps"},
+}
+
+
+class Laptop:
+    """A user's machine without Slurm, with folders of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {"HOME": str(folder), "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "USER": "someone"}
+        self.index = Index(self.environment)
+        self.runs: list[Run] = []
+
+    def submit(self, name: str, **values: Any) -> Run:
+        slurm = {"chdir": str(CHECKOUT), **values.pop("slurm", {})}
+        environment = {"venv": sys.prefix, "variables": {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1}}
+        (self.folder / "site.yaml").write_text(f"run_root: {self.folder}/runs\n")
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"name": name, "slurm": slurm, "environment": environment, **values}))
+        profile = str(self.folder / "site.yaml")
+        run = submit(Request(str(path), profile=profile, environment=self.environment, cwd=self.folder), local=True)
+        self.runs.append(run)
+        return run
+
+    def step(self, run: Run) -> int:
+        return int(read_record(run.paths.progress).get("step", "0"))
+
+    def losses(self, run: Run) -> list[tuple[int, float, float]]:
+        lines = map(json.loads, (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines())
+        return [(line["step"], line["loss"], line["learning_rate"]) for line in lines if "loss" in line]
+
+    def causes(self, run: Run) -> list[str]:
+        return [read_record(run.paths.end(attempt)).get("cause", "") for attempt in run.paths.attempts()]
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    made = Laptop(tmp_path_factory.mktemp("laptop"))
+    yield made
+    for run in made.runs:
+        end_all(str(run.paths.folder))
+
+
+def until(true: Callable[[], bool], seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"never came true: {what}"
+        time.sleep(0.1)
+
+
+def test_a_preempted_run_comes_back_without_losing_a_step(laptop: Laptop) -> None:
+    """TERM to the step, as at a preemption: two processes save, a second attempt finishes with the same losses."""
+    whole = laptop.submit("whole", **TRAINING)
+    assert wait(whole.run_id, 120, laptop.index).state == "COMPLETED"
+    run = laptop.submit("preempted", **TRAINING)
+    until(lambda: laptop.step(run) > 20, 60, "training is under way")
+    preempt(run.paths)
+
+    assert wait(run.run_id, 120, laptop.index).state == "COMPLETED"
+    assert laptop.causes(run) == ["preemption", "finished"]
+    assert laptop.losses(run) == laptop.losses(whole)
+    assert len(laptop.losses(run)) == 150
+
+
+def test_stop_saves_and_leaves(laptop: Laptop) -> None:
+    """A person's stop ends the run with a checkpoint, and it does not come back."""
+    run = laptop.submit("stopped", **TRAINING)
+    until(lambda: laptop.step(run) > 3, 60, "training begins")
+    stop(run.run_id, laptop.index)
+
+    assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
+    assert laptop.causes(run) == ["stop"]
+    assert list(run.paths.checkpoints.glob("step-*/manifest.json"))
+
+
+def test_cancel_leaves_no_process(laptop: Laptop) -> None:
+    """`cancel` ends every process of the run, those in sessions of their own too."""
+    run = laptop.submit("cancelled", **TRAINING)
+    until(lambda: laptop.step(run) > 3, 60, "training begins")
+    cancel(run.run_id, laptop.index)
+
+    assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"
+    mark = f"CLUSTERRUN_RUN_DIR={run.paths.folder}".encode()
+    until(lambda: not any(mark in environ(entry) for entry in Path("/proc").glob("[0-9]*")), 20, "nothing is left")
+
+
+def environ(entry: Path) -> list[bytes]:
+    try:
+        return (entry / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def test_a_time_limit_is_kept(laptop: Laptop) -> None:
+    """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
+    values = {**TRAINING, "args": {**TINY, "max_steps": 1000}}
+    run = laptop.submit("limited", **values, slurm={"time": "0:16", "signal": "USR1@4"})
+    until(lambda: len(run.paths.attempts()) > 1, 60, "a second attempt")
+    assert laptop.causes(run)[0] == "time-limit"
+    until(
+        lambda: run.paths.log("0002").exists() and "resumed from step-" in run.paths.log("0002").read_text(),
+        60,
+        "it resumed",
+    )
+    cancel(run.run_id, laptop.index)
+    assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"
+
+
+def test_a_failing_command_is_shown(laptop: Laptop) -> None:
+    """The command's own words are in its log, its exit code in the status."""
+    run = laptop.submit("failing", command="echo to the log; exit 7")
+    found = wait(run.run_id, 60, laptop.index)
+    assert (found.state, found.exit_code) == ("FAILED", 7)
+    assert "to the log\n" in "".join(logs(run.run_id, index=laptop.index))
+
+
+def test_more_than_submitit_s_six_attempts(laptop: Laptop) -> None:
+    """submitit's local executor gives up after six tries; a run does not."""
+    again = 'n=$(ls "$CLUSTERRUN_RUN_DIR"/events/*.begin | wc -l); [ "$n" -ge 9 ] || kill -TERM $$; sleep 1'
+    run = laptop.submit("again", command=again)
+    assert wait(run.run_id, 120, laptop.index).state == "COMPLETED"
+    assert laptop.causes(run) == ["preemption"] * 8 + ["finished"]
+
+
+def test_following_the_log_ends_with_the_run(laptop: Laptop) -> None:
+    """`logs -f` shows what comes, over attempts, and returns when the run has ended."""
+    run = laptop.submit("followed", command="for i in 1 2 3; do echo line $i; sleep 0.3; done")
+    text = "".join(logs(run.run_id, follow=True, index=laptop.index))
+    assert [f"line {i}" in text for i in (1, 2, 3)] == [True] * 3
+    assert status(run.run_id, laptop.index).state == "COMPLETED"
+
+
+def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
+    """Several nodes, and GPUs that are not here, are refused with the way out."""
+    with pytest.raises(ClusterError, match=r"slurm.nodes is 2; this is one machine\n  hint: add --set slurm.nodes=1"):
+        laptop.submit("nodes", command="true", slurm={"nodes": 2})
+    with pytest.raises(ClusterError, match="the spec asks for GPUs; this machine has none"):
+        laptop.submit("gpus", command="true", slurm={"gpus-per-node": 1})
+    assert not [found for found in list_runs(laptop.index) if found.run_id.startswith(("nodes-", "gpus-"))]
+
+
+def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
+    """Killed from outside, supervisor and all, a run is said to have vanished."""
+    run = laptop.submit("killed", command="sleep 100")
+    until((run.paths.local / "step.pid").exists, 30, "it runs")
+    os.kill(int(run.job_id), signal.SIGKILL)
+    end_all(str(run.paths.folder))
+    until(lambda: run_status(run).state.final, 20, "its end is known")
+    assert run_status(run).state == "VANISHED"
