@@ -25,7 +25,7 @@ _HOME = {
     "wait": "clusterrun.track",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the one place that names them
 
 
 def __getattr__(name: str) -> Any:

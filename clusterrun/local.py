@@ -113,7 +113,7 @@ def _signal_file(path: Path, number: int) -> None:
 
 def supervise(folder: str) -> None:
     """Run attempts until the script asks for no other."""
-    from submitit.local.local import LocalExecutor
+    from submitit.local.local import LocalExecutor  # noqa: PLC0415 - slow, and only here
 
     paths = RunPaths(Path(folder))
     executor = LocalExecutor(paths.local / "submitit")

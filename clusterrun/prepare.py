@@ -133,7 +133,7 @@ def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> P
 
 def _config_text(loaded: Loaded, path: Path) -> tuple[str | None, list[Problem]]:
     """Read accelerate's config file; it must be a mapping with a distributed_type, as accelerate demands."""
-    import yaml
+    import yaml  # noqa: PLC0415 - only for a spec that names a config file
 
     key = ("accelerate", "config_file")
     place = loaded.line_of(*key), ".".join(key)

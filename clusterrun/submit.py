@@ -64,7 +64,7 @@ def test_only(request: Request) -> tuple[str, str]:
     script = prepared.script(identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
     if not installed():
         return script, ""
-    from clusterrun.slurm.submitit_seam import without_sbatch_variables
+    from clusterrun.slurm.submitit_seam import without_sbatch_variables  # noqa: PLC0415 - only where Slurm is
 
     environment, _ = without_sbatch_variables(request.environment)
     with _scratch_script(script) as path:
@@ -76,7 +76,7 @@ def test_only(request: Request) -> tuple[str, str]:
 
 @contextmanager
 def _scratch_script(text: str) -> Iterator[str]:
-    import tempfile
+    import tempfile  # noqa: PLC0415 - only for a dry run
 
     with tempfile.NamedTemporaryFile("w", suffix=".sbatch", encoding="utf-8") as file:
         file.write(text)
@@ -152,7 +152,7 @@ def _known_job(run: Run, prepared: Prepared, *, local: bool) -> str | None:
         return written or None
     if local:
         return read_record(run.paths.local / "supervisor").get("job_id")
-    from clusterrun.slurm.queue import job_with_script
+    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after a submission broke off
 
     name = prepared.loaded.spec.name
     found = job_with_script(str(run.paths.script), name)
@@ -168,10 +168,10 @@ def _hand_over(run: Run, prepared: Prepared, lock: int, pending: Path, index: In
     write_record(run.paths.events / "submit.sbatch", {"time": int(time.time())})
     try:
         if local:
-            from clusterrun.local import start
+            from clusterrun.local import start  # noqa: PLC0415 - only for a local run
 
             return start(run.paths, prepared.plan(identity_of(prepared, run.run_id)), environment)
-        from clusterrun.slurm.submitit_seam import ScriptExecutor, without_sbatch_variables
+        from clusterrun.slurm.submitit_seam import ScriptExecutor, without_sbatch_variables  # noqa: PLC0415
 
         clean, _ = without_sbatch_variables(environment)
         return str(ScriptExecutor(run.paths.folder, clean, (lock,)).submit_script(run.paths.script).job_id)
@@ -184,7 +184,7 @@ def _hand_over(run: Run, prepared: Prepared, lock: int, pending: Path, index: In
 
 def _forget(run: Run, pending: Path, index: Index) -> None:
     """Take back what was written for a run that Slurm refused."""
-    import shutil
+    import shutil  # noqa: PLC0415 - only on a refusal
 
     index.remove(run.run_id)
     shutil.rmtree(run.paths.folder, ignore_errors=True)

@@ -113,7 +113,7 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
         return before
     write_record(run.paths.cancelled, {"by": getpass.getuser(), "time": int(time.time())})
     if read_record(run.paths.job).get("local") == "1":
-        from clusterrun.local import cancel_local
+        from clusterrun.local import cancel_local  # noqa: PLC0415 - only for a local run
 
         cancel_local(run.paths)
     elif before.job_id:
@@ -199,7 +199,7 @@ def _forgotten(run: Run, known: RunStatus) -> RunStatus:
         return again
     if run.paths.cancelled.exists():
         return replace(known, state=State.CANCELLED, reason="cancelled")
-    from clusterrun.slurm.submitit_seam import accounted_states
+    from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import
 
     word = accounted_states([known.job_id], run.paths.folder).get(known.job_id)
     if word and state_of(word).final:
@@ -210,7 +210,7 @@ def _forgotten(run: Run, known: RunStatus) -> RunStatus:
 
 
 def _local(run: Run, known: RunStatus) -> RunStatus:
-    from clusterrun.local import supervisor_lives
+    from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
 
     if supervisor_lives(run.paths):
         attempts = run.paths.attempts()

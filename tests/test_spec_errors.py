@@ -429,7 +429,7 @@ OVERRIDES = [
     ("slurm.nods=2", "--set slurm.nods: slurm.nods: no such field\n  hint: did you mean nodes?"),
     ("slurm=2", "--set slurm: slurm: must be a mapping, got a number"),
     ("name='x", "--set name: not YAML: found unexpected end of stream"),
-    ("args.lr=3", "--set args.lr: args: args is a list of words here, so one flag cannot be set"),
+    ("args.lr=3", "--set args.lr: args.lr: args is a list of words here, so one flag cannot be set"),
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 

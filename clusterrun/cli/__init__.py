@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of stdout went away, as `head` does; Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one boundary: a bug is told, and its traceback kept
         return _bug(error, words)
 
 
@@ -78,9 +78,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _bug(error: Exception, words: Sequence[str]) -> int:
     """Keep the traceback in a file; the screen gets one line and what to do with it."""
-    import platform
-    import tempfile
-    import traceback
+    import platform  # noqa: PLC0415 - only for a bug
+    import tempfile  # noqa: PLC0415
+    import traceback  # noqa: PLC0415
 
     with tempfile.NamedTemporaryFile("w", prefix="clusterrun-", suffix=".log", delete=False) as file:
         print(f"clusterrun {__version__}, Python {platform.python_version()}, {platform.platform()}", file=file)

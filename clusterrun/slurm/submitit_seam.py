@@ -52,7 +52,7 @@ class ScriptExecutor(SlurmExecutor):
     def submit_script(self, script: Path) -> RunJob:
         """Hand a script to sbatch. Raises NoAnswer, or ClusterError with sbatch's own words."""
         job = self._submit_command(str(script))
-        assert isinstance(job, RunJob)
+        assert isinstance(job, RunJob)  # noqa: S101 - for the type checker: job_class says so
         return job
 
     def _submit_command(self, command: str) -> SlurmJob[Any]:

@@ -73,7 +73,7 @@ def load_spec(
 
 def expanded(path: str) -> Path:
     """Expand `~` and `~user` as a shell does: that of a user who does not exist stays as it is."""
-    return Path(os.path.expanduser(path))
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
 
 
 def _name_of_file(layers: Layers, file: str) -> str:
