@@ -326,10 +326,12 @@ by_signal() {
   fi
 }
 
+# By attempt, then by step: an attempt that was fenced may have gone further than the one that counts.
 newest_checkpoint() {
-  local file newest=
-  for file in "$run_dir"/checkpoints/*/manifest.json; do
-    [ -e "$file" ] && newest=${file%/manifest.json} && newest=${newest##*/}
+  local file name newest='' best=''
+  for file in "$run_dir"/checkpoints/step-*-*/manifest.json; do
+    name=${file%/manifest.json} name=${name##*/}
+    [ -e "$file" ] && [[ "${name##*-}${name%-*}" > "$best" ]] && newest=$name best=${name##*-}${name%-*}
   done
   printf '%s' "$newest"
 }

@@ -32,7 +32,7 @@ def running(*, accounting: bool, cgroup: bool = False) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Four nodes with four fake GPUs each, and accounting."""
+    """Four nodes with eight fake GPUs each, and accounting."""
     with running(accounting=True) as started:
         yield started
 

@@ -24,9 +24,9 @@ def output(cluster: Cluster, job: str) -> str:
 
 
 def test_four_nodes_wait_for_jobs(cluster: Cluster) -> None:
-    """The fixture's nodes are idle, and have four GPUs each."""
+    """The fixture's nodes are idle, and have eight GPUs each."""
     shown = cluster.run_as("alice", ["sinfo", "-hp", "main", "-No", "%N %t %G"]).stdout
-    assert shown.splitlines() == [f"n{i} idle gpu:fake:4" for i in (1, 2, 3, 4)]
+    assert shown.splitlines() == [f"n{i} idle gpu:fake:8" for i in (1, 2, 3, 4)]
 
 
 def test_tasks_run_as_the_user_on_every_node(cluster: Cluster) -> None:

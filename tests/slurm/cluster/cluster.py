@@ -65,7 +65,7 @@ class Cluster:
         folder: Path | None = None,
         *,
         nodes: int = 4,
-        gpus: int = 4,
+        gpus: int = 8,
         accounting: bool = True,
         cgroup: bool = False,
         config_extra: Iterable[str] = (),

@@ -91,7 +91,7 @@ with_extra() {
 nodes_and_partitions() {
   local i
   for ((i = 1; i <= NODES; i++)); do
-    echo "NodeName=n$i NodeAddr=$NET.$((10 + i)) CPUs=8 RealMemory=8000$GRES"
+    echo "NodeName=n$i NodeAddr=$NET.$((10 + i)) CPUs=128 RealMemory=512000$GRES"
   done
   cat <<C
 PartitionName=DEFAULT Nodes=ALL MaxTime=INFINITE DefaultTime=60 State=UP

@@ -1,0 +1,69 @@
+"""Hostile values on the real sbatch: refused with a reason, or they arrive as they are; nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from clusterrun.errors import SpecError
+from clusterrun.spec import load_spec
+from tests.hostile_values import VALUES
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import SCRIPTS, Desk, until
+
+LATER = {"begin": "now+2hours"}
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+def test_as_an_option_of_sbatch(desk: Desk) -> None:
+    """Each value as a --comment: the job has that comment and no option besides, or the message says why not."""
+    arrived = 0
+    for name, value in VALUES.items():
+        spec = desk.spec("hostile", command="true", slurm={"comment": value, **LATER})
+        answer = desk.cli("submit", "--json", str(spec), check=False)
+        if answer.returncode == 2:
+            assert "hostile.yaml:" in answer.stderr, name
+            assert "slurm.comment: " in answer.stderr, name
+            continue
+        if answer.returncode == 1:
+            assert len(value.encode()) > 1024, f"{name}: {answer.stderr}"  # sbatch's own limit for a comment
+            assert answer.stderr.startswith("sbatch: "), name
+            continue
+        run = desk.submitted(answer)
+        arrived += 1
+        shown = desk.cluster.run_as("alice", ["squeue", "--noheader", f"--jobs={run.job_id}", "--format=%j|%k"]).stdout
+        assert shown == f"hostile|{value}\n", name
+        job = desk.cluster.run_as("alice", ["scontrol", "--oneliner", "show", "job", run.job_id]).stdout
+        assert f"StdOut={run.folder}/logs/slurm-{run.job_id}.out" in job, name
+        desk.cluster.run_as("alice", ["scancel", run.job_id])
+    assert arrived > 40
+    assert not list(desk.cluster.home("alice").rglob("canary"))
+    until(lambda: not desk.jobs(), 60, "the queue is empty")
+
+
+def test_as_variables_of_a_job_that_runs(desk: Desk) -> None:
+    """Every value that a variable may have reaches the job to the letter, and none of them runs."""
+    variables = {}
+    for number, (name, value) in enumerate(VALUES.items()):
+        spec = desk.spec("one", command="true", environment={"variables": {"HOSTILE": value}})
+        try:
+            load_spec(spec)
+        except SpecError as error:
+            assert "environment.variables.HOSTILE: " in str(error), name
+        else:
+            variables[f"HOSTILE_{number}"] = value
+    scratch = desk.cluster.scratch / "hostile"
+    desk.cluster.run_as("alice", ["mkdir", "-p", scratch])
+    run = desk.submit("all", command=f"{sys.prefix}/bin/python {SCRIPTS}/environment.py", slurm={"chdir": str(scratch)},
+                      environment={"variables": variables})  # fmt: skip
+
+    assert desk.wait(run) == "COMPLETED", run.log()
+    assert json.loads((run.folder / "environment.json").read_text()) == variables
+    assert len(variables) > 60
+    assert not list(desk.cluster.scratch.rglob("canary"))
