@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from clusterrun import __version__
-from clusterrun.errors import ClusterrunError
 
 COMMANDS = {
     "validate": "check a job spec and the files it names",
@@ -34,9 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(words)
-    except ClusterrunError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -44,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of stdout went away, as `head` does; Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:  # noqa: BLE001 - the one boundary: a bug is told, and its traceback kept
-        return _bug(error, words)
+    except Exception as error:  # noqa: BLE001 - the one boundary
+        return _told(error, words)
 
 
 def _run(words: list[str]) -> int:
@@ -74,6 +70,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == called:
             importlib.import_module(f"clusterrun.cli.{name}").add_options(command)
     return parser
+
+
+def _told(error: Exception, words: Sequence[str]) -> int:
+    """Say what went wrong: a mistake or a refusal in its own words, anything else as a bug."""
+    from clusterrun.errors import ClusterrunError  # noqa: PLC0415 - `--help` starts faster without
+
+    if not isinstance(error, ClusterrunError):
+        return _bug(error, words)
+    print(error, file=sys.stderr)
+    return error.exit_code
 
 
 def _bug(error: Exception, words: Sequence[str]) -> int:

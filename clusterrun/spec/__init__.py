@@ -1,5 +1,9 @@
 """The job spec: what the user wants, read from YAML in Slurm's and accelerate's own words."""
 
+import os
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # looking for plugins of pydantic costs a start 9 ms
+
 from clusterrun.spec.load import Loaded, load_spec
 from clusterrun.spec.model import JobSpec
 

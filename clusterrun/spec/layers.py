@@ -90,7 +90,9 @@ class Layers:
                 for deeper, place in document.where.items():
                     if deeper[: len(path) + 1] == (*path, key):
                         moved: Path = (*path, name, *deeper[len(path) + 1 :])
-                        self.where[moved] = place
+                        if not (place.startswith("--set") and isinstance(value, dict) and moved == (*path, name)):
+                            self.where[moved] = place  # a value inside a section is not where the section stands
+                        self.where.setdefault(moved, place)
         return values
 
     def _merge(self, below: dict[str, Any], above: dict[str, Any], path: Path) -> None:
@@ -102,7 +104,7 @@ class Layers:
             elif isinstance(value, dict) and (isinstance(old, dict) or (not path and key in SECTIONS)):
                 self._merge(below.setdefault(key, {}), value, here)
             elif isinstance(value, dict) and isinstance(old, list) and key == "args":
-                self.fault(here, "args is a list of words here, so one flag cannot be set")
+                self.fault((*here, *list(value)[:1]), "args is a list of words here, so one flag cannot be set")
             else:
                 below[key] = value
 

@@ -152,7 +152,7 @@ Flag: TypeAlias = Annotated[Any, AfterValidator(_flag)]
 class Model(BaseModel):
     """What all parts of a spec share: frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Slurm(Model):
@@ -256,11 +256,11 @@ class JobSpec(Model):
     """A shell line, run on each node as written, without accelerate."""
     args: Annotated[Any, AfterValidator(_arguments)] = {}
     """true: a bare flag; false and null: left out; a list: repeated values. Or a plain list of words."""
-    slurm: Slurm = Slurm()
-    accelerate: Accelerate = Accelerate()
-    environment: Environment = Environment()
-    checkpoint: Checkpoint = Checkpoint()
-    requeue: Requeue = Requeue()
+    slurm: Slurm = Field(default_factory=Slurm)
+    accelerate: Accelerate = Field(default_factory=Accelerate)
+    environment: Environment = Field(default_factory=Environment)
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+    requeue: Requeue = Field(default_factory=Requeue)
 
     @property
     def launcher(self) -> bool:

@@ -1,0 +1,219 @@
+"""Writes docs/job-spec.md from the models: `python docs/generate.py`. A test compares the page with what this gives."""
+
+# ruff: noqa: INP001 - a script, and no package
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from clusterrun.spec import grammar, layers, options
+from clusterrun.spec import model as model_module
+from clusterrun.spec.model import NAME_FORM, Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
+
+PAGE = Path(__file__).parent / "job-spec.md"
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "slurm": Slurm,
+    "accelerate": Accelerate,
+    "environment": Environment,
+    "checkpoint": Checkpoint,
+    "requeue": Requeue,
+}
+
+
+# The docstrings below the fields are read from the source: pydantic could, but it would cost every start 12 ms.
+@functools.cache
+def docstrings(name: str) -> dict[str, str]:
+    """Return the docstring that follows each field of a model."""
+    (model,) = ast.parse(inspect.getsource(getattr(model_module, name))).body
+    assert isinstance(model, ast.ClassDef)  # noqa: S101 - for the type checker
+    found = {}
+    for field, after in zip(model.body, model.body[1:], strict=False):
+        text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+            found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
+    return found
+
+
+def docstring_of(section: str, field: str) -> str:
+    """Return what the model says of a field; `section` is empty for the spec itself."""
+    return docstrings(SECTIONS[section].__name__ if section else "JobSpec").get(field, "")
+
+
+# The form of a value, where its Python type says too little.
+FORMS = {
+    "Argument": "value",
+    "Name": "name",
+    "Time": "time",
+    "Memory": "memory",
+    "Nodes": "whole number",
+    "Gpus": "GPUs",
+    "Count": "whole number",
+    "Signal": "`USR1@<seconds>`",
+    "Every": "interval",
+    "Variable": "name of a variable",
+    "ShellText": "shell",
+    "Flag": "text",
+    "Word": "text",
+    "Operand": "text",
+}
+
+# Fields that take more than one shape.
+SHAPES = {"JobSpec.args": "mapping, or list of words", "Environment.setup": "shell, or list of shell"}
+
+# What a field means is its docstring. These are Slurm's or accelerate's words, or say it by their name.
+WORDS = {
+    "slurm": "as sbatch's `--{}`",
+    "accelerate": "as in accelerate's config file",
+    "environment": "",
+    "checkpoint": "",
+    "requeue": "",
+    "": "",
+}
+MEANINGS = {
+    "name": "what the job and its runs are called; without it, the file's name",
+    "slurm": "what Slurm is asked for, see [slurm](#slurm)",
+    "accelerate": "how the processes are launched, see [accelerate](#accelerate)",
+    "environment": "what the nodes' shell needs first, see [environment](#environment)",
+    "checkpoint": "how often the run is saved, see [checkpoint](#checkpoint)",
+    "requeue": "when the run continues by itself, see [requeue](#requeue)",
+    "accelerate.config_file": "an accelerate YAML of yours, used unchanged; only where the ranks meet is overridden",
+    "accelerate.gradient_accumulation_steps": "reaches `Accelerator()` under every strategy",
+    "environment.modules": "`module load`, one by one, in this order",
+    "environment.venv": "the folder of a virtual environment",
+    "environment.conda": "the name or folder of a conda environment",
+    "environment.variables": "exported as they are",
+    "checkpoint.every": "time between two checkpoints, or optimizer steps",
+    "checkpoint.keep": "how many stay",
+    "requeue.on": "the ends after which the run goes on",
+}
+FOOTNOTES = f"""\
+A *time* is {grammar.TIME_FORMS}, or UNLIMITED.
+A *memory* is {grammar.MEMORY_FORMS}.
+*GPUs* are `4` or `a100:4`.
+An *interval* is `10min`, `90s`, `2h` or `500 steps`.
+A *name* is {NAME_FORM.removeprefix("a name: ")}.
+*Shell* stands in the script as written.
+"""
+
+INTRODUCTION = """\
+# The job spec
+
+<!-- Written by docs/generate.py from the models. Change those, and run it. -->
+
+A YAML file. The words are sbatch's and accelerate's own; dashes and underscores are both read.
+What YAML 1.1 would misread is read as it was written:
+`12:00:00` is a time, `no` and `off` are words, `3e-4` is a number.
+Mistakes are told all at once, as `file:line: key: what is wrong`, before anything is queued.
+
+The values come in layers, each over the one before:
+the virtual environment of your shell (only where nothing else names a Python),
+the site's profile, the file, and each `--set KEY=VALUE`.
+
+A profile has the same sections, and `run_root`, the folder that run folders are made in
+(without it `runs`, relative to the working folder).
+It is the file of `--profile`, else of `CLUSTERRUN_PROFILE`, else `~/.config/clusterrun/profile.yaml`.
+"""
+
+
+def form(annotation: Any) -> str:
+    """Name the form of a value; `None` in a union says only that the key can be left out."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin in (Union, types.UnionType):
+        return " or ".join(form(part) for part in parts if part is not type(None))
+    if origin is tuple:
+        return f"list of {form(parts[0])}" if get_origin(parts[0]) is Literal else f"list: {form(parts[0])}"
+    if origin is dict or annotation is dict:
+        return "mapping"
+    plain = {bool: "true or false", int: "whole number", str: "text"}
+    if annotation in plain:
+        return plain[annotation]
+    return "mapping" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else "value"
+
+
+def named_form(model: type[BaseModel], name: str, field: FieldInfo) -> str:
+    """Name the form of a field by the name of its type in the model's source, else by what the type is made of."""
+    if (path := f"{model.__name__}.{name}") in SHAPES:
+        return SHAPES[path]
+    written = str(model.__annotations__[name]).removesuffix(" | None")
+    if written.startswith("tuple["):
+        inner = written.removeprefix("tuple[").split(",")[0].split("[")[0]
+        return f"list: {FORMS[inner]}" if inner in FORMS else form(field.annotation)
+    return FORMS.get(written) or form(field.annotation)
+
+
+def default(field: FieldInfo) -> str:
+    """Write a field's default as YAML would; nothing where a key is left out by default."""
+    value = field.default
+    if value is PydanticUndefined or value in (None, (), {}) or isinstance(value, BaseModel):
+        return ""
+    return f"`[{', '.join(value)}]`" if isinstance(value, tuple) else f"`{value}`"
+
+
+def rows(section: str, model: type[BaseModel]) -> Iterator[str]:
+    """Write one table row a field."""
+    yield "| key | value | default | |"
+    yield "|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        path = f"{section}.{name}" if section else name
+        key = name.replace("_", "-") if section == "slurm" and name != "additional_parameters" else name
+        reason = options.why_not(key, launcher=True) if section == "slurm" else ""
+        meaning = docstring_of(section, name) or MEANINGS.get(path) or WORDS[section].format(key)
+        if reason:
+            meaning = f"only beside `command`: {reason}"
+        yield f"| `{key}` | {named_form(model, name, field)} | {default(field)} | {one_line(meaning)} |"
+
+
+def one_line(text: str) -> str:
+    """Put a docstring into one cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def reasons(table: dict[str, str], prefix: str = "") -> Iterator[str]:
+    """List keys by the reason why they are not taken."""
+    grouped: dict[str, list[str]] = {}
+    for name, why in table.items():
+        grouped.setdefault(why, []).append(f"`{prefix}{name}`")
+    for why, names in grouped.items():
+        yield f"- {', '.join(names)}: {why}"
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines = [INTRODUCTION, "## The keys", "", *rows("", JobSpec), "", FOOTNOTES]
+    for name, model in SECTIONS.items():
+        lines += [f"## {name}", "", (model.__doc__ or "").splitlines()[0], "", *rows(name, model), ""]
+        if name == "slurm":
+            lines += list(slurm_rest())
+        if name == "accelerate":
+            lines += ["Set by the job script, so a spec does not take them:", "", *reasons(layers.COMPUTED), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def slurm_rest() -> Iterator[str]:
+    """List sbatch's options that have no field: passed on, or refused with the reason."""
+    typed = {name.replace("_", "-") for name in Slurm.model_fields}
+    passed = sorted(name for name in options.KNOWN - typed if not options.why_not(name, launcher=True))
+    yield "Passed on to sbatch as written; `true` stands for an option without a value:"
+    yield ", ".join(f"`{name}`" for name in passed) + "."
+    yield ""
+    yield "Not taken, with the reason:"
+    yield ""
+    yield from reasons({**options.OWNED, **options.LAUNCHER_OWNS, **options.REFUSED})
+    yield ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

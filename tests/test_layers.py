@@ -1,0 +1,217 @@
+"""Which module may import which, and what no start of the command line may load."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import clusterrun
+
+PACKAGE = Path(clusterrun.__file__).parent
+
+# A module, or a package as a whole, imports from the floors below its own only.
+FLOORS = (
+    {"clusterrun", "errors", "paths", "records", "shell"},
+    {"index", "profile", "slurm", "spec", "training"},
+    {"launch"},
+    {"plan"},
+    {"local", "script"},
+    {"prepare", "track"},
+    {"logs", "validate"},
+    {"submit"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+# No clock, no environment, no process, no file: functions from values to values.
+PURE = {
+    "launch", "plan", "shell", "spec.grammar", "spec.layers", "spec.model", "spec.options", "spec.rules", "spec.yaml_text"
+}  # fmt: skip
+IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
+
+# What a start must not load: seconds of torch and the like, and for the commands that only ask, tenths as well.
+TRAINING = {"torch", "transformers", "accelerate", "datasets", "deepspeed", "numpy"}
+PLANNING = {"submitit", "pydantic", "yaml", "jinja2"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below `clusterrun`; the package itself is `clusterrun`."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__") or "clusterrun"] = path
+    return found
+
+
+MODULES = modules()
+
+
+def nodes(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
+    """Walk a module without what is for type checkers only; with `at_import` also without functions' bodies."""
+    for node in ast.iter_child_nodes(tree):
+        for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        later = at_import and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if not for_types and not later:
+            yield node
+            yield from nodes(node, at_import=at_import)
+
+
+def imports(name: str, *, at_import: bool = False) -> set[str]:
+    """The full names that a module imports, anywhere in it unless `at_import`."""
+    path, found = MODULES[name], set()
+    package = ["clusterrun", *path.parent.relative_to(PACKAGE).parts]
+    for node in nodes(ast.parse(path.read_text()), at_import=at_import):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def ours(name: str) -> set[str]:
+    """The modules of the package that a module imports, by their names below `clusterrun`."""
+    found = set()
+    for target in imports(name):
+        parts = target.split(".")
+        if parts[0] == "clusterrun":
+            inner = [".".join(parts[1:end]) for end in range(len(parts), 1, -1)]
+            found.add(next((module for module in inner if module in MODULES), "clusterrun"))
+    return found - {name}
+
+
+def floor(name: str) -> int:
+    return FLOOR_OF[name.split(".", maxsplit=1)[0]]
+
+
+def test_every_module_has_a_floor():
+    """A new module is given its place on purpose, and a place is given up with its module."""
+    assert {name.split(".", maxsplit=1)[0] for name in MODULES} == set(FLOOR_OF)
+    assert sum(map(len, FLOORS)) == len(FLOOR_OF)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_lower_floors_only(name):
+    """Whoever reads a module need know only what lies below it."""
+    package = name.split(".", maxsplit=1)[0]
+    outside = {target for target in ours(name) if target.split(".", maxsplit=1)[0] != package}
+    assert {target for target in outside if floor(target) >= floor(name)} == set()
+
+
+def test_no_floor_is_higher_than_it_must_be():
+    """The floors are those of the code: each stands just above the highest that it uses."""
+    for package, number in FLOOR_OF.items():
+        members = [name for name in MODULES if name.split(".", maxsplit=1)[0] == package]
+        used = {target for name in members for target in ours(name) if target.split(".", maxsplit=1)[0] != package}
+        assert number == max((floor(target) + 1 for target in used), default=0)
+
+
+def test_no_imports_go_in_a_circle():
+    """Inside a package, too, every module can be read after those that it uses."""
+    left = {name: ours(name) for name in MODULES}
+    while ready := [name for name, needs in left.items() if not needs & set(left)]:
+        for name in ready:
+            del left[name]
+    assert left == {}
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_planning_is_pure(name):
+    """What decides the script imports no clock, no environment, no process and no file system."""
+    assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & IMPURE == set()
+    assert "pathlib.Path" not in imports(name)
+    used = {
+        node.id for node in nodes(ast.parse(MODULES[name].read_text()), at_import=False) if isinstance(node, ast.Name)
+    }
+    assert used & {"open", "print", "input", "exec", "eval", "globals"} == set()
+
+
+def test_the_renderer_and_the_reader_look_only_at_their_files():
+    """script and spec.load read files, and neither starts a process nor looks at a clock."""
+    for name in ("script", "spec.load"):
+        assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & (IMPURE - {"os"}) == set()
+        tree = ast.parse(MODULES[name].read_text())
+        assert {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {
+            "environ",
+            "getenv",
+        } == set()
+
+
+def test_only_the_renderer_knows_jinja_and_only_the_seam_knows_submitit():
+    """A library is behind one module, so that its change is one module's change."""
+    users = {library: {name for name in MODULES if any(target.split(".", maxsplit=1)[0] == library for target in imports(name))}
+             for library in ("jinja2", "submitit")}  # fmt: skip
+    assert users == {"jinja2": {"script"}, "submitit": {"slurm.submitit_seam", "local"}}
+
+
+def test_the_training_library_can_be_imported_anywhere():
+    """A training script's environment may have nothing of ours: only the ground floor and the standard library."""
+    for name in (name for name in MODULES if name.split(".", maxsplit=1)[0] == "training"):
+        outside = {target for target in ours(name) if not target.startswith("training")}
+        assert {target for target in outside if floor(target) > 0} == set()
+        others = {target.split(".", maxsplit=1)[0] for target in imports(name, at_import=True)} - {"clusterrun"}
+        assert others - set(sys.stdlib_module_names) == set()
+
+
+def test_nothing_is_called_utils():
+    """A module is named for what it holds."""
+    assert {name for name in MODULES if set(name.split(".")) & {"utils", "util", "helpers", "common", "misc"}} == set()
+
+
+def loaded(statement: str, folder: Path, *words: str) -> set[str]:
+    """The top-level modules that are loaded after a statement, run in a process of its own."""
+    program = f"""
+import sys
+sys.argv = ["clusterrun", *sys.argv[1:]]
+try:
+    {statement}
+except SystemExit:
+    pass
+print("LOADED", *{{name.split(".")[0] for name in sys.modules}})
+"""
+    environment = {"PATH": os.defpath, "HOME": str(folder), "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", program, *words], env=environment, text=True, capture_output=True,
+                          cwd=folder, check=True)  # fmt: skip
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOADED ")]
+    return set(line.split()[1:])
+
+
+MAIN = "from clusterrun.cli import main; main()"
+
+
+@pytest.fixture
+def ended_run(tmp_path) -> Path:
+    events = tmp_path / "runs" / "a-run" / "events"
+    events.mkdir(parents=True)
+    (events / "attempt-0001.begin").write_text("job_id=7\n")
+    (events / "attempt-0001.end").write_text("cause=finished\nnext=end\nexit_code=0\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["submit", "--help"], ["status", "--help"], ["list"],
+                                   ["status", "runs/a-run"], ["logs", "runs/a-run"], ["wait", "runs/a-run"],
+                                   ["stop", "runs/a-run"], ["cancel", "runs/a-run"], ["status", "unknown"]])  # fmt: skip
+def test_asking_loads_nothing_heavy(ended_run, words):
+    """Help, and every command about a run, answers without the libraries that planning and training need."""
+    heavy = TRAINING | (PLANNING if words != ["submit", "--help"] else {"submitit"})
+    assert loaded(MAIN, ended_run, *words) & heavy == set()
+
+
+def test_rendering_loads_no_training_library(ended_run):
+    """A script is made without torch and without submitit."""
+    (ended_run / "job.yaml").write_text("script: train.py\n")
+    assert loaded(MAIN, ended_run, "render", "job.yaml") & (TRAINING | {"submitit"}) == set()
+
+
+@pytest.mark.parametrize("statement", ["import clusterrun", "import clusterrun.training"])
+def test_importing_loads_nothing_heavy(tmp_path, statement):
+    """An import costs nothing that is not used."""
+    assert loaded(statement, tmp_path) & (TRAINING | PLANNING) == set()
