@@ -1,0 +1,25 @@
+"""The ranks of several nodes meet where naming is as unhelpful as on a plain Debian."""
+
+from __future__ import annotations
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import Desk
+from tests.slurm.test_journey import TRAINING, TWO_RANKS
+
+
+def test_a_host_name_that_means_loopback(cluster_without_accounting: Cluster) -> None:
+    """Debian gives a machine's own name the address 127.0.1.1; the ranks of two nodes meet all the same."""
+    own_name = "sed 's/^[0-9.]* '$0'$/127.0.1.1 '$0'/' /etc/hosts > /tmp/hosts && mount --bind /tmp/hosts /etc/hosts"
+    for node in ("n1", "n2"):
+        cluster_without_accounting.run_on(node, ["sh", "-c", own_name, node])
+        shown = cluster_without_accounting.run_on(node, ["getent", "hosts", node]).stdout
+        assert shown.split() == ["127.0.1.1", node]
+    try:
+        desk = Desk(cluster_without_accounting, "alice")
+        values = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 5}}
+        run = desk.submit("loopback", **values, slurm={**TWO_RANKS, "nodelist": "n[1-2]"})
+        assert desk.wait(run) == "COMPLETED", run.log()
+        assert [line["step"] for line in run.metrics()] == [1, 2, 3, 4, 5]
+    finally:
+        for node in ("n1", "n2"):
+            cluster_without_accounting.run_on(node, ["umount", "/etc/hosts"])
