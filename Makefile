@@ -27,8 +27,8 @@ cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, 
 golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit
 	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/test_script.py
 
-benchmarks: $(VENV)/.test   ## compare with what one would use instead; results in benchmarks/results
-	@$(BIN)/python benchmarks/startup.py
+benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use instead; results in benchmarks/results
+	@$(SUDO) $(BIN)/python benchmarks/startup.py
 
 # The virtual environment: Debian's python3 can lack venv, so its package is installed, and that is said.
 $(VENV)/bin/python:

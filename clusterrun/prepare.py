@@ -89,7 +89,7 @@ def prepare(request: Request) -> Prepared:
     notes = []
     if config_text is not None and (names := overridden(config_text)):
         notes.append(f"{loaded.spec.accelerate.config_file} is used unchanged, but for {', '.join(names)}")
-    if loaded.line_of("environment") == "the shell" and shell:
+    if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
     return Prepared(request, loaded, config_text, tuple(sorted(problems, key=in_reading_order)), tuple(notes))
 

@@ -113,7 +113,7 @@ INTRODUCTION = """\
 
 A YAML file. The words are sbatch's and accelerate's own; dashes and underscores are both read.
 What YAML 1.1 would misread is read as it was written:
-`12:00:00` is a time, `no` and `off` are words, `3e-4` is a number.
+`12:00:00` stays a time, and `no`, `off` and `3e-4` reach your script as written.
 Mistakes are told all at once, as `file:line: key: what is wrong`, before anything is queued.
 
 The values come in layers, each over the one before:

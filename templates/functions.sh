@@ -31,7 +31,8 @@ absolute() {
   esac
 }
 
-# The job has no login shell's environment: give it what every program expects.
+# No variable of the submitting shell arrives, and a broken login profile can leave HOME and PATH empty:
+# give the job what every program expects.
 prepare_shell() {
   local slurm_bin
   USER=${USER:-$(id -un)} LOGNAME=${LOGNAME:-$(id -un)} SHELL=${SHELL:-/bin/bash}

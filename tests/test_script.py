@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import subprocess
 from pathlib import Path, PurePosixPath
 
@@ -105,6 +106,15 @@ def test_a_submitted_script_differs_only_in_which_run_it_is():
         "+   run_id=a-run-20260102-030405-abcd",
         "+   run_dir=/scratch/50%/a-run-20260102-030405-abcd",
     ]
+
+
+def test_the_scripts_own_variables_cannot_be_set(folder):
+    """What main sets before the environment must be there after it, so no spec may name it."""
+    names = set(re.findall(r"^  ([a-z_]+)=", (ROOT / "templates" / "_run.j2").read_text(), re.MULTILINE))
+    assert names >= {"run_dir", "run_id"}
+    for name in names:
+        with pytest.raises(SpecError, match=f"{name} is a variable of the job script itself"):
+            script_of(f"script: train.py\nenvironment: {{variables: {{{name}: x}}}}\n")
 
 
 def test_a_run_folder_with_a_backslash_is_refused():

@@ -220,6 +220,8 @@ environment: {venv: .venv, conda: base}
     hint: keep one
 environment: {variables: {A-B: x}}
   environment.variables.A-B: 'A-B' is not the name of an environment variable
+environment: {variables: {run_dir: /tmp}}
+  environment.variables.run_dir: run_dir is a variable of the job script itself; use another name
 environment: {variables: {A: null}}
   environment.variables.A: must be one line of text, got nothing
 environment: {variables: [A]}

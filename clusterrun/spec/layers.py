@@ -90,9 +90,8 @@ class Layers:
                 for deeper, place in document.where.items():
                     if deeper[: len(path) + 1] == (*path, key):
                         moved: Path = (*path, name, *deeper[len(path) + 1 :])
-                        if not (place.startswith("--set") and isinstance(value, dict) and moved == (*path, name)):
-                            self.where[moved] = place  # a value inside a section is not where the section stands
-                        self.where.setdefault(moved, place)
+                        if len(moved) >= len(document.begins) or moved not in self.where:
+                            self.where[moved] = place
         return values
 
     def _merge(self, below: dict[str, Any], above: dict[str, Any], path: Path) -> None:
@@ -157,7 +156,7 @@ def override(text: str) -> Document:
         inner = read_yaml(value, where)
     except SpecError as error:
         raise SpecError(replace(problem, where=where) for problem in error.problems) from error
-    document = Document(inner.value)
+    document = Document(inner.value, begins=tuple(parts))
     for depth in range(len(parts) + 1):
         document.where[tuple(parts[:depth])] = where
     for path in inner.where:

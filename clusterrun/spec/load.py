@@ -17,6 +17,7 @@ from clusterrun.spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, sh
 from clusterrun.spec.model import JobSpec, kind_of
 from clusterrun.spec.rules import check_together
 from clusterrun.spec.yaml_text import Document, read_yaml
+from clusterrun.spec.yaml_text import Path as Place
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
         environment.get(key) for key in ("venv", "conda", "modules", "setup")
     )
     if shell and not decided and isinstance(environment, dict):
-        document = Document({"environment": dict(shell)}, {(): "the shell"})
-        layers.add(document, SPEC_KEYS, "a job spec")
+        where: dict[Place, str] = {(): "the shell"} | {("environment", key): "the shell" for key in shell}
+        layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
 
 
 def _validated(layers: Layers) -> JobSpec:

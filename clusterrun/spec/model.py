@@ -15,6 +15,10 @@ NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minutes?|seconds?|steps?)")
 _LONGEST = LONGEST_ARGUMENT // 2
+# Set before the environment is, and used after it (templates/_run.j2, functions.sh).
+_SCRIPTS_OWN = frozenset(
+    "work_dir run_id run_dir num_processes requeue_on most_crashes attempt slurm_log slurm_log_start count_gpus".split()
+)
 
 
 Argument: TypeAlias = bool | str | tuple[str, ...] | None
@@ -51,6 +55,12 @@ def _no_option(text: str) -> str:
     if text.startswith("-"):
         raise ValueError(f"{text[:80]!r} would be read as an option: a path may begin with ./")
     return text
+
+
+def _not_the_scripts(name: str) -> str:
+    if name in _SCRIPTS_OWN:
+        raise ValueError(f"{name} is a variable of the job script itself; use another name")
+    return name
 
 
 def _as_list(value: Any) -> Any:
@@ -141,7 +151,9 @@ Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
 Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]
-Variable: TypeAlias = Annotated[Word, _matching(_VARIABLE, "the name of an environment variable")]
+Variable: TypeAlias = Annotated[
+    Word, _matching(_VARIABLE, "the name of an environment variable"), AfterValidator(_not_the_scripts)
+]
 Every: TypeAlias = Annotated[
     Word, _matching(_EVERY, "an interval: 10min, 90s, 2h, or 500 steps"), AfterValidator(_interval)
 ]
@@ -216,7 +228,7 @@ class Accelerate(Model):
 
 
 class Environment(Model):
-    """What a node's shell needs before the script starts; nothing comes from the login shell."""
+    """What a node's shell needs before the script starts; no variable of the shell you submit from arrives."""
 
     modules: tuple[Word, ...] = ()
     venv: Operand | None = None

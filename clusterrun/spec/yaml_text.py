@@ -48,6 +48,8 @@ class Document:
 
     value: Any
     where: dict[Path, str] = field(default_factory=dict)
+    begins: Path = ()
+    """Where the written part begins; the mappings above it are only the way there."""
 
     def line_of(self, path: Path) -> str:
         """Say where a value stands; for one that is not there, where its nearest parent stands."""

@@ -1,0 +1,90 @@
+"""The pages say what the project does: the reference is the models', commands are named, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterrun.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("benchmarks/**/*.md"),
+    ROOT / "tests/slurm/README.md",
+]
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def generated() -> str:
+    place = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return str(module.page())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        for target in _LINK.findall(page.read_text()):
+            if not target.startswith(("http://", "https://")):
+                yield page, target
+
+
+def test_the_reference_is_what_the_models_say() -> None:
+    """docs/job-spec.md is what docs/generate.py writes; `python docs/generate.py` brings it up to date."""
+    assert (ROOT / "docs" / "job-spec.md").read_text() == generated()
+
+
+def test_every_key_has_a_meaning() -> None:
+    """No row of the reference's tables ends with an empty cell."""
+    rows = [line for line in generated().splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    assert [row for row in rows if re.search(r"\|\s*\|$", row)] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_names_every_command(command: str) -> None:
+    """Every command stands in the README as it is typed."""
+    assert f"clusterrun {command}" in README.read_text()
+
+
+def test_the_readme_names_no_command_that_is_not_there() -> None:
+    """Every `clusterrun WORD` in a code span or block of a page is a command."""
+    known = {*COMMANDS, "JOB", "RUN"}
+    for page in PAGES:
+        text = page.read_text()
+        code = "\n".join([*re.findall(r"```.*?```", text, re.DOTALL), *re.findall(r"`[^`\n]+`", text)])
+        assert set(re.findall(r"\bclusterrun ([a-z]+)\b", code)) <= known, page
+
+
+@pytest.mark.parametrize(("page", "target"), [pytest.param(*link, id=f"{link[0].name}-{link[1]}") for link in links()])
+def test_every_link_leads_somewhere(page: Path, target: str) -> None:
+    """A link names a file of the checkout, and a heading of it where it has an anchor."""
+    name, _, anchor = target.partition("#")
+    place = (page.parent / name).resolve() if name else page
+    assert place.exists()
+    assert not anchor or anchor in anchors(place)
+
+
+def test_the_makefile_has_every_target_that_is_named() -> None:
+    """Each `make TARGET` in a page is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        code = re.findall(r"`make ([a-z]+)", page.read_text()) + re.findall(
+            r"^make ([a-z]+)", page.read_text(), re.MULTILINE
+        )
+        assert set(code) <= targets, page
