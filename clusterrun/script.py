@@ -34,7 +34,7 @@ def render(plan: LaunchPlan, *, templates: Sequence[Path] = ()) -> str:
     except jinja2.TemplateSyntaxError as error:
         where = f"{error.filename or error.name}:{error.lineno}"
         raise SpecError([Problem(where, "", f"template: {error.message}")]) from error
-    except (jinja2.TemplateError, ValueError) as error:
+    except (jinja2.TemplateError, ValueError, TypeError, ArithmeticError) as error:
         raise SpecError([Problem(plan.source, "", f"template: {error}")]) from error
     if len(text.encode()) > LONGEST_SCRIPT:
         raise SpecError([Problem(plan.source, "", f"the script has {len(text.encode())} bytes; Slurm takes 4 MB")])
@@ -52,10 +52,16 @@ def _functions() -> Shell:
     return Shell((template_folder() / FUNCTIONS).read_text(encoding="utf-8"))
 
 
+class _ShellEnvironment(SandboxedEnvironment):
+    """What a block renders to is shell already, so that `{{ super() }}` is not quoted again."""
+
+    concat = staticmethod(lambda parts: Shell("".join(parts)))
+
+
 def _environment(templates: Sequence[Path]) -> SandboxedEnvironment:
     ours = jinja2.FileSystemLoader(template_folder())
     loaders = [*map(jinja2.FileSystemLoader, templates), ours, jinja2.PrefixLoader({"clusterrun": ours})]
-    environment = SandboxedEnvironment(
+    environment = _ShellEnvironment(
         loader=jinja2.ChoiceLoader(loaders),
         undefined=jinja2.StrictUndefined,
         finalize=quote,

@@ -209,7 +209,7 @@ network_interface() {
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
-  local step program
+  local step program bytes
   heard=
   batch_heard=
   trap 'heard=1 batch_heard=TERM' TERM
@@ -218,7 +218,8 @@ run_on_nodes() {
     CLUSTERRUN_ATTEMPT=$attempt CLUSTERRUN_WORLD_SIZE=$num_processes
   program="$(declare -f say record gpus_here network_interface wait_for on_node ask_to_stop write_configs launch)
 on_node"
-  [ "${#program}" -lt 131000 ] || fail "the command of a node has ${#program} characters; Linux takes 131071 in one argument"
+  bytes=$(printf '%s' "$program" | wc -c)
+  [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &

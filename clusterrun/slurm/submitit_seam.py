@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from submitit.core.utils import FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
 
 from clusterrun.errors import ClusterError
-from clusterrun.slurm.commands import ASK_SECONDS, SUBMIT_SECONDS, call
+from clusterrun.slurm.commands import ASK_SECONDS, SUBMIT_SECONDS, NoAnswer, call
 
 
 class Accounting(SlurmInfoWatcher):
@@ -46,6 +47,8 @@ class ScriptExecutor(SlurmExecutor):
     job_class = RunJob
 
     def __init__(self, folder: Path, environment: Mapping[str, str], keep_open: tuple[int, ...] = ()) -> None:
+        if not self.affinity() > 0:
+            raise ClusterError("srun is not on this machine, though sbatch is", "run this on a login node")
         super().__init__(folder)
         self._environment, self._keep_open = environment, keep_open
 
@@ -60,7 +63,11 @@ class ScriptExecutor(SlurmExecutor):
         answer = call(argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open)
         if answer.code:
             raise ClusterError(_in_short(answer.err))
-        job_id = self._get_job_id_from_submission_command(answer.out)
+        try:
+            job_id = self._get_job_id_from_submission_command(answer.out)
+        except FailedSubmissionError as error:
+            hint = "submit again: the job is looked for before anything is queued"
+            raise NoAnswer(f"sbatch took it, but gave no job id: {answer.out.strip()[:200]!r}", hint) from error
         return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
 
 
