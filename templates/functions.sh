@@ -212,7 +212,7 @@ run_on_nodes() {
   local step program bytes
   heard=
   batch_heard=
-  trap 'heard=1 batch_heard=TERM' TERM
+  trap note_final_kill TERM
   trap 'heard=1' USR1
   export run_dir run_id attempt CLUSTERRUN_PROTOCOL=1 CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir \
     CLUSTERRUN_ATTEMPT=$attempt CLUSTERRUN_WORLD_SIZE=$num_processes
@@ -226,6 +226,23 @@ on_node"
   step=$!
   wait_for "$step"
   step_exit=$waited
+}
+
+# The final kill leaves this shell KillWait seconds, which a save on the nodes may outlast: write down at once what
+# is not undone. Where slurmstepd gives no cause, it is scancel; `end_attempt` says the rest if there is time.
+note_final_kill() {
+  heard=1
+  [ -z "$batch_heard" ] || return 0
+  batch_heard=TERM
+  sleep 0.3
+  [ -n "$(slurm_says)" ] || record "$run_dir/events/attempt-$attempt.end" cause=cancel next=end exit_code=143 \
+    step="$(value step "$run_dir/progress")" ended="$(date +%s)"
+}
+
+# slurmstepd's own word for why it ended this attempt; nothing at scancel
+slurm_says() {
+  { tail -c "+$((slurm_log_start + 1))" "$slurm_log"; cat "$run_dir/logs/attempt-$attempt.log"; } 2>/dev/null |
+    grep -a '^slurmstepd.*error: \*\*\* .*CANCELLED AT .* DUE TO' | sed 's/.*DUE TO //; s/ \*\*\*.*//' | head -n 1
 }
 
 # wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
@@ -297,17 +314,15 @@ end_attempt() {
 }
 
 why_ended() {
-  local outcome slurm_says signal
+  local outcome signal
   outcome=$(value outcome "$1")
   signal=$(cat "$run_dir/events/attempt-$attempt".node-* 2>/dev/null | sed -n 's/^signal=\(..*\)/\1/p' | head -n 1)
-  slurm_says=$({ tail -c "+$((slurm_log_start + 1))" "$slurm_log"; cat "$run_dir/logs/attempt-$attempt.log"; } 2>/dev/null |
-    grep -a '^slurmstepd.*error: \*\*\* .*CANCELLED AT .* DUE TO' | sed 's/.*DUE TO //; s/ \*\*\*.*//' | head -n 1)
   if [ "$outcome" = finished ] || { [ -z "$outcome" ] && [ "$step_exit" -eq 0 ] && [ -z "$signal" ]; }; then
     echo finished
   elif [ -s "$run_dir/stop" ] && [ "$outcome" = stopped ]; then
     echo stop
   else
-    case $slurm_says in
+    case $(slurm_says) in
       PREEMPTION) echo preemption ;;
       "TIME LIMIT") echo time-limit ;;
       "JOB REQUEUE") echo requeue ;;
