@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -169,6 +167,11 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     ]
     if spec.command is not None:
         lines.append((("command",), spec.command))
+    if not lines:
+        return []
+    import shutil  # noqa: PLC0415 - with subprocess 10 ms of a start, for specs with shell lines alone
+    import subprocess  # noqa: PLC0415
+
     bash = shutil.which("bash")
     problems = []
     for path, line in lines if bash else []:

@@ -7,7 +7,6 @@ slurmctld forgot the job.
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -111,7 +110,7 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
     before = run_status(run)
     if before.state.final:
         return before
-    write_record(run.paths.cancelled, {"by": getpass.getuser(), "time": int(time.time())})
+    write_record(run.paths.cancelled, {"by": _user(), "time": int(time.time())})
     if read_record(run.paths.job).get("local") == "1":
         from clusterrun.local import cancel_local  # noqa: PLC0415 - only for a local run
 
@@ -128,7 +127,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     if before.state.final:
         return before
     # the file's first line is read by rank 0, so it is there in one write
-    run.paths.stop.write_text(f"asked by {getpass.getuser()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+    run.paths.stop.write_text(f"asked by {_user()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
     if before.state is State.PENDING and before.job_id and installed():
         cancel_job(before.job_id, only_pending=True)
     return replace(before, reason="asked to save and leave")
@@ -222,6 +221,12 @@ def _local(run: Run, known: RunStatus) -> RunStatus:
     if run.paths.cancelled.exists():
         return replace(known, state=State.CANCELLED, reason="cancelled")
     return replace(known, state=State.VANISHED, reason="its process is gone, and it wrote no end")
+
+
+def _user() -> str:
+    import getpass  # noqa: PLC0415 - only for a request
+
+    return getpass.getuser()
 
 
 def _whole(text: str | None) -> int | None:
