@@ -30,12 +30,17 @@ def test_without_accounting(cluster_without_accounting: Cluster) -> None:
     assert [line["state"] for line in listed] == ["CANCELLED", "CANCELLED", "COMPLETED", "FAILED"]
 
 
-def test_a_job_that_slurm_forgot_is_not_unknown_for_ever(cluster_without_accounting: Cluster) -> None:
+def test_a_job_that_slurm_forgot_is_not_unknown_for_ever() -> None:
     """Ended by hand while it waited, forgotten by slurmctld, not accounted: the run has ended, and is said to."""
-    desk = Desk(cluster_without_accounting, "alice")
-    run = desk.submit("forgotten", command="true", slurm={"begin": "now+2hours"})
-    desk.cluster.run_as("alice", ["scancel", run.job_id])
-    assert desk.wait(run, 30) == "CANCELLED"
+    with Cluster.start(accounting=False, nodes=1, config_extra=["MinJobAge=2"]) as cluster:
+        desk = Desk(cluster, "alice")
+        run = desk.submit("forgotten", command="true", slurm={"begin": "now+2hours"})
+        cluster.run_as("alice", ["scancel", run.job_id])
+        ask = ["squeue", "--states=all", f"--jobs={run.job_id}"]
+        until(lambda: cluster.run_as("alice", ask, check=False).returncode != 0, 150, "slurmctld forgets the job")
+        found = desk.status(run)
+        assert (found["state"], found["reason"]) == ("VANISHED", "Slurm knows the job no more, and it wrote no end")
+        assert desk.wait(run, 10) == "VANISHED"
 
 
 def test_with_slurmdbd_stopped_in_the_middle(cluster: Cluster) -> None:
