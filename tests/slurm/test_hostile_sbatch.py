@@ -76,3 +76,21 @@ def test_as_variables_of_a_job_that_runs(desk: Desk) -> None:
     assert json.loads((run.folder / "environment.json").read_text()) == variables
     assert len(variables) > 60
     assert not list(desk.cluster.scratch.rglob("canary"))
+
+
+def test_as_arguments_and_folder_of_a_script_that_runs(desk: Desk) -> None:
+    """Every value that an argument may have reaches the script by way of accelerate, in a folder with a hostile name."""
+    arguments = []
+    for value in VALUES.values():
+        if len(value) < 1000 and refusal(desk.spec("one", script="x.py", args=[value])) is None:
+            arguments.append(value)
+    folder = desk.cluster.scratch / 'it\'s $(touch canary); `x` "y" #z'
+    desk.cluster.run_as("alice", ["mkdir", "-p", folder])
+    run = desk.submit(
+        "words", script=str(SCRIPTS / "arguments.py"), args=["--", *arguments], slurm={"chdir": str(folder)}
+    )
+
+    assert desk.wait(run) == "COMPLETED", run.log()
+    assert json.loads((run.folder / "arguments.json").read_text())[-len(arguments) :] == arguments
+    assert len(arguments) > 60
+    assert not list(desk.cluster.scratch.rglob("canary"))
