@@ -80,10 +80,8 @@ def test_as_variables_of_a_job_that_runs(desk: Desk) -> None:
 
 def test_as_arguments_and_folder_of_a_script_that_runs(desk: Desk) -> None:
     """Every value that an argument may have reaches the script by way of accelerate, in a folder with a hostile name."""
-    arguments = []
-    for value in VALUES.values():
-        if len(value) < 1000 and refusal(desk.spec("one", script="x.py", args=[value])) is None:
-            arguments.append(value)
+    short = [value for value in VALUES.values() if len(value) < 1000]
+    arguments = [value for value in short if refusal(desk.spec("one", script="x.py", args=[value])) is None]
     folder = desk.cluster.scratch / 'it\'s $(touch canary); `x` "y" #z'
     desk.cluster.run_as("alice", ["mkdir", "-p", folder])
     run = desk.submit(
