@@ -17,6 +17,7 @@ TRAINING: dict[str, Any] = {
     "accelerate": {"use_cpu": True, "gradient_accumulation_steps": 4},
     "checkpoint": {"every": "500 steps"},
 }
+PACED = {**TRAINING, "script": str(SCRIPTS / "paced.py")}
 TWO_RANKS = {"nodes": 2, "gpus-per-node": 1}
 
 
@@ -161,7 +162,7 @@ def test_stop_saves_and_leaves(desk: Desk) -> None:
 
 def test_a_preempted_run_comes_back_without_losing_a_step(desk: Desk, reference: list[dict[str, Any]]) -> None:
     """Preempted in the middle, it saves, is requeued, and finishes with the losses of an uninterrupted run."""
-    run = desk.submit("preempted", **TRAINING, slurm={**TWO_RANKS, "partition": "low"})
+    run = desk.submit("preempted", **PACED, slurm={**TWO_RANKS, "partition": "low"})
     until(lambda: run.step() > 20, 120, "training is under way")
     desk.preempt()
 
@@ -173,10 +174,8 @@ def test_a_preempted_run_comes_back_without_losing_a_step(desk: Desk, reference:
 
 def test_a_time_limited_run_comes_back_without_losing_a_step(desk: Desk, reference: list[dict[str, Any]]) -> None:
     """Longer than its time limit, it is warned, saves, asks for itself again, and finishes alike."""
-    # Slurm warns a job of one minute about 25 s after its start; the pause puts that into the training on a fast machine
-    wait = {"setup": "[ -e $run_dir/ledger ] || sleep 8"}
     slurm = {**TWO_RANKS, "time": 1, "signal": "USR1@30"}
-    run = desk.submit("limited", **TRAINING, slurm=slurm, environment=wait)
+    run = desk.submit("limited", **PACED, slurm=slurm)
 
     assert desk.wait(run, 300) == "COMPLETED"
     assert run.ends()[0] == "time-limit"
