@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from clusterrun.shell import Shell
+from clusterrun.shell import Shell, quote_around
+from clusterrun.spec.checkpoint import CHECKPOINT
 from clusterrun.spec.model import Accelerate, Argument, JobSpec
 
 CONFIG_NAME = "accelerate.yaml"
@@ -38,6 +39,8 @@ class Launch:
     """Environment that accelerate reads."""
     processes: int | None
     """How many processes in all; None: counted from the GPUs that Slurm gives."""
+    resume: Words = ()
+    """What follows the lines once there is a checkpoint, for a script with checkpoints of its own."""
 
 
 def make_launch(spec: JobSpec, config_text: str | None, *, gpus_asked: bool) -> Launch:
@@ -61,7 +64,7 @@ def make_launch(spec: JobSpec, config_text: str | None, *, gpus_asked: bool) -> 
     if processes is None and not gpus_asked:
         processes = _processes_of(given, int(spec.slurm.nodes))
     lines = (("accelerate", "launch"), *_flags(spec, given), *_script(spec))
-    return Launch(lines, config, _variables(spec.accelerate, use_cpu=use_cpu), processes)
+    return Launch(lines, config, _variables(spec.accelerate, use_cpu=use_cpu), processes, _resume(spec))
 
 
 def _given_config(text: str | None) -> dict[str, Any]:
@@ -173,6 +176,12 @@ def argument_words(name: str, value: Argument) -> Words:
         # argparse takes a value that begins with a dash only when it is joined to its flag
         return (f"{flag}={value}",) if value.startswith("-") and flag.startswith("--") else (flag, value)
     return (flag, *value)
+
+
+def _resume(spec: JobSpec) -> Words:
+    """The words that hand over a checkpoint, which the job script finds; a word that holds it stays one word."""
+    given = spec.checkpoint.resume if spec.checkpoint.path is not None else ()
+    return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in given)
 
 
 def _variables(accelerate: Accelerate, *, use_cpu: bool) -> dict[str, str]:

@@ -168,6 +168,8 @@ def _slurm_variables(paths: RunPaths, settings: Mapping[str, str], job_id: int, 
         "SLURM_SUBMIT_DIR": str(Path.cwd()), "SLURM_RESTART_COUNT": str(restart),
         "BASH_ENV": str(paths.local / "slurm.bash"), "run_dir": str(paths.folder),
     }  # fmt: skip
+    if settings.get("limit"):
+        variables["SLURM_JOB_END_TIME"] = str(int(time.time() + float(settings["limit"])))
     if settings.get("gpus"):
         variables["SLURM_GPUS_ON_NODE"] = settings["gpus"]
     else:

@@ -44,8 +44,28 @@ class RunPaths:
 
     @property
     def cancelled(self) -> Path:
-        """Written when `clusterrun cancel` was asked for."""
-        return self.events / "cancel"
+        """Written when `clusterrun cancel` was asked for: no attempt begins any more."""
+        return self.folder / "cancelled"
+
+    @property
+    def requeue(self) -> Path:
+        """Written when `clusterrun requeue` was asked for; the job script takes it away when it comes back."""
+        return self.folder / "requeue"
+
+    @property
+    def ledger(self) -> Path:
+        """What the job script's decision needs: attempts and crashes since the last new step."""
+        return self.folder / "ledger"
+
+    @property
+    def saves(self) -> Path:
+        """The newest checkpoint and how long saves take, replaced by the trainer after each."""
+        return self.folder / "saves"
+
+    @property
+    def current(self) -> Path:
+        """The newest attempt, written by the job script when it begins: an older one that still runs is fenced."""
+        return self.folder / "current"
 
     @property
     def stop(self) -> Path:
@@ -79,6 +99,14 @@ class RunPaths:
     def end(self, attempt: str) -> Path:
         """Return the file that an attempt writes when it ends."""
         return self.events / f"attempt-{attempt}.end"
+
+    def resumed(self, attempt: str) -> Path:
+        """Return the file in which the trainer says what an attempt loads, and that it has loaded it."""
+        return self.events / f"attempt-{attempt}.resume"
+
+    def trainer(self, attempt: str) -> Path:
+        """Return the file that the trainer writes when it leaves."""
+        return self.events / f"attempt-{attempt}.trainer"
 
     def log(self, attempt: str) -> Path:
         """Return the output of an attempt, all ranks."""

@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Launch, make_launch
-from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_for_sbatch
+from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.spec import grammar
+from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.spec.model import JobSpec, Slurm
 
 _LEAD = 120
@@ -55,6 +56,10 @@ class LaunchPlan:
     gpus_asked: bool
     requeue_on: tuple[str, ...]
     crashes: int
+    signal_lead: int
+    """How many seconds before the time limit Slurm sends its signal."""
+    checkpoint_path: Shell | None
+    """The pattern of the checkpoints that the script itself makes."""
 
 
 def make_plan(
@@ -94,11 +99,13 @@ def make_plan(
         gpus_asked=gpus_asked,
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
+        signal_lead=_lead(spec.slurm),
+        checkpoint_path=_pattern(spec.checkpoint.path),
     )
 
 
 def _refuse_length(launch: Launch, source: str) -> None:
-    words = " ".join(quote(word) for line in launch.lines for word in line)
+    words = " ".join(quote(word) for line in (*launch.lines, launch.resume) for word in line)
     size, most = len(f"{words}{launch.config}".encode()), LONGEST_ARGUMENT - _FUNCTIONS_SIZE
     if size > most:
         what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
@@ -124,10 +131,10 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
     if identity is not None:
         # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the sign itself
         logs = str(identity.folder / "logs").replace("%", "%%")
-        found.append(Directive("output", f"{logs}/slurm-%j.out"))
+        found.append(Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out"))
     found.append(Directive("open-mode", "append"))
     found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
-    found.append(Directive("signal", spec.slurm.signal or f"USR1@{_lead(spec.slurm.time)}"))
+    found.append(Directive("signal", f"USR1@{_lead(spec.slurm)}"))
     found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
     return found
 
@@ -159,7 +166,14 @@ def _slurm_requeues(spec: JobSpec) -> bool:
     return bool(spec.requeue.on)
 
 
-def _lead(time: str | None) -> int:
+def _pattern(path: str | None) -> Shell | None:
+    """Put the run folder into a pattern of checkpoints; what would be a pattern in its own name is bracketed."""
+    return None if path is None else quote_around(path, RUN_DIR, """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""")
+
+
+def _lead(slurm: Slurm) -> int:
     """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
-    limit = grammar.seconds_of_time(time) if time is not None else None
+    if slurm.signal is not None:
+        return grammar.signal_lead(slurm.signal)
+    limit = grammar.seconds_of_time(slurm.time) if slurm.time is not None else None
     return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

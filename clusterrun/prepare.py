@@ -14,6 +14,7 @@ from clusterrun.launch import overridden
 from clusterrun.plan import Identity, LaunchPlan, make_plan
 from clusterrun.profile import find_profile
 from clusterrun.script import render
+from clusterrun.share import closed_to_group
 from clusterrun.spec import Loaded, load_spec
 from clusterrun.spec.load import expanded, in_reading_order
 from clusterrun.spec.yaml_text import Path as Place
@@ -30,6 +31,8 @@ class Request:
     templates: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path = field(default_factory=Path.cwd)
+    own_python: bool = True
+    """Whether a spec without an environment gets the Python that is active where the command is typed."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,15 @@ class Prepared:
             config_text=self.config_text,
         )
 
+    @property
+    def template_folders(self) -> list[Path]:
+        """The user's own templates: those that were named, and a folder of that name beside the spec."""
+        beside = Path(self.request.source).absolute().parent / "templates"
+        return [*map(Path, self.request.templates), *([beside] if beside.is_dir() else [])]
+
     def script(self, identity: Identity | None = None) -> str:
         """Render the run's script."""
-        beside = Path(self.request.source).absolute().parent / "templates"
-        folders = [Path(name) for name in self.request.templates]
-        return render(self.plan(identity), templates=[*folders, *([beside] if beside.is_dir() else [])])
+        return render(self.plan(identity), templates=self.template_folders)
 
 
 def prepare(request: Request) -> Prepared:
@@ -80,7 +87,7 @@ def prepare(request: Request) -> Prepared:
     if absent:
         raise SpecError(absent)
     profile = find_profile(request.profile, request.environment)
-    shell = active_python(request.environment)
+    shell = active_python(request.environment) if request.own_python else {}
     loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     config_text, problems = _files(loaded, work_dir)
@@ -89,6 +96,9 @@ def prepare(request: Request) -> Prepared:
         notes.append(f"{loaded.spec.accelerate.config_file} is used unchanged, but for {', '.join(names)}")
     if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
+    closed = closed_to_group(work_dir / loaded.run_root) if loaded.spec.share else None
+    if closed is not None:
+        notes.append(f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in")
     return Prepared(request, loaded, config_text, tuple(sorted(problems, key=in_reading_order)), tuple(notes))
 
 

@@ -17,9 +17,10 @@ from clusterrun.plan import LaunchPlan
 from clusterrun.shell import Shell, control_character, quote
 
 BASE = "base.sbatch.j2"
-FUNCTIONS = "functions.sh"
+FUNCTIONS = "functions"
 # slurm.conf(5): SchedulerParameters max_script_size, 4 megabytes by default
 LONGEST_SCRIPT = 4_000_000
+_HEADER = "# ---- clusterrun's functions, version 1 " + "-" * 63 + "\n"
 
 
 def render(plan: LaunchPlan, *, templates: Sequence[Path] = ()) -> str:
@@ -49,7 +50,8 @@ def template_folder() -> Path:
 
 def _functions() -> Shell:
     """The fixed functions, which are bash as they stand and no template."""
-    return Shell((template_folder() / FUNCTIONS).read_text(encoding="utf-8"))
+    files = sorted((template_folder() / FUNCTIONS).glob("*.sh"))
+    return Shell("\n".join([_HEADER, *(file.read_text(encoding="utf-8") for file in files)]))
 
 
 class _ShellEnvironment(SandboxedEnvironment):

@@ -29,6 +29,13 @@ def quote(value: object) -> str:
     return shlex.quote(text)
 
 
+def quote_around(text: str, placeholder: str, shell: str) -> Shell:
+    """Return a text as one shell word with some shell in the places of a placeholder, all else quoted."""
+    if placeholder not in text:
+        return Shell(quote(text))
+    return Shell(shell.join(quote(part) if part else "" for part in text.split(placeholder)))
+
+
 def quote_for_sbatch(value: object) -> str:
     """Return a value as one word of a `#SBATCH` line.
 

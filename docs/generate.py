@@ -60,7 +60,11 @@ FORMS = {
     "Gpus": "GPUs",
     "Count": "whole number",
     "Signal": "`USR1@<seconds>`",
+    "Array": "array",
     "Every": "interval",
+    "Pattern": "pattern",
+    "Words": "text, or list of words",
+    "StopSignal": "`USR1`, `USR2`, `TERM`, `INT`, `HUP`",
     "Variable": "name of a variable",
     "ShellText": "shell",
     "Flag": "text",
@@ -85,7 +89,7 @@ MEANINGS = {
     "slurm": "what Slurm is asked for, see [slurm](#slurm)",
     "accelerate": "how the processes are launched, see [accelerate](#accelerate)",
     "environment": "what the nodes' shell needs first, see [environment](#environment)",
-    "checkpoint": "how often the run is saved, see [checkpoint](#checkpoint)",
+    "checkpoint": "how often the run is saved, and what it goes on from, see [checkpoint](#checkpoint)",
     "requeue": "when the run continues by itself, see [requeue](#requeue)",
     "accelerate.config_file": "an accelerate YAML of yours, used unchanged; only where the ranks meet is overridden",
     "accelerate.gradient_accumulation_steps": "reaches `Accelerator()` under every strategy",
@@ -93,7 +97,6 @@ MEANINGS = {
     "environment.venv": "the folder of a virtual environment",
     "environment.conda": "the name or folder of a conda environment",
     "environment.variables": "exported as they are",
-    "checkpoint.every": "time between two checkpoints, or optimizer steps",
     "checkpoint.keep": "how many stay",
     "requeue.on": "the ends after which the run goes on",
 }
@@ -101,7 +104,8 @@ FOOTNOTES = f"""\
 A *time* is {grammar.TIME_FORMS}, or UNLIMITED.
 A *memory* is {grammar.MEMORY_FORMS}.
 *GPUs* are `4` or `a100:4`.
-An *interval* is `10min`, `90s`, `2h` or `500 steps`.
+An *interval* is `10min`, `90s`, `2h`, `500 steps` or `auto`.
+An *array* is `0-3`, `1,3,5` or `0-15:4`, with `%2` behind it for two tasks at once.
 A *name* is {NAME_FORM.removeprefix("a name: ")}.
 *Shell* stands in the script as written.
 """
@@ -120,9 +124,33 @@ The values come in layers, each over the one before:
 the virtual environment of your shell (only where nothing else names a Python),
 the site's profile, the file, and each `--set KEY=VALUE`.
 
-A profile has the same sections, and `run_root`, the folder that run folders are made in
+A profile has the same sections, `share`, and `run_root`, the folder that run folders are made in
 (without it `runs`, relative to the working folder).
 It is the file of `--profile`, else of `CLUSTERRUN_PROFILE`, else `~/.config/clusterrun/profile.yaml`.
+Its values are only defaults: where a spec says something that excludes one of them, that one is left out.
+"""
+
+# What stands below a table.
+SHARING = """\
+## What others see
+
+A run folder is its owner's alone. With `share: group` its group may list it, read `logs/` and write `stop`,
+which is what `clusterrun stop FOLDER` does for a teammate. Specs, script, records and checkpoints stay closed.
+`output/` is made closed, too; what your script writes beside it has the mode that your umask gives it.
+The folders above are yours to open: `clusterrun validate` names the first that only you can enter.
+In a folder with the setgid bit (`chmod g+s`) run folders have its group, otherwise your own.
+"""
+ARRAYS = """\
+Each task of an `array` is a run of its own, `<run id>-<task>` in `<run folder>/task-<task>`: it has its own attempts,
+checkpoints and logs, and is stopped, preempted and requeued alone. The script finds its number in SLURM_ARRAY_TASK_ID.
+"""
+CHECKPOINTS = """\
+`path`, `resume` and `signal` are for scripts that do not use `clusterrun.training`
+(an example: [plain_script.yaml](../job_specs/plain_script.yaml)).
+The newest match by its time of change counts, unless it is empty. A script should give a checkpoint its name
+only when it is whole, by a rename: a match that is half written looks like one.
+After two crashes in a row the one before it is tried.
+In a fixed folder a new run goes on from the checkpoints of an old one; below `{run_dir}` each run has its own.
 """
 
 
@@ -169,10 +197,7 @@ def rows(section: str, model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         path = f"{section}.{name}" if section else name
         key = name.replace("_", "-") if section == "slurm" and name != "additional_parameters" else name
-        reason = options.why_not(key, launcher=True) if section == "slurm" else ""
         meaning = docstring_of(section, name) or MEANINGS.get(path) or WORDS[section].format(key)
-        if reason:
-            meaning = f"only beside `command`: {reason}"
         yield f"| `{key}` | {named_form(model, name, field)} | {default(field)} | {one_line(meaning)} |"
 
 
@@ -196,22 +221,25 @@ def page() -> str:
     for name, model in SECTIONS.items():
         lines += [f"## {name}", "", (model.__doc__ or "").splitlines()[0], "", *rows(name, model), ""]
         if name == "slurm":
-            lines += list(slurm_rest())
+            lines += [ARRAYS, *slurm_rest()]
+        if name == "checkpoint":
+            lines.append(CHECKPOINTS)
         if name == "accelerate":
             lines += ["Set by the job script, so a spec does not take them:", "", *reasons(layers.COMPUTED), ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, SHARING]).rstrip() + "\n"
 
 
 def slurm_rest() -> Iterator[str]:
     """List sbatch's options that have no field: passed on, or refused with the reason."""
     typed = {name.replace("_", "-") for name in Slurm.model_fields}
-    passed = sorted(name for name in options.KNOWN - typed if not options.why_not(name, launcher=True))
+    passed = sorted(name for name in options.KNOWN - typed if not options.why_not(name, launcher=True)[0])
     yield "Passed on to sbatch as written; `true` stands for an option without a value:"
     yield ", ".join(f"`{name}`" for name in passed) + "."
     yield ""
     yield "Not taken, with the reason:"
     yield ""
-    yield from reasons({**options.OWNED, **options.LAUNCHER_OWNS, **options.REFUSED})
+    tasks = dict.fromkeys(sorted(options.TASKS), "Slurm must start one task a node; processes are started below it")
+    yield from reasons({**options.OWNED, **tasks, **options.REFUSED})
     yield ""
 
 

@@ -7,18 +7,20 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-FUNCTIONS = Path(__file__).parent.parent / "templates" / "functions.sh"
+FUNCTIONS = Path(__file__).parent.parent / "templates" / "functions"
+LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
 CAUSES = ("preemption", "time-limit", "node-failure", "crash")
 
 
 def bash(text: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
     """Run shell text below the functions, with words as its arguments and variables in its environment."""
     environment = {"PATH": os.environ["PATH"], **{name: str(value) for name, value in variables.items()}}
-    command = ["bash", "-c", f'. "$0"\n{text}', FUNCTIONS, *map(str, words)]
+    command = ["bash", "-c", f"{LOAD}\n{text}", FUNCTIONS, *map(str, words)]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 
 
@@ -36,21 +38,21 @@ def decisions(questions: list[tuple[object, ...]], **variables: object) -> list[
     return said(loop, *words, **variables).splitlines()
 
 
-def expected(cause: str, crashes: int, checkpoint: str, causes: tuple[str, ...], most: int) -> str:
+def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most: int) -> str:
     """The table of the documentation, in Python."""
     if cause == "requeue":
-        return "by-slurm"
-    if cause not in causes:
+        return "continue"
+    if cause not in causes or idle >= 3:
         return "end"
-    return "end" if cause == "crash" and (not checkpoint or crashes > most) else "continue"
+    return "end" if cause == "crash" and crashes > most else "continue"
 
 
 def test_the_decision_is_the_table():
-    """Every cause with and without checkpoint, below, at and beyond the crash budget, for every requeue.on."""
+    """Every cause below, at and beyond the crash budget and the patience with idle attempts, for every requeue.on."""
     subsets = [chosen for count in range(5) for chosen in itertools.combinations(CAUSES, count)]
-    endings = (*CAUSES, "finished", "stop", "cancel", "failed-start", "requeue", "something-new")
-    questions = list(itertools.product(endings, (0, 1, 3, 4), ("", "step-00000010-0001"), subsets, (0, 3)))
-    answers = decisions([(cause, n, saved, " ".join(on), most) for cause, n, saved, on, most in questions])
+    endings = (*CAUSES, "finished", "stop", "cancel", "failed-start", "no-restart", "requeue", "something-new")
+    questions = list(itertools.product(endings, (0, 1, 3, 4), (0, 2, 3, 4), subsets, (0, 3)))
+    answers = decisions([(cause, n, idle, " ".join(on), most) for cause, n, idle, on, most in questions])
     wrong = {
         question: answer for question, answer in zip(questions, answers, strict=True) if answer != expected(*question)
     }
@@ -58,23 +60,25 @@ def test_the_decision_is_the_table():
 
 
 READ_BY_EYE = [
-    # cause, crashes, checkpoint, requeue.on, budget: answer
-    ("finished", 0, "step-00000010-0001", "crash", 3, "end"),
-    ("stop", 0, "step-00000010-0001", "preemption", 3, "end"),
-    ("cancel", 0, "step-00000010-0001", "preemption crash", 3, "end"),
-    ("preemption", 0, "", "preemption", 3, "continue"),
-    ("preemption", 9, "", "preemption", 3, "continue"),
-    ("preemption", 0, "step-00000010-0001", "time-limit crash", 3, "end"),
-    ("time-limit", 0, "", "preemption time-limit", 3, "continue"),
-    ("node-failure", 0, "", "node-failure", 0, "continue"),
-    ("crash", 1, "", "crash", 3, "end"),
-    ("crash", 1, "step-00000010-0001", "crash", 3, "continue"),
-    ("crash", 3, "step-00000010-0001", "crash", 3, "continue"),
-    ("crash", 4, "step-00000010-0001", "crash", 3, "end"),
-    ("crash", 1, "step-00000010-0001", "crash", 0, "end"),
-    ("crash", 1, "step-00000010-0001", "", 3, "end"),
-    ("requeue", 0, "", "", 0, "by-slurm"),
-    ("", 0, "step-00000010-0001", "preemption crash", 3, "end"),
+    # cause, crashes, idle attempts, requeue.on, budget: answer
+    ("finished", 0, 0, "crash", 3, "end"),
+    ("stop", 0, 0, "preemption", 3, "end"),
+    ("cancel", 0, 0, "preemption crash", 3, "end"),
+    ("no-restart", 1, 0, "crash", 3, "end"),
+    ("preemption", 0, 0, "preemption", 3, "continue"),
+    ("preemption", 9, 2, "preemption", 3, "continue"),
+    ("preemption", 0, 3, "preemption", 3, "end"),
+    ("preemption", 0, 0, "time-limit crash", 3, "end"),
+    ("time-limit", 0, 0, "preemption time-limit", 3, "continue"),
+    ("node-failure", 0, 0, "node-failure", 0, "continue"),
+    ("crash", 1, 1, "crash", 3, "continue"),
+    ("crash", 3, 2, "crash", 3, "continue"),
+    ("crash", 3, 3, "crash", 3, "end"),
+    ("crash", 4, 0, "crash", 3, "end"),
+    ("crash", 1, 0, "crash", 0, "end"),
+    ("crash", 1, 0, "", 3, "end"),
+    ("requeue", 0, 0, "", 0, "continue"),
+    ("", 0, 0, "preemption crash", 3, "end"),
 ]
 
 
@@ -84,15 +88,31 @@ def test_the_decisions_that_matter_most():
 
 
 def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
-    """Slurm takes a preempted or failed job back by itself; only after a time limit it never does."""
-    questions = [(cause, 0, "step-00000010-0001", " ".join(CAUSES), 3) for cause in CAUSES]
-    assert decisions(questions, batch_heard="TERM") == ["by-slurm", "continue", "by-slurm", "continue"]
+    """Slurm takes a preempted, failed or requeued job back by itself; after a time limit it never does."""
+    questions = [(cause, 0, 0, " ".join(CAUSES), 3) for cause in (*CAUSES, "requeue")]
+    answers = ["by-slurm", "continue", "by-slurm", "continue", "by-slurm"]
+    assert decisions(questions, batch_heard="TERM") == answers
+
+
+@pytest.mark.parametrize(("version", "answer"), [
+    ("slurm 22.05.8", "continue"), ("slurm 23.11.10", "continue"), ("slurm 24.05.0", "by-slurm"),
+    ("slurm 24.11.5", "by-slurm"), ("slurm 26.05.5-1", "by-slurm"), ("", "continue"),
+])  # fmt: skip
+def test_newer_slurm_holds_what_leaves_politely(version, answer):
+    """From 24.05 on a preempted job is held after five ends within its grace: it stays until it is killed."""
+    text = f"scontrol() {{ echo '{version}'; }}\ndecide preemption 0 0 preemption 3"
+    assert said(text) == f"{answer}\n"
+
+
+@pytest.mark.parametrize(("crashes", "seconds"), [(1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)])
+def test_the_pause_after_a_crash_grows(crashes, seconds):
+    """Three times as long each time, and never more than five minutes."""
+    assert said("pause_after $1", crashes) == f"{seconds}\n"
 
 
 @pytest.fixture
 def run_dir(tmp_path) -> Path:
-    for name in ("events", "checkpoints"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "events").mkdir()
     return tmp_path
 
 
@@ -114,49 +134,166 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(run_dir, caus
     """Slurm may start a job again that its user wanted ended; such an attempt writes why, and leaves."""
     if cause:
         (run_dir / "events" / "attempt-0001.end").write_text(f"cause={cause}\nnext=continue\n")
-    done = bash("allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on=on)
+    done = bash("settle 0001; allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on=on, most_crashes=3)
     end = run_dir / "events" / "attempt-0002.end"
     assert (done.returncode == 0) is allowed
     assert end.exists() is not allowed
     if told:
-        lines = end.read_text().splitlines()
-        assert lines[:3] == [f"cause={told}", "next=end", "exit_code=1"]
-        assert done.stderr == f"clusterrun: the last attempt ended by {told}, which requeue.on leaves out\n"
+        reason = f"the last attempt ended by {told}, which requeue.on leaves out"
+        assert end.read_text().splitlines()[:4] == [f"cause={told}", "next=end", f"reason={reason}", "exit_code=1"]
+        assert done.stderr == f"clusterrun: {reason}\n"
+
+
+def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
+    """Another job than the last one is a person's `resume`: what requeue.on says of Slurm's requeues does not bind it."""
+    (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
+    (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=end\n")
+    asked = [
+        bash("allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on="", SLURM_JOB_ID=job) for job in (10, 11)
+    ]
+    assert [done.returncode for done in asked] == [1, 0]
+
+
+def test_an_attempt_that_said_nothing_was_lost_with_its_node(run_dir):
+    """What the dead could not write is written by their successor, and counted like any other end."""
+    (run_dir / "progress").write_text("step=12\n")
+    assert said("settle 0001", run_dir=run_dir) == ""
+    end = (run_dir / "events" / "attempt-0001.end").read_text().splitlines()
+    assert end[:4] == ["cause=node-failure", "next=continue", "reason=it was ended before it could say why", "step=12"]
+    assert "furthest=12" in (run_dir / "ledger").read_text().splitlines()
+
+
+PREEMPTED = "slurmstepd-n1: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO PREEMPTION ***"
+NEW_SLURM = "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO TIME LIMIT ***"
+NODE_FAILED = (
+    "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO NODE FAILURE, SEE SLURMCTLD ***"
+)
+TORN = "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 93."
+ENDS = [
+    # the trainer's word, (exit code, what was asked) of each node, srun's exit code, the log, more; the cause
+    ("finished", [(0, "")], 0, "", {}, "finished"),
+    ("finished", [(1, "")], 1, "", {}, "finished"),  # a launcher that aborts after the end
+    ("finished", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
+    ("", [(0, "")], 0, "", {}, "finished"),
+    ("", [(0, "TERM")], 0, "", {}, "preemption"),
+    ("stopped", [(0, "TERM"), (0, "TERM")], 0, "", {}, "preemption"),
+    ("stopped", [(0, "time-limit")], 0, "", {}, "time-limit"),
+    ("stopped", [(0, "USR1")], 0, "", {}, "time-limit"),  # no limit is known: USR1 is the warning before it
+    ("stopped", [(0, "USR1")], 0, "", {"left": 100}, "time-limit"),
+    ("stopped", [(0, "USR1")], 0, "", {"left": 5000}, "preemption"),  # preempt_send_user_signal
+    ("stopped", [(0, "USR1")], 0, "", {"requeue": True}, "requeue"),
+    ("stopped", [(0, "stop")], 0, "", {"stop": True}, "stop"),
+    ("stopped", [(0, "TERM")], 0, "", {"batch_heard": "TERM"}, "cancel"),
+    ("stopped", [(0, "TERM")], 0, "", {"batch_heard": "TERM", "left": -1}, "time-limit"),
+    ("", [(137, "TERM")], 137, PREEMPTED, {"batch_heard": "TERM"}, "preemption"),
+    ("", [(137, "TERM")], 137, NEW_SLURM, {"batch_heard": "TERM"}, "time-limit"),
+    ("", [(1, ""), None], 137, NODE_FAILED, {"batch_heard": "TERM"}, "node-failure"),
+    ("", [(1, "")], 1, "", {}, "crash"),
+    ("", [(1, ""), (1, "TERM")], 137, "", {}, "crash"),  # srun ended the other node's task with TERM
+    ("", [None], 1, "", {}, "crash"),
+    ("", [(1, "TERM"), (143, "TERM")], 143, "", {}, "preemption"),  # a script that dies of the signal it asked for
+    ("", [(93, "")], 93, "", {}, "no-restart"),
+    ("", [(1, "")], 1, TORN, {}, "no-restart"),
+    ("no-restart", [(1, "")], 1, "", {}, "no-restart"),
+    ("stopped", [(0, "TERM")], 0, "", {"current": "0003"}, "fenced"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "nodes", "step_exit", "log", "more", "cause"), ENDS)
+def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, cause):
+    """The trainer's word goes first, then Slurm's, then how each node's task ended."""
+    (run_dir / "current").write_text(f"attempt={more.get('current', '0002')}\n")
+    (run_dir / "stop").write_text("asked\n" if more.get("stop") else "")
+    (run_dir / "logs").mkdir()
+    (run_dir / "logs" / "attempt-0002.log").write_text(f"{log}\n")
+    if more.get("requeue"):
+        (run_dir / "requeue").touch()
+    if outcome:
+        (run_dir / "events" / "attempt-0002.trainer").write_text(f"outcome={outcome}\n")
+    for number, node in enumerate(nodes):
+        if node:
+            file = run_dir / "events" / f"attempt-0002.node-{number}"
+            file.write_text(f"exit_code={node[0]}\nasked={node[1]}\n")
+    ends = int(time.time()) + more["left"] if "left" in more else ""
+    answer = said(
+        "why_ended", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
+        job_ends=ends, signal_lead=60, batch_heard=more.get("batch_heard", ""), slurm_log="/dev/null", slurm_log_start=0,
+    )  # fmt: skip
+    assert answer == f"{cause}\n"
 
 
 LEDGERS = [
-    # attempt, crashes and checkpoint in the ledger, the newest checkpoint now, the cause, the count
-    (None, "", "crash", 1),
-    (None, "", "preemption", 0),
-    (("0001", 1, ""), "", "crash", 2),
-    (("0001", 2, "step-00000010-0001"), "step-00000010-0001", "crash", 3),
-    (("0001", 2, "step-00000010-0001"), "step-00000010-0001", "preemption", 2),
-    (("0001", 2, "step-00000010-0001"), "step-00000020-0002", "crash", 1),
-    (("0001", 2, "step-00000010-0001"), "step-00000020-0002", "preemption", 0),
-    (("0002", 2, "step-00000010-0001"), "step-00000010-0001", "crash", 2),  # counted already, in this attempt
+    # crashes, idle attempts, furthest step and checkpoint so far; the step and the checkpoint now; the cause; the new counts
+    (None, (None, None), "crash", (1, 1, 0)),
+    (None, (None, None), "preemption", (0, 0, 0)),  # a script that tells nothing is not judged by its progress
+    (None, (7, None), "preemption", (0, 0, 7)),
+    ((0, 0, 7, ""), (7, None), "preemption", (0, 1, 7)),
+    ((0, 2, 7, ""), (5, None), "node-failure", (0, 3, 7)),
+    ((0, 2, 7, ""), (8, None), "node-failure", (0, 0, 8)),
+    ((1, 0, 7, ""), (9, None), "crash", (2, 0, 9)),
+    ((2, 1, 10, "step-00000010-0001"), (10, "step-00000010-0001"), "crash", (3, 2, 10)),
+    ((2, 1, 10, "step-00000010-0001"), (10, "step-00000010-0001"), "preemption", (2, 2, 10)),
+    ((2, 1, 10, "step-00000010-0001"), (25, "step-00000020-0002"), "crash", (1, 0, 25)),
+    ((2, 1, 10, "step-00000010-0001"), (25, "step-00000020-0002"), "preemption", (0, 0, 25)),
 ]
 
 
-@pytest.mark.parametrize(("ledger", "newest", "cause", "count"), LEDGERS)
-def test_crashes_are_counted_until_a_new_checkpoint(run_dir, ledger, newest, cause, count):
-    """Crashes in a row count, each once; a checkpoint between two begins the count again."""
-    if ledger:
-        attempt, crashes, checkpoint = ledger
-        (run_dir / "ledger").write_text(f"attempt={attempt}\ncrashes={crashes}\ncheckpoint={checkpoint}\n")
+@pytest.mark.parametrize(("before", "now", "cause", "after"), LEDGERS)
+def test_the_ledger_counts_crashes_and_idle_attempts(run_dir, before, now, cause, after):
+    """Crashes in a row count until a new checkpoint, attempts without a new step until one; each attempt once."""
+    if before:
+        crashes, idle, furthest, checkpoint = before
+        lines = f"attempt=0001\ncrashes={crashes}\nidle={idle}\nfurthest={furthest}\ncheckpoint={checkpoint}\n"
+        (run_dir / "ledger").write_text(lines)
+    step, newest = now
+    if step is not None:
+        (run_dir / "progress").write_text(f"step={step}\n")
     if newest:
-        (run_dir / "checkpoints" / newest).mkdir()
-        (run_dir / "checkpoints" / newest / "manifest.json").touch()
-    assert said("crashes_so_far $1", cause, run_dir=run_dir, attempt="0002") == str(count)
+        (run_dir / "saves").write_text(f"checkpoint={newest}\n")
+    text = 'keep_ledger 0002 $1; keep_ledger 0002 $1; for key in crashes idle furthest; do value $key "$run_dir/ledger"; done'
+    assert tuple(map(int, said(text, cause, run_dir=run_dir).split())) == after
 
 
-def test_the_newest_checkpoint_is_a_whole_one_of_the_latest_attempt(run_dir):
-    """A folder without its manifest is not there; a fenced attempt's later step does not count."""
-    for name in ("step-00000100-0001", "step-00000040-0002", "step-00000050-0002", "step-00000060-0002"):
-        (run_dir / "checkpoints" / name).mkdir()
-        if name != "step-00000060-0002":
-            (run_dir / "checkpoints" / name / "manifest.json").touch()
-    assert said("newest_checkpoint", run_dir=run_dir) == "step-00000050-0002"
-    assert said("newest_checkpoint", run_dir=run_dir / "nowhere") == ""
+def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
+    """A newer match of checkpoint.path is progress, for the crash budget and for the idle attempts alike."""
+    own = run_dir / "own 1"
+    own.write_text("state")
+    text = 'keep_ledger $1 crash; for key in crashes idle; do value $key "$run_dir/ledger"; done'
+    counts = []
+    for attempt in ("0001", "0002", "0003"):
+        counts.append(said(text, attempt, run_dir=run_dir, checkpoint_path=f"{run_dir}/own *").split())
+        if attempt == "0002":
+            (run_dir / "own 2").write_text("state")
+    assert counts == [["1", "0"], ["2", "1"], ["1", "0"]]
+
+
+WHYS = [
+    ("crash", 4, 0, "4 crashes without a new checkpoint, and requeue.crashes is 3\n"),
+    ("crash", 3, 2, ""),
+    ("crash", 3, 3, "3 attempts in a row without a new step\n"),
+    ("preemption", 0, 3, "3 attempts in a row without a new step\n"),
+    ("preemption", 9, 0, ""),
+    ("finished", 9, 9, ""),
+]
+
+
+@pytest.mark.parametrize(("cause", "crashes", "idle", "words"), WHYS)
+def test_the_end_of_all_attempts_has_a_reason(run_dir, cause, crashes, idle, words):
+    """Who finds a run that was given up reads why."""
+    (run_dir / "ledger").write_text(f"crashes={crashes}\nidle={idle}\n")
+    assert said("why_no_more $1", cause, run_dir=run_dir, most_crashes=3) == words
+
+
+def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
+    """By the time of the last change; what is empty is no checkpoint, and spaces in names are nothing special."""
+    for number, name in enumerate(("own 3", "own 1", "own 2", "own empty")):
+        (run_dir / name).write_text("" if name == "own empty" else "state")
+        os.utime(run_dir / name, (1_000_000 + number, 1_000_000 + number))
+    (run_dir / "own folder").mkdir()
+    pattern = f"{run_dir}/own *"
+    assert said("newest_match", run_dir=run_dir, checkpoint_path=pattern) == f"{run_dir}/own 2"
+    assert said('newest_match "$1"', f"{run_dir}/own 2", checkpoint_path=pattern) == f"{run_dir}/own 1"
+    assert said("newest_match", checkpoint_path=f"{run_dir}/none *") == ""
 
 
 @pytest.mark.parametrize("value", ["word", "two words", "a=b", "", "back\\slash", "$HOME `ls` 'x'", "*", "naïve"])
@@ -192,7 +329,7 @@ def waiting(tmp_path):
     for path in (ready, release):
         os.mkfifo(path)
     process = subprocess.Popen(
-        ["bash", "-c", f'. "$0"\n{WAIT}', FUNCTIONS, ready, release], stdout=subprocess.PIPE, text=True
+        ["bash", "-c", f"{LOAD}\n{WAIT}", FUNCTIONS, ready, release], stdout=subprocess.PIPE, text=True
     )
     assert ready.read_text() == "ready\n"
     yield process, release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,9 @@ FIELDS: dict[str, dict[str, Any]] = {
         "environment.venv": "{}",
         "environment.variables.{}": "value",
         "environment.variables.VALUE": "{}",
+        "checkpoint.every": "{}",
+        "checkpoint.signal": "{}",
+        "share": "{}",
         "profile.run_root": "{}",
     },
     "module": {
@@ -57,6 +61,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "slurm.mem": "{}",
         "slurm.nodelist": "{}",
         "slurm.signal": "{}",
+        "slurm.array": "{}",
         "accelerate.config_file": "{}",
         "accelerate.mixed_precision": "{}",
         "environment.conda": "{}",
@@ -353,6 +358,50 @@ def test_a_value_is_refused_or_arrives_as_it_is(tmp_path, monkeypatch, name):
             tried.append(Tried.start(Case(folder, case.fields, case.value, what_runs)))
     for one in tried:
         one.check()
+
+
+# The places of values in what a script with checkpoints of its own is told.
+OWN_CHECKPOINTS: list[dict[str, Any]] = [
+    {"checkpoint.path": "{}"},
+    {"checkpoint.path": "{run_dir}/{}*"},
+    {"checkpoint.path": "x", "checkpoint.resume": "{}"},
+    {"checkpoint.path": "x", "checkpoint.resume": ["--from", "{}", "{checkpoint}"]},
+    {"checkpoint.path": "x", "checkpoint.resume": ["{}{checkpoint}{}"]},
+]
+SHOW_RESUME = """
+accelerate() { printf '%s\\0' "$@"; }
+prepare_shell() {
+  printf '%s\\0' "$run_dir" "$checkpoint_path"
+  checkpoint=$CHECKPOINT
+  launch
+  exit
+}
+main
+"""
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_checkpoint_is_handed_over_as_it_is(tmp_path, name):
+    """A pattern and the words around a checkpoint are refused or arrive as they are, and so does its name."""
+    value, checkpoint = VALUES[name], VALUES[name].replace("\0", "")[:60_000]
+    for fields in OWN_CHECKPOINTS:
+        case = Case(tmp_path, {**fields, "script": "train.py"}, value, "script")
+        try:
+            plan = case.plan()
+        except SpecError:
+            continue
+        script = check_text(case, plan).removesuffix('main "$@"\n')
+        environment = {"PATH": os.environ["PATH"], "CHECKPOINT": checkpoint, "SLURM_JOB_ID": "77"}
+        answer = subprocess.run(["bash", "-s"], input=(script + SHOW_RESUME).encode(), capture_output=True,
+                                cwd=tmp_path, env=environment, check=False)  # fmt: skip
+        assert (answer.returncode, answer.stderr) == (0, b"")
+        run_dir, pattern, *argv, _ = answer.stdout.decode().split("\0")
+        assert pattern == filled(fields["checkpoint.path"], value).replace("{run_dir}", run_dir)
+        words = filled(fields.get("checkpoint.resume", ["--resume_from_checkpoint", "{checkpoint}"]), value)
+        words = shlex.split(words) if isinstance(words, str) else words
+        handed = [word.replace("{checkpoint}", checkpoint) for word in words] if checkpoint else []
+        assert argv[argv.index("train.py") + 1 :] == handed
+        assert not (tmp_path / "canary").exists()
 
 
 @settings(max_examples=300, deadline=None)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import subprocess
@@ -90,8 +91,9 @@ def test_a_spec_decides_no_more_than_eighty_lines(path):
     assert before.count("\n") <= 80
     assert "\nmain() {\n" in before
     assert functions.endswith('\nmain "$@"\n')
-    fixed = (ROOT / "templates" / "functions.sh").read_text()
-    assert fixed.endswith(functions.removesuffix('\nmain "$@"\n'))
+    files = sorted((ROOT / "templates" / "functions").glob("*.sh"))
+    fixed = "\n".join(file.read_text() for file in files)
+    assert functions.endswith(f'\n{fixed}\nmain "$@"\n')
 
 
 def test_a_submitted_script_differs_only_in_which_run_it_is():
@@ -131,6 +133,111 @@ def test_a_run_folder_with_a_backslash_is_refused():
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def before_the_functions(script: str) -> list[str]:
+    """The lines of `main` that say which run it is."""
+    lines = script.splitlines()
+    return lines[lines.index("main() {") + 1 : lines.index("  prepare_shell")]
+
+
+ARRAY = """\
+script: train.py
+slurm: {array: 0-7%2, time: 4}
+share: group
+checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
+"""
+
+
+def test_a_task_of_an_array_is_a_run_of_its_own(folder):
+    """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
+    assert before_the_functions(script_of(ARRAY)) == [
+        "  work_dir=$SLURM_SUBMIT_DIR",
+        "  run_id=job-$SLURM_ARRAY_JOB_ID",
+        "  run_dir=$(absolute runs)/$run_id",
+        "  run_id=$run_id-$SLURM_ARRAY_TASK_ID run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID  # a run of its own",
+        "  share=group",
+        "  checkpoint_path=" + """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + """'/it'"'"'s/'"""
+        """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
+        "  stop_signal=TERM",
+        "  num_processes=1",
+        "  requeue_on='preemption time-limit node-failure crash'",
+        "  most_crashes=3",
+        "  signal_lead=60",
+    ]
+    plan = make_plan(load_spec("job.yaml").spec, source="job.yaml", version="golden", identity=RUN)
+    assert before_the_functions(render(plan))[1:3] == [f"  run_id={RUN.run_id}", f"  run_dir={RUN.folder}"]
+    assert f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out" in render(plan).splitlines()
+    assert "#SBATCH --array=0-7%2" in render(plan).splitlines()
+
+
+@pytest.mark.parametrize(("slurm", "lead"), [("{}", 120), ("{time: 4}", 60), ("{time: UNLIMITED}", 120),
+                                             ("{time: 1-0, signal: USR1@600}", 600), ("{time: '0:3'}", 1)])  # fmt: skip
+def test_the_script_knows_when_slurm_sends_its_signal(folder, slurm, lead):
+    """The seconds of --signal stand in the script, too: its own timer asks before that."""
+    script = script_of(f"script: train.py\nslurm: {slurm}\n")
+    assert f"#SBATCH --signal=USR1@{lead}\n" in script
+    assert f"\n  signal_lead={lead}\n" in script
+
+
+def bash(script: str, functions: str, *words: str, **variables: str) -> list[str]:
+    """Run a script with other functions in the place of some of its own; returns what it printed, split at NUL."""
+    text = script.removesuffix('main "$@"\n') + functions
+    environment = {"PATH": os.environ["PATH"], "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(Path.cwd()), **variables}
+    answer = subprocess.run(["bash", "-c", text, "bash", *words], env=environment, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    return answer.stdout.decode().split("\0")
+
+
+RESUMES = [
+    ("", ["--resume_from_checkpoint", "NEWEST"]),
+    ("resume: false", []),
+    ("resume: --from={checkpoint} -v 'a b'", ["--from=NEWEST", "-v", "a b"]),
+    ("resume: '{checkpoint}:{checkpoint}'", ["NEWEST:NEWEST"]),
+    ("resume: [--from, '{checkpoint}', '', '$(touch canary)']", ["--from", "NEWEST", "", "$(touch canary)"]),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), RESUMES)
+def test_a_script_is_told_of_its_checkpoint(folder, line, words):
+    """The words of checkpoint.resume follow the arguments once there is a checkpoint, which is always one word."""
+    script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
+    show = "accelerate() { printf '%s\\0' \"$@\"; }\nlaunch\n"
+    newest = """it's a "$(touch canary)" * \\ \n"""
+    for checkpoint, said in (("", []), (newest, [word.replace("NEWEST", newest) for word in words])):
+        *argv, _ = bash(script, show, checkpoint=checkpoint)
+        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *said]
+    assert not (folder / "canary").exists()
+
+
+def test_without_a_path_nothing_is_said_of_checkpoints(folder):
+    """A script that uses clusterrun.training is launched as it was, and a command as it is written."""
+    for text in ("script: train.py\n", "command: hostname\ncheckpoint: {path: out/*}\n"):
+        before, _, _ = script_of(text).partition("# ---- clusterrun's functions")
+        assert "resume" not in before
+    assert "\n  checkpoint_path='out/*'\n" in script_of(text)
+
+
+@pytest.mark.parametrize("root", ["runs", "a [b] *?", "it's $(touch canary)", "[", "50%", "数据"])
+@pytest.mark.parametrize("path", ["{run_dir}/out put/checkpoint-*", "mine [1]*/checkpoint-?"])
+def test_the_newest_match_of_a_pattern(folder, root, path):
+    """A pattern finds the newest file that it matches, whatever characters the folders have, and no other."""
+    (folder / "job.yaml").write_text(json.dumps({"script": "train.py", "checkpoint": {"path": path}}))
+    script = render(make_plan(load_spec("job.yaml").spec, source="job.yaml", version="golden", run_root=root))
+    run_dir = folder / root / "job-7"
+    place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
+    show = "prepare_shell() { newest_match; printf '\\0'; newest_match \"$(newest_match)\"; exit; }\nmain\n"
+    place.mkdir(parents=True)
+    (place / "checkpoint-0").touch()  # empty: it was cut short
+    assert bash(script, show) == ["", ""]
+    for number, (name, age) in enumerate(
+        {"checkpoint-1": 30, "checkpoint-2": 10, "checkpoint-3": 20, ".checkpoint-4": 0}.items()
+    ):
+        (place / name).write_text(str(number))
+        os.utime(place / name, (1_000_000 - age, 1_000_000 - age))
+    newest, other = bash(script, show)
+    assert (folder / newest, folder / other) == (place / "checkpoint-2", place / "checkpoint-3")
+    assert not (folder / "canary").exists()
 
 
 SPEC = "script: train.py\nenvironment: {setup: ulimit -n 4096}\n"

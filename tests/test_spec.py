@@ -132,10 +132,10 @@ def test_every_time_of_sbatch(text, seconds):
 @pytest.mark.parametrize(
     ("every", "meant"),
     [("10min", "10min"), ("90 seconds", "90s"), ("1.5h", "1.5h"), ("2 hours", "2h"), ("500 steps", "500 steps"),
-     ("1step", "1 steps"), ("5 minutes", "5min"), ("30sec", "30s")],
+     ("1step", "1 steps"), ("5 minutes", "5min"), ("30sec", "30s"), ("auto", "auto")],
 )  # fmt: skip
 def test_every_interval(every, meant):
-    """An interval is handed to the trainer in one of four units, whichever way it was written."""
+    """An interval is handed to the trainer in one of four units, whichever way it was written, or as auto."""
     assert load(f"checkpoint: {{every: {every}}}").checkpoint.every == meant
 
 
@@ -304,10 +304,98 @@ def test_a_spec_cannot_be_changed():
         spec.name = "other"
 
 
-def test_a_command_takes_the_tasks_that_it_wants():
-    """Without a launcher the number of tasks is the user's own."""
-    Path("job.yaml").write_text("command: python a.py\nslurm: {ntasks: 4}\n")
-    assert load_spec("job.yaml").spec.slurm.ntasks == 4
-    Path("job.yaml").write_text("script: a.py\nslurm: {ntasks: 4}\n")
-    with pytest.raises(SpecError, match="Slurm must start one task a node"):
-        load_spec("job.yaml")
+def test_nobody_takes_more_than_one_task_a_node():
+    """The script starts one task a node, so neither a script nor a command may ask for others."""
+    for what, why in (
+        ("script: a.py", "accelerate launch starts"),
+        ("command: python a.py", "the command is run once"),
+    ):
+        Path("job.yaml").write_text(f"{what}\nslurm: {{ntasks-per-node: 4}}\n")
+        with pytest.raises(SpecError, match=f"slurm.ntasks-per-node: not taken: {why}"):
+            load_spec("job.yaml")
+
+
+@pytest.mark.parametrize("array", ["0-3", "1,3,5", "0-15:4", "7", "0-99%4", "1,5-9,20-40:5%2", "3-3"])
+def test_every_array(array):
+    """The numbers of a job array are written as for sbatch, and reach it as they were written."""
+    assert load(f"slurm: {{array: '{array}'}}").slurm.array == array
+
+
+RESUMES: list[tuple[str, tuple[str, ...]]] = [
+    ("", ("--resume_from_checkpoint", "{checkpoint}")),
+    ("resume: null", ("--resume_from_checkpoint", "{checkpoint}")),
+    ("resume: false", ()),
+    ("resume: []", ()),
+    ("resume: --ckpt={checkpoint}", ("--ckpt={checkpoint}",)),
+    (
+        "resume: --init 'a b' \"$(x) {checkpoint}\" `y` $Z \\\\ a#b",
+        ("--init", "a b", "$(x) {checkpoint}", "`y`", "$Z", "\\", "a#b"),
+    ),
+    ("resume: [--step, 3, 'a b {checkpoint}', '']", ("--step", "3", "a b {checkpoint}", "")),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), RESUMES)
+def test_the_words_that_resume_a_script(text, words):
+    """checkpoint.resume is a list of words, or a line that is split as a shell splits it, with nothing evaluated."""
+    assert load(f"checkpoint:\n  path: out/*\n  {text}").checkpoint.resume == words
+
+
+def test_a_resolved_spec_can_be_read_again():
+    """What a run folder keeps of a spec means the same when it is read again."""
+    for resume in ("false", "--ckpt={checkpoint}", "null"):
+        spec = load(f"share: group\ncheckpoint: {{path: 'x-*', resume: '{resume}', signal: SIGTERM, every: auto}}"
+                    .replace("'false'", "false").replace("'null'", "null"))  # fmt: skip
+        resolved = spec.model_dump(mode="json", exclude_defaults=True)
+        assert JobSpec.model_validate(resolved) == spec
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("USR1", "USR1"), ("SIGUSR2", "USR2"), ("SIGTERM", "TERM"), ("null", None)]
+)
+def test_a_signal_has_two_spellings(given, name):
+    """A signal is named with and without SIG, as for kill."""
+    assert load(f"checkpoint: {{signal: {given}}}").checkpoint.signal == name
+
+
+DEFAULTS: list[tuple[str, str, str, object]] = [
+    # the profile, the spec over it, a field, and what it is in the end
+    ("accelerate: {mixed_precision: bf16, debug: true}", "command: hostname", "accelerate.mixed_precision", None),
+    ("accelerate: {mixed_precision: bf16}", "script: a.py\naccelerate: {config_file: a.yaml}",
+     "accelerate.mixed_precision", None),
+    ("accelerate: {num_processes: 4}", "script: a.py\naccelerate: {config_file: a.yaml}", "accelerate.num_processes", 4),
+    ("accelerate: {config_file: site.yaml}", "script: a.py\naccelerate: {debug: true}", "accelerate.config_file", None),
+    ("accelerate: {config_file: a.yaml}", "script: a.py\naccelerate: {num_processes: 4}",
+     "accelerate.config_file", "a.yaml"),
+    ("accelerate: {fsdp_config: {fsdp_version: 2}}", "script: a.py\naccelerate: {deepspeed_config: {zero_stage: 2}}",
+     "accelerate.fsdp_config", None),
+    ("slurm: {mem: 8G}", "script: a.py\nslurm: {mem-per-gpu: 4G}", "slurm.mem", None),
+    ("environment: {conda: base}", "script: a.py\nenvironment: {venv: .venv}", "environment.conda", None),
+    ("checkpoint: {resume: '--ckpt {checkpoint}'}", "command: hostname\ncheckpoint: {path: x-*}",
+     "checkpoint.resume", ("--resume_from_checkpoint", "{checkpoint}")),
+    ("checkpoint: {resume: '--ckpt {checkpoint}'}", "script: a.py\ncheckpoint: {path: x-*}",
+     "checkpoint.resume", ("--ckpt", "{checkpoint}")),
+    ("checkpoint: {resume: '--ckpt {checkpoint}'}", "script: a.py",
+     "checkpoint.resume", ("--resume_from_checkpoint", "{checkpoint}")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "text", "field", "value"), DEFAULTS)
+def test_a_default_gives_way(profile, text, field, value):
+    """What only the profile gives never clashes with what the spec says: it is left out."""
+    Path("site.yaml").write_text(profile)
+    Path("job.yaml").write_text(text)
+    section, name = field.split(".")
+    assert getattr(getattr(load_spec("job.yaml", profile="site.yaml").spec, section), name) == value
+
+
+def test_a_profiles_own_clash_is_told():
+    """Fields of the profile that exclude each other are a mistake of the profile."""
+    with pytest.raises(SpecError, match=r"^site.yaml:1: slurm.mem-per-cpu: sbatch takes one of"):
+        profiled("slurm: {mem: 8G, mem-per-cpu: 1G}\n")
+
+
+def test_a_profile_may_share():
+    """A user or a site may share every run with the group, and a spec may take that back."""
+    assert profiled("share: group\n").share == "group"
+    assert profiled("share: group\n", "share: null").share is None

@@ -19,11 +19,14 @@ WORDS = {
     "ONE_LINE": "in the value; a value is one line of visible characters",
     "DELETE": "delete it; a whole config file is used as it is by accelerate.config_file",
     "ONE_TASK": "not taken: accelerate launch starts the processes of a node; Slurm must start one task a node",
-    "KEYS": "accelerate, args, checkpoint, command, environment, module, name, requeue, script, slurm",
+    "KEYS": "accelerate, args, checkpoint, command, environment, module, name, requeue, script, share, slurm",
     "NOTHING": "nothing to run\n  hint: give script: train.py, or module:, or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
     "TAB": "\t",
+    "ARRAY": "is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two at once",
+    "ONCE": "not taken: the command is run once on each node; Slurm must start one task a node",
+    "ITSELF": "let the command start its processes by itself, and ask for cpus-per-task or gpus-per-node",
     "ALIASES": "more values than a job spec needs (an alias of aliases?)",
 }
 
@@ -151,6 +154,18 @@ slurm: {comment: {a: 1}}
   slurm.comment: must be one line of text, got a mapping
 slurm: {comment: "a\nb"}
   slurm.comment: newline (U+000A) <ONE_LINE>
+slurm: {array: 0..3}
+  slurm.array: '0..3' <ARRAY>
+slurm: {array: '0,'}
+  slurm.array: '0,' <ARRAY>
+slurm: {array: 0-7%0}
+  slurm.array: '0-7%0' <ARRAY>
+slurm: {array: 0-7:0}
+  slurm.array: '0-7:0' <ARRAY>
+slurm: {array: '1,7-3'}
+  slurm.array: 7-3 has no number in it: it ends before it begins
+slurm: {array: [0, 1]}
+  slurm.array: must be one line of text, got a list
 # options that a spec may not set, each with its reason
 slurm: {output: log.txt}
   slurm.output: not taken: each attempt's output lies in the run folder; `clusterrun logs` shows it
@@ -160,8 +175,6 @@ slurm: {export: ALL}
   slurm.export: not taken: variables go to environment.variables, names of secrets to environment.secrets
 slurm: {requeue: true}
   slurm.requeue: not taken: the `requeue` section says when the run continues
-slurm: {array: 0-3}
-  slurm.array: not taken: a run is one job; submit one for each value, with --set
 slurm: {uid: 3, wrap: hostname}
   slurm.uid: not taken: a job runs as the user who submits it
   slurm.wrap: not taken: the script is made from the spec; use `command` to run a line as written
@@ -243,13 +256,56 @@ environment: {setup: ['true \']}
   environment.setup[0]: ends with a backslash, which would join it to the script's next line
 # checkpoint and requeue
 checkpoint: {every: 10}
-  checkpoint.every: '10' is not an interval: 10min, 90s, 2h, or 500 steps
+  checkpoint.every: '10' is not an interval: 10min, 90s, 2h, 500 steps, or auto
+checkpoint: {every: automatic}
+  checkpoint.every: 'automatic' is not an interval: 10min, 90s, 2h, 500 steps, or auto
 checkpoint: {every: 0min}
   checkpoint.every: an interval of zero
 checkpoint: {every: 1.5 steps}
   checkpoint.every: '1.5 steps': a whole number of steps
 checkpoint: {keep: 0}
   checkpoint.keep: must be at least 1, got 0
+checkpoint: {path: ''}
+  checkpoint.path: empty; leave the key out or give it a value
+checkpoint: {path: -x*}
+  checkpoint.path: '-x*' would be read as an option: a path may begin with ./
+checkpoint: {path: ~/out/checkpoint-*}
+  checkpoint.path: '~/out/checkpoint-*': neither ~ nor a variable is expanded here
+    hint: write the whole path, or one relative to the working folder; {run_dir} is the run's own folder
+checkpoint: {path: '/scratch/$USER/*'}
+  checkpoint.path: '/scratch/$USER/*': neither ~ nor a variable is expanded here
+    hint: write the whole path, or one relative to the working folder; {run_dir} is the run's own folder
+checkpoint: {path: 'out/checkpoint-{step}'}
+  checkpoint.path: {step} stands for nothing here
+    hint: {run_dir} is what is filled in
+checkpoint: {resume: '--resume {checkpoint}'}
+  checkpoint.resume: there is no checkpoint.path to say where checkpoints lie
+    hint: say path: out/checkpoint-*; with clusterrun.training leave both out
+checkpoint: {path: out/*, resume: --resume}
+  checkpoint.resume: has no {checkpoint}, the newest one
+    hint: --resume_from_checkpoint {checkpoint}, or whatever the script reads
+checkpoint: {path: out/*, resume: ''}
+  checkpoint.resume: empty; false appends nothing to the arguments
+checkpoint: {path: out/*, resume: '--resume {checkpoint} --at {step}'}
+  checkpoint.resume: {step} stands for nothing here
+    hint: {checkpoint} is what is filled in
+checkpoint: {path: out/*, resume: "--resume '{checkpoint}"}
+  checkpoint.resume: "--resume '{checkpoint}" is no shell words: no closing quotation
+checkpoint: {path: out/*, resume: [--resume, [x]]}
+  checkpoint.resume[1]: must be one line of text, got a list
+checkpoint: {path: out/*, resume: ["--resume={checkpoint}\n"]}
+  checkpoint.resume[0]: newline (U+000A) <ONE_LINE>
+checkpoint: {path: out/*, resume: "--resume\n{checkpoint}"}
+  checkpoint.resume: newline (U+000A) <ONE_LINE>
+checkpoint: {path: out/*, resume: true}
+  checkpoint.resume: must be a list, got true
+checkpoint: {signal: KILL}
+  checkpoint.signal: must be one of USR1, USR2, TERM, INT, HUP; got 'KILL'
+checkpoint: {signal: SIGUSR}
+  checkpoint.signal: must be one of USR1, USR2, TERM, INT, HUP; got 'USR'
+    hint: did you mean USR2?
+checkpoint: {signal: 10}
+  checkpoint.signal: must be one of USR1, USR2, TERM, INT, HUP; got 10
 requeue: {on: preemption}
   requeue.on: must be a list, got 'preemption'
 requeue: {on: [crash, preemtion]}
@@ -259,6 +315,11 @@ requeue: {crashes: -1}
   requeue.crashes: must be at least 0, got -1
 requeue: {crashes: 2.5}
   requeue.crashes: must be a whole number, got 2.5
+# sharing
+share: world
+  share: must be one of group; got 'world'
+share: true
+  share: must be one of group; got true
 # arguments
 args: --lr 3
   args: must be a mapping of flags or a list of words, got text
@@ -364,6 +425,28 @@ accelerate: {debug: true}
 -->
 job.yaml:2: accelerate: a command is run without accelerate
   hint: use script or module, or delete this
+== a command in several tasks
+command: python a.py
+slurm: {ntasks: 4, additional_parameters: {ntasks-per-node: 2}}
+-->
+job.yaml:2: slurm.additional_parameters.ntasks-per-node: <ONCE>
+  hint: <ITSELF>
+job.yaml:2: slurm.ntasks: <ONCE>
+  hint: <ITSELF>
+== words to resume a command
+command: python a.py
+checkpoint: {path: out/*, resume: '--resume {checkpoint}'}
+-->
+job.yaml:2: checkpoint.resume: a command is run as written, and nothing is appended to it
+  hint: write "$CLUSTERRUN_CHECKPOINT" into it: the newest one, empty before the first
+== checkpoints of an array in one folder
+script: a.py
+slurm: {array: 0-3}
+checkpoint:
+  path: out/checkpoint-*
+-->
+job.yaml:4: checkpoint.path: the tasks of slurm.array would go on from each other's checkpoints
+  hint: {run_dir} is each task's own folder, CLUSTERRUN_RUN_DIR to the script
 == an empty command
 command: ''
 -->
@@ -435,7 +518,7 @@ OVERRIDES = [
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = "accelerate, checkpoint, environment, requeue, run_root, slurm"
+SITE_KEYS = "accelerate, checkpoint, environment, requeue, run_root, share, slurm"
 PROFILES = [
     ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
     ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),

@@ -1,4 +1,4 @@
-"""The grammars of sbatch's values: time, memory, counts, GPUs. Source: sbatch(1), Slurm 22.05 to 26.05."""
+"""The grammars of sbatch's values: time, memory, counts, GPUs, arrays. Source: sbatch(1), Slurm 22.05 to 26.05."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _NODES = re.compile(r"[0-9]{1,7}")
 _GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
 _GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
 _SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|\d+)(?:@(?P<lead>\d+))?")
+_TASKS = re.compile(r"(?P<first>[0-9]{1,7})(?:-(?P<last>[0-9]{1,7})(?::(?P<step>[0-9]{1,7}))?)?")
+_AT_ONCE = re.compile(r"[1-9][0-9]{0,6}")
 
 TIME_FORMS = "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]"
 MEMORY_FORMS = "a whole number with K, M, G or T; without a unit it is megabytes"
@@ -73,6 +75,21 @@ def gres_gpus(text: str) -> int:
     """Return how many GPUs a node gets by a `gres` value, such as `gpu:a100:4,tmp:1`; 0 for none."""
     found = [_GRES_GPU.fullmatch(part) for part in text.split(",")]
     return sum(int(match[1] or 1) for match in found if match)
+
+
+def array(text: str) -> str:
+    """Check the numbers of a job array, `0-3`, `1,3,5`, `0-15:4` and any of them with `%2`: two at once."""
+    tasks, percent, at_once = text.partition("%")
+    fault = f"{text[:80]!r} is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two at once"
+    if percent and not _AT_ONCE.fullmatch(at_once):
+        raise ValueError(fault)
+    for part in tasks.split(","):
+        found = _TASKS.fullmatch(part)
+        if not found or (found["step"] and int(found["step"]) == 0):
+            raise ValueError(fault)
+        if found["last"] and int(found["last"]) < int(found["first"]):
+            raise ValueError(f"{part} has no number in it: it ends before it begins")
+    return text
 
 
 def signal_lead(text: str) -> int:

@@ -20,7 +20,7 @@ SECTIONS: dict[str, type[model.Model]] = {
     "requeue": model.Requeue,
 }
 SPEC_KEYS = frozenset(model.JobSpec.model_fields)
-PROFILE_KEYS = frozenset({*SECTIONS, "run_root"})
+PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share"})
 
 # Words of accelerate that the job script computes on the nodes.
 COMPUTED = {
@@ -41,6 +41,8 @@ class Layers:
     values: dict[str, Any] = field(default_factory=dict)
     where: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    defaults: set[Path] = field(default_factory=set)
+    """The keys of sections that only the profile gives."""
 
     def line_of(self, path: Path) -> str:
         """Say where a value stands; for one that is not there, where its nearest parent stands."""
@@ -70,7 +72,14 @@ class Layers:
                 self.problems.append(Problem(document.line_of((section,)), section, what))
                 del values[section]
         self.where.setdefault((), where)
+        given: set[Path] = {(section, key) for section in SECTIONS for key in values.get(section) or ()}
+        self.defaults = self.defaults | given if kind == "a profile" else self.defaults - given
         self._merge(self.values, values, ())
+
+    def drop_defaults(self, section: str, keys: Iterable[str]) -> None:
+        """Leave out those of these keys that only the profile gives: a default gives way to what the spec says."""
+        for key in [key for key in keys if (section, key) in self.defaults]:
+            self.values[section].pop(key, None)
 
     def _canonical(
         self, document: Document, raw: dict[str, Any], path: Path, known: frozenset[str], kind: str
@@ -111,7 +120,7 @@ class Layers:
 def _known(section: str) -> frozenset[str]:
     fields = frozenset(SECTIONS[section].model_fields)
     if section == "slurm":
-        named = options.KNOWN | set(options.OWNED) | set(options.REFUSED) | set(options.LAUNCHER_OWNS)
+        named = options.KNOWN | set(options.OWNED) | set(options.REFUSED)
         return fields | {name.replace("-", "_") for name in named}
     return fields | set(COMPUTED) if section == "accelerate" else fields
 

@@ -166,7 +166,8 @@ def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
     kind, given, context = str(fault["type"]), fault["input"], fault.get("ctx") or {}
     got = f"got {_as_written(given)}"
     if kind == "value_error":
-        return str(context["error"]), ""
+        what, _, hint = str(context["error"]).partition("\n")
+        return what, hint
     if kind == "literal_error":
         choices = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
         near = difflib.get_close_matches(str(given), choices, n=1)

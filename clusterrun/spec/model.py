@@ -8,16 +8,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
-from clusterrun.spec import grammar
+from clusterrun.spec import checkpoint, grammar
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minutes?|seconds?|steps?)")
 _LONGEST = LONGEST_ARGUMENT // 2
-# Set before the environment is, and used after it (templates/_run.j2, functions.sh).
+# Set before the environment is, and used after it (templates/_run.j2, templates/functions).
 _SCRIPTS_OWN = frozenset(
-    "work_dir run_id run_dir num_processes requeue_on most_crashes attempt slurm_log slurm_log_start count_gpus".split()
+    """
+    work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
+    array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard requeue_asked node_dir
+    """.split()
 )
 
 
@@ -122,17 +124,14 @@ def kind_of(value: Any) -> str:
     return found[0] if found else "a number"
 
 
-def _interval(text: str) -> str:
-    found = _EVERY.fullmatch(text)
-    unit = found["unit"] if found else ""
-    if not found or float(found["n"]) == 0:
-        raise ValueError("an interval of zero")
-    if unit.startswith("step"):
-        if "." in found["n"]:
-            raise ValueError(f"{text!r}: a whole number of steps")
-        return f"{found['n']} steps"
-    short = "s" if unit.startswith("s") else "min" if unit.startswith("m") else "h"
-    return f"{found['n']}{short}"
+def _words(value: Any) -> Any:
+    if value is False:
+        return ()
+    return checkpoint.words(_line(value)) if isinstance(value, str) else value
+
+
+def _signal_name(value: Any) -> Any:
+    return value.removeprefix("SIG") if isinstance(value, str) else value
 
 
 Line: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_line)]
@@ -154,9 +153,11 @@ Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]
 Variable: TypeAlias = Annotated[
     Word, _matching(_VARIABLE, "the name of an environment variable"), AfterValidator(_not_the_scripts)
 ]
-Every: TypeAlias = Annotated[
-    Word, _matching(_EVERY, "an interval: 10min, 90s, 2h, or 500 steps"), AfterValidator(_interval)
-]
+Array: TypeAlias = Annotated[Word, AfterValidator(grammar.array)]
+Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.every)]
+Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.path)]
+Words: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)]
+StopSignal: TypeAlias = Annotated[Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_signal_name)]
 Flag: TypeAlias = Annotated[Any, AfterValidator(_flag)]
 """The value of an sbatch option; true for one that takes none."""
 
@@ -178,14 +179,14 @@ class Slurm(Model):
     qos: Word | None = None
     nodes: Nodes = "1"
     """How many machines; each runs one `accelerate launch`."""
+    array: Array | None = None
+    """One run for each number, as sbatch writes them; the script finds its own in SLURM_ARRAY_TASK_ID."""
     gpus_per_node: Gpus | None = None
     gpus: Gpus | None = None
     gpus_per_task: Gpus | None = None
     gres: Word | None = None
     cpus_per_task: Count | None = None
     cpus_per_gpu: Count | None = None
-    ntasks: Count | None = None
-    ntasks_per_node: Count | None = None
     mem: Memory | None = None
     mem_per_cpu: Memory | None = None
     mem_per_gpu: Memory | None = None
@@ -241,10 +242,20 @@ class Environment(Model):
 
 
 class Checkpoint(Model):
-    """How often the run is saved, and how many checkpoints are kept."""
+    """How often the run is saved; without `clusterrun.training`, how a script goes on from its own checkpoints."""
 
     every: Every = "10min"
+    """Time between two checkpoints, or optimizer steps; auto: by how long a save takes and how often runs are
+    interrupted. A script without `clusterrun.training` saves when it likes."""
     keep: Count = 3
+    path: Pattern | None = None
+    """Where a script without `clusterrun.training` leaves its checkpoints: a shell's pattern of files or folders,
+    relative to the working folder; {run_dir} is the run's own folder, CLUSTERRUN_RUN_DIR to the script."""
+    resume: Words = checkpoint.RESUME
+    """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest. false: nothing is.
+    A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty before the first checkpoint."""
+    signal: StopSignal | None = None
+    """What the trainers are sent when they are to save and leave; without it they only find the stop file."""
 
 
 class Requeue(Model):
@@ -273,6 +284,8 @@ class JobSpec(Model):
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     requeue: Requeue = Field(default_factory=Requeue)
+    share: Literal["group"] | None = None
+    """The run folder's group may read its logs and stop the run; nothing else opens."""
 
     @property
     def launcher(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 # Passed on as written. A typed field of the spec checks those that have one.
 KNOWN = frozenset(
     """
-    account acctg-freq batch bb bbf begin cluster-constraint clusters comment constraint container
+    account acctg-freq array batch bb bbf begin cluster-constraint clusters comment constraint container
     container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
     delay-boot dependency distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind
     gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep
@@ -37,14 +37,12 @@ OWNED = {
     "input": "trainers read nothing from standard input",
 }
 
-# A launcher starts one process a GPU, so Slurm starts one task a node.
-LAUNCHER_OWNS = dict.fromkeys(
-    "ntasks ntasks-per-node ntasks-per-core ntasks-per-gpu ntasks-per-socket".split(),
-    "accelerate launch starts the processes of a node; Slurm must start one task a node",
-)
+# Slurm starts one task a node: the shell that hears its signals. Processes are started below it.
+TASKS = frozenset("ntasks ntasks-per-node ntasks-per-core ntasks-per-gpu ntasks-per-socket".split())
+BY_LAUNCHER = "accelerate launch starts the processes of a node; Slurm must start one task a node"
+BY_COMMAND = "the command is run once on each node; Slurm must start one task a node"
 
 REFUSED = {
-    "array": "a run is one job; submit one for each value, with --set",
     "wrap": "the script is made from the spec; use `command` to run a line as written",
     "uid": "a job runs as the user who submits it",
     "gid": "a job runs with the group of the user who submits it",
@@ -60,17 +58,18 @@ REFUSED = {
 }
 
 
-def why_not(option: str, *, launcher: bool) -> str:
-    """Say why a spec may not set an option; an empty string if it may.
+def why_not(option: str, *, launcher: bool) -> tuple[str, str]:
+    """Say why a spec may not set an option, and what to do instead; empty strings where it may, or nothing is known.
 
-    `launcher`: the run uses `script` or `module`, so that accelerate counts the processes.
+    `launcher`: the run uses `script` or `module`, so that accelerate starts the processes.
     """
-    if launcher and option in LAUNCHER_OWNS:
-        return LAUNCHER_OWNS[option]
-    return OWNED.get(option) or REFUSED.get(option) or ""
+    if option in TASKS:
+        hint = "let the command start its processes by itself, and ask for cpus-per-task or gpus-per-node"
+        return (BY_LAUNCHER, "") if launcher else (BY_COMMAND, hint)
+    return OWNED.get(option) or REFUSED.get(option) or "", ""
 
 
 def abbreviated(option: str) -> str:
     """Return the option that sbatch takes this beginning for (getopt_long(3)); an empty string where it is none."""
-    known = [*KNOWN, "chdir", *OWNED, *LAUNCHER_OWNS, *REFUSED]
+    known = [*KNOWN, "chdir", *OWNED, *REFUSED]
     return min((name for name in known if name.startswith(option)), default="")

@@ -6,25 +6,47 @@ import re
 from typing import Any
 
 from clusterrun.spec import grammar, model, options
+from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.spec.layers import COMPUTED, Layers
 
 _WHAT_RUNS = ("script", "module", "command")
 _BESIDE_CONFIG_FILE = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
 _FLAG = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
+_MEMORIES = ("mem", "mem_per_cpu", "mem_per_gpu")
 _STRATEGIES = ("deepspeed_config", "fsdp_config", "megatron_lm_config")
 
 
 def check_together(layers: Layers) -> None:
     """Note every rule between fields that the merged values break."""
     values = layers.values
+    _defaults_give_way(layers, values)
     _one_thing_runs(layers, values)
     _slurm_options(layers, values.get("slurm") or {}, launcher=values.get("command") is None)
     _accelerate_words(layers, values.get("accelerate") or {}, command="command" in values)
     _process_count(layers, values)
     _gpus_divide(layers, values.get("slurm") or {})
     _one_environment(layers, values.get("environment") or {})
+    _own_checkpoints(layers, values)
     _arguments(layers, values)
+
+
+def _defaults_give_way(layers: Layers, values: dict[str, Any]) -> None:
+    """Of fields that exclude each other, those that only the profile gives make room for the spec's own."""
+    accelerate = values.get("accelerate") or {}
+    if values.get("command") is not None:
+        layers.drop_defaults("accelerate", [*accelerate])
+        layers.drop_defaults("checkpoint", ["resume"])
+    elif ("accelerate", "config_file") not in layers.defaults and accelerate.get("config_file") is not None:
+        layers.drop_defaults("accelerate", {*accelerate} - _BESIDE_CONFIG_FILE)
+    elif {("accelerate", key) for key in {*accelerate} - _BESIDE_CONFIG_FILE} - layers.defaults:
+        layers.drop_defaults("accelerate", ["config_file"])
+    if (values.get("checkpoint") or {}).get("path") is None:
+        layers.drop_defaults("checkpoint", ["resume"])
+    for section, keys in (("accelerate", _STRATEGIES), ("slurm", _MEMORIES), ("environment", ("venv", "conda"))):
+        given = [key for key in keys if (values.get(section) or {}).get(key) is not None]
+        if {(section, key) for key in given} - layers.defaults:
+            layers.drop_defaults(section, given)
 
 
 def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
@@ -41,15 +63,14 @@ def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
 def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> None:
     for key in [*slurm]:
         option = key.replace("_", "-")
-        reason = options.why_not(option, launcher=launcher)
+        reason, hint = options.why_not(option, launcher=launcher)
         if reason:
-            layers.fault(("slurm", key), f"not taken: {reason}")
-            if key not in ("ntasks", "ntasks_per_node"):
-                del slurm[key]
+            layers.fault(("slurm", key), f"not taken: {reason}", hint)
+            del slurm[key]
     extra = slurm.get("additional_parameters")
     for option in extra if isinstance(extra, dict) else {}:
         _additional(layers, str(option), launcher=launcher)
-    memories = [key for key in ("mem", "mem_per_cpu", "mem_per_gpu") if slurm.get(key) is not None]
+    memories = [key for key in _MEMORIES if slurm.get(key) is not None]
     for key in memories[1:]:
         layers.fault(("slurm", key), "sbatch takes one of mem, mem-per-cpu and mem-per-gpu", "keep one")
 
@@ -57,9 +78,9 @@ def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> 
 def _additional(layers: Layers, option: str, *, launcher: bool) -> None:
     path = ("slurm", "additional_parameters", option)
     name = option.replace("_", "-").lower()
-    reason = options.why_not(name, launcher=launcher)
+    reason, hint = options.why_not(name, launcher=launcher)
     if reason:
-        layers.fault(path, f"not taken: {reason}")
+        layers.fault(path, f"not taken: {reason}", hint)
     elif name in options.KNOWN or name == "chdir":
         layers.fault(path, "known: it belongs directly under slurm")
     elif not _OPTION.fullmatch(name):
@@ -135,6 +156,21 @@ def _one_environment(layers: Layers, environment: dict[str, Any]) -> None:
         for index, name in enumerate(secrets):
             if isinstance(name, str) and name in variables:
                 layers.fault(("environment", "secrets", index), f"{name} stands in variables, too", "delete it there")
+
+
+def _own_checkpoints(layers: Layers, values: dict[str, Any]) -> None:
+    """Check what is said of checkpoints that `clusterrun.training` does not make."""
+    checkpoint = values.get("checkpoint") or {}
+    path, resume = checkpoint.get("path"), checkpoint.get("resume")
+    if resume is not None and path is None:
+        layers.fault(("checkpoint", "resume"), "there is no checkpoint.path to say where checkpoints lie",
+                     "say path: out/checkpoint-*; with clusterrun.training leave both out")  # fmt: skip
+    elif resume and values.get("command") is not None:
+        layers.fault(("checkpoint", "resume"), "a command is run as written, and nothing is appended to it",
+                     'write "$CLUSTERRUN_CHECKPOINT" into it: the newest one, empty before the first')  # fmt: skip
+    if path is not None and (values.get("slurm") or {}).get("array") is not None and RUN_DIR not in str(path):
+        layers.fault(("checkpoint", "path"), "the tasks of slurm.array would go on from each other's checkpoints",
+                     f"{RUN_DIR} is each task's own folder, CLUSTERRUN_RUN_DIR to the script")  # fmt: skip
 
 
 def _arguments(layers: Layers, values: dict[str, Any]) -> None:

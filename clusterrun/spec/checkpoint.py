@@ -1,0 +1,74 @@
+"""The grammar of the `checkpoint` section: how often to save, and how a script of any kind finds its checkpoints.
+
+A message may go on below its first line with what to do about it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+CHECKPOINT = "{checkpoint}"
+RUN_DIR = "{run_dir}"
+EVERY_FORMS = "an interval: 10min, 90s, 2h, 500 steps, or auto"
+# transformers.TrainingArguments and accelerate's examples call it so
+RESUME = ("--resume_from_checkpoint", CHECKPOINT)
+
+_EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minutes?|seconds?|steps?)")
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
+_EXPANDED = re.compile(r"~|.*\$[A-Za-z_{(]")
+
+
+def every(text: str) -> str:
+    """Return an interval in the unit that the trainer reads: s, min, h or steps; `auto` as it is."""
+    found = _EVERY.fullmatch(text)
+    if text == "auto":
+        return text
+    if not found:
+        raise ValueError(f"{text[:80]!r} is not {EVERY_FORMS}")
+    number, unit = found["n"], found["unit"]
+    if float(number) == 0:
+        raise ValueError("an interval of zero")
+    if unit.startswith("step"):
+        if "." in number:
+            raise ValueError(f"{text!r}: a whole number of steps")
+        return f"{number} steps"
+    short = "s" if unit.startswith("s") else "min" if unit.startswith("m") else "h"
+    return f"{number}{short}"
+
+
+def path(text: str) -> str:
+    """Check the pattern of checkpoints; nothing but {run_dir} is filled in, so what a shell would expand is refused."""
+    if _EXPANDED.match(text):
+        raise ValueError(
+            f"{text[:80]!r}: neither ~ nor a variable is expanded here\n"
+            f"write the whole path, or one relative to the working folder; {RUN_DIR} is the run's own folder"
+        )
+    _refuse_placeholders(text, RUN_DIR)
+    return text
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Split a line as a shell splits it, and evaluate nothing."""
+    try:
+        found = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"{text[:80]!r} is no shell words: {str(error).lower()}") from error
+    if not found:
+        raise ValueError("empty; false appends nothing to the arguments")
+    return found
+
+
+def resume(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the words that hand a checkpoint to the script; none at all is fine."""
+    for word in given:
+        _refuse_placeholders(word, CHECKPOINT)
+    if given and not any(CHECKPOINT in word for word in given):
+        raise ValueError(f"has no {CHECKPOINT}, the newest one\n{' '.join(RESUME)}, or whatever the script reads")
+    return given
+
+
+def _refuse_placeholders(text: str, known: str) -> None:
+    for found in _PLACEHOLDER.findall(text):
+        if found != known:
+            raise ValueError(f"{found} stands for nothing here\n{known} is what is filled in")

@@ -1,0 +1,32 @@
+# ---- words and records
+
+say() { printf 'clusterrun: %s\n' "$*" >&2; }
+
+# Leave for a reason that a person must mend; nothing is tried again.
+fail() {
+  say "$*"
+  [ -z "${attempt:-}" ] || record "$run_dir/events/attempt-$attempt.end" \
+    cause=failed-start reason="$*" next=end exit_code=1 ended="$(date +%s)"
+  exit 1
+}
+
+secret() { [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"; }
+
+must_succeed() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
+
+# record FILE KEY=VALUE...: whole, or not there
+record() {
+  local file=$1
+  shift
+  (umask 077 && printf '%s\n' "$@" > "$file.$$") && mv -f "$file.$$" "$file"
+}
+
+# value KEY FILE: of a record; nothing where there is none
+value() { sed -n "s/^$1=//p" "$2" 2>/dev/null | head -n 1; }
+
+absolute() {
+  case $1 in
+    /*) printf '%s' "$1" ;;
+    *) printf '%s/%s' "$work_dir" "$1" ;;
+  esac
+}

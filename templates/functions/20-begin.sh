@@ -1,0 +1,125 @@
+# ---- the begin of an attempt
+
+# Claim the next attempt of this run, or leave: it is finished, given up, or another job trains it.
+begin_attempt() {
+  local last
+  slurm_log=$(readlink "/proc/$$/fd/2")
+  slurm_log_start=$(stat -c %s "$slurm_log" 2>/dev/null || echo 0)
+  array_job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+  make_run_folder
+  leave_if_over
+  last=$(last_attempt)
+  claim_attempt
+  record "$run_dir/current" attempt="$attempt" job_id="$SLURM_JOB_ID"
+  rm -f "$run_dir/requeue"
+  say "attempt $attempt of run $run_id; its output: $run_dir/logs/attempt-$attempt.log"
+  exec >> "$run_dir/logs/attempt-$attempt.log" 2>&1
+  chmod "$([ -n "${share:-}" ] && echo 640 || echo 600)" "$run_dir/logs/attempt-$attempt.log"
+  job_ends=$(end_of_job)
+  if [ -n "$last" ]; then
+    settle "$last"
+    allowed_after "$last" || exit 1
+  fi
+  if [ -s "$run_dir/stop" ] || { [ -n "$array_job" ] && [ -s "$run_dir/../stop" ]; }; then
+    say "a stop was asked for"
+    record "$run_dir/events/attempt-$attempt.end" cause=stop next=end exit_code=0 ended="$(date +%s)"
+    exit 0
+  fi
+}
+
+make_run_folder() {
+  (umask 077 && mkdir -p "$run_dir"/{events,logs,checkpoints,staging}) || fail "cannot make the run folder $run_dir"
+  [ -e "$run_dir/stop" ] || (umask 077 && : > "$run_dir/stop")
+  if [ -n "${share:-}" ]; then
+    (umask 077 && mkdir -p "$run_dir/output")
+    chmod 750 "$run_dir" "$run_dir/logs"
+    chmod 660 "$run_dir/stop"
+    chmod g+r "$slurm_log"
+  fi
+}
+
+# Slurm may start a finished run again: newer ones do so after a preemption, whatever the exit code was.
+leave_if_over() {
+  if grep -qs '^outcome=finished$' "$run_dir"/events/attempt-*.trainer ||
+    grep -qs '^cause=finished$' "$run_dir"/events/attempt-*.end; then
+    say "run $run_id is finished already"
+    exit 0
+  fi
+  if [ -e "$run_dir/cancelled" ] || { [ -n "$array_job" ] && [ -e "$run_dir/../cancelled" ]; }; then
+    say "run $run_id was cancelled"
+    exit 0
+  fi
+}
+
+# noclobber opens with O_EXCL: of two jobs that try, one gets the number. The other one sees that the job before it
+# runs, and leaves. An earlier attempt of the same job is dead, or fenced by `current`.
+claim_attempt() {
+  local number previous
+  number=$(last_attempt)
+  number=$((10#${number:-0}))
+  while :; do
+    number=$((number + 1))
+    attempt=$(printf '%04d' "$number")
+    (umask 077 && set -o noclobber && begin_record > "$run_dir/events/attempt-$attempt.begin") 2>/dev/null && break
+    [ "$number" -lt 9999 ] || fail "cannot write into $run_dir/events"
+  done
+  previous=$(value job_id "$run_dir/events/attempt-$(last_attempt "$attempt").begin")
+  if [ -n "$previous" ] && [ "$previous" != "$SLURM_JOB_ID" ] &&
+    [ "$(squeue --noheader --jobs="$previous" --format=%T 2>/dev/null)" = RUNNING ]; then
+    say "job $previous trains run $run_id already"
+    rm -f "$run_dir/events/attempt-$attempt.begin"
+    exit 0
+  fi
+}
+
+begin_record() {
+  printf '%s\n' "job_id=$SLURM_JOB_ID" "restart=${SLURM_RESTART_COUNT:-0}" "nodes=$SLURM_JOB_NODELIST" \
+    "cluster=${SLURM_CLUSTER_NAME:-}" "began=$(date +%s)"
+}
+
+# The latest attempt, or the latest one before $1; nothing where there is none.
+last_attempt() {
+  local file name last=
+  for file in "$run_dir"/events/attempt-*.begin; do
+    name=${file##*/attempt-} name=${name%.begin}
+    [ -e "$file" ] && { [ -z "${1:-}" ] || [[ "$name" < "$1" ]]; } && last=$name
+  done
+  printf '%s' "$last"
+}
+
+# When Slurm will end this job, in seconds since the epoch; nothing where no limit is known.
+end_of_job() {
+  local found=${SLURM_JOB_END_TIME:-}
+  case $found in
+    *[!0-9]* | '') found=$(date -d "$(SLURM_TIME_FORMAT='' squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null | head -n 1)" +%s 2>/dev/null) ;;
+  esac
+  [ "${found:-0}" -le "$(date +%s)" ] || printf '%s' "$found"
+}
+
+# An attempt that ended without a word was taken by a node failure or killed outright. Say so in its place.
+settle() {
+  [ -e "$run_dir/events/attempt-$1.end" ] || record "$run_dir/events/attempt-$1.end" cause=node-failure next=continue \
+    reason="it was ended before it could say why" step="$(value step "$run_dir/progress")" ended="$(date +%s)"
+  keep_ledger "$1" "$(value cause "$run_dir/events/attempt-$1.end")"
+}
+
+# Slurm starts jobs again by its own rules; this is where requeue.on and the patience with idle attempts bind it.
+# Another job than the last one was wanted by a person.
+allowed_after() {
+  local cause reason=
+  [ "$(value job_id "$run_dir/events/attempt-$1.begin")" = "${SLURM_JOB_ID:-}" ] || return 0
+  cause=$(value cause "$run_dir/events/attempt-$1.end")
+  case $cause in
+    preemption | time-limit | node-failure)
+      case " $requeue_on " in
+        *" $cause "*) ;;
+        *) reason="the last attempt ended by $cause, which requeue.on leaves out" ;;
+      esac
+      ;;
+  esac
+  [ -n "$reason" ] || [ "$(value next "$run_dir/events/attempt-$1.end")" = end ] || reason=$(why_no_more "$cause")
+  [ -n "$reason" ] || return 0
+  say "$reason"
+  record "$run_dir/events/attempt-$attempt.end" cause="$cause" next=end reason="$reason" exit_code=1 ended="$(date +%s)"
+  return 1
+}

@@ -1,0 +1,84 @@
+# ---- the step on all nodes, seen from the batch shell
+
+# One task a node: a small shell that hears the signals, and the launcher below it.
+run_on_nodes() {
+  local step program bytes
+  heard=
+  batch_heard=
+  requeue_asked=
+  trap hear_the_end TERM
+  trap 'heard=1' USR1
+  export run_dir run_id attempt job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
+    CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
+    CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
+  program="$(declare -f say record value gpus_here network_interface end_of_job wait_for on_node fits_the_node \
+    ask_to_stop signal_trainers trainers_below descendants children end_trainers another_crashed watch seconds_to_save_in write_configs launch)
+on_node"
+  bytes=$(printf '%s' "$program" | wc -c)
+  [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
+  # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
+  srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+    --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
+  step=$!
+  wait_for "$step"
+  step_exit=$waited
+}
+
+# TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
+# So write down at once what cannot be undone, and ask at once for what Slurm does not do by itself.
+hear_the_end() {
+  local cause
+  heard=1
+  [ -z "$batch_heard" ] || return 0
+  batch_heard=TERM
+  cause=$(why_killed)
+  case $cause in
+    cancel)
+      record "$run_dir/events/attempt-$attempt.end" cause=cancel next=end exit_code=143 \
+        step="$(value step "$run_dir/progress")" ended="$(date +%s)"
+      ;;
+    time-limit)
+      case " $requeue_on " in *" time-limit "*) ;; *) return 0 ;; esac
+      record "$run_dir/events/attempt-$attempt.end" cause=time-limit next=continue exit_code=143 \
+        step="$(value step "$run_dir/progress")" ended="$(date +%s)"
+      scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 && requeue_asked=1
+      ;;
+  esac
+}
+
+# Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. No line: a
+# time limit when it is the hour for it, else scancel.
+why_killed() {
+  local try words
+  for try in 1 2 3 4 5; do
+    words=$(slurm_says)
+    [ -z "$words" ] || break
+    sleep 0.2
+  done
+  case $words in
+    PREEMPTION) echo preemption ;;
+    "TIME LIMIT") echo time-limit ;;
+    "JOB REQUEUE") echo requeue ;;
+    NODE*) echo node-failure ;;
+    *) if [ -n "${job_ends:-}" ] && [ "$(date +%s)" -ge $((job_ends - 2)) ]; then echo time-limit; else echo cancel; fi ;;
+  esac
+}
+
+# slurmstepd's own word for why it ended this attempt; nothing at scancel
+slurm_says() {
+  { tail -c "+$((slurm_log_start + 1))" "$slurm_log"; cat "$run_dir/logs/attempt-$attempt.log"; } 2>/dev/null |
+    grep -a '^slurmstepd.*error: \*\*\* .*CANCELLED AT .* DUE TO' | sed 's/.*DUE TO //; s/ \*\*\*.*//' | head -n 1
+}
+
+# wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
+wait_for() {
+  local code
+  waited=127
+  while :; do
+    heard=
+    wait "$1"
+    code=$?
+    [ "$code" -eq 127 ] || waited=$code
+    [ -n "$heard" ] || return 0
+  done
+}

@@ -1,0 +1,138 @@
+# ---- one node: the shell that hears the signals, and the launcher below it
+
+# The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
+on_node() {
+  local launcher watcher asked=
+  node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
+  export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
+  trap 'ask_to_stop TERM' TERM
+  trap 'ask_to_stop USR1' USR1
+  write_configs
+  if [ "$SLURM_JOB_NUM_NODES" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
+    GLOO_SOCKET_IFNAME=$(network_interface)
+    [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
+  fi
+  fits_the_node || exit 1
+  # torchelastic must not end the workers on a signal; they look for the stop file, save, and leave by themselves.
+  (
+    trap '' TERM USR1 USR2
+    case $(declare -f launch) in
+      *"accelerate launch"*) ;;
+      # a shell cannot trap a signal that it found ignored, and this one runs the command
+      *) [ -z "${stop_signal:-}" ] || trap : "$stop_signal" ;;
+    esac
+    export PET_SIGNALS_TO_HANDLE=SIGINT TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}
+    launch
+  ) &
+  launcher=$!
+  watch &
+  watcher=$!
+  wait_for "$launcher"
+  record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
+    node="$(hostname)" exit_code="$waited" asked="$asked" ended="$(date +%s)"
+  kill -KILL "$watcher" 2>/dev/null
+  rm -rf "$node_dir"
+  exit "$waited"
+}
+
+fits_the_node() {
+  [ -n "$count_gpus" ] && [ $(($(gpus_here) * SLURM_JOB_NUM_NODES)) -ne "$num_processes" ] || return 0
+  say "$(hostname) has $(gpus_here) GPUs, and $num_processes processes over $SLURM_JOB_NUM_NODES nodes do not fit: ask for gpus-per-node"
+  return 1
+}
+
+# A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
+# more, and the trainers here may wait for the dead for half an hour.
+ask_to_stop() {
+  heard=1
+  if [ "$1" = TERM ] && another_crashed; then
+    say "$(hostname): a task on another node has failed; its ranks here are ended"
+    end_trainers
+    return
+  fi
+  [ -n "$asked" ] || asked=$(cat "$node_dir/asked" 2>/dev/null || echo "$1")
+  [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
+  say "$(hostname): $asked: the trainers are asked to save and leave"
+  : > "$CLUSTERRUN_STOP_FILE"
+  [ -z "${stop_signal:-}" ] || signal_trainers "$stop_signal"
+}
+
+# Whether the task of another node ended badly before anybody was asked to stop.
+another_crashed() {
+  local file
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    [ -n "$(value exit_code "$file")" ] && [ "$(value exit_code "$file")" -ne 0 ] && [ -z "$(value asked "$file")" ] && return 0
+  done
+  return 1
+}
+
+# All below the launcher, those in sessions of their own, too: a rank that waits for a dead one hears no other signal.
+end_trainers() {
+  # shellcheck disable=SC2046
+  kill -KILL $(descendants "$launcher") "$launcher"
+}
+
+descendants() {
+  local child
+  for child in $(children "$1"); do
+    echo "$child"
+    descendants "$child"
+  done
+}
+
+# "/proc/PID/task/TID/children", proc(5)
+children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
+
+# For scripts that want a signal: to the trainers only. A launcher would end them, and their helpers (data loading) are
+# not asked. Trainers have LOCAL_RANK or ACCELERATE_MIXED_PRECISION from their launcher, which has not. Without a
+# launcher the command is the trainer: its shell, and what that has started.
+signal_trainers() {
+  local found
+  found=$(trainers_below "$launcher")
+  # shellcheck disable=SC2086,SC2046
+  kill -s "$1" ${found:-$launcher $(children "$launcher")}
+}
+
+trainers_below() {
+  local child
+  for child in $(children "$1"); do
+    if tr '\0' '\n' < "/proc/$child/environ" | grep -qE '^(LOCAL_RANK|ACCELERATE_MIXED_PRECISION)='; then
+      echo "$child"
+    else
+      trainers_below "$child"
+    fi
+  done
+}
+
+# Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
+# `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
+watch() {
+  local never now
+  trap - TERM USR1
+  mkfifo "$node_dir/never"
+  exec {never}<> "$node_dir/never"
+  while :; do
+    read -r -t 5 -u "$never"
+    if [ -s "$run_dir/stop" ]; then
+      echo stop > "$node_dir/asked"
+    elif [ -n "${job_ends:-}" ]; then
+      printf -v now '%(%s)T'
+      [ $((job_ends - now)) -le "$(seconds_to_save_in)" ] || continue
+      job_ends=$(end_of_job)  # the limit may have been raised meanwhile
+      [ $((${job_ends:-now + 86400} - now)) -le "$(seconds_to_save_in)" ] || continue
+      echo time-limit > "$node_dir/asked"
+    else
+      continue
+    fi
+    kill -USR1 $$
+    return
+  done
+}
+
+# The lead that the spec asks for, and twice the longest save of this run: a full disk is slower than an empty one.
+seconds_to_save_in() {
+  local longest
+  longest=$(value longest "$run_dir/saves")
+  longest=${longest%%.*}
+  echo $((${signal_lead:-0} + 2 * ${longest:-0}))
+}

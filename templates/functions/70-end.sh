@@ -1,0 +1,95 @@
+# ---- the end of an attempt
+
+# How it ended decides what comes next.
+end_attempt() {
+  local cause next reason=
+  trap 'batch_heard=TERM' TERM
+  trap '' USR1
+  cause=$(why_ended)
+  if [ "$cause" = fenced ]; then
+    say "attempt $attempt was replaced by attempt $(value attempt "$run_dir/current"); it leaves the run alone"
+    exit 1
+  fi
+  keep_ledger "$attempt" "$cause"
+  next=$(decide "$cause" "$(value crashes "$run_dir/ledger")" "$(value idle "$run_dir/ledger")" "$requeue_on" "$most_crashes")
+  [ "$next" != end ] || reason=$(why_no_more "$cause")
+  [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
+  end_record "$cause" "$next" "$reason"
+  say "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
+  case $next:$cause in
+    continue:crash)
+      pause "$(pause_after "$(value crashes "$run_dir/ledger")")"
+      ask_for_requeue "$cause"
+      ;;
+    continue:*) ask_for_requeue "$cause" ;;
+    by-slurm:*) linger 3600 && ask_for_requeue "$cause" ;;
+    end:finished | end:stop) exit 0 ;;
+    *) exit $((step_exit ? step_exit : 1)) ;;
+  esac
+}
+
+end_record() {
+  record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
+    step="$(value step "$run_dir/progress")" ended="$(date +%s)"
+}
+
+# First what the trainer says itself, then what Slurm says, then how the nodes' tasks ended.
+why_ended() {
+  local outcome
+  outcome=$(value outcome "$run_dir/events/attempt-$attempt.trainer")
+  if [ "$outcome" = finished ] || [ "$outcome" = no-restart ]; then
+    echo "$outcome"
+  elif [ "$(value attempt "$run_dir/current")" != "$attempt" ]; then
+    echo fenced
+  elif [ -n "$batch_heard" ]; then
+    why_killed
+  elif [ -n "$(slurm_says)" ]; then
+    why_killed
+  elif [ "$outcome" = stopped ]; then
+    why_asked
+  elif [ "$step_exit" -eq 0 ]; then
+    if [ -z "$(first_asked)" ]; then echo finished; else why_asked; fi
+  elif may_not_restart; then
+    echo no-restart
+  elif crashed; then
+    echo crash
+  else
+    why_asked
+  fi
+}
+
+# The first reason that any node has for the stop; nothing where none was asked for.
+first_asked() { cat "$run_dir/events/attempt-$attempt".node-* 2>/dev/null | sed -n 's/^asked=\(..*\)/\1/p' | head -n 1; }
+
+# What was the stop for? A warning that comes long before the time limit is a preemption's.
+why_asked() {
+  local asked
+  asked=$(first_asked)
+  if [ -s "$run_dir/stop" ]; then
+    echo stop
+  elif [ -e "$run_dir/requeue" ]; then
+    echo requeue
+  elif [ "$asked" = time-limit ]; then
+    echo time-limit
+  elif [ "$asked" = USR1 ] && { [ -z "${job_ends:-}" ] || [ "$(date +%s)" -ge $((job_ends - ${signal_lead:-0} - 120)) ]; }; then
+    echo time-limit
+  else
+    echo preemption
+  fi
+}
+
+# A node's task that ended badly before it was asked to stop, or one that left no word.
+crashed() {
+  local node file
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    file=$run_dir/events/attempt-$attempt.node-$node
+    [ -z "$(value asked "$file")" ] && [ "$(value exit_code "$file")" != 0 ] && return 0
+  done
+  return 1
+}
+
+# A trainer's exit code 93 means: do not start me again. Launchers keep it to themselves, but say it in the log.
+may_not_restart() {
+  grep -qs '^exit_code=93$' "$run_dir/events/attempt-$attempt".node-* ||
+    grep -qaE 'returned non-zero exit status 93\b|exitcode *: 93\b' "$run_dir/logs/attempt-$attempt.log"
+}

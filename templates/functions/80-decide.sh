@@ -1,0 +1,106 @@
+# ---- the decision
+
+# keep_ledger ATTEMPT CAUSE: counts each attempt once. Crashes in a row are counted until a new checkpoint is there,
+# idle attempts until a new step is trained.
+keep_ledger() {
+  local crashes idle furthest checkpoint step
+  [ "$(value attempt "$run_dir/ledger")" != "$1" ] || return 0
+  crashes=$(value crashes "$run_dir/ledger") idle=$(value idle "$run_dir/ledger")
+  furthest=$(value furthest "$run_dir/ledger") checkpoint=$(newest_checkpoint)
+  step=$(value step "$run_dir/progress")
+  [ "$checkpoint" = "$(value checkpoint "$run_dir/ledger")" ] || crashes=0
+  idle=$((${idle:-0} + 1))
+  [ "${step:-0}" -le "${furthest:-0}" ] || idle=0 furthest=$step
+  [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$(value checkpoint "$run_dir/ledger")" ] || idle=0
+  # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
+  [ -n "$step$checkpoint${checkpoint_path:-}" ] || [ "$2" = crash ] || idle=0
+  [ "$2" != crash ] || crashes=$((${crashes:-0} + 1))
+  record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" checkpoint="$checkpoint"
+}
+
+# decide CAUSE CRASHES IDLE REQUEUE_ON MOST_CRASHES: continue, end, or by-slurm where Slurm requeues by itself
+decide() {
+  local cause=$1 crashes=$2 idle=$3 causes=" $4 " most=$5
+  case $cause in
+    finished | stop | cancel | failed-start | no-restart) echo end && return ;;
+    requeue) if [ "${batch_heard:-}" = TERM ]; then echo by-slurm; else echo continue; fi && return ;;
+  esac
+  case $causes in *" $cause "*) ;; *) echo end && return ;; esac
+  if [ "$idle" -ge 3 ] || { [ "$cause" = crash ] && [ "$crashes" -gt "$most" ]; }; then
+    echo end
+  elif [ "$cause" = node-failure ] && [ "${batch_heard:-}" = TERM ]; then
+    echo by-slurm
+  elif [ "$cause" = preemption ] && { [ "${batch_heard:-}" = TERM ] || holds_polite_jobs; }; then
+    echo by-slurm
+  else
+    echo continue
+  fi
+}
+
+# Why there is no other attempt after CAUSE, in words; nothing where one may begin.
+why_no_more() {
+  local crashes idle
+  crashes=$(value crashes "$run_dir/ledger") idle=$(value idle "$run_dir/ledger")
+  case $1 in
+    preemption | time-limit | node-failure | crash | requeue) ;;
+    *) return 0 ;;
+  esac
+  if [ "${idle:-0}" -ge 3 ]; then
+    echo "$idle attempts in a row without a new step"
+  elif [ "$1" = crash ] && [ "${crashes:-0}" -gt "$most_crashes" ]; then
+    echo "$crashes crashes without a new checkpoint, and requeue.crashes is $most_crashes"
+  fi
+}
+
+# From 24.05 on, Slurm requeues a job that ends within the grace of its preemption, and holds it after the fifth time;
+# a job that stays until it is killed is requeued and never held.
+holds_polite_jobs() {
+  local version
+  version=$(scontrol --version 2>/dev/null | sed -n 's/^slurm \([0-9]*\)\.\([0-9]*\).*/\1\2/p')
+  [ "${version:-0}" -ge 2405 ]
+}
+
+# Seconds to wait after so many crashes, for what may mend itself: 5, 15, 45, ... at most 5 minutes. The nodes are held
+# meanwhile, because a requeued job's begin cannot be put off; Slurm's own delay of two minutes comes on top.
+pause_after() {
+  local seconds=5 count
+  for ((count = 1; count < $1 && seconds < 300; count++)); do seconds=$((seconds * 3)); done
+  echo $((seconds < 300 ? seconds : 300))
+}
+
+# What the trainers published last; for a script that keeps its own, the newest that its pattern finds.
+newest_checkpoint() {
+  local file
+  if [ -z "${checkpoint_path:-}" ]; then
+    value checkpoint "$run_dir/saves"
+  else
+    file=$(newest_match)
+    [ -z "$file" ] || stat -c '%n %Y' "$file"
+  fi
+}
+
+# newest_match [EXCEPT]: the newest file or folder, not an empty one, that checkpoint.path matches
+newest_match() {
+  local file newest='' IFS=
+  # shellcheck disable=SC2086
+  for file in $checkpoint_path; do
+    [ -s "$file" ] && [ -n "$(ls -A "$file")" ] && [ "$file" != "${1:-}" ] &&
+      { [ -z "$newest" ] || [ "$file" -nt "$newest" ]; } && newest=$file
+  done
+  printf '%s' "$newest"
+}
+
+# Where a script that keeps its own checkpoints begins. One after which two attempts crashed is passed over.
+find_checkpoint() {
+  local crashes
+  checkpoint=
+  [ -n "${checkpoint_path:-}" ] || return 0
+  checkpoint=$(newest_match)
+  crashes=$(value crashes "$run_dir/ledger")
+  if [ -n "$checkpoint" ] && [ "${crashes:-0}" -ge 2 ]; then
+    say "passing over $checkpoint: $crashes attempts crashed after it"
+    checkpoint=$(newest_match "$checkpoint")
+  fi
+  if [ -n "$checkpoint" ]; then say "resuming from $checkpoint"; else say "no checkpoint yet"; fi
+  record "$run_dir/events/attempt-$attempt.resume" checkpoint="$checkpoint" step= state=resumed
+}

@@ -1,0 +1,52 @@
+# ---- the requeue
+
+# Slurm kills this shell when it has taken the job back.
+ask_for_requeue() {
+  local answer refused=0 pause=2
+  [ -z "$requeue_asked" ] || linger 3600
+  while [ "$refused" -lt 5 ]; do
+    leave_if_told
+    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && linger 3600
+    say "scontrol requeue: $answer"
+    case $answer in
+      # a preemption or an operator was faster
+      *ending* | *being\ requeued*) linger 3600 ;;
+      *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond*) pause=$((pause < 30 ? pause * 2 : 30)) ;;
+      *) refused=$((refused + 1)) ;;
+    esac
+    pause "$pause"
+  done
+  end_record "$1" end "requeue refused: $answer"
+  exit 1
+}
+
+# A signal ends the pause.
+pause() {
+  sleep "$1" &
+  wait $!
+  kill $! 2>/dev/null
+  leave_if_told
+}
+
+# TERM to this shell after the trainers have ended: scancel wants the run to end; all else is Slurm's to continue.
+leave_if_told() {
+  local cause
+  [ -n "$batch_heard" ] || return 0
+  cause=$(why_killed)
+  case $cause in
+    cancel)
+      say "cancelled"
+      end_record cancel end ''
+      exit 1
+      ;;
+    time-limit) trap '' TERM ;;
+    *) linger 3600 ;;
+  esac
+}
+
+# Stay until Slurm's kill comes.
+linger() {
+  trap '' TERM
+  sleep "$1" &
+  wait $!
+}
