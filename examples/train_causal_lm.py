@@ -8,8 +8,8 @@ What it teaches, from top to bottom:
    processes;
 4. exact resume: a run that was stopped and resumed prints the losses of one that was not.
 
-What concerns clusterrun is `run`: made in `main`, called three times. The script also runs without
-clusterrun, with `python` or `accelerate launch`, and needs no network:
+What concerns clusterrun is `run`: made in `main`, it gives the loops their epochs and batches. The
+script also runs without clusterrun, with `python` or `accelerate launch`, and needs no network:
 
     accelerate launch examples/train_causal_lm.py --max_steps 200
 """
@@ -24,12 +24,11 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
+from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from datasets import load_dataset
 from tokenizers import ByteLevelBPETokenizer
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -175,11 +174,11 @@ def train_batch(args, accelerator, prepared, batch):
 
 
 @torch.no_grad()
-def evaluate(accelerator, prepared):
+def evaluate(accelerator, run, prepared):
     """Return the mean validation loss over the samples of all ranks, and the perplexity."""
     prepared.model.eval()
     losses = []
-    for batch in prepared.eval_loader:
+    for batch in run.evaluation(prepared.eval_loader):
         loss = prepared.model(**batch, use_cache=False).loss
         # One value a sample, so that samples that were added to fill the last batch are dropped.
         losses.append(accelerator.gather_for_metrics(loss.repeat(len(batch["input_ids"]))))
@@ -188,52 +187,36 @@ def evaluate(accelerator, prepared):
     return {"eval_loss": mean, "perplexity": math.exp(min(mean, 100))}
 
 
-def log(args, accelerator, run, position, **values):
+def log(args, accelerator, run, epoch, **values):
     """Append a line to metrics.jsonl and print it; a resumed run goes on in the same file."""
     if accelerator.is_main_process:
-        place = {"attempt": run.attempt, "step": position.step, "epoch": position.epoch}
-        line = json.dumps({**place, **values})
+        line = json.dumps({"attempt": run.attempt, "step": run.step, "epoch": epoch, **values})
         with (args.output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        tqdm.write(line)
+        print(line, flush=True)
 
 
 def train(args, accelerator, run, prepared):
-    """Train to the end and return where that is, or None when the run was asked to stop."""
-    position = run.resume()
-    metrics = partial(log, args, accelerator, run, position)
-    per_batch = args.per_device_train_batch_size * accelerator.num_processes
+    """Train from where the run is to the end; asked to stop, it saves and leaves the script here."""
+    metrics = partial(log, args, accelerator, run)
     last = prepared.max_steps
-    quiet = None if accelerator.is_main_process else True  # None: a bar on a terminal, not in a log
-    bar = tqdm(total=last, initial=position.step, disable=quiet)
-    for epoch in range(position.epoch, prepared.epochs):
-        batches = prepared.train_loader
-        if position.batch:  # just resumed amid this epoch
-            batches = skip_first_batches(batches, position.batch)
-        batches.set_epoch(epoch)
+    for epoch in run.epochs(prepared.epochs, total=last):
         window = []  # the losses of the batches that make one optimizer step
-        for batch in batches:
-            if position.step == last:
-                break
+        for batch in run.batches(prepared.train_loader):
             window.append(train_batch(args, accelerator, prepared, batch))
-            position.batch += 1
             if not accelerator.sync_gradients:
                 continue
-            position.step += 1
-            bar.update()
-            loss, samples = torch.stack(window).mean(), len(window) * per_batch
+            loss = torch.stack(window).mean()
             window.clear()
-            if position.step % args.logging_steps == 0 or position.step == last:
+            run.log(loss=loss)
+            if run.step % args.logging_steps == 0 or run.step == last:
                 mean = accelerator.reduce(loss, "mean").item()
-                metrics(loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
-            if args.eval_steps and position.step % args.eval_steps == 0:
-                metrics(**evaluate(accelerator, prepared))
-            if run.step_done(position, total=last, loss=loss, samples=samples):
-                return None
-        metrics(**evaluate(accelerator, prepared))
-        position.epoch, position.batch = epoch + 1, 0
-    bar.close()
-    return position
+                metrics(epoch, loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
+            if args.eval_steps and run.step % args.eval_steps == 0:
+                metrics(epoch, **evaluate(accelerator, run, prepared))
+            if run.step == last:
+                break
+        metrics(epoch, **evaluate(accelerator, run, prepared))
 
 
 def save_model(args, accelerator, prepared, tokenizer):
@@ -262,10 +245,9 @@ def main():
     set_seed(args.seed)  # the model begins alike on all ranks
     prepared = prepare(args, accelerator, tokenizer, train_data, eval_data)
     set_seed(args.seed, device_specific=True)  # dropout differs between them
-    position = train(args, accelerator, run, prepared)
-    if position is not None:
-        save_model(args, accelerator, prepared, tokenizer)
-        run.finish(position)
+    train(args, accelerator, run, prepared)
+    save_model(args, accelerator, prepared, tokenizer)
+    run.finish()
     accelerator.end_training()
 
 

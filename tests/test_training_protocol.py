@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from clusterrun.paths import RunPaths
+from clusterrun.records import read_record
 from clusterrun.training import TrainingError
 from clusterrun.training.checkpoint import Checkpoints
 from clusterrun.training.interval import Interval, SaveSchedule, parse_interval
+from clusterrun.training.progress import Progress
 from clusterrun.training.protocol import read_protocol
 from clusterrun.training.stop import StopRequest
 
@@ -26,6 +28,7 @@ from .training_scripts.launches import ROOT, fake_checkpoint, names
         ("1.5 h", Interval(seconds=5400.0)),
         ("500 steps", Interval(steps=500)),
         ("1 step", Interval(steps=1)),
+        ("auto", Interval(auto=True)),
     ],
 )
 def test_an_interval_is_a_time_or_a_number_of_steps(text, interval):
@@ -43,7 +46,7 @@ def test_any_other_interval_is_refused(text):
 def test_a_timed_save_is_asked_for_once_until_it_is_done():
     """An interval that has ended asks for one save, not for one at each step until it is agreed."""
     now = [0.0]
-    schedule = SaveSchedule(Interval(seconds=10.0), clock=lambda: now[0])
+    schedule = SaveSchedule(Interval(seconds=10.0), optimum=lambda: 0.0, clock=lambda: now[0])
     assert not schedule.time_is_up()
     now[0] = 10.0
     assert [schedule.time_is_up(), schedule.time_is_up()] == [True, False]
@@ -145,8 +148,19 @@ def test_a_later_attempts_checkpoints_are_not_pruned(tmp_path):
     own = fake_checkpoint(checkpoints, step=4, attempt=1)
     staging = tmp_path / "staging"
     staging.mkdir()
-    Checkpoints(checkpoints, staging, attempt=1, keep=1)._prune()
+    Checkpoints(checkpoints, staging, attempt=1, keep=1).prune()
     assert names(tmp_path) == [*later, own]
+
+
+def test_progress_that_cannot_be_written_is_left_out(tmp_path):
+    """A disk that takes nothing more does not end the training by its progress file."""
+    progress = Progress(tmp_path / "missing" / "progress")
+    progress.update(1, 2, 0.5, None)
+    progress.write()
+    progress = Progress(tmp_path / "progress")
+    progress.update(1, 2, 0.5, None)
+    progress.write()
+    assert read_record(tmp_path / "progress")["loss"] == "0.5"
 
 
 def test_importing_it_is_light():

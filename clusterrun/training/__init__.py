@@ -1,12 +1,12 @@
 """For training scripts: resume, save, and leave when asked, at the same step on all ranks.
 
     run = TrainingRun(accelerator, folder=args.output_dir)
-    position = run.resume()
-    ...
-        if run.step_done(position, total=max_steps, loss=loss):
-            return
-    run.finish(position)
+    for epoch in run.epochs(num_epochs):
+        for batch in run.batches(train_loader):
+            ...
+    run.finish()
 
+A loop that counts for itself uses `resume`, `step_done` and `finish` with a `Position` instead.
 Importing it needs the standard library only; torch and accelerate are the script's own.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,7 @@ class Wish(IntEnum):
     NOTHING = 0
     SAVE = 1
     STOP = 2
+    FENCED = 3  # a later attempt trains now: leave, and write nothing
 
 
 class Agreement:
@@ -29,31 +30,51 @@ class Agreement:
 
     def __init__(self, world_size: int) -> None:
         self._group: torch.distributed.ProcessGroup | None = None
-        self._pending: tuple[torch.distributed.Work, torch.Tensor] | None = None
+        self._pending: torch.distributed.Work | None = None
+        self._closed = False
         if world_size > 1:
             import torch.distributed
 
             self._group = torch.distributed.new_group(backend="gloo")
+            self._code = bytearray(1)  # read and written without torch, which takes its time for that
+            self._tensor = torch.frombuffer(self._code, dtype=torch.uint8)
+            self._options = torch.distributed.AllreduceOptions()
+            self._options.reduceOp = torch.distributed.ReduceOp(torch.distributed.ReduceOp.MAX)
 
     def exchange(self, wish: Wish) -> Wish:
         """Hand in this rank's wish at a step; return what all agreed on one call earlier.
 
         Every rank must call it at the same steps.
         """
+        if self._closed:
+            return Wish.NOTHING
         if self._group is None:
             return wish
         agreed = self.settle()
-        self._launch(wish)
+        self._launch(self._group, wish)
         return agreed
 
     def settle(self) -> Wish:
         """Wait for what is still under way, and return it."""
         if self._pending is None:
             return Wish.NOTHING
-        work, code = self._pending
-        work.wait()
+        self._pending.wait()
         self._pending = None
-        return Wish(int(code.item()))
+        return Wish(self._code[0])
+
+    def close(self) -> None:
+        """End the exchange: nothing is agreed any more. Every rank must call it, before the process ends.
+
+        A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the process, after all
+        went well. Destroying the group waits for its threads.
+        """
+        self.settle()
+        self._closed = True
+        if self._group is not None:
+            import torch.distributed
+
+            torch.distributed.destroy_process_group(self._group)
+            self._group = None
 
     def share(self, value: T) -> T:
         """Return the main process's value on every rank; the value must be picklable."""
@@ -65,10 +86,28 @@ class Agreement:
         torch.distributed.broadcast_object_list(box, src=0, group=self._group)
         return box[0]
 
-    def _launch(self, wish: Wish) -> None:
-        import torch
+    def gather(self, value: T) -> list[T]:
+        """Return what every rank handed in, by rank, once all have; the values must be picklable."""
+        if self._group is None:
+            return [value]
+        import torch.distributed
 
-        code = torch.tensor([int(wish)], dtype=torch.int32, device="cpu")
-        work = torch.distributed.all_reduce(code, op=torch.distributed.ReduceOp.MAX, group=self._group, async_op=True)
-        assert work is not None  # noqa: S101 - None is for ranks outside of the group; all are in it
-        self._pending = (work, code)
+        box: list[T | None] = [None] * torch.distributed.get_world_size(self._group)
+        torch.distributed.all_gather_object(box, value, group=self._group)
+        return cast("list[T]", box)
+
+    def least(self, number: int) -> int:
+        """Return the smallest of the numbers that all ranks hand in."""
+        if self._group is None:
+            return number
+        import torch
+        import torch.distributed
+
+        box = torch.tensor([number], dtype=torch.int64, device="cpu")
+        torch.distributed.all_reduce(box, op=torch.distributed.ReduceOp.MIN, group=self._group)
+        return int(box.item())
+
+    def _launch(self, group: torch.distributed.ProcessGroup, wish: Wish) -> None:
+        # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long, at every step.
+        self._code[0] = wish
+        self._pending = group.allreduce([self._tensor], self._options)

@@ -1,25 +1,23 @@
-"""Checkpoints that are whole or not there: staged, flushed, named once.
+"""The checkpoints of a run on the disk: whole or not there, found by what they hold, and removed in time.
 
 A checkpoint is a folder of `accelerator.save_state` with a `manifest.json` beside the state, so
-`accelerator.load_state` reads it. The manifest is written last; one rename publishes the folder.
+`accelerator.load_state` reads it. It is written in a staging folder; one rename publishes it.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import Any
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from . import manifest
 
-MANIFEST = "manifest.json"
-_NAME = re.compile(r"step-\d+-\d+")
+_NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A complete checkpoint on the disk."""
+    """A complete checkpoint on the disk; `size` in bytes."""
 
     path: Path
     attempt: int
@@ -44,16 +42,12 @@ class Checkpoint:
     epoch: int
     batch: int
     world_size: int
+    size: int = 0
 
     @property
     def name(self) -> str:
         """The name of its folder."""
         return self.path.name
-
-    @property
-    def age(self) -> tuple[int, int]:
-        """What orders checkpoints: a later attempt knew all that earlier ones had published."""
-        return self.attempt, self.step
 
 
 class Checkpoints:
@@ -64,14 +58,26 @@ class Checkpoints:
 
     def __init__(self, folder: Path, staging: Path, attempt: int, keep: int | None) -> None:
         self._folder, self._staging = folder, staging
-        self._attempt, self._keep = attempt, keep
+        self.attempt, self._keep = attempt, keep
+        self._damaged: set[str] = set()
+        self._removal: Thread | None = None
 
-    def newest(self) -> Checkpoint | None:
-        """Return the newest complete checkpoint, if there is one."""
-        complete = self._complete()
-        for path in set(self._folders()) - {checkpoint.path for checkpoint in complete}:
-            sys.stderr.write(f"clusterrun: passing over {path.name}: it has no whole {MANIFEST}\n")
-        return max(complete, key=lambda checkpoint: checkpoint.age, default=None)
+    def newest(self, crashed: Mapping[str, str] | None = None) -> Checkpoint | None:
+        """Return the newest checkpoint that verifies, if there is one; says on stderr what it passes over, and why.
+
+        `crashed` names those that an earlier attempt died of while it loaded them, each with that attempt. They are
+        passed over as damaged ones are, down to step 0: what killed one attempt would kill the next one as well, and a
+        run that trains from further back gets on, while one that dies at every start never does.
+        """
+        for path in reversed(self._folders()):
+            attempt = (crashed or {}).get(path.name)
+            reason = f"attempt {attempt} crashed while loading it" if attempt else self._damage(path)
+            checkpoint = None if reason else _read(path)
+            if checkpoint:
+                _say(f"{path.name} verified: every byte is as it was saved")
+                return checkpoint
+            _say(f"passing over {path.name}: {reason or 'its manifest.json does not say where training stood'}")
+        return None
 
     def clear_staging(self) -> None:
         """Remove what earlier attempts left half done, and see that the folders are there."""
@@ -79,97 +85,94 @@ class Checkpoints:
         self._staging.mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, accelerator: Accelerator, position: Position) -> Checkpoint:
-        """Save the state of all ranks, publish it and prune. Every rank must call it.
+    def draft(self, step: int) -> Path:
+        """Return the folder to write a checkpoint into; it is not made here."""
+        return self._staging / f"step-{step:08d}-{self.attempt:04d}"
 
-        Raises OSError where the disk does not take it; nothing is published then.
-        """
-        world_size = int(accelerator.num_processes)
-        draft = self._staging / f"step-{position.step:08d}-{self._attempt:04d}"
-        if accelerator.is_main_process:
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-        accelerator.wait_for_everyone()
-        accelerator.save_state(str(draft))
-        accelerator.wait_for_everyone()
-        if accelerator.is_local_main_process:  # one fsync a node: its ranks share the page cache
-            _flush_tree(draft)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            self._publish(draft, position, world_size)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            self._prune()
-        path = self._folder / draft.name
-        place = (position.step, position.epoch, position.batch)
-        return Checkpoint(path, self._attempt, *place, world_size)
+    def make_room(self, draft: Path) -> None:
+        """Make a draft's folder, and wait for the removal of what was pruned before. Raises OSError."""
+        if self._removal:
+            self._removal.join()
+        self.drop(draft)
+        draft.mkdir(parents=True)
 
-    def _publish(self, draft: Path, position: Position, world_size: int) -> None:
-        manifest = {
-            "attempt": self._attempt,
-            "step": position.step,
-            "epoch": position.epoch,
-            "batch": position.batch,
-            "world_size": world_size,
-            "files": {str(path.relative_to(draft)): path.stat().st_size for path in _files(draft)},
-        }
-        with (draft / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        _flush(draft)
+    def drop(self, draft: Path) -> None:
+        """Remove a draft that will not be published."""
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def publish(self, draft: Path) -> Checkpoint:
+        """Give a sealed draft its place, in one rename. Raises OSError."""
         target = self._folder / draft.name
-        if target.exists():  # without a manifest: `newest` passed over it
-            self._discard(target)
+        if target.exists():  # this attempt resumed from an older one, so it is damaged
+            shutil.rmtree(self._hide(target), ignore_errors=True)
         draft.rename(target)
-        _flush(self._folder)
+        manifest.flush(self._folder)
+        self._damaged.discard(target.name)
+        checkpoint = _read(target)
+        assert checkpoint is not None  # noqa: S101 - sealed a moment ago
+        return checkpoint
 
-    def _prune(self) -> None:
+    def prune(self) -> None:
+        """Remove all but the `keep` newest whole checkpoints of this attempt and earlier ones.
+
+        Damaged ones do not count, and go with those that are older than what is kept. One that is further along than
+        the newest stays: it was passed over because its resume crashed, and a person may know better.
+        """
         if self._keep is None:
             return
-        own = [checkpoint for checkpoint in self._complete() if checkpoint.attempt <= self._attempt]
-        own.sort(key=lambda checkpoint: checkpoint.age, reverse=True)
-        for checkpoint in own[self._keep :]:
-            self._discard(checkpoint.path)
+        own = [path for path in reversed(self._folders()) if _age(path)[0] <= self.attempt]
+        whole = [path for path in own if path.name not in self._damaged and manifest.read(path)]
+        if len(whole) < self._keep:
+            return
+        further = {path for path in whole if _step(path) > _step(whole[0])}
+        surplus = own[own.index(whole[self._keep - 1]) + 1 :]
+        try:
+            hidden = [self._hide(path) for path in surplus if path not in further]
+        except OSError as error:  # no reason to say that the save failed: the checkpoint is published
+            _say(f"old checkpoints stay for now: {error}")
+            return
+        self._removal = Thread(target=_remove, args=(hidden,), name="clusterrun-prune")
+        self._removal.start()
 
-    def _discard(self, path: Path) -> None:
+    def _damage(self, path: Path) -> str | None:
+        reason = manifest.damage(path)
+        if reason:
+            self._damaged.add(path.name)
+        return reason
+
+    def _hide(self, path: Path) -> Path:
         # Out of sight first, in one rename: a kill amid the removal leaves no half a checkpoint.
         grave = self._staging / f"{path.name}.discarded"
         shutil.rmtree(grave, ignore_errors=True)
-        path.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        return path.rename(grave)
 
     def _folders(self) -> list[Path]:
-        return [path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name)]
+        return sorted((path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name)), key=_age)
 
-    def _complete(self) -> list[Checkpoint]:
-        found = (_read(path) for path in self._folders())
-        return [checkpoint for checkpoint in found if checkpoint is not None]
+
+def _age(path: Path) -> tuple[int, int]:
+    # A later attempt knew all that earlier ones had published, whatever step a fenced one has reached since.
+    match = _NAME.fullmatch(path.name)
+    return (int(match["attempt"]), int(match["step"])) if match else (0, 0)
+
+
+def _step(path: Path) -> int:
+    return _age(path)[1]
 
 
 def _read(path: Path) -> Checkpoint | None:
+    content: dict[str, Any] = manifest.read(path) or {}
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        numbers = {key: int(manifest[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")}
-    except (OSError, ValueError, TypeError, KeyError):
+        numbers = {key: int(content[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")}
+        return Checkpoint(path, **numbers, size=sum(entry["size"] for entry in content["files"].values()))
+    except (ValueError, TypeError, KeyError):
         return None
-    return Checkpoint(path, **numbers)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _flush_tree(folder: Path) -> None:
-    for place, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            _flush(Path(place, name))
-        _flush(Path(place))
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _say(text: str) -> None:
+    sys.stderr.write(f"clusterrun: {text}\n")

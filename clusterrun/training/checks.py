@@ -47,6 +47,24 @@ def check_accumulation(accelerator: Accelerator, environment: Mapping[str, str])
         )
 
 
+def check_prepared(accelerator: Accelerator) -> None:
+    """Raise TrainingError where the Accelerator has no model yet: it would load a checkpoint into nothing."""
+    if not getattr(accelerator, "_models", True):
+        raise TrainingError(
+            "the run was resumed before accelerator.prepare(), so no model would be loaded",
+            "call accelerator.prepare() before run.resume(), run.epochs(), run.batches() and run.evaluation()",
+        )
+
+
+def check_naming(accelerator: Accelerator) -> None:
+    """Raise TrainingError where accelerate names checkpoints itself: it ignores the folder that it is told then."""
+    if accelerator.project_configuration.automatic_checkpoint_naming:
+        raise TrainingError(
+            "the Accelerator has automatic_checkpoint_naming, which counts from 0 again after each resume",
+            "leave it out of the ProjectConfiguration: TrainingRun names checkpoints by step and attempt",
+        )
+
+
 def check_world_of_checkpoint(name: str, saved: int, present: int) -> None:
     """Raise TrainingError unless a checkpoint was saved by as many processes as are here now.
 

@@ -15,36 +15,48 @@ _WORDS = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)|(\d+)\s*steps?", re.ASCII)
 
 @dataclass(frozen=True)
 class Interval:
-    """A time in seconds or a number of optimizer steps; the other one is None."""
+    """A time in seconds, a number of optimizer steps, or `auto`: what loses the least time. One of the three."""
 
     seconds: float | None = None
     steps: int | None = None
+    auto: bool = False
 
 
 def parse_interval(text: str) -> Interval:
-    """Read `90s`, `10min`, `2h` or `500 steps`; raises TrainingError for all else, and zero."""
+    """Read `90s`, `10min`, `2h`, `500 steps` or `auto`; raises TrainingError for all else, and zero."""
+    if text.strip() == "auto":
+        return Interval(auto=True)
     match = _WORDS.fullmatch(text.strip())
     number = float(match[1] or match[3]) if match else 0.0
     if not match or number == 0:
         raise TrainingError(
             f"{text!r} is no checkpoint interval",
-            "write a number above 0 with s, min or h (10min), or a number of steps (500 steps)",
+            "write a number above 0 with s, min or h (10min), a number of steps (500 steps), or auto",
         )
     return Interval(steps=int(number)) if match[3] else Interval(number * _SECONDS[match[2]])
 
 
 class SaveSchedule:
-    """Says when the next checkpoint is due; without an interval, never."""
+    """Says when the next checkpoint is due; without an interval, never.
 
-    def __init__(self, every: Interval | None, clock: Callable[[], float] = time.monotonic) -> None:
+    `optimum` returns the seconds from one save to the next for `auto`; it is asked once in each interval.
+    """
+
+    def __init__(
+        self,
+        every: Interval | None,
+        optimum: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._every = every or Interval()
-        self._clock = clock
+        self._optimum, self._clock = optimum, clock
         self.saved()
 
     def saved(self) -> None:
         """Begin the next interval now."""
         self._since = self._clock()
         self._asked = False
+        self._limit = self._every.seconds
 
     def due_at(self, step: int) -> bool:
         """Whether an interval of steps ends with this step; alike on all ranks."""
@@ -55,7 +67,9 @@ class SaveSchedule:
 
         Clocks of ranks differ: one rank asks, and the others are told.
         """
-        late = self._every.seconds is not None and self._clock() - self._since >= self._every.seconds
+        if self._every.auto and self._limit is None:
+            self._limit = self._optimum()
+        late = self._limit is not None and self._clock() - self._since >= self._limit
         first = late and not self._asked
         self._asked = late
         return first

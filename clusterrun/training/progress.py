@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsFloat
@@ -53,11 +54,13 @@ class Progress:
             "time": int(time.time()),
         }
         self._latest, self._samples, self._written = None, 0, now
-        _replace(self._path, "".join(f"{key}={value}\n" for key, value in record.items()))
+        with suppress(OSError):  # a full disk, or a file server that is away, must not end a training run
+            _replace(self._path, "".join(f"{key}={value}\n" for key, value in record.items()))
 
 
 def _replace(path: Path, text: str) -> None:
     # Without fsync, unlike the records that decide something: training would wait for the disk.
     draft = path.with_name(f".{path.name}.draft")
+    draft.touch(mode=0o600)  # as all records: a shared run folder opens its logs and `stop`, and nothing else
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

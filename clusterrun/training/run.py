@@ -5,35 +5,39 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, NoReturn, SupportsFloat
 
 from clusterrun.paths import RunPaths
-from clusterrun.records import write_record
 
 from .agreement import Agreement, Wish
-from .checkpoint import Checkpoint, Checkpoints, Position
-from .checks import check_accumulation, check_world, check_world_of_checkpoint
+from .checkpoint import Position
+from .checks import check_accumulation, check_naming, check_prepared, check_world
 from .errors import TrainingError
 from .interval import SaveSchedule, parse_interval
+from .loop import Loop
+from .marker import EXIT_NO_RESTART, refusals_marked, write_marker
+from .optimum import Optimum
 from .progress import Progress
 from .protocol import read_protocol
+from .state import TrainingState
 from .stop import StopRequest
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-class TrainingRun:
+class TrainingRun(Loop):
     """One attempt of a run, seen from the training script; the same with clusterrun and without.
 
     Under clusterrun the job spec decides where checkpoints go, how often they are saved, and how
     many are kept. Otherwise checkpoints go to `<folder>/checkpoints`, `every` says how often
-    (`90s`, `10min`, `2h`, `500 steps`; None: never) and `keep` how many stay (None: all).
+    (`90s`, `10min`, `2h`, `500 steps`, `auto`; None: never) and `keep` how many stay (None: all).
 
     Raises TrainingError when the processes are not those that were asked for, or when an interval
     cannot be read.
     """
 
+    @refusals_marked()
     def __init__(
         self,
         accelerator: Accelerator,
@@ -42,56 +46,55 @@ class TrainingRun:
         every: str | None = None,
         keep: int | None = None,
     ) -> None:
+        super().__init__(accelerator)
         attempt = read_protocol(os.environ)
         check_world(accelerator, os.environ, attempt.world_size if attempt else None)
         check_accumulation(accelerator, os.environ)
+        check_naming(accelerator)
         if attempt:
             paths, interval, keep = attempt.paths, attempt.every, attempt.keep
         else:
             paths, interval = RunPaths(Path(folder)), parse_interval(every) if every else None
         main = accelerator.is_main_process
-        self._accelerator = accelerator
         self._attempt = attempt
-        self._checkpoints = Checkpoints(
-            paths.checkpoints, paths.folder / "staging", int(attempt.name) if attempt else 1, keep
-        )
-        self._schedule = SaveSchedule(interval)
+        self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
         person = paths.stop if main else None
         self._stop = StopRequest(attempt.stop_file, person) if attempt else None
         self._progress = Progress(paths.progress if attempt and main else None)
         self._agreement = Agreement(int(accelerator.num_processes))
-        self._newest: Checkpoint | None = None
-        self._resumed = False
+        self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep)
 
     @property
     def attempt(self) -> str | None:
         """The attempt of the run, four digits counted from 0001; None without clusterrun."""
         return self._attempt.name if self._attempt else None
 
+    @refusals_marked()
     def resume(self) -> Position:
-        """Load the newest complete checkpoint and return its position; step 0 when there is none.
+        """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
 
-        Call it on every rank, after `accelerator.prepare`. Raises TrainingError when the checkpoint
+        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and when the checkpoint
         was saved by another number of processes.
         """
-        main = self._accelerator.is_main_process
-        # One rank looks: file servers may show different folders to different nodes for a while.
-        newest = self._agreement.share(self._checkpoints.newest() if main else None)
-        if newest is not None:
-            present = int(self._accelerator.num_processes)
-            check_world_of_checkpoint(newest.name, newest.world_size, present)
-        if main:
-            self._checkpoints.clear_staging()
-        self._newest, self._resumed = newest, True
-        if newest is None:
-            self._say("no checkpoint yet, starting at step 0")
-            return Position()
-        self._accelerator.load_state(str(newest.path))
-        position = Position(newest.step, newest.epoch, newest.batch)
-        self._say(f"resumed from {newest.name}: epoch {newest.epoch}, batch {newest.batch}")
+        check_prepared(self._accelerator)
+        self._position = self._state.resume()
         self._schedule.saved()
-        return position
+        self._warn()
+        return self._position
 
+    def must_not_restart(self, reason: str) -> NoReturn:
+        """Say that no attempt of this run can get any further, and leave with exit code 93.
+
+        Any rank may call it, at any time; the job script ends the others, and starts nothing again. Raises SystemExit.
+        """
+        newest = self._state.newest
+        known = {"step": newest.step, "epoch": newest.epoch, "checkpoint": newest.name} if newest else {}
+        if self._attempt:
+            write_marker(self._attempt.paths, self._attempt.name, "no-restart", {**known, "reason": reason})
+        sys.stderr.write(f"clusterrun: must not be restarted: {reason}\n")
+        raise SystemExit(EXIT_NO_RESTART)
+
+    @refusals_marked()
     def step_done(
         self,
         position: Position,
@@ -111,21 +114,41 @@ class TrainingRun:
         all ranks. Raises TrainingError before `resume`, and amid gradient accumulation.
         """
         self._check_boundary()
-        self._progress.update(position.step, total, loss, samples)
+        if not self._state.fenced():
+            self._progress.update(position.step, total, loss, samples)
+        return self._meet(position, due=self._schedule.due_at(position.step))
+
+    @refusals_marked()
+    def respond(self, position: Position) -> bool:
+        """Save and leave as `step_done` does, amid long work between two steps; True: leave.
+
+        Call it on every rank, equally often. The state must be the one at `position`.
+        """
+        self._check_boundary()
+        return self._meet(position, due=False)
+
+    def finish(self, position: Position | None = None) -> None:
+        """Say that training is complete; nobody starts it again. Call it on every rank, last.
+
+        `position` is for a script that counts for itself in other objects than the one that `resume` returned.
+        """
+        place = self._begin()
+        self._come_back(place)
+        self._leave("finished", position or place)
+
+    def _meet(self, position: Position, *, due: bool) -> bool:
         agreed = self._agreement.exchange(self._wish())
-        if agreed != Wish.NOTHING or self._schedule.due_at(position.step):
+        if agreed == Wish.FENCED:
+            self._state.leave_fenced()
+        if due or agreed != Wish.NOTHING:
             self._save(position)
         if agreed != Wish.STOP:
             return False
         self._leave("stopped", position)
         return True
 
-    def finish(self, position: Position) -> None:
-        """Say that training is complete; nobody starts it again. Call it on every rank, last."""
-        self._leave("finished", position)
-
     def _check_boundary(self) -> None:
-        if not self._resumed:
+        if self._position is None:
             raise TrainingError("step_done was called before resume", "call position = run.resume() before training")
         if not self._accelerator.sync_gradients:
             raise TrainingError(
@@ -133,7 +156,12 @@ class TrainingRun:
                 "call it only when accelerator.sync_gradients is true",
             )
 
+    def _least(self, number: int) -> int:
+        return self._agreement.least(number)
+
     def _wish(self) -> Wish:
+        if self._state.fenced():
+            return Wish.FENCED
         if self._stop and self._stop.heard():
             return Wish.STOP
         if self._accelerator.is_main_process and self._schedule.time_is_up():
@@ -141,27 +169,22 @@ class TrainingRun:
         return Wish.NOTHING
 
     def _save(self, position: Position) -> None:
-        if self._newest is None or self._newest.step != position.step:
-            self._newest = self._checkpoints.save(self._accelerator, position)
-            self._say(f"saved {self._newest.name}")
+        self._state.save(position)
         self._schedule.saved()
 
     def _leave(self, outcome: str, position: Position) -> None:
         self._agreement.settle()
         self._accelerator.wait_for_everyone()
+        self._state.leave_if_fenced()
+        self._agreement.close()
         if self._attempt and self._accelerator.is_main_process:
             self._progress.write()
-            marker = self._attempt.paths.events / f"attempt-{self._attempt.name}.trainer"
-            write_record(marker, self._outcome(outcome, position))
+            write_marker(self._attempt.paths, self._attempt.name, outcome, self._outcome(position))
         self._say(f"{outcome} at step {position.step}")
 
-    def _outcome(self, outcome: str, position: Position) -> dict[str, object]:
-        return {
-            "outcome": outcome,
-            "step": position.step,
-            "epoch": position.epoch,
-            "checkpoint": self._newest.name if self._newest else "",
-        }
+    def _outcome(self, position: Position) -> dict[str, object]:
+        newest = self._state.newest
+        return {"step": position.step, "epoch": position.epoch, "checkpoint": newest.name if newest else ""}
 
     def _say(self, text: str) -> None:
         if self._accelerator.is_main_process:

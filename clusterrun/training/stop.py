@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -16,14 +17,14 @@ class StopRequest:
     """
 
     def __init__(self, signal_file: Path, person_file: Path | None) -> None:
-        self._signal_file = signal_file
+        self._signal_file = str(signal_file)  # looked up at every step: no Path, no exception
         self._person_file = person_file
         self._next_look = 0.0
         self._heard = False
 
     def heard(self) -> bool:
         """Whether a stop was asked for; once True, always True."""
-        self._heard = self._heard or self._signal_file.exists() or self._person_asked()
+        self._heard = self._heard or os.access(self._signal_file, os.F_OK) or self._person_asked()
         return self._heard
 
     def _person_asked(self) -> bool:

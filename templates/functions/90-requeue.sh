@@ -44,9 +44,15 @@ leave_if_told() {
   esac
 }
 
-# Stay until Slurm's kill comes.
+# Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
 linger() {
-  trap '' TERM
+  trap 'leave_now' TERM
+  [ -z "$batch_heard" ] || leave_now
   sleep "$1" &
   wait $!
+}
+
+leave_now() {
+  kill $! 2>/dev/null
+  exit $((step_exit ? step_exit : 1))
 }

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterrun.records import read_record
+from clusterrun.training.manifest import seal
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "train_causal_lm.py"
 COUNT_STEPS = Path(__file__).parent / "count_steps.py"
+PLAIN_LOOP = Path(__file__).parent / "plain_loop.py"
 PATIENCE = 120.0  # seconds, far beyond what any launch here needs
 
 
@@ -103,8 +105,7 @@ def count_steps(folder: Path, *options: object, environment: dict[str, str]) -> 
 def fake_checkpoint(folder: Path, step: int, attempt: int) -> str:
     path = folder / f"step-{step:08d}-{attempt:04d}"
     path.mkdir(parents=True)
-    numbers = {"step": step, "attempt": attempt, "epoch": 0, "batch": 0, "world_size": 1}
-    (path / "manifest.json").write_text(json.dumps(numbers))
+    seal(path, {"step": step, "attempt": attempt, "epoch": 0, "batch": 0, "world_size": 1})
     return path.name
 
 

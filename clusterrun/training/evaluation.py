@@ -1,0 +1,51 @@
+"""One evaluation amid a training: how often it looks up, and the random state that it leaves as it found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .randomness import RandomState
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@contextmanager
+def as_in_training() -> Iterator[None]:
+    """Have tensors as training needs them, also amid code under `torch.no_grad` or `torch.inference_mode`."""
+    import torch
+
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
+class Evaluation:
+    """An evaluation under way; `looks` is after how many batches all ranks can look up together.
+
+    Training goes on with the random state from before it. So it is the same whether an evaluation ran through, was cut
+    short by a stop, or is run again by the attempt that resumes.
+    """
+
+    def __init__(self, accelerator: Accelerator, looks: int) -> None:
+        self._accelerator, self._looks = accelerator, looks
+        self._before = RandomState.now(accelerator.device)
+
+    def may_look(self) -> bool:
+        """Whether all ranks look up after the batch that is done now."""
+        self._looks -= 1
+        return self._looks >= 0
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Have things as they are in training for a while, so that a checkpoint can be saved."""
+        now = RandomState.now(self._accelerator.device)
+        self._before.restore()
+        with as_in_training():
+            yield
+        now.restore()
+
+    def end(self) -> None:
+        """Go back to training."""
+        self._before.restore()

@@ -1,0 +1,213 @@
+"""The words of a training loop: epochs, batches and evaluation, which stand on resume, step_done and respond."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeVar
+
+from .checkpoint import Position
+from .errors import TrainingError
+from .evaluation import Evaluation, as_in_training
+from .loaders import common_length, length, order_warnings, rest_of_epoch
+from .marker import refusals_marked
+from .randomness import RandomState
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
+
+
+class Loop(ABC):
+    """A training loop that goes on where an earlier attempt left it.
+
+    It resumes at its first use, saves when a checkpoint is due, and leaves when asked: by SystemExit(0), on all ranks
+    at the same place, when all is saved. Every rank must use it alike.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self._position: Position | None = None  # the one that resume returned
+        self._tally = Tally(accelerator)
+        self._evaluation: Evaluation | None = None
+        self._entered: int | None = None  # the epoch whose batches were asked for last
+        self._epochs: int | None = None
+        self._total: int | None = None
+        self._loss: SupportsFloat | None = None
+        self._warned: set[str] = set()
+
+    @property
+    def step(self) -> int:
+        """The optimizer steps done since the run began, one that the loop's body has just made included.
+
+        Raises TrainingError before the run has resumed.
+        """
+        if self._position is None:
+            raise TrainingError("the step is not known before the run has resumed", "use it inside run.epochs()")
+        self._tally.count_if_trained(self._position)
+        return self._position.step
+
+    def epochs(self, number: int, *, total: int | None = None) -> Iterator[int]:
+        """Give the epochs of a training of `number` epochs, counted from 0, from the one that it was left in.
+
+        Those who watch the run are shown `total` optimizer steps. Without it they are counted from epochs and batches,
+        which is too many where a `break` ends the training early.
+        """
+        position = self._begin()
+        self._epochs, self._total = number, total
+        while position.epoch < number:
+            yield position.epoch
+            self._come_back(position)
+            position.epoch, position.batch = position.epoch + 1, 0
+            self._report(position)
+
+    def batches(self, loader: Iterable[T]) -> Iterator[T]:
+        """Give the batches that are left of this epoch, in the order of this epoch.
+
+        An optimizer step is done when the loop's body comes back for the next batch and `accelerator.sync_gradients`
+        is true. A `break` ends the epoch, also for an attempt that resumes after it. An attempt that resumes after the
+        last batch of an epoch gets none, and goes on behind the loop.
+
+        Raises TrainingError when it is used twice in an epoch.
+        """
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        position = self._begin()
+        self._enter(position, loader)
+        watch = register_optimizer_step_post_hook(self._tally.note_step)
+        try:
+            for batch in self._rest(loader, position):
+                self._tally.give(batch)
+                yield batch
+                self._come_back(position)
+                self._report(position)
+        except GeneratorExit:
+            self._come_back(position)
+            position.batch = max(position.batch, length(loader) or 0)
+            raise
+        finally:
+            watch.remove()
+
+    def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
+        """Give the batches of an evaluation; between them requests are seen and due checkpoints saved.
+
+        It leaves the random state as it found it. An evaluation behind an epoch's batches that a stop cuts short is
+        begun anew by the attempt that resumes; one amid an epoch is not.
+
+        Every rank must call it and take as many batches as the others. With loaders of different lengths, as with
+        `even_batches=False`, requests are seen up to the shortest; with one of unknown length only where Accelerate
+        shares out its batches; and never amid gradient accumulation. `position` is for a script that counts for itself
+        in other objects than the one that `resume` returned.
+        """
+        place = position or self._begin()
+        self._tally.count_if_trained(place)
+        evaluation = Evaluation(self._accelerator, self._common_looks(loader))
+        self._evaluation = outermost = self._evaluation or evaluation
+        try:
+            for batch in loader:
+                yield batch
+                if evaluation.may_look():
+                    self._look_up(outermost, place)
+        finally:
+            if self._evaluation is evaluation:
+                self._end_evaluation()
+
+    def log(self, *, loss: SupportsFloat) -> None:
+        """Show the loss of a batch to those who watch the run; a tensor's value is read about once a second."""
+        detach = getattr(loss, "detach", None)
+        self._loss = detach() if detach else loss
+
+    @abstractmethod
+    def resume(self) -> Position:
+        """Load the newest checkpoint and return its position."""
+
+    @abstractmethod
+    def step_done(
+        self,
+        position: Position,
+        *,
+        total: int | None = None,
+        loss: SupportsFloat | None = None,
+        samples: int | None = None,
+    ) -> bool:
+        """Say that one more optimizer step is done; True: leave."""
+
+    @abstractmethod
+    def respond(self, position: Position) -> bool:
+        """Do what is asked for amid long work between two steps; True: leave."""
+
+    @abstractmethod
+    def _least(self, number: int) -> int:
+        """Return the smallest of the numbers that all ranks hand in."""
+
+    @abstractmethod
+    def _say(self, text: str) -> None:
+        """Tell the user, once for all ranks."""
+
+    def _begin(self) -> Position:
+        if self._position is None:
+            with as_in_training():  # the first use may be an evaluation
+                self._position = self.resume()
+        return self._position
+
+    @refusals_marked()
+    def _enter(self, position: Position, loader: Iterable[Any]) -> None:
+        if self._entered == position.epoch:
+            raise TrainingError(
+                f"run.batches was used twice in epoch {position.epoch}: nobody could say where to resume",
+                "use it once inside `for epoch in run.epochs(...)`, and run.evaluation for an evaluation's batches",
+            )
+        self._entered = position.epoch
+        self._warn(loader)
+        steps = math.ceil((length(loader) or 0) / self._accelerator.gradient_accumulation_steps)
+        if self._total is None and self._epochs:
+            self._total = steps * self._epochs or None
+
+    def _rest(self, loader: Iterable[T], position: Position) -> Iterator[T]:
+        batches = iter(rest_of_epoch(loader, position.epoch, position.batch))
+        if not position.batch:
+            return batches
+        # A loader draws from the common stream when it begins. It had done so before the state was saved.
+        saved = RandomState.now(self._accelerator.device)
+        first = list(islice(batches, 1))
+        saved.restore()
+        return chain(first, batches)
+
+    def _come_back(self, position: Position) -> None:
+        self._end_evaluation()
+        self._tally.count(position)
+
+    def _report(self, position: Position) -> None:
+        samples = self._tally.close_step()
+        if samples is not None and self.step_done(position, total=self._total, loss=self._loss, samples=samples):
+            self._exit()
+
+    def _common_looks(self, loader: Iterable[Any]) -> int:
+        if not self._accelerator.sync_gradients:
+            return 0
+        return self._least(common_length(loader, int(self._accelerator.num_processes)))
+
+    def _look_up(self, evaluation: Evaluation, position: Position) -> None:
+        with evaluation.set_aside():
+            leave = self.respond(position)
+        if leave:
+            self._exit()
+
+    def _end_evaluation(self) -> None:
+        if self._evaluation:
+            self._evaluation.end()
+        self._evaluation = None
+
+    def _exit(self) -> NoReturn:
+        self._accelerator.end_training()
+        raise SystemExit(0)
+
+    def _warn(self, *loaders: Iterable[Any]) -> None:
+        for warning in order_warnings(self._accelerator, *loaders):
+            if warning not in self._warned:
+                self._say(warning)
+            self._warned.add(warning)

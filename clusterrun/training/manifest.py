@@ -1,0 +1,148 @@
+"""The manifest of a checkpoint folder: every file with its size and checksum, and what the state belongs to.
+
+It is written last, so a folder without one is not whole. It also carries a checksum of itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from clusterrun.records import write_whole
+
+NAME = "manifest.json"
+VERSION = 1
+_THREADS = 8  # a few large files at once; zlib and fsync both work without the interpreter's lock
+_CHUNK = 1 << 20  # bytes
+_END = ',\n "crc32": "%08x"\n}\n'
+_END_LENGTH = len(_END % 0)
+
+Entries = dict[str, dict[str, object]]
+
+
+def seal(folder: Path, facts: Mapping[str, object], entries: Entries | None = None) -> None:
+    """Flush every file of a folder and write its manifest last: `version`, the facts, and `files`.
+
+    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is what `take_stock` returned,
+    where it has been called already. The facts must be JSON values. Raises OSError where the disk does not take it.
+    """
+    files = take_stock(folder) if entries is None else entries
+    content = {"version": VERSION, **facts, "files": files}
+    body = json.dumps(content, indent=1, sort_keys=True).removesuffix("\n}")
+    write_whole(folder / NAME, body + _END % zlib.crc32(body.encode()), mode=0o666)
+    flush(folder)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a folder, or None where it is missing or damaged; the files are not looked at."""
+    try:
+        return _parse((folder / NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def damage(folder: Path) -> str | None:
+    """Say in words what is wrong with a checkpoint folder; None: every byte is as it was when it was sealed.
+
+    Files that the manifest does not name are no damage. All files are read.
+    """
+    try:
+        content = _parse((folder / NAME).read_bytes())
+    except FileNotFoundError:
+        return f"it has no {NAME}"
+    except OSError as error:
+        return f"its {NAME} cannot be read: {error.strerror}"
+    except ValueError as error:
+        return f"its {NAME} {error}"
+    files = content["files"]
+    sizes = (_wrong_size(folder, name, files[name]) for name in sorted(files))
+    return next(filter(None, sizes), None) or _first_wrong_content(folder, files)
+
+
+def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True) -> Entries:
+    """Flush every file and folder of a tree, and return size and checksum of those whose path is `mine`.
+
+    Checksums are taken while the disk works on the flush. Raises OSError.
+    """
+    names = sorted(_names(folder))
+    summed = [name for name in names if mine(name)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        flushed = pool.map(flush, [folder / name for name in names])
+        entries = dict(zip(summed, pool.map(_entry, [folder / name for name in summed]), strict=True))
+        list(flushed)  # raises what a flush raised
+    for place, _, _ in _walk(folder):
+        flush(Path(place))
+    return entries
+
+
+def flush(path: Path) -> None:
+    """See a file's content, or a folder's names, on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    def refuse(error: OSError) -> None:  # os.walk leaves out, in silence, what it cannot list
+        raise error
+
+    return os.walk(folder, topdown=False, onerror=refuse)
+
+
+def _names(folder: Path) -> Iterable[str]:
+    paths = (Path(place, name) for place, _, names in _walk(folder) for name in names)
+    return (str(path.relative_to(folder)) for path in paths if path != folder / NAME)
+
+
+def _entry(path: Path) -> dict[str, object]:
+    size, checksum = _sum(path)
+    return {"size": size, "crc32": checksum}
+
+
+def _sum(path: Path) -> tuple[int, str]:
+    size = checksum = 0
+    buffer = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            checksum = zlib.crc32(buffer[:count], checksum)
+            size += count
+    return size, f"{checksum:08x}"
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    body, end = data[:-_END_LENGTH], data[-_END_LENGTH:]
+    if end != (_END % zlib.crc32(body)).encode():
+        raise ValueError("is damaged: its own checksum differs")
+    content: dict[str, Any] = json.loads(data)
+    if content.get("version") != VERSION:
+        raise ValueError(f"has version {content.get('version')}, this clusterrun reads version {VERSION}")
+    return content
+
+
+def _wrong_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None:
+    try:
+        size = (folder / name).stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+    return None if size == entry["size"] else f"{name} has {size} bytes instead of {entry['size']}"
+
+
+def _first_wrong_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> str | None:
+    def look(name: str) -> str | None:
+        try:
+            _, checksum = _sum(folder / name)
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+        return None if checksum == files[name]["crc32"] else f"{name}'s checksum differs"
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return next(filter(None, pool.map(look, sorted(files))), None)

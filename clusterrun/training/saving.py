@@ -1,0 +1,164 @@
+"""One checkpoint, saved by all ranks together: all of them have it, or none."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from . import manifest
+from .agreement import Agreement
+from .checkpoint import Checkpoint, Checkpoints, Position
+from .disk import held_back, lack_of_space, refusal
+from .fence import Fence, Fenced
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+T = TypeVar("T")
+_WRITER = re.compile(r"(?:rank_?|random_states_|__)(\d+)", re.ASCII)
+
+
+class SaveFailed(Exception):
+    """The disk did not take a checkpoint; nothing was published, and training may go on."""
+
+
+@dataclass(frozen=True)
+class _Outcome(Generic[T]):
+    """How one rank's part of a phase went."""
+
+    value: T | None = None
+    refusal: str | None = None
+    fence: str | None = None
+
+
+class Saver:
+    """Writes checkpoints of an Accelerator's state; `agreement` joins the ranks, `fence` forbids publishing."""
+
+    def __init__(self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence) -> None:
+        self._accelerator, self._agreement = accelerator, agreement
+        self._checkpoints, self._fence = checkpoints, fence
+        self._attempt = checkpoints.attempt
+        self._size: int | None = None
+
+    def expect(self, size: int) -> None:
+        """Take note of how large the previous checkpoint is, in bytes."""
+        self._size = size
+
+    def save(self, position: Position) -> Checkpoint:
+        """Save the state of all ranks, publish it and prune. Every rank must call it.
+
+        Raises SaveFailed on all ranks where the disk does not take a part of it from any of them, and Fenced on all
+        where another attempt has taken over.
+        """
+        main = self._accelerator.is_main_process
+        draft = self._checkpoints.draft(position.step)
+        try:
+            self._together(lambda: self._make_room(draft), here=main)
+            self._together(lambda: self._write(draft))
+            parts = self._together(lambda: self._take_stock(draft), here=self._accelerator.is_local_main_process)
+            entries = {name: entry for part in parts if part for name, entry in part.items()}
+            published = self._together(lambda: self._publish(draft, position, entries), here=main)
+        except (SaveFailed, Fenced):
+            if main:
+                self._checkpoints.drop(draft)
+            raise
+        checkpoint = published[0]
+        assert checkpoint is not None  # noqa: S101 - the main process is rank 0
+        self._size = checkpoint.size
+        return checkpoint
+
+    def _together(self, action: Callable[[], T], *, here: bool = True) -> list[T | None]:
+        """Run a phase on the ranks that take part; all wait for all, and all learn when one could not do it."""
+        outcome: _Outcome[T] = _attempt_to(action) if here else _Outcome()
+        outcomes = self._agreement.gather(outcome)
+        for each in outcomes:
+            if each.fence:
+                raise Fenced(each.fence)
+        refusals = [f"rank {rank}: {each.refusal}" for rank, each in enumerate(outcomes) if each.refusal]
+        if refusals:
+            alone = len(outcomes) == 1
+            raise SaveFailed(outcomes[0].refusal if alone else "; ".join(refusals[:3]))
+        return [each.value for each in outcomes]
+
+    def _make_room(self, draft: Path) -> None:
+        self._fence.check()
+        self._checkpoints.make_room(draft)
+        lack = lack_of_space(draft, self._size) if self._size else None
+        if lack:
+            raise OSError(lack)
+
+    def _write(self, draft: Path) -> None:
+        with held_back() as refusals:
+            self._accelerator.save_state(str(draft))
+        if refusals:
+            raise OSError(refusals[0])
+
+    def _take_stock(self, draft: Path) -> manifest.Entries:
+        """Flush what this node wrote, and sum up the same while it is still in the node's memory."""
+        per_node = self._per_node()
+        node = int(self._accelerator.process_index) // per_node
+        return manifest.take_stock(draft, lambda name: _writer(name) // per_node == node)
+
+    def _per_node(self) -> int:
+        return int(os.environ.get("LOCAL_WORLD_SIZE") or self._accelerator.num_processes)
+
+    def _publish(self, draft: Path, position: Position, entries: manifest.Entries) -> Checkpoint:
+        if self._per_node() < self._accelerator.num_processes:
+            entries |= manifest.take_stock(draft, lambda name: name not in entries)
+        manifest.seal(draft, self._facts(position), entries)
+        self._fence.check()
+        checkpoint = self._checkpoints.publish(draft)
+        self._fence.check()  # it may have stood still for long between the two, on a file server that was away
+        self._checkpoints.prune()
+        return checkpoint
+
+    def _facts(self, position: Position) -> dict[str, object]:
+        return facts(self._accelerator, self._attempt, position)
+
+
+def facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[str, object]:
+    """Return what a manifest says of the state beside its files."""
+    import accelerate
+    import torch
+
+    import clusterrun
+
+    return {
+        "attempt": attempt,
+        "step": position.step,
+        "epoch": position.epoch,
+        "batch": position.batch,
+        "world_size": int(accelerator.num_processes),
+        "precision": str(accelerator.mixed_precision),
+        "strategy": str(accelerator.distributed_type.value),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "accelerate": accelerate.__version__,
+            "clusterrun": clusterrun.__version__,
+        },
+    }
+
+
+def _attempt_to(action: Callable[[], T]) -> _Outcome[T]:
+    try:
+        return _Outcome(value=action())
+    except Fenced as fenced:
+        return _Outcome(fence=str(fenced))
+    except BaseException as error:  # torch.distributed.checkpoint's error is no Exception
+        reason = refusal(error)
+        if reason is None:
+            raise
+        return _Outcome(refusal=reason)
+
+
+def _writer(name: str) -> int:
+    # Accelerate, DeepSpeed and torch.distributed.checkpoint number the files of ranks; rank 0 writes the others.
+    # A wrong guess costs time only: another node reads the file, or the main process, which takes what nobody took.
+    match = _WRITER.search(Path(name).name)
+    return int(match[1]) if match else 0

@@ -1,0 +1,124 @@
+"""The state of a training: loaded when an attempt begins, saved while it runs, and left to whoever takes over."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from clusterrun.paths import RunPaths
+
+from .agreement import Agreement
+from .checkpoint import Checkpoint, Checkpoints, Position
+from .checks import check_world_of_checkpoint
+from .fence import Fence, Fenced
+from .resumption import crashed_resumes, write_resume
+from .saves import Saves
+from .saving import SaveFailed, Saver
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class TrainingState:
+    """The state of an Accelerator, kept below a run folder; `agreement` joins the ranks, all of which call the same.
+
+    `attempt` is four digits, or None without clusterrun: then nothing but checkpoints is written. `keep` is how many
+    checkpoints stay, None for all.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, agreement: Agreement, paths: RunPaths, attempt: str | None, keep: int | None
+    ) -> None:
+        self._accelerator, self._agreement, self._paths = accelerator, agreement, paths
+        self._main = bool(accelerator.is_main_process)
+        self._attempt = attempt if self._main else None  # the other ranks write no records
+        number = int(attempt) if attempt else 1
+        self._checkpoints = Checkpoints(paths.checkpoints, paths.folder / "staging", number, keep)
+        self._fence = Fence(paths.current if self._attempt else None, number)
+        self._saver = Saver(accelerator, agreement, self._checkpoints, self._fence)
+        self.saves = Saves(paths.saves if self._attempt else None)
+        self.newest: Checkpoint | None = None  # the one that the training stands on: loaded, or saved last
+
+    def resume(self) -> Position:
+        """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
+
+        Raises TrainingError when another number of processes has saved it, and SystemExit when another attempt has
+        taken over; nothing is written before.
+        """
+        # One rank looks: file servers may show different folders to different nodes for a while.
+        newest = self._agreement.share(self._look() if self._main else None)
+        self.leave_if_fenced()
+        if newest:
+            check_world_of_checkpoint(newest.name, newest.world_size, int(self._accelerator.num_processes))
+            self._saver.expect(newest.size)
+        if self._main:
+            self._checkpoints.clear_staging()
+        self.newest = newest
+        position = self._load(newest) if newest else Position()
+        self._agreement.gather(None)  # it has come through only when all ranks have
+        self._note_resume(newest, loaded=True)
+        place = f"resumed from {newest.name}: epoch {newest.epoch}, batch {newest.batch}" if newest else None
+        self._say(place or "no checkpoint yet, starting at step 0")
+        return position
+
+    def save(self, position: Position) -> None:
+        """Save a checkpoint unless this step has one.
+
+        Where the disk does not take it, it is told, and `newest` stays what it was. Raises SystemExit when another
+        attempt has taken over.
+        """
+        if self.newest and self.newest.step == position.step:
+            return
+        begun = time.monotonic()
+        try:
+            self.newest = self._saver.save(position)
+        except SaveFailed as failure:
+            self._failed(position, str(failure))
+            return
+        except Fenced:
+            self.leave_fenced()
+        with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
+            self.saves.published(self.newest.name, position.step, time.monotonic() - begun)
+        self._say(f"saved {self.newest.name}")
+
+    def fenced(self) -> bool:
+        """Whether another attempt has taken over, as the main process sees every few seconds; others see nothing."""
+        return self._fence.seen()
+
+    def leave_if_fenced(self) -> None:
+        """Look again, and leave if another attempt has taken over; every rank must call it. Raises SystemExit."""
+        if self._agreement.share(self._fence.seen(now=True)):
+            self.leave_fenced()
+
+    def leave_fenced(self) -> NoReturn:
+        """Leave with exit code 1, writing nothing; every rank must, for none can train alone. Raises SystemExit."""
+        self._say("another attempt of this run has taken over: leaving, and writing nothing more")
+        self._agreement.close()
+        raise SystemExit(1)
+
+    def _look(self) -> Checkpoint | None:
+        return self._checkpoints.newest(crashed_resumes(self._paths, self._attempt) if self._attempt else None)
+
+    def _load(self, newest: Checkpoint) -> Position:
+        self._note_resume(newest, loaded=False)
+        self._accelerator.load_state(str(newest.path))
+        return Position(newest.step, newest.epoch, newest.batch)
+
+    def _note_resume(self, newest: Checkpoint | None, *, loaded: bool) -> None:
+        if self._attempt:
+            name, step = (newest.name, newest.step) if newest else ("", 0)
+            with suppress(OSError):  # a full disk is no reason not to train
+                write_resume(self._paths, self._attempt, name, step, loaded=loaded)
+
+    def _failed(self, position: Position, reason: str) -> None:
+        last = self.newest.name if self.newest else "none"
+        self._say(f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is {last}")
+        with suppress(OSError):  # the disk that takes no checkpoint may not take this either
+            self.saves.failed(reason)
+
+    def _say(self, text: str) -> None:
+        if self._main:
+            sys.stderr.write(f"clusterrun: {text}\n")
+            sys.stderr.flush()

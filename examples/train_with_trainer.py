@@ -1,0 +1,70 @@
+"""Train a small GPT-2 on the bytes of a text with transformers.Trainer, in a way that can be stopped and resumed.
+
+What it teaches:
+
+1. one line, `resumable(trainer)`, is all that clusterrun needs; checkpoints stay Trainer's own, in `output_dir`;
+2. what follows `trainer.train()` runs once, when training is complete, and never after a stop;
+3. every flag of TrainingArguments works on the command line, as `--save_steps 50 --gradient_accumulation_steps 4`.
+
+The script also runs without clusterrun, with `python` or `accelerate launch`, and needs no network:
+
+    accelerate launch examples/train_with_trainer.py --max_steps 200
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.utils.data import TensorDataset
+from transformers import GPT2Config, GPT2LMHeadModel, HfArgumentParser, Trainer, TrainingArguments, set_seed
+
+from clusterrun.training.trainer import resumable
+
+TEXT = Path(__file__).parent / "data" / "pride-and-prejudice.txt"
+RUN_FOLDER = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
+
+
+@dataclass
+class Arguments(TrainingArguments):
+    """Trainer's own flags with defaults for this example, and a few for the text and the model."""
+
+    output_dir: str = str(Path(RUN_FOLDER, "output"))
+    learning_rate: float = 2e-3
+    logging_steps: float = 10
+    report_to: str = "none"
+    train_file: str = field(default=str(TEXT), metadata={"help": "a text"})
+    block_size: int = field(default=128, metadata={"help": "bytes in a sample"})
+    n_layer: int = field(default=4, metadata={"help": "layers of the model"})
+    n_embd: int = field(default=128, metadata={"help": "width of the model"})
+
+
+def load_blocks(args):
+    """Return blocks of `block_size` bytes, nine tenths for training and the last one for evaluation."""
+    text = torch.frombuffer(bytearray(Path(args.train_file).read_bytes()), dtype=torch.uint8).long()
+    blocks = text[: len(text) // args.block_size * args.block_size].view(-1, args.block_size)
+    part = len(blocks) * 9 // 10
+    return TensorDataset(blocks[:part]), TensorDataset(blocks[part:])
+
+
+def collate(samples):
+    """Return a batch; the model shifts the labels by itself."""
+    blocks = torch.stack([block for (block,) in samples])
+    return {"input_ids": blocks, "labels": blocks}
+
+
+def main():
+    (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
+    train_data, eval_data = load_blocks(args)
+    set_seed(args.seed)  # the model begins alike on all ranks
+    sizes = {"n_positions": args.block_size, "n_layer": args.n_layer, "n_embd": args.n_embd, "n_head": 4}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=256, bos_token_id=0, eos_token_id=0, **sizes))
+    trainer = Trainer(model, args, collate, train_data, eval_data)
+    resumable(trainer)
+    trainer.train()
+    trainer.log_metrics("eval", trainer.evaluate())
+    trainer.save_model()
+
+
+if __name__ == "__main__":
+    main()
