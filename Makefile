@@ -29,6 +29,11 @@ golden: $(VENV)/.test   ## write the golden scripts again; read the difference b
 
 benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use instead; results in benchmarks/results
 	@$(SUDO) $(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/chaos.py
+	@$(BIN)/python benchmarks/overhead.py
+	@$(SUDO) $(BIN)/python benchmarks/handover.py
+	@$(SUDO) $(BIN)/python benchmarks/handover.py --stops preemption time-limit --cgroup
+	@$(SUDO) $(BIN)/python benchmarks/goodput.py
 
 # The virtual environment: Debian's python3 can lack venv, so its package is installed, and that is said.
 $(VENV)/bin/python:

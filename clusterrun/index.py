@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clusterrun.errors import Problem, SpecError
+from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, write_record
+from clusterrun.slurm.arrays import task_numbers
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class Run:
     run_id: str
     paths: RunPaths
     job_id: str = ""
+
+    def task(self, number: int) -> Run:
+        """Return a task of an array, which is a run of its own in a folder of its own."""
+        job_id = f"{self.job_id}_{number}" if self.job_id else ""
+        return Run(f"{self.run_id}-{number}", RunPaths(self.paths.folder / f"task-{number}"), job_id)
 
 
 class Index:
@@ -32,9 +38,12 @@ class Index:
         self.pending = self.folder / "pending"
 
     def make(self) -> None:
-        """Make the index's folders, for this user only."""
+        """Make the index's folders, for this user only. Raises ClusterError where that cannot be."""
         for folder in (self.folder, self.runs, self.pending):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise _no_folder(folder, error) from error
 
     def add(self, run: Run) -> None:
         """Write down where a run lies."""
@@ -47,11 +56,13 @@ class Index:
         (self.runs / run_id).unlink(missing_ok=True)
 
     def all(self) -> list[Run]:
-        """List the runs, the one written last at the end."""
+        """List the runs, the one written last at the end. Raises ClusterError where the index is not readable."""
         try:
             entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".")]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _no_folder(self.runs, error) from error
         return [self._read(Path(entry.path)) for entry in sorted(entries, key=_written)]
 
     def _read(self, path: Path) -> Run:
@@ -61,28 +72,81 @@ class Index:
     def find(self, name: str) -> Run:
         """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.
 
-        Raises SpecError where none or several fit.
+        A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder.
+        Raises SpecError where none or several fit, ClusterError where the folder is another user's and closed.
         """
-        folder = Path(name)
-        if "/" in name and (folder / "events").is_dir():
-            return Run(folder.resolve().name, RunPaths(folder.resolve()), _job_of(RunPaths(folder)))
+        if "/" in name and (found := _in_folder(Path(name))):
+            return found
         runs = self.all()
         if name == "last" and runs:
             return runs[-1]
-        exact = [run for run in runs if name in (run.run_id, run.job_id)]
-        found = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
-        if len(found) == 1:
-            return found[0]
-        hint = "`clusterrun list` shows the runs" if not found else ", ".join(run.run_id for run in found[:5])
-        what = f"no run is called {name}" if not found else f"{len(found)} runs begin with {name}"
+        exact = [run for run in runs if name in (run.run_id, run.job_id)] or _task(runs, name)
+        fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
+        if len(fitting) == 1:
+            return fitting[0]
+        hint = "`clusterrun list` shows the runs" if not fitting else ", ".join(run.run_id for run in fitting[:5])
+        what = f"no run is called {name}" if not fitting else f"{len(fitting)} runs begin with {name}"
         raise SpecError([Problem("", "", what, hint)])
+
+
+def _no_folder(folder: Path, error: OSError) -> ClusterError:
+    hint = "move away what stands there, or set XDG_STATE_HOME to a folder of yours"
+    return ClusterError(f"the index of your runs, {folder}: {(error.strerror or str(error)).lower()}", hint)
 
 
 def _written(entry: os.DirEntry[str]) -> tuple[int, str]:
     return entry.stat().st_mtime_ns, entry.name
 
 
+def _task(runs: list[Run], name: str) -> list[Run]:
+    """Find the task of an array that `<run id>-<task>` or `<job id>_<task>` names."""
+    for mark in "-_":
+        whose, _, number = name.rpartition(mark)
+        arrays = [run for run in runs if whose and whose == (run.run_id if mark == "-" else run.job_id)]
+        array = read_record(arrays[-1].paths.intent).get("array", "") if arrays else ""
+        if number.isdecimal() and int(number) in task_numbers(array):
+            return [arrays[-1].task(int(number))]
+    return []
+
+
+def _in_folder(folder: Path) -> Run | None:
+    try:
+        if not (folder / "events").is_dir():
+            return None
+        folder = folder.resolve()
+    except PermissionError as error:
+        raise ClusterError(*closed(folder)) from error
+    paths, above = RunPaths(folder), RunPaths(folder.parent)
+    number = folder.name.removeprefix("task-")
+    if number != folder.name and number.isdecimal() and above.events.is_dir():
+        return Run(folder.parent.name, above, _job_of(above)).task(int(number))
+    return Run(folder.name, paths, _job_of(paths))
+
+
+def closed(folder: Path) -> tuple[str, str]:
+    """Say that a folder is another user's, and what opens it."""
+    if os.access(RunPaths(folder).stop, os.W_OK):
+        return f"only its owner sees this of {folder}", "`clusterrun stop` and `clusterrun logs` are open to you"
+    hint = f"ask {_owner(folder)} to submit with `share: group`: then its group may read the logs, and stop it"
+    return f"{folder} is not open to you", hint
+
+
+def _owner(folder: Path) -> str:
+    for place in (folder, *folder.parents):
+        try:
+            return place.owner()
+        except (OSError, KeyError):  # a folder below a closed one, or a user without a name
+            continue
+    return "its owner"
+
+
 def _job_of(paths: RunPaths) -> str:
-    attempts = paths.attempts()
-    by_script = read_record(paths.begin(attempts[-1])).get("job_id") if attempts else None
-    return by_script or read_record(paths.job).get("job_id", "")
+    try:
+        attempts = paths.attempts()
+        begin = read_record(paths.begin(attempts[-1])) if attempts else {}
+        handed = read_record(paths.job)
+    except PermissionError:  # a teammate may read the logs, and write the stop
+        return ""
+    if attempts and handed.get("after") == attempts[-1]:
+        return handed.get("job_id", "")
+    return begin.get("job_id") or handed.get("job_id", "")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run
-from clusterrun.records import read_record
 from clusterrun.track import run_status
+from clusterrun.written import last_end
 
 _PIECE = 65536
 _POLL_SECONDS = 0.5
@@ -28,18 +28,21 @@ def logs(name: str, *, attempt: int | None = None, follow: bool = False, index: 
 
 
 def _log_of(run: Run, attempt: int | None) -> Path:
-    attempts = run.paths.attempts()
+    written = _logs_from(run, 0)
     if attempt is not None:
         path = run.paths.log(f"{attempt:04d}")
         if not path.exists():
-            raise ClusterError(f"{run.run_id} has no attempt {attempt}", f"its attempts: 1 to {len(attempts)}")
+            raise ClusterError(f"{run.run_id} has no attempt {attempt}", f"its attempts: 1 to {len(written)}")
         return path
-    if attempts and run.paths.log(attempts[-1]).exists():
-        return run.paths.log(attempts[-1])
+    tasks = sorted(path.name for path in run.paths.folder.glob("task-*"))
+    if tasks and not written:
+        names = ", ".join(f"{run.run_id}-{name.removeprefix('task-')}" for name in tasks[:5])
+        raise ClusterError(f"{run.run_id} is a job array, and each task has its own output", f"name one of {names}")
     slurm = sorted(run.paths.logs.glob("slurm-*.out"))
-    if slurm:
-        return slurm[-1]
-    raise ClusterError(f"{run.run_id} has printed nothing yet", f"`clusterrun status {run.run_id}` says what it does")
+    if not written and not slurm:
+        hint = f"`clusterrun status {run.run_id}` says what it does"
+        raise ClusterError(f"{run.run_id} has printed nothing yet", hint)
+    return (written or slurm)[-1]
 
 
 def _whole_log(path: Path) -> Iterator[str]:
@@ -53,7 +56,7 @@ def _followed(run: Run, attempt: int | None) -> Iterator[str]:
     offsets: dict[Path, int] = {}
     while True:
         if not ended and time.monotonic() - asked > _ASK_EVERY:
-            ended, asked = run_status(run).state.final, time.monotonic()
+            ended, asked = _has_ended(run), time.monotonic()
         fresh = False
         for path in _logs_from(run, number):
             piece, offsets[path] = _read_on(path, offsets.get(path, 0))
@@ -61,25 +64,31 @@ def _followed(run: Run, attempt: int | None) -> Iterator[str]:
             if piece:
                 yield piece
         if number is None:
-            number = max(1, len(run.paths.attempts()))
+            number = _newest(run)
         if not fresh and ended:
             return
         if not fresh:
-            ended = ended or _wrote_final_end(run)
+            ended = ended or _has_ended(run, by_itself=True)
             time.sleep(_POLL_SECONDS)
 
 
-def _wrote_final_end(run: Run) -> bool:
-    """The end that the script writes is seen without asking Slurm."""
-    attempts = run.paths.attempts()
-    return bool(attempts) and read_record(run.paths.end(attempts[-1])).get("next") == "end"
+def _has_ended(run: Run, *, by_itself: bool = False) -> bool:
+    """The end that the script writes is seen without asking Slurm; a teammate, who may read logs only, sees none."""
+    try:
+        return last_end(run).get("next") == "end" if by_itself else run_status(run).state.final
+    except (ClusterError, PermissionError):
+        return False
 
 
 def _logs_from(run: Run, number: int | None) -> list[Path]:
     """List the logs from an attempt on; without one, from the last that there is."""
-    attempts = run.paths.attempts()
-    first = number if number is not None else max(1, len(attempts))
-    return [path for name in attempts if int(name) >= first and (path := run.paths.log(name)).exists()]
+    first = run.paths.log(f"{_newest(run) if number is None else number:04d}").name
+    return sorted(path for path in run.paths.logs.glob("attempt-*.log") if path.name >= first)
+
+
+def _newest(run: Run) -> int:
+    written = sorted(path.stem.removeprefix("attempt-") for path in run.paths.logs.glob("attempt-*.log"))
+    return int(written[-1]) if written else 1
 
 
 def _read_on(path: Path, offset: int) -> tuple[str, int]:

@@ -31,3 +31,16 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def whole(text: str | None) -> int | None:
+    """Return a record's whole number; None where it has none."""
+    return int(text) if text and text.lstrip("-").isdecimal() else None
+
+
+def number(text: str | None) -> float | None:
+    """Return a record's number; None where it has none."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

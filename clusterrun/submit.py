@@ -1,14 +1,7 @@
-"""Hands a run to Slurm, exactly once.
-
-The order is the guarantee. What is about to happen is written first (pending, then the run folder with its
-intent); sbatch is called under a lock that its process inherits, so that a client which is killed leaves the lock
-with its sbatch; the job id is written last. A later `submit` of the same spec finds what is pending, asks Slurm
-for a job made from that run folder's script, and only then, if there is none, calls sbatch.
-"""
+"""`submit`: makes a run of a job spec, and hands it to Slurm exactly once (how: see handover)."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
@@ -16,18 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from clusterrun.errors import ClusterError, SpecError
+from clusterrun.handover import Handover, call, clear, known_job, locked, written_down
 from clusterrun.index import Index, Run
+from clusterrun.kept import keep
 from clusterrun.paths import RunPaths
 from clusterrun.prepare import Prepared, Request, identity_of
 from clusterrun.records import read_record, write_record, write_whole
-from clusterrun.slurm.commands import NoAnswer, call, installed
+from clusterrun.share import open_to_group
+from clusterrun.slurm.commands import NoAnswer, installed
+from clusterrun.slurm.commands import call as ask
 from clusterrun.validate import validate
-
-# How long slurmctld may take to show a job that a killed client asked for.
-SETTLE_SECONDS = 1.0
 
 
 def submit(request: Request, *, local: bool = False) -> Run:
@@ -40,17 +32,18 @@ def submit(request: Request, *, local: bool = False) -> Run:
     if not local and not installed():
         hint = "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the script"
         raise ClusterError("sbatch is not on this machine", hint)
+    if local and prepared.loaded.spec.slurm.array:
+        raise ClusterError("slurm.array asks for several jobs; --local runs one", "add --set slurm.array=null")
     index = Index(request.environment)
     index.make()
     pending = index.pending / _digest(prepared, local=local)
-    with _locked(pending.with_suffix(".lock")) as lock:
+    with locked(pending.with_suffix(".lock")) as lock:
         run = _begun(pending, prepared)
         index.add(run)
-        job_id = _known_job(run, prepared, local=local) or _hand_over(run, prepared, lock, pending, index, local=local)
-        write_record(run.paths.job, {"job_id": job_id, "local": int(local), "submitted": int(time.time())})
-        run = Run(run.run_id, run.paths, job_id)
+        what = Handover(run, prepared.loaded.spec.name, local=local)
+        run = written_down(what, known_job(what) or _hand_over(what, prepared, lock, pending, index))
         index.add(run)
-        _clear(pending)
+        clear(pending)
     return run
 
 
@@ -67,7 +60,7 @@ def test_only(request: Request) -> tuple[str, str]:
 
     environment, _ = without_sbatch_variables(request.environment)
     with _scratch_script(script) as path:
-        answer = call(["sbatch", "--test-only", path], environment=environment)
+        answer = ask(["sbatch", "--test-only", path], environment=environment)
     if answer.code:
         raise ClusterError(answer.err or "sbatch --test-only refused without a word")
     return script, answer.err
@@ -88,24 +81,6 @@ def _digest(prepared: Prepared, *, local: bool) -> str:
     spec = prepared.loaded.spec.model_dump_json()
     parts = [str(Path(prepared.request.source).absolute()), spec, str(prepared.run_root), str(local)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _clear(pending: Path) -> None:
-    """Drop the record of a submission that is over, and what a killed client left of writing it."""
-    for draft in pending.parent.glob(f".{pending.name}.*"):
-        draft.unlink(missing_ok=True)
-    pending.unlink(missing_ok=True)  # last: from here on another submit is another run
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _begun(pending: Path, prepared: Prepared) -> Run:
@@ -134,50 +109,21 @@ def _write_folder(run: Run, prepared: Prepared, script: str) -> None:
         raise ClusterError(f"cannot make the run folder {paths.folder}: {error.strerror}",
                            "give another run_root in the profile") from error  # fmt: skip
     write_whole(paths.source, prepared.loaded.text)
-    resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
-    write_whole(paths.spec, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     write_whole(paths.script, script)
     write_whole(paths.stop, "")
-    write_record(paths.intent, {"run_id": run.run_id, "time": int(time.time())})
+    if prepared.loaded.spec.share:
+        open_to_group(paths)
+    keep(run, prepared)
 
 
-def _known_job(run: Run, prepared: Prepared, *, local: bool) -> str | None:
-    """Find the job that an earlier try may have queued: in the run's files, then in Slurm."""
-    written = read_record(run.paths.job).get("job_id")
-    attempts = run.paths.attempts()
-    if attempts:
-        written = written or read_record(run.paths.begin(attempts[0])).get("job_id")
-    if written or not (run.paths.events / "submit.sbatch").exists():
-        return written or None
-    if local:
-        return read_record(run.paths.local / "supervisor").get("job_id")
-    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after a submission broke off
-
-    name = prepared.loaded.spec.name
-    found = job_with_script(str(run.paths.script), name)
-    if found is None:
-        time.sleep(SETTLE_SECONDS)
-        found = job_with_script(str(run.paths.script), name)
-    return found
-
-
-def _hand_over(run: Run, prepared: Prepared, lock: int, pending: Path, index: Index, *, local: bool) -> str:
+def _hand_over(what: Handover, prepared: Prepared, lock: int, pending: Path, index: Index) -> str:
     """Call sbatch, or start the run here; on a clear refusal nothing is left behind."""
-    environment = prepared.request.environment
-    write_record(run.paths.events / "submit.sbatch", {"time": int(time.time())})
     try:
-        if local:
-            from clusterrun.local import start  # noqa: PLC0415 - only for a local run
-
-            return start(run.paths, prepared.plan(identity_of(prepared, run.run_id)), environment)
-        from clusterrun.slurm.submitit_seam import ScriptExecutor, without_sbatch_variables  # noqa: PLC0415
-
-        clean, _ = without_sbatch_variables(environment)
-        return str(ScriptExecutor(run.paths.folder, clean, (lock,)).submit_script(run.paths.script).job_id)
+        return call(what, prepared.plan(identity_of(prepared, what.run.run_id)), prepared.request.environment, lock)
     except NoAnswer:
         raise
     except (ClusterError, SpecError):
-        _forget(run, pending, index)
+        _forget(what.run, pending, index)
         raise
 
 
@@ -187,4 +133,4 @@ def _forget(run: Run, pending: Path, index: Index) -> None:
 
     index.remove(run.run_id)
     shutil.rmtree(run.paths.folder, ignore_errors=True)
-    _clear(pending)
+    clear(pending)

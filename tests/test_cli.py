@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -200,7 +201,7 @@ def test_a_dry_run_without_slurm_shows_the_script(desk):
     assert not (desk.folder / "runs").exists()
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop"])
+@pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints", "resume", "requeue"])
 def test_a_run_that_nobody_knows(desk, command):
     """A name that fits no run exits with 2 and says where to look."""
     done = desk.type(command, "tiny")
@@ -208,7 +209,7 @@ def test_a_run_that_nobody_knows(desk, command):
     assert done.stderr == "no run is called tiny\n  hint: `clusterrun list` shows the runs\n"
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop"])
+@pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])
 def test_a_beginning_that_fits_two_runs(desk, command):
     """A beginning that fits several runs exits with 2 and lists them; a whole id is never ambiguous."""
     desk.run("tiny-1", cause="finished", next="end")
@@ -233,6 +234,121 @@ def test_what_is_known_of_runs_that_have_ended(desk):
         done = desk.type(command, "bad")
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr == "bad: FAILED: crashed with exit code 7\n"
+
+
+def test_a_cancellation_is_believed_when_the_job_is_gone(desk):
+    """The script writes down a cancellation before it is sure of it: while squeue has the job, the run is ending."""
+    desk.run("ending", job_id="12", cause="cancel", next="end", exit_code="143", ended=str(int(time.time())))
+    desk.command("squeue", 'echo "12|12|12|$(<state)|None|N/A|n1|/x"')
+    state = desk.folder / "state"
+    told = {}
+    for word in ("RUNNING", "COMPLETING", "PENDING", "CANCELLED", "TIMEOUT"):
+        state.write_text(word)
+        told[word] = json.loads(desk.type("status", "ending", "--json").stdout)["state"]
+        assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == told[word]
+    assert told == {"RUNNING": "RUNNING", "COMPLETING": "RUNNING", "PENDING": "PENDING", "CANCELLED": "CANCELLED",
+                    "TIMEOUT": "CANCELLED"}  # fmt: skip
+    desk.command("squeue", 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1')
+    assert json.loads(desk.type("status", "ending", "--json").stdout)["state"] == "CANCELLED"
+
+
+def test_a_cancelled_run_that_could_not_tell_why_it_ended(desk):
+    """The final kill can look like a fault to the script; a run that a person cancelled has not failed."""
+    paths = desk.run("tiny", job_id="12", cause="failed-start", next="end", exit_code="1", reason="no free port")
+    assert json.loads(desk.type("status", "tiny", "--json").stdout)["state"] == "FAILED"
+    paths.cancelled.write_text("by=someone\n")
+    assert json.loads(desk.type("status", "tiny", "--json").stdout)["state"] == "CANCELLED"
+
+
+def test_status_tells_every_attempt(desk):
+    """Below what is known of the run stands a line for each attempt; --json has them whole."""
+    paths = desk.run("tiny", job_id="12", cause="preemption", next="continue", exit_code="0", step="57")
+    (paths.events / "attempt-0001.resume").write_text("checkpoint=\nstep=0\nstate=resumed\n")
+    paths.begin("0002").write_text("job_id=12\n")
+    (paths.events / "attempt-0002.resume").write_text("checkpoint=step-00000050-0001\nstep=50\nstate=resumed\n")
+    paths.end("0002").write_text("cause=finished\nnext=end\nexit_code=0\nstep=90\n")
+    shown = desk.type("status", "tiny").stdout.splitlines()
+    assert shown[-3].split() == ["ATTEMPT", "ENDED", "BY", "STEPS", "LOST", "LASTED", "JOB", "NODES"]
+    assert shown[-2].split() == ["1", "preempted", "0", "to", "57", "7", "12"]
+    assert shown[-1].split() == ["2", "finished", "50", "to", "90", "0", "12"]
+    attempts = json.loads(desk.type("status", "tiny", "--json").stdout)["attempts"]
+    assert [(one["number"], one["words"], one["steps_lost"]) for one in attempts] == [
+        (1, "preempted", 7),
+        (2, "finished", 0),
+    ]
+
+
+def test_the_tasks_of_an_array(desk):
+    """An array is one run with a line a task; a task is a run of its own, by its id, its job's id, and its folder."""
+    array = RunPaths(desk.folder / "runs" / "grid")
+    array.events.mkdir(parents=True)
+    array.intent.write_text("number=1\narray=0-6:2%2\n")
+    array.job.write_text("number=1\njob_id=40\n")
+    Index(desk.environment).add(Run("grid", array, "40"))
+    for number, job, cause in ((0, 41, "finished"), (2, 42, "crash")):
+        task = RunPaths(array.folder / f"task-{number}")
+        task.events.mkdir(parents=True)
+        task.logs.mkdir()
+        task.begin("0001").write_text(f"job_id={job}\n")
+        task.end("0001").write_text(f"cause={cause}\nnext=end\nexit_code=7\n")
+        task.log("0001").write_text(f"task {number}\n")
+    desk.command("squeue", 'for n in 4 6; do echo "40_$n|4$n|40|PENDING|Resources|N/A||/x"; done')
+    desk.command("sbatch", "exit 1")
+    shown = desk.type("status", "grid").stdout
+    assert "state     PENDING (4 tasks: 2 PENDING, 1 FAILED, 1 COMPLETED)" in shown
+    rows = [line.split()[:3] for line in shown.splitlines() if line.startswith("grid-")]
+    assert rows == [["grid-0", "COMPLETED", "41"], ["grid-2", "FAILED", "42"], ["grid-4", "PENDING", "40_4"],
+                    ["grid-6", "PENDING", "40_6"]]  # fmt: skip
+    for name in ("grid-2", "40_2", "./runs/grid/task-2"):
+        found = json.loads(desk.type("status", name, "--json").stdout)
+        assert (found["run_id"], found["state"]) == ("grid-2", "FAILED")
+    assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == "PENDING"
+    assert desk.type("logs", "grid-0").stdout == "task 0\n"
+    done = desk.type("logs", "grid")
+    assert (done.returncode, done.stderr) == (1, "grid is a job array, and each task has its own output\n"
+                                                 "  hint: name one of grid-0, grid-2\n")  # fmt: skip
+    assert desk.type("status", "grid-3").returncode == 2
+
+
+def test_requests_to_an_array_reach_its_tasks(desk):
+    """`stop` asks the tasks that run and takes the others out of the queue; `cancel` ends the array's job."""
+    array = RunPaths(desk.folder / "runs" / "grid")
+    array.events.mkdir(parents=True)
+    array.intent.write_text("number=1\narray=0-2\n")
+    array.job.write_text("number=1\njob_id=40\n")
+    Index(desk.environment).add(Run("grid", array, "40"))
+    tasks = [RunPaths(array.folder / f"task-{number}") for number in (0, 1)]
+    for number, task in enumerate(tasks):
+        task.events.mkdir(parents=True)
+        task.begin("0001").write_text(f"job_id=4{number}\n")
+        task.stop.touch()
+    tasks[0].end("0001").write_text("cause=finished\nnext=end\n")
+    desk.command("squeue", 'echo "40_1|41|40|RUNNING|None|N/A|n1|/x"; echo "40_2|42|40|PENDING|Resources|N/A||/x"')
+    desk.command("sbatch", "exit 1")
+    desk.command("scancel", 'echo "$@" >> scancelled')
+    assert desk.type("stop", "grid").returncode == 0
+    assert [task.stop.read_text()[:8] for task in tasks] == ["", "asked by"]
+    assert desk.type("cancel", "grid").returncode == 0
+    assert [task.cancelled.exists() for task in tasks] == [False, True]
+    assert (desk.folder / "scancelled").read_text() == "--state=PENDING 40\n40\n"
+    desk.command("scontrol", 'echo "JobId=41 Requeue=1 Restarts=0"')
+    assert desk.type("requeue", "grid").returncode == 0
+    assert [task.requeue.exists() for task in tasks] == [False, True]
+    assert (desk.folder / "scancelled").read_text().endswith("\n--signal=USR1 40_1\n")
+
+
+def test_a_job_that_may_not_be_requeued(desk):
+    """`requeue` of such a run asks nothing of it, and names the way that is left."""
+    paths = desk.run("tiny", job_id="12")
+    desk.command("squeue", 'echo "12|12|12|RUNNING|None|N/A|n1|/x"')
+    desk.command("scontrol", 'echo "JobId=12 Requeue=0 Restarts=0"')
+    done = desk.type("requeue", "tiny")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "job 12 may not be requeued: requeue.on is empty, or the site forbids it\n"
+        "  hint: `clusterrun stop`, and when it has left, `clusterrun resume`\n"
+    )
+    assert not paths.requeue.exists()
 
 
 def test_a_run_is_found_by_its_folder(desk):
@@ -260,19 +376,39 @@ def test_a_timeout_has_an_exit_code_of_its_own(desk):
 
 def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     """What nobody foresaw exits with 3: no traceback on the screen, but in the file that the message names."""
-    (desk.home / ".local/state/clusterrun").mkdir(parents=True)
-    (desk.home / ".local/state/clusterrun/runs").write_text("not a folder")
+    (desk.home / ".local/state/clusterrun/runs/a-folder-in-place-of-a-file").mkdir(parents=True)
     done = desk.type("list")
     assert (done.returncode, done.stdout) == (3, "")
     (log,) = (desk.folder / "tmp").iterdir()
     first, second = done.stderr.splitlines()
-    assert first.startswith("clusterrun: a bug: NotADirectoryError: ")
+    assert first.startswith("clusterrun: a bug: IsADirectoryError: ")
     assert second == f"  hint: please report it with {log}"
     text = log.read_text()
     assert text.startswith(f"clusterrun {__version__}, Python ")
     assert "\nclusterrun list\n" in text
     assert "Traceback (most recent call last):" in text
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("words", [["list"], ["status"], ["submit", "job.yaml"]])
+@pytest.mark.parametrize("place", [".local/state/clusterrun", ".local/state/clusterrun/runs"])
+def test_a_file_in_place_of_the_index(desk, place, words):
+    """What stands in the way of the index is told, with the way out, by the commands that need it."""
+    path = desk.home / place
+    path.parent.mkdir(parents=True)
+    path.write_text("not a folder")
+    desk.command("sbatch", "exit 1")
+    done = desk.type(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"the index of your runs, {path}" in done.stderr
+    assert "hint: move away what stands there" in done.stderr
+
+
+def test_the_public_functions_stay_what_they_are():
+    """`clusterrun.submit` is the function the second time, too, though a module has the same name."""
+    program = "import clusterrun as c; names = c.__all__ * 2; print(*(n for n in names if not callable(getattr(c, n))))"
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_the_values_of_secrets_are_written_nowhere(desk):

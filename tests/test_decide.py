@@ -372,6 +372,17 @@ def test_a_signal_right_after_the_end_does_not_lose_the_exit_code():
     assert said(f"{trapped}\n(exit 7) &\nwait_for $!\necho $waited") == "7\n"
 
 
+@pytest.mark.parametrize(("squeue", "variable", "answer"), [
+    ("2099-01-02T03:04:05", "", "4071006245"), ("2099-01-02T03:04:05", "4070900000", "4071006245"),
+    ("", "4070900000", "4070900000"), ("N/A", "4070900000", "4070900000"), ("N/A", "", ""), ("", "", ""),
+    ("2020-01-02T03:04:05", "", ""),
+])  # fmt: skip
+def test_the_end_of_a_job_is_what_squeue_says_now(squeue, variable, answer):
+    """A limit that was raised counts; without an answer Slurm's variable does; a job without a limit has no end."""
+    text = f"squeue() {{ echo '{squeue}'; }}\nend_of_job"
+    assert said(text, SLURM_JOB_ID=7, SLURM_JOB_END_TIME=variable, TZ="UTC") == answer
+
+
 def free_port(**variables: object) -> int:
     given = {"SLURM_JOB_ID": 4711, "attempt": "0001", "main_process_ip": "127.0.0.2", **variables}
     return int(said("free_port", **given))

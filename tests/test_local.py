@@ -24,6 +24,7 @@ from clusterrun.submit import submit
 from clusterrun.track import cancel, list_runs, run_status, status, stop, wait
 
 CHECKOUT = Path(__file__).parent.parent
+PACED = Path(__file__).parent / "slurm" / "scripts" / "paced.py"
 TINY = {
     "per_device_train_batch_size": 2,
     "n_embd": 64,
@@ -131,13 +132,13 @@ def environ(entry: Path) -> list[bytes]:
 
 def test_a_time_limit_is_kept(laptop: Laptop) -> None:
     """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
-    values = {**TRAINING, "args": {**TINY, "max_steps": 1000}}
-    run = laptop.submit("limited", **values, slurm={"time": "0:16", "signal": "USR1@4"})
-    until(lambda: len(run.paths.attempts()) > 1, 60, "a second attempt")
+    values = {**TRAINING, "script": str(PACED), "args": {**TINY, "max_steps": 300}}  # a minute, at its pace
+    run = laptop.submit("limited", **values, slurm={"time": "0:40", "signal": "USR1@10"})
+    until(lambda: len(run.paths.attempts()) > 1, 120, "a second attempt")
     assert laptop.causes(run)[0] == "time-limit"
     until(
         lambda: run.paths.log("0002").exists() and "resumed from step-" in run.paths.log("0002").read_text(),
-        60,
+        120,
         "it resumed",
     )
     cancel(run.run_id, laptop.index)
@@ -169,7 +170,11 @@ def test_following_the_log_ends_with_the_run(laptop: Laptop) -> None:
 
 
 def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
-    """Several nodes, and GPUs that are not here, are refused with the way out."""
+    """Several nodes or jobs, and GPUs that are not here, are refused with the way out."""
+    with pytest.raises(
+        ClusterError, match=r"slurm.array asks for several jobs; .*\n  hint: add --set slurm.array=null"
+    ):
+        laptop.submit("array", command="true", slurm={"array": "0-3"})
     with pytest.raises(ClusterError, match=r"slurm.nodes is 2; this is one machine\n  hint: add --set slurm.nodes=1"):
         laptop.submit("nodes", command="true", slurm={"nodes": 2})
     with pytest.raises(ClusterError, match="the spec asks for GPUs; this machine has none"):

@@ -20,10 +20,13 @@ COMMANDS = {
     "wait": "wait until a run has ended",
     "cancel": "end a run at once",
     "stop": "let a run save and leave",
+    "resume": "let a run that stopped or was given up go on",
+    "requeue": "let a run save and come back, in the same job",
+    "checkpoints": "what a run could go on from",
 }
 
 _EPILOG = """\
-RUN is a run id, the beginning of one, a job id, `last`, or a run folder.
+RUN is a run id, the beginning of one, a job id, `last`, or a run folder; of a job array's task, RUN-TASK.
 exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; 3 a bug, with a log file; 124 --timeout is over.
 """
 
@@ -60,7 +63,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         prog="clusterrun",
         description="Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"clusterrun {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
@@ -70,6 +73,14 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == called:
             importlib.import_module(f"clusterrun.cli.{name}").add_options(command)
     return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps each command's help on its line: argparse forgets their indentation when it measures the longest."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = max(map(len, COMMANDS)) + 4
 
 
 def _told(error: Exception, words: Sequence[str]) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from clusterrun.track import RunStatus, list_runs
+from clusterrun.cli.table import in_columns
+from clusterrun.track import list_runs
+from clusterrun.written import RunStatus
 
 _HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 
@@ -18,14 +20,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every run, the newest last."""
     found = list_runs()
-    if options.json:
-        print(json.dumps([status.as_dict() for status in found]))
-        return 0
-    rows = [_HEADINGS, *map(_row, found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    print(json.dumps([status.as_dict() for status in found]) if options.json else table(found))
     return 0
+
+
+def table(found: list[RunStatus]) -> str:
+    """Write runs for people, a line a run."""
+    return in_columns([_HEADINGS, *map(_row, found)])
 
 
 def _row(status: RunStatus) -> tuple[str, ...]:

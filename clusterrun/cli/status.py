@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
+from pathlib import Path
 
-from clusterrun.track import RunStatus, status
+from clusterrun.attempts import Attempt, list_attempts
+from clusterrun.cli.list import table
+from clusterrun.cli.table import in_columns
+from clusterrun.paths import RunPaths
+from clusterrun.track import status
+from clusterrun.written import RunStatus
+
+_HEADINGS = ("ATTEMPT", "ENDED BY", "STEPS", "LOST", "LASTED", "JOB", "NODES")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +24,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what a run does now."""
+    """Print what a run does now, and what became of its attempts; of an array, a line a task."""
     found = status(options.run)
-    print(json.dumps(found.as_dict()) if options.json else in_words(found))
+    attempts = list_attempts(RunPaths(Path(found.folder)))
+    if options.json:
+        print(json.dumps({**found.as_dict(), "attempts": [asdict(attempt) for attempt in attempts]}))
+        return 0
+    print(in_words(found))
+    if found.tasks:
+        print("\n" + table(list(found.tasks)))
+    if attempts:
+        print("\n" + in_columns([_HEADINGS, *(_row(attempt, found) for attempt in attempts)]))
     return 0
 
 
@@ -36,3 +53,19 @@ def in_words(found: RunStatus) -> str:
         "folder": found.folder,
     }
     return "\n".join(f"{name:<10}{value}" for name, value in facts.items() if value != "")
+
+
+def _row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
+    last = attempt.number == found.attempt
+    ended = attempt.words or (found.reason if last and found.state.final else "runs" if last else "")
+    start, end = ("?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to))
+    steps = "" if start == end == "?" else f"{start} to {end}"
+    lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
+    return str(attempt.number), ended, steps, lost, _lasted(attempt.seconds), attempt.job_id, attempt.nodes
+
+
+def _lasted(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours}:{minutes:02d}:{seconds % 60:02d}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from clusterrun.slurm.states import State
 from clusterrun.track import stop
 
 
@@ -16,5 +17,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask a run to save and leave; one that has ended already is left as it is."""
     found = stop(options.run)
-    print(f"{found.run_id}: {found.state.value}: {found.reason}", file=sys.stderr)
+    state = "" if found.state is State.NO_ANSWER else f"{found.state.value}: "
+    print(f"{found.run_id}: {state}{found.reason}", file=sys.stderr)
     return 0

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import NoAnswer, call
 
 # The command is last, because a path may have any character.
-_FORMAT = "%i|%T|%r|%S|%N|%o"
+_FORMAT = "%i|%A|%F|%T|%r|%S|%N|%o"
 
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """One line of squeue."""
+    """One line of squeue; every task of an array has one."""
 
     job_id: str
+    """The job's id; of an array's task, `<array>_<task>`."""
+    raw_id: str
+    """The id that SLURM_JOB_ID has in the job; of most tasks of an array it is another."""
+    array_id: str
+    """The id that sbatch answered with."""
     state: str
     reason: str
     start: str
@@ -29,14 +35,14 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
 
     Raises NoAnswer when slurmctld cannot be asked.
     """
-    argv = ["squeue", "--noheader", "--states=all", f"--format={_FORMAT}"]
+    argv = ["squeue", "--noheader", "--states=all", "--array", f"--format={_FORMAT}"]
     answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"])
     if answer.code and "Invalid job id" in answer.err:
         return []
     if answer.code:
         raise NoAnswer(f"squeue: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
     return [
-        QueuedJob(*(part.strip() for part in line.split("|", 5))) for line in answer.out.splitlines() if "|" in line
+        QueuedJob(*(part.strip() for part in line.split("|", 7))) for line in answer.out.splitlines() if "|" in line
     ]
 
 
@@ -48,15 +54,34 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
         raise ClusterError(f"scancel: {answer.err}")
 
 
-def job_with_script(path: str, name: str) -> str | None:
-    """Find the job that was made from a script file, by squeue and then by sacct; None where neither knows it."""
+def signal_step(job_id: str, name: str) -> None:
+    """Send a signal to a job's steps, not to its batch shell. Raises ClusterError when Slurm refuses."""
+    answer = call(["scancel", f"--signal={name}", job_id], seconds=10)
+    if answer.code:
+        raise ClusterError(f"scancel: {answer.err}")
+
+
+def may_requeue(job_id: str) -> bool:
+    """Say whether Slurm would requeue a job (`Requeue=` of scontrol); raises NoAnswer when it cannot be asked."""
+    answer = call(["scontrol", "show", "job", "--oneliner", job_id])
+    if answer.code:
+        raise NoAnswer(f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+    return " Requeue=0 " not in answer.out
+
+
+def job_with_script(path: str, name: str, *, but: Collection[str] = ()) -> str | None:
+    """Find the job that was made from a script file, by squeue and then by sacct; None where neither knows it.
+
+    `but` are jobs that were made from that file before.
+    """
     for job in own_jobs():
-        if job.command == path:
-            return job.job_id
+        if job.command == path and job.array_id not in but:
+            return job.array_id
     answer = call(["sacct", "--noheader", "--parsable2", "--allocations", "--starttime=now-30days",
                    f"--name={name}", "--format=JobID,SubmitLine"])  # fmt: skip
     for line in answer.out.splitlines() if not answer.code else []:
-        job_id, _, submitted = line.partition("|")
-        if submitted.split()[-1:] == [path]:
+        task, _, submitted = line.partition("|")
+        job_id = task.partition("_")[0]
+        if submitted.split()[-1:] == [path] and job_id not in but:
             return job_id
     return None

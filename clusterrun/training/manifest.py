@@ -15,10 +15,11 @@ from typing import Any
 
 from clusterrun.records import write_whole
 
+from .checksum import Sum, checksum
+
 NAME = "manifest.json"
 VERSION = 1
-_THREADS = 8  # a few large files at once; zlib and fsync both work without the interpreter's lock
-_CHUNK = 1 << 20  # bytes
+_THREADS = 8
 _END = ',\n "crc32": "%08x"\n}\n'
 _END_LENGTH = len(_END % 0)
 
@@ -70,11 +71,11 @@ def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True) -> En
     Checksums are taken while the disk works on the flush. Raises OSError.
     """
     names = sorted(_names(folder))
-    summed = [name for name in names if mine(name)]
     with ThreadPoolExecutor(_THREADS) as pool:
         flushed = pool.map(flush, [folder / name for name in names])
-        entries = dict(zip(summed, pool.map(_entry, [folder / name for name in summed]), strict=True))
+        sums = {name: checksum(folder / name, (folder / name).stat().st_size, pool) for name in filter(mine, names)}
         list(flushed)  # raises what a flush raised
+        entries = {name: _entry(wait()) for name, wait in sums.items()}
     for place, _, _ in _walk(folder):
         flush(Path(place))
     return entries
@@ -101,19 +102,8 @@ def _names(folder: Path) -> Iterable[str]:
     return (str(path.relative_to(folder)) for path in paths if path != folder / NAME)
 
 
-def _entry(path: Path) -> dict[str, object]:
-    size, checksum = _sum(path)
-    return {"size": size, "crc32": checksum}
-
-
-def _sum(path: Path) -> tuple[int, str]:
-    size = checksum = 0
-    buffer = memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            checksum = zlib.crc32(buffer[:count], checksum)
-            size += count
-    return size, f"{checksum:08x}"
+def _entry(found: Sum) -> dict[str, object]:
+    return {"size": found.size, "crc32": f"{found.crc32:08x}"}
 
 
 def _parse(data: bytes) -> dict[str, Any]:
@@ -137,12 +127,16 @@ def _wrong_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None
 
 
 def _first_wrong_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> str | None:
-    def look(name: str) -> str | None:
-        try:
-            _, checksum = _sum(folder / name)
-        except OSError as error:
-            return f"{name} cannot be read: {error.strerror}"
-        return None if checksum == files[name]["crc32"] else f"{name}'s checksum differs"
-
     with ThreadPoolExecutor(_THREADS) as pool:
-        return next(filter(None, pool.map(look, sorted(files))), None)
+        sums = {name: checksum(folder / name, entry["size"], pool) for name, entry in files.items()}
+        reasons = (_wrong_content(name, sums[name], files[name]["crc32"]) for name in sorted(files))
+        reason = next(filter(None, reasons), None)
+        pool.shutdown(cancel_futures=True)  # one is enough
+    return reason
+
+
+def _wrong_content(name: str, wait: Callable[[], Sum], expected: str) -> str | None:
+    try:
+        return None if f"{wait().crc32:08x}" == expected else f"{name}'s checksum differs"
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"

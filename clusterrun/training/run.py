@@ -55,7 +55,7 @@ class TrainingRun(Loop):
             paths, interval, keep = attempt.paths, attempt.every, attempt.keep
         else:
             paths, interval = RunPaths(Path(folder)), parse_interval(every) if every else None
-        main = accelerator.is_main_process
+        self._main = main = bool(accelerator.is_main_process)  # accelerate looks it up anew each time
         self._attempt = attempt
         self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
         person = paths.stop if main else None
@@ -164,7 +164,7 @@ class TrainingRun(Loop):
             return Wish.FENCED
         if self._stop and self._stop.heard():
             return Wish.STOP
-        if self._accelerator.is_main_process and self._schedule.time_is_up():
+        if self._main and self._schedule.time_is_up():
             return Wish.SAVE
         return Wish.NOTHING
 
@@ -177,7 +177,7 @@ class TrainingRun(Loop):
         self._accelerator.wait_for_everyone()
         self._state.leave_if_fenced()
         self._agreement.close()
-        if self._attempt and self._accelerator.is_main_process:
+        if self._attempt and self._main:
             self._progress.write()
             write_marker(self._attempt.paths, self._attempt.name, outcome, self._outcome(position))
         self._say(f"{outcome} at step {position.step}")
@@ -187,6 +187,6 @@ class TrainingRun(Loop):
         return {"step": position.step, "epoch": position.epoch, "checkpoint": newest.name if newest else ""}
 
     def _say(self, text: str) -> None:
-        if self._accelerator.is_main_process:
+        if self._main:
             sys.stderr.write(f"clusterrun: {text}\n")
             sys.stderr.flush()

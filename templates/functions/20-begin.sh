@@ -87,13 +87,13 @@ last_attempt() {
   printf '%s' "$last"
 }
 
-# When Slurm will end this job, in seconds since the epoch; nothing where no limit is known.
+# When Slurm will end this job, in seconds since the epoch; nothing where no limit is known. squeue knows of a limit that
+# was raised; Slurm's variable does not, and is there from 23.02 on.
 end_of_job() {
-  local found=${SLURM_JOB_END_TIME:-}
-  case $found in
-    *[!0-9]* | '') found=$(date -d "$(SLURM_TIME_FORMAT='' squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null | head -n 1)" +%s 2>/dev/null) ;;
-  esac
-  [ "${found:-0}" -le "$(date +%s)" ] || printf '%s' "$found"
+  local found
+  found=$(SLURM_TIME_FORMAT=standard squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null | head -n 1)
+  found=$(date -d "${found:-none}" +%s 2>/dev/null) || found=${SLURM_JOB_END_TIME:-0}
+  [ "$found" -le "$(date +%s)" ] || printf '%s' "$found"
 }
 
 # An attempt that ended without a word was taken by a node failure or killed outright. Say so in its place.

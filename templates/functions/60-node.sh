@@ -115,6 +115,8 @@ watch() {
     read -r -t 5 -u "$never"
     if [ -s "$run_dir/stop" ]; then
       echo stop > "$node_dir/asked"
+    elif [ -e "$run_dir/requeue" ]; then
+      echo requeue > "$node_dir/asked"
     elif [ -n "${job_ends:-}" ]; then
       printf -v now '%(%s)T'
       [ $((job_ends - now)) -le "$(seconds_to_save_in)" ] || continue

@@ -51,9 +51,32 @@ def cluster_with_cgroup() -> Iterator[Cluster]:
         yield started
 
 
+@pytest.fixture(scope="module", autouse=True)
+def beside(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Begins early what goes on beside a module's tests: the fixtures that it names in BESIDE, where a test uses them.
+
+    Such a module is mended after its last test, not after each.
+    """
+    tests = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    wanted = {name for test in tests for name in getattr(test, "fixturenames", ())}
+    if not hasattr(request.module, "BESIDE"):
+        yield
+        return
+    clusters: list[Cluster] = [request.getfixturevalue(name) for name in CLUSTERS if name in wanted]
+    for name in request.module.BESIDE:
+        if name in wanted:
+            request.getfixturevalue(name)
+    yield
+    for cluster in clusters:
+        cluster.mend()
+
+
 @pytest.fixture(autouse=True)
 def mended(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leaves every cluster that the test used as it was found: idle, and all of it running."""
+    if hasattr(request.module, "BESIDE"):
+        yield
+        return
     used = [name for name in CLUSTERS if name in request.fixturenames]
     clusters: list[Cluster] = [request.getfixturevalue(name) for name in used]
     yield

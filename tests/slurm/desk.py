@@ -61,10 +61,12 @@ class Desk:
 
     cluster: Cluster
     user: str
+    disk: Path | None = None
+    """Where the user's run folders lie; without it the cluster's scratch."""
 
     @property
     def run_root(self) -> Path:
-        return self.cluster.scratch / self.user
+        return (self.disk or self.cluster.scratch) / self.user
 
     def cli(self, *words: str, check: bool = True, env: Mapping[str, str] | None = None,
             timeout: float = 60) -> subprocess.CompletedProcess[str]:  # fmt: skip
@@ -83,8 +85,9 @@ class Desk:
     def spec(self, name: str, **values: Any) -> Path:
         """Write a job spec; what every test run shares is filled in."""
         slurm = {"partition": "low", "time": 10, "chdir": str(CHECKOUT), **values.pop("slurm", {})}
-        environment = {"venv": sys.prefix, "variables": {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1}}
-        environment.update(values.pop("environment", {}))
+        given = values.pop("environment", {})
+        variables = {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1, **given.get("variables", {})}
+        environment = {"venv": sys.prefix, **given, "variables": variables}
         spec = {"name": name, "slurm": slurm, "environment": environment, **values}
         self.write("site.yaml", f"run_root: {self.run_root}\n")
         return self.write(f"{name}.yaml", yaml.safe_dump(spec))

@@ -1,0 +1,125 @@
+"""Checkpoints under SIGKILL at random moments, and under random damages, beside plain `accelerator.save_state`.
+
+Trainers are forked from a warm parent, save a small state without end, and are killed somewhere in a whole cycle of
+writing, publishing and pruning. The next one resumes what is left. It needs neither Slurm nor root:
+
+    python benchmarks/chaos.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+RESULT = Path(__file__).resolve().parent / "results" / "chaos.md"
+sys.path.insert(0, str(CHECKOUT))
+
+from chaos_damages import spoil  # noqa: E402 - the checkout comes first
+from chaos_kills import Story, kill_clusterrun, kill_plain  # noqa: E402
+from chaos_trainers import warm_up  # noqa: E402
+
+Counts = Counter[tuple[str, str]]
+
+
+def kills_table(ours: Story, plain: Story) -> list[str]:
+    rows: list[tuple[str, object, object]] = [
+        ("kills", ours.kills, plain.kills),
+        ("resumes", ours.resumes, plain.resumes),
+        ("**resumes that failed**", ours.failed.total(), _with_words(plain.failed)),
+        ("resumes from before the newest save that was reported", ours.behind, plain.behind),
+        ("kills that left no checkpoint that verifies", ours.without, ""),
+        ("a whole cycle, median", _milliseconds(ours), _milliseconds(plain)),
+    ]
+    return [
+        "| | clusterrun.training | `accelerator.save_state`, automatic naming |",
+        "|---|--:|--:|",
+        *(f"| {name} | {mine} | {theirs} |" for name, mine, theirs in rows),
+    ]
+
+
+def _with_words(failed: Counter[str]) -> str:
+    words = ", ".join(f"{name} {count}" for name, count in failed.most_common())
+    return f"**{failed.total()}** ({words})" if words else "0"
+
+
+def _milliseconds(story: Story) -> str:
+    return f"{statistics.median(story.spans) * 1e3:.1f} ms"
+
+
+def moments_table(story: Story) -> list[str]:
+    lines = ["| where the kill fell | kills |", "|---|--:|"]
+    return lines + [f"| {moment} | {count} |" for moment, count in story.moments.most_common()]
+
+
+def damages_table(made: Counts, found: Counts) -> list[str]:
+    kinds = list(dict.fromkeys(kind for _, kind in made))
+    lines = [f"| found of made | {' | '.join(kinds)} |", f"|---|{'--:|' * len(kinds)}"]
+    for name in dict.fromkeys(name for name, _ in made):
+        cells = (f"{found[name, kind]} of {made[name, kind]}" for kind in kinds)
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return [*lines, "", f"{found.total()} of {made.total()} damages were found."]
+
+
+def page(options: argparse.Namespace, ours: Story, plain: Story, damages: tuple[Counts, Counts], seconds: float) -> str:
+    command = f"python benchmarks/chaos.py --kills {options.kills} --damages {options.damages} --seed {options.seed}"
+    made = f"Made by `{command}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}, in {seconds:.0f} s."
+    versions = f"torch {version('torch')}, accelerate {version('accelerate')}"
+    machine = (
+        f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), load average {os.getloadavg()[0]:.1f}"
+    )
+    return "\n".join([
+        "# Kills and damages", "",
+        made, f"{machine} at the end, Python {platform.python_version()}, {versions}.",
+        "What is done to whom, and what it cannot show: [README](../README.md).", "",
+        "## SIGKILL at a random moment of a save", "", *kills_table(ours, plain), "",
+        "For `clusterrun.training`, as what was left on the disk shows:", "", *moments_table(ours), "",
+        "## Random damages", "", *damages_table(*damages), "",
+    ])  # fmt: skip
+
+
+def measure(options: argparse.Namespace) -> tuple[Story, Story, tuple[Counts, Counts]]:
+    random.seed(options.seed)
+    with tempfile.TemporaryDirectory(prefix="chaos", dir=options.folder) as place:
+        folders = [Path(place, name) for name in ("clusterrun", "plain")]
+        for folder in folders:
+            (folder / "events").mkdir(parents=True)
+        warm_up(Path(place, "warm"))
+        with Path(place, "log").open("wb") as log:
+            ours = kill_clusterrun(folders[0], options.kills, log.fileno())
+            plain = kill_plain(folders[1], options.kills, log.fileno())
+        newest = max((folders[0] / "checkpoints").iterdir(), key=lambda path: path.name)
+        return ours, plain, spoil(newest, options.damages)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=1200, help="for each of the two ways")
+    parser.add_argument("--damages", type=int, default=1200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--folder", type=Path, help="where to write; a disk, not memory (default: the temporary folder)"
+    )
+    options = parser.parse_args()
+    begun = time.monotonic()
+    ours, plain, damages = measure(options)
+    text = page(options, ours, plain, damages, time.monotonic() - begun)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(text, encoding="utf-8")
+    print(text)
+    bad = ours.failed.total() + ours.behind + ours.without + (damages[0].total() - damages[1].total())
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

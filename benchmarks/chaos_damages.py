@@ -1,0 +1,65 @@
+"""Random damages to a checkpoint: each must be found."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from clusterrun.training.manifest import damage
+
+
+def _flip(data: bytes) -> bytes:
+    spoiled = bytearray(data)
+    for bit in random.sample(range(8 * len(data)), random.choice([1, 1, 1, 2, 17])):  # noqa: S311 - no secret
+        spoiled[bit // 8] ^= 1 << bit % 8
+    return bytes(spoiled)
+
+
+def _truncate(data: bytes) -> bytes:
+    return data[: random.randrange(len(data))]  # noqa: S311
+
+
+def _append(data: bytes) -> bytes:
+    return data + random.randbytes(random.randint(1, 4096))  # noqa: S311
+
+
+def _overwrite(data: bytes) -> bytes:
+    """Replace a block of the file by another content, as a file system that mixes up blocks does."""
+    start = random.randrange(len(data))  # noqa: S311
+    block = data[start : start + 4096]
+    return data[:start] + bytes(byte ^ random.randint(1, 255) for byte in block) + data[start + 4096 :]  # noqa: S311
+
+
+SPOILERS: dict[str, Callable[[bytes], bytes]] = {
+    "bits flipped": _flip,
+    "truncated": _truncate,
+    "appended": _append,
+    "block overwritten": _overwrite,
+}
+MISSING = "missing"
+
+
+def spoil(checkpoint: Path, count: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """Damage every file of a checkpoint in every way, `count` times in all, and mend it each time.
+
+    Returns how many damages were made, and how many of them were found, by file and kind.
+    """
+    made: Counter[tuple[str, str]] = Counter()
+    found: Counter[tuple[str, str]] = Counter()
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
+    kinds = [*SPOILERS, MISSING]
+    for number in range(count):
+        path, kind = files[number % len(files)], kinds[number // len(files) % len(kinds)]
+        data = path.read_bytes()
+        if kind == MISSING:
+            path.unlink()
+        else:
+            path.write_bytes(SPOILERS[kind](data))
+        made[path.name, kind] += 1
+        found[path.name, kind] += damage(checkpoint) is not None
+        path.write_bytes(data)
+        if (reason := damage(checkpoint)) is not None:
+            raise SystemExit(f"a whole checkpoint was called damaged: {reason}")
+    return made, found

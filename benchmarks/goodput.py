@@ -1,0 +1,273 @@
+"""How much of the time becomes training that counts, when a run is stopped again and again.
+
+A run of clusterrun on a real cluster (tests/slurm, started for it) is stopped every two minutes for half an hour:
+mostly by a preemption, sometimes by a node whose power is cut, sometimes by the kernel's SIGKILL of one rank. A step
+counts when no later attempt had to do it again. Needs root:
+
+    python benchmarks/goodput.py --minutes 30 --every 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster_runs import (
+    REQUEUE_DELAY,
+    USER,
+    Cluster,
+    Desk,
+    StepsLog,
+    crash_node_of,
+    kill_rank,
+    made_by,
+    patient,
+    preempt,
+    queued,
+    say,
+    slurm_version,
+    started_cluster,
+    submit_with_clusterrun,
+    write_page,
+)
+
+DEFAULT_DELAY = 120  # seconds a requeued job waits by Slurm's default (slurm.conf(5), cred_expire)
+BACK_WITHIN = 300  # seconds from a stop to the first step after it
+LEAVE_WITHIN = 120  # seconds from a person's stop to the end of the job
+PACE = 0.1  # seconds a step, as in handover/tiny.py
+KINDS = {
+    "preemption": "preemption (grace 15 s)",
+    "node crash": "power cut of a node",
+    "rank crash": "SIGKILL of a rank",
+}
+
+
+@dataclass
+class Watch:
+    """What Slurm said about the job: (epoch seconds, its state), at each change."""
+
+    changes: list[tuple[float, str]] = field(default_factory=list)
+
+    def look(self, cluster: Cluster) -> None:
+        """Ask Slurm once."""
+        state = (queued(cluster) or ["GONE"])[0]
+        if not self.changes or self.changes[-1][1] != state:
+            self.changes.append((time.time(), state))
+
+    def spans(self) -> list[tuple[str, float]]:
+        """Each state the job was in, and for how many seconds."""
+        pairs = zip(self.changes, self.changes[1:], strict=False)
+        return [(state, after - begun) for (begun, state), (after, _) in pairs]
+
+    def held(self) -> float:
+        """Seconds in which the job had its nodes."""
+        return sum(seconds for state, seconds in self.spans() if state not in ("PENDING", "GONE"))
+
+    def requeues(self) -> int:
+        """How often the job went back into the queue."""
+        return sum(state == "PENDING" for state, _ in self.spans()[1:])
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """One stop: its kind, the steps it cost, the seconds from the last step before to the first one after."""
+
+    kind: str
+    lost: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run under stops."""
+
+    cluster: Cluster
+    log: StepsLog
+    watch: Watch
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for a condition, with an eye on the job, and say whether it came true."""
+
+        def looked() -> bool:
+            self.watch.look(self.cluster)
+            return condition()
+
+        return patient(looked, seconds)
+
+    def until_attempt(self, number: int) -> None:
+        """Wait for the first step of an attempt. Raises TimeoutError when it does not come."""
+        if not self.until(lambda: len(self.log.attempts()) >= number, BACK_WITHIN):
+            raise TimeoutError(f"no step of attempt {number} within {BACK_WITHIN} s: the run did not come back")
+
+    def stop(self, kind: str, rank: int) -> Stopped:
+        """Stop the training, wait until it is back, and mend what was broken."""
+        before = len(self.log.attempts())
+        node = self._make(kind, rank)
+        self.until_attempt(before + 1)
+        if node:
+            self.cluster.boot(node)
+        last, first = self.log.attempts()[before - 1][-1], self.log.attempts()[before][0]
+        return Stopped(kind, last.step - (first.step - 1), first.time - last.time)
+
+    def _make(self, kind: str, rank: int) -> str | None:
+        if kind == "node crash":
+            return crash_node_of(self.cluster, self.log, rank)
+        if kind == "preemption":
+            preempt(self.cluster)
+        else:
+            kill_rank(self.cluster, self.log, rank)
+        return None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that was measured; times in seconds."""
+
+    stops: list[Stopped]
+    wall: float
+    held: float
+    productive: float
+    steps: int
+    lost: int
+    requeues: int
+
+    @property
+    def of_held(self) -> float:
+        """The productive share of the time that the job held its nodes."""
+        return self.productive / self.held
+
+    @property
+    def of_wall(self) -> float:
+        """The productive share of the wall clock."""
+        return self.productive / self.wall
+
+    @property
+    def of_wall_with_default_delay(self) -> float:
+        """The same share, had each requeue taken Slurm's default delay."""
+        return self.productive / (self.wall + self.requeues * (DEFAULT_DELAY - REQUEUE_DELAY))
+
+
+def kinds(count: int, seed: int) -> list[tuple[str, int]]:
+    """Draw the stops, each with the rank that it hits: of eight, six preemptions, a node crash and a rank crash."""
+    choose = random.Random(seed)  # noqa: S311 - a seeded choice
+    crashes = round(count / 8) or int(count > 2)
+    drawn = ["node crash"] * crashes + ["rank crash"] * crashes
+    drawn += ["preemption"] * (count - len(drawn))
+    choose.shuffle(drawn)
+    return [(kind, choose.randrange(2)) for kind in drawn]
+
+
+def run_under_stops(cluster: Cluster, minutes: float, every: float, seed: int, checkpoint: str) -> Figures:
+    """Train for `minutes`, stopped once in each `every` minutes; the wall clock runs from submission to the end."""
+    folder = cluster.scratch / "goodput"
+    folder.mkdir()
+    shutil.chown(folder, cluster.home(USER).stat().st_uid)
+    trial = Trial(cluster, StepsLog(folder / "steps.jsonl"), Watch())
+    desk, begun = Desk(cluster, USER), time.time()
+    steps = int(minutes * 60 / PACE) + 1000  # more than there is time for
+    slurm = {"partition": "low", "time": 24 * 60}
+    run = submit_with_clusterrun(desk, "goodput", trial.log, slurm, steps=steps, every=checkpoint)
+    trial.until_attempt(1)
+    stops = make_stops(trial, begun, kinds(int(minutes / every), seed), every * 60)
+    trial.until(lambda: False, begun + minutes * 60 - time.time())
+    leave(trial, desk, run)
+    return figures(trial, begun, stops)
+
+
+def make_stops(trial: Trial, begun: float, drawn: list[tuple[str, int]], every: float) -> list[Stopped]:
+    """Make each stop in the middle of its share of the time, or as soon as the one before is over."""
+    stops = []
+    for number, (kind, rank) in enumerate(drawn):
+        trial.until(lambda: False, begun + (number + 0.5) * every - time.time())
+        stops.append(trial.stop(kind, rank))
+        say(f"stop {number + 1} of {len(drawn)}: {stops[-1]}")
+    return stops
+
+
+def leave(trial: Trial, desk: Desk, run: Path) -> None:
+    """Ask the run to save and leave. Raises TimeoutError when it does not."""
+    desk.cli("stop", run.name)
+    if not trial.until(lambda: trial.watch.changes[-1][1] == "GONE", LEAVE_WITHIN):
+        raise TimeoutError(f"the run did not leave within {LEAVE_WITHIN} s after `clusterrun stop`")
+
+
+def figures(trial: Trial, begun: float, stops: list[Stopped]) -> Figures:
+    """Count each step once, as the last attempt that did it did it, and none behind the step where it all ended."""
+    all_steps = trial.log.steps()
+    reached = trial.log.attempts()[-1][-1].step
+    counted = {step.step: step.seconds for step in all_steps if step.step <= reached}
+    return Figures(
+        stops=stops,
+        wall=trial.watch.changes[-1][0] - begun,
+        held=trial.watch.held(),
+        productive=sum(counted.values()),
+        steps=len(counted),
+        lost=len(all_steps) - len(counted),
+        requeues=trial.watch.requeues(),
+    )
+
+
+def table(found: Figures) -> list[str]:
+    lines = [
+        "| | |",
+        "|---|--:|",
+        f"| productive share of the time that the job held its nodes | **{found.of_held:.1%}** |",
+        f"| productive share of the wall clock, as measured | **{found.of_wall:.1%}** |",
+        f"| the same with Slurm's default requeue delay (computed) | {found.of_wall_with_default_delay:.1%} |",
+        f"| steps that count | {found.steps} |",
+        f"| steps lost | {found.lost} |",
+        f"| time of the steps that count | {found.productive:.0f} s |",
+        f"| time that the job held its nodes | {found.held:.0f} s |",
+        f"| wall clock | {found.wall:.0f} s |",
+        "",
+        "| stop | times | steps lost, each | last step to first step, each |",
+        "|---|--:|---|---|",
+    ]
+    return lines + [row(found, kind) for kind in KINDS if any(stop.kind == kind for stop in found.stops)]
+
+
+def row(found: Figures, kind: str) -> str:
+    here = [stop for stop in found.stops if stop.kind == kind]
+    lost = ", ".join(str(stop.lost) for stop in here)
+    seconds = ", ".join(f"{stop.seconds:.0f}" for stop in here)
+    return f"| {KINDS[kind]} | {len(here)} | {lost} | {seconds} s |"
+
+
+def page(found: Figures, made: list[str], checkpoint: str) -> list[str]:
+    """Write the page of results."""
+    how = (
+        f"Two nodes with a process each, 0.1 s a step, a checkpoint `every: {checkpoint}`. A step counts when no later "
+        "attempt did it again; its time is its own, without the check for a stop and without saving. The job holds its "
+        "nodes while Slurm calls it running or completing: start-up, saving and leaving are in it."
+    )
+    delay = (
+        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by Slurm's default "
+        f"{DEFAULT_DELAY} s: the computed share has {DEFAULT_DELAY - REQUEUE_DELAY} s more for each of "
+        f"{found.requeues} requeues. The preempting job takes 3 s."
+    )
+    return ["# Goodput under stops", "", *made, how, delay, "", *table(found)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30, help="how long the run is measured")
+    parser.add_argument("--every", type=float, default=2, help="minutes from stop to stop")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the stops and the ranks that they hit")
+    parser.add_argument("--checkpoint", default="50 steps", help="checkpoint.every of the job spec")
+    parser.add_argument("--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc")
+    options = parser.parse_args()
+    with started_cluster(cgroup=options.cgroup) as cluster:
+        found = run_under_stops(cluster, options.minutes, options.every, options.seed, options.checkpoint)
+        made = made_by(slurm_version(cluster), "cgroup" if options.cgroup else "linuxproc")
+    write_page("goodput-cgroup.md" if options.cgroup else "goodput.md", page(found, made, options.checkpoint))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""What a stop costs: steps lost, and the time from the last step before it to the first step after it.
+
+The same tiny training, at the same pace, on the same cluster (tests/slurm, started for it), is stopped under
+clusterrun, under the usual sbatch recipe, and under submitit in two ways; handover/ has each of them. They take turns,
+and in one round all are stopped at the same step. What does not come back by itself is submitted again by hand, at
+once. Needs root and about a minute for each way, stop and round:
+
+    python benchmarks/handover.py --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster_runs import (
+    REQUEUE_DELAY,
+    USER,
+    WAYS,
+    Cluster,
+    Desk,
+    StepsLog,
+    crash_node_of,
+    made_by,
+    patient,
+    preempt,
+    queued,
+    say,
+    slurm_version,
+    started_cluster,
+    submit_with_clusterrun,
+    write_page,
+)
+
+BEGIN_WITHIN = 180  # seconds to the step of the stop
+BACK_WITHIN = 240  # seconds from the stop to the first step after it; Slurm takes 13-28 s to miss a node
+AIM = 1  # steps lost at a stop that is announced by a signal
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A way to be stopped; without `after_step` the time limit, in minutes, is the stop."""
+
+    name: str
+    partition: str
+    minutes: int
+    signalled: bool
+    after_step: bool = True
+
+
+PREEMPTION = Stop("preemption (grace 15 s)", "low", 10, signalled=True)
+TIME_LIMIT = Stop("time limit (signal 30 s before)", "main", 1, signalled=True, after_step=False)
+NODE_CRASH = Stop("node crash", "main", 10, signalled=False)
+STOPS = {"preemption": PREEMPTION, "time-limit": TIME_LIMIT, "node-crash": NODE_CRASH}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one training lives: its cluster, and a folder of the user's."""
+
+    desk: Desk
+    folder: Path
+
+    @property
+    def log(self) -> StepsLog:
+        """The steps of the training."""
+        return StepsLog(self.folder / "steps.jsonl")
+
+    def environment(self) -> dict[str, str]:
+        """What the scripts in handover/ read, and what a login shell with the environment activated has."""
+        own = {"VENV": sys.prefix, "SCRIPT": str(WAYS / "plain.py"), "TRAINING_DIR": str(self.folder)}
+        usual = {"PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(WAYS)}
+        threads = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        return {**own, **usual, **threads, "STEPS_LOG": str(self.log.path)}
+
+
+Again = Callable[[], object]  # the job submitted once more, by hand
+
+
+def clusterrun(place: Place, stop: Stop) -> Again:
+    options = {"partition": stop.partition, "time": stop.minutes, "signal": "USR1@30"}
+    run = submit_with_clusterrun(place.desk, place.folder.name, place.log, options)
+    return lambda: place.desk.cluster.run_as(USER, ["sbatch", str(run / "job.sbatch")])
+
+
+def recipe(place: Place, stop: Stop) -> Again:
+    options = [f"--partition={stop.partition}", f"--time={stop.minutes}", f"--output={place.folder}/job.log"]
+    return submitted(place, ["sbatch", *options, str(WAYS / "recipe.sbatch")])
+
+
+def submitit(place: Place, stop: Stop, *more: str) -> Again:
+    options = [str(place.folder), f"--partition={stop.partition}", f"--time={stop.minutes}", *more]
+    return submitted(place, [sys.executable, str(WAYS / "with_submitit.py"), *options])
+
+
+def submitit_in_process(place: Place, stop: Stop) -> Again:
+    return submitit(place, stop, "--in-process")
+
+
+def submitted(place: Place, argv: list[str]) -> Again:
+    def submit() -> object:
+        return place.desk.cluster.run_as(USER, argv, cwd=place.folder, env=place.environment())
+
+    submit()
+    return submit
+
+
+WAYS_TO_RUN: dict[str, tuple[str, Callable[[Place, Stop], Again]]] = {
+    "clusterrun": ("clusterrun", clusterrun),
+    "recipe": ("sbatch script with a trap on `B:USR1`, `scontrol requeue`, save_state", recipe),
+    "submitit": ("submitit Checkpointable, accelerate as a subprocess", submitit),
+    "in-process": ("submitit Checkpointable, training in process", submitit_in_process),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stop cost; `seconds` from the last step before to the first one after, None if a person had to help."""
+
+    way: str
+    stop: str
+    lost: int | None
+    seconds: float | None
+
+
+def measure(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
+    """Train, stop, and see what happens; None where the training had not begun when the stop came."""
+    place = make_place(cluster, f"{way}-{stop}-{turn}-{time.time():.0f}")
+    again = WAYS_TO_RUN[way][1](place, STOPS[stop])
+    if STOPS[stop].after_step:
+        if not patient(lambda: any(s.step >= after_step for s in place.log.steps()), BEGIN_WITHIN):
+            return None
+        make_stop(place, stop, turn)
+    by_itself = came_back(place)
+    if not place.log.steps():
+        return None
+    if not by_itself:
+        cluster.run_as(USER, ["scancel", "--me"])
+        patient(lambda: not queued(cluster), 60)
+        again()
+        patient(lambda: len(place.log.attempts()) > 1, BEGIN_WITHIN)
+    return outcome(place, way, stop, by_itself=by_itself)
+
+
+def make_place(cluster: Cluster, name: str) -> Place:
+    folder = cluster.scratch / "handover" / name
+    folder.mkdir(parents=True)
+    shutil.chown(folder, cluster.home(USER).stat().st_uid)
+    return Place(Desk(cluster, USER), folder)
+
+
+def make_stop(place: Place, stop: str, turn: int) -> None:
+    """Preempt, or cut the power: of the node without the batch script and of the one with it, in turns."""
+    if stop == "preemption":
+        preempt(place.desk.cluster)
+    else:
+        crash_node_of(place.desk.cluster, place.log, rank=turn % 2)
+
+
+def came_back(place: Place) -> bool:
+    """Wait for a step by another process, or until the job has left the queue for good."""
+
+    def gone() -> bool:
+        return not queued(place.desk.cluster) and not patient(lambda: bool(queued(place.desk.cluster)), 3)
+
+    patient(lambda: len(place.log.attempts()) > 1 or gone(), BACK_WITHIN)
+    return len(place.log.attempts()) > 1
+
+
+def outcome(place: Place, way: str, stop: str, *, by_itself: bool) -> Outcome:
+    attempts = place.log.attempts()
+    if len(attempts) < 2:
+        return Outcome(way, stop, None, None)
+    last, first = attempts[0][-1], attempts[1][0]
+    return Outcome(way, stop, last.step - (first.step - 1), first.time - last.time if by_itself else None)
+
+
+def measure_all(cluster: Cluster, ways: list[str], stops: list[str], rounds: int, seed: int) -> list[Outcome]:
+    """Let the ways take turns, `rounds` times for each stop."""
+    found, choose = [], random.Random(seed)  # noqa: S311 - a seeded choice
+    for turn in range(1, rounds + 1):
+        for stop in stops:
+            after_step = choose.randrange(60, 110)
+            for way in ways:
+                say(f"round {turn}: {way}, {stop}, after step {after_step}")
+                seen = measure_and_mend(cluster, way, stop, after_step, turn)
+                say(f"  {seen or 'not begun when the stop came: does not count'}")
+                found += [seen] if seen else []
+    return found
+
+
+def measure_and_mend(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
+    try:
+        return measure(cluster, way, stop, after_step, turn)
+    finally:
+        cluster.mend()
+
+
+def table(found: list[Outcome]) -> list[str]:
+    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step", "beside clusterrun"]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|--:|"]
+    pairs = dict.fromkeys((o.stop, o.way) for o in found)
+    return lines + [row(found, stop, way) for stop, way in pairs]
+
+
+def row(found: list[Outcome], stop: str, way: str) -> str:
+    here = [o for o in found if (o.stop, o.way) == (stop, way)]
+    back = [o for o in here if o.seconds is not None]
+    ours = seconds_of(found, stop, "clusterrun")
+    took = seconds_of(found, stop, way)
+    ratio = f"{statistics.median(took) / statistics.median(ours):.2f}" if took and ours else ""
+    by_itself = f"{len(back)} of {len(here)}"
+    cells = [STOPS[stop].name, WAYS_TO_RUN[way][0], by_itself if len(back) == len(here) else f"**{by_itself}**"]
+    return f"| {' | '.join([*cells, lost_in(here), summary(took, '.1f', ' s'), ratio])} |"
+
+
+def seconds_of(found: list[Outcome], stop: str, way: str) -> list[float]:
+    return [o.seconds for o in found if (o.stop, o.way) == (stop, way) and o.seconds is not None]
+
+
+def lost_in(here: list[Outcome]) -> str:
+    """Steps lost; where a person had to submit again, these steps are told apart."""
+    alone = summary([o.lost for o in here if o.seconds is not None and o.lost is not None], ".0f")
+    helped = summary([o.lost for o in here if o.seconds is None and o.lost is not None], ".0f")
+    never = sum(o.lost is None for o in here)
+    words = [alone, f"by hand {helped}" if helped else "", f"never again {never}" if never else ""]
+    return "; ".join(word for word in words if word)
+
+
+def summary(values: list[int] | list[float], form: str, unit: str = "") -> str:
+    """The median, and the values that it stands for."""
+    each = ", ".join(format(value, form) for value in sorted(values))
+    return f"{statistics.median(values):{form}}{unit} ({each})" if values else ""
+
+
+def verdict(found: list[Outcome]) -> str:
+    signalled = [o for o in found if o.way == "clusterrun" and STOPS[o.stop].signalled]
+    if not signalled:
+        return ""
+    most = max((o.lost for o in signalled if o.lost is not None), default=0)
+    met = most <= AIM and all(o.seconds is not None for o in signalled)
+    return (
+        f"Aim: clusterrun comes back by itself and loses at most {AIM} step at any stop that a signal announces. "
+        f"The most it lost in {len(signalled)} of them: {most}. {'Met.' if met else '**Missed.**'}"
+    )
+
+
+def page(found: list[Outcome], made: list[str]) -> list[str]:
+    """Write the page of results."""
+    delay = (
+        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by Slurm's default 120 s: "
+        f"on most clusters add {120 - REQUEUE_DELAY} s to every time in the table. The preempting job takes 3 s."
+    )
+    how = (
+        "Two nodes with a process each, 0.1 s a step, a checkpoint every 50 steps; in one round all ways are stopped "
+        "at the same step, or by the same time limit. Median, then each value. `by hand`: a person had to submit again."
+    )
+    aim = [verdict(found), ""] if verdict(found) else []
+    return ["# What a stop costs", "", *made, how, delay, "", *aim, *table(found)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is stopped in each way")
+    parser.add_argument("--ways", nargs="+", choices=WAYS_TO_RUN, default=list(WAYS_TO_RUN))
+    parser.add_argument("--stops", nargs="+", choices=STOPS, default=list(STOPS))
+    parser.add_argument("--seed", type=int, default=1, help="chooses the steps of the stops")
+    parser.add_argument("--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc")
+    options = parser.parse_args()
+    tracking = "cgroup" if options.cgroup else "linuxproc"
+    with started_cluster(cgroup=options.cgroup) as cluster:
+        found = measure_all(cluster, options.ways, options.stops, options.rounds, options.seed)
+        made = made_by(slurm_version(cluster), tracking)
+    write_page("handover-cgroup.md" if options.cgroup else "handover.md", page(found, made))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,63 @@
+"""The training that every way of the comparison runs: a tiny model, a pace, and a log of the steps done."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, TensorDataset
+
+STEPS = int(os.environ.get("STEPS", "3000"))  # of the whole training
+PACE = 0.1  # seconds a step takes
+SAVE_EVERY = 50  # steps
+BATCH = 4
+
+
+def prepared(accelerator: Accelerator) -> tuple[Any, Any, Any]:
+    """Return model, optimizer and loader, ready on every rank; one epoch is the whole training."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
+    samples = torch.randn(STEPS * BATCH * accelerator.num_processes, 64)
+    data = TensorDataset(samples, samples.sum(1, keepdim=True))
+    optimizer = torch.optim.AdamW(model.parameters())
+    loader = DataLoader(data, batch_size=BATCH, shuffle=True, generator=torch.Generator().manual_seed(0))
+    ready: tuple[Any, Any, Any] = accelerator.prepare(model, optimizer, loader)
+    return ready
+
+
+class Steps:
+    """Takes steps at the pace, and writes down which process did which step when, whatever tool started it.
+
+    The log is `STEPS_LOG` of the environment: a JSON line a process at its start, and one a step by the main process.
+    """
+
+    def __init__(self, accelerator: Accelerator, model: Any, optimizer: Any) -> None:
+        self._accelerator, self._model, self._optimizer = accelerator, model, optimizer
+        self._begun = time.time()
+        self._by = f"{socket.gethostname()}-{os.getpid()}-{self._begun:.3f}"
+        rank, node = accelerator.process_index, os.environ.get("SLURMD_NODENAME", "")
+        self._write(rank=rank, node=node, pid=os.getpid(), time=self._begun)
+
+    def take(self, batch: Any, step: int) -> None:
+        """Do optimizer step number `step`, counted from 1."""
+        begun = time.time()
+        inputs, targets = batch
+        loss = torch.nn.functional.mse_loss(self._model(inputs), targets)
+        self._accelerator.backward(loss)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        time.sleep(max(0.0, begun + PACE - time.time()))
+        if self._accelerator.is_main_process:
+            now = time.time()
+            self._write(step=step, time=now, seconds=now - begun)
+
+    def _write(self, **values: object) -> None:
+        line = json.dumps({"by": self._by, **values})
+        with Path(os.environ["STEPS_LOG"]).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

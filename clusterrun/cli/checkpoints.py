@@ -1,0 +1,62 @@
+"""`clusterrun checkpoints RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+
+from clusterrun.cli.table import in_columns
+from clusterrun.inventory import SavedCheckpoint, checkpoints
+
+_HEADINGS = ("CHECKPOINT", "STEP", "SIZE", "AGE", "ATTEMPT", "VERIFIED", "")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 where one is damaged")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a run's checkpoints, the newest last."""
+    found = checkpoints(options.run, verify=options.verify)
+    if options.json:
+        print(json.dumps([asdict(one) for one in found]))
+    elif found:
+        print(in_columns([_HEADINGS, *map(_row, found)]))
+    else:
+        print("no checkpoint yet", file=sys.stderr)
+    return 1 if options.verify and any(one.damaged for one in found) else 0
+
+
+def _row(one: SavedCheckpoint) -> tuple[str, ...]:
+    step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
+    mark = "<- resume" if one.next else ""
+    return one.name, step, _bytes(one.size), _ago(time.time() - one.time), attempt, _verified(one), mark
+
+
+def _verified(one: SavedCheckpoint) -> str:
+    if one.fault:
+        return f"no: {one.fault}"
+    if one.kind == "script":
+        return "not ours to verify"
+    return "yes" if one.verified else "sizes fit (--verify reads all)"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,0 +1,125 @@
+"""Hands the script of a run folder to Slurm, or starts it here, exactly once.
+
+The order is the guarantee. What is about to happen is written first (pending, then the run folder with its
+intent); sbatch is called under a lock that its process inherits, so that a client which is killed leaves the lock
+with its sbatch; the job id is written last. A later try finds what is pending, asks Slurm for a job made from that
+run folder's script, and only then, if there is none, calls sbatch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clusterrun.index import Run
+from clusterrun.plan import LaunchPlan
+from clusterrun.records import read_record, write_record
+
+# How long slurmctld may take to show a job that a killed client asked for.
+SETTLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Handover:
+    """One submission of a run: the first, or one more after `resume`."""
+
+    run: Run
+    job_name: str
+    number: int = 1
+    after: str = ""
+    """The last attempt of the submissions before; empty where there is none."""
+    local: bool = False
+
+    @property
+    def marker(self) -> Path:
+        """Written right before sbatch is called."""
+        return self.run.paths.events / "submit.sbatch"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def clear(pending: Path) -> None:
+    """Drop the record of a submission that is over, and what a killed client left of writing it."""
+    for draft in pending.parent.glob(f".{pending.name}.*"):
+        draft.unlink(missing_ok=True)
+    pending.unlink(missing_ok=True)  # last: from here on another submission is another one
+
+
+def known_job(what: Handover) -> str | None:
+    """Find the job that an earlier try of this submission may have queued: in the run's files, then in Slurm."""
+    paths = what.run.paths
+    written = read_record(paths.job)
+    if written.get("number") == str(what.number):
+        return written.get("job_id")
+    begun = [name for name in paths.attempts() if name > what.after]
+    if begun:
+        return read_record(paths.begin(begun[0])).get("job_id")
+    if read_record(what.marker).get("number") != str(what.number):
+        return None
+    return _started_here(what) if what.local else _queued(what)
+
+
+def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int) -> str:
+    """Call sbatch, or start the run here; returns the job id.
+
+    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a job was queued.
+    """
+    write_record(what.marker, {"time": int(time.time()), "number": what.number})
+    if what.local:
+        from clusterrun.local import start  # noqa: PLC0415 - only for a local run
+
+        return start(what.run.paths, plan, environment)
+    from clusterrun.slurm.submitit_seam import ScriptExecutor, without_sbatch_variables  # noqa: PLC0415 - slow
+
+    clean, _ = without_sbatch_variables(environment)
+    executor = ScriptExecutor(what.run.paths.folder, clean, (lock,))
+    return str(executor.submit_script(what.run.paths.script).job_id)
+
+
+def written_down(what: Handover, job_id: str) -> Run:
+    """Write the job's id into the run's folder, which is the end of a submission."""
+    values = {"job_id": job_id, "local": int(what.local), "submitted": int(time.time()), "number": what.number,
+              "after": what.after, "earlier": " ".join(sorted(_earlier(what)))}  # fmt: skip
+    write_record(what.run.paths.job, values)
+    return replace(what.run, job_id=job_id)
+
+
+def _started_here(what: Handover) -> str | None:
+    from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
+
+    lives = supervisor_lives(what.run.paths)
+    return read_record(what.run.paths.local / "supervisor").get("job_id") if lives else None
+
+
+def _queued(what: Handover) -> str | None:
+    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after a submission broke off
+
+    script, but = str(what.run.paths.script), _earlier(what)
+    found = job_with_script(script, what.job_name, but=but)
+    if found is None:
+        time.sleep(SETTLE_SECONDS)
+        found = job_with_script(script, what.job_name, but=but)
+    return found
+
+
+def _earlier(what: Handover) -> set[str]:
+    """The jobs of the submissions before, which were made from a script of the same name."""
+    paths, written = what.run.paths, read_record(what.run.paths.job)
+    jobs = {read_record(paths.begin(name)).get("job_id", "") for name in paths.attempts() if name <= what.after}
+    if written.get("number") != str(what.number):
+        jobs.add(written.get("job_id", ""))
+    return {job for job in jobs | set(written.get("earlier", "").split()) if job}

@@ -1,0 +1,92 @@
+"""What the files of a run say of its state, before anybody asks Slurm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from clusterrun.attempts import in_words
+from clusterrun.index import Run
+from clusterrun.records import number, read_record, whole
+from clusterrun.slurm.states import State
+
+_BY_CAUSE = {
+    "finished": State.COMPLETED,
+    "stop": State.STOPPED,
+    "cancel": State.CANCELLED,
+    "time-limit": State.TIMEOUT,
+    "preemption": State.PREEMPTED,
+    "node-failure": State.NODE_FAIL,
+}
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What is known of a run. Times are seconds since the epoch."""
+
+    run_id: str
+    state: State
+    reason: str
+    """Why it is in this state: Slurm's reason while it waits, the cause of its end in words."""
+    job_id: str
+    attempt: int
+    """The attempt that runs, or ran last; 0 before the first."""
+    step: int | None
+    total: int | None
+    loss: float | None
+    nodes: str
+    exit_code: int | None
+    folder: str
+    tasks: tuple[RunStatus, ...] = ()
+    """Of a job array, its tasks, which are runs of their own."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values, for JSON; tasks only of an array."""
+        values = {**asdict(replace(self, tasks=())), "state": self.state.value}
+        del values["tasks"]
+        return {**values, "tasks": [task.as_dict() for task in self.tasks]} if self.tasks else values
+
+
+def from_files(run: Run) -> RunStatus:
+    """Say what the files tell: the end where there is one, else RUNNING after the first beginning, PENDING before."""
+    last = _last(run)
+    begin, end = (read_record(run.paths.begin(last)) if last else {}), last_end(run, last)
+    waits = awaited(run, last)
+    state = State.RUNNING if last and not waits else State.PENDING
+    if end.get("next") == "end":
+        state = _BY_CAUSE.get(end.get("cause", ""), State.FAILED)
+        if state is State.FAILED and run.paths.cancelled.exists():
+            state = State.CANCELLED  # the final kill came before the script could tell it from a fault
+    progress = read_record(run.paths.progress)
+    return RunStatus(
+        run_id=run.run_id, state=state, reason=in_words(end), job_id=_job_id(run, begin, waits=waits),
+        attempt=int(last or 0),
+        step=whole(progress.get("step")), total=whole(progress.get("total")), loss=number(progress.get("loss")),
+        nodes="" if waits else begin.get("nodes", ""), exit_code=whole(end.get("exit_code")),
+        folder=str(run.paths.folder),
+    )  # fmt: skip
+
+
+def last_end(run: Run, last: str | None = None) -> Mapping[str, str]:
+    """Return the end that the last attempt wrote; empty while it runs, and after a `resume` until the next begins."""
+    last = _last(run) if last is None else last
+    return read_record(run.paths.end(last)) if last and not awaited(run, last) else {}
+
+
+def awaited(run: Run, last: str | None = None) -> bool:
+    """Say whether a person resumed the run after its last attempt, and the next has not begun."""
+    last = _last(run) if last is None else last
+    return bool(last) and read_record(run.paths.intent).get("after") == last
+
+
+def _last(run: Run) -> str:
+    return (run.paths.attempts() or [""])[-1]
+
+
+def _job_id(run: Run, begin: Mapping[str, str], *, waits: bool) -> str:
+    if begin.get("job_id") and not waits:
+        return begin["job_id"]
+    intent, handed = read_record(run.paths.intent), read_record(run.paths.job)
+    if intent and handed.get("number") != intent.get("number"):
+        return ""  # what was handed over before the last `resume` is another job
+    return handed.get("job_id") or run.job_id

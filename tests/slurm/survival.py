@@ -1,0 +1,231 @@
+"""What the tests of survival share: the training that is to survive, what stops it, and whether it came through whole.
+
+A run is whole when each step of the training was taken, in order, with the loss that an uninterrupted run has there,
+by one attempt at a time, and the final weights are that run's, bit for bit. Attempts may repeat steps; how many is
+what they lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shlex
+import signal
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from clusterrun.records import read_record
+from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
+from tests.training_scripts import launches
+
+SURVIVOR = SCRIPTS / "survivor.py"
+EPOCH, STEPS = 150, 450  # optimizer steps of an epoch, and of the training
+EVERY = 20  # optimizer steps between two checkpoints
+WIDTH = 32  # of the model's hidden layers
+PACE = 0.3  # seconds a step, where an attempt is slow: time enough for an event, however slow the machine
+
+WORDS = {
+    "finished": "finished",
+    "stop": "saved and left, as asked",
+    "cancel": "cancelled",
+    "preemption": "preempted",
+    "time-limit": "time limit",
+    "requeue": "requeued",
+    "node-failure": "node fail",
+    "crash": "crashed with exit code",
+    "no-restart": "must not be restarted",
+}
+# Two ranks, because a sum of two is the same in any order; with more, losses differ in their last digit after a
+# resume (DDP rebuilds its buckets after the first step).
+TWO_RANKS: dict[str, Any] = {"nodes": 2, "gpus-per-node": 1}
+ONE_RANK: dict[str, Any] = {"nodes": 1, "gpus-per-node": 1}
+# Without GPUs, in a partition that is not preempted: `preempt` takes all GPUs of the nodes, and passes it by.
+UNPREEMPTED: dict[str, Any] = {"partition": "main", "nodes": 2, "gpus-per-node": None}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step, as rank 0 wrote it down; `time` in seconds since the epoch."""
+
+    attempt: int
+    step: int
+    loss: float
+    time: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All that a training wrote down."""
+
+    steps: list[Step]
+    weights: str
+
+    def by_attempt(self) -> dict[int, list[Step]]:
+        attempts = sorted({step.attempt for step in self.steps})
+        return {attempt: [step for step in self.steps if step.attempt == attempt] for attempt in attempts}
+
+    def lost(self) -> list[int]:
+        """How many steps each attempt but the first had to repeat."""
+        pairs = itertools.pairwise(self.by_attempt().values())
+        return [before[-1].step + 1 - after[0].step for before, after in pairs]
+
+
+def trained(folder: Path) -> Trained:
+    """Read what the training in a run folder wrote; a folder without any is one without steps."""
+    journal, weights = folder / "output" / "steps.jsonl", folder / "output" / "weights"
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    steps = [Step(**json.loads(line)) for line in lines]
+    return Trained(steps, weights.read_text() if weights.exists() else "")
+
+
+@lru_cache
+def reference(ranks: int, width: int) -> Trained:
+    """What the training gives where nothing interrupts it: without Slurm, and without clusterrun's script."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        start = launches.start_two if ranks == 2 else launches.start
+        environment = launches.clean_environment(folder) | ({"ACCELERATE_USE_CPU": "true"} if ranks == 2 else {})
+        words = ["--output", folder / "output", "--width", width]
+        launch = start(SURVIVOR, *words, environment=environment, log=folder / "log")
+        ended = launch.wait()
+        assert ended.code == 0, ended.output
+        return trained(folder)
+
+
+def survive(desk: Desk, name: str, *, ranks: int = 2, **values: Any) -> Submitted:
+    """Submit the training; `args`, `slurm`, `checkpoint` and `requeue` are added to what all tests share."""
+    asked = {**(TWO_RANKS if ranks == 2 else ONE_RANK), **values.pop("slurm", {})}
+    slurm = {option: value for option, value in asked.items() if value is not None}
+    args = {"pace": PACE, "width": WIDTH, **values.pop("args", {})}
+    checkpoint = {"every": f"{EVERY} steps", **values.pop("checkpoint", {})}
+    return desk.submit(name, script=str(SURVIVOR), slurm=slurm, args=args, checkpoint=checkpoint,
+                       accelerate={"use_cpu": True, "gradient_accumulation_steps": 2}, **values)  # fmt: skip
+
+
+def reaches(run: Submitted, attempt: int, step: int, seconds: float = 240) -> None:
+    """Wait until an attempt has done a step; what its log says if it never does."""
+
+    def there() -> bool:
+        return any(done.attempt >= attempt and done.step >= step for done in trained(run.folder).steps)
+
+    try:
+        until(there, seconds, f"attempt {attempt} reaches step {step}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{story(run)}") from None
+
+
+def begins(run: Submitted, attempt: int, seconds: float = 240) -> None:
+    """Wait until an attempt has begun."""
+    until((run.folder / "events" / f"attempt-{attempt:04d}.begin").exists, seconds, f"attempt {attempt} begins")
+
+
+def hurry(run: Submitted) -> None:
+    """Let the training go on at full speed."""
+    (run.folder / "output" / "hurry").touch()
+
+
+def completes(desk: Desk, run: Submitted, seconds: float = 300) -> None:
+    """Wait until a run has come to its end by itself."""
+    assert desk.wait(run, seconds) == "COMPLETED", story(run)
+
+
+def preempt(desk: Desk, run: Submitted) -> None:
+    """Let another user's job take all GPUs of a run's nodes for a moment."""
+    words = ["--partition=high", "--gpus-per-node=8", f"--nodelist={nodes(run)}", "--output=/dev/null", "--wrap=true"]
+    desk.cluster.run_as("bob", ["sbatch", *words])
+
+
+def nodes(run: Submitted) -> str:
+    """The nodes of the newest attempt, as Slurm writes them."""
+    return read_record(begun(run)[-1])["nodes"]
+
+
+def begun(run: Submitted) -> list[Path]:
+    """The records of the attempts' beginnings, in their order."""
+    return sorted((run.folder / "events").glob("attempt-*.begin"))
+
+
+def ended(run: Submitted, attempt: int) -> dict[str, str]:
+    """The record of an attempt's end; empty where it wrote none."""
+    return read_record(run.folder / "events" / f"attempt-{attempt:04d}.end")
+
+
+def causes(run: Submitted) -> list[str]:
+    """Why each attempt ended, in their order; empty for one that wrote no end."""
+    return [ended(run, number).get("cause", "") for number in range(1, len(begun(run)) + 1)]
+
+
+def assert_ended(desk: Desk, run: Submitted, *wanted: str) -> None:
+    """The attempts ended by these causes: their records say so, and `status` says it in words."""
+    assert causes(run) == list(wanted), story(run)
+    told = desk.status(run)["attempts"]
+    assert [attempt["cause"] for attempt in told] == list(wanted)
+    for attempt, cause in zip(told, wanted, strict=True):
+        assert WORDS[cause] in attempt["words"]
+
+
+def assert_whole(run: Submitted, ranks: int = 2, *, lost: int = 0, at_once: bool = False, width: int = WIDTH) -> None:
+    """No step is missing, none differs from the reference, and none was taken while another attempt trained.
+
+    `lost` is how many steps an attempt may have to repeat; `at_once` allows what nobody can prevent, that an attempt
+    which Slurm has lost sight of goes on for a moment beside the next one.
+    """
+    found, wanted = trained(run.folder), reference(ranks, width)
+    loss_of = {step.step: step.loss for step in wanted.steps}
+    for attempt, steps in found.by_attempt().items():
+        numbers = [step.step for step in steps]
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), f"attempt {attempt} skipped a step"
+    assert found.steps[0].step == 1
+    assert max(step.step for step in found.steps) == wanted.steps[-1].step
+    assert all(0 <= steps <= lost for steps in found.lost()), f"steps lost: {found.lost()}\n{story(run)}"
+    differing = [step for step in found.steps if step.loss != loss_of[step.step]]
+    assert not differing, f"first of {len(differing)}: {differing[0]}, {loss_of[differing[0].step]} uninterrupted"
+    assert found.weights == wanted.weights
+    if not at_once:
+        assert_one_at_a_time(found)
+
+
+def assert_one_at_a_time(found: Trained) -> None:
+    """An attempt's first step comes after the last step of the one before, also by the clock."""
+    attempts = [step.attempt for step in found.steps]
+    assert attempts == sorted(attempts)
+    times = [step.time for step in found.steps]
+    assert times == sorted(times)
+
+
+def story(run: Submitted) -> str:
+    """All that a run left behind in words, for the message of a failed test."""
+    files = [*sorted((run.folder / "events").glob("*")), *sorted((run.folder / "logs").glob("*"))]
+    files += [run.folder / "ledger"] if (run.folder / "ledger").exists() else []
+    told = "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in files)
+    return f"{shlex.quote(str(run.folder))}\n{told}"
+
+
+def processes_of(run: Submitted, attempt: int) -> list[int]:
+    """The processes of an attempt that live on any machine, launchers included, by the environment they were given."""
+    marks = {f"CLUSTERRUN_RUN_ID={run.run_id}".encode(), f"CLUSTERRUN_ATTEMPT={attempt:04d}".encode()}
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if marks <= set((place / "environ").read_bytes().split(b"\0")):
+                found.append(int(place.name))
+    return found
+
+
+def kill_trainers(run: Submitted, attempt: int) -> None:
+    """End all Python processes of an attempt with SIGKILL, at once."""
+    for process in processes_of(run, attempt):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{process}/comm").read_text().startswith(("python", "accelerate")):
+                os.kill(process, signal.SIGKILL)
+
+
+def checkpoints(run: Submitted) -> list[str]:
+    """The names of the published checkpoints, the newest last."""
+    names = [path.parent.name for path in run.folder.glob("checkpoints/step-*/manifest.json")]
+    return sorted(names, key=lambda name: tuple(reversed(name.split("-")[1:])))

@@ -1,0 +1,281 @@
+"""A stopped run goes on, a running one comes back, its checkpoints are looked at, and others may stop it: on Slurm.
+
+Budget: 4 minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterrun.records import read_record
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import CHECKOUT, SCRIPTS, Desk, Submitted, until
+from tests.slurm.survival import (
+    EVERY,
+    assert_whole,
+    begun,
+    causes,
+    completes,
+    reaches,
+    story,
+    survive,
+    trained,
+)
+
+COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
+ENDLESS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+def count(desk: Desk, name: str, last: int = ENDLESS, **values: Any) -> Submitted:
+    """Submit a training that only counts; the environment names the checkout, for its imports."""
+    command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
+    return desk.submit(name, command=command, **values)
+
+
+def runs(folder: Path, attempt: int = 1) -> None:
+    """Wait until the counter has taken a step of an attempt in a run folder."""
+    output = folder / "counted"
+    until(lambda: output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}", 90, f"{attempt} in {folder}")
+
+
+def resumed(desk: Desk, run: Submitted, *words: str) -> Submitted:
+    return desk.submitted(desk.cli("resume", run.run_id, "--json", *words))
+
+
+def test_a_stopped_run_is_resumed(desk: Desk) -> None:
+    """After `stop` and `resume` it is the same run in another job; no step is lost, and the losses do not differ."""
+    run = survive(desk, "resumed", ranks=1, args={"slow_at": [10]})
+    reaches(run, 1, 10)
+    desk.cli("stop", run.run_id)
+    assert desk.wait(run) == "STOPPED", story(run)
+    again = resumed(desk, run, "--set", "slurm.time=20")
+
+    completes(desk, run)
+    assert causes(run) == ["stop", "finished"], story(run)
+    assert_whole(run, ranks=1)
+    assert (again.run_id, again.folder) == (run.run_id, run.folder)
+    assert [read_record(path)["job_id"] for path in begun(run)] == [run.job_id, again.job_id]
+    said = desk.cluster.run_as("alice", ["sacct", "-nXPj", again.job_id, "--format=Timelimit"]).stdout
+    assert said.strip() == "00:20:00"
+    first, second = desk.status(run)["attempts"]
+    assert (first["words"], first["steps_lost"]) == ("saved and left, as asked", 0)
+    assert (second["step_from"], second["step_to"]) == (first["step_to"], 450)
+
+
+def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
+    """A run that was given up after a crash goes on from its last checkpoint; `status` knows what that cost."""
+    # slow before the crash: progress is written at most once a second
+    args = {"crash_step": 50, "slow_at": [47], "pace": 1.5}
+    run = survive(desk, "given-up", ranks=1, args=args, requeue={"crashes": 0})
+    assert desk.wait(run) == "FAILED", story(run)
+    resumed(desk, run)
+
+    completes(desk, run)
+    assert causes(run) == ["crash", "finished"], story(run)
+    assert_whole(run, ranks=1, lost=EVERY)
+    first = desk.status(run)["attempts"][0]
+    assert first["words"].startswith("crashed with exit code")
+    assert abs(first["steps_lost"] - trained(run.folder).lost()[0]) <= 1
+
+
+def test_a_requeued_run_comes_back_without_losing_a_step(desk: Desk) -> None:
+    """`requeue` lets all ranks on two nodes save first, and the same job goes on where they were."""
+    run = survive(desk, "moved", args={"slow_at": [10]}, requeue={"on": ["crash"]})
+    reaches(run, 1, 10)
+    said = desk.cli("requeue", run.run_id).stderr
+
+    completes(desk, run)
+    assert said == f"{run.run_id}: RUNNING: asked to save and come back\n"
+    assert causes(run) == ["requeue", "finished"], story(run)
+    assert_whole(run)
+    assert {read_record(path)["job_id"] for path in begun(run)} == {run.job_id}
+
+
+def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
+    """Nothing is asked of it, and that is said; one that has ended is told of `resume`."""
+    run = count(desk, "waits", slurm={"begin": "now+2hours"})
+    answer = desk.cli("requeue", run.run_id)
+    assert answer.stderr == f"{run.run_id}: PENDING: it waits already: nothing to do\n"
+    assert not (run.folder / "requeue").exists()
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run) == "CANCELLED"
+    answer = desk.cli("requeue", run.run_id, check=False)
+    assert answer.returncode == 1
+    assert f"`clusterrun resume {run.run_id}`" in answer.stderr
+
+
+def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
+    """One bit turned over in the newest checkpoint: --verify exits with 1, and names the one a resume would take."""
+    run = survive(desk, "damaged", ranks=1, args={"slow_at": [2 * EVERY + 5], "pace": 3600})
+    reaches(run, 1, 2 * EVERY + 5)
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run) == "CANCELLED"
+    assert desk.cli("checkpoints", run.run_id, "--verify").stdout.count(" yes") == 2
+    newest = run.folder / "checkpoints" / f"step-{2 * EVERY:08d}-0001"
+    state = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = bytearray(state.read_bytes())
+    data[len(data) // 2] ^= 1
+    state.write_bytes(data)
+
+    answer = desk.cli("checkpoints", run.run_id, "--verify", check=False)
+    assert answer.returncode == 1
+    assert re.search(rf"^step-{EVERY:08d}-0001 .* yes +<- resume$", answer.stdout, re.MULTILINE)
+    assert f"no: {state.relative_to(newest)}'s checksum differs" in answer.stdout
+    (run.folder / "output" / "hurry").touch()
+    resumed(desk, run)
+    completes(desk, run)
+    assert read_record(run.folder / "events" / "attempt-0002.resume")["checkpoint"] == f"step-{EVERY:08d}-0001"
+    assert_whole(run, ranks=1, lost=2 * EVERY)
+
+
+def test_two_at_once_make_one_job(desk: Desk) -> None:
+    """`resume` typed five times at once queues one job; the others are told that the run lives."""
+    run = count(desk, "at-once", slurm={"begin": "now+2hours"})
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run) == "CANCELLED"
+    with ThreadPoolExecutor(5) as typists:
+        answers = list(typists.map(lambda _: desk.cli("resume", run.run_id, check=False), range(5)))
+
+    assert sorted(answer.returncode for answer in answers) == [0, 1, 1, 1, 1], answers
+    assert all("there is nothing to resume" in answer.stderr for answer in answers if answer.returncode)
+    assert len([line for line in desk.jobs() if run.run_id in line]) == 1
+    desk.cli("cancel", run.run_id)
+
+
+def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
+    """Killed before any of its steps, and typed again, `resume` has queued one job, which the run knows."""
+    state = desk.cluster.home("alice") / ".local" / "state" / "clusterrun"
+    run = count(desk, "killed", slurm={"begin": "now+2hours"})
+    env = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
+    killer = [sys.executable, str(SCRIPTS / "killed_submit.py")]
+    points = 0
+    for at in range(1, 400, 7):
+        desk.cli("cancel", run.run_id)
+        assert desk.wait(run) == "CANCELLED"
+        argv = [*killer, str(at), f"{state}:{desk.run_root}", "resume", run.run_id]
+        if desk.cluster.run_as("alice", argv, env=env, check=False).returncode == 0:
+            break
+        points += 1
+        again = resumed(desk, run)
+        jobs = [line.split()[0] for line in desk.jobs() if f"/{run.run_id}/" in line]
+        assert jobs == [again.job_id], f"killed before step {at}"
+        assert desk.status(run)["state"] == "PENDING", f"killed before step {at}"
+    assert points > 5, "the kills must reach into every part"
+    desk.cli("cancel", run.run_id)
+    assert not [path for path in (state / "pending").glob("resume-*") if path.suffix != ".lock"]
+
+
+def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
+    """What Slurm refuses is told in Slurm's words; the run can still be resumed with what it had."""
+    run = count(desk, "not-taken", slurm={"begin": "now+2hours"})
+    desk.cli("cancel", run.run_id)
+    before = desk.wait(run)
+    script = (run.folder / "job.sbatch").read_text()
+    answer = desk.cli("resume", run.run_id, "--set", "slurm.partition=no-such", check=False)
+    assert answer.returncode == 1
+    assert "invalid partition specified: no-such" in answer.stderr
+    assert (run.folder / "job.sbatch").read_text() == script
+    assert desk.status(run)["state"] == before == "CANCELLED"
+    resumed(desk, run)
+    desk.cli("cancel", run.run_id)
+
+
+def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
+    """Its spec is not known, so `resume` says what is left to do; and that works."""
+    command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {ENDLESS}"
+    spec = desk.spec("by-hand", command=command, slurm={"chdir": str(desk.cluster.scratch)})
+    script = desk.cli("render", str(spec)).stdout
+    job = desk.cluster.run_as("alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch).stdout.strip()
+    run = Submitted(f"by-hand-{job}", job, desk.run_root / f"by-hand-{job}")
+    runs(run.folder)
+    desk.cli("stop", str(run.folder))
+    until(lambda: causes(run) == ["stop"], 60, "it stops")
+    ask = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"]
+    until(lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "COMPLETED", 60, "its job ends")
+    answer = desk.cli("resume", str(run.folder), check=False)
+    assert answer.returncode == 1
+    assert f"{run.run_id} was not made by `clusterrun submit`" in answer.stderr
+    assert f"empty `stop` and remove `cancelled` in its folder, then `scontrol requeue {job}`" in answer.stderr
+    desk.cluster.run_as("alice", ["truncate", "--size=0", run.folder / "stop"])
+    desk.cluster.run_as("alice", ["scontrol", "requeue", job])
+    runs(run.folder, 2)
+    desk.cli("cancel", str(run.folder))
+
+
+def as_bob(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.prefix) / "bin" / "clusterrun"
+    return desk.cluster.run_as("bob", [program, *words], check=False)
+
+
+def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
+    """Another user of the group stops it by its folder and reads its output, and can do nothing else with it."""
+    run = count(desk, "shared", share="group")
+    runs(run.folder)
+    answer = as_bob(desk, "stop", str(run.folder))
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.startswith(f"{run.run_id}: asked to save and leave")
+    assert desk.wait(run) == "STOPPED", story(run)
+    assert (run.folder / "stop").read_text().startswith("asked by bob at ")
+    assert "attempt 0001 ended: stop" in as_bob(desk, "logs", str(run.folder)).stdout
+    for words in (["status"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
+        answer = as_bob(desk, *words, str(run.folder))
+        assert (answer.returncode, answer.stdout) == (1, ""), words
+        assert "hint: " in answer.stderr
+
+
+def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
+    """Without `share: group` a teammate is told whom to ask for what, by every command."""
+    run = count(desk, "closed")
+    for words in (["stop"], ["status"], ["logs"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
+        answer = as_bob(desk, *words, str(run.folder))
+        assert (answer.returncode, answer.stdout) == (1, ""), words
+        assert answer.stderr.splitlines() == [
+            f"{run.folder} is not open to you",
+            "  hint: ask alice to submit with `share: group`: then its group may read the logs, and stop it",
+        ]
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run) == "CANCELLED"
+
+
+def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
+    """One is stopped, one is requeued, all are cancelled; `resume` goes on with those that have not finished."""
+    run = count(desk, "grid", last=ENDLESS, slurm={"array": "0-2", "nodes": 1})
+    tasks = [run.folder / f"task-{number}" for number in range(3)]
+    for task in tasks:
+        runs(task)
+    desk.cli("requeue", f"{run.run_id}-1")
+    desk.cli("stop", f"{run.run_id}-2")
+    one = Submitted(f"{run.run_id}-1", f"{run.job_id}_1", tasks[1])
+    two = Submitted(f"{run.run_id}-2", f"{run.job_id}_2", tasks[2])
+    assert desk.wait(two) == "STOPPED", story(two)
+    runs(tasks[1], 2)
+    assert causes(one)[0] == "requeue"
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run) == "CANCELLED", "\n".join(story(Submitted("", "", task)) for task in tasks)
+    states = [task["state"] for task in desk.status(run)["tasks"]]
+    assert states == ["CANCELLED", "CANCELLED", "STOPPED"]
+
+    (tasks[2] / "events" / "attempt-0001.trainer").write_text("outcome=finished\n")
+    again = resumed(desk, run)
+    runs(tasks[0], 2)
+    runs(tasks[1], 3)
+    jobs = desk.cluster.run_as("alice", ["squeue", "--me", "-rho", "%i"]).stdout.split()
+    assert sorted(job for job in jobs if job.startswith(f"{again.job_id}_")) == [f"{again.job_id}_{n}" for n in (0, 1)]
+    found = desk.status(run)
+    assert (found["state"], [task["state"] for task in found["tasks"]][:2]) == ("RUNNING", ["RUNNING", "RUNNING"])
+    assert json.loads(desk.cli("status", f"{run.run_id}-1", "--json").stdout)["attempt"] == 3
+    desk.cli("stop", run.run_id)
+    assert desk.wait(run) == "STOPPED"

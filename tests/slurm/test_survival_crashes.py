@@ -1,0 +1,100 @@
+"""A run survives crashes, but not for ever, and not where its trainer forbids it.
+
+Budget: 2 minutes. A run that crashes again and again goes on beside the tests, because of its pauses.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import Desk, Submitted, until
+from tests.slurm.survival import (
+    EVERY,
+    assert_ended,
+    assert_whole,
+    causes,
+    completes,
+    ended,
+    preempt,
+    processes_of,
+    story,
+    survive,
+    trained,
+)
+
+BESIDE = ("crashing",)
+STEP = EVERY + EVERY // 2  # where ranks crash: half an interval after the first checkpoint
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def crashing(desk: Desk) -> Submitted:
+    """A run that crashes at the same step in each of its attempts."""
+    args = {"crash_step": STEP, "crash_attempts": 99}
+    return survive(desk, "crashing", ranks=1, args=args, requeue={"crashes": 2})
+
+
+@pytest.mark.parametrize("others", ["go-on", "hang"])
+def test_one_rank_crashes(desk: Desk, others: str) -> None:
+    """One rank of two crashes; the rank on the other node is ended at once, and the run comes back from its checkpoint."""
+    args = {"crash_step": STEP, "crash_rank": 1, "hang_others": others == "hang"}
+    run = survive(desk, f"crash-{others}", args=args)
+    until((run.folder / "events" / "attempt-0001.end").exists, 120, "the first attempt ends")
+    until(lambda: not processes_of(run, 1) or len(causes(run)) > 1, 60, "its processes end")
+
+    assert not processes_of(run, 1), "processes of the first attempt live beside the second one"
+    completes(desk, run)
+    assert_ended(desk, run, "crash", "finished")
+    assert "RuntimeError: this rank has had enough" in run.log()
+    assert_whole(run, lost=EVERY)
+    assert trained(run.folder).lost() == [STEP - EVERY]
+
+
+def test_a_rank_that_is_killed(desk: Desk) -> None:
+    """A rank that dies of SIGKILL, as of the kernel's out-of-memory killer, has crashed."""
+    run = survive(desk, "killed-rank", ranks=1, args={"crash_step": STEP, "crash_how": "sigkill"})
+    completes(desk, run)
+    assert_ended(desk, run, "crash", "finished")
+    assert_whole(run, ranks=1, lost=EVERY)
+
+
+def test_a_preemption_in_the_pause_after_a_crash(desk: Desk) -> None:
+    """Slurm and the run both want it back in the queue; it comes back once."""
+    run = survive(desk, "crash-preempted", ranks=1, args={"crash_step": STEP})
+    until(lambda: causes(run) == ["crash"], 120, "it crashes")
+    preempt(desk, run)
+    completes(desk, run)
+    assert_ended(desk, run, "crash", "finished")
+    assert_whole(run, ranks=1, lost=EVERY)
+
+
+def test_the_trainer_forbids_a_restart(desk: Desk) -> None:
+    """A trainer that says it must not be restarted is not, and its reason is shown."""
+    run = survive(desk, "forbidden", args={"crash_step": STEP, "crash_how": "must_not_restart", "crash_rank": 1})
+    assert desk.wait(run, 120) == "FAILED", story(run)
+    assert_ended(desk, run, "no-restart")
+    assert "the data is gone" in ended(run, 1)["reason"]
+    assert "the data is gone" in desk.status(run)["reason"]
+    assert not any(run.job_id in line for line in desk.jobs())
+
+
+def test_exit_code_93_forbids_a_restart(desk: Desk) -> None:
+    """A script that leaves with exit code 93 is not started again."""
+    run = survive(desk, "ninety-three", ranks=1, args={"crash_step": STEP, "crash_how": "exit93"})
+    assert desk.wait(run, 120) == "FAILED", story(run)
+    assert_ended(desk, run, "no-restart")
+
+
+def test_a_crash_loop_ends(desk: Desk, crashing: Submitted) -> None:
+    """A run that crashes at the same step each time is given up when its budget is spent, and says so."""
+    assert desk.wait(crashing, 240) == "FAILED", story(crashing)
+    assert_ended(desk, crashing, *["crash"] * 3)
+    assert [ended(crashing, attempt)["next"] for attempt in (1, 2, 3)] == ["continue", "continue", "end"]
+    assert trained(crashing.folder).lost() == [STEP - EVERY] * 2
+    assert "3 crashes" in desk.status(crashing)["reason"]
+    assert not any(crashing.job_id in line for line in desk.jobs())

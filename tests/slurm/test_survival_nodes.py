@@ -1,0 +1,113 @@
+"""A run survives its nodes: crashed, cut off the network, or without their slurmd.
+
+Budget: 3 minutes. Two lanes go on at once, each on two nodes of its own, because Slurm takes half a minute to see
+that a node is gone. What a node does that Slurm has given up, and that goes on training, is the split brain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import Desk, Submitted, until
+from tests.slurm.survival import (
+    EVERY,
+    STEPS,
+    assert_ended,
+    assert_whole,
+    begins,
+    begun,
+    checkpoints,
+    completes,
+    nodes,
+    processes_of,
+    reaches,
+    survive,
+)
+
+BESIDE = ("lanes",)
+LEFT, RIGHT = {"exclude": "n[3-4]"}, {"exclude": "n[1-2]"}  # the nodes of each lane
+GIVEN_UP = 180  # seconds; Slurm needs about 30 here (SlurmdTimeout is 10)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A run of which two attempts lived at once, and the checkpoints of the first when the second had begun."""
+
+    run: Submitted
+    published: list[str]
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted | Split]]]:
+    """Each scenario's outcome, by its name."""
+    with ThreadPoolExecutor(1) as left, ThreadPoolExecutor(1) as right:
+        yield {
+            "head": left.submit(node_crashes, desk, LEFT, "n1"),
+            "other": right.submit(node_crashes, desk, RIGHT, "n4"),
+            "slurmd": left.submit(brain_splits, desk, LEFT, desk.cluster.stop_slurmd, desk.cluster.start_slurmd),
+            "cut": right.submit(brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal),
+        }
+
+
+def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
+    """Cut the power of a node amid a training over two; boot it again once Slurm knows."""
+    run = survive(desk, f"crashed-{node}", slurm=lane, args={"slow_at": [EVERY + 5]})
+    reaches(run, 1, EVERY + 5)
+    desk.cluster.crash(node)
+    try:
+        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm gives the job up")
+    finally:
+        desk.cluster.boot(node)
+    completes(desk, run)
+    return run
+
+
+def brain_splits(desk: Desk, lane: dict[str, str], hurt: Callable[[str], None], mend: Callable[[str], None]) -> Split:
+    """Hide a node from Slurm: its training goes on while the run is started again on the other one."""
+    run = survive(desk, hurt.__name__.replace("_", "-"), ranks=1, slurm=lane, args={"slow_at": [EVERY + 5]})
+    reaches(run, 1, EVERY + 5)
+    node = nodes(run)
+    hurt(node)
+    try:
+        begins(run, 2, GIVEN_UP)
+        until((run.folder / "events" / "attempt-0002.resume").exists, 120, "the second attempt looks for checkpoints")
+        published = of_first(run)
+        until(lambda: not processes_of(run, 1), 120, "the first attempt leaves by itself")
+    finally:
+        mend(node)
+    completes(desk, run)
+    return Split(run, published)
+
+
+def of_first(run: Submitted) -> list[str]:
+    return [name for name in checkpoints(run) if name.endswith("-0001")]
+
+
+@pytest.mark.parametrize("which", ["head", "other"])
+def test_a_node_crashes(desk: Desk, lanes: dict[str, Future[Submitted]], which: str) -> None:
+    """The head node or another one loses its power: the run comes back, and loses no more than since its checkpoint."""
+    run = lanes[which].result()
+    assert_ended(desk, run, "node-failure", "finished")
+    assert_whole(run, lost=EVERY)
+
+
+@pytest.mark.parametrize("which", ["slurmd", "cut"])
+def test_no_split_brain(desk: Desk, lanes: dict[str, Future[Split]], which: str) -> None:
+    """An attempt that Slurm lost sight of publishes nothing once another one has begun, and leaves by itself."""
+    split = lanes[which].result()
+    run = split.run
+    assert_ended(desk, run, "node-failure", "finished")
+    assert set(of_first(run)) <= set(split.published)
+    assert "attempt 0002" in run.log()
+    assert len(begun(run)) == 2
+    assert_whole(run, ranks=1, lost=STEPS, at_once=True)
