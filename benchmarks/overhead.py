@@ -56,22 +56,27 @@ def trainer(options: argparse.Namespace) -> None:
     accelerator.end_training()
 
 
-def time_checks(accelerator: Any, run: Any, steps: int) -> list[float]:
-    """Time `step_done` without a save, once in each of `steps` steps of 100 ms."""
+def time_checks(accelerator: Any, run: Any, steps: int) -> Found:
+    """Time `step_done` without a save, once in each of `steps` steps of 100 ms.
+
+    The progress file that it writes each second, and its looks at two files every 2 s, are in it.
+    """
     import torch  # noqa: PLC0415
 
     from clusterrun.training import Position  # noqa: PLC0415
 
-    took, position, matrix = [], Position(), torch.rand(256, 256)
+    position, matrix = Position(), torch.rand(256, 256)
+    took: Found = {"wall": [], "processor": []}
     for _ in range(steps):
         end = time.perf_counter() + STEP
         while time.perf_counter() < end:
             matrix @ matrix
         accelerator.wait_for_everyone()  # as the gradients' all-reduce does
         position.step += 1
-        begun = time.perf_counter()
+        begun = time.perf_counter(), time.thread_time()
         run.step_done(position, total=steps, samples=1)
-        took.append(time.perf_counter() - begun)
+        took["wall"].append(time.perf_counter() - begun[0])
+        took["processor"].append(time.thread_time() - begun[1])
     return took
 
 
@@ -133,16 +138,18 @@ def launch(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return answer
 
 
-def checks_table(checks: list[float]) -> list[str]:
-    mean = statistics.fmean(checks)
-    verdict = "met" if mean / STEP < 0.001 else "**missed**"
-    return [
-        "| `step_done` without a save, in steps of 100 ms | |", "|---|--:|",
-        f"| median | {statistics.median(checks) * 1e6:.0f} µs |",
-        f"| mean, with the progress file every second and the looks every 2 s | {mean * 1e6:.0f} µs |",
-        f"| median's share of the step | {statistics.median(checks) / STEP:.3%} |",
-        f"| mean's share of the step; aim under 0.1 %: {verdict} | {mean / STEP:.3%} |",
-    ]  # fmt: skip
+def checks_table(checks: Found) -> list[str]:
+    lines = ["| `step_done` without a save | a step | of 100 ms | aim | |", "|---|--:|--:|--:|---|"]
+    rows = (
+        ("wall clock, median", statistics.median(checks["wall"])),
+        ("wall clock, mean", statistics.fmean(checks["wall"])),
+        ("processor time, median", statistics.median(checks["processor"])),
+        ("processor time, mean", statistics.fmean(checks["processor"])),
+    )
+    for name, seconds in rows:
+        verdict = "met" if seconds / STEP < 0.001 else "**missed**"
+        lines.append(f"| {name} | {seconds * 1e6:.0f} µs | {seconds / STEP:.3%} | 0.1 % | {verdict} |")
+    return lines
 
 
 def saves_table(saves: Found) -> list[str]:

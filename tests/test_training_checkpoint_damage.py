@@ -7,11 +7,13 @@ import random
 import shutil
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from clusterrun.training.checkpoint import Checkpoints
+from clusterrun.training.checksum import Sum, checksum
 from clusterrun.training.manifest import damage, read, seal
 
 from .training_scripts.launches import ROOT, attempt_of, clean_environment, names, start_two, told
@@ -177,3 +179,14 @@ def test_plain_accelerate_reads_a_checkpoint(trained, clean):
     end = start_two(LOAD_PLAIN, checkpoint, environment=clean, log=trained / "log-plain").wait()
     assert end.code == 0, end.output
     assert f"weight {told(trained)['weight']}\n" in end.output
+
+
+def test_a_file_is_summed_in_parts_as_in_one(tmp_path, monkeypatch):
+    """However many threads share a file, its checksum is zlib's own for the whole of it."""
+    monkeypatch.setattr("clusterrun.training.checksum._SEGMENT", 1000)
+    with ThreadPoolExecutor(4) as pool:
+        for size in (0, 1, 999, 1000, 1001, 5000, 12_345):
+            data = random.Random(size).randbytes(size)
+            (tmp_path / "file").write_bytes(data)
+            assert checksum(tmp_path / "file", size, pool)() == Sum(size, zlib.crc32(data))
+            assert checksum(tmp_path / "file", size + 1, pool)().size == size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,7 +61,11 @@ class Progress:
 
 def _replace(path: Path, text: str) -> None:
     # Without fsync, unlike the records that decide something: training would wait for the disk.
+    # Mode as for all records: a shared run folder opens its logs and `stop`, and nothing else.
     draft = path.with_name(f".{path.name}.draft")
-    draft.touch(mode=0o600)  # as all records: a shared run folder opens its logs and `stop`, and nothing else
-    draft.write_text(text, encoding="utf-8")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
     draft.replace(path)

@@ -25,25 +25,20 @@ on_node"
 }
 
 # TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
-# So write down at once what cannot be undone, and ask at once for what Slurm does not do by itself.
+# So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
+# there is time.
 hear_the_end() {
-  local cause
+  local cause next
   heard=1
   [ -z "$batch_heard" ] || return 0
   batch_heard=TERM
+  [ "$(value attempt "$run_dir/current")" = "$attempt" ] || return 0  # fenced: the job is another attempt's now
   cause=$(why_killed)
-  case $cause in
-    cancel)
-      record "$run_dir/events/attempt-$attempt.end" cause=cancel next=end exit_code=143 \
-        step="$(value step "$run_dir/progress")" ended="$(date +%s)"
-      ;;
-    time-limit)
-      case " $requeue_on " in *" time-limit "*) ;; *) return 0 ;; esac
-      record "$run_dir/events/attempt-$attempt.end" cause=time-limit next=continue exit_code=143 \
-        step="$(value step "$run_dir/progress")" ended="$(date +%s)"
-      scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 && requeue_asked=1
-      ;;
-  esac
+  next=$(decide "$cause" 0 0 "$requeue_on" 0)
+  step_exit=143 end_record "$cause" "$next" ''
+  if [ "$next" = continue ]; then
+    scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 && requeue_asked=1
+  fi
 }
 
 # Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. No line: a

@@ -27,10 +27,11 @@ on_node() {
   launcher=$!
   watch &
   watcher=$!
+  disown "$watcher"  # its end is no news for the log
   wait_for "$launcher"
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
     node="$(hostname)" exit_code="$waited" asked="$asked" ended="$(date +%s)"
-  kill -KILL "$watcher" 2>/dev/null
+  kill -KILL "$watcher"
   rm -rf "$node_dir"
   exit "$waited"
 }

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import shlex
-import signal
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -207,7 +205,7 @@ def story(run: Submitted) -> str:
 
 
 def processes_of(run: Submitted, attempt: int) -> list[int]:
-    """The processes of an attempt that live on any machine, launchers included, by the environment they were given."""
+    """All processes that an attempt has on any machine, found by the environment they were given."""
     marks = {f"CLUSTERRUN_RUN_ID={run.run_id}".encode(), f"CLUSTERRUN_ATTEMPT={attempt:04d}".encode()}
     found = []
     for place in Path("/proc").glob("[0-9]*"):
@@ -217,12 +215,16 @@ def processes_of(run: Submitted, attempt: int) -> list[int]:
     return found
 
 
-def kill_trainers(run: Submitted, attempt: int) -> None:
-    """End all Python processes of an attempt with SIGKILL, at once."""
-    for process in processes_of(run, attempt):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{process}/comm").read_text().startswith(("python", "accelerate")):
-                os.kill(process, signal.SIGKILL)
+def trainers_of(run: Submitted, attempt: int) -> list[int]:
+    """The trainers and launchers of an attempt that live on any machine."""
+    return [process for process in processes_of(run, attempt) if name_of(process).startswith(("python", "accelerate"))]
+
+
+def name_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text()
+    except OSError:
+        return ""
 
 
 def checkpoints(run: Submitted) -> list[str]:

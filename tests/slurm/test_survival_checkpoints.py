@@ -5,7 +5,9 @@ Budget: 2 minutes. Two lanes go on at once, each on two nodes of its own.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -25,11 +27,11 @@ from tests.slurm.survival import (
     checkpoints,
     completes,
     hurry,
-    kill_trainers,
     reaches,
     story,
     survive,
     trained,
+    trainers_of,
 )
 
 BESIDE = ("lanes",)
@@ -67,7 +69,8 @@ def killed_in_save(desk: Desk) -> Submitted:
     """End all trainers and launchers with SIGKILL while they save."""
     run = survive(desk, "killed-in-save", slurm=RIGHT, args={"slow_save": 600})
     until((run.folder / "output" / "saving").exists, 120, "a save is under way")
-    kill_trainers(run, 1)
+    for process in trainers_of(run, 1):
+        os.kill(process, signal.SIGKILL)
     completes(desk, run)
     return run
 

@@ -24,9 +24,9 @@ from tests.slurm.survival import (
     checkpoints,
     completes,
     nodes,
-    processes_of,
     reaches,
     survive,
+    trainers_of,
 )
 
 BESIDE = ("lanes",)
@@ -82,7 +82,7 @@ def brain_splits(desk: Desk, lane: dict[str, str], hurt: Callable[[str], None], 
         begins(run, 2, GIVEN_UP)
         until((run.folder / "events" / "attempt-0002.resume").exists, 120, "the second attempt looks for checkpoints")
         published = of_first(run)
-        until(lambda: not processes_of(run, 1), 120, "the first attempt leaves by itself")
+        until(lambda: not trainers_of(run, 1), 120, "the first attempt's trainers leave by themselves")
     finally:
         mend(node)
     completes(desk, run)
