@@ -94,7 +94,7 @@ def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
     for number in range(rounds + 1):
         for name, save in turns.items():
             if accelerator.is_main_process:
-                run._state._checkpoints._removal.join() if run._state._checkpoints._removal else None  # noqa: SLF001
+                run._state.tidy()  # noqa: SLF001 - what was pruned is removed beside the training
                 shutil.rmtree(plain, ignore_errors=True)
                 os.sync()  # what the one before has left to the disk is not this one's
             accelerator.wait_for_everyone()

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -91,8 +91,7 @@ class Checkpoints:
 
     def make_room(self, draft: Path) -> None:
         """Make a draft's folder, and wait for the removal of what was pruned before. Raises OSError."""
-        if self._removal:
-            self._removal.join()
+        self.tidy()
         self.drop(draft)
         draft.mkdir(parents=True)
 
@@ -102,15 +101,16 @@ class Checkpoints:
 
     def publish(self, draft: Path) -> Checkpoint:
         """Give a sealed draft its place, in one rename. Raises OSError."""
+        checkpoint = _read(draft)
+        if checkpoint is None:
+            raise OSError(f"{draft.name} could not be read back")
         target = self._folder / draft.name
         if target.exists():  # this attempt resumed from an older one, so it is damaged
             shutil.rmtree(self._hide(target), ignore_errors=True)
         draft.rename(target)
         manifest.flush(self._folder)
         self._damaged.discard(target.name)
-        checkpoint = _read(target)
-        assert checkpoint is not None  # noqa: S101 - sealed a moment ago
-        return checkpoint
+        return replace(checkpoint, path=target)
 
     def prune(self) -> None:
         """Remove all but the `keep` newest whole checkpoints of this attempt and earlier ones.
@@ -131,8 +131,14 @@ class Checkpoints:
         except OSError as error:  # no reason to say that the save failed: the checkpoint is published
             _say(f"old checkpoints stay for now: {error}")
             return
-        self._removal = Thread(target=_remove, args=(hidden,), name="clusterrun-prune")
+        # Training does not wait for it, nor does a stop, which may have seconds left: the next attempt clears the rest.
+        self._removal = Thread(target=_remove, args=(hidden,), name="clusterrun-prune", daemon=True)
         self._removal.start()
+
+    def tidy(self) -> None:
+        """Wait for the removal of what was pruned."""
+        if self._removal:
+            self._removal.join()
 
     def _damage(self, path: Path) -> str | None:
         reason = manifest.damage(path)

@@ -181,6 +181,8 @@ class TrainingRun(Loop):
             self._progress.write()
             write_marker(self._attempt.paths, self._attempt.name, outcome, self._outcome(position))
         self._say(f"{outcome} at step {position.step}")
+        if outcome == "finished":
+            self._state.tidy()
 
     def _outcome(self, position: Position) -> dict[str, object]:
         newest = self._state.newest

@@ -88,7 +88,7 @@ class Saver:
     def _make_room(self, draft: Path) -> None:
         self._fence.check()
         self._checkpoints.make_room(draft)
-        lack = lack_of_space(draft, self._size) if self._size else None
+        lack = lack_of_space(draft.parent, self._size) if self._size else None
         if lack:
             raise OSError(lack)
 

@@ -83,6 +83,10 @@ class TrainingState:
             self.saves.published(self.newest.name, position.step, time.monotonic() - begun)
         self._say(f"saved {self.newest.name}")
 
+    def tidy(self) -> None:
+        """Leave nothing behind but checkpoints: wait for the removal of old ones. Nobody comes back to clear it up."""
+        self._checkpoints.tidy()
+
     def fenced(self) -> bool:
         """Whether another attempt has taken over, as the main process sees every few seconds; others see nothing."""
         return self._fence.seen()

@@ -1,23 +1,31 @@
 """Runs the training script that SLOWED names, slower in its first attempt: an event then falls into the training.
 
-It gets faster again when a test makes the file `hurry` in the run folder.
+It never gets to its end before somebody has asked it to stop, or a test has made the file `hurry` in the run folder.
 """
 
 import os
 import runpy
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 PACE = 0.3  # seconds a step
+HOLD = 100  # steps after which it waits; the runs train 200
+STEPS = count(1)
 HURRY = Path(os.environ["CLUSTERRUN_RUN_DIR"], "hurry")
+ASKED = Path(os.environ["CLUSTERRUN_STOP_FILE"])
 SCRIPT = Path(__file__).parents[3] / os.environ["SLOWED"]
 
 
 def dawdle(*_):
-    if not HURRY.exists():
+    if HURRY.exists():
+        return
+    time.sleep(PACE)
+    held = next(STEPS) >= HOLD
+    while held and not (HURRY.exists() or ASKED.exists()):
         time.sleep(PACE)
 
 
