@@ -32,8 +32,8 @@ def desk(cluster_with_cgroup: Cluster) -> Desk:
 
 @pytest.fixture(scope="module")
 def limited(desk: Desk) -> Submitted:
-    """A run with a time limit of a minute, whose first attempt would take longer."""
-    return survive(desk, "limited", slurm={**UNPREEMPTED, "time": 1}, args={"slow_at": [1]})
+    """A run with a time limit of two minutes, whose first attempt would take longer."""
+    return survive(desk, "limited", slurm={**UNPREEMPTED, "time": 2}, args={"slow_at": [1]})
 
 
 @pytest.mark.parametrize("partition", ["low", "low0"], ids=["grace", "no-grace"])
