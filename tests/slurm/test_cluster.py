@@ -99,9 +99,9 @@ def test_a_job_outlives_its_crashed_node(cluster: Cluster) -> None:
 def test_a_cancelled_job_leaves_no_process(cluster: Cluster) -> None:
     """What runs on a node is seen there, and is gone after scancel."""
     job = batch(cluster, "sleep 301 & srun sleep 302", "-wn1")
-    wait_until(lambda: {"sleep 301", "/usr/bin/sleep 302"} <= set(cluster.processes("n1")), 20, "both")
+    wait_until(lambda: {"sleep 301", "/usr/bin/sleep 302"} <= set(cluster.processes("n1")), 60, "both")
     cluster.run_as("alice", ["scancel", job])
-    wait_until(lambda: cluster.processes("n1") == [], 20, "an empty node")
+    wait_until(lambda: cluster.processes("n1") == [], 60, "an empty node")
 
 
 def reaches_controller(cluster: Cluster, node: str) -> bool:
@@ -169,7 +169,7 @@ def test_cgroup_ends_what_a_task_left(cluster_with_cgroup: Cluster) -> None:
     """Where processes are tracked by cgroup, even one that became a daemon ends with its step."""
     leave = "setsid sh -c 'sleep 304 & :' ; sleep 1"
     cluster_with_cgroup.run_as("alice", ["srun", "-wn1", "bash", "-c", leave])
-    wait_until(lambda: cluster_with_cgroup.processes("n1") == [], 20, "an empty node")
+    wait_until(lambda: cluster_with_cgroup.processes("n1") == [], 60, "an empty node")
 
 
 @pytest.fixture
