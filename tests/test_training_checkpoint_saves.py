@@ -15,7 +15,19 @@ from clusterrun.records import read_record
 from clusterrun.training.disk import lack_of_space, refusal
 from clusterrun.training.manifest import damage
 
-from .training_scripts.launches import ROOT, Ended, attempt_of, clean_environment, marker, names, start, start_two, told
+from .training_scripts.launches import (
+    ROOT,
+    Ended,
+    attempt_of,
+    clean_environment,
+    manifest,
+    marker,
+    names,
+    start,
+    start_two,
+    start_two_nodes,
+    told,
+)
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
 FIRST, LAST = "step-00000002-0001", "step-00000006-0001"
@@ -161,3 +173,15 @@ def test_room_is_measured_with_a_margin(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     assert lack_of_space(tmp_path, 1000) is None
     assert lack_of_space(tmp_path, free) is not None
+
+
+def test_two_nodes_take_stock_of_what_each_has_written(tmp_path, clean):
+    """Two launchers, as on two nodes: every file of either is in the manifest, and a failure of one fails both."""
+    environment = clean | attempt_of(tmp_path, CHECKPOINT_EVERY="2 steps")
+    options = [tmp_path, *MEET_THE_LIMIT, "--at", 3, "limit", 1, 5000]
+    launches = start_two_nodes(SAVE_STEPS, *options, environment=environment, log=tmp_path / "log")
+    first, second = (launch.wait() for launch in launches)
+    assert second.code == 0, second.output
+    failed_between(tmp_path, first, f"rank 1: random_states_1.pkl: {NO_ROOM}")
+    files = manifest(tmp_path, LAST)["files"]
+    assert sorted(files) == ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "random_states_1.pkl"]

@@ -6,9 +6,9 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from . import manifest
 from .agreement import Agreement
@@ -35,9 +35,16 @@ class _Outcome(Generic[T]):
     refusal: str | None = None
     fence: str | None = None
 
+    @property
+    def good(self) -> bool:
+        """Whether the phase may go on."""
+        return self.refusal is None and self.fence is None
+
 
 class Saver:
     """Writes checkpoints of an Accelerator's state; `agreement` joins the ranks, `fence` forbids publishing."""
+
+    passing: frozenset[str] = frozenset()  # files that go away again when the save is done
 
     def __init__(self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence) -> None:
         self._accelerator, self._agreement = accelerator, agreement
@@ -60,30 +67,30 @@ class Saver:
         try:
             self._together(lambda: self._make_room(draft), here=main)
             self._together(lambda: self._write(draft))
-            parts = self._together(lambda: self._take_stock(draft), here=self._accelerator.is_local_main_process)
-            entries = {name: entry for part in parts if part for name, entry in part.items()}
+            entries = self._stock_of_nodes(draft) if self._per_node() < self._accelerator.num_processes else {}
             published = self._together(lambda: self._publish(draft, position, entries), here=main)
         except (SaveFailed, Fenced):
             if main:
                 self._checkpoints.drop(draft)
             raise
-        checkpoint = published[0]
-        assert checkpoint is not None  # noqa: S101 - the main process is rank 0
+        checkpoint = self._agreement.share(published)
+        assert checkpoint is not None  # noqa: S101 - the main process has published it
         self._size = checkpoint.size
         return checkpoint
 
-    def _together(self, action: Callable[[], T], *, here: bool = True) -> list[T | None]:
+    def _together(self, action: Callable[[], T], *, here: bool = True) -> T | None:
         """Run a phase on the ranks that take part; all wait for all, and all learn when one could not do it."""
         outcome: _Outcome[T] = _attempt_to(action) if here else _Outcome()
-        outcomes = self._agreement.gather(outcome)
+        if not self._agreement.least(int(outcome.good)):
+            self._fail(self._agreement.gather(replace(outcome, value=None)))
+        return outcome.value
+
+    def _fail(self, outcomes: list[_Outcome[T]]) -> NoReturn:
         for each in outcomes:
             if each.fence:
                 raise Fenced(each.fence)
         refusals = [f"rank {rank}: {each.refusal}" for rank, each in enumerate(outcomes) if each.refusal]
-        if refusals:
-            alone = len(outcomes) == 1
-            raise SaveFailed(outcomes[0].refusal if alone else "; ".join(refusals[:3]))
-        return [each.value for each in outcomes]
+        raise SaveFailed(outcomes[0].refusal if len(outcomes) == 1 else "; ".join(refusals[:3]))
 
     def _make_room(self, draft: Path) -> None:
         self._fence.check()
@@ -98,18 +105,24 @@ class Saver:
         if refusals:
             raise OSError(refusals[0])
 
+    def _stock_of_nodes(self, draft: Path) -> manifest.Entries:
+        part = self._together(lambda: self._take_stock(draft), here=self._accelerator.is_local_main_process)
+        return {name: entry for each in self._agreement.gather(part or {}) for name, entry in each.items()}
+
     def _take_stock(self, draft: Path) -> manifest.Entries:
         """Flush what this node wrote, and sum up the same while it is still in the node's memory."""
         per_node = self._per_node()
         node = int(self._accelerator.process_index) // per_node
-        return manifest.take_stock(draft, lambda name: _writer(name) // per_node == node)
+        return self._stock(draft, lambda name: _writer(name) // per_node == node)
+
+    def _stock(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
+        return manifest.take_stock(draft, lambda name: name not in self.passing and mine(name))
 
     def _per_node(self) -> int:
         return int(os.environ.get("LOCAL_WORLD_SIZE") or self._accelerator.num_processes)
 
     def _publish(self, draft: Path, position: Position, entries: manifest.Entries) -> Checkpoint:
-        if self._per_node() < self._accelerator.num_processes:
-            entries |= manifest.take_stock(draft, lambda name: name not in entries)
+        entries = entries | self._stock(draft, lambda name: name not in entries)
         manifest.seal(draft, self._facts(position), entries)
         self._fence.check()
         checkpoint = self._checkpoints.publish(draft)

@@ -158,7 +158,7 @@ class StopCallback(TrainerCallback):
         if not self._active:
             return
         self._active, self._before_evaluation = False, None
-        self._agreement.settle()
+        self._agreement.close()
         if self._attempt and self._trainer.accelerator.is_main_process:
             self._progress.write()
             atexit.register(_mark_finished, self._attempt, self._outcome())
@@ -225,6 +225,7 @@ class StopCallback(TrainerCallback):
         self._agreement.settle()
         self._trainer.accelerator.wait_for_everyone()
         self.state.leave_if_fenced()
+        self._agreement.close()
         if self._trainer.accelerator.is_main_process and self._attempt:
             self._progress.write()
             write_marker(self._attempt.paths, self._attempt.name, "stopped", self._outcome())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from clusterrun.paths import RunPaths
 
-from . import manifest
 from .agreement import Agreement
 from .checkpoint import Position
 from .checks import check_world_of_checkpoint
@@ -22,12 +21,11 @@ from .state import TrainingState
 if TYPE_CHECKING:
     from transformers import Trainer
 
-_SENTINEL = "checkpoint-is-incomplete.txt"  # of enable_jit_checkpoint: there while it saves, gone afterwards
-
 
 class TrainerSaver(Saver):
     """Lets Trainer write a checkpoint, and seals it."""
 
+    passing = frozenset({"checkpoint-is-incomplete.txt"})  # of enable_jit_checkpoint
     write: Callable[[], None]  # Trainer's own way
     more_facts: dict[str, object]
 
@@ -36,9 +34,6 @@ class TrainerSaver(Saver):
             self.write()
         if refusals:
             raise OSError(refusals[0])
-
-    def _take_stock(self, draft: Path) -> manifest.Entries:
-        return {name: entry for name, entry in super()._take_stock(draft).items() if name != _SENTINEL}
 
     def _facts(self, position: Position) -> dict[str, object]:
         import transformers

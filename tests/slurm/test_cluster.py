@@ -76,7 +76,7 @@ def test_a_preempted_job_runs_again(cluster: Cluster) -> None:
     body = "echo run ${SLURM_RESTART_COUNT:-0}; sleep 300"
     # in low a grace of 15 s would come first; low0 has none
     low = batch(cluster, body, "-plow0", "-N4", "--exclusive", "--open-mode=append")
-    wait_until(lambda: "run 0" in output(cluster, low), 20, "the first run")
+    wait_until(lambda: "run 0" in output(cluster, low), 60, "the first run")
     batch(cluster, "true", "-phigh", "-N4", "--exclusive")
     wait_until(lambda: "run 1" in output(cluster, low), 60, "the second run")
     assert "DUE TO PREEMPTION" in output(cluster, low)
@@ -86,7 +86,7 @@ def test_a_job_outlives_its_crashed_node(cluster: Cluster) -> None:
     """A job whose node lost its power is accounted NODE_FAIL, and runs again elsewhere."""
     body = "echo on $SLURMD_NODENAME; sleep 300"
     job = batch(cluster, body, "-N1", "-x", "n3,n4", "--open-mode=append")
-    wait_until(lambda: "on n" in output(cluster, job), 20, "the first run")
+    wait_until(lambda: "on n" in output(cluster, job), 60, "the first run")
     crashed = output(cluster, job).split()[1]
     cluster.crash(crashed)
     assert cluster.processes(crashed) == []
@@ -115,7 +115,7 @@ def test_a_node_without_cable_is_alone(cluster: Cluster) -> None:
     cluster.cut("n4")
     assert not reaches_controller(cluster, "n4")
     cluster.heal("n4")
-    assert reaches_controller(cluster, "n4")
+    wait_until(lambda: reaches_controller(cluster, "n4"), 60, "the way back")
 
 
 def test_daemons_can_be_ended_and_started(cluster: Cluster) -> None:

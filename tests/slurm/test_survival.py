@@ -1,6 +1,6 @@
 """A run survives what ends a job with a signal, and loses no step by it.
 
-Budget: 3 minutes. Two runs go on beside the tests: one that is preempted five times, and one that meets its time
+Budget: 2 1/2 minutes. Two runs go on beside the tests: one that is preempted five times, and one that meets its time
 limit, where nobody preempts it.
 """
 

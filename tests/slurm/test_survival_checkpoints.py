@@ -1,6 +1,6 @@
 """A run survives what happens to its checkpoints: killed saves, damaged files, a full disk.
 
-Budget: 2 minutes. Two lanes go on at once, each on two nodes of its own.
+Budget: 1 1/2 minutes. Two lanes go on at once, each on two nodes of its own.
 """
 
 from __future__ import annotations

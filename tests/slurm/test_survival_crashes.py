@@ -1,6 +1,6 @@
 """A run survives crashes, but not for ever, and not where its trainer forbids it.
 
-Budget: 2 minutes. A run that crashes again and again goes on beside the tests, because of its pauses.
+Budget: 2 minutes. Most of it is waiting, for the pauses after crashes, so most runs go on at once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from tests.slurm.survival import (
     completes,
     ended,
     preempt,
-    processes_of,
     story,
     survive,
     trained,
+    trainers_of,
 )
 
-BESIDE = ("crashing",)
+BESIDE = ("crashing", "crashed", "killed")
 STEP = EVERY + EVERY // 2  # where ranks crash: half an interval after the first checkpoint
+ASIDE, THERE = {"exclude": "n4"}, {"nodelist": "n4"}  # the nodes where nobody is preempted, and the one where
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +37,33 @@ def desk(cluster: Cluster) -> Desk:
 def crashing(desk: Desk) -> Submitted:
     """A run that crashes at the same step in each of its attempts."""
     args = {"crash_step": STEP, "crash_attempts": 99}
-    return survive(desk, "crashing", ranks=1, args=args, requeue={"crashes": 2})
+    return survive(desk, "crashing", ranks=1, slurm=ASIDE, args=args, requeue={"crashes": 2})
 
 
-@pytest.mark.parametrize("others", ["go-on", "hang"])
-def test_one_rank_crashes(desk: Desk, others: str) -> None:
-    """One rank of two crashes; the rank on the other node is ended at once, and the run comes back from its checkpoint."""
-    args = {"crash_step": STEP, "crash_rank": 1, "hang_others": others == "hang"}
-    run = survive(desk, f"crash-{others}", args=args)
+@pytest.fixture(scope="module")
+def crashed(desk: Desk) -> dict[str, Submitted]:
+    """Two runs of which one rank crashes once, by what their other rank does then."""
+    args = {"crash_step": STEP, "crash_rank": 1}
+    return {
+        "goes-on": survive(desk, "crash-goes-on", slurm=ASIDE, args=args),
+        "hangs": survive(desk, "crash-hangs", slurm=ASIDE, args={**args, "hang_others": True}),
+    }
+
+
+@pytest.fixture(scope="module")
+def killed(desk: Desk) -> Submitted:
+    """A run whose only rank gets SIGKILL."""
+    return survive(desk, "killed", ranks=1, slurm=ASIDE, args={"crash_step": STEP, "crash_how": "sigkill"})
+
+
+@pytest.mark.parametrize("other", ["goes-on", "hangs"])
+def test_one_rank_crashes(desk: Desk, crashed: dict[str, Submitted], other: str) -> None:
+    """One rank of two crashes; the rank on the other node is ended too, and the run comes back from its checkpoint."""
+    run = crashed[other]
     until((run.folder / "events" / "attempt-0001.end").exists, 120, "the first attempt ends")
-    until(lambda: not processes_of(run, 1) or len(causes(run)) > 1, 60, "its processes end")
+    until(lambda: not trainers_of(run, 1) or len(causes(run)) > 1, 60, "its trainers end")
+    assert not trainers_of(run, 1), "trainers of the first attempt live beside the second one"
 
-    assert not processes_of(run, 1), "processes of the first attempt live beside the second one"
     completes(desk, run)
     assert_ended(desk, run, "crash", "finished")
     assert "RuntimeError: this rank has had enough" in run.log()
@@ -55,17 +71,16 @@ def test_one_rank_crashes(desk: Desk, others: str) -> None:
     assert trained(run.folder).lost() == [STEP - EVERY]
 
 
-def test_a_rank_that_is_killed(desk: Desk) -> None:
+def test_a_rank_that_is_killed(desk: Desk, killed: Submitted) -> None:
     """A rank that dies of SIGKILL, as of the kernel's out-of-memory killer, has crashed."""
-    run = survive(desk, "killed-rank", ranks=1, args={"crash_step": STEP, "crash_how": "sigkill"})
-    completes(desk, run)
-    assert_ended(desk, run, "crash", "finished")
-    assert_whole(run, ranks=1, lost=EVERY)
+    completes(desk, killed)
+    assert_ended(desk, killed, "crash", "finished")
+    assert_whole(killed, ranks=1, lost=EVERY)
 
 
 def test_a_preemption_in_the_pause_after_a_crash(desk: Desk) -> None:
     """Slurm and the run both want it back in the queue; it comes back once."""
-    run = survive(desk, "crash-preempted", ranks=1, args={"crash_step": STEP})
+    run = survive(desk, "crash-preempted", ranks=1, slurm=THERE, args={"crash_step": STEP})
     until(lambda: causes(run) == ["crash"], 120, "it crashes")
     preempt(desk, run)
     completes(desk, run)

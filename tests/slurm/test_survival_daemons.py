@@ -1,6 +1,6 @@
 """A run survives the controller's daemons.
 
-Budget: 2 minutes.
+Budget: 1 1/2 minutes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A run survives its nodes: crashed, cut off the network, or without their slurmd.
 
-Budget: 3 minutes. Two lanes go on at once, each on two nodes of its own, because Slurm takes half a minute to see
+Budget: 2 minutes. Two lanes go on at once, each on two nodes of its own, because Slurm takes half a minute to see
 that a node is gone. What a node does that Slurm has given up, and that goes on training, is the split brain.
 """
 

@@ -1,6 +1,6 @@
 """What people do to a run: cancel it at any moment, stop a teammate's, run many as an array.
 
-Budget: 2 minutes.
+Budget: 1 minute.
 """
 
 from __future__ import annotations

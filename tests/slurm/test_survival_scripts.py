@@ -1,6 +1,6 @@
 """Scripts that are not written for clusterrun survive a preemption: transformers.Trainer, and what imports nothing of it.
 
-Budget: 2 minutes. All runs go on at once. Those that nobody interrupts give what the others must give too.
+Budget: 1 1/2 minutes. All runs go on at once. Those that nobody interrupts give what the others must give too.
 """
 
 from __future__ import annotations
