@@ -44,6 +44,8 @@ def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most:
         return "continue"
     if cause not in causes or idle >= 3:
         return "end"
+    if cause == "node-failure":
+        return "by-slurm"
     return "end" if cause == "crash" and crashes > most else "continue"
 
 
@@ -70,7 +72,7 @@ READ_BY_EYE = [
     ("preemption", 0, 3, "preemption", 3, "end"),
     ("preemption", 0, 0, "time-limit crash", 3, "end"),
     ("time-limit", 0, 0, "preemption time-limit", 3, "continue"),
-    ("node-failure", 0, 0, "node-failure", 0, "continue"),
+    ("node-failure", 0, 0, "node-failure", 0, "by-slurm"),
     ("crash", 1, 1, "crash", 3, "continue"),
     ("crash", 3, 2, "crash", 3, "continue"),
     ("crash", 3, 3, "crash", 3, "end"),
@@ -188,6 +190,7 @@ ENDS = [
     ("", [(137, "TERM")], 137, PREEMPTED, {"batch_heard": "TERM"}, "preemption"),
     ("", [(137, "TERM")], 137, NEW_SLURM, {"batch_heard": "TERM"}, "time-limit"),
     ("", [(1, ""), None], 137, NODE_FAILED, {"batch_heard": "TERM"}, "node-failure"),
+    ("", [(0, ""), None], 0, "srun: error: Node failure on n2", {}, "node-failure"),
     ("", [(1, "")], 1, "", {}, "crash"),
     ("", [(1, ""), (1, "TERM")], 137, "", {}, "crash"),  # srun ended the other node's task with TERM
     ("", [None], 1, "", {}, "crash"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -36,6 +37,7 @@ class Agreement:
             import torch.distributed
 
             self._group = torch.distributed.new_group(backend="gloo")
+            atexit.register(self._close_at_exit)
             self._code = bytearray(1)  # read and written without torch, which takes its time for that
             self._tensor = torch.frombuffer(self._code, dtype=torch.uint8)
             self._options = torch.distributed.AllreduceOptions()
@@ -70,11 +72,16 @@ class Agreement:
         """
         self.settle()
         self._closed = True
-        if self._group is not None:
+        group, self._group = self._group, None
+        if group is not None:
             import torch.distributed
 
-            torch.distributed.destroy_process_group(self._group)
-            self._group = None
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group(group)
+
+    def _close_at_exit(self) -> None:
+        if self._pending is None:  # otherwise something went wrong, and another rank may never answer
+            self.close()
 
     def share(self, value: T) -> T:
         """Return the main process's value on every rank; the value must be picklable."""

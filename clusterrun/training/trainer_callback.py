@@ -158,7 +158,7 @@ class StopCallback(TrainerCallback):
         if not self._active:
             return
         self._active, self._before_evaluation = False, None
-        self._agreement.close()
+        self._agreement.settle()
         if self._attempt and self._trainer.accelerator.is_main_process:
             self._progress.write()
             atexit.register(_mark_finished, self._attempt, self._outcome())

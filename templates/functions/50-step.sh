@@ -32,6 +32,7 @@ hear_the_end() {
   heard=1
   [ -z "$batch_heard" ] || return 0
   batch_heard=TERM
+  trap '' TERM  # it comes again, and would end the subshells here, which say nothing then
   [ "$(value attempt "$run_dir/current")" = "$attempt" ] || return 0  # fenced: the job is another attempt's now
   cause=$(why_killed)
   next=$(decide "$cause" 0 0 "$requeue_on" 0)
@@ -39,6 +40,7 @@ hear_the_end() {
   if [ "$next" = continue ]; then
     scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 && requeue_asked=1
   fi
+  trap 'heard=1' TERM
 }
 
 # Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. No line: a

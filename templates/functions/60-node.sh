@@ -29,6 +29,8 @@ on_node() {
   watcher=$!
   disown "$watcher"  # its end is no news for the log
   wait_for "$launcher"
+  # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
+  [ "$(value attempt "$run_dir/current")" = "$attempt" ] || { kill -KILL "$watcher"; rm -rf "$node_dir"; exit 0; }
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
     node="$(hostname)" exit_code="$waited" asked="$asked" ended="$(date +%s)"
   kill -KILL "$watcher"

@@ -3,18 +3,16 @@
 # How it ended decides what comes next.
 end_attempt() {
   local cause next reason=
-  trap 'batch_heard=TERM' TERM
+  trap 'heard=1 batch_heard=TERM' TERM
   trap '' USR1
-  cause=$(why_ended)
+  undisturbed find_cause
   if [ "$cause" = fenced ]; then
     say "attempt $attempt was replaced by attempt $(value attempt "$run_dir/current"); it leaves the run alone"
     exit 1
   fi
-  keep_ledger "$attempt" "$cause"
-  next=$(decide "$cause" "$(value crashes "$run_dir/ledger")" "$(value idle "$run_dir/ledger")" "$requeue_on" "$most_crashes")
-  [ "$next" != end ] || reason=$(why_no_more "$cause")
-  [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
-  end_record "$cause" "$next" "$reason"
+  undisturbed keep_ledger "$attempt" "$cause"
+  undisturbed find_next
+  undisturbed end_record "$cause" "$next" "$reason"
   say "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
   case $next:$cause in
     continue:crash)
@@ -26,6 +24,23 @@ end_attempt() {
     end:finished | end:stop) exit 0 ;;
     *) exit $((step_exit ? step_exit : 1)) ;;
   esac
+}
+
+# TERM to this shell reaches its subshells, too, and they say nothing then. What was done while it came is done again.
+undisturbed() {
+  while :; do
+    heard=
+    "$@"
+    [ -n "$heard" ] || return 0
+  done
+}
+
+find_cause() { cause=$(why_ended); }
+
+find_next() {
+  next=$(decide "$cause" "$(value crashes "$run_dir/ledger")" "$(value idle "$run_dir/ledger")" "$requeue_on" "$most_crashes")
+  [ "$next" != end ] || reason=$(why_no_more "$cause")
+  [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
 end_record() {
@@ -47,6 +62,8 @@ why_ended() {
     why_killed
   elif [ "$outcome" = stopped ]; then
     why_asked
+  elif grep -qa '^srun: error: Node failure on ' "$run_dir/logs/attempt-$attempt.log"; then
+    echo node-failure  # srun's exit code is 0 then
   elif [ "$step_exit" -eq 0 ]; then
     if [ -z "$(first_asked)" ]; then echo finished; else why_asked; fi
   elif may_not_restart; then

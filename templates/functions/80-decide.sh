@@ -15,6 +15,7 @@ keep_ledger() {
   # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
   [ -n "$step$checkpoint${checkpoint_path:-}" ] || [ "$2" = crash ] || idle=0
   [ "$2" != crash ] || crashes=$((${crashes:-0} + 1))
+  [ -z "${heard:-}" ] || return 0  # TERM may have ended what was asked above: ask again
   record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" checkpoint="$checkpoint"
 }
 
@@ -28,7 +29,7 @@ decide() {
   case $causes in *" $cause "*) ;; *) echo end && return ;; esac
   if [ "$idle" -ge 3 ] || { [ "$cause" = crash ] && [ "$crashes" -gt "$most" ]; }; then
     echo end
-  elif [ "$cause" = node-failure ] && [ "${batch_heard:-}" = TERM ]; then
+  elif [ "$cause" = node-failure ]; then
     echo by-slurm
   elif [ "$cause" = preemption ] && { [ "${batch_heard:-}" = TERM ] || holds_polite_jobs; }; then
     echo by-slurm

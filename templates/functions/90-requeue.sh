@@ -11,7 +11,7 @@ ask_for_requeue() {
     case $answer in
       # a preemption or an operator was faster
       *ending* | *being\ requeued*) linger 3600 ;;
-      *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond*) pause=$((pause < 30 ? pause * 2 : 30)) ;;
+      *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond* | Unexpected\ message*) pause=$((pause < 30 ? pause * 2 : 30)) ;;
       *) refused=$((refused + 1)) ;;
     esac
     pause "$pause"
@@ -32,6 +32,7 @@ pause() {
 leave_if_told() {
   local cause
   [ -n "$batch_heard" ] || return 0
+  trap '' TERM
   cause=$(why_killed)
   case $cause in
     cancel)
