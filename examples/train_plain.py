@@ -76,6 +76,7 @@ def main() -> None:
             save(accelerator, state, options.output_dir / f"checkpoint-{step:06d}.pt")
         if leaving:
             break
+    accelerator.wait_for_everyone()  # a process that leaves amid an exchange may be aborted by torch, after all is done
     accelerator.end_training()
 
 

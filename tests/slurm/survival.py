@@ -197,8 +197,9 @@ def assert_one_at_a_time(found: Trained) -> None:
 
 
 def story(run: Submitted) -> str:
-    """All that a run left behind in words, for the message of a failed test."""
-    files = [*sorted((run.folder / "events").glob("*")), *sorted((run.folder / "logs").glob("*"))]
+    """All that a run left behind in words, for the message of a failed test: the newest log first."""
+    logs = sorted((run.folder / "logs").glob("*"), reverse=True)
+    files = [*logs, *sorted((run.folder / "events").glob("*"))]
     files += [run.folder / "ledger"] if (run.folder / "ledger").exists() else []
     told = "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in files)
     return f"{shlex.quote(str(run.folder))}\n{told}"

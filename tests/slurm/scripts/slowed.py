@@ -33,3 +33,6 @@ if os.environ["CLUSTERRUN_ATTEMPT"] == "0001":
     register_optimizer_step_post_hook(dawdle)
 sys.argv[0] = str(SCRIPT)
 runpy.run_path(str(SCRIPT), run_name="__main__")
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)  # torch aborts now and then while the interpreter shuts down, which would be a crash after the end
