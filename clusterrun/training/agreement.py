@@ -6,11 +6,16 @@ import atexit
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from .pace import Pace
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     import torch.distributed
 
 T = TypeVar("T")
+_PROPOSALS = 16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
 
 
 class Wish(IntEnum):
@@ -23,7 +28,7 @@ class Wish(IntEnum):
 
 
 class Agreement:
-    """Reduces the ranks' wishes, asynchronously: asked at one step, known at the next.
+    """Reduces the ranks' wishes, asynchronously: asked at one step, known at the next; see pace.py for which steps.
 
     It has a gloo group of its own, because reading a result on NCCL would make the GPU wait.
     A world of one process needs no group, and knows at once.
@@ -33,6 +38,7 @@ class Agreement:
         self._group: torch.distributed.ProcessGroup | None = None
         self._pending: torch.distributed.Work | None = None
         self._closed = False
+        self._pace = Pace()
         if world_size > 1:
             import torch.distributed
 
@@ -43,18 +49,27 @@ class Agreement:
             self._options = torch.distributed.AllreduceOptions()
             self._options.reduceOp = torch.distributed.ReduceOp(torch.distributed.ReduceOp.MAX)
 
-    def exchange(self, wish: Wish) -> Wish:
-        """Hand in this rank's wish at a step; return what all agreed on one call earlier.
+    def exchange(self, wish: Callable[[], Wish]) -> Wish:
+        """Hand in this rank's wish; return what all agreed on one call earlier.
 
-        Every rank must call it at the same steps.
+        Every rank must call it at the same places.
         """
         if self._closed:
             return Wish.NOTHING
         if self._group is None:
-            return wish
+            return wish()
         agreed = self.settle()
-        self._launch(self._group, wish)
+        self._launch(self._group, wish())
         return agreed
+
+    def exchange_at_pace(self, wish: Callable[[], Wish]) -> Wish:
+        """As `exchange`, once a step; where steps are short, only every few steps is `wish` asked and handed in.
+
+        What was agreed is still known one step later.
+        """
+        if self._group is not None and self._pace.passes_by():
+            return self.settle()
+        return self.exchange(wish)
 
     def settle(self) -> Wish:
         """Wait for what is still under way, and return it."""
@@ -62,7 +77,9 @@ class Agreement:
             return Wish.NOTHING
         self._pending.wait()
         self._pending = None
-        return Wish(self._code[0])
+        wish, slowness = divmod(self._code[0], _PROPOSALS)
+        self._pace.follow(_PROPOSALS - 1 - slowness)
+        return Wish(wish)
 
     def close(self) -> None:
         """End the exchange: nothing is agreed any more. Every rank must call it, before the process ends.
@@ -116,5 +133,5 @@ class Agreement:
 
     def _launch(self, group: torch.distributed.ProcessGroup, wish: Wish) -> None:
         # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long, at every step.
-        self._code[0] = wish
+        self._code[0] = wish * _PROPOSALS + _PROPOSALS - 1 - self._pace.propose()
         self._pending = group.allreduce([self._tensor], self._options)

@@ -107,7 +107,7 @@ class TrainingRun(Loop):
 
         Call it on every rank, once after each optimizer step, with `position` brought up to date.
         It saves when a checkpoint is due. A stop is obeyed one step after it was seen, on all ranks
-        at the same step.
+        at the same step; where steps are short, the ranks look every few steps, four times a second.
 
         Those who watch the run are shown `total` (optimizer steps of the whole training), `loss`
         (of this step) and a rate in samples/s, for which `samples` counts this step's samples over
@@ -116,7 +116,8 @@ class TrainingRun(Loop):
         self._check_boundary()
         if not self._state.fenced():
             self._progress.update(position.step, total, loss, samples)
-        return self._meet(position, due=self._schedule.due_at(position.step))
+        agreed = self._agreement.exchange_at_pace(self._wish)
+        return self._obey(agreed, position, due=self._schedule.due_at(position.step))
 
     @refusals_marked()
     def respond(self, position: Position) -> bool:
@@ -125,7 +126,7 @@ class TrainingRun(Loop):
         Call it on every rank, equally often. The state must be the one at `position`.
         """
         self._check_boundary()
-        return self._meet(position, due=False)
+        return self._obey(self._agreement.exchange(self._wish), position, due=False)
 
     def finish(self, position: Position | None = None) -> None:
         """Say that training is complete; nobody starts it again. Call it on every rank, last.
@@ -136,8 +137,7 @@ class TrainingRun(Loop):
         self._come_back(place)
         self._leave("finished", position or place)
 
-    def _meet(self, position: Position, *, due: bool) -> bool:
-        agreed = self._agreement.exchange(self._wish())
+    def _obey(self, agreed: Wish, position: Position, *, due: bool) -> bool:
         if agreed == Wish.FENCED:
             self._state.leave_fenced()
         if due or agreed != Wish.NOTHING:

@@ -104,7 +104,7 @@ class StopCallback(TrainerCallback):
             return
         if not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
-        self._meet(due=self._schedule.due_at(state.global_step))
+        self._meet(self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step))
         # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for waits until then.
         ends_epoch = state.epoch == int(state.epoch)
         if not control.should_training_stop and (control.should_evaluate or not ends_epoch):
@@ -125,7 +125,7 @@ class StopCallback(TrainerCallback):
         """A batch of an evaluation is done; outside of a training's own evaluations nothing is seen."""
         if self._before_evaluation is None:
             return
-        self._meet(due=False)
+        self._meet(self._agreement.exchange, due=False)
         early = control.should_training_stop and state.global_step < state.max_steps  # a resume would train on
         if self._agreed == Wish.STOP and not early:
             self._leave_evaluation(self._before_evaluation)
@@ -163,10 +163,10 @@ class StopCallback(TrainerCallback):
             self._progress.write()
             atexit.register(_mark_finished, self._attempt, self._outcome())
 
-    def _meet(self, *, due: bool) -> None:
+    def _meet(self, exchange: Callable[[Callable[[], Wish]], Wish], *, due: bool) -> None:
         if self._attempt is None:
             return
-        agreed = self._agreement.exchange(self._wish())
+        agreed = exchange(self._wish)
         if agreed == Wish.FENCED:
             self.state.leave_fenced()
         self._agreed = max(self._agreed, agreed, Wish.SAVE if due else Wish.NOTHING)
