@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,20 @@ def test_progress_that_cannot_be_written_is_left_out(tmp_path):
     progress.update(1, 2, 0.5, None)
     progress.write()
     assert read_record(tmp_path / "progress")["loss"] == "0.5"
+
+
+def test_progress_that_waits_for_its_disk_holds_up_no_step(tmp_path):
+    """Steps go on while a write waits; the last one's progress is what stays."""
+    os.mkfifo(tmp_path / ".progress.draft")  # opening it waits for a reader
+    progress = Progress(tmp_path / "progress")
+    progress._written -= 60
+    for step in range(1, 4):
+        progress.update(step, 3, 0.5, None)
+    assert not (tmp_path / "progress").exists()
+    descriptor = os.open(tmp_path / ".progress.draft", os.O_RDONLY)
+    progress.write()
+    os.close(descriptor)
+    assert read_record(tmp_path / "progress")["step"] == "3"
 
 
 def test_importing_it_is_light():

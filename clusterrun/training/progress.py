@@ -3,60 +3,85 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import SupportsFloat
 
 _PATIENCE = 1.0  # seconds between two writes
 
 
 @dataclass
-class _Latest:
+class _Note:
+    """What a write tells: of the newest step, and of how many samples were taken in so many seconds."""
+
     step: int
     total: int | None
     loss: SupportsFloat | None
+    samples: int
+    seconds: float
+
+    def text(self) -> str:
+        rate = f"{self.samples / self.seconds:.6g}" if self.samples and self.seconds else ""
+        loss = "" if self.loss is None else f"{float(self.loss):.6g}"
+        total = "" if self.total is None else self.total
+        return f"step={self.step}\ntotal={total}\nloss={loss}\nrate={rate}\ntime={int(time.time())}\n"
 
 
 class Progress:
     """Writes step, total, loss, rate (samples/s) and time (Unix seconds) about once a second.
 
-    A path of None, on all ranks but the main one, writes nothing.
+    A thread writes, so that no step waits for a file server, or for the GPU to know its loss. A path of None, on all
+    ranks but the main one, writes nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._latest: _Latest | None = None
+        self._latest: _Note | None = None
         self._samples = 0
         self._written = time.monotonic()
+        self._writing = threading.Lock()  # held from the handing over of a note until it is written
+        self._notes: SimpleQueue[_Note] | None = None
 
     def update(self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None) -> None:
-        """Take note of one optimizer step, and write when the last write is a second ago.
-
-        `loss` becomes a number only when it is written: on a GPU that waits for the step.
-        """
-        self._latest = _Latest(step, total, loss)
+        """Take note of one optimizer step; it is written when the last write is a second ago, soon after."""
         self._samples += samples or 0
-        if time.monotonic() - self._written >= _PATIENCE:
-            self.write()
+        seconds = time.monotonic() - self._written
+        self._latest = _Note(step, total, loss, self._samples, seconds)
+        if self._path is not None and seconds >= _PATIENCE and self._writing.acquire(blocking=False):
+            self._hand_over(self._path, self._latest)
 
     def write(self) -> None:
         """Write now what was noted since the last write, if anything was."""
-        if self._path is None or self._latest is None:
-            return
-        now = time.monotonic()
-        seconds = now - self._written
-        record = {
-            "step": self._latest.step,
-            "total": "" if self._latest.total is None else self._latest.total,
-            "loss": "" if self._latest.loss is None else f"{float(self._latest.loss):.6g}",
-            "rate": f"{self._samples / seconds:.6g}" if self._samples and seconds else "",
-            "time": int(time.time()),
-        }
-        self._latest, self._samples, self._written = None, 0, now
-        with suppress(OSError):  # a full disk, or a file server that is away, must not end a training run
-            _replace(self._path, "".join(f"{key}={value}\n" for key, value in record.items()))
+        with self._writing:  # what was handed over before is written by then
+            if self._path is not None and self._latest is not None:
+                _put(self._path, self._take(self._latest))
+
+    def _hand_over(self, path: Path, note: _Note) -> None:
+        if self._notes is None:
+            self._notes = SimpleQueue()
+            # A daemon: a script that ends, however it does, waits for no file server.
+            threading.Thread(target=self._work, args=(path, self._notes), name="progress", daemon=True).start()
+        self._notes.put(self._take(note))
+
+    def _work(self, path: Path, notes: SimpleQueue[_Note]) -> None:
+        while True:
+            note = notes.get()
+            with suppress(Exception):  # a loss that a broken GPU cannot tell ends the training elsewhere
+                _put(path, note)
+            self._writing.release()
+
+    def _take(self, note: _Note) -> _Note:
+        self._latest, self._samples, self._written = None, 0, time.monotonic()
+        return note
+
+
+def _put(path: Path, note: _Note) -> None:
+    with suppress(OSError):  # a full disk, or a file server that is away, must not end a training run
+        _replace(path, note.text())
 
 
 def _replace(path: Path, text: str) -> None:
