@@ -1,0 +1,95 @@
+"""A batch that does not fit into memory, taken in parts: gradient accumulation.
+
+What it teaches:
+
+1. `with accelerator.accumulate(model)` adds up gradients, and lets every N-th `optimizer.step()` be one; between
+   them no gradients travel between the processes;
+2. the effective batch is batch size x accumulation x processes, and a step's loss is the mean over all of it;
+3. N batches of B samples give the gradients of one batch of N x B, to rounding: compare the `gradient_norm` of
+
+    python examples/grad_accumulation.py --per_device_train_batch_size 32
+    python examples/grad_accumulation.py --per_device_train_batch_size 8 --gradient_accumulation_steps 4
+
+The third is true of a mean over samples. A mean over tokens of texts of different lengths must be weighed by hand.
+In a job spec it is `accelerate: {gradient_accumulation_steps: 4}`, which goes before this script's own flag.
+"""
+
+import argparse
+import json
+import math
+import os
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import set_seed
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from clusterrun.training import TrainingRun
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
+    parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
+    parser.add_argument("--per_device_train_batch_size", type=int, default=8)
+    parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
+    parser.add_argument("--num_train_epochs", type=int, default=2)
+    parser.add_argument("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    parser.add_argument("--seed", type=int, default=42)
+    return parser.parse_args()
+
+
+def make_loader(args):
+    points = torch.randn(512, 16, generator=torch.Generator().manual_seed(args.seed))
+    data = TensorDataset(points, points.sin().sum(dim=1, keepdim=True))
+    return DataLoader(data, batch_size=args.per_device_train_batch_size, shuffle=True, drop_last=True)
+
+
+def train(args, accelerator, model, optimizer, loader):
+    run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
+    for _ in run.epochs(args.num_train_epochs):
+        losses = []  # of the batches that make one step
+        for points, wanted in run.batches(loader):
+            with accelerator.accumulate(model):
+                loss = nn.functional.mse_loss(model(points), wanted)
+                accelerator.backward(loss)  # divides by the number of batches that make a step
+                losses.append(loss.detach())
+                if accelerator.sync_gradients:  # the gradients are whole now
+                    norm = accelerator.clip_grad_norm_(model.parameters(), 10.0)
+                optimizer.step()
+                optimizer.zero_grad()
+            if accelerator.sync_gradients:
+                mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+                losses.clear()
+                log(accelerator, step=run.step, loss=mean, gradient_norm=float(norm))
+    return run
+
+
+def log(accelerator, **values):
+    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    if accelerator.is_main_process:
+        print(json.dumps(values), flush=True)
+
+
+def main():
+    args = parse_args()
+    set_seed(args.seed)
+    order = DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed)
+    accelerator = Accelerator(gradient_accumulation_steps=args.gradient_accumulation_steps, dataloader_config=order)
+    model = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)  # a step of SGD is the gradient, and nothing else
+    model, optimizer, loader = accelerator.prepare(model, optimizer, make_loader(args))
+    sizes = (args.per_device_train_batch_size, accelerator.gradient_accumulation_steps, accelerator.num_processes)
+    names = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_processes")
+    log(accelerator, effective_batch=math.prod(sizes), **dict(zip(names, sizes, strict=True)))
+    run = train(args, accelerator, model, optimizer, loader)
+    if accelerator.is_main_process:
+        torch.save(accelerator.unwrap_model(model).state_dict(), args.output_dir / "model.pt")
+    run.finish()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()

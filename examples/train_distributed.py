@@ -1,0 +1,170 @@
+"""The whole of a training script, from the data to the saved model, without a library of models.
+
+What it teaches, by the names of its functions:
+
+1. `make_loaders`: data with an order that follows from the seed;
+2. `make_model`: a small transformer that reads bytes;
+3. `prepare`: what goes through `accelerator.prepare`, and a schedule that means the same on any number of processes;
+4. `train_step`: precision, accumulation and clipping in one place;
+5. `train`: a loop that resumes, saves and leaves when asked;
+6. `main`: the order of things, and a model saved under every strategy.
+
+It trains under DDP, DeepSpeed and FSDP, as the launch or the job spec says:
+
+    accelerate launch examples/train_distributed.py
+"""
+
+import argparse
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import set_seed
+from torch import nn
+from torch.utils.data import DataLoader
+
+from clusterrun.training import TrainingRun
+
+TEXT = Path(__file__).parent / "data" / "pride-and-prejudice.txt"
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
+    add = parser.add_argument
+    add("--output_dir", type=Path, default=Path(run_folder, "output"))
+    add("--block_size", type=int, default=64, help="bytes in a sample")
+    add("--width", type=int, default=64)
+    add("--per_device_train_batch_size", type=int, default=16)
+    add("--gradient_accumulation_steps", type=int, default=2, help="unless the launch says it")
+    add("--max_steps", type=int, default=60, help="optimizer steps")
+    add("--learning_rate", type=float, default=3e-3)
+    add("--warmup_steps", type=int, default=10)
+    add("--logging_steps", type=int, default=5)
+    add("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    add("--seed", type=int, default=42)
+    return parser.parse_args()
+
+
+def make_loaders(args):
+    """Return loaders of blocks of bytes, for training and for validation."""
+    text = torch.frombuffer(bytearray(TEXT.read_bytes()[:200_000]), dtype=torch.uint8).long()
+    blocks = text[: len(text) // args.block_size * args.block_size].view(-1, args.block_size)
+    part = len(blocks) * 19 // 20
+    size = args.per_device_train_batch_size
+    train = DataLoader(blocks[:part], batch_size=size, shuffle=True, drop_last=True)
+    return train, DataLoader(blocks[part:], batch_size=size)
+
+
+class ByteModel(nn.Module):
+    """A transformer that guesses each next byte; its forward returns the loss, a value for each sample."""
+
+    def __init__(self, width, block_size):
+        super().__init__()
+        self.read = nn.Embedding(256, width)
+        self.place = nn.Embedding(block_size, width)
+        layer = nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.1, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.guess = nn.Linear(width, 256)
+
+    def forward(self, blocks):  # noqa: D102 - torch's word
+        given, wanted = blocks[:, :-1], blocks[:, 1:]
+        places = torch.arange(given.shape[1], device=blocks.device)
+        mask = nn.Transformer.generate_square_subsequent_mask(given.shape[1], device=blocks.device)
+        read = self.layers(self.read(given) + self.place(places), mask=mask, is_causal=True)
+        guesses = self.guess(read).transpose(1, 2)
+        return nn.functional.cross_entropy(guesses.float(), wanted, reduction="none").mean(dim=1)
+
+
+@dataclass
+class Prepared:
+    """What `accelerator.prepare` returned."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    train_loader: DataLoader
+    eval_loader: DataLoader
+
+
+def prepare(args, accelerator):
+    model = ByteModel(args.width, args.block_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
+    # A prepared scheduler is stepped once for each process at an optimizer step.
+    warmup, total = (steps * accelerator.num_processes for steps in (args.warmup_steps, args.max_steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * min(step / total, 1)))
+    )
+    return Prepared(*accelerator.prepare(model, optimizer, scheduler, *make_loaders(args)))
+
+
+def train_step(accelerator, prepared, blocks):
+    """Take one batch; every `gradient_accumulation_steps`-th makes an optimizer step."""
+    with accelerator.accumulate(prepared.model):
+        loss = prepared.model(blocks).mean()
+        accelerator.backward(loss)
+        if accelerator.sync_gradients:
+            accelerator.clip_grad_norm_(prepared.model.parameters(), 1.0)
+        prepared.optimizer.step()
+        prepared.scheduler.step()
+        prepared.optimizer.zero_grad()
+    return loss.detach()
+
+
+@torch.no_grad()
+def evaluate(accelerator, run, prepared):
+    """Return the mean loss over all samples of all processes."""
+    prepared.model.eval()
+    losses = [accelerator.gather_for_metrics(prepared.model(b)) for b in run.evaluation(prepared.eval_loader)]
+    prepared.model.train()
+    return torch.cat(losses).mean().item()
+
+
+def log(accelerator, **values):
+    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    if accelerator.is_main_process:
+        print(json.dumps(values), flush=True)
+
+
+def train(args, accelerator, run, prepared):
+    """Train from where the run is to the end; asked to stop, it saves and leaves the script here."""
+    steps_per_epoch = math.ceil(len(prepared.train_loader) / accelerator.gradient_accumulation_steps)
+    for epoch in run.epochs(math.ceil(args.max_steps / steps_per_epoch), total=args.max_steps):
+        losses = []  # of the batches that make one step
+        for blocks in run.batches(prepared.train_loader):
+            losses.append(train_step(accelerator, prepared, blocks))
+            if not accelerator.sync_gradients:
+                continue
+            loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+            losses.clear()
+            run.log(loss=loss)
+            if run.step % args.logging_steps == 0:
+                log(accelerator, step=run.step, loss=loss, learning_rate=prepared.scheduler.get_last_lr()[0])
+            if run.step == args.max_steps:
+                break
+        log(accelerator, epoch=epoch, eval_loss=evaluate(accelerator, run, prepared))
+
+
+def main():
+    args = parse_args()
+    accelerator = Accelerator(
+        # ACCELERATE_GRADIENT_ACCUMULATION_STEPS and DeepSpeed's config go before this value.
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed),
+    )
+    set_seed(args.seed)  # the model begins alike in all processes
+    prepared = prepare(args, accelerator)
+    set_seed(args.seed, device_specific=True)  # dropout differs between them
+    run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
+    train(args, accelerator, run, prepared)
+    accelerator.save_model(prepared.model, args.output_dir / "model")  # all take part: each may hold a part
+    run.finish()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()

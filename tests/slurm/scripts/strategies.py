@@ -1,0 +1,44 @@
+"""The example's training, which waits in its first attempt until it is asked to stop, and notes what trains it."""
+
+import json
+import os
+import runpy
+import time
+from pathlib import Path
+
+from clusterrun.training import TrainingRun
+
+HOLD = 3  # the step at which the first attempt waits
+GLANCE = 0.2  # seconds
+ASKED = Path(os.environ["CLUSTERRUN_STOP_FILE"])
+SEEN = Path(os.environ["CLUSTERRUN_RUN_DIR"], "seen")
+LOOP = Path(__file__).parents[2] / "training_scripts" / "over_gloo.py"
+step_done = TrainingRun.step_done
+
+
+def look(accelerator):
+    """What accelerate and DeepSpeed themselves say of the strategy, as each rank sees it."""
+    engine = getattr(accelerator, "deepspeed_engine_wrapped", None)
+    (model,) = accelerator._models
+    return {
+        "distributed_type": accelerator.distributed_type.value,
+        "zero_stage": engine.engine.zero_optimization_stage() if engine else None,
+        "world_size": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "accumulation": accelerator.gradient_accumulation_steps,
+        "weights": str(next(model.parameters()).dtype),
+        "node": os.environ["SLURMD_NODENAME"],
+    }
+
+
+def held(run, position, **values):
+    if position.step == HOLD:
+        SEEN.mkdir(exist_ok=True)
+        (SEEN / f"rank-{run._accelerator.process_index}").write_text(json.dumps(look(run._accelerator)))
+        while run.attempt == "0001" and not ASKED.exists():
+            time.sleep(GLANCE)
+    return step_done(run, position, **values)
+
+
+TrainingRun.step_done = held
+runpy.run_path(str(LOOP), run_name="__main__")

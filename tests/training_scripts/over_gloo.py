@@ -1,0 +1,26 @@
+"""Runs the training script that SCRIPT names on CPU ranks, also under DeepSpeed and FSDP, as nobody but a test does.
+
+Accelerate knows the backend of every GPU, and gloo for CPUs under DDP. For DeepSpeed on CPUs it knows none, and each
+process would train alone: BACKEND says it, before the script's own Accelerator is made. FSDP it only lets train
+where there are GPUs; PyTorch's would also train here, so the ranks are called what has GPUs, with CPUs as devices.
+"""
+
+import os
+import runpy
+import sys
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+
+if os.environ.get("DS_ACCELERATOR") == "cpu":
+    import deepspeed.ops
+
+    # Only DeepSpeed's own launcher makes use of it, and building it takes a compiler and half a minute.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+if os.environ.get("BACKEND"):
+    state = PartialState(backend=os.environ["BACKEND"])
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        state.distributed_type, state.device = DistributedType.MULTI_GPU, torch.device("cpu")
+sys.argv[0] = os.environ["SCRIPT"]
+runpy.run_path(sys.argv[0], run_name="__main__")
