@@ -41,6 +41,7 @@ def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: 
         "templates": [str(folder.absolute()) for folder in prepared.template_folders],
     }
     values = {"run_id": run.run_id, "time": int(time.time()), "number": number, "after": after,
+              "batch": prepared.batch.in_words(),
               "array": array or prepared.loaded.spec.slurm.array or "", "request": json.dumps(request)}  # fmt: skip
     write_record(run.paths.intent, values)
 

@@ -4,7 +4,9 @@ Facts behind it, read in accelerate 1.15 (commands/launch.py, utils/launch.py):
 `--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config file does not
 reach the workers of several processes, ACCELERATE_USE_CPU does; `gradient_accumulation_steps` is no config key,
 as a flag it does nothing without DeepSpeed, ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`;
-`num_processes` counts all machines; DeepSpeed's default launcher for several machines is pdsh, over ssh.
+`num_processes` counts all machines; DeepSpeed's default launcher for several machines is pdsh, over ssh;
+`offload_*_nvme_path` in the config file does not reach the workers, the variables that DeepSpeedPlugin reads do;
+`mixed_precision` in the config file is refused beside a DeepSpeed JSON, as a flag it fills the "auto" of that JSON.
 """
 
 from __future__ import annotations
@@ -20,12 +22,22 @@ from clusterrun.spec.checkpoint import CHECKPOINT
 from clusterrun.spec.model import Accelerate, Argument, JobSpec
 
 CONFIG_NAME = "accelerate.yaml"
+DEEPSPEED_NAME = "deepspeed.json"
 
 _SPEC_ONLY = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
 _CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
 
 # A line of a command: words that belong together, such as a flag and its value.
 Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Configs:
+    """The texts of the config files that a spec names; None where there is none, or it could not be read."""
+
+    accelerate: str | None = None
+    deepspeed: str | None = None
+    """The DeepSpeed JSON, which the spec or its accelerate config names."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +53,33 @@ class Launch:
     """How many processes in all; None: counted from the GPUs that Slurm gives."""
     resume: Words = ()
     """What follows the lines once there is a checkpoint, for a script with checkpoints of its own."""
+    deepspeed: str | None = None
+    """The text of DeepSpeed's config file, a JSON; None where a path is used, or none at all."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The config files that the script brings along, each by its name in the node's folder."""
+        texts = {CONFIG_NAME: self.config, DEEPSPEED_NAME: self.deepspeed}
+        return {name: text for name, text in texts.items() if text is not None}
 
 
-def make_launch(spec: JobSpec, config_text: str | None, *, gpus_asked: bool) -> Launch:
-    """Make the command of a spec.
-
-    `config_text` is the text of `accelerate.config_file`, None where there is none or it could not be read;
-    `gpus_asked` says whether the job asks Slurm for GPUs.
-    """
+def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:
+    """Make the command of a spec; `gpus_asked` says whether the job asks Slurm for GPUs."""
     if spec.command is not None:
         tasks = None if gpus_asked else int(spec.slurm.nodes)
         return Launch(((Shell(spec.command),),), None, {}, tasks)
-    given = _given_config(config_text)
+    given = _given_config(configs.accelerate)
     use_cpu = _use_cpu(spec.accelerate, given, gpus_asked=gpus_asked)
-    if config_text is not None:
-        config: str | None = config_text
-    elif spec.accelerate.config_file is None:
-        config = _config(spec.accelerate, use_cpu=use_cpu)
-    else:
-        config = None
+    config = configs.accelerate
+    if spec.accelerate.config_file is None:
+        config = _config(spec.accelerate, use_cpu=use_cpu, brought=configs.deepspeed is not None)
     processes = spec.accelerate.num_processes
     if processes is None and not gpus_asked:
         processes = _processes_of(given, int(spec.slurm.nodes))
-    lines = (("accelerate", "launch"), *_flags(spec, given), *_script(spec))
-    return Launch(lines, config, _variables(spec.accelerate, use_cpu=use_cpu), processes, _resume(spec))
+    flags = _flags(spec, given, processes, brought=configs.deepspeed is not None)
+    lines = (("accelerate", "launch"), *flags, *_script(spec))
+    variables = _variables(spec.accelerate, given, use_cpu=use_cpu)
+    return Launch(lines, config, variables, processes, _resume(spec), configs.deepspeed)
 
 
 def _given_config(text: str | None) -> dict[str, Any]:
@@ -89,13 +104,14 @@ def _processes_of(given: Mapping[str, Any], nodes: int) -> int:
     return max(total // machines, 1) * nodes
 
 
-def _config(accelerate: Accelerate, *, use_cpu: bool) -> str:
+def _config(accelerate: Accelerate, *, use_cpu: bool, brought: bool) -> str:
     """Write accelerate's config file; what depends on the node stands on the command line instead."""
     words = accelerate.model_dump(exclude_none=True, exclude=_SPEC_ONLY)
+    precision = {} if deepspeed_json(accelerate.deepspeed_config) else {"mixed_precision": "no"}
     config: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": _distributed_type(accelerate),
-        "mixed_precision": "no",
+        **precision,
         **words,
         "use_cpu": use_cpu,
         "rdzv_backend": "static",
@@ -104,8 +120,16 @@ def _config(accelerate: Accelerate, *, use_cpu: bool) -> str:
     if config["distributed_type"] in _CPU_ONLY_TYPES:
         config["distributed_type"] = "MULTI_GPU"
     if accelerate.deepspeed_config is not None:
-        config["deepspeed_config"] = _deepspeed(accelerate)
+        config["deepspeed_config"] = _deepspeed(accelerate, brought=brought)
+        if not precision:
+            config.pop("mixed_precision", None)
     return yaml.safe_dump(_plain(config), sort_keys=False)
+
+
+def deepspeed_json(section: object) -> str | None:
+    """Return the path of the DeepSpeed JSON that a `deepspeed_config` names; None where it names none."""
+    path = section.get("deepspeed_config_file") if isinstance(section, dict) else None
+    return None if path in (None, "", "none") else str(path)
 
 
 def _distributed_type(accelerate: Accelerate) -> str:
@@ -116,11 +140,14 @@ def _distributed_type(accelerate: Accelerate) -> str:
     return accelerate.distributed_type or (found[0] if found else "MULTI_GPU")
 
 
-def _deepspeed(accelerate: Accelerate) -> dict[str, Any]:
+def _deepspeed(accelerate: Accelerate, *, brought: bool) -> dict[str, Any]:
+    """Return DeepSpeed's section; `brought`: the script brings the JSON along, in a folder that only the node knows."""
     section = {"deepspeed_multinode_launcher": "standard", **(accelerate.deepspeed_config or {})}
     steps = accelerate.gradient_accumulation_steps
     if steps is not None and "deepspeed_config_file" not in section:
         section.setdefault("gradient_accumulation_steps", steps)
+    if brought:
+        section.pop("deepspeed_config_file", None)
     return section
 
 
@@ -135,7 +162,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def _flags(spec: JobSpec, given: Mapping[str, Any]) -> list[Words]:
+def _flags(spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, brought: bool) -> list[Words]:
     """Flags override the config file; all that only a node knows is a shell variable."""
     path = spec.accelerate.config_file
     unread = path is not None and not given
@@ -145,11 +172,28 @@ def _flags(spec: JobSpec, given: Mapping[str, Any]) -> list[Words]:
         ("--machine_rank", Shell('"$SLURM_NODEID"')),
         ("--main_process_ip", Shell('"$main_process_ip"'), "--main_process_port", Shell('"$main_process_port"')),
     ]
-    if given.get("distributed_type") == "DEEPSPEED" and not _has_launcher(given):
-        lines.append(("--deepspeed_multinode_launcher", "standard"))
+    lines.extend(_corrections(given, processes))
+    json = ("--deepspeed_config_file", Shell(f'"$node_dir/{DEEPSPEED_NAME}"')) if brought else ()
+    precision = spec.accelerate.mixed_precision if deepspeed_json(spec.accelerate.deepspeed_config) else None
+    if brought or precision:
+        lines.append((*json, *(("--mixed_precision", precision) if precision else ())))
     threads = spec.accelerate.num_cpu_threads_per_process
     if threads is not None:
         lines.append(("--num_cpu_threads_per_process", str(threads)))
+    return lines
+
+
+def _corrections(given: Mapping[str, Any], processes: int | None) -> list[Words]:
+    """What a config file was written for, one machine or another's, and Slurm's nodes are not."""
+    lines: list[Words] = []
+    if given.get("distributed_type") == "MULTI_CPU" and processes != 1:
+        lines.append(("--multi_gpu",))  # the type means mpirun; so do torchrun and gloo train on CPUs
+    if given.get("rdzv_backend", "static") != "static":
+        lines.append(("--rdzv_backend", "static"))
+    if given.get("gpu_ids", "all") not in ("all", None):
+        lines.append(("--gpu_ids", "all"))
+    if given.get("distributed_type") == "DEEPSPEED" and not _has_launcher(given):
+        lines.append(("--deepspeed_multinode_launcher", "standard"))
     return lines
 
 
@@ -184,15 +228,22 @@ def _resume(spec: JobSpec) -> Words:
     return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in given)
 
 
-def _variables(accelerate: Accelerate, *, use_cpu: bool) -> dict[str, str]:
+def _variables(accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: bool) -> dict[str, str]:
     variables = {"ACCELERATE_USE_CPU": "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
         variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(accelerate.gradient_accumulation_steps)
+    section = accelerate.deepspeed_config or given.get("deepspeed_config") or {}
+    for what in ("optimizer", "param"):
+        path = section.get(f"offload_{what}_nvme_path")
+        if path not in (None, "none"):
+            variables[f"ACCELERATE_DEEPSPEED_OFFLOAD_{what.upper()}_NVME_PATH"] = str(path)
     return variables
 
 
 def overridden(config_text: str) -> list[str]:
     """List the keys of a config file that the job script overrides."""
-    names = ("num_machines", "num_processes", "machine_rank", "main_process_ip", "main_process_port")
     given = _given_config(config_text)
-    return [name for name in names if name in given]
+    names = ["num_machines", "num_processes", "machine_rank", "main_process_ip", "main_process_port"]
+    corrected = {words[0].removeprefix("--") for words in _corrections(given, None)}
+    names += ["distributed_type"] if "multi_gpu" in corrected else []
+    return [name for name in [*names, *sorted(corrected)] if name in given]

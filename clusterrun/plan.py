@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.launch import Launch, make_launch
+from clusterrun.launch import Configs, Launch, make_launch
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.spec import grammar
 from clusterrun.spec.checkpoint import RUN_DIR
@@ -70,16 +70,16 @@ def make_plan(
     chdir: str | None = None,
     run_root: str = "runs",
     identity: Identity | None = None,
-    config_text: str | None = None,
+    configs: Configs | None = None,
 ) -> LaunchPlan:
     """Decide what will run.
 
     `chdir` is the absolute working folder or None for the folder where sbatch is called;
-    `config_text` is the content of `accelerate.config_file`.
+    `configs` are the contents of the config files that the spec names.
     Raises SpecError for a command that is too long to be started, and a folder that sbatch cannot be told.
     """
     gpus_asked = asks_for_gpus(spec.slurm)
-    launch = make_launch(spec, config_text, gpus_asked=gpus_asked)
+    launch = make_launch(spec, configs or Configs(), gpus_asked=gpus_asked)
     _refuse_length(launch, source)
     if identity is not None and "\\" in str(identity.folder):
         # in a path with a backslash sbatch reads no pattern, so that the log's name would have no job id
@@ -106,7 +106,7 @@ def make_plan(
 
 def _refuse_length(launch: Launch, source: str) -> None:
     words = " ".join(quote(word) for line in (*launch.lines, launch.resume) for word in line)
-    size, most = len(f"{words}{launch.config}".encode()), LONGEST_ARGUMENT - _FUNCTIONS_SIZE
+    size, most = len("".join([words, *launch.files.values()]).encode()), LONGEST_ARGUMENT - _FUNCTIONS_SIZE
     if size > most:
         what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
         raise SpecError([Problem(source, "", what, "put long values into a file")])

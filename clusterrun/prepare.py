@@ -10,15 +10,17 @@ from pathlib import Path, PurePosixPath
 
 import clusterrun
 from clusterrun.errors import Problem, SpecError
-from clusterrun.launch import overridden
+from clusterrun.launch import Configs
 from clusterrun.plan import Identity, LaunchPlan, make_plan
 from clusterrun.profile import find_profile
 from clusterrun.script import render
 from clusterrun.share import closed_to_group
 from clusterrun.spec import Loaded, load_spec
-from clusterrun.spec.load import expanded, in_reading_order
+from clusterrun.spec.load import in_reading_order
 from clusterrun.spec.yaml_text import Path as Place
 from clusterrun.spec.yaml_text import dotted
+from clusterrun.strategy import Batch, check
+from clusterrun.strategy.files import MISSING_HINT
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class Prepared:
 
     request: Request
     loaded: Loaded
-    config_text: str | None
+    configs: Configs
+    batch: Batch
+    """How many samples an optimizer step takes."""
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
@@ -65,7 +69,7 @@ class Prepared:
             chdir=chdir,
             run_root=self.loaded.run_root,
             identity=identity,
-            config_text=self.config_text,
+            configs=self.configs,
         )
 
     @property
@@ -90,16 +94,15 @@ def prepare(request: Request) -> Prepared:
     shell = active_python(request.environment) if request.own_python else {}
     loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
-    config_text, problems = _files(loaded, work_dir)
-    notes = []
-    if config_text is not None and (names := overridden(config_text)):
-        notes.append(f"{loaded.spec.accelerate.config_file} is used unchanged, but for {', '.join(names)}")
+    found = check(loaded, work_dir)
+    problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
     if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
     closed = closed_to_group(work_dir / loaded.run_root) if loaded.spec.share else None
     if closed is not None:
         notes.append(f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in")
-    return Prepared(request, loaded, config_text, tuple(sorted(problems, key=in_reading_order)), tuple(notes))
+    problems.sort(key=in_reading_order)
+    return Prepared(request, loaded, found.configs, found.batch, tuple(problems), tuple(notes))
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -113,7 +116,7 @@ def active_python(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _files(loaded: Loaded, work_dir: Path) -> tuple[str | None, list[Problem]]:
+def _files(loaded: Loaded, work_dir: Path) -> list[Problem]:
     spec, problems = loaded.spec, []
     if not work_dir.is_dir():
         problems.append(_missing(loaded, ("slurm", "chdir"), "folder", work_dir))
@@ -123,50 +126,11 @@ def _files(loaded: Loaded, work_dir: Path) -> tuple[str | None, list[Problem]]:
     if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
         problems.append(_missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv))
     problems.extend(_shell_faults(loaded))
-    text = None
-    if spec.accelerate.config_file is not None:
-        text, fault = _config_text(loaded, work_dir / expanded(spec.accelerate.config_file))
-        problems.extend(fault)
-    deepspeed = (spec.accelerate.deepspeed_config or {}).get("deepspeed_config_file")
-    if deepspeed and not (work_dir / str(deepspeed)).is_file():
-        path = ("accelerate", "deepspeed_config", "deepspeed_config_file")
-        problems.append(_missing(loaded, path, "file", work_dir / str(deepspeed)))
-    return text, problems
+    return problems
 
 
 def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
-    hint = "a relative path begins at slurm.chdir, or where the command is typed"
-    return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", hint)
-
-
-def _config_text(loaded: Loaded, path: Path) -> tuple[str | None, list[Problem]]:
-    """Read accelerate's config file; it must be a mapping with a distributed_type, as accelerate demands."""
-    import yaml  # noqa: PLC0415 - only for a spec that names a config file
-
-    key = ("accelerate", "config_file")
-    place = loaded.line_of(*key), ".".join(key)
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-    except FileNotFoundError:
-        return None, [_missing(loaded, key, "file", path)]
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        return None, [Problem(*place, f"{path} cannot be read: {str(error).splitlines()[0]}")]
-    if not isinstance(values, dict) or "distributed_type" not in values:
-        hint = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
-        return None, [Problem(*place, f"{path} is not an accelerate config: it has no distributed_type", hint)]
-    return text, _config_faults(loaded, values, place)
-
-
-def _config_faults(loaded: Loaded, values: Mapping[str, object], place: tuple[str, str]) -> list[Problem]:
-    """Accelerate starts one process a node for NO and MULTI_CPU, in silence, however many were asked for."""
-    kind = str(values["distributed_type"])
-    nodes = int(loaded.spec.slurm.nodes)
-    if kind not in ("NO", "False", "MULTI_CPU") or (nodes == 1 and kind != "MULTI_CPU"):
-        return []
-    hint = "distributed_type: MULTI_GPU, with use_cpu: true on CPUs"
-    what = f"its distributed_type {kind} starts independent processes, each a world of one"
-    return [Problem(*place, what, hint)]
+    return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", MISSING_HINT)
 
 
 def _shell_faults(loaded: Loaded) -> list[Problem]:

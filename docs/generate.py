@@ -126,6 +126,8 @@ the site's profile, the file, and each `--set KEY=VALUE`.
 
 A profile has the same sections, `share`, and `run_root`, the folder that run folders are made in
 (without it `runs`, relative to the working folder).
+Its `gpu_memory` says what each GPU holds, with which `clusterrun estimate` tells whether a run fits,
+and `submit` warns: `80GB` for all, or a mapping from partitions or types of GPU, `{gpu: 80GB, a100: 40GB}`.
 It is the file of `--profile`, else of `CLUSTERRUN_PROFILE`, else `~/.config/clusterrun/profile.yaml`.
 Its values are only defaults: where a spec says something that excludes one of them, that one is left out.
 """

@@ -19,9 +19,9 @@ PACKAGE = Path(clusterrun.__file__).parent
 FLOORS = (
     {"clusterrun", "errors", "paths", "records", "shell"},
     {"attempts", "profile", "share", "slurm", "spec", "training"},
-    {"index", "launch"},
+    {"estimate", "index", "launch"},
     {"inventory", "plan", "written"},
-    {"local", "script"},
+    {"local", "script", "strategy"},
     {"handover", "prepare", "track"},
     {"kept", "logs", "validate"},
     {"recover", "submit"},
@@ -33,7 +33,9 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 # No clock, no environment, no process, no file: functions from values to values.
 PURE = {
     "launch", "plan", "shell", "spec.checkpoint", "spec.grammar", "spec.layers", "spec.model", "spec.options",
-    "spec.rules", "spec.yaml_text",
+    "spec.rules", "spec.yaml_text", "strategy.arguments", "strategy.batch", "strategy.config", "strategy.deepspeed",
+    "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
+    "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",
 }  # fmt: skip
 IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
 

@@ -225,6 +225,7 @@ accelerate: {gradient_accumulation_steps: 0}
   accelerate.gradient_accumulation_steps: must be at least 1, got 0
 accelerate: {deepspeed_config: zero2.json}
   accelerate.deepspeed_config: must be a mapping, got 'zero2.json'
+    hint: deepspeed_config: {deepspeed_config_file: zero2.json}
 accelerate: {use_cpu: perhaps}
   accelerate.use_cpu: must be true or false, got 'perhaps'
 # environment
@@ -518,7 +519,7 @@ OVERRIDES = [
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = "accelerate, checkpoint, environment, requeue, run_root, share, slurm"
+SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, requeue, run_root, share, slurm"
 PROFILES = [
     ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
     ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
@@ -673,19 +674,22 @@ def test_files_that_a_spec_names_and_that_are_not_there(folder):
         f"job.yaml:1: script: no such file: {folder}/gone/train.py\n{hint}\n"
         f"job.yaml:2: slurm.chdir: no such folder: {folder}/gone\n{hint}"
     )
-    deepspeed = "script: train.py\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
+    deepspeed = "script: train.py\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\nslurm: {gpus-per-node: 2}\n"
     where = "accelerate.deepspeed_config.deepspeed_config_file"
     assert refused(deepspeed) == f"job.yaml:2: {where}: no such file: {folder}/ds.json\n{hint}"
 
 
-NO_TYPE = "{path} is not an accelerate config: it has no distributed_type"
+SPEC = "job.yaml:3: accelerate.config_file: "
+NO_TYPE = SPEC + "{path} is not an accelerate config: it has no distributed_type"
+IS_JSON = SPEC + "{path} is a DeepSpeed JSON, and no accelerate config"
 DEEPSPEED = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
-ALONE = "its distributed_type NO starts independent processes, each a world of one"
+ALONE = "config:1: distributed_type: NO starts independent processes, each a world of one"
 CONFIGS = [
-    (json.dumps({"zero_optimization": {"stage": 2}}), f"{NO_TYPE}\n  hint: {DEEPSPEED}"),
+    (json.dumps({"zero_optimization": {"stage": 2}}), f"{IS_JSON}\n  hint: {DEEPSPEED}"),
+    ("num_processes: 2\n", f"{NO_TYPE}\n  hint: {DEEPSPEED}"),
     ("distributed_type: 'NO'\n", f"{ALONE}\n  hint: distributed_type: MULTI_GPU, with use_cpu: true on CPUs"),
-    ("distributed_type: [", "{path} cannot be read: while parsing a flow node"),
-    ("when: 2001-13-45\n", "{path} cannot be read: month must be in 1..12"),
+    ("distributed_type: [", SPEC + "{path} cannot be read: while parsing a flow node"),
+    ("when: 2001-13-45\n", SPEC + "{path} cannot be read: month must be in 1..12"),
 ]
 
 
@@ -695,7 +699,7 @@ def test_a_config_file_that_accelerate_could_not_use(folder, config, expected):
     Path("train.py").touch()
     Path("config").write_text(config)
     text = refused("script: train.py\nslurm: {nodes: 2}\naccelerate: {config_file: config}\n")
-    assert text == f"job.yaml:3: accelerate.config_file: {expected.format(path=folder / 'config')}"
+    assert text == expected.format(path=folder / "config")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from clusterrun import __version__
 
 COMMANDS = {
     "validate": "check a job spec and the files it names",
+    "estimate": "what a run needs of each GPU's memory, and whether it fits",
     "render": "show the whole sbatch script, on any machine",
     "submit": "queue a run, or start it here with --local",
     "status": "what a run does now",

@@ -9,6 +9,7 @@ import sys
 
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.index import Run
+from clusterrun.prepare import Request, prepare
 from clusterrun.submit import submit, test_only
 
 
@@ -28,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
     if dropped and not options.local:
         print(f"note: left out, because they would override the spec: {', '.join(dropped)}", file=sys.stderr)
+    _warn(request)
     if options.dry_run:
         script, words = test_only(request)
         sys.stdout.write(script)
@@ -42,6 +44,17 @@ def run(options: argparse.Namespace) -> int:
         print(made.run_id)
         _tell_next(made, local=options.local)
     return 0
+
+
+def _warn(request: Request) -> None:
+    """Say what would only be seen after the queue. It keeps nobody from submitting."""
+    prepared = prepare(request)
+    if prepared.loaded.gpu_memory is None:
+        return
+    from clusterrun.estimate.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
+
+    if words := cannot_fit(prepared.loaded, prepared.work_dir, request.environment):
+        print(f"warning: {words}", file=sys.stderr)
 
 
 def _tell_next(made: Run, *, local: bool) -> None:

@@ -25,4 +25,6 @@ def run(options: argparse.Namespace) -> int:
     )
     nodes = f"{plan.nodes} node{'s' * (plan.nodes > 1)}"
     print(f"{options.job}: valid: {plan.name}, {nodes}, {count}", file=sys.stderr)
+    if prepared.batch.in_words():
+        print(f"batch: {prepared.batch.in_words()}", file=sys.stderr)
     return 0

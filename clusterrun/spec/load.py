@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.spec import model
+from clusterrun.spec import gpu_memory, model
 from clusterrun.spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, shown
 from clusterrun.spec.model import JobSpec, kind_of
 from clusterrun.spec.rules import check_together
@@ -34,6 +34,8 @@ class Loaded:
     run_root: str
     """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
     layers: Layers
+    gpu_memory: int | None = None
+    """The bytes of each GPU that the job asks for, where the profile says it."""
 
     def line_of(self, *path: str | int) -> str:
         """Say where a key of the spec stands, as file:line."""
@@ -62,6 +64,7 @@ def load_spec(
     _lay_overrides(layers, overrides)
     _lay_shell(layers, shell or {})
     run_root = str(layers.values.pop("run_root", "runs"))
+    memory = layers.values.pop("gpu_memory", {})
     if "name" not in layers.values:
         layers.values["name"] = _name_of_file(layers, Path(source).name)
     check_together(layers)
@@ -69,7 +72,7 @@ def load_spec(
     base = folder or Path(source).absolute().parent
     chdir = spec.slurm.chdir
     absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
-    return Loaded(spec, name, text, absolute, run_root, layers)
+    return Loaded(spec, name, text, absolute, run_root, layers, gpu_memory.of_job(memory, spec.slurm))
 
 
 def expanded(path: str) -> Path:
@@ -115,6 +118,10 @@ def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
         layers.values["run_root"] = model.line(os.path.expandvars(expanded(model.line(root or "runs"))))
     except ValueError as error:
         layers.fault(("run_root",), str(error))
+    try:
+        layers.values["gpu_memory"] = gpu_memory.sizes_of(layers.values.get("gpu_memory"))
+    except ValueError as error:
+        layers.fault(("gpu_memory",), str(error))
 
 
 def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:

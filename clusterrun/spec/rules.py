@@ -95,6 +95,10 @@ def _accelerate_words(layers: Layers, accelerate: dict[str, Any], *, command: bo
             layers.fault(("accelerate", key), f"the job script sets it: {reason}",
                          "delete it; a whole config file is used as it is by accelerate.config_file")  # fmt: skip
             del accelerate[key]
+    if isinstance(accelerate.get("deepspeed_config"), str):
+        path = accelerate.pop("deepspeed_config")
+        layers.fault(("accelerate", "deepspeed_config"), f"must be a mapping, got {path!r}",
+                     f"deepspeed_config: {{deepspeed_config_file: {path}}}")  # fmt: skip
     if command and accelerate:
         layers.fault(("accelerate",), "a command is run without accelerate", "use script or module, or delete this")
     if accelerate.get("config_file") is not None:
@@ -135,6 +139,8 @@ def _gpus_of_node(slurm: dict[str, Any]) -> int:
         for key in ("gpus_per_node", "gpus_per_task"):
             if slurm.get(key) is not None:
                 return grammar.gpu_count(str(slurm[key]))
+        if slurm.get("gpus") is not None:
+            return grammar.gpu_count(str(slurm["gpus"])) // (_whole(slurm.get("nodes", 1)) or 1)
         return grammar.gres_gpus(str(slurm.get("gres") or ""))
     except ValueError:
         return 0

@@ -72,7 +72,7 @@ another_crashed() {
 # All below the launcher, those in sessions of their own, too: a rank that waits for a dead one hears no other signal.
 end_trainers() {
   # shellcheck disable=SC2046
-  kill -KILL $(descendants "$launcher") "$launcher"
+  kill -KILL $(descendants "$launcher") "$launcher" 2>/dev/null  # some may have ended by themselves
 }
 
 descendants() {
@@ -93,7 +93,7 @@ signal_trainers() {
   local found
   found=$(trainers_below "$launcher")
   # shellcheck disable=SC2086,SC2046
-  kill -s "$1" ${found:-$launcher $(children "$launcher")}
+  kill -s "$1" ${found:-$launcher $(children "$launcher")} 2>/dev/null  # one may have just ended
 }
 
 trainers_below() {

@@ -1,0 +1,152 @@
+"""What a job spec says of its own size: GPUs, hours, strategy, precision, batch, sequence and model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clusterrun.estimate import states
+from clusterrun.estimate.chosen import strategy_of
+from clusterrun.estimate.states import Strategy
+from clusterrun.spec import JobSpec, Loaded, grammar
+
+# The names that training scripts give these, those of transformers first.
+_BATCH = ("per_device_train_batch_size", "per_device_batch_size", "micro_batch_size", "batch_size")
+_SEQUENCE = ("block_size", "max_seq_length", "max_length", "sequence_length", "seq_length", "max_seq_len")
+_CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
+_MODEL = ("config_name", "model_name_or_path", "model_name")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a run before it is estimated; None for what is not."""
+
+    nodes: int = 1
+    gpus_per_node: int = 0
+    """0 where the job asks for none."""
+    processes: int = 1
+    hours: float | None = None
+    tasks: bool = False
+    """Whether it is a job array, each task a run of its own."""
+    strategy: Strategy | None = states.DDP
+    """None for one that is not estimated."""
+    precision: str = "bf16"
+    batch: int | None = None
+    sequence: int | None = None
+    checkpointing: bool = False
+    eager: bool = False
+    model: tuple[str, str] | None = None
+    """The argument that names the model, and what it says."""
+    gpu_memory: int | None = None
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """The hours of all GPUs together, up to the time limit."""
+        return None if self.hours is None or not self.gpus_per_node else self.processes * self.hours
+
+
+def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
+    """Read what a spec says; its files are relative to `work_dir`, and one that cannot be read says nothing."""
+    spec = loaded.spec
+    arguments = arguments_of(spec)
+    config = _accelerate_config(spec, work_dir)
+    deepspeed = _deepspeed_json(config, arguments, work_dir)
+    nodes, gpus = int(spec.slurm.nodes), _gpus_of_node(spec)
+    seconds = grammar.seconds_of_time(spec.slurm.time) if spec.slurm.time is not None else None
+    fsdp = config.get("fsdp_config")
+    checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
+    return Asked(
+        nodes=nodes,
+        gpus_per_node=gpus,
+        processes=gpus * nodes or spec.accelerate.num_processes or nodes,
+        hours=None if seconds is None else seconds / 3600,
+        tasks=spec.slurm.array is not None,
+        strategy=strategy_of(config, deepspeed),
+        precision=_precision(config, deepspeed, arguments),
+        batch=_number(arguments, _BATCH),
+        sequence=_number(arguments, _SEQUENCE),
+        checkpointing=checkpointing or any(_true(arguments.get(name)) for name in _CHECKPOINTING),
+        eager=arguments.get("attn_implementation") == "eager",
+        model=next(((key, str(arguments[key])) for key in _MODEL if _filled(arguments.get(key))), None),
+        gpu_memory=loaded.gpu_memory,
+    )
+
+
+def arguments_of(spec: JobSpec) -> dict[str, Any]:
+    """Return the script's arguments by name, dashes written as underscores, from a mapping or from a list of words."""
+    if isinstance(spec.args, dict):
+        return {_name(key): value for key, value in spec.args.items()}
+    words, found = list(spec.args), {}
+    for word, after in zip(words, [*words[1:], "--"], strict=False):
+        name, equals, value = str(word).partition("=")
+        if name.startswith("--"):
+            found[_name(name)] = value if equals else True if str(after).startswith("--") else after
+    return found
+
+
+def _name(flag: str) -> str:
+    return str(flag).lstrip("-").replace("-", "_")
+
+
+def _number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    texts = (arguments[name] for name in names if name in arguments)
+    return next((int(text) for text in texts if isinstance(text, str) and text.isdecimal() and int(text)), None)
+
+
+def _filled(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _true(value: Any) -> bool:
+    return value is True or str(value).lower() in ("true", "1", "yes")
+
+
+def _gpus_of_node(spec: JobSpec) -> int:
+    """Count by each of sbatch's ways; a task is a node here."""
+    slurm = spec.slurm
+    for text in (slurm.gpus_per_node, slurm.gpus_per_task):
+        if text is not None:
+            return grammar.gpu_count(text)
+    if slurm.gpus is not None:
+        return grammar.gpu_count(slurm.gpus) // int(slurm.nodes)
+    tres = str((slurm.model_extra or {}).get("tres_per_task") or "")
+    return grammar.gres_gpus(slurm.gres or tres.replace("=", ":"))
+
+
+def _accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:
+    own = spec.accelerate.model_dump(exclude_none=True)
+    if spec.accelerate.config_file is None:
+        return own
+    return _read(work_dir, spec.accelerate.config_file) | own
+
+
+def _deepspeed_json(config: Mapping[str, Any], arguments: Mapping[str, Any], work_dir: Path) -> dict[str, Any] | None:
+    """Return the JSON that accelerate's config names, or the Trainer's own argument `--deepspeed`."""
+    section = config.get("deepspeed_config")
+    named = section.get("deepspeed_config_file") if isinstance(section, dict) else None
+    path = named if named not in (None, "", "none") else arguments.get("deepspeed")
+    return _read(work_dir, path) if isinstance(path, str) and path else None
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    """Read a mapping of YAML or JSON. What is wrong with the file is told by `clusterrun validate`."""
+    try:
+        text = (folder / name).expanduser().read_text(encoding="utf-8")
+        values = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+    except (OSError, ValueError, RuntimeError, RecursionError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _precision(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> str:
+    """The script's own argument comes before accelerate's configuration, as in `Accelerator(mixed_precision=...)`."""
+    for name in ("bf16", "fp16"):
+        section = (deepspeed or {}).get(name)
+        if _true(arguments.get(name)) or (isinstance(section, dict) and section.get("enabled") is True):
+            return name
+    return str(arguments.get("mixed_precision") or config.get("mixed_precision") or "no")

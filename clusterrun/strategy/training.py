@@ -1,0 +1,58 @@
+"""What the script is told of batches and precision, as far as a spec shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clusterrun.spec.model import JobSpec
+
+# transformers.TrainingArguments, accelerate's examples, and what scripts of their own call it
+_BATCH_SIZES = ("per_device_train_batch_size", "train_batch_size", "batch_size", "per_gpu_train_batch_size")
+_STEPS = "gradient_accumulation_steps"
+
+
+@dataclass(frozen=True)
+class Training:
+    """Samples that a process takes at a time, and how many times it does before an optimizer step; None: not said."""
+
+    micro_batch: int | None
+    micro_batch_key: str
+    steps: int | None
+    """What `accelerate.gradient_accumulation_steps` asks for."""
+    argument_steps: int | None
+    """What the script's own argument asks for."""
+    precision: str
+    """The mixed precision that an argument asks for; empty where none does."""
+
+    @property
+    def accumulation(self) -> int | None:
+        """How many batches make an optimizer step: accelerate's word goes before the script's own."""
+        return self.steps or self.argument_steps
+
+
+def training_of(spec: JobSpec) -> Training:
+    """Read batch size and accumulation from a spec."""
+    args = arguments_of(spec)
+    sizes = ((key, _whole(args.get(key))) for key in _BATCH_SIZES)
+    key, size = next(((key, size) for key, size in sizes if size), ("", None))
+    flags = [name for name in ("fp16", "bf16") if args.get(name) not in (None, False, "false")]
+    precision = str(args.get("mixed_precision") or next(iter(flags), ""))
+    return Training(size, key, spec.accelerate.gradient_accumulation_steps, _whole(args.get(_STEPS)), precision)
+
+
+def arguments_of(spec: JobSpec) -> Mapping[str, object]:
+    """Return a script's arguments by their names with underscores, also those of a plain list of words."""
+    if isinstance(spec.args, dict):
+        return {name.lstrip("-").replace("-", "_"): value for name, value in spec.args.items()}
+    found: dict[str, object] = {}
+    for word, after in zip(spec.args, [*spec.args[1:], ""], strict=True):
+        name, equals, value = str(word).partition("=")
+        if name.startswith("--"):
+            found[name[2:].replace("-", "_")] = value if equals else after
+    return found
+
+
+def _whole(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None

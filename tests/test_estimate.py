@@ -1,0 +1,259 @@
+"""`clusterrun estimate` as a user meets it, and the warning of `submit`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clusterrun import cli
+from clusterrun.estimate.states import TABLE
+
+LLAMA_8B = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256}  # fmt: skip
+SPEC = """\
+script: train.py
+args: {model_name_or_path: models/llama-8b, per_device_train_batch_size: 2, block_size: 4096}
+slurm: {partition: gpu, nodes: 2, gpus-per-node: 4, time: "12:00:00"}
+accelerate: {mixed_precision: bf16, deepspeed_config: {zero_stage: 2}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with a job, a model's config and a profile, on a machine without Slurm."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "bash").symlink_to(str(shutil.which("bash")))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("CLUSTERRUN_PROFILE", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    Path("models/llama-8b").mkdir(parents=True)
+    Path("models/llama-8b/config.json").write_text(json.dumps(LLAMA_8B))
+    Path("job.yaml").write_text(SPEC)
+    Path("train.py").touch()
+    Path("site.yaml").write_text("gpu_memory: {gpu: 80GB, a100: 40GB}\n")
+    return tmp_path
+
+
+@pytest.fixture
+def ask(capsys):
+    """Run `clusterrun estimate` with these words and return its JSON."""
+
+    def run(*words: object) -> dict[str, object]:
+        assert cli.main(["estimate", *map(str, words), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def by_name(found: dict, key: str) -> dict[str, float]:
+    return {one["name"]: one[key] for one in found["strategies"]}
+
+
+def refused(capsys, *words: object) -> str:
+    assert cli.main(["estimate", *map(str, words)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_a_count_of_parameters_is_enough(capsys):
+    """The ZeRO paper's numbers stand in the table, without a spec and without a profile."""
+    assert cli.main(["estimate", "--parameters", "7.5B", "--gpus", "64"]) == 0
+    out, err = capsys.readouterr()
+    rows = {line.split()[0]: line.split() for line in out.splitlines()[2:8]}
+    assert [rows[name][4] for name in ("DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3", "FSDP")] == [
+        "120.0",
+        "31.4",
+        "16.6",
+        "1.9",
+        "1.9",
+    ]
+    assert "FITS" not in out
+    assert "activations are not counted: --config and --sequence would tell" in err
+
+
+def test_a_spec_says_all_of_it(ask):
+    """GPUs, hours, model, precision, strategy and memory come from the spec and the profile."""
+    found = ask("job.yaml", "--profile", "site.yaml")
+    assert {key: found[key] for key in ("parameters", "gpus", "precision", "gpu_memory", "gpu_hours", "strategy")} == {
+        "parameters": 8030261248, "gpus": 8, "precision": "bf16", "gpu_memory": 80 * 10**9, "gpu_hours": 96.0,
+        "strategy": "ZeRO-2",
+    }  # fmt: skip
+    assert all(by_name(found, "activations").values())
+    assert by_name(found, "fits")["ZeRO-2"] == "no"
+    assert found["would_fit"] == "activation checkpointing"
+
+
+def test_the_advice_is_true(ask):
+    """A run that takes the advice fits."""
+    assert by_name(ask("job.yaml", "--profile", "site.yaml", "--checkpointing"), "fits")["ZeRO-2"] == "yes"
+
+
+def test_options_stand_above_the_spec(ask):
+    """What is typed counts, and what is not typed is the spec's."""
+    spec, typed = ask("job.yaml"), ask("job.yaml", "--batch", 4, "--gpus", 16, "--gpu-memory", "141GB")
+    assert (typed["gpus"], typed["gpu_memory"], typed["parameters"]) == (16, 141 * 10**9, spec["parameters"])
+    assert by_name(typed, "activations")["DDP"] == 2 * by_name(spec, "activations")["DDP"]
+    assert by_name(typed, "states")["ZeRO-3"] == pytest.approx(by_name(spec, "states")["ZeRO-3"] / 2)
+    assert typed["gpu_hours"] == 2 * spec["gpu_hours"]
+
+
+@pytest.mark.parametrize(("override", "key", "value"), [
+    ("slurm.gpus-per-node=a100:4", "gpu_memory", 40 * 10**9),
+    ("slurm.partition=other", "gpu_memory", None),
+    ("slurm.partition=null", "gpu_memory", None),
+    ("slurm.time=UNLIMITED", "gpu_hours", None),
+    ("slurm.nodes=4", "gpus", 16),
+    ("args.bf16=true", "precision", "bf16"),
+    ("accelerate.mixed_precision=no", "precision", "no"),
+    ("accelerate.deepspeed_config=null", "strategy", "DDP"),
+    ("accelerate={deepspeed_config: null, fsdp_config: {fsdp_version: 2}}", "strategy", "FSDP"),
+    ("args=[--model_name_or_path, models/llama-8b, --block_size=128, --bf16]", "parameters", 8030261248),
+    ("args={model_name_or_path: models/llama-8b, attn_implementation: eager}", "parameters", 8030261248),
+    ("args={config-name: models/llama-8b/config.json}", "parameters", 8030261248),
+])  # fmt: skip
+def test_each_word_of_a_spec_is_read(ask, override, key, value):
+    """A change of the spec is seen in the answer."""
+    assert ask("job.yaml", "--profile", "site.yaml", "--set", override)[key] == value
+
+
+@pytest.mark.parametrize("argument", ["gradient_checkpointing: true", "activation_checkpointing: true", "block_size: 1024",
+                                      "per-device-train-batch-size: 1", "attn_implementation: sdpa"])  # fmt: skip
+def test_arguments_that_spare_memory_are_read(ask, argument):
+    """Each makes the activations of a run with eager attention smaller."""
+    name, value = argument.split(": ")
+    before = by_name(ask("job.yaml", "--set", "args.attn_implementation=eager"), "activations")
+    words = ["--set", "args.attn_implementation=eager", "--set", f"args.{name}={value}"]
+    if name.startswith("per-device"):
+        words += ["--set", "args.per_device_train_batch_size=null"]
+    assert by_name(ask("job.yaml", *words), "activations")["ZeRO-2"] < before["ZeRO-2"]
+
+
+@pytest.mark.parametrize(("gpus", "count"), [
+    ("gpus: 8", 8), ("gres: 'gpu:a100:4,tmp:1'", 8), ("gpus-per-task: h100:2", 4), ("tres-per-task: 'gres/gpu:2'", 4),
+    ("cpus-per-task: 4", 2),
+])  # fmt: skip
+def test_gpus_are_counted_in_every_way_of_sbatch(ask, gpus, count):
+    """Without GPUs the processes count."""
+    Path("job.yaml").write_text(f"script: train.py\nslurm: {{nodes: 2, {gpus}}}\n")
+    assert ask("job.yaml", "--parameters", "1B")["gpus"] == count
+
+
+@pytest.mark.parametrize("strategy", TABLE[1:], ids=lambda one: one.name)
+def test_the_words_of_an_advice_make_a_valid_spec(ask, strategy):
+    """What a verdict advises can be written under `accelerate` as it stands, and is read as meant."""
+    found = ask("job.yaml", "--set", "accelerate.deepspeed_config=null", "--set", f"accelerate={{{strategy.words}}}")
+    assert found["strategy"] == strategy.name
+
+
+def test_files_that_the_spec_names_are_read(ask):
+    """An accelerate config and a DeepSpeed JSON say the strategy and the precision."""
+    zero = {"stage": 3, "offload_optimizer": {"device": "cpu"}}
+    Path("ds.json").write_text(json.dumps({"bf16": {"enabled": True}, "zero_optimization": zero}))
+    Path("fsdp.yaml").write_text(
+        "distributed_type: FSDP\nmixed_precision: fp16\nfsdp_config: {fsdp_activation_checkpointing: true}\n"
+    )
+    base = "script: train.py\nargs: {block_size: 512}\nslurm: {gpus-per-node: 2}\naccelerate: "
+    Path("job.yaml").write_text(base + "{deepspeed_config: {deepspeed_config_file: ds.json}}\n")
+    found = ask("job.yaml", "--config", "models/llama-8b")
+    assert (found["strategy"], found["precision"]) == ("ZeRO-3, optimizer on CPU", "bf16")
+    plain = by_name(found, "activations")["FSDP"]
+    Path("job.yaml").write_text(base + "{config_file: fsdp.yaml}\n")
+    found = ask("job.yaml", "--config", "models/llama-8b")
+    assert (found["strategy"], found["precision"]) == ("FSDP", "fp16")
+    assert by_name(found, "activations")["FSDP"] < plain
+
+
+def test_a_model_that_is_not_known_is_asked_for(capsys):
+    """The message has the argument's line, and names the options that help."""
+    Path("job.yaml").write_text(SPEC.replace("models/llama-8b", "org/model"))
+    err = refused(capsys, "job.yaml")
+    assert err.startswith("job.yaml:2: args.model_name_or_path: no config.json of org/model on this machine")
+    assert "--parameters" in err
+    assert "--config" in err
+    Path("job.yaml").write_text("script: train.py\n")
+    assert "its arguments name no model" in refused(capsys, "job.yaml")
+    assert "nothing to estimate" in refused(capsys)
+
+
+@pytest.mark.parametrize("words", [["--parameters", "7X"], ["--parameters", "0"], ["--parameters", "1e400"],
+                                   ["--parameters", "7B", "--gpus", "0"], ["--parameters", "7B", "--gpu-memory", "80"],
+                                   ["--parameters", "7B", "--config", "models"]])  # fmt: skip
+def test_what_is_mistyped_is_refused(capsys, words):
+    """A number that means nothing ends with argparse's own exit code."""
+    with pytest.raises(SystemExit) as error:
+        cli.main(["estimate", *words])
+    assert error.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "what"), [
+    ("80", "must be an amount"), ("80 apples", "is not the memory of a GPU"), ("{gpu: 0GB}", "is not the memory"),
+    ("[80GB]", "must be an amount"),
+])  # fmt: skip
+def test_a_profile_with_a_memory_that_is_none_is_told(capsys, value, what):
+    """At its line, as every mistake."""
+    Path("site.yaml").write_text(f"share: group\ngpu_memory: {value}\n")
+    err = refused(capsys, "job.yaml", "--profile", "site.yaml")
+    assert err.startswith("site.yaml:2: gpu_memory: ")
+    assert what in err
+
+
+def test_a_spec_has_no_gpu_memory(capsys):
+    """It belongs to the site."""
+    assert "gpu_memory: no such field" in refused(capsys, "job.yaml", "--set", "gpu_memory=80GB")
+
+
+def submitted(capsys, *words: str) -> str:
+    """Return what `submit --dry-run` says on stderr, on a machine without Slurm; it must not fail."""
+    assert cli.main(["submit", "--dry-run", "job.yaml", *words]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("#!")
+    return err
+
+
+DDP = ("--set", "accelerate.deepspeed_config=null")
+
+
+def test_submit_warns_of_a_run_that_cannot_fit(capsys):
+    """States of 128 GB on GPUs of 80 are told with what would fit, and the run is submitted all the same."""
+    err = submitted(capsys, "--profile", "site.yaml", *DDP)
+    assert "warning: it cannot fit: DDP needs 128.5 GB on each GPU" in err
+    assert "hint: would fit: ZeRO-2" in err
+
+
+@pytest.mark.parametrize("words", [
+    ["--profile", "site.yaml"],  # its states fit
+    [*DDP],  # no memory is known
+    ["--profile", "site.yaml", *DDP, "--set", "args.model_name_or_path=unknown/model"],
+    ["--profile", "site.yaml", *DDP, "--set", "args.model_name_or_path=models"],
+    ["--profile", "site.yaml", "--set", "accelerate={deepspeed_config: null, megatron_lm_config: {megatron_lm_tp_degree: 2}}"],
+    ["--profile", "site.yaml", "--set", "slurm.partition=other", *DDP],
+])  # fmt: skip
+def test_submit_says_nothing_where_it_does_not_know(capsys, words):
+    """A warning comes only where model, strategy and memory are known and the states alone are too much."""
+    assert "cannot fit" not in submitted(capsys, *words)
+
+
+def test_a_broken_config_does_not_keep_from_submitting(capsys):
+    """The estimate is no reason to refuse a run."""
+    for text in ("{", "[]", '{"model_type": "llama", "hidden_size": "x"}', "\x00"):
+        Path("models/llama-8b/config.json").write_text(text)
+        assert "cannot fit" not in submitted(capsys, "--profile", "site.yaml", *DDP)
+
+
+def test_estimating_loads_no_training_library():
+    """The command answers on a login node without torch and transformers."""
+    program = "import sys; from clusterrun.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, "estimate", "job.yaml", "--json"], text=True,
+                          capture_output=True, check=True, env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])})  # fmt: skip
+    heavy = {"torch", "transformers", "accelerate", "deepspeed", "numpy", "submitit"}
+    assert heavy & set(done.stdout.splitlines()[-1].split()) == set()
