@@ -92,7 +92,7 @@ def test_a_preempted_run_comes_back_without_losing_a_step(laptop: Laptop) -> Non
     whole = laptop.submit("whole", **TRAINING)
     assert wait(whole.run_id, 120, laptop.index).state == "COMPLETED"
     run = laptop.submit("preempted", **TRAINING)
-    until(lambda: laptop.step(run) > 20, 60, "training is under way")
+    until(lambda: laptop.step(run) > 20, 240, "training is under way")
     preempt(run.paths)
 
     assert wait(run.run_id, 120, laptop.index).state == "COMPLETED"
@@ -104,7 +104,7 @@ def test_a_preempted_run_comes_back_without_losing_a_step(laptop: Laptop) -> Non
 def test_stop_saves_and_leaves(laptop: Laptop) -> None:
     """A person's stop ends the run with a checkpoint, and it does not come back."""
     run = laptop.submit("stopped", **TRAINING)
-    until(lambda: laptop.step(run) > 3, 60, "training begins")
+    until(lambda: laptop.step(run) > 3, 240, "training begins")
     stop(run.run_id, laptop.index)
 
     assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
@@ -115,7 +115,7 @@ def test_stop_saves_and_leaves(laptop: Laptop) -> None:
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
     """`cancel` ends every process of the run, those in sessions of their own too."""
     run = laptop.submit("cancelled", **TRAINING)
-    until(lambda: laptop.step(run) > 3, 60, "training begins")
+    until(lambda: laptop.step(run) > 3, 240, "training begins")
     cancel(run.run_id, laptop.index)
 
     assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"
@@ -133,8 +133,8 @@ def environ(entry: Path) -> list[bytes]:
 def test_a_time_limit_is_kept(laptop: Laptop) -> None:
     """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
     values = {**TRAINING, "script": str(PACED), "args": {**TINY, "max_steps": 300}}  # a minute, at its pace
-    run = laptop.submit("limited", **values, slurm={"time": "0:40", "signal": "USR1@10"})
-    until(lambda: len(run.paths.attempts()) > 1, 120, "a second attempt")
+    run = laptop.submit("limited", **values, slurm={"time": "2:00", "signal": "USR1@40"})
+    until(lambda: len(run.paths.attempts()) > 1, 240, "a second attempt")
     assert laptop.causes(run)[0] == "time-limit"
     until(
         lambda: run.paths.log("0002").exists() and "resumed from step-" in run.paths.log("0002").read_text(),

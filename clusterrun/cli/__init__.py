@@ -34,7 +34,7 @@ exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; 3 a bug, 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]  # `list` is a command of this package
     try:
         return _run(words)
     except KeyboardInterrupt:

@@ -71,7 +71,10 @@ class Desk:
     def cli(self, *words: str, check: bool = True, env: Mapping[str, str] | None = None,
             timeout: float = 60) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """Type a clusterrun command."""
-        given = {"CLUSTERRUN_PROFILE": str(self.cluster.home(self.user) / "site.yaml"), **(env or {})}
+        site = self.cluster.home(self.user) / "site.yaml"
+        if not site.exists():
+            self.write_site()
+        given = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
         return self.cluster.run_as(self.user, [CLUSTERRUN, *words], env=given, check=check, timeout=timeout)
 
     def write(self, name: str, text: str) -> Path:
@@ -82,6 +85,10 @@ class Desk:
         shutil.chown(path, home.st_uid, home.st_gid)
         return path
 
+    def write_site(self) -> None:
+        """Write the user's profile."""
+        self.write("site.yaml", f"run_root: {self.run_root}\n")
+
     def spec(self, name: str, **values: Any) -> Path:
         """Write a job spec; what every test run shares is filled in."""
         slurm = {"partition": "low", "time": 10, "chdir": str(CHECKOUT), **values.pop("slurm", {})}
@@ -89,7 +96,7 @@ class Desk:
         variables = {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1, **given.get("variables", {})}
         environment = {"venv": sys.prefix, **given, "variables": variables}
         spec = {"name": name, "slurm": slurm, "environment": environment, **values}
-        self.write("site.yaml", f"run_root: {self.run_root}\n")
+        self.write_site()
         return self.write(f"{name}.yaml", yaml.safe_dump(spec))
 
     def submit(self, name: str, *words: str, **values: Any) -> Submitted:
