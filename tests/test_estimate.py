@@ -180,7 +180,7 @@ def test_a_model_that_is_not_known_is_asked_for(capsys):
     assert "--parameters" in err
     assert "--config" in err
     Path("job.yaml").write_text("script: train.py\n")
-    assert "its arguments name no model" in refused(capsys, "job.yaml")
+    assert "job.yaml:1: args: no model is named" in refused(capsys, "job.yaml")
     assert "nothing to estimate" in refused(capsys)
 
 

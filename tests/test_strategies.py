@@ -239,6 +239,23 @@ def test_the_effective_batch(line, words, tmp_path, monkeypatch):
     assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
 
 
+@pytest.mark.parametrize(("line", "words"), [
+    ("args: {lr: 3}", "5 a process (the script's default) x 8 processes x 2 accumulated = 80 samples a step"),
+    ("accelerate: {gradient_accumulation_steps: 4}",
+     "5 a process (the script's default) x 8 processes x 4 accumulated = 160 samples a step"),
+    ("args: {batch-size: 8}", "8 a process x 8 processes x 2 accumulated = 128 samples a step"),
+])  # fmt: skip
+def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monkeypatch):
+    """What the spec leaves to the script is read from the script's text."""
+    monkeypatch.chdir(tmp_path)
+    add = "parser.add_argument"
+    Path("train.py").write_text(
+        f"{add}('--batch_size', default=5)\n{add}('--gradient_accumulation_steps', default=2)\n"
+    )
+    Path("job.yaml").write_text(f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n")
+    assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
+
+
 def test_the_journal_tells_the_effective_batch(tmp_path):
     """What an optimizer step takes is written down before a job is queued."""
     paths = RunPaths(tmp_path)

@@ -99,6 +99,8 @@ def _asked(options: argparse.Namespace, prepared: Prepared | None) -> Asked:
     if options.gpus is not None:
         each = asked.gpus_per_node or options.gpus
         given |= {"processes": options.gpus, "nodes": -(-options.gpus // each), "gpus_per_node": each}
+    if options.parameters is not None or options.config is not None:
+        given["model"] = None
     return replace(asked, **given)
 
 

@@ -12,8 +12,11 @@ import yaml
 
 from clusterrun.estimate import states
 from clusterrun.estimate.chosen import strategy_of
+from clusterrun.estimate.script_model import Built, Named, model_in
+from clusterrun.estimate.script_text import read_script
 from clusterrun.estimate.states import Strategy
 from clusterrun.spec import JobSpec, Loaded, grammar
+from clusterrun.spec.arguments import arguments_of
 
 # The names that training scripts give these, those of transformers first.
 _BATCH = ("per_device_train_batch_size", "per_device_batch_size", "micro_batch_size", "batch_size")
@@ -40,8 +43,7 @@ class Asked:
     sequence: int | None = None
     checkpointing: bool = False
     eager: bool = False
-    model: tuple[str, str] | None = None
-    """The argument that names the model, and what it says."""
+    model: Named | Built | None = None
     gpu_memory: int | None = None
 
     @property
@@ -54,6 +56,8 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
     """Read what a spec says; its files are relative to `work_dir`, and one that cannot be read says nothing."""
     spec = loaded.spec
     arguments = arguments_of(spec)
+    script = read_script(work_dir / _file_of(spec), arguments)
+    every = script.arguments if script is not None else arguments
     config = _accelerate_config(spec, work_dir)
     deepspeed = _deepspeed_json(config, arguments, work_dir)
     nodes, gpus = int(spec.slurm.nodes), _gpus_of_node(spec)
@@ -68,29 +72,23 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
         tasks=spec.slurm.array is not None,
         strategy=strategy_of(config, deepspeed),
         precision=_precision(config, deepspeed, arguments),
-        batch=_number(arguments, _BATCH),
-        sequence=_number(arguments, _SEQUENCE),
-        checkpointing=checkpointing or any(_true(arguments.get(name)) for name in _CHECKPOINTING),
+        batch=_number(every, _BATCH),
+        sequence=_number(every, _SEQUENCE),
+        checkpointing=checkpointing or any(_true(every.get(name)) for name in _CHECKPOINTING),
         eager=arguments.get("attn_implementation") == "eager",
-        model=next(((key, str(arguments[key])) for key in _MODEL if _filled(arguments.get(key))), None),
+        model=_named(arguments) or (model_in(script) if script is not None else None) or _named(every),
         gpu_memory=loaded.gpu_memory,
     )
 
 
-def arguments_of(spec: JobSpec) -> dict[str, Any]:
-    """Return the script's arguments by name, dashes written as underscores, from a mapping or from a list of words."""
-    if isinstance(spec.args, dict):
-        return {_name(key): value for key, value in spec.args.items()}
-    words, found = list(spec.args), {}
-    for word, after in zip(words, [*words[1:], "--"], strict=False):
-        name, equals, value = str(word).partition("=")
-        if name.startswith("--"):
-            found[_name(name)] = value if equals else True if str(after).startswith("--") else after
-    return found
+def _file_of(spec: JobSpec) -> str:
+    """Return the file of a script, or of a module that lies in the working folder."""
+    return spec.script or f"{(spec.module or '').replace('.', '/')}.py"
 
 
-def _name(flag: str) -> str:
-    return str(flag).lstrip("-").replace("-", "_")
+def _named(arguments: Mapping[str, Any]) -> Named | None:
+    named = (Named(f"args.{key}", arguments[key]) for key in _MODEL if _filled(arguments.get(key)))
+    return next(named, None)
 
 
 def _number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

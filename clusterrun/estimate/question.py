@@ -7,11 +7,12 @@ from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimate.activations import Work
-from clusterrun.estimate.architecture import Architecture
+from clusterrun.estimate.architecture import Architecture, architecture_of
 from clusterrun.estimate.asked import Asked
 from clusterrun.estimate.model_file import find_config, read_architecture
 from clusterrun.estimate.needs import Question
 from clusterrun.estimate.parameters import parameters_of
+from clusterrun.estimate.script_model import Built, Named
 from clusterrun.spec import Loaded
 
 _HINT = "give --parameters, such as 7B, or --config, a folder with a config.json or the file"
@@ -33,17 +34,29 @@ def question_of(asked: Asked, model: Architecture | None, parameters: int | None
 
 
 def model_of(asked: Asked, loaded: Loaded, folder: Path, environment: Mapping[str, str]) -> Architecture:
-    """Read the model that a spec's own arguments name, relative to `folder`, the working folder.
+    """Read the model that a spec's arguments name, relative to `folder`, or that its script names or builds.
 
-    Raises SpecError where they name none, or one whose config is not on this machine.
+    Raises SpecError where there is none, one whose config is not on this machine, or one that is not known before
+    the script runs.
     """
-    if asked.model is None:
-        what = "its arguments name no model: config_name and model_name_or_path are read"
+    model = asked.model
+    if model is None:
+        what = "no model is named: config_name, model_name_or_path and what the script loads or builds are read"
         raise SpecError([Problem(loaded.line_of("args"), "args", what, _HINT)])
-    key, name = asked.model
-    path = find_config(name, folder, environment)
+    if isinstance(model, Built):
+        if model.unknown:
+            what = f"{model.kind} takes values that are known when the script runs only"
+            raise SpecError([Problem(model.place, ", ".join(model.unknown), what, _HINT)])
+        return architecture_of(model.config, model.place)
+    path = find_config(model.name, folder, environment)
     if path is None:
-        raise SpecError(
-            [Problem(loaded.line_of("args", key), f"args.{key}", f"no config.json of {name} on this machine", _HINT)]
-        )
+        raise SpecError([_not_here(model, loaded)])
     return read_architecture(path)
+
+
+def _not_here(model: Named, loaded: Loaded) -> Problem:
+    what = f"no config.json of {model.name} on this machine"
+    section, dot, key = model.place.partition("args.")
+    if section or not dot:
+        return Problem(model.place, "", what, _HINT)
+    return Problem(loaded.line_of("args", key), model.place, what, _HINT)

@@ -8,6 +8,7 @@ from typing import Any
 
 from clusterrun.estimate.asked import Asked
 from clusterrun.estimate.needs import Needs, Question, needs_of
+from clusterrun.estimate.script_model import Built
 from clusterrun.estimate.states import DDP, TABLE, Strategy
 from clusterrun.estimate.verdict import smallest_change
 
@@ -70,6 +71,8 @@ class Report:
 
     def notes(self) -> Iterator[str]:
         """Yield what was assumed, and what was not counted."""
+        if isinstance(self.asked.model, Built):
+            yield f"the model is the {self.asked.model.kind} at {self.asked.model.place}"
         if self.rows[0].activations is None:
             missing = "--sequence" if self.question.model is not None else "--config and --sequence"
             yield f"activations are not counted: {missing} would tell"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from clusterrun.spec.arguments import arguments_of
 from clusterrun.spec.model import JobSpec
 from clusterrun.strategy.given import Given
 from clusterrun.strategy.old_forms import ARGUMENTS
 from clusterrun.strategy.script_source import Source
-from clusterrun.strategy.training import Training, arguments_of
+from clusterrun.strategy.training import Training
 
 
 def check_arguments(given: Given, spec: JobSpec, source: Source | None) -> None:

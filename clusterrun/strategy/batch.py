@@ -12,6 +12,8 @@ class Batch:
     micro: int | None
     processes: int | None
     accumulation: int | None
+    by_default: bool = False
+    """Whether the samples of a process are the script's own default."""
 
     @property
     def samples(self) -> int | None:
@@ -23,9 +25,10 @@ class Batch:
         """Say it for people; empty where nothing is known but the processes."""
         if self.micro is None and self.accumulation is None:
             return ""
-        each = f"{self.micro} a process" if self.micro else "what a process takes"
+        default = " (the script's default)" if self.by_default else ""
+        each = f"{self.micro} a process{default}" if self.micro else "what a process takes"
         processes = f"{self.processes} process{'es' * (self.processes > 1)}" if self.processes else "the processes"
-        parts = [each, processes, *([f"{self.accumulation} accumulated"] if self.accumulation else [])]
+        parts = [each, processes, *([f"{self.accumulation} accumulated"] if (self.accumulation or 1) > 1 else [])]
         total = f" = {self.samples} samples a step" if self.samples else ""
         unsaid = "" if self.accumulation else ", unless the script accumulates"
         return " x ".join(parts) + total + (unsaid if total else "")

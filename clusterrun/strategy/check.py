@@ -26,7 +26,7 @@ from clusterrun.strategy.keys import check_keys
 from clusterrun.strategy.machines import Machines, machines_of
 from clusterrun.strategy.precision import check_precision
 from clusterrun.strategy.script_source import Source, source_of, warnings
-from clusterrun.strategy.training import Training, training_of
+from clusterrun.strategy.training import Training, script_defaults, training_of
 from clusterrun.strategy.words import SECTIONS
 
 
@@ -193,4 +193,5 @@ def _batch(read: _Read, machines: Machines, training: Training) -> Batch:
         steps = accumulation_of(read.deepspeed.given, training)
     elif steps is None:
         steps = number(read.words.get(SECTION, "gradient_accumulation_steps"))
-    return Batch(micro, machines.processes, steps)
+    own_micro, own_steps = script_defaults(read.source)
+    return Batch(micro or own_micro, machines.processes, steps or own_steps, by_default=micro is None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clusterrun.spec.argument_defaults import defaults_of
+from clusterrun.spec.arguments import arguments_of
 from clusterrun.spec.model import JobSpec
+from clusterrun.strategy.script_source import Source
 
 # transformers.TrainingArguments, accelerate's examples, and what scripts of their own call it
 _BATCH_SIZES = ("per_device_train_batch_size", "train_batch_size", "batch_size", "per_gpu_train_batch_size")
@@ -41,16 +43,11 @@ def training_of(spec: JobSpec) -> Training:
     return Training(size, key, spec.accelerate.gradient_accumulation_steps, _whole(args.get(_STEPS)), precision)
 
 
-def arguments_of(spec: JobSpec) -> Mapping[str, object]:
-    """Return a script's arguments by their names with underscores, also those of a plain list of words."""
-    if isinstance(spec.args, dict):
-        return {name.lstrip("-").replace("-", "_"): value for name, value in spec.args.items()}
-    found: dict[str, object] = {}
-    for word, after in zip(spec.args, [*spec.args[1:], ""], strict=True):
-        name, equals, value = str(word).partition("=")
-        if name.startswith("--"):
-            found[name[2:].replace("-", "_")] = value if equals else after
-    return found
+def script_defaults(source: Source | None) -> tuple[int | None, int | None]:
+    """Return the batch size and the accumulation that a script has for a spec that gives none."""
+    defaults = defaults_of(source.tree) if source is not None else {}
+    sizes = (_whole(defaults.get(key)) for key in _BATCH_SIZES)
+    return next((size for size in sizes if size), None), _whole(defaults.get(_STEPS))
 
 
 def _whole(value: object) -> int | None:
