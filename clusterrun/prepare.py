@@ -16,10 +16,10 @@ from clusterrun.profile import find_profile
 from clusterrun.script import render
 from clusterrun.share import closed_to_group
 from clusterrun.spec import Loaded, load_spec
-from clusterrun.spec.load import in_reading_order
+from clusterrun.spec.load import FormError, in_reading_order
 from clusterrun.spec.yaml_text import Path as Place
 from clusterrun.spec.yaml_text import dotted
-from clusterrun.strategy import Batch, check
+from clusterrun.strategy import Batch, check, check_names
 from clusterrun.strategy.files import MISSING_HINT
 
 
@@ -92,7 +92,10 @@ def prepare(request: Request) -> Prepared:
         raise SpecError(absent)
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment) if request.own_python else {}
-    loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
+    try:
+        loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
+    except FormError as error:
+        raise SpecError(_with_the_rest(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     found = check(loaded, work_dir)
     problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
@@ -103,6 +106,22 @@ def prepare(request: Request) -> Prepared:
         notes.append(f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in")
     problems.sort(key=in_reading_order)
     return Prepared(request, loaded, found.configs, found.batch, tuple(problems), tuple(notes))
+
+
+# A mistake in the form of these changes nothing of what the files and the strategy are checked for.
+_APART = {"checkpoint", "environment", "name", "requeue", "share"}
+
+
+def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
+    """Return mistakes of form together with all others that are surely none of their consequences."""
+    faults, rest = error.problems, error.rest
+    sections = {fault.path.partition(".")[0] for fault in faults}
+    hidden = any(fault.path in ("slurm", "slurm.chdir") or fault.hint == "did you mean chdir?" for fault in faults)
+    if rest is None or hidden or not sections <= {*_APART, "slurm", "accelerate"}:
+        return list(faults)
+    work_dir = Path(rest.chdir) if rest.chdir else cwd
+    strategy = check(rest, work_dir).problems if sections <= _APART else check_names(rest, work_dir)
+    return sorted({*faults, *_files(rest, work_dir), *strategy}, key=in_reading_order)
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:

@@ -733,3 +733,55 @@ def test_a_command_that_is_too_long_for_its_node():
     text = refused(f"script: train.py\nargs: {{lr: {json.dumps(quotes)}}}\n")
     assert text.startswith("job.yaml: the command of a node and its config have 300")
     assert text.endswith("quoted; there is room for 122879\n  hint: put long values into a file")
+
+
+def told_by_validate(text: str) -> str:
+    """Return all that `validate` says of a spec, in a folder without a script."""
+    Path("job.yaml").write_text(text)
+    with pytest.raises(SpecError) as raised:
+        validate(Request("job.yaml", environment={}, own_python=False))
+    return str(raised.value)
+
+
+CHDIR = "  hint: a relative path begins at slurm.chdir, or where the command is typed"
+NO_SCRIPT = f"job.yaml:1: script: no such file: {{folder}}/train.py\n{CHDIR}\n"
+TOGETHER = {
+    "files and keys": (
+        "accelerate: {mixed_precision: bf17, deepspeed_config: {zero_stag: 3}}\nenvironment: {venv: nowhere}",
+        f"{NO_SCRIPT}job.yaml:2: accelerate.deepspeed_config.zero_stag: accelerate knows no such key, and says nothing\n"
+        "  hint: did you mean zero_stage?\n"
+        "job.yaml:2: accelerate.mixed_precision: must be one of no, fp16, bf16, fp8; got 'bf17'\n"
+        "  hint: did you mean bf16?\n"
+        f"job.yaml:3: environment.venv: no such virtual environment: {{folder}}/nowhere\n{CHDIR}",
+    ),
+    "the whole strategy": (
+        "checkpoint: {keep: 0}\nslurm: {gpus: 4}\n"
+        "accelerate: {fsdp_config: {fsdp_version: 2, fsdp_offload: 1}, num_processes: 3}",
+        f"{NO_SCRIPT}job.yaml:2: checkpoint.keep: must be at least 1, got 0\n"
+        "job.yaml:4: accelerate.fsdp_config.fsdp_offload: accelerate knows no such key, and says nothing\n"
+        "  hint: did you mean fsdp_offload_params?\n"
+        "job.yaml:4: accelerate.num_processes: 3 processes, but 1 x 4 GPUs are asked for\n"
+        "  hint: delete it: processes are counted from the GPUs that Slurm gives",
+    ),
+    "not FSDP without GPUs": (
+        "slurm: {gpus-per-nod: 4}\naccelerate: {fsdp_config: {fsdp_version: 2}}",
+        f"{NO_SCRIPT}job.yaml:2: slurm.gpus-per-nod: no such field\n  hint: did you mean gpus-per-node?",
+    ),
+    "not a script elsewhere": (
+        "slurm: {chdr: elsewhere}", "job.yaml:2: slurm.chdr: no such field\n  hint: did you mean chdir?",
+    ),
+    "not what a lost section says": (
+        "slrum: {chdir: elsewhere}", "job.yaml:2: slrum: no such field\n  hint: did you mean slurm?",
+    ),
+    "what is left is no spec": (
+        "module: train\nrequeue: {crashes: x}",
+        "job.yaml:2: module: stands beside script; a run has one of them\n  hint: keep one\n"
+        "job.yaml:3: requeue.crashes: must be a whole number, got 'x'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "expected"), TOGETHER.values(), ids=TOGETHER)
+def test_mistakes_of_form_hide_no_others(lines, expected, folder):
+    """Missing files and strategies are told together with mistakes of form, but not what only follows from those."""
+    assert told_by_validate(f"script: train.py\n{lines}\n") == expected.replace("{folder}", str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,14 @@ from clusterrun.spec.model import JobSpec, kind_of
 from clusterrun.spec.rules import check_together
 from clusterrun.spec.yaml_text import Document, read_yaml
 from clusterrun.spec.yaml_text import Path as Place
+
+
+class FormError(SpecError):
+    """What is wrong with a spec's form, and the rest of it; None where what is left is no spec."""
+
+    def __init__(self, problems: Sequence[Problem], rest: Loaded | None) -> None:
+        super().__init__(problems)
+        self.rest = rest
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ def load_spec(
 
     `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual environment;
     `folder` is what `chdir` is relative to (the spec's own folder).
-    Raises SpecError with every mistake found.
+    Raises SpecError with every mistake found; it is a FormError where the file itself could be read.
     """
     name = str(source)
     text = _read(Path(source), name)
@@ -69,10 +78,15 @@ def load_spec(
         layers.values["name"] = _name_of_file(layers, Path(source).name)
     check_together(layers)
     spec = _validated(layers)
-    base = folder or Path(source).absolute().parent
-    chdir = spec.slurm.chdir
-    absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
-    return Loaded(spec, name, text, absolute, run_root, layers, gpu_memory.of_job(memory, spec.slurm))
+    loaded = None
+    if spec is not None:
+        base = folder or Path(source).absolute().parent
+        chdir = spec.slurm.chdir
+        absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
+        loaded = Loaded(spec, name, text, absolute, run_root, layers, gpu_memory.of_job(memory, spec.slurm))
+    if loaded is None or layers.problems:
+        raise FormError(sorted(set(layers.problems), key=in_reading_order), loaded)
+    return loaded
 
 
 def expanded(path: str) -> Path:
@@ -145,15 +159,34 @@ def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
         layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
 
 
-def _validated(layers: Layers) -> JobSpec:
+def _validated(layers: Layers) -> JobSpec | None:
+    """Return the spec without what is at fault, which is noted; None where what is left is no spec."""
     try:
-        spec = JobSpec.model_validate(layers.values)
+        return JobSpec.model_validate(layers.values)
     except ValidationError as error:
-        layers.problems.extend(_problem(layers, dict(fault)) for fault in error.errors(include_url=False))
-        spec = None
-    if layers.problems or spec is None:
-        raise SpecError(sorted(set(layers.problems), key=in_reading_order))
-    return spec
+        faults = [dict(fault) for fault in error.errors(include_url=False)]
+    layers.problems.extend(_problem(layers, fault) for fault in faults)
+    rest = copy.deepcopy(layers.values)
+    for fault in faults:
+        _drop(rest, _place(fault))
+    try:
+        return JobSpec.model_validate(rest)
+    except ValidationError:
+        return None
+
+
+def _drop(values: dict[str, Any], place: Place) -> None:
+    """Take out the value at a place, or the nearest one around it that has a key."""
+    for depth, key in enumerate(place, 1):
+        inner = values.get(str(key))
+        if depth == len(place) or not isinstance(inner, dict):
+            values.pop(str(key), None)
+            return
+        values = inner
+
+
+def _place(fault: dict[str, Any]) -> Place:
+    return tuple(part for part in fault["loc"] if part != "[key]")
 
 
 def in_reading_order(problem: Problem) -> tuple[str, int, str]:
@@ -163,7 +196,7 @@ def in_reading_order(problem: Problem) -> tuple[str, int, str]:
 
 
 def _problem(layers: Layers, fault: dict[str, Any]) -> Problem:
-    path = tuple(part for part in fault["loc"] if part != "[key]")
+    path = _place(fault)
     what, hint = _in_words(fault)
     return Problem(layers.line_of(path), shown(path), what, hint)
 

@@ -75,8 +75,7 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
     if read.config is not None:
         check_config(read.words, machines)
         findings.notes.extend(_unchanged(str(spec.accelerate.config_file), read))
-    if read.words.values.keys() & SECTIONS.keys() or read.config is not None:
-        check_keys(read.words, words_of(_environment(loaded, work_dir)))
+    _check_keys(read, loaded, work_dir)
     check_arguments(read.whole, spec, read.source)
     check_accumulation(read.whole, read.source, training)
     _check_jsons(read, machines, training)
@@ -85,6 +84,21 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
     findings.problems.extend(problem for given in read.files for problem in given.problems)
     findings.notes.extend(note for given in read.files for note in given.notes)
     return findings
+
+
+def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
+    """Look only at which words of accelerate's a spec uses, and whether its config files can be read."""
+    if not loaded.spec.launcher:
+        return []
+    findings = Findings()
+    read = _read(loaded, work_dir, findings)
+    _check_keys(read, loaded, work_dir)
+    return [*findings.problems, *read.words.problems]
+
+
+def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
+    if read.words.values.keys() & SECTIONS.keys() or read.config is not None:
+        check_keys(read.words, words_of(_environment(loaded, work_dir)))
 
 
 def _text(file: ConfigFile | None) -> str | None:
