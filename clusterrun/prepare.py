@@ -111,12 +111,16 @@ def prepare(request: Request) -> Prepared:
 # A mistake in the form of these changes nothing of what the files and the strategy are checked for.
 _APART = {"checkpoint", "environment", "name", "requeue", "share"}
 
+# What says where the files are, by its name or by what people write in its place.
+_FOLDERS = {"slurm", "slurm.chdir", "slurm.workdir", "slurm.D", "slurm.additional_parameters",
+            "slurm.additional_parameters.chdir", "slurm.additional_parameters.workdir"}  # fmt: skip
+
 
 def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
     """Return mistakes of form together with all others that are surely none of their consequences."""
     faults, rest = error.problems, error.rest
     sections = {fault.path.partition(".")[0] for fault in faults}
-    hidden = any(fault.path in ("slurm", "slurm.chdir") or fault.hint == "did you mean chdir?" for fault in faults)
+    hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
     if rest is None or hidden or not sections <= {*_APART, "slurm", "accelerate"}:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd

@@ -86,6 +86,10 @@ def test_a_config_that_a_script_builds_is_read(text):
     "a = dict(**a)\nGPT2Config(**a)", "AutoTokenizer.from_pretrained('gpt2')", "OtherConfig(n_layer=1)",
     "AutoModel.from_pretrained('a')\nAutoModel.from_pretrained('b')", "AutoModel.from_pretrained(find())",
     "AutoModel.from_pretrained(args.model)", "AutoModel.from_pretrained()",
+    "AutoConfig.from_pretrained('gpt2', n_layer=48)", "config = AutoConfig.from_pretrained('gpt2')\nconfig.n_layer = 48",
+    "LlamaForCausalLM.from_pretrained(big())\nAutoModel.from_pretrained('gpt2')",
+    "sizes = dict(n_layer=2)\nsizes['n_layer'] = 48\nGPT2Config(**sizes)",
+    "sizes = dict(n_layer=2)\nsizes.update(n_layer=48)\nGPT2Config(**sizes)",
 ])  # fmt: skip
 def test_nothing_is_guessed(text):
     """A script of several models, or of one that its text does not show, has none here."""
@@ -99,7 +103,41 @@ def test_what_the_script_computes_is_named():
     assert found.unknown == ("vocab_size", "hidden_size")
 
 
+@pytest.mark.parametrize("text", [
+    "config = GPT2Config()\nconfig.n_layer = 48", "n_layer = 12\nn_layer *= 4\nGPT2Config(n_layer=n_layer)",
+    "n_layer = 2\ndef make(n_layer):\n    return GPT2Config(n_layer=n_layer)",
+    "for n_layer in (1, 2):\n    pass\nn_layer = 3\nGPT2Config(n_layer=n_layer)",
+])  # fmt: skip
+def test_a_field_that_changes_is_not_known(text):
+    """What is set a second time, or may be, is asked for."""
+    found = model_in(script(text))
+    assert isinstance(found, Built)
+    assert found.unknown == ("n_layer",)
+
+
+@pytest.mark.parametrize(("given", "layers"), [
+    ({}, 24), ({"n_layers": "3"}, 3), ({"l": "3"}, None), ({"n_lay": "3"}, None), ({"n_layers": None}, 24),
+    ({"n_layers": False}, 24), ({"twice": "1"}, 24),
+])  # fmt: skip
+def test_a_default_counts_where_the_argument_is_not_given(given, layers):
+    """Neither by another flag of it, nor shortened; null leaves an argument out."""
+    text = """
+parser.add_argument("-l", "--n_layers", default=24)
+parser.add_argument("--twice", default=1)
+other.add_argument("--twice", default=2)
+parser.add_argument("--set", default=1)
+parser.set_defaults(set=2)
+GPT2Config(n_layer=args.n_layers, n_head=args.twice, n_embd=args.set)
+"""
+    found = model_in(ScriptText("train.py", ast.parse(text), given))
+    assert isinstance(found, Built)
+    known = {"n_head", "n_embd"} - given.keys() if "twice" not in given else {"n_embd"}
+    assert set(found.unknown) == known | ({"n_layer"} if layers is None else set())
+    assert layers is None or found.config["n_layer"] == layers
+
+
 @pytest.mark.parametrize(("text", "name"), [
+    ("LlamaForCausalLM.from_pretrained('org/four')", "org/four"),
     ("AutoModelForCausalLM.from_pretrained('org/one')", "org/one"),
     ("AutoConfig.from_pretrained(args.model)\nAutoModel.from_pretrained(args.model)", "org/two"),
     ("NAME = 'org/three'\nBertForSequenceClassification.from_pretrained(NAME)\nBertConfig(num_labels=1)", "org/three"),

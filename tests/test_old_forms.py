@@ -424,3 +424,48 @@ def test_zero3_that_cannot_save_its_model():
     assert said.startswith(
         "note: ds.json:3: zero_optimization.stage: without stage3_gather_16bit_weights_on_model_save"
     )
+
+
+@pytest.mark.parametrize(("section", "what"), [
+    ("fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: ''}", "fsdp_sharding_strategy: must be one of FULL_SHARD"),
+    ("fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: 12}", "fsdp_sharding_strategy: must be one of FULL_SHARD"),
+    ("fsdp_config: {1: 2, fsdp_version: 2}", "fsdp_config.1: "),
+    ("deepspeed_config: {zero_stage: '5'}", "zero_stage: must be 0, 1, 2 or 3, got '5'"),
+])  # fmt: skip
+def test_a_value_of_no_sense_is_told(section, what):
+    """In a spec and in an accelerate config alike."""
+    assert what in told(f"script: train.py\nslurm: {{gpus-per-node: 4}}\naccelerate: {{{section}}}\n")
+    spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
+    kind = "FSDP" if "fsdp" in section else "DEEPSPEED"
+    assert "a.yaml:2: " in told(spec, a_yaml=f"distributed_type: {kind}\n{section}\n")
+
+
+def test_numbers_may_be_quoted():
+    """accelerate reads them all the same."""
+    section = (
+        "{zero_stage: '3', offload_param_device: cpu, zero3_save_16bit_model: true, gradient_accumulation_steps: '4'}"
+    )
+    spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: "
+    assert told(f"{spec}{{deepspeed_config: {section}}}\n") == ""
+    assert (
+        told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=f"distributed_type: DEEPSPEED\ndeepspeed_config: {section}\n")
+        == ""
+    )
+
+
+def test_the_section_s_accumulation_would_win():
+    """A script's own number beside another in DeepSpeed's section is no number at all."""
+    spec = "script: train.py\nargs: {gradient_accumulation_steps: 8}\nslurm: {gpus-per-node: 4}\naccelerate: "
+    section = "deepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 1}"
+    expected = ("gradient_accumulation_steps: 1 here, 8 in args; accelerate's would win\n"
+                "  hint: accelerate.gradient_accumulation_steps: 8, and none here")  # fmt: skip
+    assert told(f"{spec}{{{section}}}\n") == f"job.yaml:4: accelerate.deepspeed_config.{expected}"
+    config = f"distributed_type: DEEPSPEED\n{section}\n"
+    assert told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=config) == f"a.yaml:2: deepspeed_config.{expected}"
+
+
+@pytest.mark.parametrize("args", ["{deepspeed: no.json}", "{--deepspeed: no.json}", "[--deepspeed, no.json]"])
+def test_a_trainer_s_json_is_looked_for(args):
+    """However the argument is spelled."""
+    Path("train.py").write_text("from transformers import TrainingArguments\n")
+    assert "args.deepspeed: no such file" in told(f"script: train.py\nargs: {args}\nslurm: {{gpus-per-node: 4}}\n")

@@ -243,6 +243,12 @@ def test_the_effective_batch(line, words, tmp_path, monkeypatch):
     ("args: {lr: 3}", "5 a process (the script's default) x 8 processes x 2 accumulated = 80 samples a step"),
     ("accelerate: {gradient_accumulation_steps: 4}",
      "5 a process (the script's default) x 8 processes x 4 accumulated = 160 samples a step"),
+    ("args: {batch-size: 64, micro_batch_size: 8}", "8 a process x 8 processes x 2 accumulated = 128 samples a step"),
+    ("args: [--batch-size=8, -g, '4']", "8 a process x 8 processes = 64 samples a step, unless the script accumulates"),
+    ("args: {grad_unknown: 1, gradient_acc: 4}",
+     "5 a process (the script's default) x 8 processes = 40 samples a step, unless the script accumulates"),
+    ("accelerate: {deepspeed_config: {zero_stage: '2', gradient_accumulation_steps: '3'}}",
+     "5 a process (the script's default) x 8 processes x 3 accumulated = 120 samples a step"),
     ("args: {batch-size: 8}", "8 a process x 8 processes x 2 accumulated = 128 samples a step"),
 ])  # fmt: skip
 def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monkeypatch):
@@ -250,7 +256,7 @@ def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     add = "parser.add_argument"
     Path("train.py").write_text(
-        f"{add}('--batch_size', default=5)\n{add}('--gradient_accumulation_steps', default=2)\n"
+        f"{add}('--batch_size', default=5)\n{add}('-g', '--gradient_accumulation_steps', default=2)\n"
     )
     Path("job.yaml").write_text(f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n")
     assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words

@@ -16,10 +16,9 @@ from clusterrun.estimate.script_model import Built, Named, model_in
 from clusterrun.estimate.script_text import read_script
 from clusterrun.estimate.states import Strategy
 from clusterrun.spec import JobSpec, Loaded, grammar
-from clusterrun.spec.arguments import arguments_of
+from clusterrun.spec.arguments import BATCH_SIZES, arguments_of
 
 # The names that training scripts give these, those of transformers first.
-_BATCH = ("per_device_train_batch_size", "per_device_batch_size", "micro_batch_size", "batch_size")
 _SEQUENCE = ("block_size", "max_seq_length", "max_length", "sequence_length", "seq_length", "max_seq_len")
 _CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
 _MODEL = ("config_name", "model_name_or_path", "model_name")
@@ -72,8 +71,8 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
         tasks=spec.slurm.array is not None,
         strategy=strategy_of(config, deepspeed),
         precision=_precision(config, deepspeed, arguments),
-        batch=_number(every, _BATCH),
-        sequence=_number(every, _SEQUENCE),
+        batch=_number(arguments, BATCH_SIZES) or _number(every, BATCH_SIZES),
+        sequence=_number(arguments, _SEQUENCE) or _number(every, _SEQUENCE),
         checkpointing=checkpointing or any(_true(every.get(name)) for name in _CHECKPOINTING),
         eager=arguments.get("attn_implementation") == "eager",
         model=_named(arguments) or (model_in(script) if script is not None else None) or _named(every),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,37 +44,44 @@ class Built:
 def model_in(script: ScriptText) -> Named | Built | None:
     """Find the script's one model; None where its text shows none, or several."""
     calls = list(script.calls())
-    loaded = {_loaded(script, call) for call in calls} - {None}
-    if len({named.name for named in loaded if named}) == 1:
-        return min((named for named in loaded if named), key=lambda named: named.place)
-    built = [call for call in calls if name_of(call.func) in MODEL_TYPES]
-    if loaded or len(built) != 1:
-        return None
-    return _built(script, built[0], [name_of(call.func) for call in calls])
+    loads = [call for call in calls if _loads(call)]
+    builds = [call for call in calls if name_of(call.func) in MODEL_TYPES]
+    if loads:
+        return _loaded(script, loads)
+    return _built(script, builds[0], [name_of(call.func) for call in calls]) if len(builds) == 1 else None
 
 
-def _loaded(script: ScriptText, call: ast.Call) -> Named | None:
-    """Read `AutoModelForCausalLM.from_pretrained(name)` or AutoConfig's; a tokenizer's is another thing."""
+def _loads(call: ast.Call) -> bool:
+    """Tell `AutoModelForCausalLM.from_pretrained(name)`, LlamaForCausalLM's and AutoConfig's from a tokenizer's."""
     function = call.func
-    if not isinstance(function, ast.Attribute) or function.attr != "from_pretrained" or not call.args:
-        return None
+    if not isinstance(function, ast.Attribute) or function.attr != "from_pretrained":
+        return False
     owner = name_of(function.value)
-    if not owner.endswith("Config") and "Model" not in owner and not owner.endswith(_CLASSIFIER):
+    return owner.endswith("Config") or re.search(r"Model|[a-z0-9]For[A-Z]", owner) is not None
+
+
+def _loaded(script: ScriptText, calls: list[ast.Call]) -> Named | None:
+    """Return the model that all these calls load as it is; None where one is unnamed, another, or changed."""
+    names = set()
+    for call in calls:
+        sizes = {keyword.arg for keyword in call.keywords} & _ALL
+        try:
+            names.add(script.value(call.args[0]) if call.args and not sizes else None)
+        except NotWritten:
+            return None
+    name = names.pop()
+    if names or not isinstance(name, str) or not name or script.fields_set() & _ALL:
         return None
-    try:
-        name = script.value(call.args[0])
-    except NotWritten:
-        return None
-    return Named(f"{script.name}:{call.lineno}", name) if isinstance(name, str) and name else None
+    return Named(f"{script.name}:{calls[0].lineno}", name)
 
 
 def _built(script: ScriptText, call: ast.Call, called: list[str]) -> Built | None:
     kind = MODEL_TYPES[name_of(call.func)]
     config: dict[str, Any] = {"model_type": kind, **DEFAULTS[kind]}
     config["architectures"] = [name for name in called if name.endswith(_CLASSIFIER)]
-    unknown = []
+    unknown = sorted(script.fields_set() & set(_fields(kind)))
     try:
-        words = [(key, node) for key, node in script.words_of(call) if key in _fields(kind)]
+        words = [(key, node) for key, node in script.words_of(call) if key in tuple(_fields(kind))]
     except (NotWritten, RecursionError):
         return None
     for key, node in words:
@@ -100,3 +108,7 @@ def _fields(kind: str) -> Iterator[str]:
     yield from (family.names.get(key, key) for key in _COMMON)
     yield from family.dropouts
     yield "num_labels"
+
+
+# Every field that matters to some architecture.
+_ALL = {field for kind in FAMILIES for field in _fields(kind)}

@@ -30,11 +30,22 @@ class ScriptText:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """What the script's arguments are: those given, above its own defaults, as texts; bare flags are True."""
-        return defaults_of(self.tree) | dict(self.given)
+        given = {name: value for name, value in self.given.items() if value is not None and value is not False}
+        return defaults_of(self.tree, given) | given
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The whole tree, walked once."""
+        return tuple(ast.walk(self.tree))
 
     def calls(self) -> Iterator[ast.Call]:
         """Yield every call."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return (node for node in self.nodes if isinstance(node, ast.Call))
+
+    def fields_set(self) -> set[str]:
+        """Return the attributes that the script sets on anything but `self`, as `config.n_layer = 48` does."""
+        found = (node for node in self.nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+        return {node.attr for node in found if not (isinstance(node.value, ast.Name) and node.value.id == "self")}
 
     def value(self, node: ast.expr) -> Any:
         """Return what an expression is: a literal, an argument such as `args.n_layer`, or a name for one of them.
@@ -72,12 +83,16 @@ class ScriptText:
             raise NotWritten
 
     def _assigned(self, name: str) -> ast.expr:
-        """Return the one expression that a name is assigned in the whole file, which is no name itself."""
-        found = [node.value for node in ast.walk(self.tree) if isinstance(node, ast.Assign)
+        """Return the one expression that a name ever stands for in the whole file, which is no name itself."""
+        found = [node.value for node in self.nodes if isinstance(node, ast.Assign)
                  and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)]  # fmt: skip
-        if len(found) != 1 or isinstance(found[0], ast.Name):
+        if len(found) != 1 or self._stored(name) != 1 or isinstance(found[0], ast.Name):
             raise NotWritten
         return found[0]
+
+    def _stored(self, name: str) -> int:
+        """Count what may change a name's value: assignments of all kinds, parameters, items set, `update`."""
+        return sum(_changes(node, name) for node in self.nodes)
 
 
 def read_script(path: Path, given: Mapping[str, Any]) -> ScriptText | None:
@@ -86,6 +101,17 @@ def read_script(path: Path, given: Mapping[str, Any]) -> ScriptText | None:
         return ScriptText(path.name, ast.parse(path.read_text(encoding="utf-8")), given)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _changes(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.arg):
+        return node.arg == name
+    if isinstance(node, ast.Name):
+        return node.id == name and not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr in ("update", "setdefault")):
+        reads = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
+        return not reads and isinstance(node.value, ast.Name) and node.value.id == name
+    return False
 
 
 def _typed(text: Any) -> Any:

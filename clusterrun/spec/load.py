@@ -83,7 +83,8 @@ def load_spec(
         base = folder or Path(source).absolute().parent
         chdir = spec.slurm.chdir
         absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
-        loaded = Loaded(spec, name, text, absolute, run_root, layers, gpu_memory.of_job(memory, spec.slurm))
+        size = None if layers.problems else gpu_memory.of_job(memory, spec.slurm)
+        loaded = Loaded(spec, name, text, absolute, run_root, layers, size)
     if loaded is None or layers.problems:
         raise FormError(sorted(set(layers.problems), key=in_reading_order), loaded)
     return loaded

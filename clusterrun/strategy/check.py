@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterrun.errors import Problem
 from clusterrun.launch import Configs, deepspeed_json, make_launch, overridden
 from clusterrun.plan import asks_for_gpus
-from clusterrun.spec import Loaded
+from clusterrun.spec import JobSpec, Loaded
+from clusterrun.spec.arguments import arguments_of
 from clusterrun.spec.load import expanded
 from clusterrun.spec.yaml_text import Path as Place
 from clusterrun.spec.yaml_text import dotted
@@ -20,7 +21,7 @@ from clusterrun.strategy.deepspeed import SECTION, check_deepspeed
 from clusterrun.strategy.deepspeed_json import accumulation_of, check_json
 from clusterrun.strategy.files import ConfigFile, read_accelerate, read_deepspeed
 from clusterrun.strategy.fsdp import check_fsdp
-from clusterrun.strategy.given import Given, number
+from clusterrun.strategy.given import Given, number, quoted_number
 from clusterrun.strategy.installed import words_of
 from clusterrun.strategy.keys import check_keys
 from clusterrun.strategy.machines import Machines, machines_of
@@ -68,7 +69,7 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
         return findings
     read = _read(loaded, work_dir, findings)
     findings.configs = Configs(_text(read.config), _text(read.deepspeed))
-    gpus_asked, training = asks_for_gpus(spec.slurm), training_of(spec)
+    gpus_asked, training = asks_for_gpus(spec.slurm), training_of(spec, read.source)
     launch = make_launch(spec, findings.configs, gpus_asked=gpus_asked)
     machines = machines_of(spec.slurm, gpus_asked=gpus_asked, processes=launch.processes)
     _check_words(read.words, machines, training)
@@ -80,7 +81,7 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
     check_accumulation(read.whole, read.source, training)
     _check_jsons(read, machines, training)
     findings.notes.extend(_warnings(read))
-    findings.batch = _batch(read, machines, training)
+    findings.batch = _batch(read, machines, training, spec)
     findings.problems.extend(problem for given in read.files for problem in given.problems)
     findings.notes.extend(note for given in read.files for note in given.notes)
     return findings
@@ -111,7 +112,8 @@ def _read(loaded: Loaded, work_dir: Path, findings: Findings) -> _Read:
     words = config.given if config else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
     source = _source(loaded.spec.script, work_dir)
     deepspeed = _deepspeed_file(work_dir, words, findings)
-    return _Read(whole, words, config, deepspeed, _trainers_json(whole, source, work_dir, findings), source)
+    trainers = _trainers_json(arguments_of(loaded.spec), whole, source, work_dir, findings)
+    return _Read(whole, words, config, deepspeed, trainers, source)
 
 
 _TYPES = {SECTION: "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
@@ -154,9 +156,11 @@ def _deepspeed_file(work_dir: Path, strategy: Given, findings: Findings) -> Conf
     return read_deepspeed(work_dir / expanded(name), name, _telling(findings, strategy.line_of, place))
 
 
-def _trainers_json(whole: Given, source: Source | None, work_dir: Path, findings: Findings) -> ConfigFile | None:
+def _trainers_json(
+    arguments: Mapping[str, object], whole: Given, source: Source | None, work_dir: Path, findings: Findings
+) -> ConfigFile | None:
     """Read the JSON that a Trainer's own argument `--deepspeed` names; the script brings only accelerate's along."""
-    name = whole.section("args").get("deepspeed")
+    name = arguments.get("deepspeed")
     if source is None or not source.trainer or not isinstance(name, str) or not name.endswith(".json"):
         return None
     return read_deepspeed(work_dir / expanded(name), name, _telling(findings, whole.line_of, ("args", "deepspeed")))
@@ -192,7 +196,9 @@ def _warnings(read: _Read) -> list[str]:
         return []
     json = read.deepspeed.given if read.deepspeed else None
     stage = json.get("zero_optimization", "stage") if json else read.words.get(SECTION, "zero_stage")
-    return warnings(read.source, zero3=stage == 3, optimizer_in_json=bool(json and json.get("optimizer")))
+    return warnings(
+        read.source, zero3=quoted_number(stage) == 3, optimizer_in_json=bool(json and json.get("optimizer"))
+    )
 
 
 def _decides(source: Source | None) -> bool:
@@ -200,12 +206,12 @@ def _decides(source: Source | None) -> bool:
     return source is None or source.trainer or source.mentions("mixed_precision")
 
 
-def _batch(read: _Read, machines: Machines, training: Training) -> Batch:
+def _batch(read: _Read, machines: Machines, training: Training, spec: JobSpec) -> Batch:
     micro, steps = training.micro_batch, training.accumulation
     if read.deepspeed is not None:
         micro = number(read.deepspeed.given.get("train_micro_batch_size_per_gpu")) or micro
         steps = accumulation_of(read.deepspeed.given, training)
-    elif steps is None:
-        steps = number(read.words.get(SECTION, "gradient_accumulation_steps"))
-    own_micro, own_steps = script_defaults(read.source)
+    elif training.steps is None and not training.trainer:
+        steps = quoted_number(read.words.get(SECTION, "gradient_accumulation_steps")) or steps
+    own_micro, own_steps = script_defaults(read.source, spec)
     return Batch(micro or own_micro, machines.processes, steps or own_steps, by_default=micro is None)

@@ -6,7 +6,7 @@ Source: accelerate 1.15, DeepSpeedPlugin in utils/dataclasses.py and prepare_dee
 from __future__ import annotations
 
 from clusterrun.launch import deepspeed_json
-from clusterrun.strategy.given import Given, number, truth
+from clusterrun.strategy.given import Given, quoted_number, truth
 from clusterrun.strategy.machines import Machines
 from clusterrun.strategy.training import Training
 
@@ -41,10 +41,19 @@ def check_deepspeed(given: Given, machines: Machines, training: Training) -> Non
         _beside_json(given)
         return
     _stage_and_offload(given)
-    steps = number(section.get("gradient_accumulation_steps"))
+    _accumulation(given, training)
+
+
+def _accumulation(given: Given, training: Training) -> None:
+    """The section's number reaches every script's Accelerator, above the number that the script gives it."""
+    steps = quoted_number(given.section(SECTION).get("gradient_accumulation_steps"))
+    place = [SECTION, "gradient_accumulation_steps"]
     if steps and training.steps and steps != training.steps:
-        given.fault([SECTION, "gradient_accumulation_steps"], f"{steps} here, {training.steps} in "
-                    "accelerate.gradient_accumulation_steps", "say it there alone; it reaches DeepSpeed")  # fmt: skip
+        given.fault(place, f"{steps} here, {training.steps} in accelerate.gradient_accumulation_steps",
+                    "say it there alone; it reaches DeepSpeed")  # fmt: skip
+    elif steps and not training.steps and training.argument_steps not in (None, steps) and not training.trainer:
+        given.fault(place, f"{steps} here, {training.argument_steps} in args; accelerate's would win",
+                    f"accelerate.gradient_accumulation_steps: {training.argument_steps}, and none here")  # fmt: skip
 
 
 def _beside_json(given: Given) -> None:
@@ -61,9 +70,9 @@ def _beside_json(given: Given) -> None:
 
 def _stage_and_offload(given: Given) -> None:
     section = given.section(SECTION)
-    stage = section.get("zero_stage", 2)
-    if number(stage) not in range(4):
-        given.fault([SECTION, "zero_stage"], f"must be 0, 1, 2 or 3, got {stage!r}")
+    stage = quoted_number(section.get("zero_stage", 2))
+    if stage not in range(4):
+        given.fault([SECTION, "zero_stage"], f"must be 0, 1, 2 or 3, got {section['zero_stage']!r}")
     for what in ("optimizer", "param"):
         device = section.get(f"offload_{what}_device") or "none"
         _offload(given, (SECTION,), f"offload_{what}_device", device)

@@ -49,7 +49,8 @@ def check_fsdp(given: Given, machines: Machines) -> None:
 def _words(given: Given) -> dict[str, tuple[str, object]]:
     """Return the section's words by their full names, each as written: accelerate takes both `x` and `fsdp_x`."""
     section = given.section(SECTION)
-    return {(key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value) for key, value in section.items()}
+    return {(key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
+            for key, value in section.items() if isinstance(key, str)}  # fmt: skip
 
 
 def _choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) -> None:
@@ -78,7 +79,7 @@ def _together(given: Given, words: dict[str, tuple[str, object]], version: str) 
 def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
     strategy = words.get("fsdp_sharding_strategy")
     if strategy:
-        name = SHARDING[int(str(strategy[1])) - 1] if str(strategy[1]) in "12345" else str(strategy[1]).upper()
+        name = SHARDING[int(str(strategy[1])) - 1] if str(strategy[1]) in tuple("12345") else str(strategy[1]).upper()
         what = f"FSDP2 does not read it; it says {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
         if name == "FULL_SHARD":
             given.note([SECTION, strategy[0]], what)

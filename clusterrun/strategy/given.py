@@ -57,6 +57,11 @@ def number(value: object) -> int | None:
     return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def quoted_number(value: object) -> int | None:
+    """Return a whole number, also from a text, as accelerate's own YAML may have it."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else number(value)
+
+
 def truth(value: object) -> bool:
     """Return whether a value means yes as accelerate's `str_to_bool` reads it (utils/environment.py)."""
     return str(value).lower() in {"y", "yes", "t", "true", "on", "1"}

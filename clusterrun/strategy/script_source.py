@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from clusterrun.strategy.old_forms import ARGUMENTS, KEYWORDS, WRAP_POLICIES
 
@@ -29,10 +30,15 @@ class Source:
     text: str
     tree: ast.Module
 
-    @property
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The whole tree, walked once."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def trainer(self) -> bool:
         """Whether its arguments go to transformers.TrainingArguments."""
-        imports = (node for node in ast.walk(self.tree) if isinstance(node, ast.ImportFrom))
+        imports = (node for node in self.nodes if isinstance(node, ast.ImportFrom))
         return any(alias.name in _TRAINERS for node in imports for alias in node.names)
 
     def mentions(self, word: str) -> bool:
@@ -54,7 +60,7 @@ def warnings(source: Source, *, zero3: bool, optimizer_in_json: bool) -> list[st
     `zero3`: the strategy is ZeRO-3; `optimizer_in_json`: the DeepSpeed JSON has an optimizer of its own.
     """
     found: list[tuple[int, str]] = []
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call):
             found.extend((node.lineno, what) for what in _call(node))
         elif isinstance(node, ast.With) and zero3:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clusterrun.spec.argument_defaults import defaults_of
-from clusterrun.spec.arguments import arguments_of
+from clusterrun.spec.arguments import BATCH_SIZES, arguments_of
 from clusterrun.spec.model import JobSpec
 from clusterrun.strategy.script_source import Source
 
-# transformers.TrainingArguments, accelerate's examples, and what scripts of their own call it
-_BATCH_SIZES = ("per_device_train_batch_size", "train_batch_size", "batch_size", "per_gpu_train_batch_size")
+_TRAINERS_OWN = BATCH_SIZES[:1]
+
 _STEPS = "gradient_accumulation_steps"
 
 
@@ -26,6 +26,8 @@ class Training:
     """What the script's own argument asks for."""
     precision: str
     """The mixed precision that an argument asks for; empty where none does."""
+    trainer: bool = False
+    """Whether a Trainer trains, which has its own word for accumulation."""
 
     @property
     def accumulation(self) -> int | None:
@@ -33,20 +35,22 @@ class Training:
         return self.steps or self.argument_steps
 
 
-def training_of(spec: JobSpec) -> Training:
+def training_of(spec: JobSpec, source: Source | None) -> Training:
     """Read batch size and accumulation from a spec."""
     args = arguments_of(spec)
-    sizes = ((key, _whole(args.get(key))) for key in _BATCH_SIZES)
+    sizes = ((key, _whole(args.get(key))) for key in BATCH_SIZES)
     key, size = next(((key, size) for key, size in sizes if size), ("", None))
     flags = [name for name in ("fp16", "bf16") if args.get(name) not in (None, False, "false")]
     precision = str(args.get("mixed_precision") or next(iter(flags), ""))
-    return Training(size, key, spec.accelerate.gradient_accumulation_steps, _whole(args.get(_STEPS)), precision)
+    return Training(size, key, spec.accelerate.gradient_accumulation_steps, _whole(args.get(_STEPS)), precision,
+                    trainer=source is not None and source.trainer)  # fmt: skip
 
 
-def script_defaults(source: Source | None) -> tuple[int | None, int | None]:
+def script_defaults(source: Source | None, spec: JobSpec) -> tuple[int | None, int | None]:
     """Return the batch size and the accumulation that a script has for a spec that gives none."""
-    defaults = defaults_of(source.tree) if source is not None else {}
-    sizes = (_whole(defaults.get(key)) for key in _BATCH_SIZES)
+    defaults = defaults_of(source.tree, arguments_of(spec)) if source is not None else {}
+    names = _TRAINERS_OWN if source is not None and source.trainer else BATCH_SIZES
+    sizes = (_whole(defaults.get(key)) for key in names)
     return next((size for size in sizes if size), None), _whole(defaults.get(_STEPS))
 
 
