@@ -170,6 +170,12 @@ NEW_SLURM = "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04
 NODE_FAILED = (
     "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO NODE FAILURE, SEE SLURMCTLD ***"
 )
+STAMP = "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE TO {} ***"
+BAR = " 12%|##        | 114/450 [00:12<00:31, 10.8it/s]"
+SCANCEL = "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***"
+SIGNALLED = (
+    "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE to SIGNAL Terminated ***"
+)
 TORN = "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 93."
 ENDS = [
     # the trainer's word, (exit code, what was asked) of each node, srun's exit code, the log, more; the cause
@@ -191,6 +197,19 @@ ENDS = [
     ("", [(137, "TERM")], 137, NEW_SLURM, {"batch_heard": "TERM"}, "time-limit"),
     ("", [(1, ""), None], 137, NODE_FAILED, {"batch_heard": "TERM"}, "node-failure"),
     ("", [(0, ""), None], 0, "srun: error: Node failure on n2", {}, "node-failure"),
+    ("", [(0, ""), None], 0, f"{BAR}srun: error: Node failure on n2", {}, "node-failure"),  # glued to a progress bar
+    ("", [(0, ""), None], 0, "", {}, "node-failure"),  # srun is content, and a node has left no word
+    ("trained", [(0, "")], 0, "", {}, "finished"),
+    ("trained", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
+    ("trained", [(1, "")], 1, "", {}, "crash"),  # sys.exit(1) after the training
+    ("trained", [(143, "TERM")], 143, PREEMPTED, {"batch_heard": "TERM"}, "preemption"),
+    ("", [(137, "TERM")], 137, STAMP.format("PREEMPTION"), {"batch_heard": "TERM"}, "preemption"),  # newer Slurm
+    ("", [(137, "TERM")], 137, STAMP.format("TIME LIMIT"), {"batch_heard": "TERM"}, "time-limit"),
+    ("", [(137, "TERM")], 137, STAMP.format("JOB REQUEUE"), {"batch_heard": "TERM"}, "requeue"),
+    ("", [(137, "TERM")], 137, BAR + STAMP.format("NODE FAILURE"), {"batch_heard": "TERM"}, "node-failure"),
+    ("stopped", [(0, "TERM")], 0, SCANCEL, {"batch_heard": "TERM", "left": -1}, "cancel"),  # the limit was raised
+    ("stopped", [(0, "TERM")], 0, SIGNALLED, {"batch_heard": "TERM", "left": -1}, "cancel"),
+    ("", [(1, "")], 1, "slurmstepd-n1: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***", {}, "crash"),
     ("", [(1, "")], 1, "", {}, "crash"),
     ("", [(1, ""), (1, "TERM")], 137, "", {}, "crash"),  # srun ended the other node's task with TERM
     ("", [None], 1, "", {}, "crash"),
@@ -199,6 +218,7 @@ ENDS = [
     ("", [(1, "")], 1, TORN, {}, "no-restart"),
     ("no-restart", [(1, "")], 1, "", {}, "no-restart"),
     ("stopped", [(0, "TERM")], 0, "", {"current": "0003"}, "fenced"),
+    ("stopped", [(0, "TERM")], 0, "", {"current": ""}, "preemption"),  # `current` cannot be read now
 ]  # fmt: skip
 
 

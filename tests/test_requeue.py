@@ -82,3 +82,49 @@ def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, c
     if record:
         (tmp_path / "events" / "attempt-0001.node-1").write_text(record)
     assert (bash("another_crashed", run_dir=tmp_path, attempt="0001").returncode == 0) is crashed
+
+
+WAITING = """
+requeue_asked= step_exit=1 job_ends= slurm_log=/dev/null slurm_log_start=0 batch_heard=
+trap 'batch_heard=TERM' TERM
+sleep() { kill -TERM $$; }  # so Slurm ends the wait
+scontrol() { : > "$run_dir/asked"; }
+await_slurm preemption
+"""
+LAST_WORDS = [("DUE TO TIME LIMIT ", True, ""), ("DUE TO PREEMPTION ", False, ""), ("", False, "cause=cancel")]
+
+
+@pytest.mark.parametrize(("words", "asked", "end"), LAST_WORDS)
+def test_slurm_s_last_word_counts(tmp_path: Path, words, asked, end):
+    """Who waits for Slurm to requeue a job asks for it after all where the time limit ends it, and not after scancel."""
+    for name in ("events", "logs"):
+        (tmp_path / name).mkdir()
+    line = f"slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 {words}***\n"
+    (tmp_path / "logs" / "attempt-0001.log").write_text(line)
+    bash(WAITING, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
+    assert (tmp_path / "asked").exists() is asked
+    record = tmp_path / "events" / "attempt-0001.end"
+    assert (record.read_text().splitlines()[0] if record.exists() else "") == end
+
+
+def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
+    """Where a file can be made and not filled, no number is claimed, and the next attempt counts on from the last."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "attempt-0001.begin").write_text("job_id=7\n")
+    full = "trap '' XFSZ; ulimit -f 0; squeue() { :; }; claim_attempt; echo claimed"
+    done = bash(full, run_dir=tmp_path, SLURM_JOB_ID=7, SLURM_JOB_NODELIST="n1")
+    assert done.returncode == 1
+    assert f"no room in {tmp_path}/events: a full disk, or a quota" in done.stderr
+    assert [path.name for path in (tmp_path / "events").glob("*.begin")] == ["attempt-0001.begin"]
+    assert said('claim_attempt; echo "$attempt"', run_dir=tmp_path, SLURM_JOB_ID=7, SLURM_JOB_NODELIST="n1") == "0002\n"
+
+
+@pytest.mark.parametrize(("config", "reaches"), [
+    ("ProctrackType           = proctrack/cgroup", False), ("ProctrackType = proctrack/linuxproc", True), ("", True),
+    ("ProctrackType = proctrack/cgroup\nSignalChildrenProcesses = yes", True),
+    ("ProctrackType = proctrack/cgroup\nSignalChildrenProcesses = no", False),
+])  # fmt: skip
+def test_whom_slurm_s_signals_reach(config, reaches):
+    """With cgroups the task alone, unless the site says otherwise; where Slurm does not answer, perhaps all."""
+    text = 'scontrol() { echo "$answer"; }; signals_reach_all && echo all; true'
+    assert said(text, answer=config) == ("all\n" if reaches else "")

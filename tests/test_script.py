@@ -168,6 +168,7 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 def test_a_task_of_an_array_is_a_run_of_its_own(folder):
     """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
     assert before_the_functions(script_of(ARRAY)) == [
+        "  share='' checkpoint_path='' stop_signal=''  # whatever a login profile says",
         "  work_dir=$SLURM_SUBMIT_DIR",
         "  run_id=job-$SLURM_ARRAY_JOB_ID",
         "  run_dir=$(absolute runs)/$run_id",
@@ -182,7 +183,7 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "  signal_lead=60",
     ]
     plan = make_plan(load_spec("job.yaml").spec, source="job.yaml", version="golden", identity=RUN)
-    assert before_the_functions(render(plan))[1:3] == [f"  run_id={RUN.run_id}", f"  run_dir={RUN.folder}"]
+    assert before_the_functions(render(plan))[2:4] == [f"  run_id={RUN.run_id}", f"  run_dir={RUN.folder}"]
     assert f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out" in render(plan).splitlines()
     assert "#SBATCH --array=0-7%2" in render(plan).splitlines()
 

@@ -24,6 +24,13 @@ record() {
 # value KEY FILE: of a record; nothing where there is none
 value() { sed -n "s/^$1=//p" "$2" 2>/dev/null | head -n 1; }
 
+# Whether a later attempt has taken over. A file server that does not answer now says nothing of that.
+replaced() {
+  local current
+  current=$(value attempt "$run_dir/current")
+  [ -n "$current" ] && [ "$current" != "$attempt" ]
+}
+
 absolute() {
   case $1 in
     /*) printf '%s' "$1" ;;

@@ -61,7 +61,7 @@ claim_attempt() {
     number=$((number + 1))
     attempt=$(printf '%04d' "$number")
     (umask 077 && set -o noclobber && begin_record > "$run_dir/events/attempt-$attempt.begin") 2>/dev/null && break
-    [ "$number" -lt 9999 ] || fail "cannot write into $run_dir/events"
+    must_be_taken "$run_dir/events/attempt-$attempt.begin"
   done
   previous=$(value job_id "$run_dir/events/attempt-$(last_attempt "$attempt").begin")
   if [ -n "$previous" ] && [ "$previous" != "$SLURM_JOB_ID" ] &&
@@ -70,6 +70,16 @@ claim_attempt() {
     rm -f "$run_dir/events/attempt-$attempt.begin"
     exit 0
   fi
+}
+
+# A number that another job has taken has that job's words. An empty one is our own: the disk has no room for words.
+must_be_taken() {
+  local attempt=
+  [ -e "$1" ] || fail "cannot write into $run_dir/events"
+  [ -s "$1" ] || sleep 1
+  [ -s "$1" ] && return 0
+  rm -f "$1"
+  fail "no room in $run_dir/events: a full disk, or a quota"
 }
 
 begin_record() {

@@ -11,7 +11,10 @@ run_on_nodes() {
   export run_dir run_id attempt job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
     CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
     CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
-  program="$(declare -f say record value gpus_here network_interface end_of_job wait_for on_node fits_the_node \
+  deaf_to_term=$(signals_reach_all && echo yes)
+  [ -z "${stop_signal:-}" ] || deaf_to_term=yes
+  export deaf_to_term
+  program="$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits_the_node \
     ask_to_stop signal_trainers trainers_below descendants children end_trainers another_crashed watch seconds_to_save_in write_configs launch)
 on_node"
   bytes=$(printf '%s' "$program" | wc -c)
@@ -24,6 +27,15 @@ on_node"
   step_exit=$waited
 }
 
+# Whether Slurm signals all processes of a step: linuxproc walks the whole tree, while with cgroups only the task hears
+# it, unless the site wants it otherwise (cgroup.conf(5)). Where nobody answers, it may.
+signals_reach_all() {
+  local config
+  config=$(scontrol show config 2>/dev/null)
+  grep -qi '^ProctrackType *= *proctrack/cgroup' <<< "$config" || return 0
+  grep -qi '^SignalChildrenProcesses *= *yes' <<< "$config"
+}
+
 # TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
 # So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
 # there is time.
@@ -33,7 +45,7 @@ hear_the_end() {
   [ -z "$batch_heard" ] || return 0
   batch_heard=TERM
   trap '' TERM  # it comes again, and would end the subshells here, which say nothing then
-  [ "$(value attempt "$run_dir/current")" = "$attempt" ] || return 0  # fenced: the job is another attempt's now
+  ! replaced || return 0  # fenced: the job is another attempt's now
   cause=$(why_killed)
   next=$(decide "$cause" 0 0 "$requeue_on" 0)
   step_exit=143 end_record "$cause" "$next" ''
@@ -43,12 +55,13 @@ hear_the_end() {
   trap 'heard=1' TERM
 }
 
-# Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. No line: a
-# time limit when it is the hour for it, else scancel.
+# Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. A line without
+# a reason is scancel's. No line: a time limit when it is the hour for it, else scancel.
 why_killed() {
   local try words
   for try in 1 2 3 4 5; do
     words=$(slurm_says)
+    [ -n "$words" ] || words=$(ended_by_a_person)
     [ -z "$words" ] || break
     sleep 0.2
   done
@@ -57,14 +70,21 @@ why_killed() {
     "TIME LIMIT") echo time-limit ;;
     "JOB REQUEUE") echo requeue ;;
     NODE*) echo node-failure ;;
+    scancel) echo cancel ;;
     *) if [ -n "${job_ends:-}" ] && [ "$(date +%s)" -ge $((job_ends - 2)) ]; then echo time-limit; else echo cancel; fi ;;
   esac
 }
 
-# slurmstepd's own word for why it ended this attempt; nothing at scancel
-slurm_says() {
+# slurmstepd's own word for why it ended this attempt; nothing at scancel. Newer ones write a time where older ones
+# write their name, and a progress bar may stand before it on the line.
+slurm_says() { slurmstepds_lines | grep -a ' DUE TO ' | sed 's/.*DUE TO //; s/ \*\*\*.*//' | head -n 1; }
+
+# Slurm ends a step alone, too, when one of its tasks has failed: only the job's own line is a person's.
+ended_by_a_person() { slurmstepds_lines | grep -qa '\*\*\* JOB ' && echo scancel; }
+
+slurmstepds_lines() {
   { tail -c "+$((slurm_log_start + 1))" "$slurm_log"; cat "$run_dir/logs/attempt-$attempt.log"; } 2>/dev/null |
-    grep -a '^slurmstepd.*error: \*\*\* .*CANCELLED AT .* DUE TO' | sed 's/.*DUE TO //; s/ \*\*\*.*//' | head -n 1
+    grep -aE 'error: \*\*\* (JOB|STEP) .*CANCELLED AT '
 }
 
 # wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.

@@ -15,7 +15,10 @@ on_node() {
   fits_the_node || exit 1
   # torchelastic must not end the workers on a signal; they look for the stop file, save, and leave by themselves.
   (
-    trap '' TERM USR1 USR2
+    # Who ignores a signal starts children that ignore it; so TERM, by which scripts end their helpers, only where it
+    # would reach them all.
+    trap '' USR1 USR2
+    [ -z "$deaf_to_term" ] || trap '' TERM
     case $(declare -f launch) in
       *"accelerate launch"*) ;;
       # a shell cannot trap a signal that it found ignored, and this one runs the command
@@ -30,7 +33,7 @@ on_node() {
   disown "$watcher"  # its end is no news for the log
   wait_for "$launcher"
   # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
-  [ "$(value attempt "$run_dir/current")" = "$attempt" ] || { kill -KILL "$watcher"; rm -rf "$node_dir"; exit 0; }
+  ! replaced || { kill -KILL "$watcher"; rm -rf "$node_dir"; exit 0; }
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
     node="$(hostname)" exit_code="$waited" asked="$asked" ended="$(date +%s)"
   kill -KILL "$watcher"

@@ -20,7 +20,7 @@ end_attempt() {
       ask_for_requeue "$cause"
       ;;
     continue:*) ask_for_requeue "$cause" ;;
-    by-slurm:*) linger 3600 && ask_for_requeue "$cause" ;;
+    by-slurm:*) await_slurm "$cause" ;;
     end:finished | end:stop) exit 0 ;;
     *) exit $((step_exit ? step_exit : 1)) ;;
   esac
@@ -54,7 +54,9 @@ why_ended() {
   outcome=$(value outcome "$run_dir/events/attempt-$attempt.trainer")
   if [ "$outcome" = finished ] || [ "$outcome" = no-restart ]; then
     echo "$outcome"
-  elif [ "$(value attempt "$run_dir/current")" != "$attempt" ]; then
+  elif [ "$outcome" = trained ] && all_ended_well; then
+    echo finished
+  elif replaced; then
     echo fenced
   elif [ -n "$batch_heard" ]; then
     why_killed
@@ -62,10 +64,16 @@ why_ended() {
     why_killed
   elif [ "$outcome" = stopped ]; then
     why_asked
-  elif grep -qa '^srun: error: Node failure on ' "$run_dir/logs/attempt-$attempt.log"; then
+  elif grep -qa 'srun: error: Node failure on ' "$run_dir/logs/attempt-$attempt.log"; then
     echo node-failure  # srun's exit code is 0 then
   elif [ "$step_exit" -eq 0 ]; then
-    if [ -z "$(first_asked)" ]; then echo finished; else why_asked; fi
+    if [ -n "$(first_asked)" ]; then
+      why_asked
+    elif all_ended_well; then
+      echo finished
+    else
+      echo node-failure
+    fi
   elif may_not_restart; then
     echo no-restart
   elif crashed; then
@@ -73,6 +81,14 @@ why_ended() {
   else
     why_asked
   fi
+}
+
+# Whether every node's task has left word that it ended with 0.
+all_ended_well() {
+  local node
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    [ "$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")" = 0 ] || return 1
+  done
 }
 
 # The first reason that any node has for the stop; nothing where none was asked for.

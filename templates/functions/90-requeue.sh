@@ -20,6 +20,16 @@ ask_for_requeue() {
   exit 1
 }
 
+# Where Slurm ends this job and starts it again by itself, its last word counts: what it ends at the time limit it does
+# not start again. A node's failure it knows after SlurmdTimeout, 300 s by default.
+await_slurm() {
+  local patience=3600
+  [ "$1" != node-failure ] || patience=600
+  leave_if_told
+  pause "$patience"
+  ask_for_requeue "$1"
+}
+
 # A signal ends the pause.
 pause() {
   sleep "$1" &

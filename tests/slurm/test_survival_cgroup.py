@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.desk import Desk, Submitted, until
+from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
     UNPREEMPTED,
@@ -75,3 +75,10 @@ def test_a_time_limit(desk: Desk, limited: Submitted) -> None:
     completes(desk, limited)
     assert_ended(desk, limited, "time-limit", "finished")
     assert_whole(limited)
+
+
+def test_a_script_ends_its_helpers(desk: Desk) -> None:
+    """No trainer starts with SIGTERM ignored, which its children would inherit: they could not be ended by it."""
+    run = desk.submit("helped", script=str(SCRIPTS / "helped.py"), slurm=UNPREEMPTED)
+    completes(desk, run)
+    assert "the server ended with -15" in run.log()
