@@ -209,13 +209,13 @@ def train(args, accelerator, run, prepared):
             loss = torch.stack(window).mean()
             window.clear()
             run.log(loss=loss)
-            if run.step % args.logging_steps == 0 or run.step == last:
+            if run.step % args.logging_steps == 0 or run.step >= last:
                 mean = accelerator.reduce(loss, "mean").item()
                 metrics(epoch, loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
+            if run.step >= last:
+                break  # the evaluation is the one behind the epoch
             if args.eval_steps and run.step % args.eval_steps == 0:
                 metrics(epoch, **evaluate(accelerator, run, prepared))
-            if run.step == last:
-                break
         metrics(epoch, **evaluate(accelerator, run, prepared))
 
 

@@ -144,7 +144,7 @@ def train(args, accelerator, run, prepared):
             run.log(loss=loss)
             if run.step % args.logging_steps == 0:
                 log(accelerator, step=run.step, loss=loss, learning_rate=prepared.scheduler.get_last_lr()[0])
-            if run.step == args.max_steps:
+            if run.step >= args.max_steps:
                 break
         log(accelerator, epoch=epoch, eval_loss=evaluate(accelerator, run, prepared))
 

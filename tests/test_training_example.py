@@ -194,7 +194,7 @@ def test_the_model_can_be_loaded(story):
 
 def test_the_example_runs_and_resumes_without_clusterrun(tmp_path, text, clean):
     """`python train_causal_lm.py` alone trains, saves, resumes and repeats its losses exactly."""
-    arguments = ["--train_file", text, *SMALL, "--max_steps", 6, "--save_steps", 4]
+    arguments = ["--train_file", text, *SMALL, "--max_steps", 6, "--save_steps", 4, "--eval_steps", 3]
     arguments += ["--output_dir", tmp_path / "output"]
     for log in ("first", "second"):
         environment = clean | {"ACCELERATE_USE_CPU": "true"}
@@ -203,5 +203,7 @@ def test_the_example_runs_and_resumes_without_clusterrun(tmp_path, text, clean):
     assert "resumed from step-00000004-0001" in end.output
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6, 5, 6]
-    assert lines[-3:] == lines[4:7]
+    assert lines[-3:] == lines[5:8]
+    # At the last step none amid the epoch: stopped in that one, the next attempt would train on.
+    assert [line["step"] for line in lines if "eval_loss" in line] == [3, 6, 6]
     assert not (tmp_path / "output" / "events").exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from itertools import count
+
 import pytest
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
@@ -52,6 +55,10 @@ class Untold(BatchSampler):
     def __iter__(self):
         order = torch.randperm(40).tolist()
         return iter([order[start : start + 4] for start in range(0, 40, 4)])
+
+
+class StatefulDataLoader(list):
+    """A loader that goes on by itself where its state says, by its name."""
 
 
 def spread(sampler=None, **more):
@@ -154,6 +161,13 @@ def test_the_rest_of_anything_iterable():
     stream = prepared(DataLoader(Stream(), batch_size=4))
     assert values(rest_of_epoch(stream, 0, 8)) == [list(range(32, 36)), list(range(36, 40))]
     assert list(rest_of_epoch([1, 2, 3], 0, 2)) == [3]
+
+
+def test_nothing_is_left_of_an_epoch_that_has_ended():
+    """No batch of it is read, also where the end of the loader is not known, or the loader keeps its place itself."""
+    assert list(rest_of_epoch(count(), 0, sys.maxsize)) == []
+    assert list(rest_of_epoch(StatefulDataLoader([1, 2, 3]), 0, 3)) == []
+    assert list(rest_of_epoch(StatefulDataLoader([1, 2, 3]), 0, 2)) == [1, 2, 3]
 
 
 def test_a_length_is_known_or_not():

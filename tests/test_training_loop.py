@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.records import read_record
+from clusterrun.training.manifest import damage
 
 from .training_scripts.launches import (
     PLAIN_LOOP,
@@ -84,6 +85,8 @@ def two(tmp_path_factory, clean) -> Path:
     plans += attempts(root / "uneven", uneven, uneven=True, first=True, max_steps=2 * STEPS)
     plans += attempts(root / "sent", [("none", 0, 0)], dispatch=True, max_steps=10)
     plans += attempts(root / "sent-parts", [("step", 0, 2), ("none", 0, 0)], dispatch=True, max_steps=10)
+    ended = [("behind", 1, 0), ("none", 0, 0)]
+    plans += attempts(root / "ended", ended, max_steps=6, CHECKPOINT_EVERY="0.000001s")
     train(root, plans, clean, processes=2)
     return root
 
@@ -204,6 +207,18 @@ def test_a_break_ends_the_epoch_also_for_who_resumes(one):
     assert markers(folder, "step") == ["10", "10"]
     assert len(lines(folder, "losses")) == 40
     assert [line.split()[0] for line in lines(folder, "evaluations")] == ["amid", "behind"]
+
+
+def test_a_checkpoint_learns_that_its_epoch_has_ended(two):
+    """A step that was saved before the `break` is not saved again, and no rank trains on from it."""
+    folder = two / "ended"
+    assert markers(folder, "outcome") == ["stopped", "finished"]
+    name = "step-00000006-0001"
+    assert markers(folder, "checkpoint") == [name] * 2
+    assert (manifest(folder, name)["epoch"], manifest(folder, name)["batch"]) == (0, BATCHES)
+    assert damage(folder / "checkpoints" / name) is None
+    assert [len(lines(folder, "losses", rank)) for rank in (0, 1)] == [24, 24]
+    assert f"{name} is now at the end of epoch 0" in (two / "log").read_text()
 
 
 def test_a_save_is_not_missed_at_a_break(one):

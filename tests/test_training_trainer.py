@@ -52,7 +52,7 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
     torch.set_num_threads(threads)
     from clusterrun.training import trainer_callback
 
-    atexit.unregister(trainer_callback._mark_finished)
+    atexit.unregister(trainer_callback._mark_trained)
 
 
 def history(folder: Path, place: str = "output") -> list[dict[str, float]]:
@@ -113,7 +113,7 @@ def test_the_ranks_stop_at_one_step(story):
         ("stopped", "2"),
         ("stopped", "5"),
         ("stopped", "8"),
-        ("finished", "27"),
+        ("trained", "27"),
     ]
     assert [Path(mark["checkpoint"]).name for mark in marks[:3]] == ["checkpoint-2", "checkpoint-5", "checkpoint-8"]
 
@@ -155,17 +155,18 @@ def test_another_number_of_processes_is_refused(story, train, tmp_path):
 
 
 def test_the_end_is_marked_when_the_script_has_ended(tmp_path, clean, train):
-    """A script that fails after its training is no finished run; the next attempt trains no step more."""
+    """A script that fails after its training has not finished for certain; the next attempt trains no step more."""
     flags = ["--max_steps", 9, "--save_steps", 5]
     arguments = [*BASIC, "--samples", 44, "--num_train_epochs", 2, "--output_dir", tmp_path / "output", *flags]
     environment = clean | attempt_of(tmp_path)
     ends = [
         start(TINY, *arguments, *more, environment=environment | attempt_of(tmp_path, name), log=tmp_path / name).wait()
-        for name, more in (("0001", ["--crash_after_training"]), ("0002", []))
+        for name, more in (("0001", ["--crash_after_training"]), ("0002", ["--exit_after_training", 3]), ("0003", []))
     ]
-    assert [end.code for end in ends] == [1, 0], ends
+    assert [end.code for end in ends] == [1, 3, 0], ends
     assert marker(tmp_path, "0001") == {}
-    assert (marker(tmp_path, "0002")["outcome"], marker(tmp_path, "0002")["step"]) == ("finished", "9")
+    left = [marker(tmp_path, name) for name in ("0002", "0003")]  # the exit code tells them apart
+    assert [(one["outcome"], one["step"]) for one in left] == [("trained", "9")] * 2
     assert checkpoints(tmp_path) == ["checkpoint-5", "checkpoint-9"]
     whole = tmp_path / "whole"
     train("0001", *flags, folder=whole)
@@ -179,7 +180,7 @@ def test_early_stopping_is_a_finish(tmp_path, clean):
     environment = clean | attempt_of(tmp_path)
     end = start(TINY, *BASIC, *flags, environment=environment, log=tmp_path / "log").wait()
     assert end.code == 0, end.output
-    assert (marker(tmp_path, "0001")["outcome"], marker(tmp_path, "0001")["step"]) == ("finished", "6")
+    assert (marker(tmp_path, "0001")["outcome"], marker(tmp_path, "0001")["step"]) == ("trained", "6")
 
 
 def test_a_stop_at_the_end_of_an_epoch_forgets_no_evaluation(tmp_path, train):
@@ -202,6 +203,39 @@ def test_a_stop_at_the_end_of_an_epoch_forgets_no_evaluation(tmp_path, train):
     train("0004", *flags, folder=parts)
     assert history(parts) == history(whole)
     assert weights(parts) == weights(whole)
+
+
+def test_the_best_model_may_be_that_of_an_evaluation_that_is_repeated(tmp_path, train):
+    """A stop amid the last evaluation, which finds the best model, ends with that model all the same."""
+    flags = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end"]
+    flags += ["--save_total_limit", 1]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    best = train("0001", *flags, folder=whole).state.best_model_checkpoint
+    with pytest.raises(SystemExit):
+        train("0001", *flags, "--stop_in_evaluation_at", 44, folder=parts)
+    found = train("0002", *flags, folder=parts).state.best_model_checkpoint
+    assert Path(found).name == Path(best).name == "checkpoint-44"
+    assert weights(parts) == weights(whole)
+
+
+def test_the_best_model_is_kept_though_clusterrun_asked_for_it(tmp_path, train):
+    """What an evaluation that is repeated finds to be the best is not pruned by the saves that follow."""
+    flags = [
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        3,
+        "--save_strategy",
+        "best",
+        "--metric_for_best_model",
+        "loss",
+    ]
+    flags += ["--greater_is_better", "False", "--max_steps", 5]
+    with pytest.raises(SystemExit):
+        train("0001", *flags, "--stop_in_evaluation_at", 3)
+    trainer = train("0002", *flags, CHECKPOINT_EVERY="1 step", CHECKPOINT_KEEP=1)
+    assert Path(trainer.state.best_model_checkpoint).name == "checkpoint-3"
+    assert checkpoints(tmp_path) == ["checkpoint-3", "checkpoint-4"]
 
 
 def test_saves_of_the_spec_stand_beside_trainers_own(tmp_path, train):

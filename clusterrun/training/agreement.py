@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PROPOSALS = 16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
+# All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file server's pace. That a rank
+# is dead its launcher notices, not this group.
+_TIMEOUT = timedelta(hours=12)
 
 
 class Wish(IntEnum):
@@ -42,7 +46,7 @@ class Agreement:
         if world_size > 1:
             import torch.distributed
 
-            self._group = torch.distributed.new_group(backend="gloo")
+            self._group = torch.distributed.new_group(timeout=_TIMEOUT, backend="gloo")
             atexit.register(self._close_at_exit)
             self._code = bytearray(1)  # read and written without torch, which takes its time for that
             self._tensor = torch.frombuffer(self._code, dtype=torch.uint8)

@@ -24,7 +24,8 @@ _NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
 class Position:
     """Where training stands: optimizer steps done, the epoch, and its batches already consumed.
 
-    All count from 0; `batch` counts the batches that one process took in this epoch.
+    All count from 0; `batch` counts the batches that one process took in this epoch, and is `sys.maxsize` where the
+    epoch has ended after a number that is not known.
     """
 
     step: int = 0
@@ -111,6 +112,11 @@ class Checkpoints:
         manifest.flush(self._folder)
         self._damaged.discard(target.name)
         return replace(checkpoint, path=target)
+
+    def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
+        """Have a checkpoint say that another number of its epoch's batches was taken. Raises OSError."""
+        manifest.restate(checkpoint.path, {"batch": batch})
+        return replace(checkpoint, batch=batch)
 
     def prune(self) -> None:
         """Remove all but the `keep` newest whole checkpoints of this attempt and earlier ones.

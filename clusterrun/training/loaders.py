@@ -36,10 +36,10 @@ def common_length(loader: Iterable[Any], processes: int) -> int:
 def rest_of_epoch(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T]:
     """Return the batches of an epoch that are left when `taken` of them were consumed by this process."""
     _set_epoch(loader, epoch)
-    if not taken or _keeps_its_place(loader):
-        return loader
     if taken >= (length(loader) or sys.maxsize):
         return ()
+    if not taken or _keeps_its_place(loader):
+        return loader
     if not hasattr(loader, "dataset"):
         return islice(loader, taken, None)
     from accelerate import skip_first_batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -35,6 +36,7 @@ class Loop(ABC):
         self._tally = Tally(accelerator)
         self._evaluation: Evaluation | None = None
         self._entered: int | None = None  # the epoch whose batches were asked for last
+        self._ended: int | None = None  # the step at which an epoch ended last
         self._epochs: int | None = None
         self._total: int | None = None
         self._loss: SupportsFloat | None = None
@@ -63,6 +65,7 @@ class Loop(ABC):
             yield position.epoch
             self._come_back(position)
             position.epoch, position.batch = position.epoch + 1, 0
+            self._ended = position.step
             self._report(position)
 
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
@@ -78,6 +81,7 @@ class Loop(ABC):
 
         position = self._begin()
         self._enter(position, loader)
+        epoch = position.epoch
         watch = register_optimizer_step_post_hook(self._tally.note_step)
         try:
             for batch in self._rest(loader, position):
@@ -86,8 +90,10 @@ class Loop(ABC):
                 self._come_back(position)
                 self._report(position)
         except GeneratorExit:
-            self._come_back(position)
-            position.batch = max(position.batch, length(loader) or 0)
+            if position.epoch == epoch:  # otherwise a progress bar has kept it, and another epoch is under way
+                self._come_back(position)
+                position.batch = max(position.batch, length(loader) or sys.maxsize)
+                self._ended = position.step
             raise
         finally:
             watch.remove()

@@ -33,10 +33,19 @@ def seal(folder: Path, facts: Mapping[str, object], entries: Entries | None = No
     where it has been called already. The facts must be JSON values. Raises OSError where the disk does not take it.
     """
     files = take_stock(folder) if entries is None else entries
-    content = {"version": VERSION, **facts, "files": files}
-    body = json.dumps(content, indent=1, sort_keys=True).removesuffix("\n}")
-    write_whole(folder / NAME, body + _END % zlib.crc32(body.encode()), mode=0o666)
-    flush(folder)
+    _write(folder, {"version": VERSION, **facts, "files": files})
+
+
+def restate(folder: Path, facts: Mapping[str, object]) -> None:
+    """Change facts in the manifest of a sealed folder, whose files are not looked at.
+
+    Raises OSError where there is no whole manifest, or the disk does not take the new one: then the old one stays.
+    """
+    content = read(folder)
+    if content is None:
+        raise OSError(f"{folder.name} has no whole {NAME}")
+    del content["crc32"]
+    _write(folder, {**content, **facts})
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -88,6 +97,12 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write(folder: Path, content: Mapping[str, object]) -> None:
+    body = json.dumps(content, indent=1, sort_keys=True).removesuffix("\n}")
+    write_whole(folder / NAME, body + _END % zlib.crc32(body.encode()), mode=0o666)
+    flush(folder)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:

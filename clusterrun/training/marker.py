@@ -20,10 +20,11 @@ EXIT_NO_RESTART = 93  # for a look at the process; the script goes by the marker
 
 
 def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[str, object]) -> None:
-    """Write `finished`, `stopped` or `no-restart`, with `step`, `epoch`, `checkpoint` and `reason` where known.
+    """Write how the attempt ended, with `step`, `epoch`, `checkpoint` and `reason` where known.
 
-    An attempt that another one has taken over writes nothing. Where the disk does not take it, that is said, and the
-    job script goes by exit codes.
+    `outcome` is `finished`, `trained` (finished, if the script exits with 0), `stopped` or `no-restart`. An attempt
+    that another one has taken over writes nothing. Where the disk does not take it, that is said, and the job script
+    goes by exit codes.
     """
     blank = {"step": "", "epoch": "", "checkpoint": ""}
     one_line = {key: " ".join(str(value).split()) for key, value in values.items()}

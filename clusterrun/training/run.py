@@ -169,7 +169,7 @@ class TrainingRun(Loop):
         return Wish.NOTHING
 
     def _save(self, position: Position) -> None:
-        self._state.save(position)
+        self._state.save(position, ended=self._ended == position.step)
         self._schedule.saved()
 
     def _leave(self, outcome: str, position: Position) -> None:

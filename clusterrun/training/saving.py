@@ -78,6 +78,17 @@ class Saver:
         self._size = checkpoint.size
         return checkpoint
 
+    def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
+        """Have a checkpoint of this attempt say that `batch` batches of its epoch were taken; otherwise as `save`."""
+
+        def restate() -> Checkpoint:
+            self._fence.check()
+            return self._checkpoints.move(checkpoint, batch)
+
+        moved = self._agreement.share(self._together(restate, here=self._accelerator.is_main_process))
+        assert moved is not None  # noqa: S101 - the main process has moved it
+        return moved
+
     def _together(self, action: Callable[[], T], *, here: bool = True) -> T | None:
         """Run a phase on the ranks that take part; all wait for all, and all learn when one could not do it."""
         outcome: _Outcome[T] = _attempt_to(action) if here else _Outcome()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -59,29 +60,29 @@ class TrainingState:
         position = self._load(newest) if newest else Position()
         self._agreement.gather(None)  # it has come through only when all ranks have
         self._note_resume(newest, loaded=True)
-        place = f"resumed from {newest.name}: epoch {newest.epoch}, batch {newest.batch}" if newest else None
-        self._say(place or "no checkpoint yet, starting at step 0")
+        self._say(
+            f"resumed from {newest.name}: {_place(newest)}" if newest else "no checkpoint yet, starting at step 0"
+        )
         return position
 
-    def save(self, position: Position) -> None:
-        """Save a checkpoint unless this step has one.
+    def save(self, position: Position, *, ended: bool = False) -> None:
+        """Save a checkpoint unless this step has one; that one is told if its epoch has `ended` since.
 
         Where the disk does not take it, it is told, and `newest` stays what it was. Raises SystemExit when another
         attempt has taken over.
         """
-        if self.newest and self.newest.step == position.step:
+        newest = self.newest
+        if newest is None or newest.step != position.step:
+            self._save(position)
             return
-        begun = time.monotonic()
-        try:
-            self.newest = self._saver.save(position)
-        except SaveFailed as failure:
-            self._failed(position, str(failure))
+        # One rank decides: where only some have a progress bar, only some have seen yet that the epoch ended.
+        batch = self._agreement.share(_last_batch(newest, position) if ended else newest.batch)
+        if batch == newest.batch:
             return
-        except Fenced:
-            self.leave_fenced()
-        with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
-            self.saves.published(self.newest.name, position.step, time.monotonic() - begun)
-        self._say(f"saved {self.newest.name}")
+        if newest.attempt != self._checkpoints.attempt:
+            self._save(position)
+        elif self._put(position, lambda: self._saver.move(newest, batch)):
+            self._say(f"{newest.name} is now at the end of epoch {newest.epoch}")
 
     def tidy(self) -> None:
         """Leave nothing behind but checkpoints: wait for the removal of old ones. Nobody comes back to clear it up."""
@@ -101,6 +102,24 @@ class TrainingState:
         self._say("another attempt of this run has taken over: leaving, and writing nothing more")
         self._agreement.close()
         raise SystemExit(1)
+
+    def _save(self, position: Position) -> None:
+        begun = time.monotonic()
+        saved = self._put(position, lambda: self._saver.save(position))
+        if saved:
+            with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
+                self.saves.published(saved.name, position.step, time.monotonic() - begun)
+            self._say(f"saved {saved.name}")
+
+    def _put(self, position: Position, write: Callable[[], Checkpoint]) -> Checkpoint | None:
+        try:
+            self.newest = write()
+        except SaveFailed as failure:
+            self._failed(position, str(failure))
+            return None
+        except Fenced:
+            self.leave_fenced()
+        return self.newest
 
     def _look(self) -> Checkpoint | None:
         return self._checkpoints.newest(crashed_resumes(self._paths, self._attempt) if self._attempt else None)
@@ -126,3 +145,15 @@ class TrainingState:
         if self._main:
             sys.stderr.write(f"clusterrun: {text}\n")
             sys.stderr.flush()
+
+
+def _last_batch(newest: Checkpoint, position: Position) -> int:
+    """Return which batch ended the epoch of a checkpoint, as a training knows that stands at the same step still.
+
+    It stays in its epoch, though the training may be in the next: what was done between the two is not in its state.
+    """
+    return position.batch if position.epoch == newest.epoch else sys.maxsize
+
+
+def _place(newest: Checkpoint) -> str:
+    return f"epoch {newest.epoch}, " + ("its end" if newest.batch == sys.maxsize else f"batch {newest.batch}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class StopRequest:
         self._person_file = person_file
         self._next_look = 0.0
         self._heard = False
+        _keep_from_children()
 
     def heard(self) -> bool:
         """Whether a stop was asked for; once True, always True."""
@@ -36,3 +38,13 @@ class StopRequest:
             return bool(self._person_file.read_bytes().strip())
         except OSError:
             return False  # a file server that is away for a moment must not end a training run
+
+
+def _keep_from_children() -> None:
+    """See that a SIGTERM that this process was started to ignore does not end its children.
+
+    Slurm's linuxproc tracking signals every process of a step, and torch gives the workers of a DataLoader a handler
+    that ends them: training would crash in place of saving. Children inherit the mask, and handlers wait behind it.
+    """
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -59,5 +59,5 @@ def _size(batch: Any) -> int:
 
     try:
         return int(find_batch_size(batch) or 0)
-    except (TypeError, IndexError):
-        return 0  # a batch without a tensor, or with one that has no dimensions
+    except (TypeError, IndexError, ValueError):
+        return 0  # a batch without a tensor, with one that has no dimensions, or with an empty list

@@ -75,7 +75,7 @@ class StopCallback(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Trainer has loaded its checkpoint."""
         self._begin(active=not state.is_hyper_param_search)
-        atexit.unregister(_mark_finished)  # of an earlier training in the same script
+        atexit.unregister(_mark_trained)  # of an earlier training in the same script
         if not self._active:
             return
         self.state.loaded()
@@ -161,7 +161,7 @@ class StopCallback(TrainerCallback):
         self._agreement.settle()
         if self._attempt and self._trainer.accelerator.is_main_process:
             self._progress.write()
-            atexit.register(_mark_finished, self._attempt, self._outcome())
+            atexit.register(_mark_trained, self._attempt, self._outcome())
 
     def _meet(self, exchange: Callable[[Callable[[], Wish]], Wish], *, due: bool) -> None:
         if self._attempt is None:
@@ -205,7 +205,8 @@ class StopCallback(TrainerCallback):
             say(f"repeating the evaluation at step {trainer.state.global_step}, which was cut short")
         self._before_evaluation = RandomState.now(trainer.args.device)
         metrics = trainer._evaluate(None, None)  # noqa: SLF001 - what Trainer does at a step that evaluates
-        trainer._determine_best_metric(metrics=metrics, trial=None)  # noqa: SLF001
+        if trainer._determine_best_metric(metrics=metrics, trial=None):  # noqa: SLF001
+            self.state.note_best()
         self._before_evaluation = None
 
     def _leave_evaluation(self, before: RandomState) -> NoReturn:
@@ -248,9 +249,12 @@ class StopCallback(TrainerCallback):
         return {"step": place.step, "epoch": place.epoch, "checkpoint": newest.name if newest else ""}
 
 
-def _mark_finished(attempt: Attempt, outcome: Mapping[str, object]) -> None:
-    """Mark the run finished when its script has ended; registered by atexit, which runs after an error as well."""
+def _mark_trained(attempt: Attempt, outcome: Mapping[str, object]) -> None:
+    """Mark the run trained when its script has ended; registered by atexit, which runs after an error as well.
+
+    With which exit code it ended only the job script will know, and makes `trained` finished.
+    """
     failed = getattr(sys, "last_type", None) is not None
     if not failed and not read_record(attempt.paths.trainer(attempt.name)):
-        write_marker(attempt.paths, attempt.name, "finished", outcome)
+        write_marker(attempt.paths, attempt.name, "trained", outcome)
         say(f"finished at step {outcome['step']}")

@@ -93,8 +93,7 @@ class OutputDirState(TrainingState):
 
         def write_and_note() -> None:
             write()
-            best = self._trainer.state.best_model_checkpoint
-            self._checkpoints.best = Path(best).absolute() if best else None
+            self._keep_best()
 
         with _held(args, asked=bool(more_facts["asked"])):
             self._saver.write = write_and_note
@@ -102,6 +101,18 @@ class OutputDirState(TrainingState):
             self.save(position)
         if self._main and self.newest is before:
             discard(self._checkpoints.draft(position.step))
+
+    def note_best(self) -> None:
+        """Note that the checkpoint of this step is the best, as Trainer does only when it writes one."""
+        state, args = self._trainer.state, self._trainer.args
+        folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
+        if state.best_global_step == state.global_step and folder.is_dir():  # Trainer counts it under some strategies
+            state.best_model_checkpoint = str(folder)
+            self._keep_best()
+
+    def _keep_best(self) -> None:
+        best = self._trainer.state.best_model_checkpoint
+        self._checkpoints.best = Path(best).absolute() if best else None
 
     def _find(self, wanted: Path | None) -> TrainerCheckpoint | None:
         explicit = named(wanted) if wanted else None

@@ -3,7 +3,7 @@
 `--stop_at 5,9` touches CLUSTERRUN_STOP_FILE at the end of these optimizer steps, `--stop_in_evaluation_at 8` at the first
 batch of the evaluation at step 8, both on rank `--stop_rank` only. `{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as
 if each rank were on a node of its own. `--fence_at 3` lets a next attempt take over at the end of step 3, and
-`--crash_after_training` fails where a script would save its model.
+`--crash_after_training` and `--exit_after_training 1` fail where a script would save its model.
 """
 # ruff: noqa: ARG002 - every event is called with the same arguments
 
@@ -42,6 +42,7 @@ class Arguments(TrainingArguments):
     fence_at: int = -1
     stream: bool = False
     crash_after_training: bool = False
+    exit_after_training: int = 0
 
 
 class Asking(TrainerCallback):
@@ -103,6 +104,8 @@ def main():
     trainer.train(resume_from_checkpoint=args.resume or None)
     if args.crash_after_training:
         raise RuntimeError("the disk is full, let us say")
+    if args.exit_after_training:
+        raise SystemExit(args.exit_after_training)
     trainer.save_model(Path(args.output_dir, "final"))
     trainer.save_state()
     return trainer
