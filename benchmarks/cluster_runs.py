@@ -112,7 +112,14 @@ def kill_rank(cluster: Cluster, log: StepsLog, rank: int) -> None:
 
 
 def submit_with_clusterrun(
-    desk: Desk, name: str, log: StepsLog, slurm: Mapping[str, Any], *, steps: int = 3000, every: str = "50 steps"
+    desk: Desk,
+    name: str,
+    log: StepsLog,
+    slurm: Mapping[str, Any],
+    *,
+    steps: int = 3000,
+    every: str = "50 steps",
+    **more: Any,
 ) -> Path:
     """Submit the tiny training, on two nodes with a process each, and return the run's folder."""
     run = desk.submit(
@@ -122,6 +129,7 @@ def submit_with_clusterrun(
         accelerate={"use_cpu": True, "num_processes": 2},
         checkpoint={"every": every, "keep": 3},
         environment={"variables": {"STEPS_LOG": str(log.path), "OMP_NUM_THREADS": 1, "STEPS": steps}},
+        **more,
     )
     return run.folder
 

@@ -41,6 +41,7 @@ from cluster_runs import (
 
 BEGIN_WITHIN = 180  # seconds to the step of the stop
 BACK_WITHIN = 240  # seconds from the stop to the first step after it; Slurm takes 13-28 s to miss a node
+FAST = 10  # seconds from the last step to the begin of a successor
 AIM = 1  # steps lost at a stop that is announced by a signal
 
 
@@ -84,10 +85,15 @@ class Place:
 Again = Callable[[], object]  # the job submitted once more, by hand
 
 
-def clusterrun(place: Place, stop: Stop) -> Again:
+def clusterrun(place: Place, stop: Stop, **more: object) -> Again:
     options = {"partition": stop.partition, "time": stop.minutes, "signal": "USR1@30"}
-    run = submit_with_clusterrun(place.desk, place.folder.name, place.log, options)
+    run = submit_with_clusterrun(place.desk, place.folder.name, place.log, options, **more)
+    (place.folder / "run").symlink_to(run)
     return lambda: place.desk.cluster.run_as(USER, ["sbatch", str(run / "job.sbatch")])
+
+
+def successor(place: Place, stop: Stop) -> Again:
+    return clusterrun(place, stop, requeue={"by": "successor"})
 
 
 def recipe(place: Place, stop: Stop) -> Again:
@@ -114,6 +120,7 @@ def submitted(place: Place, argv: list[str]) -> Again:
 
 WAYS_TO_RUN: dict[str, tuple[str, Callable[[Place, Stop], Again]]] = {
     "clusterrun": ("clusterrun", clusterrun),
+    "successor": ("clusterrun, `requeue.by: successor`", successor),
     "recipe": ("sbatch script with a trap on `B:USR1`, `scontrol requeue`, save_state", recipe),
     "submitit": ("submitit Checkpointable, accelerate as a subprocess", submitit),
     "in-process": ("submitit Checkpointable, training in process", submitit_in_process),
@@ -128,6 +135,8 @@ class Outcome:
     stop: str
     lost: int | None
     seconds: float | None
+    start: float | None = None
+    """How much of the seconds the new attempt took from its begin to its first step; clusterrun's only."""
 
 
 def measure(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
@@ -179,7 +188,13 @@ def outcome(place: Place, way: str, stop: str, *, by_itself: bool) -> Outcome:
     if len(attempts) < 2:
         return Outcome(way, stop, None, None)
     last, first = attempts[0][-1], attempts[1][0]
-    return Outcome(way, stop, last.step - (first.step - 1), first.time - last.time if by_itself else None)
+    seconds = first.time - last.time if by_itself else None
+    return Outcome(way, stop, last.step - (first.step - 1), seconds, start_of(place, first.time))
+
+
+def start_of(place: Place, first: float) -> float | None:
+    begin = place.folder / "run" / "events" / "attempt-0002.begin"
+    return first - begin.stat().st_mtime if begin.exists() else None
 
 
 def measure_all(cluster: Cluster, ways: list[str], stops: list[str], rounds: int, seed: int) -> list[Outcome]:
@@ -204,8 +219,9 @@ def measure_and_mend(cluster: Cluster, way: str, stop: str, after_step: int, tur
 
 
 def table(found: list[Outcome]) -> list[str]:
-    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step", "beside clusterrun"]
-    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|--:|"]
+    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step", "of it the start",
+             "beside clusterrun"]  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|---|--:|"]
     pairs = dict.fromkeys((o.stop, o.way) for o in found)
     return lines + [row(found, stop, way) for stop, way in pairs]
 
@@ -218,7 +234,8 @@ def row(found: list[Outcome], stop: str, way: str) -> str:
     ratio = f"{statistics.median(took) / statistics.median(ours):.2f}" if took and ours else ""
     by_itself = f"{len(back)} of {len(here)}"
     cells = [STOPS[stop].name, WAYS_TO_RUN[way][0], by_itself if len(back) == len(here) else f"**{by_itself}**"]
-    return f"| {' | '.join([*cells, lost_in(here), summary(took, '.1f', ' s'), ratio])} |"
+    starts = summary([o.start for o in back if o.start is not None], ".1f", " s")
+    return f"| {' | '.join([*cells, lost_in(here), summary(took, '.1f', ' s'), starts, ratio])} |"
 
 
 def seconds_of(found: list[Outcome], stop: str, way: str) -> list[float]:
@@ -241,7 +258,7 @@ def summary(values: list[int] | list[float], form: str, unit: str = "") -> str:
 
 
 def verdict(found: list[Outcome]) -> str:
-    signalled = [o for o in found if o.way == "clusterrun" and STOPS[o.stop].signalled]
+    signalled = [o for o in found if o.way in ("clusterrun", "successor") and STOPS[o.stop].signalled]
     if not signalled:
         return ""
     most = max((o.lost for o in signalled if o.lost is not None), default=0)
@@ -252,17 +269,31 @@ def verdict(found: list[Outcome]) -> str:
     )
 
 
+def fast(found: list[Outcome]) -> str:
+    """Say whether a successor begins as fast as it is to, less the start of the training itself."""
+    here = [o for o in found if o.way == "successor" and STOPS[o.stop].signalled and o.seconds is not None]
+    took = [o.seconds - o.start for o in here if o.seconds is not None and o.start is not None]
+    if not took:
+        return ""
+    met = "Met." if max(took) <= FAST else "**Missed.**"
+    return (
+        f"Aim: with a successor, less the start (the new attempt's begin to its first step, most of it accelerate's), "
+        f"at most {FAST} s. The most in {len(took)} signalled stops: {max(took):.1f} s. {met}"
+    )
+
+
 def page(found: list[Outcome], made: list[str]) -> list[str]:
     """Write the page of results."""
     delay = (
         f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by Slurm's default 120 s: "
-        f"on most clusters add {120 - REQUEUE_DELAY} s to every time in the table. The preempting job takes 3 s."
+        f"on most clusters add {120 - REQUEUE_DELAY} s to every time in the table but a successor's. "
+        "The preempting job takes 3 s."
     )
     how = (
         "Two nodes with a process each, 0.1 s a step, a checkpoint every 50 steps; in one round all ways are stopped "
         "at the same step, or by the same time limit. Median, then each value. `by hand`: a person had to submit again."
     )
-    aim = [verdict(found), ""] if verdict(found) else []
+    aim = [line for text in (verdict(found), fast(found)) if text for line in (text, "")]
     return ["# What a stop costs", "", *made, how, delay, "", *aim, *table(found)]
 
 

@@ -15,6 +15,7 @@ _WORDS = {
     "time-limit": "time limit",
     "preemption": "preempted",
     "node-failure": "a node failed",
+    "bad-node": "a node was not fit",
     "failed-start": "could not start",
     "requeue": "requeued",
     "no-restart": "must not be restarted",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.index import Run
+from clusterrun.jobs import jobs_until
 from clusterrun.plan import LaunchPlan
 from clusterrun.records import read_record, write_record
 
@@ -119,7 +120,7 @@ def _queued(what: Handover) -> str | None:
 def _earlier(what: Handover) -> set[str]:
     """The jobs of the submissions before, which were made from a script of the same name."""
     paths, written = what.run.paths, read_record(what.run.paths.job)
-    jobs = {read_record(paths.begin(name)).get("job_id", "") for name in paths.attempts() if name <= what.after}
+    jobs = jobs_until(paths, what.after)
     if written.get("number") != str(what.number):
         jobs.add(written.get("job_id", ""))
     return {job for job in jobs | set(written.get("earlier", "").split()) if job}

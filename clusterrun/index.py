@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.jobs import job_ids, newest_job
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, write_record
 from clusterrun.slurm.arrays import task_numbers
@@ -80,7 +81,7 @@ class Index:
         runs = self.all()
         if name == "last" and runs:
             return runs[-1]
-        exact = [run for run in runs if name in (run.run_id, run.job_id)] or _task(runs, name)
+        exact = [run for run in runs if name in (run.run_id, run.job_id)] or _task(runs, name) or _later(runs, name)
         fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]
@@ -107,6 +108,13 @@ def _task(runs: list[Run], name: str) -> list[Run]:
         if number.isdecimal() and int(number) in task_numbers(array):
             return [arrays[-1].task(int(number))]
     return []
+
+
+def _later(runs: list[Run], name: str) -> list[Run]:
+    """Find the run that another job of its own, a successor's, names."""
+    if not name.isdecimal():
+        return []
+    return [run for run in runs if os.access(run.paths.events, os.R_OK) and name in job_ids(run.paths)]
 
 
 def _in_folder(folder: Path) -> Run | None:
@@ -142,11 +150,6 @@ def _owner(folder: Path) -> str:
 
 def _job_of(paths: RunPaths) -> str:
     try:
-        attempts = paths.attempts()
-        begin = read_record(paths.begin(attempts[-1])) if attempts else {}
-        handed = read_record(paths.job)
+        return newest_job(paths)
     except PermissionError:  # a teammate may read the logs, and write the stop
         return ""
-    if attempts and handed.get("after") == attempts[-1]:
-        return handed.get("job_id", "")
-    return begin.get("job_id") or handed.get("job_id", "")

@@ -78,6 +78,11 @@ class RunPaths:
         return self.folder / "progress"
 
     @property
+    def nodes(self) -> Path:
+        """One small file a node that crashed first, or was not fit; `until` says how long it is left out."""
+        return self.folder / "nodes"
+
+    @property
     def logs(self) -> Path:
         """One file an attempt, and Slurm's own lines."""
         return self.folder / "logs"
@@ -99,6 +104,10 @@ class RunPaths:
     def end(self, attempt: str) -> Path:
         """Return the file that an attempt writes when it ends."""
         return self.events / f"attempt-{attempt}.end"
+
+    def successor(self, attempt: str) -> Path:
+        """Return the file in which an attempt says which job goes on with the run, where that is another one."""
+        return self.events / f"attempt-{attempt}.successor"
 
     def resumed(self, attempt: str) -> Path:
         """Return the file in which the trainer says what an attempt loads, and that it has loaded it."""

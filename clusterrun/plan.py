@@ -56,6 +56,8 @@ class LaunchPlan:
     gpus_asked: bool
     requeue_on: tuple[str, ...]
     crashes: int
+    exclude: str
+    """Nodes that the spec itself leaves out; a successor is told them again, beside its own."""
     signal_lead: int
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
@@ -99,6 +101,7 @@ def make_plan(
         gpus_asked=gpus_asked,
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
+        exclude=str((spec.slurm.model_extra or {}).get("exclude") or ""),
         signal_lead=_lead(spec.slurm),
         checkpoint_path=_pattern(spec.checkpoint.path),
     )

@@ -86,7 +86,8 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
 
 def _ask_to_come_back(paths: RunPaths, job_id: str, *, local: bool) -> None:
     """`scontrol requeue` would kill at once; a signal to the steps lets the trainers save and leave first."""
-    if not local and not may_requeue(job_id):
+    by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (None, "requeue")
+    if not local and by_requeue and not may_requeue(job_id):
         hint = "`clusterrun stop`, and when it has left, `clusterrun resume`"
         raise ClusterError(f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint)
     write_record(paths.requeue, {"by": getpass.getuser(), "time": int(time.time())})

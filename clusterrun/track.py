@@ -92,8 +92,8 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
         from clusterrun.local import cancel_local  # noqa: PLC0415 - only for a local run
 
         cancel_local(run.paths)
-    elif before.job_id:
-        cancel_job(before.job_id)
+    else:
+        _cancel_jobs(before)
     return replace(before, reason="cancelled")
 
 
@@ -115,6 +115,13 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     if before.job_id and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
         cancel_job(before.job_id, only_pending=True)
     return replace(before, reason="asked to save and leave")
+
+
+def _cancel_jobs(found: RunStatus) -> None:
+    """Of two jobs, one may be about to leave the run to the other, its successor."""
+    for job_id in dict.fromkeys([*found.job_ids[-2:], found.job_id]):
+        if job_id:
+            cancel_job(job_id)
 
 
 def is_local(run: Run) -> bool:
@@ -188,6 +195,8 @@ def _from_slurm(run: Run, known: RunStatus, queue: Queue | ClusterError | None) 
         return _not_queued(run, known)
     try:
         job = _queued(known.job_id, queue)
+        if (job is None or state_of(job.state).final) and (successor := _unknown_successor(run, known, queue)):
+            job, known = successor, replace(known, job_id=successor.job_id)
     except ClusterError as error:
         unknown = replace(known, state=State.NO_ANSWER, reason=str(error).splitlines()[0])
         return known if known.state.final else unknown
@@ -227,6 +236,16 @@ def _queued(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | None
         return queue.get(job_id)
     found = own_jobs(job_id)
     return found[0] if found else None
+
+
+def _unknown_successor(run: Run, known: RunStatus, queue: Queue | ClusterError | None) -> QueuedJob | None:
+    """Find the successor of an attempt that was ended before it could write down the job's id."""
+    record = run.paths.successor(f"{known.attempt:04d}")
+    if not record.exists() or read_record(record).get("job_id"):
+        return None
+    jobs = own_jobs() if queue is None or isinstance(queue, ClusterError) else queue.values()
+    fitting = [job for job in jobs if job.command == str(run.paths.script) and job.array_id not in known.job_ids]
+    return fitting[0] if fitting else None
 
 
 def _just_ended(run: Run) -> bool:

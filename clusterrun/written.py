@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from clusterrun.attempts import in_words
 from clusterrun.index import Run
+from clusterrun.jobs import job_after, job_ids
 from clusterrun.records import number, read_record, whole
 from clusterrun.slurm.states import State
 
@@ -37,6 +39,10 @@ class RunStatus:
     nodes: str
     exit_code: int | None
     folder: str
+    job_ids: tuple[str, ...] = ()
+    """All jobs of the run, oldest first: more than one after a `resume`, and where a successor went on."""
+    avoids: tuple[str, ...] = ()
+    """Nodes that the run's next jobs leave out, each with the reason."""
     tasks: tuple[RunStatus, ...] = ()
     """Of a job array, its tasks, which are runs of their own."""
 
@@ -63,7 +69,7 @@ def from_files(run: Run) -> RunStatus:
         attempt=int(last or 0),
         step=whole(progress.get("step")), total=whole(progress.get("total")), loss=number(progress.get("loss")),
         nodes="" if waits else begin.get("nodes", ""), exit_code=whole(end.get("exit_code")),
-        folder=str(run.paths.folder),
+        folder=str(run.paths.folder), job_ids=job_ids(run.paths), avoids=_avoided(run),
     )  # fmt: skip
 
 
@@ -79,13 +85,19 @@ def awaited(run: Run, last: str | None = None) -> bool:
     return bool(last) and read_record(run.paths.intent).get("after") == last
 
 
+def _avoided(run: Run) -> tuple[str, ...]:
+    found = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
+    return tuple(f"{name} ({values.get('reason', '')})" for name, values in found
+                 if (whole(values.get("until")) or 0) > time.time())  # fmt: skip
+
+
 def _last(run: Run) -> str:
     return (run.paths.attempts() or [""])[-1]
 
 
 def _job_id(run: Run, begin: Mapping[str, str], *, waits: bool) -> str:
     if begin.get("job_id") and not waits:
-        return begin["job_id"]
+        return job_after(run.paths, _last(run))
     intent, handed = read_record(run.paths.intent), read_record(run.paths.job)
     if intent and handed.get("number") != intent.get("number"):
         return ""  # what was handed over before the last `resume` is another job

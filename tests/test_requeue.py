@@ -36,7 +36,7 @@ ANSWERS = [
     ([OFF] * 7, 2, False),
 ]
 ASK = """
-requeue_asked= step_exit=1
+asked_at_once= step_exit=1
 pause() { :; }
 leave_if_told() { :; }
 linger() { echo lingers; exit 0; }
@@ -85,7 +85,7 @@ def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, c
 
 
 WAITING = """
-requeue_asked= step_exit=1 job_ends= slurm_log=/dev/null slurm_log_start=0 batch_heard=
+asked_at_once= step_exit=1 job_ends= slurm_log=/dev/null slurm_log_start=0 batch_heard=
 trap 'batch_heard=TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }

@@ -119,7 +119,7 @@ def test_a_submitted_script_differs_only_in_which_run_it_is():
     changes = [line for line in difflib.ndiff(without, with_run) if line[0] in "+-"]
     assert changes == [
         "+ #SBATCH --output=/scratch/50%%/a-run-20260102-030405-abcd/logs/slurm-%j.out",
-        "-   run_id=tiny-gpt2-$SLURM_JOB_ID",
+        "-   run_id=tiny-gpt2-${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}",
         "-   run_dir=$(absolute runs)/$run_id",
         "+   run_id=a-run-20260102-030405-abcd",
         "+   run_dir=/scratch/50%/a-run-20260102-030405-abcd",
@@ -168,7 +168,7 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 def test_a_task_of_an_array_is_a_run_of_its_own(folder):
     """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
     assert before_the_functions(script_of(ARRAY)) == [
-        "  share='' checkpoint_path='' stop_signal=''  # whatever a login profile says",
+        "  share='' checkpoint_path='' stop_signal='' secrets='' exclude='' unchecked=''  # whatever a login profile says",
         "  work_dir=$SLURM_SUBMIT_DIR",
         "  run_id=job-$SLURM_ARRAY_JOB_ID",
         "  run_dir=$(absolute runs)/$run_id",
@@ -178,7 +178,7 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
         "  stop_signal=TERM",
         "  num_processes=1",
-        "  requeue_on='preemption time-limit node-failure crash'",
+        "  requeue_on='preemption time-limit node-failure crash' requeue_by=auto",
         "  most_crashes=3",
         "  signal_lead=60",
     ]

@@ -19,7 +19,7 @@ WORDS = {
     "ONE_LINE": "in the value; a value is one line of visible characters",
     "DELETE": "delete it; a whole config file is used as it is by accelerate.config_file",
     "ONE_TASK": "not taken: accelerate launch starts the processes of a node; Slurm must start one task a node",
-    "KEYS": "accelerate, args, checkpoint, command, environment, module, name, requeue, script, share, slurm",
+    "KEYS": "accelerate, args, checkpoint, command, environment, module, name, node_check, requeue, script, share, slurm",
     "NOTHING": "nothing to run\n  hint: give script: train.py, or module:, or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
@@ -62,7 +62,7 @@ checkpoint: {evry: 10min}
     hint: did you mean every?
 requeue: {max: 3}
   requeue.max: no such field
-    hint: known here: crashes, on
+    hint: known here: by, crashes, on
 # keys that stand twice
 script: other.py
   script: stands twice, first on line 1
@@ -166,6 +166,12 @@ slurm: {array: '1,7-3'}
   slurm.array: 7-3 has no number in it: it ends before it begins
 slurm: {array: [0, 1]}
   slurm.array: must be one line of text, got a list
+requeue: {by: resubmit}
+  requeue.by: must be one of auto, requeue, successor; got 'resubmit'
+node_check: {command: true}
+  node_check: must be shell lines, or false for none, got a mapping
+node_check: "true\a"
+  node_check: control character (U+0007) in line 1
 # options that a spec may not set, each with its reason
 slurm: {output: log.txt}
   slurm.output: not taken: each attempt's output lies in the run folder; `clusterrun logs` shows it
@@ -339,6 +345,13 @@ args: {learning rate: 3}
 
 # Whole files, and all that is said of them.
 FILES = r"""
+== a successor for the tasks of an array
+script: train.py
+slurm: {array: 0-3}
+requeue: {by: successor}
+-->
+job.yaml:3: requeue.by: stands beside slurm.array; a job queued for one task would not be of the array
+  hint: leave it out: the tasks of an array go on by requeue
 == nothing to run
 name: tiny
 -->

@@ -41,14 +41,16 @@ def run(options: argparse.Namespace) -> int:
 def in_words(found: RunStatus) -> str:
     """Write a status for people, a line a fact; facts that are not there yet are left out."""
     step = "" if found.step is None else f"{found.step}" + (f" of {found.total}" if found.total else "")
+    earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
     facts = {
         "run": found.run_id,
         "state": found.state.value + (f" ({found.reason})" if found.reason and found.reason != "None" else ""),
-        "job": found.job_id,
+        "job": found.job_id + (f" (before: {earlier})" if earlier else ""),
         "attempt": found.attempt or "",
         "step": step,
         "loss": "" if found.loss is None else f"{found.loss:.4f}",
         "nodes": found.nodes,
+        "avoids": ", ".join(found.avoids),
         "exit code": "" if found.exit_code is None else str(found.exit_code),
         "folder": found.folder,
     }

@@ -18,7 +18,8 @@ _LONGEST = LONGEST_ARGUMENT // 2
 _SCRIPTS_OWN = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
-    array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard requeue_asked node_dir
+    array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
+    requeue_by exclude secrets newly_excluded reached unchecked
     """.split()
 )
 
@@ -128,6 +129,15 @@ def _words(value: Any) -> Any:
     if value is False:
         return ()
     return checkpoint.words(_line(value)) if isinstance(value, str) else value
+
+
+def _node_check(value: Any) -> bool | str:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    lines = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(line, str) for line in lines):
+        raise ValueError(f"must be shell lines, or false for none, got {kind_of(value)}")
+    return _shell_text("\n".join(lines))
 
 
 def _signal_name(value: Any) -> Any:
@@ -259,12 +269,15 @@ class Checkpoint(Model):
 
 
 class Requeue(Model):
-    """After which ends the run continues by itself."""
+    """After which ends the run continues by itself, and how."""
 
     on: tuple[Literal["preemption", "time-limit", "node-failure", "crash"], ...] = (
         "preemption", "time-limit", "node-failure", "crash")  # fmt: skip
     crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
     """How many crashes in a row, without a new checkpoint between them, the run survives."""
+    by: Literal["auto", "requeue", "successor"] = "auto"
+    """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job, which may begin at
+    once and can avoid bad nodes; auto: by requeue, and by successor where Slurm would not requeue, or a node is bad."""
 
 
 class JobSpec(Model):
@@ -284,6 +297,9 @@ class JobSpec(Model):
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     requeue: Requeue = Field(default_factory=Requeue)
+    node_check: Annotated[bool | str, BeforeValidator(_node_check)] = True
+    """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a node where they fail
+    is left out for a day. false: nothing is checked."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else opens."""
 

@@ -28,6 +28,7 @@ def check_together(layers: Layers) -> None:
     _gpus_divide(layers, values.get("slurm") or {})
     _one_environment(layers, values.get("environment") or {})
     _own_checkpoints(layers, values)
+    _arrays_requeue(layers, values)
     _arguments(layers, values)
 
 
@@ -47,6 +48,13 @@ def _defaults_give_way(layers: Layers, values: dict[str, Any]) -> None:
         given = [key for key in keys if (values.get(section) or {}).get(key) is not None]
         if {(section, key) for key in given} - layers.defaults:
             layers.drop_defaults(section, given)
+
+
+def _arrays_requeue(layers: Layers, values: dict[str, Any]) -> None:
+    array = (values.get("slurm") or {}).get("array")
+    if array is not None and (values.get("requeue") or {}).get("by") == "successor":
+        what = "stands beside slurm.array; a job queued for one task would not be of the array"
+        layers.fault(("requeue", "by"), what, "leave it out: the tasks of an array go on by requeue")
 
 
 def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:

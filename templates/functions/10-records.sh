@@ -10,7 +10,10 @@ fail() {
   exit 1
 }
 
-secret() { [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"; }
+secret() {
+  secrets=${secrets:+$secrets,}$1
+  [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"
+}
 
 must_succeed() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
 

@@ -30,6 +30,7 @@ begin_attempt() {
 make_run_folder() {
   (umask 077 && mkdir -p "$run_dir"/{events,logs,checkpoints,staging}) || fail "cannot make the run folder $run_dir"
   [ -e "$run_dir/stop" ] || (umask 077 && : > "$run_dir/stop")
+  [ -n "$array_job" ] || [ -e "$run_dir/job.sbatch" ] || (umask 077 && cp "$0" "$run_dir/job.sbatch")  # for a successor
   if [ -n "${share:-}" ]; then
     (umask 077 && mkdir -p "$run_dir/output")
     chmod 750 "$run_dir" "$run_dir/logs"
@@ -84,7 +85,7 @@ must_be_taken() {
 
 begin_record() {
   printf '%s\n' "job_id=$SLURM_JOB_ID" "restart=${SLURM_RESTART_COUNT:-0}" "nodes=$SLURM_JOB_NODELIST" \
-    "cluster=${SLURM_CLUSTER_NAME:-}" "began=$(date +%s)"
+    "cluster=${SLURM_CLUSTER_NAME:-}" "by=$requeue_by" "began=$(date +%s)"
 }
 
 # The latest attempt, or the latest one before $1; nothing where there is none.
@@ -114,15 +115,18 @@ settle() {
 }
 
 # Slurm starts jobs again by its own rules; this is where requeue.on and the patience with idle attempts bind it.
-# Another job than the last one was wanted by a person.
+# Another job than the last one, and no successor of it, was wanted by a person.
 allowed_after() {
   local cause reason=
-  [ "$(value job_id "$run_dir/events/attempt-$1.begin")" = "${SLURM_JOB_ID:-}" ] || return 0
+  case ${SLURM_JOB_ID:-} in
+    "$(value job_id "$run_dir/events/attempt-$1.begin")" | "$(value job_id "$run_dir/events/attempt-$1.successor")") ;;
+    *) return 0 ;;
+  esac
   cause=$(value cause "$run_dir/events/attempt-$1.end")
   case $cause in
-    preemption | time-limit | node-failure)
+    preemption | time-limit | node-failure | bad-node)
       case " $requeue_on " in
-        *" $cause "*) ;;
+        *" ${cause/bad-node/node-failure} "*) ;;
         *) reason="the last attempt ended by $cause, which requeue.on leaves out" ;;
       esac
       ;;

@@ -2,20 +2,21 @@
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
-  local step program bytes
+  local step program bytes absent
   heard=
   batch_heard=
-  requeue_asked=
+  asked_at_once=
   trap hear_the_end TERM
   trap 'heard=1' USR1
-  export run_dir run_id attempt job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
+  export run_dir run_id attempt unchecked job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
     CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
     CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
   deaf_to_term=$(signals_reach_all && echo yes)
   [ -z "${stop_signal:-}" ] || deaf_to_term=yes
-  export deaf_to_term
-  program="$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits_the_node \
-    ask_to_stop signal_trainers trainers_below descendants children end_trainers another_crashed watch seconds_to_save_in write_configs launch)
+  head_clock=$(date +%s)
+  export deaf_to_term head_clock
+  program="$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits default_check own_check \
+    node_check fits_the_node name_the_unreached reaches_the_first ask_to_stop signal_trainers trainers_below descendants children end_trainers another_crashed watch seconds_to_save_in write_configs launch)
 on_node"
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
@@ -23,8 +24,12 @@ on_node"
   srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
   step=$!
+  name_the_absent &
+  absent=$!
+  disown "$absent"
   wait_for "$step"
   step_exit=$waited
+  kill "$absent" 2>/dev/null
 }
 
 # Whether Slurm signals all processes of a step: linuxproc walks the whole tree, while with cgroups only the task hears
@@ -49,9 +54,7 @@ hear_the_end() {
   cause=$(why_killed)
   next=$(decide "$cause" 0 0 "$requeue_on" 0)
   step_exit=143 end_record "$cause" "$next" ''
-  if [ "$next" = continue ]; then
-    scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 && requeue_asked=1
-  fi
+  [ "$next" = end ] || ! go_on_at_once "$cause" "$next" || asked_at_once=1
   trap 'heard=1' TERM
 }
 

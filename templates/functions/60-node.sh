@@ -2,17 +2,18 @@
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
 on_node() {
-  local launcher watcher asked=
+  local launcher watcher asked='' followed=''
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'ask_to_stop TERM' TERM
   trap 'ask_to_stop USR1' USR1
+  : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID"
   write_configs
   if [ "$SLURM_JOB_NUM_NODES" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
     GLOO_SOCKET_IFNAME=$(network_interface)
     [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
   fi
-  fits_the_node || exit 1
+  { fits && fits_the_node; } || { rm -rf "$node_dir"; exit 1; }
   # torchelastic must not end the workers on a signal; they look for the stop file, save, and leave by themselves.
   (
     # Who ignores a signal starts children that ignore it; so TERM, by which scripts end their helpers, only where it
@@ -35,7 +36,7 @@ on_node() {
   # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
   ! replaced || { kill -KILL "$watcher"; rm -rf "$node_dir"; exit 0; }
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
-    node="$(hostname)" exit_code="$waited" asked="$asked" ended="$(date +%s)"
+    node="$(hostname)" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$(date +%s)"
   kill -KILL "$watcher"
   rm -rf "$node_dir"
   exit "$waited"
@@ -53,6 +54,7 @@ ask_to_stop() {
   heard=1
   if [ "$1" = TERM ] && another_crashed; then
     say "$(hostname): a task on another node has failed; its ranks here are ended"
+    followed=1
     end_trainers
     return
   fi
@@ -113,12 +115,13 @@ trainers_below() {
 # Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
 # `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
 watch() {
-  local never now
+  local never now looked=0
   trap - TERM USR1
   mkfifo "$node_dir/never"
   exec {never}<> "$node_dir/never"
   while :; do
     read -r -t 5 -u "$never"
+    [ $((looked += 1)) -gt 12 ] || name_the_unreached
     if [ -s "$run_dir/stop" ]; then
       echo stop > "$node_dir/asked"
     elif [ -e "$run_dir/requeue" ]; then

@@ -11,18 +11,15 @@ end_attempt() {
     exit 1
   fi
   undisturbed keep_ledger "$attempt" "$cause"
+  newly_excluded=
+  undisturbed blame_nodes "$cause"
   undisturbed find_next
   undisturbed end_record "$cause" "$next" "$reason"
   say "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
   case $next:$cause in
-    continue:crash)
-      pause "$(pause_after "$(value crashes "$run_dir/ledger")")"
-      ask_for_requeue "$cause"
-      ;;
-    continue:*) ask_for_requeue "$cause" ;;
-    by-slurm:*) await_slurm "$cause" ;;
+    continue:* | by-slurm:*) go_on "$cause" "$next" ;;
     end:finished | end:stop) exit 0 ;;
-    *) exit $((step_exit ? step_exit : 1)) ;;
+    *) leave ;;
   esac
 }
 
@@ -40,6 +37,9 @@ find_cause() { cause=$(why_ended); }
 find_next() {
   next=$(decide "$cause" "$(value crashes "$run_dir/ledger")" "$(value idle "$run_dir/ledger")" "$requeue_on" "$most_crashes")
   [ "$next" != end ] || reason=$(why_no_more "$cause")
+  case $cause in
+    bad-node | failed-start) reason=$(first_unfit) ;;
+  esac
   [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
@@ -74,6 +74,10 @@ why_ended() {
     else
       echo node-failure
     fi
+  elif none_fits; then
+    echo failed-start
+  elif grep -qs '^check=.' "$run_dir/events/attempt-$attempt".node-*; then
+    echo bad-node
   elif may_not_restart; then
     echo no-restart
   elif crashed; then

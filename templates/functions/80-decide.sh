@@ -26,6 +26,7 @@ decide() {
     finished | stop | cancel | failed-start | no-restart) echo end && return ;;
     requeue) if [ "${batch_heard:-}" = TERM ]; then echo by-slurm; else echo continue; fi && return ;;
   esac
+  [ "$cause" != bad-node ] || causes="${causes/ node-failure / bad-node }"
   case $causes in *" $cause "*) ;; *) echo end && return ;; esac
   if [ "$idle" -ge 3 ] || { [ "$cause" = crash ] && [ "$crashes" -gt "$most" ]; }; then
     echo end
@@ -43,7 +44,7 @@ why_no_more() {
   local crashes idle
   crashes=$(value crashes "$run_dir/ledger") idle=$(value idle "$run_dir/ledger")
   case $1 in
-    preemption | time-limit | node-failure | crash | requeue) ;;
+    preemption | time-limit | node-failure | bad-node | crash | requeue) ;;
     *) return 0 ;;
   esac
   if [ "${idle:-0}" -ge 3 ]; then

@@ -1,9 +1,70 @@
-# ---- the requeue
+# ---- how a run goes on: by a requeue, or by Slurm itself; as another job: below
+
+# go_on CAUSE NEXT: until Slurm ends this job, or another one is queued
+go_on() {
+  case $(way_on "$1" "$2") in
+    successor) succeed "$1" ;;
+    slurm) await_slurm "$1" ;;
+    requeue)
+      [ "$1" != crash ] || pause "$(pause_after "$(value crashes "$run_dir/ledger")")"
+      ask_for_requeue "$1"
+      ;;
+  esac
+}
+
+# way_on CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does.
+way_on() {
+  if [ -z "$array_job" ] && wants_successor "$1"; then
+    echo successor
+  elif [ "$2" = by-slurm ]; then
+    echo slurm
+  else
+    echo requeue
+  fi
+}
+
+wants_successor() {
+  case ${requeue_by:-requeue} in
+    successor) return 0 ;;
+    requeue) return 1 ;;
+  esac
+  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
+}
+
+# Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
+# Where it does not answer, it is asked for a requeue later, and says then.
+slurm_takes_back() {
+  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
+  [ "$1" != preemption ] || [ "$(preempt_mode)" != CANCEL ]
+}
+
+# What a preemption does to this job: the partition says so, or the QOS where that decides, else the whole cluster.
+preempt_mode() {
+  local config mode=
+  config=$(scontrol show config 2>/dev/null)
+  case $config in
+    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
+    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
+  esac
+  case ${mode^^} in
+    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
+    *) echo "${mode^^}" ;;
+  esac
+}
+
+# TERM to the batch shell leaves KillWait: ask at once for what Slurm does not do by itself.
+go_on_at_once() {
+  case $(way_on "$1" "$2") in
+    successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
+    requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
+    slurm) return 1 ;;
+  esac
+}
 
 # Slurm kills this shell when it has taken the job back.
 ask_for_requeue() {
   local answer refused=0 pause=2
-  [ -z "$requeue_asked" ] || linger 3600
+  [ -z "$asked_at_once" ] || linger 3600
   while [ "$refused" -lt 5 ]; do
     leave_if_told
     answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && linger 3600
@@ -11,13 +72,24 @@ ask_for_requeue() {
     case $answer in
       # a preemption or an operator was faster
       *ending* | *being\ requeued*) linger 3600 ;;
-      *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond* | Unexpected\ message*) pause=$((pause < 30 ? pause * 2 : 30)) ;;
-      *) refused=$((refused + 1)) ;;
     esac
+    if is_away "$answer"; then
+      pause=$((pause < 30 ? pause * 2 : 30))
+    else
+      refused=$((refused + 1))
+    fi
     pause "$pause"
   done
-  end_record "$1" end "requeue refused: $answer"
+  end_record "$1" end "${refusal:+sbatch refused: $refusal; }requeue refused: $answer"
   exit 1
+}
+
+# Whether a command says that slurmctld did not answer, which is no refusal.
+is_away() {
+  case $1 in
+    *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond* | Unexpected\ message*) return 0 ;;
+  esac
+  return 1
 }
 
 # Where Slurm ends this job and starts it again by itself, its last word counts: what it ends at the time limit it does
@@ -38,10 +110,11 @@ pause() {
   leave_if_told
 }
 
-# TERM to this shell after the trainers have ended: scancel wants the run to end; all else is Slurm's to continue.
+# TERM to this shell after the trainers have ended: scancel wants the run to end; all else is Slurm's to continue,
+# or is asked for already.
 leave_if_told() {
   local cause
-  [ -n "$batch_heard" ] || return 0
+  [ -n "$batch_heard" ] && [ -z "$asked_at_once" ] || return 0
   trap '' TERM
   cause=$(why_killed)
   case $cause in
@@ -50,9 +123,9 @@ leave_if_told() {
       end_record cancel end ''
       exit 1
       ;;
-    time-limit) trap '' TERM ;;
-    *) linger 3600 ;;
+    time-limit) return 0 ;;
   esac
+  [ "$(way_on "$cause" by-slurm)" = successor ] || linger 3600
 }
 
 # Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
@@ -65,5 +138,8 @@ linger() {
 
 leave_now() {
   kill $! 2>/dev/null
-  exit $((step_exit ? step_exit : 1))
+  leave
 }
+
+# Not with 0: jobs that wait for this one's success would begin, and those of other users nobody else can tell.
+leave() { exit $((step_exit ? step_exit : 1)); }

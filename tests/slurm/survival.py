@@ -37,6 +37,7 @@ WORDS = {
     "node-failure": "node fail",
     "crash": "crashed with exit code",
     "no-restart": "must not be restarted",
+    "bad-node": "a node was not fit",
 }
 # Two ranks, because a sum of two is the same in any order; with more, losses differ in their last digit after a
 # resume (DDP rebuilds its buckets after the first step).

@@ -99,6 +99,8 @@ PartitionName=main Default=YES PriorityTier=5 PreemptMode=OFF
 PartitionName=low PriorityTier=1 PreemptMode=REQUEUE GraceTime=15
 PartitionName=low0 PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
 PartitionName=lowc PriorityTier=1 PreemptMode=CANCEL GraceTime=15
+PartitionName=lowc0 PriorityTier=1 PreemptMode=CANCEL GraceTime=0
+PartitionName=fixed PriorityTier=5 PreemptMode=OFF
 PartitionName=high PriorityTier=10 PreemptMode=OFF
 C
 }

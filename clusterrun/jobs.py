@@ -1,0 +1,36 @@
+"""Which jobs a run has had: one by `submit`, one more for each `resume` and for each successor."""
+
+from __future__ import annotations
+
+from clusterrun.paths import RunPaths
+from clusterrun.records import read_record
+
+
+def job_ids(paths: RunPaths) -> tuple[str, ...]:
+    """List the jobs of a run, oldest first."""
+    handed = read_record(paths.job)
+    every = [*handed.get("earlier", "").split(), *_of_attempts(paths, paths.attempts()), handed.get("job_id", "")]
+    return tuple(dict.fromkeys(job for job in every if job))
+
+
+def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
+    """Return the jobs of the attempts up to one of them, their successors too."""
+    return {job for job in _of_attempts(paths, [name for name in paths.attempts() if name <= attempt]) if job}
+
+
+def newest_job(paths: RunPaths) -> str:
+    """Return the job that goes on with the run, or went on last; empty where none is known."""
+    attempts, handed = paths.attempts(), read_record(paths.job).get("job_id", "")
+    if not attempts or read_record(paths.job).get("after") == attempts[-1]:
+        return handed
+    return job_after(paths, attempts[-1]) or handed
+
+
+def job_after(paths: RunPaths, attempt: str) -> str:
+    """Return the job that goes on after an attempt: its successor, else the attempt's own."""
+    return read_record(paths.successor(attempt)).get("job_id") or read_record(paths.begin(attempt)).get("job_id", "")
+
+
+def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
+    files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
+    return [read_record(file).get("job_id", "") for file in files]

@@ -1,0 +1,109 @@
+# ---- nodes: which of them are fit, and which this run keeps away from
+
+# On the node, before the launch. What the check says last is why the node is not fit; one that hangs is not, either.
+fits() {
+  local words
+  [ -z "${unchecked:-}" ] || return 0
+  if IFS= read -r -d '' -t 120 words < <({ default_check && own_check; } 2>&1; printf 'exit=%s\0' $?); then
+    case $words in *exit=0) return 0 ;; esac
+    words=${words%exit=*} words=${words%$'\n'} words=${words##*$'\n'}
+  else
+    words="the check did not end within 120 s"
+  fi
+  say "$(hostname): not fit: ${words:-the check failed without a word}"
+  record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$(hostname)" name="${SLURMD_NODENAME:-}" \
+    check="${words:-the check failed without a word}" exit_code=1 asked= ended="$(date +%s)"
+  return 1
+}
+
+own_check() { if declare -F node_check >/dev/null; then node_check; fi; }
+
+# What is wrong with a node in most of the cases: GPUs that do not answer, a full disk, a clock that is off.
+default_check() {
+  local listed place=${TMPDIR:-/tmp}
+  if [ -n "$count_gpus" ] && command -v nvidia-smi >/dev/null; then
+    listed=$(nvidia-smi -L 2>&1) || { echo "nvidia-smi: ${listed##*$'\n'}"; return 1; }
+    [ "$(grep -c '^GPU ' <<< "$listed")" -ge "$(gpus_here)" ] ||
+      { echo "nvidia-smi lists $(grep -c '^GPU ' <<< "$listed") GPUs, and Slurm gave $(gpus_here)"; return 1; }
+  fi
+  [ -w "$place" ] || { echo "$place cannot be written"; return 1; }
+  [ "$(df -Pk "$place" | awk 'NR == 2 {print $4}')" -ge 102400 ] || { echo "$place has less than 100 MB left"; return 1; }
+  case $(($(date +%s) - head_clock)) in
+    -[0-9] | -[12][0-9] | [0-9] | [0-9][0-9] | [1-2][0-9][0-9]) ;;  # srun may take minutes to start
+    *) echo "its clock is $(($(date +%s) - head_clock)) s from the first node's"; return 1 ;;
+  esac
+}
+
+# blame_nodes CAUSE: keep away from nodes that are not fit, and from one that was the first to crash in two attempts.
+blame_nodes() {
+  local file node crashes
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    [ -z "$(value check "$file")" ] || keep_away "$(value name "$file")" "$(value check "$file")"
+  done
+  [ "$1" = crash ] || return 0
+  node=$(first_to_crash)
+  [ -n "$node" ] && [ "$(value attempt "$run_dir/nodes/$node")" != "$attempt" ] || return 0
+  crashes=$(value crashes "$run_dir/nodes/$node")
+  crashes=$((${crashes:-0} + 1))
+  if [ "$crashes" -ge 2 ]; then
+    keep_away "$node" "the first to crash in $crashes attempts"
+  else
+    record_node "$node" crashes="$crashes" until=0
+  fi
+}
+
+# keep_away NODE REASON: for a day, by the jobs that are queued from now on
+keep_away() {
+  [ -n "$1" ] || return 0
+  [ "$(value attempt "$run_dir/nodes/$1")" = "$attempt" ] ||
+    record_node "$1" reason="$2" until="$(($(date +%s) + 86400))"
+  newly_excluded=1
+}
+
+record_node() {
+  local node=$1
+  shift
+  (umask 077 && mkdir -p "$run_dir/nodes")
+  record "$run_dir/nodes/$node" attempt="$attempt" "$@"
+}
+
+# The node whose ranks failed while all others' were still well; nothing where several failed at the same moment.
+first_to_crash() {
+  local file ended first='' earliest=0
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    [ "$(value exit_code "$file")" != 0 ] || continue
+    [ -z "$(value asked "$file")$(value followed "$file")" ] || continue
+    ended=$(value ended "$file")
+    if [ "$earliest" -eq 0 ] || [ "$ended" -lt "$earliest" ]; then
+      first=$(value name "$file") earliest=$ended
+    elif [ "$ended" -eq "$earliest" ]; then
+      first=
+    fi
+  done
+  printf '%s' "$first"
+}
+
+# Whether it is no node's fault: all of several nodes failed the check.
+none_fits() {
+  local node
+  [ "$SLURM_JOB_NUM_NODES" -gt 1 ] || return 1
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    [ -n "$(value check "$run_dir/events/attempt-$attempt.node-$node")" ] || return 1
+  done
+}
+
+# What sbatch is to exclude: the spec's own nodes, and those of this run whose time is not over.
+all_excluded() {
+  local file together=${exclude:-}
+  for file in "$run_dir"/nodes/*; do
+    [ "$(value until "$file")" -gt "$(date +%s)" ] 2>/dev/null && together=${together:+$together,}${file##*/}
+  done
+  printf '%s' "$together"
+}
+
+first_unfit() {
+  local file
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    [ -z "$(value check "$file")" ] || { printf '%s: %s' "$(value node "$file")" "$(value check "$file")"; return; }
+  done
+}

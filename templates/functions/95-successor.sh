@@ -1,0 +1,78 @@
+# ---- the successor: this script, queued again as another job of the same run
+
+# It begins when this job has ended. Where sbatch refuses it, Slurm is asked to requeue this job after all.
+succeed() {
+  local refusal='' pause=2
+  while :; do
+    leave_if_told
+    ! queue_successor "$1" || leave
+    say "no successor: $refusal"
+    is_away "$refusal" || break
+    pause=$((pause < 30 ? pause * 2 : 30))
+    pause "$pause"
+  done
+  scontrol update JobId="$SLURM_JOB_ID" Requeue=1 >/dev/null 2>&1
+  ask_for_requeue "$1"
+}
+
+# queue_successor CAUSE: exactly once. What is about to happen is written first; a job that an earlier try has queued is
+# known by its script. Slurm must not start this job again as well, as newer ones do after a preemption.
+queue_successor() {
+  local record=$run_dir/events/attempt-$attempt.successor job
+  [ ! -e "$run_dir/cancelled" ] || return 0
+  [ -z "$(value job_id "$record")" ] || return 0
+  job=
+  [ ! -e "$record" ] || job=$(queued_before)
+  record "$record" asked="$(date +%s)"
+  if [ -z "$job" ]; then
+    job=$(call_sbatch "$1" 2>&1) || { refuse "$job"; return 1; }
+    job=${job##*$'\n'} job=${job%%;*}
+  fi
+  record "$record" job_id="$job" asked="$(date +%s)"
+  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
+  say "job $job goes on with run $run_id"
+  repoint_dependents "$job"
+}
+
+# The words of sbatch for why there is no successor. Some sites let no job be submitted from a node.
+refuse() {
+  local nodes
+  refusal=$(printf '%s' "$1" | sed 's/^sbatch: //; s/^error: //' | paste -sd ' ')
+  nodes=$(scontrol show partition "${SLURM_JOB_PARTITION:-}" 2>/dev/null | sed -n 's/.*AllocNodes=\([^ ]*\).*/\1/p')
+  case $nodes in '' | ALL) ;; *) refusal="$refusal (the partition $SLURM_JOB_PARTITION takes jobs from $nodes only: AllocNodes)" ;; esac
+  is_away "$refusal" || rm -f "$run_dir/events/attempt-$attempt.successor"
+}
+
+queued_before() {
+  squeue --noheader --me --states=PENDING --format='%A %o' 2>/dev/null |
+    awk -v id="$SLURM_JOB_ID" -v file="$run_dir/job.sbatch" '$1 != id && substr($0, length($1) + 2) == file {print $1; exit}'
+}
+
+# The new job has the options of the script, not those of this job's environment, and gets no variable but the secrets.
+call_sbatch() (
+  words=(--parsable --begin="now+$(delay_after "$1")" --dependency="afterany:$SLURM_JOB_ID")
+  ! grep -qs '^#SBATCH --dependency=.*singleton' "$run_dir/job.sbatch" || words[2]+=,singleton
+  words+=(--export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
+  nodes=$(all_excluded)
+  [ -z "$nodes" ] || words+=(--exclude="$nodes")
+  cd "${SLURM_SUBMIT_DIR:-$work_dir}" || exit 1
+  for name in "${!SLURM_@}" "${!SBATCH_@}"; do
+    [ "$name" = SLURM_CONF ] || unset "$name"
+  done
+  sbatch "${words[@]}" "$run_dir/job.sbatch"
+)
+
+# A successor waits in the queue, where it holds no node.
+delay_after() { if [ "$1" = crash ]; then pause_after "$(value crashes "$run_dir/ledger")"; else echo 0; fi; }
+
+# Jobs of this user that wait for this one wait for its successor from now on.
+repoint_dependents() {
+  local job waits
+  squeue --noheader --me --states=PENDING --format='%i|%E' 2>/dev/null | while IFS='|' read -r job waits; do
+    [ "$job" != "$1" ] || continue
+    waits=$(sed -E "s/\([a-z_ ]*\)//g; s/:$SLURM_JOB_ID(\$|[,:?+])/:$1\1/g" <<< "$waits")
+    case ,$waits in
+      *:"$1" | *:"$1"[,:?+]*) scontrol update JobId="$job" Dependency="$waits" </dev/null && say "job $job waits for job $1 now" ;;
+    esac
+  done
+}

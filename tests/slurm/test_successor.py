@@ -1,0 +1,164 @@
+"""A run goes on as another job where Slurm would not requeue it, where it is to go on at once, and to avoid a node.
+
+Budget: 3 minutes. The runs go on beside each other, each on nodes of its own; a successor waits for nobody.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from clusterrun.records import read_record
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import Desk, Submitted, until
+from tests.slurm.survival import (
+    EVERY,
+    UNPREEMPTED,
+    assert_ended,
+    assert_whole,
+    begun,
+    completes,
+    ended,
+    preempt,
+    reaches,
+    story,
+    survive,
+)
+
+ASIDE = {"exclude": "n1,n2"}  # whose GPUs are taken away for a moment by each preemption
+STEP = EVERY + EVERY // 2
+BESIDE = ("crashes_twice", "unfit", "forbidden", "followed")
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def crashes_twice(desk: Desk) -> Submitted:
+    """A run of two nodes, on the second of which a rank dies in the first two attempts, while the other one waits."""
+    args = {"crash_step": STEP, "crash_rank": 1, "crash_attempts": 2, "hang_others": True}
+    return survive(desk, "crashes-twice", slurm=UNPREEMPTED, args=args)
+
+
+@pytest.fixture(scope="module")
+def unfit(desk: Desk) -> Submitted:
+    """A run whose own check finds that n1 is not fit; it lies on n1 as long as nothing speaks against it."""
+    check = 'echo "$SLURMD_NODENAME has had it"\n[ "$SLURMD_NODENAME" != n1 ]'
+    return survive(desk, "unfit", ranks=1, slurm={"partition": "main", "exclude": "n3,n4"}, node_check=check)
+
+
+@pytest.fixture(scope="module")
+def forbidden(desk: Desk) -> Submitted:
+    """A run that wants a successor in a partition which soon takes jobs from one machine only."""
+    run = survive(desk, "forbidden", ranks=1, slurm={"partition": "fixed"}, args={"crash_step": STEP},
+                  requeue={"by": "successor"})  # fmt: skip
+    only(desk, "login")
+    return run
+
+
+def only(desk: Desk, machine: str) -> None:
+    """Whose jobs the partition takes. By their munged, which is ctl's, Slurm knows all machines here as ctl."""
+    desk.cluster.run_on("ctl", ["scontrol", "update", "partitionname=fixed", f"allocnodes={machine}"])
+
+
+@pytest.fixture(scope="module")
+def followed(desk: Desk) -> tuple[Submitted, str]:
+    """A run with successors that crashes once, and a job that begins only if the run comes to a good end."""
+    run = survive(desk, "followed", ranks=1, slurm={"partition": "main"}, args={"crash_step": STEP},
+                  requeue={"by": "successor"})  # fmt: skip
+    words = ["sbatch", "--parsable", f"--dependency=afterok:{run.job_id}", "--output=/dev/null", "--wrap=true"]
+    return run, desk.cluster.run_as("alice", words).stdout.strip()
+
+
+@pytest.mark.parametrize("partition", ["lowc", "lowc0"], ids=["grace", "no-grace"])
+def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
+    """Where Slurm cancels what it preempts, the run goes on as another job, with a grace and without one."""
+    run = survive(desk, f"cancelled-{partition}", slurm={"partition": partition, **ASIDE}, args={"slow_at": [10]})
+    reaches(run, 1, 10)
+    preempt(desk, run)
+
+    completes(desk, run)
+    assert_ended(desk, run, "preemption", "finished")
+    assert_whole(run)
+    told = desk.status(run)
+    assert told["job_ids"] == [run.job_id, told["job_id"]]
+    assert desk.cli("status", told["job_id"]).stdout == desk.cli("status", run.job_id).stdout
+
+
+def test_a_job_that_may_not_be_requeued(desk: Desk) -> None:
+    """Where the site takes the right to a requeue from a job (JobRequeue=0, a job_submit plugin), a successor goes on."""
+    run = survive(desk, "not-requeued", slurm={"partition": "main"}, args={"slow_at": [10]})
+    reaches(run, 1, 10)
+    desk.cluster.run_on("ctl", ["scontrol", "update", f"jobid={run.job_id}", "requeue=0"])
+    desk.cli("requeue", run.run_id)
+
+    completes(desk, run)
+    assert_ended(desk, run, "requeue", "finished")
+    assert_whole(run)
+    assert len(desk.status(run)["job_ids"]) == 2
+
+
+def test_what_waits_for_the_run_waits_for_its_successor(desk: Desk, followed: tuple[Submitted, str]) -> None:
+    """A crash ends the job, not the run: a dependent of the first job begins when the last one has succeeded."""
+    run, dependent = followed
+    completes(desk, run)
+    assert_ended(desk, run, "crash", "finished")
+    assert_whole(run, ranks=1, lost=EVERY)
+    desk.cluster.wait_state(dependent, "COMPLETED", timeout=60)
+    assert f"job {dependent} waits for job {desk.status(run)['job_id']} now" in run.log()
+
+
+def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) -> None:
+    """Where sbatch is refused on the nodes, that is told by its name, and the run goes on by a requeue."""
+    words = "(the partition fixed takes jobs from login only: AllocNodes)"
+    until(lambda: (forbidden.folder / "logs" / "attempt-0001.log").exists() and words in forbidden.log(), 240, words)
+    only(desk, "ALL")
+    completes(desk, forbidden)
+    assert_ended(desk, forbidden, "crash", "finished")
+    assert_whole(forbidden, ranks=1, lost=EVERY)
+    assert desk.status(forbidden)["job_ids"] == [forbidden.job_id]
+
+
+def test_cancel_ends_a_run_whose_successor_waits(desk: Desk) -> None:
+    """`cancel` follows a run to the job that is to go on with it."""
+    run = survive(desk, "cancelled-amid", ranks=1, slurm={"partition": "main"}, args={"slow_at": [10]},
+                  requeue={"by": "successor"})  # fmt: skip
+    reaches(run, 1, 10)
+    desk.cluster.run_on("ctl", ["scontrol", "update", "partitionname=main", "state=down"])
+    try:
+        desk.cli("requeue", run.run_id)
+        until(lambda: desk.status(run)["state"] == "PENDING", 60, "the successor waits")
+        assert len(desk.status(run)["job_ids"]) == 2
+        desk.cli("cancel", run.run_id)
+        assert desk.wait(run, 60) == "CANCELLED"
+    finally:
+        desk.cluster.run_on("ctl", ["scontrol", "update", "partitionname=main", "state=up"])
+    time.sleep(3)
+    assert len(begun(run)) == 1, story(run)
+    assert not [job for job in desk.jobs() if str(run.folder) in job]
+
+
+def test_a_node_that_is_not_fit(desk: Desk, unfit: Submitted) -> None:
+    """A node that fails the check is left out by the next job, and named, with the check's last words."""
+    completes(desk, unfit)
+    assert_ended(desk, unfit, "bad-node", "finished")
+    assert_whole(unfit, ranks=1)
+    assert [read_record(path)["nodes"] for path in begun(unfit)] == ["n1", "n2"]
+    assert "n1: n1 has had it" in ended(unfit, 1)["reason"]
+    assert "avoids    n1 (n1 has had it)" in desk.cli("status", unfit.run_id).stdout
+
+
+def test_a_node_that_crashes_twice(desk: Desk, crashes_twice: Submitted) -> None:
+    """A node whose rank was the first to die in two attempts is left out by the third."""
+    completes(desk, crashes_twice)
+    assert_ended(desk, crashes_twice, "crash", "crash", "finished")
+    assert_whole(crashes_twice, lost=EVERY)
+    first, second, third = (read_record(path)["nodes"] for path in begun(crashes_twice))
+    assert first == second, story(crashes_twice)
+    left_out = desk.status(crashes_twice)["avoids"]
+    assert [words.partition(" ")[2] for words in left_out] == ["(the first to crash in 2 attempts)"]
+    words = ["scontrol", "show", "hostnames", third]
+    assert left_out[0].split()[0] not in desk.cluster.run_as("alice", words).stdout.split()
