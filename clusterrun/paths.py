@@ -63,6 +63,11 @@ class RunPaths:
         return self.folder / "saves"
 
     @property
+    def trackers(self) -> Path:
+        """The runs of experiment trackers that the next attempt goes on with, by the trackers' names."""
+        return self.folder / "trackers"
+
+    @property
     def current(self) -> Path:
         """The newest attempt, written by the job script when it begins: an older one that still runs is fenced."""
         return self.folder / "current"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, SupportsFloat
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
 from clusterrun.paths import RunPaths
 
@@ -21,6 +21,7 @@ from .progress import Progress
 from .protocol import read_protocol
 from .state import TrainingState
 from .stop import StopRequest
+from .trackers import Trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -63,6 +64,7 @@ class TrainingRun(Loop):
         self._progress = Progress(paths.progress if attempt and main else None)
         self._agreement = Agreement(int(accelerator.num_processes))
         self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep)
+        self._trackers = Trackers(accelerator, paths.trackers)
 
     @property
     def attempt(self) -> str | None:
@@ -81,6 +83,19 @@ class TrainingRun(Loop):
         self._schedule.saved()
         self._warn()
         return self._position
+
+    def init_trackers(
+        self,
+        project_name: str,
+        config: dict[str, Any] | None = None,
+        init_kwargs: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does, with these arguments.
+
+        In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs` names goes before it.
+        Call it on every rank. Raises what the trackers raise, also when the run is no longer in their store.
+        """
+        self._trackers.init(project_name, config, init_kwargs or {})
 
     def must_not_restart(self, reason: str) -> NoReturn:
         """Say that no attempt of this run can get any further, and leave with exit code 93.

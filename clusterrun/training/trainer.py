@@ -26,6 +26,7 @@ from .errors import TrainingError
 from .marker import refusals_marked
 from .protocol import read_protocol
 from .trainer_callback import StopCallback
+from .trainer_trackers import MLflowRecord
 
 T = TypeVar("T", bound=Trainer)
 _ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
@@ -47,6 +48,7 @@ def resumable(trainer: T) -> T:
     if attempt:
         _check_accumulation(trainer)
         _give_back_signal(trainer)
+        trainer.add_callback(MLflowRecord(attempt.paths.trackers))
     callback = StopCallback(trainer, attempt)
     trainer.add_callback(callback)
     trainer.train = partial(_train, trainer.train, callback)  # type: ignore[method-assign]

@@ -44,3 +44,21 @@ use_conda() {
   . "$base/etc/profile.d/conda.sh" || fail "environment.conda: no conda is found on $(hostname)"
   conda activate "$1" || fail "environment.conda: $1 cannot be activated"
 }
+
+# Experiment trackers that take their run from the environment go on with it in the next attempt. A record that a script
+# has left in the run folder says which MLflow run it is: MLflow's server makes that id.
+continue_trackers() {
+  offer WANDB_RUN_ID "${run_id//[^A-Za-z0-9._-]/-}"  # wandb takes few other signs
+  offer WANDB_RESUME "${WANDB_RUN_ID:+allow}"
+  offer TENSORBOARD_LOGGING_DIR "$run_dir/tensorboard"  # transformers' Trainer; its own choice has a time in its name
+  offer MLFLOW_RUN_ID "$(value mlflow "$run_dir/trackers")"
+}
+
+# offer NAME VALUE: what the user has set stays; a user's empty value means that it shall not be set at all.
+offer() {
+  if [ -z "${!1+set}" ]; then
+    [ -z "$2" ] || export "$1=$2"
+  elif [ -z "${!1}" ]; then
+    unset "$1"
+  fi
+}
