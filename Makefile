@@ -34,6 +34,7 @@ benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use 
 	@$(SUDO) $(BIN)/python benchmarks/handover.py
 	@$(SUDO) $(BIN)/python benchmarks/handover.py --stops preemption time-limit --cgroup
 	@$(SUDO) $(BIN)/python benchmarks/goodput.py
+	@$(BIN)/python benchmarks/simulate.py
 
 # The virtual environment: Debian's python3 can lack venv, so its package is installed, and that is said.
 $(VENV)/bin/python:

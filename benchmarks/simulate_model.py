@@ -1,0 +1,124 @@
+"""A model of one training run under failures and announced stops; all times in seconds.
+
+Failures come at random, at a constant rate (a Poisson process). Preemptions do too, and time limits in a fixed rhythm;
+both are announced by a signal. The share of the time that becomes training that counts is the ETTR.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clusterrun.training.optimum import _PRIOR_COUNT as PRIOR_COUNT
+from clusterrun.training.optimum import _PRIOR_SECONDS as PRIOR_SECONDS
+from clusterrun.training.optimum import best_interval
+
+NEVER = math.inf
+
+Rule = Callable[[float, int], float]  # seconds trained and interruptions so far, to the seconds between two saves
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a way of running takes one kind of stop."""
+
+    restart: float
+    """From the last step before to the first step after, the start of a large job left out."""
+    saves: bool
+    """Whether the state is saved because of the stop."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of running: its name, its answer to each kind of stop, when it saves, and what that costs."""
+
+    name: str
+    answers: dict[str, Answer]
+    rule: Rule
+    save: float
+    overhead: float = 0.0
+    """Share of a step's time that is spent on looking for a stop."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What happens to a run: mean seconds between failures and between preemptions, and the time limit."""
+
+    between_failures: float
+    between_preemptions: float = NEVER
+    limit: float = NEVER
+    start: float = 0.0
+    """How long a job of this size takes from its processes' start to the first step, beyond the measured one."""
+
+
+def fixed(seconds: float) -> Rule:
+    """Save in one interval, whatever happens."""
+    return lambda _trained, _seen: seconds
+
+
+def learned(save: float) -> Rule:
+    """Save as `checkpoint.every: auto` does: by Young's and Daly's rule, from the interruptions that were seen."""
+    return lambda trained, seen: best_interval(save, (PRIOR_SECONDS + trained) / (PRIOR_COUNT + seen))
+
+
+def ettr(way: Way, world: World, seconds: float, chance: random.Random) -> float:
+    """Return which share of a run of so many seconds becomes training that counts."""
+    now, useful, held, seen = 0.0, 0.0, 0.0, 0
+    while now < seconds:
+        kind, lasted = next_stop(world, chance)
+        lasted = min(lasted, seconds - now)
+        useful += attempt(way, world, lasted, kind, held, seen) * (1 - way.overhead)
+        held += lasted
+        seen += kind != "limit"
+        now += lasted + way.answers[kind].restart
+    return useful / now
+
+
+def next_stop(world: World, chance: random.Random) -> tuple[str, float]:
+    """Return what ends the next attempt, and after how many seconds."""
+    times = {
+        "failure": chance.expovariate(1 / world.between_failures) if world.between_failures < NEVER else NEVER,
+        "preemption": chance.expovariate(1 / world.between_preemptions) if world.between_preemptions < NEVER else NEVER,
+        "limit": world.limit,
+    }
+    kind = min(times, key=lambda name: times[name])
+    return kind, times[kind]
+
+
+def attempt(way: Way, world: World, lasted: float, kind: str, held: float, seen: int) -> float:
+    """Return the seconds of training that an attempt leaves in a checkpoint."""
+    at, kept = world.start, 0.0
+    if way.answers[kind].saves:
+        lasted -= way.save  # it is announced, and the last thing that is done
+    while True:
+        interval = way.rule(held + at, seen)
+        if at + interval + way.save > lasted:
+            break
+        at += interval + way.save
+        kept += interval
+    return kept + (max(lasted - at, 0.0) if way.answers[kind].saves else 0.0)
+
+
+def mean_ettr(way: Way, world: World, seconds: float, runs: int, seed: int) -> tuple[float, float]:
+    """Return the mean of `runs` simulated runs, and its standard error."""
+    found = [ettr(way, world, seconds, random.Random(f"{seed}-{number}")) for number in range(runs)]  # noqa: S311
+    mean = sum(found) / runs
+    spread = math.sqrt(sum((value - mean) ** 2 for value in found) / max(runs - 1, 1))
+    return mean, spread / math.sqrt(runs)
+
+
+def formula(between: float, interval: float, save: float, restart: float, start: float = 0.0) -> float:
+    """Return the ETTR where failures alone stop a run, and all of an interval is lost in which one falls.
+
+    J. T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006, for the time that an
+    interval takes until it is saved; no failure falls into `restart`, as in the simulation.
+    """
+    cycle = (between + restart) * math.exp(start / between) * (math.exp((interval + save) / between) - 1)
+    return interval / cycle
+
+
+def meta_formula(between: float, interval: float, save: float, restart: float) -> float:
+    """Return the ETTR to first order, as A. Kokolis and others estimate it (2025), their queue's wait left out."""
+    return (1 - (restart + interval / 2) / between) / (1 + save / interval)
