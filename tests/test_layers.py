@@ -155,7 +155,7 @@ def test_only_the_renderer_knows_jinja_and_only_the_seam_knows_submitit():
     assert users == {"jinja2": {"script"}, "submitit": {"slurm.submitit_seam", "local"}}
 
 
-FOR_TRAINERS = {"training.trainer", "training.trainer_callback"}
+FOR_TRAINERS = {"training.trainer", "training.trainer_callback", "training.trainer_trackers"}
 
 
 def test_the_training_library_can_be_imported_anywhere():
