@@ -14,6 +14,8 @@ from .errors import TrainingError
 from .evaluation import Evaluation, as_in_training
 from .loaders import common_length, length, order_warnings, rest_of_epoch
 from .marker import refusals_marked
+from .patience import Doing
+from .progress import Progress
 from .randomness import RandomState
 from .tally import Tally
 
@@ -33,6 +35,7 @@ class Loop(ABC):
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self._position: Position | None = None  # the one that resume returned
+        self._progress = Progress(None)
         self._tally = Tally(accelerator)
         self._evaluation: Evaluation | None = None
         self._entered: int | None = None  # the epoch whose batches were asked for last
@@ -81,6 +84,7 @@ class Loop(ABC):
 
         position = self._begin()
         self._enter(position, loader)
+        self._progress.begin(Doing.START)
         epoch = position.epoch
         watch = register_optimizer_step_post_hook(self._tally.note_step)
         try:
@@ -89,6 +93,7 @@ class Loop(ABC):
                 yield batch
                 self._come_back(position)
                 self._report(position)
+                self._progress.alive()
         except GeneratorExit:
             if position.epoch == epoch:  # otherwise a progress bar has kept it, and another epoch is under way
                 self._come_back(position)
@@ -97,6 +102,7 @@ class Loop(ABC):
             raise
         finally:
             watch.remove()
+            self._progress.begin(Doing.EPOCH)
 
     def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
         """Give the batches of an evaluation; between them requests are seen and due checkpoints saved.
@@ -113,9 +119,11 @@ class Loop(ABC):
         self._tally.count_if_trained(place)
         evaluation = Evaluation(self._accelerator, self._common_looks(loader))
         self._evaluation = outermost = self._evaluation or evaluation
+        self._progress.begin(Doing.EVALUATION)
         try:
             for batch in loader:
                 yield batch
+                self._progress.alive()
                 if evaluation.may_look():
                     self._look_up(outermost, place)
         finally:

@@ -17,8 +17,10 @@ from .interval import SaveSchedule, parse_interval
 from .loop import Loop
 from .marker import EXIT_NO_RESTART, refusals_marked, write_marker
 from .optimum import Optimum
+from .patience import Doing
 from .progress import Progress
 from .protocol import read_protocol
+from .stacks import stacks_on_request
 from .state import TrainingState
 from .stop import StopRequest
 from .trackers import Trackers
@@ -61,10 +63,12 @@ class TrainingRun(Loop):
         self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
         person = paths.stop if main else None
         self._stop = StopRequest(attempt.stop_file, person) if attempt else None
-        self._progress = Progress(paths.progress if attempt and main else None)
         self._agreement = Agreement(int(accelerator.num_processes))
         self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep)
         self._trackers = Trackers(accelerator, paths.trackers)
+        self._progress = Progress(paths.progress if attempt and main else None, self._state.fenced)
+        if attempt:
+            stacks_on_request(attempt.stop_file.parent, int(accelerator.process_index))
 
     @property
     def attempt(self) -> str | None:
@@ -79,6 +83,7 @@ class TrainingRun(Loop):
         was saved by another number of processes.
         """
         check_prepared(self._accelerator)
+        self._progress.begin(Doing.START)
         self._position = self._state.resume()
         self._schedule.saved()
         self._warn()
@@ -141,6 +146,7 @@ class TrainingRun(Loop):
         Call it on every rank, equally often. The state must be the one at `position`.
         """
         self._check_boundary()
+        self._progress.alive()
         return self._obey(self._agreement.exchange(self._wish), position, due=False)
 
     def finish(self, position: Position | None = None) -> None:
@@ -184,10 +190,12 @@ class TrainingRun(Loop):
         return Wish.NOTHING
 
     def _save(self, position: Position) -> None:
-        self._state.save(position, ended=self._ended == position.step)
+        with self._progress.amid(Doing.SAVE):
+            self._state.save(position, ended=self._ended == position.step)
         self._schedule.saved()
 
     def _leave(self, outcome: str, position: Position) -> None:
+        self._progress.begin(Doing.END)
         self._agreement.settle()
         self._accelerator.wait_for_everyone()
         self._state.leave_if_fenced()

@@ -23,9 +23,11 @@ from .loaders import length, order_warnings
 from .marker import write_marker
 from .optimum import Optimum
 from .output_dir import say
+from .patience import Doing
 from .progress import Progress
 from .protocol import Attempt
 from .randomness import RandomState
+from .stacks import stacks_on_request
 from .stop import StopRequest
 from .trainer_state import OutputDirState
 
@@ -42,7 +44,9 @@ class StopCallback(TrainerCallback):
         optimum = Optimum(paths or RunPaths(Path()), lambda: self.state.saves.last)
         self._schedule = SaveSchedule(attempt.every if attempt else None, optimum)
         self._stop = StopRequest(attempt.stop_file, attempt.paths.stop if main else None) if attempt else None
-        self._progress = Progress(attempt.paths.progress if attempt and main else None)
+        self._progress = Progress(attempt.paths.progress if attempt and main else None, self.state.fenced)
+        if attempt:
+            stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
         self._samples = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
         self._loss: float | None = None
         self._begin(active=False)
@@ -57,7 +61,8 @@ class StopCallback(TrainerCallback):
         self._before_evaluation: RandomState | None = None
 
     def move_to_the_end(self) -> None:
-        """Be the last callback also where the script added some later."""
+        """Be the last callback also where the script added some later; a training begins."""
+        self._progress.begin(Doing.START)
         self._trainer.remove_callback(self)
         self._trainer.add_callback(self)
 
@@ -67,7 +72,8 @@ class StopCallback(TrainerCallback):
             write(model, trial)
             return
         facts: dict[str, object] = {"asked": self._asked, "evaluation_due": self._evaluation_due}
-        self.state.save_trainer(partial(write, model, trial), self._position(), facts)
+        with self._progress.amid(Doing.SAVE):
+            self.state.save_trainer(partial(write, model, trial), self._position(), facts)
         self._asked = False
         self._agreed = Wish.NOTHING if self._agreed == Wish.SAVE else self._agreed
         self._schedule.saved()
@@ -77,6 +83,7 @@ class StopCallback(TrainerCallback):
         self._begin(active=not state.is_hyper_param_search)
         atexit.unregister(_mark_trained)  # of an earlier training in the same script
         if not self._active:
+            self._progress.begin(Doing.OTHER)
             return
         self.state.loaded()
         if self._trainer.accelerator.is_main_process:
@@ -91,9 +98,15 @@ class StopCallback(TrainerCallback):
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
         """Before the first batch of an optimizer step."""
         self._before_evaluation = None
+        if self._active:
+            self._progress.alive()
         if self._surplus is not None:  # Trainer looks whether there is anything to train only after a step
             for group in more["optimizer"].param_groups:
                 group["lr"] = 0.0
+
+    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """One batch of several that make an optimizer step is done."""
+        self._progress.alive()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """An optimizer step is done."""
@@ -115,6 +128,7 @@ class StopCallback(TrainerCallback):
         """An epoch has ended, or was left."""
         if not self._active or self._surplus is not None:
             return
+        self._progress.begin(Doing.EPOCH)
         if not control.should_training_stop:
             self._obey(control)
         self._expect_evaluation(control)
@@ -123,6 +137,7 @@ class StopCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """A batch of an evaluation is done; outside of a training's own evaluations nothing is seen."""
+        self._progress.alive()
         if self._before_evaluation is None:
             return
         self._meet(self._agreement.exchange, due=False)
@@ -162,6 +177,7 @@ class StopCallback(TrainerCallback):
         if self._attempt and self._trainer.accelerator.is_main_process:
             self._progress.write()
             atexit.register(_mark_trained, self._attempt, self._outcome())
+        self._progress.begin(Doing.OTHER)
 
     def _meet(self, exchange: Callable[[Callable[[], Wish]], Wish], *, due: bool) -> None:
         if self._attempt is None:
@@ -197,6 +213,7 @@ class StopCallback(TrainerCallback):
 
     def _expect_evaluation(self, control: TrainerControl) -> None:
         if control.should_evaluate:
+            self._progress.begin(Doing.EVALUATION)
             self._before_evaluation = RandomState.now(self._trainer.args.device)
 
     def _repeat_evaluation(self) -> None:
@@ -223,6 +240,7 @@ class StopCallback(TrainerCallback):
         control.should_training_stop = True
 
     def _leave(self) -> NoReturn:
+        self._progress.begin(Doing.END)
         self._agreement.settle()
         self._trainer.accelerator.wait_for_everyone()
         self.state.leave_if_fenced()
