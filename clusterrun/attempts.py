@@ -18,6 +18,7 @@ _WORDS = {
     "bad-node": "a node was not fit",
     "failed-start": "could not start",
     "requeue": "requeued",
+    "hang": "hung",
     "no-restart": "must not be restarted",
     "fenced": "left to a newer attempt",
 }

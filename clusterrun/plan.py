@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Configs, Launch, make_launch
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
-from clusterrun.spec import grammar
+from clusterrun.spec import grammar, hang
 from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.spec.model import JobSpec, Slurm
 
 _LEAD = 120
 # The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
-_FUNCTIONS_SIZE = 8192
+_FUNCTIONS_SIZE = 16384
 _OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
 
 
@@ -58,6 +58,8 @@ class LaunchPlan:
     crashes: int
     exclude: str
     """Nodes that the spec itself leaves out; a successor is told them again, beside its own."""
+    hang: str
+    """Seconds of silence that are too many; `auto`, or `off`."""
     signal_lead: int
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
@@ -102,6 +104,7 @@ def make_plan(
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
         exclude=str((spec.slurm.model_extra or {}).get("exclude") or ""),
+        hang=spec.hang if spec.hang in (hang.AUTO, hang.OFF) else str(hang.seconds(spec.hang)),
         signal_lead=_lead(spec.slurm),
         checkpoint_path=_pattern(spec.checkpoint.path),
     )

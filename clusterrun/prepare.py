@@ -109,7 +109,7 @@ def prepare(request: Request) -> Prepared:
 
 
 # A mistake in the form of these changes nothing of what the files and the strategy are checked for.
-_APART = {"checkpoint", "environment", "name", "requeue", "share"}
+_APART = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
 
 # What says where the files are, by its name or by what people write in its place.
 _FOLDERS = {"slurm", "slurm.chdir", "slurm.workdir", "slurm.D", "slurm.additional_parameters",

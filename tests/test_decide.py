@@ -14,7 +14,7 @@ import pytest
 
 FUNCTIONS = Path(__file__).parent.parent / "templates" / "functions"
 LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
-CAUSES = ("preemption", "time-limit", "node-failure", "crash")
+CAUSES = ("preemption", "time-limit", "node-failure", "crash", "hang")
 
 
 def bash(text: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
@@ -46,12 +46,12 @@ def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most:
         return "end"
     if cause == "node-failure":
         return "by-slurm"
-    return "end" if cause == "crash" and crashes > most else "continue"
+    return "end" if cause in ("crash", "hang") and crashes > most else "continue"
 
 
 def test_the_decision_is_the_table():
     """Every cause below, at and beyond the crash budget and the patience with idle attempts, for every requeue.on."""
-    subsets = [chosen for count in range(5) for chosen in itertools.combinations(CAUSES, count)]
+    subsets = [chosen for count in range(6) for chosen in itertools.combinations(CAUSES, count)]
     endings = (*CAUSES, "finished", "stop", "cancel", "failed-start", "no-restart", "requeue", "something-new")
     questions = list(itertools.product(endings, (0, 1, 3, 4), (0, 2, 3, 4), subsets, (0, 3)))
     answers = decisions([(cause, n, idle, " ".join(on), most) for cause, n, idle, on, most in questions])
@@ -82,6 +82,9 @@ READ_BY_EYE = [
     ("crash", 4, 0, "crash", 3, "end"),
     ("crash", 1, 0, "crash", 0, "end"),
     ("crash", 1, 0, "", 3, "end"),
+    ("hang", 3, 2, "hang", 3, "continue"),
+    ("hang", 4, 0, "hang", 3, "end"),
+    ("hang", 1, 0, "crash", 3, "end"),
     ("requeue", 0, 0, "", 0, "continue"),
     ("", 0, 0, "preemption crash", 3, "end"),
 ]
@@ -95,7 +98,7 @@ def test_the_decisions_that_matter_most():
 def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
     """Slurm takes a preempted, failed or requeued job back by itself; after a time limit it never does."""
     questions = [(cause, 0, 0, " ".join(CAUSES), 3) for cause in (*CAUSES, "requeue")]
-    answers = ["by-slurm", "continue", "by-slurm", "continue", "by-slurm"]
+    answers = ["by-slurm", "continue", "by-slurm", "continue", "continue", "by-slurm"]
     assert decisions(questions, batch_heard="TERM") == answers
 
 
@@ -220,6 +223,13 @@ ENDS = [
     ("", [(93, "")], 93, "", {}, "no-restart"),
     ("", [(1, "")], 1, TORN, {}, "no-restart"),
     ("no-restart", [(1, "")], 1, "", {}, "no-restart"),
+    ("", [(137, ""), (137, "")], 137, "", {"hang": "end"}, "hang"),
+    ("", [(1, ""), None], 137, "", {"hang": "end"}, "hang"),  # its other node was rebooted
+    ("", [(0, ""), (0, "")], 137, "", {"hang": "end"}, "finished"),  # srun alone did not see the end
+    ("", [(1, ""), (137, "")], 1, "", {"hang": "stacks"}, "crash"),  # ended by itself before it was ended
+    ("finished", [(137, "")], 137, "", {"hang": "end"}, "finished"),
+    ("stopped", [(137, "TERM")], 137, "", {"hang": "end"}, "preemption"),
+    ("", [(137, "")], 137, NODE_FAILED, {"hang": "end", "batch_heard": "TERM"}, "node-failure"),
     ("stopped", [(0, "TERM")], 0, "", {"current": "0003"}, "fenced"),
     ("stopped", [(0, "TERM")], 0, "", {"current": ""}, "preemption"),  # `current` cannot be read now
 ]  # fmt: skip
@@ -234,6 +244,7 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     (run_dir / "logs" / "attempt-0002.log").write_text(f"{log}\n")
     if more.get("requeue"):
         (run_dir / "requeue").touch()
+    (run_dir / "events" / "attempt-0002.hang").write_text(f"order={more.get('hang', '')}\n")
     if outcome:
         (run_dir / "events" / "attempt-0002.trainer").write_text(f"outcome={outcome}\n")
     for number, node in enumerate(nodes):
@@ -258,6 +269,8 @@ LEDGERS = [
     ((0, 2, 7, ""), (8, None), "node-failure", (0, 0, 8)),
     ((1, 0, 7, ""), (9, None), "crash", (2, 0, 9)),
     ((2, 1, 10, "step-00000010-0001"), (10, "step-00000010-0001"), "crash", (3, 2, 10)),
+    ((2, 1, 10, "step-00000010-0001"), (10, "step-00000010-0001"), "hang", (3, 2, 10)),
+    ((2, 1, 10, "step-00000010-0001"), (25, "step-00000020-0002"), "hang", (1, 0, 25)),
     ((2, 1, 10, "step-00000010-0001"), (10, "step-00000010-0001"), "preemption", (2, 2, 10)),
     ((2, 1, 10, "step-00000010-0001"), (25, "step-00000020-0002"), "crash", (1, 0, 25)),
     ((2, 1, 10, "step-00000010-0001"), (25, "step-00000020-0002"), "preemption", (0, 0, 25)),
@@ -295,6 +308,7 @@ def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
 
 WHYS = [
     ("crash", 4, 0, "4 crashes without a new checkpoint, and requeue.crashes is 3\n"),
+    ("hang", 4, 0, "4 crashes or hangs without a new checkpoint, and requeue.crashes is 3\n"),
     ("crash", 3, 2, ""),
     ("crash", 3, 3, "3 attempts in a row without a new step\n"),
     ("preemption", 0, 3, "3 attempts in a row without a new step\n"),

@@ -178,8 +178,8 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
         "  stop_signal=TERM",
         "  num_processes=1",
-        "  requeue_on='preemption time-limit node-failure crash' requeue_by=auto",
-        "  most_crashes=3",
+        "  requeue_on='preemption time-limit node-failure crash hang' requeue_by=auto",
+        "  most_crashes=3 hang=auto",
         "  signal_lead=60",
     ]
     plan = make_plan(load_spec("job.yaml").spec, source="job.yaml", version="golden", identity=RUN)

@@ -19,7 +19,7 @@ WORDS = {
     "ONE_LINE": "in the value; a value is one line of visible characters",
     "DELETE": "delete it; a whole config file is used as it is by accelerate.config_file",
     "ONE_TASK": "not taken: accelerate launch starts the processes of a node; Slurm must start one task a node",
-    "KEYS": "accelerate, args, checkpoint, command, environment, module, name, node_check, requeue, script, share, slurm",
+    "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, requeue, script, share, slurm",
     "NOTHING": "nothing to run\n  hint: give script: train.py, or module:, or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
@@ -316,7 +316,7 @@ checkpoint: {signal: 10}
 requeue: {on: preemption}
   requeue.on: must be a list, got 'preemption'
 requeue: {on: [crash, preemtion]}
-  requeue.on[1]: must be one of preemption, time-limit, node-failure, crash; got 'preemtion'
+  requeue.on[1]: must be one of preemption, time-limit, node-failure, crash, hang; got 'preemtion'
     hint: did you mean preemption?
 requeue: {crashes: -1}
   requeue.crashes: must be at least 0, got -1
@@ -532,7 +532,7 @@ OVERRIDES = [
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, requeue, run_root, share, slurm"
+SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, hang, requeue, run_root, share, slurm"
 PROFILES = [
     ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
     ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
@@ -745,7 +745,7 @@ def test_a_command_that_is_too_long_for_its_node():
     quotes = "'" * 60_000
     text = refused(f"script: train.py\nargs: {{lr: {json.dumps(quotes)}}}\n")
     assert text.startswith("job.yaml: the command of a node and its config have 300")
-    assert text.endswith("quoted; there is room for 122879\n  hint: put long values into a file")
+    assert text.endswith("quoted; there is room for 118783\n  hint: put long values into a file")
 
 
 def told_by_validate(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
-from clusterrun.spec import checkpoint, grammar
+from clusterrun.spec import checkpoint, grammar, hang
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
@@ -19,7 +19,7 @@ _SCRIPTS_OWN = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
     array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
-    requeue_by exclude secrets newly_excluded reached unchecked
+    requeue_by exclude secrets newly_excluded reached unchecked hang
     """.split()
 )
 
@@ -165,6 +165,7 @@ Variable: TypeAlias = Annotated[
 ]
 Array: TypeAlias = Annotated[Word, AfterValidator(grammar.array)]
 Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.every)]
+Hang: TypeAlias = Annotated[Word, BeforeValidator(hang.word), AfterValidator(hang.hang)]
 Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.path)]
 Words: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)]
 StopSignal: TypeAlias = Annotated[Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_signal_name)]
@@ -271,10 +272,10 @@ class Checkpoint(Model):
 class Requeue(Model):
     """After which ends the run continues by itself, and how."""
 
-    on: tuple[Literal["preemption", "time-limit", "node-failure", "crash"], ...] = (
-        "preemption", "time-limit", "node-failure", "crash")  # fmt: skip
+    on: tuple[Literal["preemption", "time-limit", "node-failure", "crash", "hang"], ...] = (
+        "preemption", "time-limit", "node-failure", "crash", "hang")  # fmt: skip
     crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
-    """How many crashes in a row, without a new checkpoint between them, the run survives."""
+    """How many crashes and hangs in a row, without a new checkpoint between them, the run survives."""
     by: Literal["auto", "requeue", "successor"] = "auto"
     """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job, which may begin at
     once and can avoid bad nodes; auto: by requeue, and by successor where Slurm would not requeue, or a node is bad."""
@@ -300,6 +301,8 @@ class JobSpec(Model):
     node_check: Annotated[bool | str, BeforeValidator(_node_check)] = True
     """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a node where they fail
     is left out for a day. false: nothing is checked."""
+    hang: Hang = hang.AUTO
+    """After how long without a step a run hangs and is ended: auto, a time (30min), or false: never."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else opens."""
 

@@ -2,7 +2,7 @@
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
-  local step program bytes absent
+  local step program bytes absent guard=
   heard=
   batch_heard=
   asked_at_once=
@@ -15,11 +15,14 @@ run_on_nodes() {
   [ -z "${stop_signal:-}" ] || deaf_to_term=yes
   head_clock=$(date +%s)
   export deaf_to_term head_clock
-  program="$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits default_check own_check \
-    node_check fits_the_node name_the_unreached reaches_the_first ask_to_stop signal_trainers trainers_below descendants children end_trainers another_crashed watch seconds_to_save_in write_configs launch)
+  program="$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits default_check \
+    own_check node_check fits_the_node name_the_unreached reaches_the_first ask_to_stop signal_trainers trainers_below \
+    descendants children end_trainers another_crashed watch seconds_to_save_in obey tell_stacks is_stopped hears_57 \
+    write_configs launch)
 on_node"
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
+  : > "$run_dir/events/attempt-$attempt.hang"
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
@@ -27,9 +30,11 @@ on_node"
   name_the_absent &
   absent=$!
   disown "$absent"
+  [ "$hang" = off ] || { watch_the_step & guard=$!; disown "$guard"; }
   wait_for "$step"
   step_exit=$waited
-  kill "$absent" 2>/dev/null
+  # shellcheck disable=SC2086
+  kill -KILL "$absent" $guard 2>/dev/null  # they may have ended by themselves
 }
 
 # Whether Slurm signals all processes of a step: linuxproc walks the whole tree, while with cgroups only the task hears

@@ -2,7 +2,7 @@
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
 on_node() {
-  local launcher watcher asked='' followed=''
+  local launcher watcher obedient asked='' followed=''
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'ask_to_stop TERM' TERM
@@ -31,13 +31,16 @@ on_node() {
   launcher=$!
   watch &
   watcher=$!
-  disown "$watcher"  # its end is no news for the log
+  obey &
+  obedient=$!
+  disown "$watcher" "$obedient"  # their end is no news for the log
+  trap '' PIPE  # whoever reads what this shell says may be dead: a killed slurmstepd
   wait_for "$launcher"
   # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
-  ! replaced || { kill -KILL "$watcher"; rm -rf "$node_dir"; exit 0; }
+  ! replaced || { kill -KILL "$watcher" "$obedient"; rm -rf "$node_dir"; exit 0; }
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
     node="$(hostname)" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$(date +%s)"
-  kill -KILL "$watcher"
+  kill -KILL "$watcher" "$obedient" 2>/dev/null  # they may have ended by themselves
   rm -rf "$node_dir"
   exit "$waited"
 }

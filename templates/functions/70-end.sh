@@ -40,6 +40,7 @@ find_next() {
   case $cause in
     bad-node | failed-start) reason=$(first_unfit) ;;
   esac
+  [ "$cause" != hang ] || reason="$(value reason "$run_dir/events/attempt-$attempt.hang")${reason:+; $reason}"
   [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
@@ -64,6 +65,8 @@ why_ended() {
     why_killed
   elif [ "$outcome" = stopped ]; then
     why_asked
+  elif [ "$(value order "$run_dir/events/attempt-$attempt.hang")" = end ]; then
+    if all_ended_well; then echo finished; else echo hang; fi
   elif grep -qa 'srun: error: Node failure on ' "$run_dir/logs/attempt-$attempt.log"; then
     echo node-failure  # srun's exit code is 0 then
   elif [ "$step_exit" -eq 0 ]; then

@@ -1,7 +1,7 @@
 # ---- the decision
 
-# keep_ledger ATTEMPT CAUSE: counts each attempt once. Crashes in a row are counted until a new checkpoint is there,
-# idle attempts until a new step is trained.
+# keep_ledger ATTEMPT CAUSE: counts each attempt once. Crashes and hangs in a row are counted until a new checkpoint is
+# there, idle attempts until a new step is trained.
 keep_ledger() {
   local crashes idle furthest checkpoint step
   [ "$(value attempt "$run_dir/ledger")" != "$1" ] || return 0
@@ -13,8 +13,8 @@ keep_ledger() {
   [ "${step:-0}" -le "${furthest:-0}" ] || idle=0 furthest=$step
   [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$(value checkpoint "$run_dir/ledger")" ] || idle=0
   # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
-  [ -n "$step$checkpoint${checkpoint_path:-}" ] || [ "$2" = crash ] || idle=0
-  [ "$2" != crash ] || crashes=$((${crashes:-0} + 1))
+  [ -n "$step$checkpoint${checkpoint_path:-}" ] || [[ $2 = crash || $2 = hang ]] || idle=0
+  [[ $2 != crash && $2 != hang ]] || crashes=$((${crashes:-0} + 1))
   [ -z "${heard:-}" ] || return 0  # TERM may have ended what was asked above: ask again
   record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" checkpoint="$checkpoint"
 }
@@ -28,7 +28,7 @@ decide() {
   esac
   [ "$cause" != bad-node ] || causes="${causes/ node-failure / bad-node }"
   case $causes in *" $cause "*) ;; *) echo end && return ;; esac
-  if [ "$idle" -ge 3 ] || { [ "$cause" = crash ] && [ "$crashes" -gt "$most" ]; }; then
+  if [ "$idle" -ge 3 ] || { [[ $cause = crash || $cause = hang ]] && [ "$crashes" -gt "$most" ]; }; then
     echo end
   elif [ "$cause" = node-failure ]; then
     echo by-slurm
@@ -44,13 +44,13 @@ why_no_more() {
   local crashes idle
   crashes=$(value crashes "$run_dir/ledger") idle=$(value idle "$run_dir/ledger")
   case $1 in
-    preemption | time-limit | node-failure | bad-node | crash | requeue) ;;
+    preemption | time-limit | node-failure | bad-node | crash | hang | requeue) ;;
     *) return 0 ;;
   esac
   if [ "${idle:-0}" -ge 3 ]; then
     echo "$idle attempts in a row without a new step"
-  elif [ "$1" = crash ] && [ "${crashes:-0}" -gt "$most_crashes" ]; then
-    echo "$crashes crashes without a new checkpoint, and requeue.crashes is $most_crashes"
+  elif [[ $1 = crash || $1 = hang ]] && [ "${crashes:-0}" -gt "$most_crashes" ]; then
+    echo "$crashes crashes$([ "$1" = crash ] || echo ' or hangs') without a new checkpoint, and requeue.crashes is $most_crashes"
   fi
 }
 

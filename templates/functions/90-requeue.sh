@@ -6,7 +6,9 @@ go_on() {
     successor) succeed "$1" ;;
     slurm) await_slurm "$1" ;;
     requeue)
-      [ "$1" != crash ] || pause "$(pause_after "$(value crashes "$run_dir/ledger")")"
+      case $1 in
+        crash | hang) pause "$(pause_after "$(value crashes "$run_dir/ledger")")" ;;
+      esac
       ask_for_requeue "$1"
       ;;
   esac

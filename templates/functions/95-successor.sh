@@ -63,7 +63,12 @@ call_sbatch() (
 )
 
 # A successor waits in the queue, where it holds no node.
-delay_after() { if [ "$1" = crash ]; then pause_after "$(value crashes "$run_dir/ledger")"; else echo 0; fi; }
+delay_after() {
+  case $1 in
+    crash | hang) pause_after "$(value crashes "$run_dir/ledger")" ;;
+    *) echo 0 ;;
+  esac
+}
 
 # Jobs of this user that wait for this one wait for its successor from now on.
 repoint_dependents() {

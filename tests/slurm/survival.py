@@ -36,6 +36,7 @@ WORDS = {
     "requeue": "requeued",
     "node-failure": "node fail",
     "crash": "crashed with exit code",
+    "hang": "hung: ",
     "no-restart": "must not be restarted",
     "bad-node": "a node was not fit",
 }

@@ -150,6 +150,7 @@ HOW = {
     "exception": raise_error,
     "exit93": lambda _: os._exit(93),
     "must_not_restart": must_not_restart,
+    "hang": lambda _: time.sleep(FOREVER),
     "sigkill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
 }
 

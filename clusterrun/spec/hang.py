@@ -1,0 +1,37 @@
+"""The grammar of `hang`: how long a run may be silent before it counts as one that hangs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterrun.spec import checkpoint, grammar
+
+AUTO, OFF = "auto", "off"
+FORMS = "auto, a time such as 30min, 2h or 1:30:00, or false"
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+def word(value: Any) -> Any:
+    """Return `off` for false and its like, `auto` for true; all else is left for `hang` to judge."""
+    if isinstance(value, bool):
+        return AUTO if value else OFF
+    return OFF if value in ("no", "false") else value
+
+
+def hang(text: str) -> str:
+    """Check the patience with a silent run, and return it as written. Raises ValueError for all else, and zero."""
+    if text not in (AUTO, OFF) and seconds(text) == 0:
+        raise ValueError(f"a patience of zero; write one of {FORMS}")
+    return text
+
+
+def seconds(text: str) -> int:
+    """Return the seconds of a time as in `checkpoint.every`, or of sbatch's times with a colon or a dash."""
+    try:
+        if ":" in text or "-" in text:
+            return grammar.seconds_of_time(text) or 0
+        interval = checkpoint.every(text)
+        unit = interval.lstrip("0123456789.")
+        return max(1, round(float(interval.removesuffix(unit)) * _UNITS[unit]))
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{text[:80]!r} is not {FORMS}") from error

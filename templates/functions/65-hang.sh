@@ -1,0 +1,213 @@
+# ---- a run that hangs: seen from the batch shell, and what the nodes do then
+
+# Beside srun. It knows no clocks but its own, and counts no time in which it could do nothing itself, because the job
+# was suspended or the file server away: a run that is ended though it was well loses more than one that hangs longer.
+watch_the_step() {
+  local never began progress='' printed='' last=$SECONDS passed silent=0 mute=0 alone=0 limit why
+  trap - TERM
+  trap '' USR1
+  exec {never}<> <(:)
+  began=$(cat "$run_dir/progress" 2>/dev/null)
+  while :; do
+    read -r -t 5 -u "$never"
+    passed=$((SECONDS - last)) last=$SECONDS
+    passed=$((passed < 0 ? 0 : passed < 10 ? passed : 10))
+    look_at_the_log
+    look_at_the_progress
+    if left_by_some; then alone=$((alone + passed)); else alone=0; fi
+    limit=
+    [ "$silent" -eq 0 ] || limit=$(patience)
+    if [ "$alone" -ge "$(patience_with_srun)" ]; then
+      why="srun has waited $alone s after a node's task had ended"
+    elif [ -n "$limit" ] && [ "$silent" -ge "$limit" ]; then
+      why="no sign of life for $silent s$(after_which_step)"
+    else
+      continue
+    fi
+    ! replaced || return
+    end_the_hang "$why" && return
+    silent=0 mute=0 alone=0
+  done
+}
+
+# What the ranks print, as the batch shell sees it; for a script that tells nothing, its checkpoints too.
+look_at_the_log() {
+  local now
+  now=$(stat -c %s "$run_dir/logs/attempt-$attempt.log" 2>/dev/null)
+  [ "$progress" != "$began" ] || [ -z "${checkpoint_path:-}" ] || now="$now $(newest_checkpoint)"
+  if [ "$now" = "$printed" ]; then mute=$((mute + passed)); else printed=$now mute=0; fi
+}
+
+# An answer that is none, of a file server, says nothing.
+look_at_the_progress() {
+  local now
+  now=$(cat "$run_dir/progress" 2>/dev/null)
+  if [ -z "$now" ] && [ -n "$began$progress" ]; then
+    return
+  elif [ "$now" = "${progress:-$began}" ]; then
+    progress=$now silent=$((silent + passed))
+  else
+    progress=$now silent=0
+  fi
+}
+
+told() { sed -n "s/^$1=//p" <<< "$progress"; }
+
+after_which_step() { [ "$progress" = "$began" ] || echo ", after step $(told step), amid: $(told doing)"; }
+
+# How many seconds of silence are too many; nothing where nobody can say. The trainer says how long its steps take, and
+# that it does something else than steps. As long as the ranks print, four times as long; and twice as long for each
+# time that this run has hung before.
+patience() {
+  local trained times
+  [ "$progress" != "$began" ] || { patience_without_word; return; }
+  trained=$(told patience)
+  [ "${trained:-0}" -gt 0 ] || return 0
+  if [ "$hang" != auto ]; then
+    if [ "$(told doing)" = step ] || [ "$hang" -gt "$trained" ]; then trained=$hang; fi
+    echo "$trained"
+    return
+  fi
+  times=$(grep -ls '^cause=hang$' "$run_dir"/events/attempt-*.end | wc -l)
+  trained=$((trained << (times < 5 ? times : 5)))
+  if [ "$mute" -ge "$trained" ]; then echo "$trained"; else echo $((4 * trained)); fi
+}
+
+# A script that does not use the training library has its log, and its checkpoints where they are known.
+patience_without_word() {
+  [ "$hang" = auto ] || [ -z "${checkpoint_path:-}" ] || [ "$mute" -lt "$hang" ] || echo "$hang"
+}
+
+# Slurm ends the others' tasks when one has failed, within KillWait and what a process takes that cannot be killed.
+patience_with_srun() { at_most 300; }
+
+# What the user is willing to wait, and no more than so many seconds.
+at_most() { if [ "$hang" = auto ] || [ "$hang" -gt "$1" ]; then echo "$1"; else echo "$hang"; fi; }
+
+# Whether srun should be about to return: the task of a node has failed, or those of all nodes have ended.
+left_by_some() {
+  local node code ended=0
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    [ -e "$run_dir/events/attempt-$attempt.node-$node" ] || continue
+    code=$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")
+    [ "${code:-0}" = 0 ] || return 0
+    ended=$((ended + 1))
+  done
+  [ "$ended" -eq "$SLURM_JOB_NUM_NODES" ]
+}
+
+# end_the_hang WHY: first every rank's stacks, then the end of the step; not where it turns out that it goes on.
+end_the_hang() {
+  local before=$progress lost='' file=$run_dir/events/attempt-$attempt.hang
+  say "$1; asking the nodes what their ranks do"
+  ask_the_nodes
+  look_at_the_progress
+  if stopped_here || grep -qs '^stopped=' "$run_dir/events/attempt-$attempt".stacks-*; then
+    say "the ranks are stopped (SIGSTOP, or a debugger): that is no hang"
+  elif [ "$before" != "$progress" ] && ! left_by_some; then
+    say "it goes on: that was no hang"
+  else
+    printf '%s\n' order=end reason="$1${lost:+; no answer from$lost}" > "$file"
+    say "it hangs, and is ended${lost:+; no answer from$lost}"
+    if [ -n "$lost" ] || left_by_some; then end_srun 15; else end_srun 60; fi
+    return 0
+  fi
+  : > "$file"
+  rm -f "$run_dir/events/attempt-$attempt".stacks-*
+  return 1
+}
+
+# The files of the answers are there before anybody asks: a file server may hide new ones for a minute.
+ask_the_nodes() {
+  local node try tries answer missing
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do : > "$run_dir/events/attempt-$attempt.stacks-$node"; done
+  echo order=stacks > "$run_dir/events/attempt-$attempt.hang"
+  tries=$(($(at_most 60) / 5))
+  for ((try = 0; try <= tries; try++)); do
+    missing=
+    for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do answered "$node" || missing="$missing $node"; done
+    if [ -z "$missing" ] || [ "$try" -eq "$tries" ]; then break; fi
+    read -r -t 5 -u "$never"
+  done
+  for answer in "$run_dir/events/attempt-$attempt".stacks-*; do grep -avE '^(answered|stopped)=' "$answer"; done
+  for node in $missing; do lost="$lost $(name_of_node "$node")"; done
+}
+
+answered() {
+  [ -n "$(value answered "$run_dir/events/attempt-$attempt.stacks-$1")" ] || [ -e "$run_dir/events/attempt-$attempt.node-$1" ]
+}
+
+name_of_node() {
+  local name
+  name=$(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null | sed -n "$(($1 + 1))p")
+  printf '%s' "${name:-node $1}"
+}
+
+# The nodes end their ranks, and srun returns; where a node is gone it never would.
+end_srun() {
+  local seconds
+  for ((seconds = 0; seconds < $1; seconds += 5)); do
+    read -r -t 5 -u "$never"
+    kill -0 "$step" 2>/dev/null || return
+  done
+  say "srun does not return, and is ended"
+  kill -KILL "$step"
+}
+
+# Whether a process of this run on this machine is stopped, whose node's shell may be, too, and cannot answer then.
+stopped_here() {
+  local file
+  while read -r file; do
+    grep -qszxF "CLUSTERRUN_RUN_ID=$run_id" "${file%status}environ" && return 0
+  done < <(grep -lsE '^State:[[:space:]]*[Tt] ' /proc/[0-9]*/status)
+  return 1
+}
+
+is_stopped() { grep -qs '^State:[[:space:]]*[Tt] ' "/proc/$1/status"; }
+
+# On each node, beside `watch`: what the batch shell asks for. Its file is opened afresh, for NFS to look at the server.
+obey() {
+  local never order told=
+  trap '' TERM USR1 PIPE
+  exec {never}<> <(:)
+  while read -r -t 5 -u "$never" || kill -0 $$ 2>/dev/null; do
+    order=
+    read -r order < "$run_dir/events/attempt-$attempt.hang"
+    [ -n "$order" ] || told=
+    if [ "$order" = order=stacks ] && [ -z "$told" ]; then
+      told=1
+      { tell_stacks; echo answered=yes; } > "$run_dir/events/attempt-$attempt.stacks-$SLURM_NODEID" 2>&1
+    elif [ "$order" = order=end ]; then
+      end_trainers
+      return
+    fi
+  done 2>/dev/null
+}
+
+# The stacks of every rank here, and of its helpers (data loading). The file that a rank has left is the sign that it
+# can be asked (clusterrun/training/stacks.py): the signal would end another process.
+tell_stacks() {
+  local file process rank other
+  for other in $(descendants "$launcher"); do
+    ! is_stopped "$other" || echo "stopped=$other"
+  done
+  for file in "$node_dir"/stacks-*; do
+    [ -e "$file" ] || { say "$(hostname): no rank here can be asked for its stacks" && return; }
+    process=${file##*-} rank=${file#"$node_dir"/stacks-} rank=${rank%-*}
+    for other in "$process" $(descendants "$process" | head -n 16); do
+      hears_57 "$other" || continue
+      printf '\n---- rank %s on %s, process %s\n' "$rank" "$(hostname)" "$other" >> "$file"
+      kill -s RTMAX-7 "$other"
+      read -r -t 0.2 -u "$never"
+    done
+    cat "$file"
+    : > "$file"
+  done
+}
+
+# Whether a process has a handler for SIGRTMAX-7, which is signal 57 on Linux: proc(5), SigCgt
+hears_57() {
+  local caught
+  caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+  [ $((16#${caught:-0} >> 56 & 1)) -eq 1 ]
+}

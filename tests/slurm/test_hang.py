@@ -1,0 +1,127 @@
+"""A run that hangs is ended and comes back: one rank of it, its node, or the daemon of Slurm that srun waits for.
+
+Budget: 3 minutes. All runs go on at once: most of it is waiting, for what does not come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
+from tests.slurm.survival import (
+    EVERY,
+    assert_ended,
+    assert_whole,
+    completes,
+    ended,
+    reaches,
+    survive,
+    trainers_of,
+)
+
+BESIDE = ("lanes",)
+STEP = EVERY + EVERY // 2
+PATIENCE = "20s"  # with a step; for all else the training library has hours
+LEFT, RIGHT = {"nodelist": "n[1-2]"}, {"nodelist": "n[3-4]"}
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted]]]:
+    """Each scenario's outcome, by its name."""
+    with ThreadPoolExecutor(4) as beside:
+        scenarios = (a_rank_hangs, a_node_is_rebooted, slurmstepd_is_killed, the_tasks_are_stopped)
+        yield {scenario.__name__: beside.submit(scenario, desk) for scenario in scenarios}
+
+
+def a_rank_hangs(desk: Desk) -> Submitted:
+    """One rank sleeps for ever amid its training, and the other waits for it."""
+    run = survive(
+        desk, "hangs", slurm=LEFT, hang=PATIENCE, args={"crash_step": STEP, "crash_how": "hang", "crash_rank": 1}
+    )
+    completes(desk, run)
+    return run
+
+
+def a_node_is_rebooted(desk: Desk) -> Submitted:
+    """A node is back before Slurm has missed it, without its task; the other node waits for it."""
+    run = lockstep(desk, "rebooted", {**RIGHT, "nodes": 2})
+    desk.cluster.crash("n4")
+    desk.cluster.boot("n4")
+    completes(desk, run)
+    return run
+
+
+def slurmstepd_is_killed(desk: Desk) -> Submitted:
+    """The daemon of the step is killed, and its task lives on."""
+    run = survive(
+        desk, "no-slurmstepd", ranks=1, slurm={"nodelist": "n1"}, hang=PATIENCE, args={"slow_at": [EVERY + 5]}
+    )
+    reaches(run, 1, EVERY + 5)
+    desk.cluster.run_on("n1", ["pkill", "-KILL", "-f", rf"^slurmstepd: \[{run.job_id}\.0\]"])
+    completes(desk, run)
+    return run
+
+
+def the_tasks_are_stopped(desk: Desk) -> Submitted:
+    """Somebody stops the step for longer than the patience with it, and lets it go on."""
+    run = lockstep(desk, "stopped", {"nodelist": "n2"})
+    scancel = ["scancel", "--signal", "STOP", f"{run.job_id}.0"]
+    desk.cluster.run_as("alice", scancel)
+    until(lambda: "that is no hang" in run.log(), 150, "the silence is noticed")
+    desk.cluster.run_as("alice", [word.replace("STOP", "CONT") for word in scancel])
+    completes(desk, run)
+    return run
+
+
+def lockstep(desk: Desk, name: str, slurm: dict[str, Any]) -> Submitted:
+    """Submit a command that does not use the training library, and wait until it is under way."""
+    own = {"path": "{run_dir}/output/state"}
+    run = desk.submit(name, command=f"bash {SCRIPTS / 'lockstep.sh'}", slurm=slurm, hang=PATIENCE, checkpoint=own)
+    state = run.folder / "output" / "state"
+    until(lambda: state.exists() and int(state.read_text() or 0) > 2, 60, f"{name} is under way")
+    return run
+
+
+def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """The stacks of both ranks are in the log, and the run comes back and loses no more than since its checkpoint."""
+    run = lanes["a_rank_hangs"].result()
+    assert_ended(desk, run, "hang", "finished")
+    assert "no sign of life for" in ended(run, 1)["reason"]
+    stacks = {part[0]: part for part in run.log().split("---- rank ")[1:]}
+    assert "in crash" in stacks["1"]
+    assert "in train" in stacks["0"]
+    assert "in crash" not in stacks["0"]
+    assert_whole(run, lost=EVERY)
+
+
+def test_a_node_that_was_rebooted(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """srun would wait for its task for ever: it is ended, the node is named, and the run comes back."""
+    run = lanes["a_node_is_rebooted"].result()
+    assert_ended(desk, run, "hang", "finished")
+    assert "no answer from n4" in ended(run, 1)["reason"]
+    assert (run.folder / "output" / "0002-30-1").exists()
+    assert not (run.folder / "output" / "0002-1-1").exists(), "it did not go on from its checkpoint"
+
+
+def test_a_killed_slurmstepd(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """Nobody tells srun how the task ended: the run comes back all the same, and nothing of the first attempt lives."""
+    run = lanes["slurmstepd_is_killed"].result()
+    assert_ended(desk, run, "hang", "finished")
+    assert not trainers_of(run, 1)
+    assert_whole(run, ranks=1, lost=EVERY)
+
+
+def test_tasks_that_are_stopped(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+    """A run that somebody has stopped with a signal does not hang."""
+    run = lanes["the_tasks_are_stopped"].result()
+    assert_ended(desk, run, "finished")
