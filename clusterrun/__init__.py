@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from clusterrun.logs import logs
     from clusterrun.plan import make_plan
     from clusterrun.recover import requeue, resume
+    from clusterrun.rehearse import rehearse
     from clusterrun.script import render
     from clusterrun.spec import load_spec
     from clusterrun.submit import submit
     from clusterrun.track import cancel, list_runs, status, stop, wait
     from clusterrun.validate import validate
 
-__all__ = ["cancel", "checkpoints", "list_runs", "load_spec", "logs", "make_plan", "render", "requeue", "resume",
-           "status", "stop", "submit", "validate", "wait"]  # fmt: skip
+__all__ = ["cancel", "checkpoints", "list_runs", "load_spec", "logs", "make_plan", "rehearse", "render", "requeue",
+           "resume", "status", "stop", "submit", "validate", "wait"]  # fmt: skip
 
 _HOME = {
     "checkpoints": "inventory",
     "load_spec": "spec",
     "logs": "logs",
     "make_plan": "plan",
+    "rehearse": "rehearse",
     "render": "script",
     "requeue": "recover",
     "resume": "recover",
@@ -45,7 +47,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
     # importing a module puts it where the function of the same name is meant to be
-    for public in ("logs", "submit", "validate"):
+    for public in ("logs", "rehearse", "submit", "validate"):
         if public in globals():
             globals()[public] = getattr(globals()[public], public, globals()[public])
     return found

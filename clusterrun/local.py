@@ -100,6 +100,11 @@ def preempt(paths: RunPaths) -> None:
     _signal_file(paths.local / "step.pid", signal.SIGTERM)
 
 
+def requeue_at_once(paths: RunPaths) -> None:
+    """End a running attempt and begin the next one, as Slurm does when the grace time of a preemption is over."""
+    (paths.local / "requeue").touch()
+
+
 def cancel_local(paths: RunPaths) -> None:
     """Do what scancel does: TERM to the step and to the batch shell, KILL to what is left."""
     _signal_file(paths.local / "batch.pid", signal.SIGTERM)

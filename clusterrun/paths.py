@@ -122,6 +122,10 @@ class RunPaths:
         """Return the file that the trainer writes when it leaves."""
         return self.events / f"attempt-{attempt}.trainer"
 
+    def losses(self, attempt: str) -> Path:
+        """Return the file of every step's loss, which the trainer of a rehearsal writes."""
+        return self.events / f"attempt-{attempt}.losses"
+
     def log(self, attempt: str) -> Path:
         """Return the output of an attempt, all ranks."""
         return self.logs / f"attempt-{attempt}.log"

@@ -23,8 +23,9 @@ FLOORS = (
     {"inventory", "plan", "written"},
     {"local", "script", "strategy"},
     {"handover", "prepare", "track"},
-    {"kept", "logs", "validate"},
+    {"kept", "logs", "rehearsal", "validate"},
     {"recover", "submit"},
+    {"rehearse"},
     {"cli"},
     {"__main__"},
 )

@@ -15,6 +15,7 @@ COMMANDS = {
     "estimate": "what a run needs of each GPU's memory, and whether it fits",
     "render": "show the whole sbatch script, on any machine",
     "submit": "queue a run, or start it here with --local",
+    "rehearse": "stop a run as Slurm would, and prove that it comes back",
     "status": "what a run does now",
     "list": "all your runs",
     "logs": "what a run printed",

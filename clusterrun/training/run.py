@@ -15,6 +15,7 @@ from .checks import check_accumulation, check_naming, check_prepared, check_worl
 from .errors import TrainingError
 from .interval import SaveSchedule, parse_interval
 from .loop import Loop
+from .losses import losses_of
 from .marker import EXIT_NO_RESTART, refusals_marked, write_marker
 from .optimum import Optimum
 from .patience import Doing
@@ -63,6 +64,7 @@ class TrainingRun(Loop):
         self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
         person = paths.stop if main else None
         self._stop = StopRequest(attempt.stop_file, person) if attempt else None
+        self._losses = losses_of(attempt, main=main)
         self._agreement = Agreement(int(accelerator.num_processes))
         self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep)
         self._trackers = Trackers(accelerator, paths.trackers)
@@ -136,6 +138,7 @@ class TrainingRun(Loop):
         self._check_boundary()
         if not self._state.fenced():
             self._progress.update(position.step, total, loss, samples)
+            self._losses.note(position.step, loss)
         agreed = self._agreement.exchange_at_pace(self._wish)
         return self._obey(agreed, position, due=self._schedule.due_at(position.step))
 
@@ -202,6 +205,7 @@ class TrainingRun(Loop):
         self._agreement.close()
         if self._attempt and self._main:
             self._progress.write()
+            self._losses.write()
             write_marker(self._attempt.paths, self._attempt.name, outcome, self._outcome(position))
         self._say(f"{outcome} at step {position.step}")
         if outcome == "finished":

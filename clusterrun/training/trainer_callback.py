@@ -20,6 +20,7 @@ from .agreement import Agreement, Wish
 from .checkpoint import Position
 from .interval import SaveSchedule
 from .loaders import length, order_warnings
+from .losses import losses_of
 from .marker import write_marker
 from .optimum import Optimum
 from .output_dir import say
@@ -45,6 +46,7 @@ class StopCallback(TrainerCallback):
         self._schedule = SaveSchedule(attempt.every if attempt else None, optimum)
         self._stop = StopRequest(attempt.stop_file, attempt.paths.stop if main else None) if attempt else None
         self._progress = Progress(attempt.paths.progress if attempt and main else None, self.state.fenced)
+        self._losses, self._logged = losses_of(attempt, main=main), 0
         if attempt:
             stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
         self._samples = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
@@ -90,6 +92,7 @@ class StopCallback(TrainerCallback):
             for warning in order_warnings(self._trainer.accelerator):
                 say(warning)
         self._schedule.saved()
+        self._logged = state.global_step
         if self.state.newest and self.state.newest.evaluation_due:
             self._repeat_evaluation()
         if control.should_training_stop or state.global_step >= state.max_steps:
@@ -117,6 +120,7 @@ class StopCallback(TrainerCallback):
             return
         if not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
+            self._losses.note(state.global_step, None)
         self._meet(self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step))
         # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for waits until then.
         ends_epoch = state.epoch == int(state.epoch)
@@ -162,6 +166,9 @@ class StopCallback(TrainerCallback):
         self._loss = (logs or {}).get("loss", self._loss)
         if self._active and not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, None)
+            if "loss" in (logs or {}):
+                self._losses.note(state.global_step, self._loss, since=self._logged)
+                self._logged = state.global_step
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A checkpoint is sealed, or could not be saved."""
@@ -176,6 +183,7 @@ class StopCallback(TrainerCallback):
         self._agreement.settle()
         if self._attempt and self._trainer.accelerator.is_main_process:
             self._progress.write()
+            self._losses.write()
             atexit.register(_mark_trained, self._attempt, self._outcome())
         self._progress.begin(Doing.OTHER)
 
@@ -247,6 +255,7 @@ class StopCallback(TrainerCallback):
         self._agreement.close()
         if self._trainer.accelerator.is_main_process and self._attempt:
             self._progress.write()
+            self._losses.write()
             write_marker(self._attempt.paths, self._attempt.name, "stopped", self._outcome())
             say(f"stopped at step {self._trainer.state.global_step}")
         raise SystemExit(0)

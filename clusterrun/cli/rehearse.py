@@ -1,0 +1,41 @@
+"""`clusterrun rehearse JOB.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+from clusterrun.cli.spec_options import add_spec_options, request_of
+from clusterrun.rehearsal.report import in_words
+from clusterrun.rehearsal.result import OUT_OF_TIME
+from clusterrun.rehearse import rehearse
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_spec_options(parser)
+    words = "save every N optimizer steps, and stop halfway to the second save (default: 10)"
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help=words)
+    parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
+    words = "give up after this time, the queue's included, with exit code 124 (default: 3600)"
+    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help=words)
+    words = "how far losses may differ, relative to the reference's (default: 0.001)"
+    parser.add_argument("--tolerance", type=float, default=1e-3, metavar="PART", help=words)
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rehearse a preemption; 0 where the job survives it, 1 where it does not."""
+    begun = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"{time.monotonic() - begun:5.0f} s  {text}", file=sys.stderr, flush=True)
+
+    found = rehearse(request_of(options), steps=options.steps, local=options.local, timeout=options.timeout,
+                     tolerance=options.tolerance, tell=tell)  # fmt: skip
+    print(json.dumps(found.as_dict()) if options.json else in_words(found))
+    if found.outcome == OUT_OF_TIME:
+        return 124
+    return 0 if found.survived else 1

@@ -1,0 +1,131 @@
+"""Two trainings beside each other: the one that came back, and the reference that nobody interrupted.
+
+What both did before the stop is the control. Where they differ there already, the training itself cannot be repeated,
+and a difference after the return says nothing of the return.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clusterrun.rehearsal.seen import Saved, Step
+
+# Files that hold weights, as accelerate, transformers, DeepSpeed, FSDP and PEFT name them.
+_WEIGHTS = re.compile(
+    r"(^|/)((pytorch_)?model(_\d+)?(-\d+-of-\d+)?\.(safetensors|bin)|adapter_model\.(safetensors|bin)"
+    r"|(zero_pp_rank_\d+_)?mp_rank_\d+_model_states\.pt|pytorch_model_fsdp(_\d+)?(\.bin|/.*\.distcp))$"
+)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of steps that both runs have. Differences are relative to the reference's loss."""
+
+    after: int
+    """How many were compared after the return."""
+    first: int | None
+    last: int | None
+    largest: float
+    """The largest difference after the return."""
+    largest_at: int | None
+    differ_from: int | None
+    """The first step after the return that differs by more than the tolerance."""
+    before: int
+    """How many were compared before the stop."""
+    largest_before: float
+    tolerance: float
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the two runs were alike before the stop."""
+        return self.largest_before <= self.tolerance
+
+    @property
+    def same(self) -> bool | None:
+        """Whether they are the same after the return; None where that could not be compared."""
+        if not self.after:
+            return None
+        return True if self.differ_from is None else False if self.repeatable else None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The checkpoints of a step that both runs have saved after the return, by size and checksum of their files."""
+
+    step: int
+    files: tuple[str, ...]
+    """The files that hold weights."""
+    differing: tuple[str, ...]
+    """Those of them that differ."""
+    others: tuple[str, ...]
+    """Other files that differ: optimizer, random states and the like."""
+    repeatable: bool | None
+    """Whether the weights were the same before the stop; None where no checkpoint tells."""
+
+    @property
+    def same(self) -> bool | None:
+        """Whether the weights are the same, bit for bit; None where that could not be compared."""
+        if not self.files or (self.differing and not self.repeatable):
+            return None
+        return not self.differing
+
+
+def compare_losses(
+    before: Iterable[Step], after: Iterable[Step], reference: Iterable[Step], tolerance: float
+) -> Losses:
+    """Compare the losses of the first attempt and of the one that came back with the reference's.
+
+    Only losses over the same steps are compared: a Trainer's, which is a mean since the last one, is another one where
+    the stop fell in between.
+    """
+    wanted = _by_step(reference)
+    early = [_difference(loss, wanted[key]) for key, loss in _by_step(before).items() if key in wanted]
+    late = {key[1]: _difference(loss, wanted[key]) for key, loss in sorted(_by_step(after).items()) if key in wanted}
+    far = [step for step, difference in late.items() if difference > tolerance]
+    worst = max(late, key=lambda step: late[step], default=None)
+    return Losses(
+        after=len(late), first=min(late, default=None), last=max(late, default=None),
+        largest=0.0 if worst is None else late[worst], largest_at=worst, differ_from=far[0] if far else None,
+        before=len(early), largest_before=max(early, default=0.0), tolerance=tolerance,
+    )  # fmt: skip
+
+
+def compare_weights(before: Iterable[Saved], after: Iterable[Saved], reference: Iterable[Saved]) -> Weights | None:
+    """Compare the last checkpoints of the same step after the return; None where there are none.
+
+    The control is the last one before the stop.
+    """
+    wanted = {one.step: one.files for one in reference}
+    late = {one.step: one.files for one in after if one.step is not None and one.step in wanted}
+    early = {one.step: one.files for one in before if one.step is not None and one.step in wanted}
+    if not late:
+        return None
+    step = max(late)
+    differing = _differing(late[step], wanted[step])
+    control = _differing(early[max(early)], wanted[max(early)]) if early else None
+    return Weights(
+        step=step, files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
+        differing=tuple(name for name in differing if _WEIGHTS.search(name)),
+        others=tuple(name for name in differing if not _WEIGHTS.search(name)),
+        repeatable=None if control is None else not any(_WEIGHTS.search(name) for name in control),
+    )  # fmt: skip
+
+
+def _by_step(steps: Iterable[Step]) -> dict[tuple[int, int], float]:
+    return {(one.since, one.step): one.loss for one in steps if one.loss is not None}
+
+
+def _difference(loss: float, wanted: float) -> float:
+    if loss == wanted or (math.isnan(loss) and math.isnan(wanted)):
+        return 0.0
+    if not (math.isfinite(loss) and math.isfinite(wanted)):
+        return math.inf
+    return abs(loss - wanted) / abs(wanted) if wanted else math.inf
+
+
+def _differing(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))

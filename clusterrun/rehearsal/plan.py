@@ -1,0 +1,87 @@
+"""What a rehearsal changes in a job spec, at which steps it acts, and which jobs cannot be rehearsed."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.prepare import Prepared, Request
+from clusterrun.spec.checkpoint import RUN_DIR
+from clusterrun.training.losses import ASKED
+
+_LONGEST_NAME = 64  # as clusterrun.spec.model.NAME has it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps at which things happen: a checkpoint every `every` steps, a stop between two of them."""
+
+    every: int
+
+    @property
+    def stop_at(self) -> int:
+        """The step from which the run may be stopped: the first checkpoint is there, the second is not."""
+        return self.every + self.every // 2
+
+    def goal(self, left: int) -> int:
+        """Return the step to train to after a stop at `left`: the next but one that both runs save."""
+        return (left // self.every + 2) * self.every
+
+
+def requests(request: Request, name: str, plan: Plan, *, plain: bool) -> tuple[Request, Request]:
+    """Return the two runs of a rehearsal: the one that is stopped, and the reference, which nobody interrupts.
+
+    All else stays as the spec says it. A `plain` script, which has `checkpoint.path`, saves when it likes.
+    """
+    values = [] if plain else [f"checkpoint.every={plan.every} steps", f"environment.variables.{ASKED}=1"]
+    rehearsal, reference = (_named(request, name, word, values) for word in ("rehearsal", "reference"))
+    return rehearsal, reference
+
+
+def _named(request: Request, name: str, word: str, values: Sequence[str]) -> Request:
+    short = name[: _LONGEST_NAME - len(word) - 1]
+    return replace(request, overrides=(*request.overrides, f"name={short}-{word}", *values))
+
+
+def refuse(prepared: Prepared) -> None:
+    """Raise SpecError, with all reasons, for a job whose rehearsal would prove nothing, or touch another run."""
+    spec, line_of = prepared.loaded.spec, prepared.loaded.line_of
+    problems = []
+    if spec.slurm.array:
+        what = "a rehearsal is of one run, and this asks for an array of them"
+        problems.append(Problem(line_of("slurm", "array"), "slurm.array", what, "add --set slurm.array=null"))
+    if "preemption" not in spec.requeue.on:
+        what = "leaves out preemption, so a preempted run ends: there is no return to rehearse"
+        hint = "add preemption to it, or --set requeue.on=[preemption]"
+        problems.append(Problem(line_of("requeue", "on"), "requeue.on", what, hint))
+    if spec.checkpoint.path is not None and RUN_DIR not in spec.checkpoint.path:
+        what = (
+            "lies outside of the run's own folder: a rehearsal would take other runs' checkpoints, and overwrite them"
+        )
+        hint = f"begin it with {RUN_DIR}, which is CLUSTERRUN_RUN_DIR to the script"
+        problems.append(Problem(line_of("checkpoint", "path"), "checkpoint.path", what, hint))
+    if problems:
+        raise SpecError(problems)
+
+
+def pattern_of(prepared: Prepared, folder: Path) -> str:
+    """Return the absolute pattern of the checkpoints that a plain script leaves; empty where there is none."""
+    path = prepared.loaded.spec.checkpoint.path
+    if path is None:
+        return ""
+    return str(Path(glob.escape(str(prepared.work_dir)), path.replace(RUN_DIR, glob.escape(str(folder)))))
+
+
+def says_nothing(prepared: Prepared) -> bool:
+    """Whether a script, as far as its own text shows, neither uses clusterrun.training nor names its checkpoints."""
+    spec = prepared.loaded.spec
+    if spec.checkpoint.path is not None or spec.script is None:
+        return False
+    try:
+        text = (prepared.work_dir / spec.script).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "clusterrun" not in text

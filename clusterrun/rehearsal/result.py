@@ -1,0 +1,57 @@
+"""What a rehearsal found: whether the run survives, why not, at which steps, and how long each phase took."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from clusterrun.rehearsal.compare import Losses, Weights
+
+SURVIVED, NOT_SURVIVED, OUT_OF_TIME = "survived", "did not survive", "out of time"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How long something took, in seconds, as the records' times say; None: it was not seen."""
+
+    name: str
+    seconds: float | None
+    note: str = ""
+
+
+@dataclass
+class Rehearsal:
+    """The outcome, and all that led to it. Steps are optimizer steps; None: not known."""
+
+    name: str
+    outcome: str = OUT_OF_TIME
+    reasons: list[str] = field(default_factory=list)
+    """Why it did not survive."""
+    notes: list[str] = field(default_factory=list)
+    """What should be known beside it."""
+    how: str = ""
+    """What was done to it."""
+    run_id: str = ""
+    folder: str = ""
+    reference: str = ""
+    reference_folder: str = ""
+    left: int | None = None
+    """The step at which it left."""
+    saved: int | None = None
+    """The step of the newest checkpoint then."""
+    back: int | None = None
+    """The step of the checkpoint that it came back with."""
+    first: int | None = None
+    """The first step that it did after that."""
+    losses: Losses | None = None
+    weights: Weights | None = None
+    phases: list[Phase] = field(default_factory=list)
+
+    @property
+    def survived(self) -> bool:
+        """Whether it came back at the right step, and nothing that could be compared differs."""
+        return self.outcome == SURVIVED
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)

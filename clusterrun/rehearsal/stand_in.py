@@ -1,0 +1,76 @@
+"""Stands in for the preemption: Slurm's own signals, sent by the user; and the same without Slurm."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from clusterrun.index import Run
+from clusterrun.local import preempt
+from clusterrun.local import requeue_at_once as requeue_here
+from clusterrun.slurm.preemption import KILL_WAIT, requeue_at_once, signal_as_preempted, time_to_leave
+from clusterrun.slurm.queue import own_jobs
+from clusterrun.slurm.states import State, state_of
+
+
+class StandIn(Protocol):
+    """What a preemption does to a run, and what the queue says of it. Each raises ClusterError where Slurm refuses."""
+
+    words: str
+    """What is done, for people."""
+
+    def stop(self, run: Run) -> None:
+        """Ask the run's step to stop; the batch shell hears nothing."""
+
+    def grace(self, run: Run) -> tuple[float, str]:
+        """Return the seconds that it has to leave, and whose rule that is."""
+
+    def requeue(self, run: Run) -> None:
+        """End it at once, and queue it again."""
+
+    def waits(self, run: Run) -> str | None:
+        """Return Slurm's reason while the run's job is pending; None while it is not."""
+
+
+class OnSlurm:
+    """On a cluster. Slurm preempts for a job that needs the nodes; a user can send the same signals, and requeue."""
+
+    words = "CONT and TERM to its step, as Slurm's preemption sends them, and a requeue; Slurm itself preempted nothing"
+
+    def stop(self, run: Run) -> None:
+        """As `scancel --signal`, to the steps alone."""
+        signal_as_preempted(run.job_id)
+
+    def grace(self, run: Run) -> tuple[float, str]:
+        """As the partition has it."""
+        return time_to_leave(run.job_id)
+
+    def requeue(self, run: Run) -> None:
+        """As `scontrol requeue`."""
+        requeue_at_once(run.job_id)
+
+    def waits(self, run: Run) -> str | None:
+        """As squeue says it."""
+        jobs = own_jobs(run.job_id)
+        return jobs[0].reason if jobs and state_of(jobs[0].state) is State.PENDING else None
+
+
+class Here:
+    """On this machine, without Slurm."""
+
+    words = "TERM to its step and a new start, as Slurm does at a preemption; there is no Slurm here"
+
+    def stop(self, run: Run) -> None:
+        """TERM to the shell that stands for the step's task."""
+        preempt(run.paths)
+
+    def grace(self, run: Run) -> tuple[float, str]:  # noqa: ARG002 - as on Slurm
+        """As long as Slurm's KillWait by default."""
+        return KILL_WAIT, "KillWait of slurm.conf by default"
+
+    def requeue(self, run: Run) -> None:
+        """Ended by the process that stands for slurmctld, which starts it again."""
+        requeue_here(run.paths)
+
+    def waits(self, run: Run) -> str | None:  # noqa: ARG002
+        """Nobody waits here."""
+        return None

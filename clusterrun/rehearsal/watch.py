@@ -1,0 +1,150 @@
+"""Waits for what a rehearsal needs to see, and says what went wrong instead."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from clusterrun.attempts import in_words
+from clusterrun.errors import ClusterError
+from clusterrun.index import Index
+from clusterrun.rehearsal.seen import Followed
+from clusterrun.slurm.states import State
+from clusterrun.track import cancel, run_status, stop
+
+_POLL_SECONDS = 0.3
+_ASK_SECONDS = 5.0  # between two questions to Slurm
+_LEAVE_SECONDS = 60.0  # for a last save
+_GONE = {"crash", "no-restart", "failed-start", "cancel", "stop"}
+_ERROR = re.compile(r"^(\[rank\d+\]: )?(?P<words>[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*)$")
+_LAST_LINES = 5
+
+
+class NotSurvived(Exception):
+    """The run did not come through; the text says why."""
+
+
+class OutOfTime(Exception):
+    """The time for the rehearsal is over; the text says what was waited for."""
+
+
+class Watch:
+    """Follows the runs of a rehearsal until `deadline`, a time of time.monotonic()."""
+
+    def __init__(self, index: Index, deadline: float) -> None:
+        self._index, self._deadline = index, deadline
+        self._next_question = 0.0
+        self.followed: list[Followed] = []
+
+    def until(self, true: Callable[[], bool], what: str, *, patience: float | None = None) -> bool:
+        """Wait until something is true; False where it is not after `patience` seconds.
+
+        Raises NotSurvived where a run has ended meanwhile, OutOfTime when the time for all is over.
+        """
+        begun = time.monotonic()
+        while True:
+            self.look()
+            if true():
+                return True
+            self.check()
+            self._ask_slurm()
+            now = time.monotonic()
+            if patience is not None and now - begun >= patience:
+                return False
+            if now >= self._deadline:
+                raise OutOfTime(f"still waiting: {what}{self._states()}")
+            time.sleep(_POLL_SECONDS)
+
+    def look(self) -> None:
+        """Look at every run once; one that has reached its goal is asked to leave."""
+        for followed in self.followed:
+            followed.look()
+            if followed.reached and not followed.asked:
+                followed.asked = True
+                stop(followed.run.run_id, self._index)
+
+    def check(self) -> None:
+        """Raise NotSurvived where a run has ended otherwise than it was asked to."""
+        for followed in self.followed:
+            _raise_trouble(followed)
+
+    def until_ended(self) -> None:
+        """Wait for the runs to leave, as asked; those that do not are cancelled."""
+
+        def over() -> bool:
+            return all(run_status(followed.run).state.final for followed in self.followed)
+
+        if not self.until(over, "the runs leave", patience=_LEAVE_SECONDS):
+            self.cancel()
+            self.until(over, "the runs end", patience=_LEAVE_SECONDS)
+
+    def cancel(self) -> list[str]:
+        """End the runs that live, and return their ids; where Slurm does not answer, it says so in the place of one."""
+        ended = []
+        for followed in self.followed:
+            followed.asked = True
+            try:
+                if not run_status(followed.run).state.final:
+                    cancel(followed.run.run_id, self._index)
+                    ended.append(followed.run.run_id)
+            except ClusterError as error:
+                ended.append(f"{followed.run.run_id} (not cancelled: {str(error).splitlines()[0]})")
+        return ended
+
+    def _ask_slurm(self) -> None:
+        if time.monotonic() < self._next_question:
+            return
+        for followed in self.followed:
+            found = run_status(followed.run)
+            followed.look()  # its end may have been written since the last look
+            self.check()
+            if found.state.final and not followed.asked:
+                raise NotSurvived(f"{followed.run.run_id} is {found.state.value}: {found.reason}{_log_of(followed)}")
+        self._next_question = time.monotonic() + _ASK_SECONDS
+
+    def _states(self) -> str:
+        found = [run_status(followed.run) for followed in self.followed]
+        waiting = [f"{one.run_id} is PENDING ({one.reason})" for one in found if one.state is State.PENDING]
+        return "; " + ", ".join(waiting) if waiting else ""
+
+
+def _raise_trouble(followed: Followed) -> None:
+    """Raise NotSurvived for an attempt that ended otherwise than it was asked to."""
+    if followed.asked or not followed.attempts:
+        return
+    number, newest, name = len(followed.attempts), followed.attempts[-1], followed.run.run_id
+    if newest.finished:
+        raise NotSurvived(f"{name}: training was complete at step {_step(followed)}, before it could be stopped")
+    if newest.end.get("cause") in _GONE or newest.end.get("next") == "end":
+        raise NotSurvived(f"{name}, attempt {number}: {in_words(newest.end)}{_last_words(followed)}")
+    if number > followed.interruptions + 1:
+        words = in_words(followed.attempts[followed.interruptions].end) or "it never said why"
+        raise NotSurvived(f"{name} was interrupted by somebody else ({words}): rehearse again")
+
+
+def _step(followed: Followed) -> object:
+    step = followed.step_of(len(followed.attempts))
+    return "?" if step is None else step
+
+
+def _last_words(followed: Followed) -> str:
+    """The first error in the newest attempt's log, which is the failing rank's, or else its last lines."""
+    log = followed.run.paths.log(followed.attempts[-1].name)
+    lines = [line for line in _text(log).splitlines() if line.strip()]
+    found = next((match["words"] for match in map(_ERROR.match, lines) if match), "")
+    said = [line for line in lines if not line.startswith("clusterrun: ")]
+    told = [found] if found else said[-_LAST_LINES:]
+    return "".join(f"\n  {line}" for line in told) + _log_of(followed)
+
+
+def _log_of(followed: Followed) -> str:
+    return f"\n  its log: {followed.run.paths.log(followed.attempts[-1].name)}" if followed.attempts else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

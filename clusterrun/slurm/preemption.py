@@ -1,0 +1,65 @@
+"""What a user can do of a preemption: the same signals to the steps, and the requeue at the end of the grace time."""
+
+from __future__ import annotations
+
+import re
+
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.commands import NoAnswer, call
+
+_STEP = re.compile(r"\d+\.\d+")
+KILL_WAIT = 30.0  # Slurm's default (slurm.conf(5))
+
+
+def signal_as_preempted(job_id: str) -> list[str]:
+    """Send CONT and TERM to a job's steps, nothing to its batch shell; returns the steps.
+
+    A preemption does the same (seen, Slurm 22.05 and 26.05). Raises ClusterError where Slurm refuses, or there is no
+    step.
+    """
+    steps = _steps(job_id)
+    if not steps:
+        raise ClusterError(f"job {job_id} has no step to signal")
+    for name in ("CONT", "TERM"):
+        answer = call(["scancel", f"--signal={name}", *steps], seconds=10)
+        if answer.code:
+            raise ClusterError(f"scancel --signal={name}: {answer.err}")
+    return steps
+
+
+def requeue_at_once(job_id: str) -> None:
+    """End a job and queue it again, as Slurm does when the grace time is over. Raises ClusterError where it refuses."""
+    answer = call(["scontrol", "requeue", job_id], seconds=10)
+    if answer.code:
+        raise ClusterError(f"scontrol requeue: {answer.err}")
+
+
+def time_to_leave(job_id: str) -> tuple[float, str]:
+    """Return how many seconds a preempted job has before it is killed, and what of slurm.conf(5) says so.
+
+    It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is not seen here.
+    """
+    job = _show("job", "--oneliner", job_id)
+    partition = _value(r"\bPartition=(\S+)", job)
+    grace = _value(r"\bGraceTime=(\d+)", _show("partition", "--oneliner", partition)) if partition else ""
+    if grace and int(grace):
+        return float(grace), f"GraceTime of partition {partition}"
+    wait = _value(r"^KillWait\s*=\s*(\d+)", _show("config"))
+    return float(wait or KILL_WAIT), "KillWait, as the partition has no GraceTime"
+
+
+def _steps(job_id: str) -> list[str]:
+    answer = call(["squeue", "--noheader", "--steps", f"--jobs={job_id}", "--format=%i"])
+    if answer.code:
+        raise NoAnswer(f"squeue: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "try again later")
+    return [word for word in answer.out.split() if _STEP.fullmatch(word)]
+
+
+def _show(*what: str) -> str:
+    answer = call(["scontrol", "show", *what])
+    return "" if answer.code else answer.out
+
+
+def _value(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, re.MULTILINE)
+    return found[1] if found else ""
