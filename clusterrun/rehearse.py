@@ -26,7 +26,7 @@ from clusterrun.rehearsal.watch import NotSurvived, OutOfTime, Watch
 from clusterrun.submit import submit
 from clusterrun.validate import validate
 
-_SILENT_SECONDS = 120.0  # for a script in whose text nothing tells of steps or checkpoints
+_SILENT_SECONDS = 30.0  # for a first sign of a script whose text shows that there will be none
 _ASK_SECONDS = 1.0  # between two questions whether it is pending again
 
 
@@ -86,6 +86,7 @@ class _Stage:
         self._watch = Watch(Index(prepared.request.environment), time.monotonic() + timeout)
         self._times = Times()
         self._next_question = 0.0
+        self._blind = False  # nothing was seen of it
         self.found = Rehearsal(name, how=self._stand_in.words)
 
     def play(self) -> None:
@@ -112,7 +113,7 @@ class _Stage:
             what = (
                 "nothing was ever saved: the script does not use clusterrun.training, and checkpoint.path is not given"
             )
-            self.found.reasons.append(f"{what}; after a preemption it begins at the start")
+            self.found.reasons.append(f"{what}; it begins at the start again")
 
     def end(self) -> None:
         """Leave nothing running; after a success, no checkpoints either."""
@@ -121,6 +122,7 @@ class _Stage:
         ended = self._watch.cancel()
         if ended:
             self._tell(f"cancelled: {', '.join(ended)}")
+        self.found.nodes = [attempt.nodes for followed in self._watch.followed for attempt in followed.attempts]
         self.found.phases = phases_of(self._times, self._run, plain=self._plain, local=self._local)
         if self.found.outcome == SURVIVED:
             removed = sum(map(remove_checkpoints, self._watch.followed))
@@ -145,11 +147,13 @@ class _Stage:
         self._times.submitted = time.time()
         self._watch.until(lambda: bool(self._run.attempts), "it starts")
         self._tell(f"started on {read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}")
-        silent = says_nothing(self._prepared)
-        if not self._watch.until(
-            lambda: self._trains(1), "its first step", patience=_SILENT_SECONDS if silent else None
-        ):
-            raise NotSurvived(f"neither a step nor a checkpoint was seen for {_SILENT_SECONDS:g} s")
+        patience = _SILENT_SECONDS if says_nothing(self._prepared) else None
+        if not self._watch.until(lambda: self._trains(1), "its first step", patience=patience):
+            self._blind = True
+            self._tell(
+                f"neither a step nor a checkpoint was seen for {_SILENT_SECONDS:g} s; it is stopped all the same"
+            )
+            return
         if back := self._run.attempts[0].back_at:
             what = f"its first attempt went on from a checkpoint of another run, at step {back}"
             raise NotSurvived(f"{what}: give each run an output_dir of its own, below CLUSTERRUN_RUN_DIR")
@@ -169,11 +173,11 @@ class _Stage:
         if self._plain:
             signal = self._prepared.loaded.spec.checkpoint.signal
             return plain.may_be_stopped(self._run, saves_when_asked=signal is not None)
-        return (self._run.step_of(1) or 0) >= self._plan.stop_at
+        return self._blind or (self._run.step_of(1) or 0) >= self._plan.stop_at
 
     def _interrupt(self) -> None:
         run, first = self._run.run, self._run.attempts[0].name
-        self._watch.until(self._may_be_stopped, "it may be stopped")
+        self._watch.until(self._may_be_stopped, "steps enough to stop it")
         grace, whose = self._stand_in.grace(run)
         self._times.asked = time.time()
         self._stand_in.stop(run)
@@ -192,7 +196,7 @@ class _Stage:
         self._tell(f"it has left at step {self.found.left}; {self._saved_words()}")
         if self.found.saved is None and not self._run.newest_of(1):
             failed = read_record(run.paths.saves).get("failed")
-            raise NotSurvived("it saved nothing" + (f": {failed}" if failed else ", though it was asked to"))
+            raise NotSurvived("it saved nothing when it was asked to stop" + (f": {failed}" if failed else ""))
 
     def _requeue(self, run: Run) -> None:
         # Some versions of Slurm requeue by themselves what they preempt, and the script waits for that.
@@ -274,6 +278,11 @@ class _Stage:
             reference.saved.values(),
         )
         judge_training(self.found)
+        if not after:
+            what = (
+                "the clusterrun of the training environment is one that writes no losses down: install this one there"
+            )
+            self.found.notes.append(what)
 
 
 def _passed_over(run: Followed) -> list[str]:

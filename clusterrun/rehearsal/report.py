@@ -16,6 +16,7 @@ def in_words(found: Rehearsal) -> str:
         "came back": _return(found),
         "losses": words_of_losses(found.losses) if found.losses else "",
         "weights": words_of_weights(found.weights) if found.weights else "",
+        "nodes": ", then ".join(nodes for nodes in found.nodes[:2]) + _reference_nodes(found),
         "run": found.folder,
         "reference": found.reference_folder,
     }
@@ -31,6 +32,10 @@ def _return(found: Rehearsal) -> str:
         return ""
     first = "" if found.first is None else f"; its first step was {found.first}"
     return f"with the checkpoint of {_step(found.back)}{first}"
+
+
+def _reference_nodes(found: Rehearsal) -> str:
+    return f"; the reference: {found.nodes[2]}" if found.reference and len(found.nodes) > 2 else ""
 
 
 def _step(step: int | None) -> str:

@@ -43,6 +43,8 @@ class Rehearsal:
     """The step of the checkpoint that it came back with."""
     first: int | None = None
     """The first step that it did after that."""
+    nodes: list[str] = field(default_factory=list)
+    """Where its attempts ran, and last where the reference did, if there was one."""
     losses: Losses | None = None
     weights: Weights | None = None
     phases: list[Phase] = field(default_factory=list)

@@ -34,6 +34,7 @@ class Seen:
     name: str
     began: float
     """When it began, in seconds since the epoch."""
+    nodes: str
     end: Mapping[str, str]
     resumed: Mapping[str, str]
     trainer: Mapping[str, str]
@@ -142,8 +143,11 @@ def _written(path: Path) -> float:
 
 def _seen(paths: RunPaths, name: str) -> Seen:
     begin = paths.begin(name)
-    return Seen(name, begin.stat().st_mtime, read_record(paths.end(name)), read_record(paths.resumed(name)),
-                read_record(paths.trainer(name)), tuple(_steps(paths.losses(name))))  # fmt: skip
+    return Seen(
+        name=name, began=begin.stat().st_mtime, nodes=read_record(begin).get("nodes", ""),
+        end=read_record(paths.end(name)), resumed=read_record(paths.resumed(name)),
+        trainer=read_record(paths.trainer(name)), steps=tuple(_steps(paths.losses(name))),
+    )  # fmt: skip
 
 
 def _steps(path: Path) -> Iterator[Step]:

@@ -36,10 +36,9 @@ def judge_training(found: Rehearsal) -> None:
         found.reasons.append(f"{what}; {_CAUSES}")
     if losses and losses.same is None:
         found.notes.append(_not_compared(losses))
-    if weights and weights.differing and weights.same is not False:
-        words = "as they did before the stop" if weights.repeatable is False else "though the losses do not"
-        if weights.repeatable is False or (losses and losses.same):
-            found.notes.append(f"the weights at step {weights.step} are not the same bit for bit, {words}")
+    if weights and weights.differing and (weights.repeatable is False or (losses and losses.same)):
+        words = "nor were they before the stop" if weights.repeatable is False else "though the losses are the same"
+        found.notes.append(f"the weights at step {weights.step} are not the same bit for bit, {words}")
     if not (losses and losses.same) and not (weights and weights.same):
         found.notes.append("that it came back at the right step is all that is proved")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from clusterrun.attempts import in_words
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index
+from clusterrun.records import read_record, whole
 from clusterrun.rehearsal.seen import Followed
 from clusterrun.slurm.states import State
 from clusterrun.track import cancel, run_status, stop
@@ -106,8 +107,9 @@ class Watch:
 
     def _states(self) -> str:
         found = [run_status(followed.run) for followed in self.followed]
-        waiting = [f"{one.run_id} is PENDING ({one.reason})" for one in found if one.state is State.PENDING]
-        return "; " + ", ".join(waiting) if waiting else ""
+        waiting = [one for one in found if one.state is State.PENDING]
+        words = (f"{one.run_id} is PENDING" + (f" ({one.reason})" if one.reason else "") for one in waiting)
+        return "".join(f"; {word}" for word in words)
 
 
 def _raise_trouble(followed: Followed) -> None:
@@ -116,7 +118,7 @@ def _raise_trouble(followed: Followed) -> None:
         return
     number, newest, name = len(followed.attempts), followed.attempts[-1], followed.run.run_id
     if newest.finished:
-        raise NotSurvived(f"{name}: training was complete at step {_step(followed)}, before it could be stopped")
+        raise NotSurvived(f"{name}: {_finished(followed)}")
     if newest.end.get("cause") in _GONE or newest.end.get("next") == "end":
         raise NotSurvived(f"{name}, attempt {number}: {in_words(newest.end)}{_last_words(followed)}")
     if number > followed.interruptions + 1:
@@ -124,9 +126,13 @@ def _raise_trouble(followed: Followed) -> None:
         raise NotSurvived(f"{name} was interrupted by somebody else ({words}): rehearse again")
 
 
-def _step(followed: Followed) -> object:
+def _finished(followed: Followed) -> str:
     step = followed.step_of(len(followed.attempts))
-    return "?" if step is None else step
+    total = whole(read_record(followed.run.paths.progress).get("total"))
+    place = f"step {step}" + (f" of {total}" if total else "") if step is not None else "a step that it did not tell"
+    if followed.interruptions and not (step is not None and step == total):
+        return f"when it was asked to stop it said that training was finished, at {place}, so nobody starts it again"
+    return f"training was finished at {place}, before it could be stopped and come back"
 
 
 def _last_words(followed: Followed) -> str:

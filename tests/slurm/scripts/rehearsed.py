@@ -1,0 +1,73 @@
+"""Scripts that a rehearsal must find fault with: the first argument says which. They need no torch, and count steps.
+
+Those that speak the protocol of a run write its records themselves, as tests/training_scripts/counter.py does. A loss
+depends on the step alone; `state` is what a checkpoint is to hold.
+"""
+
+import json
+import math
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from clusterrun.records import write_record
+from clusterrun.training import manifest
+
+how, folder = sys.argv[1], Path(os.environ["CLUSTERRUN_RUN_DIR"])
+attempt, every = os.environ["CLUSTERRUN_ATTEMPT"], int(os.environ["CLUSTERRUN_CHECKPOINT_EVERY"].split()[0])
+asked, here = Path(os.environ["CLUSTERRUN_STOP_FILE"]), folder / "events" / f"attempt-{attempt}"
+PACE, LAST = 0.05, 2000  # seconds a step; more steps than any test waits for
+names = sorted(path.parent.name for path in folder.glob("checkpoints/step-*/manifest.json"))
+if how == "slow-to-leave":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def loss_of(step):
+    if how == "unseeded":
+        return random.random()
+    away = 0.3 if how == "forgets-its-state" and attempt != "0001" else 0.0
+    return math.exp(-step / 100) + away
+
+
+def save(step):
+    name = f"step-{step:08d}-{attempt}"
+    draft = folder / "staging" / name
+    draft.mkdir()
+    (draft / "model.safetensors").write_text(f"{loss_of(step)}\n")
+    manifest.seal(draft, {"attempt": int(attempt), "step": step, "epoch": 0, "batch": step, "world_size": 1})
+    draft.rename(folder / "checkpoints" / name)
+    write_record(folder / "saves", {"checkpoint": name, "step": step, "time": int(time.time())})
+
+
+def leave(outcome, step):
+    write_record(here.with_suffix(".trainer"), {"outcome": outcome, "step": step, "epoch": 0, "checkpoint": ""})
+    raise SystemExit(0)
+
+
+newest = "" if how == "ignores-it" or not names else names[-1]
+step = int(newest.split("-")[1]) if newest else 0
+write_record(here.with_suffix(".resume"), {"checkpoint": newest, "step": step, "state": "resumed"})
+if how == "counts-anew":
+    step = 0
+if how == "crashes" and attempt != "0001":
+    raise ValueError("the checkpoint is of another model")
+while step < LAST:
+    step += 1
+    time.sleep(PACE)
+    line = {"step": step, "since": step - 1, "loss": loss_of(step), "time": time.time()}
+    with here.with_suffix(".losses").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    write_record(folder / "progress", {"step": step, "total": LAST, "time": int(time.time())})
+    if step % every == 0 and how != "saves-nothing":
+        save(step)
+    if asked.exists() and how == "takes-it-for-the-end":
+        leave("finished", step)
+    stopped = asked.exists() and how != "slow-to-leave"
+    if stopped or (folder / "stop").stat().st_size:
+        if step % every and how != "saves-nothing":
+            save(step)
+        leave("stopped", step)
+leave("finished", step)

@@ -1,0 +1,176 @@
+"""`clusterrun rehearse` on the real cluster: jobs that survive, jobs that do not, and nothing left in the queue.
+
+Budget: 1 1/2 minutes. All rehearsals go on at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterrun.paths import RunPaths
+from clusterrun.records import read_record
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, until
+from tests.slurm.survival import SURVIVOR, WIDTH
+
+BESIDE = ("rehearsals",)
+REHEARSED = SCRIPTS / "rehearsed.py"
+PATIENCE = 240
+# The script asks Slurm's version to know whether Slurm requeues a preempted job by itself. One that says so is stood in
+# for; what it decides then, to wait for Slurm, is real.
+LATER_SLURM = 'scontrol() { if [ "$1" = --version ]; then echo slurm 24.11.5; else command scontrol "$@"; fi; }'
+# A script that keeps its own checkpoints, and never looks at the one that it is handed.
+FORGETFUL = f"""\
+import pathlib, sys, time
+folder = pathlib.Path(sys.argv[1]); folder.mkdir(exist_ok=True)
+for step in range(1, {10_000}):
+    time.sleep(0.05)
+    if step % 20 == 0:
+        (folder / f"checkpoint-{{step:06d}}").write_text(str(step))
+"""
+JOBS: dict[str, dict[str, Any]] = {
+    "survivor": {
+        "script": str(SURVIVOR),
+        "args": {"width": WIDTH, "pace": 0.1, "slow_at": [1, 1]},
+        "accelerate": {"use_cpu": True, "num_processes": 1, "gradient_accumulation_steps": 2},
+    },
+    "later-slurm": {"how": "survives", "environment": {"setup": LATER_SLURM}},
+    "slow-to-leave": {"how": "slow-to-leave", "slurm": {"partition": "low0"}},
+    "takes-it-for-the-end": {"how": "takes-it-for-the-end"},
+    "forgetful": {
+        "command": f"{sys.executable} -c '{FORGETFUL}' \"$CLUSTERRUN_RUN_DIR/output\"",
+        "checkpoint": {"path": "{run_dir}/output/checkpoint-*"},
+    },
+    "never-starts": {"how": "survives", "slurm": {"begin": "now+1hour"}, "words": ["--timeout", "3"]},
+}
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+def spec(desk: Desk, name: str, **values: Any) -> Path:
+    how = values.pop("how", None)
+    command = {"command": f"PYTHONPATH={CHECKOUT} {sys.executable} {REHEARSED} {how}"} if how else {}
+    return desk.spec(name, **command, **values)
+
+
+@pytest.fixture(scope="module")
+def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """All of them, each typed by alice."""
+    typed = {}
+    with ThreadPoolExecutor(len(JOBS)) as pool:
+        for name, values in JOBS.items():
+            words = list(values.get("words", []))
+            path = spec(desk, name, **{key: value for key, value in values.items() if key != "words"})
+            typed[name] = pool.submit(desk.cli, "rehearse", str(path), "--json", *words, check=False, timeout=PATIENCE)
+        yield typed
+
+
+def outcome(
+    rehearsals: dict[str, Future[subprocess.CompletedProcess[str]]], name: str
+) -> tuple[dict[str, Any], int, str]:
+    """What a rehearsal printed as JSON, its exit code, and what it said."""
+    done = rehearsals[name].result()
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout), done.returncode, done.stderr
+
+
+def causes(folder: str) -> list[str]:
+    paths = RunPaths(Path(folder))
+    return [read_record(paths.end(attempt)).get("cause", "") for attempt in paths.attempts()]
+
+
+def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
+    """It comes back behind the step that it saved, with the reference's losses and weights, bit for bit."""
+    found, code, said = outcome(rehearsals, "survivor")
+    assert (found["outcome"], code) == ("survived", 0), (found, said)
+    assert found["left"] == found["saved"] == found["back"] == found["first"] - 1
+    assert found["losses"]["largest"] == 0.0
+    assert found["losses"]["after"] > 10
+    assert (found["losses"]["before"], found["losses"]["largest_before"]) == (found["left"], 0.0)
+    assert found["weights"]["files"] == ["model.safetensors"]
+    assert found["weights"]["differing"] == []
+    assert causes(found["folder"]) == ["preemption", "stop"]
+    assert causes(found["reference_folder"]) == ["stop"]
+    assert [
+        path for path in (found["folder"], found["reference_folder"]) if list(Path(path).glob("checkpoints/*"))
+    ] == []
+    pending = next(phase for phase in found["phases"] if phase["name"] == "pending to started again")
+    assert pending["seconds"] > 0
+    assert "Slurm lets a requeued job wait, 120 s by default" in pending["note"]
+
+
+def test_where_slurm_requeues_what_it_preempts(rehearsals: dict[str, Any]) -> None:
+    """Where the script waits for Slurm's own requeue, the rehearsal does that as well, and the run is not held up."""
+    found, code, said = outcome(rehearsals, "later-slurm")
+    assert (found["outcome"], code) == ("survived", 0), (found, said)
+    end = read_record(RunPaths(Path(found["folder"])).end("0001"))
+    assert (end["cause"], end["next"]) == ("preemption", "by-slurm")
+
+
+def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> None:
+    """After the time that Slurm gives it is killed, and what it had not saved is lost; it comes back all the same."""
+    found, code, said = outcome(rehearsals, "slow-to-leave")
+    assert (found["outcome"], code) == ("survived", 0), (found, said)
+    assert "it had not left after 5 s (KillWait, as the partition has no GraceTime), and was killed" in found["notes"]
+    assert found["left"] > found["saved"] == found["back"] == found["first"] - 1
+    assert any(re.match(r"\d+ steps were lost", note) for note in found["notes"])
+
+
+def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) -> None:
+    """A script that says it has finished when it is asked to stop does not survive."""
+    found, code, said = outcome(rehearsals, "takes-it-for-the-end")
+    assert (found["outcome"], code) == ("did not survive", 1), (found, said)
+    assert re.search(
+        r"when it was asked to stop it said that training was finished, at step \d+ of 2000", found["reasons"][0]
+    )
+
+
+def test_a_script_that_never_looks_at_its_checkpoint(rehearsals: dict[str, Any]) -> None:
+    """A plain script that begins at the start gives itself away by what it saves next."""
+    found, code, said = outcome(rehearsals, "forgetful")
+    assert (found["outcome"], code) == ("did not survive", 1), (found, said)
+    assert "and the next that it saved is checkpoint-000020: the script began at the start" in found["reasons"][0]
+    assert re.match(r"it was handed checkpoint-000\d+,", found["reasons"][0])
+
+
+def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
+    """When the time is over it is said what it waits for, and that it is cancelled."""
+    found, code, said = outcome(rehearsals, "never-starts")
+    assert (found["outcome"], code) == ("out of time", 124), (found, said)
+    assert found["reasons"] == [f"3 s are over; still waiting: it starts; {found['run_id']} is PENDING (BeginTime)"]
+    assert f"cancelled: {found['run_id']}" in said
+
+
+def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
+    """An interrupted rehearsal leaves nothing in the queue, and says so."""
+    path = spec(desk, "interrupted", how="survives", slurm={"begin": "now+1hour"})
+    argv = [CLUSTERRUN, "rehearse", path]
+    with desk.cluster.popen_as(
+        "alice", argv, env={"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
+    ) as typed:
+        until(lambda: any("interrupted" in job for job in desk.jobs()), 60, "it is queued")
+        typed.send_signal(signal.SIGINT)
+        _, said = typed.communicate(timeout=60)
+        assert typed.returncode == 130
+    assert re.search(r"cancelled: interrupted-rehearsal-", said)
+    assert not any("interrupted" in job for job in desk.jobs())
+
+
+def test_nothing_is_left_in_the_queue(desk: Desk, rehearsals: dict[str, Any]) -> None:
+    """Whatever the outcome, no job of a rehearsal lives on."""
+    for name in JOBS:
+        outcome(rehearsals, name)
+    until(lambda: desk.jobs() == [], 30, "all jobs have ended")
