@@ -12,7 +12,7 @@ from collections.abc import Callable
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.prepare import Prepared, Request
-from clusterrun.records import read_record
+from clusterrun.records import read_record, whole
 from clusterrun.rehearsal import plain
 from clusterrun.rehearsal.clean import remove_checkpoints
 from clusterrun.rehearsal.compare import compare_losses, compare_weights
@@ -190,6 +190,7 @@ class _Stage:
         self._watch.look()
         self._watch.check()
         end = self._run.attempts[0].end
+        self._times.left = time.time()
         self._note_what_was_saved()
         if end.get("next") == "by-slurm" and end.get("cause") == "preemption":
             self._requeue(run)
@@ -207,10 +208,8 @@ class _Stage:
 
     def _note_what_was_saved(self) -> None:
         first, saved = self._run.attempts[0], self._run.newest_of(1)
-        self._times.left = time.time()
         self._times.saved = saved.time if saved else None
-        left = first.trainer.get("step") or ""
-        self.found.left = int(left) if left.isdecimal() else self._run.step_of(1)
+        self.found.left = whole(first.trainer.get("step")) or self._run.step_of(1) or self.found.left
         self.found.saved = saved.step if saved else None
 
     def _saved_words(self) -> str:
@@ -223,6 +222,7 @@ class _Stage:
 
     def _come_back(self) -> None:
         self._watch.until(self._is_back, "it is started again")
+        self._note_what_was_saved()  # one that had to be killed went on until then
         self._tell(f"it is started again; job {self._run.run.job_id}")
         self._watch.until(self._goes_on, "its first step after the return")
         second = self._run.attempts[1]
