@@ -87,7 +87,7 @@ class _Stage:
         self._times = Times()
         self._next_question = 0.0
         self._blind = False  # nothing was seen of it
-        self.found = Rehearsal(name, how=self._stand_in.words)
+        self.found = Rehearsal(name)
 
     def play(self) -> None:
         """Go through all of it. Raises NotSurvived and OutOfTime."""
@@ -181,6 +181,7 @@ class _Stage:
         grace, whose = self._stand_in.grace(run)
         self._times.asked = time.time()
         self._stand_in.stop(run)
+        self.found.how = self._stand_in.words
         self._run.interruptions = 1
         self._tell(f"TERM to its step, as Slurm preempts; it has {grace:g} s ({whose})")
         if not self._watch.until(lambda: bool(read_record(run.paths.end(first))), "it leaves", patience=grace):
@@ -194,7 +195,8 @@ class _Stage:
         self._note_what_was_saved()
         if end.get("next") == "by-slurm" and end.get("cause") == "preemption":
             self._requeue(run)
-        self._tell(f"it has left at step {self.found.left}; {self._saved_words()}")
+        where = "" if self.found.left is None else f" at step {self.found.left}"
+        self._tell(f"it has left{where}; {self._saved_words()}")
         if self.found.saved is None and not self._run.newest_of(1):
             failed = read_record(run.paths.saves).get("failed")
             raise NotSurvived("it saved nothing when it was asked to stop" + (f": {failed}" if failed else ""))

@@ -88,7 +88,7 @@ def story(tmp_path_factory, clean) -> Story:
     def attempt(folder: Path, name: str, *flags: object) -> Ended:
         flags = (*BASIC, "--num_train_epochs", 3, "--output_dir", folder / "output", "--save_strategy", "no", *flags)
         flags = (*flags, "--gradient_accumulation_steps", 2, "--eval_strategy", "steps", "--eval_steps", 8)
-        environment = clean | attempt_of(folder, name, WORLD_SIZE=2) | {"ACCELERATE_USE_CPU": "true"}
+        environment = clean | attempt_of(folder, name, WORLD_SIZE=2, LOSSES=1) | {"ACCELERATE_USE_CPU": "true"}
         environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"
         flags = (*flags, "--per_device_eval_batch_size", 1, "--stop_rank", 1)
         return start_two(TINY, *flags, environment=environment, log=folder / f"log-{name}").wait()
@@ -140,6 +140,17 @@ def test_those_who_watch_see_the_last_step_and_save(story):
     assert float(progress["loss"]) == pytest.approx(history(story.parts)[-2]["loss"], rel=1e-4)
     assert (saves["step"], saves["count"]) == ("8", "3")
     assert float(saves["longest"]) >= float(saves["seconds"]) > 0
+
+
+def test_every_loss_is_written_down_where_it_is_asked_for(story):
+    """Each attempt's file has its steps, each with the loss that Trainer logs there, all digits of it."""
+    losses = {step["step"]: step["loss"] for step in history(story.whole) if "loss" in step}
+    for attempt, steps in ((1, (1, 2)), (2, range(3, 6)), (3, range(3, 9)), (4, range(9, 28))):
+        text = (story.parts / "events" / f"attempt-{attempt:04d}.losses").read_text()
+        lines = [line for line in map(json.loads, text.splitlines()) if line["loss"] is not None]
+        assert [(line["since"], line["step"], line["loss"]) for line in lines] == [
+            (step - 1, step, losses[step]) for step in steps
+        ]
 
 
 def test_another_number_of_processes_is_refused(story, train, tmp_path):
