@@ -196,7 +196,7 @@ class _Stage:
         if end.get("next") == "by-slurm" and end.get("cause") == "preemption":
             self._requeue(run)
         where = "" if self.found.left is None else f" at step {self.found.left}"
-        self._tell(f"it has left{where}; {self._saved_words()}")
+        self._tell(f"{'it has left' if end else 'it was'}{where}; {self._saved_words()}")
         if self.found.saved is None and not self._run.newest_of(1):
             failed = read_record(run.paths.saves).get("failed")
             raise NotSurvived("it saved nothing when it was asked to stop" + (f": {failed}" if failed else ""))
@@ -206,7 +206,9 @@ class _Stage:
         try:
             self._stand_in.requeue(run)
         except ClusterError as error:
-            raise NotSurvived(f"the requeue was refused: {error.what if hasattr(error, 'what') else error}") from error
+            self._watch.look()
+            if self._run.attempts[0].end.get("next") != "continue":  # otherwise the script was faster
+                raise NotSurvived(f"the requeue was refused: {error}") from error
 
     def _note_what_was_saved(self) -> None:
         first, saved = self._run.attempts[0], self._run.newest_of(1)

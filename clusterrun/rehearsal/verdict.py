@@ -6,8 +6,8 @@ from clusterrun.rehearsal.compare import Losses, Weights
 from clusterrun.rehearsal.result import Rehearsal
 
 _CAUSES = (
-    "usual causes: random numbers (dropout) or a state that the checkpoint does not hold (register_for_checkpointing), "
-    "an order of data that cannot be restored, or kernels that are not deterministic"
+    "\nusual causes: random numbers (dropout) or a state that the checkpoint does not hold "
+    "(register_for_checkpointing), an order of data that cannot be restored, or kernels that are not deterministic"
 )
 
 
@@ -31,15 +31,15 @@ def judge_training(found: Rehearsal) -> None:
     losses, weights = found.losses, found.weights
     if losses and losses.same is False:
         found.reasons.append(_differing_losses(losses))
-    if weights and weights.same is False and not (losses and losses.same):
+    if weights and weights.same is False and not (losses and losses.same is not None):
         what = f"the weights at step {weights.step} differ from the reference's, and before the stop they did not"
-        found.reasons.append(f"{what}; {_CAUSES}")
+        found.reasons.append(f"{what}{_CAUSES}")
     if losses and losses.same is None:
         found.notes.append(_not_compared(losses))
     if weights and weights.differing and (weights.repeatable is False or (losses and losses.same)):
         words = "nor were they before the stop" if weights.repeatable is False else "though the losses are the same"
         found.notes.append(f"the weights at step {weights.step} are not the same bit for bit, {words}")
-    if not (losses and losses.same) and not (weights and weights.same):
+    if not found.reasons and not (losses and losses.same) and not (weights and weights.same):
         found.notes.append("that it came back at the right step is all that is proved")
 
 
@@ -48,7 +48,7 @@ def _differing_losses(losses: Losses) -> str:
     before = f"; before the stop they are the same, {alike}" if losses.before else ""
     return (
         f"the losses differ from step {losses.differ_from} on, by up to {losses.largest:.2g} of the reference's "
-        f"(step {losses.largest_at}){before}; {_CAUSES}"
+        f"(step {losses.largest_at}){before}{_CAUSES}"
     )
 
 
