@@ -28,7 +28,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = Path(__file__).resolve().parent / "results" / "overhead.md"
 STEP = 0.1  # seconds, of the step that the check is compared with
 BARE, FLUSHED, OURS = "`save_state`", "`save_state`, then fsync", "`clusterrun.training`"
-RATIOS = ((OURS, FLUSHED, 1.2), (OURS, BARE, None), (FLUSHED, BARE, None))
+STALL = "`clusterrun.training` with `async_save`: the stall"
+RATIOS = ((OURS, FLUSHED, 1.2), (OURS, BARE, None), (FLUSHED, BARE, None), (STALL, BARE, 0.25))
 
 Found = dict[str, list[float]]
 
@@ -81,14 +82,15 @@ def time_checks(accelerator: Any, run: Any, steps: int) -> Found:
 
 
 def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
-    """Let the three ways of saving take turns, `rounds` times after one round that does not count."""
+    """Let the ways of saving take turns, `rounds` times after one round that does not count."""
     from clusterrun.training import Position  # noqa: PLC0415
 
     plain = folder / "plain"
     turns: dict[str, Callable[[int], object]] = {
         BARE: lambda _: accelerator.save_state(str(plain)),
         FLUSHED: lambda _: save_and_flush(accelerator, plain),
-        OURS: lambda number: run._state.save(Position(step=1_000_000 + number)),  # noqa: SLF001 - without a step
+        OURS: lambda number: run._state.save(Position(step=1_000_000 + number), leaving=True),  # noqa: SLF001
+        STALL: lambda number: run._state.save(Position(step=2_000_000 + number)),  # noqa: SLF001 - without a step
     }
     found: Found = {name: [] for name in turns}
     for number in range(rounds + 1):
@@ -103,6 +105,7 @@ def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
             accelerator.wait_for_everyone()
             if number:
                 found[name].append(time.perf_counter() - begun)
+            run._state.settle()  # noqa: SLF001 - training would go on meanwhile
     return found
 
 
@@ -127,6 +130,7 @@ def launch(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "PYTHONPATH": str(CHECKOUT), "CLUSTERRUN_PROTOCOL": "1", "CLUSTERRUN_RUN_ID": "overhead",
         "CLUSTERRUN_RUN_DIR": str(folder), "CLUSTERRUN_ATTEMPT": "0001",
         "CLUSTERRUN_STOP_FILE": str(folder / "signal"), "CLUSTERRUN_CHECKPOINT_KEEP": "1",
+        "CLUSTERRUN_CHECKPOINT_ASYNC_SAVE": "true",
     }  # fmt: skip
     words = "--multi_gpu --num_machines 1 --num_processes 2 --mixed_precision no --dynamo_backend no"
     words += " --main_process_ip 127.0.0.1 --main_process_port 0"

@@ -291,6 +291,11 @@ checkpoint: {resume: '--resume {checkpoint}'}
 checkpoint: {path: out/*, resume: --resume}
   checkpoint.resume: has no {checkpoint}, the newest one
     hint: --resume_from_checkpoint {checkpoint}, or whatever the script reads
+checkpoint: {async_save: async}
+  checkpoint.async_save: must be true or false, got 'async'
+checkpoint: {path: out/*, async_save: true}
+  checkpoint.async_save: checkpoint.path says that the script saves by itself
+    hint: leave one of the two out
 checkpoint: {path: out/*, resume: ''}
   checkpoint.resume: empty; false appends nothing to the arguments
 checkpoint: {path: out/*, resume: '--resume {checkpoint} --at {step}'}

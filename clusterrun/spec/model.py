@@ -259,6 +259,9 @@ class Checkpoint(Model):
     """Time between two checkpoints, or optimizer steps; auto: by how long a save takes and how often runs are
     interrupted. A script without `clusterrun.training` saves when it likes."""
     keep: Count = 3
+    async_save: bool = False
+    """Training waits only until the state is copied into the node's memory, and goes on while it is written and
+    verified; see In the training script. For scripts with `clusterrun.training`, under DDP and FSDP2."""
     path: Pattern | None = None
     """Where a script without `clusterrun.training` leaves its checkpoints: a shell's pattern of files or folders,
     relative to the working folder; {run_dir} is the run's own folder, CLUSTERRUN_RUN_DIR to the script."""

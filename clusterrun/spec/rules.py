@@ -42,8 +42,8 @@ def _defaults_give_way(layers: Layers, values: dict[str, Any]) -> None:
         layers.drop_defaults("accelerate", {*accelerate} - _BESIDE_CONFIG_FILE)
     elif {("accelerate", key) for key in {*accelerate} - _BESIDE_CONFIG_FILE} - layers.defaults:
         layers.drop_defaults("accelerate", ["config_file"])
-    if (values.get("checkpoint") or {}).get("path") is None:
-        layers.drop_defaults("checkpoint", ["resume"])
+    own = (values.get("checkpoint") or {}).get("path") is not None
+    layers.drop_defaults("checkpoint", ["async_save"] if own else ["resume"])
     for section, keys in (("accelerate", _STRATEGIES), ("slurm", _MEMORIES), ("environment", ("venv", "conda"))):
         given = [key for key in keys if (values.get(section) or {}).get(key) is not None]
         if {(section, key) for key in given} - layers.defaults:
@@ -182,6 +182,9 @@ def _own_checkpoints(layers: Layers, values: dict[str, Any]) -> None:
     elif resume and values.get("command") is not None:
         layers.fault(("checkpoint", "resume"), "a command is run as written, and nothing is appended to it",
                      'write "$CLUSTERRUN_CHECKPOINT" into it: the newest one, empty before the first')  # fmt: skip
+    if path is not None and checkpoint.get("async_save"):
+        layers.fault(("checkpoint", "async_save"), "checkpoint.path says that the script saves by itself",
+                     "leave one of the two out")  # fmt: skip
     if path is not None and (values.get("slurm") or {}).get("array") is not None and RUN_DIR not in str(path):
         layers.fault(("checkpoint", "path"), "the tasks of slurm.array would go on from each other's checkpoints",
                      f"{RUN_DIR} is each task's own folder, CLUSTERRUN_RUN_DIR to the script")  # fmt: skip

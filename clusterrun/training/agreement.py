@@ -53,6 +53,11 @@ class Agreement:
             self._options = torch.distributed.AllreduceOptions()
             self._options.reduceOp = torch.distributed.ReduceOp(torch.distributed.ReduceOp.MAX)
 
+    @property
+    def group(self) -> torch.distributed.ProcessGroup | None:
+        """Its gloo group; None for one process."""
+        return self._group
+
     def exchange(self, wish: Callable[[], Wish]) -> Wish:
         """Hand in this rank's wish; return what all agreed on one call earlier.
 

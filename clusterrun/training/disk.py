@@ -78,10 +78,11 @@ def lack_of_space(folder: Path, size: int) -> str | None:
     factor, more = _MARGIN
     if total == 0 or free >= size * factor + more:  # some network file systems tell no sizes at all
         return None
-    return f"{_words(free)} free in {folder}, and the previous checkpoint has {_words(size)}"
+    return f"{words(free)} free in {folder}, and the previous checkpoint has {words(size)}"
 
 
-def _words(size: float) -> str:
+def words(size: float) -> str:
+    """Say a number of bytes in the unit that fits it."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size /= 1000

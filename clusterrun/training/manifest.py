@@ -9,7 +9,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,13 @@ def damage(folder: Path) -> str | None:
     return next(filter(None, sizes), None) or _first_wrong_content(folder, files)
 
 
-def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True) -> Entries:
+def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None) -> Entries:
     """Flush every file and folder of a tree, and return size and checksum of those whose path is `mine`.
 
-    Checksums are taken while the disk works on the flush. Raises OSError.
+    Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises OSError.
     """
     names = sorted(_names(folder))
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with workers or ThreadPoolExecutor(_THREADS) as pool:
         flushed = pool.map(flush, [folder / name for name in names])
         sums = {name: checksum(folder / name, (folder / name).stat().st_size, pool) for name in filter(mine, names)}
         list(flushed)  # raises what a flush raised

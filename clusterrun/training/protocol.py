@@ -24,6 +24,7 @@ class Attempt:
     world_size: int | None
     every: Interval | None
     keep: int | None
+    async_save: bool = False
 
 
 def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
@@ -50,6 +51,7 @@ def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
         world_size=_count(environment, "CLUSTERRUN_WORLD_SIZE"),
         every=parse_interval(every) if every else None,
         keep=_count(environment, "CLUSTERRUN_CHECKPOINT_KEEP"),
+        async_save=environment.get("CLUSTERRUN_CHECKPOINT_ASYNC_SAVE") == "true",
     )
 
 

@@ -36,6 +36,7 @@ class TrainingRun(Loop):
     Under clusterrun the job spec decides where checkpoints go, how often they are saved, and how
     many are kept. Otherwise checkpoints go to `<folder>/checkpoints`, `every` says how often
     (`90s`, `10min`, `2h`, `500 steps`, `auto`; None: never) and `keep` how many stay (None: all).
+    With `async_save` training waits only until the state is copied into the host's memory.
 
     Raises TrainingError when the processes are not those that were asked for, or when an interval
     cannot be read.
@@ -49,6 +50,7 @@ class TrainingRun(Loop):
         *,
         every: str | None = None,
         keep: int | None = None,
+        async_save: bool = False,
     ) -> None:
         super().__init__(accelerator)
         attempt = read_protocol(os.environ)
@@ -57,6 +59,7 @@ class TrainingRun(Loop):
         check_naming(accelerator)
         if attempt:
             paths, interval, keep = attempt.paths, attempt.every, attempt.keep
+            async_save = attempt.async_save
         else:
             paths, interval = RunPaths(Path(folder)), parse_interval(every) if every else None
         self._main = main = bool(accelerator.is_main_process)  # accelerate looks it up anew each time
@@ -66,7 +69,7 @@ class TrainingRun(Loop):
         self._stop = StopRequest(attempt.stop_file, person) if attempt else None
         self._losses = losses_of(attempt, main=main)
         self._agreement = Agreement(int(accelerator.num_processes))
-        self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep)
+        self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save)
         self._trackers = Trackers(accelerator, paths.trackers)
         self._progress = Progress(paths.progress if attempt and main else None, self._state.fenced)
         if attempt:
@@ -165,13 +168,14 @@ class TrainingRun(Loop):
         if agreed == Wish.FENCED:
             self._state.leave_fenced()
         if due or agreed != Wish.NOTHING:
-            self._save(position)
+            self._save(position, leaving=agreed == Wish.STOP)
         if agreed != Wish.STOP:
             return False
         self._leave("stopped", position)
         return True
 
     def _check_boundary(self) -> None:
+        self._state.watch()
         if self._position is None:
             raise TrainingError("step_done was called before resume", "call position = run.resume() before training")
         if not self._accelerator.sync_gradients:
@@ -188,17 +192,18 @@ class TrainingRun(Loop):
             return Wish.FENCED
         if self._stop and self._stop.heard():
             return Wish.STOP
-        if self._main and self._schedule.time_is_up():
+        if self._main and not self._state.busy() and self._schedule.time_is_up():
             return Wish.SAVE
         return Wish.NOTHING
 
-    def _save(self, position: Position) -> None:
+    def _save(self, position: Position, *, leaving: bool) -> None:
         with self._progress.amid(Doing.SAVE):
-            self._state.save(position, ended=self._ended == position.step)
+            self._state.save(position, ended=self._ended == position.step, leaving=leaving)
         self._schedule.saved()
 
     def _leave(self, outcome: str, position: Position) -> None:
         self._progress.begin(Doing.END)
+        self._state.settle()
         self._agreement.settle()
         self._accelerator.wait_for_everyone()
         self._state.leave_if_fenced()

@@ -21,12 +21,17 @@ class Saves:
 
     @property
     def last(self) -> float | None:
-        """How long the last save took; None before the first."""
-        return number(str(self._record.get("seconds", "")))
+        """How long training stood still for the last save; None before the first.
+
+        For an asynchronous one at least a tenth of the time until it was published: what is never saved more often
+        than every ten times this long has always finished the one before.
+        """
+        whole, stall = (number(str(self._record.get(key, ""))) for key in ("seconds", "stall"))
+        return whole if whole is None or stall is None else max(stall, whole / 10)
 
     @property
     def longest(self) -> float | None:
-        """How long the longest save of the run took; None before the first."""
+        """How long a stop of this run may need to save, by the longest save so far; None before the first."""
         return number(str(self._record.get("longest", "")))
 
     @property
@@ -34,13 +39,19 @@ class Saves:
         """How many checkpoints the run has published."""
         return whole(str(self._record.get("count", ""))) or 0
 
-    def published(self, checkpoint: str, step: int, seconds: float) -> None:
-        """Write down a checkpoint that is published. Raises OSError."""
+    def published(self, checkpoint: str, step: int, seconds: float, stall: float | None = None) -> None:
+        """Write down a checkpoint that is published, so many seconds after the save began. Raises OSError.
+
+        `stall` is how long training stood still for it, where it was asynchronous. A stop may have to wait for such a
+        one before it can save itself, so `longest`, by which the job script asks early enough, counts it twice.
+        """
+        needed = seconds if stall is None else 2 * seconds
         self._record = {
             "checkpoint": checkpoint,
             "step": step,
             "seconds": f"{seconds:.2f}",
-            "longest": f"{max(seconds, self.longest or 0.0):.2f}",
+            **({} if stall is None else {"stall": f"{stall:.2f}"}),
+            "longest": f"{max(needed, self.longest or 0.0):.2f}",
             "count": self.count + 1,
             "time": int(time.time()),
         }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
@@ -62,21 +63,30 @@ class Saver:
         Raises SaveFailed on all ranks where the disk does not take a part of it from any of them, and Fenced on all
         where another attempt has taken over.
         """
-        main = self._accelerator.is_main_process
         draft = self._checkpoints.draft(position.step)
-        try:
-            self._together(lambda: self._make_room(draft), here=main)
+        with self._dropped_on_failure(draft):
+            self._together(lambda: self._make_room(draft), here=self._accelerator.is_main_process)
             self._together(lambda: self._write(draft))
-            entries = self._stock_of_nodes(draft) if self._per_node() < self._accelerator.num_processes else {}
-            published = self._together(lambda: self._publish(draft, position, entries), here=main)
-        except (SaveFailed, Fenced):
-            if main:
-                self._checkpoints.drop(draft)
-            raise
+            return self._complete(draft, position)
+
+    def _complete(self, draft: Path, position: Position) -> Checkpoint:
+        """Flush, seal and publish a draft that all ranks have written."""
+        entries = self._stock_of_nodes(draft) if self._per_node() < self._accelerator.num_processes else {}
+        main = self._accelerator.is_main_process
+        published = self._together(lambda: self._publish(draft, position, entries), here=main)
         checkpoint = self._agreement.share(published)
         assert checkpoint is not None  # noqa: S101 - the main process has published it
         self._size = checkpoint.size
         return checkpoint
+
+    @contextmanager
+    def _dropped_on_failure(self, draft: Path) -> Iterator[None]:
+        try:
+            yield
+        except (SaveFailed, Fenced):
+            if self._accelerator.is_main_process:
+                self._checkpoints.drop(draft)
+            raise
 
     def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
         """Have a checkpoint of this attempt say that `batch` batches of its epoch were taken; otherwise as `save`."""

@@ -6,11 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from clusterrun.paths import RunPaths
 
 from .agreement import Agreement
+from .async_saving import AsyncSaver, Note, reason_to_wait
 from .checkpoint import Checkpoint, Checkpoints, Position
 from .checks import check_world_of_checkpoint
 from .fence import Fence, Fenced
@@ -21,16 +24,25 @@ from .saving import SaveFailed, Saver
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+T = TypeVar("T")
+
 
 class TrainingState:
     """The state of an Accelerator, kept below a run folder; `agreement` joins the ranks, all of which call the same.
 
     `attempt` is four digits, or None without clusterrun: then nothing but checkpoints is written. `keep` is how many
-    checkpoints stay, None for all.
+    checkpoints stay, None for all. With `async_save` checkpoints are written beside the training, where that can be.
     """
 
     def __init__(
-        self, accelerator: Accelerator, agreement: Agreement, paths: RunPaths, attempt: str | None, keep: int | None
+        self,
+        accelerator: Accelerator,
+        agreement: Agreement,
+        paths: RunPaths,
+        attempt: str | None,
+        keep: int | None,
+        *,
+        async_save: bool = False,
     ) -> None:
         self._accelerator, self._agreement, self._paths = accelerator, agreement, paths
         self._main = bool(accelerator.is_main_process)
@@ -38,7 +50,12 @@ class TrainingState:
         number = int(attempt) if attempt else 1
         self._checkpoints = Checkpoints(paths.checkpoints, paths.folder / "staging", number, keep)
         self._fence = Fence(paths.current if self._attempt else None, number)
-        self._saver = Saver(accelerator, agreement, self._checkpoints, self._fence)
+        against = reason_to_wait(accelerator) if async_save else None
+        if against:
+            self._say(f"warning: saving synchronously: {against}")
+        parts = accelerator, agreement, self._checkpoints, self._fence
+        self._background = AsyncSaver(*parts) if async_save and not against else None
+        self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
         self.newest: Checkpoint | None = None  # the one that the training stands on: loaded, or saved last
 
@@ -65,24 +82,46 @@ class TrainingState:
         )
         return position
 
-    def save(self, position: Position, *, ended: bool = False) -> None:
+    def save(self, position: Position, *, ended: bool = False, leaving: bool = False) -> None:
         """Save a checkpoint unless this step has one; that one is told if its epoch has `ended` since.
 
-        Where the disk does not take it, it is told, and `newest` stays what it was. Raises SystemExit when another
-        attempt has taken over.
+        Where the disk does not take it, it is told, and `newest` stays what it was. When it returns it may still be
+        under way, unless the training is `leaving`. Raises SystemExit when another attempt has taken over.
         """
+        if not leaving and self._is_under_way(position, ended=ended):
+            return
+        self.settle()
         newest = self.newest
         if newest is None or newest.step != position.step:
-            self._save(position)
+            self._save(position, leaving=leaving)
             return
         # One rank decides: where only some have a progress bar, only some have seen yet that the epoch ended.
-        batch = self._agreement.share(_last_batch(newest, position) if ended else newest.batch)
+        batch = self._agreement.share(_last_batch(newest.epoch, position) if ended else newest.batch)
         if batch == newest.batch:
             return
         if newest.attempt != self._checkpoints.attempt:
-            self._save(position)
-        elif self._put(position, lambda: self._saver.move(newest, batch)):
+            self._save(position, leaving=leaving)
+        elif self._put(lambda: self._telling(position, lambda: self._saver.move(newest, batch))):
             self._say(f"{newest.name} is now at the end of epoch {newest.epoch}")
+
+    def settle(self) -> None:
+        """Wait for a save that is under way; every rank must call it. Raises SystemExit as `save` does."""
+        if self._background and self._background.under_way:
+            if self._background.busy():
+                self._say(
+                    f"waiting for the save of step {self._background.under_way.step}, which is still being written"
+                )
+            self._put(self._background.collect)
+
+    def busy(self) -> bool:
+        """Whether this rank still writes a checkpoint."""
+        return self._background is not None and self._background.busy()
+
+    def watch(self) -> None:
+        """Raise what a save under way has raised, unless it is one of the failures that `settle` deals with."""
+        error = self._background.failed_with() if self._background else None
+        if error is not None and not isinstance(error, (SaveFailed, Fenced)):
+            raise error
 
     def tidy(self) -> None:
         """Leave nothing behind but checkpoints: wait for the removal of old ones. Nobody comes back to clear it up."""
@@ -103,19 +142,51 @@ class TrainingState:
         self._agreement.close()
         raise SystemExit(1)
 
-    def _save(self, position: Position) -> None:
-        begun = time.monotonic()
-        saved = self._put(position, lambda: self._saver.save(position))
-        if saved:
-            with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
-                self.saves.published(saved.name, position.step, time.monotonic() - begun)
-            self._say(f"saved {saved.name}")
+    def _is_under_way(self, position: Position, *, ended: bool) -> bool:
+        """Whether a save under way says all of this step; if its epoch has `ended` since, it may not."""
+        place = self._background.under_way if self._background else None
+        if place is None or place.step != position.step:
+            return False
+        return not self._agreement.share(ended and _last_batch(place.epoch, position) != place.batch)
 
-    def _put(self, position: Position, write: Callable[[], Checkpoint]) -> Checkpoint | None:
+    def _save(self, position: Position, *, leaving: bool) -> None:
+        note = partial(self._noted, replace(position), time.monotonic())
+        if self._background and not leaving:
+            self._begin(self._background, position, note)
+        else:
+            self._put(lambda: note(lambda: self._saver.save(position)))
+
+    def _begin(self, background: AsyncSaver, position: Position, note: Note) -> None:
         try:
-            self.newest = write()
+            begun = self._telling(position, lambda: background.begin(position, note))
+        except SaveFailed:
+            return
+        except Fenced:
+            self.leave_fenced()
+        if not begun:
+            self.settle()
+
+    def _noted(
+        self, position: Position, begun: float, write: Callable[[], Checkpoint], stall: float | None = None
+    ) -> Checkpoint:
+        """Tell and write down how a save went."""
+        saved = self._telling(position, write)
+        with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
+            self.saves.published(saved.name, position.step, time.monotonic() - begun, stall)
+        self._say(f"saved {saved.name}")
+        return saved
+
+    def _telling(self, position: Position, write: Callable[[], T]) -> T:
+        try:
+            return write()
         except SaveFailed as failure:
             self._failed(position, str(failure))
+            raise
+
+    def _put(self, write: Callable[[], Checkpoint]) -> Checkpoint | None:
+        try:
+            self.newest = write()
+        except SaveFailed:  # it has been told
             return None
         except Fenced:
             self.leave_fenced()
@@ -147,12 +218,12 @@ class TrainingState:
             sys.stderr.flush()
 
 
-def _last_batch(newest: Checkpoint, position: Position) -> int:
+def _last_batch(epoch: int, position: Position) -> int:
     """Return which batch ended the epoch of a checkpoint, as a training knows that stands at the same step still.
 
     It stays in its epoch, though the training may be in the next: what was done between the two is not in its state.
     """
-    return position.batch if position.epoch == newest.epoch else sys.maxsize
+    return position.batch if position.epoch == epoch else sys.maxsize
 
 
 def _place(newest: Checkpoint) -> str:

@@ -24,6 +24,7 @@ from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 from .checks import check_world
 from .errors import TrainingError
 from .marker import refusals_marked
+from .output_dir import say
 from .protocol import read_protocol
 from .trainer_callback import StopCallback
 from .trainer_trackers import MLflowRecord
@@ -49,6 +50,8 @@ def resumable(trainer: T) -> T:
         _check_accumulation(trainer)
         _give_back_signal(trainer)
         trainer.add_callback(MLflowRecord(attempt.paths.trackers))
+        if attempt.async_save and trainer.accelerator.is_main_process:
+            say("warning: saving synchronously: Trainer writes its own checkpoints, and only while training waits")
     callback = StopCallback(trainer, attempt)
     trainer.add_callback(callback)
     trainer.train = partial(_train, trainer.train, callback)  # type: ignore[method-assign]

@@ -1,0 +1,79 @@
+"""Memory of the host that holds copies of tensors, kept from one save to the next.
+
+Memory that is touched for the first time comes slowly from the system: a copy into new memory takes many times as long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+Key = tuple[str, int, int]  # a storage's device, address and size
+_Kind = tuple[int, bool]  # a size in bytes, and whether the memory is pinned: a GPU reaches it several times as fast
+
+
+class Buffers:
+    """One buffer for each storage of the state that is saved."""
+
+    def __init__(self) -> None:
+        self._held: dict[_Kind, list[torch.UntypedStorage]] = {}
+
+    def lack(self, storages: Iterable[torch.UntypedStorage]) -> int:
+        """Return how many bytes must be allocated before copies of these storages fit."""
+        return sum(_occupied(*kind) * number for kind, number in self._missing(storages).items())
+
+    def grow(self, storages: Iterable[torch.UntypedStorage]) -> None:
+        """Allocate what is missing, and let go of what is no longer needed.
+
+        Raises MemoryError or RuntimeError where the system refuses it.
+        """
+        storages = list(storages)
+        self._held = {kind: self._held.get(kind, [])[:number] for kind, number in _count(storages).items()}
+        for kind, number in self._missing(storages).items():
+            self._held[kind] += [_allocate(*kind) for _ in range(number)]
+
+    def filled_from(self, storages: dict[Key, torch.UntypedStorage]) -> dict[Key, torch.UntypedStorage]:
+        """Copy storages into the buffers, which must have grown for them; returns when all bytes have arrived."""
+        import torch
+
+        free = {kind: iter(buffers) for kind, buffers in self._held.items()}
+        copies = {key: next(free[_kind(storage)]) for key, storage in storages.items()}
+        for key, storage in storages.items():
+            copies[key].copy_(storage, non_blocking=True)
+        for device in {storage.device for storage in storages.values()}:
+            if device.type != "cpu":
+                torch.get_device_module(device.type).synchronize(device)
+        return copies
+
+    def _missing(self, storages: Iterable[torch.UntypedStorage]) -> dict[_Kind, int]:
+        held = {kind: len(buffers) for kind, buffers in self._held.items()}
+        missing = {kind: number - held.get(kind, 0) for kind, number in _count(storages).items()}
+        return {kind: number for kind, number in missing.items() if number > 0}
+
+
+def key_of(storage: torch.UntypedStorage) -> Key:
+    """Return what tells two storages apart."""
+    return str(storage.device), storage.data_ptr(), storage.nbytes()
+
+
+def _kind(storage: torch.UntypedStorage) -> _Kind:
+    return storage.nbytes(), storage.device.type == "cuda"
+
+
+def _count(storages: Iterable[torch.UntypedStorage]) -> Counter[_Kind]:
+    return Counter(map(_kind, storages))
+
+
+def _occupied(size: int, pinned: bool) -> int:
+    # torch's allocator of pinned memory rounds up to a power of two.
+    return 1 << (size - 1).bit_length() if pinned else size
+
+
+def _allocate(size: int, pinned: bool) -> torch.UntypedStorage:
+    import torch
+
+    return torch.empty(size, dtype=torch.uint8, pin_memory=pinned).untyped_storage()
