@@ -27,24 +27,27 @@ sys.path.insert(0, str(CHECKOUT))
 
 from chaos_damages import spoil  # noqa: E402 - the checkout comes first
 from chaos_kills import Story, kill_clusterrun, kill_plain  # noqa: E402
-from chaos_trainers import warm_up  # noqa: E402
+from chaos_trainers import async_trainer, clusterrun_trainer, warm_up  # noqa: E402
 
 Counts = Counter[tuple[str, str]]
+Stories = tuple[Story, Story]  # of the two ways
+WAYS = "clusterrun.training", "with `async_save`"
 
 
-def kills_table(ours: Story, plain: Story) -> list[str]:
-    rows: list[tuple[str, object, object]] = [
-        ("kills", ours.kills, plain.kills),
-        ("resumes", ours.resumes, plain.resumes),
-        ("**resumes that failed**", ours.failed.total(), _with_words(plain.failed)),
-        ("resumes from before the newest save that was reported", ours.behind, plain.behind),
-        ("kills that left no checkpoint that verifies", ours.without, ""),
-        ("a whole cycle, median", _milliseconds(ours), _milliseconds(plain)),
+def kills_table(ours: Stories, plain: Story) -> list[str]:
+    stories = [*ours, plain]
+    rows: list[tuple[str, list[object]]] = [
+        ("kills", [story.kills for story in stories]),
+        ("resumes", [story.resumes for story in stories]),
+        ("**resumes that failed**", [_with_words(story.failed) for story in stories]),
+        ("resumes from before the newest save that was reported", [story.behind for story in stories]),
+        ("kills that left no checkpoint that verifies", [*(story.without for story in ours), ""]),
+        ("a whole cycle, median", [_milliseconds(story) for story in stories]),
     ]
     return [
-        "| | clusterrun.training | `accelerator.save_state`, automatic naming |",
-        "|---|--:|--:|",
-        *(f"| {name} | {mine} | {theirs} |" for name, mine, theirs in rows),
+        f"| | {' | '.join(WAYS)} | `accelerator.save_state`, automatic naming |",
+        "|---|--:|--:|--:|",
+        *(f"| {name} | {' | '.join(map(str, cells))} |" for name, cells in rows),
     ]
 
 
@@ -57,9 +60,11 @@ def _milliseconds(story: Story) -> str:
     return f"{statistics.median(story.spans) * 1e3:.1f} ms"
 
 
-def moments_table(story: Story) -> list[str]:
-    lines = ["| where the kill fell | kills |", "|---|--:|"]
-    return lines + [f"| {moment} | {count} |" for moment, count in story.moments.most_common()]
+def moments_table(stories: Stories) -> list[str]:
+    lines = [f"| where the kill fell | {' | '.join(WAYS)} |", "|---|--:|--:|"]
+    moments = stories[0].moments + stories[1].moments
+    cells = {moment: " | ".join(str(story.moments[moment]) for story in stories) for moment, _ in moments.most_common()}
+    return lines + [f"| {moment} | {cell} |" for moment, cell in cells.items()]
 
 
 def damages_table(made: Counts, found: Counts) -> list[str]:
@@ -71,7 +76,9 @@ def damages_table(made: Counts, found: Counts) -> list[str]:
     return [*lines, "", f"{found.total()} of {made.total()} damages were found."]
 
 
-def page(options: argparse.Namespace, ours: Story, plain: Story, damages: tuple[Counts, Counts], seconds: float) -> str:
+def page(
+    options: argparse.Namespace, ours: Stories, plain: Story, damages: tuple[Counts, Counts], seconds: float
+) -> str:
     command = f"python benchmarks/chaos.py --kills {options.kills} --damages {options.damages} --seed {options.seed}"
     made = f"Made by `{command}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}, in {seconds:.0f} s."
     versions = f"torch {version('torch')}, accelerate {version('accelerate')}"
@@ -83,28 +90,29 @@ def page(options: argparse.Namespace, ours: Story, plain: Story, damages: tuple[
         made, f"{machine} at the end, Python {platform.python_version()}, {versions}.",
         "What is done to whom, and what it cannot show: [README](../README.md).", "",
         "## SIGKILL at a random moment of a save", "", *kills_table(ours, plain), "",
-        "For `clusterrun.training`, as what was left on the disk shows:", "", *moments_table(ours), "",
+        "As what was left on the disk shows:", "", *moments_table(ours), "",
         "## Random damages", "", *damages_table(*damages), "",
     ])  # fmt: skip
 
 
-def measure(options: argparse.Namespace) -> tuple[Story, Story, tuple[Counts, Counts]]:
+def measure(options: argparse.Namespace) -> tuple[Stories, Story, tuple[Counts, Counts]]:
     random.seed(options.seed)
     with tempfile.TemporaryDirectory(prefix="chaos", dir=options.folder) as place:
-        folders = [Path(place, name) for name in ("clusterrun", "plain")]
+        folders = [Path(place, name) for name in ("clusterrun", "async", "plain")]
         for folder in folders:
             (folder / "events").mkdir(parents=True)
         warm_up(Path(place, "warm"))
         with Path(place, "log").open("wb") as log:
-            ours = kill_clusterrun(folders[0], options.kills, log.fileno())
-            plain = kill_plain(folders[1], options.kills, log.fileno())
+            ours = kill_clusterrun(clusterrun_trainer, folders[0], options.kills, log.fileno())
+            later = kill_clusterrun(async_trainer, folders[1], options.kills, log.fileno())
+            plain = kill_plain(folders[2], options.kills, log.fileno())
         newest = max((folders[0] / "checkpoints").iterdir(), key=lambda path: path.name)
-        return ours, plain, spoil(newest, options.damages)
+        return (ours, later), plain, spoil(newest, options.damages)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=1200, help="for each of the two ways")
+    parser.add_argument("--kills", type=int, default=1200, help="for each of the three ways")
     parser.add_argument("--damages", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -117,7 +125,8 @@ def main() -> int:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text, encoding="utf-8")
     print(text)
-    bad = ours.failed.total() + ours.behind + ours.without + (damages[0].total() - damages[1].total())
+    bad = sum(story.failed.total() + story.behind + story.without for story in ours)
+    bad += damages[0].total() - damages[1].total()
     return 1 if bad else 0
 
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos_trainers import Tell, clusterrun_trainer, forked, plain_trainer
+from chaos_trainers import Tell, forked, plain_trainer
 
 from clusterrun.training.manifest import NAME, damage
+
+Trainer = Callable[[Path, int, Tell], None]
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Life:
     begun: int = 0
 
 
-def live(trainer: Callable[[Path, int, Tell], None], folder: Path, attempt: int, story: Story, log: int) -> Life:
+def live(trainer: Trainer, folder: Path, attempt: int, story: Story, log: int) -> Life:
     """Let a trainer live into its first, second or third save, and kill it at a random moment of a whole cycle."""
     life = Life()
     cycle = random.randint(1, 3)  # noqa: S311 - no secret
@@ -75,12 +77,12 @@ def live(trainer: Callable[[Path, int, Tell], None], folder: Path, attempt: int,
     return life
 
 
-def kill_clusterrun(folder: Path, kills: int, log: int) -> Story:
+def kill_clusterrun(trainer: Trainer, folder: Path, kills: int, log: int) -> Story:
     """Kill attempts of one run, one after the other; each resumes what the one before has left."""
     story, newest = Story(), 0
     for attempt in range(1, kills + 1):
         (folder / "current").write_text(f"attempt={attempt:04d}\n")
-        life = live(clusterrun_trainer, folder, attempt, story, log)
+        life = live(trainer, folder, attempt, story, log)
         _count_resume(story, life, newest)
         story.moments[_moment(folder, life, attempt)] += 1
         verified = [_step(path) for path in (folder / "checkpoints").iterdir() if damage(path) is None]

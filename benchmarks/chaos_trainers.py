@@ -1,4 +1,4 @@
-"""The two trainers of the chaos benchmark: they save without end until they are killed, and tell what they do.
+"""The trainers of the chaos benchmark: they save without end until they are killed, and tell what they do.
 
 Each runs in a process forked from a warm parent, and writes lines to a pipe: `resumed STEP` (or `failed WHY`), and for
 each save `begin STEP` and `saved STEP`.
@@ -53,6 +53,41 @@ def _prepare(accelerator: Accelerator) -> Callable[[], None]:
 
 def clusterrun_trainer(folder: Path, attempt: int, tell: Tell) -> None:
     """Train as one attempt of a clusterrun run: a checkpoint each step."""
+    run, step = _begin(folder, attempt)
+    position = run.resume()
+    tell("resumed", position.step)
+    while True:
+        step()
+        position.step += 1
+        tell("begin", position.step)
+        run.step_done(position)
+        tell("saved", position.step)
+
+
+def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
+    """Train the same with `async_save`: it trains on while a checkpoint is written, and the thread tells of the end."""
+    os.environ["CLUSTERRUN_CHECKPOINT_ASYNC_SAVE"] = "true"
+    run, step = _begin(folder, attempt)
+    saves = run._state.saves  # noqa: SLF001 - the thread calls it when the checkpoint is published
+    published = saves.published
+
+    def tell_too(name: str, number: int, *more: float | None) -> None:
+        published(name, number, *more)
+        tell("saved", number)
+
+    saves.published = tell_too  # type: ignore[method-assign]
+    position = run.resume()
+    tell("resumed", position.step)
+    while True:
+        step()
+        position.step += 1
+        tell("begin", position.step)
+        run.step_done(position)
+        while run._state.busy():  # noqa: SLF001
+            step()
+
+
+def _begin(folder: Path, attempt: int) -> tuple[TrainingRun, Callable[[], None]]:
     os.environ.update(
         CLUSTERRUN_PROTOCOL="1",
         CLUSTERRUN_RUN_ID="chaos",
@@ -64,15 +99,7 @@ def clusterrun_trainer(folder: Path, attempt: int, tell: Tell) -> None:
     )
     accelerator = Accelerator(cpu=True)
     run = TrainingRun(accelerator, folder)
-    step = _prepare(accelerator)
-    position = run.resume()
-    tell("resumed", position.step)
-    while True:
-        step()
-        position.step += 1
-        tell("begin", position.step)
-        run.step_done(position)
-        tell("saved", position.step)
+    return run, _prepare(accelerator)
 
 
 def plain_trainer(folder: Path, _: int, tell: Tell) -> None:

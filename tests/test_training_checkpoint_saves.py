@@ -71,12 +71,17 @@ def test_a_main_process_that_cannot_write_fails_the_save_of_all(tmp_path, clean)
 
 
 def test_a_failure_amid_deepspeeds_own_save_leaves_nobody_waiting(tmp_path, clean):
-    """ZeRO's ranks meet between their files: one that cannot write its part goes there all the same."""
+    """ZeRO's ranks meet between their files: one that cannot write its part goes there all the same.
+
+    So it is saved synchronously, also where the job asks for something else, and says so.
+    """
     pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
     environment = {key: value for key, value in clean.items() if key != "ACCELERATE_USE_CPU"} | {
-        "DS_ACCELERATOR": "cpu"
+        "DS_ACCELERATOR": "cpu",
+        "CLUSTERRUN_CHECKPOINT_ASYNC_SAVE": "true",
     }
     end = train_two(tmp_path, environment, *MEET_THE_LIMIT, "--deepspeed", "--at", 3, "limit", 1, 20_000)
+    assert end.output.count("warning: saving synchronously: DeepSpeed writes its own checkpoints, ") == 1
     failed_between(tmp_path, end, f"rank 1: zero_pp_rank_1_mp_rank_00_optim_states.pt: {NO_ROOM}")
 
 

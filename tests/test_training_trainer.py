@@ -249,10 +249,11 @@ def test_the_best_model_is_kept_though_clusterrun_asked_for_it(tmp_path, train):
     assert checkpoints(tmp_path) == ["checkpoint-3", "checkpoint-4"]
 
 
-def test_saves_of_the_spec_stand_beside_trainers_own(tmp_path, train):
-    """Each kind is kept in its own number, so neither pushes the other out."""
+def test_saves_of_the_spec_stand_beside_trainers_own(tmp_path, train, capsys):
+    """Each kind is kept in its own number, so neither pushes the other out; none is asynchronous, and it says so."""
     flags = ["--max_steps", 11, "--save_steps", 4, "--save_total_limit", 1]
-    trainer = train("0001", *flags, CHECKPOINT_EVERY="3 steps", CHECKPOINT_KEEP=2)
+    trainer = train("0001", *flags, CHECKPOINT_EVERY="3 steps", CHECKPOINT_KEEP=2, CHECKPOINT_ASYNC_SAVE="true")
+    assert "saving synchronously: Trainer writes its own checkpoints" in capsys.readouterr().err
     assert checkpoints(tmp_path) == ["checkpoint-6", "checkpoint-9", "checkpoint-11"]
     assert read_record(tmp_path / "saves")["count"] == "6"
     assert trainer.args.save_total_limit == 1
