@@ -261,7 +261,7 @@ class Checkpoint(Model):
     keep: Count = 3
     async_save: bool = False
     """Training waits only until the state is copied into the node's memory, and goes on while it is written and
-    verified; see In the training script. For scripts with `clusterrun.training`, under DDP and FSDP2."""
+    verified. For scripts with `clusterrun.training`, under DDP and FSDP2; others save synchronously, and say so."""
     path: Pattern | None = None
     """Where a script without `clusterrun.training` leaves its checkpoints: a shell's pattern of files or folders,
     relative to the working folder; {run_dir} is the run's own folder, CLUSTERRUN_RUN_DIR to the script."""

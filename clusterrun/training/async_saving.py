@@ -62,8 +62,8 @@ class AsyncSaver(Saver):
         the copy; after it, `collect` does.
         """
         begun = time.monotonic()
-        sharded = str(self._accelerator.distributed_type.value) == "FSDP"
-        writes = Writes(self._checkpoints.draft(position.step), sharded)
+        plugin = self._accelerator.state.fsdp_plugin if self._accelerator.is_fsdp2 else None
+        writes = Writes(self._checkpoints.draft(position.step), plugin)
         with self._dropped_on_failure(writes.folder):
             self._together(lambda: self._make_room(writes.folder), here=self._accelerator.is_main_process)
             self._together(lambda: writes.capture(lambda: self._accelerator.save_state(str(writes.folder))))

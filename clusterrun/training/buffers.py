@@ -42,11 +42,11 @@ class Buffers:
 
         free = {kind: iter(buffers) for kind, buffers in self._held.items()}
         copies = {key: next(free[_kind(storage)]) for key, storage in storages.items()}
+        pinned = {storage.device for storage in storages.values() if _kind(storage)[1]}
         for key, storage in storages.items():
-            copies[key].copy_(storage, non_blocking=True)
-        for device in {storage.device for storage in storages.values()}:
-            if device.type != "cpu":
-                torch.get_device_module(device.type).synchronize(device)
+            copies[key].copy_(storage, non_blocking=storage.device in pinned)
+        for device in pinned:
+            torch.cuda.synchronize(device)
         return copies
 
     def _missing(self, storages: Iterable[torch.UntypedStorage]) -> dict[_Kind, int]:

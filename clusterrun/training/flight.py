@@ -22,11 +22,15 @@ class Flight(Generic[T]):
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, and go on with something else."""
-        # Not one that Python waits for by itself: without a limit, and after it has forbidden new threads.
-        self._thread = Thread(target=self.run, name="clusterrun-save", daemon=True)
-        atexit.register(self._thread.join, _PATIENCE)
-        self._thread.start()
+        """Begin, and go on with something else. Where the system gives no thread, it is done when this returns."""
+        thread = Thread(target=self.run, name="clusterrun-save", daemon=True)  # Python would wait without a limit
+        try:
+            thread.start()
+        except RuntimeError:
+            self.run()
+            return
+        self._thread = thread
+        atexit.register(thread.join, _PATIENCE)
 
     def run(self) -> None:
         """Do the work here and now; what it raises is kept for `result`."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .disk import refusal
@@ -27,10 +26,10 @@ Write = Callable[["torch.distributed.ProcessGroup | None"], None]
 
 @dataclass
 class Writes:
-    """The writes of one rank for one checkpoint, and the state that they write; `sharded` over the ranks, or whole."""
+    """The writes of one rank for one checkpoint, and the state that they write."""
 
     folder: Path
-    sharded: bool
+    plugin: Any = None  # Accelerate's of FSDP2, whose state may be sharded
     state: Snapshot = field(default_factory=Snapshot)
     _writes: list[tuple[str, Write]] = field(default_factory=list)
 
@@ -69,7 +68,11 @@ class Writes:
             if safetensors:  # otherwise the model is written at once
                 held = self._hold_back(safetensors)
                 stack.enter_context(_replaced(accelerate.utils.other, "safe_save_file", held))
-            if self.sharded:
+            if self.plugin is not None:
+                # The state is copied once: straight from the device, and after it is known that there is room.
+                config = self.plugin.state_dict_config
+                if hasattr(config, "offload_to_cpu"):
+                    stack.enter_context(_replaced(config, "offload_to_cpu", False))
                 module = importlib.import_module("torch.distributed.checkpoint")
                 stack.enter_context(_replaced(module, "save", self._hold_back_sharded(module.save)))
             yield
@@ -104,7 +107,7 @@ class Writes:
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, stand_in: object) -> Iterator[None]:
+def _replaced(module: object, name: str, stand_in: object) -> Iterator[None]:
     true = getattr(module, name)
     setattr(module, name, stand_in)
     try:

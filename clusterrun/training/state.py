@@ -210,7 +210,8 @@ class TrainingState:
         last = self.newest.name if self.newest else "none"
         self._say(f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is {last}")
         with suppress(OSError):  # the disk that takes no checkpoint may not take this either
-            self.saves.failed(reason)
+            if not self._fence.seen(now=True):  # then the draft was cleared away
+                self.saves.failed(reason)
 
     def _say(self, text: str) -> None:
         if self._main:
