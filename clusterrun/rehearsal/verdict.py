@@ -47,7 +47,7 @@ def _differing_losses(losses: Losses) -> str:
     alike = "bit for bit" if not losses.largest_before else f"within {losses.largest_before:.1e}"
     before = f"; before the stop they are the same, {alike}" if losses.before else ""
     return (
-        f"the losses differ from step {losses.differ_from} on, by up to {losses.largest:.2g} of the reference's "
+        f"the losses differ from step {losses.differ_from} on, by up to {losses.largest:.2g} times the reference's "
         f"(step {losses.largest_at}){before}{_CAUSES}"
     )
 
