@@ -156,8 +156,8 @@ def test_too_little_memory_saves_synchronously_and_says_so_once(tmp_path, clean)
 
 def test_a_bug_in_the_thread_ends_the_attempt(tmp_path, clean):
     """What is no disk's refusal is raised at the next step: it does not train on without checkpoints."""
-    end = train(tmp_path, clean, "--at", 2, "break", "--at", 3, "landed")
-    assert end.code == 1
+    end = train(tmp_path, clean, "--at", 2, "break", "--at", 3, "landed", "--at", 4, "die")
+    assert end.code == 1, end.output
     assert "KeyError: 'a bug'" in end.output
     assert names(tmp_path) == []
 
