@@ -62,6 +62,7 @@ FORMS = {
     "Signal": "`USR1@<seconds>`",
     "Array": "array",
     "Every": "interval",
+    "Hang": "`auto`, time, or false",
     "Pattern": "pattern",
     "Words": "text, or list of words",
     "StopSignal": "`USR1`, `USR2`, `TERM`, `INT`, `HUP`",
@@ -124,7 +125,7 @@ The values come in layers, each over the one before:
 the virtual environment of your shell (only where nothing else names a Python),
 the site's profile, the file, and each `--set KEY=VALUE`.
 
-A profile has the same sections, `share`, and `run_root`, the folder that run folders are made in
+A profile has the same sections, `share`, `hang`, and `run_root`, the folder that run folders are made in
 (without it `runs`, relative to the working folder).
 Its `gpu_memory` says what each GPU holds, with which `clusterrun estimate` tells whether a run fits,
 and `submit` warns: `80GB` for all, or a mapping from partitions or types of GPU, `{gpu: 80GB, a100: 40GB}`.

@@ -26,7 +26,7 @@ from tests.slurm.survival import (
 
 BESIDE = ("lanes",)
 STEP = EVERY + EVERY // 2
-PATIENCE = "20s"  # with a step; for all else the training library has hours
+PATIENCE = "40s"  # with a step; for all else the training library has hours
 LEFT, RIGHT = {"nodelist": "n[1-2]"}, {"nodelist": "n[3-4]"}
 
 
@@ -48,7 +48,7 @@ def a_rank_hangs(desk: Desk) -> Submitted:
     run = survive(
         desk, "hangs", slurm=LEFT, hang=PATIENCE, args={"crash_step": STEP, "crash_how": "hang", "crash_rank": 1}
     )
-    completes(desk, run)
+    completes(desk, run, 400)
     return run
 
 
@@ -57,7 +57,7 @@ def a_node_is_rebooted(desk: Desk) -> Submitted:
     run = lockstep(desk, "rebooted", {**RIGHT, "nodes": 2})
     desk.cluster.crash("n4")
     desk.cluster.boot("n4")
-    completes(desk, run)
+    completes(desk, run, 400)
     return run
 
 
@@ -68,7 +68,7 @@ def slurmstepd_is_killed(desk: Desk) -> Submitted:
     )
     reaches(run, 1, EVERY + 5)
     desk.cluster.run_on("n1", ["pkill", "-KILL", "-f", rf"^slurmstepd: \[{run.job_id}\.0\]"])
-    completes(desk, run)
+    completes(desk, run, 400)
     return run
 
 
@@ -79,7 +79,7 @@ def the_tasks_are_stopped(desk: Desk) -> Submitted:
     desk.cluster.run_as("alice", scancel)
     until(lambda: "that is no hang" in run.log(), 150, "the silence is noticed")
     desk.cluster.run_as("alice", [word.replace("STOP", "CONT") for word in scancel])
-    completes(desk, run)
+    completes(desk, run, 400)
     return run
 
 
