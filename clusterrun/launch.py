@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from clusterrun.shell import Shell, quote_around
+from clusterrun.spec import grammar
 from clusterrun.spec.checkpoint import CHECKPOINT
 from clusterrun.spec.model import Accelerate, Argument, JobSpec
 
@@ -66,7 +67,7 @@ class Launch:
 def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:
     """Make the command of a spec; `gpus_asked` says whether the job asks Slurm for GPUs."""
     if spec.command is not None:
-        tasks = None if gpus_asked else int(spec.slurm.nodes)
+        tasks = None if gpus_asked else grammar.most_nodes(spec.slurm.nodes)
         return Launch(((Shell(spec.command),),), None, {}, tasks)
     given = _given_config(configs.accelerate)
     use_cpu = _use_cpu(spec.accelerate, given, gpus_asked=gpus_asked)
@@ -75,7 +76,7 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:
         config = _config(spec.accelerate, use_cpu=use_cpu, brought=configs.deepspeed is not None)
     processes = spec.accelerate.num_processes
     if processes is None and not gpus_asked:
-        processes = _processes_of(given, int(spec.slurm.nodes))
+        processes = _processes_of(given, grammar.most_nodes(spec.slurm.nodes))
     flags = _flags(spec, given, processes, brought=configs.deepspeed is not None)
     lines = (("accelerate", "launch"), *flags, *_script(spec))
     variables = _variables(spec.accelerate, given, use_cpu=use_cpu)
@@ -168,7 +169,7 @@ def _flags(spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, br
     unread = path is not None and not given
     lines: list[Words] = [
         ("--config_file", str(path) if unread else Shell(f'"$node_dir/{CONFIG_NAME}"')),
-        ("--num_machines", Shell('"$SLURM_JOB_NUM_NODES"'), "--num_processes", Shell('"$num_processes"')),
+        ("--num_machines", Shell('"$num_machines"'), "--num_processes", Shell('"$num_processes"')),
         ("--machine_rank", Shell('"$SLURM_NODEID"')),
         ("--main_process_ip", Shell('"$main_process_ip"'), "--main_process_port", Shell('"$main_process_port"')),
     ]

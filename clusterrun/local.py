@@ -45,7 +45,7 @@ def start(paths: RunPaths, plan: LaunchPlan, environment: Mapping[str, str]) -> 
 
     Raises ClusterError where the spec asks for what one machine has not.
     """
-    if plan.nodes > 1:
+    if plan.least_nodes > 1:
         raise ClusterError(f"slurm.nodes is {plan.nodes}; this is one machine", "add --set slurm.nodes=1")
     gpus = _gpus_to_use(plan)
     paths.local.mkdir(mode=0o700, exist_ok=True)

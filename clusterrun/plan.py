@@ -53,6 +53,8 @@ class LaunchPlan:
     spec: JobSpec
     launch: Launch
     nodes: int
+    """The most that Slurm may give."""
+    least_nodes: int
     gpus_asked: bool
     requeue_on: tuple[str, ...]
     crashes: int
@@ -64,6 +66,16 @@ class LaunchPlan:
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
     """The pattern of the checkpoints that the script itself makes."""
+
+    @property
+    def elastic(self) -> bool:
+        """Whether Slurm chooses the number of nodes."""
+        return self.least_nodes < self.nodes
+
+    @property
+    def processes_a_node(self) -> int | None:
+        """How many processes each node has; None: counted from the GPUs that Slurm gives."""
+        return None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)
 
 
 def make_plan(
@@ -99,7 +111,8 @@ def make_plan(
         chdir=chdir,
         spec=spec,
         launch=launch,
-        nodes=int(spec.slurm.nodes),
+        nodes=grammar.most_nodes(spec.slurm.nodes),
+        least_nodes=grammar.least_nodes(spec.slurm.nodes),
         gpus_asked=gpus_asked,
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
@@ -147,7 +160,7 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
 
 def _even_gpus(slurm: Slurm) -> list[Directive]:
     """Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same number on each."""
-    nodes = int(slurm.nodes)
+    nodes = grammar.most_nodes(slurm.nodes)
     if slurm.gpus is None or slurm.gpus_per_node is not None or nodes == 1:
         return []
     kind, _, count = slurm.gpus.rpartition(":")

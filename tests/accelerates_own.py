@@ -69,7 +69,7 @@ def words_of(launch: Launch, node_dir: Path, nodes: int, processes: int) -> list
     """The words of the launch command, as the last of the nodes sees them; the config files are written."""
     for name, text in launch.files.items():
         (node_dir / name).write_text(text)
-    here = {"node_dir": str(node_dir), "SLURM_JOB_NUM_NODES": str(nodes), "SLURM_NODEID": str(nodes - 1),
+    here = {"node_dir": str(node_dir), "num_machines": str(nodes), "SLURM_NODEID": str(nodes - 1),
             "num_processes": str(processes), "main_process_ip": "127.0.0.1", "main_process_port": PORT}  # fmt: skip
     line = " ".join(quote(word) for words in launch.lines for word in words)
     return [Template(word).substitute(here) for word in shlex.split(line)]

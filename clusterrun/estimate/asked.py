@@ -59,7 +59,7 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
     every = script.arguments if script is not None else arguments
     config = _accelerate_config(spec, work_dir)
     deepspeed = _deepspeed_json(config, arguments, work_dir)
-    nodes, gpus = int(spec.slurm.nodes), _gpus_of_node(spec)
+    nodes, gpus = grammar.most_nodes(spec.slurm.nodes), _gpus_of_node(spec)
     seconds = grammar.seconds_of_time(spec.slurm.time) if spec.slurm.time is not None else None
     fsdp = config.get("fsdp_config")
     checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
@@ -110,7 +110,7 @@ def _gpus_of_node(spec: JobSpec) -> int:
         if text is not None:
             return grammar.gpu_count(text)
     if slurm.gpus is not None:
-        return grammar.gpu_count(slurm.gpus) // int(slurm.nodes)
+        return grammar.gpu_count(slurm.gpus) // grammar.most_nodes(slurm.nodes)
     tres = str((slurm.model_extra or {}).get("tres_per_task") or "")
     return grammar.gres_gpus(slurm.gres or tres.replace("=", ":"))
 

@@ -11,7 +11,7 @@ _TIME = re.compile(
 )
 _UNLIMITED = {"infinite", "unlimited"}
 _MEMORY = re.compile(r"[0-9]+[KMGTkmgt]?[Bb]?")
-_NODES = re.compile(r"[0-9]{1,7}")
+_NODES = re.compile(r"(?P<least>[0-9]{1,7})(?:-(?P<most>[0-9]{1,7}))?")
 _GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
 _GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
 _SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|\d+)(?:@(?P<lead>\d+))?")
@@ -53,10 +53,23 @@ def memory(text: str) -> str:
 
 
 def nodes(text: str) -> str:
-    """Check a node count; a range needs a world size that can change, which no run here has."""
-    if not _NODES.fullmatch(text) or int(text) < 1:
-        raise ValueError(f"{text[:80]!r} is not a number of nodes: one whole number from 1 up")
+    """Check a number of nodes, `4`, or a range from which Slurm chooses, `2-8`."""
+    found = _NODES.fullmatch(text)
+    if not found or int(found["least"]) < 1:
+        raise ValueError(f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as 2-8")
+    if least_nodes(text) > most_nodes(text):
+        raise ValueError(f"{text} has no number in it: it ends before it begins")
     return text
+
+
+def least_nodes(text: str) -> int:
+    """Return the smallest number of nodes that Slurm may give."""
+    return int(text.partition("-")[0])
+
+
+def most_nodes(text: str) -> int:
+    """Return the largest number of nodes that Slurm may give; what a spec says of a whole job is said of so many."""
+    return int(text.rpartition("-")[2])
 
 
 def gpus(text: str) -> str:

@@ -137,7 +137,9 @@ def _process_count(layers: Layers, values: dict[str, Any]) -> None:
 def _gpus_divide(layers: Layers, slurm: dict[str, Any]) -> None:
     gpus, nodes = str(slurm.get("gpus") or ""), _whole(slurm.get("nodes", 1))
     count = _whole(gpus.rpartition(":")[2])
-    if nodes and count % nodes:
+    if count and "-" in str(slurm.get("nodes", 1)):
+        layers.fault(("slurm", "gpus"), f"counts all nodes, of which Slurm gives {slurm['nodes']}", "use gpus-per-node")
+    elif nodes and count % nodes:
         layers.fault(("slurm", "gpus"), f"{count} GPUs do not divide over {nodes} nodes; each needs the same number",
                      "gpus counts all nodes; gpus-per-node counts one")  # fmt: skip
 
@@ -156,7 +158,7 @@ def _gpus_of_node(slurm: dict[str, Any]) -> int:
 
 def _whole(value: Any) -> int:
     try:
-        return int(grammar.nodes(str(value)))
+        return grammar.most_nodes(grammar.nodes(str(value)))
     except ValueError:
         return 0
 

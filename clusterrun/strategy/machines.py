@@ -26,7 +26,7 @@ class Machines:
 
 def machines_of(slurm: Slurm, *, gpus_asked: bool, processes: int | None) -> Machines:
     """Return what a job asks for; `processes` are those that are known without counting GPUs."""
-    nodes = int(slurm.nodes)
+    nodes = grammar.most_nodes(slurm.nodes)
     total = processes or gpus_in_all(slurm, nodes)
     return Machines(nodes, gpus_asked, _gpu_type(slurm), total)
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -44,6 +44,8 @@ class Checkpoint:
     batch: int
     world_size: int
     size: int = 0
+    strategy: str = ""
+    sharing: Mapping[str, Any] = field(default_factory=dict)  # see sharing.py; empty where it was not noted
 
     @property
     def name(self) -> str:
@@ -79,6 +81,10 @@ class Checkpoints:
                 return checkpoint
             _say(f"passing over {path.name}: {reason or 'its manifest.json does not say where training stood'}")
         return None
+
+    def latest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that has a whole manifest; its files are not looked at."""
+        return next(filter(None, map(_read, reversed(self._folders()))), None)
 
     def clear_staging(self) -> None:
         """Remove what earlier attempts left half done, and see that the folders are there."""
@@ -175,8 +181,12 @@ def _step(path: Path) -> int:
 def _read(path: Path) -> Checkpoint | None:
     content: dict[str, Any] = manifest.read(path) or {}
     try:
-        numbers = {key: int(content[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")}
-        return Checkpoint(path, **numbers, size=sum(entry["size"] for entry in content["files"].values()))
+        numbers: dict[str, Any] = {
+            key: int(content[key]) for key in ("attempt", "step", "epoch", "batch", "world_size")
+        }
+        size = sum(entry["size"] for entry in content["files"].values())
+        more = {"strategy": content.get("strategy", ""), "sharing": content.get("sharing") or {}}
+        return Checkpoint(path, **numbers, size=size, **more)
     except (ValueError, TypeError, KeyError):
         return None
 

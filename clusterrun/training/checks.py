@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .errors import TrainingError
+from .world_size import counted
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -20,13 +21,13 @@ def check_world(accelerator: Accelerator, environment: Mapping[str, str], expect
     launched = int(environment.get("WORLD_SIZE") or seen)
     if launched != seen:
         raise TrainingError(
-            f"accelerate sees {_processes(seen)}, the launcher started {launched} (WORLD_SIZE): each would train alone",
+            f"accelerate sees {counted(seen)}, the launcher started {launched} (WORLD_SIZE): each would train alone",
             "on CPUs set ACCELERATE_USE_CPU=true and launch with --multi_gpu; with DeepSpeed on "
             'CPUs unset it and give the Accelerator InitProcessGroupKwargs(backend="gloo")',
         )
     if expected is not None and expected != seen:
         raise TrainingError(
-            f"this job is for {_processes(expected)} (CLUSTERRUN_WORLD_SIZE), but has {seen}",
+            f"this job is for {counted(expected)} (CLUSTERRUN_WORLD_SIZE), but has {seen}",
             "--num_processes of accelerate launch is the total over all machines; see the log",
         )
 
@@ -65,17 +66,13 @@ def check_naming(accelerator: Accelerator) -> None:
         )
 
 
-def check_world_of_checkpoint(name: str, saved: int, present: int) -> None:
+def check_world_of_checkpoint(name: str, saved: int, present: int, why: str = "") -> None:
     """Raise TrainingError unless a checkpoint was saved by as many processes as are here now.
 
-    With another number, the learning rate and the place in the data would be wrong in silence.
+    With another number, the learning rate and the place in the data would be wrong in silence; `why` says more.
     """
     if saved != present:
         raise TrainingError(
-            f"checkpoint {name} was saved by {_processes(saved)}, but this attempt has {present}",
-            f"run with {_processes(saved)}, or train into another folder",
+            f"checkpoint {name} was saved by {counted(saved)}, but this attempt has {present}" + f": {why}" * bool(why),
+            f"run with {counted(saved)}, or train into another folder",
         )
-
-
-def _processes(number: int) -> str:
-    return f"{number} process{'' if number == 1 else 'es'}"

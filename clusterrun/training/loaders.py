@@ -38,7 +38,7 @@ def rest_of_epoch(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T]:
     _set_epoch(loader, epoch)
     if taken >= (length(loader) or sys.maxsize):
         return ()
-    if not taken or _keeps_its_place(loader):
+    if not taken or keeps_its_place(loader):
         return loader
     if not hasattr(loader, "dataset"):
         return islice(loader, taken, None)
@@ -69,7 +69,7 @@ def order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
     """Say why the order of a loader cannot be had again, and what to do; None where it can."""
     from torch.utils.data import IterableDataset
 
-    if _keeps_its_place(loader):
+    if keeps_its_place(loader):
         return "it is a StatefulDataLoader, of which one state is saved for all ranks", "use_stateful_dataloader=False"
     if not hasattr(loader, "dataset"):
         unordered = not isinstance(loader, Sequence)
@@ -121,7 +121,8 @@ def _set_epoch(loader: Any, epoch: int) -> None:
             one.set_epoch(epoch)
 
 
-def _keeps_its_place(loader: Any) -> bool:
+def keeps_its_place(loader: Any) -> bool:
+    """Whether a loader saves and restores its place itself, as a StatefulDataLoader does."""
     return bool(getattr(loader, "use_stateful_dataloader", False)) or type(loader).__name__ == "StatefulDataLoader"
 
 

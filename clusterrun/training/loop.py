@@ -159,6 +159,10 @@ class Loop(ABC):
         """Return the smallest of the numbers that all ranks hand in."""
 
     @abstractmethod
+    def _check_loader(self, loader: Iterable[Any], steps: int) -> None:
+        """Look at the loader of an epoch of `steps` optimizer steps, 0 for unknown. Raises TrainingError."""
+
+    @abstractmethod
     def _say(self, text: str) -> None:
         """Tell the user, once for all ranks."""
 
@@ -178,6 +182,7 @@ class Loop(ABC):
         self._entered = position.epoch
         self._warn(loader)
         steps = math.ceil((length(loader) or 0) / self._accelerator.gradient_accumulation_steps)
+        self._check_loader(loader, steps)
         if self._total is None and self._epochs:
             self._total = steps * self._epochs or None
 

@@ -25,6 +25,9 @@ class Attempt:
     every: Interval | None
     keep: int | None
     async_save: bool = False
+    reference: int | None = (
+        None  # processes on the most nodes that Slurm may give, where it chooses; the spec means those
+    )
 
 
 def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
@@ -52,7 +55,13 @@ def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
         every=parse_interval(every) if every else None,
         keep=_count(environment, "CLUSTERRUN_CHECKPOINT_KEEP"),
         async_save=environment.get("CLUSTERRUN_CHECKPOINT_ASYNC_SAVE") == "true",
+        reference=_reference(environment),
     )
+
+
+def _reference(environment: Mapping[str, str]) -> int | None:
+    nodes, each = _count(environment, "CLUSTERRUN_MOST_NODES"), _count(environment, "LOCAL_WORLD_SIZE")
+    return nodes and nodes * (each or 1)
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
@@ -70,6 +71,7 @@ class TrainingRun(Loop):
         self._losses = losses_of(attempt, main=main)
         self._agreement = Agreement(int(accelerator.num_processes))
         self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save)
+        self._state.share_steps(attempt.reference if attempt else None)
         self._trackers = Trackers(accelerator, paths.trackers)
         self._progress = Progress(paths.progress if attempt and main else None, self._state.fenced)
         if attempt:
@@ -84,8 +86,8 @@ class TrainingRun(Loop):
     def resume(self) -> Position:
         """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
 
-        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and when the checkpoint
-        was saved by another number of processes.
+        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and when
+        the checkpoint was saved by a number of processes from which this one cannot go on exactly.
         """
         check_prepared(self._accelerator)
         self._progress.begin(Doing.START)
@@ -183,6 +185,9 @@ class TrainingRun(Loop):
                 "step_done was called amid gradient accumulation, where gradients cannot be saved",
                 "call it only when accelerator.sync_gradients is true",
             )
+
+    def _check_loader(self, loader: Iterable[Any], steps: int) -> None:
+        self._state.sharing.check_loader(loader, steps)
 
     def _least(self, number: int) -> int:
         return self._agreement.least(number)

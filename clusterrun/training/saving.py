@@ -16,6 +16,7 @@ from .agreement import Agreement
 from .checkpoint import Checkpoint, Checkpoints, Position
 from .disk import held_back, lack_of_space, refusal
 from .fence import Fence, Fenced
+from .sharing import Sharing
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,6 +46,7 @@ class _Outcome(Generic[T]):
 class Saver:
     """Writes checkpoints of an Accelerator's state; `agreement` joins the ranks, `fence` forbids publishing."""
 
+    sharing: Sharing | None = None  # says in the manifest how a step is shared
     passing: frozenset[str] = frozenset()  # files that go away again when the save is done
 
     def __init__(self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence) -> None:
@@ -152,7 +154,8 @@ class Saver:
         return checkpoint
 
     def _facts(self, position: Position) -> dict[str, object]:
-        return facts(self._accelerator, self._attempt, position)
+        sharing = self.sharing.facts() if self.sharing else {}
+        return {**facts(self._accelerator, self._attempt, position), **sharing}
 
 
 def facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[str, object]:

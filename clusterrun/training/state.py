@@ -15,11 +15,11 @@ from clusterrun.paths import RunPaths
 from .agreement import Agreement
 from .async_saving import AsyncSaver, Note, reason_to_wait
 from .checkpoint import Checkpoint, Checkpoints, Position
-from .checks import check_world_of_checkpoint
 from .fence import Fence, Fenced
 from .resumption import crashed_resumes, write_resume
 from .saves import Saves
 from .saving import SaveFailed, Saver
+from .sharing import Sharing
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -57,19 +57,28 @@ class TrainingState:
         self._background = AsyncSaver(*parts) if async_save and not against else None
         self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
+        self.sharing = Sharing(accelerator)
         self.newest: Checkpoint | None = None  # the one that the training stands on: loaded, or saved last
+
+    def share_steps(self, reference: int | None) -> None:
+        """Share out steps as the newest checkpoint wants it, and say so in those to come; every rank must call it.
+
+        `reference` is as in `Sharing.begin_as`, which raises TrainingError.
+        """
+        self._saver.sharing = self.sharing
+        self.sharing.begin_as(self._agreement.share(self._checkpoints.latest() if self._main else None), reference)
 
     def resume(self) -> Position:
         """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
 
-        Raises TrainingError when another number of processes has saved it, and SystemExit when another attempt has
-        taken over; nothing is written before.
+        Raises TrainingError when it was saved by a number of processes from which this one cannot go on exactly, and
+        SystemExit when another attempt has taken over; nothing is written before.
         """
         # One rank looks: file servers may show different folders to different nodes for a while.
         newest = self._agreement.share(self._look() if self._main else None)
         self.leave_if_fenced()
         if newest:
-            check_world_of_checkpoint(newest.name, newest.world_size, int(self._accelerator.num_processes))
+            self.sharing.check(newest, newest.strategy)
             self._saver.expect(newest.size)
         if self._main:
             self._checkpoints.clear_staging()
@@ -80,6 +89,9 @@ class TrainingState:
         self._say(
             f"resumed from {newest.name}: {_place(newest)}" if newest else "no checkpoint yet, starting at step 0"
         )
+        note = self.sharing.note(newest) if newest else None
+        if note:
+            self._say(note)
         return position
 
     def save(self, position: Position, *, ended: bool = False, leaving: bool = False) -> None:
@@ -198,7 +210,7 @@ class TrainingState:
     def _load(self, newest: Checkpoint) -> Position:
         self._note_resume(newest, loaded=False)
         self._accelerator.load_state(str(newest.path))
-        return Position(newest.step, newest.epoch, newest.batch)
+        return self.sharing.loaded(newest)
 
     def _note_resume(self, newest: Checkpoint | None, *, loaded: bool) -> None:
         if self._attempt:

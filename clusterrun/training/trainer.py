@@ -48,6 +48,7 @@ def resumable(trainer: T) -> T:
     check_world(trainer.accelerator, os.environ, attempt.world_size if attempt else None)
     if attempt:
         _check_accumulation(trainer)
+        _check_nodes(trainer, attempt.reference)
         _give_back_signal(trainer)
         trainer.add_callback(MLflowRecord(attempt.paths.trackers))
         if attempt.async_save and trainer.accelerator.is_main_process:
@@ -83,6 +84,15 @@ def _check_accumulation(trainer: Trainer) -> None:
         raise TrainingError(
             f"Trainer accumulates gradients over {present} batches, but {_ACCUMULATION} is {asked}",
             f"Trainer does not look at it: set gradient_accumulation_steps={asked} in TrainingArguments",
+        )
+
+
+def _check_nodes(trainer: Trainer, reference: int | None) -> None:
+    if reference and reference != trainer.accelerator.num_processes:
+        raise TrainingError(
+            f"slurm.nodes is a range, and a Trainer's steps cannot follow it: {trainer.accelerator.num_processes} "
+            f"processes are here, {reference} on the most nodes",
+            "give slurm.nodes one number",
         )
 
 

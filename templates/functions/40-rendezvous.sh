@@ -4,9 +4,23 @@
 choose_rendezvous() {
   main_process_ip=$(head_address) || fail "no address of $(hostname) but loopback is found, and the other nodes must reach it"
   main_process_port=$(free_port) || fail "no free port from 10000 to 29999 is found on $(hostname)"
-  [ -n "$num_processes" ] || count_gpus=1 num_processes=$(($(gpus_of_a_node) * SLURM_JOB_NUM_NODES))
+  use_nodes
+  [ -n "$num_processes" ] || [ -z "${processes_a_node:-}" ] || num_processes=$((processes_a_node * num_machines))
+  [ -n "$num_processes" ] || count_gpus=1 num_processes=$(($(gpus_of_a_node) * num_machines))
   [ "$num_processes" -gt 0 ] || fail "GPUs were asked for, but Slurm gave none to $(hostname)"
-  export main_process_ip main_process_port num_processes count_gpus=${count_gpus:-} MASTER_ADDR=$main_process_ip MASTER_PORT=$main_process_port
+  export main_process_ip main_process_port num_machines num_processes count_gpus=${count_gpus:-} MASTER_ADDR=$main_process_ip MASTER_PORT=$main_process_port
+}
+
+# How many of the nodes that Slurm gave train: all of them, unless it chose their number and an optimizer step's batches
+# cannot be shared out equally among so many. The others stay idle.
+use_nodes() {
+  local batches
+  num_machines=$SLURM_JOB_NUM_NODES
+  [ -n "${CLUSTERRUN_MOST_NODES:-}" ] || return 0
+  batches=$((CLUSTERRUN_MOST_NODES * ${ACCELERATE_GRADIENT_ACCUMULATION_STEPS:-1}))
+  while [ $((batches % num_machines)) -ne 0 ]; do num_machines=$((num_machines - 1)); done
+  [ "$num_machines" -eq "$SLURM_JOB_NUM_NODES" ] ||
+    say "$num_machines of the $SLURM_JOB_NUM_NODES nodes are used: $batches batches a node cannot be shared out among more"
 }
 
 # An address of this machine that its own name, or Slurm, stands for; else its first one.

@@ -24,7 +24,7 @@ on_node"
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
   : > "$run_dir/events/attempt-$attempt.hang"
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
-  srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+  srun --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
   step=$!
   name_the_absent &

@@ -9,7 +9,7 @@ on_node() {
   trap 'ask_to_stop USR1' USR1
   : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID"
   write_configs
-  if [ "$SLURM_JOB_NUM_NODES" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
+  if [ "$num_machines" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
     GLOO_SOCKET_IFNAME=$(network_interface)
     [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
   fi
@@ -46,8 +46,8 @@ on_node() {
 }
 
 fits_the_node() {
-  [ -n "$count_gpus" ] && [ $(($(gpus_here) * SLURM_JOB_NUM_NODES)) -ne "$num_processes" ] || return 0
-  say "$(hostname) has $(gpus_here) GPUs, and $num_processes processes over $SLURM_JOB_NUM_NODES nodes do not fit: ask for gpus-per-node"
+  [ -n "$count_gpus" ] && [ $(($(gpus_here) * num_machines)) -ne "$num_processes" ] || return 0
+  say "$(hostname) has $(gpus_here) GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
   return 1
 }
 

@@ -93,7 +93,7 @@ why_ended() {
 # Whether every node's task has left word that it ended with 0.
 all_ended_well() {
   local node
-  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     [ "$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")" = 0 ] || return 1
   done
 }
@@ -121,7 +121,7 @@ why_asked() {
 # A node's task that ended badly before it was asked to stop, or one that left no word.
 crashed() {
   local node file
-  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     file=$run_dir/events/attempt-$attempt.node-$node
     [ -z "$(value asked "$file")" ] && [ "$(value exit_code "$file")" != 0 ] && return 0
   done

@@ -1,4 +1,4 @@
-"""The example's training, which waits in its first attempt until it is asked to stop, and notes what trains it."""
+"""A training, the example's or another, whose attempts wait until they are asked to stop, and note what trains it."""
 
 import json
 import os
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from clusterrun.training import TrainingRun
 
-HOLD = 3  # the step at which the first attempt waits
+HOLDS = json.loads(os.environ.get("HOLDS", '{"0001": 3}'))  # the step at which an attempt waits
 GLANCE = 0.2  # seconds
 ASKED = Path(os.environ["CLUSTERRUN_STOP_FILE"])
+STOP = Path(os.environ["CLUSTERRUN_RUN_DIR"], "stop")
 SEEN = Path(os.environ["CLUSTERRUN_RUN_DIR"], "seen")
 LOOP = Path(__file__).parents[2] / "training_scripts" / "over_gloo.py"
 step_done = TrainingRun.step_done
@@ -32,10 +33,10 @@ def look(accelerator):
 
 
 def held(run, position, **values):
-    if position.step == HOLD:
+    if position.step == HOLDS.get(run.attempt):
         SEEN.mkdir(exist_ok=True)
         (SEEN / f"rank-{run._accelerator.process_index}").write_text(json.dumps(look(run._accelerator)))
-        while run.attempt == "0001" and not ASKED.exists():
+        while not ASKED.exists() and not STOP.stat().st_size:
             time.sleep(GLANCE)
     return step_done(run, position, **values)
 
