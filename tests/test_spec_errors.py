@@ -113,12 +113,12 @@ slurm: {mem-per-cpu: 1.5G}
 slurm: {mem: 4G, mem-per-gpu: 2G}
   slurm.mem-per-gpu: sbatch takes one of mem, mem-per-cpu and mem-per-gpu
     hint: keep one
-slurm: {nodes: 1-4}
-  slurm.nodes: '1-4' is not a number of nodes: one whole number from 1 up
+slurm: {nodes: 4-1}
+  slurm.nodes: 4-1 has no number in it: it ends before it begins
 slurm: {nodes: 0}
-  slurm.nodes: '0' is not a number of nodes: one whole number from 1 up
+  slurm.nodes: '0' is not a number of nodes: a whole number from 1 up, or a range such as 2-8
 slurm: {nodes: ²}
-  slurm.nodes: '²' is not a number of nodes: one whole number from 1 up
+  slurm.nodes: '²' is not a number of nodes: a whole number from 1 up, or a range such as 2-8
 slurm: {cpus-per-task: 0}
   slurm.cpus-per-task: must be at least 1, got 0
 slurm: {cpus-per-task: 1e3}
@@ -510,7 +510,7 @@ checkpoint:
 job.yaml:1: <NOTHING>
 job.yaml:1: name: 'x{{' is not <NAME>
 job.yaml:3: slurm.time: '12h' is not a time of sbatch: <TIMES>
-job.yaml:4: slurm.nodes: 'none' is not a number of nodes: one whole number from 1 up
+job.yaml:4: slurm.nodes: 'none' is not a number of nodes: a whole number from 1 up, or a range such as 2-8
 job.yaml:5: args.lr: must be one line of text, got a mapping
 job.yaml:6: bogus: no such field
   hint: known here: <KEYS>
@@ -529,7 +529,10 @@ OVERRIDES = [
     ("nodes", "--set: 'nodes' is not key=value, such as slurm.nodes=4"),
     ("=4", "--set: '=4' is not key=value, such as slurm.nodes=4"),
     ("slurm.=4", "--set: 'slurm.=4' is not key=value, such as slurm.nodes=4"),
-    ("slurm.nodes=two", "--set slurm.nodes: slurm.nodes: 'two' is not a number of nodes: one whole number from 1 up"),
+    (
+        "slurm.nodes=two",
+        "--set slurm.nodes: slurm.nodes: 'two' is not a number of nodes: a whole number from 1 up, or a range such as 2-8",
+    ),
     ("slurm.nods=2", "--set slurm.nods: slurm.nods: no such field\n  hint: did you mean nodes?"),
     ("slurm=2", "--set slurm: slurm: must be a mapping, got a number"),
     ("name='x", "--set name: not YAML: found unexpected end of stream"),
@@ -636,7 +639,7 @@ def test_mistakes_of_all_layers_are_told_together():
     assert text == filled(
         "--set: 'bad' is not key=value, such as slurm.nodes=4\n"
         "--set name: name: 'a b' is not <NAME>\n"
-        "job.yaml:2: slurm.nodes: 'x' is not a number of nodes: one whole number from 1 up\n"
+        "job.yaml:2: slurm.nodes: 'x' is not a number of nodes: a whole number from 1 up, or a range such as 2-8\n"
         "site.yaml:1: checkpoint.keep: must be at least 1, got 0"
     )
 

@@ -125,6 +125,7 @@ def launch(plans: list[dict[str, Any]], processes: int, root: Path, environment:
     path = root / f"plan-{processes}-{len(list(root.glob('plan-*')))}.json"
     path.write_text(json.dumps(plans))
     words: Any = {"environment": dict(environment), "log": path.with_suffix(".log"), "ranks": processes}
+    words["accumulation"] = int(plans[0]["environment"]["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"])
     ended = start_ranks(strategy, ELASTIC, path, **words).wait()
     assert ended.code == 0, ended.output
     return ended.output
@@ -178,6 +179,27 @@ def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str
     whole, parts = trained(root / f"{WHOLE[name]}-whole"), trained(root / name)
     assert list(whole) == list(range(STEPS)), (root / "said-1").read_text()
     assert list(parts) == list(whole), [(root / f"said-{link}").read_text() for link in (1, 2, 3, 4)]
+    assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
+    assert all(close(parts[step][0], whole[step][0]) for step in whole)
+    assert all(close(parts[step][1], whole[step][1]) for step in whole)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "chain"),
+    [(Strategy(2), (2, 1, 2)), (Strategy(3), (2, 1)), (Strategy(fsdp2=True, block="Block"), (1, 2))],
+    ids=["zero2", "zero3", "fsdp2"],
+)
+def test_shared_states_are_shared_out_anew(
+    root: Path, tmp_path: Path, strategy: Strategy, chain: tuple[int, ...]
+) -> None:
+    """ZeRO and FSDP2, where each rank saves a part, train what two processes of DDP train."""
+    said = []
+    for link, processes in enumerate(chain, 1):
+        at = (2, 8)[link - 1] if link < len(chain) else None
+        one = plan(tmp_path / "run", link, at, accumulation=4 // processes if link == 1 else 4 // chain[0])
+        said.append(launch([one], processes, tmp_path, clean_environment(tmp_path), strategy))
+    whole, parts = trained(root / "scaled-whole"), trained(tmp_path / "run")
+    assert list(parts) == list(whole), "\n".join(said)
     assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
     assert all(close(parts[step][0], whole[step][0]) for step in whole)
     assert all(close(parts[step][1], whole[step][1]) for step in whole)

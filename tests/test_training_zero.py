@@ -60,13 +60,14 @@ def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(tmp_path:
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path, clean: dict[str, str]) -> None:
-    """A checkpoint that two processes saved is loaded by no single one, which says why; DeepSpeed is not asked."""
+    """What two processes saved is not shared out among three, which are told what would do; DeepSpeed is not asked."""
     words = ["--output_dir", tmp_path / "output", "--num_train_epochs", 1]
     first = start_ranks(Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "log").wait()
     assert steps(first) == list(range(1, 17))
-    ended = start_ranks(Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "other.log", ranks=1).wait()
+    ended = start_ranks(Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "other.log", ranks=3).wait()
     assert ended.code != 0
-    assert "checkpoint step-00000012-0001 was saved by 2 processes, but this attempt has 1\n" in ended.output
+    assert "checkpoint step-00000012-0001 was saved by 2 processes, but this attempt has 3: a step" in ended.output
+    assert "run with a number of processes out of 1, 2, or" in ended.output
 
 
 def test_a_damaged_part_of_one_rank_is_found(tmp_path: Path, clean: dict[str, str]) -> None:

@@ -189,7 +189,7 @@ class Slurm(Model):
     account: Word | None = None
     qos: Word | None = None
     nodes: Nodes = "1"
-    """How many machines; each runs one `accelerate launch`."""
+    """How many machines; each runs one `accelerate launch`. Of a range, 2-8, Slurm chooses one at each start."""
     array: Array | None = None
     """One run for each number, as sbatch writes them; the script finds its own in SLURM_ARRAY_TASK_ID."""
     gpus_per_node: Gpus | None = None
@@ -218,7 +218,7 @@ class Accelerate(Model):
 
     config_file: Word | None = None
     num_processes: Count | None = None
-    """How many processes in all, as accelerate counts; on GPUs they are counted on the nodes instead."""
+    """How many processes in all, as accelerate counts, on the most nodes; on GPUs they are counted on the nodes."""
     num_cpu_threads_per_process: Count | None = None
     gradient_accumulation_steps: Count | None = None
     distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_XPU", "MULTI_HPU",

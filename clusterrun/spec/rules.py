@@ -26,6 +26,7 @@ def check_together(layers: Layers) -> None:
     _accelerate_words(layers, values.get("accelerate") or {}, command="command" in values)
     _process_count(layers, values)
     _gpus_divide(layers, values.get("slurm") or {})
+    _range_divides(layers, values)
     _one_environment(layers, values.get("environment") or {})
     _own_checkpoints(layers, values)
     _arrays_requeue(layers, values)
@@ -142,6 +143,20 @@ def _gpus_divide(layers: Layers, slurm: dict[str, Any]) -> None:
     elif nodes and count % nodes:
         layers.fault(("slurm", "gpus"), f"{count} GPUs do not divide over {nodes} nodes; each needs the same number",
                      "gpus counts all nodes; gpus-per-node counts one")  # fmt: skip
+
+
+def _range_divides(layers: Layers, values: dict[str, Any]) -> None:
+    """Of what Slurm gives, as many nodes train as share a step equally; those must be enough."""
+    text = str((values.get("slurm") or {}).get("nodes", 1))
+    steps = (values.get("accelerate") or {}).get("gradient_accumulation_steps") or 1
+    most, least = _whole(text), _whole(text.partition("-")[0])
+    if least in (0, most) or values.get("command") is not None or not isinstance(steps, int):
+        return
+    if most * steps % least:
+        would = [str(one) for one in range(1, most + 1) if most * steps % one == 0]
+        what = f"{most * steps} batches a node cannot be shared out equally among {least} nodes"
+        layers.fault(("slurm", "nodes"), what,
+                     f"begin the range with a number out of {', '.join(would)}; each takes the same samples a step")  # fmt: skip
 
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:

@@ -7,10 +7,12 @@ random numbers of ranks that were not there before, and the order in which gradi
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import zero
 from .checkpoint import Checkpoint, Position
 from .checks import check_world_of_checkpoint
 from .errors import TrainingError
@@ -30,7 +32,7 @@ class Sharing:
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self._processes = int(accelerator.num_processes)
-        self._asked = int(accelerator.gradient_accumulation_steps)
+        self._asked = zero.accumulation(accelerator)
         self._schedules = Schedules(accelerator)
         self._epoch_steps: int | None = None  # optimizer steps of an epoch
         self._changed = False
@@ -76,6 +78,13 @@ class Sharing:
             self._check_loaders(newest)
         self._accumulate(newest)
         self._chosen = self._schedules.choose(newest.sharing["schedules"], newest.world_size)
+
+    def load(self, newest: Checkpoint, staging: Path, wait: Callable[[], None]) -> None:
+        """Load a checkpoint that was checked, on every rank; `wait` waits for all, `staging` is for what passes."""
+        if self._changed and zero.is_zero(self._accelerator):
+            zero.load(self._accelerator, newest.path, staging, wait)
+        else:
+            self._accelerator.load_state(str(newest.path))
 
     def loaded(self, newest: Checkpoint) -> Position:
         """Put right what Accelerate has loaded for another number of processes; return the position for this one."""
@@ -130,7 +139,9 @@ class Sharing:
             why = f"it holds the state of {strategy}, not of {now}"
         elif now == "FSDP" and getattr(state.fsdp_plugin, "fsdp_version", 1) != 2:
             why = "FSDP1 is not tried with another number; fsdp_version: 2 is"
-        elif not _plain(now) and now != "FSDP":
+        elif now == "DEEPSPEED" and (hindrance := zero.problem(self._accelerator)):
+            why = hindrance
+        elif not _plain(now) and now not in {"FSDP", "DEEPSPEED"}:
             why = f"{now} loads only what as many have saved"
         elif getattr(self._accelerator, "parallelism_config", None) is not None:
             why = "with a parallelism_config not every process has batches of its own"
@@ -157,19 +168,20 @@ class Sharing:
         if self._accelerator.split_batches or reference == self._processes:
             return
         batches = reference * self._asked
-        if batches % self._processes or self._accelerator.distributed_type == "DEEPSPEED":
+        if batches % self._processes:
             raise TrainingError(
                 f"{batches} batches a step ({reference} processes x {self._asked} accumulated, on the most nodes that "
                 f"slurm.nodes allows) cannot be shared out among {counted(self._processes)}",
                 "give slurm.nodes one number",
             )
-        self._accelerator.gradient_accumulation_steps = batches // self._processes
+        zero.accumulate(self._accelerator, batches // self._processes)
 
     def _accumulate(self, newest: Checkpoint) -> None:
         saved = _share(newest)
-        if saved and not self._accelerator.split_batches and self._accelerator.distributed_type != "DEEPSPEED":
+        if saved and not self._accelerator.split_batches:
             steps = accumulation_for(saved, self._processes, self._asked, newest.name)
-            self._accelerator.gradient_accumulation_steps = steps
+            if steps != zero.accumulation(self._accelerator):
+                zero.accumulate(self._accelerator, steps)
 
     def _seed(self, newest: Checkpoint) -> None:
         """Seed a rank for which no random state was saved, alike for each attempt that resumes from the checkpoint."""

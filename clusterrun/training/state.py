@@ -209,8 +209,11 @@ class TrainingState:
 
     def _load(self, newest: Checkpoint) -> Position:
         self._note_resume(newest, loaded=False)
-        self._accelerator.load_state(str(newest.path))
+        self.sharing.load(newest, self._paths.folder / "staging", self._wait)
         return self.sharing.loaded(newest)
+
+    def _wait(self) -> None:
+        self._agreement.gather(None)
 
     def _note_resume(self, newest: Checkpoint | None, *, loaded: bool) -> None:
         if self._attempt:

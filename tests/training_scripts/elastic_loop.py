@@ -6,6 +6,7 @@ A plan of one attempt runs in this process, where the ranks have met already.
 """
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,11 @@ def train(plan):
     data = TensorDataset(x, x.sin().sum(dim=1, keepdim=True))
     loader = DataLoader(data, batch_size=plan.size, shuffle=True)
     model = torch.nn.Sequential(torch.nn.Linear(8, 16), Block(16), torch.nn.Linear(16, 1))
-    model, loader = accelerator.prepare(model, loader)
-    optimizer = accelerator.prepare(torch.optim.AdamW(model.parameters(), lr=0.02))
-    scheduler = accelerator.prepare(schedule(plan.schedule, optimizer.optimizer, accelerator))
+    vectors = [one for one in model.parameters() if one.ndim < 2]
+    groups = [{"params": [one for one in model.parameters() if one.ndim > 1]}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=0.02, weight_decay=0.3)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    scheduler = accelerator.prepare_scheduler(schedule(plan.schedule, optimizer, accelerator))
     run = run or TrainingRun(accelerator, folder=plan.folder, every=plan.every)
     for epoch in run.epochs(EPOCHS):
         for x, y in run.batches(loader):
@@ -83,6 +86,8 @@ def train(plan):
             with accelerator.accumulate(model):
                 loss = (model(x) - y).square().mean()
                 accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 scheduler.step()
                 optimizer.zero_grad()
@@ -101,7 +106,9 @@ def main():
     if len(plans) > 1:
         plain_loop.main()
     else:
-        train(Plan(**plans[0]))
+        plan = Plan(**plans[0])
+        os.environ |= {name: value.format(rank=plain_loop.RANK) for name, value in plan.environment.items()}
+        train(plan)
 
 
 if __name__ == "__main__":

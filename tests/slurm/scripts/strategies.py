@@ -35,7 +35,8 @@ def look(accelerator):
 def held(run, position, **values):
     if position.step == HOLDS.get(run.attempt):
         SEEN.mkdir(exist_ok=True)
-        (SEEN / f"rank-{run._accelerator.process_index}").write_text(json.dumps(look(run._accelerator)))
+        seen = {"attempt": run.attempt, **look(run._accelerator)}
+        (SEEN / f"rank-{run._accelerator.process_index}").write_text(json.dumps(seen))
         while not ASKED.exists() and not STOP.stat().st_size:
             time.sleep(GLANCE)
     return step_done(run, position, **values)
