@@ -155,8 +155,7 @@ def _range_divides(layers: Layers, values: dict[str, Any]) -> None:
     if most * steps % least:
         would = [str(one) for one in range(1, most + 1) if most * steps % one == 0]
         what = f"{most * steps} batches a node cannot be shared out equally among {least} nodes"
-        layers.fault(("slurm", "nodes"), what,
-                     f"begin the range with a number out of {', '.join(would)}; each takes the same samples a step")  # fmt: skip
+        layers.fault(("slurm", "nodes"), what, f"begin the range with a number out of {', '.join(would)}")
 
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:
