@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _MODEL = "pytorch_model"  # accelerate.utils.constants.MODEL_NAME
-_KEYS = {"exp_avg", "exp_avg_sq", "step"}  # what the universal checkpoint carries: Adam's
 
 
 def is_zero(accelerator: Accelerator) -> bool:
@@ -57,6 +56,7 @@ def problem(accelerator: Accelerator) -> str | None:
             (config.get(f"offload_{what}") or {}).get("device", "none") != "none" for what in ("optimizer", "param")
         ):
             return "ZeRO with offload was not tried with another number"
+        # what it carries is Adam's: exp_avg, exp_avg_sq and step
         if not hasattr(engine.optimizer, "optimizer") or "betas" not in engine.optimizer.optimizer.defaults:
             return "DeepSpeed's universal checkpoint holds the states of Adam and AdamW only"
     return None

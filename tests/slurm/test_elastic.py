@@ -19,7 +19,7 @@ from tests.training_scripts.launches import clean_environment
 from tests.training_scripts.strategies import Strategy, start_ranks
 
 NODES = (4, 2, 4)
-HOLDS = {"0001": 3, "0002": 9}  # the steps at which the first two attempts wait
+HOLDS = {"0001": 3, "0002": 7}  # the steps at which the first two attempts wait
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from clusterrun.training import TrainingRun
 HOLDS = json.loads(os.environ.get("HOLDS", '{"0001": 3}'))  # the step at which an attempt waits
 GLANCE = 0.2  # seconds
 ASKED = Path(os.environ["CLUSTERRUN_STOP_FILE"])
-STOP = Path(os.environ["CLUSTERRUN_RUN_DIR"], "stop")
 SEEN = Path(os.environ["CLUSTERRUN_RUN_DIR"], "seen")
 LOOP = Path(__file__).parents[2] / "training_scripts" / "over_gloo.py"
 step_done = TrainingRun.step_done
@@ -37,7 +36,7 @@ def held(run, position, **values):
         SEEN.mkdir(exist_ok=True)
         seen = {"attempt": run.attempt, **look(run._accelerator)}
         (SEEN / f"rank-{run._accelerator.process_index}").write_text(json.dumps(seen))
-        while not ASKED.exists() and not STOP.stat().st_size:
+        while not ASKED.exists():
             time.sleep(GLANCE)
     return step_done(run, position, **values)
 
