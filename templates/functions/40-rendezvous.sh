@@ -81,11 +81,11 @@ network_interface() {
 name_the_absent() {
   local node never names=()
   trap - TERM USR1
-  [ "$SLURM_JOB_NUM_NODES" -gt 1 ] || return 0
+  [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 0
   exec {never}<> <(:)
   read -r -t 60 -u "$never"  # no child is left behind when this is ended
   mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
-  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     [ -e "$run_dir/events/attempt-$attempt.here-$node" ] || say "${names[node]:-node $node}: nothing has begun there for 60 s"
   done
 }

@@ -86,8 +86,8 @@ first_to_crash() {
 # Whether it is no node's fault: all of several nodes failed the check.
 none_fits() {
   local node
-  [ "$SLURM_JOB_NUM_NODES" -gt 1 ] || return 1
-  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+  [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 1
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     [ -n "$(value check "$run_dir/events/attempt-$attempt.node-$node")" ] || return 1
   done
 }

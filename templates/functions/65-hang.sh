@@ -87,13 +87,13 @@ at_most() { if [ "$hang" = auto ] || [ "$hang" -gt "$1" ]; then echo "$1"; else 
 # Whether srun should be about to return: the task of a node has failed, or those of all nodes have ended.
 left_by_some() {
   local node code ended=0
-  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     [ -e "$run_dir/events/attempt-$attempt.node-$node" ] || continue
     code=$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")
     [ "${code:-0}" = 0 ] || return 0
     ended=$((ended + 1))
   done
-  [ "$ended" -eq "$SLURM_JOB_NUM_NODES" ]
+  [ "$ended" -eq "${num_machines:-$SLURM_JOB_NUM_NODES}" ]
 }
 
 # end_the_hang WHY: first every rank's stacks, then the end of the step; not where it turns out that it goes on.
@@ -120,12 +120,12 @@ end_the_hang() {
 # The files of the answers are there before anybody asks: a file server may hide new ones for a minute.
 ask_the_nodes() {
   local node try tries answer missing
-  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do : > "$run_dir/events/attempt-$attempt.stacks-$node"; done
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do : > "$run_dir/events/attempt-$attempt.stacks-$node"; done
   echo order=stacks > "$run_dir/events/attempt-$attempt.hang"
   tries=$(($(at_most 60) / 5))
   for ((try = 0; try <= tries; try++)); do
     missing=
-    for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do answered "$node" || missing="$missing $node"; done
+    for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do answered "$node" || missing="$missing $node"; done
     if [ -z "$missing" ] || [ "$try" -eq "$tries" ]; then break; fi
     read -r -t 5 -u "$never"
   done
