@@ -98,12 +98,19 @@ def _convert(checkpoint: Path, folder: Path) -> None:
 
 
 def _restore_groups(engine: Any, folder: Path) -> None:
-    """Give each group of parameters its own rates again: stage 3 loads the first group's into all (DeepSpeed 0.19)."""
+    """Give each group of parameters its own rates and its own count of steps again.
+
+    Stage 3 loads the first group's rates into all, and one tensor as the count of all, which each then counts up
+    (DeepSpeed 0.19, zero/stage3.py).
+    """
     import torch
 
     if engine.zero_optimization_stage() < 3:
         return
     saved = torch.load(folder / "zero" / "optimizer_state.pt", weights_only=False)
+    for state in engine.optimizer.optimizer.state.values():
+        if torch.is_tensor(state.get("step")):
+            state["step"] = state["step"].clone()
     groups = saved["optimizer_state_dict"]["param_groups"]
     for group, before in zip(engine.optimizer.optimizer.param_groups, groups, strict=True):
         group.update({key: value for key, value in before.items() if key != "params"})
