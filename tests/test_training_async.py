@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import signal
 from pathlib import Path
@@ -73,6 +74,8 @@ def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path,
     assert {"random_states_0.pkl", "random_states_1.pkl", "custom_checkpoint_0.pkl", "hook"} < expected.keys()
     assert contents(run / "checkpoints" / SECOND) == expected
     assert sound(run) == [SECOND]
+    told_of = json.loads((run / "checkpoints" / SECOND / "manifest.json").read_text())
+    assert (told_of["step"], told_of["sharing"]["asked"]) == (2, 1)
     assert end.output.count("the copy of an asynchronous checkpoint takes ") == 1
     assert marker(run, "0001")["checkpoint"] == SECOND
     train_two(run, clean, number="0002")

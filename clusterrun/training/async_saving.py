@@ -68,7 +68,7 @@ class AsyncSaver(Saver):
             self._together(lambda: self._make_room(writes.folder), here=self._accelerator.is_main_process)
             self._together(lambda: writes.capture(lambda: self._accelerator.save_state(str(writes.folder))))
         copied = self._copy(writes.state)
-        self._writer.take(writes, position)
+        self._writer.take(writes, position, self._facts(position))
         stall = time.monotonic() - begun if copied else None
         self._flight = Flight(lambda: note(self._writer.write, stall))
         self._flight.start() if copied else self._flight.run()
@@ -125,10 +125,14 @@ class _Writer(Saver):
 
     writes: Writes | None = None
     position = Position()
+    known: dict[str, object] | None = None
 
-    def take(self, writes: Writes, position: Position) -> None:
-        """Take over what is to be written; the training's position moves on."""
-        self.writes, self.position = writes, replace(position)
+    def take(self, writes: Writes, position: Position, known: dict[str, object]) -> None:
+        """Take over what is to be written, and what its manifest says of it; the training moves on."""
+        self.writes, self.position, self.known = writes, replace(position), known
+
+    def _facts(self, position: Position) -> dict[str, object]:
+        return super()._facts(position) if self.known is None else self.known
 
     def write(self) -> Checkpoint:
         """Write and publish it. Raises as `save` does."""
