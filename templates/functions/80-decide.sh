@@ -55,10 +55,10 @@ why_no_more() {
 }
 
 # From 24.05 on, Slurm requeues a job that ends within the grace of its preemption, and holds it after the fifth time;
-# a job that stays until it is killed is requeued and never held.
+# a job that stays until it is killed is requeued and never held. Some packages call their Slurm slurm-wlm.
 holds_polite_jobs() {
   local version
-  version=$(scontrol --version 2>/dev/null | sed -n 's/^slurm \([0-9]*\)\.\([0-9]*\).*/\1\2/p')
+  version=$(scontrol --version 2>/dev/null | sed -n 's/^slurm[^ ]* \([0-9]*\)\.\([0-9]*\).*/\1\2/p')
   [ "${version:-0}" -ge 2405 ]
 }
 

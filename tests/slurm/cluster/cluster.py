@@ -68,17 +68,20 @@ class Cluster:
         gpus: int = 8,
         accounting: bool = True,
         cgroup: bool = False,
+        suite: Path | None = None,
         config_extra: Iterable[str] = (),
         bind: Iterable[Path] = (),
     ) -> Cluster:
         """Start a cluster in `folder` (empty, or a new one), which ends with this process at last.
 
         `config_extra` are lines for slurm.conf, which take the place of a key's own line. `bind`
-        are paths to be readable on every machine, beside this Python's and this checkout.
+        are paths to be readable on every machine, beside this Python's and this checkout. `suite` is the
+        folder of a Debian suite (`suites.py`), whose Slurm is run instead of this machine's.
         """
         folder = (folder or Path(tempfile.mkdtemp(prefix="slurm-"))).resolve()
         options = ["-n", str(nodes), "-g", str(gpus), "-a", "dbd" if accounting else "none"]
         options += ["-w", str(os.getpid()), *(["-c"] if cgroup else [])]
+        options += ["-s", str(suite)] if suite else []
         options += [word for path in (*python_paths(), *bind) for word in ("-b", str(path))]
         options += [word for line in config_extra for word in ("-x", line)]
         process.run([str(SCRIPTS / "up"), "-d", str(folder), *options], timeout=120)

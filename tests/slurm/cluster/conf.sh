@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by `up`: writes the files of DIR/etc. Needs DIR NODES GPUS ACCOUNTING CGROUP EXTRA.
+# Sourced by `up`: writes the files of DIR/etc. Needs DIR NODES GPUS ACCOUNTING CGROUP SUITE EXTRA.
 
 write_hosts() {
   local i
@@ -133,8 +133,21 @@ DebugLevel=info
 C
 }
 
+# cgroup_conf: without any cgroup newer Slurm wants to be told so
 cgroup_conf() {
-  printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=/sys/fs/cgroup CgroupAutomount=no
+  if [ -n "$CGROUP" ]; then
+    printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=/sys/fs/cgroup
+    ! older_than 2305 || echo CgroupAutomount=no
+  elif ! older_than 2305; then
+    echo CgroupPlugin=disabled
+  fi
+}
+
+# older_than NUMBER: whether the cluster's Slurm is; 23.05 is 2305
+older_than() {
+  local version
+  version=$(${SUITE:+chroot "$SUITE"} slurmd -V | sed 's/^[^ ]* \([0-9]*\)\.\([0-9]*\).*/\1\2/')
+  [ "$version" -lt "$1" ]
 }
 
 write_conf() {
@@ -145,7 +158,7 @@ write_conf() {
   slurm_conf | with_extra >"$etc/slurm.conf"
   printf '%s\n' "${EXTRA[@]}" >>"$etc/slurm.conf"
   nodes_and_partitions >>"$etc/slurm.conf"
-  [ -z "$CGROUP" ] || cgroup_conf >"$etc/cgroup.conf"
+  cgroup_conf >"$etc/cgroup.conf"
   (umask 077 && slurmdbd_conf >"$etc/slurmdbd.conf")
   (umask 077 && head -c 128 /dev/urandom >"$DIR/etc/munge.key")
 }

@@ -1,0 +1,119 @@
+"""Other generations of Slurm than this machine's: Debian's suites, each in a folder of its own.
+
+A suite's folder is made once, by debootstrap from the Debian mirror that this machine's own apt uses, and kept in
+/var/cache/clusterrun-tests (or CLUSTERRUN_TEST_SUITES). It takes half a minute and 300 MB.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+SUITE_OF = {"22.05": "bookworm", "24.11": "trixie", "26.05": "forky"}
+"""Each generation of Slurm, and the suite that has it."""
+PACKAGES = "slurmctld,slurmd,slurm-client,slurmdbd,munge,iproute2,libffi8,libsqlite3-0,libexpat1"
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
+MAKING_SECONDS = 300.0
+# /bin and its like are links into /usr in every suite here, but not in every package.
+UNPACK = """
+cd "$1"
+rm -rf debootstrap
+for name in bin sbin lib lib64; do mkdir -p "usr/$name"; ln -s "usr/$name" "$name"; done
+for package in var/cache/apt/archives/*.deb; do
+  dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink
+done
+rm -rf var
+# what update-alternatives would do
+for program in usr/*bin/*-wlm; do ln -sf "${program##*/}" "${program%-wlm}"; done
+"""
+INSIDE = """
+mount -t overlay -o "lowerdir=$1/usr:/usr" suite /usr
+slurmd -V
+"$2" -c "import ctypes, ssl, sqlite3"
+"""
+
+
+class Unavailable(Exception):
+    """A generation of Slurm cannot be had here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A Debian suite on this machine's disk, and the version of the Slurm in it, such as 24.11.5."""
+
+    folder: Path
+    version: str
+
+
+@lru_cache
+def suite_with(generation: str) -> Suite:
+    """The suite that has this generation of Slurm, made where it is not there yet. Raises Unavailable."""
+    name = SUITE_OF[generation]
+    store = Path(os.environ.get("CLUSTERRUN_TEST_SUITES", "/var/cache/clusterrun-tests"))
+    folder = store / name
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with (store / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                make(name, folder)
+    except OSError as error:
+        raise Unavailable(f"no suite {name} in {store}: {error}") from error
+    found = version_in(folder)
+    if not found.startswith(generation):
+        raise Unavailable(f"Debian's {name} has Slurm {found} now, not {generation}")
+    return Suite(folder, found)
+
+
+def make(name: str, folder: Path) -> None:
+    """Fill a folder beside, which takes its name when it is complete: what was broken off is never taken.
+
+    The packages are unpacked and not configured, so none of their scripts runs.
+    """
+    for left in folder.parent.glob(f"{name}.making-*"):
+        shutil.rmtree(left)
+    draft = Path(mkdtemp(prefix=f"{name}.making-", dir=folder.parent))
+    script = SCRIPTS / name if (SCRIPTS / name).exists() else SCRIPTS / "sid"
+    argv = ["debootstrap", "--download-only", "--variant=minbase", f"--include={PACKAGES}", name]
+    try:
+        answer([*argv, str(draft), mirror(), str(script)], MAKING_SECONDS)
+        answer(["sh", "-ec", UNPACK, "sh", str(draft)], MAKING_SECONDS)
+        draft.chmod(0o755)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def mirror() -> str:
+    """The mirror of Debian's own archive in apt's sources. Raises Unavailable."""
+    form = "$(REPO_URI) $(ORIGIN) $(LABEL)"
+    for line in answer(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], 30).splitlines():
+        if line.endswith(" Debian Debian"):
+            return line.split()[0]
+    raise Unavailable("this machine's apt has no mirror of Debian")
+
+
+def version_in(folder: Path) -> str:
+    """The version of the Slurm in a suite, where this Python runs in it, too. Raises Unavailable."""
+    argv = ["unshare", "--mount", "sh", "-ec", INSIDE, "sh", str(folder), sys.executable]
+    return answer(argv, 30).split()[1]
+
+
+def answer(argv: list[str], seconds: float) -> str:
+    """What a command prints. Raises Unavailable with its last words where it fails."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{argv[0]}: {error}") from error
+    if done.returncode:
+        words = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("E:")]
+        said = words or (done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1:]
+        raise Unavailable(f"{' '.join(argv[:3])} ...: {said[-1]}")
+    return done.stdout
