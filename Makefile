@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check cluster golden benchmarks clean
+.PHONY: help quickstart test check cluster generations golden benchmarks clean
 
 help:             ## show this
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -23,6 +23,9 @@ check: $(VENV)/.test   ## style and types only
 
 cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, to play with
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
+
+generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm do to a run; writes docs/slurm-generations.md
+	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
 
 golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit
 	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/test_script.py

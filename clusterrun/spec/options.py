@@ -10,13 +10,13 @@ from __future__ import annotations
 KNOWN = frozenset(
     """
     account acctg-freq array batch bb bbf begin cluster-constraint clusters comment constraint container
-    container-id contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
+    container-id container-type contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
     delay-boot dependency distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind
     gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep
     licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill
     nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket
     oom-kill-step overcommit oversubscribe partition power prefer priority profile propagate qos reboot
-    reservation resv-ports segment signal sockets-per-node spread-job stepmgr switches thread-spec
+    reservation resv-ports segment signal sockets-per-node spread-job spread-segments stepmgr switches thread-spec
     threads-per-core time time-min tmp tres-bind tres-per-task use-min-nodes wait-all-nodes wckey
     """.split()
 )

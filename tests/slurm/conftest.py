@@ -11,19 +11,25 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster, missing
+from tests.slurm.cluster.suites import suite_with
 
 CLUSTERS = ("cluster", "cluster_without_accounting", "cluster_with_cgroup")
 
 
 @contextmanager
 def running(*, accounting: bool, cgroup: bool = False) -> Iterator[Cluster]:
-    """A cluster; KEEP_CLUSTERS=FOLDER in the environment leaves its files, logs too, in FOLDER."""
+    """A cluster; KEEP_CLUSTERS=FOLDER in the environment leaves its files, logs too, in FOLDER.
+
+    SLURM_GENERATION=26.05, say, runs that one of `suites.py` instead of this machine's Slurm.
+    """
     reason = missing()
     if reason:
         pytest.fail(reason, pytrace=False)
     kept = os.environ.get("KEEP_CLUSTERS")
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=kept))
-    cluster = Cluster.start(folder, accounting=accounting, cgroup=cgroup)
+    generation = os.environ.get("SLURM_GENERATION")
+    suite = suite_with(generation).folder if generation else None
+    cluster = Cluster.start(folder, accounting=accounting, cgroup=cgroup, suite=suite)
     try:
         yield cluster
     finally:

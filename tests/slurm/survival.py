@@ -136,7 +136,12 @@ def completes(desk: Desk, run: Submitted, seconds: float = 300) -> None:
 
 def preempt(desk: Desk, run: Submitted) -> None:
     """Let another user's job take all GPUs of a run's nodes for a moment."""
-    words = ["--partition=high", "--gpus-per-node=8", f"--nodelist={nodes(run)}", "--output=/dev/null", "--wrap=true"]
+    preempt_nodes(desk, nodes(run))
+
+
+def preempt_nodes(desk: Desk, names: str) -> None:
+    """The same of any nodes, such as n[1-2]."""
+    words = ["--partition=high", "--gpus-per-node=8", f"--nodelist={names}", "--output=/dev/null", "--wrap=true"]
     desk.cluster.run_as("bob", ["sbatch", *words])
 
 

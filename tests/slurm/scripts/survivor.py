@@ -40,6 +40,7 @@ def parse_args():
     add("--crash_step", type=int, default=0)
     add("--crash_attempts", type=int, default=1, help="crash in this many attempts, the first ones")
     add("--crash_how", choices=HOW, default="exception")
+    add("--linger", action="store_true", help="sit between the last step and the end until output/hurry is there")
     add("--hang_others", action="store_true", help="the other ranks sit and do not talk")
     add(
         "--slow_save",
@@ -204,6 +205,8 @@ def main():
     set_seed(SEED, device_specific=True)  # dropout differs between them
     train(args, accelerator, run, prepared)
     write_weights(args, accelerator, prepared)
+    while args.linger and not (args.output / "hurry").exists():
+        time.sleep(0.1)
     run.finish()
     accelerator.end_training()  # without it torch now and then aborts at exit, after all was done
 

@@ -1,0 +1,79 @@
+"""What depends on Slurm's own rules, on three generations of Slurm and under both ways to track processes.
+
+Budget: 4 minutes, of which making the suites takes one where they are not there yet. `make generations` runs all
+scenarios on all generations, one after the other, in half an hour, and writes what they observed into
+docs/slurm-generations.md; `make generations CELLS="24.11-cgroup"` does so of some and leaves the others' results.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.slurm.cluster import missing
+from tests.slurm.cluster.suites import Unavailable
+from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched, watch
+from tests.slurm.generations_table import CELLS as ALL_CELLS
+from tests.slurm.generations_table import keep
+from tests.slurm.survival import reference
+
+BESIDE = ("watched",)
+POLITE = "a bare script exits with 0 in the grace of every preemption"
+SOME = (
+    POLITE,
+    "preempted",
+    "preempted after its last step, finishes in the grace",
+    "finished, and requeued by hand",
+)
+ASKED = os.environ.get("CLUSTERRUN_GENERATIONS", "").split()  # cells, such as 24.11-cgroup, or `all`
+CELLS = [cell for cell in ALL_CELLS if ASKED == ["all"] or str(cell) in (ASKED or ("24.11-linuxproc", "26.05-cgroup"))]
+WANTED = tuple(SCENARIOS) if ASKED else SOME
+AT_ONCE = 1 if ASKED else 2  # clusters beside each other
+
+Cells = dict[Cell, "Future[Watched]"]
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Cells]:
+    """The scenarios of each cell go on beside the tests, which look at the outcomes."""
+    reason = missing()
+    if reason:
+        pytest.fail(reason, pytrace=False)
+    for ranks in (1, 2):
+        reference(ranks, 32)  # before all threads ask for it
+    with ThreadPoolExecutor(AT_ONCE) as beside:
+        started = {cell: beside.submit(watch, cell, WANTED) for cell in CELLS}
+        yield started
+    if ASKED:
+        keep({cell: had.exception() or had.result() for cell, had in started.items()})
+
+
+def outcome(watched: Cells, cell: Cell, name: str) -> Observed:
+    try:
+        found = watched[cell].result().outcomes[name]
+    except Unavailable as error:
+        pytest.skip(str(error))
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("name", [name for name in WANTED if name != POLITE])
+def test_a_run_survives(watched: Cells, cell: Cell, name: str) -> None:
+    """Whatever a generation of Slurm makes of it, the run comes back, no loss of it differs, and its job completes."""
+    assert outcome(watched, cell, name).states[-1] == "COMPLETED"
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_slurm_holds_what_leaves_in_the_grace(watched: Cells, cell: Cell) -> None:
+    """From 24.05 on, and not before: what `holds_polite_jobs` in templates/functions/80-decide.sh says of Slurm."""
+    seen = outcome(watched, cell, POLITE)
+    if cell.generation >= "24.05":
+        assert seen.states == ("PREEMPTED",) * 5 + ("PENDING",)
+        assert seen.reason == "launch_failure_limit_exceeded_requeued_held"
+    else:
+        assert seen.states == ("COMPLETED",)
