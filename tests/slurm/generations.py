@@ -123,7 +123,8 @@ def on(*names: str, **words: object) -> dict[str, object]:
 def back(run: Submitted) -> str:
     """How the run came back, in words."""
     repeated = sum(trained(run.folder).lost())
-    return f"{len(begun(run))} attempts, {repeated} steps repeated"
+    attempts = len(begun(run))
+    return f"{attempts} attempt{'s' * (attempts > 1)}, {repeated} steps repeated"
 
 
 def preempted(desk: Desk) -> Observed:
@@ -244,7 +245,7 @@ def released(desk: Desk, job: str, begins: Callable[[], int]) -> str:
     before = begins()
     answer = desk.cluster.run_as("alice", ["scontrol", "release", job], check=False)
     if answer.returncode:
-        return f"its user cannot release it: {answer.stderr.strip()}"
+        return f"its user cannot release it: {answer.stderr.splitlines()[0]}"
     until(lambda: begins() > before or held(desk, job), 60, "a released job runs, or is held")
     desk.write("polite.enough", "")
     return "it begins once more when its user releases it" if begins() > before else "a release does not help"
