@@ -2,7 +2,8 @@
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
 on_node() {
-  local launcher watcher obedient asked='' followed=''
+  local launcher watcher obedient host asked='' followed=''
+  host=$(hostname)
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'ask_to_stop TERM' TERM
@@ -39,15 +40,17 @@ on_node() {
   # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
   ! replaced || { kill -KILL "$watcher" "$obedient"; rm -rf "$node_dir"; exit 0; }
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
-    node="$(hostname)" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$(date +%s)"
+    node="$host" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$(date +%s)"
   kill -KILL "$watcher" "$obedient" 2>/dev/null  # they may have ended by themselves
   rm -rf "$node_dir"
   exit "$waited"
 }
 
 fits_the_node() {
+  local gpus
   [ -n "$count_gpus" ] && [ $(($(gpus_here) * num_machines)) -ne "$num_processes" ] || return 0
-  say "$(hostname) has $(gpus_here) GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
+  gpus=$(gpus_here)
+  say "$(hostname) has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
   return 1
 }
 

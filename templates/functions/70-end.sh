@@ -35,7 +35,10 @@ undisturbed() {
 find_cause() { cause=$(why_ended); }
 
 find_next() {
-  next=$(decide "$cause" "$(value crashes "$run_dir/ledger")" "$(value idle "$run_dir/ledger")" "$requeue_on" "$most_crashes")
+  local crashes idle
+  crashes=$(value crashes "$run_dir/ledger")
+  idle=$(value idle "$run_dir/ledger")
+  next=$(decide "$cause" "$crashes" "$idle" "$requeue_on" "$most_crashes")
   [ "$next" != end ] || reason=$(why_no_more "$cause")
   case $cause in
     bad-node | failed-start) reason=$(first_unfit) ;;
@@ -44,9 +47,13 @@ find_next() {
   [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
+# While a signal is trapped, no command here has two substitutions: a trap between them is a syntax error to bash 5.2,
+# which ends the whole script.
 end_record() {
+  local step
+  step=$(value step "$run_dir/progress")
   record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
-    step="$(value step "$run_dir/progress")" ended="$(date +%s)"
+    step="$step" ended="$(date +%s)"
 }
 
 # First what the trainer says itself, then what Slurm says, then how the nodes' tasks ended.

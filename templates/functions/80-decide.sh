@@ -5,8 +5,10 @@
 keep_ledger() {
   local crashes idle furthest checkpoint step
   [ "$(value attempt "$run_dir/ledger")" != "$1" ] || return 0
-  crashes=$(value crashes "$run_dir/ledger") idle=$(value idle "$run_dir/ledger")
-  furthest=$(value furthest "$run_dir/ledger") checkpoint=$(newest_checkpoint)
+  crashes=$(value crashes "$run_dir/ledger")
+  idle=$(value idle "$run_dir/ledger")
+  furthest=$(value furthest "$run_dir/ledger")
+  checkpoint=$(newest_checkpoint)
   step=$(value step "$run_dir/progress")
   [ "$checkpoint" = "$(value checkpoint "$run_dir/ledger")" ] || crashes=0
   idle=$((${idle:-0} + 1))
@@ -42,7 +44,8 @@ decide() {
 # Why there is no other attempt after CAUSE, in words; nothing where one may begin.
 why_no_more() {
   local crashes idle
-  crashes=$(value crashes "$run_dir/ledger") idle=$(value idle "$run_dir/ledger")
+  crashes=$(value crashes "$run_dir/ledger")
+  idle=$(value idle "$run_dir/ledger")
   case $1 in
     preemption | time-limit | node-failure | bad-node | crash | hang | requeue) ;;
     *) return 0 ;;

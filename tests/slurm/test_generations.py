@@ -77,3 +77,10 @@ def test_slurm_holds_what_leaves_in_the_grace(watched: Cells, cell: Cell) -> Non
         assert seen.reason == "launch_failure_limit_exceeded_requeued_held"
     else:
         assert seen.states == ("COMPLETED",)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_newer_slurm_requeues_by_itself(watched: Cells, cell: Cell) -> None:
+    """There a preempted run stays until it is killed; older Slurm takes its end for good, so it asks."""
+    first = outcome(watched, cell, "preempted").states[0]
+    assert first == ("PREEMPTED" if cell.generation >= "24.05" else "REQUEUED")
