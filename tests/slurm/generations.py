@@ -236,7 +236,7 @@ def polite(desk: Desk) -> Observed:
             break
         preempt_nodes(desk, "n10")
         until(lambda: desk.cluster.state(job) != "RUNNING", 60, "the preempted job leaves")
-    seen = observed(desk, job, f"its task began {begins()} times")
+    seen = observed(desk, job, f"its task began {begins()} time{'s' * (begins() > 1)}")
     return replace(seen, outcome=f"{seen.outcome}; {released(desk, job, begins)}") if held(desk, job) else seen
 
 

@@ -79,8 +79,7 @@ def test_slurm_holds_what_leaves_in_the_grace(watched: Cells, cell: Cell) -> Non
         assert seen.states == ("COMPLETED",)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.generation >= "24.05"], ids=str)
 def test_newer_slurm_requeues_by_itself(watched: Cells, cell: Cell) -> None:
-    """There a preempted run stays until it is killed; older Slurm takes its end for good, so it asks."""
-    first = outcome(watched, cell, "preempted").states[0]
-    assert first == ("PREEMPTED" if cell.generation >= "24.05" else "REQUEUED")
+    """There a preempted run stays until it is killed; to older Slurm its end in the grace is for good, so it asks."""
+    assert outcome(watched, cell, "preempted").states[0] == "PREEMPTED"
