@@ -2,7 +2,7 @@
 
 # On the node, before the launch. What the check says last is why the node is not fit; one that hangs is not, either.
 fits() {
-  local words
+  local words host
   [ -z "${unchecked:-}" ] || return 0
   if IFS= read -r -d '' -t 120 words < <({ default_check && own_check; } 2>&1; printf 'exit=%s\0' $?); then
     case $words in *exit=0) return 0 ;; esac
@@ -10,8 +10,9 @@ fits() {
   else
     words="the check did not end within 120 s"
   fi
-  say "$(hostname): not fit: ${words:-the check failed without a word}"
-  record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$(hostname)" name="${SLURMD_NODENAME:-}" \
+  host=$(hostname)
+  say "$host: not fit: ${words:-the check failed without a word}"
+  record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
     check="${words:-the check failed without a word}" exit_code=1 asked= ended="$(date +%s)"
   return 1
 }
@@ -20,25 +21,29 @@ own_check() { if declare -F node_check >/dev/null; then node_check; fi; }
 
 # What is wrong with a node in most of the cases: GPUs that do not answer, a full disk, a clock that is off.
 default_check() {
-  local listed place=${TMPDIR:-/tmp}
+  local listed count here now place=${TMPDIR:-/tmp}
   if [ -n "$count_gpus" ] && command -v nvidia-smi >/dev/null; then
     listed=$(nvidia-smi -L 2>&1) || { echo "nvidia-smi: ${listed##*$'\n'}"; return 1; }
-    [ "$(grep -c '^GPU ' <<< "$listed")" -ge "$(gpus_here)" ] ||
-      { echo "nvidia-smi lists $(grep -c '^GPU ' <<< "$listed") GPUs, and Slurm gave $(gpus_here)"; return 1; }
+    count=$(grep -c '^GPU ' <<< "$listed")
+    here=$(gpus_here)
+    [ "$count" -ge "$here" ] || { echo "nvidia-smi lists $count GPUs, and Slurm gave $here"; return 1; }
   fi
   [ -w "$place" ] || { echo "$place cannot be written"; return 1; }
   [ "$(df -Pk "$place" | awk 'NR == 2 {print $4}')" -ge 102400 ] || { echo "$place has less than 100 MB left"; return 1; }
-  case $(($(date +%s) - head_clock)) in
+  now=$(date +%s)
+  case $((now - head_clock)) in
     -[0-9] | -[12][0-9] | [0-9] | [0-9][0-9] | [1-2][0-9][0-9]) ;;  # srun may take minutes to start
-    *) echo "its clock is $(($(date +%s) - head_clock)) s from the first node's"; return 1 ;;
+    *) echo "its clock is $((now - head_clock)) s from the first node's"; return 1 ;;
   esac
 }
 
 # blame_nodes CAUSE: keep away from nodes that are not fit, and from one that was the first to crash in two attempts.
 blame_nodes() {
-  local file node crashes
+  local file node crashes check
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    [ -z "$(value check "$file")" ] || keep_away "$(value name "$file")" "$(value check "$file")"
+    check=$(value check "$file")
+    node=$(value name "$file")
+    [ -z "$check" ] || keep_away "$node" "$check"
   done
   [ "$1" = crash ] || return 0
   node=$(first_to_crash)
@@ -69,10 +74,12 @@ record_node() {
 
 # The node whose ranks failed while all others' were still well; nothing where several failed at the same moment.
 first_to_crash() {
-  local file ended first='' earliest=0
+  local file ended aside first='' earliest=0
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     [ "$(value exit_code "$file")" != 0 ] || continue
-    [ -z "$(value asked "$file")$(value followed "$file")" ] || continue
+    aside=$(value asked "$file")
+    aside=$aside$(value followed "$file")
+    [ -z "$aside" ] || continue
     ended=$(value ended "$file")
     if [ "$earliest" -eq 0 ] || [ "$ended" -lt "$earliest" ]; then
       first=$(value name "$file") earliest=$ended
@@ -94,16 +101,19 @@ none_fits() {
 
 # What sbatch is to exclude: the spec's own nodes, and those of this run whose time is not over.
 all_excluded() {
-  local file together=${exclude:-}
+  local file until now together=${exclude:-}
+  now=$(date +%s)
   for file in "$run_dir"/nodes/*; do
-    [ "$(value until "$file")" -gt "$(date +%s)" ] 2>/dev/null && together=${together:+$together,}${file##*/}
+    until=$(value until "$file")
+    [ "${until:-0}" -gt "$now" ] && together=${together:+$together,}${file##*/}
   done
   printf '%s' "$together"
 }
 
 first_unfit() {
-  local file
+  local file check
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    [ -z "$(value check "$file")" ] || { printf '%s: %s' "$(value node "$file")" "$(value check "$file")"; return; }
+    check=$(value check "$file")
+    [ -z "$check" ] || { printf '%s: %s' "$(value node "$file")" "$check"; return; }
   done
 }

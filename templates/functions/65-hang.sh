@@ -53,7 +53,11 @@ look_at_the_progress() {
 
 told() { sed -n "s/^$1=//p" <<< "$progress"; }
 
-after_which_step() { [ "$progress" = "$began" ] || echo ", after step $(told step), amid: $(told doing)"; }
+after_which_step() {
+  local step
+  step=$(told step)
+  [ "$progress" = "$began" ] || echo ", after step $step, amid: $(told doing)"
+}
 
 # How many seconds of silence are too many; nothing where nobody can say. The trainer says how long its steps take, and
 # that it does something else than steps. As long as the ranks print, four times as long; and twice as long for each
