@@ -37,6 +37,7 @@ srun() {
 }
 scontrol() { [ "$1" = requeue ] && : > "$run_dir/local/requeue"; }
 squeue() { :; }
+sbatch() { echo 'there is no Slurm here' >&2; return 1; }
 """
 
 

@@ -89,7 +89,7 @@ asked_at_once= step_exit=1 job_ends= slurm_log=/dev/null slurm_log_start=0 batch
 trap 'batch_heard=TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }
-await_slurm preemption
+go_on preemption by-slurm
 """
 LAST_WORDS = [("DUE TO TIME LIMIT ", True, ""), ("DUE TO PREEMPTION ", False, ""), ("", False, "cause=cancel")]
 

@@ -77,7 +77,8 @@ sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pw
   echo "$answer"; [ -z "$refused" ]; }
 ask_for_requeue() { echo "requeue asked: $refusal"; exit 1; }
 pause() { echo pauses; refused= answer=12; }
-succeed "$cause"
+requeue_by=successor
+go_on "$cause" continue
 """
 GIVEN = {"attempt": "0001", "SLURM_JOB_ID": 7, "SLURM_CONF": "/etc/slurm.conf", "cause": "preemption", "answer": "12",
          "allowed": "ALL", "SLURM_JOB_PARTITION": "low", "secrets": "TOKEN", "TOKEN": "abc"}  # fmt: skip

@@ -1,17 +1,16 @@
 # ---- how a run goes on: by a requeue, or by Slurm itself; as another job: below
 
-# go_on CAUSE NEXT: until Slurm ends this job, or another one is queued
+# go_on CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
 go_on() {
-  case $(way_on "$1" "$2") in
-    successor) succeed "$1" ;;
-    slurm) await_slurm "$1" ;;
-    requeue)
-      case $1 in
-        crash | hang) pause "$(pause_after "$(value crashes "$run_dir/ledger")")" ;;
-      esac
-      ask_for_requeue "$1"
-      ;;
+  local way refusal=
+  [ -z "$asked_at_once" ] || linger 3600
+  way=$(way_on "$1" "$2")
+  [ "$way" != successor ] || succeed "$1"
+  [ "$way" != slurm ] || await_slurm "$1"
+  case $1 in
+    crash | hang) pause "$(pause_after "$(value crashes "$run_dir/ledger")")" ;;
   esac
+  ask_for_requeue "$1"
 }
 
 # way_on CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does.
@@ -66,7 +65,6 @@ go_on_at_once() {
 # Slurm kills this shell when it has taken the job back.
 ask_for_requeue() {
   local answer refused=0 pause=2
-  [ -z "$asked_at_once" ] || linger 3600
   while [ "$refused" -lt 5 ]; do
     leave_if_told
     answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && linger 3600
@@ -82,7 +80,7 @@ ask_for_requeue() {
     fi
     pause "$pause"
   done
-  end_record "$1" end "${refusal:+sbatch refused: $refusal; }requeue refused: $answer"
+  end_record "$1" end "${refusal:+no successor: $refusal; }requeue refused: $answer"
   exit 1
 }
 
@@ -101,7 +99,6 @@ await_slurm() {
   [ "$1" != node-failure ] || patience=600
   leave_if_told
   pause "$patience"
-  ask_for_requeue "$1"
 }
 
 # A signal ends the pause.

@@ -1,8 +1,8 @@
 # ---- the successor: this script, queued again as another job of the same run
 
-# It begins when this job has ended. Where sbatch refuses it, Slurm is asked to requeue this job after all.
+# It begins when this job has ended. Where sbatch refuses it, its words are in `refusal`, and this job may be requeued.
 succeed() {
-  local refusal='' pause=2
+  local pause=2
   while :; do
     leave_if_told
     ! queue_successor "$1" || leave
@@ -12,7 +12,6 @@ succeed() {
     pause "$pause"
   done
   scontrol update JobId="$SLURM_JOB_ID" Requeue=1 >/dev/null 2>&1
-  ask_for_requeue "$1"
 }
 
 # queue_successor CAUSE: exactly once. What is about to happen is written first; a job that an earlier try has queued is
