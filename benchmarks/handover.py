@@ -303,13 +303,14 @@ def main() -> int:
     parser.add_argument("--ways", nargs="+", choices=WAYS_TO_RUN, default=list(WAYS_TO_RUN))
     parser.add_argument("--stops", nargs="+", choices=STOPS, default=list(STOPS))
     parser.add_argument("--seed", type=int, default=1, help="chooses the steps of the stops")
+    parser.add_argument("--page", help="of benchmarks/results; by default handover.md, or handover-cgroup.md")
     parser.add_argument("--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc")
     options = parser.parse_args()
     tracking = "cgroup" if options.cgroup else "linuxproc"
     with started_cluster(cgroup=options.cgroup) as cluster:
         found = measure_all(cluster, options.ways, options.stops, options.rounds, options.seed)
         made = made_by(slurm_version(cluster), tracking)
-    write_page("handover-cgroup.md" if options.cgroup else "handover.md", page(found, made))
+    write_page(options.page or ("handover-cgroup.md" if options.cgroup else "handover.md"), page(found, made))
     return 0
 
 
