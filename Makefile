@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check cluster generations golden benchmarks clean
+.PHONY: help quickstart test extended check cluster generations golden benchmarks clean
 
 help:             ## show this
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -17,6 +17,9 @@ quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, t
 
 test: $(VENV)/.test cluster-packages   ## everything: style, types, tests, a real Slurm cluster included
 	@tools/test
+
+extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time; about 10 minutes
+	@tools/test tests -m extended
 
 check: $(VENV)/.test   ## style and types only
 	@tools/check

@@ -14,7 +14,7 @@ from clusterrun.spec.model import JobSpec, Slurm
 
 _LEAD = 120
 # The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
-_FUNCTIONS_SIZE = 16384
+_FUNCTIONS_SIZE = 10752
 _OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
 
 

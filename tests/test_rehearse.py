@@ -74,6 +74,7 @@ def checkpoints(found: Rehearsal) -> list[Path]:
     return [path for folder in (found.folder, found.reference_folder) for path in Path(folder).glob("checkpoints/*")]
 
 
+@pytest.mark.extended
 def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """It comes back behind its last save, trains as the reference does, and leaves no checkpoints, but all else."""
     found = ended(outcomes, "survives")
@@ -94,6 +95,7 @@ def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
     assert RunPaths(Path(found.folder)).log("0002").exists()
 
 
+@pytest.mark.extended
 def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """A script that begins at step 0 does not survive; its checkpoints stay, for a look."""
     found = ended(outcomes, "ignores-it")
@@ -103,6 +105,7 @@ def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehears
     assert checkpoints(found)
 
 
+@pytest.mark.extended
 def test_a_script_that_counts_anew(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """A script that loads its checkpoint, and then does step 1, does not survive."""
     found = ended(outcomes, "counts-anew")
@@ -111,6 +114,7 @@ def test_a_script_that_counts_anew(outcomes: dict[str, Future[Rehearsal]]) -> No
     assert found.reasons == [f"{what}: the script does not count on from its checkpoint"]
 
 
+@pytest.mark.extended
 def test_a_script_that_crashes_at_its_return(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """The failing rank's own words are told, and where the rest stands."""
     found = ended(outcomes, "crashes")
@@ -119,6 +123,7 @@ def test_a_script_that_crashes_at_its_return(outcomes: dict[str, Future[Rehearsa
     assert "attempt-0002.log" in found.reasons[0]
 
 
+@pytest.mark.extended
 def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """At the right step, but with other losses: from which step on, by how much, and what usually does that."""
     found = ended(outcomes, "forgets-its-state")
@@ -128,6 +133,7 @@ def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]
     assert "random numbers (dropout)" in found.reasons[0]
 
 
+@pytest.mark.extended
 def test_a_training_that_cannot_be_repeated(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """Where the runs differ before the stop already, nothing is said against the return, nor for its losses."""
     found = ended(outcomes, "unseeded")
@@ -136,6 +142,7 @@ def test_a_training_that_cannot_be_repeated(outcomes: dict[str, Future[Rehearsal
     assert "that it came back at the right step is all that is proved" in found.notes
 
 
+@pytest.mark.extended
 def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """It is said as soon as it has left, and no reference is trained."""
     found = ended(outcomes, "saves-nothing")
@@ -143,6 +150,7 @@ def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> 
     assert found.reference == ""
 
 
+@pytest.mark.extended
 def test_nothing_is_left_running(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """Whatever the outcome, no process of a rehearsal lives on."""
     marks = {

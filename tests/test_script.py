@@ -79,8 +79,8 @@ def test_every_golden_script_has_its_job_spec():
 
 @each_spec
 def test_bash_and_shellcheck_read_every_script(path):
-    """Neither bash nor shellcheck has anything to say about a script, with and without a run of its own."""
-    for identity in (None, RUN):
+    """Neither bash nor shellcheck has anything to say about a script; of one, with a run of its own as well."""
+    for identity in (None, RUN) if path.stem == "two_nodes" else (None,):
         script = render(plan_of(path, identity))
         for command in (["bash", "-n"], ["shellcheck", "-"]):
             answer = subprocess.run(command, input=script, text=True, capture_output=True, check=False)

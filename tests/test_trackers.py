@@ -135,6 +135,7 @@ print(run["hparams"]["attempt"], len(list(metric.values.values())))
     assert done.stdout.split() == ["0002", "8"], done.stderr
 
 
+@pytest.mark.extended
 def test_trainers_trackers_go_on_by_the_environment(stopped, monkeypatch):
     first, second = offline_runs(stopped)
     assert (first.run.run_id, second.run.run_id) == ("tiny-1", "tiny-1")

@@ -33,8 +33,8 @@ def test_one_rank_that_hears_a_signal_stops_all(tmp_path, clean):
     assert names(tmp_path) == ["step-00000002-0001"]
 
 
-def test_timed_saves_are_agreed_and_another_world_is_refused(tmp_path, clean):
-    """One rank's clock decides for all; one process may not resume what two have saved."""
+def test_timed_saves_are_agreed(tmp_path, clean):
+    """One rank's clock decides for all."""
     environment = clean | attempt_of(tmp_path, CHECKPOINT_EVERY="0.001s")
     environment["ACCELERATE_USE_CPU"] = "true"
     log = tmp_path / "log"
@@ -43,11 +43,6 @@ def test_timed_saves_are_agreed_and_another_world_is_refused(tmp_path, clean):
     saved = names(tmp_path)
     assert saved
     assert all((tmp_path / "checkpoints" / name / "random_states_1.pkl").exists() for name in saved)
-
-    end = count_steps(tmp_path, environment=environment | attempt_of(tmp_path, "0002"))
-    assert end.code != 0
-    assert f"checkpoint {saved[-1]} was saved by 2 processes, but this attempt has 1" in end.output
-    assert names(tmp_path) == saved
 
 
 def test_processes_that_would_train_alone_are_refused(tmp_path, clean):

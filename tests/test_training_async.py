@@ -84,6 +84,7 @@ def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path,
     assert sound(run) == [SECOND, "step-00000004-0002", "step-00000006-0002"]
 
 
+@pytest.mark.extended
 def test_fsdp2_writes_its_shards_while_it_trains_on(tmp_path, clean):
     """Each rank's shards are what torch's distributed checkpoint writes at that step, though training went on."""
     run, plain = tmp_path / "run", tmp_path / "plain"

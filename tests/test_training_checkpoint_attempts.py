@@ -202,17 +202,21 @@ def test_a_whole_checkpoint_that_is_further_along_stays(tmp_path):
 
 
 def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, clean):
-    """One process may not resume what two have saved: it says the numbers, marks no-restart, and leaves all as it was."""
+    """Two processes cannot share out the one batch of a step: they say the numbers, mark no-restart, and leave all as
+    it was."""
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
-    ended = start_two(SAVE_STEPS, tmp_path, "--steps", 3, environment=environment, log=tmp_path / "log").wait()
+    ended = start(SAVE_STEPS, tmp_path, "--steps", 3, environment=environment, log=tmp_path / "log").wait()
     assert ended.code == 0, ended.output
     half_done = tmp_path / "staging" / "left"
     half_done.touch()
     environment = clean | begin(tmp_path, "0002", CHECKPOINT_EVERY="2 steps")
-    ended = start(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
+    ended = start_two(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
     assert ended.code == 1
-    reason = "checkpoint step-00000002-0001 was saved by 2 processes, but this attempt has 1"
-    assert f"{reason}\n  hint: run with 2 processes, or train into another folder" in ended.output
+    reason = (
+        "checkpoint step-00000002-0001 was saved by 1 process, but this attempt has 2: "
+        "a step of it takes 1 batches (1 x 1 accumulated), which 2 processes cannot share equally"
+    )
+    assert reason in ended.output
     assert marker(tmp_path, "0002") == {
         "outcome": "no-restart", "step": "", "epoch": "", "checkpoint": "", "reason": reason
     }  # fmt: skip

@@ -128,6 +128,7 @@ def test_the_manifest_says_what_the_state_belongs_to(trained):
     assert all(versions.values())
     entries = content.pop("files")
     content.pop("crc32")
+    assert content.pop("sharing")["accumulation"] == 1
     assert content == {
         "version": 1, "attempt": 1, "step": 6, "epoch": 0, "batch": 0, "world_size": 2, "precision": "no",
         "strategy": "MULTI_CPU",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
 import subprocess
@@ -173,4 +172,3 @@ def test_the_signal_is_the_one_that_the_script_sends():
         subprocess.run(["bash", "-c", "kill -l RTMAX-7"], capture_output=True, text=True, check=True).stdout == "57\n"
     )
     assert signal.getsignal(SIGNAL) is signal.SIG_DFL
-    assert not faulthandler.unregister(SIGNAL)

@@ -93,8 +93,10 @@ class Followed:
         if number > len(self.attempts):
             return None
         seen, progress = self.attempts[number - 1], read_record(self.run.paths.progress)
-        fresh = number == len(self.attempts) and (whole(progress.get("time")) or 0) > seen.began
-        told = [whole(progress.get("step")) if fresh else None, seen.steps[-1].step if seen.steps else None]
+        shown = whole(progress.get("step"))
+        # until it has done a step, an attempt shows that of the one before it
+        fresh = (whole(progress.get("time")) or 0) > seen.began and (shown or 0) > (seen.back_at or 0)
+        told = [shown if fresh and number == len(self.attempts) else None, seen.steps[-1].step if seen.steps else None]
         return max((step for step in told if step is not None), default=None)
 
     def newest_of(self, number: int) -> Saved | None:

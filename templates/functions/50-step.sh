@@ -22,7 +22,7 @@ run_on_nodes() {
 on_node"
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
-  : > "$run_dir/events/attempt-$attempt.hang"
+  (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   srun --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &

@@ -8,7 +8,7 @@ on_node() {
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
   trap 'ask_to_stop TERM' TERM
   trap 'ask_to_stop USR1' USR1
-  : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID"
+  (umask 077 && : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID")
   write_configs
   if [ "$num_machines" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
     GLOO_SOCKET_IFNAME=$(network_interface)

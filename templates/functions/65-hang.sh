@@ -124,7 +124,9 @@ end_the_hang() {
 # The files of the answers are there before anybody asks: a file server may hide new ones for a minute.
 ask_the_nodes() {
   local node try tries answer missing
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do : > "$run_dir/events/attempt-$attempt.stacks-$node"; done
+  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
+    (umask 077 && : > "$run_dir/events/attempt-$attempt.stacks-$node")
+  done
   echo order=stacks > "$run_dir/events/attempt-$attempt.hang"
   tries=$(($(at_most 60) / 5))
   for ((try = 0; try <= tries; try++)); do

@@ -54,7 +54,9 @@ def waits(run: Submitted, attempt: str) -> bool:
     return f'"attempt": "{attempt}"' in text or (run.folder / "events" / f"attempt-{attempt}.end").exists()
 
 
-@pytest.mark.parametrize("strategy", [Strategy(), Strategy(2)], ids=["ddp", "zero2"])
+@pytest.mark.parametrize(
+    "strategy", [Strategy(), pytest.param(Strategy(2), marks=pytest.mark.extended)], ids=["ddp", "zero2"]
+)
 def test_four_nodes_two_and_four_again(
     cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]], strategy: Strategy
 ) -> None:

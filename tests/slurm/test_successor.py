@@ -17,6 +17,7 @@ from tests.slurm.survival import (
     UNPREEMPTED,
     assert_ended,
     assert_whole,
+    begins,
     begun,
     completes,
     ended,
@@ -55,6 +56,7 @@ def forbidden(desk: Desk) -> Submitted:
     """A run that wants a successor in a partition which soon takes jobs from one machine only."""
     run = survive(desk, "forbidden", ranks=1, slurm={"partition": "fixed"}, args={"crash_step": STEP},
                   requeue={"by": "successor"})  # fmt: skip
+    begins(run, 1)  # what waits in the partition would wait for ever
     only(desk, "login")
     return run
 

@@ -159,6 +159,7 @@ write_conf() {
   printf '%s\n' "${EXTRA[@]}" >>"$etc/slurm.conf"
   nodes_and_partitions >>"$etc/slurm.conf"
   cgroup_conf >"$etc/cgroup.conf"
+  [ -s "$etc/cgroup.conf" ] || rm "$etc/cgroup.conf"
   (umask 077 && slurmdbd_conf >"$etc/slurmdbd.conf")
   (umask 077 && head -c 128 /dev/urandom >"$DIR/etc/munge.key")
 }
