@@ -63,11 +63,13 @@ def test_the_readme_names_every_command(command: str) -> None:
 
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:
-    """Every `clusterrun WORD` in a code span or block of a page is a command."""
+    """Every `clusterrun WORD` in a code span or block of a page is a command; the words of a benchmark's are ways."""
     known = {*COMMANDS, "JOB", "RUN"}
     for page in PAGES:
         text = page.read_text()
-        code = "\n".join([*re.findall(r"```.*?```", text, re.DOTALL), *re.findall(r"`[^`\n]+`", text)])
+        code = "\n".join(
+            [*re.findall(r"```.*?```", text, re.DOTALL), *re.findall(r"`(?!python benchmarks/)[^`\n]+`", text)]
+        )
         assert set(re.findall(r"\bclusterrun ([a-z]+)\b", code)) <= known, page
 
 
