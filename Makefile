@@ -15,10 +15,10 @@ help:             ## show this
 quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that comes back
 	@$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.test cluster-packages   ## everything: style, types, tests, a real Slurm cluster included
+test: $(VENV)/.test cluster-packages   ## style, types, and all tests but those of `make extended`, a real Slurm cluster included
 	@tools/test
 
-extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time; about 10 minutes
+extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time
 	@tools/test tests -m extended
 
 check: $(VENV)/.test   ## style and types only
