@@ -122,6 +122,13 @@ def test_a_job_that_an_earlier_try_has_queued_is_not_queued_again(tmp_path: Path
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=11\n")
 
 
+def test_a_warning_of_sbatch_is_no_job(tmp_path: Path):
+    """Where sbatch says something behind its answer, the job is looked for by its script."""
+    words = {"answer": "12\nsbatch: warning: maintenance", "queue": f"12 {tmp_path}/job.sbatch\n"}
+    hand_over(tmp_path, **words)
+    assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
+
+
 def test_a_refusal_is_told_and_a_requeue_asked_for(tmp_path: Path):
     """Where the partition takes no job from its nodes, that is named; what was changed for the successor is undone."""
     words = {"refused": "1", "answer": "sbatch: error: Access/permission denied", "allowed": "login"}

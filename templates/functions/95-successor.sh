@@ -26,6 +26,7 @@ queue_successor() {
   if [ -z "$job" ]; then
     job=$(call_sbatch "$1" 2>&1) || { refuse "$job"; return 1; }
     job=${job##*$'\n'} job=${job%%;*}
+    case $job in '' | *[!0-9]*) job=$(queued_before) ;; esac  # a warning of sbatch's, not its answer
   fi
   record "$record" job_id="$job" asked="$(date +%s)"
   scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
