@@ -2,7 +2,7 @@
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
 on_node() {
-  local launcher watcher obedient host asked='' followed=''
+  local launcher watcher obedient host now asked='' followed=''
   host=$(hostname)
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
@@ -39,8 +39,9 @@ on_node() {
   wait_for "$launcher"
   # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
   ! replaced || { kill -KILL "$watcher" "$obedient"; rm -rf "$node_dir"; exit 0; }
+  now=$(date +%s)
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
-    node="$host" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$(date +%s)"
+    node="$host" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$now"
   kill -KILL "$watcher" "$obedient" 2>/dev/null  # they may have ended by themselves
   rm -rf "$node_dir"
   exit "$waited"

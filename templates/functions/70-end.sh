@@ -47,13 +47,14 @@ find_next() {
   [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
-# While a signal is trapped, no command here has two substitutions: a trap between them is a syntax error to bash 5.2,
-# which ends the whole script.
+# While a signal is trapped, a substitution stands alone, in an assignment: a trap amid a command that has others, or
+# words behind it, is a syntax error to bash 5.2, which ends the whole script.
 end_record() {
-  local step
+  local step now
   step=$(value step "$run_dir/progress")
+  now=$(date +%s)
   record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
-    step="$step" ended="$(date +%s)"
+    step="$step" ended="$now"
 }
 
 # First what the trainer says itself, then what Slurm says, then how the nodes' tasks ended.
