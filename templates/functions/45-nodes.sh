@@ -2,7 +2,7 @@
 
 # On the node, before the launch. What the check says last is why the node is not fit; one that hangs is not, either.
 fits() {
-  local words host
+  local words host now
   [ -z "${unchecked:-}" ] || return 0
   if IFS= read -r -d '' -t 120 words < <({ default_check && own_check; } 2>&1; printf 'exit=%s\0' $?); then
     case $words in *exit=0) return 0 ;; esac
@@ -11,9 +11,10 @@ fits() {
     words="the check did not end within 120 s"
   fi
   host=$(hostname)
+  now=$(date +%s)
   say "$host: not fit: ${words:-the check failed without a word}"
   record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
-    check="${words:-the check failed without a word}" exit_code=1 asked= ended="$(date +%s)"
+    check="${words:-the check failed without a word}" exit_code=1 asked= ended="$now"
   return 1
 }
 
@@ -21,7 +22,7 @@ own_check() { if declare -F node_check >/dev/null; then node_check; fi; }
 
 # What is wrong with a node in most of the cases: GPUs that do not answer, a full disk, a clock that is off.
 default_check() {
-  local listed count here now place=${TMPDIR:-/tmp}
+  local listed count here left now place=${TMPDIR:-/tmp}
   if [ -n "$count_gpus" ] && command -v nvidia-smi >/dev/null; then
     listed=$(nvidia-smi -L 2>&1) || { echo "nvidia-smi: ${listed##*$'\n'}"; return 1; }
     count=$(grep -c '^GPU ' <<< "$listed")
@@ -29,7 +30,8 @@ default_check() {
     [ "$count" -ge "$here" ] || { echo "nvidia-smi lists $count GPUs, and Slurm gave $here"; return 1; }
   fi
   [ -w "$place" ] || { echo "$place cannot be written"; return 1; }
-  [ "$(df -Pk "$place" | awk 'NR == 2 {print $4}')" -ge 102400 ] || { echo "$place has less than 100 MB left"; return 1; }
+  left=$(df -Pk "$place" | awk 'NR == 2 {print $4}')
+  [ "$left" -ge 102400 ] || { echo "$place has less than 100 MB left"; return 1; }
   now=$(date +%s)
   case $((now - head_clock)) in
     -[0-9] | -[12][0-9] | [0-9] | [0-9][0-9] | [1-2][0-9][0-9]) ;;  # srun may take minutes to start
@@ -39,7 +41,7 @@ default_check() {
 
 # blame_nodes CAUSE: keep away from nodes that are not fit, and from one that was the first to crash in two attempts.
 blame_nodes() {
-  local file node crashes check
+  local file node crashes check counted
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     check=$(value check "$file")
     node=$(value name "$file")
@@ -47,7 +49,9 @@ blame_nodes() {
   done
   [ "$1" = crash ] || return 0
   node=$(first_to_crash)
-  [ -n "$node" ] && [ "$(value attempt "$run_dir/nodes/$node")" != "$attempt" ] || return 0
+  [ -n "$node" ] || return 0
+  counted=$(value attempt "$run_dir/nodes/$node")
+  [ "$counted" != "$attempt" ] || return 0
   crashes=$(value crashes "$run_dir/nodes/$node")
   crashes=$((${crashes:-0} + 1))
   if [ "$crashes" -ge 2 ]; then
@@ -59,9 +63,11 @@ blame_nodes() {
 
 # keep_away NODE REASON: for a day, by the jobs that are queued from now on
 keep_away() {
+  local counted now
   [ -n "$1" ] || return 0
-  [ "$(value attempt "$run_dir/nodes/$1")" = "$attempt" ] ||
-    record_node "$1" reason="$2" until="$(($(date +%s) + 86400))"
+  counted=$(value attempt "$run_dir/nodes/$1")
+  now=$(date +%s)
+  [ "$counted" = "$attempt" ] || record_node "$1" reason="$2" until="$((now + 86400))"
   newly_excluded=1
 }
 
@@ -74,15 +80,16 @@ record_node() {
 
 # The node whose ranks failed while all others' were still well; nothing where several failed at the same moment.
 first_to_crash() {
-  local file ended aside first='' earliest=0
+  local file code ended asked followed first='' earliest=0
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    [ "$(value exit_code "$file")" != 0 ] || continue
-    aside=$(value asked "$file")
-    aside=$aside$(value followed "$file")
-    [ -z "$aside" ] || continue
+    code=$(value exit_code "$file")
+    asked=$(value asked "$file")
+    followed=$(value followed "$file")
+    if [ "$code" = 0 ] || [ -n "$asked$followed" ]; then continue; fi
     ended=$(value ended "$file")
     if [ "$earliest" -eq 0 ] || [ "$ended" -lt "$earliest" ]; then
-      first=$(value name "$file") earliest=$ended
+      earliest=$ended
+      first=$(value name "$file")
     elif [ "$ended" -eq "$earliest" ]; then
       first=
     fi
@@ -92,10 +99,11 @@ first_to_crash() {
 
 # Whether it is no node's fault: all of several nodes failed the check.
 none_fits() {
-  local node
+  local node check
   [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 1
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    [ -n "$(value check "$run_dir/events/attempt-$attempt.node-$node")" ] || return 1
+    check=$(value check "$run_dir/events/attempt-$attempt.node-$node")
+    [ -n "$check" ] || return 1
   done
 }
 
@@ -111,9 +119,10 @@ all_excluded() {
 }
 
 first_unfit() {
-  local file check
+  local file node check
   for file in "$run_dir/events/attempt-$attempt".node-*; do
+    node=$(value node "$file")
     check=$(value check "$file")
-    [ -z "$check" ] || { printf '%s: %s' "$(value node "$file")" "$check"; return; }
+    [ -z "$check" ] || { printf '%s: %s' "$node" "$check"; return; }
   done
 }

@@ -2,7 +2,7 @@
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
-  local step program bytes absent guard=
+  local step program functions bytes absent guard=
   heard=
   batch_heard=
   asked_at_once=
@@ -15,11 +15,11 @@ run_on_nodes() {
   [ -z "${stop_signal:-}" ] || deaf_to_term=yes
   head_clock=$(date +%s)
   export deaf_to_term head_clock
-  program="$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits default_check \
+  functions=$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits default_check \
     own_check node_check fits_the_node name_the_unreached reaches_the_first ask_to_stop signal_trainers trainers_below \
     descendants children end_trainers another_crashed watch seconds_to_save_in obey tell_stacks is_stopped hears_57 \
     write_configs launch)
-on_node"
+  program=$functions$'\n'on_node
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
@@ -66,7 +66,7 @@ hear_the_end() {
 # Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. A line without
 # a reason is scancel's. No line: a time limit when it is the hour for it, else scancel.
 why_killed() {
-  local try words
+  local try words now
   for try in 1 2 3 4 5; do
     words=$(slurm_says)
     [ -n "$words" ] || words=$(ended_by_a_person)
@@ -79,7 +79,10 @@ why_killed() {
     "JOB REQUEUE") echo requeue ;;
     NODE*) echo node-failure ;;
     scancel) echo cancel ;;
-    *) if [ -n "${job_ends:-}" ] && [ "$(date +%s)" -ge $((job_ends - 2)) ]; then echo time-limit; else echo cancel; fi ;;
+    *)
+      now=$(date +%s)
+      if [ -n "${job_ends:-}" ] && [ "$now" -ge $((job_ends - 2)) ]; then echo time-limit; else echo cancel; fi
+      ;;
   esac
 }
 

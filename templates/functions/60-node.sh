@@ -49,9 +49,10 @@ on_node() {
 
 fits_the_node() {
   local gpus
-  [ -n "$count_gpus" ] && [ $(($(gpus_here) * num_machines)) -ne "$num_processes" ] || return 0
+  [ -n "$count_gpus" ] || return 0
   gpus=$(gpus_here)
-  say "$(hostname) has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
+  [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
+  say "$host has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
   return 1
 }
 
@@ -60,36 +61,41 @@ fits_the_node() {
 ask_to_stop() {
   heard=1
   if [ "$1" = TERM ] && another_crashed; then
-    say "$(hostname): a task on another node has failed; its ranks here are ended"
+    say "$host: a task on another node has failed; its ranks here are ended"
     followed=1
     end_trainers
     return
   fi
   [ -n "$asked" ] || asked=$(cat "$node_dir/asked" 2>/dev/null || echo "$1")
   [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
-  say "$(hostname): $asked: the trainers are asked to save and leave"
+  say "$host: $asked: the trainers are asked to save and leave"
   : > "$CLUSTERRUN_STOP_FILE"
   [ -z "${stop_signal:-}" ] || signal_trainers "$stop_signal"
 }
 
 # Whether the task of another node ended badly before anybody was asked to stop.
 another_crashed() {
-  local file
+  local file code asked
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    [ -n "$(value exit_code "$file")" ] && [ "$(value exit_code "$file")" -ne 0 ] && [ -z "$(value asked "$file")" ] && return 0
+    code=$(value exit_code "$file")
+    asked=$(value asked "$file")
+    [ "${code:-0}" -ne 0 ] && [ -z "$asked" ] && return 0
   done
   return 1
 }
 
 # All below the launcher, those in sessions of their own, too: a rank that waits for a dead one hears no other signal.
 end_trainers() {
-  # shellcheck disable=SC2046
-  kill -KILL $(descendants "$launcher") "$launcher" 2>/dev/null  # some may have ended by themselves
+  local below
+  below=$(descendants "$launcher")
+  # shellcheck disable=SC2086
+  kill -KILL $below "$launcher" 2>/dev/null  # some may have ended by themselves
 }
 
 descendants() {
-  local child
-  for child in $(children "$1"); do
+  local child below
+  below=$(children "$1")
+  for child in $below; do
     echo "$child"
     descendants "$child"
   done
@@ -102,15 +108,17 @@ children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 # not asked. Trainers have LOCAL_RANK or ACCELERATE_MIXED_PRECISION from their launcher, which has not. Without a
 # launcher the command is the trainer: its shell, and what that has started.
 signal_trainers() {
-  local found
+  local found below
   found=$(trainers_below "$launcher")
-  # shellcheck disable=SC2086,SC2046
-  kill -s "$1" ${found:-$launcher $(children "$launcher")} 2>/dev/null  # one may have just ended
+  below=$(children "$launcher")
+  # shellcheck disable=SC2086
+  kill -s "$1" ${found:-$launcher $below} 2>/dev/null  # one may have just ended
 }
 
 trainers_below() {
-  local child
-  for child in $(children "$1"); do
+  local child below
+  below=$(children "$1")
+  for child in $below; do
     if tr '\0' '\n' < "/proc/$child/environ" | grep -qE '^(LOCAL_RANK|ACCELERATE_MIXED_PRECISION)='; then
       echo "$child"
     else
@@ -122,7 +130,7 @@ trainers_below() {
 # Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
 # `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
 watch() {
-  local never now looked=0
+  local never now lead looked=0
   trap - TERM USR1
   mkfifo "$node_dir/never"
   exec {never}<> "$node_dir/never"
@@ -135,9 +143,10 @@ watch() {
       echo requeue > "$node_dir/asked"
     elif [ -n "${job_ends:-}" ]; then
       printf -v now '%(%s)T'
-      [ $((job_ends - now)) -le "$(seconds_to_save_in)" ] || continue
+      lead=$(seconds_to_save_in)
+      [ $((job_ends - now)) -le "$lead" ] || continue
       job_ends=$(end_of_job)  # the limit may have been raised meanwhile
-      [ $((${job_ends:-now + 86400} - now)) -le "$(seconds_to_save_in)" ] || continue
+      [ $((${job_ends:-now + 86400} - now)) -le "$lead" ] || continue
       echo time-limit > "$node_dir/asked"
     else
       continue

@@ -2,12 +2,13 @@
 
 # How it ended decides what comes next.
 end_attempt() {
-  local cause next reason=
+  local cause next newer reason=
   trap 'heard=1 batch_heard=TERM' TERM
   trap '' USR1
   undisturbed find_cause
   if [ "$cause" = fenced ]; then
-    say "attempt $attempt was replaced by attempt $(value attempt "$run_dir/current"); it leaves the run alone"
+    newer=$(value attempt "$run_dir/current")
+    say "attempt $attempt was replaced by attempt $newer; it leaves the run alone"
     exit 1
   fi
   undisturbed keep_ledger "$attempt" "$cause"
@@ -35,7 +36,7 @@ undisturbed() {
 find_cause() { cause=$(why_ended); }
 
 find_next() {
-  local crashes idle
+  local crashes idle hung
   crashes=$(value crashes "$run_dir/ledger")
   idle=$(value idle "$run_dir/ledger")
   next=$(decide "$cause" "$crashes" "$idle" "$requeue_on" "$most_crashes")
@@ -43,12 +44,15 @@ find_next() {
   case $cause in
     bad-node | failed-start) reason=$(first_unfit) ;;
   esac
-  [ "$cause" != hang ] || reason="$(value reason "$run_dir/events/attempt-$attempt.hang")${reason:+; $reason}"
+  if [ "$cause" = hang ]; then
+    hung=$(value reason "$run_dir/events/attempt-$attempt.hang")
+    reason=$hung${reason:+; $reason}
+  fi
   [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
 # While a signal is trapped, a substitution stands alone, in an assignment: a trap amid a command that has others, or
-# words behind it, is a syntax error to bash 5.2, which ends the whole script.
+# other words, is a syntax error to bash 5.2, which ends the whole script.
 end_record() {
   local step now
   step=$(value step "$run_dir/progress")
@@ -59,8 +63,11 @@ end_record() {
 
 # First what the trainer says itself, then what Slurm says, then how the nodes' tasks ended.
 why_ended() {
-  local outcome
+  local outcome killed order asked
   outcome=$(value outcome "$run_dir/events/attempt-$attempt.trainer")
+  killed=$(slurm_says)
+  order=$(value order "$run_dir/events/attempt-$attempt.hang")
+  asked=$(first_asked)
   if [ "$outcome" = finished ] || [ "$outcome" = no-restart ]; then
     echo "$outcome"
   elif [ "$outcome" = trained ] && all_ended_well; then
@@ -69,16 +76,16 @@ why_ended() {
     echo fenced
   elif [ -n "$batch_heard" ]; then
     why_killed
-  elif [ -n "$(slurm_says)" ]; then
+  elif [ -n "$killed" ]; then
     why_killed
   elif [ "$outcome" = stopped ]; then
     why_asked
-  elif [ "$(value order "$run_dir/events/attempt-$attempt.hang")" = end ]; then
+  elif [ "$order" = end ]; then
     if all_ended_well; then echo finished; else echo hang; fi
   elif grep -qa 'srun: error: Node failure on ' "$run_dir/logs/attempt-$attempt.log"; then
     echo node-failure  # srun's exit code is 0 then
   elif [ "$step_exit" -eq 0 ]; then
-    if [ -n "$(first_asked)" ]; then
+    if [ -n "$asked" ]; then
       why_asked
     elif all_ended_well; then
       echo finished
@@ -100,9 +107,10 @@ why_ended() {
 
 # Whether every node's task has left word that it ended with 0.
 all_ended_well() {
-  local node
+  local node code
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    [ "$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")" = 0 ] || return 1
+    code=$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")
+    [ "$code" = 0 ] || return 1
   done
 }
 
@@ -111,15 +119,16 @@ first_asked() { cat "$run_dir/events/attempt-$attempt".node-* 2>/dev/null | sed 
 
 # What was the stop for? A warning that comes long before the time limit is a preemption's.
 why_asked() {
-  local asked
+  local asked now
   asked=$(first_asked)
+  now=$(date +%s)
   if [ -s "$run_dir/stop" ]; then
     echo stop
   elif [ -e "$run_dir/requeue" ]; then
     echo requeue
   elif [ "$asked" = time-limit ]; then
     echo time-limit
-  elif [ "$asked" = USR1 ] && { [ -z "${job_ends:-}" ] || [ "$(date +%s)" -ge $((job_ends - ${signal_lead:-0} - 120)) ]; }; then
+  elif [ "$asked" = USR1 ] && { [ -z "${job_ends:-}" ] || [ "$now" -ge $((job_ends - ${signal_lead:-0} - 120)) ]; }; then
     echo time-limit
   else
     echo preemption
@@ -128,10 +137,12 @@ why_asked() {
 
 # A node's task that ended badly before it was asked to stop, or one that left no word.
 crashed() {
-  local node file
+  local node file code asked
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     file=$run_dir/events/attempt-$attempt.node-$node
-    [ -z "$(value asked "$file")" ] && [ "$(value exit_code "$file")" != 0 ] && return 0
+    code=$(value exit_code "$file")
+    asked=$(value asked "$file")
+    [ -z "$asked" ] && [ "$code" != 0 ] && return 0
   done
   return 1
 }

@@ -3,17 +3,19 @@
 # keep_ledger ATTEMPT CAUSE: counts each attempt once. Crashes and hangs in a row are counted until a new checkpoint is
 # there, idle attempts until a new step is trained.
 keep_ledger() {
-  local crashes idle furthest checkpoint step
-  [ "$(value attempt "$run_dir/ledger")" != "$1" ] || return 0
+  local counted crashes idle furthest before checkpoint step
+  counted=$(value attempt "$run_dir/ledger")
+  [ "$counted" != "$1" ] || return 0
   crashes=$(value crashes "$run_dir/ledger")
   idle=$(value idle "$run_dir/ledger")
   furthest=$(value furthest "$run_dir/ledger")
+  before=$(value checkpoint "$run_dir/ledger")
   checkpoint=$(newest_checkpoint)
   step=$(value step "$run_dir/progress")
-  [ "$checkpoint" = "$(value checkpoint "$run_dir/ledger")" ] || crashes=0
+  [ "$checkpoint" = "$before" ] || crashes=0
   idle=$((${idle:-0} + 1))
   [ "${step:-0}" -le "${furthest:-0}" ] || idle=0 furthest=$step
-  [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$(value checkpoint "$run_dir/ledger")" ] || idle=0
+  [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$before" ] || idle=0
   # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
   [ -n "$step$checkpoint${checkpoint_path:-}" ] || [[ $2 = crash || $2 = hang ]] || idle=0
   [[ $2 != crash && $2 != hang ]] || crashes=$((${crashes:-0} + 1))
@@ -43,7 +45,7 @@ decide() {
 
 # Why there is no other attempt after CAUSE, in words; nothing where one may begin.
 why_no_more() {
-  local crashes idle
+  local crashes idle what=crashes
   crashes=$(value crashes "$run_dir/ledger")
   idle=$(value idle "$run_dir/ledger")
   case $1 in
@@ -53,7 +55,8 @@ why_no_more() {
   if [ "${idle:-0}" -ge 3 ]; then
     echo "$idle attempts in a row without a new step"
   elif [[ $1 = crash || $1 = hang ]] && [ "${crashes:-0}" -gt "$most_crashes" ]; then
-    echo "$crashes crashes$([ "$1" = crash ] || echo ' or hangs') without a new checkpoint, and requeue.crashes is $most_crashes"
+    [ "$1" = crash ] || what='crashes or hangs'
+    echo "$crashes $what without a new checkpoint, and requeue.crashes is $most_crashes"
   fi
 }
 
@@ -86,10 +89,11 @@ newest_checkpoint() {
 
 # newest_match [EXCEPT]: the newest file or folder, not an empty one, that checkpoint.path matches
 newest_match() {
-  local file newest='' IFS=
+  local file listed newest='' IFS=
   # shellcheck disable=SC2086
   for file in $checkpoint_path; do
-    [ -s "$file" ] && [ -n "$(ls -A "$file")" ] && [ "$file" != "${1:-}" ] &&
+    listed=$(ls -A "$file" 2>/dev/null)
+    [ -s "$file" ] && [ -n "$listed" ] && [ "$file" != "${1:-}" ] &&
       { [ -z "$newest" ] || [ "$file" -nt "$newest" ]; } && newest=$file
   done
   printf '%s' "$newest"

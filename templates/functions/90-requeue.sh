@@ -2,13 +2,17 @@
 
 # go_on CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
 go_on() {
-  local way refusal=
+  local way crashes seconds refusal=
   [ -z "$asked_at_once" ] || linger 3600
   way=$(way_on "$1" "$2")
   [ "$way" != successor ] || succeed "$1"
   [ "$way" != slurm ] || await_slurm "$1"
   case $1 in
-    crash | hang) pause "$(pause_after "$(value crashes "$run_dir/ledger")")" ;;
+    crash | hang)
+      crashes=$(value crashes "$run_dir/ledger")
+      seconds=$(pause_after "$crashes")
+      pause "$seconds"
+      ;;
   esac
   ask_for_requeue "$1"
 }
@@ -35,8 +39,10 @@ wants_successor() {
 # Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
 # Where it does not answer, it is asked for a requeue later, and says then.
 slurm_takes_back() {
+  local mode
   case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
-  [ "$1" != preemption ] || [ "$(preempt_mode)" != CANCEL ]
+  mode=$(preempt_mode)
+  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
 }
 
 # What a preemption does to this job: the partition says so, or the QOS where that decides, else the whole cluster.
@@ -112,7 +118,7 @@ pause() {
 # TERM to this shell after the trainers have ended: scancel wants the run to end; all else is Slurm's to continue,
 # or is asked for already.
 leave_if_told() {
-  local cause
+  local cause way
   [ -n "$batch_heard" ] && [ -z "$asked_at_once" ] || return 0
   trap '' TERM
   cause=$(why_killed)
@@ -124,7 +130,8 @@ leave_if_told() {
       ;;
     time-limit) return 0 ;;
   esac
-  [ "$(way_on "$cause" by-slurm)" = successor ] || linger 3600
+  way=$(way_on "$cause" by-slurm)
+  [ "$way" = successor ] || linger 3600
 }
 
 # Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.

@@ -17,18 +17,19 @@ succeed() {
 # queue_successor CAUSE: exactly once. What is about to happen is written first; a job that an earlier try has queued is
 # known by its script. Slurm must not start this job again as well, as newer ones do after a preemption.
 queue_successor() {
-  local record=$run_dir/events/attempt-$attempt.successor job
+  local record=$run_dir/events/attempt-$attempt.successor now job
   [ ! -e "$run_dir/cancelled" ] || return 0
-  [ -z "$(value job_id "$record")" ] || return 0
-  job=
+  job=$(value job_id "$record")
+  [ -z "$job" ] || return 0
   [ ! -e "$record" ] || job=$(queued_before)
-  record "$record" asked="$(date +%s)"
+  now=$(date +%s)
+  record "$record" asked="$now"
   if [ -z "$job" ]; then
     job=$(call_sbatch "$1" 2>&1) || { refuse "$job"; return 1; }
     job=${job##*$'\n'} job=${job%%;*}
     case $job in '' | *[!0-9]*) job=$(queued_before) ;; esac  # a warning of sbatch's, not its answer
   fi
-  record "$record" job_id="$job" asked="$(date +%s)"
+  record "$record" job_id="$job" asked="$now"
   scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
   say "job $job goes on with run $run_id"
   repoint_dependents "$job"
@@ -50,7 +51,8 @@ queued_before() {
 
 # The new job has the options of the script, not those of this job's environment, and gets no variable but the secrets.
 call_sbatch() (
-  words=(--parsable --begin="now+$(delay_after "$1")" --dependency="afterany:$SLURM_JOB_ID")
+  delay=$(delay_after "$1")
+  words=(--parsable --begin="now+$delay" --dependency="afterany:$SLURM_JOB_ID")
   ! grep -qs '^#SBATCH --dependency=.*singleton' "$run_dir/job.sbatch" || words[2]+=,singleton
   words+=(--export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
   nodes=$(all_excluded)
@@ -64,8 +66,10 @@ call_sbatch() (
 
 # A successor waits in the queue, where it holds no node.
 delay_after() {
+  local crashes
+  crashes=$(value crashes "$run_dir/ledger")
   case $1 in
-    crash | hang) pause_after "$(value crashes "$run_dir/ledger")" ;;
+    crash | hang) pause_after "$crashes" ;;
     *) echo 0 ;;
   esac
 }
