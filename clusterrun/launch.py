@@ -20,7 +20,8 @@ import yaml
 from clusterrun.shell import Shell, quote_around
 from clusterrun.spec import grammar
 from clusterrun.spec.checkpoint import CHECKPOINT
-from clusterrun.spec.model import Accelerate, Argument, JobSpec
+from clusterrun.spec.model import Accelerate, JobSpec
+from clusterrun.spec.values import Argument
 
 CONFIG_NAME = "accelerate.yaml"
 DEEPSPEED_NAME = "deepspeed.json"

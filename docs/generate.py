@@ -18,7 +18,8 @@ from pydantic_core import PydanticUndefined
 
 from clusterrun.spec import grammar, layers, options
 from clusterrun.spec import model as model_module
-from clusterrun.spec.model import NAME_FORM, Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
+from clusterrun.spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
+from clusterrun.spec.values import NAME_FORM
 
 PAGE = Path(__file__).parent / "job-spec.md"
 

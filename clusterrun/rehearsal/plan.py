@@ -12,7 +12,7 @@ from clusterrun.prepare import Prepared, Request
 from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.training.losses import ASKED
 
-_LONGEST_NAME = 64  # as clusterrun.spec.model.NAME has it
+_LONGEST_NAME = 64  # as clusterrun.spec.values.NAME has it
 
 
 @dataclass(frozen=True)

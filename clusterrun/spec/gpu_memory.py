@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from clusterrun.spec.model import Slurm, kind_of, line
+from clusterrun.spec.model import Slurm
+from clusterrun.spec.values import kind_of, line
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?P<unit>[MGT]i?B?)", re.ASCII)
 _POWERS = {"M": 2, "G": 3, "T": 4}

@@ -9,7 +9,7 @@ from typing import Any
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.spec import model, options
-from clusterrun.spec.model import kind_of
+from clusterrun.spec.values import kind_of
 from clusterrun.spec.yaml_text import Document, Path, dotted, read_yaml
 
 SECTIONS: dict[str, type[model.Model]] = {

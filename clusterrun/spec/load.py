@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.spec import gpu_memory, model
+from clusterrun.spec import gpu_memory
 from clusterrun.spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, shown
-from clusterrun.spec.model import JobSpec, kind_of
+from clusterrun.spec.model import JobSpec
 from clusterrun.spec.rules import check_together
+from clusterrun.spec.values import NAME, NAME_FORM, kind_of, line
 from clusterrun.spec.yaml_text import Document, read_yaml
 from clusterrun.spec.yaml_text import Path as Place
 
@@ -97,9 +98,9 @@ def expanded(path: str) -> Path:
 
 def _name_of_file(layers: Layers, file: str) -> str:
     stem = file.split(".", maxsplit=1)[0]
-    if model.NAME.fullmatch(stem):
+    if NAME.fullmatch(stem):
         return stem
-    layers.fault(("name",), f"the file's name gives {stem!r}, which is not {model.NAME_FORM}", "give the run a name")
+    layers.fault(("name",), f"the file's name gives {stem!r}, which is not {NAME_FORM}", "give the run a name")
     return "run"
 
 
@@ -130,7 +131,7 @@ def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
     layers.add(document, PROFILE_KEYS, "a profile")
     root = layers.values.get("run_root")
     try:
-        layers.values["run_root"] = model.line(os.path.expandvars(expanded(model.line(root or "runs"))))
+        layers.values["run_root"] = line(os.path.expandvars(expanded(line(root or "runs"))))
     except ValueError as error:
         layers.fault(("run_root",), str(error))
     try:

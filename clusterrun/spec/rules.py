@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from clusterrun.spec import grammar, model, options
+from clusterrun.spec import grammar, options
 from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.spec.layers import COMPUTED, Layers
+from clusterrun.spec.values import argument, line
 
 _WHAT_RUNS = ("script", "module", "command")
 _BESIDE_CONFIG_FILE = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
@@ -216,6 +217,6 @@ def _arguments(layers: Layers, values: dict[str, Any]) -> None:
         if isinstance(key, str) and not _FLAG.fullmatch(key):
             layers.fault(path, "not the name of a command-line flag", "a list under args is passed on word by word")
         try:
-            args[key] = model.argument(value) if isinstance(args, dict) else model.line(value)
+            args[key] = argument(value) if isinstance(args, dict) else line(value)
         except ValueError as error:
             layers.fault(path, str(error))
