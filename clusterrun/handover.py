@@ -79,6 +79,7 @@ def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock:
 
     Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a job was queued.
     """
+    options = () if what.local else _options(plan)
     write_record(what.marker, {"time": int(time.time()), "number": what.number})
     if what.local:
         from clusterrun.local import start  # noqa: PLC0415 - only for a local run
@@ -88,7 +89,14 @@ def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock:
 
     clean, _ = without_sbatch_variables(environment)
     executor = ScriptExecutor(what.run.paths.folder, clean, (lock,))
-    return str(executor.submit_script(what.run.paths.script).job_id)
+    return str(executor.submit_script(what.run.paths.script, options).job_id)
+
+
+def _options(plan: LaunchPlan) -> tuple[str, ...]:
+    """List what only the cluster can tell whether sbatch takes it; the script has all the rest."""
+    from clusterrun.slurm import expedited  # noqa: PLC0415 - only where sbatch is called
+
+    return (expedited.OPTION,) if plan.may_expedite and expedited.is_enabled() else ()
 
 
 def written_down(what: Handover, job_id: str) -> Run:

@@ -73,6 +73,11 @@ class LaunchPlan:
         return self.least_nodes < self.nodes
 
     @property
+    def may_expedite(self) -> bool:
+        """Whether Slurm may start the run again without delay, where the cluster allows that."""
+        return self.spec.requeue.by == "auto" and bool(self.requeue_on)
+
+    @property
     def processes_a_node(self) -> int | None:
         """How many processes each node has; None: counted from the GPUs that Slurm gives."""
         return None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)

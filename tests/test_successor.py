@@ -72,7 +72,7 @@ def test_what_a_preemption_does(config, partition, qos, mode):
 CALL = """
 step_exit=143 batch_heard= asked_at_once=
 squeue() { printf %s "$queue"; }
-scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed"; }
+scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown"; }
 sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pwd)" >> "$run_dir/asked"
   echo "$answer"; [ -z "$refused" ]; }
 ask_for_requeue() { echo "requeue asked: $refusal"; exit 1; }
@@ -100,12 +100,32 @@ def test_what_sbatch_is_told(tmp_path: Path):
     (tmp_path / "nodes" / "n3").write_text("until=1\n")
     (tmp_path / "job.sbatch").write_text("#SBATCH --dependency=singleton\n")
     _, asked = hand_over(tmp_path, exclude="n9", cause="crash")
-    assert asked[:9] == [
+    assert asked[0] == "scontrol show job 7"
+    assert asked[1:10] == [
         "--parsable", "--begin=now+5", "--dependency=afterany:7,singleton", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7",
         "--exclude=n9,n2", f"{tmp_path}/job.sbatch", "secret=abc", "job=unset", str(tmp_path),
     ]  # fmt: skip
     assert "scontrol update JobId=7 Requeue=0" in asked
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
+
+
+def test_the_successor_of_an_expedited_job_is_one(tmp_path: Path):
+    """Where the cluster allowed it for this job, it does so for the next one."""
+    assert "--requeue=expedite" in hand_over(tmp_path, shown="ExpeditedRequeue=Yes")[1]
+    assert "--requeue=expedite" not in hand_over(tmp_path, shown="Requeue=1")[1]
+
+
+@pytest.mark.parametrize(("shown", "code", "asked"), [
+    ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0"]),
+    ("ExpeditedRequeue=Yes", 0, []),
+    ("Requeue=1", 3, ["scontrol show job 7"]),
+])  # fmt: skip
+def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(tmp_path: Path, shown, code, asked):
+    """Slurm would hold it in the queue, unless it may not be requeued any more."""
+    text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; leave_for_good "$code" """
+    (tmp_path / "asked").touch()
+    done = bash(text, run_dir=tmp_path, shown=shown, code=code, SLURM_JOB_ID=7)
+    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked)
 
 
 def test_the_first_job_names_a_run_that_has_no_other_name(tmp_path: Path):

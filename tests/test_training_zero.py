@@ -42,7 +42,8 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 def steps(ended: Ended) -> list[int]:
     assert ended.code == 0, ended.output
-    lines = [json.loads(line) for line in ended.output.splitlines() if line.startswith("{")]
+    # what another rank prints may follow on the same line
+    lines = [json.JSONDecoder().raw_decode(line)[0] for line in ended.output.splitlines() if line.startswith("{")]
     return [line["step"] for line in lines if "step" in line]
 
 

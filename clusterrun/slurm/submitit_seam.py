@@ -7,7 +7,7 @@ keep its job object and its reading of sacct.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,18 @@ class ScriptExecutor(SlurmExecutor):
             raise ClusterError("srun is not on this machine, though sbatch is", "run this on a login node")
         super().__init__(folder)
         self._environment, self._keep_open = environment, keep_open
+        self.options: tuple[str, ...] = ()
 
-    def submit_script(self, script: Path) -> RunJob:
-        """Hand a script to sbatch. Raises NoAnswer, or ClusterError with sbatch's own words."""
+    def submit_script(self, script: Path, options: Sequence[str] = ()) -> RunJob:
+        """Hand a script to sbatch, with options before it. Raises NoAnswer, or ClusterError with sbatch's own words."""
+        self.options = tuple(options)
         job = self._submit_command(str(script))
         assert isinstance(job, RunJob)  # noqa: S101 - for the type checker: job_class says so
         return job
 
     def _submit_command(self, command: str) -> SlurmJob[Any]:
-        argv = self._make_submission_command(Path(command))
+        program, *words = self._make_submission_command(Path(command))
+        argv = [program, *self.options, *words]
         answer = call(argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open)
         if answer.code:
             raise ClusterError(_in_short(answer.err))

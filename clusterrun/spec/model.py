@@ -141,7 +141,8 @@ class Requeue(Model):
     """How many crashes and hangs in a row, without a new checkpoint between them, the run survives."""
     by: Literal["auto", "requeue", "successor"] = "auto"
     """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job, which may begin at
-    once and can avoid bad nodes; auto: by requeue, and by successor where Slurm would not requeue, or a node is bad."""
+    once and can avoid bad nodes; auto: by requeue, expedited where the cluster allows that (Slurm 25.11 and newer), and
+    by successor where Slurm would not requeue, or a node is bad."""
 
 
 class JobSpec(Model):

@@ -7,7 +7,19 @@ fail() {
   say "$*"
   [ -z "${attempt:-}" ] || record "$run_dir/events/attempt-$attempt.end" \
     cause=failed-start reason="$*" next=end exit_code=1 ended="$(date +%s)"
-  exit 1
+  leave_for_good 1
+}
+
+# Nothing goes on with the run by itself. A job with an expedited requeue (sbatch(1), 25.11 and newer) would be held in
+# the queue, as if it came back, when it ends with another code than 0.
+leave_for_good() {
+  [ "$1" -eq 0 ] || ! is_expedited || scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
+  exit "$1"
+}
+
+is_expedited() {
+  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *ExpeditedRequeue=Yes*) return 0 ;; esac
+  return 1
 }
 
 secret() {

@@ -18,7 +18,7 @@ begin_attempt() {
   job_ends=$(end_of_job)
   if [ -n "$last" ]; then
     settle "$last"
-    allowed_after "$last" || exit 1
+    allowed_after "$last" || leave_for_good 1
   fi
   if [ -s "$run_dir/stop" ] || { [ -n "$array_job" ] && [ -s "$run_dir/../stop" ]; }; then
     say "a stop was asked for"

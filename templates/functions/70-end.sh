@@ -20,7 +20,7 @@ end_attempt() {
   case $next:$cause in
     continue:* | by-slurm:*) go_on "$cause" "$next" ;;
     end:finished | end:stop) exit 0 ;;
-    *) leave ;;
+    *) leave_for_good $((step_exit ? step_exit : 1)) ;;
   esac
 }
 

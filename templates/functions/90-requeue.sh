@@ -87,7 +87,7 @@ ask_for_requeue() {
     pause "$pause"
   done
   end_record "$1" end "${refusal:+no successor: $refusal; }requeue refused: $answer"
-  exit 1
+  leave_for_good 1
 }
 
 # Whether a command says that slurmctld did not answer, which is no refusal.

@@ -57,6 +57,7 @@ call_sbatch() (
   words+=(--export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
   nodes=$(all_excluded)
   [ -z "$nodes" ] || words+=(--exclude="$nodes")
+  ! is_expedited || words+=(--requeue=expedite)
   cd "${SLURM_SUBMIT_DIR:-$work_dir}" || exit 1
   for name in "${!SLURM_@}" "${!SBATCH_@}"; do
     [ "$name" = SLURM_CONF ] || unset "$name"

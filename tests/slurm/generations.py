@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.cluster.suites import Suite, suite_with
@@ -31,7 +32,7 @@ from tests.slurm.survival import (
     trained,
 )
 
-NODES = 10
+NODES = 11
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 # Exits with 0 at the TERM of a preemption, as long as there are preemptions to come.
 POLITE = """#!/bin/bash
@@ -45,9 +46,16 @@ class Cell:
 
     generation: str
     tracking: str
+    expedited: bool = False
+    """Whether the cluster allows expedited requeues (25.11 and newer)."""
 
     def __str__(self) -> str:
-        return f"{self.generation}-{self.tracking}"
+        return f"{self.generation}-{self.tracking}{'-expedited' if self.expedited else ''}"
+
+    @property
+    def config(self) -> tuple[str, ...]:
+        """What stands in slurm.conf beside the rest."""
+        return ("SlurmctldParameters=enable_expedited_requeue",) if self.expedited else ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Observed:
     states: tuple[str, ...]
     reason: str
     restarts: int
+    delay: int
+    """How many seconds its last run was not eligible to begin: EligibleTime less SubmitTime."""
     outcome: str
     """What became of the run, in words."""
 
@@ -77,7 +87,9 @@ def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
     suite = suite_with(cell.generation)
     wanted = list(wanted)
     with (
-        Cluster.start(nodes=NODES, cgroup=cell.tracking == "cgroup", suite=suite.folder) as cluster,
+        Cluster.start(
+            nodes=NODES, cgroup=cell.tracking == "cgroup", suite=suite.folder, config_extra=cell.config
+        ) as cluster,
         ThreadPoolExecutor(len(wanted)) as beside,
     ):
         desk = Desk(cluster, "alice")
@@ -91,9 +103,14 @@ def observed(desk: Desk, job: str, outcome: str) -> Observed:
     until(lambda: at_rest(desk, job), 120, f"job {job} is over")
     shown = desk.cluster.run_as("alice", ["scontrol", "show", "job", job]).stdout
     restarts, reason = re.search(r"Restarts=(\d+)", shown), re.search(r"Reason=(\S+)", shown)
+    times = [re.search(rf"{name}Time=(\S+)", shown) for name in ("Submit", "Eligible")]
     assert restarts, shown
     assert reason, shown
-    return Observed(accounted(desk, job), reason[1], int(restarts[1]), outcome)
+    submitted, eligible = (
+        datetime.fromisoformat(found[1]) if found and found[1] != "Unknown" else None for found in times
+    )
+    delay = (eligible - submitted).total_seconds() if eligible and submitted else 0
+    return Observed(accounted(desk, job), reason[1], int(restarts[1]), int(delay), outcome)
 
 
 def at_rest(desk: Desk, job: str) -> bool:
@@ -190,6 +207,16 @@ def crashed(desk: Desk) -> Observed:
     return seen
 
 
+def crashed_for_good(desk: Desk) -> Observed:
+    """A run that may not crash at all ends with its job, which is not to wait in the queue for anybody."""
+    run = survive(desk, "crashed-for-good", ranks=1, slurm=on("n11"), args={"crash_step": 5}, requeue={"crashes": 0})
+    assert desk.wait(run, 300) == "FAILED", story(run)
+    seen = observed(desk, run.job_id, back(run))
+    assert_ended(desk, run, "crash")
+    assert not held(desk, run.job_id), story(run)
+    return seen
+
+
 def node_failed(desk: Desk) -> Observed:
     """The head node of a training over two loses its power, and is booted once Slurm knows."""
     run = survive(desk, "node-failed", slurm=on("n7", "n8"), args={"slow_at": [EVERY + 5]})
@@ -258,6 +285,7 @@ SCENARIOS: dict[str, Scenario] = {
     "preempted after its last step, finishes in the grace": finishes_in_the_grace,
     "time limit": time_limit,
     "crashes, and asks for its requeue itself": crashed,
+    "crashes for good": crashed_for_good,
     "the head node fails": node_failed,
     "finished, and requeued by hand": finished_and_requeued,
 }

@@ -15,12 +15,16 @@ from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched
 
 RESULTS = CHECKOUT / "benchmarks" / "results" / "slurm-generations.json"
 PAGE = CHECKOUT / "docs" / "slurm-generations.md"
-CELLS = [Cell(generation, tracking) for generation in SUITE_OF for tracking in ("linuxproc", "cgroup")]
+CELLS = [
+    *(Cell(generation, tracking) for generation in SUITE_OF for tracking in ("linuxproc", "cgroup")),
+    Cell("26.05", "cgroup", expedited=True),
+]
 HEAD = """# What each generation of Slurm does
 
 `make generations` runs these scenarios on Slurm as Debian's suites have it, and writes this page. Each is tried under
 `proctrack/linuxproc` and under `proctrack/cgroup` (version 1). The grace of a preemption is 15 s, `PreemptMode` is
-REQUEUE, `KillWait` is 5 s. The nodes and their GPUs are make-believe; Slurm and the trainings are not.
+REQUEUE, `KillWait` is 5 s, a requeued job waits 5 s. Where the cluster allows expedited requeues, `submit` asks for
+them, and it waits no time. The nodes and their GPUs are make-believe; Slurm and the trainings are not.
 
 A cell begins with the state that sacct gives each run of the job, in their order, then the restarts that scontrol
 counts. After PREEMPTED and NODE_FAIL Slurm requeues by itself; REQUEUED was asked for by `scontrol requeue`: at a time
@@ -46,10 +50,15 @@ def result(had: Watched | BaseException) -> dict[str, Any]:
 
 def page(results: Mapping[str, Any]) -> str:
     """The whole page, as Markdown."""
-    heads = [f"{results.get(str(cell), {}).get('version', cell.generation)}, {cell.tracking}" for cell in CELLS]
+    heads = [heading(cell, results.get(str(cell), {})) for cell in CELLS]
     lines = [row("", heads), "|---" * (len(CELLS) + 1) + "|"]
     lines += [row(name, [words(results.get(str(cell)), name) for cell in CELLS]) for name in SCENARIOS]
     return "\n".join([HEAD, *lines]) + "\n"
+
+
+def heading(cell: Cell, result: Mapping[str, Any]) -> str:
+    words = [result.get("version", cell.generation), cell.tracking, *(["expedited requeue"] if cell.expedited else [])]
+    return ", ".join(words)
 
 
 def row(name: str, cells: list[str]) -> str:
@@ -62,7 +71,9 @@ def words(result: Mapping[str, Any] | None, name: str) -> str:
         return "not run"
     if "reason" in result:
         return f"not to be had: {result['reason']}"
-    seen = result["observed"][name]
+    seen = result["observed"].get(name)
+    if seen is None:
+        return "not run"
     return told(Observed(**seen)) if isinstance(seen, dict) else "**the test failed**"
 
 

@@ -22,6 +22,7 @@ from tests.slurm.survival import reference
 
 BESIDE = ("watched",)
 POLITE = "a bare script exits with 0 in the grace of every preemption"
+FOR_GOOD = "crashes for good"
 SOME = (
     POLITE,
     "preempted",
@@ -29,8 +30,9 @@ SOME = (
     "finished, and requeued by hand",
 )
 ASKED = os.environ.get("CLUSTERRUN_GENERATIONS", "").split()  # cells, such as 24.11-cgroup, or `all`
-CELLS = [cell for cell in ALL_CELLS if ASKED == ["all"] or str(cell) in (ASKED or ("26.05-cgroup",))]
-WANTED = tuple(SCENARIOS) if ASKED else SOME
+BY_DEFAULT = {"26.05-cgroup": SOME, "26.05-cgroup-expedited": ("preempted", "crashes for good")}
+CELLS = [cell for cell in ALL_CELLS if ASKED == ["all"] or str(cell) in (ASKED or BY_DEFAULT)]
+WANTED = {cell: tuple(SCENARIOS) if ASKED else BY_DEFAULT[str(cell)] for cell in CELLS}
 AT_ONCE = 1 if ASKED else 2  # clusters beside each other
 
 Cells = dict[Cell, "Future[Watched]"]
@@ -45,7 +47,7 @@ def watched() -> Iterator[Cells]:
     for ranks in (1, 2):
         reference(ranks, 32)  # before all threads ask for it
     with ThreadPoolExecutor(AT_ONCE) as beside:
-        started = {cell: beside.submit(watch, cell, WANTED) for cell in CELLS}
+        started = {cell: beside.submit(watch, cell, WANTED[cell]) for cell in CELLS}
         yield started
     if ASKED:
         keep({cell: had.exception() or had.result() for cell, had in started.items()})
@@ -61,14 +63,29 @@ def outcome(watched: Cells, cell: Cell, name: str) -> Observed:
     return found
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
-@pytest.mark.parametrize("name", [name for name in WANTED if name != POLITE])
+BACK = [(cell, name) for cell in CELLS for name in WANTED[cell] if name not in (POLITE, FOR_GOOD)]
+
+
+@pytest.mark.parametrize(("cell", "name"), BACK, ids=str)
 def test_a_run_survives(watched: Cells, cell: Cell, name: str) -> None:
     """Whatever a generation of Slurm makes of it, the run comes back, no loss of it differs, and its job completes."""
     assert outcome(watched, cell, name).states[-1] == "COMPLETED"
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if FOR_GOOD in WANTED[cell]], ids=str)
+def test_a_run_ends_for_good(watched: Cells, cell: Cell) -> None:
+    """What is not to come back leaves the queue; an expedited job that fails Slurm would hold there."""
+    assert outcome(watched, cell, FOR_GOOD).states == ("FAILED",)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if "preempted" in WANTED[cell]], ids=str)
+def test_an_expedited_requeue_has_no_delay(watched: Cells, cell: Cell) -> None:
+    """Where the cluster allows it, and only there: Slurm lets others wait, here for the 5 s of cred_expire."""
+    delay = outcome(watched, cell, "preempted").delay
+    assert (delay == 0) is cell.expedited
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if POLITE in WANTED[cell]], ids=str)
 def test_slurm_holds_what_leaves_in_the_grace(watched: Cells, cell: Cell) -> None:
     """From 24.05 on, and not before: what `holds_polite_jobs` in templates/functions/80-decide.sh says of Slurm."""
     seen = outcome(watched, cell, POLITE)

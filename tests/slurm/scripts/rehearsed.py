@@ -61,12 +61,12 @@ while step < LAST:
     with here.with_suffix(".losses").open("a") as file:
         file.write(json.dumps(line) + "\n")
     write_record(folder / "progress", {"step": step, "total": LAST, "time": int(time.time())})
-    if step % every == 0 and how != "saves-nothing":
+    deaf = how == "slow-to-leave" and asked.exists()
+    if step % every == 0 and how != "saves-nothing" and not deaf:
         save(step)
     if asked.exists() and how == "takes-it-for-the-end":
         leave("finished", step)
-    stopped = asked.exists() and how != "slow-to-leave"
-    if stopped or (folder / "stop").stat().st_size:
+    if (asked.exists() and not deaf) or (folder / "stop").stat().st_size:
         if step % every and how != "saves-nothing":
             save(step)
         leave("stopped", step)
