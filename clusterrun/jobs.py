@@ -31,6 +31,12 @@ def job_after(paths: RunPaths, attempt: str) -> str:
     return read_record(paths.successor(attempt)).get("job_id") or read_record(paths.begin(attempt)).get("job_id", "")
 
 
+def smaller_job(paths: RunPaths) -> str:
+    """Return the job that waits for fewer nodes, beside the run's own, since its last attempt; empty for none."""
+    attempts = paths.attempts()
+    return read_record(paths.smaller(attempts[-1])).get("job_id", "") if attempts else ""
+
+
 def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
     files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
     return [read_record(file).get("job_id", "") for file in files]

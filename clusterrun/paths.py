@@ -114,6 +114,10 @@ class RunPaths:
         """Return the file in which an attempt says which job goes on with the run, where that is another one."""
         return self.events / f"attempt-{attempt}.successor"
 
+    def smaller(self, attempt: str) -> Path:
+        """Return the file in which an attempt says which job asks for fewer nodes, beside the one that comes back."""
+        return self.events / f"attempt-{attempt}.smaller"
+
     def resumed(self, attempt: str) -> Path:
         """Return the file in which the trainer says what an attempt loads, and that it has loaded it."""
         return self.events / f"attempt-{attempt}.resume"

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Configs, Launch, make_launch
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
-from clusterrun.spec import grammar, hang
+from clusterrun.spec import grammar, hang, waits
 from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.spec.model import JobSpec, Slurm
 
@@ -58,6 +58,10 @@ class LaunchPlan:
     gpus_asked: bool
     requeue_on: tuple[str, ...]
     crashes: int
+    shrink_to: int | None
+    """With how many nodes it goes on where more are not given again in time."""
+    shrink_after: int
+    """In seconds."""
     exclude: str
     """Nodes that the spec itself leaves out; a successor is told them again, beside its own."""
     hang: str
@@ -69,8 +73,8 @@ class LaunchPlan:
 
     @property
     def elastic(self) -> bool:
-        """Whether Slurm chooses the number of nodes."""
-        return self.least_nodes < self.nodes
+        """Whether there may be fewer nodes than the most."""
+        return self.least_nodes < self.nodes or self.shrink_to is not None
 
     @property
     def may_expedite(self) -> bool:
@@ -121,6 +125,8 @@ def make_plan(
         gpus_asked=gpus_asked,
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
+        shrink_to=spec.requeue.shrink_to,
+        shrink_after=waits.seconds(spec.requeue.shrink_after),
         exclude=str((spec.slurm.model_extra or {}).get("exclude") or ""),
         hang=spec.hang if spec.hang in (hang.AUTO, hang.OFF) else str(hang.seconds(spec.hang)),
         signal_lead=_lead(spec.slurm),

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run, closed
+from clusterrun.jobs import smaller_job
 from clusterrun.records import read_record, whole, write_record
 from clusterrun.slurm.arrays import task_numbers
 from clusterrun.slurm.commands import installed
@@ -93,7 +94,7 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
 
         cancel_local(run.paths)
     else:
-        _cancel_jobs(before)
+        _cancel_jobs(before, smaller_job(run.paths))
     return replace(before, reason="cancelled")
 
 
@@ -113,15 +114,15 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
         if asked.paths.folder.is_dir():
             _ask(asked)
     if before.job_id and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
-        cancel_job(before.job_id, only_pending=True)
+        for job_id in filter(None, (smaller_job(run.paths), before.job_id)):
+            cancel_job(job_id, only_pending=True)
     return replace(before, reason="asked to save and leave")
 
 
-def _cancel_jobs(found: RunStatus) -> None:
+def _cancel_jobs(found: RunStatus, smaller: str) -> None:
     """Of two jobs, one may be about to leave the run to the other, its successor."""
-    for job_id in dict.fromkeys([*found.job_ids[-2:], found.job_id]):
-        if job_id:
-            cancel_job(job_id)
+    for job_id in filter(None, dict.fromkeys([smaller, *found.job_ids[-2:], found.job_id])):
+        cancel_job(job_id)
 
 
 def is_local(run: Run) -> bool:

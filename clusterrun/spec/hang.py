@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from clusterrun.spec import checkpoint, grammar
+from clusterrun.spec import waits
 
 AUTO, OFF = "auto", "off"
 FORMS = "auto, a time such as 30min, 2h or 1:30:00, or false"
-_UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 def word(value: Any) -> Any:
@@ -26,12 +25,8 @@ def hang(text: str) -> str:
 
 
 def seconds(text: str) -> int:
-    """Return the seconds of a time as in `checkpoint.every`, or of sbatch's times with a colon or a dash."""
+    """Return the seconds of a time; raises ValueError for all else."""
     try:
-        if ":" in text or "-" in text:
-            return grammar.seconds_of_time(text) or 0
-        interval = checkpoint.every(text)
-        unit = interval.lstrip("0123456789.")
-        return max(1, round(float(interval.removesuffix(unit)) * _UNITS[unit]))
-    except (ValueError, KeyError) as error:
+        return waits.seconds(text)
+    except ValueError as error:
         raise ValueError(f"{text[:80]!r} is not {FORMS}") from error

@@ -25,6 +25,7 @@ from clusterrun.spec.values import (
     Time,
     Value,
     Variable,
+    Wait,
     Word,
     Words,
     arguments,
@@ -143,6 +144,10 @@ class Requeue(Model):
     """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job, which may begin at
     once and can avoid bad nodes; auto: by requeue, expedited where the cluster allows that (Slurm 25.11 and newer), and
     by successor where Slurm would not requeue, or a node is bad."""
+    shrink_to: Count | None = None
+    """With how many nodes the run goes on where all that it asks for are not given again within `shrink_after`. A
+    second, smaller job waits for that; the attempt after it asks for all nodes again."""
+    shrink_after: Wait = "1h"
 
 
 class JobSpec(Model):

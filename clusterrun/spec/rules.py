@@ -28,6 +28,7 @@ def check_together(layers: Layers) -> None:
     _process_count(layers, values)
     _gpus_divide(layers, values.get("slurm") or {})
     _range_divides(layers, values)
+    _shrinks(layers, values)
     _one_environment(layers, values.get("environment") or {})
     _own_checkpoints(layers, values)
     _arrays_requeue(layers, values)
@@ -148,15 +149,36 @@ def _gpus_divide(layers: Layers, slurm: dict[str, Any]) -> None:
 
 def _range_divides(layers: Layers, values: dict[str, Any]) -> None:
     """Of what Slurm gives, as many nodes train as share a step equally; those must be enough."""
-    text = str((values.get("slurm") or {}).get("nodes", 1))
+    text, shrunk = str((values.get("slurm") or {}).get("nodes", 1)), (values.get("requeue") or {}).get("shrink_to")
     steps = (values.get("accelerate") or {}).get("gradient_accumulation_steps") or 1
-    most, least = _whole(text), _whole(text.partition("-")[0])
+    most, least = _whole(text), _whole(shrunk or text.partition("-")[0])
     if least in (0, most) or values.get("command") is not None or not isinstance(steps, int):
         return
     if most * steps % least:
         would = [str(one) for one in range(1, most + 1) if most * steps % one == 0]
         what = f"{most * steps} batches a node cannot be shared out equally among {least} nodes"
-        layers.fault(("slurm", "nodes"), what, f"begin the range with a number out of {', '.join(would)}")
+        path, hint = (("requeue", "shrink_to"), "write") if shrunk else (("slurm", "nodes"), "begin the range with")
+        layers.fault(path, what, f"{hint} a number out of {', '.join(would)}")
+
+
+def _shrinks(layers: Layers, values: dict[str, Any]) -> None:
+    """A smaller job is another one, with the options of the first but for its number of nodes."""
+    requeue, slurm = values.get("requeue") or {}, values.get("slurm") or {}
+    shrunk, place = requeue.get("shrink_to"), ("requeue", "shrink_to")
+    if not isinstance(shrunk, int):
+        return
+    least = _whole(str(slurm.get("nodes", 1)).partition("-")[0])
+    if least and shrunk >= least:
+        layers.fault(place, f"{shrunk} is not less than slurm.nodes, {slurm.get('nodes', 1)}", "ask for fewer nodes")
+    if requeue.get("by") == "requeue":
+        layers.fault(place, "asks for less as another job, and requeue.by is requeue", "leave requeue.by out")
+    refused = {"array": "the tasks of an array go on by requeue", "gpus": "it counts all nodes: use gpus-per-node",
+               "nodelist": "a job of fewer nodes would ask for these all the same"}  # fmt: skip
+    for key, why in refused.items():
+        if slurm.get(key) is not None:
+            layers.fault(place, f"beside slurm.{key}", why)
+    if "singleton" in str(slurm.get("dependency") or ""):
+        layers.fault(place, "beside slurm.dependency: singleton", "the smaller job would wait for the first one")
 
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
-from clusterrun.spec import checkpoint, grammar, hang
+from clusterrun.spec import checkpoint, grammar, hang, waits
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
@@ -19,7 +19,8 @@ _SCRIPTS_OWN = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
     array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
-    requeue_by exclude secrets newly_excluded reached unchecked hang num_machines processes_a_node head_clock
+    requeue_by shrink_to shrink_after exclude secrets newly_excluded reached unchecked hang num_machines
+    processes_a_node head_clock
     """.split()
 )
 
@@ -168,6 +169,7 @@ Variable: TypeAlias = Annotated[
 ]
 Array: TypeAlias = Annotated[Word, AfterValidator(grammar.array)]
 Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.every)]
+Wait: TypeAlias = Annotated[Word, AfterValidator(waits.wait)]
 Hang: TypeAlias = Annotated[Word, BeforeValidator(hang.word), AfterValidator(hang.hang)]
 Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.path)]
 Words: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)]

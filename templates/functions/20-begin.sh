@@ -9,6 +9,7 @@ begin_attempt() {
   make_run_folder
   leave_if_over
   last=$(last_attempt)
+  leave_if_too_late "$last"
   claim_attempt
   record "$run_dir/current" attempt="$attempt" job_id="$SLURM_JOB_ID"
   rm -f "$run_dir/requeue"
@@ -19,6 +20,7 @@ begin_attempt() {
   if [ -n "$last" ]; then
     settle "$last"
     allowed_after "$last" || leave_for_good 1
+    take_back_others "$last"
   fi
   if [ -s "$run_dir/stop" ] || { [ -n "$array_job" ] && [ -s "$run_dir/../stop" ]; }; then
     say "a stop was asked for"
@@ -120,7 +122,7 @@ allowed_after() {
   local cause reason=
   case ${SLURM_JOB_ID:-} in
     "$(value job_id "$run_dir/events/attempt-$1.begin")" | "$(value job_id "$run_dir/events/attempt-$1.successor")") ;;
-    *) return 0 ;;
+    *) is_smaller || return 0 ;;
   esac
   cause=$(value cause "$run_dir/events/attempt-$1.end")
   case $cause in

@@ -3,6 +3,7 @@
 # go_on CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
 go_on() {
   local way crashes seconds refusal=
+  offer_smaller
   [ -z "$asked_at_once" ] || linger 3600
   way=$(way_on "$1" "$2")
   [ "$way" != successor ] || succeed "$1"
@@ -17,9 +18,10 @@ go_on() {
   ask_for_requeue "$1"
 }
 
-# way_on CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does.
+# way_on CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does. A job that asked
+# for less is followed by one that asks for all again.
 way_on() {
-  if [ -z "$array_job" ] && wants_successor "$1"; then
+  if [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || wants_successor "$1"; }; then
     echo successor
   elif [ "$2" = by-slurm ]; then
     echo slurm
@@ -33,7 +35,16 @@ wants_successor() {
     successor) return 0 ;;
     requeue) return 1 ;;
   esac
-  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
+  [ -n "${newly_excluded:-}" ] || forgets_the_range || ! slurm_takes_back "$1"
+}
+
+# Whether a requeued job would never have more nodes than now: at a requeue, Slurm 22.05 forgets the upper end of a range
+# for the number that it gave; 24.11 does not (measured).
+forgets_the_range() {
+  local version
+  [ "${SLURM_JOB_NUM_NODES:-0}" -lt "${CLUSTERRUN_MOST_NODES:-0}" ] || return 1
+  version=$(slurm_version)
+  [ "${version:-0}" -lt 2411 ]
 }
 
 # Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
@@ -61,6 +72,7 @@ preempt_mode() {
 
 # TERM to the batch shell leaves KillWait: ask at once for what Slurm does not do by itself.
 go_on_at_once() {
+  offer_smaller
   case $(way_on "$1" "$2") in
     successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
     requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
@@ -125,6 +137,7 @@ leave_if_told() {
   case $cause in
     cancel)
       say "cancelled"
+      take_back_others "$attempt"
       end_record cancel end ''
       exit 1
       ;;

@@ -17,7 +17,7 @@ succeed() {
 # queue_successor CAUSE: exactly once. What is about to happen is written first; a job that an earlier try has queued is
 # known by its script. Slurm must not start this job again as well, as newer ones do after a preemption.
 queue_successor() {
-  local record=$run_dir/events/attempt-$attempt.successor now job
+  local record=$run_dir/events/attempt-$attempt.successor now delay also job
   [ ! -e "$run_dir/cancelled" ] || return 0
   job=$(value job_id "$record")
   [ -z "$job" ] || return 0
@@ -25,15 +25,20 @@ queue_successor() {
   now=$(date +%s)
   record "$record" asked="$now"
   if [ -z "$job" ]; then
-    job=$(call_sbatch "$1" 2>&1) || { refuse "$job"; return 1; }
+    delay=$(delay_after "$1")
+    also=$(singleton)
+    job=$(call_sbatch --begin="now+$delay" --dependency="afterany:$SLURM_JOB_ID$also" 2>&1) || { refuse "$job"; return 1; }
     job=${job##*$'\n'} job=${job%%;*}
     case $job in '' | *[!0-9]*) job=$(queued_before) ;; esac  # a warning of sbatch's, not its answer
   fi
   record "$record" job_id="$job" asked="$now"
   scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
   say "job $job goes on with run $run_id"
-  repoint_dependents "$job"
+  repoint_dependents "$SLURM_JOB_ID" "$job"
 }
+
+# What the spec itself makes the job wait for, and the new job's own dependency would hide.
+singleton() { ! grep -qs '^#SBATCH --dependency=.*singleton' "$run_dir/job.sbatch" || printf ',singleton'; }
 
 # The words of sbatch for why there is no successor. Some sites let no job be submitted from a node.
 refuse() {
@@ -49,12 +54,10 @@ queued_before() {
     awk -v id="$SLURM_JOB_ID" -v file="$run_dir/job.sbatch" '$1 != id && substr($0, length($1) + 2) == file {print $1; exit}'
 }
 
-# The new job has the options of the script, not those of this job's environment, and gets no variable but the secrets.
+# call_sbatch OPTION...: the new job has the options of the script, not those of this job's environment, and gets no
+# variable but the secrets.
 call_sbatch() (
-  delay=$(delay_after "$1")
-  words=(--parsable --begin="now+$delay" --dependency="afterany:$SLURM_JOB_ID")
-  ! grep -qs '^#SBATCH --dependency=.*singleton' "$run_dir/job.sbatch" || words[2]+=,singleton
-  words+=(--export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
+  words=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
   nodes=$(all_excluded)
   [ -z "$nodes" ] || words+=(--exclude="$nodes")
   ! is_expedited || words+=(--requeue=expedite)
@@ -75,14 +78,14 @@ delay_after() {
   esac
 }
 
-# Jobs of this user that wait for this one wait for its successor from now on.
+# repoint_dependents OLD NEW: jobs of this user that wait for one job of the run wait for another from now on.
 repoint_dependents() {
   local job waits
   squeue --noheader --me --states=PENDING --format='%i|%E' 2>/dev/null | while IFS='|' read -r job waits; do
-    [ "$job" != "$1" ] || continue
-    waits=$(sed -E "s/\([a-z_ ]*\)//g; s/:$SLURM_JOB_ID(\$|[,:?+])/:$1\1/g" <<< "$waits")
+    [ "$job" != "$2" ] || continue
+    waits=$(sed -E "s/\([a-z_ ]*\)//g; s/:$1(\$|[,:?+])/:$2\1/g" <<< "$waits")
     case ,$waits in
-      *:"$1" | *:"$1"[,:?+]*) scontrol update JobId="$job" Dependency="$waits" </dev/null && say "job $job waits for job $1 now" ;;
+      *:"$2" | *:"$2"[,:?+]*) scontrol update JobId="$job" Dependency="$waits" </dev/null && say "job $job waits for job $2 now" ;;
     esac
   done
 }

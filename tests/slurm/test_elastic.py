@@ -1,6 +1,6 @@
-"""A run that goes from four nodes to two and back trains as if it had never been stopped.
+"""A run that goes from four nodes to two and back trains as if it had never been stopped: by itself, or by a person.
 
-Budget: 2 minutes alone on two cores. tests/test_training_world_size.py has every other way to change.
+Budget: 2 minutes alone on two cores; the others are run by `make extended`. tests/test_training_world_size.py has every other way to change.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from clusterrun.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
-from tests.slurm.survival import completes, story
+from tests.slurm.survival import begun, completes, story
 from tests.test_training_world_size import ELASTIC, STEPS, close, plan, trained
 from tests.training_scripts.launches import clean_environment
 from tests.training_scripts.strategies import Strategy, start_ranks
@@ -34,17 +35,51 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, fl
     return trained(root / "whole")
 
 
-def submit(desk: Desk, strategy: Strategy, folder: Path) -> Submitted:
+def submit(desk: Desk, strategy: Strategy, folder: Path, nodes: int | str = NODES[0], **values: Any) -> Submitted:
     words = json.dumps([{"folder": str(folder)}])
     variables = {**strategy.variables(ELASTIC), "HOLDS": json.dumps(HOLDS), "PYTHONPATH": str(ELASTIC.parent)}
     return desk.submit(
         "elastic",
         script=str(SCRIPTS / "strategies.py"),
         args=[str(desk.write("plan", words))],
-        slurm={"nodes": NODES[0], "gpus-per-node": 1},
+        slurm={"nodes": nodes, "gpus-per-node": 1},
         accelerate=strategy.accelerate(1),
         environment={"variables": variables},
+        **values,
     )
+
+
+def folder_for(desk: Desk, name: str) -> Path:
+    """A folder of the user's, where the training writes what it did."""
+    folder = desk.cluster.home(desk.user) / name
+    desk.cluster.run_as(desk.user, ["mkdir", "-p", str(folder)])
+    return folder
+
+
+def set_nodes(desk: Desk, names: str, state: str) -> None:
+    """Take nodes away, by `drain`, or give them back, by `resume`."""
+    words = [
+        "scontrol",
+        "update",
+        f"nodename={names}",
+        f"state={state}",
+        *(["reason=test"] if state == "drain" else []),
+    ]
+    desk.cluster.run_on("ctl", words)
+
+
+def assert_the_same(run: Submitted, folder: Path, whole: dict[int, tuple[float, float, list[int]]]) -> None:
+    """Every step has the samples, the learning rate and, within rounding, the loss of the uninterrupted training."""
+    found = trained(folder)
+    assert list(found) == list(whole) == list(range(STEPS)), story(run)
+    assert [step[2] for step in found.values()] == [step[2] for step in whole.values()]
+    assert all(close(found[step][0], whole[step][0]) and close(found[step][1], whole[step][1]) for step in whole)
+
+
+def shares(run: Submitted) -> list[tuple[int, int]]:
+    """With how many processes, and how many batches of each a step, the checkpoints were saved."""
+    manifests = [json.loads(path.read_text()) for path in sorted(run.folder.glob("checkpoints/*/manifest.json"))]
+    return [(one["world_size"], one["sharing"]["accumulation"]) for one in manifests]
 
 
 def waits(run: Submitted, attempt: str) -> bool:
@@ -54,16 +89,59 @@ def waits(run: Submitted, attempt: str) -> bool:
     return f'"attempt": "{attempt}"' in text or (run.folder / "events" / f"attempt-{attempt}.end").exists()
 
 
-@pytest.mark.parametrize(
-    "strategy", [Strategy(), pytest.param(Strategy(2), marks=pytest.mark.extended)], ids=["ddp", "zero2"]
-)
+def test_a_run_shrinks_and_grows(cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]) -> None:
+    """Where two of its nodes are not given again, a smaller job goes on with the run, and then one with all of them."""
+    desk = Desk(cluster, "alice")
+    folder = folder_for(desk, "shrinking")
+    run = submit(desk, Strategy(), folder, requeue={"shrink_to": 2, "shrink_after": "8s"})
+    until(lambda: waits(run, "0001"), 240, "attempt 1 is under way")
+    set_nodes(desk, "n[3-4]", "drain")
+    try:
+        desk.cli("requeue", run.run_id)
+        until(lambda: waits(run, "0002"), 240, "attempt 2 is under way")
+    finally:
+        set_nodes(desk, "n[3-4]", "resume")
+    smaller = desk.status(run)["job_id"]
+    desk.cli("requeue", run.run_id)
+    completes(desk, run)
+    assert run.ends() == ["requeue", "requeue", "finished"], story(run)
+    assert_the_same(run, folder, whole)
+    assert shares(run) == [(4, 1), (2, 2)]
+    first, second, third = (read_record(path) for path in begun(run))
+    assert (first["job_id"], second["job_id"]) == (run.job_id, smaller)
+    assert (first["nodes"], second["nodes"], third["nodes"]) == ("n[1-4]", "n[1-2]", "n[1-4]")
+    assert cluster.state(run.job_id) == "CANCELLED"
+    assert not [job for job in desk.jobs() if str(run.folder) in job]
+
+
+@pytest.mark.extended
+def test_a_range_takes_what_slurm_gives(cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]) -> None:
+    """Of `nodes: 2-4` it begins with the two that there are, and comes back with four."""
+    desk = Desk(cluster, "alice")
+    folder = folder_for(desk, "ranging")
+    set_nodes(desk, "n[3-4]", "drain")
+    try:
+        run = submit(desk, Strategy(), folder, nodes="2-4")
+        until(lambda: waits(run, "0001"), 240, "attempt 1 is under way")
+    finally:
+        set_nodes(desk, "n[3-4]", "resume")
+    desk.cli("requeue", run.run_id)
+    until(lambda: waits(run, "0002"), 240, "attempt 2 is under way")
+    desk.cli("requeue", run.run_id)
+    completes(desk, run)
+    assert run.ends() == ["requeue", "requeue", "finished"], story(run)
+    assert_the_same(run, folder, whole)
+    assert shares(run) == [(2, 2), (4, 1)]
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("strategy", [Strategy(), Strategy(2)], ids=["ddp", "zero2"])
 def test_four_nodes_two_and_four_again(
     cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]], strategy: Strategy
 ) -> None:
     """`resume --set slurm.nodes=` changes the nodes, and neither samples, learning rates nor losses of any step."""
     desk = Desk(cluster, "alice")
-    folder = desk.write("plan", "").parent / f"elastic-{strategy.distributed_type}"
-    cluster.run_as("alice", ["mkdir", "-p", str(folder)])
+    folder = folder_for(desk, f"elastic-{strategy.distributed_type}")
     run = submit(desk, strategy, folder)
     for attempt, nodes in enumerate(NODES[1:], 1):
         until(lambda attempt=attempt: waits(run, f"{attempt:04d}"), 240, f"attempt {attempt} is under way")
@@ -72,9 +150,5 @@ def test_four_nodes_two_and_four_again(
         desk.cli("resume", run.run_id, "--set", f"slurm.nodes={nodes}")
     completes(desk, run)
     assert run.ends() == ["stop", "stop", "finished"], story(run)
-    found = trained(folder)
-    assert list(found) == list(whole) == list(range(STEPS)), story(run)
-    assert [step[2] for step in found.values()] == [step[2] for step in whole.values()]
-    assert all(close(found[step][0], whole[step][0]) and close(found[step][1], whole[step][1]) for step in whole)
-    shares = [json.loads(path.read_text()) for path in sorted(run.folder.glob("checkpoints/*/manifest.json"))]
-    assert [(one["world_size"], one["sharing"]["accumulation"]) for one in shares] == [(4, 1), (2, 2)]
+    assert_the_same(run, folder, whole)
+    assert shares(run) == [(4, 1), (2, 2)]
