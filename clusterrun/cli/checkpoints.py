@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 
+from clusterrun.cli.amounts import ago, in_bytes
 from clusterrun.cli.table import in_columns
 from clusterrun.inventory import SavedCheckpoint, checkpoints
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 def _row(one: SavedCheckpoint) -> tuple[str, ...]:
     step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
     mark = "<- resume" if one.next else ""
-    return one.name, step, _bytes(one.size), _ago(time.time() - one.time), attempt, _verified(one), mark
+    return one.name, step, in_bytes(one.size), ago(time.time() - one.time), attempt, _verified(one), mark
 
 
 def _verified(one: SavedCheckpoint) -> str:
@@ -45,18 +46,3 @@ def _verified(one: SavedCheckpoint) -> str:
     if one.kind == "script":
         return "not ours to verify"
     return "yes" if one.verified else "sizes fit (--verify reads all)"
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def _ago(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"

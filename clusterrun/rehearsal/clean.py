@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from contextlib import suppress
 
 from clusterrun.rehearsal.seen import Followed
+from clusterrun.trash import remove
 
 
 def remove_checkpoints(followed: Followed) -> int:
@@ -14,14 +15,9 @@ def remove_checkpoints(followed: Followed) -> int:
     followed.look()
     there = {one.path for one in followed.saved.values() if one.path.exists()}
     inside = [path for path in there if path.resolve().is_relative_to(own)]
+    staging = followed.run.paths.folder / "staging"
     for path in inside:
-        _remove(path)
-    shutil.rmtree(followed.run.paths.folder / "staging", ignore_errors=True)  # what was pruned, and is half removed
+        with suppress(OSError):
+            remove(path, staging)
+    shutil.rmtree(staging, ignore_errors=True)  # what was pruned, and is half removed
     return len(inside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

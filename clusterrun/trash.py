@@ -1,0 +1,48 @@
+"""Removes folders so that nobody meets them half removed: first the name goes, then what is in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+MARK = ".trash-"
+"""How a folder's name begins from the moment it is given up; who finds one may finish it."""
+
+
+def remove(path: Path, beside: Path | None = None) -> None:
+    """Remove a file or folder by way of a new name in `beside`, on the same file system (default: its own folder).
+
+    Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not there is no mistake.
+    Raises OSError.
+    """
+    beside = beside or path.parent
+    trash = path if path.name.startswith(MARK) else beside / f"{MARK}{path.name}"
+    if trash != path and (path.exists() or path.is_symlink()):
+        beside.mkdir(mode=0o700, exist_ok=True)
+        _end(trash)  # of that name there may be one that is half removed
+        path.rename(trash)
+    _end(trash)
+
+
+def _end(trash: Path) -> None:
+    if trash.is_dir() and not trash.is_symlink():
+        shutil.rmtree(trash)
+    else:
+        trash.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes that a file or folder takes on the disk; no link is followed, and a file counts once."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_blocks * 512 if path.exists() or path.is_symlink() else 0
+    seen, total = set(), 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                found = Path(folder, name).lstat()
+            except FileNotFoundError:
+                continue
+            total += 0 if found.st_ino in seen else found.st_blocks * 512
+            seen.add(found.st_ino)
+    return total
