@@ -10,7 +10,7 @@ from clusterrun.launch import Configs, Launch, make_launch
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.spec import grammar, hang, waits
 from clusterrun.spec.checkpoint import RUN_DIR
-from clusterrun.spec.model import JobSpec, Slurm
+from clusterrun.spec.model import JobSpec, Notice, Slurm
 
 _LEAD = 120
 # The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
@@ -70,6 +70,8 @@ class LaunchPlan:
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
     """The pattern of the checkpoints that the script itself makes."""
+    notices: tuple[str, ...]
+    """Of each notice: how it goes, in which shape, to whom, and for which ends."""
 
     @property
     def elastic(self) -> bool:
@@ -131,6 +133,7 @@ def make_plan(
         hang=spec.hang if spec.hang in (hang.AUTO, hang.OFF) else str(hang.seconds(spec.hang)),
         signal_lead=_lead(spec.slurm),
         checkpoint_path=_pattern(spec.checkpoint.path),
+        notices=tuple(map(notice_words, spec.notify)),
     )
 
 
@@ -194,6 +197,13 @@ def _options(slurm: Slurm) -> list[Directive]:
 def _slurm_requeues(spec: JobSpec) -> bool:
     """`--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause here needs."""
     return bool(spec.requeue.on)
+
+
+def notice_words(notice: Notice) -> str:
+    """Return what the job script's `notices` has for one: words, none of which has a blank."""
+    to = notice.to
+    way = f"mail - {to.mail}" if to.mail is not None else f"webhook {to.shape} {to.webhook}"
+    return " ".join([way, *notice.on])
 
 
 def _pattern(path: str | None) -> Shell | None:

@@ -18,6 +18,7 @@ from clusterrun.shell import Shell, control_character, quote
 
 BASE = "base.sbatch.j2"
 FUNCTIONS = "functions"
+NOTIFY = "75-notify.sh"
 # slurm.conf(5): SchedulerParameters max_script_size, 4 megabytes by default
 LONGEST_SCRIPT = 4_000_000
 _HEADER = "# ---- clusterrun's functions, version 1 " + "-" * 63 + "\n"
@@ -31,7 +32,8 @@ def render(plan: LaunchPlan, *, templates: Sequence[Path] = ()) -> str:
     """
     environment = _environment(templates)
     try:
-        text = environment.get_template(BASE).render(plan=plan, spec=plan.spec, functions=_functions())
+        functions = _functions(notices=bool(plan.notices))
+        text = environment.get_template(BASE).render(plan=plan, spec=plan.spec, functions=functions)
     except jinja2.TemplateSyntaxError as error:
         where = f"{error.filename or error.name}:{error.lineno}"
         raise SpecError([Problem(where, "", f"template: {error.message}")]) from error
@@ -48,9 +50,9 @@ def template_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "templates"
 
 
-def _functions() -> Shell:
-    """The fixed functions, which are bash as they stand and no template."""
-    files = sorted((template_folder() / FUNCTIONS).glob("*.sh"))
+def _functions(*, notices: bool) -> Shell:
+    """The fixed functions, which are bash as they stand and no template; those of notices only where there are any."""
+    files = [file for file in sorted((template_folder() / FUNCTIONS).glob("*.sh")) if notices or file.name != NOTIFY]
     return Shell("\n".join([_HEADER, *(file.read_text(encoding="utf-8") for file in files)]))
 
 

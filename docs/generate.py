@@ -75,7 +75,11 @@ FORMS = {
 }
 
 # Fields that take more than one shape.
-SHAPES = {"JobSpec.args": "mapping, or list of words", "Environment.setup": "shell, or list of shell"}
+SHAPES = {
+    "JobSpec.notify": "list of mappings, see [notify](#notify)",
+    "JobSpec.args": "mapping, or list of words",
+    "Environment.setup": "shell, or list of shell",
+}
 
 # What a field means is its docstring. These are Slurm's or accelerate's words, or say it by their name.
 WORDS = {
@@ -126,7 +130,7 @@ The values come in layers, each over the one before:
 the virtual environment of your shell (only where nothing else names a Python),
 the site's profile, the file, and each `--set KEY=VALUE`.
 
-A profile has the same sections, `share`, `hang`, and `run_root`, the folder that run folders are made in
+A profile has the same sections, `share`, `hang`, `notify`, and `run_root`, the folder that run folders are made in
 (without it `runs`, relative to the working folder).
 Its `gpu_memory` says what each GPU holds, with which `clusterrun estimate` tells whether a run fits,
 and `submit` warns: `80GB` for all, or a mapping from partitions or types of GPU, `{gpu: 80GB, a100: 40GB}`.
@@ -155,6 +159,34 @@ The newest match by its time of change counts, unless it is empty. A script shou
 only when it is whole, by a rename: a match that is half written looks like one.
 After two crashes in a row the one before it is tried.
 In a fixed folder a new run goes on from the checkpoints of an old one; below `{run_dir}` each run has its own.
+"""
+
+
+NOTICES = """\
+## notify
+
+```yaml
+environment: {secrets: [SLACK_WEBHOOK_URL]}
+notify:
+  - {on: [finished, gave-up], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}
+  - {on: [requeued], to: {mail: alice@example.org}}
+```
+
+`on`: `finished`; `gave-up`, every end that is final and that nobody asked for; `requeued`, every end after which the
+run goes on by itself, in the same job or as a successor.
+`to`: either `webhook`, the name of a variable among `environment.secrets`, or `mail`, an address.
+`shape` says what a webhook is sent: `json` (run, event, cause, reason, step, attempt, job_id, text), or a message as
+`slack` or `discord` takes it.
+
+The job script sends at the end of an attempt, from the first node, by `curl`, or by the node's `mail` or `sendmail`;
+where there is none, the log says so. All notices together have five seconds, two where Slurm's kill is on its way,
+and no failure changes how the attempt ends. A webhook's address stands in no file, no log and no process list:
+sbatch hands the variable over, and curl reads it from a pipe.
+An attempt that is killed outright, as by a node's failure, tells nobody; the next one's end does.
+`clusterrun notify --test JOB.yaml` sends a test from where it is typed.
+
+Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, comes from the controller and needs nothing on the nodes.
+It knows jobs, not runs: its END is no "finished", and its REQUEUE does not come where a successor goes on.
 """
 
 
@@ -230,7 +262,7 @@ def page() -> str:
             lines.append(CHECKPOINTS)
         if name == "accelerate":
             lines += ["Set by the job script, so a spec does not take them:", "", *reasons(layers.COMPUTED), ""]
-    return "\n".join([*lines, SHARING]).rstrip() + "\n"
+    return "\n".join([*lines, NOTICES, SHARING]).rstrip() + "\n"
 
 
 def slurm_rest() -> Iterator[str]:

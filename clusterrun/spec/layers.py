@@ -20,7 +20,7 @@ SECTIONS: dict[str, type[model.Model]] = {
     "requeue": model.Requeue,
 }
 SPEC_KEYS = frozenset(model.JobSpec.model_fields)
-PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share", "hang", "gpu_memory"})
+PROFILE_KEYS = frozenset({*SECTIONS, "run_root", "share", "hang", "gpu_memory", "notify"})
 
 # Words of accelerate that the job script computes on the nodes.
 COMPUTED = {

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from clusterrun.spec import checkpoint, hang
 from clusterrun.spec.values import (
+    Address,
     Array,
     Count,
     Every,
@@ -150,6 +151,23 @@ class Requeue(Model):
     shrink_after: Wait = "1h"
 
 
+class Place(Model):
+    """Where a notice goes: an e-mail address, or a webhook, whose address is a secret."""
+
+    mail: Address | None = None
+    webhook: Variable | None = None
+    """The name of a variable that holds the address; it stands among `environment.secrets`, too."""
+    shape: Literal["json", "slack", "discord"] = "json"
+    """What the webhook is sent: all facts as JSON, or a message as Slack or Discord takes it."""
+
+
+class Notice(Model):
+    """Who is told of what: `requeued` is every end after which the run goes on by itself."""
+
+    on: Annotated[tuple[Literal["finished", "gave-up", "requeued"], ...], Field(min_length=1)]
+    to: Place
+
+
 class JobSpec(Model):
     """One run: a script, what it needs from Slurm, and how it is launched."""
 
@@ -172,6 +190,8 @@ class JobSpec(Model):
     is left out for a day. false: nothing is checked."""
     hang: Hang = hang.AUTO
     """After how long without a step a run hangs and is ended: auto, a time (30min), or false: never."""
+    notify: tuple[Notice, ...] = ()
+    """Who is told how the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else opens."""
 

@@ -32,6 +32,7 @@ def check_together(layers: Layers) -> None:
     _one_environment(layers, values.get("environment") or {})
     _own_checkpoints(layers, values)
     _arrays_requeue(layers, values)
+    _notices(layers, values)
     _arguments(layers, values)
 
 
@@ -58,6 +59,27 @@ def _arrays_requeue(layers: Layers, values: dict[str, Any]) -> None:
     if array is not None and (values.get("requeue") or {}).get("by") == "successor":
         what = "stands beside slurm.array; a job queued for one task would not be of the array"
         layers.fault(("requeue", "by"), what, "leave it out: the tasks of an array go on by requeue")
+
+
+def _notices(layers: Layers, values: dict[str, Any]) -> None:
+    """A notice has one way to go, and the address of a webhook is handed over as a secret."""
+    environment = values.get("environment") or {}
+    secrets = environment.get("secrets") or () if isinstance(environment, dict) else ()
+    notices = values.get("notify") or ()
+    for number, notice in enumerate(notices if isinstance(notices, (list, tuple)) else ()):
+        to = notice.get("to") if isinstance(notice, dict) else None
+        if not isinstance(to, dict):
+            continue
+        ways = [way for way in ("mail", "webhook") if to.get(way) is not None]
+        if len(ways) != 1:
+            what = "has both mail and webhook" if ways else "has neither mail nor webhook"
+            layers.fault(("notify", number, "to"), what, "one notice has one way to go; a list takes several notices")
+        elif ways == ["mail"] and "shape" in to:
+            layers.fault(("notify", number, "to", "shape"), "is of webhooks", "leave it out")
+        elif ways == ["webhook"] and to["webhook"] not in secrets:
+            what = f"{str(to['webhook'])[:80]} is not among environment.secrets"
+            hint = "give the name of a variable there and here; its value, the address, stands in no file"
+            layers.fault(("notify", number, "to", "webhook"), what, hint)
 
 
 def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from clusterrun.spec import checkpoint, grammar, hang, waits
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]*(@[A-Za-z0-9][A-Za-z0-9.-]*)?")  # without a host: of this machine
 _LONGEST = LONGEST_ARGUMENT // 2
 # Set before the environment is, and used after it (templates/_run.j2, templates/functions).
 _SCRIPTS_OWN = frozenset(
@@ -20,7 +21,7 @@ _SCRIPTS_OWN = frozenset(
     work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
     array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
     requeue_by shrink_to shrink_after exclude secrets newly_excluded reached unchecked hang num_machines
-    processes_a_node head_clock
+    processes_a_node head_clock notices
     """.split()
 )
 
@@ -164,6 +165,7 @@ Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
 Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]
+Address: TypeAlias = Annotated[Word, _matching(_ADDRESS, "an e-mail address")]
 Variable: TypeAlias = Annotated[
     Word, _matching(_VARIABLE, "the name of an environment variable"), AfterValidator(_not_the_scripts)
 ]

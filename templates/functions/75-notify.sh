@@ -1,0 +1,111 @@
+# ---- telling people how an attempt ended; only in scripts whose spec has `notify`
+
+# When this shell leaves, whatever for: what it has written down is told. That delays the end by five seconds at most,
+# two where Slurm's kill is on its way, and changes nothing of it: not the exit code either.
+tell_people() {
+  local file cause next event reason step budget=5
+  trap '' TERM USR1
+  [ -n "${attempt:-}" ] || return 0
+  [ -z "${batch_heard:-}" ] || budget=2
+  file=$run_dir/events/attempt-$attempt.end
+  cause=$(value cause "$file")
+  next=$(value next "$file")
+  event=$(event_of "$next" "$cause")
+  [ -n "$event" ] || return 0
+  reason=$(value reason "$file")
+  step=$(value step "$file")
+  send_all "$event" "$cause" "$reason" "$step" "$budget"
+  return 0
+}
+
+# event_of NEXT CAUSE: nothing for an end that a person asked for, and where none is written
+event_of() {
+  case $1:$2 in
+    end:finished) echo finished ;;
+    end:stop | end:cancel) ;;
+    end:?*) echo gave-up ;;
+    continue:?* | by-slurm:?*) echo requeued ;;
+  esac
+}
+
+# send_all EVENT CAUSE REASON STEP SECONDS: to every place that wants to hear of it; a test goes to all. Returns how many
+# were not reached.
+send_all() {
+  local notice text end left missed=0 kind shape to
+  text="$run_id: ${1/-/ }${3:+: $3}"
+  [ -n "$3" ] || [ "$1" = finished ] || text="$text: $2"
+  text="$text (attempt $((10#${attempt:-0}))${4:+, step $4}, job ${SLURM_JOB_ID:-none})"
+  end=$((SECONDS + $5))
+  for notice in "${notices[@]}"; do
+    kind=${notice%% *} notice=${notice#* } shape=${notice%% *} notice=${notice#* } to=${notice%% *} notice=${notice#* }
+    case " $notice test " in *" $1 "*) ;; *) continue ;; esac
+    left=$((end - SECONDS))
+    if [ "$left" -le 0 ]; then
+      say "notify: no time was left for $to"
+      missed=$((missed + 1))
+    elif "send_$kind" "$to" "$shape" "$left" "$text" "$@"; then
+      say "notify: $1: $to was told"
+    else
+      missed=$((missed + 1))
+    fi
+  done
+  return "$missed"
+}
+
+# send_webhook VARIABLE SHAPE SECONDS TEXT EVENT CAUSE REASON STEP: the address is a secret, so curl reads it from a
+# pipe, and only the number of its error is told.
+send_webhook() {
+  local url body code
+  url=${!1:-}
+  [ -n "$url" ] || { say "notify: $1 is not set"; return 1; }
+  command -v curl >/dev/null || { say "notify: no curl on $(hostname), so $1 was not told"; return 1; }
+  body=$(body_of "$2" "${@:4}")
+  url=$(quoted "$url")
+  body=$(quoted "$body")
+  printf '%s\n' "url = $url" "data-raw = $body" 'header = "Content-Type: application/json"' 'proto = "=http,https"' |
+    curl -q --silent --fail --output /dev/null --max-time "$3" --config - 2>/dev/null
+  code=$?
+  [ "$code" -eq 0 ] || say "notify: $1 was not told: curl ended with $code"
+  return "$code"
+}
+
+# body_of SHAPE TEXT EVENT CAUSE REASON STEP: what Slack and Discord want of a message, or all facts
+body_of() {
+  local text event cause reason step run
+  text=$(quoted "$2")
+  case $1 in
+    slack) printf '{"text": %s}' "$text" && return ;;
+    discord) printf '{"content": %s}' "$text" && return ;;
+  esac
+  event=$(quoted "$3")
+  cause=$(quoted "$4")
+  reason=$(quoted "$5")
+  run=$(quoted "$run_id")
+  step=${6:-null}
+  printf '{"run": %s, "event": %s, "cause": %s, "reason": %s, "step": %s, "attempt": %d, "job_id": "%s", "text": %s}' \
+    "$run" "$event" "$cause" "$reason" "$step" "$((10#${attempt:-0}))" "${SLURM_JOB_ID:-}" "$text"
+}
+
+# A text between double quotes, as JSON and curl's config have it; what is no plain character is a question mark.
+quoted() {
+  local text
+  text=$(printf '%s' "$1" | LC_ALL=C tr -c '\040-\176' '?')
+  text=${text//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
+# send_mail ADDRESS - SECONDS TEXT EVENT ...: by the node's own mail program
+send_mail() {
+  local subject="clusterrun: $run_id: $5" code
+  if command -v mail >/dev/null; then
+    printf '%s\n' "$4" | timeout "$3" mail -s "$subject" "$1" >/dev/null 2>&1
+  elif command -v sendmail >/dev/null; then
+    printf 'To: %s\nSubject: %s\n\n%s\n' "$1" "$subject" "$4" | timeout "$3" sendmail -t >/dev/null 2>&1
+  else
+    say "notify: neither mail nor sendmail on $(hostname), so $1 was not told"
+    return 1
+  fi
+  code=$?
+  [ "$code" -eq 0 ] || say "notify: $1 was not told: the mail program ended with $code"
+  return "$code"
+}
