@@ -21,6 +21,11 @@ def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | N
         if name and not path.is_file():
             raise SpecError([Problem(where, "", f"no such profile: {name}", "give the path of a YAML file")])
         return path if name else None
-    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".config")
-    path = Path(base) / "clusterrun" / "profile.yaml"
+    path = own_profile(environment)
     return path if path.is_file() else None
+
+
+def own_profile(environment: Mapping[str, str]) -> Path:
+    """Return where a user's own profile lies, or would."""
+    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".config")
+    return Path(base) / "clusterrun" / "profile.yaml"

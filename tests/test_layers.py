@@ -17,15 +17,15 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
-    {"clusterrun", "errors", "paths", "records", "shell"},
+    {"clusterrun", "errors", "paths", "records", "shell", "trash"},
     {"attempts", "jobs", "profile", "share", "slurm", "spec", "training"},
     {"estimate", "index", "launch"},
     {"inventory", "plan", "written"},
     {"local", "script", "strategy"},
     {"handover", "prepare", "track"},
-    {"kept", "logs", "rehearsal", "validate"},
-    {"recover", "submit"},
-    {"rehearse"},
+    {"clean", "kept", "logs", "rehearsal", "validate"},
+    {"notify", "recover", "submit"},
+    {"doctor", "rehearse"},
     {"cli"},
     {"__main__"},
 )

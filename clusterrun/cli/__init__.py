@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from clusterrun import __version__
+from clusterrun.cli.help import by_journey, examples
 
 COMMANDS = {
+    "doctor": "what this cluster allows, and what stands in a run's way",
     "validate": "check a job spec and the files it names",
     "estimate": "what a run needs of each GPU's memory, and whether it fits",
     "render": "show the whole sbatch script, on any machine",
@@ -25,8 +27,12 @@ COMMANDS = {
     "resume": "let a run that stopped or was given up go on",
     "requeue": "let a run save and come back, in the same job",
     "checkpoints": "what a run could go on from",
+    "clean": "remove old runs, or old checkpoints",
+    "notify": "send a test of a run's notifications",
+    "completion": "print what lets a shell complete commands and runs",
 }
 
+_WHAT = "Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done."
 _EPILOG = """\
 RUN is a run id, the beginning of one, a job id, `last`, or a run folder; of a job array's task, RUN-TASK.
 exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; 3 a bug, with a log file; 124 --timeout is over.
@@ -50,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:
+        from clusterrun.cli.completing import complete  # noqa: PLC0415 - only when a shell asks
+
+        complete(_parser)
     parser = _parser(words)
     options = parser.parse_args(words)
     if options.command is None:
@@ -63,26 +73,20 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Build the parser; only the options of the command that is called are loaded."""
     parser = argparse.ArgumentParser(
         prog="clusterrun",
-        description="Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done.",
+        usage="clusterrun [-h] [--version] command ...",
+        description=f"{_WHAT}\n\n{by_journey(COMMANDS)}",
         epilog=_EPILOG,
-        formatter_class=_Formatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"clusterrun {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands = parser.add_subparsers(dest="command", metavar="command", help=argparse.SUPPRESS)
     called = next((word for word in words if not word.startswith("-")), None)
     for name, what in COMMANDS.items():
-        command = commands.add_parser(name, help=what, description=what)
+        command = commands.add_parser(name, help=what, description=what, epilog=examples(name),
+                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         if name == called:
             importlib.import_module(f"clusterrun.cli.{name}").add_options(command)
     return parser
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps each command's help on its line: argparse forgets their indentation when it measures the longest."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog)
-        self._action_max_length = max(map(len, COMMANDS)) + 4
 
 
 def _told(error: Exception, words: Sequence[str]) -> int:

@@ -1,0 +1,46 @@
+"""What a shell is told when the user presses Tab: argcomplete asks for it by a variable. Slurm is not asked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+# What stands behind a command, so that its module, which knows its options, need not be loaded for it.
+RUNS = ("status", "logs", "wait", "checkpoints", "stop", "requeue", "resume", "cancel")
+SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
+
+
+def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> None:
+    """Answer the shell's question and end the process; `parser_of` makes the parser of a command line."""
+    from argcomplete import autocomplete  # noqa: PLC0415 - only when a shell asks
+    from argcomplete.lexers import split_line  # noqa: PLC0415
+
+    line = os.environ.get("COMP_LINE", "")
+    _, begun, _, words, _ = split_line(line, int(os.environ.get("COMP_POINT", len(line))))
+    command = words[1] if len(words) > 1 else ""
+    of_options = begun.startswith("-") or words[-1].startswith("-")
+    if of_options or command not in RUNS + SPECS:
+        parser = parser_of(words[1:])
+    else:
+        parser = parser_of([])
+        _add_name(parser, command)
+    autocomplete(parser, always_complete_options=False)
+
+
+def _add_name(parser: argparse.ArgumentParser, command: str) -> None:
+    from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
+
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    name = commands.choices[command].add_argument("name", nargs="?")
+    name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))
+
+
+def run_names(**_: object) -> list[str]:
+    """List the run ids of this user, by the names in the index alone, and `last`."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - pathlib costs 5 ms
+    try:
+        names = [entry.name for entry in os.scandir(f"{base}/clusterrun/runs") if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    return [*names, "last"] if names else []

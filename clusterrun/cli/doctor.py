@@ -1,0 +1,69 @@
+"""`clusterrun doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from clusterrun.cli.screen import STYLES, print_table
+from clusterrun.doctor.examine import Examination, doctor
+from clusterrun.doctor.finding import Finding
+from clusterrun.prepare import Request
+
+_HEADINGS = ("", "TOPIC", "FINDING")
+_STYLES = {"ok": STYLES["good"], "warning": STYLES["warning"], "problem": STYLES["bad"]}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
+    add("--on-nodes", action="store_true", help="run a small job, on two nodes if it can be, and look there, too")
+    add("--timeout", type=float, default=600.0, metavar="SECONDS", help="cancel that job after this time (600)")
+    add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[],
+        help="override one value of the profile, such as slurm.partition=gpu; may be repeated")  # fmt: skip
+    add("--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)")
+    add("--write-profile", metavar="FILE", nargs="?", const="",
+        help="begin a profile with what was found (default: ~/.config/clusterrun/profile.yaml)")  # fmt: skip
+    add("--force", action="store_true", help="let --write-profile replace a file")
+    add("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was found; 1 where something keeps runs from working."""
+    request = Request("", tuple(options.overrides), options.profile, own_python=True)
+    found = doctor(request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_tell)
+    if options.json:
+        values = [asdict(finding) for finding in found.findings]
+        print(json.dumps({"findings": values, "problems": found.problems, "warnings": found.warnings}))
+    else:
+        print_table([_HEADINGS, *(row for finding in found.findings for row in _rows(finding))], _STYLES)
+    if options.write_profile is not None:
+        _write(found, options.write_profile, force=options.force)
+    print(f"{_count(found.problems, 'problem')}, {_count(found.warnings, 'warning')}", file=sys.stderr)
+    return 1 if found.problems else 0
+
+
+def _tell(line: str) -> None:
+    print(f"on nodes: {line}", file=sys.stderr)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'s' * (number != 1)}"
+
+
+def _rows(finding: Finding) -> list[tuple[str, str, str]]:
+    rows = [(finding.verdict, finding.topic, finding.what)]
+    return [*rows, ("", "", f"  hint: {finding.remedy}")] if finding.remedy else rows
+
+
+def _write(found: Examination, name: str, *, force: bool) -> None:
+    from clusterrun.doctor.first_profile import first_profile, write_profile  # noqa: PLC0415 - only where asked for
+    from clusterrun.profile import own_profile  # noqa: PLC0415
+
+    path = Path(name).expanduser() if name else own_profile(os.environ)
+    write_profile(path, first_profile(found.site, os.environ), force=force)
+    print(f"written: {path}; read it, it is a guess", file=sys.stderr)

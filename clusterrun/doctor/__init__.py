@@ -1,0 +1,1 @@
+"""`doctor`: what this cluster allows, what of it stands in a run's way, and what to do about it."""

@@ -1,0 +1,121 @@
+"""What Slurm's commands say of the cluster itself: its configuration, partitions, QOS and accounting."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.commands import Answer, call
+
+SECONDS = 10.0
+"""How long one question may take; a dead slurmctld lets its clients fail after 9 s (measured, Slurm 22.05)."""
+_QUESTIONS = {
+    "config": "scontrol show config",
+    "partitions": "scontrol show partition --oneliner",
+    "nodes": "sinfo --noheader --format=%P|%D|%c|%m|%G",
+    "accounting": "sacct --noheader --parsable2 --allocations --starttime=now-1hour --format=JobID,State",
+    "qos": "sacctmgr --noheader --parsable2 show qos format=Name,Preempt,PreemptMode,GraceTime,MaxWall",
+    "associations": "sacctmgr --noheader --parsable2 show assoc where user={user} format=Account,Partition,QOS",
+    "srun": "srun --help",
+}
+_WITH_ACCOUNTING = ("qos", "associations")
+
+
+@dataclass(frozen=True)
+class Site:
+    """The answers to one round of questions; a command that did not answer has code -1, one not asked -2."""
+
+    config: Answer
+    partitions: Answer
+    nodes: Answer
+    accounting: Answer
+    qos: Answer
+    associations: Answer
+    srun: Answer
+
+    def as_dict(self) -> dict[str, dict[str, object]]:
+        """Return plain values, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: dict[str, dict[str, object]]) -> Site:
+        """Return the answers that `as_dict` wrote."""
+        return cls(**{name: Answer(**answer) for name, answer in values.items()})  # type: ignore[arg-type]
+
+
+def ask_site(user: str) -> Site:
+    """Ask each question once; when slurmctld does not answer the first, the others are not asked."""
+    found: dict[str, Answer] = {}
+    for name, words in _QUESTIONS.items():
+        away = bool(found) and found["config"].code != 0
+        unaccounted = name in _WITH_ACCOUNTING and found["accounting"].code != 0
+        found[name] = Answer(-2, "", "not asked") if away or unaccounted else _ask(words.format(user=user))
+    return Site(**found)
+
+
+def _ask(words: str) -> Answer:
+    try:
+        return call(words.split(), seconds=SECONDS)
+    except ClusterError as error:
+        return Answer(-1, "", error.what)
+
+
+def configuration(text: str) -> dict[str, str]:
+    """Return the keys of `scontrol show config`; an empty value is `(null)` there."""
+    pairs = re.findall(r"^(\w+)\s*= *(.*?) *$", text, re.MULTILINE)
+    return {key: "" if value == "(null)" else value for key, value in pairs}
+
+
+def seconds_in(text: str) -> int | None:
+    """Return the seconds of a value such as `30 sec`; None where it has no number."""
+    found = re.match(r"\d+", text)
+    return int(found[0]) if found else None
+
+
+def listed(text: str, key: str) -> str | None:
+    """Return a key's value in a list such as `bf_continue,requeue_delay=1`: "" for a bare word, None: not there."""
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() == key:
+            return value.strip()
+    return None
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition, with the keys of `scontrol show partition` as they are written there."""
+
+    name: str
+    keys: dict[str, str]
+
+    @property
+    def tier(self) -> int:
+        """The PriorityTier: a higher one preempts a lower one (preempt/partition_prio)."""
+        return int(self.keys.get("PriorityTier") or 1)
+
+    @property
+    def grace(self) -> int:
+        """Seconds from the preemption's warning to its kill."""
+        return int(self.keys.get("GraceTime") or 0)
+
+    @property
+    def default(self) -> bool:
+        """Whether jobs go there that name no partition."""
+        return self.keys.get("Default") == "YES"
+
+    def preempt_mode(self, cluster: str) -> str:
+        """What happens to a preempted job; `cluster` is the configuration's PreemptMode, without GANG."""
+        own = (self.keys.get("PreemptMode") or "").upper()
+        mode = own if own and own != "CLUSTER" else cluster.upper()
+        return next((word for word in mode.split(",") if word not in ("GANG", "WITHIN")), "OFF")
+
+
+def partitions(text: str) -> list[Partition]:
+    """Read `scontrol show partition --oneliner`."""
+    found = []
+    for line in text.splitlines():
+        keys = dict(pair.split("=", 1) for pair in line.split() if "=" in pair)
+        if keys.get("PartitionName"):
+            found.append(Partition(keys["PartitionName"], keys))
+    return found
