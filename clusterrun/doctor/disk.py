@@ -99,7 +99,9 @@ def of_quota(text: str) -> list[Finding]:
 
 def _quota(row: re.Match[str], limit: int) -> Finding:
     share = int(row["used"]) / limit
-    what = f"{row['where']}: {int(row['used']) / 1e6:.1f} of {limit / 1e6:.1f} GB"  # in blocks of 1024 bytes
+    what = (
+        f"{row['where']}: {int(row['used']) * 1024 / 1e9:.1f} of {limit * 1024 / 1e9:.1f} GB"  # in blocks of 1024 bytes
+    )
     remedy = "remove what is not needed there; the index of runs lies in your home"
     if row["over"]:
         return problem("quota", f"{what}: it is used up", remedy)

@@ -1,0 +1,119 @@
+"""`doctor` on a real cluster: accounting on, off and broken, and a job that looks at two nodes. Takes 25 seconds."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import CLUSTERRUN, Desk, until
+
+
+def found(desk: Desk, *words: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
+    """What doctor finds, by topic; its exit code is asserted."""
+    answer = desk.cli("doctor", "--json", *words, check=False, timeout=90)
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    topics: dict[str, list[dict[str, Any]]] = {}
+    for one in json.loads(answer.stdout)["findings"]:
+        topics.setdefault(one["topic"], []).append(one)
+    return topics
+
+
+def test_a_cluster_with_accounting(cluster: Cluster) -> None:
+    """What Slurm allows is told, the run root is where the profile says, and nothing is a problem."""
+    desk = Desk(cluster, "alice")
+    topics = found(desk)
+    (accounting,) = topics["accounting"]
+    assert accounting["verdict"] == "ok"
+    (delay,) = topics["requeue delay"]
+    assert "5 s at least (AuthInfo=cred_expire)" in delay["what"]
+    (low,) = topics["partition low"]
+    assert low["what"].endswith("preempted by main, fixed, high: requeued, grace 15 s")
+    (root,) = topics["run root"]
+    assert root["what"].startswith(f"{desk.run_root}, on ")
+    (python,) = topics["python"]
+    assert (python["verdict"], "accelerate" in python["what"]) == ("ok", True)
+    (gone,) = found(desk, "--set", "slurm.partition=gpu", code=1)["partitions"]
+    assert gone["what"] == "gpu, which the profile names, does not exist"
+
+
+def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
+    """AllocNodes without this machine closes a partition, by Slurm's own word and by the doctor's."""
+    desk = Desk(cluster, "alice")
+    cluster.run_on("ctl", ["scontrol", "update", "PartitionName=fixed", "AllocNodes=n1"])
+    try:
+        (fixed,) = found(desk)["partition fixed"]
+        assert fixed["what"].startswith("closed to you (AllocNodes=n1)")
+        refused = cluster.run_as("alice", ["sbatch", "--partition=fixed", "--wrap=true"], check=False)
+        assert refused.returncode != 0
+    finally:
+        cluster.run_on("ctl", ["scontrol", "update", "PartitionName=fixed", "AllocNodes=ALL"])
+    assert found(desk)["partition fixed"][0]["verdict"] == "ok"
+
+
+def test_without_accounting(cluster_without_accounting: Cluster) -> None:
+    """Off is a warning, by sacct's own words."""
+    (accounting,) = found(Desk(cluster_without_accounting, "alice"))["accounting"]
+    assert (accounting["verdict"], accounting["what"].partition(":")[0]) == ("warning", "accounting is off")
+
+
+def test_with_slurmdbd_killed(cluster: Cluster) -> None:
+    """Configured and broken is a problem, and told from off."""
+    cluster.kill_daemon("slurmdbd")
+    try:
+        (accounting,) = found(Desk(cluster, "alice"), code=1)["accounting"]
+    finally:
+        cluster.start_daemon("slurmdbd")
+    assert accounting["verdict"] == "problem"
+    assert accounting["what"].startswith("accounting is configured, but sacct fails: sacct: error: ")
+
+
+def test_on_the_nodes(cluster: Cluster) -> None:
+    """Two nodes answer over the shared folder, agree on the time, have Python, and meet; nothing of the job is left."""
+    desk = Desk(cluster, "alice")
+    topics = found(desk, "--on-nodes", "--timeout", "60", "--set", "slurm.gpus-per-node=2")
+    assert [one["verdict"] for one in topics["shared folder"] + topics["clock"]] == ["ok"] * 4
+    assert [one["what"].partition(":")[0] for one in topics["shared folder"]] == ["n1", "n2"]
+    (here, *nodes) = topics["python"]
+    assert [one["what"].split(": ", 2)[2] for one in nodes] == [here["what"].split(": ", 1)[1]] * 2
+    (met,) = topics["rendezvous"]
+    assert (met["verdict"], met["what"].startswith("the nodes met at 10.")) == ("ok", True)
+    assert {one["what"].partition(": ")[2] for one in topics["gpus"]} == {
+        "Slurm gave 2 GPUs, and nvidia-smi shows none"
+    }
+    assert [one["verdict"] for one in topics["node disk"]] == ["ok"] * 4
+    assert desk.jobs() == []
+    assert json.loads(desk.cli("list", "--json").stdout) == []
+    assert list(desk.run_root.glob("*doctor*")) == []
+
+
+def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
+    """A job that does not begin in time, or is interrupted while it waits, is cancelled."""
+    desk = Desk(cluster, "alice")
+    desk.write_site()
+    later = ["--on-nodes", "--set", "slurm.begin=now+1hour"]
+    env = {"CLUSTERRUN_PROFILE": str(cluster.home("alice") / "site.yaml")}
+    with cluster.popen_as("alice", [CLUSTERRUN, "doctor", *later], env=env) as typed:
+        until(lambda: len(desk.jobs()) == 1, 30, "its job is queued")
+        typed.send_signal(signal.SIGINT)
+        assert typed.wait(30) == 130
+    assert desk.jobs() == []
+    (told,) = found(desk, *later, "--timeout", "2")["on nodes"]
+    assert (told["verdict"], told["what"]) == ("warning", "the job did not begin in time (BeginTime) and was cancelled")
+    assert desk.jobs() == []
+
+
+def test_a_first_profile(cluster: Cluster) -> None:
+    """What --write-profile writes on this cluster is a profile: it validates under a spec, and is not overwritten."""
+    desk = Desk(cluster, "alice")
+    env = {"SCRATCH": str(desk.run_root)}
+    cluster.run_as("alice", ["mkdir", "-p", str(desk.run_root)])
+    assert desk.cli("doctor", "--write-profile", "own.yaml", env=env).returncode == 0
+    written = (cluster.home("alice") / "own.yaml").read_text()
+    assert 'partition: "main"' in written
+    assert "run_root: $SCRATCH/runs" in written
+    spec = desk.spec("plain", command="true", slurm={"partition": None})
+    desk.cli("validate", str(spec), "--profile", "own.yaml", env=env)
+    answer = desk.cli("doctor", "--write-profile", "own.yaml", env=env, check=False)
+    assert (answer.returncode, "is there already" in answer.stderr) == (2, True)

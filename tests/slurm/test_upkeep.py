@@ -1,0 +1,91 @@
+"""`clean` and `notify` on a real cluster: who is told of which end, and what of all runs may go. Takes 40 seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
+
+SECRET = "T0pSecretPath"  # noqa: S105 - what must not be found
+PORT = 18080
+NOTICE = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
+
+
+@pytest.fixture
+def heard(cluster: Cluster) -> Iterator[Path]:
+    """The file of what a webhook on the login machine is sent."""
+    file = cluster.home("alice") / "heard"
+    with cluster.popen_as("alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]) as server:
+        yield file
+        server.kill_group()
+
+
+def told(heard: Path, run: Submitted) -> list[tuple[Any, ...]]:
+    lines = map(json.loads, heard.read_text().splitlines() if heard.exists() else [])
+    return [(line["event"], line["attempt"]) for line in lines if line["run"] == run.run_id]
+
+
+def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:
+    environment = {"secrets": ["HOOK"]}
+    spec = desk.spec(name, command=command, notify=[NOTICE], environment=environment, node_check=False, **values)
+    hook = {"HOOK": f"http://login:{PORT}/{SECRET}"}
+    return desk.submitted(desk.cli("submit", "--json", str(spec), env=hook))
+
+
+def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
+    """A webhook hears of each attempt's end once; then `clean` takes the runs that have ended, and leaves the others."""
+    desk = Desk(cluster, "alice")
+    well = submit(desk, "well", "true")
+    again = submit(desk, "again", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120')
+    taken = submit(desk, "taken", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120', requeue={"by": "successor"})
+    ill = submit(desk, "ill", "exit 3", requeue={"crashes": 0})
+    lives = desk.submit("lives", command="sleep 300")
+    waits = desk.submit("waits", command="true", slurm={"begin": "now+2hours"})
+    for run in (again, taken):
+        until(lambda run=run: desk.status(run)["state"] == "RUNNING", 60, "it runs")  # type: ignore[misc]
+    cluster.run_as("alice", ["scontrol", "requeue", again.job_id])
+    desk.cli("requeue", taken.run_id)
+    ends = {run.run_id: desk.wait(run) for run in (well, again, taken, ill)}
+    assert ends == {
+        well.run_id: "COMPLETED",
+        again.run_id: "COMPLETED",
+        taken.run_id: "COMPLETED",
+        ill.run_id: "FAILED",
+    }
+    until(lambda: told(heard, again)[-1:] == [("finished", 2)], 15, "its end is told")
+    assert told(heard, well) == [("finished", 1)]
+    assert told(heard, again) == [("requeued", 1), ("finished", 2)]
+    until(lambda: told(heard, taken) == [("requeued", 1), ("finished", 2)], 15, "a successor's, too")
+    until(lambda: told(heard, ill) == [("gave-up", 1)], 15, "that it gave up")
+    found = subprocess.run(["grep", "-rl", SECRET, desk.run_root], text=True, capture_output=True, check=False).stdout
+    assert found == ""
+    what_may_go(desk, [well, again, taken, ill], [lives, waits])
+
+
+def what_may_go(desk: Desk, ended: list[Submitted], living: list[Submitted]) -> None:
+    until(lambda: len(desk.jobs()) == len(living), 30, "the ended jobs have left the queue")
+    names = {run.run_id for run in ended + living}
+    desk.cluster.stop_daemon("slurmctld")
+    try:
+        answer = json.loads(desk.cli("clean", "--keep", "0", "--dry-run", "--json").stdout)
+    finally:
+        desk.cluster.start_daemon("slurmctld")
+    assert {one["run_id"] for one in answer["removals"]} & names == {run.run_id for run in ended}
+    unsure = {note.partition(" stays: Slurm does not answer")[0] for note in answer["notes"]}
+    assert {run.run_id for run in living} <= unsure
+    until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld is back")
+    done = json.loads(desk.cli("clean", "--keep", "0", "--yes", "--json").stdout)
+    assert {one["run_id"] for one in done["removals"] if one["removed"]} & names == {run.run_id for run in ended}
+    assert [run.folder.exists() for run in ended] == [False] * len(ended)
+    listed = {run["run_id"]: run["state"] for run in json.loads(desk.cli("list", "--json").stdout)}
+    assert listed.keys() & names == {run.run_id for run in living}
+    assert desk.status(living[0])["state"] == "RUNNING"
+    assert (living[0].folder / "events" / "attempt-0001.begin").exists()
