@@ -12,8 +12,11 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
 if TYPE_CHECKING:
+    from clusterrun.clean import clean
+    from clusterrun.doctor import doctor
     from clusterrun.inventory import checkpoints
     from clusterrun.logs import logs
+    from clusterrun.notify import notify
     from clusterrun.plan import make_plan
     from clusterrun.recover import requeue, resume
     from clusterrun.rehearse import rehearse
@@ -23,14 +26,17 @@ if TYPE_CHECKING:
     from clusterrun.track import cancel, list_runs, status, stop, wait
     from clusterrun.validate import validate
 
-__all__ = ["cancel", "checkpoints", "list_runs", "load_spec", "logs", "make_plan", "rehearse", "render", "requeue",
-           "resume", "status", "stop", "submit", "validate", "wait"]  # fmt: skip
+__all__ = ["cancel", "checkpoints", "clean", "doctor", "list_runs", "load_spec", "logs", "make_plan", "notify",
+           "rehearse", "render", "requeue", "resume", "status", "stop", "submit", "validate", "wait"]  # fmt: skip
 
 _HOME = {
     "checkpoints": "inventory",
+    "clean": "clean",
+    "doctor": "doctor",
     "load_spec": "spec",
     "logs": "logs",
     "make_plan": "plan",
+    "notify": "notify",
     "rehearse": "rehearse",
     "render": "script",
     "requeue": "recover",
@@ -47,7 +53,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
     # importing a module puts it where the function of the same name is meant to be
-    for public in ("logs", "rehearse", "submit", "validate"):
+    for public in ("clean", "doctor", "logs", "notify", "rehearse", "submit", "validate"):
         if public in globals():
             globals()[public] = getattr(globals()[public], public, globals()[public])
     return found

@@ -104,6 +104,14 @@ def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
     return Plan((*_rests(index), *(one for one in gone if _old(one, wish))), notes)
 
 
+def clean(wish: Wish, index: Index | None = None) -> list[Removal]:
+    """Remove what fits a wish and return what went; `plan_clean` and `carry_out` do it in two steps.
+
+    Raises SpecError for a wish without a condition, ClusterError where the disk refuses.
+    """
+    return carry_out(plan_clean(wish, index), index)
+
+
 def carry_out(plan: Plan, index: Index | None = None) -> list[Removal]:
     """Remove what was planned and return what went; a run that lives again since then is left alone.
 

@@ -31,7 +31,7 @@ class Test:
     """What happened, a line a place; no webhook's address stands there."""
 
 
-def notify_test(name: str, request: Request) -> Test:
+def notify(name: str, request: Request) -> Test:
     """Send a test message to every place of a job spec, or of a run.
 
     `name` is a file, or what names a run; `request` gives profile, overrides and environment, which has the secrets.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun import cli, trash
-from clusterrun.clean import Wish, age_of, carry_out, plan_clean
+from clusterrun.clean import Wish, age_of, carry_out, clean, plan_clean
 from clusterrun.errors import SpecError
 from clusterrun.index import Index, Run
 from clusterrun.paths import RunPaths
@@ -77,7 +77,7 @@ class Disk:
         return sorted(path.name for path in self.root.iterdir())
 
     def clean(self, wish: Wish) -> list[str]:
-        return [removal.path.name for removal in carry_out(plan_clean(wish, self.index), self.index)]
+        return [removal.path.name for removal in clean(wish, self.index)]
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {**self.environment, "PYTHONPATH": str(Path(cli.__file__).parents[2])}

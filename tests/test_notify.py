@@ -18,13 +18,13 @@ import yaml
 
 from clusterrun.errors import SpecError
 from clusterrun.index import Index
-from clusterrun.notify import notify_test
+from clusterrun.notify import notify
 from clusterrun.plan import make_plan
 from clusterrun.prepare import Request
 from clusterrun.script import NOTIFY, render, template_folder
 from clusterrun.spec import load_spec
 from clusterrun.submit import submit
-from clusterrun.track import status, stop, wait
+from clusterrun.track import cancel, status, wait
 
 FUNCTIONS = template_folder() / "functions"
 SECRET = "T0pSecretPath"  # noqa: S105 - what must not be found
@@ -273,7 +273,7 @@ def local(request: Request, folder: Path, hook: str) -> tuple[Request, Index]:
 
 
 def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
-    """A run that finished and one that gave up are told once each; one that was stopped is not; no file has the address."""
+    """A run that finished and one that gave up are told once each; one that was cancelled is not; no file has the address."""
     hook = hooks()
     for name, command in (("well", "true"), ("ill", "exit 3"), ("asked", "sleep 60")):
         folder = tmp_path / name
@@ -283,10 +283,10 @@ def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
         if name == "asked":
             while status(run.run_id, index).state.value == "PENDING":
                 time.sleep(0.1)
-            stop(run.run_id, index)
+            cancel(run.run_id, index)
         ended = wait(run.run_id, 60, index)
         assert (
-            status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED", "asked": "STOPPED"}[name]
+            status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED", "asked": "CANCELLED"}[name]
         ), ended
         found = subprocess.run(["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False).stdout
         assert found == ""
@@ -300,7 +300,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
     """`notify --test` sends by the script's own functions to every place of a spec; one not reached is counted."""
     hook = hooks()
     request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
-    done = notify_test(request.source, request)
+    done = notify(request.source, request)
     assert (done.missed, done.words) == (0, ("test: HOOK was told",))
     assert hook.received[0]["event"] == "test"
     assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
@@ -315,4 +315,4 @@ def test_a_test_message_from_here(tmp_path, hooks):
     assert json.loads(shown.stdout) == {"missed": 0, "words": ["test: HOOK was told"]}
     silent = job(tmp_path, "true", notify=[])
     with pytest.raises(SpecError, match="nobody is to be told"):
-        notify_test(silent.source, silent)
+        notify(silent.source, silent)

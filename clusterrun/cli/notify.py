@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from clusterrun.notify import notify_test
+from clusterrun.notify import notify
 from clusterrun.prepare import Request
 
 
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send a test of a run's notifications; 1 where a place was not reached."""
-    done = notify_test(options.test, Request(options.test, tuple(options.overrides), options.profile))
+    done = notify(options.test, Request(options.test, tuple(options.overrides), options.profile))
     if options.json:
         print(json.dumps({"missed": done.missed, "words": list(done.words)}))
     else:

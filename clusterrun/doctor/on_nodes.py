@@ -103,6 +103,7 @@ def spec() -> dict[str, object]:
         "requeue": {"on": []},
         "hang": False,
         "node_check": False,
+        "notify": [],
     }
 
 
