@@ -182,7 +182,7 @@ The job script sends at the end of an attempt, from the first node, by `curl`, o
 where there is none, the log says so. All notices together have five seconds, two where Slurm's kill is on its way,
 and no failure changes how the attempt ends. A webhook's address stands in no file, no log and no process list:
 sbatch hands the variable over, and curl reads it from a pipe.
-An attempt that is killed outright, as by a node's failure, tells nobody; the next one's end does.
+An attempt that is killed outright, as by a node's failure, tells nobody: the next one does it when it begins.
 `clusterrun notify --test JOB.yaml` sends a test from where it is typed.
 
 Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, comes from the controller and needs nothing on the nodes.

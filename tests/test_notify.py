@@ -89,6 +89,7 @@ class End:
         record = "\n".join(f"{key}={value}" for key, value in end.items())
         if end:
             (self.folder / "events" / "attempt-0002.end").write_text(f"{record}\n")
+            (self.folder / "events" / "attempt-0002.told").unlink(missing_ok=True)
         lines = [
             *((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
             f"run_dir={self.folder} run_id=tiny-1 attempt=0002 batch_heard=",
@@ -183,6 +184,21 @@ def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
     assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK is not set\n")
 
 
+def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
+    """What was told is not told again; what was not is, when the next attempt begins, where the run went on."""
+    hook = hooks()
+    (end.folder / "events" / "attempt-0001.begin").touch()
+    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\ntell_of_the_last"
+    killed = end.folder / "events" / "attempt-0001.end"
+    for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
+                         ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
+        killed.write_text(f"{record}\n")
+        end.leave("'webhook json HOOK requeued gave-up'", environment={"HOOK": hook.url}, before=last)
+        assert len(hook.received) == seen
+    assert (hook.received[0]["event"], hook.received[0]["attempt"]) == ("requeued", 1)
+    assert hook.received[0]["text"] == "tiny-1: requeued: node-failure (attempt 1, job 12)"
+
+
 def test_a_term_while_a_notice_is_sent(end, hooks):
     """Slurm's TERM amid a notice neither ends it nor changes the exit code."""
     hook = hooks(lambda handler: (subprocess.run(["pkill", "-TERM", "-g", str(group[0])], check=False), well(handler)))
@@ -222,17 +238,18 @@ def script_of(text: str, folder: Path) -> list[str]:
 
 
 def test_a_script_without_notices_has_nothing_of_them(tmp_path):
-    """Two lines of main and one file of functions are all that notices add; shellcheck has nothing to say."""
+    """Three lines of main and one file of functions are all that notices add; shellcheck has nothing to say."""
     without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
     notices = "notify: [{on: [finished], to: {webhook: HOOK}}, {on: [requeued, gave-up], to: {mail: me@x.org}}]\n"
     having = script_of(f"command: 'true'\nenvironment: {{secrets: [HOOK]}}\n{notices}", tmp_path)
     added = [line[2:] for line in difflib.ndiff(without, having) if line[0] == "+"]
     assert [line for line in difflib.ndiff(without, having) if line[0] == "-"] == []
-    assert added[:2] == [
+    assert added[:3] == [
         "  notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
         "  trap tell_people EXIT",
+        "  tell_of_the_last",
     ]
-    assert sorted(added[2:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
+    assert sorted(added[3:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
     answer = subprocess.run(["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False)
     assert answer.stdout == ""
 

@@ -118,8 +118,8 @@ def _followed(run: Run, end: float, tell: Callable[[str], None]) -> Visit:
                 _look(run, found)
                 break
         if time.monotonic() > end:
+            found.state, found.reason = "TIMEOUT", run_status(run).reason
             cancel(run.run_id)
-            found.state, found.reason = "TIMEOUT", state.reason if state else ""
             return found
         time.sleep(_LOOK_SECONDS)
     return _ended(run, found)

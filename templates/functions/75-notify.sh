@@ -3,18 +3,31 @@
 # When this shell leaves, whatever for: what it has written down is told. That delays the end by five seconds at most,
 # two where Slurm's kill is on its way, and changes nothing of it: not the exit code either.
 tell_people() {
-  local file cause next event reason step budget=5
+  local seconds=5
   trap '' TERM USR1
-  [ -n "${attempt:-}" ] || return 0
-  [ -z "${batch_heard:-}" ] || budget=2
-  file=$run_dir/events/attempt-$attempt.end
-  cause=$(value cause "$file")
-  next=$(value next "$file")
+  [ -z "${batch_heard:-}" ] || seconds=2
+  [ -z "${attempt:-}" ] || tell_of "$attempt" 'finished gave-up requeued' "$seconds"
+}
+
+# An attempt that was killed outright could tell nobody. The next one does it, when it begins.
+tell_of_the_last() {
+  local last
+  last=$(last_attempt "$attempt")
+  [ -z "$last" ] || tell_of "$last" requeued 5
+}
+
+# tell_of ATTEMPT EVENTS SECONDS: once
+tell_of() {
+  local attempt=$1 file=$run_dir/events/attempt-$1 cause next event reason step
+  [ ! -e "$file.told" ] || return 0
+  cause=$(value cause "$file.end")
+  next=$(value next "$file.end")
   event=$(event_of "$next" "$cause")
-  [ -n "$event" ] || return 0
-  reason=$(value reason "$file")
-  step=$(value step "$file")
-  send_all "$event" "$cause" "$reason" "$step" "$budget"
+  case " $2 " in *" ${event:-none} "*) ;; *) return 0 ;; esac
+  reason=$(value reason "$file.end")
+  step=$(value step "$file.end")
+  send_all "$event" "$cause" "$reason" "$step" "$3"
+  (umask 077 && : > "$file.told") 2>/dev/null
   return 0
 }
 

@@ -45,14 +45,12 @@ def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
     desk = Desk(cluster, "alice")
     well = submit(desk, "well", "true")
     again = submit(desk, "again", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120')
-    taken = submit(desk, "taken", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120', requeue={"by": "successor"})
+    taken = submit(desk, "taken", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || exit 3', requeue={"by": "successor"})
     ill = submit(desk, "ill", "exit 3", requeue={"crashes": 0})
     lives = desk.submit("lives", command="sleep 300")
     waits = desk.submit("waits", command="true", slurm={"begin": "now+2hours"})
-    for run in (again, taken):
-        until(lambda run=run: desk.status(run)["state"] == "RUNNING", 60, "it runs")  # type: ignore[misc]
-    cluster.run_as("alice", ["scontrol", "requeue", again.job_id])
-    desk.cli("requeue", taken.run_id)
+    until(lambda: desk.status(again)["state"] == "RUNNING", 60, "it runs")
+    cluster.run_as("alice", ["scontrol", "requeue", again.job_id])  # it does not leave by itself, and is killed
     ends = {run.run_id: desk.wait(run) for run in (well, again, taken, ill)}
     assert ends == {
         well.run_id: "COMPLETED",
