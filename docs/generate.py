@@ -183,7 +183,8 @@ where there is none, the log says so. All notices together have five seconds, tw
 and no failure changes how the attempt ends. A webhook's address stands in no file, no log and no process list:
 sbatch hands the variable over, and curl reads it from a pipe.
 An attempt that is killed outright, as by a node's failure, tells nobody: the next one does it when it begins.
-`clusterrun notify --test JOB.yaml` sends a test from where it is typed.
+`clusterrun notify --test JOB.yaml` sends a test from where it is typed; `--json` prints `missed`, how many places
+were not reached, and `words`, what happened.
 
 Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, comes from the controller and needs nothing on the nodes.
 It knows jobs, not runs: its END is no "finished", and its REQUEUE does not come where a successor goes on.
