@@ -178,16 +178,18 @@ run goes on by itself, in the same job or as a successor.
 `shape` says what a webhook is sent: `json` (run, event, cause, reason, step, attempt, job_id, text), or a message as
 `slack` or `discord` takes it.
 
-The job script sends at the end of an attempt, from the first node, by `curl`, or by the node's `mail` or `sendmail`;
-where there is none, the log says so. All notices together have five seconds, two where Slurm's kill is on its way,
-and no failure changes how the attempt ends. A webhook's address stands in no file, no log and no process list:
+The job script sends at the end of an attempt, from the first node, by `curl`, or by the node's `mail` or `sendmail`.
+Where the node has no mail program, Slurm is asked to mail the end of that last job (`finished`, `gave-up`; to one
+address, and only where the spec has no `mail-type` of its own); else the log says that nobody was told.
+All notices together have five seconds, two where Slurm's kill is on its way, and no failure changes how the attempt
+ends. A webhook's address stands in no file, no log and no process list:
 sbatch hands the variable over, and curl reads it from a pipe.
 An attempt that is killed outright, as by a node's failure, tells nobody: the next one does it when it begins.
 `clusterrun notify --test JOB.yaml` sends a test from where it is typed; `--json` prints `missed`, how many places
 were not reached, and `words`, what happened.
 
-Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, comes from the controller and needs nothing on the nodes.
-It knows jobs, not runs: its END is no "finished", and its REQUEUE does not come where a successor goes on.
+Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, knows jobs, not runs:
+its END is no "finished", and its REQUEUE does not come where a successor goes on.
 """
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.doctor import disk, software
-from clusterrun.doctor.finding import PROBLEM, WARNING, Finding, problem
+from clusterrun.doctor.finding import PROBLEM, WARNING, Finding, ok, problem
 from clusterrun.doctor.partitions import Who, accounts_of, of_partitions
 from clusterrun.doctor.rules import of_slurm
 from clusterrun.errors import ClusterrunError, SpecError
@@ -61,7 +61,7 @@ def doctor(
     if prepared is not None:
         findings += _of_machine(prepared)
     if on_nodes and site is not None and prepared is not None:
-        findings += _of_nodes(request, timeout, tell)
+        findings = _with_nodes(findings, _of_nodes(request, timeout, tell))
     return Examination(tuple(findings), site)
 
 
@@ -100,6 +100,21 @@ def _of_machine(prepared: Prepared) -> list[Finding]:
         *disk.of_quota(disk.ask_quota()),
         *software.of_python(python),
     ]
+
+
+def _with_nodes(here: list[Finding], there: list[Finding]) -> list[Finding]:
+    """What the nodes have shown of the run root is more than what its file system's type let guess."""
+    shared = [finding for finding in there if finding.topic == "shared folder"]
+    if not shared or any(finding.verdict == PROBLEM for finding in shared):
+        return [*here, *there]
+    seen = [
+        ok(finding.topic, f"{finding.what}; the nodes see it") if _guessed(finding) else finding for finding in here
+    ]
+    return [*seen, *there]
+
+
+def _guessed(finding: Finding) -> bool:
+    return finding.topic == "run root" and finding.verdict == WARNING
 
 
 def _of_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> list[Finding]:

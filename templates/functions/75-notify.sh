@@ -107,7 +107,7 @@ quoted() {
   printf '"%s"' "${text//\"/\\\"}"
 }
 
-# send_mail ADDRESS - SECONDS TEXT EVENT ...: by the node's own mail program
+# send_mail ADDRESS - SECONDS TEXT EVENT ...: by the node's own mail program, or where it has none, by Slurm's
 send_mail() {
   local subject="clusterrun: $run_id: $5" code
   if command -v mail >/dev/null; then
@@ -115,10 +115,22 @@ send_mail() {
   elif command -v sendmail >/dev/null; then
     printf 'To: %s\nSubject: %s\n\n%s\n' "$1" "$subject" "$4" | timeout "$3" sendmail -t >/dev/null 2>&1
   else
+    mail_by_slurm "$1" "$3" "$5" && return
     say "notify: neither mail nor sendmail on $(hostname), so $1 was not told"
     return 1
   fi
   code=$?
   [ "$code" -eq 0 ] || say "notify: $1 was not told: the mail program ended with $code"
   return "$code"
+}
+
+# mail_by_slurm ADDRESS SECONDS EVENT: Slurm's END mail is of every job that ends, also where the run goes on; so it is
+# asked for at the end that is to be told, and for one address. What the spec has asked Slurm for itself stays.
+mail_by_slurm() {
+  case ${SLURM_JOB_ID:+$3} in finished | gave-up) ;; *) return 1 ;; esac
+  [ -z "${mailed_by_slurm:-}" ] && ! grep -qs '^#SBATCH --mail-' "$run_dir/job.sbatch" || return 1
+  timeout "$2" scontrol update JobId="${array_job:-$SLURM_JOB_ID}" MailUser="$1" \
+    MailType="END,FAIL${array_job:+,ARRAY_TASKS}" >/dev/null 2>&1 || return 1
+  mailed_by_slurm=$1
+  say "notify: no mail program on $(hostname): Slurm tells $1 at the end of this job"
 }

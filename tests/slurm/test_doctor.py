@@ -75,6 +75,8 @@ def test_on_the_nodes(cluster: Cluster) -> None:
     topics = found(desk, "--on-nodes", "--timeout", "60", "--set", "slurm.gpus-per-node=2")
     assert [one["verdict"] for one in topics["shared folder"] + topics["clock"]] == ["ok"] * 4
     assert [one["what"].partition(":")[0] for one in topics["shared folder"]] == ["n1", "n2"]
+    (root,) = topics["run root"]
+    assert root["verdict"] == "ok"
     (here, *nodes) = topics["python"]
     assert [one["what"].split(": ", 2)[2] for one in nodes] == [here["what"].split(": ", 1)[1]] * 2
     (met,) = topics["rendezvous"]

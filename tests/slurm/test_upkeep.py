@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,6 +27,28 @@ def heard(cluster: Cluster) -> Iterator[Path]:
     with cluster.popen_as("alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]) as server:
         yield file
         server.kill_group()
+
+
+def test_slurms_own_mail_says_that_a_run_finished() -> None:
+    """Where the nodes have no mail program, Slurm mails the last end of a run, and no end after which it goes on."""
+    with TemporaryDirectory(prefix="slurm-mail-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        program = folder / "mail"
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {folder}/cluster/scratch/mails\n')
+        program.chmod(0o755)
+        extra = [f"MailProg={program}"]
+        with Cluster.start(folder / "cluster", accounting=False, nodes=1, bind=[program], config_extra=extra) as own:
+            desk = Desk(own, "alice")
+            notice = {"on": ["finished", "gave-up", "requeued"], "to": {"mail": "alice@example.org"}}
+            command = '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || exit 3'
+            run = desk.submit("mailed", command=command, notify=[notice], node_check=False)
+            assert desk.wait(run) == "COMPLETED"
+            until((own.scratch / "mails").exists, 30, "Slurm's mail")
+            until(lambda: desk.jobs() == [], 30, "the job has ended")
+            (mail,) = (own.scratch / "mails").read_text().splitlines()
+    assert f"Job_id={run.job_id} Name=mailed Ended" in mail
+    assert mail.endswith(" alice@example.org")
 
 
 def told(heard: Path, run: Submitted) -> list[tuple[Any, ...]]:
