@@ -19,7 +19,7 @@ WORDS = {
     "ONE_LINE": "in the value; a value is one line of visible characters",
     "DELETE": "delete it; a whole config file is used as it is by accelerate.config_file",
     "ONE_TASK": "not taken: accelerate launch starts the processes of a node; Slurm must start one task a node",
-    "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, requeue, script, share, slurm",
+    "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, notify, requeue, script, share, slurm",
     "NOTHING": "nothing to run\n  hint: give script: train.py, or module:, or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
@@ -540,7 +540,7 @@ OVERRIDES = [
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, hang, requeue, run_root, share, slurm"
+SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, hang, notify, requeue, run_root, share, slurm"
 PROFILES = [
     ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
     ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
