@@ -241,7 +241,9 @@ def test_this_machines_own_disks():
     shm = disk.look_at(Path("/dev/shm/clusterrun/none"))
     assert (shm.there, shm.kind, shm.writable) == (Path("/dev/shm"), "tmpfs", True)
     assert shm.free > 0
-    assert disk.of_run_root(shm)[0].verdict == "problem"
+    assert disk.judge_run_root(shm.folder)[0].verdict == "problem"
+    (long,) = disk.judge_run_root(Path("/dev/shm") / ("x" * 300))
+    assert (long.verdict, long.what.endswith(": file name too long")) == ("problem", True)
 
 
 def test_quotas():

@@ -311,6 +311,8 @@ def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
         ("finished", "finished", 1),
         ("gave-up", "crash", 1),
     ]
+    assert notify(run.run_id, request).missed == 0
+    assert (hook.received[-1]["event"], hook.received[-1]["run"]) == ("test", run.run_id)
 
 
 def test_a_test_message_from_here(tmp_path, hooks):

@@ -35,8 +35,17 @@ class Place:
     writable: bool
 
 
+def judge_run_root(folder: Path) -> list[Finding]:
+    """Look at the folder where runs are to lie, which need not be there yet, and judge it."""
+    try:
+        return of_run_root(look_at(folder))
+    except OSError as error:  # closed to this user on the way, or a file server that does not answer
+        what = f"{folder}: {(error.strerror or str(error)).lower()}"
+        return [problem("run root", what, "name another run_root in the profile, on the cluster's scratch")]
+
+
 def look_at(folder: Path) -> Place:
-    """Look at a folder that need not be there yet."""
+    """Look at a folder that need not be there yet. Raises OSError."""
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     room = os.statvfs(there)
     mount = next((place for place in (there, *there.parents) if place.is_mount()), Path("/"))

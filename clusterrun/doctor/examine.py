@@ -96,7 +96,7 @@ def _of_machine(prepared: Prepared) -> list[Finding]:
     environment = prepared.loaded.spec.environment
     python = software.python_of(environment, prepared.work_dir)
     return [
-        *disk.of_run_root(disk.look_at(Path(os.path.normpath(prepared.run_root)))),
+        *disk.judge_run_root(Path(os.path.normpath(prepared.run_root))),
         *disk.of_quota(disk.ask_quota()),
         *software.of_python(python),
     ]
