@@ -1,4 +1,4 @@
-"""`clean` and `notify` on a real cluster: who is told of which end, and what of all runs may go. Takes 40 seconds."""
+"""`clean` and `notify` on a real cluster: who is told of which end, and what of all runs may go. Takes 50 seconds."""
 
 from __future__ import annotations
 
