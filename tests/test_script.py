@@ -168,7 +168,7 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 def test_a_task_of_an_array_is_a_run_of_its_own(folder):
     """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
     assert before_the_functions(script_of(ARRAY)) == [
-        "  share='' checkpoint_path='' stop_signal='' secrets='' exclude='' unchecked=''  # whatever a login profile says",
+        "  share='' checkpoint_path='' stop_signal='' secrets='' exclude='' unchecked='' shrink_to='' shrink_after=''  # whatever a login profile says",
         "  work_dir=$SLURM_SUBMIT_DIR",
         "  run_id=job-$SLURM_ARRAY_JOB_ID",
         "  run_dir=$(absolute runs)/$run_id",

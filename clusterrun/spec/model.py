@@ -149,6 +149,7 @@ class Requeue(Model):
     """With how many nodes the run goes on where all that it asks for are not given again within `shrink_after`. A
     second, smaller job waits for that; the attempt after it asks for all nodes again."""
     shrink_after: Wait = "1h"
+    """How long a run that comes back waits for all its nodes, where `shrink_to` is given."""
 
 
 class Place(Model):
