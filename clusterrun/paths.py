@@ -130,6 +130,14 @@ class RunPaths:
         """Return the file of every step's loss, which the trainer of a rehearsal writes."""
         return self.events / f"attempt-{attempt}.losses"
 
+    def metrics(self, attempt: str) -> Path:
+        """Return the file of an attempt's loss, learning rate and speed over time: JSON lines, thinned."""
+        return self.folder / "metrics" / f"attempt-{attempt}.jsonl"
+
+    def times(self, attempt: str) -> Path:
+        """Return the record of when an attempt's first step was done, and how long it stood still for saves."""
+        return self.folder / "metrics" / f"attempt-{attempt}.times"
+
     def log(self, attempt: str) -> Path:
         """Return the output of an attempt, all ranks."""
         return self.logs / f"attempt-{attempt}.log"

@@ -18,7 +18,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
     {"clusterrun", "errors", "paths", "records", "shell", "trash"},
-    {"attempts", "jobs", "profile", "share", "slurm", "spec", "training"},
+    {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
     {"estimate", "index", "launch"},
     {"inventory", "plan", "written"},
     {"local", "script", "strategy"},

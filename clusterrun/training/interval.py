@@ -62,6 +62,14 @@ class SaveSchedule:
         """Whether an interval of steps ends with this step; alike on all ranks."""
         return self._every.steps is not None and step % self._every.steps == 0
 
+    def next_save(self, step: int) -> dict[str, object]:
+        """Say at which step (`save_at_step`) or when (`save_at`, Unix seconds) the next checkpoint is due, if known."""
+        if self._every.steps is not None:
+            return {"save_at_step": (step // self._every.steps + 1) * self._every.steps}
+        if self._limit is None:
+            return {}
+        return {"save_at": int(time.time() + self._since + self._limit - self._clock())}
+
     def time_is_up(self) -> bool:
         """Whether an interval of time has ended; says so once, and again only after `saved`.
 

@@ -14,6 +14,7 @@ from .agreement import Agreement, Wish
 from .checkpoint import Position
 from .checks import check_accumulation, check_naming, check_prepared, check_world
 from .errors import TrainingError
+from .history import history_of, learning_rate
 from .interval import SaveSchedule, parse_interval
 from .loop import Loop
 from .losses import losses_of
@@ -73,7 +74,8 @@ class TrainingRun(Loop):
         self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save)
         self._state.share_steps(attempt.reference if attempt else None)
         self._trackers = Trackers(accelerator, paths.trackers)
-        self._progress = Progress(paths.progress if attempt and main else None, self._state.fenced)
+        watched = paths.progress if attempt and main else None
+        self._progress = Progress(watched, self._state.fenced, history_of(attempt, main=main), self._to_tell)
         if attempt:
             stacks_on_request(attempt.stop_file.parent, int(accelerator.process_index))
 
@@ -224,6 +226,9 @@ class TrainingRun(Loop):
     def _outcome(self, position: Position) -> dict[str, object]:
         newest = self._state.newest
         return {"step": position.step, "epoch": position.epoch, "checkpoint": newest.name if newest else ""}
+
+    def _to_tell(self, step: int) -> dict[str, object]:
+        return {"learning_rate": learning_rate(self._accelerator), **self._schedule.next_save(step)}
 
     def _say(self, text: str) -> None:
         if self._main:

@@ -18,6 +18,7 @@ from clusterrun.records import read_record
 
 from .agreement import Agreement, Wish
 from .checkpoint import Position
+from .history import history_of, learning_rate
 from .interval import SaveSchedule
 from .loaders import length, order_warnings
 from .losses import losses_of
@@ -45,7 +46,8 @@ class StopCallback(TrainerCallback):
         optimum = Optimum(paths or RunPaths(Path()), lambda: self.state.saves.last)
         self._schedule = SaveSchedule(attempt.every if attempt else None, optimum)
         self._stop = StopRequest(attempt.stop_file, attempt.paths.stop if main else None) if attempt else None
-        self._progress = Progress(attempt.paths.progress if attempt and main else None, self.state.fenced)
+        watched = attempt.paths.progress if attempt and main else None
+        self._progress = Progress(watched, self.state.fenced, history_of(attempt, main=main), self._to_tell)
         self._losses, self._logged = losses_of(attempt, main=main), 0
         if attempt:
             stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
@@ -270,6 +272,9 @@ class StopCallback(TrainerCallback):
         loader: Any = self._trainer.callback_handler.train_dataloader
         batches = length(loader) or 0
         return Position(state.global_step, epoch, round((state.epoch - epoch) * batches))
+
+    def _to_tell(self, step: int) -> dict[str, object]:
+        return {"learning_rate": learning_rate(self._trainer.accelerator), **self._schedule.next_save(step)}
 
     def _outcome(self) -> dict[str, object]:
         newest, place = self.state.newest, self._position()
