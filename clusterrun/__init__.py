@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clusterrun.clean import clean
     from clusterrun.doctor import doctor
     from clusterrun.inventory import checkpoints
+    from clusterrun.listing import list_runs
     from clusterrun.logs import logs
     from clusterrun.notify import notify
     from clusterrun.plan import make_plan
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from clusterrun.script import render
     from clusterrun.spec import load_spec
     from clusterrun.submit import submit
-    from clusterrun.track import cancel, list_runs, status, stop, wait
+    from clusterrun.track import cancel, status, stop, wait
     from clusterrun.validate import validate
 
 __all__ = ["cancel", "checkpoints", "clean", "doctor", "list_runs", "load_spec", "logs", "make_plan", "notify",
@@ -33,6 +34,7 @@ _HOME = {
     "checkpoints": "inventory",
     "clean": "clean",
     "doctor": "doctor",
+    "list_runs": "listing",
     "load_spec": "spec",
     "logs": "logs",
     "make_plan": "plan",
@@ -43,7 +45,7 @@ _HOME = {
     "resume": "recover",
     "submit": "submit",
     "validate": "validate",
-    **dict.fromkeys(("cancel", "list_runs", "status", "stop", "wait"), "track"),
+    **dict.fromkeys(("cancel", "status", "stop", "wait"), "track"),
 }
 
 

@@ -15,7 +15,7 @@ from clusterrun.records import read_record, whole
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
-from clusterrun.track import list_runs
+from clusterrun.listing import list_runs
 from clusterrun.trash import MARK, remove, size_of
 from clusterrun.written import RunStatus
 

@@ -8,11 +8,8 @@ run folder's script, and only then, if there is none, calls sbatch.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,17 +37,6 @@ class Handover:
     def marker(self) -> Path:
         """Written right before sbatch is called."""
         return self.run.paths.events / "submit.sbatch"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def clear(pending: Path) -> None:

@@ -58,17 +58,25 @@ class Index:
 
     def all(self) -> list[Run]:
         """List the runs, the one written last at the end. Raises ClusterError where the index is not readable."""
+        return [self.run(name) for name in self.names()]
+
+    def names(self) -> dict[str, int]:
+        """Return the ids of the runs, the one written last at the end, each with its entry's time of change in ns.
+
+        Raises ClusterError where the index is not readable.
+        """
         try:
             entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".")]
         except FileNotFoundError:
-            return []
+            return {}
         except OSError as error:
             raise _no_folder(self.runs, error) from error
-        return [self._read(Path(entry.path)) for entry in sorted(entries, key=_written)]
+        return {name: changed for changed, name in sorted(map(_written, entries))}
 
-    def _read(self, path: Path) -> Run:
-        values = read_record(path)
-        return Run(path.name, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", ""))
+    def run(self, run_id: str) -> Run:
+        """Return a run of the index."""
+        values = read_record(self.runs / run_id)
+        return Run(run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", ""))
 
     def find(self, name: str) -> Run:
         """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.

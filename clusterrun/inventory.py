@@ -57,6 +57,16 @@ def checkpoints(name: str, *, verify: bool = False, index: Index | None = None) 
         raise ClusterError(*closed(run.paths.folder)) from error
 
 
+def last_checkpoint(run: Run) -> SavedCheckpoint | None:
+    """Return the checkpoint that was saved last, without reading it through; None before the first."""
+    saved = read_record(run.paths.saves).get("checkpoint")
+    if saved:
+        path = run.paths.checkpoints / saved  # a Trainer's is a whole path
+        return _sealed(path, verify=False) if path.is_dir() else None
+    pattern = _pattern(run)
+    return next(reversed(_of_script(pattern)), None) if pattern else None
+
+
 def _listed(run: Run, *, verify: bool) -> list[SavedCheckpoint]:
     pattern = _pattern(run)
     if pattern:

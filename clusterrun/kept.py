@@ -32,7 +32,8 @@ _Dumper.add_implicit_resolver(
 def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: str = "") -> None:
     """Write the resolved spec, and last the intent: submission `number` of this run is about to be queued.
 
-    `after` is the last attempt before it; `array` are the tasks of the run, where not all of them are queued.
+    `after` is the last attempt before it; `array` are the tasks of the run, where not all of them are queued. Of all
+    submissions it keeps when they were asked for, and behind which attempt.
     """
     write_whole(run.paths.spec, _text(prepared))
     request = {
@@ -40,7 +41,10 @@ def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: 
         "work_dir": str(prepared.work_dir),
         "templates": [str(folder.absolute()) for folder in prepared.template_folders],
     }
-    values = {"run_id": run.run_id, "time": int(time.time()), "number": number, "after": after,
+    now, earlier = int(time.time()), read_record(run.paths.intent).get("asked", "")
+    comment = (prepared.loaded.spec.slurm.__pydantic_extra__ or {}).get("comment") or ""
+    values = {"run_id": run.run_id, "time": now, "number": number, "after": after,
+              "asked": f"{earlier} {now}:{after}".strip(), "comment": comment,
               "batch": prepared.batch.in_words(),
               "array": array or prepared.loaded.spec.slurm.array or "", "request": json.dumps(request)}  # fmt: skip
     write_record(run.paths.intent, values)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run
-from clusterrun.track import run_status
+from clusterrun.now import run_status
 from clusterrun.written import last_end
 
 _PIECE = 65536

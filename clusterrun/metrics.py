@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,3 +82,16 @@ def _point(line: str) -> Point | None:
 def _finite(value: object) -> float | None:
     known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if known else None  # type: ignore[arg-type]
+
+
+def curve(attempts: Sequence[Measured]) -> list[Point]:
+    """Return the moments of a training that count, from its attempts, oldest first.
+
+    What a later attempt trained again is left out of the earlier one.
+    """
+    points: list[Point] = []
+    for one in attempts:
+        if one.points:
+            points = [point for point in points if point.step < one.points[0].step]
+            points += one.points
+    return points

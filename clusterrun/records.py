@@ -1,9 +1,11 @@
-"""Small key=value files: one value a line, whole or not there."""
+"""Small files that are whole or not there, most of them key=value, one value a line; and a lock for those who write."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -31,6 +33,17 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def whole(text: str | None) -> int | None:

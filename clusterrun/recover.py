@@ -11,17 +11,18 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.handover import Handover, call, clear, known_job, locked, written_down
+from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
 from clusterrun.kept import keep, kept_request
+from clusterrun.now import is_local, run_status
 from clusterrun.paths import RunPaths
 from clusterrun.plan import Identity
 from clusterrun.prepare import Prepared
-from clusterrun.records import read_record, whole, write_record, write_whole
+from clusterrun.records import locked, read_record, whole, write_record, write_whole
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue, own_jobs, signal_step
 from clusterrun.slurm.states import State, state_of
-from clusterrun.track import is_local, run_status
+from clusterrun.summary import Summaries
 from clusterrun.validate import validate
 from clusterrun.written import RunStatus
 
@@ -59,6 +60,7 @@ def resume(
         what, prepared = _next(run, overrides, given, left)
         write_record(pending, {"number": what.number, "after": what.after, "job_name": what.job_name,
                                "local": int(what.local), "overrides": _digest(*overrides)})  # fmt: skip
+        Summaries(index).forget(run.run_id)
         run = _handed_over(what, prepared, left, given, lock, pending)
         index.add(run)
         clear(pending)

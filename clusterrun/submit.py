@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.handover import Handover, call, clear, known_job, locked, written_down
+from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
 from clusterrun.kept import keep
 from clusterrun.paths import RunPaths
 from clusterrun.prepare import Prepared, Request, identity_of
-from clusterrun.records import read_record, write_record, write_whole
+from clusterrun.records import locked, read_record, write_record, write_whole
 from clusterrun.share import open_to_group
 from clusterrun.slurm.commands import NoAnswer, installed
 from clusterrun.slurm.commands import call as ask

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 from clusterrun.attempts import in_words
 from clusterrun.index import Run
 from clusterrun.jobs import job_after, job_ids
+from clusterrun.paths import RunPaths
 from clusterrun.records import number, read_record, whole
 from clusterrun.slurm.states import State
 
@@ -43,14 +45,29 @@ class RunStatus:
     """All jobs of the run, oldest first: more than one after a `resume`, and where a successor went on."""
     avoids: tuple[str, ...] = ()
     """Nodes that the run's next jobs leave out, each with the reason."""
+    tags: tuple[str, ...] = ()
+    """The words of `slurm.comment`."""
+    submitted: int | None = None
+    """When it was handed over to Slurm last."""
+    ends: int | None = None
+    """When the time limit ends its job; None where Slurm was not asked, or there is none."""
+    ended: int | None = None
+    """When it ended, where it wrote that down."""
     tasks: tuple[RunStatus, ...] = ()
     """Of a job array, its tasks, which are runs of their own."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON; tasks only of an array."""
-        values = {**asdict(replace(self, tasks=())), "state": self.state.value}
-        del values["tasks"]
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tasks"}
+        values["state"] = self.state.value
         return {**values, "tasks": [task.as_dict() for task in self.tasks]} if self.tasks else values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunStatus:
+        """Make a status of what `as_dict` returned. Raises TypeError, ValueError or KeyError for another version's."""
+        lists = {key: tuple(values[key]) for key in ("job_ids", "avoids", "tags")}
+        tasks = tuple(cls.from_dict(task) for task in values.get("tasks", ()))
+        return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
 
 
 def from_files(run: Run) -> RunStatus:
@@ -70,7 +87,16 @@ def from_files(run: Run) -> RunStatus:
         step=whole(progress.get("step")), total=whole(progress.get("total")), loss=number(progress.get("loss")),
         nodes="" if waits else begin.get("nodes", ""), exit_code=whole(end.get("exit_code")),
         folder=str(run.paths.folder), job_ids=job_ids(run.paths), avoids=_avoided(run),
+        tags=tags_of(run), submitted=whole(read_record(run.paths.job).get("submitted")),
+        ended=whole(end.get("ended")) if state.final else None,
     )  # fmt: skip
+
+
+def tags_of(run: Run) -> tuple[str, ...]:
+    """Return the words of the run's `slurm.comment`; of a task, those of its array."""
+    intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
+    comment = next((found["comment"] for path in intents if (found := read_record(path)).get("comment")), "")
+    return tuple(comment.replace(",", " ").split())
 
 
 def last_end(run: Run, last: str | None = None) -> Mapping[str, str]:

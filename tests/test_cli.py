@@ -227,7 +227,7 @@ def test_what_is_known_of_runs_that_have_ended(desk):
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.splitlines()[:3] == ["run       good", "state     COMPLETED (finished)", "job       11"]
     assert json.loads(desk.type("status", "last", "--json").stdout)["run_id"] == "bad"
-    assert [run["state"] for run in json.loads(desk.type("list", "--json").stdout)] == ["COMPLETED", "FAILED"]
+    assert [run["state"] for run in json.loads(desk.type("list", "--json").stdout)] == ["FAILED", "COMPLETED"]
     assert desk.type("logs", "good").stdout == "first line\nlast line\n"
     assert [desk.type("wait", name).returncode for name in ("good", "bad")] == [0, 1]
     for command in ("cancel", "stop"):
@@ -268,7 +268,7 @@ def test_status_tells_every_attempt(desk):
     (paths.events / "attempt-0002.resume").write_text("checkpoint=step-00000050-0001\nstep=50\nstate=resumed\n")
     paths.end("0002").write_text("cause=finished\nnext=end\nexit_code=0\nstep=90\n")
     shown = desk.type("status", "tiny").stdout.splitlines()
-    assert shown[-3].split() == ["ATTEMPT", "ENDED", "BY", "STEPS", "LOST", "LASTED", "JOB", "NODES"]
+    assert shown[-3].split() == ["ATTEMPT", "BEGAN", "ENDED", "BY", "STEPS", "LOST", "LASTED", "JOB", "NODES"]
     assert shown[-2].split() == ["1", "preempted", "0", "to", "57", "7", "12"]
     assert shown[-1].split() == ["2", "finished", "50", "to", "90", "0", "12"]
     attempts = json.loads(desk.type("status", "tiny", "--json").stdout)["attempts"]

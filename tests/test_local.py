@@ -16,12 +16,13 @@ import yaml
 
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run
+from clusterrun.listing import list_runs
 from clusterrun.local import end_all, preempt
 from clusterrun.logs import logs
 from clusterrun.prepare import Request
 from clusterrun.records import read_record
 from clusterrun.submit import submit
-from clusterrun.track import cancel, list_runs, run_status, status, stop, wait
+from clusterrun.track import cancel, run_status, status, stop, wait
 
 CHECKOUT = Path(__file__).parent.parent
 PACED = Path(__file__).parent / "slurm" / "scripts" / "paced.py"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from clusterrun.cli.table import in_columns
 
@@ -69,3 +70,15 @@ def print_table(rows: Sequence[Sequence[str]], styles: Mapping[str, str] | None 
     for row in rows[1:]:
         drawn.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
     Console(no_color=not has_colours(), highlight=False).print(drawn)
+
+
+@contextmanager
+def kept_up_to_date() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows a text in the place of the one before; the last one stays. For a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - only for a terminal
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(no_color=not has_colours(), highlight=False)
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda text: live.update(Text.from_ansi(text, no_wrap=True, overflow="ellipsis"), refresh=True)

@@ -1,73 +1,64 @@
-"""`clusterrun status [RUN]`: of the last run, where none is named."""
+"""`clusterrun status [RUN]`: of all runs that live, where none is named."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from clusterrun.attempts import Attempt, list_attempts
-from clusterrun.cli.list import table
-from clusterrun.cli.table import in_columns
+from clusterrun.attempts import list_attempts
+from clusterrun.cli.list import rows_of, table
+from clusterrun.cli.screen import print_table, style_of
+from clusterrun.cli.status_words import HEADINGS, in_words, row
+from clusterrun.listing import list_runs
+from clusterrun.outlook import outlook
 from clusterrun.paths import RunPaths
+from clusterrun.slurm.states import State
 from clusterrun.track import status
+from clusterrun.watch import LIVING
 from clusterrun.written import RunStatus
-
-_HEADINGS = ("ATTEMPT", "ENDED BY", "STEPS", "LOST", "LASTED", "JOB", "NODES")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("run", metavar="RUN", nargs="?", help="without it, all runs that live, or the last one")
+    parser.add_argument("--watch", action="store_true", help="go on until it has ended; Slurm is asked once a minute")
+    parser.add_argument("--json", action="store_true", help="print it as JSON; with --watch a line a change")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what a run does now, and what became of its attempts; of an array, a line a task."""
-    found = status(options.run)
-    attempts = list_attempts(RunPaths(Path(found.folder)))
+    if options.watch:
+        from clusterrun.cli.status_watch import watch  # noqa: PLC0415 - only for those who wait
+
+        return watch(options.run, as_json=options.json)
+    living = [] if options.run else list_runs(only=LIVING)
     if options.json:
-        print(json.dumps({**found.as_dict(), "attempts": [asdict(attempt) for attempt in attempts]}))
-        return 0
-    print(in_words(found))
-    if found.tasks:
-        print("\n" + table(list(found.tasks)))
-    if attempts:
-        print("\n" + in_columns([_HEADINGS, *(_row(attempt, found) for attempt in attempts)]))
+        others = {} if options.run else {"living": [found.as_dict() for found in living]}
+        print(json.dumps({**as_dict(living[0] if living else status(options.run or "last")), **others}))
+    elif len(living) > 1:
+        print_table(rows_of(living), {state.value: style_of(state.value) for state in State})
+    else:
+        found = living[0] if living else status(options.run or "last")
+        if not options.run and not living:
+            print("no run lives; this is the last one", file=sys.stderr)
+        _show(found)
     return 0
 
 
-def in_words(found: RunStatus) -> str:
-    """Write a status for people, a line a fact; facts that are not there yet are left out."""
-    step = "" if found.step is None else f"{found.step}" + (f" of {found.total}" if found.total else "")
-    earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
-    facts = {
-        "run": found.run_id,
-        "state": found.state.value + (f" ({found.reason})" if found.reason and found.reason != "None" else ""),
-        "job": found.job_id + (f" (before: {earlier})" if earlier else ""),
-        "attempt": found.attempt or "",
-        "step": step,
-        "loss": "" if found.loss is None else f"{found.loss:.4f}",
-        "nodes": found.nodes,
-        "avoids": ", ".join(found.avoids),
-        "exit code": "" if found.exit_code is None else str(found.exit_code),
-        "folder": found.folder,
-    }
-    return "\n".join(f"{name:<10}{value}" for name, value in facts.items() if value != "")
+def as_dict(found: RunStatus) -> dict[str, object]:
+    """Return all that is known of a run as plain values."""
+    attempts = list_attempts(RunPaths(Path(found.folder)))
+    return {**found.as_dict(), **outlook(found).as_dict(), "attempts": [asdict(attempt) for attempt in attempts]}
 
 
-def _row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
-    last = attempt.number == found.attempt
-    ended = attempt.words or (found.reason if last and found.state.final else "runs" if last else "")
-    start, end = ("?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to))
-    steps = "" if start == end == "?" else f"{start} to {end}"
-    lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
-    return str(attempt.number), ended, steps, lost, _lasted(attempt.seconds), attempt.job_id, attempt.nodes
-
-
-def _lasted(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    hours, minutes = divmod(seconds // 60, 60)
-    return f"{hours}:{minutes:02d}:{seconds % 60:02d}"
+def _show(found: RunStatus) -> None:
+    print(in_words(found, outlook(found)))
+    if found.tasks:
+        print("\n" + table(list(found.tasks)))
+    attempts = list_attempts(RunPaths(Path(found.folder)))
+    if attempts:
+        print()
+        print_table([HEADINGS, *(row(attempt, found) for attempt in attempts)])

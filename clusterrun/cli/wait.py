@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.cli.status import in_words
+from clusterrun.cli.status_words import in_words
 from clusterrun.slurm.states import State
 from clusterrun.track import wait
 

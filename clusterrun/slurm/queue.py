@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import NoAnswer, call
 
 # The command is last, because a path may have any character.
-_FORMAT = "%i|%A|%F|%T|%r|%S|%N|%o"
+_FORMAT = "%i|%A|%F|%T|%r|%S %e|%N|%o"
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,19 @@ class QueuedJob:
     """The id that sbatch answered with."""
     state: str
     reason: str
-    start: str
+    span: str
+    """When it began or is expected to, and when its time limit ends it, in local time; `N/A` where not known."""
     nodes: str
     command: str
     """The path of the batch script, as it was given to sbatch."""
+
+    @property
+    def ends(self) -> int | None:
+        """When its time limit ends it, in seconds since the epoch; None where there is none, or it has not begun."""
+        try:
+            return int(datetime.fromisoformat(self.span.split()[-1]).timestamp())
+        except (ValueError, IndexError):
+            return None
 
 
 def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
@@ -36,7 +47,8 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
     Raises NoAnswer when slurmctld cannot be asked.
     """
     argv = ["squeue", "--noheader", "--states=all", "--array", f"--format={_FORMAT}"]
-    answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"])
+    environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
+    answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"], environment=environment)
     if answer.code and "Invalid job id" in answer.err:
         return []
     if answer.code:

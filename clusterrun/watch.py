@@ -1,0 +1,60 @@
+"""What runs do, for those who look every few seconds: from their folders, and the answer of squeue that all share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clusterrun.errors import ClusterError
+from clusterrun.index import Index, Run
+from clusterrun.listing import Wanted, list_runs
+from clusterrun.now import Queue, Said, by_id, is_local, run_status
+from clusterrun.slurm.commands import installed
+from clusterrun.slurm.shared import SharedAnswer, queue_of, shared_answer
+from clusterrun.slurm.states import State
+from clusterrun.written import RunStatus, from_files
+
+LIVING = Wanted(frozenset(state for state in State if not state.final))
+
+
+def watched(run: Run, index: Index) -> RunStatus:
+    """Say what a run does now, as `run_status` does, with an answer of squeue that is a minute old at most.
+
+    A run that has gone from the queue is asked for once more, and is final then.
+    """
+    found = run_status(run) if is_local(run) else _by(_answer(index), run)
+    return run_status(run) if found.state is State.VANISHED else found
+
+
+def watched_living(index: Index) -> list[RunStatus]:
+    """Say what all runs do that live, the newest first; otherwise as `watched`."""
+    answer = _answer(index)
+    return list_runs(index, LIVING, look=lambda run: _by(answer, run))
+
+
+def _by(answer: SharedAnswer, run: Run) -> RunStatus:
+    """A job that is not in an older answer may have been queued, or have come back, since."""
+    found = run_status(run, Said(_queue(answer), {}))
+    missing = State.VANISHED in {found.state, *(task.state for task in found.tasks)}
+    if missing and answer.asked <= _changed(run):
+        return replace(from_files(run), reason="Slurm has not been asked since it was queued")
+    return found
+
+
+def _answer(index: Index) -> SharedAnswer:
+    if not installed():
+        return SharedAnswer(0.0, (), "squeue is not on this machine")
+    index.make()
+    return shared_answer(index.folder)
+
+
+def _queue(answer: SharedAnswer) -> Queue | ClusterError:
+    jobs = queue_of(answer)
+    return jobs if isinstance(jobs, ClusterError) else by_id(jobs)
+
+
+def _changed(run: Run) -> float:
+    """Return when a record of the run came last."""
+    try:
+        return run.paths.events.stat().st_mtime
+    except OSError:
+        return 0.0
