@@ -19,7 +19,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 FLOORS = (
     {"clusterrun", "errors", "paths", "records", "shell", "trash"},
     {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
-    {"estimate", "index", "launch"},
+    {"estimate", "goodput", "index", "launch"},
     {"inventory", "plan", "written"},
     {"local", "outlook", "script", "strategy", "summary"},
     {"handover", "now", "prepare"},
