@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
+CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test extended check cluster generations golden benchmarks clean

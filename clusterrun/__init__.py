@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clusterrun.plan import make_plan
     from clusterrun.recover import requeue, resume
     from clusterrun.rehearse import rehearse
+    from clusterrun.report import report
     from clusterrun.script import render
     from clusterrun.spec import load_spec
     from clusterrun.submit import submit
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from clusterrun.validate import validate
 
 __all__ = ["cancel", "checkpoints", "clean", "doctor", "list_runs", "load_spec", "logs", "make_plan", "notify",
-           "rehearse", "render", "requeue", "resume", "status", "stop", "submit", "validate", "wait"]  # fmt: skip
+           "rehearse", "render", "report", "requeue", "resume", "status", "stop", "submit", "validate", "wait"]  # fmt: skip
 
 _HOME = {
     "checkpoints": "inventory",
@@ -41,6 +42,7 @@ _HOME = {
     "notify": "notify",
     "rehearse": "rehearse",
     "render": "script",
+    "report": "report",
     "requeue": "recover",
     "resume": "recover",
     "submit": "submit",
@@ -55,7 +57,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
     # importing a module puts it where the function of the same name is meant to be
-    for public in ("clean", "doctor", "logs", "notify", "rehearse", "submit", "validate"):
+    for public in ("clean", "doctor", "logs", "notify", "rehearse", "report", "submit", "validate"):
         if public in globals():
             globals()[public] = getattr(globals()[public], public, globals()[public])
     return found

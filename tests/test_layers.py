@@ -23,8 +23,8 @@ FLOORS = (
     {"inventory", "plan", "written"},
     {"local", "outlook", "script", "strategy", "summary"},
     {"handover", "now", "prepare"},
-    {"kept", "listing", "logs", "track", "validate"},
-    {"clean", "notify", "recover", "rehearsal", "submit", "watch"},
+    {"kept", "listing", "logs", "report", "track", "validate"},
+    {"clean", "notify", "page", "recover", "rehearsal", "submit", "watch"},
     {"doctor", "rehearse"},
     {"cli"},
     {"__main__"},
@@ -153,7 +153,7 @@ def test_only_the_renderer_knows_jinja_and_only_the_seam_knows_submitit():
     """A library is behind one module, so that its change is one module's change."""
     users = {library: {name for name in MODULES if any(target.split(".", maxsplit=1)[0] == library for target in imports(name))}
              for library in ("jinja2", "submitit")}  # fmt: skip
-    assert users == {"jinja2": {"script"}, "submitit": {"slurm.submitit_seam", "local"}}
+    assert users == {"jinja2": {"script", "page.page"}, "submitit": {"slurm.submitit_seam", "local"}}
 
 
 FOR_TRAINERS = {"training.trainer", "training.trainer_callback", "training.trainer_trackers"}

@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "what a run does now",
     "list": "all your runs",
     "logs": "what a run printed",
+    "report": "where a run's time went, and its curves as a page",
     "wait": "wait until a run has ended",
     "cancel": "end a run at once",
     "stop": "let a run save and leave",

@@ -29,7 +29,7 @@ def clock(seconds: int | None) -> str:
     return f"{hours}:{minutes:02d}:{seconds % 60:02d}"
 
 
-def bar(done: int, total: int, width: int = 24) -> str:
+def bar(done: float, total: float, width: int = 24) -> str:
     """Draw how much of a whole is done."""
     full = round(width * min(max(done / total, 0.0), 1.0)) if total else 0
     return "█" * full + "░" * (width - full)

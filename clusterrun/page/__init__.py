@@ -1,0 +1,1 @@
+"""The page that `clusterrun report --html` writes: one file, with no need of a network."""

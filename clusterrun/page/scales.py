@@ -1,0 +1,53 @@
+"""Axes: which numbers stand at them, and where a value lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A straight scale from a span of values to a span of the drawing."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Return where a value lies, to a tenth of a unit of the drawing."""
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return round(self.start + share * (self.end - self.start), 1)
+
+
+def nice(low: float, high: float, count: int = 5) -> list[float]:
+    """Return round numbers from low to high, about so many."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
+    return _multiples(low, high, step)
+
+
+def nice_times(high: float, count: int = 6) -> list[float]:
+    """Return round lengths of time from 0 to high, in seconds, about so many."""
+    days = math.ceil(high / count / 86400) * 86400
+    step = next((step for step in _TIMES if high / step <= count), days)
+    return _multiples(0, high, step) if high > 0 else [0.0]
+
+
+def time_words(seconds: float, all_of: Sequence[float]) -> str:
+    """Write a tick of a time axis in the unit that fits the largest of all."""
+    length, unit = next((one for one in _UNITS if max(all_of, default=0) >= one[0]), _UNITS[-1])
+    return f"{seconds / length:g} {unit}"
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]

@@ -1,0 +1,189 @@
+"""What a user looks at, status, list and report, agrees with what a run did on a real cluster.
+
+Budget: 60 seconds. One run is preempted, comes back and finishes, beside all tests; two terminals watch it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import stat
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import CLUSTERRUN, Desk, Submitted
+from tests.slurm.survival import STEPS, begins, completes, hurry, preempt, reaches, survive, trained
+
+BESIDE = ("looked_at",)
+SLOW = 30  # the step from which on the first attempt is slow
+COUNT = """#!/bin/bash
+date +%s.%N >> "$HOME/asked-{name}"
+exec /usr/bin/{name} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was shown of a run that was preempted once: amid its first attempt, and by those who watched."""
+
+    run: Submitted
+    status: str
+    values: dict[str, object]
+    watched: list[list[str]]
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def looked_at(desk: Desk) -> Iterator[Future[Seen]]:
+    """A run that is looked at; it goes on beside the other tests."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(look, desk)
+
+
+def look(desk: Desk) -> Seen:
+    home = desk.cluster.home(desk.user)
+    count(desk, "squeue", "sacct")
+    run = survive(desk, "looked-at", ranks=1, args={"slow_at": [SLOW]})
+    path = f"{home}/count:/usr/bin:/bin"
+    words = [f"{CLUSTERRUN} status --watch {run.run_id} > {home}/watched-{number}" for number in (1, 2)]
+    watching = [desk.cluster.popen_as(desk.user, ["bash", "-c", word], env={"PATH": path}) for word in words]
+    reaches(run, 1, SLOW + 10)
+    status = desk.cli("status", run.run_id).stdout
+    values = desk.status(run)
+    preempt(desk, run)
+    begins(run, 2)
+    hurry(run)
+    completes(desk, run)
+    for process in watching:
+        with process:
+            assert process.wait(30) == 0
+    return Seen(run, status, values, [(home / f"watched-{number}").read_text().splitlines() for number in (1, 2)])
+
+
+def count(desk: Desk, *names: str) -> None:
+    """Put commands of Slurm on a PATH where each call of them is written down."""
+    folder = desk.cluster.home(desk.user) / "count"
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text(COUNT.format(name=name))
+        (folder / name).chmod(0o755)
+
+
+def asked(desk: Desk, name: str) -> list[float]:
+    """When a command that is counted was called."""
+    path = desk.cluster.home(desk.user) / f"asked-{name}"
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def states(desk: Desk, *words: str) -> dict[str, str]:
+    found = json.loads(desk.cli("list", "--json", *words).stdout)
+    return {run["run_id"]: run["state"] for run in found}
+
+
+def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: Desk) -> None:
+    """`list` keeps what became of a run; `resume` makes it forget, at once and for every later look."""
+    run = desk.submit("given-up", command="exit 3", requeue={"on": []}, slurm={"comment": "sweep, first"})
+    assert desk.wait(run) == "FAILED"
+    held = desk.submit("held", command="true", slurm={"begin": "now+2hours"})
+    assert states(desk)[run.run_id] == "FAILED"
+    assert run.run_id in (desk.cluster.home("alice") / ".local/state/clusterrun/ended").read_text()
+    listed = list(states(desk))
+    assert listed.index(held.run_id) < listed.index(run.run_id)
+    assert set(states(desk, "--tag", "first")) == {run.run_id}
+    assert held.run_id in states(desk, "--state", "pending", "--since", "1h", "--name", "hel*")
+    desk.cli("resume", run.run_id, "--set", "slurm.begin=now+2hours")
+    assert states(desk)[run.run_id] == "PENDING"
+    living = json.loads(desk.cli("status", "--json").stdout)["living"]
+    assert {run.run_id, held.run_id} <= {one["run_id"] for one in living}
+    for one in (run, held):
+        desk.cli("cancel", one.run_id)
+        assert desk.wait(one, 30) == "CANCELLED"
+
+
+def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
+    """Step, loss, speed, what is left, what is saved and what comes next; the same in JSON."""
+    seen = looked_at.result()
+    facts = {line[:10].strip(): line[10:] for line in seen.status.splitlines() if len(line) > 10}
+    step, _, total = facts["step"].split()
+    assert SLOW < int(step) < STEPS == int(total)
+    assert facts["state"] == "RUNNING"
+    assert facts["speed"].endswith(" s a step")
+    assert facts["left"].endswith(" to the job's time limit")
+    assert facts["saved"].startswith("step-000000")
+    assert facts["saved"].endswith(", whole")
+    assert facts["next save"].startswith("at step ")
+    values = seen.values
+    assert values["left"] > 0
+    assert values["ends"] > values["submitted"]
+    assert values["next_checkpoint_step"] % 20 == 0
+    assert values["last_checkpoint"]["fault"] == ""
+    wanted = {done.step: done.loss for done in trained(seen.run.folder).steps}
+    assert len(values["losses"]) > 2
+    assert all(loss == pytest.approx(wanted[step], abs=1e-5) for step, loss in values["losses"])
+
+
+def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(desk: Desk, looked_at: Future[Seen]) -> None:
+    """Two terminals, piped: a line a change, to the end; between any two questions of both lies a minute."""
+    seen = looked_at.result()
+    for lines in seen.watched:
+        assert "RUNNING" in " ".join(lines)
+        assert any("attempt 2" in line for line in lines)
+        assert "COMPLETED (finished)" in lines[-1]
+        assert len(lines) < 60
+    calls = asked(desk, "squeue")
+    assert len(calls) >= 1
+    assert all(after - before > 59 for before, after in itertools.pairwise(calls))
+    assert asked(desk, "sacct") == []
+
+
+def test_the_report_agrees_with_what_the_script_wrote_down(desk: Desk, looked_at: Future[Seen]) -> None:
+    """First steps, training time and saves are those of the script's own clock; the parts of the time are the whole."""
+    run = looked_at.result().run
+    told = json.loads(desk.cli("report", run.run_id, "--json").stdout)
+    seconds = told["seconds"]
+    parts = [seconds[name] for name in ("productive", "lost", "saving", "start", "ending", "waiting", "unknown")]
+    assert sum(parts) == pytest.approx(seconds["wall"])
+    assert min(parts) >= 0
+    assert told["ettr"] == pytest.approx(seconds["productive"] / seconds["wall"])
+    assert [attempt["cause"] for attempt in told["attempts"]] == ["preemption", "finished"]
+    assert (seconds["lost"], seconds["unknown"]) == (0, 0)
+    assert seconds["waiting"] >= 5  # the cluster's delay before a requeued job may begin
+    for story, steps in zip(told["stories"], trained(run.folder).by_attempt().values(), strict=True):
+        assert story["first_step"] == pytest.approx(steps[0].time, abs=2)
+        assert story["trained"] >= steps[-1].time - 1
+        own = story["split"]["productive"] + story["split"]["saving"]
+        assert own == pytest.approx(story["trained"] - story["first_step"], abs=0.01)
+    assert told["gpu_hours"]["used"] == pytest.approx(seconds["held"] / 3600)
+    text = desk.cli("report", run.run_id).stdout
+    assert f"{told['ettr']:.1%} of it became training that counts" in text
+
+
+def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:
+    """It is written where it is asked for, with both attempts, the curves, and the spec."""
+    run = looked_at.result().run
+    desk.cli("report", run.run_id, "--html", "page.html")
+    page = (desk.cluster.home("alice") / "page.html").read_text()
+    assert page.count("<polyline") >= 4
+    assert "preempted" in page
+    assert "attempt 2: in the queue" in page
+    assert "script: " in page
+
+
+def test_what_is_measured_is_its_owners_alone(looked_at: Future[Seen]) -> None:
+    """One file and one record an attempt, closed to others, and no more lines than the bound."""
+    folder = looked_at.result().run.folder / "metrics"
+    names = sorted(path.name for path in folder.iterdir())
+    attempts = ("attempt-0001", "attempt-0002")
+    assert names == [f"{attempt}.{kind}" for attempt in attempts for kind in ("jsonl", "times")]
+    modes: dict[Path, int] = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    assert modes.pop(folder) == 0o700
+    assert set(modes.values()) == {0o600}
