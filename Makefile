@@ -35,6 +35,7 @@ golden: $(VENV)/.test   ## write the golden scripts again; read the difference b
 
 benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use instead; results in benchmarks/results
 	@$(SUDO) $(BIN)/python benchmarks/startup.py
+	@$(SUDO) $(BIN)/python benchmarks/desk.py
 	@$(BIN)/python benchmarks/chaos.py
 	@$(BIN)/python benchmarks/overhead.py
 	@$(SUDO) $(BIN)/python benchmarks/handover.py

@@ -86,10 +86,11 @@ class Index:
         """
         if "/" in name and (found := _in_folder(Path(name))):
             return found
+        names = self.names()
+        if name in names or (name == "last" and names):  # of many runs, no other is read
+            return self.run(name if name in names else next(reversed(names)))
         runs = self.all()
-        if name == "last" and runs:
-            return runs[-1]
-        exact = [run for run in runs if name in (run.run_id, run.job_id)] or _task(runs, name) or _later(runs, name)
+        exact = [run for run in runs if name == run.job_id] or _task(runs, name) or _later(runs, name)
         fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]

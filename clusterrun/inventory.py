@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run, closed
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record
+
+TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 _STEP = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
 _TRAINER = re.compile(r"checkpoint-(?P<step>\d+)", re.ASCII)  # as transformers.Trainer names them

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from fnmatch import fnmatchcase
 
 from clusterrun.errors import ClusterError, Problem, SpecError
@@ -43,6 +42,9 @@ class Wanted:
         times = [moment for moment in (found.submitted, found.ended) if moment is not None]
         recent = self.since is None or not found.state.final or max(times, default=0) >= self.since
         return recent and (not self.states or found.state in self.states) and (not self.tag or self.tag in found.tags)
+
+
+LIVING = Wanted(frozenset(state for state in State if not state.final))
 
 
 def wanted(state: str = "", since: str = "", name: str = "", tag: str = "") -> Wanted:
@@ -121,6 +123,8 @@ def _since(text: str) -> float:
     age = _AGE.fullmatch(text.strip())
     if age:
         return time.time() - float(age[1]) * _UNITS[age[2]]
+    from datetime import datetime  # noqa: PLC0415 - most ask for an age, or not at all
+
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except ValueError:

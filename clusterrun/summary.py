@@ -11,11 +11,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clusterrun.index import Index
 from clusterrun.records import locked, write_whole
 from clusterrun.written import RunStatus
+
+TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 _SPARE = 1000  # lines that are of no use any more, beside as many as are, before the file is written anew
 

@@ -6,14 +6,12 @@ from dataclasses import replace
 
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run
-from clusterrun.listing import Wanted, list_runs
+from clusterrun.listing import LIVING, list_runs
 from clusterrun.now import Queue, Said, by_id, is_local, run_status
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.shared import SharedAnswer, queue_of, shared_answer
 from clusterrun.slurm.states import State
 from clusterrun.written import RunStatus, from_files
-
-LIVING = Wanted(frozenset(state for state in State if not state.final))
 
 
 def watched(run: Run, index: Index) -> RunStatus:

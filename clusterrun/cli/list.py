@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from clusterrun.cli.screen import print_table, style_of
-from clusterrun.cli.table import in_columns
+from clusterrun.cli.runs_table import print_runs
 from clusterrun.listing import list_runs, wanted
-from clusterrun.slurm.states import State
-from clusterrun.written import RunStatus
-
-_HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,21 +24,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([status.as_dict() for status in found]))
     else:
-        print_table(rows_of(found), {state.value: style_of(state.value) for state in State})
+        print_runs(found)
     return 0
-
-
-def table(found: list[RunStatus]) -> str:
-    """Write runs for people, a line a run."""
-    return in_columns(rows_of(found))
-
-
-def rows_of(found: list[RunStatus]) -> list[tuple[str, ...]]:
-    """Return the rows of a table of runs, the headings first."""
-    return [_HEADINGS, *map(_row, found)]
-
-
-def _row(status: RunStatus) -> tuple[str, ...]:
-    step = "" if status.step is None else f"{status.step}/{status.total}" if status.total else str(status.step)
-    reason = "" if status.reason == "None" else status.reason
-    return status.run_id, status.state.value, status.job_id, str(status.attempt or ""), step, reason

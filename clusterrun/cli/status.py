@@ -9,15 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from clusterrun.attempts import list_attempts
-from clusterrun.cli.list import rows_of, table
-from clusterrun.cli.screen import print_table, style_of
+from clusterrun.cli.runs_table import print_runs, table
+from clusterrun.cli.screen import print_table
 from clusterrun.cli.status_words import HEADINGS, in_words, row
-from clusterrun.listing import list_runs
 from clusterrun.outlook import outlook
 from clusterrun.paths import RunPaths
-from clusterrun.slurm.states import State
 from clusterrun.track import status
-from clusterrun.watch import LIVING
 from clusterrun.written import RunStatus
 
 
@@ -34,18 +31,24 @@ def run(options: argparse.Namespace) -> int:
         from clusterrun.cli.status_watch import watch  # noqa: PLC0415 - only for those who wait
 
         return watch(options.run, as_json=options.json)
-    living = [] if options.run else list_runs(only=LIVING)
+    living = [] if options.run else _living()
     if options.json:
         others = {} if options.run else {"living": [found.as_dict() for found in living]}
         print(json.dumps({**as_dict(living[0] if living else status(options.run or "last")), **others}))
     elif len(living) > 1:
-        print_table(rows_of(living), {state.value: style_of(state.value) for state in State})
+        print_runs(living)
     else:
         found = living[0] if living else status(options.run or "last")
         if not options.run and not living:
             print("no run lives; this is the last one", file=sys.stderr)
         _show(found)
     return 0
+
+
+def _living() -> list[RunStatus]:
+    from clusterrun.listing import LIVING, list_runs  # noqa: PLC0415 - where one run is named, no list is needed
+
+    return list_runs(only=LIVING)
 
 
 def as_dict(found: RunStatus) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clusterrun.attempts import list_attempts
-from clusterrun.cli.list import table
+from clusterrun.cli.runs_table import table
 from clusterrun.cli.screen import is_terminal, kept_up_to_date
 from clusterrun.cli.status_words import HEADINGS, in_a_line, in_words, row
 from clusterrun.cli.table import in_columns

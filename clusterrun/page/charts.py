@@ -91,7 +91,7 @@ def chart(
         name=name, title=titles[0], x_title=titles[1],
         summary=f"from {ys[0]:.4g} to {ys[-1]:.4g}, between {low:.4g} and {high:.4g}" if ys else "nothing was told",
         x_ticks=tuple(Tick(across(x), time_words(x, x_values) if times else f"{x:g}") for x in x_values),
-        y_ticks=tuple(Tick(up(y), f"{y:.3g}") for y in nice(up.low, up.high, 4)),
+        y_ticks=tuple(Tick(up(y), f"{y:.3g}") for y in nice(up.low, up.high)),
         marks=tuple(Tick(across(x), str(number)) for x, number in marks if across.low <= x <= across.high),
         lines=tuple(_lines(series, across, up)),
     )  # fmt: skip

@@ -54,6 +54,8 @@ def charts(found: RunReport) -> list[Chart]:
         ("loss-steps", "Loss over steps", lambda point: point.loss, False),
         ("loss-time", "Loss over time", lambda point: point.loss, True),
         ("rate-steps", "Learning rate over steps", lambda point: point.learning_rate, False),
+        ("rate-time", "Learning rate over time", lambda point: point.learning_rate, True),
+        ("speed-steps", "Throughput over steps, samples/s", lambda point: point.rate, False),
         ("speed-time", "Throughput over time, samples/s", lambda point: point.rate, True),
     ]
     made = []

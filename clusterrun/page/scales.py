@@ -31,7 +31,7 @@ def nice(low: float, high: float, count: int = 5) -> list[float]:
         return [low]
     rough = (high - low) / count
     size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
     return _multiples(low, high, step)
 
 

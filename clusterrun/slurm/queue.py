@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 
 from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import NoAnswer, call
@@ -35,6 +34,8 @@ class QueuedJob:
     @property
     def ends(self) -> int | None:
         """When its time limit ends it, in seconds since the epoch; None where there is none, or it has not begun."""
+        from datetime import datetime  # noqa: PLC0415 - only for a job that runs
+
         try:
             return int(datetime.fromisoformat(self.span.split()[-1]).timestamp())
         except (ValueError, IndexError):
