@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap chromium
+CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test extended check cluster generations golden benchmarks clean
@@ -67,6 +67,10 @@ cluster-packages:
 	@dpkg-query -W -f '$${Status}\n' $(CLUSTER_PACKAGES) 2>/dev/null | grep -c 'ok installed' | grep -qx $(words $(CLUSTER_PACKAGES)) || { \
 	  echo "installing Debian packages: $(CLUSTER_PACKAGES)"; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; }
+	@command -v chromium >/dev/null || { \
+	  echo "installing Debian package chromium, in which a report's page is tested"; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null || \
+	  echo "it is not to be had here: those two tests are skipped"; }
 
 clean:            ## remove what was built; runs stay
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

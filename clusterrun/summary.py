@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +44,15 @@ class Summaries:
         return found
 
     def add(self, ended: Mapping[str, RunStatus], names: Mapping[str, int]) -> None:
-        """Keep what became of some runs."""
-        self._append([[run_id, names[run_id], status.as_dict()] for run_id, status in ended.items()], names)
+        """Keep what became of some runs. Where the disk is full nothing is kept, which costs time and no more."""
+        with suppress(OSError):
+            self._append([[run_id, names[run_id], status.as_dict()] for run_id, status in ended.items()], names)
 
     def forget(self, run_id: str) -> None:
         """Take back what was kept of a run, because it is about to live again."""
         if self.path.exists():
-            self._append([[run_id, 0, None]], {})
+            with suppress(OSError):  # `resume` writes the run's entry anew, too
+                self._append([[run_id, 0, None]], {})
 
     def _append(self, lines: list[list[Any]], names: Mapping[str, int]) -> None:
         if not lines:
@@ -71,7 +74,7 @@ class Summaries:
     def _lines(self) -> dict[str, tuple[int, dict[str, Any] | None]]:
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except OSError:  # none yet, or one that cannot be read: it is made anew
             return {}
         found = {}
         for line in filter(None, text.splitlines()):

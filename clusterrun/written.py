@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import isfinite
 
 from clusterrun.attempts import in_words
 from clusterrun.index import Run
@@ -63,6 +64,7 @@ class RunStatus:
         """Return plain values, for JSON; tasks only of an array."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tasks"}
         values["state"] = self.state.value
+        values["loss"] = self.loss if self.loss is not None and isfinite(self.loss) else None  # JSON has no NaN
         return {**values, "tasks": [task.as_dict() for task in self.tasks]} if self.tasks else values
 
     @classmethod

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.errors import SpecError
+from clusterrun.errors import ClusterError, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.listing import list_runs, wanted
 from clusterrun.paths import RunPaths
@@ -320,3 +320,13 @@ def test_a_terminal_has_a_bar_and_a_line_for_the_loss(machine):
     assert "0.5000  █" in shown
     assert "█" not in typed(machine, "status", "runs").stdout
     assert "\x1b[" not in typed(machine, "status", "runs").stdout
+
+
+def test_a_home_that_takes_nothing_more(machine, monkeypatch):
+    """A list works without keeping what it found; who would ask Slurm too often is told why not."""
+    machine.run("done", "1", cause="finished")
+    Summaries(machine.index).path.mkdir()
+    assert machine.states() == {"done": "COMPLETED"}
+    (machine.index.folder / "squeue.lock").mkdir()
+    with pytest.raises(ClusterError, match="is a directory\n  hint: there squeue's answer is kept"):
+        shared_answer(machine.index.folder)

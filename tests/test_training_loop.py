@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clusterrun.metrics import measured
+from clusterrun.paths import RunPaths
 from clusterrun.records import read_record
 from clusterrun.training.manifest import damage
 
@@ -175,6 +177,17 @@ def test_progress_knows_the_total(two):
     last = float(lines(two / "whole", "losses")[-1].split()[1])
     assert float(progress["loss"]) == pytest.approx(last, rel=1e-4)
     assert float(progress["rate"]) > 0
+
+
+def test_the_metrics_end_with_the_last_step(two):
+    """Loss, learning rate and speed are kept by attempt, with the first step, the saves, and the time of leaving."""
+    found = measured(RunPaths(two / "whole"), "0001")
+    first, last = found.points[0], found.points[-1]
+    assert last.step == 4 * STEPS
+    assert last.loss == pytest.approx(float(lines(two / "whole", "losses")[-1].split()[1]), rel=1e-4)
+    assert last.learning_rate > 0
+    assert found.first_step <= first.time <= last.time <= found.left + 0.01
+    assert (found.saves > 0) == (found.saving > 0)
 
 
 def test_evaluations_of_different_lengths_do_not_hang(two):

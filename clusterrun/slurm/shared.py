@@ -30,10 +30,19 @@ class SharedAnswer:
 def shared_answer(folder: Path, seconds: float = SECONDS) -> SharedAnswer:
     """Return squeue's newest answer, from a file in a folder of the user's; squeue is asked where it is too old.
 
-    A failure counts as an answer: a Slurm that is overloaded is asked no more often. Who asks meanwhile waits.
+    A failure of squeue counts as an answer: a Slurm that is overloaded is asked no more often. Who asks meanwhile
+    waits. Raises ClusterError where the file cannot be written.
     """
-    path = folder / "squeue"
-    with locked(folder / "squeue.lock"):
+    try:
+        return _shared(folder / "squeue", seconds)
+    except OSError as error:
+        raise ClusterError(
+            f"{folder}: {(error.strerror or str(error)).lower()}", "there squeue's answer is kept"
+        ) from error
+
+
+def _shared(path: Path, seconds: float) -> SharedAnswer:
+    with locked(path.with_suffix(".lock")):
         kept = _read(path)
         if kept and 0 <= time.time() - kept.asked < seconds:
             return kept
