@@ -11,7 +11,7 @@ from clusterrun.now import Queue, Said, by_id, is_local, run_status
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.shared import SharedAnswer, queue_of, shared_answer
 from clusterrun.slurm.states import State
-from clusterrun.written import RunStatus, from_files
+from clusterrun.written import RunStatus, from_files, last_end
 
 
 def watched(run: Run, index: Index) -> RunStatus:
@@ -30,12 +30,13 @@ def watched_living(index: Index) -> list[RunStatus]:
 
 
 def _by(answer: SharedAnswer, run: Run) -> RunStatus:
-    """A job that is not in an older answer may have been queued, or have come back, since."""
-    found = run_status(run, Said(_queue(answer), {}))
-    missing = State.VANISHED in {found.state, *(task.state for task in found.tasks)}
-    if missing and answer.asked <= _changed(run):
-        return replace(from_files(run), reason="Slurm has not been asked since it was queued")
-    return found
+    """Where the run has written a record since Slurm was asked, its files know better."""
+    known = from_files(run)
+    if known.state.final or answer.asked > _changed(run):
+        return run_status(run, Said(_queue(answer), {}))
+    if last_end(run):
+        return replace(known, state=State.PENDING, reason="between two attempts")
+    return known if known.state is State.RUNNING else replace(known, reason="Slurm is asked within a minute")
 
 
 def _answer(index: Index) -> SharedAnswer:

@@ -214,6 +214,8 @@ def test_watching_asks_slurm_once_a_minute(machine):
     machine.run("one", "1")
     machine.run("two", "2")
     machine.queue("1 RUNNING", "2 PENDING")
+    for name in ("one", "two"):  # as if nothing had happened for a while
+        os.utime(machine.folder / "runs" / name / "events", (1, 1))
     runs = [machine.index.find(name) for name in ("one", "two")]
     for _ in range(5):
         assert [watched(run, machine.index).state for run in runs] == [State.RUNNING, State.PENDING]
@@ -236,7 +238,11 @@ def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
     shared_answer(machine.index.folder)
     paths = machine.run("young", "1")
     found = watched(machine.index.find("young"), machine.index)
-    assert (found.state, found.reason) == (State.RUNNING, "Slurm has not been asked since it was queued")
+    assert (found.state, found.reason) == (State.RUNNING, "")
+    write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": NOW})
+    found = watched(machine.index.find("young"), machine.index)
+    assert (found.state, found.reason) == (State.PENDING, "between two attempts")
+    paths.end("0001").unlink()
     assert [one.run_id for one in watched_living(machine.index)] == ["young"]
     assert machine.calls() == ["squeue"]
     os.utime(paths.events, (1, 1))
