@@ -1,6 +1,6 @@
-"""Makes docs/report.png, the picture of a report's page, with Chromium: `python docs/picture_of_report.py [RUN]`.
+"""Makes docs/report.png: the page of a run on the tests' cluster that is preempted, crashes, and finishes; as root.
 
-Without a RUN it is the page of the story in tests/run_story.py.
+It takes about two minutes, and needs Chromium: `python docs/picture_of_report.py`.
 """
 
 # ruff: noqa: INP001 - a script, and no package
@@ -10,26 +10,36 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from clusterrun.page.page import page  # noqa: E402
-from clusterrun.report import report  # noqa: E402
-from tests.run_story import StoryTeller  # noqa: E402
+from tests.slurm.cluster import Cluster  # noqa: E402
+from tests.slurm.desk import Desk  # noqa: E402
+from tests.slurm.survival import completes, preempt, reaches, survive  # noqa: E402
+
+
+def page_of_a_run() -> str:
+    """Let a run go through it all, and return its page."""
+    with Cluster.start(accounting=False) as cluster:
+        desk = Desk(cluster, "alice")
+        args = {"slow_at": [20, 60, 300], "pace": 0.2, "crash_step": 150, "crash_attempts": 2}
+        run = survive(desk, "survivor", args=args)
+        reaches(run, 1, 90)
+        preempt(desk, run)
+        completes(desk, run)
+        desk.cli("report", run.run_id, "--html", "page.html")
+        return (cluster.home("alice") / "page.html").read_text(encoding="utf-8")
 
 
 def main() -> None:
     """Write the picture."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        story = StoryTeller(folder / "gpt2-medium-20261121-060228-9786", time.time() - 43_200)
-        run = sys.argv[1] if len(sys.argv) > 1 else str(story.tell().folder)
-        (folder / "page.html").write_text(page(report(run)), encoding="utf-8")
-        words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1240,1010"]
-        words += [f"--user-data-dir={folder / 'profile'}", f"--screenshot={ROOT / 'docs' / 'report.png'}"]
-        subprocess.run(["chromium", *words, (folder / "page.html").as_uri()], check=True, capture_output=True)
+        place = Path(name) / "page.html"
+        place.write_text(page_of_a_run(), encoding="utf-8")
+        words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1240,1180"]
+        words += [f"--user-data-dir={name}/profile", f"--screenshot={ROOT / 'docs' / 'report.png'}"]
+        subprocess.run(["chromium", *words, place.as_uri()], check=True, capture_output=True)
 
 
 if __name__ == "__main__":
