@@ -177,6 +177,8 @@ def test_times_at_an_axis():
     assert nice_times(100) == [0, 30, 60, 90]
     assert [time_words(one, nice_times(20_000)) for one in nice_times(20_000)][:3] == ["0 h", "1 h", "2 h"]
     assert nice_times(86400 * 30)[1] == 86400 * 5
+    assert [time_words(one, [0, 15, 30]) for one in (0, 15, 90)] == ["0 s", "15 s", "90 s"]
+    assert time_words(5400, [0, 1800]) == "1.5 h"
     assert nice_times(0) == [0]
     assert Scale(2, 2, 0, 10)(2) == 5
 

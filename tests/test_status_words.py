@@ -24,7 +24,7 @@ def point(moment: float, step: int, loss: float | None = 1.0) -> Point:
 
 
 @pytest.mark.parametrize(("seconds", "words"), [
-    (0, "0 s"), (-5, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (61, "1 min"), (3600, "1 h"), (4800, "1 h 20 min"),
+    (0, "0 s"), (-5, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (61, "1 min 1 s"), (640, "10 min"), (3600, "1 h"), (4800, "1 h 20 min"),
     (86_400, "1 d"), (90_000, "1 d 1 h"), (900_000, "10 d 10 h"),
 ])  # fmt: skip
 def test_lengths_of_time(seconds, words):

@@ -8,11 +8,11 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def span(seconds: float) -> str:
-    """Write a length of time by its two largest units: `1 h 20 min`, `45 s`."""
+    """Write a length of time by its two largest units: `1 h 20 min`, `45 s`; seconds only below ten minutes."""
     left = max(round(seconds), 0)
     if left < 60:
         return f"{left} s"
-    units = (("d", 86400), ("h", 3600), ("min", 60))
+    units = (("d", 86400), ("h", 3600), ("min", 60), *([("s", 1)] if left < 600 else []))
     place = next(number for number, (_, length) in enumerate(units) if left >= length)
     parts = []
     for unit, length in units[place : place + 2]:

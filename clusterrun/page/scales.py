@@ -43,8 +43,9 @@ def nice_times(high: float, count: int = 6) -> list[float]:
 
 
 def time_words(seconds: float, all_of: Sequence[float]) -> str:
-    """Write a tick of a time axis in the unit that fits the largest of all."""
-    length, unit = next((one for one in _UNITS if max(all_of, default=0) >= one[0]), _UNITS[-1])
+    """Write a tick of a time axis in the unit that fits the distance of all: half of one at least."""
+    step = all_of[1] if len(all_of) > 1 else 0
+    length, unit = next((one for one in _UNITS if step >= one[0] / 2), _UNITS[-1])
     return f"{seconds / length:g} {unit}"
 
 

@@ -97,18 +97,19 @@ class Progress:
         self._saving, self._saves = 0.0, 0
 
     def update(self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None) -> None:
-        """Take note of one optimizer step; it is written when the last write is a second ago, soon after."""
+        """Take note of one optimizer step; the first is written at once, a later one about once a second."""
         if self._path is None:
             return
         now = time.monotonic()
         self._samples += samples or 0
-        if self._first is None:
+        first = self._first is None
+        if first:
             self._first, self._known = now, None  # what an earlier attempt wrote is over
         if self._known is None or step != self._known.step:
             self._patience.step(now)
             self._doing = Doing.STEP
         self._known, self._new = _Known(step, total, loss, now), True
-        if now - self._written >= _PATIENCE and self._idle():
+        if first or (now - self._written >= _PATIENCE and self._idle()):
             self._hand_over()
 
     def alive(self) -> None:
