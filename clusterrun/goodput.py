@@ -13,6 +13,17 @@ from dataclasses import dataclass, fields
 from clusterrun.attempts import Attempt
 from clusterrun.metrics import Measured, Point
 
+PARTS = {
+    "productive": "training that counts",
+    "lost": "steps that were trained again",
+    "saving": "standing still for checkpoints",
+    "start": "start-up, to the first step",
+    "ending": "ending",
+    "waiting": "in the queue",
+    "unknown": "not known",
+}
+"""The parts of a split, in words."""
+
 
 @dataclass(frozen=True)
 class Split:

@@ -33,7 +33,7 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 
 # No clock, no environment, no process, no file: functions from values to values.
 PURE = {
-    "launch", "plan", "shell", "spec.argument_defaults", "spec.arguments", "spec.checkpoint", "spec.grammar", "spec.layers", "spec.model", "spec.options",
+    "goodput", "launch", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults", "spec.arguments", "spec.checkpoint", "spec.grammar", "spec.layers", "spec.model", "spec.options",
     "spec.rules", "spec.yaml_text", "strategy.arguments", "strategy.batch", "strategy.config", "strategy.deepspeed",
     "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
     "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",

@@ -11,17 +11,8 @@ from clusterrun.cli.screen import print_table
 from clusterrun.cli.status_words import HEADINGS, row
 from clusterrun.cli.words import bar, span
 from clusterrun.errors import ClusterError
+from clusterrun.goodput import PARTS
 from clusterrun.report import RunReport, report
-
-_PARTS = {
-    "productive": "training that counts",
-    "lost": "trained again",
-    "saving": "saving",
-    "start": "start-up",
-    "ending": "ending",
-    "waiting": "in the queue",
-    "unknown": "not known",
-}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +58,7 @@ def _print(found: RunReport) -> None:
         "speed": f"{found.rate:.4g} samples/s" if found.rate else "",
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
-    seconds = {words: float(getattr(split, kind)) for kind, words in _PARTS.items() if getattr(split, kind) > 0}
+    seconds = {words: float(getattr(split, kind)) for kind, words in PARTS.items() if getattr(split, kind) > 0}
     wall = max(split.wall, 1e-9)
     rows = [(words, span(part), f"{part / wall:.1%}", bar(part / wall, 1.0, 20)) for words, part in seconds.items()]
     print_table([("WHERE THE TIME WENT", "TIME", "SHARE", ""), *rows])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clusterrun.goodput import Story
+from clusterrun.goodput import PARTS, Story
 from clusterrun.page.scales import Scale, nice, nice_times, time_words
 
 WIDTH, HEIGHT = 560, 230
@@ -13,15 +13,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 16, 36
 _MOST = 600  # points of a line: more than a screen shows
 LANE = 1140
 """Width of the timeline."""
-PARTS = {
-    "productive": "training that counts",
-    "lost": "steps that were trained again",
-    "saving": "standing still for checkpoints",
-    "start": "start-up, to the first step",
-    "ending": "ending",
-    "waiting": "in the queue",
-    "unknown": "not known",
-}
 
 XY = tuple[float, float]
 

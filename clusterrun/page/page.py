@@ -12,8 +12,9 @@ import jinja2
 
 from clusterrun import __version__
 from clusterrun.attempts import Attempt
+from clusterrun.goodput import PARTS
 from clusterrun.metrics import Point
-from clusterrun.page.charts import HEIGHT, LANE, PARTS, WIDTH, Chart, Series, chart, timeline
+from clusterrun.page.charts import HEIGHT, LANE, WIDTH, Chart, Series, chart, timeline
 from clusterrun.report import RunReport
 from clusterrun.script import template_folder
 
