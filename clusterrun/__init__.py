@@ -28,8 +28,27 @@ if TYPE_CHECKING:
     from clusterrun.track import cancel, status, stop, wait
     from clusterrun.validate import validate
 
-__all__ = ["cancel", "checkpoints", "clean", "doctor", "list_runs", "load_spec", "logs", "make_plan", "notify",
-           "rehearse", "render", "report", "requeue", "resume", "status", "stop", "submit", "validate", "wait"]  # fmt: skip
+__all__ = [
+    "cancel",
+    "checkpoints",
+    "clean",
+    "doctor",
+    "list_runs",
+    "load_spec",
+    "logs",
+    "make_plan",
+    "notify",
+    "rehearse",
+    "render",
+    "report",
+    "requeue",
+    "resume",
+    "status",
+    "stop",
+    "submit",
+    "validate",
+    "wait",
+]
 
 _HOME = {
     "checkpoints": "inventory",

@@ -11,11 +11,11 @@ from pathlib import Path
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.inventory import SavedCheckpoint, checkpoints
+from clusterrun.listing import list_runs
 from clusterrun.records import read_record, whole
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
-from clusterrun.listing import list_runs
 from clusterrun.trash import MARK, remove, size_of
 from clusterrun.written import RunStatus
 

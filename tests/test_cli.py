@@ -454,3 +454,24 @@ def test_a_refusal_of_slurm_exits_with_1(desk):
     assert done.stderr.splitlines()[-1] == "sbatch: invalid partition specified: x"
     assert json.loads(desk.type("list", "--json").stdout) == []
     assert list((desk.folder / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "spec", "option"),
+    [
+        ("SlurmctldParameters     = idle_on_node_suspend,enable_expedited_requeue", "", " --requeue=expedite "),
+        ("SlurmctldParameters     = (null)", "", " "),
+        ("SlurmctldParameters     = enable_expedited_requeue", "requeue: {by: requeue}\n", " "),
+        ("SlurmctldParameters     = enable_expedited_requeue", "requeue: {on: []}\n", " "),
+    ],
+)
+def test_an_expedited_requeue_is_asked_for_where_it_is_allowed(desk, config, spec, option):
+    """Only the cluster can tell, so it is asked at submit, and only where the spec leaves the way to us."""
+    desk.write(f"script: train.py\n{spec}")
+    desk.command("scontrol", f'echo "{config}"')
+    desk.command("srun", "")
+    desk.command("sbatch", f'echo "$*" > {desk.folder}/words; echo "Submitted batch job 7"')
+    done = desk.type("submit", "job.yaml")
+    assert done.returncode == 0, done.stderr
+    folder = next((desk.folder / "runs").iterdir())
+    assert (desk.folder / "words").read_text() == f"{option}{folder}/job.sbatch\n".lstrip()

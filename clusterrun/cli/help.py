@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 GROUPS = {
-    "write a spec": ("doctor", "validate", "estimate", "render"),
+    "write a spec": ("doctor", "init", "schema", "validate", "estimate", "render"),
     "queue it": ("submit", "rehearse"),
-    "look": ("status", "list", "logs", "wait", "checkpoints"),
+    "look": ("status", "list", "why", "logs", "report", "wait", "checkpoints"),
     "act": ("stop", "requeue", "resume", "cancel"),
     "keep order": ("clean", "notify", "completion"),
 }
@@ -38,16 +38,22 @@ EXAMPLES = {
         ("clusterrun rehearse job.yaml --local --steps 5", "on this machine"),
     ),
     "status": (
-        ("clusterrun status", "of the last run"),
+        ("clusterrun status", "all that live; where none does, the last one"),
+        ("clusterrun status tiny-gpt2 --watch", "one run, kept up to date"),
         ("clusterrun status tiny-gpt2 --json", "for a program"),
     ),
     "list": (
-        ("clusterrun list", "all your runs"),
+        ("clusterrun list", "all your runs, the living first"),
+        ("clusterrun list --state failed --since 2d", "what failed since the day before yesterday"),
         ("clusterrun list --json", "for a program"),
     ),
     "logs": (
         ("clusterrun logs", "of the last run"),
         ("clusterrun logs -f tiny-gpt2", "and what is to come, over requeues"),
+    ),
+    "report": (
+        ("clusterrun report tiny-gpt2", "where its time went"),
+        ("clusterrun report tiny-gpt2 --html report.html", "with its curves, as a page for any browser"),
     ),
     "wait": (
         ("clusterrun wait tiny-gpt2", "0 where it completed"),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 
-from clusterrun.slurm.commands import NoAnswer, call
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.commands import call
 
 OPTION = "--requeue=expedite"
 """What sbatch takes it by (sbatch(1)); where it is not enabled, it refuses the job."""
 
 
 def is_enabled() -> bool:
-    """Say whether this cluster allows it (slurm.conf(5), SlurmctldParameters).
+    """Say whether this cluster allows it (slurm.conf(5), SlurmctldParameters); not where it does not answer.
 
-    Raises NoAnswer where slurmctld cannot be asked.
+    A requeue with a delay is no harm, and whether Slurm is there sbatch says next.
     """
-    answer = call(["scontrol", "show", "config"])
-    if answer.code:
-        raise NoAnswer(f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "submit again later")
+    try:
+        answer = call(["scontrol", "show", "config"])
+    except ClusterError:
+        return False
     return bool(re.search(r"^SlurmctldParameters\s*=.*\benable_expedited_requeue\b", answer.out, re.MULTILINE))
