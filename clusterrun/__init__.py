@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clusterrun.submit import submit
     from clusterrun.track import cancel, status, stop, wait
     from clusterrun.validate import validate
+    from clusterrun.why import why
 
 __all__ = [
     "cancel",
@@ -48,6 +49,7 @@ __all__ = [
     "submit",
     "validate",
     "wait",
+    "why",
 ]
 
 _HOME = {
@@ -66,6 +68,7 @@ _HOME = {
     "resume": "recover",
     "submit": "submit",
     "validate": "validate",
+    "why": "why",
     **dict.fromkeys(("cancel", "status", "stop", "wait"), "track"),
 }
 
@@ -76,7 +79,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
     # importing a module puts it where the function of the same name is meant to be
-    for public in ("clean", "doctor", "logs", "notify", "rehearse", "report", "submit", "validate"):
+    for public in ("clean", "doctor", "logs", "notify", "rehearse", "report", "submit", "validate", "why"):
         if public in globals():
             globals()[public] = getattr(globals()[public], public, globals()[public])
     return found

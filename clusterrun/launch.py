@@ -26,7 +26,7 @@ from clusterrun.spec.values import Argument
 CONFIG_NAME = "accelerate.yaml"
 DEEPSPEED_NAME = "deepspeed.json"
 
-_SPEC_ONLY = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
+_SPEC_ONLY = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process", "tee"}
 _CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
 
 # A line of a command: words that belong together, such as a flag and its value.
@@ -182,6 +182,8 @@ def _flags(spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, br
     threads = spec.accelerate.num_cpu_threads_per_process
     if threads is not None:
         lines.append(("--num_cpu_threads_per_process", str(threads)))
+    if spec.accelerate.tee not in (None, "0"):
+        lines.append(("--tee", str(spec.accelerate.tee), "--log_dir", Shell('"$node_dir/ranks"')))
     return lines
 
 
@@ -234,6 +236,8 @@ def _variables(accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: boo
     variables = {"ACCELERATE_USE_CPU": "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
         variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(accelerate.gradient_accumulation_steps)
+    if accelerate.tee not in (None, "0"):
+        variables["TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"] = "[rank${rank}]: "
     section = accelerate.deepspeed_config or given.get("deepspeed_config") or {}
     for what in ("optimizer", "param"):
         path = section.get(f"offload_{what}_nvme_path")

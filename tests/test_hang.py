@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
+from clusterrun.lines import attributed
 from clusterrun.plan import make_plan
 from clusterrun.spec import JobSpec, hang
+from clusterrun.why.stacks import places
 from tests.test_decide import FUNCTIONS, LOAD, bash, said
 
 
@@ -167,4 +169,6 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
     assert "---- rank 1 on " in told
     assert 'File "<string>", line 10 in <module>' in told
     assert told.count("---- rank") == 1
+    (place,) = places(attributed(told.split("\n")))  # as `clusterrun why` reads it
+    assert (place.rank, place.inner) == (1, "<module> (<string>:10)")
     assert "sleep" in below

@@ -17,13 +17,13 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
-    {"clusterrun", "errors", "paths", "records", "shell", "trash"},
+    {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
     {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
-    {"estimate", "goodput", "index", "launch"},
-    {"inventory", "plan", "written"},
+    {"estimate", "goodput", "index", "launch", "ranks"},
+    {"inventory", "plan", "wanted", "written"},
     {"local", "outlook", "script", "strategy", "summary"},
     {"handover", "now", "prepare"},
-    {"kept", "listing", "logs", "report", "track", "validate"},
+    {"kept", "listing", "logs", "report", "track", "validate", "why"},
     {"clean", "notify", "page", "recover", "rehearsal", "submit", "watch"},
     {"doctor", "rehearse"},
     {"cli"},
@@ -33,10 +33,12 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 
 # No clock, no environment, no process, no file: functions from values to values.
 PURE = {
-    "goodput", "launch", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults", "spec.arguments", "spec.checkpoint", "spec.grammar", "spec.layers", "spec.model", "spec.options",
+    "goodput", "launch", "lines", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults",
+    "spec.arguments", "spec.checkpoint", "spec.grammar", "spec.layers", "spec.model", "spec.options",
     "spec.rules", "spec.yaml_text", "strategy.arguments", "strategy.batch", "strategy.config", "strategy.deepspeed",
     "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
     "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",
+    "slurm.nodelist", "why.causes", "why.failures", "why.findings", "why.reasons", "why.stacks", "why.summary", "why.waiting",
 }  # fmt: skip
 IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "submit": "queue a run, or start it here with --local",
     "rehearse": "stop a run as Slurm would, and prove that it comes back",
     "status": "what a run does now",
+    "why": "why a run does not start, or stopped, and what comes next",
     "list": "all your runs",
     "logs": "what a run printed",
     "report": "where a run's time went, and its curves as a page",

@@ -47,9 +47,14 @@ EXAMPLES = {
         ("clusterrun list --state failed --since 2d", "what failed since the day before yesterday"),
         ("clusterrun list --json", "for a program"),
     ),
+    "why": (
+        ("clusterrun why", "of the last run"),
+        ("clusterrun why tiny-gpt2 --json", "for a program"),
+    ),
     "logs": (
         ("clusterrun logs", "of the last run"),
         ("clusterrun logs -f tiny-gpt2", "and what is to come, over requeues"),
+        ("clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error", "one rank's lines with a word in them"),
     ),
     "report": (
         ("clusterrun report tiny-gpt2", "where its time went"),

@@ -5,19 +5,66 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.logs import logs
+from clusterrun.cli.screen import RANKS, coloured, has_colours
+from clusterrun.logs import LogLine, Which, log_lines, logs
+from clusterrun.wanted import Wanted
+
+_EXAMPLE = """\
+examples:
+  clusterrun logs -f last                          go on until the run has ended, over requeues and successors
+  clusterrun logs last --attempt all --grep Error  the lines of all attempts that match
+  clusterrun logs last --rank 3                    what rank 3 wrote; the spec's `accelerate: {tee: 3}` marks every line
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLE
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended, over requeues")
-    parser.add_argument("--attempt", type=int, metavar="N", help="the output of this attempt (default: the last)")
+    parser.add_argument("--attempt", type=_attempt, metavar="N",
+                        help="the output of this attempt, or `all` (default: the last)")  # fmt: skip
+    parser.add_argument("--rank", type=int, metavar="R", help="only the lines that say that this rank wrote them")
+    parser.add_argument("--node", metavar="NODE", help="only the lines that are known to be from this node")
+    parser.add_argument("--grep", metavar="PATTERN", help="only the lines that match this regular expression")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a run's output."""
-    for piece in logs(options.run, attempt=options.attempt, follow=options.follow):
+    """Print a run's output: as it is, or in a terminal each line of a rank in the rank's colour."""
+    wanted = Wanted(options.rank, options.node, options.grep)
+    if has_colours():
+        return _in_colours(options, wanted)
+    for piece in logs(options.run, attempt=options.attempt, follow=options.follow, rank=options.rank,
+                      node=options.node, grep=options.grep):  # fmt: skip
         sys.stdout.write(piece)
         sys.stdout.flush()
     return 0
+
+
+def _attempt(word: str) -> Which:
+    if word == "all":
+        return "all"
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is neither the number of an attempt nor `all`")
+    return int(word)
+
+
+def _in_colours(options: argparse.Namespace, wanted: Wanted) -> int:
+    attempt = None
+    for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
+        if attempt not in (None, found.attempt):
+            print(f"---- attempt {found.attempt}", file=sys.stderr, flush=True)
+        attempt = found.attempt
+        sys.stdout.write(_labelled(found))
+        sys.stdout.flush()
+    return 0
+
+
+def _labelled(found: LogLine) -> str:
+    """Put the rank and its node before a line, in the rank's colour; a line that names no rank stays as it is."""
+    rank, node = found.line.rank, found.line.node
+    if rank is None:
+        return found.raw
+    label = f"rank {rank} {node}".rstrip()
+    end = "\n" if found.raw.endswith("\n") else ""
+    return f"{coloured(f'{label} |', RANKS[rank % len(RANKS)])} {found.line.text}{end}"

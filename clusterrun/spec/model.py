@@ -23,6 +23,7 @@ from clusterrun.spec.values import (
     ShellText,
     Signal,
     StopSignal,
+    Tee,
     Time,
     Value,
     Variable,
@@ -82,6 +83,9 @@ class Accelerate(Model):
     num_processes: Count | None = None
     """How many processes in all, as accelerate counts, on the most nodes; on GPUs they are counted on the nodes."""
     num_cpu_threads_per_process: Count | None = None
+    tee: Tee | None = None
+    """3: each line that a rank prints begins with its rank, `[rank1]:`, for `clusterrun logs --rank`. It goes through a
+    file in the node's temporary folder; where the launcher is killed, the last lines are lost."""
     gradient_accumulation_steps: Count | None = None
     distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_XPU", "MULTI_HPU",
                               "DEEPSPEED", "FSDP", "MEGATRON_LM"] | None = None  # fmt: skip

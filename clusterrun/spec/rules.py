@@ -11,7 +11,13 @@ from clusterrun.spec.layers import COMPUTED, Layers
 from clusterrun.spec.values import argument, line
 
 _WHAT_RUNS = ("script", "module", "command")
-_BESIDE_CONFIG_FILE = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process"}
+_BESIDE_CONFIG_FILE = {
+    "config_file",
+    "num_processes",
+    "gradient_accumulation_steps",
+    "num_cpu_threads_per_process",
+    "tee",
+}
 _FLAG = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 _MEMORIES = ("mem", "mem_per_cpu", "mem_per_gpu")

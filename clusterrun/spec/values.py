@@ -175,6 +175,9 @@ Wait: TypeAlias = Annotated[Word, AfterValidator(waits.wait)]
 Hang: TypeAlias = Annotated[Word, BeforeValidator(hang.word), AfterValidator(hang.hang)]
 Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.path)]
 Words: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)]
+Tee: TypeAlias = Annotated[
+    Word, _matching(re.compile(r"[0-3]|\d+:[0-3](,\d+:[0-3])*"), "0 to 3, or 0:3,1:2 by local rank")
+]
 StopSignal: TypeAlias = Annotated[Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_signal_name)]
 Flag: TypeAlias = Annotated[Any, AfterValidator(_flag)]
 """The value of an sbatch option; true for one that takes none."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from clusterrun.lines import attributed
+from clusterrun.why.stacks import places
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
@@ -101,6 +103,11 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     assert "in crash" in stacks["1"]
     assert "in train" in stacks["0"]
     assert "in crash" not in stacks["0"]
+    stood = {place.rank: place for place in places(attributed(run.log().split("\n")))}  # as `clusterrun why` tells it
+    assert "survivor.py" in stood[1].inner
+    assert "/torch/" in stood[0].inner
+    assert stood[0].script.startswith("train_batch (")
+    assert (stood[0].node, stood[1].node) == ("n1", "n2")
     assert_whole(run, lost=EVERY)
 
 

@@ -1,0 +1,119 @@
+"""What Slurm knows of a job that waits: a few calls, and only those that its reason asks for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clusterrun.slurm.commands import Answer, NoAnswer, call
+
+_FORMAT = "%i|%T|%r|%S|%P|%Q|%D|%l|%E|%V"
+
+
+@dataclass(frozen=True)
+class PendingJob:
+    """A job as squeue shows it; times as Slurm writes them, empty where there is none."""
+
+    job_id: str
+    state: str
+    reason: str
+    start: str
+    """When Slurm expects it to start, or when it started."""
+    partition: str
+    priority: int | None
+    nodes: str
+    """How many nodes it asks for."""
+    time_limit: str
+    dependency: str
+    submitted: str
+
+
+@dataclass(frozen=True)
+class Partition:
+    """What scontrol shows of a partition, of what keeps jobs waiting."""
+
+    state: str
+    max_time: str
+    max_nodes: str
+    total_nodes: str
+
+
+def pending_job(job_id: str) -> PendingJob | None:
+    """Ask squeue for one job; None where it does not know it. Raises NoAnswer where it cannot be asked."""
+    answer = call(["squeue", "--noheader", "--states=all", "--array", f"--jobs={job_id}", f"--format={_FORMAT}"])
+    if answer.code and "Invalid job id" in answer.err:
+        return None
+    found = [_job(line) for line in _lines("squeue", answer) if line.count("|") >= _FORMAT.count("|")]
+    return found[0] if found else None
+
+
+def _job(line: str) -> PendingJob:
+    *head, dependency_and_time = line.split("|", 8)
+    dependency, _, submitted = dependency_and_time.rpartition("|")
+    job_id, state, reason, start, partition, priority, nodes, limit = (part.strip() for part in head)
+    return PendingJob(
+        job_id, state, reason, _known(start), partition, int(priority) if priority.isdecimal() else None, nodes, limit,
+        "" if dependency in ("(null)", "") else dependency, _known(submitted.strip()),
+    )  # fmt: skip
+
+
+def jobs_ahead(partition: str, priority: int) -> int:
+    """Count the pending jobs of a partition with a higher priority, as far as the user may see them."""
+    answer = call(["squeue", "--noheader", "--array", "--states=PENDING", f"--partition={partition}", "--format=%Q"])
+    return sum(1 for line in _lines("squeue", answer) if line.strip().isdecimal() and int(line) > priority)
+
+
+def partition_limits(name: str) -> Partition:
+    """Ask scontrol for a partition."""
+    text = "\n".join(_lines("scontrol", call(["scontrol", "show", "partition", "--oneliner", name])))
+    values = dict(re.findall(r"\b(\w+)=(\S+)", text))
+    return Partition(*(values.get(key, "") for key in ("State", "MaxTime", "MaxNodes", "TotalNodes")))
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What scontrol shows of a reservation."""
+
+    name: str
+    start: str
+    end: str
+    nodes: str
+    maintenance: bool
+
+
+def reservations() -> list[Reservation]:
+    """Ask scontrol for all reservations, of which there are mostly few."""
+    lines = _lines("scontrol", call(["scontrol", "show", "reservation", "--oneliner"]))
+    found = [dict(re.findall(r"\b(\w+)=(\S+)", line)) for line in lines]
+    return [
+        Reservation(one["ReservationName"], one.get("StartTime", ""), one.get("EndTime", ""), one.get("Nodes", ""),
+                    "MAINT" in one.get("Flags", ""))
+        for one in found if "ReservationName" in one
+    ]  # fmt: skip
+
+
+def nodes_by_state(partition: str) -> dict[str, int]:
+    """Count a partition's nodes by their states in sinfo's words, such as `idle`, `mixed`, `drained`."""
+    counts: dict[str, int] = {}
+    for line in _lines("sinfo", call(["sinfo", "--noheader", f"--partition={partition}", "--format=%D|%T"])):
+        number, _, state = line.strip().partition("|")
+        word = state.rstrip("*~#!%$@^-+")
+        counts[word] = counts.get(word, 0) + (int(number) if number.isdecimal() else 0)
+    return counts
+
+
+def excluded_nodes(job_id: str) -> str:
+    """Return the nodes that a job leaves out (`ExcNodeList=`), as Slurm writes them."""
+    text = "\n".join(_lines("scontrol", call(["scontrol", "show", "job", "--oneliner", job_id])))
+    found = re.search(r"\bExcNodeList=(\S+)", text)
+    return found[1] if found and found[1] != "(null)" else ""
+
+
+def _known(time: str) -> str:
+    return "" if time in ("N/A", "Unknown", "") else time
+
+
+def _lines(command: str, answer: Answer) -> list[str]:
+    if answer.code:
+        raise NoAnswer(f"{command}: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+    return answer.out.splitlines()

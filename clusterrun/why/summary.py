@@ -1,0 +1,57 @@
+"""What torch's launcher says at its end: which of its ranks died first, when, and how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from clusterrun.lines import Line
+
+_HEADING = "Root Cause (first observed failure):"
+_FIELD = re.compile(r"^\s+(time|host|rank|exitcode|traceback)\s*: (.*)$")
+_SIGNAL = re.compile(r"Signal (\d+) \(")
+
+
+@dataclass(frozen=True)
+class Root:
+    """The rank of a node that died first."""
+
+    time: str
+    """As the launcher wrote it, `YYYY-MM-DD_HH:MM:SS`: comparable among nodes whose clocks agree."""
+    host: str
+    rank: int | None
+    exit_code: int | None
+    signal: int | None
+    text: str
+    number: int
+
+
+def first_root(lines: Sequence[Line]) -> Root | None:
+    """Return the rank that died first, of the summaries of all nodes; None where there is none."""
+    return min(_roots(lines), key=lambda root: (root.time, root.exit_code == -15), default=None)
+
+
+def _roots(lines: Sequence[Line]) -> Iterator[Root]:
+    for index, line in enumerate(lines):
+        if _HEADING in line.text:
+            fields = [
+                (found[1], found[2], near)
+                for near in lines[index + 1 : index + 14]
+                if (found := _FIELD.match(near.text))
+            ]
+            yield _root({name: value for name, value, _ in fields}, fields, line)
+
+
+def _root(values: dict[str, str], fields: Sequence[tuple[str, str, Line]], heading: Line) -> Root:
+    code = re.match(r"-?\d+", values.get("exitcode", ""))
+    rank = re.match(r"\d+", values.get("rank", ""))
+    signal = _SIGNAL.search(values.get("traceback", ""))
+    exit_code = int(code[0]) if code else None
+    place = next((near for name, _, near in fields if name == ("traceback" if signal else "exitcode")), heading)
+    number = int(signal[1]) if signal else -exit_code if exit_code is not None and exit_code < 0 else None
+    host = values.get("host", "").partition(".")[0]
+    return Root(
+        values.get("time", ""), "" if host == "localhost" else host, int(rank[0]) if rank else None, exit_code, number,
+        place.text.strip(), place.number,
+    )  # fmt: skip
