@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from clusterrun.listing import list_runs
     from clusterrun.logs import logs
     from clusterrun.notify import notify
+    from clusterrun.origins import explain
     from clusterrun.plan import make_plan
     from clusterrun.recover import requeue, resume
     from clusterrun.rehearse import rehearse
     from clusterrun.report import report
     from clusterrun.script import render
     from clusterrun.spec import load_spec
+    from clusterrun.spec.schema import json_schema
+    from clusterrun.starter.first_spec import new_spec
+    from clusterrun.starter.sbatch import from_sbatch
     from clusterrun.submit import submit
     from clusterrun.track import cancel, status, stop, wait
     from clusterrun.validate import validate
@@ -34,10 +38,14 @@ __all__ = [
     "checkpoints",
     "clean",
     "doctor",
+    "explain",
+    "from_sbatch",
+    "json_schema",
     "list_runs",
     "load_spec",
     "logs",
     "make_plan",
+    "new_spec",
     "notify",
     "rehearse",
     "render",
@@ -56,10 +64,14 @@ _HOME = {
     "checkpoints": "inventory",
     "clean": "clean",
     "doctor": "doctor",
+    "explain": "origins",
+    "from_sbatch": "starter.sbatch",
+    "json_schema": "spec.schema",
     "list_runs": "listing",
     "load_spec": "spec",
     "logs": "logs",
     "make_plan": "plan",
+    "new_spec": "starter.first_spec",
     "notify": "notify",
     "rehearse": "rehearse",
     "render": "script",

@@ -157,7 +157,9 @@ def asks_for_gpus(slurm: Slurm) -> bool:
 def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:
     found = [Directive("job-name", spec.name), *_options(spec.slurm)]
     if spec.launcher:
-        found.append(Directive("ntasks-per-node", "1"))
+        if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
+            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives no more than these
+            found.append(Directive("ntasks-per-node", "1"))
         found.extend(_even_gpus(spec.slurm))
     if chdir is not None:
         found.append(Directive("chdir", chdir))

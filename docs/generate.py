@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import inspect
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from clusterrun.spec import grammar, layers, options
-from clusterrun.spec import model as model_module
+from clusterrun.spec.docstrings import docstrings
 from clusterrun.spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
 from clusterrun.spec.values import NAME_FORM
 
@@ -30,20 +27,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "checkpoint": Checkpoint,
     "requeue": Requeue,
 }
-
-
-# The docstrings below the fields are read from the source: pydantic could, but it would cost every start 12 ms.
-@functools.cache
-def docstrings(name: str) -> dict[str, str]:
-    """Return the docstring that follows each field of a model."""
-    (model,) = ast.parse(inspect.getsource(getattr(model_module, name))).body
-    assert isinstance(model, ast.ClassDef)  # noqa: S101 - for the type checker
-    found = {}
-    for field, after in zip(model.body, model.body[1:], strict=False):
-        text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
-            found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
-    return found
 
 
 def docstring_of(section: str, field: str) -> str:

@@ -20,10 +20,10 @@ FLOORS = (
     {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
     {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
     {"estimate", "goodput", "index", "launch", "ranks"},
-    {"inventory", "plan", "wanted", "written"},
+    {"inventory", "old_script", "plan", "wanted", "written"},
     {"local", "outlook", "script", "strategy", "summary"},
     {"handover", "now", "prepare"},
-    {"kept", "listing", "logs", "report", "track", "validate", "why"},
+    {"kept", "listing", "logs", "origins", "report", "starter", "track", "validate", "why"},
     {"clean", "notify", "page", "recover", "rehearsal", "submit", "watch"},
     {"doctor", "rehearse"},
     {"cli"},
@@ -33,9 +33,13 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 
 # No clock, no environment, no process, no file: functions from values to values.
 PURE = {
+    *(f"old_script.{name}" for name in """asked assignments bash chosen directives draft environment facts flags kinds mistakes
+         mistakes_of_launch mistakes_of_shell new_environment notes reader secret_arguments secrets sections setup srun translate
+         words""".split()),
     "goodput", "launch", "lines", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults",
-    "spec.arguments", "spec.checkpoint", "spec.grammar", "spec.layers", "spec.model", "spec.options",
-    "spec.rules", "spec.yaml_text", "strategy.arguments", "strategy.batch", "strategy.config", "strategy.deepspeed",
+    "spec.arguments", "spec.checkpoint", "spec.docstrings", "spec.grammar", "spec.layers", "spec.model", "spec.options",
+    "spec.rules", "spec.schema", "spec.values", "spec.waits", "spec.writing", "spec.yaml_text", "strategy.arguments",
+    "strategy.batch", "strategy.config", "strategy.deepspeed",
     "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
     "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",
     "slurm.nodelist", "why.causes", "why.failures", "why.findings", "why.reasons", "why.stacks", "why.summary", "why.waiting",
@@ -151,11 +155,15 @@ def test_the_renderer_and_the_reader_look_only_at_their_files():
         } == set()
 
 
-def test_only_the_renderer_knows_jinja_and_only_the_seam_knows_submitit():
+def test_a_library_is_behind_one_module():
     """A library is behind one module, so that its change is one module's change."""
     users = {library: {name for name in MODULES if any(target.split(".", maxsplit=1)[0] == library for target in imports(name))}
-             for library in ("jinja2", "submitit")}  # fmt: skip
-    assert users == {"jinja2": {"script", "page.page"}, "submitit": {"slurm.submitit_seam", "local"}}
+             for library in ("jinja2", "submitit", "tree_sitter")}  # fmt: skip
+    assert users == {
+        "jinja2": {"script", "page.page"},
+        "submitit": {"slurm.submitit_seam", "local"},
+        "tree_sitter": {"old_script.bash"},
+    }
 
 
 FOR_TRAINERS = {"training.trainer", "training.trainer_callback", "training.trainer_trackers"}

@@ -28,6 +28,7 @@ def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
     assert (plan.least_nodes, plan.nodes, plan.launch.processes, plan.processes_a_node) == (2, 8, 16, 2)
     script = render(plan)
     assert "#SBATCH --nodes=2-8\n" in script
+    assert "#SBATCH --ntasks-per-node" not in script
     assert "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n" in script
 
 

@@ -102,23 +102,6 @@ def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) ->
     assert said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7) == f"{way}\n"
 
 
-FORGETS = [
-    # the version, nodes given, the most nodes: the way on
-    ("22.05.8", 2, 4, "successor"),
-    ("22.05.8", 4, 4, "requeue"),
-    ("24.11.5", 2, 4, "requeue"),
-    ("26.05.5", 2, 4, "requeue"),
-]
-
-
-@pytest.mark.parametrize(("version", "given", "most", "way"), FORGETS)
-def test_a_range_that_slurm_would_forget(version: str, given: int, most: int, way: str) -> None:
-    """At a requeue 22.05 keeps the number of nodes that it gave; as another job the run may grow again."""
-    text = 'scontrol() { [ "$*" != --version ] || echo "slurm-wlm $release"; }; way_on crash continue'
-    known = {"release": version, "SLURM_JOB_NUM_NODES": given, "CLUSTERRUN_MOST_NODES": most, "SLURM_JOB_ID": 7}
-    assert said(text, array_job="", requeue_by="auto", **known) == f"{way}\n"
-
-
 def planned(folder: Path, requeue: dict[str, Any], slurm: dict[str, Any], **accelerate: Any) -> LaunchPlan:
     path = folder / "job.yaml"
     spec = {"name": "x", "script": "train.py", "slurm": slurm, "requeue": requeue, "accelerate": accelerate}

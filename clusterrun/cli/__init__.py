@@ -13,6 +13,8 @@ from clusterrun.cli.help import by_journey, examples
 
 COMMANDS = {
     "doctor": "what this cluster allows, and what stands in a run's way",
+    "init": "write a first job spec, also from an old sbatch script",
+    "schema": "the JSON Schema of a job spec, for editors",
     "validate": "check a job spec and the files it names",
     "estimate": "what a run needs of each GPU's memory, and whether it fits",
     "render": "show the whole sbatch script, on any machine",

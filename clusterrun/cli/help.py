@@ -15,6 +15,12 @@ EXAMPLES = {
         ("clusterrun doctor --on-nodes", "a small job looks at two nodes, too"),
         ("clusterrun doctor --write-profile", "begin a profile with what was found"),
     ),
+    "init": (
+        ("clusterrun init", "a few questions, and a first job spec"),
+        ("clusterrun init --script train.py --strategy fsdp --nodes 2 --gpus-per-node 4", "without questions"),
+        ("clusterrun init --from-sbatch old.sh", "the spec that does the same, and what is wrong with the old script"),
+    ),
+    "schema": (("clusterrun schema -o .clusterrun.schema.json", "for your editor"),),
     "validate": (
         ("clusterrun validate job.yaml", "all mistakes at once, at their line"),
         ("clusterrun validate job.yaml --set slurm.nodes=4", "with another value"),
@@ -26,6 +32,7 @@ EXAMPLES = {
     "render": (
         ("clusterrun render job.yaml", "the whole script"),
         ("clusterrun render job.yaml | sbatch", "and queued by hand"),
+        ("clusterrun render job.yaml --explain", "where each value comes from"),
     ),
     "submit": (
         ("clusterrun submit job.yaml", "queue a run"),

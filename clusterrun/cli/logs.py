@@ -9,17 +9,9 @@ from clusterrun.cli.screen import RANKS, coloured, has_colours
 from clusterrun.logs import LogLine, Which, log_lines, logs
 from clusterrun.wanted import Wanted
 
-_EXAMPLE = """\
-examples:
-  clusterrun logs -f last                          go on until the run has ended, over requeues and successors
-  clusterrun logs last --attempt all --grep Error  the lines of all attempts that match
-  clusterrun logs last --rank 3                    what rank 3 wrote; the spec's `accelerate: {tee: 3}` marks every line
-"""
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLE
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended, over requeues")
     parser.add_argument("--attempt", type=_attempt, metavar="N",

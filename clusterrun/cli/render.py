@@ -3,22 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
+from typing import Any
 
+from clusterrun.cli.screen import print_table
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
-from clusterrun.prepare import prepare
+from clusterrun.errors import Problem, SpecError
+from clusterrun.prepare import Prepared, prepare
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_spec_options(parser)
+    parser.add_argument("--explain", action="store_true",
+                        help="in place of the script each value that it is made from, and its origin")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="with --explain: one object for each value")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the script; files that are not on this machine are only warned of."""
+    if options.json and not options.explain:
+        raise SpecError([Problem("--json", "", "the script is no JSON", "render --explain --json")])
     prepared = prepare(request_of(options))
     tell_notes(prepared)
     for problem in prepared.problems:
         print(f"warning: {problem}", file=sys.stderr)
-    sys.stdout.write(prepared.script())
+    if options.explain:
+        _explain(prepared, as_json=options.json)
+    else:
+        sys.stdout.write(prepared.script())
     return 0
+
+
+def _explain(prepared: Prepared, *, as_json: bool) -> None:
+    from clusterrun.origins import explain  # noqa: PLC0415 - not for the script
+
+    origins = explain(prepared)
+    if as_json:
+        print(json.dumps([asdict(one) for one in origins], indent=2, default=str))
+        return
+    rows = [(one.key, _short(one.value), one.layer, one.where) for one in origins]
+    print_table([("KEY", "VALUE", "FROM", "WHERE"), *rows])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    text = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+    line = text.partition("\n")[0]
+    return line if len(text) <= 60 and line == text else f"{line[:57]}..."

@@ -10,15 +10,9 @@ from clusterrun.cli.screen import coloured, style_of
 from clusterrun.why import Why, why
 from clusterrun.why.answer import Alive, FirstFailure, Next, Stopped, Waiting
 
-_EXAMPLE = """\
-example:
-  clusterrun why last        why the newest run waits, or stopped, and what comes next
-"""
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _EXAMPLE
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 

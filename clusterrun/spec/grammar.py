@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-_TIME = re.compile(
+TIME = re.compile(
     r"(?P<minutes>\d+)(:(?P<seconds>\d+))?|(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)"
     r"|(?P<days>\d+)-(?P<hours>\d+)(:(?P<dm>\d+)(:(?P<ds>\d+))?)?",
     re.ASCII,
 )
 _UNLIMITED = {"infinite", "unlimited"}
-_MEMORY = re.compile(r"[0-9]+[KMGTkmgt]?[Bb]?")
-_NODES = re.compile(r"(?P<least>[0-9]{1,7})(?:-(?P<most>[0-9]{1,7}))?")
-_GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
+MEMORY = re.compile(r"[0-9]+[KMGTkmgt]?[Bb]?")
+NODES = re.compile(r"(?P<least>[0-9]{1,7})(?:-(?P<most>[0-9]{1,7}))?")
+GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
 _GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
 _SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|\d+)(?:@(?P<lead>\d+))?")
 _TASKS = re.compile(r"(?P<first>[0-9]{1,7})(?:-(?P<last>[0-9]{1,7})(?::(?P<step>[0-9]{1,7}))?)?")
@@ -29,7 +29,7 @@ def seconds_of_time(text: str) -> int | None:
     """
     if text.lower() in _UNLIMITED:
         return None
-    found = _TIME.fullmatch(text)
+    found = TIME.fullmatch(text)
     if not found:
         raise ValueError(f"{text[:80]!r} is not a time of sbatch: {TIME_FORMS}")
     part = {name: int(value or 0) for name, value in found.groupdict().items()}
@@ -47,14 +47,14 @@ def time(text: str) -> str:
 
 def memory(text: str) -> str:
     """Check an amount of memory and return it as written."""
-    if not _MEMORY.fullmatch(text):
+    if not MEMORY.fullmatch(text):
         raise ValueError(f"{text[:80]!r} is not an amount of memory: {MEMORY_FORMS}")
     return text
 
 
 def nodes(text: str) -> str:
     """Check a number of nodes, `4`, or a range from which Slurm chooses, `2-8`."""
-    found = _NODES.fullmatch(text)
+    found = NODES.fullmatch(text)
     if not found or int(found["least"]) < 1:
         raise ValueError(f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as 2-8")
     if least_nodes(text) > most_nodes(text):
@@ -74,7 +74,7 @@ def most_nodes(text: str) -> int:
 
 def gpus(text: str) -> str:
     """Check a GPU count, `4` or `a100:4`."""
-    if not _GPUS.fullmatch(text) or gpu_count(text) == 0:
+    if not GPUS.fullmatch(text) or gpu_count(text) == 0:
         raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
     return text
 

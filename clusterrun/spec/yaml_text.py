@@ -112,6 +112,12 @@ def read_scalar(text: str) -> Any:
     return number
 
 
+def typed(value: Any) -> Any:
+    """Return a text as the number that a YAML file makes of it, and all else as it is."""
+    number = read_scalar(value) if isinstance(value, str) else value
+    return number if isinstance(number, (int, float)) and not isinstance(number, bool) else value
+
+
 def _base(text: str) -> int:
     return {"0o": 8, "0x": 16}.get(text[:2], 10)
 

@@ -61,15 +61,12 @@ why_no_more() {
 }
 
 # From 24.05 on, Slurm requeues a job that ends within the grace of its preemption, and holds it after the fifth time;
-# a job that stays until it is killed is requeued and never held.
+# a job that stays until it is killed is requeued and never held. Some packages call their Slurm slurm-wlm.
 holds_polite_jobs() {
   local version
-  version=$(slurm_version)
+  version=$(scontrol --version 2>/dev/null | sed -n 's/^slurm[^ ]* \([0-9]*\)\.\([0-9]*\).*/\1\2/p')
   [ "${version:-0}" -ge 2405 ]
 }
-
-# As 2405 for 24.05; nothing where it is not told. Some packages call their Slurm slurm-wlm.
-slurm_version() { scontrol --version 2>/dev/null | sed -n 's/^slurm[^ ]* \([0-9]*\)\.\([0-9]*\).*/\1\2/p'; }
 
 # Seconds to wait after so many crashes, for what may mend itself: 5, 15, 45, ... at most 5 minutes. The nodes are held
 # meanwhile, because a requeued job's begin cannot be put off; Slurm's own delay of two minutes comes on top.

@@ -35,16 +35,7 @@ wants_successor() {
     successor) return 0 ;;
     requeue) return 1 ;;
   esac
-  [ -n "${newly_excluded:-}" ] || forgets_the_range || ! slurm_takes_back "$1"
-}
-
-# Whether a requeued job would never have more nodes than now: at a requeue, Slurm 22.05 forgets the upper end of a range
-# for the number that it gave; 24.11 does not (measured).
-forgets_the_range() {
-  local version
-  [ "${SLURM_JOB_NUM_NODES:-0}" -lt "${CLUSTERRUN_MOST_NODES:-0}" ] || return 1
-  version=$(slurm_version)
-  [ "${version:-0}" -lt 2411 ]
+  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
 }
 
 # Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.

@@ -1,0 +1,62 @@
+"""The few questions of `clusterrun init`: what was not given by an option is asked on a terminal, else its default."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.spec.yaml_text import typed
+from clusterrun.starter.files import site_defaults
+from clusterrun.starter.first_spec import STRATEGIES, Wish
+from clusterrun.starter.script import scripts_in
+
+_DEFAULTS = {"nodes": "1", "gpus-per-node": "1", "time": "12:00:00"}
+_QUESTIONS = {
+    "nodes": "nodes",
+    "gpus-per-node": "GPUs of each node (0: none)",
+    "partition": "partition (Enter: the site's own)",
+    "time": "time limit of one attempt",
+}
+
+
+def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> Wish:
+    """Return what the user wants. Raises SpecError where nobody says which script, or the profile is wrong."""
+    asks = not options.yes and not options.json and sys.stdin.isatty() and sys.stderr.isatty()
+    site = site_defaults(options.profile)
+    script = options.script or _script(asks=asks)
+    strategy = options.strategy or (_ask("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp")
+    found: dict[str, Any] = {}
+    for name, given in slurm.items():
+        default = "" if name in site else _DEFAULTS.get(name, "")
+        wanted = asks and name in _QUESTIONS and name not in site
+        value = given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
+        if value and not (name == "gpus-per-node" and value == "0"):
+            found[name] = typed(value)
+    return Wish(script, strategy, found, options.name or "")
+
+
+def _script(*, asks: bool) -> str:
+    found = scripts_in(Path.cwd())
+    if len(found) == 1 and not asks:
+        return found[0]
+    if not asks:
+        hint = f"--script, one of {', '.join(found)}" if found else "--script train.py"
+        raise SpecError([Problem("--script", "", "which script is to train?", hint)])
+    return _ask(
+        f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}", found[0] if found else "train.py"
+    )
+
+
+def _ask(question: str, default: str) -> str:
+    """Ask on stderr, because stdout is data; Enter takes the default, the end of the input ends all."""
+    print(f"{question}{f' [{default}]' if default else ''}: ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        print(file=sys.stderr)
+        raise SpecError(
+            [Problem("", "", "no answer, and nothing is written", "clusterrun init --help names the options")]
+        )
+    return answer.strip() or default

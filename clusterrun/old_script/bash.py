@@ -1,0 +1,37 @@
+"""Bash text as a syntax tree; sole user of tree-sitter, which is imported here only, and when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from clusterrun.errors import ClusterError
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+
+def parse(text: str) -> Node:
+    """Return the tree of a script; what cannot be read is a node of the type ERROR in it.
+
+    Raises ClusterError where the parser is not installed.
+    """
+    try:
+        import tree_sitter_bash  # noqa: PLC0415 - for this command alone
+        from tree_sitter import Language, Parser  # noqa: PLC0415
+    except ImportError as error:
+        what = f"reading bash needs a parser that is not installed: {error}"
+        raise ClusterError(what, "pip install 'clusterrun[sbatch]'") from error
+    return Parser(Language(tree_sitter_bash.language())).parse(text.encode()).root_node
+
+
+def text_of(node: Node) -> str:
+    """Return the source of a node."""
+    return (node.text or b"").decode()
+
+
+def below(node: Node) -> Iterator[Node]:
+    """Yield a node and all below it."""
+    yield node
+    for child in node.children:
+        yield from below(child)

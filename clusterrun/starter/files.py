@@ -1,0 +1,71 @@
+"""The files that `init` writes beside each other, and what is wrong with them yet."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.old_script.draft import Draft
+from clusterrun.prepare import Request, prepare
+from clusterrun.profile import find_profile
+from clusterrun.spec.schema import TITLE, json_schema
+from clusterrun.spec.writing import write_spec
+from clusterrun.spec.yaml_text import read_yaml
+from clusterrun.starter.first_spec import Wish, new_spec
+
+SCHEMA_FILE = ".clusterrun.schema.json"
+
+
+def headed(
+    text: str,
+    first: str,
+) -> str:
+    """Return a spec's text below the line for editors, and what it is."""
+    return f"# yaml-language-server: $schema={SCHEMA_FILE}\n# {first}\n{text}"
+
+
+def write_schema(folder: Path) -> bool:
+    """Put the schema beside the specs of a folder, where editors find it by its relative path.
+
+    Returns False where a file of that name is somebody else's.
+    """
+    path = folder / SCHEMA_FILE
+    text = json.dumps(json_schema(), indent=1) + "\n"
+    if path.exists() and TITLE not in path.read_text(encoding="utf-8", errors="replace"):
+        return False
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def spec_of_draft(draft: Draft, source: str, *, cwd: Path, folder: Path) -> str:
+    """Return the text of a spec that was made from an old script in `cwd`, and will lie in `folder`."""
+    slurm = dict(draft.values["slurm"])
+    if "chdir" in slurm and not Path(slurm["chdir"]).is_absolute():
+        slurm["chdir"] = os.path.relpath(cwd / slurm["chdir"], folder)
+    text = write_spec({**draft.values, "slurm": slurm}, draft.comments)
+    return headed(text, f"What {source} did, made from it by `clusterrun init --from-sbatch`.")
+
+
+def spec_of_wish(wish: Wish, *, cwd: Path, folder: Path) -> str:
+    """Return the text of a new spec, with its first lines."""
+    return headed(new_spec(wish, cwd=cwd, folder=folder), "All keys: docs/job-spec.md, or `clusterrun schema`.")
+
+
+def problems_of(path: str, profile: str | None) -> list[Problem]:
+    """Return what `clusterrun validate` finds in a spec that was just written."""
+    try:
+        return [*prepare(Request(path, profile=profile)).problems]
+    except SpecError as error:
+        return [*error.problems]
+
+
+def site_defaults(profile: str | None) -> set[str]:
+    """Return the options of sbatch that the site's profile gives. Raises SpecError where it is none."""
+    path = find_profile(profile, os.environ)
+    if path is None:
+        return set()
+    values = read_yaml(path.read_text(encoding="utf-8"), str(path)).value
+    slurm = values.get("slurm") if isinstance(values, dict) else None
+    return {name.replace("_", "-") for name in slurm} if isinstance(slurm, dict) else set()

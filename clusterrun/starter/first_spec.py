@@ -1,0 +1,142 @@
+"""A first job spec, from what a user wants and what their script shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.spec.writing import write_spec
+from clusterrun.spec.yaml_text import read_scalar
+from clusterrun.starter.script import Script, look_at, name_of
+
+_MOST_ARGUMENTS = 12
+_FSDP = {
+    "fsdp_version": 2,
+    "fsdp_reshard_after_forward": True,
+    "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "fsdp_state_dict_type": "SHARDED_STATE_DICT",
+    "fsdp_cpu_ram_efficient_loading": False,
+}
+_ZERO3 = {"zero_stage": 3, "zero3_init_flag": True, "zero3_save_16bit_model": True}
+_OFFLOAD = {"offload_optimizer_device": "cpu"}
+STRATEGIES: dict[str, tuple[dict[str, Any], str]] = {
+    "ddp": ({}, "each GPU holds the whole model"),
+    "fsdp": ({"fsdp_config": _FSDP}, "parameters, gradients and optimizer sharded over all processes"),
+    "fsdp-offload": ({"fsdp_config": {**_FSDP, "fsdp_offload_params": True}}, "the same, kept in the host's memory"),
+    "zero1": ({"deepspeed_config": {"zero_stage": 1}}, "DeepSpeed: the optimizer's state is sharded"),
+    "zero2": ({"deepspeed_config": {"zero_stage": 2}}, "DeepSpeed: optimizer state and gradients are sharded"),
+    "zero3": ({"deepspeed_config": _ZERO3}, "DeepSpeed: parameters, too, are sharded"),
+    "zero2-offload": ({"deepspeed_config": {"zero_stage": 2, **_OFFLOAD}}, "ZeRO-2, optimizer in the host's memory"),
+    "zero3-offload": (
+        {"deepspeed_config": {**_ZERO3, **_OFFLOAD, "offload_param_device": "cpu"}}, "ZeRO-3 in the host's memory"),
+}  # fmt: skip
+"""What `init --strategy` writes into the `accelerate` section, and what it means."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user wants of a new spec."""
+
+    script: str
+    strategy: str = "ddp"
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """The shell in which it is typed: its virtual environment becomes the run's."""
+
+
+def new_spec(wish: Wish, *, cwd: Path, folder: Path) -> str:
+    """Return the text of a new job spec, which will lie in `folder`; paths are relative to `cwd`.
+
+    Raises SpecError where the strategy is none, or the script is not there.
+    """
+    if wish.strategy not in STRATEGIES:
+        raise SpecError(
+            [Problem("--strategy", "", f"no such strategy: {wish.strategy}", f"one of {', '.join(STRATEGIES)}")]
+        )
+    script = look_at(cwd / wish.script, wish.script)
+    words, meaning = STRATEGIES[wish.strategy]
+    values: dict[str, Any] = {"name": wish.name or name_of(wish.script), "script": wish.script}
+    values["slurm"] = {**wish.slurm, "chdir": os.path.relpath(cwd, folder)}
+    values["accelerate"] = {**_precision(wish, script), **_processes(wish), **words}
+    values["environment"] = _environment(wish, cwd)
+    if script.resumable:
+        values["checkpoint"] = {"every": "10min", "keep": 3}
+    text = write_spec(values, _comments(values, meaning))
+    head, slurm, rest = text.partition("slurm:")
+    return head + _arguments(script) + slurm + rest + _own_checkpoints(script)
+
+
+def _gpus(wish: Wish) -> bool:
+    return str(wish.slurm.get("gpus-per-node", "")) not in ("", "0")
+
+
+def _precision(wish: Wish, script: Script) -> dict[str, Any]:
+    return {"mixed_precision": "bf16"} if _gpus(wish) and not script.trainer else {}
+
+
+def _processes(wish: Wish) -> dict[str, Any]:
+    """On CPUs somebody must say how many processes there are; on GPUs they are counted."""
+    return {} if _gpus(wish) else {"num_processes": int(str(wish.slurm.get("nodes", 1)).rpartition("-")[2])}
+
+
+def _environment(wish: Wish, cwd: Path) -> dict[str, Any]:
+    venv, conda = wish.environment.get("VIRTUAL_ENV"), wish.environment.get("CONDA_PREFIX")
+    secrets = [name for name in ("HF_TOKEN", "WANDB_API_KEY") if wish.environment.get(name)]
+    found: dict[str, Any] = {}
+    if venv:
+        inside = Path(venv).is_relative_to(cwd)
+        found["venv"] = str(Path(venv).relative_to(cwd)) if inside else venv
+    elif conda:
+        found["conda"] = conda
+    return found | ({"secrets": secrets} if secrets else {})
+
+
+def _comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, ...], str]:
+    found: dict[tuple[str | int, ...], str] = {
+        ("slurm", "chdir"): "the working folder, relative to this file; paths above are relative to it",
+        ("accelerate",): meaning,
+        ("environment", "venv"): "activated on the nodes",
+        ("environment", "secrets"): "names only; their values come from the shell that you submit from",
+        ("checkpoint",): "by clusterrun.training",
+    }
+    if "gpus-per-node" in values["slurm"]:
+        found["slurm", "gpus-per-node"] = "one process for each"
+    if "num_processes" in values["accelerate"]:
+        found["accelerate", "num_processes"] = "in all, on CPUs"
+    return found
+
+
+def _arguments(script: Script) -> str:
+    """Show the script's own arguments as comments, so that a spec changes only what its user changes."""
+    lines = [f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required: fill it in" for name in script.required]
+    shown = {
+        name: value
+        for name, value in script.defaults.items()
+        if name not in script.required and value not in ("", None)
+    }
+    for name, value in [*shown.items()][: _MOST_ARGUMENTS - len(lines)]:
+        text = read_scalar(value) if isinstance(value, str) else value
+        lines += [f"#   {line}" for line in write_spec({name: text}).splitlines()]
+    if not lines:
+        return ""
+    more = (
+        ""
+        if len(shown) + len(script.required) <= _MOST_ARGUMENTS
+        else f"; {len(shown) + len(script.required) - len(lines)} more"
+    )
+    return "\n".join([f"# args:                   # of the script, with its own defaults{more}", *lines, ""])
+
+
+def _own_checkpoints(script: Script) -> str:
+    if script.resumable:
+        return ""
+    out = script.defaults.get("output_dir") or "out"
+    return (
+        "# checkpoint:             # the script does not import clusterrun.training; where it saves by itself:\n"
+        f"#   path: {out}/checkpoint-*   # the newest is handed over as --resume_from_checkpoint\n"
+    )

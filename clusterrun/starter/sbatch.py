@@ -1,0 +1,58 @@
+"""The job spec that does what an old sbatch script did."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.old_script.draft import Draft
+from clusterrun.old_script.translate import translate
+
+_BASH = re.compile(r"#!.*\b(bash|sh)\b")
+
+
+def from_sbatch(path: str | Path, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Draft:
+    """Read an old sbatch script, without running it, and return the job spec that does the same, with its mistakes.
+
+    `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError where it cannot be
+    read or starts nothing, ClusterError where the parser (`pip install 'clusterrun[sbatch]'`) is not installed.
+    """
+    folder = cwd or Path.cwd()
+    shell = {**(os.environ if environment is None else environment), "PWD": str(folder)}
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError([Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]) from error
+    _refuse_what_is_no_bash(str(path), text)
+    return translate(str(path), text, shell=shell, read_file=lambda name: _text_of(folder / name))
+
+
+def _refuse_what_is_no_bash(name: str, text: str) -> None:
+    """Let bash read it, which runs nothing with -n: what it cannot read, sbatch could not have run either."""
+    if "\r\n" in text:
+        hint = "sed -i 's/\\r$//' takes them out"
+        raise SpecError([Problem(name, "", "has DOS line breaks, which sbatch refuses", hint)])
+    first = text.partition("\n")[0]
+    if not _BASH.match(first):
+        hint = "only scripts for bash and sh are read"
+        raise SpecError([Problem(f"{name}:1", "", f"begins with {first[:60]!r}", hint)])
+    bash = shutil.which("bash")
+    if bash is None:
+        return
+    done = subprocess.run([bash, "-n"], input=text, text=True, capture_output=True, timeout=10, check=False,
+                          env={"LC_ALL": "C"})  # fmt: skip
+    if done.returncode:
+        line, _, what = done.stderr.splitlines()[0].partition(": line ")[2].partition(": ")
+        raise SpecError([Problem(f"{name}:{line}", "", f"bash cannot read it: {what}")])
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

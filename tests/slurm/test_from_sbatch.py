@@ -1,0 +1,225 @@
+"""An old sbatch script and the spec that is made of it ask a real Slurm for the same, and start the same.
+
+In the place of accelerate, torchrun and python stands a program that writes down its words, its environment and its
+job. All jobs, old and new, are in the queue at once. This file may take 45 seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, Submitted, until
+
+OLD = CHECKOUT / "tests" / "sbatch_scripts"
+# Each script with the word behind which its own arguments begin.
+NAMES = {
+    "accelerate_multinode": "train.py", "accelerate_escaped_rank": "train.py", "torchrun_c10d": "multinode_torchrun.py",
+    "single_gpu": "train.py", "array_sweep": "train.py", "launcher_array": "train.py", "bash_c_exports": "train.py",
+    "apptainer": "exec",
+}  # fmt: skip
+
+# What the new run has, and the old one had not, or otherwise: on purpose.
+INTENDED = {
+    # where the ranks meet: the job script says it to the launcher itself
+    "MASTER_ADDR", "MASTER_PORT", "NODE_RANK",
+    # what only built the launcher's command line
+    "GPUS_PER_NODE", "LAUNCHER", "SCRIPT", "SCRIPT_ARGS", "CMD",
+    # the submitting shell's own, of which nothing arrives in the new job, and what a login on the node sets
+    "OLDPWD", "SHLVL", "PATH", "MAIL", "TERM", "SCRATCH", "HOSTNAME",
+    # which of a node's GPUs Slurm chose
+    "CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK",
+    # what the job script sets: for accelerate and torch, for trackers, for itself
+    "ACCELERATE_USE_CPU", "PET_SIGNALS_TO_HANDLE", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "GLOO_SOCKET_IFNAME",
+    "WANDB_RUN_ID", "WANDB_RESUME", "TENSORBOARD_LOGGING_DIR",
+    "run_dir", "run_id", "attempt", "job_ends", "signal_lead", "stop_signal", "checkpoint", "unchecked", "deaf_to_term",
+    "head_clock", "node_dir", "count_gpus", "num_processes", "num_machines", "main_process_ip", "main_process_port",
+}  # fmt: skip
+# Slurm's own variables describe the step, which is the job script's; clusterrun's are for its library.
+_OTHERS = re.compile(r"(SLURM|SRUN|SBATCH|CLUSTERRUN|PMI|PMIX|ROCR|GPU_DEVICE|BASH_FUNC)_?.*")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One process that was started, as it wrote it down."""
+
+    node: int
+    argv: list[str]
+    environment: dict[str, str]
+    folder: str
+    job: dict[str, str]
+    config: dict[str, object]
+
+    def own_words(self, first: str) -> list[str]:
+        return self.argv[self.argv.index(first) :]
+
+    def flag(self, *names: str) -> str | None:
+        words = dict(zip(self.argv, [*self.argv[1:], ""], strict=True))
+        joined = {
+            word.split("=")[0]: word.partition("=")[2] for word in self.argv if word.startswith("--") and "=" in word
+        }
+        return next((found[name] for name in names for found in (joined, words) if name in found), None)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the old script started, and what the run of its spec started: a list for each task of the array."""
+
+    old: list[Record]
+    new: list[Record]
+    told: str
+
+
+def records_of(folder: Path, wanted: str) -> list[Record]:
+    """What the processes of a job, or of all tasks of an array, wrote down."""
+    found = []
+    for path in sorted(folder.glob("[0-9]*")):
+        job, node, _ = path.name.split(".")
+        text = (path / "environment").read_text().split("\0")
+        pairs = dict(line.split("=", 1) for line in text if "=" in line)
+        if wanted in (job, pairs.get("SLURM_ARRAY_JOB_ID")):
+            fields = dict(re.findall(r"(\S+?)=(\S*)", (path / "job").read_text()))
+            config = path / "config"
+            values = yaml.safe_load(config.read_text()) if config.exists() else {}
+            argv = (path / "argv").read_text().split("\0")[:-1]
+            found.append(Record(int(node), argv, pairs, (path / "folder").read_text().strip(), fields, values))
+    return found
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    return Desk(cluster, "alice")
+
+
+@pytest.fixture(scope="module")
+def project(desk: Desk) -> Path:
+    """A user's folder with the old scripts, a training script for accelerate, and an environment of stand-ins."""
+    home = desk.cluster.home("alice")
+    project, records = home / "project", desk.cluster.scratch / "records"
+    for folder in (project / "configs", records):
+        folder.mkdir(parents=True)
+    for name in (*NAMES, "accelerate_unescaped_rank"):
+        shutil.copy(OLD / f"{name}.sh", project)
+    for name in ("train.py", "multinode_torchrun.py"):
+        (project / name).write_text("import accelerate\n")
+    (project / "configs" / "zero2.yaml").write_text(
+        "distributed_type: MULTI_GPU\nmixed_precision: bf16\nuse_cpu: false\n"
+    )
+    programs = home / "envs" / "train" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "activate").write_text(f"export VIRTUAL_ENV={programs.parent} PATH={programs}:$PATH\n")
+    recorder = (SCRIPTS / "recorder.sh").read_text().replace("RECORDS", str(records))
+    for name in ("accelerate", "torchrun", "python", "apptainer"):
+        (programs / name).write_text(recorder)
+        (programs / name).chmod(0o755)
+    owner = home.stat()
+    for path in (project, home / "envs", records, *project.rglob("*"), *(home / "envs").rglob("*")):
+        shutil.chown(path, owner.st_uid, owner.st_gid)
+    return project
+
+
+@pytest.fixture(scope="module")
+def shell(desk: Desk) -> dict[str, str]:
+    """The shell that the old scripts are submitted from, with an environment of stand-ins active."""
+    venv = desk.cluster.home("alice") / "envs" / "train"
+    desk.write_site()
+    return {"TERM": "xterm", "VIRTUAL_ENV": str(venv), "PATH": f"{venv}/bin:/usr/bin:/bin",
+            "SCRATCH": str(desk.cluster.scratch),
+            "CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def faulty(desk: Desk, project: Path, shell: dict[str, str], pairs: dict[str, Pair]) -> list[Record]:
+    """What the script with the most mistakes started."""
+    submit = ["sbatch", "--wait", "--parsable", "accelerate_unescaped_rank.sh"]
+    job = desk.cluster.run_as("alice", submit, cwd=project, env=shell, check=False).stdout.strip()
+    return records_of(desk.cluster.scratch / "records", job)
+
+
+@pytest.fixture(scope="module")
+def pairs(desk: Desk, project: Path, shell: dict[str, str]) -> dict[str, Pair]:
+    """All old scripts and all of their specs, run at once."""
+    with ThreadPoolExecutor(4) as pool:
+        started = dict(zip(NAMES, pool.map(lambda name: both(desk, project, name, shell), NAMES), strict=True))
+    until(lambda: not desk.jobs(), 90, "all jobs have ended")
+    records = desk.cluster.scratch / "records"
+    return {name: Pair(records_of(records, old), records_of(records, run.job_id), told)
+           for name, (old, run, told) in started.items()}  # fmt: skip
+
+
+def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[str, Submitted, str]:
+    """Queue an old script as its user would, and the run of its spec."""
+    submit = ["sbatch", "--parsable", f"{name}.sh"]
+    old = desk.cluster.run_as("alice", submit, cwd=project, env=shell).stdout.strip()
+    init = [CLUSTERRUN, "init", "--from-sbatch", f"{name}.sh", "-o", f"{name}.yaml"]
+    told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
+    answer = desk.cluster.run_as("alice", [CLUSTERRUN, "submit", "--json", f"{name}.yaml"], cwd=project, env=shell)
+    return old, Desk.submitted(answer), told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_is_started(pairs: dict[str, Pair], name: str) -> None:
+    """Each node runs the same program with the same words, in the same folder."""
+    pair = pairs[name]
+    assert pair.old, "the old script started nothing"
+    first = NAMES[name]
+
+    def what(records: list[Record]) -> list[tuple[object, ...]]:
+        return sorted((one.node, one.own_words(first), one.folder) for one in records)
+
+    assert what(pair.new) == what(pair.old)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slurm_is_asked_for_the_same(pairs: dict[str, Pair], name: str) -> None:
+    """The job has the same nodes, CPUs, memory, GPUs, time, partition and array, as scontrol shows it."""
+    keys = ("TRES", "NumNodes", "NumCPUs", "TimeLimit", "Partition", "Account", "MinMemoryNode", "ArrayTaskThrottle",
+            "OverSubscribe", "Features")  # fmt: skip
+    asked = [
+        {tuple((key, one.job.get(key)) for key in keys) for one in side} for side in (pairs[name].old, pairs[name].new)
+    ]
+    assert asked[1] == asked[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_environment_is_the_same(pairs: dict[str, Pair], name: str) -> None:
+    """Every variable is the same, but for those that are meant to differ."""
+    old, new = (
+        min(side, key=lambda one: (one.node, one.argv)).environment for side in (pairs[name].old, pairs[name].new)
+    )
+    differ = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _OTHERS.fullmatch(key)}
+    assert {key: (old.get(key), new.get(key)) for key in differ - INTENDED} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "accelerate" in name or name == "launcher_array"])
+def test_accelerate_is_told_the_same(pairs: dict[str, Pair], name: str) -> None:
+    """As many machines and processes, in the same precision; and each machine has a rank of its own."""
+    pair = pairs[name]
+    for flag in ("--num_machines", "--num_processes"):
+        assert {one.flag(flag) for one in pair.new} == {one.flag(flag) for one in pair.old}
+    precision = [{one.flag("--mixed_precision") or one.config.get("mixed_precision", "no") for one in side}
+                 for side in (pair.old, pair.new)]  # fmt: skip
+    if name == "accelerate_escaped_rank":
+        assert precision[1] == precision[0] == {"bf16"}
+    assert sorted(str(one.flag("--machine_rank")) for one in pair.new) == [str(one.node) for one in pair.new]
+
+
+def test_mistakes_that_were_told_are_true(desk: Desk, project: Path, faulty: list[Record]) -> None:
+    """What is told of an old script happens to it: two launchers a node, each of them machine 0, without its modules."""
+    shell = {"PATH": f"{Path(CLUSTERRUN).parent}:/usr/bin:/bin"}
+    init = [CLUSTERRUN, "init", "--from-sbatch", "accelerate_unescaped_rank.sh", "-o", "-"]
+    told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
+    assert [name in told for name in (":6: launchers: ", ":24: node-rank: ", ":16: set-e: ", ":14: port: ")] == [
+        True
+    ] * 4
+    assert sorted(one.node for one in faulty) == [0, 0, 1, 1]
+    assert {one.flag("--machine_rank") for one in faulty} == {"0"}
+    assert {one.flag("--main_process_port") for one in faulty} == {"29500"}
+    assert "module: command not found" in (project / "train.log").read_text()
