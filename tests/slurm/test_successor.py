@@ -75,7 +75,9 @@ def followed(desk: Desk) -> tuple[Submitted, str]:
     return run, desk.cluster.run_as("alice", words).stdout.strip()
 
 
-@pytest.mark.parametrize("partition", ["lowc", "lowc0"], ids=["grace", "no-grace"])
+@pytest.mark.parametrize(
+    "partition", ["lowc", pytest.param("lowc0", marks=pytest.mark.extended)], ids=["grace", "no-grace"]
+)
 def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
     """Where Slurm cancels what it preempts, the run goes on as another job, with a grace and without one."""
     run = survive(desk, f"cancelled-{partition}", slurm={"partition": partition, **ASIDE}, args={"slow_at": [10]})

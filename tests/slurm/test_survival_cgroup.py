@@ -36,7 +36,9 @@ def limited(desk: Desk) -> Submitted:
     return survive(desk, "limited", slurm={**UNPREEMPTED, "time": 2}, args={"slow_at": [1]})
 
 
-@pytest.mark.parametrize("partition", ["low", "low0"], ids=["grace", "no-grace"])
+@pytest.mark.parametrize(
+    "partition", ["low", pytest.param("low0", marks=pytest.mark.extended)], ids=["grace", "no-grace"]
+)
 def test_a_preemption(desk: Desk, partition: str) -> None:
     """With a grace and without one, a preempted run saves and goes on where it was."""
     run = survive(desk, f"preempted-{partition}", slurm={"partition": partition}, args={"slow_at": [10]})
