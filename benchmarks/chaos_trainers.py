@@ -54,14 +54,7 @@ def _prepare(accelerator: Accelerator) -> Callable[[], None]:
 def clusterrun_trainer(folder: Path, attempt: int, tell: Tell) -> None:
     """Train as one attempt of a clusterrun run: a checkpoint each step."""
     run, step = _begin(folder, attempt)
-    position = run.resume()
-    tell("resumed", position.step)
-    while True:
-        step()
-        position.step += 1
-        tell("begin", position.step)
-        run.step_done(position)
-        tell("saved", position.step)
+    _train(run, step, tell, lambda number: tell("saved", number))
 
 
 def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
@@ -75,7 +68,15 @@ def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
         published(name, number, *more)
         tell("saved", number)
 
+    def train_on(_: int) -> None:
+        while run._state.busy():  # noqa: SLF001
+            step()
+
     saves.published = tell_too  # type: ignore[method-assign]
+    _train(run, step, tell, train_on)
+
+
+def _train(run: TrainingRun, step: Callable[[], None], tell: Tell, saved: Callable[[int], None]) -> None:
     position = run.resume()
     tell("resumed", position.step)
     while True:
@@ -83,8 +84,7 @@ def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
         position.step += 1
         tell("begin", position.step)
         run.step_done(position)
-        while run._state.busy():  # noqa: SLF001
-            step()
+        saved(position.step)
 
 
 def _begin(folder: Path, attempt: int) -> tuple[TrainingRun, Callable[[], None]]:

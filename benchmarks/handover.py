@@ -6,6 +6,7 @@ and in one round all are stopped at the same step. What does not come back by it
 once. Needs root and about a minute for each way, stop and round:
 
     python benchmarks/handover.py --rounds 3
+    python benchmarks/handover.py --expedited --ways clusterrun requeue successor --page handover-expedited.md
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster_runs import (
-    REQUEUE_DELAY,
     USER,
     WAYS,
     Cluster,
@@ -38,28 +37,10 @@ from cluster_runs import (
     submit_with_clusterrun,
     write_page,
 )
+from handover_page import LABELS, STOPS, Outcome, Stop, page
 
 BEGIN_WITHIN = 180  # seconds to the step of the stop
 BACK_WITHIN = 240  # seconds from the stop to the first step after it; Slurm takes 13-28 s to miss a node
-FAST = 10  # seconds from the last step to the begin of a successor
-AIM = 1  # steps lost at a stop that is announced by a signal
-
-
-@dataclass(frozen=True)
-class Stop:
-    """A way to be stopped; without `after_step` the time limit, in minutes, is the stop."""
-
-    name: str
-    partition: str
-    minutes: int
-    signalled: bool
-    after_step: bool = True
-
-
-PREEMPTION = Stop("preemption (grace 15 s)", "low", 10, signalled=True)
-TIME_LIMIT = Stop("time limit (signal 30 s before)", "main", 1, signalled=True, after_step=False)
-NODE_CRASH = Stop("node crash", "main", 10, signalled=False)
-STOPS = {"preemption": PREEMPTION, "time-limit": TIME_LIMIT, "node-crash": NODE_CRASH}
 
 
 @dataclass(frozen=True)
@@ -118,31 +99,25 @@ def submitted(place: Place, argv: list[str]) -> Again:
     return submit
 
 
-WAYS_TO_RUN: dict[str, tuple[str, Callable[[Place, Stop], Again]]] = {
-    "clusterrun": ("clusterrun", clusterrun),
-    "successor": ("clusterrun, `requeue.by: successor`", successor),
-    "recipe": ("sbatch script with a trap on `B:USR1`, `scontrol requeue`, save_state", recipe),
-    "submitit": ("submitit Checkpointable, accelerate as a subprocess", submitit),
-    "in-process": ("submitit Checkpointable, training in process", submitit_in_process),
+def requeue(place: Place, stop: Stop) -> Again:
+    return clusterrun(place, stop, requeue={"by": "requeue"})
+
+
+USUAL = ["clusterrun", "successor", "recipe", "submitit", "in-process"]  # `requeue` is what `clusterrun` does there
+WAYS_TO_RUN: dict[str, Callable[[Place, Stop], Again]] = {
+    "clusterrun": clusterrun,
+    "requeue": requeue,
+    "successor": successor,
+    "recipe": recipe,
+    "submitit": submitit,
+    "in-process": submitit_in_process,
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a stop cost; `seconds` from the last step before to the first one after, None if a person had to help."""
-
-    way: str
-    stop: str
-    lost: int | None
-    seconds: float | None
-    start: float | None = None
-    """How much of the seconds the new attempt took from its begin to its first step; clusterrun's only."""
 
 
 def measure(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
     """Train, stop, and see what happens; None where the training had not begun when the stop came."""
     place = make_place(cluster, f"{way}-{stop}-{turn}-{time.time():.0f}")
-    again = WAYS_TO_RUN[way][1](place, STOPS[stop])
+    again = WAYS_TO_RUN[way](place, STOPS[stop])
     if STOPS[stop].after_step:
         if not patient(lambda: any(s.step >= after_step for s in place.log.steps()), BEGIN_WITHIN):
             return None
@@ -218,99 +193,24 @@ def measure_and_mend(cluster: Cluster, way: str, stop: str, after_step: int, tur
         cluster.mend()
 
 
-def table(found: list[Outcome]) -> list[str]:
-    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step", "of it the start",
-             "beside clusterrun"]  # fmt: skip
-    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|---|--:|"]
-    pairs = dict.fromkeys((o.stop, o.way) for o in found)
-    return lines + [row(found, stop, way) for stop, way in pairs]
-
-
-def row(found: list[Outcome], stop: str, way: str) -> str:
-    here = [o for o in found if (o.stop, o.way) == (stop, way)]
-    back = [o for o in here if o.seconds is not None]
-    ours = seconds_of(found, stop, "clusterrun")
-    took = seconds_of(found, stop, way)
-    ratio = f"{statistics.median(took) / statistics.median(ours):.2f}" if took and ours else ""
-    by_itself = f"{len(back)} of {len(here)}"
-    cells = [STOPS[stop].name, WAYS_TO_RUN[way][0], by_itself if len(back) == len(here) else f"**{by_itself}**"]
-    starts = summary([o.start for o in back if o.start is not None], ".1f", " s")
-    return f"| {' | '.join([*cells, lost_in(here), summary(took, '.1f', ' s'), starts, ratio])} |"
-
-
-def seconds_of(found: list[Outcome], stop: str, way: str) -> list[float]:
-    return [o.seconds for o in found if (o.stop, o.way) == (stop, way) and o.seconds is not None]
-
-
-def lost_in(here: list[Outcome]) -> str:
-    """Steps lost; where a person had to submit again, these steps are told apart."""
-    alone = summary([o.lost for o in here if o.seconds is not None and o.lost is not None], ".0f")
-    helped = summary([o.lost for o in here if o.seconds is None and o.lost is not None], ".0f")
-    never = sum(o.lost is None for o in here)
-    words = [alone, f"by hand {helped}" if helped else "", f"never again {never}" if never else ""]
-    return "; ".join(word for word in words if word)
-
-
-def summary(values: list[int] | list[float], form: str, unit: str = "") -> str:
-    """The median, and the values that it stands for."""
-    each = ", ".join(format(value, form) for value in sorted(values))
-    return f"{statistics.median(values):{form}}{unit} ({each})" if values else ""
-
-
-def verdict(found: list[Outcome]) -> str:
-    signalled = [o for o in found if o.way in ("clusterrun", "successor") and STOPS[o.stop].signalled]
-    if not signalled:
-        return ""
-    most = max((o.lost for o in signalled if o.lost is not None), default=0)
-    met = most <= AIM and all(o.seconds is not None for o in signalled)
-    return (
-        f"Aim: clusterrun comes back by itself and loses at most {AIM} step at any stop that a signal announces. "
-        f"The most it lost in {len(signalled)} of them: {most}. {'Met.' if met else '**Missed.**'}"
-    )
-
-
-def fast(found: list[Outcome]) -> str:
-    """Say whether a successor begins as fast as it is to, less the start of the training itself."""
-    here = [o for o in found if o.way == "successor" and STOPS[o.stop].signalled and o.seconds is not None]
-    took = [o.seconds - o.start for o in here if o.seconds is not None and o.start is not None]
-    if not took:
-        return ""
-    met = "Met." if max(took) <= FAST else "**Missed.**"
-    return (
-        f"Aim: with a successor, less the start (the new attempt's begin to its first step, most of it accelerate's), "
-        f"at most {FAST} s. The most in {len(took)} signalled stops: {max(took):.1f} s. {met}"
-    )
-
-
-def page(found: list[Outcome], made: list[str]) -> list[str]:
-    """Write the page of results."""
-    delay = (
-        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by Slurm's default 120 s: "
-        f"on most clusters add {120 - REQUEUE_DELAY} s to every time in the table but a successor's. "
-        "The preempting job takes 3 s."
-    )
-    how = (
-        "Two nodes with a process each, 0.1 s a step, a checkpoint every 50 steps; in one round all ways are stopped "
-        "at the same step, or by the same time limit. Median, then each value. `by hand`: a person had to submit again."
-    )
-    aim = [line for text in (verdict(found), fast(found)) if text for line in (text, "")]
-    return ["# What a stop costs", "", *made, how, delay, "", *aim, *table(found)]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="how often each way is stopped in each way")
-    parser.add_argument("--ways", nargs="+", choices=WAYS_TO_RUN, default=list(WAYS_TO_RUN))
+    parser.add_argument("--ways", nargs="+", choices=LABELS, default=USUAL)
     parser.add_argument("--stops", nargs="+", choices=STOPS, default=list(STOPS))
     parser.add_argument("--seed", type=int, default=1, help="chooses the steps of the stops")
     parser.add_argument("--page", help="of benchmarks/results; by default handover.md, or handover-cgroup.md")
     parser.add_argument("--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc")
+    parser.add_argument("--expedited", action="store_true", help="Slurm 26.05, which allows expedited requeues")
     options = parser.parse_args()
     tracking = "cgroup" if options.cgroup else "linuxproc"
-    with started_cluster(cgroup=options.cgroup) as cluster:
+    with started_cluster(cgroup=options.cgroup, expedited=options.expedited) as cluster:
         found = measure_all(cluster, options.ways, options.stops, options.rounds, options.seed)
         made = made_by(slurm_version(cluster), tracking)
-    write_page(options.page or ("handover-cgroup.md" if options.cgroup else "handover.md"), page(found, made))
+    write_page(
+        options.page or ("handover-cgroup.md" if options.cgroup else "handover.md"),
+        page(found, made, options.expedited),
+    )
     return 0
 
 

@@ -78,7 +78,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     for asked in [run, *(run.task(number) for number in _living(before))]:
         if asked.paths.folder.is_dir():
             _ask(asked)
-    if before.job_id and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
+    if not is_local(run) and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
         for job_id in filter(None, (smaller_job(run.paths), before.job_id)):
             cancel_job(job_id, only_pending=True)
     return replace(before, reason="asked to save and leave")

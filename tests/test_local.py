@@ -8,21 +8,26 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from clusterrun import track
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run
 from clusterrun.listing import list_runs
 from clusterrun.local import end_all, preempt
 from clusterrun.logs import logs
+from clusterrun.paths import RunPaths
 from clusterrun.prepare import Request
 from clusterrun.records import read_record
+from clusterrun.slurm.states import State
 from clusterrun.submit import submit
 from clusterrun.track import cancel, run_status, status, stop, wait
+from clusterrun.written import from_files
 
 CHECKOUT = Path(__file__).parent.parent
 PACED = Path(__file__).parent / "slurm" / "scripts" / "paced.py"
@@ -111,6 +116,21 @@ def test_stop_saves_and_leaves(laptop: Laptop) -> None:
     assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
     assert laptop.causes(run) == ["stop"]
     assert list(run.paths.checkpoints.glob("step-*/manifest.json"))
+
+
+def test_stop_between_two_attempts_asks_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run without Slurm waits for its own supervisor, also on a machine where Slurm is installed."""
+    index, paths = Index({"HOME": str(tmp_path)}), RunPaths(tmp_path / "runs" / "local-1")
+    paths.events.mkdir(parents=True)
+    paths.job.write_text("job_id=4711\nlocal=1\n")
+    run = Run("local-1", paths, "4711")
+    index.add(run)
+    waits = replace(from_files(run), state=State.PENDING)
+    monkeypatch.setattr(track, "run_status", lambda run: waits)
+    monkeypatch.setattr(track, "installed", lambda: True)
+    monkeypatch.setattr(track, "cancel_job", lambda *_, **__: pytest.fail("Slurm was asked"))
+    track.stop("local-1", index)
+    assert paths.stop.read_text().startswith("asked by ")
 
 
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
