@@ -23,17 +23,18 @@ if TYPE_CHECKING:
     from clusterrun.recover import requeue, resume
     from clusterrun.rehearse import rehearse
     from clusterrun.report import report
+    from clusterrun.run import Run, submit
     from clusterrun.script import render
     from clusterrun.spec import load_spec
     from clusterrun.spec.schema import json_schema
     from clusterrun.starter.first_spec import new_spec
     from clusterrun.starter.sbatch import from_sbatch
-    from clusterrun.submit import submit
     from clusterrun.track import cancel, status, stop, wait
     from clusterrun.validate import validate
     from clusterrun.why import why
 
 __all__ = [
+    "Run",
     "cancel",
     "checkpoints",
     "clean",
@@ -78,7 +79,8 @@ _HOME = {
     "report": "report",
     "requeue": "recover",
     "resume": "recover",
-    "submit": "submit",
+    "Run": "run",
+    "submit": "run",
     "validate": "validate",
     "why": "why",
     **dict.fromkeys(("cancel", "status", "stop", "wait"), "track"),
@@ -91,7 +93,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
     # importing a module puts it where the function of the same name is meant to be
-    for public in ("clean", "doctor", "logs", "notify", "rehearse", "report", "submit", "validate", "why"):
-        if public in globals():
-            globals()[public] = getattr(globals()[public], public, globals()[public])
+    for public in _HOME.keys() & globals().keys():
+        globals()[public] = getattr(importlib.import_module(f"clusterrun.{_HOME[public]}"), public)
     return found

@@ -25,7 +25,7 @@ FLOORS = (
     {"handover", "now", "prepare"},
     {"kept", "listing", "logs", "origins", "report", "starter", "track", "validate", "why"},
     {"clean", "notify", "page", "recover", "rehearsal", "submit", "watch"},
-    {"doctor", "rehearse"},
+    {"doctor", "rehearse", "run"},
     {"cli"},
     {"__main__"},
 )

@@ -126,7 +126,7 @@ def test_stop_between_two_attempts_asks_no_slurm(tmp_path: Path, monkeypatch: py
     run = Run("local-1", paths, "4711")
     index.add(run)
     waits = replace(from_files(run), state=State.PENDING)
-    monkeypatch.setattr(track, "run_status", lambda run: waits)
+    monkeypatch.setattr(track, "run_status", lambda _: waits)
     monkeypatch.setattr(track, "installed", lambda: True)
     monkeypatch.setattr(track, "cancel_job", lambda *_, **__: pytest.fail("Slurm was asked"))
     track.stop("local-1", index)
