@@ -28,7 +28,9 @@ from clusterrun.slurm.states import State
 from clusterrun.summary import Summaries
 from clusterrun.watch import watched, watched_living
 
-NOW = int(time.time())
+
+def now() -> int:
+    return int(time.time())
 
 
 class Machine:
@@ -60,10 +62,10 @@ class Machine:
         paths = RunPaths(self.folder / "runs" / run_id)
         paths.events.mkdir(parents=True)
         write_record(paths.intent, {"run_id": run_id, "number": 1, "comment": comment})
-        write_record(paths.job, {"job_id": job_id, "number": 1, "submitted": end.pop("submitted", NOW)})
-        write_record(paths.begin("0001"), {"job_id": job_id, "began": NOW})
+        write_record(paths.job, {"job_id": job_id, "number": 1, "submitted": end.pop("submitted", now())})
+        write_record(paths.begin("0001"), {"job_id": job_id, "began": now()})
         if end:
-            write_record(paths.end("0001"), {"exit_code": 0, "next": "end", "ended": NOW, **end})
+            write_record(paths.end("0001"), {"exit_code": 0, "next": "end", "ended": now(), **end})
         self.index.add(Run(run_id, paths, job_id))
         return paths
 
@@ -117,7 +119,7 @@ def test_a_run_that_is_requeued_by_hand_lives_again(machine):
     """Slurm's own command tells us nothing; that its job lives does."""
     paths = machine.run("given-up", "7", cause="crash")
     assert machine.states() == {"given-up": "FAILED"}
-    write_record(paths.begin("0002"), {"job_id": "7", "began": NOW})
+    write_record(paths.begin("0002"), {"job_id": "7", "began": now()})
     machine.queue("7 RUNNING")
     assert machine.states() == {"given-up": "RUNNING"}
 
@@ -126,7 +128,7 @@ def test_a_cancellation_that_may_be_corrected_is_not_kept(machine):
     """Slurm may name another cause in the first two minutes."""
     paths = machine.run("fresh", "1", cause="cancel")
     assert machine.states() == {"fresh": "CANCELLED"}
-    write_record(paths.end("0001"), {"cause": "time-limit", "next": "end", "ended": NOW})
+    write_record(paths.end("0001"), {"cause": "time-limit", "next": "end", "ended": now()})
     assert machine.states() == {"fresh": "TIMEOUT"}
 
 
@@ -239,7 +241,7 @@ def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
     paths = machine.run("young", "1")
     found = watched(machine.index.find("young"), machine.index)
     assert (found.state, found.reason) == (State.RUNNING, "")
-    write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": NOW})
+    write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": now()})
     found = watched(machine.index.find("young"), machine.index)
     assert (found.state, found.reason) == (State.PENDING, "between two attempts")
     paths.end("0001").unlink()

@@ -305,7 +305,9 @@ def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
     assert found[0]["steps_lost"] == 0
     assert found[1]["steps_lost"] == found[1]["step_to"] - found[1]["step_from"]
     lost, steps = found[1]["steps_lost"], f"{found[1]['step_from']} to {found[1]['step_to']}"
-    assert re.search(rf"^2 +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ", shown, re.MULTILINE)
+    assert re.search(
+        rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ", shown, re.MULTILINE
+    )
 
 
 def test_a_resumed_run_is_rendered_as_it_was_submitted(laptop: Laptop, tmp_path: Path) -> None:
