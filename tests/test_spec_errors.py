@@ -62,7 +62,7 @@ checkpoint: {evry: 10min}
     hint: did you mean every?
 requeue: {max: 3}
   requeue.max: no such field
-    hint: known here: by, crashes, on
+    hint: known here: by, crashes, on, shrink_after, shrink_to
 # keys that stand twice
 script: other.py
   script: stands twice, first on line 1
