@@ -127,6 +127,7 @@ def test_every_process_of_two_nodes_says_where_it_is(tmp_path: Path, clean: dict
     assert "rank 0" not in second.output
 
 
+@pytest.mark.extended
 def test_what_zero_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
     """With two ranks each holds half of the optimizer's numbers at stage 1, at stage 3 half of the weights as well, and
     resumes; what is saved is the whole model each time."""

@@ -64,6 +64,7 @@ def test_one_rank_that_cannot_write_fails_the_save_of_all(tmp_path, clean):
     failed_between(tmp_path, end, f"rank 1: random_states_1.pkl: {NO_ROOM}")
 
 
+@pytest.mark.extended
 def test_a_main_process_that_cannot_write_fails_the_save_of_all(tmp_path, clean):
     """Rank 0 has no room for the weights: the reason is safetensors' own, and both train on."""
     end = train_two(tmp_path, clean, *MEET_THE_LIMIT, "--at", 3, "limit", 0, 30_000)

@@ -84,6 +84,7 @@ def test_a_damaged_part_of_one_rank_is_found(tmp_path: Path, clean: dict[str, st
     assert steps(again) == list(range(1, 17))
 
 
+@pytest.mark.extended
 def test_a_trainer_resumes_under_zero(tmp_path: Path, clean: dict[str, str]) -> None:
     """transformers.Trainer under ZeRO-3 seals its checkpoints, goes on from one, and ends with the same model."""
     output, models = tmp_path / "output", []

@@ -30,7 +30,7 @@ SOME = (
     "finished, and requeued by hand",
 )
 ASKED = os.environ.get("CLUSTERRUN_GENERATIONS", "").split()  # cells, such as 24.11-cgroup, or `all`
-BY_DEFAULT = {"26.05-cgroup": SOME, "26.05-cgroup-expedited": ("preempted", "crashes for good")}
+BY_DEFAULT = {"26.05-cgroup-expedited": (*SOME, FOR_GOOD)}
 CELLS = [cell for cell in ALL_CELLS if ASKED == ["all"] or str(cell) in (ASKED or BY_DEFAULT)]
 WANTED = {cell: tuple(SCENARIOS) if ASKED else BY_DEFAULT[str(cell)] for cell in CELLS}
 AT_ONCE = 1 if ASKED else 2  # clusters beside each other

@@ -60,9 +60,9 @@ def test_the_loss_falls_over_two_nodes_with_two_processes_each(desk: Desk) -> No
     ("asked", "accelerate"),
     [
         ({"gpus-per-node": 2}, {"use_cpu": True}),
-        ({"gres": "gpu:2"}, {"use_cpu": True}),
+        pytest.param({"gres": "gpu:2"}, {"use_cpu": True}, marks=pytest.mark.extended),
         ({"gpus": 4}, {"use_cpu": True}),
-        ({"gpus-per-task": 2}, {"use_cpu": True}),
+        pytest.param({"gpus-per-task": 2}, {"use_cpu": True}, marks=pytest.mark.extended),
         ({}, {"num_processes": 4}),
     ],
     ids=["gpus-per-node", "gres", "gpus", "gpus-per-task", "num_processes"],

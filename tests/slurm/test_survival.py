@@ -69,6 +69,7 @@ def test_a_preemption_without_grace(desk: Desk) -> None:
     assert_whole(run)
 
 
+@pytest.mark.extended
 def test_a_requeue_by_hand(desk: Desk) -> None:
     """A run that a person requeues saves, comes back once, and goes on where it was."""
     run = survive(desk, "requeued", slurm=ASIDE, args={"slow_at": [10]})

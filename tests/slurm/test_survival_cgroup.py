@@ -72,6 +72,7 @@ def test_a_plain_scancel(desk: Desk) -> None:
     assert_ended(desk, run, "cancel")
 
 
+@pytest.mark.extended
 def test_a_time_limit(desk: Desk, limited: Submitted) -> None:
     """A run longer than its time limit saves in time, asks for itself again, and goes on where it was."""
     completes(desk, limited)

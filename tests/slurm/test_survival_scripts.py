@@ -102,6 +102,7 @@ def numbers(pattern: str, text: str) -> list[int]:
     return [int(number) for number in re.findall(pattern, text)]
 
 
+@pytest.mark.extended
 def test_a_script_without_checkpoints_begins_anew(desk: Desk, bare: Submitted, plain_reference: Submitted) -> None:
     """A script that cannot resume, and hears no stop, is killed when the grace ends, and simply started again."""
     until(first_checkpoint(bare).exists, 240, "training is under way")
