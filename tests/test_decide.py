@@ -184,6 +184,7 @@ SIGNALLED = (
     "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE to SIGNAL Terminated ***"
 )
 TORN = "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 93."
+REFUSED = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure"
 ENDS = [
     # the trainer's word, (exit code, what was asked) of each node, srun's exit code, the log, more; the cause
     ("finished", [(0, "")], 0, "", {}, "finished"),
@@ -220,6 +221,7 @@ ENDS = [
     ("", [(1, "")], 1, "", {}, "crash"),
     ("", [(1, ""), (1, "TERM")], 137, "", {}, "crash"),  # srun ended the other node's task with TERM
     ("", [None], 1, "", {}, "crash"),
+    ("", [None, None], 233, f"{BAR}{REFUSED}", {}, "bad-node"),
     ("", [(1, "TERM"), (143, "TERM")], 143, "", {}, "preemption"),  # a script that dies of the signal it asked for
     ("", [(93, "")], 93, "", {}, "no-restart"),
     ("", [(1, "")], 1, TORN, {}, "no-restart"),

@@ -105,6 +105,7 @@ def test_n_batches_give_the_gradients_of_one_n_times_as_large(tmp_path: Path, cl
         assert all(torch.allclose(same[key], weights[key], rtol=1e-4, atol=1e-6) for key in weights)
 
 
+@pytest.mark.extended
 def test_a_smaller_effective_batch_is_another_training(tmp_path: Path, clean: dict[str, str]) -> None:
     """The comparison above can fail: without the accumulation the first gradient is another one."""
     norms = []
@@ -152,6 +153,7 @@ def test_what_zero_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
             assert share == pytest.approx({"weights": weights, "optimizer": WEIGHTS}, abs=4)  # what fills the last part
 
 
+@pytest.mark.extended
 def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
     """With two ranks each holds half of weights and optimizer, the whole model is saved, and a resumed run is the same."""
     environment = {name: value for name, value in clean.items() if name != "ACCELERATE_USE_CPU"}

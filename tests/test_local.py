@@ -151,6 +151,7 @@ def environ(entry: Path) -> list[bytes]:
         return []
 
 
+@pytest.mark.extended
 def test_a_time_limit_is_kept(laptop: Laptop) -> None:
     """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
     values = {**TRAINING, "script": str(PACED), "args": {**TINY, "max_steps": 300}}  # a minute, at its pace

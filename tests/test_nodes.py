@@ -54,6 +54,18 @@ def test_a_node_is_left_out_for_a_day_after_its_second_crash(tmp_path: Path):
     assert abs(int(left_out["until"]) - time.time() - DAY) < 60
 
 
+def test_a_node_that_refuses_to_start_its_task_twice_is_left_out(tmp_path: Path):
+    """As one may that has just been booted; srun names it, and says why."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "logs").mkdir()
+    refused = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure\n"
+    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(all_excluded)"; launch_failure'
+    for attempt, left_out in (("0001", ","), ("0002", "1,n4")):
+        (tmp_path / "logs" / f"attempt-{attempt}.log").write_text(refused)
+        told = f"{left_out};the launch failed on n4: Communication connection failure\n"
+        assert said(text, run_dir=tmp_path, attempt=attempt) == told
+
+
 def test_a_node_that_is_not_fit_is_left_out_at_once(tmp_path: Path):
     """Whatever the cause was; the spec's own nodes stay left out beside it."""
     node(tmp_path, 0, followed=1)

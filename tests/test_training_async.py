@@ -145,6 +145,7 @@ def test_a_disk_that_refuses_one_rank_fails_the_save_of_all(tmp_path, clean):
     assert float(record["stall"]) <= float(record["seconds"]) <= float(record["longest"]) / 2
 
 
+@pytest.mark.extended
 def test_too_little_memory_saves_synchronously_and_says_so_once(tmp_path, clean):
     """Where the copy does not fit, the numbers are told once, and every checkpoint is saved; later it may fit."""
     few, many = 60_000_000, 10**11

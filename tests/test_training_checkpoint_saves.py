@@ -86,6 +86,7 @@ def test_a_failure_amid_deepspeeds_own_save_leaves_nobody_waiting(tmp_path, clea
     failed_between(tmp_path, end, f"rank 1: zero_pp_rank_1_mp_rank_00_optim_states.pt: {NO_ROOM}")
 
 
+@pytest.mark.extended
 def test_free_space_is_looked_at_before_anything_is_written(tmp_path, clean):
     """Where the previous checkpoint would not fit again, the numbers are said, and nothing is written."""
     size = 10**18

@@ -192,6 +192,7 @@ def test_the_model_can_be_loaded(story):
     assert result.stdout.strip() == "True My dear Mr. Bennet"
 
 
+@pytest.mark.extended
 def test_the_example_runs_and_resumes_without_clusterrun(tmp_path, text, clean):
     """`python train_causal_lm.py` alone trains, saves, resumes and repeats its losses exactly."""
     arguments = ["--train_file", text, *SMALL, "--max_steps", 6, "--save_steps", 4, "--eval_steps", 3]

@@ -60,6 +60,7 @@ def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(tmp_path:
     assert list((tmp_path / "output" / "staging").iterdir()) == []
 
 
+@pytest.mark.extended
 def test_another_number_of_processes_is_refused(tmp_path: Path, clean: dict[str, str]) -> None:
     """What two processes saved is not shared out among three, which are told what would do; DeepSpeed is not asked."""
     words = ["--output_dir", tmp_path / "output", "--num_train_epochs", 1]

@@ -39,7 +39,8 @@ default_check() {
   esac
 }
 
-# blame_nodes CAUSE: keep away from nodes that are not fit, and from one that was the first to crash in two attempts.
+# blame_nodes CAUSE: keep away from nodes that are not fit, and from one that was the first to crash, or refused to start
+# its task, in two attempts.
 blame_nodes() {
   local file node crashes check counted
   for file in "$run_dir/events/attempt-$attempt".node-*; do
@@ -47,8 +48,14 @@ blame_nodes() {
     node=$(value name "$file")
     [ -z "$check" ] || keep_away "$node" "$check"
   done
-  [ "$1" = crash ] || return 0
-  node=$(first_to_crash)
+  node=
+  case $1 in
+    crash) node=$(first_to_crash) ;;
+    bad-node)
+      node=$(launch_failure)
+      node=${node#the launch failed on } node=${node%%:*}
+      ;;
+  esac
   [ -n "$node" ] || return 0
   counted=$(value attempt "$run_dir/nodes/$node")
   [ "$counted" != "$attempt" ] || return 0

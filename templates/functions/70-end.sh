@@ -44,6 +44,7 @@ find_next() {
   case $cause in
     bad-node | failed-start) reason=$(first_unfit) ;;
   esac
+  [ "$cause" != bad-node ] || [ -n "$reason" ] || reason=$(launch_failure)
   if [ "$cause" = hang ]; then
     hung=$(value reason "$run_dir/events/attempt-$attempt.hang")
     reason=$hung${reason:+; $reason}
@@ -63,11 +64,12 @@ end_record() {
 
 # First what the trainer says itself, then what Slurm says, then how the nodes' tasks ended.
 why_ended() {
-  local outcome killed order asked
+  local outcome killed order asked refused
   outcome=$(value outcome "$run_dir/events/attempt-$attempt.trainer")
   killed=$(slurm_says)
   order=$(value order "$run_dir/events/attempt-$attempt.hang")
   asked=$(first_asked)
+  refused=$(launch_failure)
   if [ "$outcome" = finished ] || [ "$outcome" = no-restart ]; then
     echo "$outcome"
   elif [ "$outcome" = trained ] && all_ended_well; then
@@ -94,6 +96,8 @@ why_ended() {
     fi
   elif none_fits; then
     echo failed-start
+  elif [ -n "$refused" ]; then
+    echo bad-node
   elif grep -qs '^check=.' "$run_dir/events/attempt-$attempt".node-*; then
     echo bad-node
   elif may_not_restart; then
@@ -103,6 +107,12 @@ why_ended() {
   else
     why_asked
   fi
+}
+
+# Where srun could not start a node's task, in its words; nothing else. A node that has just been rebooted refuses so.
+launch_failure() {
+  sed -n 's/.*srun: error: Task launch for .* failed on node \(.*\)/the launch failed on \1/p' \
+    "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | head -n 1
 }
 
 # Whether every node's task has left word that it ended with 0.

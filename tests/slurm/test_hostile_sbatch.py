@@ -31,6 +31,7 @@ def refusal(spec: Path) -> str | None:
     return None
 
 
+@pytest.mark.extended
 def test_as_an_option_of_sbatch(desk: Desk) -> None:
     """Each value as a --comment: the job has that comment and no option besides, or the message says why not."""
     arrived = 0

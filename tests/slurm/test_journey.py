@@ -160,6 +160,7 @@ def test_stop_saves_and_leaves(desk: Desk) -> None:
     assert step < 300
 
 
+@pytest.mark.extended
 def test_a_preempted_run_comes_back_without_losing_a_step(desk: Desk, reference: list[dict[str, Any]]) -> None:
     """Preempted in the middle, it saves, is requeued, and finishes with the losses of an uninterrupted run."""
     run = desk.submit("preempted", **PACED, slurm={**TWO_RANKS, "partition": "low"})

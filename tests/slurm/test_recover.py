@@ -75,6 +75,7 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     assert (second["step_from"], second["step_to"]) == (first["step_to"], 450)
 
 
+@pytest.mark.extended
 def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
     """A run that was given up after a crash goes on from its last checkpoint; `status` knows what that cost."""
     # slow before the crash: progress is written at most once a second
@@ -117,6 +118,7 @@ def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
     assert f"`clusterrun resume {run.run_id}`" in answer.stderr
 
 
+@pytest.mark.extended
 def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
     """One bit turned over in the newest checkpoint: --verify exits with 1, and names the one a resume would take."""
     run = survive(desk, "damaged", ranks=1, args={"slow_at": [2 * EVERY + 5], "pace": 3600})

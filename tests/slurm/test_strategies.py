@@ -38,8 +38,16 @@ STRATEGIES = {
 }
 # Two processes on one node, or two nodes with one each. The first wave is part of `make test`.
 WAVES = (
-    (("zero3", "n[1-2]"), ("fsdp2", "n[3-4]")),
-    (("ddp", "n[1-2]"), ("zero2-bf16", "n2"), ("ddp", "n1"), ("ddp-bf16", "n2"), ("zero1", "n2"), ("zero2", "n[3-4]")),
+    (("zero3", "n[1-2]"),),
+    (
+        ("ddp", "n[1-2]"),
+        ("fsdp2", "n[3-4]"),
+        ("zero2-bf16", "n2"),
+        ("ddp", "n1"),
+        ("ddp-bf16", "n2"),
+        ("zero1", "n2"),
+        ("zero2", "n[3-4]"),
+    ),
 )
 CELLS = [*WAVES[0], *(pytest.param(cell, marks=pytest.mark.extended) for cell in WAVES[1])]
 ARGS: dict[str, Any] = {

@@ -50,6 +50,7 @@ def test_a_preemption(desk: Desk, partition: str) -> None:
     assert_whole(run)
 
 
+@pytest.mark.extended
 def test_one_rank_crashes_while_the_other_hangs(desk: Desk) -> None:
     """A crash is not taken for the preemption that srun's signal to the other node looks like."""
     args = {"crash_step": EVERY + 10, "crash_rank": 1, "hang_others": True}

@@ -115,6 +115,7 @@ def test_a_script_without_checkpoints_begins_anew(desk: Desk, bare: Submitted, p
     assert_equal_weights(weights(bare), weights(plain_reference))
 
 
+@pytest.mark.extended
 def test_a_script_with_checkpoints_of_its_own(desk: Desk, plain: Submitted, plain_reference: Submitted) -> None:
     """A script that imports nothing of clusterrun is told to save by the signal it wants, and what to resume from."""
     until(first_checkpoint(plain).exists, 240, "training is under way")
