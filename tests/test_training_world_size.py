@@ -187,7 +187,7 @@ def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str
 @pytest.mark.parametrize(
     ("strategy", "chain"),
     [
-        (Strategy(2), (2, 1, 2)),
+        pytest.param(Strategy(2), (2, 1, 2), marks=pytest.mark.extended),
         pytest.param(Strategy(3), (2, 1), marks=pytest.mark.extended),
         pytest.param(Strategy(fsdp2=True, block="Block"), (1, 2), marks=pytest.mark.extended),
     ],

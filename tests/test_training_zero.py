@@ -47,6 +47,7 @@ def steps(ended: Ended) -> list[int]:
     return [line["step"] for line in lines if "step" in line]
 
 
+@pytest.mark.extended
 def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(tmp_path: Path, clean: dict[str, str]) -> None:
     """Where the optimizer's parts do not fit, no rank waits for another, it is said, and all steps are trained."""
     words = ["--output_dir", tmp_path / "output", "--width", 512]

@@ -143,6 +143,7 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
     assert_whole(run, ranks=1, lost=2 * EVERY)
 
 
+@pytest.mark.extended
 def test_two_at_once_make_one_job(desk: Desk) -> None:
     """`resume` typed five times at once queues one job; the others are told that the run lives."""
     run = count(desk, "at-once", slurm={"begin": "now+2hours"})
@@ -157,6 +158,7 @@ def test_two_at_once_make_one_job(desk: Desk) -> None:
     desk.cli("cancel", run.run_id)
 
 
+@pytest.mark.extended
 def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
     """Killed before any of its steps, and typed again, `resume` has queued one job, which the run knows."""
     state = desk.cluster.home("alice") / ".local" / "state" / "clusterrun"

@@ -63,6 +63,7 @@ def test_scancel_in_the_pause_after_a_crash(desk: Desk) -> None:
     gone_for_good(desk, run)
 
 
+@pytest.mark.extended
 def test_scancel_during_a_save(desk: Desk) -> None:
     """A run that is cancelled while it saves ends for good; what was whole before is whole."""
     run = survive(desk, "cancelled-in-save", ranks=1, slurm=ASIDE, args={"slow_save": 60})
