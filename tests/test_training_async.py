@@ -142,7 +142,8 @@ def test_a_disk_that_refuses_one_rank_fails_the_save_of_all(tmp_path, clean):
     assert told(tmp_path, 0)["ended"] == told(tmp_path, 1)["ended"] == 6
     record = read_record(tmp_path / "saves")
     assert (record["checkpoint"], record["count"]) == (SIXTH, "2")
-    assert float(record["stall"]) <= float(record["seconds"]) <= float(record["longest"]) / 2
+    # of the longest save twice the time; each is rounded to a hundredth
+    assert float(record["stall"]) <= float(record["seconds"]) <= float(record["longest"]) / 2 + 0.01
 
 
 @pytest.mark.extended
