@@ -286,8 +286,8 @@ def test_versions_in_an_environment():
 def test_which_python_is_asked(monkeypatch):
     """A venv's, a conda folder's, a named conda environment's where conda is active; else only the nodes can tell."""
     monkeypatch.setenv("CONDA_EXE", "/opt/conda/bin/conda")
-    work = Path("/work")
-    assert software.python_of(Environment(venv=".venv"), work) == Path("/work/.venv/bin/python")
+    work = Path("/project")
+    assert software.python_of(Environment(venv=".venv"), work) == Path("/project/.venv/bin/python")
     assert software.python_of(Environment(conda="/opt/envs/a"), work) == Path("/opt/envs/a/bin/python")
     assert software.python_of(Environment(conda="a"), work) == Path("/opt/conda/envs/a/bin/python")
     assert software.python_of(Environment(modules=("python",)), work) is None

@@ -322,7 +322,7 @@ SAME: list[tuple[str, Callable[[dict[str, object]], object], object]] = [
     ("#SBATCH -n 4 -c 2", lambda slurm: (slurm.get("nodes"), slurm["cpus-per-task"]), (None, 8)),
     ("#SBATCH --ntasks-per-node=2 --gpus-per-task=a100:2", lambda slurm: slurm["gpus-per-node"], "a100:4"),
     ("#SBATCH --signal=B:TERM@90", lambda slurm: slurm["signal"], "USR1@90"),
-    ("#SBATCH -D /work", lambda slurm: slurm["chdir"], "/work"),
+    ("#SBATCH -D /project", lambda slurm: slurm["chdir"], "/project"),
     ("#SBATCH --mail-type=END -x n[1-2] --deadline=now+1day", lambda slurm: [*slurm], ["mail-type", "exclude", "deadline"]),
     ("#SBATCH --brand-new=1", lambda slurm: slurm["additional_parameters"], {"brand-new": "1"}),
 ]  # fmt: skip

@@ -14,7 +14,12 @@ from clusterrun.records import write_whole
 from clusterrun.slurm.site import Partition, Site, partitions
 
 _VARIABLES = ("SCRATCH", "WORK", "PSCRATCH", "MYSCRATCH", "WORKDIR")
-_FOLDERS = ("/scratch/$USER", "/scratch/users/$USER", "/work/$USER", "/gpfs/scratch/$USER", "/lustre/scratch/$USER")
+_FOLDERS = (
+    "/scratch/$USER",
+    "/scratch/users/$USER",
+    "/gpfs/scratch/$USER",
+    "/lustre/scratch/$USER",
+)  # as sites call it
 _TYPE = re.compile(r"\bgpu:([A-Za-z][\w.-]*):\d+")
 
 

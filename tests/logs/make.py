@@ -116,7 +116,7 @@ CASES = {
         "import torch\nsaved = torch.nn.Linear(8, 4).state_dict()\ntorch.nn.Linear(8, 16).load_state_dict(saved)\n"
     ),
     "file_not_found": Case("import json\njson.load(open('data/train.jsonl'))\n"),
-    "permission": Case("import os\nos.seteuid(65534)\nopen('/root/data.jsonl')\n", ranks=1),
+    "permission": Case("import os\nos.seteuid(65534)\nopen('/etc/shadow')\n", ranks=1),
     "no_cuda": Case("import torch\ntorch.zeros(1).cuda()\n"),
     "too_many_files": Case(
         "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"

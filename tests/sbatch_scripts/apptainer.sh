@@ -7,4 +7,4 @@
 
 IMAGE=/images/pytorch.sif
 export APPTAINERENV_HF_HOME=/cache/hf
-srun apptainer exec --nv --bind $PWD:/work $IMAGE python /work/train.py --epochs 2
+srun apptainer exec --nv --bind $PWD:/project $IMAGE python /project/train.py --epochs 2
