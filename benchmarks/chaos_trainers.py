@@ -69,10 +69,10 @@ def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
         tell("saved", number)
 
     def train_on(_: int) -> None:
-        while run._state.busy():  # noqa: SLF001
+        while run._state.busy():  # noqa: SLF001 - no one else knows that a write is under way
             step()
 
-    saves.published = tell_too  # type: ignore[method-assign]
+    saves.published = tell_too  # type: ignore[method-assign]  # the object is this process's own
     _train(run, step, tell, train_on)
 
 
@@ -135,7 +135,7 @@ def warm_up(folder: Path) -> None:
     accelerator.save_state(str(folder))
     accelerator.load_state(str(folder))
     AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001 - as accelerate's own tests do
-    GradientState._reset_state()  # noqa: SLF001
+    GradientState._reset_state()  # noqa: SLF001 - likewise
 
 
 @contextmanager

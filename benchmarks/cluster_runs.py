@@ -22,9 +22,9 @@ REQUEUE_DELAY = 5  # seconds, the cluster's cred_expire; Slurm's default is 120
 USER = "alice"
 
 sys.path.insert(0, str(CHECKOUT))
-from tests.slurm.cluster import Cluster, missing, wait_until  # noqa: E402
-from tests.slurm.cluster.suites import suite_with  # noqa: E402
-from tests.slurm.desk import Desk  # noqa: E402
+from tests.slurm.cluster import Cluster, missing, wait_until  # noqa: E402 - found by the line above
+from tests.slurm.cluster.suites import suite_with  # noqa: E402 - likewise
+from tests.slurm.desk import Desk  # noqa: E402 - likewise
 
 __all__ = ["Cluster", "Desk", "wait_until"]
 

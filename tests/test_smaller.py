@@ -64,6 +64,16 @@ def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
     assert printed.endswith("on\n")
 
 
+@pytest.mark.parametrize(("next_", "code"), [("continue", 0), ("by-slurm", 1)])
+def test_in_haste_the_run_itself_goes_first(tmp_path: Path, next_: str, code: int) -> None:
+    """Slurm's kill is on its way: the requeue is asked for before anything else, and its outcome counts."""
+    text = f'go_on_at_once crash {next_}; echo "code $?"'
+    printed, asked = ask(tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143)
+    calls = [line.split()[0:2] for line in asked if line.startswith(("scontrol requeue", "sbatch"))]
+    assert calls == [*([["scontrol", "requeue"]] if code == 0 else []), ["sbatch", "--parsable"]]
+    assert f"code {code}\n" in printed
+
+
 @pytest.mark.parametrize(("own", "others"), [(7, ["12", "13"]), (12, ["7", "13"]), (13, ["7", "12"])])
 def test_whoever_begins_takes_the_others_back(tmp_path: Path, own: int, others: list[str]) -> None:
     """What waits for the same, the job that comes back, its successor, or the smaller one; dependents go on waiting."""

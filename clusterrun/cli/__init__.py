@@ -106,8 +106,8 @@ def _told(error: Exception, words: Sequence[str]) -> int:
 def _bug(error: Exception, words: Sequence[str]) -> int:
     """Keep the traceback in a file; the screen gets one line and what to do with it."""
     import platform  # noqa: PLC0415 - only for a bug
-    import tempfile  # noqa: PLC0415
-    import traceback  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415 - likewise
+    import traceback  # noqa: PLC0415 - likewise
 
     with tempfile.NamedTemporaryFile("w", prefix="clusterrun-", suffix=".log", delete=False) as file:
         print(f"clusterrun {__version__}, Python {platform.python_version()}, {platform.platform()}", file=file)

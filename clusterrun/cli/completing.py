@@ -14,7 +14,7 @@ SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
 def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> None:
     """Answer the shell's question and end the process; `parser_of` makes the parser of a command line."""
     from argcomplete import autocomplete  # noqa: PLC0415 - only when a shell asks
-    from argcomplete.lexers import split_line  # noqa: PLC0415
+    from argcomplete.lexers import split_line  # noqa: PLC0415 - likewise
 
     line = os.environ.get("COMP_LINE", "")
     _, begun, _, words, _ = split_line(line, int(os.environ.get("COMP_POINT", len(line))))
@@ -31,7 +31,7 @@ def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> N
 def _add_name(parser: argparse.ArgumentParser, command: str) -> None:
     from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
 
-    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no other way to its commands
     name = commands.choices[command].add_argument("name", nargs="?")
     name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))
 

@@ -63,12 +63,15 @@ preempt_mode() {
 
 # TERM to the batch shell leaves KillWait: ask at once for what Slurm does not do by itself.
 go_on_at_once() {
-  offer_smaller
+  local asked
   case $(way_on "$1" "$2") in
     successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
     requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
-    slurm) return 1 ;;
+    slurm) false ;;
   esac
+  asked=$?
+  offer_smaller  # last: without it the run comes back all the same
+  return "$asked"
 }
 
 # Slurm kills this shell when it has taken the job back.
