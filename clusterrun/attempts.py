@@ -30,10 +30,15 @@ class Attempt:
     """One attempt of a run. Times are seconds since the epoch; steps are optimizer steps; None: not known."""
 
     number: int
+    """From 1 on."""
     job_id: str
+    """The job it ran in."""
     nodes: str
+    """Where it ran."""
     began: int | None
+    """When its script began."""
     ended: int | None
+    """When its script ended."""
     seconds: int | None
     """How long it lasted; None while it runs, and where it never said that it ended."""
     cause: str
@@ -49,6 +54,7 @@ class Attempt:
     checkpoint: str
     """What it went on from; empty where it began at step 0, or has not said yet."""
     exit_code: int | None
+    """Of its launch."""
     next: str
     """What the script decided: continue, by-slurm or end; empty while it runs."""
 

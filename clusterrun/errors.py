@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake of the user: where it stands, what is wrong, and the way out.
-
-    `where` is `file:line`, `--set` or the like; `path` is the key as written, dots between levels.
-    """
+    """One mistake of the user: where it stands, what is wrong, and the way out."""
 
     where: str
+    """`file:line`, `--set` or the like."""
     path: str
+    """The key as written, dots between levels."""
     what: str
+    """What is wrong."""
     hint: str = ""
+    """What to do."""
 
     def __str__(self) -> str:
         parts = [part for part in (self.where, self.path, self.what) if part]

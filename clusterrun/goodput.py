@@ -68,16 +68,21 @@ class Story:
     """One attempt in time: the instants between which its parts lie, and how long they are."""
 
     number: int
+    """The attempt's."""
     asked: float | None
     """Since when it waited; None where that is not known."""
     began: float
+    """When its script began."""
     first_step: float | None
+    """When its first step was done; None: it did none."""
     lost_from: float | None
     """From here on a later attempt trained the steps again; None: all count."""
     trained: float
     """Until when it trained."""
     ended: float
+    """When it ended, or now."""
     split: Split
+    """Its seconds, by what they became."""
 
 
 def stories(

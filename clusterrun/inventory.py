@@ -27,11 +27,17 @@ class SavedCheckpoint:
     """A checkpoint on the disk. `size` is in bytes, `time` in seconds since the epoch; None: not known."""
 
     name: str
+    """Its folder's, or file's."""
     path: str
+    """Where it lies."""
     step: int | None
+    """The optimizer step of its state."""
     attempt: int | None
+    """Which attempt wrote it."""
     size: int
+    """Of all its files, in bytes."""
     time: float
+    """When it was published."""
     kind: str
     """Who wrote it: `clusterrun` (clusterrun.training), `Trainer` (transformers), or `script`."""
     verified: bool | None

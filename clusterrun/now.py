@@ -32,6 +32,8 @@ _OF_ARRAY = (
     State.PREEMPTED, State.VANISHED, State.CANCELLED, State.STOPPED, State.COMPLETED,
 )  # fmt: skip
 
+_LEFT_THE_QUEUE = "left the queue, as asked"
+
 Queue = Mapping[str, QueuedJob]
 
 
@@ -155,6 +157,8 @@ def _ending(run: Run, known: RunStatus, job: QueuedJob | None) -> RunStatus:
 
 def _by_queue(run: Run, known: RunStatus, job: QueuedJob) -> RunStatus:
     state = state_of(job.state)
+    if state is State.CANCELLED and _stopped_while_it_waited(run):
+        return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
     if state in _BETWEEN_ATTEMPTS and _just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     waiting = job.reason if state is State.PENDING else known.reason if state.final else ""
@@ -204,11 +208,16 @@ def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
         return replace(known, state=State.CANCELLED, reason="cancelled")
     gone = replace(known, state=State.VANISHED, reason="Slurm knows the job no more, and it wrote no end")
     word = (ask_accounts([gone]) if said is None else said.accounts).get(known.job_id)
+    if _stopped_while_it_waited(run) and (not word or state_of(word) is State.CANCELLED):
+        return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
     if word and state_of(word).final:
         return replace(known, state=state_of(word), reason=known.reason or word)
-    if _asked(run, "stop"):
-        return replace(known, state=State.STOPPED, reason="left the queue, as asked")
     return gone
+
+
+def _stopped_while_it_waited(run: Run) -> bool:
+    """Say whether a person took it out of the queue by `stop`: to Slurm that is a cancelled job."""
+    return _asked(run, "stop") and not _asked(run, "cancelled")
 
 
 def _asked(run: Run, name: str) -> bool:

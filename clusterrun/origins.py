@@ -19,6 +19,7 @@ class Origin:
     key: str
     """Its key as the documentation spells it, dots between levels."""
     value: Any
+    """As it was resolved."""
     layer: str
     """default, shell, profile, spec, or --set."""
     where: str

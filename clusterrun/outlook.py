@@ -27,14 +27,17 @@ class Outlook:
     rate: float | None
     """Samples a second."""
     learning_rate: float | None
+    """The last that was told."""
     step_seconds: float | None
     """Seconds from one optimizer step to the next over the last ten minutes, saves and evaluations included."""
     left: int | None
     """Seconds to the last step of the training at that speed."""
     next_checkpoint_step: int | None
+    """The step after which it is due, where steps decide."""
     next_checkpoint_at: int | None
     """When it is due, in seconds since the epoch."""
     last_checkpoint: SavedCheckpoint | None
+    """The newest, with sizes compared, not read through."""
     losses: tuple[tuple[int, float], ...]
     """(step, loss) over the newest attempts, thinned; steps that were trained again count once."""
 

@@ -26,6 +26,7 @@ class Hours:
     """Hours of machines, and how many of them did not become training that counts."""
 
     used: float
+    """Of all attempts together."""
     wasted: float | None
     """None where it cannot be known: a script that does not use clusterrun.training."""
 

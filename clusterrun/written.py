@@ -33,18 +33,27 @@ class RunStatus:
     """What is known of a run. Times are seconds since the epoch."""
 
     run_id: str
+    """What commands take."""
     state: State
+    """What it does, or how it ended."""
     reason: str
     """Why it is in this state: Slurm's reason while it waits, the cause of its end in words."""
     job_id: str
+    """Slurm's id of its last job; of a task `<array>_<task>`."""
     attempt: int
     """The attempt that runs, or ran last; 0 before the first."""
     step: int | None
+    """The last optimizer step."""
     total: int | None
+    """The last step of the training."""
     loss: float | None
+    """The last that was told."""
     nodes: str
+    """Where it runs, or ran last, as Slurm writes lists of nodes."""
     exit_code: int | None
+    """Of the launch that ended it."""
     folder: str
+    """The run folder."""
     job_ids: tuple[str, ...] = ()
     """All jobs of the run, oldest first: more than one after a `resume`, and where a successor went on."""
     avoids: tuple[str, ...] = ()
@@ -61,11 +70,11 @@ class RunStatus:
     """Of a job array, its tasks, which are runs of their own."""
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values, for JSON; tasks only of an array."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tasks"}
+        """Return plain values, for JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["state"] = self.state.value
         values["loss"] = self.loss if self.loss is not None and isfinite(self.loss) else None  # JSON has no NaN
-        return {**values, "tasks": [task.as_dict() for task in self.tasks]} if self.tasks else values
+        return {**values, "tasks": [task.as_dict() for task in self.tasks]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunStatus:

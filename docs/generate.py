@@ -31,7 +31,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 def docstring_of(section: str, field: str) -> str:
     """Return what the model says of a field; `section` is empty for the spec itself."""
-    return docstrings(SECTIONS[section].__name__ if section else "JobSpec").get(field, "")
+    return docstrings(SECTIONS[section] if section else JobSpec).get(field, "")
 
 
 # The form of a value, where its Python type says too little.
@@ -168,8 +168,7 @@ All notices together have five seconds, two where Slurm's kill is on its way, an
 ends. A webhook's address stands in no file, no log and no process list:
 sbatch hands the variable over, and curl reads it from a pipe.
 An attempt that is killed outright, as by a node's failure, tells nobody: the next one does it when it begins.
-`clusterrun notify --test JOB.yaml` sends a test from where it is typed; `--json` prints `missed`, how many places
-were not reached, and `words`, what happened.
+`clusterrun notify --test JOB.yaml` sends a test from where it is typed.
 
 Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, knows jobs, not runs:
 its END is no "finished", and its REQUEUE does not come where a successor goes on.

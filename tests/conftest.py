@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
+import sys
 
 
 def pytest_configure() -> None:
     """Hear SIGINT, and let children hear it, also where a shell in the background has started the tests deaf to it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    """Close what a training process keeps open to its end, where tests have been one."""
+    if stacks := sys.modules.get("clusterrun.training.stacks"):
+        faulthandler.unregister(stacks.SIGNAL)
+        while stacks._open:
+            stacks._open.pop().close()

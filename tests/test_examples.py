@@ -25,6 +25,12 @@ ONE_RANK = (
     ("fsdp_training", []),
 )
 TWO_RANKS = (("train_image_classifier", []), ("train_distributed", ["--logging_steps", 1]))
+RARELY = {"mixed_precision", "grad_accumulation", "train_distributed"}  # they have tests of their own, too
+EVERY = [
+    pytest.param(name, words, ranks, marks=[pytest.mark.extended] if name in RARELY else [], id=name)
+    for ranks, examples in ((1, ONE_RANK), (2, TWO_RANKS))
+    for name, words in examples
+]
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +63,7 @@ def mean(found: list[dict[str, Any]]) -> float:
     return sum(line["loss"] for line in found) / len(found)
 
 
-@pytest.mark.parametrize(
-    ("name", "words", "ranks"), [(*each, 1) for each in ONE_RANK] + [(*each, 2) for each in TWO_RANKS]
-)
+@pytest.mark.parametrize(("name", "words", "ranks"), EVERY)
 def test_an_example_trains_and_goes_on_where_it_was_saved(
     name: str, words: list[object], ranks: int, tmp_path: Path, clean: dict[str, str]
 ) -> None:

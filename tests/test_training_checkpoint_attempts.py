@@ -201,6 +201,7 @@ def test_a_whole_checkpoint_that_is_further_along_stays(tmp_path):
     assert names(tmp_path) == sorted([further, own[1]])
 
 
+@pytest.mark.extended
 def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, clean):
     """Two processes cannot share out the one batch of a step: they say the numbers, mark no-restart, and leave all as
     it was."""

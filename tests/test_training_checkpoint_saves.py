@@ -71,6 +71,7 @@ def test_a_main_process_that_cannot_write_fails_the_save_of_all(tmp_path, clean)
     failed_between(tmp_path, end, "rank 0: File too large (os error 27)")
 
 
+@pytest.mark.extended
 def test_a_failure_amid_deepspeeds_own_save_leaves_nobody_waiting(tmp_path, clean):
     """ZeRO's ranks meet between their files: one that cannot write its part goes there all the same.
 

@@ -158,6 +158,7 @@ def test_every_loss_is_written_down_where_it_is_asked_for(story):
         ]
 
 
+@pytest.mark.extended
 def test_another_number_of_processes_is_refused(story, train, tmp_path):
     """One process may not resume what two have saved; nothing is overwritten, and no attempt follows."""
     shutil.copytree(story.parts / "output", tmp_path / "output")

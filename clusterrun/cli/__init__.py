@@ -14,7 +14,7 @@ from clusterrun.cli.help import by_journey, examples
 COMMANDS = {
     "doctor": "what this cluster allows, and what stands in a run's way",
     "init": "write a first job spec, also from an old sbatch script",
-    "schema": "the JSON Schema of a job spec, for editors",
+    "schema": "the JSON Schema of a job spec, or of a command's --json",
     "validate": "check a job spec and the files it names",
     "estimate": "what a run needs of each GPU's memory, and whether it fits",
     "render": "show the whole sbatch script, on any machine",
@@ -100,6 +100,10 @@ def _told(error: Exception, words: Sequence[str]) -> int:
     if not isinstance(error, ClusterrunError):
         return _bug(error, words)
     print(error, file=sys.stderr)
+    if "--json" in words:
+        from clusterrun.cli.as_json import print_failure  # noqa: PLC0415 - likewise
+
+        print_failure(error)
     return error.exit_code
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from dataclasses import asdict
 
 from clusterrun.cli.amounts import ago, in_bytes
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.table import in_columns
 from clusterrun.inventory import SavedCheckpoint, checkpoints
 
@@ -19,14 +18,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 where one is damaged")
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a run's checkpoints, the newest last."""
     found = checkpoints(options.run, verify=options.verify)
     if options.json:
-        print(json.dumps([asdict(one) for one in found]))
+        print_json(found)
     elif found:
         print(in_columns([_HEADINGS, *map(_row, found)]))
     else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from clusterrun.clean import Plan, Removal, Wish, age_of, carry_out, plan_clean
 from clusterrun.cli.amounts import ago, in_bytes
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import print_table
 from clusterrun.errors import Problem, SpecError
 from clusterrun.slurm.states import State
@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--checkpoints", action="store_true", help="checkpoints only; the newest whole one stays")
     add("--dry-run", action="store_true", help="only show what would go")
     add("-y", "--yes", action="store_true", help="do not ask")
-    add("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
 
 
 def _age(text: str) -> float:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _as_json(plan: Plan, gone: list[Removal]) -> None:
     listed = [{**one.as_dict(), "removed": one in gone} for one in plan.removals]
-    print(json.dumps({"removals": listed, "bytes": plan.size, "notes": list(plan.notes)}))
+    print_json({"removals": listed, "bytes": plan.size, "notes": plan.notes})
 
 
 def _asked(plan: Plan) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import STYLES, print_table
 from clusterrun.doctor.examine import Examination, doctor
 from clusterrun.doctor.finding import Finding
@@ -29,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--write-profile", metavar="FILE", nargs="?", const="",
         help="begin a profile with what was found (default: ~/.config/clusterrun/profile.yaml)")  # fmt: skip
     add("--force", action="store_true", help="let --write-profile replace a file")
-    add("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,8 +36,7 @@ def run(options: argparse.Namespace) -> int:
     request = Request("", tuple(options.overrides), options.profile, own_python=True)
     found = doctor(request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_tell)
     if options.json:
-        values = [asdict(finding) for finding in found.findings]
-        print(json.dumps({"findings": values, "problems": found.problems, "warnings": found.warnings}))
+        print_json({"findings": found.findings, "problems": found.problems, "warnings": found.warnings})
     else:
         print_table([_HEADINGS, *(row for finding in found.findings for row in _rows(finding))], _STYLES)
     if options.write_profile is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.table import in_columns
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimate.asked import Asked, asked_of
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--checkpointing", action="store_true", default=None, help="with activation checkpointing")
     add("--eager", action="store_true", default=None, help="attention keeps its scores (attn_implementation: eager)")
     add("--precision", choices=["no", "fp16", "bf16", "fp8"], help="accelerate's mixed_precision")
-    add("--json", action="store_true", help="print one JSON object, in bytes")
+    add_json(parser, ", in bytes")
 
 
 def _parameters(text: str) -> int:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     asked = _asked(options, prepared)
     found = report_of(_question(options, asked, prepared), asked, own=prepared is not None)
     if options.json:
-        print(json.dumps(found.as_dict()))
+        print_json(found.as_dict())
         return 0
     print(_table(found))
     for line in found.words():

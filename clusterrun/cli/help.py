@@ -20,7 +20,10 @@ EXAMPLES = {
         ("clusterrun init --script train.py --strategy fsdp --nodes 2 --gpus-per-node 4", "without questions"),
         ("clusterrun init --from-sbatch old.sh", "the spec that does the same, and what is wrong with the old script"),
     ),
-    "schema": (("clusterrun schema -o .clusterrun.schema.json", "for your editor"),),
+    "schema": (
+        ("clusterrun schema -o .clusterrun.schema.json", "for your editor"),
+        ("clusterrun schema status", "what status --json prints"),
+    ),
     "validate": (
         ("clusterrun validate job.yaml", "all mistakes at once, at their line"),
         ("clusterrun validate job.yaml --set slurm.nodes=4", "with another value"),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.errors import Problem, SpecError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="the spec; - for stdout (default: NAME.yaml)")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
     parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
-    parser.add_argument("--json", action="store_true", help="tell as one object: file, mistakes, notes, problems")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -118,16 +119,8 @@ def _tell(draft: Draft | None) -> None:
 
 def _finish(options: argparse.Namespace, path: Path, draft: Draft | None, problems: list[Problem]) -> None:
     if options.json:
-        import json  # noqa: PLC0415
-        from dataclasses import asdict  # noqa: PLC0415
-
-        told = {
-            "mistakes": draft.mistakes if draft else [],
-            "notes": draft.notes if draft else [],
-            "problems": problems,
-        }
-        shown = {name: [asdict(one) for one in found] for name, found in told.items()}
-        print(json.dumps({"file": str(path), **shown}, indent=2))
+        mistakes, notes = (draft.mistakes, draft.notes) if draft else ([], [])
+        print_json({"file": path, "mistakes": mistakes, "notes": notes, "problems": problems})
         return
     _tell(draft)
     print(f"{chr(10) * (draft is not None)}written: {path}", file=sys.stderr)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.runs_table import print_runs
 from clusterrun.listing import list_runs, wanted
 
@@ -15,14 +15,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", default="", metavar="TIME", help="only runs that live, or did since then: 2d, 12h")
     parser.add_argument("--name", default="", metavar="GLOB", help="only runs whose name or id fits, such as 'gpt2*'")
     parser.add_argument("--tag", default="", help="only runs with this word in slurm.comment")
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print runs: first those that live, the newest first; then those that have ended, likewise."""
     found = list_runs(only=wanted(options.state, options.since, options.name, options.tag))
     if options.json:
-        print(json.dumps([status.as_dict() for status in found]))
+        print_json([status.as_dict() for status in found])
     else:
         print_runs(found)
     return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import RANKS, coloured, has_colours
 from clusterrun.logs import LogLine, Which, log_lines, logs
 from clusterrun.wanted import Wanted
@@ -18,18 +20,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="the output of this attempt, or `all` (default: the last)")  # fmt: skip
     parser.add_argument("--rank", type=int, metavar="R", help="only the lines that say that this rank wrote them")
     parser.add_argument("--node", metavar="NODE", help="only the lines that are known to be from this node")
+    add_json(parser, ", an object a line")
     parser.add_argument("--grep", metavar="PATTERN", help="only the lines that match this regular expression")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a run's output: as it is, or in a terminal each line of a rank in the rank's colour."""
     wanted = Wanted(options.rank, options.node, options.grep)
+    if options.json:
+        return _as_json(options, wanted)
     if has_colours():
         return _in_colours(options, wanted)
     for piece in logs(options.run, attempt=options.attempt, follow=options.follow, rank=options.rank,
                       node=options.node, grep=options.grep):  # fmt: skip
         sys.stdout.write(piece)
         sys.stdout.flush()
+    return 0
+
+
+def _as_json(options: argparse.Namespace, wanted: Wanted) -> int:
+    for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
+        print_json({"attempt": found.attempt, **asdict(found.line)})
     return 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.notify import notify
 from clusterrun.prepare import Request
 
@@ -16,14 +16,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--test", metavar="JOB.yaml|RUN", required=True, help="send a test message to every place that it names")
     add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as for submit")
     add("--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)")
-    add("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Send a test of a run's notifications; 1 where a place was not reached."""
     done = notify(options.test, Request(options.test, tuple(options.overrides), options.profile))
     if options.json:
-        print(json.dumps({"missed": done.missed, "words": list(done.words)}))
+        print_json({"missed": done.missed, "words": done.words})
     else:
         print("\n".join(done.words), file=sys.stderr)
     return 1 if done.missed else 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.rehearsal.report import in_words
 from clusterrun.rehearsal.result import OUT_OF_TIME
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help=words)
     words = "how far losses may differ, relative to the reference's (default: 0.001)"
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="PART", help=words)
-    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +35,10 @@ def run(options: argparse.Namespace) -> int:
 
     found = rehearse(request_of(options), steps=options.steps, local=options.local, timeout=options.timeout,
                      tolerance=options.tolerance, tell=tell)  # fmt: skip
-    print(json.dumps(found.as_dict()) if options.json else in_words(found))
+    if options.json:
+        print_json(found)
+    else:
+        print(in_words(found))
     if found.outcome == OUT_OF_TIME:
         return 124
     return 0 if found.survived else 1

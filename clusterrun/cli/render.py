@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import print_table
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
 from clusterrun.errors import Problem, SpecError
@@ -19,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_spec_options(parser)
     parser.add_argument("--explain", action="store_true",
                         help="in place of the script each value that it is made from, and its origin")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="with --explain: one object for each value")
+    add_json(parser, ", with --explain")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +41,7 @@ def _explain(prepared: Prepared, *, as_json: bool) -> None:
 
     origins = explain(prepared)
     if as_json:
-        print(json.dumps([asdict(one) for one in origins], indent=2, default=str))
+        print_json(origins)
         return
     rows = [(one.key, _short(one.value), one.layer, one.where) for one in origins]
     print_table([("KEY", "VALUE", "FROM", "WHERE"), *rows])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import print_table
 from clusterrun.cli.status_words import HEADINGS, row
 from clusterrun.cli.words import bar, span
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--html", metavar="FILE", help="write one page with all curves, to look at in a browser")
-    shape.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    add_json(shape)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         _write(Path(options.html), found)
     elif options.json:
-        print(json.dumps(found.as_dict()))
+        print_json(found.as_dict())
     else:
         _print(found)
     return 0

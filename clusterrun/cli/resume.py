@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.recover import resume
 
 
@@ -18,14 +18,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB")
-    shape.add_argument("--json", action="store_true", help="print the run as JSON")
+    add_json(shape)
 
 
 def run(options: argparse.Namespace) -> int:
     """Queue a new attempt of a run that has stopped."""
     made = resume(options.run, options.overrides)
     if options.json:
-        print(json.dumps({"run_id": made.run_id, "job_id": made.job_id, "folder": str(made.paths.folder)}))
+        print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
     elif options.parsable:
         print(f"{made.run_id};{made.job_id}")
     else:

@@ -1,4 +1,4 @@
-"""`clusterrun schema`: what an editor needs to complete and check job specs."""
+"""`clusterrun schema [COMMAND]`: of a job spec, for editors; of what a command prints with `--json`, for programs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from clusterrun.errors import Problem, SpecError
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.add_argument("of", metavar="COMMAND", nargs="?", help="of what this command prints with --json")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write it there, over what stands there (default: stdout)"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print or write the JSON Schema of a job spec."""
-    from clusterrun.spec.schema import json_schema  # noqa: PLC0415 - `--help` starts faster without
-
-    text = json.dumps(json_schema(), indent=2) + "\n"
+    """Print or write a JSON Schema."""
+    text = json.dumps(_schema(options.of), indent=2) + "\n"
     if options.output is None:
         sys.stdout.write(text)
         return 0
@@ -33,3 +33,18 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     print(f"written: {options.output}", file=sys.stderr)
     return 0
+
+
+# Imported here, because `--help` starts faster without.
+def _schema(command: str | None) -> dict[str, Any]:
+    if command is None:
+        from clusterrun.spec.schema import json_schema  # noqa: PLC0415
+
+        return json_schema()
+    from clusterrun.cli.answer_forms import ANSWERS  # noqa: PLC0415
+    from clusterrun.cli.answer_schema import answer_schema  # noqa: PLC0415
+
+    if command not in ANSWERS:
+        what = f"{command!r} is no command with --json"
+        raise SpecError([Problem("schema", "", what, f"one of {', '.join(sorted(ANSWERS))}")])
+    return answer_schema(command)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from clusterrun.attempts import list_attempts
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.runs_table import print_runs, table
 from clusterrun.cli.screen import print_table
+from clusterrun.cli.status_answer import all_known
 from clusterrun.cli.status_words import HEADINGS, in_words, row
 from clusterrun.outlook import outlook
 from clusterrun.paths import RunPaths
@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", help="without it, all runs that live, or the last one")
     parser.add_argument("--watch", action="store_true", help="go on until it has ended; Slurm is asked once a minute")
-    parser.add_argument("--json", action="store_true", help="print it as JSON; with --watch a line a change")
+    add_json(parser, ", with --watch a line for each change")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     living = [] if options.run else _living()
     if options.json:
         others = {} if options.run else {"living": [found.as_dict() for found in living]}
-        print(json.dumps({**as_dict(living[0] if living else status(options.run or "last")), **others}))
+        print_json({**all_known(living[0] if living else status(options.run or "last")), **others})
     elif len(living) > 1:
         print_runs(living)
     else:
@@ -49,12 +49,6 @@ def _living() -> list[RunStatus]:
     from clusterrun.listing import LIVING, list_runs  # noqa: PLC0415 - where one run is named, no list is needed
 
     return list_runs(only=LIVING)
-
-
-def as_dict(found: RunStatus) -> dict[str, object]:
-    """Return all that is known of a run as plain values."""
-    attempts = list_attempts(RunPaths(Path(found.folder)))
-    return {**found.as_dict(), **outlook(found).as_dict(), "attempts": [asdict(attempt) for attempt in attempts]}
 
 
 def _show(found: RunStatus) -> None:

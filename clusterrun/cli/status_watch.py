@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from clusterrun.attempts import list_attempts
+from clusterrun.cli.as_json import print_json
 from clusterrun.cli.runs_table import table
 from clusterrun.cli.screen import is_terminal, kept_up_to_date
+from clusterrun.cli.status_answer import all_known
 from clusterrun.cli.status_words import HEADINGS, in_a_line, in_words, row
 from clusterrun.cli.table import in_columns
 from clusterrun.index import Index
@@ -63,8 +64,10 @@ def _in_lines(look: Callable[[], list[RunStatus]], *, as_json: bool) -> None:
             key = (status.state, status.reason, status.attempt, status.job_id, saved, ahead.doing == "start")
             before = told.get(status.run_id, ())
             if before[:-1] != key or (steps_too and before[-1] != status.step):
-                line = json.dumps({**status.as_dict(), **ahead.as_dict()}) if as_json else in_a_line(status, ahead)
-                print(line if as_json else f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+                if as_json:
+                    print_json(all_known(status))
+                else:
+                    print(f"{time.strftime('%H:%M:%S')}  {in_a_line(status, ahead)}", flush=True)
                 told[status.run_id], steps_told = (*key, status.step), time.monotonic()
         if _is_over(found):
             return

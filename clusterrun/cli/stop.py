@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.slurm.states import State
 from clusterrun.track import stop
 
@@ -12,6 +13,7 @@ from clusterrun.track import stop
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,4 +21,6 @@ def run(options: argparse.Namespace) -> int:
     found = stop(options.run)
     state = "" if found.state is State.NO_ANSWER else f"{found.state.value}: "
     print(f"{found.run_id}: {state}{found.reason}", file=sys.stderr)
+    if options.json:
+        print_json(found.as_dict())
     return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.index import Run
 from clusterrun.prepare import Request, prepare
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB")
-    shape.add_argument("--json", action="store_true", help="print the run as JSON")
+    add_json(shape)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,19 +31,26 @@ def run(options: argparse.Namespace) -> int:
         print(f"note: left out, because they would override the spec: {', '.join(dropped)}", file=sys.stderr)
     _warn(request)
     if options.dry_run:
-        script, words = test_only(request)
-        sys.stdout.write(script)
-        print(words or "note: no Slurm here: only the script was made", file=sys.stderr)
+        _dry_run(request, as_json=options.json)
         return 0
     made = submit(request, local=options.local)
     if options.json:
-        print(json.dumps({"run_id": made.run_id, "job_id": made.job_id, "folder": str(made.paths.folder)}))
+        print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
     elif options.parsable:
         print(f"{made.run_id};{made.job_id}")
     else:
         print(made.run_id)
         _tell_next(made, local=options.local)
     return 0
+
+
+def _dry_run(request: Request, *, as_json: bool) -> None:
+    script, words = test_only(request)
+    if as_json:
+        print_json({"script": script, "slurm": words})
+        return
+    sys.stdout.write(script)
+    print(words or "note: no Slurm here: only the script was made", file=sys.stderr)
 
 
 def _warn(request: Request) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.status_words import in_words
+from clusterrun.errors import Problem
 from clusterrun.slurm.states import State
 from clusterrun.track import wait
 
@@ -13,6 +15,7 @@ from clusterrun.track import wait
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    add_json(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after this time, with exit code 124")
 
 
@@ -22,6 +25,11 @@ def run(options: argparse.Namespace) -> int:
         found = wait(options.run, options.timeout)
     except TimeoutError as error:
         print(error, file=sys.stderr)
+        if options.json:
+            print_json({"problems": [Problem("--timeout", "", str(error))]})
         return 124
-    print(in_words(found))
+    if options.json:
+        print_json(found.as_dict())
+    else:
+        print(in_words(found))
     return 0 if found.state is State.COMPLETED else 1

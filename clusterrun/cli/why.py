@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 
+from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import coloured, style_of
 from clusterrun.why import Why, why
 from clusterrun.why.answer import Alive, FirstFailure, Next, Stopped, Waiting
@@ -14,13 +14,16 @@ from clusterrun.why.answer import Alive, FirstFailure, Next, Stopped, Waiting
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Say why a run is in its state."""
     found = why(options.run)
-    print(json.dumps(found.as_dict()) if options.json else in_words(found))
+    if options.json:
+        print_json(found)
+    else:
+        print(in_words(found))
     return 0
 
 

@@ -12,9 +12,13 @@ class Finding:
     """One fact of this cluster. A warning costs a run something; with a problem a run would not work."""
 
     topic: str
+    """What was looked at."""
     verdict: str
+    """ok, warning or problem."""
     what: str
+    """The fact, in words."""
     remedy: str = ""
+    """What to do; empty where nothing is amiss."""
 
 
 def ok(topic: str, what: str, remedy: str = "") -> Finding:

@@ -28,16 +28,21 @@ class Losses:
     after: int
     """How many were compared after the return."""
     first: int | None
+    """The first step that was compared after it."""
     last: int | None
+    """The last one."""
     largest: float
     """The largest difference after the return."""
     largest_at: int | None
+    """At which step."""
     differ_from: int | None
     """The first step after the return that differs by more than the tolerance."""
     before: int
     """How many were compared before the stop."""
     largest_before: float
+    """The largest difference before the stop."""
     tolerance: float
+    """What was allowed."""
 
     @property
     def repeatable(self) -> bool:
@@ -57,6 +62,7 @@ class Weights:
     """The checkpoints of a step that both runs have saved after the return, by size and checksum of their files."""
 
     step: int
+    """Of both checkpoints."""
     files: tuple[str, ...]
     """The files that hold weights."""
     differing: tuple[str, ...]

@@ -15,8 +15,11 @@ class Phase:
     """How long something took, in seconds, as the records' times say; None: it was not seen."""
 
     name: str
+    """Which."""
     seconds: float | None
+    """How long."""
     note: str = ""
+    """What was special about it."""
 
 
 @dataclass
@@ -24,7 +27,9 @@ class Rehearsal:
     """The outcome, and all that led to it. Steps are optimizer steps; None: not known."""
 
     name: str
+    """The run's."""
     outcome: str = OUT_OF_TIME
+    """`survived`, `did not survive` or `out of time`."""
     reasons: list[str] = field(default_factory=list)
     """Why it did not survive."""
     notes: list[str] = field(default_factory=list)
@@ -32,9 +37,13 @@ class Rehearsal:
     how: str = ""
     """What was done to it."""
     run_id: str = ""
+    """The run that was stopped."""
     folder: str = ""
+    """Where it lies."""
     reference: str = ""
+    """The run that nobody stopped; empty where there was none."""
     reference_folder: str = ""
+    """Where that lies."""
     left: int | None = None
     """The step at which it left."""
     saved: int | None = None
@@ -46,8 +55,11 @@ class Rehearsal:
     nodes: list[str] = field(default_factory=list)
     """Where its attempts ran, and last where the reference did, if there was one."""
     losses: Losses | None = None
+    """Compared with the reference's."""
     weights: Weights | None = None
+    """Likewise."""
     phases: list[Phase] = field(default_factory=list)
+    """What took how long."""
 
     @property
     def survived(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the models say of their fields, for the reference and for editors."""
+"""What classes say of their fields, for references and for editors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import functools
 import inspect
 import itertools
 
-from clusterrun.spec import model as model_module
-
 
 # The docstrings below the fields are read from the source: pydantic could, but it would cost every start 12 ms.
 @functools.cache
-def docstrings(name: str) -> dict[str, str]:
-    """Return the docstring that follows each field of a model, on one line."""
-    (model,) = ast.parse(inspect.getsource(getattr(model_module, name))).body
+def docstrings(kind: type) -> dict[str, str]:
+    """Return the docstring that follows each field of a model, a dataclass or a TypedDict, on one line."""
+    (model,) = ast.parse(inspect.getsource(kind)).body
     found: dict[str, str] = {}
     fields = model.body if isinstance(model, ast.ClassDef) else []
     for field, after in itertools.pairwise(fields):

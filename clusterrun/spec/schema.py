@@ -92,7 +92,7 @@ def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
     for field in kind.model_fields:
         section = SECTIONS.get(field) if name == "JobSpec" else None
         form = _of_model(section.__name__, section) if section is not None else _of_field(name, kind, field)
-        said = docstrings(name).get(field)
+        said = docstrings(kind).get(field)
         key = field.replace("_", "-") if name == "Slurm" and field != "additional_parameters" else field
         properties[key] = {**({"description": said} if said else {}), **_or_nothing(form)}
     if name == "Slurm":

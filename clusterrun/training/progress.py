@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from .history import History, finite
 from .patience import Doing, Patience
 
 _PATIENCE = 1.0  # seconds between two writes
+_LAST_WRITE = 1.0  # seconds that the end of the process waits for one
 _BEHIND = (Doing.END, Doing.OTHER)  # what comes behind the training
 
 
@@ -163,7 +165,8 @@ class Progress:
     def _hand_over(self) -> None:
         if self._notes is None:
             self._notes = Queue()
-            # A daemon: a script that ends, however it does, waits for no file server.
+            # A daemon: a script that ends, however it does, waits for no file server, but a moment for the last write.
+            atexit.register(_settle, self._notes)
             threading.Thread(target=_work, args=(self._teller, self._notes), name="progress", daemon=True).start()
         self._notes.put(self._take())
 
@@ -203,6 +206,12 @@ def _work(teller: _Teller, notes: Queue[_Note]) -> None:
         if notes.empty():  # a newer one takes its place
             teller.tell(note)
         notes.task_done()
+
+
+def _settle(notes: Queue[_Note]) -> None:
+    """Wait, a second at most, until nothing is being written: a process that ends amid that leaves a draft behind."""
+    with notes.all_tasks_done:
+        notes.all_tasks_done.wait_for(lambda: not notes.unfinished_tasks, timeout=_LAST_WRITE)
 
 
 def _wall(instant: float) -> float:

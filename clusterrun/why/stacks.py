@@ -18,7 +18,9 @@ class Place:
     """Where one rank stood."""
 
     rank: int
+    """Whose."""
     node: str
+    """Where it ran."""
     inner: str
     """The innermost call, `function (file:line)`."""
     script: str

@@ -1,12 +1,13 @@
 """What a user looks at, status, list and report, agrees with what a run did on a real cluster.
 
-Budget: 60 seconds. One run is preempted, comes back and finishes, beside all tests; two terminals watch it.
+Budget: 60 seconds. One run is preempted, comes back and finishes, beside all tests; two pipes and a terminal watch it.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import re
 import stat
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,8 @@ class Seen:
     status: str
     values: dict[str, object]
     watched: list[list[str]]
+    terminal: str
+    """Every byte that a terminal got whose user watched."""
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +57,11 @@ def look(desk: Desk) -> Seen:
     count(desk, "squeue", "sacct")
     run = survive(desk, "looked-at", ranks=1, args={"slow_at": [SLOW]})
     path = f"{home}/count:/usr/bin:/bin"
-    words = [f"{CLUSTERRUN} status --watch {run.run_id} > {home}/watched-{number}" for number in (1, 2)]
-    watching = [desk.cluster.popen_as(desk.user, ["bash", "-c", word], env={"PATH": path}) for word in words]
+    watch = f"{CLUSTERRUN} status --watch {run.run_id}"
+    words = [f"{watch} > {home}/watched-{number}" for number in (1, 2)]
+    words.append(f"script -qec 'stty cols 120 rows 40; {watch}' {home}/typescript > {home}/terminal")
+    environment = {"PATH": path, "TERM": "xterm"}
+    watching = [desk.cluster.popen_as(desk.user, ["bash", "-c", word], env=environment) for word in words]
     reaches(run, 1, SLOW + 10)
     status = desk.cli("status", run.run_id).stdout
     values = desk.status(run)
@@ -66,7 +72,8 @@ def look(desk: Desk) -> Seen:
     for process in watching:
         with process:
             assert process.wait(30) == 0
-    return Seen(run, status, values, [(home / f"watched-{number}").read_text().splitlines() for number in (1, 2)])
+    piped = [(home / f"watched-{number}").read_text().splitlines() for number in (1, 2)]
+    return Seen(run, status, values, piped, (home / "terminal").read_text())
 
 
 def count(desk: Desk, *names: str) -> None:
@@ -132,7 +139,7 @@ def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
 
 
 def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(desk: Desk, looked_at: Future[Seen]) -> None:
-    """Two terminals, piped: a line a change, to the end; between any two questions of both lies a minute."""
+    """Two pipes and a terminal: a line a change, to the end; between any two questions of all lies a minute."""
     seen = looked_at.result()
     for lines in seen.watched:
         assert "RUNNING" in " ".join(lines)
@@ -143,6 +150,24 @@ def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(desk: Desk, lo
     assert len(calls) >= 1
     assert all(after - before > 59 for before, after in itertools.pairwise(calls))
     assert asked(desk, "sacct") == []
+
+
+def test_a_terminal_shows_the_living_run_in_place(looked_at: Future[Seen]) -> None:
+    """One screen is drawn over itself, from the first attempt to the end; the last of them stays."""
+    shown = looked_at.result().terminal
+    assert shown.count("\x1b[1A") > 20, "the cursor goes up again before each screen"
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    screens = [
+        screen for screen in re.split(r"(?=^run +looked-at)", plain, flags=re.MULTILINE) if "looked-at" in screen
+    ]
+    states = [re.search(r"^state +(\w+)", screen, re.MULTILINE) for screen in screens]
+    told = [state[1] for state in states if state]
+    assert "RUNNING" in told
+    assert told[-1] == "COMPLETED"
+    steps = [int(step) for step in re.findall(r"^step +.*?(\d+) of", plain, re.MULTILINE)]
+    assert len(set(steps)) > 2
+    assert steps[-1] == STEPS
+    assert "preempted" in screens[-1]
 
 
 def test_the_report_agrees_with_what_the_script_wrote_down(desk: Desk, looked_at: Future[Seen]) -> None:

@@ -129,6 +129,7 @@ def test_damaged_checkpoints_are_passed_over(desk: Desk, lanes: dict[str, Future
     assert_whole(run, ranks=1, lost=3 * EVERY)
 
 
+@pytest.mark.extended
 def test_a_quota(desk: Desk) -> None:
     """Where files may not grow to a checkpoint's size, each save fails with a warning, and training goes on to its end."""
     setup = ["ulimit -f 1024"]  # 1 MB a file

@@ -81,6 +81,7 @@ def test_slurmctld_is_away_when_an_attempt_ends(desk: Desk, outages: Outages) ->
     assert_whole(outages.crashed, ranks=1, lost=EVERY)
 
 
+@pytest.mark.extended
 def test_slurmdbd_is_down(desk: Desk) -> None:
     """Without accounting a preempted run comes back as with it."""
     desk.cluster.stop_daemon("slurmdbd")

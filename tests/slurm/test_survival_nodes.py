@@ -50,15 +50,20 @@ def desk(cluster: Cluster) -> Desk:
 
 
 @pytest.fixture(scope="module")
-def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted | Split]]]:
-    """Each scenario's outcome, by its name."""
+def lanes(desk: Desk, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Submitted | Split]]]:
+    """The outcome of each scenario that is asked for, by its name."""
+    tests = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    wanted = {test.callspec.params["which"] for test in tests if isinstance(test, pytest.Function)}
     with ThreadPoolExecutor(1) as left, ThreadPoolExecutor(1) as right:
-        yield {
-            "head": left.submit(node_crashes, desk, LEFT, "n1"),
-            "other": right.submit(node_crashes, desk, RIGHT, "n4"),
-            "slurmd": left.submit(brain_splits, desk, LEFT, desk.cluster.stop_slurmd, desk.cluster.start_slurmd),
-            "cut": right.submit(brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal),
+        every: dict[str, Callable[[], Future[Submitted | Split]]] = {
+            "head": lambda: left.submit(node_crashes, desk, LEFT, "n1"),
+            "other": lambda: right.submit(node_crashes, desk, RIGHT, "n4"),
+            "slurmd": lambda: left.submit(
+                brain_splits, desk, LEFT, desk.cluster.stop_slurmd, desk.cluster.start_slurmd
+            ),
+            "cut": lambda: right.submit(brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal),
         }
+        yield {name: begin() for name, begin in every.items() if name in wanted}
 
 
 def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
@@ -95,7 +100,7 @@ def of_first(run: Submitted) -> list[str]:
     return [name for name in checkpoints(run) if name.endswith("-0001")]
 
 
-@pytest.mark.parametrize("which", ["head", "other"])
+@pytest.mark.parametrize("which", ["head", pytest.param("other", marks=pytest.mark.extended)])
 def test_a_node_crashes(desk: Desk, lanes: dict[str, Future[Submitted]], which: str) -> None:
     """The head node or another one loses its power: the run comes back, and loses no more than since its checkpoint."""
     run = lanes[which].result()
@@ -107,7 +112,7 @@ def test_a_node_crashes(desk: Desk, lanes: dict[str, Future[Submitted]], which: 
     assert_whole(run, lost=EVERY)
 
 
-@pytest.mark.parametrize("which", ["slurmd", "cut"])
+@pytest.mark.parametrize("which", [pytest.param("slurmd", marks=pytest.mark.extended), "cut"])
 def test_no_split_brain(desk: Desk, lanes: dict[str, Future[Split]], which: str) -> None:
     """An attempt that Slurm lost sight of publishes nothing once another one has begun, and leaves by itself."""
     split = lanes[which].result()

@@ -130,6 +130,7 @@ def test_a_script_with_checkpoints_of_its_own(desk: Desk, plain: Submitted, plai
     assert_equal_weights(weights(plain), weights(plain_reference))
 
 
+@pytest.mark.extended
 def test_a_trainer_script(desk: Desk, trainer: Submitted, trainer_reference: Submitted) -> None:
     """With one line, a script of transformers.Trainer loses no step and ends with the same weights, bit for bit."""
     until(lambda: trainer.step() >= 5, 240, "training is under way")

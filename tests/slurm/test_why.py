@@ -1,6 +1,6 @@
 """`why` and `logs` on a real Slurm: runs that wait, fail, come back and end, each for a reason of its own.
 
-Budget: 75 s. All runs are submitted together, and asked together; most of it is waiting for three short trainings.
+Budget: 110 s. All runs are submitted together, and asked together; most of it is waiting for ten short trainings.
 """
 
 from __future__ import annotations
@@ -57,6 +57,14 @@ RUNNING: dict[str, dict[str, Any]] = {
     "ends": {"command": "true"},
     "lives": {"command": "sleep 300"},
 }
+# What a run says when it has failed: the class of its log's first failure, or the cause of its end.
+FAILS: dict[str, dict[str, Any]] = {
+    **{way: {"script": str(SCRIPTS / "fails.py"), "args": {"way": way}}
+       for way in ("disk-full", "host-out-of-memory", "killed", "nan", "port-in-use", "file-not-found")},
+    "wrong-arguments": {"script": str(SCRIPTS / "fails.py"), "args": {"way": "nan", "learning_rat": 1}},
+    "failed-start": {"command": "true", "environment": {"setup": ["cd /no/such/toolkit"]}},
+    "no-restart": {"command": "exit 93"},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +87,8 @@ def asked(desk: Desk) -> dict[str, Any]:
     _make_it_so(desk, runs)
     until(lambda: _came_back(desk, runs["comes-back"]), 60, "a requeued run waits for its begin")
     answers = {"comes-back": _why(desk, [runs["comes-back"]])[0]}
-    for name in ("raises", "missing", "ends"):
-        desk.wait(runs[name], 60)
+    for name in ("raises", "missing", "ends", *FAILS):
+        desk.wait(runs[name], 90)
     until(
         lambda: all(job.startswith("PENDING") for job in _states(desk, [runs[name] for name in WAITING])),
         20,
@@ -98,9 +106,10 @@ def _submitted(desk: Desk) -> dict[str, Submitted]:
     given = {name: {"command": "true", "slurm": slurm} for name, slurm in WAITING.items()}
     for values in given.values():
         values["slurm"] = {"partition": "low", "account": "wide", **values["slurm"]}
+    fails = {name: {**what, "requeue": {"crashes": 0}} for name, what in FAILS.items()}
     given |= {
         name: {**what, "slurm": {"account": "wide", "nodelist": "n1", **what.get("slurm", {})}}
-        for name, what in RUNNING.items()
+        for name, what in {**RUNNING, **fails}.items()
     }
 
     def submit(item: tuple[int, tuple[str, dict[str, Any]]]) -> tuple[str, Submitted]:
@@ -196,6 +205,21 @@ def test_why_a_script_could_not_begin(asked: dict[str, Any]) -> None:
     assert failure is not None, asked["run:missing"].log()
     assert (failure["kind"], failure["node"]) == ("missing-module", "n1")
     assert failure["line"] == "ModuleNotFoundError: No module named 'a_package_of_nobody'"
+
+
+@pytest.mark.parametrize("way", FAILS)
+def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
+    """The class is the true one; the line that tells it stands in the log where the answer says."""
+    answer, run = asked[way], asked[f"run:{way}"]
+    stopped = answer["stopped"]
+    failure = stopped["failure"]
+    assert answer["state"] == "FAILED"
+    assert way == (failure["kind"] if stopped["cause"] == "crash" else stopped["cause"]), (stopped, run.log())
+    assert stopped["words"]
+    assert (failure or stopped)["do"]
+    if failure and failure["line_number"]:
+        assert failure["line"] in run.log().splitlines()[failure["line_number"] - 1]
+    assert answer["next"]["command"] == f"clusterrun resume {run.run_id}"
 
 
 def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:

@@ -1,0 +1,40 @@
+"""What `--json` prints: one value on stdout, for a mistake or a refusal as well."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict, is_dataclass
+
+from clusterrun.errors import ClusterError, ClusterrunError, Problem, SpecError
+
+
+def add_json(parser: argparse._ActionsContainer, also: str = "") -> None:
+    """Add the option; `also` says what is special about this command's."""
+    parser.add_argument("--json", action="store_true", help=f"print it as JSON{also}; `clusterrun schema` tells how")
+
+
+def print_json(answer: object) -> None:
+    """Print a value; a dataclass as an object, what JSON has no number for as null."""
+    print(json.dumps(_plain(answer), default=str), flush=True)
+
+
+def print_failure(error: ClusterrunError) -> None:
+    """Print why there is no answer, in place of one."""
+    found = error.problems if isinstance(error, SpecError) else [_refusal(error)]
+    print_json({"problems": list(found)})
+
+
+def _refusal(error: ClusterrunError) -> Problem:
+    return Problem("", "", error.what, error.hint) if isinstance(error, ClusterError) else Problem("", "", str(error))
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

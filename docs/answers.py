@@ -1,0 +1,104 @@
+"""Writes json.md, the reference of what each command prints with `--json`, from the JSON Schemas of the answers."""
+
+# ruff: noqa: INP001 - a script, and no package
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clusterrun.cli.answer_forms import ANSWERS
+from clusterrun.cli.answer_schema import answer_schema
+
+PAGE = Path(__file__).parent / "json.md"
+INTRODUCTION = """\
+# What programs read
+
+<!-- Written by docs/answers.py from the types of the answers. Change those, and run it. -->
+
+Every command but `schema` and `completion` takes `--json`: one value on stdout, and nothing else there; talk goes to
+stderr, and nothing is asked. `clusterrun schema COMMAND` prints the JSON Schema (2020-12) of the command's answer, from
+which this page is made. Within a major version keys are added; none is removed, and none changes its type or meaning.
+
+Where there is no answer, stdout has a failure in its place: `{"problems": [...]}`, each problem with `where`
+(`file:line`, an option, or empty), `path` (the key), `what` and `hint`. The exit code is then 2 for a mistake of yours,
+1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code.
+
+Times are seconds since the epoch, durations are seconds, sizes bytes. What is not known is null, or empty where it is
+text; a number that JSON cannot write, such as a loss that is not a number, is null, too. No key is ever missing, but
+where the table says so.
+"""
+
+
+def of_type(form: dict[str, Any]) -> str:
+    """Name the type of a value; a link where it is an object of its own."""
+    if "$ref" in form:
+        name = form["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in form:
+        return " or ".join(of_type(one) for one in form["anyOf"])
+    if "enum" in form or "const" in form:
+        return ", ".join(f"`{one}`" for one in form.get("enum", [form.get("const")]))
+    if form.get("type") == "array":
+        return f"list of {of_type(form['items'])}" if form.get("items") else f"[{', '.join(pair(form))}]"
+    if form.get("type") == "object" and "additionalProperties" in form:
+        return f"object of {of_type(form['additionalProperties'])}"
+    kind = form.get("type", "any value")
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def pair(form: dict[str, Any]) -> list[str]:
+    """Name the types of a list of fixed length."""
+    return [of_type(one) for one in form.get("prefixItems", [])]
+
+
+def table(form: dict[str, Any]) -> Iterator[str]:
+    """Write what an object is, and a row a key."""
+    yield from ["| key | value | |", "|---|---|---|"]
+    for name, inner in form["properties"].items():
+        optional = "" if name in form.get("required", ()) else "may be missing. "
+        said = f"{optional}{inner.get('description', '')}".replace("|", "\\|")
+        yield f"| `{name}` | {of_type(inner)} | {said} |"
+
+
+def command(name: str) -> Iterator[str]:
+    """Write the section of one command."""
+    schema = answer_schema(name)
+    main, *rest = schema["anyOf"]
+    yield from [f"## {name}", "", f"`clusterrun {name} --json`: {schema['description']}.", ""]
+    for form in [main.get("items", main), *rest[:-1]]:
+        kind = form.get("title", "")
+        if kind in made_of():
+            yield from [f"See [{kind}](#{kind.lower()}).", ""]
+        else:
+            yield from [form["description"].partition("\n")[0], "", *table(form), ""]
+
+
+@functools.cache
+def made_of() -> dict[str, Any]:
+    """Collect what the answers are made of, by name."""
+    found: dict[str, Any] = {}
+    for name in ANSWERS:
+        found |= answer_schema(name)["$defs"]
+    return dict(sorted(found.items()))
+
+
+def inner() -> Iterator[str]:
+    """Write what the answers are made of, each once."""
+    for name, form in made_of().items():
+        yield from [f"### {name}", "", form.get("description", "").partition("\n")[0], ""]
+        yield from [*table(form), ""] if "properties" in form else [of_type(form), ""]
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines = [INTRODUCTION]
+    for name in ANSWERS:
+        lines += command(name)
+    return "\n".join([*lines, "## What they are made of", "", *inner()]).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
