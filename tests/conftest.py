@@ -5,6 +5,11 @@ from __future__ import annotations
 import faulthandler
 import signal
 import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli_desk import Desk
 
 
 def pytest_configure() -> None:
@@ -19,3 +24,12 @@ def pytest_unconfigure() -> None:
         faulthandler.unregister(stacks.SIGNAL)
         while stacks._open:
             stacks._open.pop().close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A user with a spec and a script, on a machine without Slurm."""
+    made = Desk(tmp_path)
+    made.write("script: train.py\n")
+    (tmp_path / "train.py").touch()
+    return made

@@ -21,7 +21,7 @@ from clusterrun.cli.as_json import print_json
 from clusterrun.rehearsal.compare import Losses, Weights
 from clusterrun.rehearsal.result import Phase, Rehearsal
 from tests.answers import fits
-from tests.test_cli import Desk, desk  # noqa: F401 - a fixture
+from tests.cli_desk import Desk
 
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing that a program would read: a script for shells, and a schema, which is JSON already.
@@ -49,14 +49,14 @@ def test_every_command_speaks_json():
 
 
 @pytest.mark.parametrize("command", ANSWERS)
-def test_the_schema_is_printed(desk, command):  # noqa: F811
+def test_the_schema_is_printed(desk, command):
     """`clusterrun schema COMMAND` gives a schema of the dialect that it names, where every key is explained."""
     found = json.loads(desk.type("schema", command).stdout)
     assert found == answer_schema(command)
     jsonschema.Draft202012Validator.check_schema(found)
 
 
-def test_another_word_is_a_mistake(desk):  # noqa: F811
+def test_another_word_is_a_mistake(desk):
     done = desk.type("schema", "sbumit")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
@@ -74,7 +74,7 @@ def test_the_reference_is_what_the_schemas_say():
 
 
 @pytest.fixture
-def ran(desk) -> Desk:  # noqa: F811
+def ran(desk) -> Desk:
     """A user with a run that finished, one that failed, and one that lost its loss."""
     desk.run("good", job_id="local", cause="finished", next="end", exit_code="0", ended="1800000000")
     desk.run("bad", job_id="local", cause="crash", next="end", exit_code="1", ended="1800000000")

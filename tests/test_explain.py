@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.test_cli import Desk
+from tests.cli_desk import Desk
 
 
 @pytest.fixture

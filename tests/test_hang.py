@@ -13,7 +13,7 @@ from clusterrun.lines import attributed
 from clusterrun.plan import make_plan
 from clusterrun.spec import JobSpec, hang
 from clusterrun.why.stacks import places
-from tests.test_decide import FUNCTIONS, LOAD, bash, said
+from tests.bash_functions import FUNCTIONS, LOAD, bash, said
 
 
 @pytest.mark.parametrize(("written", "carried"), [

@@ -19,7 +19,7 @@ from clusterrun.spec.yaml_text import read_yaml
 from clusterrun.starter.files import SCHEMA_FILE
 from clusterrun.starter.first_spec import STRATEGIES, Wish, new_spec
 from clusterrun.starter.sbatch import from_sbatch
-from tests.test_cli import Desk
+from tests.cli_desk import Desk
 
 SCRIPT = """\
 import argparse

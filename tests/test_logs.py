@@ -21,7 +21,7 @@ from clusterrun.logs import log_lines, logs
 from clusterrun.paths import RunPaths
 from clusterrun.spec.model import JobSpec
 from clusterrun.wanted import Wanted
-from tests.test_cli import Desk
+from tests.cli_desk import Desk
 
 LOGS = Path(__file__).parent / "logs"
 SCRIPT = "main() {\n  num_processes=4\n  most_crashes=3 hang=auto\n  prepare_shell\n}\n"

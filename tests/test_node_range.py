@@ -12,8 +12,7 @@ from clusterrun.errors import SpecError
 from clusterrun.plan import LaunchPlan, make_plan
 from clusterrun.script import render
 from clusterrun.spec import load_spec
-
-from .test_decide import bash
+from tests.bash_functions import bash
 
 
 def planned(folder: Path, slurm: dict[str, Any], **accelerate: Any) -> LaunchPlan:

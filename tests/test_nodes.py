@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.records import read_record
-from tests.test_decide import bash, said
+from tests.bash_functions import bash, said
 
 DAY = 86400
 

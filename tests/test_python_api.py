@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import clusterrun
-from tests.test_cli import Desk, desk  # noqa: F401 - a fixture
+from tests.cli_desk import Desk
 
 PROGRAM = """
 import clusterrun
@@ -24,7 +24,7 @@ print(clusterrun.status(run.run_id).run_id == run.run_id, [found.run_id for foun
 """
 
 
-def test_a_run_is_an_object(desk: Desk) -> None:  # noqa: F811
+def test_a_run_is_an_object(desk: Desk) -> None:
     """What `submit` gives back can be asked and told what the commands ask and tell."""
     desk.command("sbatch", f'echo "$*" > {desk.folder}/words; echo "Submitted batch job 7"')
     desk.command("srun", "")

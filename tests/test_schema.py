@@ -16,7 +16,7 @@ from clusterrun.errors import SpecError
 from clusterrun.spec import load_spec, options
 from clusterrun.spec.schema import json_schema
 from clusterrun.spec.yaml_text import read_yaml
-from tests.test_cli import Desk
+from tests.cli_desk import Desk
 
 ROOT = Path(__file__).parent.parent
 SPECS = [*sorted((ROOT / "job_specs").glob("*.yaml")), *sorted((ROOT / "tests" / "sbatch_scripts").glob("*.yaml"))]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_decide import FUNCTIONS, LOAD
+from tests.bash_functions import FUNCTIONS, LOAD
 
 # What 40- does is done before anything is trapped; what is in 65-, by children that trap nothing; what is in 75-, with
 # signals ignored.

@@ -12,8 +12,7 @@ from clusterrun.errors import SpecError
 from clusterrun.plan import LaunchPlan, make_plan
 from clusterrun.script import render
 from clusterrun.spec import load_spec
-
-from .test_decide import bash, said
+from tests.bash_functions import bash, said
 
 SLURM = """
 array_job=${array_job:-}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_decide import bash, said
+from tests.bash_functions import bash, said
 
 CANCELS = "PartitionName=low\n   PreemptMode=CANCEL\n"
 REQUEUES = "PartitionName=low\n   PreemptMode=REQUEUE\n"

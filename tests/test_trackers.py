@@ -11,8 +11,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from clusterrun.training.trackers import words_for
+from tests.bash_functions import FUNCTIONS, LOAD, said
 
-from .test_decide import FUNCTIONS, LOAD, said
 from .tracker_files import OfflineRun, tensorboard_curve, tensorboard_shows
 from .training_scripts.launches import ROOT, attempt_of, clean_environment, start, start_two
 

@@ -13,7 +13,7 @@ from clusterrun.why.causes import pause_after
 from clusterrun.why.reasons import REASONS, SENTENCES
 from clusterrun.why.waiting import explain
 from clusterrun.written import RunStatus
-from tests.test_decide import said
+from tests.bash_functions import said
 
 SQUEUE = "7|PENDING|{reason}|2026-11-21T10:00:00|gpu|100|4|1-00:00:00|{dependency}|2026-11-21T09:00:00\n"
 

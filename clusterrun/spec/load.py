@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from clusterrun.spec.rules import check_together
 from clusterrun.spec.values import NAME, NAME_FORM, kind_of, line
 from clusterrun.spec.yaml_text import Document, read_yaml
 from clusterrun.spec.yaml_text import Path as Place
+
+# Of a setup line: what activates an environment, loads a module, reads a file with more lines, or changes PATH.
+_MAY_CHANGE_THE_PYTHON = re.compile(r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)")
 
 
 class FormError(SpecError):
@@ -153,12 +157,16 @@ def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:
 def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
     """The shell's own Python counts only where nothing else says which Python to use."""
     environment = layers.values.get("environment") or {}
-    decided = isinstance(environment, dict) and any(
-        environment.get(key) for key in ("venv", "conda", "modules", "setup")
-    )
-    if shell and not decided and isinstance(environment, dict):
+    if shell and isinstance(environment, dict) and not _names_a_python(environment):
         where: dict[Place, str] = {(): "the shell"} | {("environment", key): "the shell" for key in shell}
         layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
+
+
+def _names_a_python(environment: Mapping[str, Any]) -> bool:
+    """Say whether the spec chooses the Python, as far as that can be seen; `ulimit` and the like in `setup` do not."""
+    return any(environment.get(key) for key in ("venv", "conda", "modules")) or bool(
+        _MAY_CHANGE_THE_PYTHON.search(str(environment.get("setup") or ""))
+    )
 
 
 def _validated(layers: Layers) -> JobSpec | None:
