@@ -10,23 +10,18 @@ import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import yaml
 
 from clusterrun.errors import SpecError
 from clusterrun.old_script import flags
-from clusterrun.old_script.directives import read_directives
 from clusterrun.old_script.draft import Draft
-from clusterrun.old_script.translate import as_mapping, translate
 from clusterrun.spec import load_spec
 from clusterrun.spec.writing import write_spec
 from clusterrun.spec.yaml_text import read_yaml
+from tests.drafts import FOLDER, SCRIPTS, draft_of, mistakes_of, names_of, translated
 
-FOLDER = Path(__file__).parent / "sbatch_scripts"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.sh"))
-SHELL = {"HOME": "/home/alice", "USER": "alice", "SCRATCH": "/scratch/alice", "PWD": "/home/alice/project"}
 # Values that stand in the scripts, and may stand nowhere else.
 SECRETS = ("0123456789abcdef0123456789abcdef01234567", "hf_thisTokenIsOnlyForTests0123456789",
            "hf_anotherTokenOnlyForTests99887766", "89abcdef0123456789abcdef0123456789abcdef",
@@ -60,22 +55,6 @@ MISTAKES = {
     "loop_over_nodes": [(8, "requeue"), (12, "background"), (12, "kill-on-bad-exit"), (12, "srun-cpus"), (13, "port")],
     "secrets_everywhere": [(5, "requeue"), (7, "secret"), (8, "secret"), (10, "secret"), (11, "secret")],
 }  # fmt: skip
-
-
-def translated(text: str, files: dict[str, str] | None = None, **shell: str) -> Draft:
-    return translate("old.sh", text, shell=SHELL | shell, read_file=(files or {}).get)
-
-
-def draft_of(name: str) -> Draft:
-    return translated((FOLDER / f"{name}.sh").read_text())
-
-
-def mistakes_of(draft: Draft) -> list[tuple[int, str]]:
-    return sorted((int(one.where.rpartition(":")[2]), one.path) for one in draft.mistakes)
-
-
-def names_of(text: str) -> set[str]:
-    return {name for _, name in mistakes_of(translated(text))}
 
 
 def test_every_script_has_its_mistakes_written_down():
@@ -176,88 +155,6 @@ def test_a_script_is_never_run(tmp_path):
     mark = tmp_path / "ran"
     translated(f"#!/bin/bash\n#SBATCH -N1\ntouch {mark}\nX=$(touch {mark})\naccelerate launch `touch {mark}` t.py $X\n")
     assert not mark.exists()
-
-
-@pytest.mark.parametrize(("line", "expected"), [
-    ("#SBATCH --nodes=2", {"nodes": "2"}), ("#SBATCH --nodes 2", {"nodes": "2"}), ("#SBATCH -N 2", {"nodes": "2"}),
-    ("#SBATCH -N2", {"nodes": "2"}), ("#SBATCH -p gpu -t 1-00 # why", {"partition": "gpu", "time": "1-00"}),
-    ('#SBATCH --job-name="a b"', {"job-name": "a b"}), ("#SBATCH --job-name=a\\ b", {"job-name": "a b"}),
-    ("#SBATCH --comment=a#b", {"comment": "a#b"}), ("#SBATCH --exclusive # alone", {"exclusive": True}),
-    ("#SBATCH --exclusive=user", {"exclusive": "user"}), ("#SBATCH --nodel=n1", {"nodelist": "n1"}),
-    ("#SBATCH\t--mem=4G\t--requeue", {"mem": "4G", "requeue": True}), ("##SBATCH --nodes=2", {}),
-    ("# SBATCH --nodes=2", {}), ("  #SBATCH --nodes=2", {}), ("#SBATCH --no-such=1", {"no-such": "1"}),
-])  # fmt: skip
-def test_a_directive_in_each_of_its_forms(line, expected):
-    """sbatch's forms of an option, and what is none."""
-    found = read_directives(f"#!/bin/bash\n{line}\ntrue\n")
-    assert {name: option.value for name, option in found.options.items()} == expected
-
-
-def test_what_sbatch_does_not_read():
-    """Behind the first command a directive is nothing, and of two the last counts."""
-    found = read_directives("#!/bin/bash\n\n# a\n#SBATCH -N 1\n#SBATCH -N 3 word\nset -e\n#SBATCH -N 4\n")
-    assert found.options["nodes"].value == "3"
-    assert (found.too_late, found.unread) == ((7,), ((5, "word"),))
-
-
-@pytest.mark.parametrize(("setup", "words", "expected"), [
-    ("A=1", "--a $A", ["--a", "1"]),
-    ("A='x y'", '--a "$A" $A', ["--a", "x y", "x", "y"]),
-    ("A=(1 '2 3')", '"${A[@]}" ${#A[@]} ${A[1]}', ["1", "2 3", "2", "2", "3"]),
-    ("A=1; A+=2", "$A", ["12"]),
-    ("", "${NONE:-d} ${SCRATCH:-d}", ["d", "/scratch/alice"]),
-    ("N=3", "$((N * 2 + 1)) $(( $N / 2 ))", ["7", "1"]),
-    ("", r"a\ b 'c\d' "'"e\\$f"', ["a b", r"c\d", "e$f"]),
-    ("", """"a"b'c'""", ["abc"]),
-    ("", "~/x --y=~/x", ["/home/alice/x", "--y=~/x"]),
-    ("A=a B=b", '"$A $B" "${A}_$B"', ["a b", "a_b"]),
-    ("", "$SLURM_NNODES $SLURM_JOB_NUM_NODES $SLURM_CPUS_PER_TASK", ["2", "2", "3"]),
-    ("", "a \\\n  b", ["a", "b"]),
-])  # fmt: skip
-def test_words_are_what_bash_makes_of_them(setup, words, expected):
-    """What is certain is resolved as bash would; bash itself is asked, too."""
-    draft = translated(f"#!/bin/bash\n#SBATCH -N2 -c3\n{setup}\naccelerate launch train.py {words}\n")
-    given = draft.values.get("args", [])
-    found = [str(getattr(word, "text", word)) for word in given] if isinstance(given, list) else flat(given)
-    assert found == expected
-    script = f"{setup}\nprintf '%s\\0' {words}"
-    environment = {**SHELL, "SLURM_NNODES": "2", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "3"}
-    said = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
-    assert said.split("\0")[:-1] == expected
-
-
-def flat(args: dict[str, object]) -> list[str]:
-    words = []
-    for name, value in args.items():
-        values = value if isinstance(value, list) else [] if value is True else [value]
-        words += [f"--{name}", *(str(getattr(one, "text", one)) for one in values)]
-    return words
-
-
-@pytest.mark.parametrize(
-    "late", ["$SLURM_JOB_ID", "${SLURM_JOB_ID:-99}", "${1:-x}", "$(date +%s)", "out-$RANDOM", "$1", "${X%.*}", "*.txt"]
-)
-def test_what_only_the_job_knows_stays(late):
-    """Such a word is not guessed: the launch stays as a command, as written, and that is told."""
-    draft = translated(f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n")
-    assert "script" not in draft.values
-    assert late in draft.values["command"]
-    assert any("stays as a `command`" in note.what for note in draft.notes)
-
-
-def test_what_a_condition_sets_is_not_certain():
-    """A variable that is assigned in a condition is not taken for known, and is handed on to the nodes."""
-    draft = translated("#!/bin/bash\n#SBATCH -c2\nR=\nif [ -d out ]; then R=--resume; fi\naccelerate launch t.py $R\n")
-    assert draft.values["command"] == "accelerate launch t.py $R"
-    assert draft.values["environment"]["setup"][-1].endswith("fi\nexport R")
-
-
-@pytest.mark.parametrize(("words", "expected"), [
-    ("--a 1 --b", {"a": 1, "b": True}), ("--a 1 2", {"a": [1, 2]}), ("--a -1", None), ("--a=1", None),
-    ("x --a", None), ("--a --b c --a", None), ("-a 1", None), ("--lr 3e-4", {"lr": 3e-4}), ("--a true", {"a": "true"}),
-])  # fmt: skip
-def test_arguments_become_a_mapping_only_where_it_gives_the_same_words(words, expected):
-    assert as_mapping(words.split()) == expected
 
 
 SRUN = "#!/bin/bash\n#SBATCH -N2 {}\nset -e\nM=$(scontrol show hostnames | head -n1)\n{}\n"

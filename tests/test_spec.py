@@ -242,7 +242,13 @@ def test_the_shell_is_the_lowest_layer():
     assert load("environment: {variables: {A: 1}}", shell=shell).environment.venv == "/home/ada/venv"
     for harmless in ("setup: ulimit -n 65536", "setup: [export LD_LIBRARY_PATH=/opt/lib, mkdir -p ./data]"):
         assert load(f"environment: {{{harmless}}}", shell=shell).environment.venv == "/home/ada/venv"
-    lines = (". env.sh", "[ulimit -n 65536, . env.sh]", "module load python", "export PATH=/opt/bin:$PATH", "'eval $(pixi hook)'")
+    lines = (
+        ". env.sh",
+        "[ulimit -n 65536, . env.sh]",
+        "module load python",
+        "export PATH=/opt/bin:$PATH",
+        "'eval $(pixi hook)'",
+    )
     for decided in ("venv: .venv", "conda: base", "modules: [python]", *(f"setup: {line}" for line in lines)):
         assert load(f"environment: {{{decided}}}", shell=shell).environment.venv in (None, ".venv")
     assert profiled("environment: {conda: base}\n", shell=shell).environment.venv is None

@@ -23,7 +23,9 @@ from clusterrun.spec.yaml_text import Document, read_yaml
 from clusterrun.spec.yaml_text import Path as Place
 
 # Of a setup line: what activates an environment, loads a module, reads a file with more lines, or changes PATH.
-_MAY_CHANGE_THE_PYTHON = re.compile(r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)")
+_MAY_CHANGE_THE_PYTHON = re.compile(
+    r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)"
+)
 
 
 class FormError(SpecError):
