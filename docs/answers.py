@@ -24,7 +24,8 @@ which this page is made. Within a major version keys are added; none is removed,
 
 Where there is no answer, stdout has a failure in its place: `{"problems": [...]}`, each problem with `where`
 (`file:line`, an option, or empty), `path` (the key), `what` and `hint`. The exit code is then 2 for a mistake of yours,
-1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code.
+1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code. After a wrong command
+line (2), an interrupt (130) or a bug of ours (3), stdout stays empty.
 
 Times are seconds since the epoch, durations are seconds, sizes bytes. What is not known is null, or empty where it is
 text; a number that JSON cannot write, such as a loss that is not a number, is null, too. No key is ever missing, but

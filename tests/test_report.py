@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import pypdfium2
 import pytest
 
 from clusterrun.cli import main
@@ -258,3 +259,20 @@ def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
     assert len(seen["curves"]) >= 16
     assert max(seen["curves"]) > 100
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+def test_the_page_on_paper(browser, found, tmp_path):
+    """Black on white though the reader prefers dark, on a few sheets, and no heading alone at the foot of one."""
+    place, paper = tmp_path / "page.html", tmp_path / "page.pdf"
+    place.write_text(page(found).replace("<html", '<html data-theme="dark"', 1))
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",
+             f"--print-to-pdf={paper}"]  # fmt: skip
+    subprocess.run([browser, *words, place.as_uri()], capture_output=True, timeout=120, check=True)
+    sheets = [*pypdfium2.PdfDocument(paper)]
+    texts = [sheet.get_textpage().get_text_range().splitlines() for sheet in sheets]
+    assert 2 <= len(sheets) <= 4
+    assert not {"When", "Training", "Attempts", "Job spec"} & {text[-1] for text in texts}
+    assert "Loss over steps" in {line for text in texts for line in text}
+    assert "Job script" not in {line for text in texts for line in text}, "what is folded up is not printed"
+    for sheet in sheets:
+        assert sheet.render().to_numpy()[0, 0].tolist() == [255, 255, 255]
