@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 
 # What stands behind a command, so that its module, which knows its options, need not be loaded for it.
-RUNS = ("status", "logs", "wait", "checkpoints", "stop", "requeue", "resume", "cancel")
+RUNS = ("status", "why", "report", "logs", "wait", "checkpoints", "stop", "requeue", "resume", "cancel")
 SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
 
 
