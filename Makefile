@@ -67,10 +67,10 @@ cluster-packages:
 	@dpkg-query -W -f '$${Status}\n' $(CLUSTER_PACKAGES) 2>/dev/null | grep -c 'ok installed' | grep -qx $(words $(CLUSTER_PACKAGES)) || { \
 	  echo "installing Debian packages: $(CLUSTER_PACKAGES)"; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; }
-	@command -v chromium >/dev/null || { \
-	  echo "installing Debian package chromium, in which a report's page is tested"; \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null || \
-	  echo "it is not to be had here: those two tests are skipped"; }
+	@for program in chromium zsh fish; do command -v $$program >/dev/null || { \
+	  echo "installing Debian package $$program, for the tests of reports and completion"; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$program >/dev/null || \
+	  echo "it is not to be had here: what needs it is skipped"; }; done
 
 clean:            ## remove what was built; runs stay
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
