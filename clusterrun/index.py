@@ -66,7 +66,7 @@ class Index:
         Raises ClusterError where the index is not readable.
         """
         try:
-            entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".")]
+            entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".") and entry.is_file()]
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -84,6 +84,8 @@ class Index:
         A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder.
         Raises SpecError where none or several fit, ClusterError where the folder is another user's and closed.
         """
+        if not name:
+            raise SpecError([Problem("", "", "RUN is empty", "`clusterrun list` shows the runs")])
         if "/" in name and (found := _in_folder(Path(name))):
             return found
         names = self.names()

@@ -14,7 +14,7 @@ from clusterrun.now import Queue, Said, ask_accounts, ask_queue, is_over, run_st
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
-from clusterrun.written import RunStatus, from_files
+from clusterrun.written import RunStatus, from_files, unseen
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", re.ASCII)
@@ -44,6 +44,7 @@ class Wanted:
         return recent and (not self.states or found.state in self.states) and (not self.tag or self.tag in found.tags)
 
 
+CLOSED = "its folder is closed to you"
 LIVING = Wanted(frozenset(state for state in State if not state.final))
 
 
@@ -67,9 +68,11 @@ def list_runs(
     summaries = Summaries(index)
     ended = {run_id: found for run_id, found in summaries.read(names).items() if only.fits_name(run_id)}
     runs = {run_id: index.run(run_id) for run_id in names if run_id not in ended and only.fits_name(run_id)}
-    known = {run_id: (run, from_files(run)) for run_id, run in runs.items()}
+    known = {run_id: (run, files) for run_id, run in runs.items() if (files := _readable(run))}
+    closed = {run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known}
     over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
-    living = {run_id: run for run_id, run in runs.items() if run_id not in over}
+    living = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
+    every: dict[str, RunStatus]
     if look:
         every = {**ended, **over, **{run_id: look(run) for run_id, run in living.items()}}
     else:
@@ -77,9 +80,17 @@ def list_runs(
         living |= {run_id: index.run(run_id) for run_id in _started_again(ended, queue)}
         found, more = _asked(living, queue)
         every, over = {**ended, **over, **found}, {**over, **more}
+    every |= closed
     summaries.add(over, names)
     newest_first = [every[run_id] for run_id in reversed(names) if run_id in every]
     return sorted(filter(only.fits, newest_first), key=lambda status: status.state.final)
+
+
+def _readable(run: Run) -> RunStatus | None:
+    try:
+        return from_files(run)
+    except PermissionError:
+        return None
 
 
 def _asked(runs: Mapping[str, Run], queue: Queue | ClusterError) -> tuple[dict[str, RunStatus], dict[str, RunStatus]]:

@@ -14,7 +14,7 @@ from clusterrun.records import write_record
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import cancel_job
 from clusterrun.slurm.states import State
-from clusterrun.written import RunStatus
+from clusterrun.written import RunStatus, unseen
 
 __all__ = ["cancel", "is_local", "run_status", "status", "stop", "wait"]
 
@@ -106,10 +106,7 @@ def _stop_of_another(run: Run) -> RunStatus:
             _ask(asked)
     except OSError as error:
         raise ClusterError(*closed(run.paths.folder)) from error
-    nothing = RunStatus(
-        run.run_id, State.NO_ANSWER, "", run.job_id, 0, None, None, None, "", None, str(run.paths.folder)
-    )
-    return replace(nothing, reason="asked to save and leave; only its owner sees its state")
+    return unseen(run, "asked to save and leave; only its owner sees its state")
 
 
 def _living(found: RunStatus) -> list[int]:

@@ -84,6 +84,12 @@ class RunStatus:
         return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
 
 
+def unseen(run: Run, reason: str) -> RunStatus:
+    """Say that nothing is known of a run, and why."""
+    folder = str(run.paths.folder)
+    return RunStatus(run.run_id, State.NO_ANSWER, reason, run.job_id, 0, None, None, None, "", None, folder)
+
+
 def from_files(run: Run) -> RunStatus:
     """Say what the files tell: the end where there is one, else RUNNING after the first beginning, PENDING before."""
     last = _last(run)

@@ -29,7 +29,8 @@ line (2), an interrupt (130) or a bug of ours (3), stdout stays empty.
 
 Times are seconds since the epoch, durations are seconds, sizes bytes. What is not known is null, or empty where it is
 text; a number that JSON cannot write, such as a loss that is not a number, is null, too. No key is ever missing, but
-where the table says so.
+where the table says so. `status --watch --json` prints such an object for each change, one a line; `render --json` is
+of `--explain`.
 """
 
 

@@ -31,6 +31,7 @@ def test_every_command_explains_itself(desk, command):
     shown = desk.type(command, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert cli.COMMANDS[command] in shown.stdout
+    assert shown.stdout.startswith(f"usage: clusterrun {command} ")
     parser = cli._parser([command])
     (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     silent = [
@@ -147,18 +148,48 @@ def test_a_dry_run_without_slurm_shows_the_script(desk):
 
 def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     """What nobody foresaw exits with 3: no traceback on the screen, but in the file that the message names."""
-    (desk.home / ".local/state/clusterrun/runs/a-folder-in-place-of-a-file").mkdir(parents=True)
-    done = desk.type("list")
+    desk.write("import clusterrun.cli\nclusterrun.cli._run = lambda words: [].pop()\n", "sitecustomize.py")
+    done = desk.type("list", PYTHONPATH=f"{desk.folder}:{desk.environment['PYTHONPATH']}")
     assert (done.returncode, done.stdout) == (3, "")
     (log,) = (desk.folder / "tmp").iterdir()
     first, second = done.stderr.splitlines()
-    assert first.startswith("clusterrun: a bug: IsADirectoryError: ")
+    assert first.startswith("clusterrun: a bug: IndexError: ")
     assert second == f"  hint: please report it with {log}"
     text = log.read_text()
     assert text.startswith(f"clusterrun {__version__}, Python ")
     assert "\nclusterrun list\n" in text
     assert "Traceback (most recent call last):" in text
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "words", ["list --json", "schema", "estimate --parameters 7B --gpus 8", "validate no.yaml --json"]
+)
+def test_a_full_disk_behind_stdout_is_no_bug(desk, words):
+    """Nothing more is tried, whatever was being printed, and whatever else was wrong."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "clusterrun", *words.split()], env=desk.environment, cwd=desk.folder,
+                              stdout=full, stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert "o space left on device" in done.stderr
+    assert not {"bug", "Traceback", "Exception"} & set(done.stderr.split())
+
+
+def test_a_closed_stdout_is_nobody_listening(desk):
+    typed = ["bash", "-c", '"$@" >&-', "bash", sys.executable, "-m", "clusterrun", "schema"]
+    done = subprocess.run(typed, env=desk.environment, cwd=desk.folder, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_working_folder_that_is_gone(desk):
+    """It is named, and nothing else is."""
+    typed = ["bash", "-c", 'PATH=/usr/bin:/bin; mkdir gone; cd gone; rmdir ../gone; "$@"', "bash"]
+    words = [sys.executable, "-m", "clusterrun", "validate", "job.yaml"]
+    done = subprocess.run(
+        [*typed, *words], env=desk.environment, cwd=desk.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "the working folder is not there any more\n  hint: cd to one that is\n"
 
 
 @pytest.mark.parametrize("words", [["list"], ["status"], ["submit", "job.yaml"]])

@@ -20,6 +20,17 @@ def test_a_run_that_nobody_knows(desk, command):
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])
+def test_an_empty_name_is_no_run(desk, command):
+    """A variable that is not set must not name the only run that there is."""
+    paths = desk.run("only", job_id="local")
+    done = desk.type(command, "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("RUN is empty\n")
+    assert not paths.stop.exists()
+    assert not paths.cancelled.exists()
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])
 def test_a_beginning_that_fits_two_runs(desk, command):
     """A beginning that fits several runs exits with 2 and lists them; a whole id is never ambiguous."""
     desk.run("tiny-1", cause="finished", next="end")

@@ -271,6 +271,13 @@ def test_what_is_written_reads_back(value):
     assert read_yaml(write_spec(values), "job.yaml").value == values
 
 
+def test_a_spec_on_stdout_is_no_json(desk):
+    """Of the two, one can be had."""
+    done = desk.type("init", "--script", "train.py", "-o", "-", "--json")
+    assert done.returncode == 2
+    assert "the spec itself is asked for on stdout" in done.stderr
+
+
 def test_the_page_shows_what_it_says(desk):
     """docs/init.md has a script, what `init` says of it, and the spec that it writes: all three are true."""
     page = (Path(__file__).parent.parent / "docs" / "init.md").read_text()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterrun import listing
 from clusterrun.errors import ClusterError, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.listing import list_runs, wanted
@@ -27,6 +28,7 @@ from clusterrun.slurm.shared import queue_of, shared_answer
 from clusterrun.slurm.states import State
 from clusterrun.summary import Summaries
 from clusterrun.watch import watched, watched_living
+from clusterrun.written import RunStatus, from_files
 
 
 def now() -> int:
@@ -86,6 +88,25 @@ def test_the_living_come_first_and_the_newest_before_the_older(machine):
     machine.queue("1 RUNNING", "3 PENDING")
     assert list(machine.states()) == ["run-2", "run-0", "run-3", "run-1"]
     assert machine.calls() == ["squeue"]
+
+
+def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
+    """Of that run nothing is known, and it counts neither as living nor as ended; what is no entry is no run."""
+    machine.run("open", "1", cause="finished")
+    machine.run("shut", "2", cause="finished")
+    (machine.index.runs / "a-folder").mkdir()
+
+    def look(run: Run) -> RunStatus:
+        if run.run_id == "shut":
+            raise PermissionError(13, "Permission denied", "events")
+        return from_files(run)
+
+    monkeypatch.setattr(listing, "from_files", look)
+    found = {one.run_id: one for one in list_runs(machine.index)}
+    assert {name: one.state.value for name, one in found.items()} == {"open": "COMPLETED", "shut": "NO_ANSWER"}
+    assert found["shut"].reason == "its folder is closed to you"
+    monkeypatch.undo()
+    assert machine.states()["shut"] == "COMPLETED"
 
 
 def test_an_ended_run_is_read_once(machine):

@@ -83,3 +83,16 @@ def test_what_a_condition_sets_is_not_certain():
 ])  # fmt: skip
 def test_arguments_become_a_mapping_only_where_it_gives_the_same_words(words, expected):
     assert as_mapping(words.split()) == expected
+
+
+@pytest.mark.parametrize(("line", "script", "left_out"), [
+    ("cat in.txt | accelerate launch train.py --lr 1", "train.py", ["`cat in.txt |`"]),
+    ("accelerate launch train.py < in.txt > my.log 2>&1", "train.py", ["`< in.txt`", "`> my.log`"]),
+    ("accelerate launch train.py 2>&1 | tee my.log", "train.py", []),
+])  # fmt: skip
+def test_what_stands_around_the_training_is_told(line, script, left_out):
+    """What fed it and where it wrote is not taken over, and not in silence."""
+    draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
+    assert draft.values["script"] == script
+    told = [note.what.partition(" is left out")[0] for note in draft.notes if note.what.startswith("`")]
+    assert told == left_out

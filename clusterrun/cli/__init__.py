@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -46,17 +47,37 @@ exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; 3 a bug, 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = [*(sys.argv[1:] if argv is None else argv)]  # `list` is a command of this package
+    if sys.stdout is None:  # closed by the shell, `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end of the process
     try:
-        return _run(words)
+        code = _answered(words)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # the reader of stdout went away, as `head` does; Python must not complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return 141
+    except OSError as error:  # all others were told
+        _let_go_of_stdout()
+        print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _answered(words: list[str]) -> int:
+    """Run a command, and say what went wrong; where that cannot be written either, OSError is raised."""
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001 - the one boundary
         return _told(error, words)
+
+
+def _let_go_of_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:
@@ -83,7 +104,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"clusterrun {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(prog="clusterrun", dest="command", metavar="command", help=argparse.SUPPRESS)
     called = next((word for word in words if not word.startswith("-")), None)
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what, epilog=examples(name),
@@ -95,16 +116,33 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _told(error: Exception, words: Sequence[str]) -> int:
     """Say what went wrong: a mistake or a refusal in its own words, anything else as a bug."""
-    from clusterrun.errors import ClusterrunError  # noqa: PLC0415 - `--help` starts faster without
+    from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415 - `--help` starts faster without
 
+    if isinstance(error, OSError) and (told := _of_the_machine(error)):
+        error = ClusterError(*told)
     if not isinstance(error, ClusterrunError):
         return _bug(error, words)
     print(error, file=sys.stderr)
-    if "--json" in words:
+    if any(len(word) > 3 and "--json".startswith(word) for word in words):  # argparse takes its beginnings, too
         from clusterrun.cli.as_json import print_failure  # noqa: PLC0415 - likewise
 
         print_failure(error)
     return error.exit_code
+
+
+def _of_the_machine(error: OSError) -> tuple[str, str] | None:
+    """Say what a closed folder, a full disk or a working folder that is gone has refused, and what to do."""
+    where = f"{error.filename}: " if error.filename else "stdout, or a file: "
+    what = where + (error.strerror or str(error)).lower()
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return what, "whose it is, `ls -ld` tells"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+        return what, "`df -h` and `quota -s` tell of room"
+    try:
+        os.getcwd()  # noqa: PTH109 - no path is needed
+    except FileNotFoundError:
+        return "the working folder is not there any more", "cd to one that is"
+    return None
 
 
 def _bug(error: Exception, words: Sequence[str]) -> int:

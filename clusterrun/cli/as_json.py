@@ -37,4 +37,6 @@ def _plain(value: object) -> object:
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
+    if isinstance(value, str):  # a file's name may be no UTF-8, and JSON is
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -50,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
     """Write a job spec, and say what to type next."""
     from clusterrun.starter import files, script  # noqa: PLC0415 - `--help` starts faster without
 
+    if options.json and options.output == "-":
+        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     draft: Draft | None = None
     if options.from_sbatch is not None:

@@ -31,24 +31,26 @@ def run(options: argparse.Namespace) -> int:
         from clusterrun.cli.status_watch import watch  # noqa: PLC0415 - only for those who wait
 
         return watch(options.run, as_json=options.json)
-    living = [] if options.run else _living()
+    living = [] if options.run is not None else _living()
     if options.json:
-        others = {} if options.run else {"living": [found.as_dict() for found in living]}
-        print_json({**all_known(living[0] if living else status(options.run or "last")), **others})
+        others = {} if options.run is not None else {"living": [found.as_dict() for found in living]}
+        print_json(
+            {**all_known(living[0] if living else status("last" if options.run is None else options.run)), **others}
+        )
     elif len(living) > 1:
         print_runs(living)
     else:
-        found = living[0] if living else status(options.run or "last")
-        if not options.run and not living:
+        found = living[0] if living else status("last" if options.run is None else options.run)
+        if options.run is None and not living:
             print("no run lives; this is the last one", file=sys.stderr)
         _show(found)
     return 0
 
 
 def _living() -> list[RunStatus]:
-    from clusterrun.listing import LIVING, list_runs  # noqa: PLC0415 - where one run is named, no list is needed
+    from clusterrun.listing import CLOSED, LIVING, list_runs  # noqa: PLC0415 - where one run is named, no list is needed
 
-    return list_runs(only=LIVING)
+    return [found for found in list_runs(only=LIVING) if found.reason != CLOSED]
 
 
 def _show(found: RunStatus) -> None:

@@ -27,7 +27,7 @@ _STEPS_EVERY = 60.0  # seconds between two lines that tell of nothing but steps
 def watch(name: str | None, *, as_json: bool) -> int:
     """Show a run until it has ended, or all that live until none does; Ctrl-C ends it, too."""
     index = Index()
-    run = index.find(name) if name else None
+    run = index.find(name) if name is not None else None
 
     def look() -> list[RunStatus]:
         return [watched(run, index)] if run else watched_living(index)

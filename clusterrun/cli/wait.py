@@ -16,7 +16,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     add_json(parser)
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after this time, with exit code 124")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="give up after this time, with exit code 124"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def run(options: argparse.Namespace) -> int:

@@ -54,6 +54,8 @@ class Started:
     """How many kept lines stand before it."""
     shell: str = ""
     """What `bash -c` in front of it is given, the whole text."""
+    dropped: tuple[str, ...] = ()
+    """What stood around its words and is not taken over: redirections, and what was piped into it."""
 
     @property
     def line_of_words(self) -> int:

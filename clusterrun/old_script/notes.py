@@ -41,6 +41,10 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
     srun = started.srun.options if started.srun else {}
     for name in sorted(set(srun) & {"container-image", "container-mounts", "multi-prog", "mpi", "export"}):
         yield started.line, f"srun --{name}={srun[name]} is not taken over: the job script calls srun itself"
+    for text in started.dropped:
+        feeds = text.endswith("|") or text.lstrip("0123456789").startswith("<")
+        instead = "nothing is written to its standard input" if feeds else "`clusterrun logs` shows what it prints"
+        yield started.line, f"`{text}` is left out: {instead}"
     if started.inside and chosen.launched:
         yield started.line, "the loop or condition around it is left out: the job script starts one launcher a node"
 
@@ -49,6 +53,8 @@ def _options(asked: Asked) -> Iterator[tuple[int, str]]:
     for name, option in asked.directives.options.items():
         if name in options.TASKS and asked.tasks_a_node > 1:
             yield option.line, f"--{name}={option.value}: one task a node now; {asked.tasks_a_node} times its CPUs"
+        elif name in ("output", "error") and "%" in str(option.value):  # without, it is a mistake, and told as one
+            yield option.line, f"--{name} is left out: each attempt has a log of its own, which `clusterrun logs` shows"
         elif name in options.REFUSED or name in ("input", "export-file"):
             why = options.REFUSED.get(name) or options.OWNED[name]
             yield option.line, f"--{name} is not taken over: {why}"

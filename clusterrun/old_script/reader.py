@@ -52,6 +52,7 @@ class Reader:
         self.facts, self.scope, self.offset, self.outer = facts, scope, offset, outer
         self.assigned = Assignments(facts, scope, offset)
         self.inside = ""
+        self.fed: tuple[str, ...] = ()  # what is piped into what is read
         self.functions: dict[str, Node] = {}
         self.calls = 0
 
@@ -78,11 +79,18 @@ class Reader:
         elif node.type in ("command", "redirected_statement"):
             self.command(node, background=background, piped=piped)
         elif node.type == "pipeline" and self._trains(node):
-            self.statement(node.named_children[0], piped=True)
+            self.pipeline(node.named_children, background=background)
         elif node.type == "list" and not any(child.type == "test_command" for child in below(node)):
             self.chain(node, background=background)
         else:
             self.compound(node)
+
+    def pipeline(self, members: Sequence[Node], *, background: bool) -> None:
+        """Read the member of a pipeline that trains; what feeds it is noted, what reads from it is not needed."""
+        place = next((number for number, member in enumerate(members) if self._trains(member)), 0)
+        before, self.fed = self.fed, tuple(f"{text_of(member)} |" for member in members[:place])
+        self.statement(members[place], background=background, piped=place + 1 < len(members))
+        self.fed = before
 
     def chain(self, node: Node, *, background: bool) -> None:
         """Read `a && b || exit 1`: each part must succeed here, as it must in a job spec."""
@@ -199,7 +207,7 @@ class Reader:
         srun, rest = behind_srun(words)
         kind, _ = kinds.kind_of(rest)
         made = Started(self.line(node), text_of(node), tuple(rest), kind, srun, background, piped, self.inside,
-                       len(self.facts.kept))  # fmt: skip
+                       len(self.facts.kept), dropped=(*self.fed, *_redirections(node)))  # fmt: skip
         if self.outer is not None:
             outer = self.outer
             made = replace(made, srun=outer.srun or srun, background=outer.background or background,
@@ -250,6 +258,12 @@ class Reader:
                 if kinds.kind_of(rest)[0] in (*kinds.LAUNCHERS, "python") or (srun and rest):
                     return True
         return False
+
+
+def _redirections(node: Node) -> list[str]:
+    """Return where a command reads from and writes to; not `2>&1`, which stays true."""
+    found = [text_of(child) for child in node.named_children if child.type in ("file_redirect", "heredoc_redirect")]
+    return [text.partition("\n")[0] for text in found if not text.startswith("2>&")]
 
 
 def _assigned(node: Node) -> list[str]:

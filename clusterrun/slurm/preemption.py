@@ -51,7 +51,7 @@ def time_to_leave(job_id: str) -> tuple[float, str]:
 def _steps(job_id: str) -> list[str]:
     answer = call(["squeue", "--noheader", "--steps", f"--jobs={job_id}", "--format=%i"])
     if answer.code:
-        raise NoAnswer(f"squeue: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "try again later")
+        raise NoAnswer(answer.err.splitlines()[-1] if answer.err else "squeue: failed", "try again later")
     return [word for word in answer.out.split() if _STEP.fullmatch(word)]
 
 

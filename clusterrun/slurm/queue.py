@@ -53,7 +53,7 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
     if answer.code and "Invalid job id" in answer.err:
         return []
     if answer.code:
-        raise NoAnswer(f"squeue: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+        raise NoAnswer(answer.err.splitlines()[-1] if answer.err else "squeue: failed", "ask again later")
     return [
         QueuedJob(*(part.strip() for part in line.split("|", 7))) for line in answer.out.splitlines() if "|" in line
     ]
@@ -64,14 +64,14 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
     argv = ["scancel", *(["--state=PENDING"] if only_pending else []), job_id]
     answer = call(argv, seconds=10)
     if answer.code and "Invalid job id" not in answer.err and "already completing" not in answer.err:
-        raise ClusterError(f"scancel: {answer.err}")
+        raise ClusterError(answer.err or "scancel: failed")
 
 
 def signal_step(job_id: str, name: str) -> None:
     """Send a signal to a job's steps, not to its batch shell. Raises ClusterError when Slurm refuses."""
     answer = call(["scancel", f"--signal={name}", job_id], seconds=10)
     if answer.code:
-        raise ClusterError(f"scancel: {answer.err}")
+        raise ClusterError(answer.err or "scancel: failed")
 
 
 def may_requeue(job_id: str) -> bool:
