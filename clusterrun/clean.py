@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,10 +112,13 @@ def clean(wish: Wish, index: Index | None = None) -> list[Removal]:
     return carry_out(plan_clean(wish, index), index)
 
 
-def carry_out(plan: Plan, index: Index | None = None) -> list[Removal]:
+def carry_out(
+    plan: Plan, index: Index | None = None, tell: Callable[[int, int], object] | None = None
+) -> list[Removal]:
     """Remove what was planned and return what went; a run that lives again since then is left alone.
 
-    Raises ClusterError where the disk refuses: the next `clean` finishes what was begun.
+    `tell` is told meanwhile how many bytes are freed, and of how many. Raises ClusterError where the disk refuses: the
+    next `clean` finishes what was begun.
     """
     index = index or Index()
     dead = {run.run_id for run, _ in _dead(index)[0]}
@@ -130,6 +133,8 @@ def carry_out(plan: Plan, index: Index | None = None) -> list[Removal]:
         else:
             _removed(removal.path, removal.run.paths.folder / "staging")
         gone.append(removal)
+        if tell:
+            tell(sum(one.size for one in gone), plan.size)
     return gone
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,15 +53,19 @@ class SavedCheckpoint:
         return bool(self.fault) and self.kind != "script"
 
 
-def checkpoints(name: str, *, verify: bool = False, index: Index | None = None) -> list[SavedCheckpoint]:
+def checkpoints(
+    name: str, *, verify: bool = False, index: Index | None = None, tell: Callable[[int, int], object] | None = None
+) -> list[SavedCheckpoint]:
     """List the checkpoints of a run, the oldest first; `verify` reads every byte of them.
+
+    `tell` is told meanwhile how many bytes were read, and of how many.
 
     Those of a script that does not use clusterrun.training are listed, not verified. Raises SpecError where no run is
     called so, ClusterError where it is another user's.
     """
     run = (index or Index()).find(name)
     try:
-        return _listed(run, verify=verify)
+        return _listed(run, verify=verify, tell=tell)
     except PermissionError as error:
         raise ClusterError(*closed(run.paths.folder)) from error
 
@@ -76,15 +80,27 @@ def last_checkpoint(run: Run) -> SavedCheckpoint | None:
     return next(reversed(_of_script(pattern)), None) if pattern else None
 
 
-def _listed(run: Run, *, verify: bool) -> list[SavedCheckpoint]:
+def _listed(run: Run, *, verify: bool, tell: Callable[[int, int], object] | None) -> list[SavedCheckpoint]:
     pattern = _pattern(run)
     if pattern:
         found = _of_script(pattern)
     else:
         folders = [*run.paths.checkpoints.glob("step-*"), *_trainers(run.paths)]
-        found = sorted(filter(None, (_sealed(path, verify=verify) for path in folders)), key=_age)
+        told = _summed(tell, sum(map(_size, folders))) if verify and tell else None
+        found = sorted(filter(None, (_sealed(path, verify=verify, told=told) for path in folders)), key=_age)
     taken = next((one for one in reversed(found) if not one.fault), None)
     return [replace(one, next=one is taken) for one in found]
+
+
+def _summed(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
+    done = 0
+
+    def add(size: int) -> None:
+        nonlocal done
+        done += size
+        tell(done, total)
+
+    return add
 
 
 def _age(one: SavedCheckpoint) -> tuple[int, int]:
@@ -129,14 +145,14 @@ def _trainers(paths: RunPaths) -> Iterable[Path]:
     return [path for folder in folders for path in folder.glob("checkpoint-*")]
 
 
-def _sealed(path: Path, *, verify: bool) -> SavedCheckpoint | None:
+def _sealed(path: Path, *, verify: bool, told: Callable[[int], object] | None = None) -> SavedCheckpoint | None:
     from clusterrun.training import manifest  # noqa: PLC0415 - it needs threads and JSON, for this command alone
 
     match, content = _STEP.fullmatch(path.name) or _TRAINER.fullmatch(path.name), manifest.read(path)
     if match is None:
         return None
     attempt = match.groupdict().get("attempt") or (content or {}).get("attempt")
-    fault = manifest.damage(path) if verify else _missing(path, content, manifest.NAME)
+    fault = manifest.damage(path, told) if verify else _missing(path, content, manifest.NAME)
     sealed = path / manifest.NAME
     return SavedCheckpoint(
         name=path.name, path=str(path), step=int(match["step"]), attempt=None if attempt is None else int(attempt),

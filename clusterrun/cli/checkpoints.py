@@ -8,6 +8,7 @@ import time
 
 from clusterrun.cli.amounts import ago, in_bytes
 from clusterrun.cli.as_json import add_json, print_json
+from clusterrun.cli.progress_bar import progress
 from clusterrun.cli.table import in_columns
 from clusterrun.inventory import SavedCheckpoint, checkpoints
 
@@ -23,7 +24,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a run's checkpoints, the newest last."""
-    found = checkpoints(options.run, verify=options.verify)
+    with progress("reading") as tell:
+        found = checkpoints(options.run, verify=options.verify, tell=tell)
     if options.json:
         print_json(found)
     elif found:

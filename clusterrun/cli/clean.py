@@ -8,6 +8,7 @@ import sys
 from clusterrun.clean import Plan, Removal, Wish, age_of, carry_out, plan_clean
 from clusterrun.cli.amounts import ago, in_bytes
 from clusterrun.cli.as_json import add_json, print_json
+from clusterrun.cli.progress_bar import progress
 from clusterrun.cli.screen import print_table
 from clusterrun.errors import Problem, SpecError
 from clusterrun.slurm.states import State
@@ -66,7 +67,10 @@ def run(options: argparse.Namespace) -> int:
     if ask and not (options.yes or _asked(plan)):
         print("nothing was removed", file=sys.stderr)
         return 1
-    gone = carry_out(plan) if ask else []
+    gone: list[Removal] = []
+    if ask:
+        with progress("removing") as tell:
+            gone = carry_out(plan, tell=tell)
     if options.json:
         _as_json(plan, gone)
     if ask:

@@ -56,10 +56,10 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def damage(folder: Path) -> str | None:
+def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> str | None:
     """Say in words what is wrong with a checkpoint folder; None: every byte is as it was when it was sealed.
 
-    Files that the manifest does not name are no damage. All files are read.
+    Files that the manifest does not name are no damage. All files are read; `read_so_far` is told the bytes of each.
     """
     try:
         content = _parse((folder / NAME).read_bytes())
@@ -71,7 +71,7 @@ def damage(folder: Path) -> str | None:
         return f"its {NAME} {error}"
     files = content["files"]
     sizes = (_wrong_size(folder, name, files[name]) for name in sorted(files))
-    return next(filter(None, sizes), None) or _first_wrong_content(folder, files)
+    return next(filter(None, sizes), None) or _first_wrong_content(folder, files, read_so_far)
 
 
 def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None) -> Entries:
@@ -141,11 +141,18 @@ def _wrong_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None
     return None if size == entry["size"] else f"{name} has {size} bytes instead of {entry['size']}"
 
 
-def _first_wrong_content(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> str | None:
+def _first_wrong_content(
+    folder: Path, files: Mapping[str, Mapping[str, Any]], read_so_far: Callable[[int], object] | None
+) -> str | None:
+    reason = None
     with ThreadPoolExecutor(_THREADS) as pool:
         sums = {name: checksum(folder / name, entry["size"], pool) for name, entry in files.items()}
-        reasons = (_wrong_content(name, sums[name], files[name]["crc32"]) for name in sorted(files))
-        reason = next(filter(None, reasons), None)
+        for name in sorted(files):
+            reason = _wrong_content(name, sums[name], files[name]["crc32"])
+            if reason is not None:
+                break
+            if read_so_far:
+                read_so_far(files[name]["size"])
         pool.shutdown(cancel_futures=True)  # one is enough
     return reason
 

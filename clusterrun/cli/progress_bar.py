@@ -1,0 +1,54 @@
+"""How far long work is: a bar on stderr, where a person looks there; it is gone at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that is told how many bytes of how many are done."""
+    bar = _Bar(what)
+    try:
+        yield bar.tell if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _nobody
+    finally:
+        bar.close()
+
+
+def _nobody(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class _Bar:
+    """A bar that is drawn when it is first told of: what is quick needs none, and no import of rich."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._drawn: Progress | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        if self._drawn is None:
+            self._drawn = self._begun(total)
+        self._drawn.update(self._drawn.task_ids[0], completed=done)
+
+    def _begun(self, total: int) -> Progress:
+        from rich import progress as parts  # noqa: PLC0415 - only for a terminal
+        from rich.console import Console  # noqa: PLC0415
+
+        console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")))
+        columns = (parts.TextColumn(self._what), parts.BarColumn(), parts.DownloadColumn(), parts.TimeRemainingColumn())
+        bar = parts.Progress(*columns, console=console, transient=True)
+        bar.add_task(self._what, total=total)
+        bar.start()
+        return bar
+
+    def close(self) -> None:
+        if self._drawn is not None:
+            self._drawn.stop()
