@@ -271,6 +271,16 @@ def test_what_is_written_reads_back(value):
     assert read_yaml(write_spec(values), "job.yaml").value == values
 
 
+@pytest.mark.parametrize("words", [["--name", "../elsewhere"], ["--name", ""], ["--script", "b\udcff.py"]])
+def test_what_no_spec_can_hold_is_refused(desk, words):
+    """Nothing is written, in the folder or beside it."""
+    before = {*desk.folder.parent.rglob("*.yaml")}
+    done = desk.type("init", "--script", "train.py", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{words[0]}: ")
+    assert {*desk.folder.parent.rglob("*.yaml")} == before
+
+
 def test_a_spec_on_stdout_is_no_json(desk):
     """Of the two, one can be had."""
     done = desk.type("init", "--script", "train.py", "-o", "-", "--json")

@@ -50,8 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """Write a job spec, and say what to type next."""
     from clusterrun.starter import files, script  # noqa: PLC0415 - `--help` starts faster without
 
-    if options.json and options.output == "-":
-        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
+    _refuse_what_cannot_be(options)
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     draft: Draft | None = None
     if options.from_sbatch is not None:
@@ -82,6 +81,17 @@ def run(options: argparse.Namespace) -> int:
     problems = files.problems_of(str(path), options.profile)
     _finish(options, path, draft, problems)
     return 0
+
+
+def _refuse_what_cannot_be(options: argparse.Namespace) -> None:
+    from clusterrun.spec.values import NAME, NAME_FORM  # noqa: PLC0415
+
+    if options.json and options.output == "-":
+        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
+    if options.name is not None and not NAME.fullmatch(options.name):
+        raise SpecError([Problem("--name", "", f"{options.name!r} is not {NAME_FORM}")])
+    if options.script is not None and not options.script.isprintable():  # also what is no UTF-8
+        raise SpecError([Problem("--script", "", f"{options.script!r} cannot stand in a spec", "rename the file")])
 
 
 def _refuse_both(options: argparse.Namespace, slurm: dict[str, Any]) -> None:
