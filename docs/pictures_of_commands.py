@@ -7,6 +7,7 @@ On the tests' cluster it takes about two minutes: `python docs/pictures_of_comma
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import sys
@@ -32,7 +33,9 @@ def typed(desk: Desk, *words: str) -> str:
     environment = {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "SHELL": "/bin/bash",
                    "CLUSTERRUN_PROFILE": str(desk.cluster.home(desk.user) / "site.yaml")}  # fmt: skip
     answer = desk.cluster.run_as(desk.user, ["script", "-qec", line, "/dev/null"], env=environment, check=False)
-    return answer.stdout.replace("\r\n", "\n").replace(str(desk.cluster.folder), "/cluster")
+    places = {str(desk.cluster.folder): "/cluster", sys.prefix: "~/.venv"}
+    shown = answer.stdout.replace("\r\n", "\n")
+    return functools.reduce(lambda text, place: text.replace(*place), places.items(), shown)
 
 
 def draw(name: str, *shown: tuple[str, str]) -> None:
