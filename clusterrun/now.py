@@ -212,12 +212,15 @@ def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
         return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
     if word and state_of(word).final:
         return replace(known, state=state_of(word), reason=known.reason or word)
+    if _asked(run, "stop"):
+        return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
     return gone
 
 
 def _stopped_while_it_waited(run: Run) -> bool:
     """Say whether a person took it out of the queue by `stop`: to Slurm that is a cancelled job."""
-    return _asked(run, "stop") and not _asked(run, "cancelled")
+    began = bool(run.paths.attempts()) and not awaited(run)
+    return _asked(run, "stop") and not _asked(run, "cancelled") and not (began and not last_end(run))
 
 
 def _asked(run: Run, name: str) -> bool:

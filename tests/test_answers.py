@@ -6,7 +6,6 @@ tests/slurm/test_every_command.py holds the same schemas against a real cluster.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -22,6 +21,7 @@ from clusterrun.rehearsal.compare import Losses, Weights
 from clusterrun.rehearsal.result import Phase, Rehearsal
 from tests.answers import fits
 from tests.cli_desk import Desk
+from tests.pages import written_by
 
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing that a program would read: a script for shells, and a schema, which is JSON already.
@@ -35,12 +35,7 @@ def options_of(command: str) -> set[str]:
 
 
 def reference() -> str:
-    place = importlib.util.spec_from_file_location("answers", ROOT / "docs" / "answers.py")
-    assert place is not None
-    assert place.loader is not None
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return str(module.page())
+    return written_by("answers")
 
 
 def test_every_command_speaks_json():

@@ -109,6 +109,17 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
     assert machine.states()["shut"] == "COMPLETED"
 
 
+def test_a_run_that_was_asked_to_stop_and_one_that_was_killed_then(machine):
+    """Out of the queue by `stop` is STOPPED; what ran, and was cancelled before it could leave, is CANCELLED."""
+    for number, name in enumerate(("waited", "ran"), start=1):
+        paths = machine.run(name, str(number))
+        paths.stop.write_text("asked by ada\n")
+        if name == "waited":
+            paths.begin("0001").unlink()
+    machine.queue("1 CANCELLED", "2 CANCELLED")
+    assert machine.states() == {"waited": "STOPPED", "ran": "CANCELLED"}
+
+
 def test_an_ended_run_is_read_once(machine):
     """What became of it is kept in the index; its folder may even be gone."""
     paths = machine.run("done", "1", cause="finished")

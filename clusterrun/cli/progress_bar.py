@@ -40,7 +40,7 @@ class _Bar:
 
     def _begun(self, total: int) -> Progress:
         from rich import progress as parts  # noqa: PLC0415 - only for a terminal
-        from rich.console import Console  # noqa: PLC0415
+        from rich.console import Console  # noqa: PLC0415 - likewise
 
         console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")))
         columns = (parts.TextColumn(self._what), parts.BarColumn(), parts.DownloadColumn(), parts.TimeRemainingColumn())
