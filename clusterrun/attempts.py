@@ -16,6 +16,7 @@ _WORDS = {
     "preemption": "preempted",
     "node-failure": "a node failed",
     "bad-node": "a node was not fit",
+    "unknown": "ended by Slurm for an unknown reason",
     "failed-start": "could not start",
     "requeue": "requeued",
     "hang": "hung",

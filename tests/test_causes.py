@@ -70,6 +70,7 @@ NODE_FAILED = (
     "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO NODE FAILURE, SEE SLURMCTLD ***"
 )
 STAMP = "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE TO {} ***"
+TASK_FAILED = "[2026-11-30T16:15:15.476] error: *** STEP 7.0 ON n1 CANCELLED AT 2026-11-30T16:15:15 DUE TO TASK FAILURE ***"
 BAR = " 12%|##        | 114/450 [00:12<00:31, 10.8it/s]"
 SCANCEL = "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***"
 SIGNALLED = (
@@ -106,7 +107,28 @@ ENDS = [
     ("", [(137, "TERM")], 137, STAMP.format("PREEMPTION"), {"batch_heard": "TERM"}, "preemption"),  # newer Slurm
     ("", [(137, "TERM")], 137, STAMP.format("TIME LIMIT"), {"batch_heard": "TERM"}, "time-limit"),
     ("", [(137, "TERM")], 137, STAMP.format("JOB REQUEUE"), {"batch_heard": "TERM"}, "requeue"),
-    ("", [(137, "TERM")], 137, BAR + STAMP.format("NODE FAILURE"), {"batch_heard": "TERM"}, "node-failure"),
+    ("", [(137, "TERM")], 137, STAMP.format("NODE FAILURE"), {"batch_heard": "TERM"}, "node-failure"),
+    ("", [(137, "TERM")], 137, STAMP.format("SOLAR FLARE"), {"batch_heard": "TERM"}, "unknown"),
+    ("", [(137, "TERM")], 137, f"{STAMP.format('NODE FAILURE')}\r", {"batch_heard": "TERM"}, "node-failure"),
+    # Slurm's words on the step: from 26.05 on, it says so of the nodes whose tasks had to follow another's
+    ("", [(137, ""), (137, "")], 137, TASK_FAILED, {}, "crash"),
+    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {}, "crash"),
+    ("", [(137, "", 1), (1, "")], 137, TASK_FAILED.replace("TASK FAILURE", "SOLAR FLARE"), {}, "crash"),
+    ("", [None, (93, "")], 137, TASK_FAILED, {}, "no-restart"),
+    ("", [None, None], 137, TASK_FAILED, {}, "crash"),
+    ("stopped", [(0, "TERM"), (137, "TERM")], 137, TASK_FAILED, {}, "preemption"),  # one rank died while it saved
+    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {"batch_heard": "TERM", "job": SCANCEL}, "cancel"),
+    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {"batch_heard": "TERM", "job": NODE_FAILED}, "node-failure"),
+    ("", [(1, ""), (137, "", 1)], 1, PREEMPTED, {}, "crash"),  # it had failed before it was preempted
+    ("", [(1, ""), None], 1, NODE_FAILED.replace("JOB 7", "STEP 7.0"), {}, "node-failure"),  # the node's end failed the rank
+    ("", [None, None], 1, PREEMPTED, {}, "preemption"),
+    # what a script prints is not Slurm's word: amid a line, of another job, or in the place of the job's own log
+    ("", [(1, "")], 1, f"rank 0: {PREEMPTED}", {}, "crash"),
+    ("", [None], 1, f"rank 0: {PREEMPTED}", {}, "crash"),
+    ("", [None], 1, PREEMPTED.replace("STEP 7.0", "STEP 77.0"), {}, "crash"),
+    ("", [None], 1, PREEMPTED.replace("STEP 7.0", "STEP 6.0"), {}, "crash"),
+    ("", [None], 1, f"{PREEMPTED} was in the log", {}, "crash"),
+    ("", [None], 1, STAMP.format("PREEMPTION"), {"job": "nothing"}, "crash"),
     ("stopped", [(0, "TERM")], 0, SCANCEL, {"batch_heard": "TERM", "left": -1}, "cancel"),  # the limit was raised
     ("stopped", [(0, "TERM")], 0, SIGNALLED, {"batch_heard": "TERM", "left": -1}, "cancel"),
     ("", [(1, "")], 1, "slurmstepd-n1: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***", {}, "crash"),
@@ -136,7 +158,8 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     (run_dir / "current").write_text(f"attempt={more.get('current', '0002')}\n")
     (run_dir / "stop").write_text("asked\n" if more.get("stop") else "")
     (run_dir / "logs").mkdir()
-    (run_dir / "logs" / "attempt-0002.log").write_text(f"{log}\n")
+    (run_dir / "logs" / "attempt-0002.log").write_text("" if "*** JOB" in log and "job" not in more else f"{log}\n")
+    (run_dir / "slurm.out").write_text("{}\n".format(more.get("job", log if "*** JOB" in log else "")))
     if more.get("requeue"):
         (run_dir / "requeue").touch()
     (run_dir / "events" / "attempt-0002.hang").write_text(f"order={more.get('hang', '')}\n")
@@ -145,11 +168,12 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     for number, node in enumerate(nodes):
         if node:
             file = run_dir / "events" / f"attempt-0002.node-{number}"
-            file.write_text(f"exit_code={node[0]}\nasked={node[1]}\n")
+            file.write_text(f"exit_code={node[0]}\nasked={node[1]}\nfollowed={node[2] if node[2:] else ''}\n")
     ends = int(time.time()) + more["left"] if "left" in more else ""
     answer = said(
         "why_ended", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
-        job_ends=ends, signal_lead=60, batch_heard=more.get("batch_heard", ""), slurm_log="/dev/null", slurm_log_start=0,
+        job_ends=ends, signal_lead=60, batch_heard=more.get("batch_heard", ""), slurm_log=run_dir / "slurm.out",
+        slurm_log_start=0, SLURM_JOB_ID=7,
     )  # fmt: skip
     assert answer == f"{cause}\n"
 

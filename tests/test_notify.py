@@ -238,18 +238,17 @@ def script_of(text: str, folder: Path) -> list[str]:
 
 
 def test_a_script_without_notices_has_nothing_of_them(tmp_path):
-    """Three lines of main and one file of functions are all that notices add; shellcheck has nothing to say."""
+    """Two lines of main and one file of functions are all that notices add; shellcheck has nothing to say."""
     without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
     notices = "notify: [{on: [finished], to: {webhook: HOOK}}, {on: [requeued, gave-up], to: {mail: me@x.org}}]\n"
     having = script_of(f"command: 'true'\nenvironment: {{secrets: [HOOK]}}\n{notices}", tmp_path)
     added = [line[2:] for line in difflib.ndiff(without, having) if line[0] == "+"]
     assert [line for line in difflib.ndiff(without, having) if line[0] == "-"] == []
-    assert added[:3] == [
+    assert added[:2] == [
         "  notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
-        "  trap tell_people EXIT",
         "  tell_of_the_last",
     ]
-    assert sorted(added[3:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
+    assert sorted(added[2:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
     answer = subprocess.run(["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False)
     assert answer.stdout == ""
 

@@ -86,8 +86,8 @@ def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, c
 
 
 WAITING = """
-asked_at_once= step_exit=1 job_ends= slurm_log=/dev/null slurm_log_start=0 batch_heard=
-trap 'batch_heard=TERM' TERM
+asked_at_once= step_exit=1 job_ends= slurm_log=$run_dir/slurm.out slurm_log_start=0 batch_heard=
+trap 'hear TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }
 go_on preemption by-slurm
@@ -101,7 +101,8 @@ def test_slurm_s_last_word_counts(tmp_path: Path, words, asked, end):
     for name in ("events", "logs"):
         (tmp_path / name).mkdir()
     line = f"slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 {words}***\n"
-    (tmp_path / "logs" / "attempt-0001.log").write_text(line)
+    (tmp_path / "logs" / "attempt-0001.log").touch()
+    (tmp_path / "slurm.out").write_text(line)
     bash(WAITING, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
     assert (tmp_path / "asked").exists() is asked
     record = tmp_path / "events" / "attempt-0001.end"

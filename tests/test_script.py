@@ -125,7 +125,7 @@ def test_a_spec_decides_no_more_than_eighty_lines(path):
     assert functions.endswith('\nmain "$@"\n')
     files = [file for file in sorted((ROOT / "templates" / "functions").glob("*.sh")) if file.name != NOTIFY]
     fixed = "\n".join(file.read_text() for file in files)
-    assert functions.endswith(f'\n{fixed}\nmain "$@"\n')
+    assert functions.endswith(f'\n{fixed}\nhear_signals\nmain "$@"\n')
 
 
 def test_a_submitted_script_differs_only_in_which_run_it_is():

@@ -23,6 +23,10 @@ CAUSES = {
     "bad-node": (
         "a node failed the check before the launch", "its reason stands there; the run leaves it out for a day",
     ),
+    "unknown": (
+        "Slurm ended it for a reason that clusterrun does not know",
+        "read slurmstepd's line in logs/slurm-*.out, and report its reason",
+    ),
     "failed-start": ("it could not start: its environment, or the run folder", "mend what the reason names"),
     "no-restart": (
         "the training script forbade another start (`run.must_not_restart`, exit code 93)",

@@ -2,11 +2,15 @@
 
 say() { printf 'clusterrun: %s\n' "$*" >&2; }
 
-# Leave for a reason that a person must mend; nothing is tried again.
+# Leave for a reason that a person must mend; nothing is tried again. Where Slurm is ending the job, a command that failed
+# was only ended with it.
 fail() {
+  local now
+  [ -z "${preparing:-}" ] || ! slurm_ends_this_job || end_before_the_step
   say "$*"
+  now=$(date +%s)
   [ -z "${attempt:-}" ] || record "$run_dir/events/attempt-$attempt.end" \
-    cause=failed-start reason="$*" next=end exit_code=1 ended="$(date +%s)"
+    cause=failed-start reason="$*" next=end exit_code=1 ended="$now"
   leave_for_good 1
 }
 

@@ -11,11 +11,17 @@ begin_attempt() {
   last=$(last_attempt)
   leave_if_too_late "$last"
   claim_attempt
+  preparing=1
   record "$run_dir/current" attempt="$attempt" job_id="$SLURM_JOB_ID"
   rm -f "$run_dir/requeue"
   say "attempt $attempt of run $run_id; its output: $run_dir/logs/attempt-$attempt.log"
   exec >> "$run_dir/logs/attempt-$attempt.log" 2>&1
   chmod "$([ -n "${share:-}" ] && echo 640 || echo 600)" "$run_dir/logs/attempt-$attempt.log"
+  trap end_before_the_step TERM
+  [ -z "$batch_heard" ] || end_before_the_step
+  watch_the_preparation &
+  preparation_watcher=$!
+  disown "$preparation_watcher"
   job_ends=$(end_of_job)
   if [ -n "$last" ]; then
     settle "$last"
@@ -79,7 +85,7 @@ claim_attempt() {
 must_be_taken() {
   local attempt=
   [ -e "$1" ] || fail "cannot write into $run_dir/events"
-  [ -s "$1" ] || sleep 1
+  [ -s "$1" ] || sleep_until_signal 1
   [ -s "$1" ] && return 0
   rm -f "$1"
   fail "no room in $run_dir/events: a full disk, or a quota"
@@ -119,16 +125,17 @@ settle() {
 # Slurm starts jobs again by its own rules; this is where requeue.on and the patience with idle attempts bind it.
 # Another job than the last one, and no successor of it, was wanted by a person.
 allowed_after() {
-  local cause reason=
+  local cause counts_as reason=
   case ${SLURM_JOB_ID:-} in
     "$(value job_id "$run_dir/events/attempt-$1.begin")" | "$(value job_id "$run_dir/events/attempt-$1.successor")") ;;
     *) is_smaller || return 0 ;;
   esac
   cause=$(value cause "$run_dir/events/attempt-$1.end")
   case $cause in
-    preemption | time-limit | node-failure | bad-node)
+    preemption | time-limit | node-failure | bad-node | unknown)
+      counts_as=${cause/bad-node/node-failure}
       case " $requeue_on " in
-        *" ${cause/bad-node/node-failure} "*) ;;
+        *" ${counts_as/unknown/node-failure} "*) ;;
         *) reason="the last attempt ended by $cause, which requeue.on leaves out" ;;
       esac
       ;;

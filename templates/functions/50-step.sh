@@ -3,11 +3,6 @@
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
   local step program functions bytes absent guard=
-  heard=
-  batch_heard=
-  asked_at_once=
-  trap hear_the_end TERM
-  trap 'heard=1' USR1
   export run_dir run_id attempt unchecked job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
     CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
     CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
@@ -23,6 +18,9 @@ run_on_nodes() {
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
+  kill -KILL "$preparation_watcher" 2>/dev/null
+  trap hear_the_end TERM
+  preparing=
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   srun --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
@@ -63,39 +61,46 @@ hear_the_end() {
   trap 'heard=1' TERM
 }
 
-# Why Slurm ends this job: slurmstepd's line in the job's log, which may come a moment after the signal. A line without
-# a reason is scancel's. No line: a time limit when it is the hour for it, else scancel.
+# Why Slurm ends this job: slurmstepd's line on the job, which may come a moment after the signal, else a line on the
+# step whose reason is known. No line: a time limit when it is the hour for it, else scancel.
 why_killed() {
-  local try words now
+  local try now cause='' heard=''
   for try in 1 2 3 4 5; do
-    words=$(slurm_says)
-    [ -n "$words" ] || words=$(ended_by_a_person)
-    [ -z "$words" ] || break
-    sleep 0.2
+    cause=$(cause_of_the_job)
+    [ -n "$cause" ] || cause=$(cause_of_the_step)
+    [ -z "$cause" ] || break
+    sleep_until_signal 0.2
   done
-  case $words in
-    PREEMPTION) echo preemption ;;
-    "TIME LIMIT") echo time-limit ;;
-    "JOB REQUEUE") echo requeue ;;
-    NODE*) echo node-failure ;;
-    scancel) echo cancel ;;
-    *)
-      now=$(date +%s)
-      if [ -n "${job_ends:-}" ] && [ "$now" -ge $((job_ends - 2)) ]; then echo time-limit; else echo cancel; fi
-      ;;
-  esac
+  now=$(date +%s)
+  if [ -z "$cause" ] && [ -n "${job_ends:-}" ] && [ "$now" -ge $((job_ends - 2)) ]; then cause=time-limit; fi
+  echo "${cause:-cancel}"
 }
 
-# slurmstepd's own word for why it ended this attempt; nothing at scancel. Newer ones write a time where older ones
-# write their name, and a progress bar may stand before it on the line.
-slurm_says() { slurmstepds_lines | grep -a ' DUE TO ' | sed 's/.*DUE TO //; s/ \*\*\*.*//' | head -n 1; }
+# Slurm ends the job by this cause; nothing as long as it does not. Its line is in the job's own log, where the batch
+# shell writes nothing any more.
+cause_of_the_job() { tail -c "+$((slurm_log_start + 1))" "$slurm_log" 2>/dev/null | causes_of JOB | head -n 1; }
 
-# Slurm ends a step alone, too, when one of its tasks has failed: only the job's own line is a person's.
-ended_by_a_person() { slurmstepds_lines | grep -qa '\*\*\* JOB ' && echo scancel; }
+# Slurm has ended the step by this cause; nothing where it is not known for one. A step is ended without a reason, and
+# "DUE TO TASK FAILURE" from 26.05 on, when one of its tasks has failed: the records of the nodes say more of that.
+cause_of_the_step() {
+  causes_of STEP < "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | grep -vxE 'cancel|unknown' | head -n 1
+}
 
-slurmstepds_lines() {
-  { tail -c "+$((slurm_log_start + 1))" "$slurm_log"; cat "$run_dir/logs/attempt-$attempt.log"; } 2>/dev/null |
-    grep -aE 'error: \*\*\* (JOB|STEP) .*CANCELLED AT '
+# causes_of JOB|STEP: slurmstepd's lines to causes, a line each. They begin with its name, with that and its node's, or
+# with a time, and name this job: what a script prints, and a line that it quotes, is not Slurm's word.
+causes_of() {
+  local prefix='^(slurmstepd(-[^ :]+)?: |\[[0-9T:.-]+\] )?error: \*\*\* ' at='CANCELLED AT [0-9T:-]+'
+  local job="$1 ${SLURM_JOB_ID:-[0-9]+}(\.[^ ]+)?" reason
+  LC_ALL=C sed -nE "s/$prefix$job ON [^ ]+ $at ?(.*)\*\*\*\r?\$/\4/p" | while IFS=' ' read -r reason; do
+    case $reason in
+      '' | "DUE to SIGNAL"*) echo cancel ;;
+      "DUE TO PREEMPTION") echo preemption ;;
+      "DUE TO TIME LIMIT") echo time-limit ;;
+      "DUE TO JOB REQUEUE") echo requeue ;;
+      "DUE TO NODE FAILURE"*) echo node-failure ;;
+      *) echo unknown ;;
+    esac
+  done
 }
 
 # wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.

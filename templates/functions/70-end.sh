@@ -3,7 +3,7 @@
 # How it ended decides what comes next.
 end_attempt() {
   local cause next newer reason=
-  trap 'heard=1 batch_heard=TERM' TERM
+  trap 'hear TERM' TERM
   trap '' USR1
   undisturbed find_cause
   if [ "$cause" = fenced ]; then
@@ -59,14 +59,15 @@ end_record() {
   step=$(value step "$run_dir/progress")
   now=$(date +%s)
   record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
-    step="$step" ended="$now"
+    step="$step" ended="$now" ${preparing:+started=no}
 }
 
-# First what the trainer says itself, then what Slurm says, then how the nodes' tasks ended.
+# First what the trainer says itself, then what the batch shell was told by Slurm, then how the nodes' tasks ended. A
+# word of Slurm's on the step counts where no task has failed by itself, and a node's failure always: it fails the others.
 why_ended() {
   local outcome killed order asked refused
   outcome=$(value outcome "$run_dir/events/attempt-$attempt.trainer")
-  killed=$(slurm_says)
+  killed=$(cause_of_the_step)
   order=$(value order "$run_dir/events/attempt-$attempt.hang")
   asked=$(first_asked)
   refused=$(launch_failure)
@@ -78,8 +79,8 @@ why_ended() {
     echo fenced
   elif [ -n "$batch_heard" ]; then
     why_killed
-  elif [ -n "$killed" ]; then
-    why_killed
+  elif [ -n "$killed" ] && { [ "$killed" = node-failure ] || ! a_task_failed; }; then
+    echo "$killed"
   elif [ "$outcome" = stopped ]; then
     why_asked
   elif [ "$order" = end ]; then
@@ -143,6 +144,18 @@ why_asked() {
   else
     echo preemption
   fi
+}
+
+# Whether a node has recorded that its task failed by itself: nobody had asked it to stop, and no other node's had failed.
+a_task_failed() {
+  local file code asked followed
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    code=$(value exit_code "$file")
+    asked=$(value asked "$file")
+    followed=$(value followed "$file")
+    [ "${code:-0}" -ne 0 ] && [ -z "$asked$followed" ] && return 0
+  done
+  return 1
 }
 
 # A node's task that ended badly before it was asked to stop, or one that left no word.

@@ -14,6 +14,7 @@ keep_ledger() {
   step=$(value step "$run_dir/progress")
   [ "$checkpoint" = "$before" ] || crashes=0
   idle=$((${idle:-0} + 1))
+  ! ended_before_the_step "$1" "$2" || idle=$((idle - 1))
   [ "${step:-0}" -le "${furthest:-0}" ] || idle=0 furthest=$step
   [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$before" ] || idle=0
   # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
@@ -23,6 +24,14 @@ keep_ledger() {
   record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" checkpoint="$checkpoint"
 }
 
+# ended_before_the_step ATTEMPT CAUSE: what was taken away while it prepared says nothing of the training.
+ended_before_the_step() {
+  local started
+  started=$(value started "$run_dir/events/attempt-$1.end")
+  case $started:$2 in no:preemption | no:requeue | no:node-failure) return 0 ;; esac
+  return 1
+}
+
 # decide CAUSE CRASHES IDLE REQUEUE_ON MOST_CRASHES: continue, end, or by-slurm where Slurm requeues by itself
 decide() {
   local cause=$1 crashes=$2 idle=$3 causes=" $4 " most=$5
@@ -30,7 +39,8 @@ decide() {
     finished | stop | cancel | failed-start | no-restart) echo end && return ;;
     requeue) if [ "${batch_heard:-}" = TERM ]; then echo by-slurm; else echo continue; fi && return ;;
   esac
-  [ "$cause" != bad-node ] || causes="${causes/ node-failure / bad-node }"
+  # Slurm's reason is one that nobody knew when this was written: where it is no person's, the run is to go on
+  case $cause in bad-node | unknown) causes="${causes/ node-failure / $cause }" ;; esac
   case $causes in *" $cause "*) ;; *) echo end && return ;; esac
   if [ "$idle" -ge 3 ] || { [[ $cause = crash || $cause = hang ]] && [ "$crashes" -gt "$most" ]; }; then
     echo end
@@ -49,7 +59,7 @@ why_no_more() {
   crashes=$(value crashes "$run_dir/ledger")
   idle=$(value idle "$run_dir/ledger")
   case $1 in
-    preemption | time-limit | node-failure | bad-node | crash | hang | requeue) ;;
+    preemption | time-limit | node-failure | bad-node | unknown | crash | hang | requeue) ;;
     *) return 0 ;;
   esac
   if [ "${idle:-0}" -ge 3 ]; then

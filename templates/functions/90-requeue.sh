@@ -113,11 +113,11 @@ await_slurm() {
   pause "$patience"
 }
 
-# A signal ends the pause.
+# A signal ends the pause, also one that came before it.
 pause() {
-  sleep "$1" &
-  wait $!
-  kill $! 2>/dev/null
+  heard=
+  leave_if_told
+  sleep_until_signal "$1"
   leave_if_told
 }
 
@@ -135,7 +135,7 @@ leave_if_told() {
       end_record cancel end ''
       exit 1
       ;;
-    time-limit) return 0 ;;
+    time-limit | unknown) return 0 ;;
   esac
   way=$(way_on "$cause" by-slurm)
   [ "$way" = successor ] || linger 3600
@@ -143,15 +143,11 @@ leave_if_told() {
 
 # Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
 linger() {
-  trap 'leave_now' TERM
-  [ -z "$batch_heard" ] || leave_now
-  sleep "$1" &
-  wait $!
-}
-
-leave_now() {
-  kill $! 2>/dev/null
-  leave
+  trap 'hear TERM' TERM
+  heard=
+  [ -z "$batch_heard" ] || leave
+  sleep_until_signal "$1"
+  [ -z "$batch_heard" ] || leave
 }
 
 # Not with 0: jobs that wait for this one's success would begin, and those of other users nobody else can tell.

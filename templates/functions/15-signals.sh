@@ -1,0 +1,84 @@
+# ---- signals to the batch shell, from its first line on
+
+# Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
+# attempt at once. USR1 is for the nodes, which save before the time limit.
+hear_signals() {
+  heard='' batch_heard='' asked_at_once='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
+  trap 'hear TERM' TERM
+  trap 'hear' USR1
+  trap leave_word EXIT
+}
+
+# hear [TERM]: what a trap does
+hear() {
+  heard=1
+  [ -z "${1:-}" ] || batch_heard=$1
+  wake
+}
+
+# The wait of this shell, which no signal has to wait for: bash runs a trap when a command in the foreground has ended,
+# and amid `wait` at once. A signal after `heard` was emptied and before the sleep has begun ends it, too.
+sleep_until_signal() {
+  sleep "$1" &
+  sleeper=$!
+  [ -n "${heard:-}" ] || wait "$sleeper"
+  wake
+  sleeper=
+}
+
+wake() { [ -z "${sleeper:-}" ] || kill "$sleeper" 2>/dev/null; }
+
+# Slurm ends the job while it prepares (modules, setup, the search for a checkpoint): the same end as amid the step, of
+# which there is none yet.
+end_before_the_step() {
+  kill -KILL "$preparation_watcher" 2>/dev/null
+  step_exit=143
+  batch_heard=
+  hear_the_end
+  end_attempt
+}
+
+# Whether slurmstepd has written that this job is ended; its line may come a moment after its signal.
+slurm_ends_this_job() {
+  local try cause='' heard=''
+  for try in 1 2 3 4 5; do
+    cause=$(cause_of_the_job)
+    [ -z "$cause" ] || return 0
+    sleep_until_signal 0.2
+  done
+  return 1
+}
+
+# Beside the preparation. With cgroup tracking Slurm's TERM is for the batch shell alone, which runs no trap before its
+# command in the foreground has ended: so end that, as Slurm does itself with linuxproc.
+watch_the_preparation() {
+  local never cause child below own signal=TERM
+  trap '' TERM USR1
+  exec {never}<> <(:)
+  while read -r -t 1 -u "$never" || kill -0 $$ 2>/dev/null; do
+    cause=$(cause_of_the_job)
+    [ -n "$cause" ] || continue
+    own=$(children $$)
+    for child in $own; do
+      below=$(descendants "$child")
+      # shellcheck disable=SC2086
+      [ "$child" = "$BASHPID" ] || kill -s "$signal" $below "$child" 2>/dev/null
+    done
+    signal=KILL
+  done
+}
+
+# At the end of this shell, whatever for. An attempt whose preparation has ended without a word was ended by Slurm, whose
+# TERM bash 5.2 takes for a syntax error amid some substitutions; or a line of the setup has left the script.
+leave_word() {
+  local code=$?
+  trap '' TERM USR1
+  wake
+  [ -z "${preparation_watcher:-}" ] || kill -KILL "$preparation_watcher" 2>/dev/null
+  if [ -n "${preparing:-}" ] && [ ! -e "$run_dir/events/attempt-$attempt.end" ]; then
+    (fail "the script has ended before the launch, with exit code $code: a line of environment.setup, or an error in it")
+    code=$?
+  fi
+  ! declare -F tell_people >/dev/null || tell_people
+  exit "$code"
+}
