@@ -162,8 +162,9 @@ def _by_queue(run: Run, known: RunStatus, job: QueuedJob) -> RunStatus:
     if state in _BETWEEN_ATTEMPTS and _just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     waiting = job.reason if state is State.PENDING else known.reason if state.final else ""
+    by_slurm = "" if state.final and job.reason == "None" else job.reason  # squeue's word for no reason
     # of a task Slurm's own name, `<array>_<task>`: its SLURM_JOB_ID can be that of the whole array
-    return replace(known, state=state, reason=waiting or job.reason, nodes=job.nodes or known.nodes, job_id=job.job_id,
+    return replace(known, state=state, reason=waiting or by_slurm, nodes=job.nodes or known.nodes, job_id=job.job_id,
                    ends=job.ends if state is State.RUNNING else None)  # fmt: skip
 
 

@@ -73,6 +73,16 @@ def test_a_cancellation_is_believed_when_the_job_is_gone(desk):
     assert json.loads(desk.type("status", "ending", "--json").stdout)["state"] == "CANCELLED"
 
 
+@pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL", "CANCELLED", "TIMEOUT"])
+def test_why_prints_no_none(desk, state):
+    """Slurm gives no reason for many ends, and calls that None, which is nobody's answer."""
+    desk.run("tiny", job_id="12")
+    desk.command("squeue", f'echo "12|12|12|{state}|None|N/A|n1|/x"')
+    for command in ("why", "status", "list"):
+        assert "None" not in desk.type(command, *([] if command == "list" else ["tiny"])).stdout, command
+    assert json.loads(desk.type("status", "tiny", "--json").stdout)["reason"] == ""
+
+
 def test_a_cancelled_run_that_could_not_tell_why_it_ended(desk):
     """The final kill can look like a fault to the script; a run that a person cancelled has not failed."""
     paths = desk.run("tiny", job_id="12", cause="failed-start", next="end", exit_code="1", reason="no free port")

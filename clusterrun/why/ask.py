@@ -63,7 +63,8 @@ def _without_end(paths: RunPaths, found: RunStatus, attempts: list[Attempt]) -> 
     if log is not None:
         failure = failure_of(log, read_tail(log))
     means = STATES.get(found.state.value, "it never said how it ended")
-    return Stopped(found.attempt, "", found.reason, means, f"look into {log}" if log else "", failure)
+    words = "" if found.reason == "None" else found.reason
+    return Stopped(found.attempt, "", words, means, f"look into {log}" if log else "", failure)
 
 
 def _latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:

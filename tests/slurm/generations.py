@@ -32,7 +32,7 @@ from tests.slurm.survival import (
     trained,
 )
 
-NODES = 11
+NODES = 14
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 # Exits with 0 at the TERM of a preemption, as long as there are preemptions to come.
 POLITE = """#!/bin/bash
@@ -217,6 +217,32 @@ def crashed_for_good(desk: Desk) -> Observed:
     return seen
 
 
+def killed_on_the_second_node(desk: Desk) -> Observed:
+    """A rank on the second of two nodes dies of SIGKILL; newer Slurm says on the first one why it ends that."""
+    args = {"crash_step": EVERY + 5, "crash_rank": 1, "crash_how": "sigkill", "hang_others": True}
+    run = survive(desk, "killed-second", slurm=on("n12", "n13", partition="main"), args=args)
+    completes(desk, run)
+    seen = observed(desk, run.job_id, back(run))
+    assert_ended(desk, run, "crash", "finished")
+    assert_whole(run, lost=EVERY)
+    return seen
+
+
+def preempted_in_the_setup(desk: Desk) -> Observed:
+    """A job that is preempted by CANCEL before its step begins goes on as another one."""
+    setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
+    run = survive(desk, "staging", ranks=1, slurm=on("n14", partition="lowc"), environment={"setup": [setup]})
+    log = run.folder / "logs" / "attempt-0001.log"
+    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
+    preempt(desk, run)
+    completes(desk, run)
+    seen = observed(desk, run.job_id, back(run))
+    assert_ended(desk, run, "preemption", "finished")
+    assert_whole(run, ranks=1)
+    assert len(desk.status(run)["job_ids"]) == 2
+    return seen
+
+
 def node_failed(desk: Desk) -> Observed:
     """The head node of a training over two loses its power, and is booted once Slurm knows."""
     run = survive(desk, "node-failed", slurm=on("n7", "n8"), args={"slow_at": [EVERY + 5]})
@@ -286,6 +312,8 @@ SCENARIOS: dict[str, Scenario] = {
     "time limit": time_limit,
     "crashes, and asks for its requeue itself": crashed,
     "crashes for good": crashed_for_good,
+    "a rank on the second of two nodes is killed": killed_on_the_second_node,
+    "preempted by CANCEL amid the setup": preempted_in_the_setup,
     "the head node fails": node_failed,
     "finished, and requeued by hand": finished_and_requeued,
 }

@@ -23,11 +23,14 @@ from tests.slurm.survival import reference
 BESIDE = ("watched",)
 POLITE = "a bare script exits with 0 in the grace of every preemption"
 FOR_GOOD = "crashes for good"
+SETUP = "preempted by CANCEL amid the setup"  # its first job stays preempted, and another one completes
 SOME = (
     POLITE,
     "preempted",
     "preempted after its last step, finishes in the grace",
     "finished, and requeued by hand",
+    "a rank on the second of two nodes is killed",
+    SETUP,
 )
 ASKED = os.environ.get("CLUSTERRUN_GENERATIONS", "").split()  # cells, such as 24.11-cgroup, or `all`
 BY_DEFAULT = {"26.05-cgroup-expedited": (*SOME, FOR_GOOD)}
@@ -63,13 +66,19 @@ def outcome(watched: Cells, cell: Cell, name: str) -> Observed:
     return found
 
 
-BACK = [(cell, name) for cell in CELLS for name in WANTED[cell] if name not in (POLITE, FOR_GOOD)]
+BACK = [(cell, name) for cell in CELLS for name in WANTED[cell] if name not in (POLITE, FOR_GOOD, SETUP)]
 
 
 @pytest.mark.parametrize(("cell", "name"), BACK, ids=str)
 def test_a_run_survives(watched: Cells, cell: Cell, name: str) -> None:
     """Whatever a generation of Slurm makes of it, the run comes back, no loss of it differs, and its job completes."""
     assert outcome(watched, cell, name).states[-1] == "COMPLETED"
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if SETUP in WANTED[cell]], ids=str)
+def test_a_run_that_is_cancelled_in_its_setup_goes_on(watched: Cells, cell: Cell) -> None:
+    """Its job ends as one that is preempted for good; the scenario has seen the run complete as another."""
+    assert outcome(watched, cell, SETUP).states == ("PREEMPTED",)
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if FOR_GOOD in WANTED[cell]], ids=str)

@@ -93,6 +93,24 @@ def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
     assert {desk.status(replace(run, run_id=job))["run_id"] for job in told["job_ids"]} == {run.run_id}
 
 
+@pytest.mark.parametrize(
+    ("partition", "jobs"),
+    [("lowc", 2), pytest.param("lowc0", 2, marks=pytest.mark.extended), pytest.param("low0", 1, marks=pytest.mark.extended)],
+)
+def test_a_preemption_amid_the_setup(desk: Desk, partition: str, jobs: int) -> None:
+    """Before srun has begun the run is preempted all the same, and goes on: by itself, or where that is Slurm's, in its job."""
+    setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
+    run = survive(desk, f"staging-{partition}", ranks=1, slurm={"partition": partition, **ASIDE}, environment={"setup": [setup]})
+    log = run.folder / "logs" / "attempt-0001.log"
+    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
+    preempt(desk, run)
+
+    completes(desk, run)
+    assert_ended(desk, run, "preemption", "finished")
+    assert_whole(run, ranks=1)
+    assert len(desk.status(run)["job_ids"]) == jobs
+
+
 def test_a_job_that_may_not_be_requeued(desk: Desk) -> None:
     """Where the site takes the right to a requeue from a job (JobRequeue=0, a job_submit plugin), a successor goes on."""
     run = survive(desk, "not-requeued", slurm={"partition": "main"}, args={"slow_at": [10]})
