@@ -13,9 +13,16 @@ import pytest
 
 from tests.bash_functions import FUNCTIONS, LOAD
 
-# What 40- does is done before anything is trapped; what is in 65-, by children that trap nothing; what is in 75-, with
+# What 20- to 40- do is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
 # signals ignored.
-TRAPPING = tuple(sorted(path.name for path in FUNCTIONS.glob("[4-9]*.sh") if path.name[:2] not in ("40", "65", "75")))
+TRAPPING = tuple(
+    sorted(
+        path.name
+        for pattern in ("1*.sh", "[4-9]*.sh")
+        for path in FUNCTIONS.glob(pattern)
+        if path.name[:2] not in ("40", "65", "75")
+    )
+)
 # What is in a substitution is run by a child, too, where nothing is trapped: only the outermost ones count.
 STANDS_ALONE = re.compile(r"(?:^|[ ;&|)])(?:\w+=@@(?= *(?:$|[;&|}#]))|case @@ in)")
 
@@ -68,3 +75,32 @@ def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
         started.send_signal(signal.SIGTERM)
         time.sleep(0.01)
     assert started.communicate()[0].splitlines()[-1:] == ["written"]
+
+
+# When Slurm's TERM comes: before the way on is known, while Slurm is asked for it, and amid the pause.
+MOMENTS = {
+    "before": "kill -TERM $$",
+    "asking": 'scontrol() { [ -e "$run_dir/asked" ] || { : > "$run_dir/asked"; kill -TERM $$; }; }',
+    "pausing": "{ command sleep 1; kill -TERM $$; } &",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> None:
+    """The pause lasts as long as Slurm may leave before its KILL, so the end is written at once."""
+    for name in ("events", "logs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "logs" / "attempt-0001.log").touch()
+    (tmp_path / "ledger").write_text("crashes=3\n")
+    (tmp_path / "slurm.out").write_text("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***\n")
+    text = f"""
+    scontrol() {{ :; }}; asked_at_once= batch_heard= step_exit=1 slurm_log=$run_dir/slurm.out slurm_log_start=0
+    trap 'hear TERM' TERM; requeue_by=auto
+    {moment}
+    go_on crash continue
+    """
+    given = {"PATH": os.environ["PATH"], "run_dir": str(tmp_path), "attempt": "0001", "SLURM_JOB_ID": "7"}
+    began = time.monotonic()
+    subprocess.run(["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=given, check=False, timeout=60)
+    assert (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()[:2] == ["cause=cancel", "next=end"]
+    assert time.monotonic() - began < 15  # of the pause's 45

@@ -95,12 +95,18 @@ def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
 
 @pytest.mark.parametrize(
     ("partition", "jobs"),
-    [("lowc", 2), pytest.param("lowc0", 2, marks=pytest.mark.extended), pytest.param("low0", 1, marks=pytest.mark.extended)],
+    [
+        ("lowc", 2),
+        pytest.param("lowc0", 2, marks=pytest.mark.extended),
+        pytest.param("low0", 1, marks=pytest.mark.extended),
+    ],
 )
 def test_a_preemption_amid_the_setup(desk: Desk, partition: str, jobs: int) -> None:
     """Before srun has begun the run is preempted all the same, and goes on: by itself, or where that is Slurm's, in its job."""
     setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
-    run = survive(desk, f"staging-{partition}", ranks=1, slurm={"partition": partition, **ASIDE}, environment={"setup": [setup]})
+    run = survive(
+        desk, f"staging-{partition}", ranks=1, slurm={"partition": partition, **ASIDE}, environment={"setup": [setup]}
+    )
     log = run.folder / "logs" / "attempt-0001.log"
     until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
     preempt(desk, run)
