@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -161,13 +162,17 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     if isinstance(spec.node_check, str):
         bodies["node_check",] = spec.node_check
     texts |= bodies
-    # each of these is all that a function of the script has, and a function of comments alone is no bash
+    # each of these is all that a function of the script has, and a function of comments alone is a syntax error
     in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
     faults = syntax_faults([*texts.values(), *in_braces])
     empty = {place: "no command in it" for place, fault in zip(bodies, faults[len(texts) :], strict=True) if fault}
     found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
-    return [
-        Problem(loaded.line_of(*place), dotted(place), f"bash cannot read it: {fault}")
-        for place, fault in found.items()
-        if fault
-    ]
+    return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
+
+
+def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
+    """Name the line of the key, or that of the element where the shell lines are a list of single lines."""
+    number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
+    single = isinstance(lines, list) and not any("\n" in line for line in lines)
+    where = loaded.line_of(*place, int(number[1]) - 1) if number and single else loaded.line_of(*place)
+    return Problem(where, dotted(place), f"bash cannot read it: {fault}")
