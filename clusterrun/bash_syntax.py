@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import IO
 
 # Reads texts that end with NUL, and prints what a bash of its own says of each, ended in the same way.
 _EACH = 'while IFS= read -r -d "" text; do "$BASH" -n <<< "$text" 2>&1; printf "\\0"; done'
@@ -24,19 +26,27 @@ def syntax_faults(texts: Sequence[str]) -> list[str]:
 def _said(words: list[str], text: str) -> str:
     import shutil  # noqa: PLC0415 - with subprocess 10 ms of a start, for what bash reads alone
     import subprocess  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
 
     bash = shutil.which("bash")
     if bash is None:
         return ""
-    with tempfile.TemporaryFile() as file:  # from a pipe bash reads byte by byte: 100 ms for a job script
-        file.write(text.encode())
+    with _file_in_memory() as file:  # from a pipe bash reads byte by byte: 100 ms for a job script
+        file.write(text.encode(errors="surrogateescape"))
         file.seek(0)
         done = subprocess.run(
             [bash, *words], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_SECONDS,
             check=False, env={"LC_ALL": "C"},
         )  # fmt: skip
     return done.stdout.decode(errors="replace")
+
+
+def _file_in_memory() -> IO[bytes]:
+    """A full /tmp keeps nobody from validating; where there is no memfd (macOS), a file there is used."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("clusterrun"), "w+b")
+    import tempfile  # noqa: PLC0415 - only without memfd
+
+    return tempfile.TemporaryFile()
 
 
 def _first_line(said: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,9 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.index import Index
+from clusterrun.index import Index, Run
+from clusterrun.launch import Launch
 from clusterrun.local import end_all, supervisor_lives
 from clusterrun.paths import RunPaths
+from clusterrun.plan import Identity, LaunchPlan
+from clusterrun.prepare import Prepared, Request
+from clusterrun.spec import JobSpec, Loaded
+from clusterrun.written import RunStatus
 from tests.cli_desk import Desk
 from tests.test_rehearse import counting
 
@@ -114,6 +120,15 @@ def test_each_step_is_taken_once(desk: Desk, command: str, expected: tuple[int, 
         environment = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin"}
     found = counts_of(desk, verb, name, *options, **environment)
     assert found == dict(zip(NAMES, expected, strict=True))
+
+
+def test_what_is_handed_on_is_a_value() -> None:
+    """From the request to the status nothing changes under its reader, and what was prepared does nothing itself."""
+    kinds = (Request, Loaded, Prepared, Launch, Identity, LaunchPlan, Run, RunStatus)
+    assert [kind.__name__ for kind in kinds if not kind.__dataclass_params__.frozen] == []
+    assert JobSpec.model_config["frozen"]
+    fields = {field.name for field in dataclasses.fields(Prepared)}
+    assert {name for name in vars(Prepared) if not name.startswith("__")} <= fields
 
 
 def test_a_submission_that_broke_off_is_taken_up_in_the_same_way(desk: Desk) -> None:
