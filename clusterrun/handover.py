@@ -17,6 +17,8 @@ from clusterrun.index import Run
 from clusterrun.jobs import jobs_until
 from clusterrun.plan import LaunchPlan
 from clusterrun.records import read_record, write_record
+from clusterrun.spec import grammar
+from clusterrun.spec.model import Slurm
 
 # How long slurmctld may take to show a job that a killed client asked for.
 SETTLE_SECONDS = 1.0
@@ -68,14 +70,34 @@ def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock:
     options = () if what.local else _options(plan)
     write_record(what.marker, {"time": int(time.time()), "number": what.number})
     if what.local:
-        from clusterrun.local import start  # noqa: PLC0415 - only for a local run
-
-        return start(what.run.paths, plan, environment)
+        return _start_here(what, plan, environment)
     from clusterrun.slurm.submitit_seam import ScriptExecutor, without_sbatch_variables  # noqa: PLC0415 - slow
 
     clean, _ = without_sbatch_variables(environment)
     executor = ScriptExecutor(what.run.paths.folder, clean, (lock,))
     return str(executor.submit_script(what.run.paths.script, options).job_id)
+
+
+def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]) -> str:
+    from clusterrun.local import LocalJob, start  # noqa: PLC0415 - only for a local run
+
+    slurm = plan.spec.slurm
+    job = LocalJob(
+        nodes=plan.nodes,
+        least_nodes=plan.least_nodes,
+        gpus=_gpus(slurm) if plan.gpus_asked else None,
+        limit_s=grammar.seconds_of_time(slurm.time) if slurm.time else None,
+        lead_s=plan.signal_lead,
+        secrets=plan.spec.environment.secrets,
+        work_dir=plan.chdir,
+    )
+    return start(what.run.paths, job, environment)
+
+
+def _gpus(slurm: Slurm) -> int:
+    """Return the most GPUs that any of the spec's options gives a node."""
+    asked = [grammar.gpu_count(value) for value in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task) if value]
+    return max(*asked, grammar.gres_gpus(slurm.gres or ""), 0)
 
 
 def _options(plan: LaunchPlan) -> tuple[str, ...]:

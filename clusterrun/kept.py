@@ -39,7 +39,7 @@ def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: 
     request = {
         "source": str(Path(prepared.request.source).absolute()),
         "work_dir": str(prepared.work_dir),
-        "templates": [str(folder.absolute()) for folder in prepared.template_folders],
+        "templates": [str(folder.absolute()) for folder in prepared.templates],
     }
     now, earlier = int(time.time()), read_record(run.paths.intent).get("asked", "")
     comment = (prepared.loaded.spec.slurm.__pydantic_extra__ or {}).get("comment") or ""

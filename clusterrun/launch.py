@@ -20,7 +20,7 @@ import yaml
 from clusterrun.shell import Shell, quote_around
 from clusterrun.spec import grammar
 from clusterrun.spec.checkpoint import CHECKPOINT
-from clusterrun.spec.model import Accelerate, JobSpec
+from clusterrun.spec.model import Accelerate, JobSpec, Slurm
 from clusterrun.spec.values import Argument
 
 CONFIG_NAME = "accelerate.yaml"
@@ -63,6 +63,15 @@ class Launch:
         """The config files that the script brings along, each by its name in the node's folder."""
         texts = {CONFIG_NAME: self.config, DEEPSPEED_NAME: self.deepspeed}
         return {name: text for name, text in texts.items() if text is not None}
+
+
+def asks_for_gpus(slurm: Slurm) -> bool:
+    """Say whether a job asks for GPUs, in any of sbatch's ways."""
+    extra = slurm.model_extra or {}
+    by_gres = slurm.gres is not None and grammar.gres_gpus(slurm.gres) > 0
+    by_tres = "gpu" in str(extra.get("tres_per_task") or "")
+    named = (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task, extra.get("gpus_per_socket"))
+    return by_gres or by_tres or any(value is not None for value in named)
 
 
 def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:

@@ -13,14 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
 from clusterrun.paths import RunPaths
-from clusterrun.plan import LaunchPlan
 from clusterrun.records import read_record, write_record, write_whole
-from clusterrun.spec import grammar
 
 KILL_WAIT = 10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
 _POLL_SECONDS = 0.2
@@ -41,49 +40,60 @@ sbatch() { echo 'there is no Slurm here' >&2; return 1; }
 """
 
 
-def start(paths: RunPaths, plan: LaunchPlan, environment: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class LocalJob:
+    """What a run needs to know of its spec, or asks of this machine."""
+
+    nodes: int
+    least_nodes: int
+    gpus: int | None
+    """How many it asks for; None: it runs on CPUs."""
+    limit_s: int | None
+    """The time limit; None: there is no limit."""
+    lead_s: int
+    """How long before the limit it is warned."""
+    secrets: Sequence[str]
+    """Names of variables that it gets from the submitter's environment."""
+    work_dir: str | None
+
+
+def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str:
     """Start a run on this machine and return its job id, the supervisor's process id.
 
     Raises ClusterError where the spec asks for what one machine has not.
     """
-    if plan.least_nodes > 1:
-        raise ClusterError(f"slurm.nodes is {plan.nodes}; this is one machine", "add --set slurm.nodes=1")
-    gpus = _gpus_to_use(plan)
+    if job.least_nodes > 1:
+        raise ClusterError(f"slurm.nodes is {job.nodes}; this is one machine", "add --set slurm.nodes=1")
+    gpus = None if job.gpus is None else min(job.gpus, _gpus_here())
     paths.local.mkdir(mode=0o700, exist_ok=True)
     write_whole(paths.local / "slurm.bash", _STAND_INS)
-    limit = grammar.seconds_of_time(plan.spec.slurm.time) if plan.spec.slurm.time else None
-    lead = next(item.value for item in plan.directives if item.option == "signal")
-    settings = {"limit": limit or "", "lead": str(lead).partition("@")[2], "gpus": "" if gpus is None else gpus}
+    settings = {"limit": job.limit_s or "", "lead": job.lead_s, "gpus": "" if gpus is None else gpus}
     write_record(paths.local / "settings", settings)
     kept = {
         name: environment[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR") if name in environment
     }
-    secrets = {name: environment[name] for name in plan.spec.environment.secrets if name in environment}
+    secrets = {name: environment[name] for name in job.secrets if name in environment}
     with (paths.local / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "clusterrun.local", str(paths.folder)],
             env={**kept, **secrets, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=plan.chdir,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=job.work_dir,
         )  # fmt: skip
     write_record(paths.local / "supervisor", {"job_id": child.pid})
     return str(child.pid)
 
 
-def _gpus_to_use(plan: LaunchPlan) -> int | None:
-    if not plan.gpus_asked:
-        return None
+def _gpus_here() -> int:
+    """Count this machine's GPUs. Raises ClusterError if it has none."""
     try:
         found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (FileNotFoundError, subprocess.TimeoutExpired):
         found = ""
     here = sum(line.startswith("GPU ") for line in found.splitlines())
-    slurm = plan.spec.slurm
-    asked = [grammar.gpu_count(value) for value in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task) if value]
-    asked.append(grammar.gres_gpus(slurm.gres or ""))
     if not here:
         hint = "on CPUs: --set slurm.gpus-per-node=null --set accelerate.num_processes=2"
         raise ClusterError("the spec asks for GPUs; this machine has none", hint)
-    return min(max(asked), here)
+    return here
 
 
 def supervisor_lives(paths: RunPaths) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from clusterrun.prepare import Prepared
-from clusterrun.profile import find_profile
 from clusterrun.spec.layers import shown
 from clusterrun.spec.yaml_text import Path
 
@@ -28,8 +27,7 @@ class Origin:
 
 def explain(prepared: Prepared) -> list[Origin]:
     """Return every value that the script was made from, in the order of the reference, with its origin."""
-    profile = find_profile(prepared.request.profile, prepared.request.environment)
-    names = {"profile": str(profile) if profile else "", "spec": prepared.loaded.source}
+    names = {"profile": str(prepared.profile) if prepared.profile else "", "spec": prepared.loaded.source}
     values = prepared.loaded.spec.model_dump()
     found = [_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
     root = _origin(prepared, ("run_root",), str(prepared.run_root), names)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.launch import Configs, Launch, make_launch
+from clusterrun.launch import Launch, asks_for_gpus
+from clusterrun.prepare import Prepared
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.spec import grammar, hang, waits
 from clusterrun.spec.checkpoint import RUN_DIR
@@ -72,6 +73,8 @@ class LaunchPlan:
     """The pattern of the checkpoints that the script itself makes."""
     notices: tuple[str, ...]
     """Of each notice: how it goes, in which shape, to whom, and for which ends."""
+    templates: tuple[PurePath, ...]
+    """The folders of the user's own templates, in the order in which they are searched."""
 
     @property
     def elastic(self) -> bool:
@@ -89,24 +92,21 @@ class LaunchPlan:
         return None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)
 
 
-def make_plan(
-    spec: JobSpec,
-    *,
-    source: str,
-    version: str,
-    chdir: str | None = None,
-    run_root: str = "runs",
-    identity: Identity | None = None,
-    configs: Configs | None = None,
-) -> LaunchPlan:
+def identity_of(prepared: Prepared, run_id: str) -> Identity:
+    """Return the identity of a run of this spec: its id, and its folder below the run root."""
+    return Identity(run_id, PurePosixPath(prepared.run_root / run_id))
+
+
+def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPlan:
     """Decide what will run.
 
-    `chdir` is the absolute working folder or None for the folder where sbatch is called;
-    `configs` are the contents of the config files that the spec names.
+    With an identity, it runs in the working folder that is known here; without one, in the folder that the spec names
+    or where sbatch is called.
     Raises SpecError for a command that is too long to be started, and a folder that sbatch cannot be told.
     """
-    gpus_asked = asks_for_gpus(spec.slurm)
-    launch = make_launch(spec, configs or Configs(), gpus_asked=gpus_asked)
+    loaded, launch = prepared.loaded, prepared.launch
+    spec, source = loaded.spec, loaded.source
+    chdir = loaded.chdir or (str(prepared.work_dir) if identity else None)
     _refuse_length(launch, source)
     if identity is not None and "\\" in str(identity.folder):
         # in a path with a backslash sbatch reads no pattern, so that the log's name would have no job id
@@ -115,16 +115,16 @@ def make_plan(
     return LaunchPlan(
         name=spec.name,
         source=source,
-        version=version,
+        version=prepared.version,
         directives=tuple(_directives(spec, chdir, identity)),
         identity=identity,
-        run_root=run_root,
+        run_root=loaded.run_root,
         chdir=chdir,
         spec=spec,
         launch=launch,
         nodes=grammar.most_nodes(spec.slurm.nodes),
         least_nodes=grammar.least_nodes(spec.slurm.nodes),
-        gpus_asked=gpus_asked,
+        gpus_asked=asks_for_gpus(spec.slurm),
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
         shrink_to=spec.requeue.shrink_to,
@@ -134,6 +134,7 @@ def make_plan(
         signal_lead=_lead(spec.slurm),
         checkpoint_path=_pattern(spec.checkpoint.path),
         notices=tuple(map(notice_words, spec.notify)),
+        templates=prepared.templates,
     )
 
 
@@ -143,15 +144,6 @@ def _refuse_length(launch: Launch, source: str) -> None:
     if size > most:
         what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
         raise SpecError([Problem(source, "", what, "put long values into a file")])
-
-
-def asks_for_gpus(slurm: Slurm) -> bool:
-    """Say whether a job asks for GPUs, in any of sbatch's ways."""
-    extra = slurm.model_extra or {}
-    by_gres = slurm.gres is not None and grammar.gres_gpus(slurm.gres) > 0
-    by_tres = "gpu" in str(extra.get("tres_per_task") or "")
-    named = (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task, extra.get("gpus_per_socket"))
-    return by_gres or by_tres or any(value is not None for value in named)
 
 
 def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:

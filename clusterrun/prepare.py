@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import clusterrun
+from clusterrun.bash_syntax import syntax_faults
 from clusterrun.errors import Problem, SpecError
-from clusterrun.launch import Configs
-from clusterrun.plan import Identity, LaunchPlan, make_plan
+from clusterrun.launch import Launch
 from clusterrun.profile import find_profile
-from clusterrun.script import render
 from clusterrun.share import closed_to_group
 from clusterrun.spec import Loaded, load_spec
 from clusterrun.spec.load import FormError, in_reading_order
@@ -43,44 +43,20 @@ class Prepared:
 
     request: Request
     loaded: Loaded
-    configs: Configs
+    work_dir: Path
+    """The folder the script will run in, as far as it is known here."""
+    run_root: Path
+    """The folder that holds run folders."""
+    profile: Path | None
+    templates: tuple[Path, ...]
+    """The user's own templates: those that were named, and a folder of that name beside the spec."""
+    version: str
+    """The clusterrun that makes the script."""
+    launch: Launch
     batch: Batch
     """How many samples an optimizer step takes."""
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
-
-    @property
-    def work_dir(self) -> Path:
-        """The folder the script will run in, as far as it is known here."""
-        return Path(self.loaded.chdir) if self.loaded.chdir else self.request.cwd
-
-    @property
-    def run_root(self) -> Path:
-        """The folder that holds run folders."""
-        return self.work_dir / self.loaded.run_root
-
-    def plan(self, identity: Identity | None = None) -> LaunchPlan:
-        """Plan the run; with an identity, in the working folder known here."""
-        chdir = self.loaded.chdir or (str(self.work_dir) if identity else None)
-        return make_plan(
-            self.loaded.spec,
-            source=self.loaded.source,
-            version=clusterrun.__version__,
-            chdir=chdir,
-            run_root=self.loaded.run_root,
-            identity=identity,
-            configs=self.configs,
-        )
-
-    @property
-    def template_folders(self) -> list[Path]:
-        """The user's own templates: those that were named, and a folder of that name beside the spec."""
-        beside = Path(self.request.source).absolute().parent / "templates"
-        return [*map(Path, self.request.templates), *([beside] if beside.is_dir() else [])]
-
-    def script(self, identity: Identity | None = None) -> str:
-        """Render the run's script."""
-        return render(self.plan(identity), templates=self.template_folders)
 
 
 def prepare(request: Request) -> Prepared:
@@ -97,15 +73,33 @@ def prepare(request: Request) -> Prepared:
     except FormError as error:
         raise SpecError(_with_the_rest(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
+    run_root = work_dir / loaded.run_root
     found = check(loaded, work_dir)
     problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
     if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
-    closed = closed_to_group(work_dir / loaded.run_root) if loaded.spec.share else None
+    closed = closed_to_group(run_root) if loaded.spec.share else None
     if closed is not None:
         notes.append(f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in")
     problems.sort(key=in_reading_order)
-    return Prepared(request, loaded, found.configs, found.batch, tuple(problems), tuple(notes))
+    return Prepared(
+        request=request,
+        loaded=loaded,
+        work_dir=work_dir,
+        run_root=run_root,
+        profile=profile,
+        templates=_templates(request),
+        version=clusterrun.__version__,
+        launch=found.launch,
+        batch=found.batch,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _templates(request: Request) -> tuple[Path, ...]:
+    beside = Path(request.source).absolute().parent / "templates"
+    return (*map(Path, request.templates), *([beside] if beside.is_dir() else []))
 
 
 # A mistake in the form of these changes nothing of what the files and the strategy are checked for.
@@ -157,30 +151,28 @@ def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> P
 
 
 def _shell_faults(loaded: Loaded) -> list[Problem]:
-    """Let bash look at the user's own shell lines before they wait in a queue."""
+    """Let bash look at the user's own shell lines, each alone, before they wait in a queue."""
     spec = loaded.spec
-    lines: list[tuple[Place, str]] = [
-        (("environment", "setup", number), line) for number, line in enumerate(spec.environment.setup)
-    ]
+    texts: dict[Place, str] = {
+        ("environment", "setup", number): line for number, line in enumerate(spec.environment.setup)
+    }
+    bodies: dict[Place, str] = {}
     if spec.command is not None:
-        lines.append((("command",), spec.command))
-    if not lines:
-        return []
-    import shutil  # noqa: PLC0415 - with subprocess 10 ms of a start, for specs with shell lines alone
-    import subprocess  # noqa: PLC0415
-
-    bash = shutil.which("bash")
-    problems = []
-    for path, line in lines if bash else []:
-        answer = subprocess.run(
-            [str(bash), "-n"], input=line, text=True, capture_output=True, timeout=10, check=False, env={"LC_ALL": "C"}
-        )
-        if answer.stderr:  # an open here-document, which would swallow the rest of the script, is only a warning
-            what = answer.stderr.strip().splitlines()[0].split(": ", 1)[-1]
-            problems.append(Problem(loaded.line_of(*path), dotted(path), f"bash cannot read it: {what}"))
-    return problems
+        bodies["command",] = spec.command
+    if isinstance(spec.node_check, str):
+        bodies["node_check",] = spec.node_check
+    texts |= bodies
+    # each of these is all that a function of the script has, and a function of comments alone is a syntax error
+    in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
+    faults = syntax_faults([*texts.values(), *in_braces])
+    empty = {place: "no command in it" for place, fault in zip(bodies, faults[len(texts) :], strict=True) if fault}
+    found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
+    return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
 
 
-def identity_of(prepared: Prepared, run_id: str) -> Identity:
-    """Give a run its folder."""
-    return Identity(run_id, PurePosixPath(prepared.run_root / run_id))
+def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
+    """Name the line of the key, or that of the element where the shell lines are a list of single lines."""
+    number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
+    single = isinstance(lines, list) and not any("\n" in line for line in lines)
+    where = loaded.line_of(*place, int(number[1]) - 1) if number and single else loaded.line_of(*place)
+    return Problem(where, dotted(place), f"bash cannot read it: {fault}")

@@ -16,14 +16,14 @@ from clusterrun.index import Index, Run
 from clusterrun.kept import keep, kept_request
 from clusterrun.now import is_local, run_status
 from clusterrun.paths import RunPaths
-from clusterrun.plan import Identity
-from clusterrun.prepare import Prepared
+from clusterrun.plan import Identity, LaunchPlan
+from clusterrun.prepare import Prepared, prepare
 from clusterrun.records import locked, read_record, whole, write_record, write_whole
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue, own_jobs, signal_step
 from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
-from clusterrun.validate import validate
+from clusterrun.validate import plan_and_render
 from clusterrun.written import RunStatus
 
 # After its end is written a job lasts for KillWait more, 30 s by default (slurm.conf(5)).
@@ -58,10 +58,11 @@ def resume(
         left = _refuse_living(run, begun=bool(begun))
         _wait_for_the_end(run)
         what, prepared = _next(run, overrides, given, left)
+        plan, script = plan_and_render(prepared, _identity(run))
         write_record(pending, {"number": what.number, "after": what.after, "job_name": what.job_name,
                                "local": int(what.local), "overrides": _digest(*overrides)})  # fmt: skip
         Summaries(index).forget(run.run_id)
-        run = _handed_over(what, prepared, left, given, lock, pending)
+        run = _handed_over(what, prepared, plan, script, left, lock, pending)
         index.add(run)
         clear(pending)
     return run
@@ -180,7 +181,7 @@ def _next(
     last = whole(read_record(run.paths.job).get("number")) or 1
     spec = _kept(run.paths.spec, last)
     array = [f"slurm.array='{','.join(_number(task) for task in left)}'"] if left else []
-    prepared = validate(kept_request(run, spec if spec.exists() else run.paths.spec, [*overrides, *array], environment))
+    prepared = prepare(kept_request(run, spec if spec.exists() else run.paths.spec, [*overrides, *array], environment))
     after = (run.paths.attempts() or [""])[-1]
     return Handover(run, prepared.loaded.spec.name, last + 1, after, local=is_local(run)), prepared
 
@@ -199,13 +200,13 @@ def _identity(run: Run) -> Identity:
 
 
 def _handed_over(
-    what: Handover, prepared: Prepared, left: Sequence[Run], environment: Mapping[str, str], lock: int, pending: Path
+    what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run], lock: int, pending: Path
 ) -> Run:
     """Queue it; on a clear refusal the run is as it was before."""
     before = _remembered(what.run, left)
     try:
-        _set_free(what, prepared, left)
-        return _written_down(what, call(what, prepared.plan(_identity(what.run)), environment, lock))
+        _set_free(what, prepared, script, left)
+        return _written_down(what, call(what, plan, prepared.request.environment, lock))
     except NoAnswer:
         raise
     except (ClusterError, SpecError):
@@ -214,13 +215,13 @@ def _handed_over(
         raise
 
 
-def _set_free(what: Handover, prepared: Prepared, left: Sequence[Run]) -> None:
+def _set_free(what: Handover, prepared: Prepared, script: str, left: Sequence[Run]) -> None:
     """Write the new script, and take away what would let an attempt leave at once; the intent comes last."""
     run = what.run
     for path in (run.paths.spec, run.paths.script):
         if not _kept(path, what.number - 1).exists():
             os.link(path, _kept(path, what.number - 1))
-    write_whole(run.paths.script, prepared.script(_identity(run)))
+    write_whole(run.paths.script, script)
     for one in (run, *left):
         if one.paths.folder.is_dir():
             _forgive(one.paths)

@@ -11,20 +11,20 @@ from collections.abc import Callable
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
-from clusterrun.prepare import Prepared, Request
+from clusterrun.prepare import Prepared, Request, prepare
 from clusterrun.records import read_record, whole
 from clusterrun.rehearsal import plain
 from clusterrun.rehearsal.clean import remove_checkpoints
 from clusterrun.rehearsal.compare import compare_losses, compare_weights
 from clusterrun.rehearsal.phases import Times, phases_of
-from clusterrun.rehearsal.plan import Plan, pattern_of, refuse, requests, says_nothing
+from clusterrun.rehearsal.plan import Plan, both_runs, pattern_of, refuse, says_nothing
 from clusterrun.rehearsal.result import NOT_SURVIVED, OUT_OF_TIME, SURVIVED, Rehearsal
 from clusterrun.rehearsal.seen import Followed
 from clusterrun.rehearsal.stand_in import Here, OnSlurm, StandIn
 from clusterrun.rehearsal.verdict import judge_return, judge_training
 from clusterrun.rehearsal.watch import NotSurvived, OutOfTime, Watch
-from clusterrun.submit import submit
-from clusterrun.validate import validate
+from clusterrun.submit import submit_prepared
+from clusterrun.validate import refuse_problems
 
 _SILENT_SECONDS = 30.0  # for a first sign of a script whose text shows that there will be none
 _ASK_SECONDS = 1.0  # between two questions whether it is pending again
@@ -50,7 +50,8 @@ def rehearse(
     """
     if steps < 1:
         raise SpecError([Problem("--steps", "", f"must be at least 1, got {steps}")])
-    prepared = validate(request)
+    prepared = prepare(request)
+    refuse_problems(prepared)
     refuse(prepared)
     stage = _Stage(prepared, Plan(steps), local=local, timeout=timeout, tolerance=tolerance, tell=tell)
     try:
@@ -81,7 +82,7 @@ class _Stage:
         self._tolerance, self._tell = tolerance, tell
         name = prepared.loaded.spec.name
         self._plain = prepared.loaded.spec.checkpoint.path is not None
-        self._requests = requests(prepared.request, name, plan, plain=self._plain)
+        self._both = both_runs(prepared, plan)
         self._stand_in: StandIn = Here() if local else OnSlurm()
         self._watch = Watch(Index(prepared.request.environment), time.monotonic() + timeout)
         self._times = Times()
@@ -134,15 +135,15 @@ class _Stage:
     def _run(self) -> Followed:
         return self._watch.followed[0]
 
-    def _submitted(self, request: Request) -> Run:
-        run = submit(request, local=self._local)
+    def _submitted(self, prepared: Prepared) -> Run:
+        run = submit_prepared(prepared, local=self._local)
         self._watch.followed.append(Followed(run, pattern_of(self._prepared, run.paths.folder)))
         what = "started here, process" if self._local else "queued as job"
         self._tell(f"{run.run_id}: {what} {run.job_id}; run folder: {run.paths.folder}")
         return run
 
     def _begin(self) -> None:
-        run = self._submitted(self._requests[0])
+        run = self._submitted(self._both[0])
         self.found.run_id, self.found.folder = run.run_id, str(run.paths.folder)
         self._times.submitted = time.time()
         self._watch.until(lambda: bool(self._run.attempts), "it starts")
@@ -221,7 +222,7 @@ class _Stage:
         return f"the newest checkpoint is {saved.path.name}" if saved else "there is no checkpoint"
 
     def _submit_reference(self) -> None:
-        run = self._submitted(self._requests[1])
+        run = self._submitted(self._both[1])
         self.found.reference, self.found.reference_folder = run.run_id, str(run.paths.folder)
 
     def _come_back(self) -> None:

@@ -7,7 +7,7 @@ presence, and never compute.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -24,13 +24,13 @@ LONGEST_SCRIPT = 4_000_000
 _HEADER = "# ---- clusterrun's functions, version 1 " + "-" * 63 + "\n"
 
 
-def render(plan: LaunchPlan, *, templates: Sequence[Path] = ()) -> str:
+def render(plan: LaunchPlan) -> str:
     """Return the whole script of a plan.
 
-    `templates` are folders searched before our own; a `base.sbatch.j2` there may extend ours as
+    The plan's template folders are searched before our own; a `base.sbatch.j2` there may extend ours as
     `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for a fault in a user's template.
     """
-    environment = _environment(templates)
+    environment = _environment(plan.templates)
     try:
         functions = _functions(notices=bool(plan.notices))
         text = environment.get_template(BASE).render(plan=plan, spec=plan.spec, functions=functions)
@@ -62,7 +62,7 @@ class _ShellEnvironment(SandboxedEnvironment):
     concat = staticmethod(lambda parts: Shell("".join(parts)))
 
 
-def _environment(templates: Sequence[Path]) -> SandboxedEnvironment:
+def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
     ours = jinja2.FileSystemLoader(template_folder())
     loaders = [*map(jinja2.FileSystemLoader, templates), ours, jinja2.PrefixLoader({"clusterrun": ours})]
     environment = _ShellEnvironment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
 from clusterrun.kept import keep
 from clusterrun.paths import RunPaths
-from clusterrun.prepare import Prepared, Request, identity_of
+from clusterrun.plan import Identity, LaunchPlan, identity_of
+from clusterrun.prepare import Prepared, Request, prepare
 from clusterrun.records import locked, read_record, write_record, write_whole
 from clusterrun.share import open_to_group
 from clusterrun.slurm.commands import NoAnswer, installed
 from clusterrun.slurm.commands import call as ask
-from clusterrun.validate import validate
+from clusterrun.validate import plan_and_render, refuse_problems
 
 
 def submit(request: Request, *, local: bool = False) -> Run:
@@ -28,37 +29,44 @@ def submit(request: Request, *, local: bool = False) -> Run:
     Raises SpecError for mistakes in the spec, ClusterError where Slurm refuses, NoAnswer where it is not known
     whether the job was queued (call again: it is looked for before anything is queued).
     """
-    prepared = validate(request)
+    return submit_prepared(prepare(request), local=local)
+
+
+def submit_prepared(prepared: Prepared, *, local: bool = False) -> Run:
+    """Submit a spec that is prepared already; returns and raises what `submit` does."""
+    refuse_problems(prepared)
     if not local and not installed():
         hint = "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the script"
         raise ClusterError("sbatch is not on this machine", hint)
     if local and prepared.loaded.spec.slurm.array:
         raise ClusterError("slurm.array asks for several jobs; --local runs one", "add --set slurm.array=null")
-    index = Index(request.environment)
+    index = Index(prepared.request.environment)
     index.make()
     pending = index.pending / _digest(prepared, local=local)
     with locked(pending.with_suffix(".lock")) as lock:
-        run = _begun(pending, prepared)
+        identity = identity_of(prepared, read_record(pending).get("run_id") or _new_id(prepared.loaded.spec.name))
+        plan, script = plan_and_render(prepared, identity)
+        run = _begun(pending, prepared, identity, script)
         index.add(run)
-        what = Handover(run, prepared.loaded.spec.name, local=local)
-        run = written_down(what, known_job(what) or _hand_over(what, prepared, lock, pending, index))
+        what = Handover(run, plan.name, local=local)
+        job_id = known_job(what) or _hand_over(what, plan, prepared.request.environment, lock, pending, index)
+        run = written_down(what, job_id)
         index.add(run)
         clear(pending)
     return run
 
 
-def test_only(request: Request) -> tuple[str, str]:
+def test_only(prepared: Prepared) -> tuple[str, str]:
     """Render a spec and let Slurm say whether it would take it; returns the script and sbatch's words.
 
     Raises ClusterError with sbatch's words where it would not. Without Slurm the words are empty.
     """
-    prepared = validate(request)
-    script = prepared.script(identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
+    _, script = plan_and_render(prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
     if not installed():
         return script, ""
     from clusterrun.slurm.submitit_seam import without_sbatch_variables  # noqa: PLC0415 - only where Slurm is
 
-    environment, _ = without_sbatch_variables(request.environment)
+    environment, _ = without_sbatch_variables(prepared.request.environment)
     with _scratch_script(script) as path:
         answer = ask(["sbatch", "--test-only", path], environment=environment)
     if answer.code:
@@ -83,14 +91,12 @@ def _digest(prepared: Prepared, *, local: bool) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _begun(pending: Path, prepared: Prepared) -> Run:
+def _begun(pending: Path, prepared: Prepared, identity: Identity, script: str) -> Run:
     """Take up the submission that was begun for this spec, or begin one; its folder is whole afterwards."""
-    run_id = read_record(pending).get("run_id") or _new_id(prepared.loaded.spec.name)
-    identity = identity_of(prepared, run_id)
-    run = Run(run_id, RunPaths(Path(identity.folder)))
-    write_record(pending, {"run_id": run_id, "folder": identity.folder})
+    run = Run(identity.run_id, RunPaths(Path(identity.folder)))
+    write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
     if not run.paths.intent.exists():
-        _write_folder(run, prepared, prepared.script(identity))
+        _write_folder(run, prepared, script)
     return run
 
 
@@ -116,10 +122,12 @@ def _write_folder(run: Run, prepared: Prepared, script: str) -> None:
     keep(run, prepared)
 
 
-def _hand_over(what: Handover, prepared: Prepared, lock: int, pending: Path, index: Index) -> str:
+def _hand_over(
+    what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int, pending: Path, index: Index
+) -> str:
     """Call sbatch, or start the run here; on a clear refusal nothing is left behind."""
     try:
-        return call(what, prepared.plan(identity_of(prepared, what.run.run_id)), prepared.request.environment, lock)
+        return call(what, plan, environment, lock)
     except NoAnswer:
         raise
     except (ClusterError, SpecError):

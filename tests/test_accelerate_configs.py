@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clusterrun.plan import make_plan
 from clusterrun.prepare import Prepared, Request, prepare
 from clusterrun.strategy import installed
 from clusterrun.strategy.config import TYPES
@@ -140,7 +141,7 @@ def test_a_shape_of_config(folder, monkeypatch, name):
     ClusterConfig(**{**words, **shape.words}).to_yaml_file("my.yaml")
     one = prepared(shape.slurm)
     assert one.problems == ()
-    launch, nodes = one.plan().launch, one.plan().nodes
+    launch, nodes = one.launch, make_plan(one).nodes
     assert launch.config == Path("my.yaml").read_text()
     found = taken(launch, folder, nodes=nodes, processes=shape.world)
     assert (found.launcher, found.args.num_processes, found.args.num_machines) == (shape.launcher, shape.world, nodes)
@@ -162,7 +163,7 @@ def test_what_accelerate_config_writes_by_default(folder, precision):
     write_basic_config(mixed_precision=precision, save_location="my.yaml")
     one = prepared("{cpus-per-task: 4}")
     assert one.problems == ()
-    found = taken(one.plan().launch, folder)
+    found = taken(one.launch, folder)
     assert (found.launcher, found.environment["ACCELERATE_USE_CPU"]) == ("one process", "True")
     assert found.environment["ACCELERATE_MIXED_PRECISION"] == precision
     said = ": use_cpu: GPUs are asked for, and this config trains on CPUs"
@@ -176,7 +177,7 @@ def test_lines_of_older_configs(folder, line):
     """What accelerate itself still turns into today's words is no mistake."""
     Path("my.yaml").write_text(f"distributed_type: MULTI_GPU\nnum_processes: 4\n{line}\n")
     assert prepared(ONE).problems == ()
-    assert taken(prepared(ONE).plan().launch, folder, processes=4).launcher == "torchrun"
+    assert taken(prepared(ONE).launch, folder, processes=4).launcher == "torchrun"
 
 
 def test_a_config_with_a_tag_is_still_looked_at():

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from clusterrun.lines import attributed
-from clusterrun.plan import make_plan
 from clusterrun.spec import JobSpec, hang
 from clusterrun.why.stacks import places
 from tests.bash_functions import FUNCTIONS, LOAD, bash, said
+from tests.planned import plan_of
 
 
 @pytest.mark.parametrize(("written", "carried"), [
@@ -23,7 +23,7 @@ from tests.bash_functions import FUNCTIONS, LOAD, bash, said
 def test_the_words_for_it(written, carried):
     """A time as in checkpoint.every or with sbatch's colons; the spec on disk can be read again."""
     spec = JobSpec(name="a", script="a.py", hang=written)
-    assert make_plan(spec, source="a.yaml", version="0").hang == carried
+    assert plan_of(spec).hang == carried
     again = JobSpec.model_validate(spec.model_dump(mode="json"))
     assert again.hang == spec.hang
 

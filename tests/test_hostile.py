@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterrun.errors import SpecError
-from clusterrun.plan import LaunchPlan, make_plan
+from clusterrun.plan import LaunchPlan
 from clusterrun.script import render
 from clusterrun.spec import load_spec
+from tests.planned import plan_of
 
 from .hostile_values import VALUES
 
@@ -139,7 +140,7 @@ class Case:
             profile.write_text(flow(tree.pop("profile")))
         (self.folder / "job.yaml").write_text(flow(tree))
         loaded = load_spec(self.folder / "job.yaml", profile=profile, folder=self.folder / "work")
-        return make_plan(
+        return plan_of(
             loaded.spec, source=self.value, version="test", chdir=loaded.chdir or str(self.folder / "work"),
             run_root=loaded.run_root,
         )  # fmt: skip

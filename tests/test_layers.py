@@ -17,14 +17,15 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
-    {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
-    {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
+    {"bash_syntax", "clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
+    {"attempts", "jobs", "local", "metrics", "profile", "share", "slurm", "spec", "training"},
     {"estimate", "goodput", "index", "launch", "ranks"},
-    {"inventory", "old_script", "plan", "wanted", "written"},
-    {"local", "outlook", "script", "strategy", "summary"},
-    {"handover", "now", "prepare"},
-    {"kept", "listing", "logs", "origins", "report", "starter", "track", "validate", "why"},
-    {"clean", "notify", "page", "recover", "rehearsal", "submit", "watch"},
+    {"inventory", "old_script", "strategy", "wanted", "written"},
+    {"now", "outlook", "prepare", "summary"},
+    {"kept", "listing", "logs", "origins", "plan", "report", "starter", "track", "why"},
+    {"clean", "handover", "rehearsal", "script", "watch"},
+    {"notify", "page", "validate"},
+    {"recover", "submit"},
     {"doctor", "rehearse", "run"},
     {"cli"},
     {"__main__"},

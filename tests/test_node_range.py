@@ -9,16 +9,17 @@ import pytest
 import yaml
 
 from clusterrun.errors import SpecError
-from clusterrun.plan import LaunchPlan, make_plan
+from clusterrun.plan import LaunchPlan
 from clusterrun.script import render
 from clusterrun.spec import load_spec
 from tests.bash_functions import bash
+from tests.planned import plan_of
 
 
 def planned(folder: Path, slurm: dict[str, Any], **accelerate: Any) -> LaunchPlan:
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump({"name": "x", "script": "train.py", "slurm": slurm, "accelerate": accelerate}))
-    return make_plan(load_spec(path, folder=folder).spec, source="job.yaml", version="0")
+    return plan_of(load_spec(path, folder=folder).spec)
 
 
 def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:

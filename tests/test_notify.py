@@ -18,12 +18,12 @@ import yaml
 from clusterrun.errors import SpecError
 from clusterrun.index import Index
 from clusterrun.notify import notify
-from clusterrun.plan import make_plan
 from clusterrun.prepare import Request
 from clusterrun.script import NOTIFY, render, template_folder
 from clusterrun.spec import load_spec
 from clusterrun.submit import submit
 from clusterrun.track import status, wait
+from tests.planned import plan_of
 from tests.slurm.desk import until
 
 FUNCTIONS = template_folder() / "functions"
@@ -234,7 +234,7 @@ def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
 def script_of(text: str, folder: Path) -> list[str]:
     (folder / "job.yaml").write_text(text)
     loaded = load_spec(folder / "job.yaml")
-    return render(make_plan(loaded.spec, source="job.yaml", version="golden", chdir=loaded.chdir)).splitlines()
+    return render(plan_of(loaded.spec, chdir=loaded.chdir)).splitlines()
 
 
 def test_a_script_without_notices_has_nothing_of_them(tmp_path):

@@ -21,9 +21,11 @@ from clusterrun.inventory import checkpoints
 from clusterrun.kept import keep, kept_request
 from clusterrun.local import end_all, supervisor_lives
 from clusterrun.paths import RunPaths
-from clusterrun.prepare import Request, identity_of, prepare
+from clusterrun.plan import identity_of, make_plan
+from clusterrun.prepare import Request, prepare
 from clusterrun.records import read_record, write_record
 from clusterrun.recover import requeue, resume
+from clusterrun.script import render
 from clusterrun.track import cancel, run_status, status, stop, wait
 from clusterrun.training import manifest
 from tests.test_local import CHECKOUT, Laptop, until
@@ -329,7 +331,7 @@ checkpoint: {every: 2h}
     run.paths.events.mkdir(parents=True)
     keep(run, first)
     second = prepare(kept_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath}))
-    one, two = (prepared.script(identity_of(first, "r")) for prepared in (first, second))
+    one, two = (render(make_plan(prepared, identity_of(first, "r"))) for prepared in (first, second))
     assert without_source(one) == without_source(two)
     assert "--learning_rate 3e-4 \\" in two
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from clusterrun.errors import SpecError
 from clusterrun.index import Index
 from clusterrun.local import end_all
 from clusterrun.paths import RunPaths
-from clusterrun.prepare import Request
+from clusterrun.plan import make_plan
+from clusterrun.prepare import Request, prepare
 from clusterrun.rehearsal.compare import compare_losses, compare_weights
-from clusterrun.rehearsal.plan import Plan
+from clusterrun.rehearsal.plan import Plan, both_runs
 from clusterrun.rehearsal.report import in_words
 from clusterrun.rehearsal.result import NOT_SURVIVED, OUT_OF_TIME, SURVIVED, Rehearsal
 from clusterrun.rehearsal.seen import Saved, Step
@@ -30,6 +32,23 @@ from clusterrun.training.protocol import Attempt
 CHECKOUT = Path(__file__).parent.parent
 SCRIPT = CHECKOUT / "tests" / "slurm" / "scripts" / "rehearsed.py"
 TOLERANCE = 1e-3
+
+
+@pytest.mark.parametrize(("values", "changes"), [
+    ({"command": "true"}, ["checkpoint.every=7 steps", "environment.variables.CLUSTERRUN_LOSSES=1"]),
+    ({"command": "true", "checkpoint": {"every": "2h"}, "environment": {"variables": {"A": "b"}}},
+     ["checkpoint.every=7 steps", "environment.variables.CLUSTERRUN_LOSSES=1"]),
+    ({"script": "train.py", "checkpoint": {"path": "{run_dir}/step-*"}}, []),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["a", "n" * 64])
+def test_the_two_runs_of_a_rehearsal(tmp_path: Path, name: str, values: dict[str, Any], changes: list[str]) -> None:
+    """They are what the same spec with `--set` would be: a name, the first save, and the losses that are compared."""
+    (tmp_path / "train.py").touch()
+    asked = request(tmp_path, name, **values)
+    for found, word in zip(both_runs(prepare(asked), Plan(7)), ("rehearsal", "reference"), strict=True):
+        typed = prepare(replace(asked, overrides=(f"name={name[:54]}-{word}", *changes)))
+        assert (found.loaded.spec, found.launch) == (typed.loaded.spec, typed.launch)
+        assert make_plan(found) == make_plan(typed)
 
 
 # ---- on this machine

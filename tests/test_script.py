@@ -10,7 +10,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -22,6 +22,7 @@ from clusterrun.plan import Identity, LaunchPlan, make_plan
 from clusterrun.prepare import Request, prepare
 from clusterrun.script import NOTIFY, render
 from clusterrun.spec import JobSpec, load_spec
+from tests.planned import plan_of as planned
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,7 +39,7 @@ def plan_of(path: Path, identity: Identity | None = None) -> LaunchPlan:
     loaded = load_spec(path, folder=PROJECT / "job_specs")
     work_dir = Path(loaded.chdir or PROJECT)
     configs = config_texts(loaded.spec, lambda name: (ROOT / (work_dir / name).relative_to(PROJECT)).read_text())
-    return make_plan(
+    return planned(
         loaded.spec, source=f"job_specs/{path.name}", version="golden", chdir=loaded.chdir,
         run_root=loaded.run_root, configs=configs, identity=identity,
     )  # fmt: skip
@@ -52,11 +53,11 @@ def config_texts(spec: JobSpec, read: Callable[[str], str]) -> Configs:
     return Configs(text, read(path) if path else None)
 
 
-def script_of(text: str, **options) -> str:
+def script_of(text: str, templates: Sequence[Path] = ()) -> str:
     """Render the text of a spec."""
     Path("job.yaml").write_text(text)
     loaded = load_spec("job.yaml")
-    return render(make_plan(loaded.spec, source="job.yaml", version="golden", chdir=loaded.chdir), **options)
+    return render(planned(loaded.spec, chdir=loaded.chdir, templates=templates))
 
 
 @each_spec
@@ -198,7 +199,7 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "  most_crashes=3 hang=auto",
         "  signal_lead=60",
     ]
-    plan = make_plan(load_spec("job.yaml").spec, source="job.yaml", version="golden", identity=RUN)
+    plan = planned(load_spec("job.yaml").spec, identity=RUN)
     assert before_the_functions(render(plan))[2:4] == [f"  run_id={RUN.run_id}", f"  run_dir={RUN.folder}"]
     assert f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out" in render(plan).splitlines()
     assert "#SBATCH --array=0-7%2" in render(plan).splitlines()
@@ -256,7 +257,7 @@ def test_without_a_path_nothing_is_said_of_checkpoints(folder):
 def test_the_newest_match_of_a_pattern(folder, root, path):
     """A pattern finds the newest file that it matches, whatever characters the folders have, and no other."""
     (folder / "job.yaml").write_text(json.dumps({"script": "train.py", "checkpoint": {"path": path}}))
-    script = render(make_plan(load_spec("job.yaml").spec, source="job.yaml", version="golden", run_root=root))
+    script = render(planned(load_spec("job.yaml").spec, run_root=root))
     run_dir = folder / root / "job-7"
     place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
     show = "prepare_shell() { newest_match; printf '\\0'; newest_match \"$(newest_match)\"; exit; }\nmain\n"
@@ -303,7 +304,8 @@ def test_templates_beside_the_spec_are_found_and_an_option_goes_before_them(fold
         (folder / name).mkdir()
         (folder / name / "_launch.j2").write_text(f"  echo {word}\n")
     for options, word in (((), "beside"), (("option",), "option")):
-        script = prepare(Request("job.yaml", templates=options, environment={"HOME": str(folder)})).script()
+        request = Request("job.yaml", templates=options, environment={"HOME": str(folder)})
+        script = render(make_plan(prepare(request)))
         assert f"\nlaunch() {{\n  echo {word}\n}}\n" in script
 
 
@@ -359,7 +361,7 @@ def test_a_config_file_cannot_end_its_here_document(folder):
     (folder / "job.yaml").write_text("script: train.py\naccelerate: {config_file: a.yaml}\n")
     spec = load_spec("job.yaml").spec
     text = 'distributed_type: MULTI_GPU\nmain_training_function: "main\nEND_OF_CONFIG\ntouch canary"\n'
-    plan = make_plan(spec, source="job.yaml", version="golden", configs=Configs(text))
+    plan = planned(spec, configs=Configs(text))
     with pytest.raises(SpecError, match="a config file has a line END_OF_CONFIG, which ends it early"):
         render(plan)
 

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from clusterrun.errors import SpecError
-from clusterrun.plan import LaunchPlan, make_plan
+from clusterrun.plan import LaunchPlan
 from clusterrun.script import render
 from clusterrun.spec import load_spec
 from tests.bash_functions import bash, said
+from tests.planned import plan_of
 
 SLURM = """
 array_job=${array_job:-}
@@ -115,7 +116,7 @@ def planned(folder: Path, requeue: dict[str, Any], slurm: dict[str, Any], **acce
     path = folder / "job.yaml"
     spec = {"name": "x", "script": "train.py", "slurm": slurm, "requeue": requeue, "accelerate": accelerate}
     path.write_text(yaml.safe_dump(spec))
-    return make_plan(load_spec(path, folder=folder).spec, source="job.yaml", version="0")
+    return plan_of(load_spec(path, folder=folder).spec)
 
 
 def test_what_the_script_knows(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import yaml
 
 from clusterrun.index import Run
 from clusterrun.kept import keep
-from clusterrun.launch import Configs, Launch, deepspeed_json, make_launch
+from clusterrun.launch import Configs, Launch, asks_for_gpus, deepspeed_json, make_launch
 from clusterrun.paths import RunPaths
-from clusterrun.plan import asks_for_gpus
+from clusterrun.plan import make_plan
 from clusterrun.prepare import Prepared, Request, prepare
 from clusterrun.records import read_record
+from clusterrun.script import render
 from clusterrun.spec import load_spec
 from clusterrun.strategy.machines import machines_of
 
@@ -34,7 +35,7 @@ def prepared(name: str, *overrides: str) -> Prepared:
 def launched(name: str, node_dir: Path, *overrides: str) -> Taken:
     """A job spec, as far as accelerate takes it before it starts workers."""
     one = prepared(name, *overrides)
-    plan = one.plan()
+    plan = make_plan(one)
     machines = machines_of(one.loaded.spec.slurm, gpus_asked=plan.gpus_asked, processes=plan.launch.processes)
     return taken(plan.launch, node_dir, nodes=plan.nodes, processes=machines.processes)
 
@@ -106,9 +107,9 @@ def test_accumulation_fills_the_json(tmp_path):
 def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
     """accelerate's launcher does not hand offload_*_nvme_path on; the script's environment does."""
     one = prepared("zero3_nvme_offload", "accelerate.deepspeed_config.offload_param_nvme_path=/other disk")
-    variables = one.plan().launch.variables
+    variables = one.launch.variables
     assert variables["ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_NVME_PATH"] == "/other disk"
-    found = taken(one.plan().launch, tmp_path, processes=4)
+    found = taken(one.launch, tmp_path, processes=4)
     config = Taken(found.args, {**found.environment, **variables}, "").deepspeed().deepspeed_config
     assert config["zero_optimization"]["offload_optimizer"]["nvme_path"] == "/local/scratch"
     assert config["zero_optimization"]["offload_param"]["nvme_path"] == "/other disk"
@@ -178,7 +179,7 @@ def test_accelerate_takes_every_config(path, tmp_path, monkeypatch):
     )
     one = prepare(Request("job.yaml", environment={"HOME": str(tmp_path)}, own_python=False))
     assert one.problems == ()
-    launch = one.plan().launch
+    launch = one.launch
     assert launch.config == path.read_text()
     found = taken(launch, tmp_path, nodes=2, processes=8)
     assert (found.launcher, found.args.num_processes, found.args.machine_rank) == ("torchrun", 8, 1)
@@ -188,11 +189,11 @@ def test_accelerate_takes_every_config(path, tmp_path, monkeypatch):
 
 def test_the_script_brings_the_json_along():
     """The rendered script holds DeepSpeed's JSON to the letter, and points accelerate at that copy."""
-    script = prepared("zero3").script()
+    script = render(make_plan(prepared("zero3")))
     text = (ROOT / "configs" / "deepspeed_zero3.json").read_text()
     assert f"cat > \"$node_dir/deepspeed.json\" <<'END_OF_CONFIG'\n{text}END_OF_CONFIG\n" in script
     assert '--deepspeed_config_file "$node_dir/deepspeed.json" --mixed_precision bf16 \\\n' in script
-    config = yaml.safe_load(prepared("zero3").plan().launch.config)
+    config = yaml.safe_load(prepared("zero3").launch.config)
     assert "mixed_precision" not in config
     assert "deepspeed_config_file" not in config["deepspeed_config"]
 

@@ -86,6 +86,64 @@ def test_shell_lines_that_bash_cannot_read(line, fault):
     assert refused(f"command: {json.dumps(line)}\n") == f"job.yaml:1: command: bash cannot read it: {fault}"
 
 
+OPEN = "warning: here-document at line 1 delimited by end-of-file (wanted `X')"
+NODE_CHECKS = [
+    (")", "line 1: syntax error near unexpected token `)'"),
+    ("}", "line 1: syntax error near unexpected token `}'"),
+    ("<<X", f"line 1: {OPEN}"),
+    ("cat <<X", f"line 1: {OPEN}"),
+    ("true; }; touch canary; {", "line 1: syntax error near unexpected token `}'"),
+    ("fi", "line 1: syntax error near unexpected token `fi'"),
+    ("# nothing yet", "no command in it"),
+    ("echo 'no GPU", "line 1: unexpected EOF while looking for matching `''"),
+]
+
+
+@pytest.mark.parametrize(("line", "fault"), NODE_CHECKS)
+def test_a_node_check_that_bash_cannot_read(line, fault):
+    """The lines of a node check stand in a function of their own: what would break out of it is refused."""
+    text = f"name: x\ncommand: 'true'\nnode_check: {json.dumps(line)}\n"
+    assert refused(text) == f"job.yaml:3: node_check: bash cannot read it: {fault}"
+    assert not Path("canary").exists()
+
+
+def test_a_node_check_of_several_lines():
+    """A list is one text to bash, and each of its lines has a line of its own in the file."""
+    spec = "command: 'true'\nnode_check:\n  - if true; then\n  - true; fi\n"
+    Path("job.yaml").write_text(spec)
+    validate(Request("job.yaml", environment={}, own_python=False))
+    assert refused(f"{spec}  - )\n") == (
+        "job.yaml:5: node_check: bash cannot read it: line 3: syntax error near unexpected token `)'"
+    )
+
+
+def test_a_command_of_comments_alone():
+    """A function without a command is a syntax error, though its text alone is none."""
+    assert refused("command: '# later'\n") == "job.yaml:1: command: bash cannot read it: no command in it"
+
+
+def test_all_shell_lines_are_told_at_once():
+    """Every text is read alone: an open quote in one hides nothing in the next."""
+    text = 'command: echo \'a\nnode_check: )\nenvironment: {setup: ["true", "echo \\"b", "}"]}\n'
+    found = [line.split(": bash")[0] for line in refused(text).splitlines()]
+    assert found == [
+        "job.yaml:1: command", "job.yaml:2: node_check", "job.yaml:3: environment.setup[1]",
+        "job.yaml:3: environment.setup[2]",
+    ]  # fmt: skip
+
+
+def test_a_template_that_makes_no_bash(folder):
+    """The whole script is read, too: what a template breaks is told before anything is queued."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "_launch.j2").write_text("  true )\n")
+    text = refused("command: 'true'\n", templates=("mine",))
+    assert text.startswith("job.yaml: bash syntax error in the rendered script: line ")
+    assert text.endswith(
+        ": syntax error near unexpected token `)'\n"
+        "  hint: check the templates in mine; `clusterrun render` shows the script"
+    )
+
+
 def test_a_template_folder_that_is_not_there():
     """A misspelt --templates is told, instead of the usual script being made."""
     Path("train.py").touch()

@@ -10,7 +10,9 @@ from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import print_table
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
 from clusterrun.errors import Problem, SpecError
+from clusterrun.plan import make_plan
 from clusterrun.prepare import Prepared, prepare
+from clusterrun.script import render
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if options.explain:
         _explain(prepared, as_json=options.json)
     else:
-        sys.stdout.write(prepared.script())
+        sys.stdout.write(render(make_plan(prepared)))
     return 0
 
 

@@ -9,8 +9,8 @@ import sys
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.index import Run
-from clusterrun.prepare import Request, prepare
-from clusterrun.submit import submit, test_only
+from clusterrun.prepare import Prepared, prepare
+from clusterrun.submit import submit_prepared, test_only
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +29,12 @@ def run(options: argparse.Namespace) -> int:
     dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
     if dropped and not options.local:
         print(f"note: left out, because they would override the spec: {', '.join(dropped)}", file=sys.stderr)
-    _warn(request)
+    prepared = prepare(request)
+    _warn(prepared)
     if options.dry_run:
-        _dry_run(request, as_json=options.json)
+        _dry_run(prepared, as_json=options.json)
         return 0
-    made = submit(request, local=options.local)
+    made = submit_prepared(prepared, local=options.local)
     if options.json:
         print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
     elif options.parsable:
@@ -44,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _dry_run(request: Request, *, as_json: bool) -> None:
-    script, words = test_only(request)
+def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
+    script, words = test_only(prepared)
     if as_json:
         print_json({"script": script, "slurm": words})
         return
@@ -53,14 +54,13 @@ def _dry_run(request: Request, *, as_json: bool) -> None:
     print(words or "note: no Slurm here: only the script was made", file=sys.stderr)
 
 
-def _warn(request: Request) -> None:
+def _warn(prepared: Prepared) -> None:
     """Say what would only be seen after the queue. It keeps nobody from submitting."""
-    prepared = prepare(request)
     if prepared.loaded.gpu_memory is None:
         return
     from clusterrun.estimate.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
 
-    if words := cannot_fit(prepared.loaded, prepared.work_dir, request.environment):
+    if words := cannot_fit(prepared.loaded, prepared.work_dir, prepared.request.environment):
         print(f"warning: {words}", file=sys.stderr)
 
 

@@ -7,8 +7,9 @@ import sys
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
-from clusterrun.prepare import Prepared
-from clusterrun.validate import validate
+from clusterrun.plan import LaunchPlan
+from clusterrun.prepare import Prepared, prepare
+from clusterrun.validate import plan_and_render
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,12 +20,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check a spec; every mistake is told, as file:line: key: what is wrong."""
-    prepared = validate(request_of(options))
+    prepared = prepare(request_of(options))
+    plan, _ = plan_and_render(prepared)
     if options.json:
-        print_json(_values(prepared))
+        print_json(_values(prepared, plan))
         return 0
     tell_notes(prepared)
-    plan = prepared.plan()
     each, least = plan.processes_a_node, f"{plan.least_nodes}-" * plan.elastic
     processes = plan.launch.processes or 0
     fewest = f"{(each or 0) * plan.least_nodes}-" * plan.elastic
@@ -36,8 +37,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _values(prepared: Prepared) -> dict[str, object]:
-    plan = prepared.plan()
+def _values(prepared: Prepared, plan: LaunchPlan) -> dict[str, object]:
     return {"name": plan.name, "nodes": plan.nodes, "least_nodes": plan.least_nodes,
             "processes": plan.launch.processes if plan.processes_a_node else None,
             "samples_a_step": prepared.batch.samples, "notes": prepared.notes}  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.prepare import Prepared, Request
+from clusterrun.prepare import Prepared
 from clusterrun.spec.checkpoint import RUN_DIR
+from clusterrun.spec.model import JobSpec
 from clusterrun.training.losses import ASKED
 
 _LONGEST_NAME = 64  # as clusterrun.spec.values.NAME has it
@@ -31,19 +31,25 @@ class Plan:
         return (left // self.every + 2) * self.every
 
 
-def requests(request: Request, name: str, plan: Plan, *, plain: bool) -> tuple[Request, Request]:
+def both_runs(prepared: Prepared, plan: Plan) -> tuple[Prepared, Prepared]:
     """Return the two runs of a rehearsal: the one that is stopped, and the reference, which nobody interrupts.
 
-    All else stays as the spec says it. A `plain` script, which has `checkpoint.path`, saves when it likes.
+    All else stays as the spec says it. A script that has `checkpoint.path` saves when it likes.
     """
-    values = [] if plain else [f"checkpoint.every={plan.every} steps", f"environment.variables.{ASKED}=1"]
-    rehearsal, reference = (_named(request, name, word, values) for word in ("rehearsal", "reference"))
+    spec = prepared.loaded.spec
+    if spec.checkpoint.path is None:
+        checkpoint = spec.checkpoint.model_copy(update={"every": f"{plan.every} steps"})
+        variables = {**spec.environment.variables, ASKED: "1"}
+        environment = spec.environment.model_copy(update={"variables": variables})
+        spec = spec.model_copy(update={"checkpoint": checkpoint, "environment": environment})
+    rehearsal, reference = (_named(prepared, spec, word) for word in ("rehearsal", "reference"))
     return rehearsal, reference
 
 
-def _named(request: Request, name: str, word: str, values: Sequence[str]) -> Request:
-    short = name[: _LONGEST_NAME - len(word) - 1]
-    return replace(request, overrides=(*request.overrides, f"name={short}-{word}", *values))
+def _named(prepared: Prepared, spec: JobSpec, word: str) -> Prepared:
+    """Nothing that was prepared depends on what is changed here: the launch, the files, what is wrong with them."""
+    name = f"{spec.name[: _LONGEST_NAME - len(word) - 1]}-{word}"
+    return replace(prepared, loaded=replace(prepared.loaded, spec=spec.model_copy(update={"name": name})))
 
 
 def refuse(prepared: Prepared) -> None:

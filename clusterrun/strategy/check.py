@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterrun.errors import Problem
-from clusterrun.launch import Configs, deepspeed_json, make_launch, overridden
-from clusterrun.plan import asks_for_gpus
+from clusterrun.launch import Configs, Launch, asks_for_gpus, deepspeed_json, make_launch, overridden
 from clusterrun.spec import JobSpec, Loaded
 from clusterrun.spec.arguments import arguments_of
 from clusterrun.spec.load import expanded
@@ -33,9 +32,10 @@ from clusterrun.strategy.words import SECTIONS
 
 @dataclass
 class Findings:
-    """What was found: the texts of the config files, the size of a step, mistakes, and what the user should know."""
+    """What was found: the launch, the size of a step, mistakes, and what the user should know."""
 
-    configs: Configs = field(default_factory=Configs)
+    launch: Launch
+    """Made with the texts of the config files that the spec names."""
     batch: Batch = field(default_factory=lambda: Batch(None, None, None))
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -64,14 +64,15 @@ class _Read:
 
 def check(loaded: Loaded, work_dir: Path) -> Findings:
     """Look at the strategy of a spec, the config files that it names, and the text of its script."""
-    spec, findings = loaded.spec, Findings()
+    spec, gpus_asked = loaded.spec, asks_for_gpus(loaded.spec.slurm)
     if not spec.launcher:
-        return findings
-    read = _read(loaded, work_dir, findings)
-    findings.configs = Configs(_text(read.config), _text(read.deepspeed))
-    gpus_asked, training = asks_for_gpus(spec.slurm), training_of(spec, read.source)
-    launch = make_launch(spec, findings.configs, gpus_asked=gpus_asked)
-    machines = machines_of(spec.slurm, gpus_asked=gpus_asked, processes=launch.processes)
+        return Findings(make_launch(spec, Configs(), gpus_asked=gpus_asked))
+    problems: list[Problem] = []
+    read = _read(loaded, work_dir, problems)
+    configs = Configs(_text(read.config), _text(read.deepspeed))
+    findings = Findings(make_launch(spec, configs, gpus_asked=gpus_asked), problems=problems)
+    training = training_of(spec, read.source)
+    machines = machines_of(spec.slurm, gpus_asked=gpus_asked, processes=findings.launch.processes)
     _check_words(read.words, machines, training)
     if read.config is not None:
         check_config(read.words, machines)
@@ -91,10 +92,10 @@ def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
     """Look only at which words of accelerate's a spec uses, and whether its config files can be read."""
     if not loaded.spec.launcher:
         return []
-    findings = Findings()
-    read = _read(loaded, work_dir, findings)
+    problems: list[Problem] = []
+    read = _read(loaded, work_dir, problems)
     _check_keys(read, loaded, work_dir)
-    return [*findings.problems, *read.words.problems]
+    return [*problems, *read.words.problems]
 
 
 def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
@@ -106,13 +107,13 @@ def _text(file: ConfigFile | None) -> str | None:
     return file.text if file else None
 
 
-def _read(loaded: Loaded, work_dir: Path, findings: Findings) -> _Read:
+def _read(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> _Read:
     whole = Given(loaded.spec.model_dump(exclude_none=True), loaded.layers.line_of)
-    config = _config_file(loaded, work_dir, findings)
+    config = _config_file(loaded, work_dir, problems)
     words = config.given if config else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
     source = _source(loaded.spec.script, work_dir)
-    deepspeed = _deepspeed_file(work_dir, words, findings)
-    trainers = _trainers_json(arguments_of(loaded.spec), whole, source, work_dir, findings)
+    deepspeed = _deepspeed_file(work_dir, words, problems)
+    trainers = _trainers_json(arguments_of(loaded.spec), whole, source, work_dir, problems)
     return _Read(whole, words, config, deepspeed, trainers, source)
 
 
@@ -139,35 +140,35 @@ def _check_jsons(read: _Read, machines: Machines, training: Training) -> None:
         check_json(read.trainers.given, machines, training, training.precision or "?")
 
 
-def _config_file(loaded: Loaded, work_dir: Path, findings: Findings) -> ConfigFile | None:
+def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> ConfigFile | None:
     name = loaded.spec.accelerate.config_file
     if name is None:
         return None
-    fault = _telling(findings, loaded.layers.line_of, ("accelerate", "config_file"))
+    fault = _telling(problems, loaded.layers.line_of, ("accelerate", "config_file"))
     return read_accelerate(work_dir / expanded(name), name, fault)
 
 
-def _deepspeed_file(work_dir: Path, strategy: Given, findings: Findings) -> ConfigFile | None:
+def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
     """Read the JSON that the spec, or its accelerate config, names, relative to the working folder."""
     name = deepspeed_json(strategy.section(SECTION))
     if name is None:
         return None
     place = (*strategy.prefix, SECTION, "deepspeed_config_file")
-    return read_deepspeed(work_dir / expanded(name), name, _telling(findings, strategy.line_of, place))
+    return read_deepspeed(work_dir / expanded(name), name, _telling(problems, strategy.line_of, place))
 
 
 def _trainers_json(
-    arguments: Mapping[str, object], whole: Given, source: Source | None, work_dir: Path, findings: Findings
+    arguments: Mapping[str, object], whole: Given, source: Source | None, work_dir: Path, problems: list[Problem]
 ) -> ConfigFile | None:
     """Read the JSON that a Trainer's own argument `--deepspeed` names; the script brings only accelerate's along."""
     name = arguments.get("deepspeed")
     if source is None or not source.trainer or not isinstance(name, str) or not name.endswith(".json"):
         return None
-    return read_deepspeed(work_dir / expanded(name), name, _telling(findings, whole.line_of, ("args", "deepspeed")))
+    return read_deepspeed(work_dir / expanded(name), name, _telling(problems, whole.line_of, ("args", "deepspeed")))
 
 
-def _telling(findings: Findings, line_of: Callable[[Place], str], place: Place) -> Callable[[str, str], None]:
-    return lambda what, hint: findings.problems.append(Problem(line_of(place), dotted(place), what, hint))
+def _telling(problems: list[Problem], line_of: Callable[[Place], str], place: Place) -> Callable[[str, str], None]:
+    return lambda what, hint: problems.append(Problem(line_of(place), dotted(place), what, hint))
 
 
 def _unchanged(name: str, read: _Read) -> list[str]:
