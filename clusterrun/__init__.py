@@ -12,26 +12,26 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
 if TYPE_CHECKING:
-    from clusterrun.clean import clean
-    from clusterrun.doctor import doctor
+    from clusterrun.api import Run, submit
+    from clusterrun.cleaning import clean
+    from clusterrun.diagnosis import why
     from clusterrun.inventory import checkpoints
     from clusterrun.listing import list_runs
-    from clusterrun.logs import logs
-    from clusterrun.notify import notify
+    from clusterrun.log_reading import logs
+    from clusterrun.notification import notify
     from clusterrun.origins import explain
     from clusterrun.plan import make_plan
     from clusterrun.recover import requeue, resume
-    from clusterrun.rehearse import rehearse
-    from clusterrun.report import report
-    from clusterrun.run import Run, submit
+    from clusterrun.rehearsing import rehearse
+    from clusterrun.run_report import report
     from clusterrun.script import render
+    from clusterrun.site_checks import doctor
     from clusterrun.spec import load_spec
     from clusterrun.spec.schema import json_schema
     from clusterrun.starter.first_spec import new_spec
     from clusterrun.starter.sbatch import from_sbatch
     from clusterrun.track import cancel, status, stop, wait
-    from clusterrun.validate import validate
-    from clusterrun.why import why
+    from clusterrun.validation import validate
 
 __all__ = [
     "Run",
@@ -63,26 +63,26 @@ __all__ = [
 
 _HOME = {
     "checkpoints": "inventory",
-    "clean": "clean",
-    "doctor": "doctor",
+    "clean": "cleaning",
+    "doctor": "site_checks",
     "explain": "origins",
     "from_sbatch": "starter.sbatch",
     "json_schema": "spec.schema",
     "list_runs": "listing",
     "load_spec": "spec",
-    "logs": "logs",
+    "logs": "log_reading",
     "make_plan": "plan",
     "new_spec": "starter.first_spec",
-    "notify": "notify",
-    "rehearse": "rehearse",
+    "notify": "notification",
+    "rehearse": "rehearsing",
     "render": "script",
-    "report": "report",
+    "report": "run_report",
     "requeue": "recover",
     "resume": "recover",
-    "Run": "run",
-    "submit": "run",
-    "validate": "validate",
-    "why": "why",
+    "Run": "api",
+    "submit": "api",
+    "validate": "validation",
+    "why": "diagnosis",
     **dict.fromkeys(("cancel", "status", "stop", "wait"), "track"),
 }
 

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
+from clusterrun.diagnosis.stacks import places
 from clusterrun.lines import attributed
 from clusterrun.plan import make_plan
 from clusterrun.spec import JobSpec, hang
-from clusterrun.why.stacks import places
 from tests.bash_functions import FUNCTIONS, LOAD, bash, said
 
 

@@ -19,13 +19,13 @@ PACKAGE = Path(clusterrun.__file__).parent
 FLOORS = (
     {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
     {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
-    {"estimate", "goodput", "index", "launch", "ranks"},
+    {"estimation", "goodput", "index", "launch", "ranks"},
     {"inventory", "old_script", "plan", "wanted", "written"},
     {"local", "outlook", "script", "strategy", "summary"},
     {"handover", "now", "prepare"},
-    {"kept", "listing", "logs", "origins", "report", "starter", "track", "validate", "why"},
-    {"clean", "notify", "page", "recover", "rehearsal", "submit", "watch"},
-    {"doctor", "rehearse", "run"},
+    {"diagnosis", "kept", "listing", "log_reading", "origins", "run_report", "starter", "track", "validation"},
+    {"cleaning", "notification", "page", "recover", "rehearsal", "submitting", "watch"},
+    {"api", "rehearsing", "site_checks"},
     {"cli"},
     {"__main__"},
 )
@@ -42,7 +42,7 @@ PURE = {
     "strategy.batch", "strategy.config", "strategy.deepspeed",
     "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
     "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",
-    "slurm.nodelist", "why.causes", "why.failures", "why.findings", "why.reasons", "why.stacks", "why.summary", "why.waiting",
+    "slurm.nodelist", "diagnosis.causes", "diagnosis.failures", "diagnosis.findings", "diagnosis.reasons", "diagnosis.stacks", "diagnosis.summary", "diagnosis.waiting",
 }  # fmt: skip
 IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
 

@@ -17,12 +17,12 @@ import yaml
 
 from clusterrun.errors import SpecError
 from clusterrun.index import Index
-from clusterrun.notify import notify
+from clusterrun.notification import notify
 from clusterrun.plan import make_plan
 from clusterrun.prepare import Request
 from clusterrun.script import NOTIFY, render, template_folder
 from clusterrun.spec import load_spec
-from clusterrun.submit import submit
+from clusterrun.submitting import submit
 from clusterrun.track import status, wait
 from tests.slurm.desk import until
 

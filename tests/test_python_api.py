@@ -43,7 +43,7 @@ def test_a_run_is_an_object(desk: Desk) -> None:
 
 def test_every_public_name_is_there() -> None:
     """Each name is a function or a class, also after modules of the same names were imported."""
-    code = "import clusterrun.submit, clusterrun.logs, clusterrun; names = {n: getattr(clusterrun, n) for n in clusterrun.__all__}\n"
+    code = "import clusterrun.submitting, clusterrun.log_reading, clusterrun; names = {n: getattr(clusterrun, n) for n in clusterrun.__all__}\n"
     code += "assert all(callable(found) for found in names.values()), names\n"
-    code += "assert clusterrun.submit is clusterrun.run.submit"
+    code += "assert clusterrun.submit is clusterrun.api.submit"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(clusterrun.__file__).parent.parent)

@@ -8,15 +8,15 @@ from typing import Any, Literal
 from typing_extensions import NotRequired, TypedDict
 
 from clusterrun.attempts import Attempt
-from clusterrun.doctor.finding import Finding
+from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
 from clusterrun.goodput import Story
 from clusterrun.inventory import SavedCheckpoint
 from clusterrun.origins import Origin
 from clusterrun.outlook import Outlook
 from clusterrun.rehearsal.result import Rehearsal
-from clusterrun.report import Hours
-from clusterrun.why.answer import Why
+from clusterrun.run_report import Hours
+from clusterrun.site_checks.finding import Finding
 from clusterrun.written import RunStatus
 
 

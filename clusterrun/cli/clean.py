@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.clean import Plan, Removal, Wish, age_of, carry_out, plan_clean
+from clusterrun.cleaning import Plan, Removal, Wish, age_of, carry_out, plan_clean
 from clusterrun.cli.amounts import ago, in_bytes
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.progress_bar import progress

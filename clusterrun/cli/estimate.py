@@ -12,11 +12,11 @@ from typing import Any
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.table import in_columns
 from clusterrun.errors import Problem, SpecError
-from clusterrun.estimate.asked import Asked, asked_of
-from clusterrun.estimate.model_file import read_architecture
-from clusterrun.estimate.needs import Question
-from clusterrun.estimate.question import model_of, question_of
-from clusterrun.estimate.report import Report, report_of
+from clusterrun.estimation.asked import Asked, asked_of
+from clusterrun.estimation.model_file import read_architecture
+from clusterrun.estimation.needs import Question
+from clusterrun.estimation.question import model_of, question_of
+from clusterrun.estimation.report import Report, report_of
 from clusterrun.prepare import Prepared, Request, prepare
 from clusterrun.spec.gpu_memory import bytes_of_memory
 

@@ -12,7 +12,7 @@ from clusterrun.cli.status_words import HEADINGS, row
 from clusterrun.cli.words import bar, span
 from clusterrun.errors import ClusterError
 from clusterrun.goodput import PARTS
-from clusterrun.report import RunReport, report
+from clusterrun.run_report import RunReport, report
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.index import Run
 from clusterrun.prepare import Request, prepare
-from clusterrun.submit import submit, test_only
+from clusterrun.submitting import submit, test_only
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def _warn(request: Request) -> None:
     prepared = prepare(request)
     if prepared.loaded.gpu_memory is None:
         return
-    from clusterrun.estimate.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
+    from clusterrun.estimation.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
 
     if words := cannot_fit(prepared.loaded, prepared.work_dir, request.environment):
         print(f"warning: {words}", file=sys.stderr)

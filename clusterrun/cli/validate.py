@@ -8,7 +8,7 @@ import sys
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
 from clusterrun.prepare import Prepared
-from clusterrun.validate import validate
+from clusterrun.validation import validate
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
