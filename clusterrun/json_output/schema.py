@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import TypeAdapter
 from typing_extensions import get_type_hints
 
-from clusterrun.cli.answer_forms import ANSWERS, Failure
+from clusterrun.json_output.forms import ANSWERS, Failure
 from clusterrun.spec.docstrings import docstrings
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
