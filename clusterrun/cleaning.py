@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.inventory import SavedCheckpoint, checkpoints
 from clusterrun.listing import list_runs
 from clusterrun.records import read_record, whole
+from clusterrun.results import CleanedItem, Cleanup
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
@@ -58,7 +60,7 @@ class Removal:
     size: int
     """Bytes on the disk."""
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return {"run_id": self.run.run_id, "kind": self.kind, "path": str(self.path), "state": self.state,
                 "age": round(self.age), "bytes": self.size}  # fmt: skip
@@ -83,6 +85,23 @@ def age_of(text: str) -> float:
     if not found:
         raise ValueError(f"{text!r} is not an age: 30d, 2w, 12h or 90min")
     return float(int(found[1]) * _UNITS[found[2]])
+
+
+def states_of(text: str) -> frozenset[State]:
+    """Return the states of `completed,failed`. Raises ValueError for a state in which no run ends."""
+    known = {state.value: state for state in State if state.final}
+    words = [word.strip().upper() for word in text.split(",")]
+    wrong = [word for word in words if word not in known]
+    if wrong:
+        names = ", ".join(name.lower() for name in known)
+        raise ValueError(f"{wrong[0].lower()!r} is not a state in which runs end: {names}")
+    return frozenset(known[word] for word in words)
+
+
+def cleanup(plan: Plan, gone: Collection[Removal]) -> Cleanup:
+    """Return what was planned and what of it is gone, as plain values."""
+    items = (CleanedItem(**one.as_dict(), removed=one in gone) for one in plan.removals)
+    return Cleanup(tuple(items), plan.size, plan.notes)
 
 
 def plan_clean(wish: Wish, index: Index | None = None) -> Plan:

@@ -22,7 +22,7 @@ _SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Test:
+class NotificationTest:
     """What became of the test messages."""
 
     missed: int
@@ -31,7 +31,7 @@ class Test:
     """What happened, a line a place; no webhook's address stands there."""
 
 
-def notify(name: str, request: Request) -> Test:
+def notify(name: str, request: Request) -> NotificationTest:
     """Send a test message to every place of a job spec, or of a run.
 
     `name` is a file, or what names a run; `request` gives profile, overrides and environment, which has the secrets.
@@ -45,7 +45,7 @@ def notify(name: str, request: Request) -> Test:
 
 
 def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:
-    if Path(name).is_file():
+    if request.text is not None or Path(name).is_file():
         spec = prepare(request).loaded.spec
         return spec, spec.name
     run = Index(request.environment).find(name)
@@ -53,7 +53,7 @@ def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:
     return prepare(kept).loaded.spec, run.run_id
 
 
-def _sent(run_id: str, notices: Sequence[str], environment: Mapping[str, str]) -> Test:
+def _sent(run_id: str, notices: Sequence[str], environment: Mapping[str, str]) -> NotificationTest:
     folder = template_folder() / FUNCTIONS
     lines = [
         *(folder.joinpath(file).read_text(encoding="utf-8") for file in ("10-records.sh", NOTIFY)),
@@ -69,4 +69,4 @@ def _sent(run_id: str, notices: Sequence[str], environment: Mapping[str, str]) -
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ClusterError(f"bash: {error}", "the messages are sent by the job script's own bash functions") from error
     words = [line.removeprefix("clusterrun: notify: ") for line in done.stderr.splitlines()]
-    return Test(done.returncode, tuple(words))
+    return NotificationTest(done.returncode, tuple(words))

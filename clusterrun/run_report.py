@@ -100,6 +100,14 @@ def _report(paths: RunPaths, found: RunStatus) -> RunReport:
     )  # fmt: skip
 
 
+def write_page(path: Path, text: str) -> None:
+    """Write a report's page. Raises ClusterError if the file cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be written: {error.strerror}", "give --html another file") from error
+
+
 def hours(told: list[Story], machines: Mapping[int, int]) -> Hours:
     """Return the hours of machines, of which attempt N had `machines[N]`, over the time that it held them."""
     used = sum(one.split.held * machines.get(one.number, 0) for one in told)

@@ -16,6 +16,7 @@ from clusterrun.kept import keep
 from clusterrun.paths import RunPaths
 from clusterrun.prepare import Prepared, Request, identity_of
 from clusterrun.records import locked, read_record, write_record, write_whole
+from clusterrun.results import DryRun
 from clusterrun.share import open_to_group
 from clusterrun.slurm.commands import NoAnswer, installed
 from clusterrun.slurm.commands import call as ask
@@ -47,15 +48,15 @@ def submit(request: Request, *, local: bool = False) -> Run:
     return run
 
 
-def test_only(request: Request) -> tuple[str, str]:
-    """Render a spec and let Slurm say whether it would take it; returns the script and sbatch's words.
+def test_only(request: Request) -> DryRun:
+    """Render a spec and let Slurm say whether it would take it; queues nothing.
 
     Raises ClusterError with sbatch's words where it would not. Without Slurm the words are empty.
     """
     prepared = validate(request)
     script = prepared.script(identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
     if not installed():
-        return script, ""
+        return DryRun(script, "")
     from clusterrun.slurm.submitit_seam import without_sbatch_variables  # noqa: PLC0415 - only where Slurm is
 
     environment, _ = without_sbatch_variables(request.environment)
@@ -63,7 +64,7 @@ def test_only(request: Request) -> tuple[str, str]:
         answer = ask(["sbatch", "--test-only", path], environment=environment)
     if answer.code:
         raise ClusterError(answer.err or "sbatch --test-only refused without a word")
-    return script, answer.err
+    return DryRun(script, answer.err)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clusterrun.errors import SpecError
 from clusterrun.prepare import Prepared, Request, prepare
+from clusterrun.results import ValidSpec
 
 
 def validate(request: Request) -> Prepared:
@@ -13,3 +14,10 @@ def validate(request: Request) -> Prepared:
         raise SpecError(prepared.problems)
     prepared.script()
     return prepared
+
+
+def valid_spec(prepared: Prepared) -> ValidSpec:
+    """Return what a spec that was found valid asks for."""
+    plan = prepared.plan()
+    processes = plan.launch.processes if plan.processes_a_node else None
+    return ValidSpec(plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes)

@@ -18,16 +18,17 @@ PACKAGE = Path(clusterrun.__file__).parent
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
     {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
-    {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
+    {"attempts", "jobs", "metrics", "profile", "results", "share", "slurm", "spec", "training"},
     {"estimation", "goodput", "index", "launch", "ranks"},
     {"inventory", "old_script", "plan", "wanted", "written"},
     {"local", "outlook", "script", "strategy", "summary"},
     {"handover", "now", "prepare"},
     {"diagnosis", "kept", "listing", "log_reading", "origins", "run_report", "starter", "track", "validation"},
     {"cleaning", "notification", "page", "recover", "rehearsal", "submitting", "watch"},
-    {"api", "rehearsing", "site_checks"},
-    {"cli"},
-    {"__main__"},
+    {"rehearsing", "site_checks"},
+    {"json_output"},
+    {"api_specs", "cli"},
+    {"__main__", "api"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 

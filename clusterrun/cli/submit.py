@@ -45,12 +45,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _dry_run(request: Request, *, as_json: bool) -> None:
-    script, words = test_only(request)
+    found = test_only(request)
     if as_json:
-        print_json({"script": script, "slurm": words})
+        print_json(found)
         return
-    sys.stdout.write(script)
-    print(words or "note: no Slurm here: only the script was made", file=sys.stderr)
+    sys.stdout.write(found.script)
+    print(found.slurm or "note: no Slurm here: only the script was made", file=sys.stderr)
 
 
 def _warn(request: Request) -> None:

@@ -7,8 +7,7 @@ import sys
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
-from clusterrun.prepare import Prepared
-from clusterrun.validation import validate
+from clusterrun.validation import valid_spec, validate
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     """Check a spec; every mistake is told, as file:line: key: what is wrong."""
     prepared = validate(request_of(options))
     if options.json:
-        print_json(_values(prepared))
+        print_json(valid_spec(prepared))
         return 0
     tell_notes(prepared)
     plan = prepared.plan()
@@ -34,10 +33,3 @@ def run(options: argparse.Namespace) -> int:
     if prepared.batch.in_words():
         print(f"batch: {prepared.batch.in_words()}", file=sys.stderr)
     return 0
-
-
-def _values(prepared: Prepared) -> dict[str, object]:
-    plan = prepared.plan()
-    return {"name": plan.name, "nodes": plan.nodes, "least_nodes": plan.least_nodes,
-            "processes": plan.launch.processes if plan.processes_a_node else None,
-            "samples_a_step": prepared.batch.samples, "notes": prepared.notes}  # fmt: skip

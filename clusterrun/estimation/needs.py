@@ -9,6 +9,7 @@ from clusterrun.estimation.architecture import Architecture
 from clusterrun.estimation.buffers import buffers_of
 from clusterrun.estimation.parameters import embedding_parameters, layer_parameters
 from clusterrun.estimation.states import States, Strategy, states_of
+from clusterrun.results import Fits
 
 COMFORTABLE = 0.9
 """The share of a GPU's memory beyond which a run is tight; CUDA's own context and fragmentation take the rest."""
@@ -46,7 +47,7 @@ class Needs:
         """Whether everything is counted."""
         return self.buffers is not None and self.activations is not None
 
-    def fits(self, memory: int) -> str:
+    def fits(self, memory: int) -> Fits:
         """Say `yes`, `tight` (beyond nine tenths of the memory), `no`, or `perhaps` where not everything is counted."""
         if self.total > memory:
             return "no"

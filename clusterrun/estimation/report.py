@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from clusterrun.estimation.asked import Asked
 from clusterrun.estimation.needs import Needs, Question, needs_of
 from clusterrun.estimation.script_model import Built
 from clusterrun.estimation.states import DDP, TABLE, Strategy
 from clusterrun.estimation.verdict import smallest_change
+from clusterrun.results import Estimate, StrategyEstimate
 
 _FITS = {
     "yes": "fits",
@@ -83,19 +83,19 @@ class Report:
         if self.asked.strategy is None:
             yield "the spec's own strategy is not estimated: Megatron-LM, hybrid sharding or more dimensions"
 
-    def as_dict(self) -> dict[str, Any]:
+    def values(self) -> Estimate:
         """Return all of it for a program, in bytes."""
         question = self.question
-        return {
-            "parameters": question.parameters,
-            "gpus": question.gpus,
-            "precision": self.asked.precision,
-            "gpu_memory": question.gpu_memory,
-            "gpu_hours": self.asked.gpu_hours,
-            "strategy": self.own.name if self.own else None,
-            "strategies": [_needs(needs, question.gpu_memory) for needs in self.rows],
-            "would_fit": self.change or None,
-        }
+        return Estimate(
+            parameters=question.parameters,
+            gpus=question.gpus,
+            precision=self.asked.precision,
+            gpu_memory=question.gpu_memory,
+            gpu_hours=self.asked.gpu_hours,
+            strategy=self.own.name if self.own else None,
+            strategies=tuple(_needs(needs, question.gpu_memory) for needs in self.rows),
+            would_fit=self.change or None,
+        )
 
 
 def report_of(question: Question, asked: Asked, *, own: bool) -> Report:
@@ -108,21 +108,21 @@ def report_of(question: Question, asked: Asked, *, own: bool) -> Report:
     return Report(question, asked, chosen, tuple(needs_of(question, one) for one in strategies), change)
 
 
-def _needs(needs: Needs, memory: int | None) -> dict[str, Any]:
+def _needs(needs: Needs, memory: int | None) -> StrategyEstimate:
     states = needs.states
-    return {
-        "name": needs.strategy.name,
-        "accelerate": needs.strategy.words,
-        "weights": round(states.weights),
-        "gradients": round(states.gradients),
-        "optimizer": round(states.optimizer),
-        "states": round(states.total),
-        "buffers": _whole(needs.buffers),
-        "activations": _whole(needs.activations),
-        "total": round(needs.total),
-        "on_cpu": round(states.host),
-        "fits": None if memory is None else needs.fits(memory),
-    }
+    return StrategyEstimate(
+        name=needs.strategy.name,
+        accelerate=needs.strategy.words,
+        weights=round(states.weights),
+        gradients=round(states.gradients),
+        optimizer=round(states.optimizer),
+        states=round(states.total),
+        buffers=_whole(needs.buffers),
+        activations=_whole(needs.activations),
+        total=round(needs.total),
+        on_cpu=round(states.host),
+        fits=None if memory is None else needs.fits(memory),
+    )
 
 
 def _whole(size: float | None) -> int | None:

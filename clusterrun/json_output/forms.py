@@ -12,9 +12,11 @@ from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
 from clusterrun.goodput import Story
 from clusterrun.inventory import SavedCheckpoint
+from clusterrun.notification import NotificationTest
 from clusterrun.origins import Origin
 from clusterrun.outlook import Outlook
 from clusterrun.rehearsal.result import Rehearsal
+from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
 from clusterrun.run_report import Hours
 from clusterrun.site_checks.finding import Finding
 from clusterrun.written import RunStatus
@@ -27,23 +29,6 @@ class Failure(TypedDict):
     """All mistakes that were found."""
 
 
-class Valid(TypedDict):
-    """What a valid spec asks for. A mistake gives a failure, with all mistakes."""
-
-    name: str
-    """What the run is called."""
-    nodes: int
-    """The most it takes, where it has a range."""
-    least_nodes: int
-    """The fewest."""
-    processes: int | None
-    """On all nodes together; null: as many as Slurm gives GPUs."""
-    samples_a_step: int | None
-    """Of one optimizer step, over all processes; null: only the script knows."""
-    notes: list[str]
-    """What the user did not write and should know."""
-
-
 class Queued(TypedDict):
     """A run that was handed over."""
 
@@ -53,15 +38,6 @@ class Queued(TypedDict):
     """Slurm's, or of a local run the id of its process."""
     folder: str
     """Where all of the run lies."""
-
-
-class DryRun(TypedDict):
-    """With `--dry-run`: nothing was queued."""
-
-    script: str
-    """What would be handed over."""
-    slurm: str
-    """What Slurm said; empty where there is no Slurm."""
 
 
 class Attempts(TypedDict):
@@ -110,106 +86,6 @@ class Examined(TypedDict):
     """How many cost a run something."""
 
 
-class Gone(TypedDict):
-    """One thing that goes, or has gone."""
-
-    run_id: str
-    """Whose it is."""
-    kind: Literal["run", "checkpoint", "rest"]
-    """`rest`: what was begun to be removed, and not finished."""
-    path: str
-    """Where it lies."""
-    state: str
-    """The run's."""
-    age: int
-    """Seconds since it ended, or was saved."""
-    bytes: int
-    """What that frees."""
-    removed: bool
-    """Whether it is gone."""
-
-
-class Cleaned(TypedDict):
-    """What goes; nothing does with `--dry-run`."""
-
-    removals: list[Gone]
-    """What fits the conditions."""
-    bytes: int
-    """Of all of them together."""
-    notes: list[str]
-    """Why something else stays that may have been meant."""
-
-
-class Sent(TypedDict):
-    """What became of a test message."""
-
-    missed: int
-    """How many places were not reached."""
-    words: list[str]
-    """What happened, a line a place."""
-
-
-class Begun(TypedDict):
-    """A spec that was written."""
-
-    file: str
-    """Where it lies."""
-    mistakes: list[Problem]
-    """Of the old script."""
-    notes: list[Problem]
-    """What the new run does otherwise, or could not take over."""
-    problems: list[Problem]
-    """What has to be mended in the spec before it can be queued."""
-
-
-class Needed(TypedDict):
-    """What one strategy needs on each GPU, in bytes; null: not counted."""
-
-    name: str
-    """The strategy's."""
-    accelerate: str
-    """Its words in the spec's section `accelerate`."""
-    weights: int
-    """Parameters."""
-    gradients: int
-    """As wide as the strategy keeps them."""
-    optimizer: int
-    """AdamW's states, and the master weights."""
-    states: int
-    """The three together."""
-    buffers: int | None
-    """What collectives and casts take."""
-    activations: int | None
-    """Of one batch."""
-    total: int
-    """Of all that was counted."""
-    on_cpu: int
-    """What offloading keeps in the node's memory, for each GPU."""
-    fits: Literal["yes", "tight", "perhaps", "no"] | None
-    """`perhaps`: as far as it was counted; null: nobody said what a GPU holds."""
-
-
-class Estimated(TypedDict):
-    """All strategies side by side, in bytes of 1000^3 to a GB."""
-
-    parameters: int
-    """The model's."""
-    gpus: int
-    """In all."""
-    precision: str
-    """accelerate's mixed_precision."""
-    gpu_memory: int | None
-    """What each GPU holds."""
-    gpu_hours: float | None
-    """Up to the time limit."""
-    strategy: str | None
-    """The spec's own."""
-    strategies: list[Needed]
-    """The table, and the spec's own."""
-    would_fit: str | None
-    """The smallest change with which the run fits; null where none is needed or known."""
-
-
 class LoggedLine(TypedDict):
     """A line of a log."""
 
@@ -239,9 +115,9 @@ class Answer:
 
 ANSWERS = {
     "doctor": Answer((Examined,)),
-    "init": Answer((Begun,)),
-    "validate": Answer((Valid,)),
-    "estimate": Answer((Estimated,)),
+    "init": Answer((NewSpec,)),
+    "validate": Answer((ValidSpec,)),
+    "estimate": Answer((Estimate,)),
     "render": Answer((Origin,), "list"),
     "submit": Answer((Queued,), instead=DryRun),
     "rehearse": Answer((Rehearsal,)),
@@ -256,6 +132,6 @@ ANSWERS = {
     "resume": Answer((Queued,)),
     "requeue": Answer((RunStatus,)),
     "checkpoints": Answer((SavedCheckpoint,), "list"),
-    "clean": Answer((Cleaned,)),
-    "notify": Answer((Sent,)),
+    "clean": Answer((Cleanup,)),
+    "notify": Answer((NotificationTest,)),
 }
