@@ -47,7 +47,9 @@ class LogLine:
     """A line of the log of an attempt."""
 
     attempt: int
+    """The attempt that printed it."""
     line: Line
+    """Its number, its text, and the rank and node that wrote it, if it shows them."""
     raw: str
     """As it stands in the file, with its end; where it has none yet, without."""
 

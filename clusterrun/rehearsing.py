@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
@@ -89,6 +91,9 @@ class _Stage:
         self._blind = False  # nothing was seen of it
         self.found = Rehearsal(name)
 
+    def _know(self, **facts: Any) -> None:
+        self.found = replace(self.found, **facts)
+
     def play(self) -> None:
         """Go through all of it. Raises NotSurvived and OutOfTime."""
         self._begin()
@@ -97,16 +102,16 @@ class _Stage:
             self._submit_reference()
         self._come_back()
         if self.found.reasons:
-            self.found.outcome = NOT_SURVIVED
+            self._know(outcome=NOT_SURVIVED)
             return
         if not self._plain:
             self._train_on()
             self._compare()
-        self.found.outcome = NOT_SURVIVED if self.found.reasons else SURVIVED
+        self._know(outcome=NOT_SURVIVED if self.found.reasons else SURVIVED)
 
     def fail(self, reason: str) -> None:
         """Take note of why it did not survive."""
-        self.found.outcome = NOT_SURVIVED
+        self._know(outcome=NOT_SURVIVED)
         self.found.reasons.append(reason)
         seen = self._watch.followed and (self._watch.followed[0].saved or self._run.step_of(1) is not None)
         if says_nothing(self._prepared) and not seen:
@@ -122,8 +127,8 @@ class _Stage:
         ended = self._watch.cancel()
         if ended:
             self._tell(f"cancelled: {', '.join(ended)}")
-        self.found.nodes = [attempt.nodes for followed in self._watch.followed for attempt in followed.attempts]
-        self.found.phases = phases_of(self._times, self._run, plain=self._plain, local=self._local)
+        self._know(nodes=[attempt.nodes for followed in self._watch.followed for attempt in followed.attempts])
+        self._know(phases=phases_of(self._times, self._run, plain=self._plain, local=self._local))
         if self.found.outcome == SURVIVED:
             removed = sum(map(remove_checkpoints, self._watch.followed))
             self._tell(f"{removed} checkpoints removed; the run folders stay")
@@ -143,7 +148,7 @@ class _Stage:
 
     def _begin(self) -> None:
         run = self._submitted(self._requests[0])
-        self.found.run_id, self.found.folder = run.run_id, str(run.paths.folder)
+        self._know(run_id=run.run_id, folder=str(run.paths.folder))
         self._times.submitted = time.time()
         self._watch.until(lambda: bool(self._run.attempts), "it starts")
         self._tell(f"started on {read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}")
@@ -181,7 +186,7 @@ class _Stage:
         grace, whose = self._stand_in.grace(run)
         self._times.asked = time.time()
         self._stand_in.stop(run)
-        self.found.how = self._stand_in.words
+        self._know(how=self._stand_in.words)
         self._run.interruptions = 1
         self._tell(f"TERM to its step, as Slurm preempts; it has {grace:g} s ({whose})")
         if not self._watch.until(lambda: bool(read_record(run.paths.end(first))), "it leaves", patience=grace):
@@ -213,8 +218,8 @@ class _Stage:
     def _note_what_was_saved(self) -> None:
         first, saved = self._run.attempts[0], self._run.newest_of(1)
         self._times.saved = saved.time if saved else None
-        self.found.left = whole(first.trainer.get("step")) or self._run.step_of(1) or self.found.left
-        self.found.saved = saved.step if saved else None
+        self._know(left=whole(first.trainer.get("step")) or self._run.step_of(1) or self.found.left)
+        self._know(saved=saved.step if saved else None)
 
     def _saved_words(self) -> str:
         saved = self._run.newest_of(1)
@@ -222,7 +227,7 @@ class _Stage:
 
     def _submit_reference(self) -> None:
         run = self._submitted(self._requests[1])
-        self.found.reference, self.found.reference_folder = run.run_id, str(run.paths.folder)
+        self._know(reference=run.run_id, reference_folder=str(run.paths.folder))
 
     def _come_back(self) -> None:
         self._watch.until(self._is_back, "it is started again")
@@ -232,12 +237,12 @@ class _Stage:
         second = self._run.attempts[1]
         self._times.first_again = self._first_time(2)
         if self._plain:
-            plain.judge(self._run, self.found)
+            self.found = plain.judge(self._run, self.found)
         else:
-            self.found.back = second.back_at
-            self.found.first = second.steps[0].step if second.steps else None
+            self._know(back=second.back_at)
+            self._know(first=second.steps[0].step if second.steps else None)
             judge_return(self.found)
-            self.found.reasons += _passed_over(self._run) if self.found.reasons else []
+            self.found.reasons.extend(_passed_over(self._run) if self.found.reasons else [])
         self._tell(f"it is back: with the checkpoint of step {self.found.back}")
 
     def _is_back(self) -> bool:
@@ -275,12 +280,9 @@ class _Stage:
         run, reference = self._watch.followed
         before, after = run.attempts[0].steps, run.attempts[1].steps
         saved = list(run.saved.values())
-        self.found.losses = compare_losses(before, after, reference.attempts[0].steps, self._tolerance)
-        self.found.weights = compare_weights(
-            [one for one in saved if one.attempt == 1],
-            [one for one in saved if one.attempt == 2],
-            reference.saved.values(),
-        )
+        self._know(losses=compare_losses(before, after, reference.attempts[0].steps, self._tolerance))
+        first, second = ([one for one in saved if one.attempt == number] for number in (1, 2))
+        self._know(weights=compare_weights(first, second, reference.saved.values()))
         judge_training(self.found)
         if not after:
             what = (

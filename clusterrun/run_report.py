@@ -36,12 +36,17 @@ class RunReport:
     """A run in numbers; see goodput.py for the parts of its time."""
 
     status: RunStatus
+    """Its status."""
     attempts: tuple[Attempt, ...]
+    """The oldest first."""
     stories: tuple[Story, ...]
+    """Each attempt in time."""
     split: Split
+    """The parts of the time, in seconds, and the ETTR."""
     asked: tuple[tuple[float, int], ...]
     """When each submission was asked for, in seconds since the epoch, and the last attempt before it."""
     node_hours: Hours
+    """Hours of whole nodes."""
     gpu_hours: Hours | None
     """None for a run that asked for no GPUs."""
     rate: float | None
@@ -49,8 +54,11 @@ class RunReport:
     curve: tuple[Point, ...] = field(repr=False)
     """The moments of the training that count."""
     measures: tuple[Measured, ...] = field(repr=False)
+    """What each attempt measured: its first step, its stalls, when it exited."""
     spec: str = field(repr=False)
+    """The resolved spec."""
     script: str = field(repr=False)
+    """The sbatch script."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON: all numbers, without the curves and the files."""

@@ -27,7 +27,9 @@ class Examination:
     """All findings, and what Slurm said, where it is here."""
 
     findings: tuple[Finding, ...]
+    """What was looked at, in order."""
     site: Site | None = None
+    """Slurm's answers; None: there is no Slurm on this machine."""
 
     @property
     def problems(self) -> int:

@@ -41,6 +41,7 @@ class Loaded:
     """A valid spec with what belongs to it: its text, where its keys stand, and the folders it names."""
 
     spec: JobSpec
+    """The values, checked."""
     source: str
     """The file's name as the user typed it."""
     text: str
@@ -50,6 +51,7 @@ class Loaded:
     run_root: str
     """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
     layers: Layers
+    """Where each value comes from."""
     gpu_memory: int | None = None
     """The bytes of each GPU that the job asks for, where the profile says it."""
     overrides: tuple[str, ...] = ()
