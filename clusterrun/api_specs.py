@@ -51,8 +51,17 @@ def request_of(
         laid = (*job.overrides, *overrides)
         return Request(job.source, laid, job.profile or "" if site is None else site, folders, text=job.text)
     if isinstance(job, Mapping):
-        return Request(MAPPING, tuple(overrides), site, folders, text=write_spec(job))
+        return Request(MAPPING, tuple(overrides), site, folders, text=write_spec(_plain(job)))
     return Request(str(job), tuple(overrides), site, folders)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as YAML can hold it: paths as texts."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
 
 
 def load_spec(job: JobLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None) -> Loaded:

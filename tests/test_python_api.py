@@ -195,13 +195,17 @@ def test_a_mapping_is_a_spec_too(cluster: Desk) -> None:
     """A file, a mapping and a loaded spec give one script; a loaded spec keeps its overrides, below later ones."""
     cluster.write(SPEC)
     print_all = """
-import clusterrun, yaml
+import clusterrun
+from pathlib import Path
 mapping = {"name": "tiny", "command": "true", "slurm": {"nodes": 2, "time": "1:00:00"}}
 first = clusterrun.render("job.yaml")
 assert clusterrun.render(mapping).replace("<mapping>", "job.yaml") == first
 loaded = clusterrun.load_spec("job.yaml", overrides=["slurm.nodes=3", "slurm.mem=1G"])
 assert clusterrun.render(clusterrun.load_spec("job.yaml")) == first
 print(loaded.spec.slurm.nodes, clusterrun.validate(loaded).nodes, clusterrun.validate(loaded, overrides=["slurm.nodes=4"]).nodes)
+paths = {"name": "a", "script": Path("train.py"), "environment": {"venv": Path("a: b #c")}}
+loaded = clusterrun.load_spec(paths)
+print(loaded.spec.script, loaded.spec.environment.venv)
 print(clusterrun.dry_run(mapping).slurm == "", clusterrun.submit(mapping).job_id)
 try:
     clusterrun.validate({"name": "tiny", "command": "true", "slurm": {"nods": 2}})
@@ -211,8 +215,9 @@ except clusterrun.SpecError as error:
     cluster.command("sbatch", "echo Submitted batch job 7")
     lines = python(print_all, cluster).splitlines()
     assert lines[0] == "3 3 4"
-    assert lines[1].endswith("7")
-    assert lines[2] == "slurm.nods did you mean nodes?"
+    assert lines[1] == "train.py a: b #c"
+    assert lines[2].endswith("7")
+    assert lines[3] == "slurm.nods did you mean nodes?"
 
 
 def test_a_profile_lies_below_a_loaded_spec(desk: Desk) -> None:
