@@ -1,7 +1,7 @@
 """Train with Hugging Face Accelerate on Slurm: a YAML job spec becomes a run that lasts until it is done.
 
-Whatever the command line does is here under the same name. Nothing is imported before it is used,
-because a login node should answer `clusterrun --help` as fast as `sbatch --help`.
+Each command of the command line is a function of the same name here, and `Run` is a run as an object. Nothing is
+imported before it is used, because a login node should answer `clusterrun --help` as fast as `sbatch --help`.
 """
 
 from __future__ import annotations
@@ -11,88 +11,114 @@ import importlib
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
-if TYPE_CHECKING:
-    from clusterrun.clean import clean
-    from clusterrun.doctor import doctor
-    from clusterrun.inventory import checkpoints
-    from clusterrun.listing import list_runs
-    from clusterrun.logs import logs
-    from clusterrun.notify import notify
-    from clusterrun.origins import explain
-    from clusterrun.plan import make_plan
-    from clusterrun.recover import requeue, resume
-    from clusterrun.rehearse import rehearse
-    from clusterrun.report import report
-    from clusterrun.run import Run, submit
-    from clusterrun.script import render
-    from clusterrun.spec import load_spec
-    from clusterrun.spec.schema import json_schema
-    from clusterrun.starter.first_spec import new_spec
-    from clusterrun.starter.sbatch import from_sbatch
-    from clusterrun.track import cancel, status, stop, wait
-    from clusterrun.validate import validate
-    from clusterrun.why import why
+if TYPE_CHECKING:  # the names of _PLACES; a test compares them
+    # isort: off
+    from clusterrun.api import (
+        Run as Run,
+        RunLike as RunLike,
+        cancel as cancel,
+        checkpoints as checkpoints,
+        list as list,  # noqa: A004 - the command's name
+        log_lines as log_lines,
+        logs as logs,
+        notify as notify,
+        rehearse as rehearse,
+        report as report,
+        requeue as requeue,
+        resume as resume,
+        status as status,
+        stop as stop,
+        submit as submit,
+        wait as wait,
+        why as why,
+    )
+    from clusterrun.api_specs import (
+        JobLike as JobLike,
+        clean as clean,
+        completion as completion,
+        doctor as doctor,
+        dry_run as dry_run,
+        estimate as estimate,
+        explain as explain,
+        init as init,
+        load_spec as load_spec,
+        render as render,
+        schema as schema,
+        validate as validate,
+    )
+    from clusterrun.attempts import Attempt as Attempt
+    from clusterrun.diagnosis.answer import Why as Why
+    from clusterrun.errors import (
+        ClusterError as ClusterError,
+        ClusterrunError as ClusterrunError,
+        Problem as Problem,
+        SpecError as SpecError,
+    )
+    from clusterrun.inventory import SavedCheckpoint as SavedCheckpoint
+    from clusterrun.log_reading import LogLine as LogLine
+    from clusterrun.notification import NotificationTest as NotificationTest
+    from clusterrun.origins import Origin as Origin
+    from clusterrun.outlook import Outlook as Outlook
+    from clusterrun.rehearsal.result import Rehearsal as Rehearsal
+    from clusterrun.results import (
+        CleanedItem as CleanedItem,
+        Cleanup as Cleanup,
+        DryRun as DryRun,
+        Estimate as Estimate,
+        NewSpec as NewSpec,
+        StrategyEstimate as StrategyEstimate,
+        ValidSpec as ValidSpec,
+    )
+    from clusterrun.run_report import RunReport as RunReport
+    from clusterrun.site_checks.examine import Examination as Examination
+    from clusterrun.site_checks.finding import Finding as Finding
+    from clusterrun.slurm.commands import NoAnswer as NoAnswer
+    from clusterrun.slurm.states import State as State
+    from clusterrun.spec.load import Loaded as Loaded
+    from clusterrun.spec.model import JobSpec as JobSpec
+    from clusterrun.written import RunStatus as RunStatus
+    # isort: on
 
-__all__ = [
-    "Run",
-    "cancel",
-    "checkpoints",
-    "clean",
-    "doctor",
-    "explain",
-    "from_sbatch",
-    "json_schema",
-    "list_runs",
-    "load_spec",
-    "logs",
-    "make_plan",
-    "new_spec",
-    "notify",
-    "rehearse",
-    "render",
-    "report",
-    "requeue",
-    "resume",
-    "status",
-    "stop",
-    "submit",
-    "validate",
-    "wait",
-    "why",
-]
-
-_HOME = {
-    "checkpoints": "inventory",
-    "clean": "clean",
-    "doctor": "doctor",
-    "explain": "origins",
-    "from_sbatch": "starter.sbatch",
-    "json_schema": "spec.schema",
-    "list_runs": "listing",
-    "load_spec": "spec",
-    "logs": "logs",
-    "make_plan": "plan",
-    "new_spec": "starter.first_spec",
-    "notify": "notify",
-    "rehearse": "rehearse",
-    "render": "script",
-    "report": "report",
-    "requeue": "recover",
-    "resume": "recover",
-    "Run": "run",
-    "submit": "run",
-    "validate": "validate",
-    "why": "why",
-    **dict.fromkeys(("cancel", "status", "stop", "wait"), "track"),
+# The public names, by the module that each is in. `__all__`, `__getattr__` and `__dir__` are made from this table.
+_PLACES = {
+    "api": (
+        "Run RunLike cancel checkpoints list log_lines logs notify rehearse "
+        "report requeue resume status stop submit wait why"
+    ),
+    "api_specs": ("JobLike clean completion doctor dry_run estimate explain init load_spec render schema validate"),
+    "attempts": "Attempt",
+    "diagnosis.answer": "Why",
+    "errors": "ClusterError ClusterrunError Problem SpecError",
+    "inventory": "SavedCheckpoint",
+    "log_reading": "LogLine",
+    "notification": "NotificationTest",
+    "origins": "Origin",
+    "outlook": "Outlook",
+    "rehearsal.result": "Rehearsal",
+    "results": ("CleanedItem Cleanup DryRun Estimate NewSpec StrategyEstimate ValidSpec"),
+    "run_report": "RunReport",
+    "site_checks.examine": "Examination",
+    "site_checks.finding": "Finding",
+    "slurm.commands": "NoAnswer",
+    "slurm.states": "State",
+    "spec.load": "Loaded",
+    "spec.model": "JobSpec",
+    "written": "RunStatus",
 }
+_HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - a type checker reads the imports above
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name's module when the name is first used."""
+    """Import the module of a public name when the name is first used."""
     if name not in _HOME:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)
-    # importing a module puts it where the function of the same name is meant to be
-    for public in _HOME.keys() & globals().keys():
-        globals()[public] = getattr(importlib.import_module(f"clusterrun.{_HOME[public]}"), public)
+    globals()[name] = found
     return found
+
+
+def __dir__() -> object:  # a list of texts; `list` is a command here
+    """List the public names and what was imported already."""
+    return sorted({*globals(), *_HOME})

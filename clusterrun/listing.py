@@ -86,6 +86,11 @@ def list_runs(
     return sorted(filter(only.fits, newest_first), key=lambda status: status.state.final)
 
 
+def active_runs() -> list[RunStatus]:
+    """Return the runs of this user that have not ended and whose folders are open, the newest first."""
+    return [found for found in list_runs(only=LIVING) if found.reason != CLOSED]
+
+
 def _readable(run: Run) -> RunStatus | None:
     try:
         return from_files(run)

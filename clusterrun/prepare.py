@@ -35,6 +35,8 @@ class Request:
     cwd: Path = field(default_factory=Path.cwd)
     own_python: bool = True
     """Whether a spec without an environment gets the Python that is active where the command is typed."""
+    text: str | None = None
+    """The spec itself, if `source` is only a name for it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def prepare(request: Request) -> Prepared:
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment) if request.own_python else {}
     try:
-        loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell)
+        loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell,
+                           text=request.text)  # fmt: skip
     except FormError as error:
         raise SpecError(_with_the_rest(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd

@@ -23,7 +23,7 @@ from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue, own_jobs, signal_step
 from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
-from clusterrun.validate import plan_and_render
+from clusterrun.validation import plan_and_render
 from clusterrun.written import RunStatus
 
 # After its end is written a job lasts for KillWait more, 30 s by default (slurm.conf(5)).

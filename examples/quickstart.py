@@ -13,11 +13,11 @@ from pathlib import Path
 
 from clusterrun.index import Run
 from clusterrun.local import preempt
-from clusterrun.logs import logs
+from clusterrun.log_reading import logs
 from clusterrun.prepare import Request
 from clusterrun.records import read_record
 from clusterrun.slurm.states import State
-from clusterrun.submit import submit
+from clusterrun.submitting import submit
 from clusterrun.track import RunStatus, run_status
 
 SPEC = Path(__file__).parent.parent / "job_specs" / "quickstart.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from clusterrun.cli.answer_schema import answer_schema
+from clusterrun.json_output.schema import answer_schema
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.doctor.finding import Finding
+from clusterrun.site_checks.finding import Finding
 from clusterrun.slurm.site import Site
 
 ANSWERS = Path(__file__).parent / "slurm_answers"

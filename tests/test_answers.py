@@ -14,9 +14,9 @@ import jsonschema
 import pytest
 
 from clusterrun import cli
-from clusterrun.cli.answer_forms import ANSWERS
-from clusterrun.cli.answer_schema import answer_schema
 from clusterrun.cli.as_json import print_json
+from clusterrun.json_output.forms import ANSWERS
+from clusterrun.json_output.schema import answer_schema
 from clusterrun.rehearsal.compare import Losses, Weights
 from clusterrun.rehearsal.result import Phase, Rehearsal
 from tests.answers import fits

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun import cli, trash
-from clusterrun.clean import Wish, age_of, carry_out, clean, plan_clean
+from clusterrun.cleaning import Wish, age_of, carry_out, clean, plan_clean
 from clusterrun.errors import SpecError
 from clusterrun.index import Index, Run
 from clusterrun.paths import RunPaths

@@ -206,13 +206,6 @@ def test_a_file_in_place_of_the_index(desk, place, words):
     assert "hint: move away what stands there" in done.stderr
 
 
-def test_the_public_functions_stay_what_they_are():
-    """`clusterrun.submit` is the function the second time, too, though a module has the same name."""
-    program = "import clusterrun as c; names = c.__all__ * 2; print(*(n for n in names if not callable(getattr(c, n))))"
-    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
-    assert done.stdout == "\n"
-
-
 def test_the_values_of_secrets_are_written_nowhere(desk):
     """A secret is named in the spec and the script; its value is in no file and on no screen."""
     desk.write("script: train.py\nenvironment: {secrets: [HF_TOKEN], variables: {A: 1}}\n")

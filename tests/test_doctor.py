@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.doctor.examine import doctor
-from clusterrun.doctor.finding import Finding
-from clusterrun.doctor.first_profile import first_profile, write_profile
-from clusterrun.doctor.partitions import Who, of_partitions
-from clusterrun.doctor.rules import of_slurm
 from clusterrun.errors import SpecError
 from clusterrun.prepare import Request
+from clusterrun.site_checks.examine import doctor
+from clusterrun.site_checks.finding import Finding
+from clusterrun.site_checks.first_profile import first_profile, write_profile
+from clusterrun.site_checks.partitions import Who, of_partitions
+from clusterrun.site_checks.rules import of_slurm
 from clusterrun.slurm.commands import Answer
 from clusterrun.slurm.site import configuration
 from clusterrun.spec import load_spec

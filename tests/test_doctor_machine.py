@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from clusterrun.doctor import disk, software
-from clusterrun.doctor.node_rules import of_visit
-from clusterrun.doctor.on_nodes import Exchange, Visit
+from clusterrun.site_checks import disk, software
+from clusterrun.site_checks.node_rules import of_visit
+from clusterrun.site_checks.on_nodes import Exchange, Visit
 from clusterrun.spec.model import Environment
 from tests.sites import by_topic
 

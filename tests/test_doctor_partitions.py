@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterrun.doctor.partitions import Who, accounts_of, names_in, of_partitions
+from clusterrun.site_checks.partitions import Who, accounts_of, names_in, of_partitions
 from clusterrun.slurm.site import Site
 from tests.sites import by_topic, every_slurm, site
 

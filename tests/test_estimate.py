@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun import cli
-from clusterrun.estimate.states import TABLE
+from clusterrun.estimation.states import TABLE
 
 LLAMA_8B = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
             "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256}  # fmt: skip

@@ -9,8 +9,8 @@ import torch
 from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from clusterrun.estimate.activations import Work, activations_of, layer_bytes_of_token
-from clusterrun.estimate.architecture import architecture_of
+from clusterrun.estimation.activations import Work, activations_of, layer_bytes_of_token
+from clusterrun.estimation.architecture import architecture_of
 
 PAPER = Work(batch=1, sequence=2048, eager=True, autocast=False)
 

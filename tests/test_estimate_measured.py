@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.estimate import states
-from clusterrun.estimate.states import states_of
+from clusterrun.estimation import states
+from clusterrun.estimation.states import states_of
 from tests.training_scripts.launches import clean_environment, start_two
 
 SCRIPT = Path(__file__).parent / "training_scripts" / "measure_states.py"

@@ -16,10 +16,10 @@ from transformers import (
 )
 
 from clusterrun.errors import SpecError
-from clusterrun.estimate.architecture import architecture_of
-from clusterrun.estimate.families import FAMILIES
-from clusterrun.estimate.model_file import find_config, read_architecture
-from clusterrun.estimate.parameters import parameters_of
+from clusterrun.estimation.architecture import architecture_of
+from clusterrun.estimation.families import FAMILIES
+from clusterrun.estimation.model_file import find_config, read_architecture
+from clusterrun.estimation.parameters import parameters_of
 
 SIZES = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 144,
          "vocab_size": 211, "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip

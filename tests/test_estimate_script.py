@@ -10,12 +10,12 @@ import pytest
 import transformers
 
 from clusterrun import cli
-from clusterrun.estimate.architecture import architecture_of
-from clusterrun.estimate.config_classes import DEFAULTS, MODEL_TYPES
-from clusterrun.estimate.families import FAMILIES
-from clusterrun.estimate.parameters import parameters_of
-from clusterrun.estimate.script_model import Built, Named, model_in
-from clusterrun.estimate.script_text import ScriptText, read_script
+from clusterrun.estimation.architecture import architecture_of
+from clusterrun.estimation.config_classes import DEFAULTS, MODEL_TYPES
+from clusterrun.estimation.families import FAMILIES
+from clusterrun.estimation.parameters import parameters_of
+from clusterrun.estimation.script_model import Built, Named, model_in
+from clusterrun.estimation.script_text import ScriptText, read_script
 from clusterrun.spec.argument_defaults import defaults_of
 
 ROOT = Path(__file__).parents[1]

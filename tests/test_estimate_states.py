@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from clusterrun.estimate import states
-from clusterrun.estimate.buffers import buffers_of
-from clusterrun.estimate.chosen import strategy_of
-from clusterrun.estimate.needs import COMFORTABLE, Question, needs_of
-from clusterrun.estimate.states import TABLE, bytes_of_parameter, states_of
-from clusterrun.estimate.verdict import smallest_change
+from clusterrun.estimation import states
+from clusterrun.estimation.buffers import buffers_of
+from clusterrun.estimation.chosen import strategy_of
+from clusterrun.estimation.needs import COMFORTABLE, Question, needs_of
+from clusterrun.estimation.states import TABLE, bytes_of_parameter, states_of
+from clusterrun.estimation.verdict import smallest_change
 
 SHARDED = (states.DDP, states.ZERO_1, states.ZERO_2, states.ZERO_3)
 

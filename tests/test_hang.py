@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from clusterrun.diagnosis.stacks import places
 from clusterrun.lines import attributed
 from clusterrun.spec import JobSpec, hang
-from clusterrun.why.stacks import places
 from tests.bash_functions import FUNCTIONS, LOAD, bash, said
 from tests.planned import plan_of
 

@@ -227,7 +227,11 @@ def test_from_sbatch_as_json(desk):
     """--json tells the same as one object, and stdout has nothing else."""
     done = desk.type("init", "--from-sbatch", "old.sh", "--json")
     told = json.loads(done.stdout)
-    assert (done.stderr, told["file"], [*told]) == ("", "old-run.yaml", ["file", "mistakes", "notes", "problems"])
+    assert (done.stderr, told["file"], [*told]) == (
+        "",
+        "old-run.yaml",
+        ["file", "text", "mistakes", "notes", "problems"],
+    )
     assert {"where": "old.sh:3", "path": "secret"}.items() <= next(
         one for one in told["mistakes"] if one["path"] == "secret"
     ).items()

@@ -17,18 +17,18 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
-    {"bash_syntax", "clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
-    {"attempts", "jobs", "local", "metrics", "profile", "share", "slurm", "spec", "training"},
-    {"estimate", "goodput", "index", "launch", "ranks"},
-    {"inventory", "old_script", "strategy", "wanted", "written"},
-    {"now", "outlook", "prepare", "summary"},
-    {"kept", "listing", "logs", "origins", "plan", "report", "starter", "track", "why"},
-    {"clean", "handover", "rehearsal", "script", "watch"},
-    {"notify", "page", "validate"},
-    {"recover", "submit"},
-    {"doctor", "rehearse", "run"},
-    {"cli"},
-    {"__main__"},
+    {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
+    {"attempts", "jobs", "metrics", "profile", "results", "share", "slurm", "spec", "training"},
+    {"estimation", "goodput", "index", "launch", "ranks"},
+    {"inventory", "old_script", "plan", "wanted", "written"},
+    {"local", "outlook", "script", "strategy", "summary"},
+    {"handover", "now", "prepare"},
+    {"diagnosis", "kept", "listing", "log_reading", "origins", "run_report", "starter", "track", "validation"},
+    {"cleaning", "notification", "page", "recover", "rehearsal", "submitting", "watch"},
+    {"rehearsing", "site_checks"},
+    {"json_output"},
+    {"api_specs", "cli"},
+    {"__main__", "api"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
@@ -43,7 +43,7 @@ PURE = {
     "strategy.batch", "strategy.config", "strategy.deepspeed",
     "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
     "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",
-    "slurm.nodelist", "why.causes", "why.failures", "why.findings", "why.reasons", "why.stacks", "why.summary", "why.waiting",
+    "slurm.nodelist", "diagnosis.causes", "diagnosis.failures", "diagnosis.findings", "diagnosis.reasons", "diagnosis.stacks", "diagnosis.summary", "diagnosis.waiting",
 }  # fmt: skip
 IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
 

@@ -20,12 +20,12 @@ from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run
 from clusterrun.listing import list_runs
 from clusterrun.local import end_all, preempt
-from clusterrun.logs import logs
+from clusterrun.log_reading import logs
 from clusterrun.paths import RunPaths
 from clusterrun.prepare import Request
 from clusterrun.records import read_record
 from clusterrun.slurm.states import State
-from clusterrun.submit import submit
+from clusterrun.submitting import submit
 from clusterrun.track import cancel, run_status, status, stop, wait
 from clusterrun.written import from_files
 

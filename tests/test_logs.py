@@ -17,7 +17,7 @@ import pytest
 
 from clusterrun.index import Index
 from clusterrun.launch import Configs, make_launch
-from clusterrun.logs import log_lines, logs
+from clusterrun.log_reading import log_lines, logs
 from clusterrun.paths import RunPaths
 from clusterrun.spec.model import JobSpec
 from clusterrun.wanted import Wanted

@@ -17,11 +17,11 @@ import yaml
 
 from clusterrun.errors import SpecError
 from clusterrun.index import Index
-from clusterrun.notify import notify
+from clusterrun.notification import notify
 from clusterrun.prepare import Request
 from clusterrun.script import NOTIFY, render, template_folder
 from clusterrun.spec import load_spec
-from clusterrun.submit import submit
+from clusterrun.submitting import submit
 from clusterrun.track import status, wait
 from tests.planned import plan_of
 from tests.slurm.desk import until

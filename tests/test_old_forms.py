@@ -12,7 +12,7 @@ import pytest
 from clusterrun.errors import SpecError
 from clusterrun.prepare import Request, prepare
 from clusterrun.strategy.old_forms import ARGUMENTS, KEYWORDS
-from clusterrun.validate import validate
+from clusterrun.validation import validate
 
 
 @pytest.fixture(autouse=True)

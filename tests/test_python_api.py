@@ -2,48 +2,380 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import dataclasses
+import importlib
+import inspect
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import clusterrun
-from tests.cli_desk import Desk
+import pytest
 
+import clusterrun
+from clusterrun.cli import COMMANDS
+from clusterrun.spec.docstrings import docstrings
+from tests.cli_desk import Desk
+from tests.pages import written_by
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+PLACES = {module: names.split() for module, names in clusterrun._PLACES.items()}
+
+# Every option of a command that is not a keyword of its function, and every keyword that is not an option. Else they
+# have the same names: `--gpu-memory` is `gpu_memory`, and `--set`, whose value argparse calls `overrides`, is that.
+OPTIONS_ONLY = {
+    "*": {"json": "the result is a value"},
+    "clean": {"runs": "the default", "yes": "nothing is asked"},
+    "init": {"yes": "nothing is asked"},
+    "render": {"explain": "another result, so another function: explain"},
+    "resume": {"parsable": "the result is a value"},
+    "schema": {"output": "the result is a value, for json.dump"},
+    "status": {"watch": "drawn on a screen; a program calls wait, or status in a loop"},
+    "submit": {"dry_run": "another result, so another function: dry_run", "parsable": "the result is a value"},
+}
+KEYWORDS_ONLY = {
+    "doctor": {"tell": "the progress, which the command prints"},
+    "rehearse": {"tell": "the progress, which the command prints"},
+}
+
+
+def python(code: str, desk: Desk | None = None) -> str:
+    """Run a program in a fresh interpreter, at a desk if one is given; returns what it prints."""
+    place = {"env": desk.environment, "cwd": desk.folder} if desk else {"cwd": ROOT}
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False, **place)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---- the table of names
+
+
+def test_every_name_is_what_it_is_called() -> None:
+    """A name is the object of its module, in a process of its own, also after that module was imported first."""
+    code = f"""
+import importlib, os, sys, types
+for module, names in {PLACES!r}.items():
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0, module
+        continue
+    assert not [name for name in sys.modules if name.startswith("clusterrun")]
+    home = importlib.import_module(f"clusterrun.{{module}}")
+    import clusterrun
+    for name in names:
+        found = getattr(clusterrun, name)
+        assert found is getattr(home, name), name
+        assert not isinstance(found, types.ModuleType), name
+    break
+"""
+    python(code)
+
+
+def test_no_module_is_called_like_a_public_name() -> None:
+    """Importing a module puts it into the package under its name, where it would hide a function."""
+    package = Path(clusterrun.__file__).parent
+    modules = {path.stem for path in package.glob("*.py")} | {path.name for path in package.glob("*/")}
+    assert modules & set(clusterrun.__all__) == set()
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """The imports that only a type checker reads are those of the table, each exported under its own name."""
+    (block,) = [node for node in ast.parse(Path(clusterrun.__file__).read_text()).body if isinstance(node, ast.If)]
+    read: dict[str, list[str]] = {}
+    for line in block.body:
+        assert isinstance(line, ast.ImportFrom)
+        assert all(alias.asname == alias.name for alias in line.names)
+        read[str(line.module).removeprefix("clusterrun.")] = [alias.name for alias in line.names]
+    assert read == PLACES
+
+
+def test_the_table_is_listed() -> None:
+    """`__all__` and `dir` have every name once, and nothing else is found."""
+    assert set(clusterrun.__all__) <= set(dir(clusterrun))
+    assert len(clusterrun.__all__) == sum(map(len, PLACES.values()))
+    with pytest.raises(AttributeError, match="no attribute 'valdate'"):
+        clusterrun.valdate  # noqa: B018
+
+
+def test_the_training_library_loads_the_standard_library_only(tmp_path: Path) -> None:
+    """A training script's environment may have nothing of what the commands need."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import clusterrun.training; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert loaded - set(sys.stdlib_module_names) - {"clusterrun", "__main__"} == set()
+
+
+# ---- the same commands, the same options
+
+
+def options_of(command: str) -> set[str]:
+    """Return what argparse calls the values of a command's options."""
+    parser = argparse.ArgumentParser(add_help=False)
+    importlib.import_module(f"clusterrun.cli.{command}").add_options(parser)
+    return {action.dest for action in parser._actions}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_and_its_function_take_the_same(command: str) -> None:
+    """What can be typed can be given, under the same name; the tables above list each difference and its reason."""
+    options, keywords = options_of(command), set(inspect.signature(getattr(clusterrun, command)).parameters)
+    without = {**OPTIONS_ONLY.get(command, {}), **{name: "" for name in OPTIONS_ONLY["*"] if name in options}}
+    assert options - keywords == set(without)
+    assert keywords - options == set(KEYWORDS_ONLY.get(command, {}))
+
+
+def test_the_methods_of_a_run_take_what_the_functions_take() -> None:
+    """A method has the options of the function of its name, but for the run."""
+    for name in set(COMMANDS) & set(vars(clusterrun.Run)):
+        method, function = (
+            inspect.signature(found) for found in (getattr(clusterrun.Run, name), getattr(clusterrun, name))
+        )
+        assert list(method.parameters)[1:] == list(function.parameters)[1:], name
+
+
+def results() -> Iterator[type]:
+    for name in clusterrun.__all__:
+        found = getattr(clusterrun, name)
+        if isinstance(found, type) and dataclasses.is_dataclass(found):
+            yield found
+
+
+@pytest.mark.parametrize("kind", [*results()], ids=lambda kind: kind.__name__)
+def test_a_result_is_frozen_and_described(kind: type) -> None:
+    """Nobody changes a result by accident, and each of its fields says what it is."""
+    assert kind.__dataclass_params__.frozen
+    said = docstrings(kind)
+    assert [one.name for one in dataclasses.fields(kind) if not said.get(one.name)] == []
+
+
+# ---- as programs use it
+
+SPEC = """\
+name: tiny
+command: "true"
+slurm: {nodes: 2, time: 1:00:00}
+"""
 PROGRAM = """
 import clusterrun
 run = clusterrun.submit("job.yaml", overrides=["slurm.nodes=2"])
 assert clusterrun.Run.find("last") == run, run
 print(run.job_id, run.status().state.value, run.why().run_id == run.run_id, run.checkpoints())
+print(run.attempts(), run.outlook().rate)
 run.stop()
 print(run.status().state.value, run.wait(5).reason)
 try:
     list(run.logs(rank=1))
-except clusterrun.errors.ClusterError as error:
+except clusterrun.ClusterError as error:
     print(error)
-print(clusterrun.status(run.run_id).run_id == run.run_id, [found.run_id for found in clusterrun.list_runs()] == [run.run_id])
+same = clusterrun.status(run), clusterrun.status(run.folder), clusterrun.status(run.status())
+print(*[found.run_id == run.run_id for found in same], [found.run_id for found in clusterrun.list()] == [run.run_id])
 """
 
 
-def test_a_run_is_an_object(desk: Desk) -> None:
-    """What `submit` gives back can be asked and told what the commands ask and tell."""
+@pytest.fixture
+def cluster(desk: Desk) -> Desk:
+    """A desk whose Slurm queues one job, and forgets it when it is cancelled."""
     desk.command("sbatch", f'echo "$*" > {desk.folder}/words; echo "Submitted batch job 7"')
     desk.command("srun", "")
     desk.command("squeue", f"[ -e {desk.folder}/gone ] || echo '7|7|7|PENDING|Resources|N/A||'")
     desk.command("scancel", f"echo >> {desk.folder}/gone")
     desk.command("scontrol", "")
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=desk.environment, cwd=desk.folder, text=True,
-                          capture_output=True, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "7 PENDING True []"
-    assert done.stdout.splitlines()[1] == "STOPPED left the queue, as asked"
-    assert "has printed nothing yet" in done.stdout
-    assert done.stdout.splitlines()[-1] == "True True"
-    assert "#SBATCH --nodes=2\n" in next((desk.folder / "runs").glob("*/job.sbatch")).read_text()
+    return desk
 
 
-def test_every_public_name_is_there() -> None:
-    """Each name is a function or a class, also after modules of the same names were imported."""
-    code = "import clusterrun.submit, clusterrun.logs, clusterrun; names = {n: getattr(clusterrun, n) for n in clusterrun.__all__}\n"
-    code += "assert all(callable(found) for found in names.values()), names\n"
-    code += "assert clusterrun.submit is clusterrun.run.submit"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(clusterrun.__file__).parent.parent)
+def test_a_run_is_an_object(cluster: Desk) -> None:
+    """What `submit` returns can be asked, and told, what the commands ask and tell."""
+    lines = python(PROGRAM, cluster).splitlines()
+    assert lines[0] == "7 PENDING True ()"
+    assert lines[1] == "() None"
+    assert lines[2] == "STOPPED left the queue, as asked"
+    assert any("has printed nothing yet" in line for line in lines)
+    assert lines[-1] == "True True True True"
+    assert "#SBATCH --nodes=2\n" in next((cluster.folder / "runs").glob("*/job.sbatch")).read_text()
+
+
+def test_a_mapping_is_a_spec_too(cluster: Desk) -> None:
+    """A file, a mapping and a loaded spec give one script; a loaded spec keeps its overrides, below later ones."""
+    cluster.write(SPEC)
+    print_all = """
+import clusterrun
+from pathlib import Path
+mapping = {"name": "tiny", "command": "true", "slurm": {"nodes": 2, "time": "1:00:00"}}
+first = clusterrun.render("job.yaml")
+assert clusterrun.render(mapping).replace("<mapping>", "job.yaml") == first
+loaded = clusterrun.load_spec("job.yaml", overrides=["slurm.nodes=3", "slurm.mem=1G"])
+assert clusterrun.render(clusterrun.load_spec("job.yaml")) == first
+print(loaded.spec.slurm.nodes, clusterrun.validate(loaded).nodes, clusterrun.validate(loaded, overrides=["slurm.nodes=4"]).nodes)
+paths = {"name": "a", "script": Path("train.py"), "environment": {"venv": Path("a: b #c")}}
+loaded = clusterrun.load_spec(paths)
+print(loaded.spec.script, loaded.spec.environment.venv)
+print(clusterrun.dry_run(mapping).slurm == "", clusterrun.submit(mapping).job_id)
+try:
+    clusterrun.validate({"name": "tiny", "command": "true", "slurm": {"nods": 2}})
+except clusterrun.SpecError as error:
+    print(error.problems[0].path, error.problems[0].hint)
+"""
+    cluster.command("sbatch", "echo Submitted batch job 7")
+    lines = python(print_all, cluster).splitlines()
+    assert lines[0] == "3 3 4"
+    assert lines[1] == "train.py a: b #c"
+    assert lines[2].endswith("7")
+    assert lines[3] == "slurm.nods did you mean nodes?"
+
+
+def test_a_profile_lies_below_a_loaded_spec(desk: Desk) -> None:
+    """`load_spec` reads the site's profile as the commands do, and what it returns is submitted with the same one."""
+    desk.write("slurm: {partition: other}\n", "site.yaml")
+    desk.write(SPEC)
+    code = """
+import clusterrun
+loaded = clusterrun.load_spec("job.yaml", profile="site.yaml")
+print(loaded.spec.slurm.partition, "--partition=other" in clusterrun.render(loaded))
+print("--partition" in clusterrun.render(clusterrun.load_spec("job.yaml", profile="")))
+"""
+    assert python(code, desk).splitlines() == ["other True", "False"]
+
+
+# Each pair: what is typed, and the call with the same result. `values` is in PROGRAM_OF_PAIRS.
+PAIRS = {
+    "validate": ("validate job.yaml", "values(clusterrun.validate('job.yaml'))"),
+    "render": ("render job.yaml --explain", "[values(one) for one in clusterrun.explain('job.yaml')]"),
+    "dry-run": ("submit job.yaml --dry-run", "values(clusterrun.dry_run('job.yaml'))"),
+    "estimate": ("estimate --parameters 7B --gpus 8 --gpu-memory 80GB",
+                 "values(clusterrun.estimate(parameters='7B', gpus=8, gpu_memory='80GB'))"),
+    "schema": ("schema", "clusterrun.schema()"),
+    "schema-status": ("schema status", "clusterrun.schema('status')"),
+    "status": ("status run-1", "{**values(clusterrun.Run.find('run-1').outlook()), **clusterrun.status('run-1').as_dict(),"
+               " 'attempts': [values(one) for one in clusterrun.Run.find('run-1').attempts()]}"),
+    "list": ("list --state completed", "[one.as_dict() for one in clusterrun.list(state='completed')]"),
+    "why": ("why run-1", "values(clusterrun.why('run-1'))"),
+    "report": ("report run-1", "clusterrun.report('run-1', html='page.html').as_dict()"),
+    "wait": ("wait run-1", "clusterrun.wait('run-1', timeout=5).as_dict()"),
+    "stop": ("stop run-1", "clusterrun.stop('run-1').as_dict()"),
+    "cancel": ("cancel run-1", "clusterrun.cancel('run-1').as_dict()"),
+    "checkpoints": ("checkpoints run-1", "[values(one) for one in clusterrun.checkpoints('run-1')]"),
+    "logs": ("logs run-1", "[{'attempt': one.attempt, **values(one.line)} for one in clusterrun.log_lines('run-1')][0]"),
+    "clean": ("clean --keep 0 --dry-run", "values(clusterrun.clean(keep=0, dry_run=True))"),
+}  # fmt: skip
+PROGRAM_OF_PAIRS = (
+    "import clusterrun, json\nfrom dataclasses import asdict as values\nprint(json.dumps({%s}, default=str))"
+)
+
+
+def plain(found: object) -> object:
+    """Leave out ages: a second may pass between two questions."""
+    if isinstance(found, dict):
+        return {key: plain(value) for key, value in found.items() if key != "age"}
+    return [*map(plain, found)] if isinstance(found, list) else found
+
+
+def test_a_result_has_the_words_of_json(desk: Desk) -> None:
+    """A function returns what its command prints with `--json`: the same keys, the same values."""
+    desk.write(SPEC)
+    desk.run("run-1", cause="finished", next="end", exit_code="0")
+    calls = ", ".join(f"{name!r}: {call}" for name, (_, call) in PAIRS.items())
+    given = json.loads(python(PROGRAM_OF_PAIRS % calls, desk))
+    for name, (words, _) in PAIRS.items():
+        typed = desk.type(*words.split(), *([] if "schema" in words else ["--json"])).stdout
+        printed = json.loads(typed.splitlines()[0] if name == "logs" else typed)
+        assert plain(given[name]) == plain(printed), name
+    assert "<html" in (desk.folder / "page.html").read_text()
+
+
+def test_a_spec_is_begun(desk: Desk) -> None:
+    """`init` writes what the command writes, asks nothing, and replaces a file only with `force`."""
+    desk.write("import accelerate\n", "train.py")
+    code = """
+import clusterrun
+text = clusterrun.init(nodes=2, gpus_per_node=4, output="-").text
+made = clusterrun.init(nodes=2, gpus_per_node=4)
+assert made.text == text == open(made.file).read(), made
+print(made.file, made.problems, clusterrun.validate(made.file).nodes)
+try:
+    clusterrun.init()
+except clusterrun.SpecError as error:
+    print(error)
+clusterrun.init(force=True, mem="1G")
+"""
+    lines = python(code, desk).splitlines()
+    assert lines[0] == "train.yaml () 2"
+    assert "train.yaml is there already" in lines[1]
+    typed = desk.type("init", "--yes", "--mem", "1G", "-o", "-").stdout
+    assert (desk.folder / "train.yaml").read_text() == typed
+
+
+def test_the_rest_can_be_called(desk: Desk) -> None:
+    """The doctor examines, a test message is sent, and a shell's completion is returned."""
+    desk.write(SPEC)
+    code = """
+import clusterrun
+found = clusterrun.doctor(write_profile="own.yaml")
+print(found.problems > 0, all(one.verdict for one in found.findings), "slurm:" in open("own.yaml").read())
+print("clusterrun" in clusterrun.completion("bash"))
+for call in (lambda: clusterrun.notify("job.yaml"), lambda: clusterrun.clean(), lambda: clusterrun.clean(state="odd"),
+             lambda: clusterrun.schema("odd"), lambda: clusterrun.estimate(), lambda: clusterrun.estimate(parameters="x")):
+    try:
+        call()
+    except clusterrun.SpecError as error:
+        print(error.problems[0].what)
+"""
+    lines = python(code, desk).splitlines()
+    assert lines[:2] == ["True True True", "True"]
+    assert len(lines) == 8
+
+
+# ---- the pages
+
+
+def test_errors_are_imported_from_the_package() -> None:
+    """As one writes it: `from clusterrun import SpecError, ClusterError`."""
+    code = """
+from clusterrun import ClusterError, SpecError, validate
+try:
+    validate("nowhere.yaml")
+except SpecError as error:
+    print(error)
+"""
+    assert python(code).startswith("nowhere.yaml: no such file")
+
+
+def test_the_readme_keeps_its_word(cluster: Desk) -> None:
+    """Each command of its table is a function, and the calls in its sentence about Python run as they are written."""
+    named = set(re.findall(r"^\| `clusterrun (\w+)", README, re.MULTILINE))
+    assert named == set(COMMANDS)
+    assert all(inspect.isfunction(getattr(clusterrun, name)) for name in named)
+    (sentence,) = re.findall(r"^In Python each is a function of the same name.*$", README, re.MULTILINE)
+    first, *calls = re.findall(r"`([^`]+)`", sentence)
+    cluster.write(SPEC)
+    others = [call for call in calls if "wait" not in call and "logs" not in call]
+    last = [call for call in calls if "wait" in call]
+    log = "(run.folder / 'logs/attempt-0001.log').write_text('a line')"  # as its job would
+    program = ["import clusterrun", first, *others, *last, log, "print(*run.logs())"]
+    assert python("\n".join(program), cluster) == "a line\n"
+
+
+def test_the_reference_example_runs(cluster: Desk) -> None:
+    """The program at the top of the reference prints a state."""
+    cluster.write(SPEC)
+    (program,) = re.findall(r"```python\n(import .*?)```", (ROOT / "docs/reference/python.md").read_text(), re.DOTALL)
+    assert python(program, cluster) == "PENDING\n"
+
+
+def test_the_readme_shows_a_loop_that_can_be_read() -> None:
+    """The training example of the README uses what the training library has."""
+    from clusterrun.training import TrainingRun
+
+    (program,) = [text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "TrainingRun" in text]
+    tree = ast.parse(program)
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert used
+    assert all(callable(getattr(TrainingRun, name)) for name in used)
+
+
+def test_the_reference_is_what_the_docstrings_say() -> None:
+    """docs/reference/python.md is what docs/python_api.py writes; `python docs/python_api.py` brings it up to date."""
+    assert (ROOT / "docs" / "reference" / "python.md").read_text() == written_by("python_api")

@@ -25,7 +25,7 @@ from clusterrun.rehearsal.report import in_words
 from clusterrun.rehearsal.result import NOT_SURVIVED, OUT_OF_TIME, SURVIVED, Rehearsal
 from clusterrun.rehearsal.seen import Saved, Step
 from clusterrun.rehearsal.verdict import judge_return, judge_training
-from clusterrun.rehearse import rehearse
+from clusterrun.rehearsing import rehearse
 from clusterrun.training.losses import Losses, losses_of
 from clusterrun.training.protocol import Attempt
 
@@ -192,7 +192,7 @@ def environ(entry: Path) -> set[bytes]:
 
 def test_a_script_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without clusterrun.training and checkpoint.path nothing is seen; it is stopped all the same, and that is said."""
-    monkeypatch.setattr("clusterrun.rehearse._SILENT_SECONDS", 1.0)
+    monkeypatch.setattr("clusterrun.rehearsing._SILENT_SECONDS", 1.0)
     (tmp_path / "train.py").write_text("import time\ntime.sleep(100)\n")
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     (tmp_path / "venv" / "bin" / "activate").write_text("accelerate() { sleep 100; }\n")

@@ -19,7 +19,7 @@ from clusterrun.page.page import page
 from clusterrun.page.scales import Scale, nice, nice_times, time_words
 from clusterrun.paths import RunPaths
 from clusterrun.records import write_record
-from clusterrun.report import Hours, RunReport, gpus_of, hours, report
+from clusterrun.run_report import Hours, RunReport, gpus_of, hours, report
 from tests.run_story import StoryTeller
 
 BEGUN = 1_795_000_000.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.prepare import Request, prepare
-from clusterrun.submit import submit
+from clusterrun.submitting import submit
 
 SPEC = "command: echo trained\nname: job\n"
 # Functions come before programs on PATH: these stand in for Slurm's commands.

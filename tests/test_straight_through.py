@@ -147,7 +147,7 @@ def test_a_rehearsal_makes_each_of_its_runs_once(tmp_path: Path) -> None:
     program = f"""{COUNTING}
 from pathlib import Path
 from clusterrun.prepare import Request
-from clusterrun.rehearse import rehearse
+from clusterrun.rehearsing import rehearse
 request = Request({request.source!r}, profile={request.profile!r}, environment={dict(request.environment)!r},
                   cwd=Path({str(request.cwd)!r}))
 found = counted(lambda: rehearse(request, local=True, timeout=240))

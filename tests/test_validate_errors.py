@@ -9,7 +9,7 @@ import pytest
 
 from clusterrun.errors import SpecError
 from clusterrun.prepare import Request
-from clusterrun.validate import validate
+from clusterrun.validation import validate
 
 
 @pytest.fixture(autouse=True)

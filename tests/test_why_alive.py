@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from clusterrun.attempts import Attempt, list_attempts
+from clusterrun.diagnosis.alive import looks_alive
 from clusterrun.paths import RunPaths
-from clusterrun.why.alive import looks_alive
 
 BEGAN = 1_800_000_000
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from clusterrun.diagnosis.failures import FAILURES
+from clusterrun.diagnosis.findings import first_failure
+from clusterrun.diagnosis.log_tail import read_tail
+from clusterrun.diagnosis.stacks import places
 from clusterrun.lines import attributed
-from clusterrun.why.failures import FAILURES
-from clusterrun.why.findings import first_failure
-from clusterrun.why.log_tail import read_tail
-from clusterrun.why.stacks import places
 
 LOGS = Path(__file__).parent / "logs"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from clusterrun.diagnosis import queue
+from clusterrun.diagnosis.causes import pause_after
+from clusterrun.diagnosis.reasons import REASONS, SENTENCES
+from clusterrun.diagnosis.waiting import explain
 from clusterrun.slurm import pending
 from clusterrun.slurm.commands import Answer
 from clusterrun.slurm.nodelist import node_names
 from clusterrun.slurm.states import State
-from clusterrun.why import queue
-from clusterrun.why.causes import pause_after
-from clusterrun.why.reasons import REASONS, SENTENCES
-from clusterrun.why.waiting import explain
 from clusterrun.written import RunStatus
 from tests.bash_functions import said
 

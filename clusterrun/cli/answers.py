@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.spec.yaml_text import typed
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import STRATEGIES, Wish
+from clusterrun.starter.new_file import default_of, only_script, slurm_section
 from clusterrun.starter.script import scripts_in
 
-_DEFAULTS = {"nodes": "1", "gpus-per-node": "1", "time": "12:00:00"}
 _QUESTIONS = {
     "nodes": "nodes",
     "gpus-per-node": "GPUs of each node (0: none)",
@@ -28,23 +27,18 @@ def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> Wish:
     site = site_defaults(options.profile)
     script = options.script or _script(asks=asks)
     strategy = options.strategy or (_ask("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp")
-    found: dict[str, Any] = {}
+    values: dict[str, str] = {}
     for name, given in slurm.items():
-        default = "" if name in site else _DEFAULTS.get(name, "")
+        default = default_of(name, site)
         wanted = asks and name in _QUESTIONS and name not in site
-        value = given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
-        if value and not (name == "gpus-per-node" and value == "0"):
-            found[name] = typed(value)
-    return Wish(script, strategy, found, options.name or "")
+        values[name] = given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
+    return Wish(script, strategy, slurm_section(values), options.name or "")
 
 
 def _script(*, asks: bool) -> str:
-    found = scripts_in(Path.cwd())
-    if len(found) == 1 and not asks:
-        return found[0]
     if not asks:
-        hint = f"--script, one of {', '.join(found)}" if found else "--script train.py"
-        raise SpecError([Problem("--script", "", "which script is to train?", hint)])
+        return only_script(Path.cwd())
+    found = scripts_in(Path.cwd())
     return _ask(
         f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}", found[0] if found else "train.py"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.clean import Plan, Removal, Wish, age_of, carry_out, plan_clean
+from clusterrun.cleaning import Plan, Removal, Wish, age_of, carry_out, cleanup, plan_clean, states_of
 from clusterrun.cli.amounts import ago, in_bytes
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.progress_bar import progress
@@ -40,13 +40,10 @@ def _age(text: str) -> float:
 
 
 def _states(text: str) -> frozenset[State]:
-    known = {state.value: state for state in State if state.final}
-    words = [word.strip().upper() for word in text.split(",")]
-    wrong = [word for word in words if word not in known]
-    if wrong:
-        names = ", ".join(name.lower() for name in known)
-        raise argparse.ArgumentTypeError(f"{wrong[0].lower()!r} is not a state in which runs end: {names}")
-    return frozenset(known[word] for word in words)
+    try:
+        return states_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _count(text: str) -> int:
@@ -72,15 +69,10 @@ def run(options: argparse.Namespace) -> int:
         with progress("removing") as tell:
             gone = carry_out(plan, tell=tell)
     if options.json:
-        _as_json(plan, gone)
+        print_json(cleanup(plan, gone))
     if ask:
         print(f"{_things(gone)} removed, {in_bytes(sum(one.size for one in gone))} freed", file=sys.stderr)
     return 0
-
-
-def _as_json(plan: Plan, gone: list[Removal]) -> None:
-    listed = [{**one.as_dict(), "removed": one in gone} for one in plan.removals]
-    print_json({"removals": listed, "bytes": plan.size, "notes": plan.notes})
 
 
 def _asked(plan: Plan) -> bool:

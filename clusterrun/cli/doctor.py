@@ -9,9 +9,9 @@ from pathlib import Path
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import STYLES, print_table
-from clusterrun.doctor.examine import Examination, doctor
-from clusterrun.doctor.finding import Finding
 from clusterrun.prepare import Request
+from clusterrun.site_checks.examine import Examination, doctor
+from clusterrun.site_checks.finding import Finding
 
 _HEADINGS = ("", "TOPIC", "FINDING")
 _STYLES = {"ok": STYLES["good"], "warning": STYLES["warning"], "problem": STYLES["bad"]}
@@ -59,8 +59,8 @@ def _rows(finding: Finding) -> list[tuple[str, str, str]]:
 
 
 def _write(found: Examination, name: str, *, force: bool) -> None:
-    from clusterrun.doctor.first_profile import first_profile, write_profile  # noqa: PLC0415 - only where asked for
     from clusterrun.profile import own_profile  # noqa: PLC0415
+    from clusterrun.site_checks.first_profile import first_profile, write_profile  # noqa: PLC0415 - only where asked for
 
     path = Path(name).expanduser() if name else own_profile(os.environ)
     write_profile(path, first_profile(found.site, os.environ), force=force)

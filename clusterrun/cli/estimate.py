@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.table import in_columns
-from clusterrun.errors import Problem, SpecError
-from clusterrun.estimate.asked import Asked, asked_of
-from clusterrun.estimate.model_file import read_architecture
-from clusterrun.estimate.needs import Question
-from clusterrun.estimate.question import model_of, question_of
-from clusterrun.estimate.report import Report, report_of
-from clusterrun.prepare import Prepared, Request, prepare
+from clusterrun.estimation.answering import MOST, Given, Planned, estimate_of, parameter_count
+from clusterrun.estimation.report import Report
+from clusterrun.prepare import Request, prepare
 from clusterrun.spec.gpu_memory import bytes_of_memory
 
-_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_MOST = 10**15  # beyond any machine; sizes stay numbers that divide
 _HEADINGS = ("STRATEGY", "WEIGHTS", "GRADIENTS", "OPTIMIZER", "STATES", "BUFFERS", "ACTIVATIONS", "TOTAL", "ON CPU")
 
 
@@ -45,14 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _parameters(text: str) -> int:
-    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
     try:
-        count = int(float(number) * _COUNTS[unit])
-    except (KeyError, ValueError, OverflowError):
-        count = 0
-    if not 1 <= count <= _MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of parameters: 7.5B, 350M, 124439808")
-    return count
+        return parameter_count(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _memory(text: str) -> int:
@@ -63,20 +51,17 @@ def _memory(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:20]) <= _MOST:
+    if not text.isdecimal() or not 1 <= int(text[:20]) <= MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what a run would need of each GPU, under every strategy."""
-    if options.job is None and options.config is None and options.parameters is None:
-        raise SpecError([Problem("", "", "nothing to estimate", "give a JOB.yaml, or --parameters or --config")])
-    prepared = _prepared(options)
-    asked = _asked(options, prepared)
-    found = report_of(_question(options, asked, prepared), asked, own=prepared is not None)
+    given = Given(**{field.name: getattr(options, field.name) for field in fields(Given)})
+    found = estimate_of(given, _planned(options))
     if options.json:
-        print_json(found.as_dict())
+        print_json(found.values())
         return 0
     print(_table(found))
     for line in found.words():
@@ -86,32 +71,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _prepared(options: argparse.Namespace) -> Prepared | None:
+def _planned(options: argparse.Namespace) -> Planned | None:
     """Load the spec; the files that it names need not be there yet."""
-    return prepare(Request(options.job, tuple(options.overrides), options.profile)) if options.job else None
-
-
-def _asked(options: argparse.Namespace, prepared: Prepared | None) -> Asked:
-    """Lay the options over what the spec says."""
-    asked = asked_of(prepared.loaded, prepared.work_dir) if prepared else Asked(gpus_per_node=1)
-    names = ("gpu_memory", "batch", "sequence", "checkpointing", "eager", "precision")
-    given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
-    if options.gpus is not None:
-        each = asked.gpus_per_node or options.gpus
-        given |= {"processes": options.gpus, "nodes": -(-options.gpus // each), "gpus_per_node": each}
-    if options.parameters is not None or options.config is not None:
-        given["model"] = None
-    return replace(asked, **given)
-
-
-def _question(options: argparse.Namespace, asked: Asked, prepared: Prepared | None) -> Question:
-    if options.parameters is not None:
-        return question_of(asked, None, options.parameters)
-    if options.config is not None:
-        return question_of(asked, read_architecture(options.config))
-    assert prepared is not None  # noqa: S101 - for the type checker: without a spec one of both was given
-    variables = {**os.environ, **prepared.loaded.spec.environment.variables}
-    return question_of(asked, model_of(asked, prepared.loaded, prepared.work_dir, variables))
+    if not options.job:
+        return None
+    prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))
+    return Planned(prepared.loaded, prepared.work_dir, prepared.request.environment)
 
 
 def _table(found: Report) -> str:

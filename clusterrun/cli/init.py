@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.errors import Problem, SpecError
 
 if TYPE_CHECKING:
-    from clusterrun.old_script.draft import Draft
+    from clusterrun.results import NewSpec
 
 _SLURM = {
     "nodes": ("N", "how many nodes"),
@@ -48,100 +47,53 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write a job spec, and say what to type next."""
-    from clusterrun.starter import files, script  # noqa: PLC0415 - `--help` starts faster without
+    from clusterrun.starter import new_file  # noqa: PLC0415 - `--help` starts faster without
 
-    _refuse_what_cannot_be(options)
+    if options.json and options.output == new_file.STDOUT:
+        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
+    new_file.check_words(options.name, options.script)
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
-    draft: Draft | None = None
+    target = new_file.Target(options.output, options.force, options.profile)
     if options.from_sbatch is not None:
-        _refuse_both(options, slurm)
-        from clusterrun.starter.sbatch import from_sbatch  # noqa: PLC0415
-
-        draft = from_sbatch(options.from_sbatch)
-        name = str(draft.values["name"])
+        given = {"script": options.script, "strategy": options.strategy, "name": options.name, **slurm}
+        new_file.check_alone(name for name, value in given.items() if value is not None)
+        made = new_file.write_translation(options.from_sbatch, target)
     else:
         from clusterrun.cli.answers import filled  # noqa: PLC0415
 
-        wish = filled(options, slurm)
-        name = wish.name or script.name_of(wish.script)
-    path = Path(options.output or f"{name}.yaml")
-    if options.output != "-":
-        _refuse_overwriting(path, force=options.force)
-    folder = Path.cwd() if options.output == "-" else path.absolute().parent
-    if draft is not None:
-        text = files.spec_of_draft(draft, options.from_sbatch, cwd=Path.cwd(), folder=folder)
+        made = new_file.write_wish(filled(options, slurm), target)
+    if options.output == new_file.STDOUT:
+        sys.stdout.write(made.text)
+        _tell(made)
+    elif options.json:
+        print_json(made)
     else:
-        text = files.spec_of_wish(wish, cwd=Path.cwd(), folder=folder)
-    if options.output == "-":
-        sys.stdout.write(text)
-        _tell(draft)
-        return 0
-    _write(path, text)
-    files.write_schema(folder)
-    problems = files.problems_of(str(path), options.profile)
-    _finish(options, path, draft, problems)
+        _finish(made, translated=options.from_sbatch is not None)
     return 0
 
 
-def _refuse_what_cannot_be(options: argparse.Namespace) -> None:
-    from clusterrun.spec.values import NAME, NAME_FORM  # noqa: PLC0415 - `--help` starts faster without
-
-    if options.json and options.output == "-":
-        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
-    if options.name is not None and not NAME.fullmatch(options.name):
-        raise SpecError([Problem("--name", "", f"{options.name!r} is not {NAME_FORM}")])
-    if options.script is not None and not options.script.isprintable():  # also what is no UTF-8
-        raise SpecError([Problem("--script", "", f"{options.script!r} cannot stand in a spec", "rename the file")])
-
-
-def _refuse_both(options: argparse.Namespace, slurm: dict[str, Any]) -> None:
-    given = [name for name in ("script", "strategy", "name") if getattr(options, name) is not None]
-    given += [name for name, value in slurm.items() if value is not None]
-    if given:
-        what = f"stands beside --{given[0]}: the old script says it"
-        raise SpecError([Problem("--from-sbatch", "", what, "change the spec that is written")])
-
-
-def _refuse_overwriting(path: Path, *, force: bool) -> None:
-    if path.exists() and not force:
-        raise SpecError([Problem("--output", "", f"{path} is there already", "another -o FILE, or --force")])
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SpecError([Problem("--output", "", f"{path}: {(error.strerror or str(error)).lower()}")]) from error
-
-
-def _tell(draft: Draft | None) -> None:
+def _tell(made: NewSpec) -> None:
     """Say what was wrong in the old script, and what the new run does otherwise."""
-    if draft is None:
-        return
-    count = len(draft.mistakes)
+    count = len(made.mistakes)
     if count:
         print(f"{count} mistake{'s' * (count > 1)} in the old script:\n", file=sys.stderr)
-    for problem in draft.mistakes:
+    for problem in made.mistakes:
         print(problem, file=sys.stderr)
-    if draft.notes:
+    if made.notes:
         print("\nWhat the new run does otherwise, or could not take over:\n", file=sys.stderr)
-    for problem in draft.notes:
+    for problem in made.notes:
         print(problem, file=sys.stderr)
 
 
-def _finish(options: argparse.Namespace, path: Path, draft: Draft | None, problems: list[Problem]) -> None:
-    if options.json:
-        mistakes, notes = (draft.mistakes, draft.notes) if draft else ([], [])
-        print_json({"file": path, "mistakes": mistakes, "notes": notes, "problems": problems})
-        return
-    _tell(draft)
-    print(f"{chr(10) * (draft is not None)}written: {path}", file=sys.stderr)
-    for problem in problems:
+def _finish(made: NewSpec, *, translated: bool) -> None:
+    _tell(made)
+    print(f"{chr(10) * translated}written: {made.file}", file=sys.stderr)
+    for problem in made.problems:
         print(f"to mend: {problem}", file=sys.stderr)
     for command, what in (
         ("validate", "check it"),
         ("render", "read the script that it becomes"),
         ("submit", "queue it"),
     ):
-        print(f"  clusterrun {command} {path}".ljust(50) + f"  {what}", file=sys.stderr)
-    print(path)
+        print(f"  clusterrun {command} {made.file}".ljust(50) + f"  {what}", file=sys.stderr)
+    print(made.file)

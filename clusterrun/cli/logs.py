@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import RANKS, coloured, has_colours
-from clusterrun.logs import LogLine, Which, log_lines, logs
+from clusterrun.log_reading import LogLine, Which, log_lines, logs
 from clusterrun.wanted import Wanted
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from clusterrun.cli.as_json import add_json, print_json
-from clusterrun.notify import notify
+from clusterrun.notification import notify
 from clusterrun.prepare import Request
 
 

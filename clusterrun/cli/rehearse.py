@@ -10,7 +10,7 @@ from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.rehearsal.report import in_words
 from clusterrun.rehearsal.result import OUT_OF_TIME
-from clusterrun.rehearse import rehearse
+from clusterrun.rehearsing import rehearse
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,9 +10,8 @@ from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import print_table
 from clusterrun.cli.status_words import HEADINGS, row
 from clusterrun.cli.words import bar, span
-from clusterrun.errors import ClusterError
 from clusterrun.goodput import PARTS
-from clusterrun.report import RunReport, report
+from clusterrun.run_report import RunReport, report, write_page
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +37,7 @@ def run(options: argparse.Namespace) -> int:
 def _write(path: Path, found: RunReport) -> None:
     from clusterrun.page.page import page  # noqa: PLC0415 - it needs Jinja2
 
-    try:
-        path.write_text(page(found), encoding="utf-8")
-    except OSError as error:
-        raise ClusterError(f"{path} cannot be written: {error.strerror}", "give --html another file") from error
+    write_page(path, page(found))
     print(f"written: {path}", file=sys.stderr)
 
 

@@ -41,8 +41,8 @@ def _schema(command: str | None) -> dict[str, Any]:
         from clusterrun.spec.schema import json_schema  # noqa: PLC0415
 
         return json_schema()
-    from clusterrun.cli.answer_forms import ANSWERS  # noqa: PLC0415
-    from clusterrun.cli.answer_schema import answer_schema  # noqa: PLC0415
+    from clusterrun.json_output.forms import ANSWERS  # noqa: PLC0415
+    from clusterrun.json_output.schema import answer_schema  # noqa: PLC0415
 
     if command not in ANSWERS:
         what = f"{command!r} is no command with --json"

@@ -48,9 +48,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _living() -> list[RunStatus]:
-    from clusterrun.listing import CLOSED, LIVING, list_runs  # noqa: PLC0415 - where one run is named, no list is needed
+    from clusterrun.listing import active_runs  # noqa: PLC0415 - if one run is named, no list is needed
 
-    return [found for found in list_runs(only=LIVING) if found.reason != CLOSED]
+    return active_runs()
 
 
 def _show(found: RunStatus) -> None:

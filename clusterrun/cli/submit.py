@@ -10,7 +10,7 @@ from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.index import Run
 from clusterrun.prepare import Prepared, prepare
-from clusterrun.submit import submit_prepared, test_only
+from clusterrun.submitting import submit_prepared, test_only
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,19 +46,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
-    script, words = test_only(prepared)
+    found = test_only(prepared)
     if as_json:
-        print_json({"script": script, "slurm": words})
+        print_json(found)
         return
-    sys.stdout.write(script)
-    print(words or "note: no Slurm here: only the script was made", file=sys.stderr)
+    sys.stdout.write(found.script)
+    print(found.slurm or "note: no Slurm here: only the script was made", file=sys.stderr)
 
 
 def _warn(prepared: Prepared) -> None:
     """Say what would only be seen after the queue. It keeps nobody from submitting."""
     if prepared.loaded.gpu_memory is None:
         return
-    from clusterrun.estimate.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
+    from clusterrun.estimation.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
 
     if words := cannot_fit(prepared.loaded, prepared.work_dir, prepared.request.environment):
         print(f"warning: {words}", file=sys.stderr)

@@ -7,9 +7,8 @@ import sys
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
-from clusterrun.plan import LaunchPlan
-from clusterrun.prepare import Prepared, prepare
-from clusterrun.validate import plan_and_render
+from clusterrun.prepare import prepare
+from clusterrun.validation import plan_and_render, valid_spec
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     prepared = prepare(request_of(options))
     plan, _ = plan_and_render(prepared)
     if options.json:
-        print_json(_values(prepared, plan))
+        print_json(valid_spec(prepared, plan))
         return 0
     tell_notes(prepared)
     each, least = plan.processes_a_node, f"{plan.least_nodes}-" * plan.elastic
@@ -35,9 +34,3 @@ def run(options: argparse.Namespace) -> int:
     if prepared.batch.in_words():
         print(f"batch: {prepared.batch.in_words()}", file=sys.stderr)
     return 0
-
-
-def _values(prepared: Prepared, plan: LaunchPlan) -> dict[str, object]:
-    return {"name": plan.name, "nodes": plan.nodes, "least_nodes": plan.least_nodes,
-            "processes": plan.launch.processes if plan.processes_a_node else None,
-            "samples_a_step": prepared.batch.samples, "notes": prepared.notes}  # fmt: skip

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import coloured, style_of
-from clusterrun.why import Why, why
-from clusterrun.why.answer import Alive, FirstFailure, Next, Stopped, Waiting
+from clusterrun.diagnosis import Why, why
+from clusterrun.diagnosis.answer import Alive, FirstFailure, Next, Stopped, Waiting
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from clusterrun.attempts import Attempt
 from clusterrun.goodput import PARTS
 from clusterrun.metrics import Point
 from clusterrun.page.charts import HEIGHT, LANE, WIDTH, Chart, Series, chart, timeline
-from clusterrun.report import RunReport
+from clusterrun.run_report import RunReport
 from clusterrun.script import template_folder
 
 Value = Callable[[Point], float | None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clusterrun.rehearsal.result import Rehearsal
 from clusterrun.rehearsal.seen import Followed, Saved
 
@@ -21,17 +23,17 @@ def goes_on(run: Followed) -> bool:
     return bool(run.attempts[1].resumed) and (_handed(run) is None or _next(run) is not None)
 
 
-def judge(run: Followed, found: Rehearsal) -> None:
+def judge(run: Followed, found: Rehearsal) -> Rehearsal:
     """Say with what the second attempt came back, and what is wrong with that."""
     handed, new = _handed(run), _next(run)
     if handed is None:
         found.reasons.append("it was started again without a checkpoint: checkpoint.path matched none")
-        return
-    found.back = handed.step
+        return found
     if new and new.step is not None and handed.step is not None and new.step < handed.step:
         what = f"it was handed {handed.path.name}, and the next that it saved is {new.path.name}"
         found.reasons.append(f"{what}: the script began at the start (checkpoint.resume says how it is handed over)")
     found.notes.append("losses and weights were not compared: what the script's own checkpoints hold, only it knows")
+    return replace(found, back=handed.step)
 
 
 def _handed(run: Followed) -> Saved | None:

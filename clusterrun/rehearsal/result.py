@@ -22,7 +22,7 @@ class Phase:
     """What was special about it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rehearsal:
     """The outcome, and all that led to it. Steps are optimizer steps; None: not known."""
 

@@ -41,6 +41,7 @@ class Loaded:
     """A valid spec with what belongs to it: its text, where its keys stand, and the folders it names."""
 
     spec: JobSpec
+    """The values, checked."""
     source: str
     """The file's name as the user typed it."""
     text: str
@@ -50,8 +51,13 @@ class Loaded:
     run_root: str
     """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
     layers: Layers
+    """Where each value comes from."""
     gpu_memory: int | None = None
     """The bytes of each GPU that the job asks for, where the profile says it."""
+    overrides: tuple[str, ...] = ()
+    """What was laid over it, as `key=value`."""
+    profile: str | None = None
+    """The site's defaults below it; None: there are none."""
 
     def line_of(self, *path: str | int) -> str:
         """Say where a key of the spec stands, as file:line."""
@@ -65,15 +71,17 @@ def load_spec(
     profile: str | Path | None = None,
     shell: Mapping[str, Any] | None = None,
     folder: Path | None = None,
+    text: str | None = None,
 ) -> Loaded:
     """Read a job spec and all that lies under and over it.
 
     `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual environment;
-    `folder` is what `chdir` is relative to (the spec's own folder).
+    `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec itself, if `source` is only a
+    name for it.
     Raises SpecError with every mistake found; it is a FormError where the file itself could be read.
     """
     name = str(source)
-    text = _read(Path(source), name)
+    text = _read(Path(source), name) if text is None else text
     layers = Layers()
     _lay_profile(layers, profile)
     _lay(layers, text, name)
@@ -90,8 +98,9 @@ def load_spec(
         base = folder or Path(source).absolute().parent
         chdir = spec.slurm.chdir
         absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
+        site = None if profile is None else str(profile)
         size = None if layers.problems else gpu_memory.of_job(memory, spec.slurm)
-        loaded = Loaded(spec, name, text, absolute, run_root, layers, size)
+        loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), site)
     if loaded is None or layers.problems:
         raise FormError(sorted(set(layers.problems), key=in_reading_order), loaded)
     return loaded

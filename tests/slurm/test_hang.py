@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from clusterrun.diagnosis.stacks import places
 from clusterrun.lines import attributed
-from clusterrun.why.stacks import places
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from clusterrun.diagnosis.waiting import explain
 from clusterrun.slurm.nodelist import node_names
-from clusterrun.why.waiting import explain
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CLUSTERRUN, SCRIPTS, Desk, Submitted, until
 

@@ -7,8 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from clusterrun.why.reasons import REASONS, SENTENCES
-from clusterrun.why.waiting import explain
+from clusterrun.diagnosis.reasons import REASONS, SENTENCES
+from clusterrun.diagnosis.waiting import explain
 from tests.slurm.cluster.suites import SUITE_OF
 
 

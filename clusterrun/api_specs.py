@@ -1,0 +1,280 @@
+"""The commands about a job spec, a site, a shell and old runs. Those about one run: `api`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from clusterrun import cleaning
+from clusterrun.errors import Problem, SpecError
+from clusterrun.estimation import answering
+from clusterrun.json_output.forms import ANSWERS
+from clusterrun.json_output.schema import answer_schema
+from clusterrun.origins import Origin
+from clusterrun.origins import explain as origins_of
+from clusterrun.plan import make_plan
+from clusterrun.prepare import Request, active_python, prepare
+from clusterrun.profile import find_profile, own_profile
+from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
+from clusterrun.script import render as render_plan
+from clusterrun.site_checks.examine import Examination
+from clusterrun.site_checks.examine import doctor as examine
+from clusterrun.site_checks.first_profile import first_profile
+from clusterrun.site_checks.first_profile import write_profile as put_profile
+from clusterrun.slurm.states import State
+from clusterrun.spec import Loaded
+from clusterrun.spec import load_spec as read_spec
+from clusterrun.spec.gpu_memory import bytes_of_memory
+from clusterrun.spec.schema import json_schema
+from clusterrun.spec.writing import write_spec
+from clusterrun.starter import new_file
+from clusterrun.starter.files import site_defaults
+from clusterrun.starter.first_spec import Wish
+from clusterrun.submitting import test_only
+from clusterrun.validation import plan_and_render, valid_spec
+
+JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
+"""A job spec: the path of its file, a mapping with its keys, or what `load_spec` returned."""
+
+MAPPING = "<mapping>"
+"""The name, in messages, of a spec that is not in a file."""
+
+
+def request_of(
+    job: JobLike, overrides: Sequence[str] = (), profile: str | Path | None = None, templates: Sequence[str | Path] = ()
+) -> Request:
+    """Return what a caller asks for; the overrides of a loaded spec stay below those given now."""
+    site = None if profile is None else str(profile)
+    folders = tuple(map(str, templates))
+    if isinstance(job, Loaded):
+        laid = (*job.overrides, *overrides)
+        return Request(job.source, laid, job.profile or "" if site is None else site, folders, text=job.text)
+    if isinstance(job, Mapping):
+        return Request(MAPPING, tuple(overrides), site, folders, text=write_spec(_plain(job)))
+    return Request(str(job), tuple(overrides), site, folders)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as YAML can hold it: paths as texts."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
+
+
+def load_spec(job: JobLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None) -> Loaded:
+    """Read a job spec with the site's profile below it and the overrides above it.
+
+    `profile` is a path, or an empty text for none. Raises SpecError with every mistake.
+    """
+    request = request_of(job, overrides, profile)
+    site = find_profile(request.profile, request.environment)
+    return read_spec(request.source, overrides=request.overrides, profile=site, text=request.text,
+                     shell=active_python(request.environment))  # fmt: skip
+
+
+def validate(
+    job: JobLike,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    templates: Sequence[str | Path] = (),
+) -> ValidSpec:
+    """Check a job spec and the files that it names. Raises SpecError with every mistake."""
+    prepared = prepare(request_of(job, overrides, profile, templates))
+    plan, _ = plan_and_render(prepared)
+    return valid_spec(prepared, plan)
+
+
+def render(
+    job: JobLike,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    templates: Sequence[str | Path] = (),
+) -> str:
+    """Return the sbatch script of a job spec; files that it names may be missing on this machine.
+
+    Raises SpecError for mistakes in the spec.
+    """
+    return render_plan(make_plan(prepare(request_of(job, overrides, profile, templates))))
+
+
+def explain(
+    job: JobLike,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    templates: Sequence[str | Path] = (),
+) -> tuple[Origin, ...]:
+    """Return each value that the script is made from, with its origin: `render --explain`.
+
+    Raises SpecError for mistakes in the spec.
+    """
+    return tuple(origins_of(prepare(request_of(job, overrides, profile, templates))))
+
+
+def dry_run(
+    job: JobLike,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    templates: Sequence[str | Path] = (),
+) -> DryRun:
+    """Ask Slurm whether it would accept a job, without queueing it: `submit --dry-run`.
+
+    Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses.
+    """
+    return test_only(prepare(request_of(job, overrides, profile, templates)))
+
+
+def estimate(  # noqa: PLR0913 - the options of the command
+    job: JobLike | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    config: str | Path | None = None,
+    parameters: int | str | None = None,
+    gpus: int | None = None,
+    gpu_memory: int | str | None = None,
+    batch: int | None = None,
+    sequence: int | None = None,
+    checkpointing: bool | None = None,
+    eager: bool | None = None,
+    precision: Literal["no", "fp16", "bf16", "fp8"] | None = None,
+) -> Estimate:
+    """Estimate what a run needs of each GPU's memory under every strategy, and whether it fits.
+
+    What is not given is read from `job`. `parameters` is a number or a text such as `7.5B`; `gpu_memory` is in bytes,
+    or a text such as `80GB`. Raises SpecError if there is nothing to estimate, or the model is not known.
+    """
+    size = _read("parameters", answering.parameter_count, parameters)
+    memory = _read("gpu_memory", bytes_of_memory, gpu_memory)
+    model = None if config is None else Path(config)
+    given = answering.Given(model, size, gpus, memory, batch, sequence, checkpointing, eager, precision)
+    if job is None:
+        return answering.estimate_of(given).values()
+    prepared = prepare(request_of(job, overrides, profile))
+    planned = answering.Planned(prepared.loaded, prepared.work_dir, prepared.request.environment)
+    return answering.estimate_of(given, planned).values()
+
+
+def _read(name: str, reader: Callable[[str], int], value: int | str | None) -> int | None:
+    if not isinstance(value, str):
+        return value
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise SpecError([Problem("", name, str(error))]) from error
+
+
+def init(  # noqa: PLR0913 - the options of the command
+    *,
+    from_sbatch: str | Path | None = None,
+    script: str | Path | None = None,
+    strategy: str | None = None,
+    nodes: int | str | None = None,
+    gpus_per_node: int | str | None = None,
+    cpus_per_task: int | str | None = None,
+    mem: str | None = None,
+    partition: str | None = None,
+    account: str | None = None,
+    qos: str | None = None,
+    time: str | None = None,
+    name: str | None = None,
+    profile: str | Path | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
+) -> NewSpec:
+    """Write a first job spec, also from an old sbatch script, which is read and not run. It asks nothing.
+
+    `output` is the file (default: NAME.yaml); with `-` the spec is only returned. `script` may be left out if the
+    working folder has one training script. Raises SpecError for values that are wrong, and if the file exists, unless
+    `force` is set; ClusterError if the parser of sbatch scripts is not installed.
+    """
+    given = {"nodes": nodes, "gpus-per-node": gpus_per_node, "cpus-per-task": cpus_per_task, "mem": mem,
+             "partition": partition, "account": account, "qos": qos, "time": time}  # fmt: skip
+    slurm = {option: str(value) for option, value in given.items() if value is not None}
+    site = None if profile is None else str(profile)
+    file = None if script is None else str(script)
+    target = new_file.Target(None if output is None else str(output), force, site)
+    new_file.check_words(name, file)
+    if from_sbatch is not None:
+        words = {"script": file, "strategy": strategy, "name": name, **slurm}
+        new_file.check_alone(word for word, value in words.items() if value is not None)
+        return new_file.write_translation(str(from_sbatch), target)
+    known = site_defaults(site)
+    values = {option: slurm.get(option, new_file.default_of(option, known)) for option in given}
+    wish = Wish(file or new_file.only_script(Path.cwd()), strategy or "ddp", new_file.slurm_section(values), name or "")
+    return new_file.write_wish(wish, target)
+
+
+def schema(of: str | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of a job spec; with `of`, of what that command prints with `--json`.
+
+    Raises SpecError if `of` is not a command with `--json`.
+    """
+    if of is None:
+        return json_schema()
+    if of not in ANSWERS:
+        what = f"{of!r} is no command with --json"
+        raise SpecError([Problem("schema", "", what, f"one of {', '.join(sorted(ANSWERS))}")])
+    return answer_schema(of)
+
+
+def doctor(
+    *,
+    on_nodes: bool = False,
+    timeout: float = 600.0,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    write_profile: str | Path | None = None,
+    force: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Examination:
+    """Report what this cluster allows, and what keeps runs from working; with `on_nodes` a small job looks there, too.
+
+    `timeout` is in seconds, for that job; `tell` receives its progress, a line at a time. `write_profile` is where a
+    first profile is written, or an empty text for `~/.config/clusterrun/profile.yaml`. Raises SpecError if that file
+    exists, unless `force` is set. A mistake in the profile is a finding, and raises nothing.
+    """
+    site = None if profile is None else str(profile)
+    found = examine(Request("", tuple(overrides), site), on_nodes=on_nodes, timeout=timeout, tell=tell)
+    if write_profile is not None:
+        path = Path(write_profile).expanduser() if write_profile else own_profile(os.environ)
+        put_profile(path, first_profile(found.site, os.environ), force=force)
+    return found
+
+
+def clean(
+    *,
+    older_than: str | float | None = None,
+    state: str = "",
+    keep: int | None = None,
+    rehearsals: bool = False,
+    checkpoints: bool = False,
+    dry_run: bool = False,
+) -> Cleanup:
+    """Remove old runs that have ended, or with `checkpoints` only old checkpoints of theirs. It asks nothing.
+
+    `older_than` is an age such as `30d`, or seconds; `state` is one or several with commas; `keep` is how many of the
+    newest stay. With `dry_run` nothing is removed. Raises SpecError if no condition is given, or one is not valid;
+    ClusterError if the disk refuses.
+    """
+    try:
+        age = cleaning.age_of(older_than) if isinstance(older_than, str) else older_than
+        states = cleaning.states_of(state) if state else frozenset[State]()
+    except ValueError as error:
+        raise SpecError([Problem("", "", str(error))]) from error
+    plan = cleaning.plan_clean(cleaning.Wish(age, states, keep, rehearsals, checkpoints))
+    return cleaning.cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
+
+
+def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
+    """Return the shell code that completes commands, options, job specs and run ids."""
+    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - for this command alone
+
+    return str(shellcode(["clusterrun"], shell=shell))

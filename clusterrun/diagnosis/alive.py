@@ -1,0 +1,48 @@
+"""Whether an attempt that runs looks alive: from the trainer's `progress` and the log's age."""
+
+from __future__ import annotations
+
+import time
+
+from clusterrun.attempts import Attempt
+from clusterrun.diagnosis.answer import Alive
+from clusterrun.paths import RunPaths
+from clusterrun.records import read_record, whole
+
+
+def looks_alive(paths: RunPaths, attempt: Attempt, now: float | None = None) -> Alive:
+    """Judge an attempt by when it last said something, and by how long it may be silent then."""
+    now = time.time() if now is None else now
+    progress = read_record(paths.progress)
+    told = whole(progress.get("time"))
+    if told is None or (attempt.began is not None and told < attempt.began):
+        return _without_word(paths, attempt, now)
+    silent = max(int(now) - told, 0)
+    doing, patience = progress.get("doing", ""), whole(progress.get("patience"))
+    step = f"at step {progress['step']}" if progress.get("step") else "before its first step"
+    words = (
+        f"{step}, doing {doing}; its last word is {silent} s old"
+        if doing
+        else f"{step}; its last word is {silent} s old"
+    )
+    if not patience:
+        return Alive(None, f"{words}, and it has not said how long it may be silent", silent, doing, patience)
+    if silent <= patience:
+        return Alive(True, f"{words}, and it may be silent for {patience} s", silent, doing, patience)
+    return Alive(
+        False, f"{words}, longer than the {patience} s that it may be silent: it may hang", silent, doing, patience
+    )
+
+
+def _without_word(paths: RunPaths, attempt: Attempt, now: float) -> Alive:
+    """A script that tells nothing, or has not come to it yet, has its log."""
+    begun = (
+        ""
+        if attempt.began is None
+        else f"attempt {attempt.number} began {max(int(now) - attempt.began, 0)} s ago, and "
+    )
+    try:
+        quiet = max(int(now - paths.log(f"{attempt.number:04d}").stat().st_mtime), 0)
+    except OSError:
+        return Alive(None, f"{begun}has printed nothing yet", None, "", None)
+    return Alive(None, f"{begun}has told no step yet; its last line is {quiet} s old", None, "", None)

@@ -1,0 +1,131 @@
+"""Why a run waits: Slurm's reason, and what else Slurm knows that the reason asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from clusterrun.diagnosis.answer import Waiting
+from clusterrun.diagnosis.waiting import explain
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.nodelist import node_names
+from clusterrun.slurm.pending import (
+    Partition,
+    PendingJob,
+    excluded_nodes,
+    jobs_ahead,
+    nodes_by_state,
+    partition_limits,
+    pending_job,
+    reservations,
+)
+from clusterrun.written import RunStatus
+
+_ABOUT_NODES = (
+    "Resources",
+    "ReqNodeNotAvail",
+    "Nodes required",
+    "NodeDown",
+    "BadConstraints",
+    "PartitionNodeLimit",
+    "Priority",
+)
+_MOST_RESERVATIONS = 5
+_Found = TypeVar("_Found")
+_UP = ("idle", "mixed", "allocated", "completing", "planned")
+
+
+def why_waiting(found: RunStatus) -> Waiting:
+    """Explain why a run waits. Where Slurm does not answer, that is what is said."""
+    if not found.job_id:
+        return Waiting(
+            "",
+            found.reason,
+            f"`clusterrun resume {found.run_id}`, or type the `submit` again",
+            passes=False,
+            start="",
+            ahead=None,
+        )
+    try:
+        job = pending_job(found.job_id)
+    except ClusterError as error:
+        return Waiting("", error.what, error.hint, passes=True, start="", ahead=None)
+    if job is None or job.state != "PENDING":
+        return Waiting(
+            "", found.reason or "it is between two attempts", "ask again in a minute", passes=True, start="", ahead=None
+        )
+    return _explained(found, job)
+
+
+def _explained(found: RunStatus, job: PendingJob) -> Waiting:
+    told = explain(job.reason)
+    means = told.means
+    if told.code.startswith("BeginTime") and found.attempt:
+        means = "Slurm lets a requeued job wait (slurm.conf's cred_expire, 120 s by default), or its pause is not over"
+    names = {"job": job.job_id, "partition": job.partition, "run": found.run_id}
+    facts, ahead = list(_facts(found, job)), None
+    if told.code in ("Priority", "Resources") and job.priority is not None:
+        ahead = _asked(lambda: jobs_ahead(job.partition, job.priority or 0))
+    return Waiting(
+        told.code, _filled(means, names), _filled(told.do, names), told.passes, job.start, ahead, tuple(facts)
+    )
+
+
+def _filled(text: str, names: dict[str, str]) -> str:
+    return re.sub(r"\{(job|partition|run)\}", lambda name: names[name[1]], text)
+
+
+def _asked(question: Callable[[], _Found]) -> _Found | None:
+    """Leave out what Slurm does not say just now: the reason is told all the same."""
+    try:
+        return question()
+    except ClusterError:
+        return None
+
+
+def _facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
+    """What stands behind a reason, in numbers."""
+    if job.dependency:
+        yield f"it waits for {job.dependency}"
+    if job.reason.startswith("Partition"):
+        limits = _asked(lambda: partition_limits(job.partition))
+        if limits:
+            yield _limits(limits, job)
+    if job.reason.replace("_", " ").startswith(_ABOUT_NODES):
+        yield from _nodes(found, job)
+    if job.reason.startswith(("ReqNodeNotAvail", "Reservation")):
+        yield from _kept()
+
+
+def _limits(limits: Partition, job: PendingJob) -> str:
+    return (
+        f"partition {job.partition}: state {limits.state}, at most {limits.max_time} and {limits.max_nodes} nodes, "
+        f"of {limits.total_nodes}; it asks for {job.time_limit} and {job.nodes} nodes"
+    )
+
+
+def _kept() -> Iterator[str]:
+    for one in (_asked(reservations) or [])[:_MOST_RESERVATIONS]:
+        what = " (maintenance)" if one.maintenance else ""
+        yield f"reservation {one.name}{what} has {one.nodes} from {one.start} to {one.end}"
+
+
+def _nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
+    states = _asked(lambda: nodes_by_state(job.partition))
+    if not states:
+        return
+    words = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    yield f"it asks for {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
+    if not found.avoids:
+        return
+    left_out = node_names(_asked(lambda: excluded_nodes(job.job_id)) or "")
+    up = sum(number for state, number in states.items() if state.startswith(_UP))
+    least = re.match(r"\d+", job.nodes)
+    if least and up - len(left_out) < int(least[0]):
+        yield (
+            f"it leaves out {', '.join(found.avoids)}: with these, too few are left. To take them again, remove their "
+            "files from nodes/ in the run folder, stop the run and resume it"
+        )
+    else:
+        yield f"it leaves out {', '.join(found.avoids)}"

@@ -1,5 +1,0 @@
-"""`doctor`: what this cluster allows, what of it stands in a run's way, and what to do about it."""
-
-from clusterrun.doctor.examine import doctor
-
-__all__ = ["doctor"]

@@ -1,0 +1,149 @@
+"""What a job spec says of its own size: GPUs, hours, strategy, precision, batch, sequence and model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clusterrun.estimation import states
+from clusterrun.estimation.chosen import strategy_of
+from clusterrun.estimation.script_model import Built, Named, model_in
+from clusterrun.estimation.script_text import read_script
+from clusterrun.estimation.states import Strategy
+from clusterrun.spec import JobSpec, Loaded, grammar
+from clusterrun.spec.arguments import BATCH_SIZES, arguments_of
+
+# The names that training scripts give these, those of transformers first.
+_SEQUENCE = ("block_size", "max_seq_length", "max_length", "sequence_length", "seq_length", "max_seq_len")
+_CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
+_MODEL = ("config_name", "model_name_or_path", "model_name")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a run before it is estimated; None for what is not."""
+
+    nodes: int = 1
+    gpus_per_node: int = 0
+    """0 where the job asks for none."""
+    processes: int = 1
+    hours: float | None = None
+    tasks: bool = False
+    """Whether it is a job array, each task a run of its own."""
+    strategy: Strategy | None = states.DDP
+    """None for one that is not estimated."""
+    precision: str = "bf16"
+    batch: int | None = None
+    sequence: int | None = None
+    checkpointing: bool = False
+    eager: bool = False
+    model: Named | Built | None = None
+    gpu_memory: int | None = None
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """The hours of all GPUs together, up to the time limit."""
+        return None if self.hours is None or not self.gpus_per_node else self.processes * self.hours
+
+
+def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
+    """Read what a spec says; its files are relative to `work_dir`, and one that cannot be read says nothing."""
+    spec = loaded.spec
+    arguments = arguments_of(spec)
+    script = read_script(work_dir / _file_of(spec), arguments)
+    every = script.arguments if script is not None else arguments
+    config = _accelerate_config(spec, work_dir)
+    deepspeed = _deepspeed_json(config, arguments, work_dir)
+    nodes, gpus = grammar.most_nodes(spec.slurm.nodes), _gpus_of_node(spec)
+    seconds = grammar.seconds_of_time(spec.slurm.time) if spec.slurm.time is not None else None
+    fsdp = config.get("fsdp_config")
+    checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
+    return Asked(
+        nodes=nodes,
+        gpus_per_node=gpus,
+        processes=gpus * nodes or spec.accelerate.num_processes or nodes,
+        hours=None if seconds is None else seconds / 3600,
+        tasks=spec.slurm.array is not None,
+        strategy=strategy_of(config, deepspeed),
+        precision=_precision(config, deepspeed, arguments),
+        batch=_number(arguments, BATCH_SIZES) or _number(every, BATCH_SIZES),
+        sequence=_number(arguments, _SEQUENCE) or _number(every, _SEQUENCE),
+        checkpointing=checkpointing or any(_true(every.get(name)) for name in _CHECKPOINTING),
+        eager=arguments.get("attn_implementation") == "eager",
+        model=_named(arguments) or (model_in(script) if script is not None else None) or _named(every),
+        gpu_memory=loaded.gpu_memory,
+    )
+
+
+def _file_of(spec: JobSpec) -> str:
+    """Return the file of a script, or of a module that lies in the working folder."""
+    return spec.script or f"{(spec.module or '').replace('.', '/')}.py"
+
+
+def _named(arguments: Mapping[str, Any]) -> Named | None:
+    named = (Named(f"args.{key}", arguments[key]) for key in _MODEL if _filled(arguments.get(key)))
+    return next(named, None)
+
+
+def _number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    texts = (arguments[name] for name in names if name in arguments)
+    return next((int(text) for text in texts if isinstance(text, str) and text.isdecimal() and int(text)), None)
+
+
+def _filled(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _true(value: Any) -> bool:
+    return value is True or str(value).lower() in ("true", "1", "yes")
+
+
+def _gpus_of_node(spec: JobSpec) -> int:
+    """Count by each of sbatch's ways; a task is a node here."""
+    slurm = spec.slurm
+    for text in (slurm.gpus_per_node, slurm.gpus_per_task):
+        if text is not None:
+            return grammar.gpu_count(text)
+    if slurm.gpus is not None:
+        return grammar.gpu_count(slurm.gpus) // grammar.most_nodes(slurm.nodes)
+    tres = str((slurm.model_extra or {}).get("tres_per_task") or "")
+    return grammar.gres_gpus(slurm.gres or tres.replace("=", ":"))
+
+
+def _accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:
+    own = spec.accelerate.model_dump(exclude_none=True)
+    if spec.accelerate.config_file is None:
+        return own
+    return _read(work_dir, spec.accelerate.config_file) | own
+
+
+def _deepspeed_json(config: Mapping[str, Any], arguments: Mapping[str, Any], work_dir: Path) -> dict[str, Any] | None:
+    """Return the JSON that accelerate's config names, or the Trainer's own argument `--deepspeed`."""
+    section = config.get("deepspeed_config")
+    named = section.get("deepspeed_config_file") if isinstance(section, dict) else None
+    path = named if named not in (None, "", "none") else arguments.get("deepspeed")
+    return _read(work_dir, path) if isinstance(path, str) and path else None
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    """Read a mapping of YAML or JSON. What is wrong with the file is told by `clusterrun validate`."""
+    try:
+        text = (folder / name).expanduser().read_text(encoding="utf-8")
+        values = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+    except (OSError, ValueError, RuntimeError, RecursionError, yaml.YAMLError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _precision(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> str:
+    """The script's own argument comes before accelerate's configuration, as in `Accelerator(mixed_precision=...)`."""
+    for name in ("bf16", "fp16"):
+        section = (deepspeed or {}).get(name)
+        if _true(arguments.get(name)) or (isinstance(section, dict) and section.get("enabled") is True):
+            return name
+    return str(arguments.get("mixed_precision") or config.get("mixed_precision") or "no")

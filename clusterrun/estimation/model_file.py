@@ -1,0 +1,47 @@
+"""The transformers config of a model: a folder that has one, a JSON file, or what was downloaded before."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.estimation.architecture import Architecture, architecture_of
+
+
+def read_architecture(path: Path) -> Architecture:
+    """Read a config.json, or a folder that has one. Raises SpecError where it is not there or says too little."""
+    file = path / "config.json" if path.is_dir() else path
+    return architecture_of(_read(file), str(file))
+
+
+def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path | None:
+    """Find the config of a model that is named as transformers takes it; None where it is not on this machine.
+
+    A path is relative to `folder`. A name of the Hugging Face hub is looked for in the hub's cache, whose layout is
+    described at https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
+    """
+    here = folder / name
+    if os.path.isfile(here) or os.path.isfile(here / "config.json"):  # noqa: PTH113 - no error for a long name
+        return here
+    home = environment.get("HF_HOME") or f"{environment.get('HOME', '/')}/.cache/huggingface"
+    cache = Path(environment.get("HF_HUB_CACHE") or f"{home}/hub")
+    snapshots = cache / f"models--{name.replace('/', '--')}" / "snapshots"
+    found = snapshots.glob("*/config.json") if os.path.isdir(snapshots) else ()  # noqa: PTH112 - as above
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        what = (error.strerror or str(error)).lower()
+        raise SpecError([Problem(str(file), "", what, "give a folder with a config.json, or the file")]) from error
+    except (ValueError, RecursionError) as error:
+        raise SpecError([Problem(str(file), "", f"not JSON: {error}")]) from error
+    if not isinstance(values, dict):
+        raise SpecError([Problem(str(file), "", "not a transformers config: it must be a mapping")])
+    return values

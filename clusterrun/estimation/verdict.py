@@ -1,0 +1,86 @@
+"""The smallest change with which a run fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from clusterrun.estimation import states
+from clusterrun.estimation.needs import COMFORTABLE, Needs, Question, needs_of
+from clusterrun.estimation.states import Strategy
+
+_MOST_GPUS = 1 << 20
+
+# What can be done, the cheapest first: ZeRO-2 sends as much as DDP, ZeRO-3 half as much again (the ZeRO paper, section
+# 7), checkpointing computes a third more (Korthikanti et al. 2022), and offloading waits for the CPU.
+_ZERO_PLAIN = (states.ZERO_2, states.ZERO_3)
+_ZERO_OFFLOADED = (states.ZERO_2_OFFLOADED, states.ZERO_3_OFFLOADED, states.ZERO_3_ALL_OFFLOADED)
+
+
+def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
+    """Say what is the least to change so that a run fits; an empty string where it fits, or the memory is not known.
+
+    `own` is the strategy of the run. Beside offloading, which is slow, it says how many GPUs would spare it, in steps
+    of those of a node.
+    """
+    memory = question.gpu_memory
+    if memory is None or _enough(needs_of(question, own), memory):
+        return ""
+    for strategy, changed, also in _changes(question, own):
+        if _enough(needs_of(changed, strategy), memory):
+            words = "" if strategy == own else f"{strategy.name} (accelerate: {{{strategy.words}}})"
+            gpus = _more_gpus(question, own, memory, step) if strategy.offloaded and not own.offloaded else ""
+            return " with ".join(part for part in (words, also) if part) + gpus
+    return "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much already"
+
+
+def _enough(needs: Needs, memory: int) -> bool:
+    return needs.total <= COMFORTABLE * memory
+
+
+def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Question, str]]:
+    """Yield what can be changed without another GPU: strategy, checkpointing, then offloading, with both."""
+    plain, offloaded = _beyond(own)
+    checkpointed = _checkpointed(question)
+    yield from ((strategy, question, "") for strategy in plain)
+    if checkpointed is not None:
+        yield from ((strategy, checkpointed, "activation checkpointing") for strategy in (own, *plain))
+    for strategy in offloaded:
+        yield strategy, question, ""
+        if checkpointed is not None:
+            yield strategy, checkpointed, "activation checkpointing"
+
+
+def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
+    """Return the strategies that share out, and those that offload, more than a run's own, in its own engine."""
+    if own.engine == "fsdp":
+        plain: Sequence[Strategy] = (states.FSDP,) if own.gathered else ()
+        return plain, () if own.offloaded else (states.FSDP_OFFLOADED,)
+    more = [one for one in _ZERO_PLAIN if own.sharded < one.sharded and not own.offloaded]
+    there = [one for one in _ZERO_OFFLOADED if own.sharded <= one.sharded and own.offloaded < one.offloaded]
+    return more, there
+
+
+def _checkpointed(question: Question) -> Question | None:
+    if question.model is None or question.work is None or question.work.checkpointing:
+        return None
+    return replace(question, work=replace(question.work, checkpointing=True))
+
+
+def _more_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
+    """Search the least number of GPUs with which all fits that can be shared out; empty where none is enough."""
+    best = states.FSDP if own.engine == "fsdp" else states.ZERO_3
+    smallest = _checkpointed(question) or question
+    checkpointing = " and activation checkpointing" if smallest is not question else ""
+
+    def enough(steps: int) -> bool:
+        return _enough(needs_of(replace(smallest, gpus=steps * step), best), memory)
+
+    most = max(_MOST_GPUS // step, 1)
+    if not enough(most):
+        return ""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return f", or {high * step} GPUs with {best.name}{checkpointing}"

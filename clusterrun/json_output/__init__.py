@@ -1,0 +1,1 @@
+"""The shape of what commands print with `--json`, and its JSON Schemas."""

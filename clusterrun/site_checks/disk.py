@@ -1,0 +1,126 @@
+"""The folders that runs need: whether they can be written, have room, and are seen from every node."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterrun.site_checks.finding import Finding, ok, problem, warning
+
+_SECONDS = 10.0
+LITTLE_ROOM = 20 * 10**9
+"""Bytes: a few checkpoints of a model of a billion parameters with its optimizer's state."""
+# As `stat --file-system --format=%T` calls them.
+_IN_MEMORY = {"tmpfs", "ramfs", "hugetlbfs"}
+_LOCAL = {"ext2/ext3", "xfs", "btrfs", "zfs", "overlayfs", "f2fs", "reiserfs", "jfs", "msdos"}
+_OF_ONE_NODE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - named because nothing may lie there
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where run folders would be made: the nearest folder above that is there, and what its file system says."""
+
+    folder: Path
+    there: Path
+    mount: Path
+    kind: str
+    free: int
+    """Bytes that this user may still write."""
+    files: int | None
+    """How many more files; None where the file system does not count them."""
+    writable: bool
+
+
+def judge_run_root(folder: Path) -> list[Finding]:
+    """Look at the folder where runs are to lie, which need not be there yet, and judge it."""
+    try:
+        return of_run_root(look_at(folder))
+    except OSError as error:  # closed to this user on the way, or a file server that does not answer
+        what = f"{folder}: {(error.strerror or str(error)).lower()}"
+        return [problem("run root", what, "name another run_root in the profile, on the cluster's scratch")]
+
+
+def look_at(folder: Path) -> Place:
+    """Look at a folder that need not be there yet. Raises OSError."""
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    room = os.statvfs(there)
+    mount = next((place for place in (there, *there.parents) if place.is_mount()), Path("/"))
+    files = room.f_favail if room.f_files else None
+    free = room.f_bavail * room.f_frsize
+    return Place(folder, there, mount, _kind(there), free, files, os.access(there, os.W_OK | os.X_OK))
+
+
+def _kind(folder: Path) -> str:
+    answer = _said(["stat", "--file-system", "--format=%T", str(folder)])
+    return answer.strip() or "unknown"
+
+
+def of_run_root(place: Place) -> list[Finding]:
+    """Judge the place where runs are to lie."""
+    if not place.writable:
+        what = f"{place.folder} cannot be made: {place.there} is not open to you"
+        return [problem("run root", what, "name another run_root in the profile, on the cluster's scratch")]
+    return [_shared(place), *_room(place)]
+
+
+def _shared(place: Place) -> Finding:
+    of_one = any(place.there.is_relative_to(name) and Path(name).is_relative_to(place.mount) for name in _OF_ONE_NODE)
+    what, remedy = f"{place.folder}, on {place.kind} ({place.mount})", "name a folder that every node sees, run_root"
+    if of_one or place.kind in _IN_MEMORY:
+        return problem("run root", f"{what}: each machine has its own", remedy)
+    if place.kind in _LOCAL:
+        return warning("run root", f"{what}: a file system of this machine", "`clusterrun doctor --on-nodes` tells "
+                       "whether the nodes see it")  # fmt: skip
+    return ok("run root", what)
+
+
+def _room(place: Place) -> list[Finding]:
+    found = []
+    what = f"{place.free / 1e9:.1f} GB free at {place.there}"
+    if place.free < LITTLE_ROOM:
+        found.append(warning("space", what, "`clusterrun clean --dry-run --older-than 30d` shows what old runs hold"))
+    else:
+        found.append(ok("space", what))
+    if place.files is not None and place.files < 10_000:
+        found.append(warning("files", f"{place.files} more files at {place.there}", "remove what is not needed there"))
+    return found
+
+
+def ask_quota() -> str:
+    """Return what quota(1) says of this user; empty where it is not installed."""
+    return _said(["quota", "--no-wrap"]) if shutil.which("quota") else ""
+
+
+def of_quota(text: str) -> list[Finding]:
+    """Judge the lines of quota(1): a limit that is passed is marked with an asterisk there."""
+    found = []
+    for line in text.splitlines():
+        match = re.match(r"\s*(?P<where>\S+)\s+(?P<used>\d+)(?P<over>\*?)\s+(?P<soft>\d+)\s+(?P<hard>\d+)", line)
+        limit = int(match["soft"]) or int(match["hard"]) if match else 0
+        if match and limit:
+            found.append(_quota(match, limit))
+    return found
+
+
+def _quota(row: re.Match[str], limit: int) -> Finding:
+    share = int(row["used"]) / limit
+    what = (
+        f"{row['where']}: {int(row['used']) * 1024 / 1e9:.1f} of {limit * 1024 / 1e9:.1f} GB"  # in blocks of 1024 bytes
+    )
+    remedy = "remove what is not needed there; the index of runs lies in your home"
+    if row["over"]:
+        return problem("quota", f"{what}: it is used up", remedy)
+    return warning("quota", what, remedy) if share > 0.9 else ok("quota", what)
+
+
+def _said(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False,
+                              stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"})  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout

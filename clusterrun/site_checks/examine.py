@@ -1,0 +1,130 @@
+"""Asks Slurm and this machine once each, and judges what they say."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clusterrun.errors import ClusterrunError, SpecError
+from clusterrun.prepare import Prepared, Request, prepare
+from clusterrun.site_checks import disk, software
+from clusterrun.site_checks.finding import PROBLEM, WARNING, Finding, ok, problem
+from clusterrun.site_checks.partitions import Who, accounts_of, of_partitions
+from clusterrun.site_checks.rules import of_slurm
+from clusterrun.slurm.commands import installed
+from clusterrun.slurm.site import Site, ask_site
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All findings, and what Slurm said, where it is here."""
+
+    findings: tuple[Finding, ...]
+    """What was looked at, in order."""
+    site: Site | None = None
+    """Slurm's answers; None: there is no Slurm on this machine."""
+
+    @property
+    def problems(self) -> int:
+        """How many findings keep runs from working."""
+        return sum(finding.verdict == PROBLEM for finding in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        """How many findings cost runs something."""
+        return sum(finding.verdict == WARNING for finding in self.findings)
+
+
+def doctor(
+    request: Request | None = None,
+    *,
+    on_nodes: bool = False,
+    timeout: float = 600.0,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Examination:
+    """Say what this cluster allows and what stands in a run's way; with `on_nodes` a small job looks there, too.
+
+    `request` gives profile, overrides and environment; its source is not read. `timeout` is in seconds, for the job.
+    Raises nothing for what is found: a mistake in the profile is a finding, too.
+    """
+    request = request or Request("")
+    prepared, mistakes = _prepared(request)
+    wanted = prepared.loaded.spec.slurm.partition if prepared else None
+    site = ask_site(getpass.getuser()) if installed() else None
+    findings = [*software.of_commands(), *(_of_site(site, wanted) if site else [])]
+    findings += [software.of_containers(), *mistakes]
+    if prepared is not None:
+        findings += _of_machine(prepared)
+    if on_nodes and site is not None and prepared is not None:
+        findings = _with_nodes(findings, _of_nodes(request, timeout, tell))
+    return Examination(tuple(findings), site)
+
+
+def _prepared(request: Request) -> tuple[Prepared | None, list[Finding]]:
+    """Load the profile and the overrides under a spec that says nothing."""
+    with tempfile.NamedTemporaryFile("w", prefix="doctor-", suffix=".yaml", encoding="utf-8") as file:
+        file.write(json.dumps({"name": "doctor", "command": "true"}))
+        file.flush()
+        try:
+            return prepare(replace(request, source=file.name)), []
+        except SpecError as error:
+            return None, [
+                problem("profile", replace(one, hint="").__str__(), one.hint or "mend it") for one in error.problems
+            ]
+
+
+def _of_site(site: Site, wanted: str | None) -> list[Finding]:
+    groups = frozenset(_group(number) for number in os.getgroups())
+    hosts = frozenset({socket.gethostname(), socket.gethostname().partition(".")[0]})
+    who = Who(groups, accounts_of(site), hosts)
+    return [*of_slurm(site), *of_partitions(site, who, wanted)]
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _of_machine(prepared: Prepared) -> list[Finding]:
+    environment = prepared.loaded.spec.environment
+    python = software.python_of(environment, prepared.work_dir)
+    return [
+        *disk.judge_run_root(Path(os.path.normpath(prepared.run_root))),
+        *disk.of_quota(disk.ask_quota()),
+        *software.of_python(python),
+    ]
+
+
+def _with_nodes(here: list[Finding], there: list[Finding]) -> list[Finding]:
+    """What the nodes have shown of the run root is more than what its file system's type let guess."""
+    shared = [finding for finding in there if finding.topic == "shared folder"]
+    if not shared or any(finding.verdict == PROBLEM for finding in shared):
+        return [*here, *there]
+    seen = [
+        ok(finding.topic, f"{finding.what}; the nodes see it") if _guessed(finding) else finding for finding in here
+    ]
+    return [*seen, *there]
+
+
+def _guessed(finding: Finding) -> bool:
+    return finding.topic == "run root" and finding.verdict == WARNING
+
+
+def _of_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> list[Finding]:
+    from clusterrun.site_checks.node_rules import of_visit  # noqa: PLC0415 - only with --on-nodes
+    from clusterrun.site_checks.on_nodes import visit  # noqa: PLC0415
+
+    try:
+        return of_visit(visit(request, timeout, tell))
+    except ClusterrunError as error:
+        what, _, hint = str(error).partition("\n  hint: ")
+        return [problem("on nodes", what, hint or "what Slurm says names the cause; --set KEY=VALUE changes the job")]

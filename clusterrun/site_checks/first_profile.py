@@ -1,0 +1,120 @@
+"""A profile to begin with, from what Slurm says of the cluster; every guess is marked as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.records import write_whole
+from clusterrun.site_checks.partitions import Who, accounts_of, why_closed
+from clusterrun.slurm.site import Partition, Site, partitions
+
+_VARIABLES = ("SCRATCH", "WORK", "PSCRATCH", "MYSCRATCH", "WORKDIR")
+_FOLDERS = (
+    "/scratch/$USER",
+    "/scratch/users/$USER",
+    "/gpfs/scratch/$USER",
+    "/lustre/scratch/$USER",
+)  # as sites call it
+_TYPE = re.compile(r"\bgpu:([A-Za-z][\w.-]*):\d+")
+
+
+def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
+    """Return the text of a profile; without Slurm only what this machine tells."""
+    lines = ["# The defaults under every job spec; `clusterrun doctor` wrote this. Mend what is wrong."]
+    lines += _run_root(environment)
+    lines += _gpu_memory(site)
+    lines += ["slurm:", *_partition(site), *_account(site), *_time(site)]
+    lines += _environment(environment)
+    return "\n".join(lines) + "\n"
+
+
+def write_profile(path: Path, text: str, *, force: bool) -> None:
+    """Write a profile.
+
+    Raises SpecError where a file is there and `force` is not given, ClusterError where the disk refuses.
+    """
+    if path.exists() and not force:
+        raise SpecError([Problem("--write-profile", "", f"{path} is there already", "--force replaces it")])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text, 0o644)
+    except OSError as error:
+        raise ClusterError(f"{path}: {(error.strerror or str(error)).lower()}", "name another file") from error
+
+
+def _run_root(environment: Mapping[str, str]) -> list[str]:
+    """Scratch, if it can be found: every node must see it, and checkpoints are large."""
+    for name in _VARIABLES:
+        if environment.get(name) and _usable(environment[name]):
+            return [f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node must see it"]
+    for folder in _FOLDERS:
+        if _usable(folder.replace("$USER", environment.get("USER", "?"))):
+            return [f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node must see it"]
+    return [
+        "# No scratch folder was found. Checkpoints are large, and every node must see them: name one with room.",
+        "run_root: ~/runs",
+    ]
+
+
+def _usable(folder: str) -> bool:
+    return Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _gpu_memory(site: Site | None) -> list[str]:
+    """Slurm knows the names of GPUs, not what they hold."""
+    types = sorted(set(_TYPE.findall(site.nodes.out))) if site else []
+    known = ", ".join(f"{name}: 80GB" for name in types) or "gpu: 80GB"
+    return [f"# gpu_memory: {{{known}}}     # of each GPU, for `estimate`: put in the true sizes"]
+
+
+def _partition(site: Site | None) -> list[str]:
+    found = partitions(site.partitions.out) if site else []
+    who = Who(accounts=accounts_of(site)) if site else Who()
+    usable = [one for one in found if not why_closed(one, who)]
+    if not usable:
+        return ["  # partition: gpu"]
+    chosen = _chosen(usable, _with_gpus(site) if site else set())
+    others = ", ".join(one.name for one in usable if one is not chosen)
+    return [f"  partition: {json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"]
+
+
+def _chosen(usable: Sequence[Partition], with_gpus: set[str]) -> Partition:
+    """Prefer a partition with GPUs, and of these the default one."""
+    return max(usable, key=lambda one: (one.name in with_gpus, one.default))
+
+
+def _with_gpus(site: Site) -> set[str]:
+    rows = [line.split("|") for line in site.nodes.out.splitlines()]
+    return {row[0].rstrip("*") for row in rows if len(row) == 5 and "gpu" in row[4]}
+
+
+def _account(site: Site | None) -> list[str]:
+    accounts = sorted(accounts_of(site)) if site else []
+    if len(accounts) == 1:
+        return [f"  account: {json.dumps(accounts[0])}"]
+    known = f"     # yours: {', '.join(accounts)}" if accounts else ""
+    return [f"  # account: {accounts[0] if accounts else 'my-project'}{known}"]
+
+
+def _time(site: Site | None) -> list[str]:
+    return (
+        ["  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many as it needs"]
+        if site
+        else []
+    )
+
+
+def _environment(environment: Mapping[str, str]) -> list[str]:
+    lines = ["environment:"]
+    if environment.get("VIRTUAL_ENV"):
+        lines.append(f"  venv: {json.dumps(environment['VIRTUAL_ENV'])}     # the one that was active")
+    elif environment.get("CONDA_PREFIX"):
+        lines.append(f"  conda: {json.dumps(environment['CONDA_PREFIX'])}     # the one that was active")
+    else:
+        lines.append("  # venv: ~/venvs/train     # or conda; without one, the Python that is active at submit")
+    return [*lines, "  # modules: [cuda/12.4]"]

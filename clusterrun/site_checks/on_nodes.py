@@ -1,0 +1,170 @@
+"""A small run on two nodes, or one, that looks at the shared folder, the clocks, Python and the rendezvous there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clusterrun.cleaning import remove_run
+from clusterrun.errors import ClusterError
+from clusterrun.index import Index, Run
+from clusterrun.prepare import Request
+from clusterrun.records import number, read_record, whole, write_whole
+from clusterrun.script import template_folder
+from clusterrun.site_checks.software import ASK
+from clusterrun.submitting import submit
+from clusterrun.track import cancel, run_status
+from clusterrun.written import RunStatus
+
+NAME = "clusterrun-doctor"
+_LOOK_SECONDS = 0.1
+_ASK_SECONDS = 3.0  # between two questions to Slurm
+_END_SECONDS = 30.0  # for the job's own last words
+
+
+@dataclass
+class Exchange:
+    """One node's file that was seen here, and the answer to ours; times are seconds since the epoch, of this clock."""
+
+    here: float
+    pong: float | None = None
+    clock: float | None = None
+    """What the node's clock said when it saw our file."""
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from our file to the answer."""
+        return None if self.pong is None else self.pong - self.here
+
+    @property
+    def skew(self) -> float | None:
+        """How far the node's clock is ahead, known to half of the delay."""
+        if self.pong is None or self.clock is None:
+            return None
+        return self.clock - (self.here + self.pong) / 2
+
+
+@dataclass
+class Visit:
+    """What one job on the nodes brought back."""
+
+    run_id: str
+    folder: str
+    state: str = ""
+    reason: str = ""
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+    reports: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every node has told everything."""
+        told = [whole(report.get("nodes")) for report in self.reports.values()]
+        return bool(told) and len(told) >= (told[0] or 1)
+
+
+def visit(request: Request, timeout: float, tell: Callable[[str], None] = lambda _: None) -> Visit:
+    """Run the checks as a job and return what the nodes told.
+
+    `request` gives profile, overrides and environment; `timeout` is in seconds, the wait in the queue included. The
+    job is cancelled when that is over, and at Ctrl-C; the run is removed when all went well.
+    Raises SpecError for a mistake in the profile, ClusterError where Slurm refuses.
+    """
+    index = Index(request.environment)
+    index.make()
+    source = index.folder / f"{NAME}.yaml"  # the same place each time: an interrupted submission is taken up again
+    write_whole(source, json.dumps(spec()))
+    before = {run.run_id for run in index.all()}
+    try:
+        run = submit(replace(request, source=str(source)))
+        tell(f"queued as job {run.job_id}; it is cancelled at Ctrl-C, and after {timeout:g} s")
+        found = _followed(run, time.monotonic() + timeout, tell)
+    except BaseException:
+        for made in index.all():
+            if made.run_id.startswith(NAME) and made.run_id not in before:
+                cancel(made.run_id, index)
+        raise
+    if found.complete:
+        remove_run(run, index)
+    return found
+
+
+def spec() -> dict[str, object]:
+    """Return the job spec of the checks; everything else is the profile's."""
+    script = (template_folder() / "doctor" / "node.sh").read_text(encoding="utf-8")
+    versions = base64.b64encode(ASK.encode()).decode()
+    return {
+        "name": NAME,
+        "command": f"doctor_versions={versions}\n{script}",
+        "slurm": {"nodes": "1-2", "time": "10"},
+        "requeue": {"on": []},
+        "hang": False,
+        "node_check": False,
+        "notify": [],
+    }
+
+
+def _followed(run: Run, end: float, tell: Callable[[str], None]) -> Visit:
+    found = Visit(run.run_id, str(run.paths.folder))
+    asked, state = time.monotonic(), None
+    while not found.complete:
+        _look(run, found)
+        if time.monotonic() - asked > _ASK_SECONDS:
+            state, asked = _told(run, state, tell), time.monotonic()
+            if state.state.final:
+                _look(run, found)
+                break
+        if time.monotonic() > end:
+            found.state, found.reason = "TIMEOUT", run_status(run).reason
+            cancel(run.run_id)
+            return found
+        time.sleep(_LOOK_SECONDS)
+    return _ended(run, found)
+
+
+def _told(run: Run, before: RunStatus | None, tell: Callable[[str], None]) -> RunStatus:
+    now = run_status(run)
+    if before is None or (now.state, now.reason) != (before.state, before.reason):
+        tell(f"{now.state.value}{f' ({now.reason})' if now.reason not in ('', 'None') else ''}")
+    return now
+
+
+def _ended(run: Run, found: Visit) -> Visit:
+    """Wait for the run's own end, so that nothing writes into its folder any more."""
+    end = time.monotonic() + _END_SECONDS
+    now = run_status(run)
+    while not now.state.final and time.monotonic() < end:
+        time.sleep(1)
+        now = run_status(run)
+    found.state, found.reason = now.state.value, now.reason
+    return found
+
+
+def _look(run: Run, found: Visit) -> None:
+    """Answer the nodes that have come, and take their answers and reports."""
+    folder = run.paths.folder / "output"
+    for place in _listed(folder):
+        kind, _, name = place.name.partition("-")
+        node = whole(name)
+        if node is None:
+            continue
+        if kind == "here" and node not in found.exchanges:
+            found.exchanges[node] = Exchange(time.time())
+            write_whole(folder / f"ping-{node}", "")
+        elif kind == "pong" and node in found.exchanges and found.exchanges[node].pong is None:
+            found.exchanges[node].pong = time.time()
+            found.exchanges[node].clock = number(place.read_text(encoding="utf-8").strip())
+        elif kind == "report" and node not in found.reports:
+            found.reports[node] = read_record(place)
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise ClusterError(f"{folder}: {error.strerror}", "the folder of runs went away") from error

@@ -1,0 +1,153 @@
+"""From Slurm's partitions and QOS to findings: which this user may use, their limits, and who preempts whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from clusterrun.site_checks.finding import Finding, ok, problem, warning
+from clusterrun.slurm.site import Partition, Site, configuration, partitions
+
+_ALLOWED = {"AllowGroups": "groups", "AllowAccounts": "accounts", "AllocNodes": "hosts"}
+_ENDS = {"REQUEUE": "requeued", "CANCEL": "cancelled", "SUSPEND": "suspended"}
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who asks: the groups and accounts of a user, and the machine's names; empty: not known."""
+
+    groups: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+def accounts_of(site: Site) -> frozenset[str]:
+    """Return the accounts that the user may charge; empty where accounting does not say."""
+    if site.associations.code:
+        return frozenset()
+    return frozenset(line.partition("|")[0] for line in site.associations.out.splitlines() if "|" in line) - {""}
+
+
+def why_closed(partition: Partition, who: Who) -> str:
+    """Say why this user's jobs do not start in a partition; empty where they do, as far as is known."""
+    keys = partition.keys
+    if keys.get("State", "UP") != "UP":
+        return f"State={keys['State']}"
+    for key, kind in _ALLOWED.items():
+        allowed, mine = keys.get(key, "ALL"), getattr(who, kind)
+        if allowed not in ("ALL", "(null)") and mine and not mine & set(names_in(allowed)):
+            return f"{key}={allowed}"
+    denied = set(keys.get("DenyAccounts", "").split(","))
+    if who.accounts and who.accounts <= denied:
+        return f"DenyAccounts={keys['DenyAccounts']}"
+    return ""
+
+
+def names_in(hosts: str) -> list[str]:
+    """Expand Slurm's list of names, such as `n[1-3,7],login`: each name once, in order."""
+    found: dict[str, None] = {}
+    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", hosts):
+        found.update(dict.fromkeys(_expanded(part)))
+    return list(found)
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    before, bracket, rest = pattern.partition("[")
+    if not bracket:
+        yield before
+        return
+    inside, _, behind = rest.partition("]")
+    for span in inside.split(","):
+        first, _, last = span.partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            yield from _expanded(f"{before}{number:0{len(first)}d}{behind}")
+
+
+def of_partitions(site: Site, who: Who, wanted: str | None) -> list[Finding]:
+    """Return a finding for each partition; `wanted` is the one that the profile names."""
+    if site.partitions.code:
+        return [] if site.config.code else [_unlisted(site)]
+    found = partitions(site.partitions.out)
+    closed = {one.name: why for one in found if (why := why_closed(one, who))}
+    config = configuration(site.config.out)
+    lines = [_partition(one, found, config, closed.get(one.name, "")) for one in found]
+    return [*_of_the_profile(found, closed, wanted), *lines, *_of_qos(site, config)]
+
+
+def _unlisted(site: Site) -> Finding:
+    return problem("partitions", f"scontrol show partition: {site.partitions.err or 'failed'}", "ask again later")
+
+
+def _of_the_profile(found: Sequence[Partition], closed: dict[str, str], wanted: str | None) -> list[Finding]:
+    names = [one.name for one in found]
+    open_ones = ", ".join(name for name in names if name not in closed)
+    if not open_ones:
+        return [problem("partitions", "none is open to you", "ask your administrators for an account or a group")]
+    for name in (wanted or "").split(",") if wanted else []:
+        if name not in names or name in closed:
+            why = f"is closed to you: {closed[name]}" if name in closed else "does not exist"
+            return [problem("partitions", f"{name}, which the profile names, {why}", f"open to you: {open_ones}")]
+    if not wanted and not any(one.default for one in found):
+        return [warning("partitions", "there is no default one", f"name one in the profile; open to you: {open_ones}")]
+    return []
+
+
+def _partition(one: Partition, others: Sequence[Partition], config: dict[str, str], closed: str) -> Finding:
+    topic = f"partition {one.name}"
+    longest, most, every = (one.keys.get(key, "?") for key in ("MaxTime", "MaxNodes", "TotalNodes"))
+    told = f"time {longest}, nodes {most} of {every}{', the default' * one.default}"
+    if closed:
+        return ok(topic, f"closed to you ({closed}); {told}")
+    preemptors = _preemptors(one, others, config)
+    if not preemptors:
+        return ok(topic, told)
+    mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
+    what = f"{told}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace {one.grace} s"
+    return _judged(topic, what, mode, one.grace)
+
+
+def _judged(topic: str, what: str, mode: str, grace: int) -> Finding:
+    if mode == "SUSPEND":
+        return warning(
+            topic, what, "a suspended job keeps its GPUs' memory and saves nothing: keep checkpoint.every short"
+        )
+    if not grace:
+        return warning(topic, what, "there is no time to save: what is lost is up to checkpoint.every; keep it short")
+    if mode == "CANCEL":
+        return ok(topic, what, "the run goes on as another job (requeue.by: auto)")
+    return ok(topic, what)
+
+
+def _preemptors(one: Partition, every: Sequence[Partition], config: dict[str, str]) -> list[str]:
+    """Name the partitions of a higher PriorityTier that share a node with this one."""
+    mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
+    if config.get("PreemptType") != "preempt/partition_prio" or mode == "OFF":
+        return []
+    mine = set(names_in(one.keys.get("Nodes", "")))
+    higher = [other for other in every if other.tier > one.tier]
+    return [other.name for other in higher if mine & set(names_in(other.keys.get("Nodes", "")))]
+
+
+def _of_qos(site: Site, config: dict[str, str]) -> list[Finding]:
+    """Where QOS decide, `Preempt` of one lists those whose jobs it preempts (sacctmgr(1))."""
+    if config.get("PreemptType") != "preempt/qos" or site.qos.code:
+        return []
+    rows = [line.split("|") for line in site.qos.out.splitlines() if line.count("|") >= 4]
+    found = []
+    for name, _, mode, grace, *_ in rows:
+        by = [other for other, preempts, *_ in rows if name in preempts.split(",")]
+        if by:
+            word = (config.get("PreemptMode", "") if mode in ("", "cluster") else mode).upper()
+            what = f"preempted by {', '.join(by)}: {_ENDS.get(word, word)}, grace {grace}"
+            found.append(_judged(f"qos {name}", what, word, _grace(grace)))
+    return found
+
+
+def _grace(text: str) -> int:
+    """Return the seconds of `00:00:15`, as sacctmgr writes a time; `15` is seconds too."""
+    days, _, clock = text.rpartition("-")
+    total = 0
+    for part in clock.split(":"):
+        total = total * 60 + int(part or 0)
+    return total + 86400 * int(days or 0)

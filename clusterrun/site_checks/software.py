@@ -1,0 +1,105 @@
+"""The commands of Slurm and of containers, and the Python that runs would use."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from clusterrun.site_checks.finding import Finding, ok, problem, warning
+from clusterrun.spec.model import Environment
+
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
+_PACKAGES = ("torch", "accelerate", "transformers", "clusterrun")
+_SECONDS = 60.0  # a first start of Python from a cold network file system
+# Without importing any of them: torch alone takes seconds.
+ASK = f"""\
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = {{"python": "%d.%d.%d" % sys.version_info[:3]}}
+for name in {_PACKAGES!r}:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        found[name] = None
+print(json.dumps(found))
+"""
+
+
+def of_commands() -> list[Finding]:
+    """Say which of Slurm's commands are here."""
+    absent = [name for name in COMMANDS if shutil.which(name) is None]
+    if absent:
+        remedy = "run this on a login node, or put Slurm's bin folder on PATH"
+        return [problem("commands", f"not on PATH: {', '.join(absent)}", remedy)]
+    if shutil.which("sacct") is None:
+        return [
+            warning("commands", "sacct is not on PATH", "runs go on without; their end is read from the run folder")
+        ]
+    return [ok("commands", f"{', '.join(COMMANDS)} and sacct are on PATH")]
+
+
+def of_containers() -> Finding:
+    """Say which container programs this machine has."""
+    here = [name for name in ("apptainer", "singularity", "enroot") if shutil.which(name)]
+    return ok("containers", f"{', '.join(here)} on this machine" if here else "neither apptainer nor singularity here")
+
+
+def python_of(environment: Environment, work_dir: Path) -> Path | None:
+    """Return the Python of the environment; None where only the nodes can tell, after modules or setup lines."""
+    if environment.venv is not None:
+        return work_dir / Path(environment.venv).expanduser() / "bin" / "python"
+    if environment.conda is not None and "/" in environment.conda:
+        return work_dir / Path(environment.conda).expanduser() / "bin" / "python"
+    if environment.conda is not None and os.environ.get("CONDA_EXE"):
+        return Path(os.environ["CONDA_EXE"]).parents[1] / "envs" / environment.conda / "bin" / "python"
+    return None
+
+
+def of_python(python: Path | None) -> list[Finding]:
+    """Ask a Python for its version and its packages'."""
+    if python is None:
+        return [ok("python", "the environment is made on the nodes", "`clusterrun doctor --on-nodes` looks there")]
+    try:
+        done = subprocess.run([str(python), "-c", ASK], capture_output=True, text=True, timeout=_SECONDS, check=False,
+                              stdin=subprocess.DEVNULL)  # fmt: skip
+        return of_versions(f"{python}", json.loads(done.stdout))
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        remedy = "name the environment of your training with environment.venv or conda in the profile or the spec"
+        return [problem("python", f"{python}: {type(error).__name__}", remedy)]
+
+
+def of_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
+    """Judge the versions in an environment against what clusterrun's `train` extra asks for."""
+    told = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    needed = needs()
+    for name in ("accelerate", "torch"):
+        if found.get(name) is None:
+            what = f"{where} ({told}) has no {name}"
+            return [problem("python", what, f"install {name}>={needed.get(name, '')} there; a `command` needs none")]
+    old = [f"{name}>={least}" for name, least in needed.items() if _older(found.get(name), least)]
+    if old:
+        return [warning("python", f"{where}: {told}", f"clusterrun is tested with {', '.join(old)}")]
+    return [ok("python", f"{where}: {told}")]
+
+
+def needs() -> dict[str, str]:
+    """Return the least versions that clusterrun's `train` extra names."""
+    try:
+        lines = metadata.requires("clusterrun") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    rows = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines if "train" in line.partition(";")[2]]
+    return {row[1]: row[2] for row in rows if row and row[1] in _PACKAGES}
+
+
+def _older(version: str | None, least: str) -> bool:
+    return version is not None and _numbers(version) < _numbers(least)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:3]]

@@ -1,0 +1,111 @@
+"""A new job spec as a file: what is refused, what is written by default, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.old_script.draft import Draft
+from clusterrun.results import NewSpec
+from clusterrun.spec.values import NAME, NAME_FORM
+from clusterrun.spec.yaml_text import typed
+from clusterrun.starter import files
+from clusterrun.starter.first_spec import Wish
+from clusterrun.starter.sbatch import from_sbatch
+from clusterrun.starter.script import name_of, scripts_in
+
+DEFAULTS = {"nodes": "1", "gpus-per-node": "1", "time": "12:00:00"}
+"""The options of sbatch that are written if neither the user nor the site's profile gives them."""
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a new spec goes."""
+
+    output: str | None = None
+    """Its path, or `-`: into no file; without it `NAME.yaml` in the working folder."""
+    force: bool = False
+    """Whether a file that is there is replaced."""
+    profile: str | None = None
+    """The site's defaults, which the new spec is checked with."""
+
+
+def check_words(name: str | None, script: str | None) -> None:
+    """Raise SpecError for a name or a script that no spec can hold."""
+    if name is not None and not NAME.fullmatch(name):
+        raise SpecError([Problem("--name", "", f"{name!r} is not {NAME_FORM}")])
+    if script is not None and not script.isprintable():  # also what is no UTF-8
+        raise SpecError([Problem("--script", "", f"{script!r} cannot stand in a spec", "rename the file")])
+
+
+def check_alone(options: Iterable[str]) -> None:
+    """Raise SpecError if options are given that the old script decides."""
+    for name in options:
+        what = f"stands beside --{name}: the old script says it"
+        raise SpecError([Problem("--from-sbatch", "", what, "change the spec that is written")])
+
+
+def only_script(folder: Path) -> str:
+    """Return the one training script of a folder. Raises SpecError if there is none, or more than one."""
+    found = scripts_in(folder)
+    if len(found) != 1:
+        hint = f"--script, one of {', '.join(found)}" if found else "--script train.py"
+        raise SpecError([Problem("--script", "", "which script is to train?", hint)])
+    return found[0]
+
+
+def default_of(option: str, site: Iterable[str]) -> str:
+    """Return the value that is written for an option of sbatch; empty if the site gives one, or none is needed."""
+    return "" if option in site else DEFAULTS.get(option, "")
+
+
+def slurm_section(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the section of a spec; a job without GPUs does not mention them."""
+    return {name: typed(text) for name, text in values.items() if text and (name, text) != ("gpus-per-node", "0")}
+
+
+def write_wish(wish: Wish, target: Target) -> NewSpec:
+    """Write the spec of what a user wants. Raises SpecError as `new_spec`, and if the file cannot be written."""
+    path = _path(target, wish.name or name_of(wish.script))
+    text = files.spec_of_wish(wish, cwd=Path.cwd(), folder=_folder(path))
+    return _written(path, text, target, Draft())
+
+
+def write_translation(script: str, target: Target) -> NewSpec:
+    """Write the spec of an old sbatch script. Raises as `from_sbatch`, and SpecError if the file cannot be written."""
+    draft = from_sbatch(script)
+    path = _path(target, str(draft.values["name"]))
+    text = files.spec_of_draft(draft, script, cwd=Path.cwd(), folder=_folder(path))
+    return _written(path, text, target, draft)
+
+
+def _path(target: Target, name: str) -> Path | None:
+    """Return the file; None for standard output."""
+    if target.output == STDOUT:
+        return None
+    path = Path(target.output or f"{name}.yaml")
+    if path.exists() and not target.force:
+        raise SpecError([Problem("--output", "", f"{path} is there already", "another -o FILE, or --force")])
+    return path
+
+
+def _folder(path: Path | None) -> Path:
+    return path.absolute().parent if path else Path.cwd()
+
+
+def _written(path: Path | None, text: str, target: Target, draft: Draft) -> NewSpec:
+    problems: list[Problem] = []
+    if path is not None:
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            what = f"{path}: {(error.strerror or str(error)).lower()}"
+            raise SpecError([Problem("--output", "", what)]) from error
+        files.write_schema(_folder(path))
+        problems = files.problems_of(str(path), target.profile)
+    file = "" if path is None else str(path)
+    return NewSpec(file, text, tuple(draft.mistakes), tuple(draft.notes), tuple(problems))

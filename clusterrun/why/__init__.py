@@ -1,6 +1,0 @@
-"""Why a run does not start, why it stopped, and what comes next; the tables: `reasons`, `failures`, `causes`."""
-
-from clusterrun.why.answer import Why
-from clusterrun.why.ask import why
-
-__all__ = ["Why", "why"]
