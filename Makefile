@@ -2,12 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TORCH := torch==2.13.0
+LOCK := requirements/test.lock
+# Older pips take the versions of build backends from the first variable, pip 25.3 and later from the second.
+LOCKED := PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK)
+PIP := $(LOCKED) $(BIN)/python -m pip install -q --disable-pip-version-check
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test extended check cluster generations golden benchmarks clean
+.PHONY: help quickstart test extended check lock cluster generations golden benchmarks clean
 
 help:             ## show this
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -18,11 +21,17 @@ quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, t
 test: $(VENV)/.test cluster-packages   ## style, types, and all tests but those of `make extended`, a real Slurm cluster included
 	@tools/test
 
-extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time
+extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time, and those without a cluster on the lowest and newest versions
 	@tools/test tests -m extended
+	@tools/ranges lowest
+	@tools/ranges newest
 
 check: $(VENV)/.test   ## style and types only
 	@tools/check
+
+lock: $(VENV)/.test   ## write requirements/test.lock again, with the newest versions that pyproject.toml allows
+	@tools/lock
+	@echo "wrote $(LOCK); make test installs it"
 
 cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, to play with
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
@@ -50,16 +59,18 @@ $(VENV)/bin/python:
 	@echo "making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# On Linux plain `torch` comes with several gigabytes of CUDA libraries; a CPU needs none of them.
-$(VENV)/.train: pyproject.toml | $(VENV)/bin/python
-	@echo "installing $(TORCH), accelerate, transformers, datasets and clusterrun into $(VENV) (a few minutes)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[train]'
+# Versions are locked, those of build backends too, so that a result does not depend on the day. torch comes first and by
+# itself, in the build that pip finds for the machine. PyPI's build for Linux brings several gigabytes of CUDA libraries,
+# in versions that torch itself pins; the lock does not have them.
+$(VENV)/.train: pyproject.toml requirements/torch.txt $(LOCK) | $(VENV)/bin/python
+	@echo "installing torch, accelerate, transformers, datasets and clusterrun into $(VENV), as locked (a few minutes)"
+	@$(PIP) -r requirements/torch.txt
+	@$(PIP) -e '.[train]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
-	@echo "installing what the tests need into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[train,test]'
+	@echo "installing what the tests need into $(VENV), as locked"
+	@$(PIP) -e '.[train,test,sbatch]'
 	@touch $@
 
 .PHONY: cluster-packages

@@ -37,6 +37,8 @@ def render(plan: LaunchPlan) -> str:
     except jinja2.TemplateSyntaxError as error:
         where = f"{error.filename or error.name}:{error.lineno}"
         raise SpecError([Problem(where, "", f"template: {error.message}")]) from error
+    except jinja2.TemplateNotFound as error:
+        raise SpecError([Problem(plan.source, "", f"template: no such template: {error.name}")]) from error
     except (jinja2.TemplateError, ValueError, TypeError, ArithmeticError) as error:
         raise SpecError([Problem(plan.source, "", f"template: {error}")]) from error
     if len(text.encode()) > LONGEST_SCRIPT:

@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.cli_desk import Desk
+from tests.versions import versions_line
 
 
 def pytest_configure() -> None:
     """Hear SIGINT, and let children hear it, also where a shell in the background has started the tests deaf to it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    """Print what the tests run on; with -q pytest prints no header, and tools/test does it."""
+    return versions_line()
 
 
 def pytest_unconfigure() -> None:

@@ -82,7 +82,7 @@ def test_versions_in_an_environment():
     (one,) = software.of_versions("x", {**good, "accelerate": None})
     assert (one.verdict, one.what.endswith("has no accelerate")) == ("problem", True)
     (one,) = software.of_versions("x", {**good, "accelerate": "1.9.5"})
-    assert (one.verdict, "accelerate>=1.10" in one.remedy) == ("warning", True)
+    assert (one.verdict, "accelerate>=1.13" in one.remedy) == ("warning", True)
 
 
 def test_which_python_is_asked(monkeypatch):

@@ -101,7 +101,7 @@ SPECS = """
   deepspeed_config.gradient_accumulation_steps: 2 here, 4 in accelerate.gradient_accumulation_steps
     hint: say it there alone; it reaches DeepSpeed
 {deepspeed_config: {deepspeed_config_file: train.py, zero_stage: 2, zero3_save_16bit_model: true}}
-  deepspeed_config.deepspeed_config_file: {folder}/train.py is no JSON: Expecting value: line 1 column 1 (char 0)
+  deepspeed_config.deepspeed_config_file: {folder}/train.py is not valid JSON: line 1, column 1
   deepspeed_config.zero3_save_16bit_model: accelerate refuses it beside deepspeed_config_file
     hint: say it in train.py, as zero_optimization.stage3_gather_16bit_weights_on_model_save
   deepspeed_config.zero_stage: accelerate refuses it beside deepspeed_config_file

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.slurm.cluster.suites import PYTHON_OF, Unavailable, with_python
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
+LOCK = ROOT / "requirements" / "test.lock"
+VERSION = ".".join(platform.python_version_tuple()[:2])
+BARE = {"PATH": os.defpath, "HOME": "/nonexistent", "VIRTUAL_ENV": "/opt/venv"}
 TEMPLATES = {path.name for path in (ROOT / "templates").iterdir()}
 
 
@@ -27,40 +41,118 @@ def built(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def installed(built, tmp_path_factory) -> Path:
-    """A fresh virtual environment with the wheel, which sees this one's other packages behind it."""
-    venv = tmp_path_factory.mktemp("installed") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+def own_python(version: str) -> list[str] | None:
+    """Return the command of this machine's Python of a version, if it has one."""
+    name = sys.executable if version == VERSION else shutil.which(f"python{version}")
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    # A name on PATH can be a shim of pyenv for a version that is not active.
+    found = subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False) if name else None
+    return [name] if name and found and found.stdout.strip() == version else None
+
+
+class Installed:
+    """An environment with the wheel and its locked dependencies, and nothing else."""
+
+    def __init__(self, wheel: Path, venv: Path, version: str) -> None:
+        self.venv, self.version = venv, version
+        self.own = own_python(version)
+        pip = [venv / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        self.run([*(self.own or [f"python{version}"]), "-m", "venv", venv], os.environ)
+        self.run([*pip, wheel], os.environ | {"PIP_CONSTRAINT": str(LOCK)})
+
+    def run(self, command: Sequence[object], environment: Mapping[str, str] = BARE) -> str:
+        """Run a command in the root folder and return what it prints."""
+        argv = command if self.own else [*with_python(self.version), *command]
+        done = subprocess.run(argv, cwd="/", env=environment, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module", params=sorted({VERSION, *PYTHON_OF}))
+def installed(request, built, tmp_path_factory) -> Installed:
+    """The wheel in an empty environment, on the Pythons of Debian 12 and 13 and on this one."""
     (wheel,) = built.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install", "--quiet", "--no-deps",
-                    "--no-index", "--disable-pip-version-check", wheel], check=True)  # fmt: skip
-    (site,) = venv.glob("lib/python*/site-packages")
-    packages = [path for path in sys.path if path.endswith("site-packages")]
-    (site / "dependencies.pth").write_text("\n".join(packages) + "\n")
-    return venv
+    try:
+        return Installed(wheel, tmp_path_factory.mktemp("installed") / "venv", request.param)
+    except Unavailable as reason:
+        pytest.skip(f"no Python {request.param}: {reason}")
 
 
-def output(command: list[object], **environment: str) -> str:
-    """Run a command in the root folder with a bare environment."""
-    given = {"PATH": os.defpath, "HOME": "/nonexistent", "VIRTUAL_ENV": "/opt/venv", **environment}
-    return subprocess.run(command, cwd="/", env=given, text=True, capture_output=True, check=True).stdout
+@lru_cache
+def from_the_checkout(spec: Path) -> str:
+    """Return the script that the checkout makes of a spec."""
+    command = [sys.executable, "-m", "clusterrun", "render", spec]
+    environment = BARE | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd="/", env=environment, text=True, capture_output=True, check=True).stdout
 
 
 def test_the_package_comes_from_the_wheel(installed):
-    """The environment's clusterrun is the installed one, and so are its templates."""
-    text = "import clusterrun, clusterrun.script as s; print(clusterrun.__file__, s.template_folder(), sep='\\n')"
-    module, templates = output([installed / "bin" / "python", "-c", text]).splitlines()
-    assert Path(module).is_relative_to(installed)
+    """The environment's clusterrun is the installed one, and so are its templates; the Python is the one asked for."""
+    text = (
+        "import clusterrun, clusterrun.script as s, sys; "
+        "print(clusterrun.__file__, s.template_folder(), '%d.%d' % sys.version_info[:2], sep='\\n')"
+    )
+    module, templates, python = installed.run([installed.venv / "bin" / "python", "-c", text]).splitlines()
+    assert Path(module).is_relative_to(installed.venv)
     assert Path(templates) == Path(module).parent / "templates"
+    assert python == installed.version
+
+
+def test_the_environment_has_the_locked_versions(installed):
+    """What pip installed with the wheel is what the lock has, and fits together."""
+    pip = [installed.venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+    found = dict(line.split("==") for line in installed.run([*pip, "list", "--format=freeze"]).splitlines())
+    names = {canonicalize_name(name): number for name, number in found.items() if name != "clusterrun"}
+    pinned = locked(installed.version)
+    assert {name: pinned[name] for name in names if name not in ("pip", "setuptools")} == {
+        name: number for name, number in names.items() if name not in ("pip", "setuptools")
+    }
+    assert "No broken requirements" in installed.run([*pip, "check"])
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=[path.stem for path in SPECS])
 def test_an_installed_clusterrun_makes_the_checkouts_script(installed, spec):
     """Every job spec gives the same script from a wheel, in another folder, as from the checkout."""
-    from_wheel = output([installed / "bin" / "clusterrun", "render", spec])
-    assert from_wheel == output([sys.executable, "-m", "clusterrun", "render", spec], PYTHONPATH=str(ROOT))
+    from_wheel = installed.run([installed.venv / "bin" / "clusterrun", "render", spec])
+    assert from_wheel == from_the_checkout(spec)
     assert from_wheel.endswith('\nmain "$@"\n')
+
+
+def locked(python: str) -> dict[str, str]:
+    """Return the locked version of each package for a version of Python on Linux."""
+    found = {}
+    for line in LOCK.read_text().splitlines():
+        if row := re.match(r"([^\s=#]+)==(\S+)(?: ; ([^#]+))?", line):
+            name, number, marker = row.groups()
+            environment = {"python_version": python, "python_full_version": f"{python}.0"}
+            if marker is None or Marker(marker).evaluate(environment):
+                found[canonicalize_name(name)] = number
+    return found
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_the_lock_has_every_dependency(python):
+    """Each dependency of pyproject.toml, its extras included, is locked for each Python, in the range that it has."""
+    pinned = locked(python)
+    for text in requires("clusterrun") or ():
+        wanted = Requirement(text)
+        assert pinned[canonicalize_name(wanted.name)] in wanted.specifier, text
+
+
+def test_the_lock_names_no_place():
+    """The lock is good on any machine: no index, no folder, no library for GPUs."""
+    text = LOCK.read_text()
+    assert not re.search(r"://|^-|file:|(?<!\w)/|nvidia|triton|cuda", text, re.MULTILINE)
+    assert f"torch=={locked('3.11')['torch']}" in (ROOT / "requirements" / "torch.txt").read_text()
+
+
+def test_the_tests_run_on_the_locked_versions():
+    """A difference means that the environment is older than the lock: remove .venv/.test and make it again."""
+    pinned = locked(VERSION)
+    here = {canonicalize_name(one.metadata["Name"]): one.version.partition("+")[0] for one in distributions()}
+    assert {name: here[name] for name in pinned if name in here} == {
+        name: number for name, number in pinned.items() if name in here
+    }
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built):

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
+from jinja2.exceptions import SecurityError, UndefinedError
 
 from clusterrun.errors import SpecError
 from clusterrun.launch import Configs, deepspeed_json
@@ -22,6 +23,7 @@ from clusterrun.plan import Identity, LaunchPlan, make_plan
 from clusterrun.prepare import Request, prepare
 from clusterrun.script import NOTIFY, render
 from clusterrun.spec import JobSpec, load_spec
+from tests.library_words import masked
 from tests.planned import plan_of as planned
 
 ROOT = Path(__file__).parent.parent
@@ -317,12 +319,12 @@ def test_a_partial_of_the_user_is_used_by_our_base(folder):
 
 
 FAULTS = [
-    ("{{ spec.nmae }}", "job.yaml: template: 'clusterrun.spec.model.JobSpec object' has no attribute 'nmae'"),
-    ("{{ nothing }}", "job.yaml: template: 'nothing' is undefined"),
+    ("{{ spec.nmae }}", "job.yaml: template: <LIBRARY>"),
+    ("{{ nothing }}", "job.yaml: template: <LIBRARY>"),
     ('{{ "a\nb" }}', "job.yaml: template: newline (U+000A) in 'a\\nb'"),
-    ('{% include "gone.j2" %}', "job.yaml: template: gone.j2"),
-    ('{% include "../job.yaml" %}', "job.yaml: template: ../job.yaml"),
-    ("\n{% if %}", "{folder}/base.sbatch.j2:2: template: Expected an expression, got 'end of statement block'"),
+    ('{% include "gone.j2" %}', "job.yaml: template: no such template: gone.j2"),
+    ('{% include "../job.yaml" %}', "job.yaml: template: no such template: ../job.yaml"),
+    ("\n{% if %}", "{folder}/base.sbatch.j2:2: template: <LIBRARY>"),
 ]
 
 
@@ -332,7 +334,8 @@ def test_a_fault_in_a_users_template(folder, template, expected):
     (folder / "base.sbatch.j2").write_text(template)
     with pytest.raises(SpecError) as raised:
         script_of(SPEC, templates=[folder])
-    assert str(raised.value) == expected.format(folder=folder)
+    expected = expected.format(folder=folder)
+    assert masked(str(raised.value), expected) == expected
 
 
 TRICKS = [
@@ -351,8 +354,9 @@ TRICKS = [
 def test_a_template_reaches_nothing_but_the_plan(folder, template):
     """A template from elsewhere cannot climb from a value to Python's own objects."""
     (folder / "base.sbatch.j2").write_text(template)
-    with pytest.raises(SpecError, match=r"template: (access to attribute '__\w+__'|'\w+' is undefined|.*__\w+__)"):
+    with pytest.raises(SpecError, match=r"^job\.yaml: template: [^\n]+$") as raised:
         script_of(SPEC, templates=[folder])
+    assert isinstance(raised.value.__cause__, (SecurityError, UndefinedError))
     assert not (folder / "canary").exists()
 
 

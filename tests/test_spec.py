@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from clusterrun.errors import SpecError
 from clusterrun.launch import argument_words
@@ -309,8 +310,9 @@ def test_a_loaded_spec_knows_where_its_keys_stand():
 def test_a_spec_cannot_be_changed():
     """What was validated stays as it was."""
     spec = load("")
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(ValidationError) as raised:
         spec.name = "other"
+    assert [error["type"] for error in raised.value.errors()] == ["frozen_instance"]
 
 
 def test_nobody_takes_more_than_one_task_a_node():

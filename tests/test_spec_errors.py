@@ -8,9 +8,10 @@ import pytest
 
 from clusterrun.errors import SpecError
 from clusterrun.spec import load_spec
+from tests.library_words import masked
 
 TABLES = Path(__file__).parent / "spec_errors"
-# What stands in the tables as <NAME>.
+# What appears in the tables as <NAME>; <LIBRARY> is PyYAML's words, which change with its version.
 WORDS = {
     "TIMES": "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]",
     "MEMORY": "a whole number with K, M, G or T; without a unit it is megabytes",
@@ -36,10 +37,21 @@ FILES = (TABLES / "files.txt").read_text()
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 LARGE = [
-    ("script: a\0b", "job.yaml: not YAML: unacceptable character #x0000: control characters are not allowed"),
+    ("script: a\0b", "job.yaml:1: not YAML: control character U+0000\n  hint: delete it"),
     (BOMB, "job.yaml:1: <ALIASES>"),
     ("args: " + "[" * 100_000, "job.yaml:1: nested more than 50 deep"),
+    ("args: " + "[" * 60 + "]" * 60, "job.yaml:1: nested more than 50 deep"),
+    ("args:\n- [" + "\n [" * 1500, "job.yaml:50: nested more than 50 deep"),
+    ("args: " + "{a: " * 1500, "job.yaml:1: nested more than 50 deep"),
+    ("args: " + "[" * 1500 + "]" * 1500, "job.yaml:1: nested more than 50 deep"),
+    ("args:\n " + "- " * 1500, "job.yaml:2: nested more than 50 deep"),
+    ("\n".join(" " * depth + "a:" for depth in range(1200)), "job.yaml:51: nested more than 50 deep"),
+    (f"args: ['{'[' * 60}', \"{'{' * 60}\"] # {'[' * 60}\n]", "job.yaml:2: not YAML: <LIBRARY>"),
     ("script: " + "a" * 2_000_000, "job.yaml: 2000008 characters; a job spec has at most 1000000"),
+]
+LARGE_NAMES = [
+    *("NUL", "alias bomb", "brackets", "closed brackets", "brackets on lines", "braces", "many closed brackets"),
+    *("dashes", "indentation", "brackets in quotes", "2 MB"),
 ]
 
 OVERRIDES = [
@@ -52,7 +64,7 @@ OVERRIDES = [
     ),
     ("slurm.nods=2", "--set slurm.nods: slurm.nods: no such field\n  hint: did you mean nodes?"),
     ("slurm=2", "--set slurm: slurm: must be a mapping, got a number"),
-    ("name='x", "--set name: not YAML: found unexpected end of stream"),
+    ("name='x", "--set name: not YAML: <LIBRARY>"),
     ("args.lr=3", "--set args.lr: args.lr: args is a list of words here, so one flag cannot be set"),
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
@@ -65,7 +77,7 @@ PROFILES = [
     ("run_root: [a]", "site.yaml:1: run_root: must be one line of text, got a list"),
     ('run_root: "a\\nb"', "site.yaml:1: run_root: newline (U+000A) <ONE_LINE>"),
     ("- a", "site.yaml:1: a profile is a mapping of keys, got a list"),
-    ("a: {b c", "site.yaml:2: not YAML: did not find expected ',' or '}'"),
+    ("a: {b c", "site.yaml:2: not YAML: <LIBRARY>"),
 ]
 
 
@@ -115,32 +127,35 @@ def told(text: str | bytes, **options) -> str:
 @pytest.mark.parametrize(("line", "expected"), lines(), ids=[case[0] for case in lines()])
 def test_a_wrong_line(line, expected):
     """A mistake is told with its file, line, key, what is wrong, and the way out where one is known."""
-    assert told(f"script: train.py\n{line}\n") == expected
+    text = told(f"script: train.py\n{line}\n")
+    assert masked(text, expected) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [case[1:] for case in files()], ids=[case[0] for case in files()])
 def test_a_wrong_file(text, expected):
     """What is wrong with a whole file is told once, without what only follows from it."""
-    assert told(text) == expected
+    assert masked(told(text), expected) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), LARGE, ids=["NUL", "alias bomb", "brackets", "2 MB"])
+@pytest.mark.parametrize(("text", "expected"), LARGE, ids=LARGE_NAMES)
 def test_a_file_that_no_editor_made(text, expected):
     """A file made to overrun the reader is refused with one line."""
-    assert told(text) == filled(expected)
+    assert masked(told(text), filled(expected)) == filled(expected)
 
 
 @pytest.mark.parametrize(("override", "expected"), OVERRIDES)
 def test_a_wrong_override(override, expected):
     """A mistake in --set is told under the --set that made it."""
-    assert told("script: train.py\nargs: [--lr, 3]\n", overrides=[override]) == filled(expected)
+    text = told("script: train.py\nargs: [--lr, 3]\n", overrides=[override])
+    assert masked(text, filled(expected)) == filled(expected)
 
 
 @pytest.mark.parametrize(("profile", "expected"), PROFILES)
 def test_a_wrong_profile(profile, expected):
     """A mistake in the site's profile is told at the profile's line."""
     Path("site.yaml").write_text(profile)
-    assert told("script: train.py\n", profile="site.yaml") == filled(expected)
+    text = told("script: train.py\n", profile="site.yaml")
+    assert masked(text, filled(expected)) == filled(expected)
 
 
 def test_what_is_missing_is_missing_from_the_spec():

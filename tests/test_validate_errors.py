@@ -10,6 +10,7 @@ import pytest
 from clusterrun.errors import SpecError
 from clusterrun.prepare import Request
 from clusterrun.validation import validate
+from tests.library_words import masked
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +56,8 @@ CONFIGS = [
     (json.dumps({"zero_optimization": {"stage": 2}}), f"{IS_JSON}\n  hint: {DEEPSPEED}"),
     ("num_processes: 2\n", f"{NO_TYPE}\n  hint: {DEEPSPEED}"),
     ("distributed_type: 'NO'\n", f"{ALONE}\n  hint: distributed_type: MULTI_GPU, with use_cpu: true on CPUs"),
-    ("distributed_type: [", SPEC + "{path} cannot be read: while parsing a flow node"),
-    ("when: 2001-13-45\n", SPEC + "{path} cannot be read: month must be in 1..12"),
+    ("distributed_type: [", SPEC + "{path} is not valid YAML: line 1: <LIBRARY>"),
+    ("when: 2001-13-45\n", SPEC + "{path} is not valid YAML: <LIBRARY>"),
 ]
 
 
@@ -66,24 +67,27 @@ def test_a_config_file_that_accelerate_could_not_use(folder, config, expected):
     Path("train.py").touch()
     Path("config").write_text(config)
     text = refused("script: train.py\nslurm: {nodes: 2}\naccelerate: {config_file: config}\n")
-    assert text == expected.format(path=folder / "config")
+    expected = expected.format(path=folder / "config")
+    assert masked(text, expected) == expected
 
 
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("if true", "line 2: syntax error: unexpected end of file"),
-        ("echo 'a", "line 1: unexpected EOF while looking for matching `''"),
-        ("cat <<END", "line 1: warning: here-document at line 1 delimited by end-of-file (wanted `END')"),
-        ("}", "line 1: syntax error near unexpected token `}'"),
+        ("if true", "line 2: <LIBRARY>"),
+        ("echo 'a", "line 1: <LIBRARY>"),
+        ("cat <<END", "line 1: <LIBRARY>"),
+        ("}", "line 1: <LIBRARY>"),
     ],
 )
 def test_shell_lines_that_bash_cannot_read(line, fault):
     """A shell line of the user is read by bash before it waits in a queue."""
     spec = "command: 'true'\nenvironment:\n  setup:\n"
     where = "environment.setup[0]"
-    assert refused(f"{spec}  - {json.dumps(line)}\n") == f"job.yaml:4: {where}: bash cannot read it: {fault}"
-    assert refused(f"command: {json.dumps(line)}\n") == f"job.yaml:1: command: bash cannot read it: {fault}"
+    expected = f"job.yaml:4: {where}: bash cannot read it: {fault}"
+    assert masked(refused(f"{spec}  - {json.dumps(line)}\n"), expected) == expected
+    expected = f"job.yaml:1: command: bash cannot read it: {fault}"
+    assert masked(refused(f"command: {json.dumps(line)}\n"), expected) == expected
 
 
 OPEN = "warning: here-document at line 1 delimited by end-of-file (wanted `X')"

@@ -20,6 +20,7 @@ Path: TypeAlias = tuple[str | int, ...]
 MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
 DEEPEST = 50
+TOO_DEEP = f"nested more than {DEEPEST} deep"
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -27,6 +28,10 @@ _FALSE = re.compile(r"false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+")  # int() takes 4300 digits at most
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in "str int float bool null timestamp merge value".split()}
+# c-printable of YAML 1.2, chapter 5.1, negated
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Quoted text and comments are skipped as a whole, with the brackets in them.
+_BRACKETS = re.compile(r"""'[^'\n]*'|"(?:\\.|[^"\\\n])*"|(?:^|(?<=\s))\#.*|[\[\]{}]""", re.MULTILINE)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is 8 times as fast
 
 
@@ -65,8 +70,12 @@ def read_yaml(text: str, name: str) -> Document:
     """
     if len(text) > MOST_CHARACTERS:
         raise SpecError([Problem(name, "", f"{len(text)} characters; a job spec has at most {MOST_CHARACTERS}")])
+    if found := _UNREADABLE.search(text):
+        where = f"{name}:{text.count(chr(10), 0, found.start()) + 1}"
+        what = f"not YAML: control character U+{ord(found[0]):04X}"
+        raise SpecError([Problem(where, "", what, "delete it")])
     try:
-        _refuse_depth(text, name)
+        _refuse_structure(text, name)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
@@ -82,17 +91,27 @@ def read_yaml(text: str, name: str) -> Document:
     return document
 
 
-def _refuse_depth(text: str, name: str) -> None:
-    """Look at the nesting before nodes are made: libyaml makes them by recursion, and overruns its stack."""
-    depth = 0
+def _refuse_structure(text: str, name: str) -> None:
+    """Refuse what no job spec needs before nodes are made, with words of our own.
+
+    libyaml makes nodes by recursion and would overrun its stack.
+    """
+    depth = documents = 0
+    anchors: set[str] = set()
     for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+        where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
-            raise SpecError([Problem(where, "", f"nested more than {DEEPEST} deep")])
+            raise SpecError([Problem(where, "", TOO_DEEP)])
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if documents > 1:
+            what = "a second YAML document; only one is read"
+            raise SpecError([Problem(where, "", what, "use a file for each")])
+        if isinstance(event, yaml.AliasEvent) and event.anchor not in anchors:
+            hint = f"define it further up as &{event.anchor}"
+            raise SpecError([Problem(where, "", f"unknown alias *{event.anchor}", hint)])
+        anchors.add(getattr(event, "anchor", None) or "")
 
 
 def read_scalar(text: str) -> Any:
@@ -123,13 +142,29 @@ def _base(text: str) -> int:
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
+    """Return a mistake of syntax in PyYAML's words, which change with its version."""
     mark = getattr(error, "problem_mark", None)
+    if mark and (deep := _line_too_deep(text[: mark.index])):
+        return Problem(f"{name}:{deep}", "", TOO_DEEP)
     where = f"{name}:{mark.line + 1}" if mark else name
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
     line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
     tab = mark and line[mark.column : mark.column + 1] == "\t"
     hint = "indent with spaces; YAML does not take tabs" if tab else ""
     return Problem(where, "", f"not YAML: {what}", hint)
+
+
+def _line_too_deep(text: str) -> int | None:
+    """Return the line of the first bracket that is open inside too many others.
+
+    PyYAML looks ahead over a thousand brackets before the first event, and 6.0.4 gives up there.
+    """
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > DEEPEST:
+            return text.count("\n", 0, found.start()) + 1
+    return None
 
 
 class _Builder:

@@ -40,7 +40,9 @@ def read_accelerate(path: Path, name: str, fault: Callable[[str, str], None]) ->
     try:
         values = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        fault(f"{path} cannot be read: {str(error).splitlines()[0]}", "")
+        mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        at = f"line {mark.line + 1}: {what}" if mark and what else str(error).splitlines()[0]
+        fault(f"{path} is not valid YAML: {at}", "")
         return None
     if not isinstance(values, dict) or "distributed_type" not in values:
         deepspeeds = isinstance(values, dict) and bool(_DEEPSPEEDS & set(values))
@@ -57,7 +59,8 @@ def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> 
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        fault(f"{path} is no JSON: {error}", "")
+        at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        fault(f"{path} is not valid JSON: {at}", "")
         return None
     if not isinstance(values, dict):
         fault(f"{path} is no DeepSpeed config: it is no mapping", "")

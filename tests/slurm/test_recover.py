@@ -190,7 +190,7 @@ def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
     script = (run.folder / "job.sbatch").read_text()
     answer = desk.cli("resume", run.run_id, "--set", "slurm.partition=no-such", check=False)
     assert answer.returncode == 1
-    assert "invalid partition specified: no-such" in answer.stderr
+    assert "no-such" in answer.stderr
     assert (run.folder / "job.sbatch").read_text() == script
     assert desk.status(run)["state"] == before == "CANCELLED"
     resumed(desk, run)

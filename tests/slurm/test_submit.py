@@ -93,7 +93,7 @@ def test_a_refusal_leaves_nothing_behind(desk: Desk) -> None:
     spec = desk.spec("refused", command="true", slurm={"partition": "no-such"})
     answer = desk.cli("submit", str(spec), check=False)
     assert answer.returncode == 1
-    assert "invalid partition specified: no-such" in answer.stderr
+    assert "no-such" in answer.stderr
     assert answer.stdout == ""
     assert runs_of(desk, "refused") == []
 

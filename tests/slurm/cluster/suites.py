@@ -16,6 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+PYTHON_OF = {"3.11": "bookworm", "3.13": "trixie"}
+"""Versions of Python, and the suite that has each."""
+PYTHON_PACKAGES = "python3-venv"
 SUITE_OF = {"22.05": "bookworm", "24.11": "trixie", "26.05": "forky"}
 """Each generation of Slurm, and the suite that has it."""
 PACKAGES = "slurmctld,slurmd,slurm-client,slurmdbd,munge,iproute2,libffi8,libsqlite3-0,libexpat1"
@@ -31,12 +34,19 @@ for package in var/cache/apt/archives/*.deb; do
 done
 rm -rf var
 # what update-alternatives would do
-for program in usr/*bin/*-wlm; do ln -sf "${program##*/}" "${program%-wlm}"; done
+for program in usr/*bin/*-wlm; do [ -e "$program" ] || continue; ln -sf "${program##*/}" "${program%-wlm}"; done
 """
 INSIDE = """
 mount -t overlay -o "lowerdir=$1/usr:/usr" suite /usr
 slurmd -V
 "$2" -c "import ctypes, ssl, sqlite3"
+"""
+
+
+OVER_USR = """
+mount -t overlay -o "lowerdir=$1/usr:/usr" suite /usr
+shift
+exec "$@"
 """
 
 
@@ -56,32 +66,51 @@ class Suite:
 def suite_with(generation: str) -> Suite:
     """The suite that has this generation of Slurm, made where it is not there yet. Raises Unavailable."""
     name = SUITE_OF[generation]
-    store = Path(os.environ.get("CLUSTERRUN_TEST_SUITES", "/var/cache/clusterrun-tests"))
-    folder = store / name
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        with (store / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                make(name, folder)
-    except OSError as error:
-        raise Unavailable(f"no suite {name} in {store}: {error}") from error
+    folder = made(name, name, PACKAGES)
     found = version_in(folder)
     if not found.startswith(generation):
         raise Unavailable(f"Debian's {name} has Slurm {found} now, not {generation}")
     return Suite(folder, found)
 
 
-def make(name: str, folder: Path) -> None:
+@lru_cache
+def with_python(version: str) -> tuple[str, ...]:
+    """Return the words before a command that run it with the /usr of the suite with this Python. Raises Unavailable.
+
+    The suite has a folder of its own: where Slurm runs, its python3 would take the place of this machine's.
+    """
+    name = PYTHON_OF[version]
+    folder = made(name, f"{name}-python", PYTHON_PACKAGES)
+    words = ("unshare", "--mount", "sh", "-ec", OVER_USR, "sh", str(folder))
+    answer([*words, f"python{version}", "-c", "import ensurepip, ssl, venv"], 30)
+    return words
+
+
+def made(name: str, called: str, packages: str) -> Path:
+    """Return the folder of a suite with these packages, made if it is missing. Raises Unavailable."""
+    store = Path(os.environ.get("CLUSTERRUN_TEST_SUITES", "/var/cache/clusterrun-tests"))
+    folder = store / called
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with (store / f"{called}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                make(name, folder, packages)
+    except OSError as error:
+        raise Unavailable(f"no suite {name} in {store}: {error}") from error
+    return folder
+
+
+def make(name: str, folder: Path, packages: str) -> None:
     """Fill a folder beside, which takes its name when it is complete: what was broken off is never taken.
 
     The packages are unpacked and not configured, so none of their scripts runs.
     """
-    for left in folder.parent.glob(f"{name}.making-*"):
+    for left in folder.parent.glob(f"{folder.name}.making-*"):
         shutil.rmtree(left)
-    draft = Path(mkdtemp(prefix=f"{name}.making-", dir=folder.parent))
+    draft = Path(mkdtemp(prefix=f"{folder.name}.making-", dir=folder.parent))
     script = SCRIPTS / name if (SCRIPTS / name).exists() else SCRIPTS / "sid"
-    argv = ["debootstrap", "--download-only", "--variant=minbase", f"--include={PACKAGES}", name]
+    argv = ["debootstrap", "--download-only", "--variant=minbase", f"--include={packages}", name]
     try:
         answer([*argv, str(draft), mirror(), str(script)], MAKING_SECONDS)
         answer(["sh", "-ec", UNPACK, "sh", str(draft)], MAKING_SECONDS)
