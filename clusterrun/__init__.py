@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib
 
-__version__ = "0.1.0"
-
 TYPE_CHECKING = False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
 if TYPE_CHECKING:
+    __version__: str
+
     from clusterrun.clean import clean
     from clusterrun.doctor import doctor
     from clusterrun.inventory import checkpoints
@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "__version__": "version",
     "checkpoints": "inventory",
     "clean": "clean",
     "doctor": "doctor",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from clusterrun import units
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.now import Queue, Said, ask_accounts, ask_queue, is_over, run_status
@@ -16,8 +17,6 @@ from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
 from clusterrun.written import RunStatus, from_files, unseen
 
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", re.ASCII)
 _SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$|-\d+$", re.ASCII)  # what makes a run id of a name
 
 
@@ -131,13 +130,8 @@ def _states(text: str) -> frozenset[State]:
 
 
 def _since(text: str) -> float:
-    age = _AGE.fullmatch(text.strip())
-    if age:
-        return time.time() - float(age[1]) * _UNITS[age[2]]
-    from datetime import datetime  # noqa: PLC0415 - most ask for an age, or not at all
-
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
-    except ValueError:
-        hint = "an age such as 90min, 12h, 2d or 1w, or a time such as 2026-11-21 or 2026-11-21T06:00"
-        raise SpecError([Problem("--since", "", f"not a time: {text}", hint)]) from None
+        return units.moment_of(text.strip(), time.time())
+    except ValueError as error:
+        what, _, hint = str(error).partition("\n")
+        raise SpecError([Problem("--since", "", what, hint)]) from None

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from clusterrun import units
 from clusterrun.errors import ClusterError
 from clusterrun.paths import RunPaths
 from clusterrun.plan import LaunchPlan
@@ -51,7 +52,7 @@ def start(paths: RunPaths, plan: LaunchPlan, environment: Mapping[str, str]) -> 
     gpus = _gpus_to_use(plan)
     paths.local.mkdir(mode=0o700, exist_ok=True)
     write_whole(paths.local / "slurm.bash", _STAND_INS)
-    limit = grammar.seconds_of_time(plan.spec.slurm.time) if plan.spec.slurm.time else None
+    limit = units.seconds_of_slurm_time(plan.spec.slurm.time) if plan.spec.slurm.time else None
     lead = next(item.value for item in plan.directives if item.option == "signal")
     settings = {"limit": limit or "", "lead": str(lead).partition("@")[2], "gpus": "" if gpus is None else gpus}
     write_record(paths.local / "settings", settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Configs, Launch, make_launch
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
@@ -217,5 +218,5 @@ def _lead(slurm: Slurm) -> int:
     """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
     if slurm.signal is not None:
         return grammar.signal_lead(slurm.signal)
-    limit = grammar.seconds_of_time(slurm.time) if slurm.time is not None else None
+    limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None
     return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

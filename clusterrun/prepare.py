@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import clusterrun
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Configs
 from clusterrun.plan import Identity, LaunchPlan, make_plan
@@ -21,6 +20,7 @@ from clusterrun.spec.yaml_text import Path as Place
 from clusterrun.spec.yaml_text import dotted
 from clusterrun.strategy import Batch, check, check_names
 from clusterrun.strategy.files import MISSING_HINT
+from clusterrun.version import __version__
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Prepared:
         return make_plan(
             self.loaded.spec,
             source=self.loaded.source,
-            version=clusterrun.__version__,
+            version=__version__,
             chdir=chdir,
             run_root=self.loaded.run_root,
             identity=identity,

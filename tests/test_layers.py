@@ -17,7 +17,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
-    {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash"},
+    {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash", "units", "version"},
     {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
     {"estimate", "goodput", "index", "launch", "ranks"},
     {"inventory", "old_script", "plan", "wanted", "written"},
@@ -42,7 +42,7 @@ PURE = {
     "strategy.batch", "strategy.config", "strategy.deepspeed",
     "strategy.deepspeed_json", "strategy.fsdp", "strategy.given", "strategy.keys", "strategy.machines",
     "strategy.old_forms", "strategy.precision", "strategy.script_source", "strategy.training", "strategy.words",
-    "slurm.nodelist", "why.causes", "why.failures", "why.findings", "why.reasons", "why.stacks", "why.summary", "why.waiting",
+    "slurm.nodelist", "version", "why.causes", "why.failures", "why.findings", "why.reasons", "why.stacks", "why.summary", "why.waiting",
 }  # fmt: skip
 IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from clusterrun.version import __version__
+
 ROOT = Path(__file__).parent.parent
 SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
 TEMPLATES = {path.name for path in (ROOT / "templates").iterdir()}
@@ -61,6 +63,16 @@ def test_an_installed_clusterrun_makes_the_checkouts_script(installed, spec):
     from_wheel = output([installed / "bin" / "clusterrun", "render", spec])
     assert from_wheel == output([sys.executable, "-m", "clusterrun", "render", spec], PYTHONPATH=str(ROOT))
     assert from_wheel.endswith('\nmain "$@"\n')
+
+
+def test_the_version_is_written_once(built, installed):
+    """The wheel's metadata, the command and the package agree on what `clusterrun/version.py` says."""
+    text = "import clusterrun, importlib.metadata as m; print(clusterrun.__version__, m.version('clusterrun'))"
+    told = output([installed / "bin" / "python", "-c", text]).split()
+    assert told == [__version__, __version__]
+    assert "\nversion = " not in (ROOT / "pyproject.toml").read_text()
+    (wheel,) = built.glob("*.whl")
+    assert wheel.name.split("-")[1] == __version__
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built):

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from clusterrun import units
+from clusterrun.cli.amounts import option
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.table import in_columns
 from clusterrun.errors import Problem, SpecError
@@ -18,10 +20,10 @@ from clusterrun.estimate.needs import Question
 from clusterrun.estimate.question import model_of, question_of
 from clusterrun.estimate.report import Report, report_of
 from clusterrun.prepare import Prepared, Request, prepare
-from clusterrun.spec.gpu_memory import bytes_of_memory
 
-_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _MOST = 10**15  # beyond any machine; sizes stay numbers that divide
+_count = option(lambda text: units.whole_number(text, least=1, most=_MOST))
+_parameters = option(lambda text: units.count_of(text, _MOST))
 _HEADINGS = ("STRATEGY", "WEIGHTS", "GRADIENTS", "OPTIMIZER", "STATES", "BUFFERS", "ACTIVATIONS", "TOTAL", "ON CPU")
 
 
@@ -33,39 +35,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--profile", help="the site's defaults, with its gpu_memory")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--config", type=Path, help="the model: a folder with transformers' config.json, or the file")
-    model.add_argument("--parameters", type=_parameters, metavar="COUNT", help="the model's size, such as 7.5B")
+    model.add_argument(
+        "--parameters",
+        type=_parameters,
+        metavar="COUNT",
+        help="the model's size, such as 7.5B",
+    )
     add("--gpus", type=_count, help="GPUs in all")
-    add("--gpu-memory", type=_memory, metavar="SIZE", help="of each GPU, such as 80GB")
-    add("--batch", type=_count, help="samples on each GPU at a time (default: what the spec's arguments say, or 1)")
+    add("--gpu-memory", type=option(units.bytes_of_size), metavar="SIZE", help="of each GPU, such as 80GB")
+    add(
+        "--batch",
+        type=_count,
+        help="samples on each GPU at a time (default: what the spec's arguments say, or 1)",
+    )
     add("--sequence", type=_count, help="tokens of a sample")
     add("--checkpointing", action="store_true", default=None, help="with activation checkpointing")
     add("--eager", action="store_true", default=None, help="attention keeps its scores (attn_implementation: eager)")
     add("--precision", choices=["no", "fp16", "bf16", "fp8"], help="accelerate's mixed_precision")
     add_json(parser, ", in bytes")
-
-
-def _parameters(text: str) -> int:
-    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
-    try:
-        count = int(float(number) * _COUNTS[unit])
-    except (KeyError, ValueError, OverflowError):
-        count = 0
-    if not 1 <= count <= _MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of parameters: 7.5B, 350M, 124439808")
-    return count
-
-
-def _memory(text: str) -> int:
-    try:
-        return bytes_of_memory(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:20]) <= _MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

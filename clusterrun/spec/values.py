@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from clusterrun import units
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
 from clusterrun.spec import checkpoint, grammar, hang, waits
 
@@ -157,7 +158,7 @@ Operand: TypeAlias = Annotated[Word, AfterValidator(_no_option)]
 ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
 """Lines of shell, run as written."""
 Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
-Memory: TypeAlias = Annotated[Word, AfterValidator(grammar.memory)]
+Memory: TypeAlias = Annotated[Word, AfterValidator(units.check_slurm_memory)]
 Value: TypeAlias = Annotated[Line, BeforeValidator(_truth)]
 """The value of an environment variable; true and false are taken as those words."""
 Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
