@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError, SpecError
 from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
@@ -149,7 +150,7 @@ def _refuse_living(run: Run, *, begun: bool) -> list[Run]:
 def _finished(paths: RunPaths) -> bool:
     """The script would find the same and leave at once."""
     marks = [(read_record(paths.trainer(name)), read_record(paths.end(name))) for name in paths.attempts()]
-    return any(left.get("outcome") == "finished" or end.get("cause") == "finished" for left, end in marks)
+    return any(left.get("outcome") == "finished" or end.get("cause") == Cause.FINISHED for left, end in marks)
 
 
 def _wait_for_the_end(run: Run) -> None:

@@ -17,7 +17,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
-    {"clusterrun", "errors", "lines", "paths", "records", "shell", "trash", "units", "version"},
+    {"causes", "clusterrun", "errors", "lines", "paths", "records", "shell", "trash", "units", "version"},
     {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
     {"estimate", "goodput", "index", "launch", "ranks"},
     {"inventory", "old_script", "plan", "wanted", "written"},
@@ -36,7 +36,7 @@ PURE = {
     *(f"old_script.{name}" for name in """asked assignments bash chosen directives draft environment facts flags kinds mistakes
          mistakes_of_launch mistakes_of_shell new_environment notes reader secret_arguments secrets sections setup srun translate
          words""".split()),
-    "goodput", "launch", "lines", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults",
+    "causes", "goodput", "launch", "lines", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults",
     "spec.arguments", "spec.checkpoint", "spec.docstrings", "spec.grammar", "spec.layers", "spec.model", "spec.options",
     "spec.rules", "spec.schema", "spec.values", "spec.waits", "spec.writing", "spec.yaml_text", "strategy.arguments",
     "strategy.batch", "strategy.config", "strategy.deepspeed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clusterrun.attempts import Attempt
+from clusterrun.causes import Cause
 from clusterrun.paths import RunPaths
 from clusterrun.ranks import settings_of_script
 from clusterrun.records import read_record, whole
@@ -34,7 +35,7 @@ def _words(found: RunStatus, last: Attempt | None, crashes: int, *, local: bool)
     if found.state is State.PENDING:
         return f"attempt {number} begins {_when(found, local=local)}", ""
     if last is not None and last.number == found.attempt:  # the job lives, and its attempt has ended
-        pause = f"after a pause of {pause_after(crashes)} s " if last.cause in ("crash", "hang") else ""
+        pause = f"after a pause of {pause_after(crashes)} s " if last.cause in (Cause.CRASH, Cause.HANG) else ""
         return f"{pause}the run goes on by itself as attempt {number} ({last.next})", ""
     return "it trains on" if found.attempt else "its first attempt begins", ""
 
