@@ -15,6 +15,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.index import Run
 from clusterrun.prepare import Prepared, Request
 from clusterrun.records import read_record, write_record, write_whole
+from clusterrun.settings import FORMAT
 
 # Texts that YAML 1.2 reads as numbers and 1.1, whose rules yaml.SafeDumper quotes by, does not.
 _NUMBERS = re.compile(r"^(?:[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+)$")
@@ -36,6 +37,7 @@ def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: 
     submissions it keeps when they were asked for, and behind which attempt.
     """
     write_whole(run.paths.spec, _text(prepared))
+    write_record(run.paths.settings, prepared.plan().settings)
     request = {
         "source": str(Path(prepared.request.source).absolute()),
         "work_dir": str(prepared.work_dir),
@@ -43,7 +45,7 @@ def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: 
     }
     now, earlier = int(time.time()), read_record(run.paths.intent).get("asked", "")
     comment = (prepared.loaded.spec.slurm.__pydantic_extra__ or {}).get("comment") or ""
-    values = {"run_id": run.run_id, "time": now, "number": number, "after": after,
+    values = {"format": FORMAT, "run_id": run.run_id, "time": now, "number": number, "after": after,
               "asked": f"{earlier} {now}:{after}".strip(), "comment": comment,
               "batch": prepared.batch.in_words(),
               "array": array or prepared.loaded.spec.slurm.array or "", "request": json.dumps(request)}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -12,6 +13,7 @@ from clusterrun import units
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.now import Queue, Said, ask_accounts, ask_queue, is_over, run_status
+from clusterrun.settings import FORMAT, format_of
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
@@ -44,6 +46,7 @@ class Wanted:
 
 
 CLOSED = "its folder is closed to you"
+NEWER = "made by a newer clusterrun: upgrade to read it"
 LIVING = Wanted(frozenset(state for state in State if not state.final))
 
 
@@ -67,8 +70,9 @@ def list_runs(
     summaries = Summaries(index)
     ended = {run_id: found for run_id, found in summaries.read(names).items() if only.fits_name(run_id)}
     runs = {run_id: index.run(run_id) for run_id in names if run_id not in ended and only.fits_name(run_id)}
-    known = {run_id: (run, files) for run_id, run in runs.items() if (files := _readable(run))}
-    closed = {run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known}
+    newer = {run_id: unseen(run, NEWER) for run_id, run in runs.items() if _is_newer(run)}
+    known = {run_id: (run, files) for run_id, run in runs.items() if run_id not in newer and (files := _readable(run))}
+    closed = {run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known | newer}
     over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
     living = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
     every: dict[str, RunStatus]
@@ -79,10 +83,16 @@ def list_runs(
         living |= {run_id: index.run(run_id) for run_id in _started_again(ended, queue)}
         found, more = _asked(living, queue)
         every, over = {**ended, **over, **found}, {**over, **more}
-    every |= closed
+    every |= closed | newer
     summaries.add(over, names)
     newest_first = [every[run_id] for run_id in reversed(names) if run_id in every]
     return sorted(filter(only.fits, newest_first), key=lambda status: status.state.final)
+
+
+def _is_newer(run: Run) -> bool:
+    with suppress(PermissionError):
+        return format_of(run.paths) > FORMAT
+    return False
 
 
 def _readable(run: Run) -> RunStatus | None:

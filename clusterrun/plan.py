@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Configs, Launch, make_launch
+from clusterrun.settings import FORMAT
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.spec import grammar, hang, waits
 from clusterrun.spec.checkpoint import RUN_DIR
@@ -78,6 +79,20 @@ class LaunchPlan:
     def elastic(self) -> bool:
         """Whether there may be fewer nodes than the most."""
         return self.least_nodes < self.nodes or self.shrink_to is not None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What readers of a run folder need to know, as a record: the nodes and processes, and the folder's format."""
+        processes = None if self.elastic else self.launch.processes
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "nodes": self.nodes,
+            "least_nodes": min(self.least_nodes, self.shrink_to or self.least_nodes),
+            "processes_a_node": self.processes_a_node or "",
+            "num_processes": processes or "",
+            "most_crashes": self.crashes,
+        }
 
     @property
     def may_expedite(self) -> bool:

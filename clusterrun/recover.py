@@ -258,7 +258,7 @@ def _written_down(what: Handover, job_id: str) -> Run:
 
 def _remembered(run: Run, left: Sequence[Run]) -> dict[Path, str | None]:
     """What `_set_free` is about to change, for the case that Slurm refuses."""
-    paths = [run.paths.spec, run.paths.script]
+    paths = [run.paths.spec, run.paths.script, run.paths.settings]
     for one in (run, *left):
         own = one.paths
         paths += [own.stop, own.cancelled, own.ledger, own.intent, own.events / "submit.sbatch"]

@@ -18,7 +18,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 # A module, or a package as a whole, imports from the floors below its own only.
 FLOORS = (
     {"causes", "clusterrun", "errors", "lines", "paths", "records", "shell", "trash", "units", "version"},
-    {"attempts", "jobs", "metrics", "profile", "share", "slurm", "spec", "training"},
+    {"attempts", "jobs", "metrics", "profile", "settings", "share", "slurm", "spec", "training"},
     {"estimate", "goodput", "index", "launch", "ranks"},
     {"inventory", "old_script", "plan", "wanted", "written"},
     {"local", "outlook", "script", "strategy", "summary"},

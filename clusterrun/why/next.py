@@ -5,8 +5,8 @@ from __future__ import annotations
 from clusterrun.attempts import Attempt
 from clusterrun.causes import Cause
 from clusterrun.paths import RunPaths
-from clusterrun.ranks import settings_of_script
 from clusterrun.records import read_record, whole
+from clusterrun.settings import settings_of
 from clusterrun.slurm.states import State
 from clusterrun.why.answer import Next
 from clusterrun.why.causes import pause_after
@@ -16,7 +16,7 @@ from clusterrun.written import RunStatus
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:
     """Say what comes next; `last` is the last attempt that has ended."""
     crashes = whole(read_record(paths.ledger).get("crashes")) or 0
-    most = settings_of_script(paths).get("most_crashes")
+    most = settings_of(paths).get("most_crashes")
     left = None if most is None else max(most - crashes, 0)
     words, command = _words(found, last, crashes, local=local)
     if left is not None and not found.state.final:
