@@ -41,7 +41,7 @@ def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
 def format_of(paths: RunPaths) -> int:
     """Return the format of a run folder: the newest number in its records, 1 without one."""
     records = [read_record(file) for folder in _folders(paths) for file in _numbered(RunPaths(folder))]
-    return max((whole(record.get("format")) or 1 for record in records), default=1)
+    return max(1, *(whole(record.get("format")) or 1 for record in records))
 
 
 def refuse_newer(paths: RunPaths) -> None:
