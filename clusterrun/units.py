@@ -190,7 +190,7 @@ def _size_hint(text: str) -> str:
     if re.fullmatch(_NUMBER, text):
         return f"add the unit: {text}GB or {text}GiB"
     nearest = text.upper().replace(",", ".").replace("IB", "iB")
-    return f"write {nearest if _SIZE.fullmatch(nearest) else SIZE_FORMS}"
+    return f"write {nearest if nearest != text and _SIZE.fullmatch(nearest) else SIZE_FORMS}"
 
 
 def check_slurm_memory(text: str) -> str:

@@ -116,7 +116,7 @@ def test_every_size(text, size):
     assert units.bytes_of_size(text) == size
 
 
-@pytest.mark.parametrize(("text", "hint"), [("80", "add the unit: 80GB or 80GiB"), ("80gb", "write 80GB"), ("80gib", "write 80GiB"), ("0GB", ""),
+@pytest.mark.parametrize(("text", "hint"), [("80", "add the unit: 80GB or 80GiB"), ("80gb", "write 80GB"), ("80gib", "write 80GiB"), ("0GB", f"write {units.SIZE_FORMS}"),
                                             ("inf", ""), ("9" * 5000, ""), ("\u0668GB", ""), ("-1GB", "")])  # fmt: skip
 def test_what_is_no_size(text, hint):
     """One clear error, with what to write."""
