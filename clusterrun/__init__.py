@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib
 
-__version__ = "0.1.0"
-
 TYPE_CHECKING = False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
 if TYPE_CHECKING:  # the names of _PLACES; a test compares them
+    __version__: str
     # isort: off
     from clusterrun.api import (
         Run as Run,
@@ -112,6 +111,8 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - a type checker reads the imports abov
 
 def __getattr__(name: str) -> object:
     """Import the module of a public name when the name is first used."""
+    if name == "__version__":
+        return importlib.import_module("clusterrun.version").__version__
     if name not in _HOME:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from clusterrun import cleaning
+from clusterrun import cleaning, units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation import answering
 from clusterrun.json_output.forms import ANSWERS
@@ -26,7 +26,6 @@ from clusterrun.site_checks.first_profile import write_profile as put_profile
 from clusterrun.slurm.states import State
 from clusterrun.spec import Loaded
 from clusterrun.spec import load_spec as read_spec
-from clusterrun.spec.gpu_memory import bytes_of_memory
 from clusterrun.spec.schema import json_schema
 from clusterrun.spec.writing import write_spec
 from clusterrun.starter import new_file
@@ -152,7 +151,7 @@ def estimate(  # noqa: PLR0913 - the options of the command
     or a text such as `80GB`. Raises SpecError if there is nothing to estimate, or the model is not known.
     """
     size = _read("parameters", answering.parameter_count, parameters)
-    memory = _read("gpu_memory", bytes_of_memory, gpu_memory)
+    memory = _read("gpu_memory", units.bytes_of_size, gpu_memory)
     model = None if config is None else Path(config)
     given = answering.Given(model, size, gpus, memory, batch, sequence, checkpointing, eager, precision)
     if job is None:
@@ -265,7 +264,7 @@ def clean(
     ClusterError if the disk refuses.
     """
     try:
-        age = cleaning.age_of(older_than) if isinstance(older_than, str) else older_than
+        age = units.seconds_of_duration(older_than) if isinstance(older_than, str) else older_than
         states = cleaning.states_of(state) if state else frozenset[State]()
     except ValueError as error:
         raise SpecError([Problem("", "", str(error))]) from error

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from clusterrun.causes import Cause, meaning_of
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, whole
 
-_WORDS = {
-    "finished": "finished",
-    "stop": "saved and left, as asked",
-    "cancel": "cancelled",
-    "time-limit": "time limit",
-    "preemption": "preempted",
-    "node-failure": "a node failed",
-    "bad-node": "a node was not fit",
-    "unknown": "ended by Slurm for an unknown reason",
-    "failed-start": "could not start",
-    "requeue": "requeued",
-    "hang": "hung",
-    "no-restart": "must not be restarted",
-    "fenced": "left to a newer attempt",
-}
 _SILENT = "node failure (it never said how it ended)"
 
 
@@ -71,7 +57,8 @@ def in_words(end: Mapping[str, str]) -> str:
     """Say for people how an attempt ended, from the record that it wrote."""
     cause = end.get("cause", "")
     code = end.get("exit_code", "?")
-    words = f"crashed with exit code {code}" if cause == "crash" else _WORDS.get(cause, cause)
+    words = meaning_of(cause).words
+    words = f"{words} with exit code {code}" if cause == Cause.CRASH else words
     return f"{words}: {end['reason']}" if end.get("reason") else words
 
 
@@ -84,7 +71,7 @@ def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
     return Attempt(
         number=int(name), job_id=begin.get("job_id", ""), nodes=begin.get("nodes", ""), began=began, ended=ended,
         seconds=None if began is None or ended is None else max(ended - began, 0),
-        cause="node-failure" if silent else end.get("cause", ""), words=_SILENT if silent else in_words(end),
+        cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""), words=_SILENT if silent else in_words(end),
         step_from=step_from, step_to=_reached(paths, name, end if end or not last else None, step_from),
         steps_lost=None, checkpoint=resumed.get("checkpoint", ""), exit_code=whole(end.get("exit_code")),
         next=end.get("next", ""),
@@ -104,7 +91,7 @@ def _reached(paths: RunPaths, name: str, end: Mapping[str, str] | None, step_fro
 
 
 def _lost(one: Attempt, later: list[Attempt]) -> int | None:
-    if one.cause == "finished":
+    if one.cause == Cause.FINISHED:
         return 0
     resumed = next((attempt.step_from for attempt in later if attempt.step_from is not None), None)
     if resumed is None or one.step_to is None:

@@ -21,8 +21,6 @@ from clusterrun.slurm.states import State, state_of
 from clusterrun.trash import MARK, remove, size_of
 from clusterrun.written import RunStatus
 
-_AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
-_UNITS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _REHEARSAL = re.compile(r".*-(rehearsal|reference)-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
@@ -77,14 +75,6 @@ class Plan:
     def size(self) -> int:
         """Bytes that are freed."""
         return sum(removal.size for removal in self.removals)
-
-
-def age_of(text: str) -> float:
-    """Return the seconds of `30d`, `12h`, `2w` or `90min`. Raises ValueError for anything else."""
-    found = _AGE.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"{text!r} is not an age: 30d, 2w, 12h or 90min")
-    return float(int(found[1]) * _UNITS[found[2]])
 
 
 def states_of(text: str) -> frozenset[State]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clusterrun import units
 from clusterrun.index import Run
 from clusterrun.jobs import jobs_until
 from clusterrun.plan import LaunchPlan
@@ -86,7 +87,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
         nodes=plan.nodes,
         least_nodes=plan.least_nodes,
         gpus=_gpus(slurm) if plan.gpus_asked else None,
-        limit_s=grammar.seconds_of_time(slurm.time) if slurm.time else None,
+        limit_s=units.seconds_of_slurm_time(slurm.time) if slurm.time else None,
         lead_s=plan.signal_lead,
         secrets=plan.spec.environment.secrets,
         work_dir=plan.chdir,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.jobs import job_ids, newest_job
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, write_record
+from clusterrun.settings import refuse_newer
 from clusterrun.slurm.arrays import task_numbers
 
 
@@ -79,6 +81,13 @@ class Index:
         return Run(run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", ""))
 
     def find(self, name: str) -> Run:
+        """Find a run, as `_find` does. Raises ClusterError as well for a folder that a newer clusterrun has made."""
+        run = self._find(name)
+        with suppress(PermissionError):  # a teammate's, whose records are closed
+            refuse_newer(run.paths)
+        return run
+
+    def _find(self, name: str) -> Run:
         """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.
 
         A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder.

@@ -15,6 +15,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.index import Run
 from clusterrun.prepare import Prepared, Request
 from clusterrun.records import read_record, write_record, write_whole
+from clusterrun.settings import FORMAT
 
 # Texts that YAML 1.2 reads as numbers and 1.1, whose rules yaml.SafeDumper quotes by, does not.
 _NUMBERS = re.compile(r"^(?:[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+)$")
@@ -29,13 +30,16 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: str = "") -> None:
+def keep(
+    run: Run, prepared: Prepared, settings: Mapping[str, object], number: int = 1, after: str = "", array: str = ""
+) -> None:
     """Write the resolved spec, and last the intent: submission `number` of this run is about to be queued.
 
-    `after` is the last attempt before it; `array` are the tasks of the run, where not all of them are queued. Of all
-    submissions it keeps when they were asked for, and behind which attempt.
+    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the run, where not all
+    of them are queued. Of all submissions it keeps when they were asked for, and behind which attempt.
     """
     write_whole(run.paths.spec, _text(prepared))
+    write_record(run.paths.settings, settings)
     request = {
         "source": str(Path(prepared.request.source).absolute()),
         "work_dir": str(prepared.work_dir),
@@ -43,7 +47,7 @@ def keep(run: Run, prepared: Prepared, number: int = 1, after: str = "", array: 
     }
     now, earlier = int(time.time()), read_record(run.paths.intent).get("asked", "")
     comment = (prepared.loaded.spec.slurm.__pydantic_extra__ or {}).get("comment") or ""
-    values = {"run_id": run.run_id, "time": now, "number": number, "after": after,
+    values = {"format": FORMAT, "run_id": run.run_id, "time": now, "number": number, "after": after,
               "asked": f"{earlier} {now}:{after}".strip(), "comment": comment,
               "batch": prepared.batch.in_words(),
               "array": array or prepared.loaded.spec.slurm.array or "", "request": json.dumps(request)}  # fmt: skip

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from clusterrun import units
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.now import Queue, Said, ask_accounts, ask_queue, is_over, run_status
+from clusterrun.settings import FORMAT, format_of
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
 from clusterrun.written import RunStatus, from_files, unseen
 
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", re.ASCII)
 _SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$|-\d+$", re.ASCII)  # what makes a run id of a name
 
 
@@ -45,6 +46,7 @@ class Wanted:
 
 
 CLOSED = "its folder is closed to you"
+NEWER = "made by a newer clusterrun: upgrade to read it"
 LIVING = Wanted(frozenset(state for state in State if not state.final))
 
 
@@ -68,8 +70,9 @@ def list_runs(
     summaries = Summaries(index)
     ended = {run_id: found for run_id, found in summaries.read(names).items() if only.fits_name(run_id)}
     runs = {run_id: index.run(run_id) for run_id in names if run_id not in ended and only.fits_name(run_id)}
-    known = {run_id: (run, files) for run_id, run in runs.items() if (files := _readable(run))}
-    closed = {run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known}
+    newer = {run_id: unseen(run, NEWER) for run_id, run in runs.items() if _is_newer(run)}
+    known = {run_id: (run, files) for run_id, run in runs.items() if run_id not in newer and (files := _readable(run))}
+    closed = {run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known | newer}
     over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
     living = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
     every: dict[str, RunStatus]
@@ -80,7 +83,7 @@ def list_runs(
         living |= {run_id: index.run(run_id) for run_id in _started_again(ended, queue)}
         found, more = _asked(living, queue)
         every, over = {**ended, **over, **found}, {**over, **more}
-    every |= closed
+    every |= closed | newer
     summaries.add(over, names)
     newest_first = [every[run_id] for run_id in reversed(names) if run_id in every]
     return sorted(filter(only.fits, newest_first), key=lambda status: status.state.final)
@@ -89,6 +92,12 @@ def list_runs(
 def active_runs() -> list[RunStatus]:
     """Return the runs of this user that have not ended and whose folders are open, the newest first."""
     return [found for found in list_runs(only=LIVING) if found.reason != CLOSED]
+
+
+def _is_newer(run: Run) -> bool:
+    with suppress(PermissionError):
+        return format_of(run.paths) > FORMAT
+    return False
 
 
 def _readable(run: Run) -> RunStatus | None:
@@ -136,13 +145,8 @@ def _states(text: str) -> frozenset[State]:
 
 
 def _since(text: str) -> float:
-    age = _AGE.fullmatch(text.strip())
-    if age:
-        return time.time() - float(age[1]) * _UNITS[age[2]]
-    from datetime import datetime  # noqa: PLC0415 - most ask for an age, or not at all
-
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
-    except ValueError:
-        hint = "an age such as 90min, 12h, 2d or 1w, or a time such as 2026-11-21 or 2026-11-21T06:00"
-        raise SpecError([Problem("--since", "", f"not a time: {text}", hint)]) from None
+        return units.moment_of(text.strip(), time.time())
+    except ValueError as error:
+        what, _, hint = str(error).partition("\n")
+        raise SpecError([Problem("--since", "", what, hint)]) from None

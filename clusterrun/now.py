@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError
 from clusterrun.index import Run, closed
 from clusterrun.records import read_record, whole
@@ -87,7 +88,7 @@ def is_over(known: RunStatus, run: Run) -> bool:
     """Say whether the files are enough: an end is written, and is not to be corrected any more."""
     end = last_end(run)
     ended = whole(end.get("ended"))
-    fresh = end.get("cause") == "cancel" and ended is not None and time.time() - ended < _PROVISIONAL_SECONDS
+    fresh = end.get("cause") == Cause.CANCEL and ended is not None and time.time() - ended < _PROVISIONAL_SECONDS
     return known.state.final and not fresh
 
 

@@ -38,6 +38,11 @@ class RunPaths:
         return self.events / "submit.intent"
 
     @property
+    def settings(self) -> Path:
+        """What was settled before the run began: processes, nodes, and the format of this folder."""
+        return self.events / "submit.settings"
+
+    @property
     def job(self) -> Path:
         """Written after sbatch answered: the job id."""
         return self.events / "submit.job"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 
+from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Launch, asks_for_gpus
 from clusterrun.prepare import Prepared
+from clusterrun.settings import FORMAT
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.spec import grammar, hang, waits
 from clusterrun.spec.checkpoint import RUN_DIR
@@ -80,6 +82,20 @@ class LaunchPlan:
     def elastic(self) -> bool:
         """Whether there may be fewer nodes than the most."""
         return self.least_nodes < self.nodes or self.shrink_to is not None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What readers of a run folder need to know, as a record: the nodes and processes, and the folder's format."""
+        processes = None if self.elastic else self.launch.processes
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "nodes": self.nodes,
+            "least_nodes": min(self.least_nodes, self.shrink_to or self.least_nodes),
+            "processes_a_node": self.processes_a_node or "",
+            "num_processes": processes or "",
+            "most_crashes": self.crashes,
+        }
 
     @property
     def may_expedite(self) -> bool:
@@ -209,5 +225,5 @@ def _lead(slurm: Slurm) -> int:
     """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
     if slurm.signal is not None:
         return grammar.signal_lead(slurm.signal)
-    limit = grammar.seconds_of_time(slurm.time) if slurm.time is not None else None
+    limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None
     return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import clusterrun
 from clusterrun.bash_syntax import syntax_faults
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Launch
@@ -21,6 +20,7 @@ from clusterrun.spec.yaml_text import Path as Place
 from clusterrun.spec.yaml_text import dotted
 from clusterrun.strategy import Batch, check, check_names
 from clusterrun.strategy.files import MISSING_HINT
+from clusterrun.version import __version__
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def prepare(request: Request) -> Prepared:
         run_root=run_root,
         profile=profile,
         templates=_templates(request),
-        version=clusterrun.__version__,
+        version=__version__,
         launch=found.launch,
         batch=found.batch,
         problems=tuple(problems),

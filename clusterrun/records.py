@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+_WHOLE = re.compile(r"-?[0-9]{1,30}")
 
 
 def read_record(path: Path) -> dict[str, str]:
@@ -48,7 +51,7 @@ def locked(path: Path) -> Iterator[int]:
 
 def whole(text: str | None) -> int | None:
     """Return a record's whole number; None where it has none."""
-    return int(text) if text and text.lstrip("-").isdecimal() else None
+    return int(text) if text and _WHOLE.fullmatch(text) else None
 
 
 def number(text: str | None) -> float | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError, SpecError
 from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
@@ -150,7 +151,7 @@ def _refuse_living(run: Run, *, begun: bool) -> list[Run]:
 def _finished(paths: RunPaths) -> bool:
     """The script would find the same and leave at once."""
     marks = [(read_record(paths.trainer(name)), read_record(paths.end(name))) for name in paths.attempts()]
-    return any(left.get("outcome") == "finished" or end.get("cause") == "finished" for left, end in marks)
+    return any(left.get("outcome") == "finished" or end.get("cause") == Cause.FINISHED for left, end in marks)
 
 
 def _wait_for_the_end(run: Run) -> None:
@@ -205,7 +206,7 @@ def _handed_over(
     """Queue it; on a clear refusal the run is as it was before."""
     before = _remembered(what.run, left)
     try:
-        _set_free(what, prepared, script, left)
+        _set_free(what, prepared, plan, script, left)
         return _written_down(what, call(what, plan, prepared.request.environment, lock))
     except NoAnswer:
         raise
@@ -215,7 +216,7 @@ def _handed_over(
         raise
 
 
-def _set_free(what: Handover, prepared: Prepared, script: str, left: Sequence[Run]) -> None:
+def _set_free(what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run]) -> None:
     """Write the new script, and take away what would let an attempt leave at once; the intent comes last."""
     run = what.run
     for path in (run.paths.spec, run.paths.script):
@@ -228,7 +229,7 @@ def _set_free(what: Handover, prepared: Prepared, script: str, left: Sequence[Ru
     for task in left:
         if attempts := task.paths.attempts():
             write_record(task.paths.intent, {"run_id": task.run_id, "number": what.number, "after": attempts[-1]})
-    keep(run, prepared, what.number, what.after, array=read_record(run.paths.intent).get("array", ""))
+    keep(run, prepared, plan.settings, what.number, what.after, array=read_record(run.paths.intent).get("array", ""))
 
 
 def _forgive(paths: RunPaths) -> None:
@@ -258,7 +259,7 @@ def _written_down(what: Handover, job_id: str) -> Run:
 
 def _remembered(run: Run, left: Sequence[Run]) -> dict[Path, str | None]:
     """What `_set_free` is about to change, for the case that Slurm refuses."""
-    paths = [run.paths.spec, run.paths.script]
+    paths = [run.paths.spec, run.paths.script, run.paths.settings]
     for one in (run, *left):
         own = one.paths
         paths += [own.stop, own.cancelled, own.ledger, own.intent, own.events / "submit.sbatch"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.prepare import Prepared, Request, prepare
@@ -199,7 +200,7 @@ class _Stage:
         end = self._run.attempts[0].end
         self._times.left = time.time()
         self._note_what_was_saved()
-        if end.get("next") == "by-slurm" and end.get("cause") == "preemption":
+        if end.get("next") == "by-slurm" and end.get("cause") == Cause.PREEMPTION:
             self._requeue(run)
         where = "" if self.found.left is None else f" at step {self.found.left}"
         self._tell(f"{'it has left' if end else 'it was'}{where}; {self._saved_words()}")

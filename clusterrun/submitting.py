@@ -47,7 +47,7 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> Run:
     with locked(pending.with_suffix(".lock")) as lock:
         identity = identity_of(prepared, read_record(pending).get("run_id") or _new_id(prepared.loaded.spec.name))
         plan, script = plan_and_render(prepared, identity)
-        run = _begun(pending, prepared, identity, script)
+        run = _begun(pending, prepared, identity, plan, script)
         index.add(run)
         what = Handover(run, plan.name, local=local)
         job_id = known_job(what) or _hand_over(what, plan, prepared.request.environment, lock, pending, index)
@@ -92,12 +92,12 @@ def _digest(prepared: Prepared, *, local: bool) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _begun(pending: Path, prepared: Prepared, identity: Identity, script: str) -> Run:
+def _begun(pending: Path, prepared: Prepared, identity: Identity, plan: LaunchPlan, script: str) -> Run:
     """Take up the submission that was begun for this spec, or begin one; its folder is whole afterwards."""
     run = Run(identity.run_id, RunPaths(Path(identity.folder)))
     write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
     if not run.paths.intent.exists():
-        _write_folder(run, prepared, script)
+        _write_folder(run, prepared, plan, script)
     return run
 
 
@@ -105,7 +105,7 @@ def _new_id(name: str) -> str:
     return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
 
 
-def _write_folder(run: Run, prepared: Prepared, script: str) -> None:
+def _write_folder(run: Run, prepared: Prepared, plan: LaunchPlan, script: str) -> None:
     """Write everything that submitter, node and trainer share; the intent comes last."""
     paths = run.paths
     try:
@@ -120,7 +120,7 @@ def _write_folder(run: Run, prepared: Prepared, script: str) -> None:
     write_whole(paths.stop, "")
     if prepared.loaded.spec.share:
         open_to_group(paths)
-    keep(run, prepared)
+    keep(run, prepared, plan.settings)
 
 
 def _hand_over(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from math import isfinite
 
 from clusterrun.attempts import in_words
+from clusterrun.causes import meaning_of
 from clusterrun.index import Run
 from clusterrun.jobs import job_after, job_ids
 from clusterrun.paths import RunPaths
@@ -17,15 +18,6 @@ from clusterrun.slurm.states import State
 TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
-
-_BY_CAUSE = {
-    "finished": State.COMPLETED,
-    "stop": State.STOPPED,
-    "cancel": State.CANCELLED,
-    "time-limit": State.TIMEOUT,
-    "preemption": State.PREEMPTED,
-    "node-failure": State.NODE_FAIL,
-}
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ def from_files(run: Run) -> RunStatus:
     waits = awaited(run, last)
     state = State.RUNNING if last and not waits else State.PENDING
     if end.get("next") == "end":
-        state = _BY_CAUSE.get(end.get("cause", ""), State.FAILED)
+        state = State[meaning_of(end.get("cause", "")).state]
         if state is State.FAILED and run.paths.cancelled.exists():
             state = State.CANCELLED  # the final kill came before the script could tell it from a fault
     progress = read_record(run.paths.progress)

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from clusterrun.spec import grammar, layers, options
+from clusterrun import units
+from clusterrun.spec import layers, options
 from clusterrun.spec.docstrings import docstrings
 from clusterrun.spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
 from clusterrun.spec.values import NAME_FORM
@@ -46,7 +47,7 @@ FORMS = {
     "Signal": "`USR1@<seconds>`",
     "Array": "array",
     "Every": "interval",
-    "Hang": "`auto`, time, or false",
+    "Hang": "`auto`, duration, or false",
     "Pattern": "pattern",
     "Words": "text, or list of words",
     "StopSignal": "`USR1`, `USR2`, `TERM`, `INT`, `HUP`",
@@ -90,10 +91,12 @@ MEANINGS = {
     "requeue.on": "the ends after which the run goes on",
 }
 FOOTNOTES = f"""\
-A *time* is {grammar.TIME_FORMS}, or UNLIMITED.
-A *memory* is {grammar.MEMORY_FORMS}.
+A *time* is {units.SLURM_TIME_FORMS}, or UNLIMITED.
+A *memory* is {units.SLURM_MEMORY_FORMS}.
 *GPUs* are `4` or `a100:4`.
-An *interval* is `10min`, `90s`, `2h`, `500 steps` or `auto`.
+A *duration* is one or more numbers with `s`, `min`, `h`, `d` or `w`, such as `90s`, `1.5h`, `1 h 30 min` or `2 days`,
+or a *time* with a colon or a dash, such as `1:30:00`.
+An *interval* is a duration, `500 steps` or `auto`.
 An *array* is `0-3`, `1,3,5` or `0-15:4`, with `%2` behind it for two tasks at once.
 A *name* is {NAME_FORM.removeprefix("a name: ")}.
 *Shell* stands in the script as written.

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from clusterrun.why.ended import why_stopped
 
-from tests.bash_functions import bash, said
+from clusterrun.attempts import list_attempts
+from clusterrun.causes import MEANINGS, Cause
+from clusterrun.index import Run
+from clusterrun.paths import RunPaths
+from clusterrun.records import write_record
+from clusterrun.slurm.states import State
+from clusterrun.spec.model import Requeue
+from clusterrun.written import from_files
+from tests.bash_functions import FUNCTIONS, bash, said
 
 
 @pytest.fixture
@@ -255,3 +266,70 @@ def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
     assert said("newest_match", run_dir=run_dir, checkpoint_path=pattern) == f"{run_dir}/own 2"
     assert said('newest_match "$1"', f"{run_dir}/own 2", checkpoint_path=pattern) == f"{run_dir}/own 1"
     assert said("newest_match", checkpoint_path=f"{run_dir}/none *") == ""
+
+
+BASH = "\n".join(path.read_text() for path in sorted(FUNCTIONS.glob("*.sh")))
+BODIES = dict(re.findall(r"^(\w+)\(\) \{(.*?)^\}", BASH, re.MULTILINE | re.DOTALL))
+
+
+def judges() -> set[str]:
+    """The bash functions whose output becomes a cause, and those that they leave the answer to."""
+    found = set(re.findall(r"\bcause=\$\((\w+)", BASH)) - {"value", "quoted"}
+    while (
+        more := {
+            name for one in found for name in re.findall(r"^\s+(\w+)$", BODIES[one], re.MULTILINE) if name in BODIES
+        }
+        - found
+    ):
+        found |= more
+    return found
+
+
+def test_bash_and_python_know_the_same_causes() -> None:
+    """What the functions and the training library write as a cause is a Cause; and each Cause is written by one of them."""
+    echoed = {word for name in judges() for word in re.findall(r"\becho ([a-z-]+)", BODIES[name])}
+    written = set(re.findall(r"\bcause=([a-z][a-z-]+)\b", BASH)) | set(re.findall(r"\bend_record ([a-z-]+) ", BASH))
+    marked = {"finished", "no-restart"}  # the trainer's outcomes that are handed on as they are
+    known = {cause.value for cause in Cause}
+    assert len(echoed) > 8
+    assert echoed | written | marked <= known
+    assert known - (echoed | written | marked) <= {"unknown"}
+
+
+def test_the_trainers_outcomes_that_are_causes() -> None:
+    """`why_ended` hands on two of the trainer's outcomes; the library writes no other word that is a cause."""
+    source = "".join(path.read_text() for path in (FUNCTIONS.parent.parent / "clusterrun" / "training").glob("*.py"))
+    outcomes = set(re.findall(r'(?:write_marker\([^"]*|_leave\()"([a-z-]+)"', source))
+    assert {"finished", "no-restart"} <= outcomes
+    assert outcomes & {cause.value for cause in Cause} == {"finished", "no-restart"}
+
+
+def test_the_decision_knows_every_cause_it_names() -> None:
+    """requeue.on, and the patterns of the decision, are spelled as the causes are."""
+    known = {cause.value for cause in Cause}
+    assert set(get_args(get_args(Requeue.model_fields["on"].annotation)[0])) <= known
+    patterns = re.findall(
+        r"^\s+((?:[a-z-]+ \| )+[a-z-]+)\)",
+        BODIES["decide"] + BODIES["allowed_after"] + BODIES["why_no_more"],
+        re.MULTILINE,
+    )
+    assert {word for pattern in patterns for word in pattern.split(" | ")} <= known
+
+
+def test_every_cause_has_words() -> None:
+    """Each has its place in the one table, and a state of a run."""
+    assert set(MEANINGS) == set(Cause)
+    assert {meaning.state for meaning in MEANINGS.values()} <= set(State.__members__)
+
+
+@pytest.mark.parametrize("word", ["something-new", "", "CRASH", "fin\ufffdshed", "x" * 5000])
+def test_a_word_that_is_no_cause_is_shown_as_it_is(tmp_path, word) -> None:
+    """A record of a newer version, or a damaged one, is no traceback."""
+    paths = RunPaths(tmp_path / "run-1")
+    paths.events.mkdir(parents=True)
+    write_record(paths.begin("0001"), {"job_id": 7, "began": 1})
+    write_record(paths.end("0001"), {"cause": word, "next": "end", "exit_code": 1, "ended": 2})
+    (attempt,) = list_attempts(paths)
+    found = from_files(Run("run-1", paths))
+    assert (attempt.cause, attempt.words, found.reason, found.state) == (word, word, word, State.FAILED)
+    assert why_stopped(paths, attempt).means == word

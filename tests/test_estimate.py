@@ -196,8 +196,8 @@ def test_what_is_mistyped_is_refused(capsys, words):
 
 
 @pytest.mark.parametrize(("value", "what"), [
-    ("80", "must be an amount"), ("80 apples", "is not the memory of a GPU"), ("{gpu: 0GB}", "is not the memory"),
-    ("[80GB]", "must be an amount"),
+    ("80", "must be a size"), ("80 apples", "is not a size"), ("{gpu: 0GB}", "is not a size\n  hint: write 80GB"),
+    ("[80GB]", "must be a size"),
 ])  # fmt: skip
 def test_a_profile_with_a_memory_that_is_none_is_told(capsys, value, what):
     """At its line, as every mistake."""

@@ -31,7 +31,9 @@ def test_the_words_for_it(written, carried):
 @pytest.mark.parametrize("written", ["30", "soon", "500 steps", "0s", "0:00", "unlimited", "", "-5min"])
 def test_what_is_no_word_for_it(written):
     """A bare number would be seconds to some and minutes to sbatch."""
-    with pytest.raises(ValueError, match=r"auto, a time such as 30min|must be|a patience of zero|empty|text"):
+    with pytest.raises(
+        ValueError, match=r"is not a duration\n(write|add the unit)|must be|a patience of zero|empty|text"
+    ):
         JobSpec(name="a", script="a.py", hang=written)
 
 

@@ -37,7 +37,7 @@ PURE = {
     *(f"old_script.{name}" for name in """asked assignments bash chosen directives draft environment facts flags kinds mistakes
          mistakes_of_launch mistakes_of_shell new_environment notes reader secret_arguments secrets sections setup srun translate
          words""".split()),
-    "goodput", "launch", "lines", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults",
+    "causes", "goodput", "launch", "lines", "page.charts", "page.scales", "plan", "shell", "spec.argument_defaults",
     "spec.arguments", "spec.checkpoint", "spec.docstrings", "spec.grammar", "spec.layers", "spec.model", "spec.options",
     "spec.rules", "spec.schema", "spec.values", "spec.waits", "spec.writing", "spec.yaml_text", "strategy.arguments",
     "strategy.batch", "strategy.config", "strategy.deepspeed",

@@ -234,7 +234,7 @@ def test_only_some_runs(machine, only, runs):
 
 @pytest.mark.parametrize(("only", "told"), [
     ({"state": "RUNING"}, "--state: no such state: RUNING"),
-    ({"since": "yesterday"}, "--since: not a time: yesterday"),
+    ({"since": "yesterday"}, "--since: 'yesterday' is not a time"),
 ])  # fmt: skip
 def test_what_cannot_be_meant(only, told):
     """A mistake is told with what could have been meant."""

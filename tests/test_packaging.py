@@ -21,6 +21,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from clusterrun.version import __version__
 from tests.slurm.cluster.suites import PYTHON_OF, Unavailable, with_python
 
 ROOT = Path(__file__).parent.parent
@@ -153,6 +154,16 @@ def test_the_tests_run_on_the_locked_versions():
     assert {name: here[name] for name in pinned if name in here} == {
         name: number for name, number in pinned.items() if name in here
     }
+
+
+def test_the_version_is_written_once(built, installed):
+    """The wheel's metadata, the command and the package agree on what `clusterrun/version.py` says."""
+    text = "import clusterrun, importlib.metadata as m; print(clusterrun.__version__, m.version('clusterrun'))"
+    told = installed.run([installed.venv / "bin" / "python", "-c", text]).split()
+    assert told == [__version__, __version__]
+    assert "\nversion = " not in (ROOT / "pyproject.toml").read_text()
+    (wheel,) = built.glob("*.whl")
+    assert wheel.name.split("-")[1] == __version__
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built):

@@ -139,8 +139,8 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
         ({}, {"nodes": 4, "nodelist": "n[1-4]"}, "beside slurm.nodelist"),
         ({}, {"nodes": 4, "dependency": "singleton"}, "beside slurm.dependency: singleton"),
         ({"by": "requeue"}, {"nodes": 4}, "asks for less as another job, and requeue.by is requeue"),
-        ({"shrink_after": "soon"}, {"nodes": 4}, "'soon' is not a time such as 30min, 2h or 1:30:00"),
-        ({"shrink_after": "0:0"}, {"nodes": 4}, "no time at all"),
+        ({"shrink_after": "soon"}, {"nodes": 4}, "'soon' is not a duration"),
+        ({"shrink_after": "0:0"}, {"nodes": 4}, "a wait of zero"),
     ],
 )
 def test_what_cannot_shrink_is_said(tmp_path: Path, requeue: dict[str, Any], slurm: dict[str, Any], what: str) -> None:

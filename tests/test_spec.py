@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from clusterrun.errors import SpecError
 from clusterrun.launch import argument_words
 from clusterrun.spec import JobSpec, load_spec
-from clusterrun.spec.grammar import seconds_of_time
 from clusterrun.spec.yaml_text import read_scalar
+from clusterrun.units import seconds_of_slurm_time
 
 
 @pytest.fixture(autouse=True)
@@ -126,13 +126,13 @@ TIMES = {
 @pytest.mark.parametrize(("text", "seconds"), TIMES.items())
 def test_every_time_of_sbatch(text, seconds):
     """Each of sbatch's forms of a time means the seconds that sbatch(1) says, and is kept as written."""
-    assert seconds_of_time(text) == seconds
+    assert seconds_of_slurm_time(text) == seconds
     assert load(f"slurm: {{time: {text}}}").slurm.time == text
 
 
 @pytest.mark.parametrize(
     ("every", "meant"),
-    [("10min", "10min"), ("90 seconds", "90s"), ("1.5h", "1.5h"), ("2 hours", "2h"), ("500 steps", "500 steps"),
+    [("10min", "10min"), ("90 seconds", "90s"), ("1.5h", "90min"), ("2 hours", "2h"), ("500 steps", "500 steps"),
      ("1step", "1 steps"), ("5 minutes", "5min"), ("30sec", "30s"), ("auto", "auto")],
 )  # fmt: skip
 def test_every_interval(every, meant):

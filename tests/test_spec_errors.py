@@ -73,7 +73,7 @@ SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, hang, notify, requ
 PROFILES = [
     ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
     ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
-    ("slurm: {time: 1d}", "site.yaml:1: slurm.time: '1d' is not a time of sbatch: <TIMES>"),
+    ("slurm: {time: 1d}", "site.yaml:1: slurm.time: '1d' is not a Slurm time\n  hint: write 1-00:00:00"),
     ("run_root: [a]", "site.yaml:1: run_root: must be one line of text, got a list"),
     ('run_root: "a\\nb"', "site.yaml:1: run_root: newline (U+000A) <ONE_LINE>"),
     ("- a", "site.yaml:1: a profile is a mapping of keys, got a list"),

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from clusterrun.cli.status_words import in_a_line, in_words
-from clusterrun.cli.words import bar, clock, span, sparkline
+from clusterrun.cli.words import bar, sparkline
 from clusterrun.index import Run
 from clusterrun.metrics import Measured, Point, curve
 from clusterrun.outlook import outlook, step_seconds
 from clusterrun.paths import RunPaths
 from clusterrun.records import write_record
 from clusterrun.slurm.states import State
+from clusterrun.units import format_clock, format_duration
 from clusterrun.written import RunStatus, from_files
 
 
@@ -29,7 +30,7 @@ def point(moment: float, step: int, loss: float | None = 1.0) -> Point:
 ])  # fmt: skip
 def test_lengths_of_time(seconds, words):
     """Two units at most, no zeros."""
-    assert span(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_drawings():
@@ -39,7 +40,7 @@ def test_drawings():
     assert sparkline([3, 3, 3]) == "▁▁▁"
     assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
     assert len(sparkline(list(range(1000)), 32)) == 32
-    assert (clock(None), clock(3661)) == ("", "1:01:01")
+    assert (format_clock(None), format_clock(3661)) == ("", "1:01:01")
 
 
 def test_what_a_later_attempt_repeats_is_left_out():

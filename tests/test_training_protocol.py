@@ -27,6 +27,10 @@ from .training_scripts.launches import ROOT, fake_checkpoint, names
         ("90s", Interval(seconds=90.0)),
         ("10min", Interval(seconds=600.0)),
         ("1.5 h", Interval(seconds=5400.0)),
+        ("10 minutes", Interval(seconds=600.0)),
+        ("1 h 30 min", Interval(seconds=5400.0)),
+        ("2d", Interval(seconds=172800.0)),
+        ("1:30:00", Interval(seconds=5400.0)),
         ("500 steps", Interval(steps=500)),
         ("1 step", Interval(steps=1)),
         ("auto", Interval(auto=True)),
@@ -37,10 +41,12 @@ def test_an_interval_is_a_time_or_a_number_of_steps(text, interval):
     assert parse_interval(text) == interval
 
 
-@pytest.mark.parametrize("text", ["", "10", "0s", "0 steps", "-5s", "1.5 steps", "10 minutes", "s"])
+@pytest.mark.parametrize(
+    "text", ["", "10", "0s", "0 steps", "-5s", "1.5 steps", "s", "infinite", "9" * 5000 + "h", "\u0661h"]
+)
 def test_any_other_interval_is_refused(text):
     """What is no interval is refused by name, with the way to write one."""
-    with pytest.raises(TrainingError, match=r"is no checkpoint interval\n  hint: write a number"):
+    with pytest.raises(TrainingError, match=r"is not a checkpoint interval\n  hint: write a duration"):
         parse_interval(text)
 
 
@@ -101,7 +107,7 @@ def test_without_a_protocol_there_is_no_attempt():
         ({"CLUSTERRUN_RUN_DIR": ""}, "CLUSTERRUN_RUN_DIR is not set"),
         ({"CLUSTERRUN_ATTEMPT": "second"}, "CLUSTERRUN_ATTEMPT is 'second'"),
         ({"CLUSTERRUN_CHECKPOINT_KEEP": "0"}, "CLUSTERRUN_CHECKPOINT_KEEP is '0'"),
-        ({"CLUSTERRUN_CHECKPOINT_EVERY": "often"}, "'often' is no checkpoint interval"),
+        ({"CLUSTERRUN_CHECKPOINT_EVERY": "often"}, "'often' is not a checkpoint interval"),
     ],
 )
 def test_a_protocol_that_cannot_be_followed_is_refused(change, message):

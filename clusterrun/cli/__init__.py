@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from clusterrun import __version__
 from clusterrun.cli.help import by_journey, examples
+from clusterrun.version import __version__
 
 COMMANDS = {
     "doctor": "what this cluster allows, and what stands in a run's way",

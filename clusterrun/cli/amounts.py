@@ -1,20 +1,26 @@
-"""Bytes and times as people read them."""
+"""Options that are amounts: durations, sizes, counts."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 
-def in_bytes(size: float) -> str:
-    """Write a number of bytes with the unit that fits it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+from clusterrun import units
 
 
-def ago(seconds: float) -> str:
-    """Write a time in seconds by its largest unit."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+def option(read: Callable[[str], float]) -> Callable[[str], float]:
+    """Make a reader of an option's text of one that raises ValueError with the fault, and a hint on the next line."""
+
+    def reader(text: str) -> float:
+        try:
+            return read(text.strip())
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).replace("\n", "\n  hint: ")) from error
+
+    return reader
+
+
+duration = option(units.seconds_of_duration)
+timeout = option(lambda text: units.seconds_of_duration(text, bare="s"))
+"""A number without a unit is seconds, as for timeout(1)."""
+whole_number = option(units.whole_number)

@@ -6,11 +6,11 @@ import argparse
 import sys
 import time
 
-from clusterrun.cli.amounts import ago, in_bytes
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.progress_bar import progress
 from clusterrun.cli.table import in_columns
 from clusterrun.inventory import SavedCheckpoint, checkpoints
+from clusterrun.units import format_age, format_size
 
 _HEADINGS = ("CHECKPOINT", "STEP", "SIZE", "AGE", "ATTEMPT", "VERIFIED", "")
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 def _row(one: SavedCheckpoint) -> tuple[str, ...]:
     step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
     mark = "<- resume" if one.next else ""
-    return one.name, step, in_bytes(one.size), ago(time.time() - one.time), attempt, _verified(one), mark
+    return one.name, step, format_size(one.size), format_age(time.time() - one.time), attempt, _verified(one), mark
 
 
 def _verified(one: SavedCheckpoint) -> str:

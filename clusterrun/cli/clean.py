@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.cleaning import Plan, Removal, Wish, age_of, carry_out, cleanup, plan_clean, states_of
-from clusterrun.cli.amounts import ago, in_bytes
+from clusterrun.cleaning import Plan, Removal, Wish, carry_out, cleanup, plan_clean, states_of
+from clusterrun.cli.amounts import duration, whole_number
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.progress_bar import progress
 from clusterrun.cli.screen import print_table
 from clusterrun.errors import Problem, SpecError
 from clusterrun.slurm.states import State
+from clusterrun.units import format_age, format_size
 
 _HEADINGS = ("RUN", "STATE", "AGE", "SIZE", "REMOVED")
 
@@ -19,10 +20,12 @@ _HEADINGS = ("RUN", "STATE", "AGE", "SIZE", "REMOVED")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
-    add("--older-than", type=_age, metavar="AGE", help="what ended, or was saved, longer ago: 30d, 2w, 12h, 90min")
+    add("--older-than", type=duration, metavar="AGE", help="what ended, or was saved, longer ago: 30d, 2w, 12h, 90min")
     add("--state", type=_states, metavar="STATES", default=frozenset(),
         help="runs that ended so: completed,failed,cancelled ...")  # fmt: skip
-    add("--keep", type=_count, metavar="N", help="the newest N runs stay, or with --checkpoints those of each run")
+    add(
+        "--keep", type=whole_number, metavar="N", help="the newest N runs stay, or with --checkpoints those of each run"
+    )
     add("--rehearsals", action="store_true", help="what `clusterrun rehearse` has left")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--runs", action="store_true", help="whole runs, their logs and results too (the default)")
@@ -32,24 +35,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _age(text: str) -> float:
-    try:
-        return age_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _states(text: str) -> frozenset[State]:
     try:
         return states_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,14 +61,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(cleanup(plan, gone))
     if ask:
-        print(f"{_things(gone)} removed, {in_bytes(sum(one.size for one in gone))} freed", file=sys.stderr)
+        print(f"{_things(gone)} removed, {format_size(sum(one.size for one in gone))} freed", file=sys.stderr)
     return 0
 
 
 def _asked(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         raise SpecError([Problem("", "", "nobody can be asked here", "--yes removes what was shown, without asking")])
-    print(f"remove {_things(plan.removals)}, {in_bytes(plan.size)}? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"remove {_things(plan.removals)}, {format_size(plan.size)}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -91,7 +81,7 @@ def _show(plan: Plan) -> None:
 
 def _row(one: Removal) -> tuple[str, ...]:
     what = {"run": "the run", "rest": f"the rest of {one.path.name}"}.get(one.kind, one.path.name)
-    return one.run.run_id, one.state, ago(one.age), in_bytes(one.size), what
+    return one.run.run_id, one.state, format_age(one.age), format_size(one.size), what
 
 
 def _things(removals: tuple[Removal, ...] | list[Removal]) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from clusterrun.cli.amounts import timeout
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import STYLES, print_table
 from clusterrun.prepare import Request
@@ -21,7 +22,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
     add("--on-nodes", action="store_true", help="run a small job, on two nodes if it can be, and look there, too")
-    add("--timeout", type=float, default=600.0, metavar="SECONDS", help="cancel that job after this time (600)")
+    add(
+        "--timeout",
+        type=timeout,
+        default=600.0,
+        metavar="TIME",
+        help="cancel that job after this time (default: 10min)",
+    )
     add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[],
         help="override one value of the profile, such as slurm.partition=gpu; may be repeated")  # fmt: skip
     add("--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)")

@@ -7,13 +7,16 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from clusterrun import units
+from clusterrun.cli.amounts import option
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.table import in_columns
 from clusterrun.estimation.answering import MOST, Given, Planned, estimate_of, parameter_count
 from clusterrun.estimation.report import Report
 from clusterrun.prepare import Request, prepare
-from clusterrun.spec.gpu_memory import bytes_of_memory
 
+_count = option(lambda text: units.whole_number(text, least=1, most=MOST))
+_parameters = option(parameter_count)
 _HEADINGS = ("STRATEGY", "WEIGHTS", "GRADIENTS", "OPTIMIZER", "STATES", "BUFFERS", "ACTIVATIONS", "TOTAL", "ON CPU")
 
 
@@ -25,35 +28,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--profile", help="the site's defaults, with its gpu_memory")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--config", type=Path, help="the model: a folder with transformers' config.json, or the file")
-    model.add_argument("--parameters", type=_parameters, metavar="COUNT", help="the model's size, such as 7.5B")
+    model.add_argument(
+        "--parameters",
+        type=_parameters,
+        metavar="COUNT",
+        help="the model's size, such as 7.5B",
+    )
     add("--gpus", type=_count, help="GPUs in all")
-    add("--gpu-memory", type=_memory, metavar="SIZE", help="of each GPU, such as 80GB")
-    add("--batch", type=_count, help="samples on each GPU at a time (default: what the spec's arguments say, or 1)")
+    add("--gpu-memory", type=option(units.bytes_of_size), metavar="SIZE", help="of each GPU, such as 80GB")
+    add(
+        "--batch",
+        type=_count,
+        help="samples on each GPU at a time (default: what the spec's arguments say, or 1)",
+    )
     add("--sequence", type=_count, help="tokens of a sample")
     add("--checkpointing", action="store_true", default=None, help="with activation checkpointing")
     add("--eager", action="store_true", default=None, help="attention keeps its scores (attn_implementation: eager)")
     add("--precision", choices=["no", "fp16", "bf16", "fp8"], help="accelerate's mixed_precision")
     add_json(parser, ", in bytes")
-
-
-def _parameters(text: str) -> int:
-    try:
-        return parameter_count(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _memory(text: str) -> int:
-    try:
-        return bytes_of_memory(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:20]) <= MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

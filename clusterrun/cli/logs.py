@@ -9,6 +9,7 @@ from dataclasses import asdict
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import RANKS, coloured, has_colours
 from clusterrun.log_reading import LogLine, Which, log_lines, logs
+from clusterrun.units import whole_number
 from clusterrun.wanted import Wanted
 
 
@@ -47,9 +48,10 @@ def _as_json(options: argparse.Namespace, wanted: Wanted) -> int:
 def _attempt(word: str) -> Which:
     if word == "all":
         return "all"
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is neither the number of an attempt nor `all`")
-    return int(word)
+    try:
+        return whole_number(word, least=1)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{word[:80]!r} is neither the number of an attempt nor `all`") from error
 
 
 def _in_colours(options: argparse.Namespace, wanted: Wanted) -> int:

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from clusterrun.cli.amounts import timeout
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.rehearsal.report import in_words
@@ -19,8 +20,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     words = "save every N optimizer steps, and stop halfway to the second save (default: 10)"
     parser.add_argument("--steps", type=int, default=10, metavar="N", help=words)
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
-    words = "give up after this time, the queue's included, with exit code 124 (default: 3600)"
-    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help=words)
+    words = "give up after this time, the queue's included, with exit code 124 (default: 1h)"
+    parser.add_argument("--timeout", type=timeout, default=3600.0, metavar="TIME", help=words)
     words = "how far losses may differ, relative to the reference's (default: 0.001)"
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="PART", help=words)
     add_json(parser)

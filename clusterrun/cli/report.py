@@ -9,9 +9,10 @@ from pathlib import Path
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.screen import print_table
 from clusterrun.cli.status_words import HEADINGS, row
-from clusterrun.cli.words import bar, span
+from clusterrun.cli.words import bar
 from clusterrun.goodput import PARTS
 from clusterrun.run_report import RunReport, report, write_page
+from clusterrun.units import format_duration
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def _print(found: RunReport) -> None:
     facts = {
         "run": found.status.run_id,
         "state": found.status.state.value,
-        "wall": span(split.wall),
+        "wall": format_duration(split.wall),
         "ETTR": ettr if split.ettr is None else f"{split.ettr:.1%} of it became training that counts",
         "GPU hours": _hours(found.gpu_hours.used, found.gpu_hours.wasted) if found.gpu_hours else "",
         "node hours": _hours(found.node_hours.used, found.node_hours.wasted),
@@ -56,7 +57,10 @@ def _print(found: RunReport) -> None:
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
     seconds = {words: float(getattr(split, kind)) for kind, words in PARTS.items() if getattr(split, kind) > 0}
     wall = max(split.wall, 1e-9)
-    rows = [(words, span(part), f"{part / wall:.1%}", bar(part / wall, 1.0, 20)) for words, part in seconds.items()]
+    rows = [
+        (words, format_duration(part), f"{part / wall:.1%}", bar(part / wall, 1.0, 20))
+        for words, part in seconds.items()
+    ]
     print_table([("WHERE THE TIME WENT", "TIME", "SHARE", ""), *rows])
     if found.attempts:
         print()

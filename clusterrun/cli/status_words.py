@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from clusterrun.attempts import Attempt
 from clusterrun.cli.screen import coloured, is_terminal, style_of
-from clusterrun.cli.words import bar, clock, span, sparkline
+from clusterrun.cli.words import bar, sparkline
 from clusterrun.inventory import SavedCheckpoint
 from clusterrun.outlook import Outlook
+from clusterrun.units import format_clock, format_duration
 from clusterrun.written import RunStatus
 
 HEADINGS = ("ATTEMPT", "BEGAN", "ENDED BY", "STEPS", "LOST", "LASTED", "JOB", "NODES")
@@ -56,7 +57,7 @@ def row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
     lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
     began = "" if attempt.began is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.began))
     seconds = int(time.time()) - attempt.began if runs and attempt.began else attempt.seconds
-    return str(attempt.number), began, ended, steps, lost, clock(seconds), attempt.job_id, attempt.nodes
+    return str(attempt.number), began, ended, steps, lost, format_clock(seconds), attempt.job_id, attempt.nodes
 
 
 def in_a_line(found: RunStatus, ahead: Outlook) -> str:
@@ -104,22 +105,22 @@ def _speed(ahead: Outlook) -> str:
 
 
 def _left(found: RunStatus, ahead: Outlook | None) -> str:
-    parts = [f"{span(ahead.left)} to the last step"] if ahead and ahead.left is not None else []
-    parts += [f"{span(found.ends - time.time())} to the job's time limit"] if found.ends else []
+    parts = [f"{format_duration(ahead.left)} to the last step"] if ahead and ahead.left is not None else []
+    parts += [f"{format_duration(found.ends - time.time())} to the job's time limit"] if found.ends else []
     return ", ".join(parts)
 
 
 def _saved(saved: SavedCheckpoint) -> str:
     told = "not ours to verify" if saved.kind == "script" else f"not whole: {saved.fault}" if saved.fault else "whole"
-    return f"{saved.name}, {span(time.time() - saved.time)} ago, {told}"
+    return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {told}"
 
 
 def _next_save(found: RunStatus, ahead: Outlook) -> str:
     if ahead.next_checkpoint_at is not None:
         seconds = ahead.next_checkpoint_at - time.time()
-        return f"in {span(seconds)}" if seconds > 0 else "due"
+        return f"in {format_duration(seconds)}" if seconds > 0 else "due"
     if ahead.next_checkpoint_step is None:
         return ""
     steps = max(ahead.next_checkpoint_step - (found.step or 0), 0)
-    when = "" if ahead.step_seconds is None else f", in {span(steps * ahead.step_seconds)}"
+    when = "" if ahead.step_seconds is None else f", in {format_duration(steps * ahead.step_seconds)}"
     return f"at step {ahead.next_checkpoint_step}{when}"

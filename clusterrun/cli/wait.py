@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from clusterrun.cli.amounts import timeout
 from clusterrun.cli.as_json import add_json, print_json
 from clusterrun.cli.status_words import in_words
 from clusterrun.errors import Problem
@@ -17,18 +18,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     add_json(parser)
     parser.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="give up after this time, with exit code 124"
+        "--timeout", type=timeout, metavar="TIME", help="give up after 90s, 30min or 2h, with exit code 124"
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,32 +1,10 @@
-"""Amounts of time as people say them, and small drawings made of characters."""
+"""Small drawings made of characters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
-
-
-def span(seconds: float) -> str:
-    """Write a length of time by its two largest units: `1 h 20 min`, `45 s`; seconds only below ten minutes."""
-    left = max(round(seconds), 0)
-    if left < 60:
-        return f"{left} s"
-    units = (("d", 86400), ("h", 3600), ("min", 60), *([("s", 1)] if left < 600 else []))
-    place = next(number for number, (_, length) in enumerate(units) if left >= length)
-    parts = []
-    for unit, length in units[place : place + 2]:
-        count, left = divmod(left, length)
-        parts.append(f"{count} {unit}")
-    return " ".join(part for part in parts if not part.startswith("0 "))
-
-
-def clock(seconds: int | None) -> str:
-    """Write a length of time as hours, minutes and seconds; nothing where it is not known."""
-    if seconds is None:
-        return ""
-    hours, minutes = divmod(seconds // 60, 60)
-    return f"{hours}:{minutes:02d}:{seconds % 60:02d}"
 
 
 def bar(done: float, total: float, width: int = 24) -> str:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterrun.attempts import Attempt
+from clusterrun.causes import Cause, meaning_of
 from clusterrun.diagnosis.answer import FirstFailure, Stopped
-from clusterrun.diagnosis.causes import CAUSES
 from clusterrun.diagnosis.findings import first_failure, ranks_that_said
 from clusterrun.diagnosis.log_tail import Tail, read_tail
 from clusterrun.diagnosis.stacks import places
@@ -16,13 +16,13 @@ from clusterrun.paths import RunPaths
 from clusterrun.ranks import Ranks, ranks_of, spans
 from clusterrun.records import read_record, whole
 
-_LOG_TELLS = ("crash", "hang", "failed-start", "")
+_LOG_TELLS = (Cause.CRASH, Cause.HANG, Cause.FAILED_START, Cause.UNKNOWN, "")
 
 
 def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
     """Say why an attempt ended; the log is read where the cause alone does not say it."""
-    means, do = CAUSES.get(attempt.cause, (attempt.words, ""))
-    answer = Stopped(attempt.number, attempt.cause, attempt.words, means, do)
+    meaning = meaning_of(attempt.cause)
+    answer = Stopped(attempt.number, attempt.cause, attempt.words, meaning.means, meaning.fix)
     if attempt.cause not in _LOG_TELLS:
         return answer
     log = paths.log(f"{attempt.number:04d}")
@@ -35,11 +35,11 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
     if failure is not None:
         failure = _placed(failure, paths, attempt.number)
         failure = _without_the_silent(failure, tail, ranks_of(paths, attempt.number))
-    elif attempt.cause == "crash":
+    elif attempt.cause == Cause.CRASH:
         answer = replace(answer, do=f"the log names no error that is known here: look at the end of {log}")
-    stood = tuple(places(attributed(tail.text.split("\n")))) if attempt.cause == "hang" else ()
+    stood = tuple(places(attributed(tail.text.split("\n")))) if attempt.cause == Cause.HANG else ()
     return replace(
-        answer, failure=failure if attempt.cause != "hang" or failure is None or not stood else None, places=stood
+        answer, failure=failure if attempt.cause != Cause.HANG or failure is None or not stood else None, places=stood
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from clusterrun.attempts import Attempt
+from clusterrun.causes import Cause
 from clusterrun.diagnosis.answer import Next
 from clusterrun.diagnosis.causes import pause_after
 from clusterrun.paths import RunPaths
-from clusterrun.ranks import settings_of_script
 from clusterrun.records import read_record, whole
+from clusterrun.settings import settings_of
 from clusterrun.slurm.states import State
 from clusterrun.written import RunStatus
 
@@ -15,7 +16,7 @@ from clusterrun.written import RunStatus
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:
     """Say what comes next; `last` is the last attempt that has ended."""
     crashes = whole(read_record(paths.ledger).get("crashes")) or 0
-    most = settings_of_script(paths).get("most_crashes")
+    most = settings_of(paths).get("most_crashes")
     left = None if most is None else max(most - crashes, 0)
     words, command = _words(found, last, crashes, local=local)
     if left is not None and not found.state.final:
@@ -34,7 +35,7 @@ def _words(found: RunStatus, last: Attempt | None, crashes: int, *, local: bool)
     if found.state is State.PENDING:
         return f"attempt {number} begins {_when(found, local=local)}", ""
     if last is not None and last.number == found.attempt:  # the job lives, and its attempt has ended
-        pause = f"after a pause of {pause_after(crashes)} s " if last.cause in ("crash", "hang") else ""
+        pause = f"after a pause of {pause_after(crashes)} s " if last.cause in (Cause.CRASH, Cause.HANG) else ""
         return f"{pause}the run goes on by itself as attempt {number} ({last.next})", ""
     return "it trains on" if found.attempt else "its first attempt begins", ""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation.asked import Asked, asked_of
 from clusterrun.estimation.model_file import read_architecture
@@ -15,7 +16,6 @@ from clusterrun.estimation.question import model_of, question_of
 from clusterrun.estimation.report import Report, report_of
 from clusterrun.spec import Loaded
 
-_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 MOST = 10**15  # beyond any machine; sizes stay numbers that divide
 
 
@@ -47,14 +47,7 @@ class Planned:
 
 def parameter_count(text: str) -> int:
     """Return the number of `7.5B`, `350M` or `124439808`. Raises ValueError for anything else."""
-    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
-    try:
-        count = int(float(number) * _COUNTS[unit])
-    except (KeyError, ValueError, OverflowError):
-        count = 0
-    if not 1 <= count <= MOST:
-        raise ValueError(f"{text!r} is not a number of parameters: 7.5B, 350M, 124439808")
-    return count
+    return units.count_of(text, MOST)
 
 
 def estimate_of(given: Given, planned: Planned | None = None) -> Report:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from clusterrun import units
 from clusterrun.estimation import states
 from clusterrun.estimation.chosen import strategy_of
 from clusterrun.estimation.script_model import Built, Named, model_in
@@ -60,7 +61,7 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
     config = _accelerate_config(spec, work_dir)
     deepspeed = _deepspeed_json(config, arguments, work_dir)
     nodes, gpus = grammar.most_nodes(spec.slurm.nodes), _gpus_of_node(spec)
-    seconds = grammar.seconds_of_time(spec.slurm.time) if spec.slurm.time is not None else None
+    seconds = units.seconds_of_slurm_time(spec.slurm.time) if spec.slurm.time is not None else None
     fsdp = config.get("fsdp_config")
     checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
     return Asked(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from clusterrun import units
 from clusterrun.errors import Problem
 from clusterrun.old_script import mistakes_of_launch, mistakes_of_shell
 from clusterrun.old_script.asked import Asked, nearest
 from clusterrun.old_script.chosen import Chosen
 from clusterrun.old_script.facts import Facts
-from clusterrun.spec import grammar
 
 Found = Iterator[tuple[int, str, str, str]]
 """Line, name, what is wrong, what to do."""
@@ -57,7 +57,7 @@ def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     if not number.isdigit() or int(number) not in _HOURS or (colon and rest != "00"):
         return
     try:
-        seconds = grammar.seconds_of_time(text) or 0
+        seconds = units.seconds_of_slurm_time(text) or 0
     except ValueError:
         return
     what = f"sbatch reads --time={text} as {seconds // 60} minutes"

@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import jinja2
 
-from clusterrun import __version__
 from clusterrun.attempts import Attempt
 from clusterrun.goodput import PARTS
 from clusterrun.metrics import Point
 from clusterrun.page.charts import HEIGHT, LANE, WIDTH, Chart, Series, chart, timeline
 from clusterrun.run_report import RunReport
 from clusterrun.script import template_folder
+from clusterrun.units import format_clock
+from clusterrun.version import __version__
 
 Value = Callable[[Point], float | None]
 
@@ -27,7 +28,7 @@ def page(found: RunReport) -> str:
         loader=jinja2.FileSystemLoader(template_folder()), undefined=jinja2.StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["span"] = span
+    environment.filters["span"] = format_clock
     environment.filters["local"] = local
     until = max((one.ended for one in found.stories), default=0.0)
     until = until if found.status.state.final and until else time.time()
@@ -66,15 +67,6 @@ def charts(found: RunReport) -> list[Chart]:
             titles = title, "since it was submitted" if times else "optimizer steps"
             made.append(chart(name, titles, series, _marks(found, zero, times=times), times=times))
     return made
-
-
-def span(seconds: float | None) -> str:
-    """Write a length of time in hours, minutes and seconds."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}"
 
 
 def local(moment: float | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clusterrun.causes import Cause
 from clusterrun.index import Run
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, whole
@@ -43,7 +44,7 @@ class Seen:
     @property
     def finished(self) -> bool:
         """Whether training was complete."""
-        return self.end.get("cause") == "finished"
+        return self.end.get("cause") == Cause.FINISHED
 
     @property
     def back_at(self) -> int | None:

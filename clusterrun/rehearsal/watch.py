@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clusterrun.attempts import in_words
+from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index
 from clusterrun.records import read_record, whole
@@ -18,7 +19,7 @@ from clusterrun.track import cancel, run_status, stop
 _POLL_SECONDS = 0.3
 _ASK_SECONDS = 5.0  # between two questions to Slurm
 _LEAVE_SECONDS = 60.0  # for a last save
-_GONE = {"crash", "no-restart", "failed-start", "cancel", "stop"}
+_GONE = {Cause.CRASH, Cause.NO_RESTART, Cause.FAILED_START, Cause.CANCEL, Cause.STOP}
 _ERROR = re.compile(r"^(\[rank\d+\]: )?(?P<words>[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*)$")
 _LAST_LINES = 5
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
 from clusterrun.slurm.site import Partition, Site, configuration, partitions
+from clusterrun.units import seconds_of_slurm_clock
 
 _ALLOWED = {"AllowGroups": "groups", "AllowAccounts": "accounts", "AllocNodes": "hosts"}
 _ENDS = {"REQUEUE": "requeued", "CANCEL": "cancelled", "SUSPEND": "suspended"}
@@ -140,14 +141,5 @@ def _of_qos(site: Site, config: dict[str, str]) -> list[Finding]:
         if by:
             word = (config.get("PreemptMode", "") if mode in ("", "cluster") else mode).upper()
             what = f"preempted by {', '.join(by)}: {_ENDS.get(word, word)}, grace {grace}"
-            found.append(_judged(f"qos {name}", what, word, _grace(grace)))
+            found.append(_judged(f"qos {name}", what, word, seconds_of_slurm_clock(grace) or 0))
     return found
-
-
-def _grace(text: str) -> int:
-    """Return the seconds of `00:00:15`, as sacctmgr writes a time; `15` is seconds too."""
-    days, _, clock = text.rpartition("-")
-    total = 0
-    for part in clock.split(":"):
-        total = total * 60 + int(part or 0)
-    return total + 86400 * int(days or 0)

@@ -8,33 +8,31 @@ from __future__ import annotations
 import re
 import shlex
 
+from clusterrun import units
+
 CHECKPOINT = "{checkpoint}"
 RUN_DIR = "{run_dir}"
-EVERY_FORMS = "an interval: 10min, 90s, 2h, 500 steps, or auto"
+EVERY_FORMS = "10min, 90s, 2h, 500 steps or auto"
 # transformers.TrainingArguments and accelerate's examples call it so
 RESUME = ("--resume_from_checkpoint", CHECKPOINT)
 
-_EVERY = re.compile(r"(?P<n>[0-9]+(\.[0-9]+)?) ?(?P<unit>s|sec|min|h|hours?|minutes?|seconds?|steps?)")
 _PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
 _EXPANDED = re.compile(r"~|.*\$[A-Za-z_{(]")
 
 
 def every(text: str) -> str:
-    """Return an interval in the unit that the trainer reads: s, min, h or steps; `auto` as it is."""
-    found = _EVERY.fullmatch(text)
+    """Return an interval as every training library of protocol 1 reads it: with s, min, h or steps, or `auto`."""
     if text == "auto":
         return text
-    if not found:
-        raise ValueError(f"{text[:80]!r} is not {EVERY_FORMS}")
-    number, unit = found["n"], found["unit"]
-    if float(number) == 0:
+    steps = units.steps_of(text)
+    try:
+        seconds = units.seconds_of_duration(text, forms=EVERY_FORMS) if steps is None else 0.0
+    except ValueError as error:
+        hint = "write a whole number of steps" if "step" in text else str(error).partition("\n")[2]
+        raise ValueError(f"{text[:80]!r} is not an interval\n{hint}") from error
+    if not (seconds or steps):
         raise ValueError("an interval of zero")
-    if unit.startswith("step"):
-        if "." in number:
-            raise ValueError(f"{text!r}: a whole number of steps")
-        return f"{number} steps"
-    short = "s" if unit.startswith("s") else "min" if unit.startswith("m") else "h"
-    return f"{number}{short}"
+    return units.format_interval(seconds) if steps is None else f"{steps} steps"
 
 
 def path(text: str) -> str:

@@ -5,25 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from clusterrun import units
 from clusterrun.spec.model import Slurm
 from clusterrun.spec.values import kind_of, line
-
-_AMOUNT = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?P<unit>[MGT]i?B?)", re.ASCII)
-_POWERS = {"M": 2, "G": 3, "T": 4}
-
-FORMS = "80GB (of 1000^3 bytes), 80GiB (of 1024^3), 81559MiB as nvidia-smi shows it"
-
-
-def bytes_of_memory(text: str) -> int:
-    """Return the bytes of an amount such as 80GB or 81559MiB. Raises ValueError, with the forms, for anything else."""
-    found = _AMOUNT.fullmatch(text)
-    size = 0
-    if found:
-        unit = found["unit"]
-        size = int(float(found["number"]) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
-    if not size:
-        raise ValueError(f"{text[:80]!r} is not the memory of a GPU: {FORMS}")
-    return size
 
 
 def sizes_of(value: Any) -> dict[str, int]:
@@ -34,10 +18,11 @@ def sizes_of(value: Any) -> dict[str, int]:
     if value is None:
         return {}
     if isinstance(value, dict):
-        return {str(name): bytes_of_memory(line(amount)) for name, amount in value.items()}
+        return {str(name): units.bytes_of_size(line(amount)) for name, amount in value.items()}
     if not isinstance(value, str):
-        raise ValueError(f"must be an amount, or a mapping of partitions to amounts, got {kind_of(value)}: {FORMS}")
-    return {"": bytes_of_memory(value)}
+        what = f"must be a size, or a mapping of partitions to sizes, got {kind_of(value)}"
+        raise ValueError(f"{what}\nwrite {units.SIZE_FORMS}")
+    return {"": units.bytes_of_size(value)}
 
 
 def of_job(sizes: dict[str, int], slurm: Slurm) -> int | None:

@@ -1,54 +1,26 @@
-"""The grammars of sbatch's values: time, memory, counts, GPUs, arrays. Source: sbatch(1), Slurm 22.05 to 26.05."""
+"""The grammars of sbatch's values: time limits, counts, GPUs, arrays, signals.
+
+Source: sbatch(1), Slurm 22.05 to 26.05.
+"""
 
 from __future__ import annotations
 
 import re
 
-TIME = re.compile(
-    r"(?P<minutes>\d+)(:(?P<seconds>\d+))?|(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)"
-    r"|(?P<days>\d+)-(?P<hours>\d+)(:(?P<dm>\d+)(:(?P<ds>\d+))?)?",
-    re.ASCII,
-)
-_UNLIMITED = {"infinite", "unlimited"}
-MEMORY = re.compile(r"[0-9]+[KMGTkmgt]?[Bb]?")
+from clusterrun import units
+
 NODES = re.compile(r"(?P<least>[0-9]{1,7})(?:-(?P<most>[0-9]{1,7}))?")
 GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
 _GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
-_SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|\d+)(?:@(?P<lead>\d+))?")
+_SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|[0-9]{1,3})(?:@(?P<lead>[0-9]{1,9}))?")
 _TASKS = re.compile(r"(?P<first>[0-9]{1,7})(?:-(?P<last>[0-9]{1,7})(?::(?P<step>[0-9]{1,7}))?)?")
 _AT_ONCE = re.compile(r"[1-9][0-9]{0,6}")
-
-TIME_FORMS = "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]"
-MEMORY_FORMS = "a whole number with K, M, G or T; without a unit it is megabytes"
-
-
-def seconds_of_time(text: str) -> int | None:
-    """Return the seconds of a time in any form that sbatch knows; None for no limit.
-
-    Raises ValueError, with the forms, for anything else.
-    """
-    if text.lower() in _UNLIMITED:
-        return None
-    found = TIME.fullmatch(text)
-    if not found:
-        raise ValueError(f"{text[:80]!r} is not a time of sbatch: {TIME_FORMS}")
-    part = {name: int(value or 0) for name, value in found.groupdict().items()}
-    days, hours = part["days"], part["hours"] + part["h"]
-    minutes = part["minutes"] + part["m"] + part["dm"]
-    return ((days * 24 + hours) * 60 + minutes) * 60 + part["seconds"] + part["s"] + part["ds"]
 
 
 def time(text: str) -> str:
     """Check a time limit and return it as written; zero, which sbatch reads as no limit, is refused."""
-    if seconds_of_time(text) == 0:
+    if units.seconds_of_slurm_time(text) == 0:
         raise ValueError("a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean that")
-    return text
-
-
-def memory(text: str) -> str:
-    """Check an amount of memory and return it as written."""
-    if not MEMORY.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not an amount of memory: {MEMORY_FORMS}")
     return text
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from clusterrun import units
 from clusterrun.spec import waits
 
 AUTO, OFF = "auto", "off"
-FORMS = "auto, a time such as 30min, 2h or 1:30:00, or false"
+FORMS = f"auto, {units.DURATION_FORMS.replace(' or ', ', ')} or false"
 
 
 def word(value: Any) -> Any:
@@ -20,13 +21,12 @@ def word(value: Any) -> Any:
 def hang(text: str) -> str:
     """Check the patience with a silent run, and return it as written. Raises ValueError for all else, and zero."""
     if text not in (AUTO, OFF) and seconds(text) == 0:
-        raise ValueError(f"a patience of zero; write one of {FORMS}")
+        raise ValueError(f"a patience of zero\nwrite {FORMS}")
     return text
 
 
 def seconds(text: str) -> int:
-    """Return the seconds of a time; raises ValueError for all else."""
-    try:
-        return waits.seconds(text)
-    except ValueError as error:
-        raise ValueError(f"{text[:80]!r} is not {FORMS}") from error
+    """Return the seconds of a duration; raises ValueError for all else."""
+    if text.lower() in units.SLURM_UNLIMITED:
+        raise ValueError(f"{text!r} is not a duration\nwrite false")
+    return waits.seconds(text, FORMS)

@@ -152,7 +152,8 @@ def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
     try:
         layers.values["gpu_memory"] = gpu_memory.sizes_of(layers.values.get("gpu_memory"))
     except ValueError as error:
-        layers.fault(("gpu_memory",), str(error))
+        what, _, hint = str(error).partition("\n")
+        layers.fault(("gpu_memory",), what, hint)
 
 
 def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from clusterrun import units
 from clusterrun.spec import grammar, model, options, values
 from clusterrun.spec.docstrings import docstrings
 from clusterrun.spec.layers import SECTIONS
@@ -49,16 +50,16 @@ _FORMS: dict[str, dict[str, Any]] = {
     "ShellText": {"type": "string"},
     "Flag": {"type": ["string", "number", "boolean"]},
     "Name": _pattern(values.NAME),
-    "Time": _pattern(grammar.TIME, _any_case("infinite"), _any_case("unlimited")),
-    "Memory": _pattern(grammar.MEMORY),
+    "Time": _pattern(units.SLURM_TIME, *map(_any_case, units.SLURM_UNLIMITED)),
+    "Memory": _pattern(units.SLURM_MEMORY),
     "Nodes": _pattern(grammar.NODES),
     "Gpus": _pattern(grammar.GPUS),
     "Count": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
     "Signal": _pattern("(?:SIG)?(?:USR1|10)@[0-9]+"),
     "Array": _pattern("[0-9,:-]+(?:%[0-9]+)?"),
-    "Every": _pattern("auto|[0-9.]+ ?[a-z]+"),
+    "Every": _pattern("auto", units.DURATION, units.STEPS, units.SLURM_TIME),
     "Hang": {"anyOf": [{"type": ["boolean", "number"]}, {"type": "string", "examples": ["auto", "30min"]}]},
-    "Wait": {"type": "string", "examples": ["30min", "2h"]},
+    "Wait": _pattern(units.DURATION, units.SLURM_TIME),
     "Tee": {"type": ["string", "integer"]},
     "Address": _TEXT,
     "Pattern": _TEXT,

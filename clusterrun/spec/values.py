@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from clusterrun import units
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
 from clusterrun.spec import checkpoint, grammar, hang, waits
 
@@ -21,7 +22,7 @@ _SCRIPTS_OWN = frozenset(
     work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
     array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
     requeue_by shrink_to shrink_after exclude secrets newly_excluded reached unchecked hang num_machines
-    processes_a_node head_clock notices
+    processes_a_node head_clock notices settings
     """.split()
 )
 
@@ -157,7 +158,7 @@ Operand: TypeAlias = Annotated[Word, AfterValidator(_no_option)]
 ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
 """Lines of shell, run as written."""
 Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
-Memory: TypeAlias = Annotated[Word, AfterValidator(grammar.memory)]
+Memory: TypeAlias = Annotated[Word, AfterValidator(units.check_slurm_memory)]
 Value: TypeAlias = Annotated[Line, BeforeValidator(_truth)]
 """The value of an environment variable; true and false are taken as those words."""
 Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .errors import TrainingError
+from clusterrun import units
 
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
-_WORDS = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)|(\d+)\s*steps?", re.ASCII)
+from .errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -24,16 +22,20 @@ class Interval:
 
 def parse_interval(text: str) -> Interval:
     """Read `90s`, `10min`, `2h`, `500 steps` or `auto`; raises TrainingError for all else, and zero."""
-    if text.strip() == "auto":
+    text = text.strip()
+    if text == "auto":
         return Interval(auto=True)
-    match = _WORDS.fullmatch(text.strip())
-    number = float(match[1] or match[3]) if match else 0.0
-    if not match or number == 0:
+    steps = units.steps_of(text)
+    try:
+        seconds = units.seconds_of_duration(text) if steps is None else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not (seconds or steps):
         raise TrainingError(
-            f"{text!r} is no checkpoint interval",
-            "write a number above 0 with s, min or h (10min), a number of steps (500 steps), or auto",
+            f"{text[:80]!r} is not a checkpoint interval",
+            "write a duration above 0 (10min, 2h), a number of steps (500 steps), or auto",
         )
-    return Interval(steps=int(number)) if match[3] else Interval(number * _SECONDS[match[2]])
+    return Interval(seconds=seconds) if steps is None else Interval(steps=steps)
 
 
 class SaveSchedule:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
+from clusterrun.causes import Cause
 from clusterrun.paths import RunPaths
 from clusterrun.records import number, read_record
 
@@ -16,7 +17,7 @@ _SHARE = 10  # an interval is at least so many times a save: more than a tenth o
 # Poisson rate: it keeps one early interruption, or none so far, from saying too much, and fades as the run grows.
 _PRIOR_SECONDS, _PRIOR_COUNT = 4 * 3600.0, 1
 # What can come without a warning. A time limit, a person's stop and a cancellation are known long enough ahead.
-_INTERRUPTIONS = {"preemption", "node-failure", "crash", "requeue"}
+_INTERRUPTIONS = {Cause.PREEMPTION, Cause.NODE_FAILURE, Cause.CRASH, Cause.REQUEUE}
 
 
 class Optimum:

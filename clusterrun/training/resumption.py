@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clusterrun.causes import Cause
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, write_record
 
@@ -14,7 +15,7 @@ def crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
     crashed = {}
     for earlier in paths.attempts():
         record = read_record(paths.resumed(earlier))
-        died = record.get("state") == "loading" and read_record(paths.end(earlier)).get("cause") == "crash"
+        died = record.get("state") == "loading" and read_record(paths.end(earlier)).get("cause") == Cause.CRASH
         if died and int(earlier) < int(attempt) and record.get("checkpoint"):
             crashed[record["checkpoint"]] = earlier
     return crashed

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
+from clusterrun.version import __version__
+
 from . import manifest
 from .agreement import Agreement
 from .checkpoint import Checkpoint, Checkpoints, Position
@@ -163,8 +165,6 @@ def facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[st
     import accelerate
     import torch
 
-    import clusterrun
-
     return {
         "attempt": attempt,
         "step": position.step,
@@ -177,7 +177,7 @@ def facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[st
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "accelerate": accelerate.__version__,
-            "clusterrun": clusterrun.__version__,
+            "clusterrun": __version__,
         },
     }
 

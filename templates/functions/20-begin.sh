@@ -38,6 +38,7 @@ begin_attempt() {
 make_run_folder() {
   (umask 077 && mkdir -p "$run_dir"/{events,logs,checkpoints,staging}) || fail "cannot make the run folder $run_dir"
   [ -e "$run_dir/stop" ] || (umask 077 && : > "$run_dir/stop")
+  [ -e "$run_dir/events/submit.settings" ] || record "$run_dir/events/submit.settings" "${settings[@]}"
   [ -n "$array_job" ] || [ -e "$run_dir/job.sbatch" ] || (umask 077 && cp "$0" "$run_dir/job.sbatch")  # for a successor
   if [ -n "${share:-}" ]; then
     (umask 077 && mkdir -p "$run_dir/output")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from clusterrun.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 
@@ -188,6 +189,7 @@ def test_render_piped_into_sbatch_is_a_run(desk: Desk) -> None:
     until((folder / "events" / "attempt-0001.end").exists, 90, "the run ends")
 
     run = Submitted(f"piped-{job}", job, folder)
+    assert read_record(folder / "events" / "submit.settings")["format"] == "2"
     assert run.ends() == ["finished"], run.log()
     assert len(who(run)) == 1
     assert json.loads(desk.cli("status", str(folder), "--json").stdout)["state"] == "COMPLETED"

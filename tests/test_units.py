@@ -1,0 +1,164 @@
+"""Durations, sizes and times: one grammar wherever one is taken, and one clear error for what is none."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from clusterrun import units
+from clusterrun.cli import amounts
+from clusterrun.errors import ClusterrunError
+from clusterrun.listing import wanted
+from clusterrun.spec import JobSpec, hang
+from clusterrun.training.interval import parse_interval
+
+HOUR = 3600.0
+DURATIONS = {
+    "90s": 90.0, "90 s": 90.0, "90sec": 90.0, "1 second": 1.0, "0.5s": 0.5, "30min": 1800.0, "30 mins": 1800.0, "1 minute": 60.0,
+    "2h": 2 * HOUR, "1.5h": 1.5 * HOUR, "2 hrs": 2 * HOUR, "1 hour": HOUR, "1d": 24 * HOUR, "2 days": 48 * HOUR, "1w": 168 * HOUR,
+    "1h30min": 1.5 * HOUR, "1 h 20 min": 4800.0, "1 day 12 hours": 36 * HOUR, "1:30:00": 1.5 * HOUR, "1-12": 36 * HOUR, "45:00": 2700.0,
+}  # fmt: skip
+# What a shell, a browser or a hostile hand may put where a duration belongs.
+NONE = ["", "soon", "inf", "nan", "infinite", "-5min", "--5", "1e9h", "1_000s", "\u0663min", "\uff15s", "9" * 5000, "9" * 5000 + "h",
+        "1." + "0" * 5000 + "s", "10m", "10 MIN", "1 month", "5 5", "min", "1:2:3:4", "1-", "\x1b[31m1s", "1h 2", "9999999w", "$(id)s"]  # fmt: skip
+READERS = {
+    "checkpoint.every": lambda text: JobSpec(name="a", script="a.py", checkpoint={"every": text}),
+    "hang": lambda text: JobSpec(name="a", script="a.py", hang=text),
+    "requeue.shrink_after": lambda text: JobSpec(name="a", script="a.py", requeue={"shrink_after": text}),
+    "training": parse_interval,
+    "list --since": lambda text: wanted(since=text or " "),
+    "clean --older-than": amounts.duration,
+    "wait --timeout": amounts.timeout,
+}
+
+
+@pytest.mark.parametrize(("text", "seconds"), DURATIONS.items())
+def test_every_duration(text, seconds):
+    """A number with a unit, several of them, or one of Slurm's with a colon or a dash."""
+    assert units.seconds_of_duration(text) == seconds
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", DURATIONS)
+def test_every_place_takes_the_same_spellings(reader, text):
+    """What one option or key takes, all others take."""
+    READERS[reader](text)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", NONE, ids=range(len(NONE)))
+def test_every_place_refuses_the_same(reader, text):
+    """What is none is refused on purpose, in a few words: no traceback, no words of Python's, no thousand digits."""
+    if reader == "wait --timeout" and text.isascii() and text.isdigit() and len(text) < 10:
+        return
+    with pytest.raises((ValueError, argparse.ArgumentTypeError, ClusterrunError)) as refused:
+        READERS[reader](text)
+    told = str(refused.value)
+    assert len(told) < 800
+    assert "Exceeds the limit" not in told
+    assert "could not convert" not in told
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(("text", "hint"), [
+    ("10", "add the unit: 10s, 10min or 10h"), ("10m", "write 10min"), ("1,5h", "write 1.5h"), ("2 HOURS", "write 2 hours"),
+    ("soon", f"write {units.DURATION_FORMS}"),
+])  # fmt: skip
+def test_the_nearest_duration_is_proposed(text, hint):
+    """Where it is clear what was meant, the hint is what to write."""
+    with pytest.raises(ValueError, match="is not a duration") as refused:
+        units.seconds_of_duration(text)
+    assert str(refused.value).partition("\n")[2] == hint
+
+
+@pytest.mark.parametrize(("text", "time"), [("12h", "12:00:00"), ("1d", "1-00:00:00"), ("90 min", "01:30:00"), ("36 hours", "1-12:00:00"),
+                                            ("1 h 30 min", "01:30:00"), ("45s", "00:00:45")])  # fmt: skip
+def test_the_slurm_time_of_a_duration_is_proposed(text, time):
+    """Slurm's times stay Slurm's; who writes another is told the value, which means the same."""
+    with pytest.raises(ValueError, match=f"is not a Slurm time\nwrite {time}$"):
+        units.seconds_of_slurm_time(text)
+    assert units.seconds_of_slurm_time(time) == units.seconds_of_duration(text)
+
+
+@pytest.mark.parametrize("text", ["\u0663\u0660", "9" * 5000, "-1", "", "1:2:3:4", "inf", "1-", "30.5"])
+def test_what_is_no_slurm_time(text):
+    """One clear error, with the forms."""
+    with pytest.raises(ValueError, match="is not a Slurm time\nwrite minutes") as refused:
+        units.seconds_of_slurm_time(text)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5400, "90min"), (7200, "2h"), (90, "90s"), (0.2, "0.2s"), (86400, "24h"), (3e9 + 1, "3000000001s")],
+)
+def test_an_interval_is_written_as_protocol_1_reads_it(seconds, text):
+    """The training library of 0.1.0 knows s, min and h."""
+    assert units.format_interval(seconds) == text
+    assert parse_interval(text).seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("00:00:15", 15), ("15", 15), ("1-02:00:00", 93600), ("1:30", 90), ("", None), ("INFINITE", None)],
+)
+def test_a_time_that_slurm_prints(text, seconds):
+    """In what Slurm prints a bare number is seconds; a column may be empty."""
+    assert units.seconds_of_slurm_clock(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("80GB", 80 * 10**9), ("80 GiB", 80 * 2**30), ("81559MiB", 81559 * 2**20), ("1.5T", 15 * 10**11)]
+)
+def test_every_size(text, size):
+    """With an i of 1024, without one of 1000."""
+    assert units.bytes_of_size(text) == size
+
+
+@pytest.mark.parametrize(("text", "hint"), [("80", "add the unit: 80GB or 80GiB"), ("80gb", "write 80GB"), ("80gib", "write 80GiB"), ("0GB", f"write {units.SIZE_FORMS}"),
+                                            ("inf", ""), ("9" * 5000, ""), ("\u0668GB", ""), ("-1GB", "")])  # fmt: skip
+def test_what_is_no_size(text, hint):
+    """One clear error, with what to write."""
+    with pytest.raises(ValueError, match=r"is not a size\n(write|add)") as refused:
+        units.bytes_of_size(text)
+    assert str(refused.value).endswith(hint)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("7.5B", 7_500_000_000), ("350m", 350_000_000), ("124439808", 124439808), ("1e9", 10**9)]
+)
+def test_every_count(text, count):
+    """As models are called by their size."""
+    assert units.count_of(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "inf", "nanB", "\u0667B", "9" * 5000, "-7B", "1e99", "7.5X"])
+def test_what_is_no_count(text):
+    """Nor one that is too large to be true."""
+    with pytest.raises(ValueError, match="is not a count\nwrite"):
+        units.count_of(text)
+
+
+@pytest.mark.parametrize("text", ["\u0663", "-1", "1.0", "9" * 5000, "", "0x10", "1e3"])
+def test_what_is_no_whole_number(text):
+    """Python reads more than people mean."""
+    with pytest.raises(ValueError, match="is not a whole number"):
+        units.whole_number(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59:59", "2026-11-21T06:00Z", "2026-11-21 06:00"])
+def test_every_time_has_a_moment_or_an_error(text):
+    """The first and last days of a calendar are no traceback in any time zone."""
+    try:
+        assert isinstance(units.moment_of(text, 0.0), float)
+    except ValueError as error:
+        assert "is not a time" in str(error)  # noqa: PT017 - which of both depends on the time zone
+
+
+def test_a_duration_is_written_so_that_it_can_be_read_again():
+    """What clusterrun prints, it takes."""
+    for seconds in (0, 1, 59, 60, 61, 599, 600, 3600, 5400, 86400, 90061, 1e6):
+        assert abs(units.seconds_of_duration(units.format_duration(seconds)) - seconds) < max(60.0, seconds / 20)
+    assert hang.seconds("0.2s") == 1
