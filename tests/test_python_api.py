@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,10 @@ def test_a_run_is_an_object(desk: Desk) -> None:
     desk.command("srun", "")
     desk.command("squeue", f"[ -e {desk.folder}/gone ] || echo '7|7|7|PENDING|Resources|N/A||'")
     desk.command("scancel", f"echo >> {desk.folder}/gone")
-    desk.command("scontrol", "")
+    script = f"{desk.folder}/runs/tiny-*/job.sbatch"
+    desk.command(
+        "scontrol", f"echo 'JobId=7 JobName=x UserId=me({os.getuid()}) JobState=PENDING Command='{script}' WorkDir=/'"
+    )
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=desk.environment, cwd=desk.folder, text=True,
                           capture_output=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr

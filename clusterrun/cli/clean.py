@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it."""
     wish = Wish(options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints)
     plan = plan_clean(wish)
-    for note in plan.notes:
-        print(f"note: {note}", file=sys.stderr)
+    for text in plan.notes:
+        _note(text)
     if not options.json:
         _show(plan)
     ask = bool(plan.removals) and not options.dry_run
@@ -70,12 +70,16 @@ def run(options: argparse.Namespace) -> int:
     gone: list[Removal] = []
     if ask:
         with progress("removing") as tell:
-            gone = carry_out(plan, tell=tell)
+            gone = carry_out(plan, tell=tell, note=_note)
     if options.json:
         _as_json(plan, gone)
     if ask:
         print(f"{_things(gone)} removed, {in_bytes(sum(one.size for one in gone))} freed", file=sys.stderr)
     return 0
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _as_json(plan: Plan, gone: list[Removal]) -> None:
