@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.inventory import SavedCheckpoint, checkpoints
 from clusterrun.listing import list_runs
-from clusterrun.records import read_record, whole
+from clusterrun.liveness import Inquiry, wrote_its_end
+from clusterrun.now import run_status
+from clusterrun.ownership import foreign_owner
+from clusterrun.records import locked, read_record, whole
 from clusterrun.results import CleanedItem, Cleanup
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
-from clusterrun.trash import MARK, remove, size_of
+from clusterrun.trash import MARK, finish, give_up, remove, size_of
 from clusterrun.written import RunStatus
 
 _REHEARSAL = re.compile(r".*-(rehearsal|reference)-\d{8}-\d{6}-[0-9a-f]{4}")
@@ -57,6 +61,8 @@ class Removal:
     """Seconds since it ended, or was saved."""
     size: int
     """Bytes on the disk."""
+    ended: float = 0.0
+    """When the run ended, in seconds since the epoch: one that has run again since is another matter."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -107,7 +113,7 @@ def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
     meant = [pair for pair in dead if not wish.states or pair[1].state in wish.states]
     meant = [pair for pair in meant if not wish.rehearsals or _REHEARSAL.fullmatch(pair[0].run_id)]
     if wish.checkpoints:
-        return Plan(tuple(one for run, status in meant for one in _checkpoints(run, status, wish)), notes)
+        return Plan(tuple(one for run, status in meant for one in _checkpoints(run, status, wish, index)), notes)
     staying = {run.run_id for run, _ in dead[-wish.keep :]} if wish.keep else set()
     gone = [_of_run(run, status, index) for run, status in meant if run.run_id not in staying]
     return Plan((*_rests(index), *(one for one in gone if _old(one, wish))), notes)
@@ -122,42 +128,83 @@ def clean(wish: Wish, index: Index | None = None) -> list[Removal]:
 
 
 def carry_out(
-    plan: Plan, index: Index | None = None, tell: Callable[[int, int], object] | None = None
+    plan: Plan,
+    index: Index | None = None,
+    tell: Callable[[int, int], object] | None = None,
+    note: Callable[[str], object] | None = None,
 ) -> list[Removal]:
-    """Remove what was planned and return what went; a run that lives again since then is left alone.
+    """Remove what was planned and return what went; a run that may live, or has changed since then, is left alone.
 
-    `tell` is told meanwhile how many bytes are freed, and of how many. Raises ClusterError where the disk refuses: the
-    next `clean` finishes what was begun.
+    `tell` gets how many bytes are freed, and of how many; `note` why something stays. Raises ClusterError where the
+    disk refuses: the next `clean` finishes what was begun.
     """
-    index = index or Index()
-    dead = {run.run_id for run, _ in _dead(index)[0]}
+    index, inquiry = index or Index(), Inquiry()
+    index.make()
     gone = []
     for removal in plan.removals:
-        if removal.kind == "rest" and removal.path.name == MARK + removal.run.run_id:
-            remove_run(removal.run, index)
-        elif removal.run.run_id not in dead:
+        why = _remove(removal, index, inquiry)
+        if why and note:
+            note(f"{removal.run.run_id} stays: {why}")
+        if why is not None:
             continue
-        elif removal.kind == "run":
-            remove_run(removal.run, index)
-        else:
-            _removed(removal.path, removal.run.paths.folder / "staging")
         gone.append(removal)
         if tell:
             tell(sum(one.size for one in gone), plan.size)
     return gone
 
 
+def _remove(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
+    """Remove one thing; returns why it stays, or None. Nobody resumes the run while that is decided.
+
+    The lock is held until the thing has lost its name; what takes minutes comes after.
+    """
+    run = removal.run
+    of_run = removal.path.parent == run.paths.folder.parent
+    with _on_the_disk(removal.path):
+        try:
+            with locked(index.resumption(run).with_suffix(".lock"), wait=False):
+                why = _why_now(removal, index, inquiry)
+                if why is not None:
+                    return why
+                trash = give_up(removal.path, run.paths.folder.parent if of_run else run.paths.folder / "staging")
+        except BlockingIOError:
+            return "it is being resumed"
+        finish(trash)
+    if of_run:
+        index.remove(run.run_id)
+    return None
+
+
+def _why_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
+    """Ask again about one run, right before it goes."""
+    run = removal.run
+    if removal.path.name == MARK + run.run_id:
+        return "it is there again" if run.paths.folder.exists() else None
+    if index.resumption(run).exists():
+        return f"a resume of it was begun: `clusterrun resume {run.run_id}` finishes it"
+    try:
+        status = run_status(run)
+    except ClusterError as error:
+        return error.what
+    if status.state.final and (status.state.value, _ended(run, index)) != (removal.state, removal.ended):
+        return "it has run again since"
+    why = _why_not(run, status, ())
+    return inquiry.sign_of_life(run, status) or None if why is None else why or f"it is {status.state.value}"
+
+
 def remove_run(run: Run, index: Index) -> None:
     """Remove a run's folder, and last its entry in the index. Raises ClusterError where the disk refuses."""
     if run.paths.folder.exists() and not _is_run(run):
         raise ClusterError(f"{run.paths.folder} is not the folder of {run.run_id}", "look into it yourself")
-    _removed(run.paths.folder, run.paths.folder.parent)
+    with _on_the_disk(run.paths.folder):
+        remove(run.paths.folder)
     index.remove(run.run_id)
 
 
-def _removed(path: Path, beside: Path) -> None:
+@contextmanager
+def _on_the_disk(path: Path) -> Iterator[None]:
     try:
-        remove(path, beside)
+        yield
     except OSError as error:
         what = f"{error.filename or path}: {(error.strerror or str(error)).lower()}"
         raise ClusterError(what, "when that is mended, the same `clusterrun clean` finishes what was begun") from error
@@ -172,11 +219,13 @@ def _is_run(run: Run) -> bool:
 def _dead(index: Index) -> tuple[list[tuple[Run, RunStatus]], tuple[str, ...]]:
     """Return the runs that have ended for sure, the oldest first, and why others do not count."""
     runs = {run.run_id: run for run in index.all()}
-    living = _living_jobs()
+    living, inquiry = _living_jobs(), Inquiry()
     dead, notes = [], []
     for status in list_runs(index):
         run = runs.get(status.run_id)
         why = None if run is None else _why_not(run, status, living)
+        if run is not None and why is None and not wrote_its_end(run, status):
+            why = inquiry.sign_of_life(run, status) or None
         if run is not None and why is None:
             dead.append((run, status))
         elif why:
@@ -186,6 +235,8 @@ def _dead(index: Index) -> tuple[list[tuple[Run, RunStatus]], tuple[str, ...]]:
 
 def _why_not(run: Run, status: RunStatus, living: Collection[str]) -> str | None:
     """Say why a run must not be touched; empty where that goes without saying, None where it may be."""
+    if owner := foreign_owner(run.paths.folder):
+        return f"{run.paths.folder} belongs to {owner}"
     if status.state is State.NO_ANSWER:
         return f"Slurm does not answer ({status.reason}), and its end is not written"
     if not status.state.final or {*status.job_ids, status.job_id} & set(living):
@@ -213,8 +264,9 @@ def _ended(run: Run, index: Index) -> float:
 
 
 def _of_run(run: Run, status: RunStatus, index: Index) -> Removal:
-    age = time.time() - _ended(run, index)
-    return Removal(run, run.paths.folder, "run", status.state.value, age, size_of(run.paths.folder))
+    ended = _ended(run, index)
+    size = size_of(run.paths.folder)
+    return Removal(run, run.paths.folder, "run", status.state.value, time.time() - ended, size, ended)
 
 
 def _old(one: Removal, wish: Wish) -> bool:
@@ -229,16 +281,17 @@ def _rests(index: Index) -> Iterator[Removal]:
             yield Removal(run, trash, "rest", "", time.time() - trash.stat().st_mtime, size_of(trash))
 
 
-def _checkpoints(run: Run, status: RunStatus, wish: Wish) -> Iterator[Removal]:
+def _checkpoints(run: Run, status: RunStatus, wish: Wish, index: Index) -> Iterator[Removal]:
     """List the checkpoints of a run, or of each task of an array, that go."""
+    ended, state = _ended(run, index), status.state.value
     for folder in [Path(task.folder) for task in status.tasks] or [run.paths.folder]:
         if not folder.joinpath("events").is_dir():
             continue
         for path in sorted(folder.joinpath("staging").glob("*")):  # pruned, or given up, and half removed
-            yield Removal(run, path, "rest", status.state.value, time.time() - path.lstat().st_mtime, size_of(path))
+            yield Removal(run, path, "rest", state, time.time() - path.lstat().st_mtime, size_of(path), ended)
         for one in _superfluous(_inside(folder, checkpoints(f"{folder}/")), wish):
             path = Path(one.path)
-            yield Removal(run, path, "checkpoint", status.state.value, time.time() - one.time, size_of(path))
+            yield Removal(run, path, "checkpoint", state, time.time() - one.time, size_of(path), ended)
 
 
 def _inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clusterrun import units
 from clusterrun.index import Run
-from clusterrun.jobs import jobs_until
+from clusterrun.jobs import jobs_until, read_job
 from clusterrun.plan import LaunchPlan
 from clusterrun.records import read_record, write_record
 from clusterrun.spec import grammar
@@ -54,10 +54,10 @@ def known_job(what: Handover) -> str | None:
     paths = what.run.paths
     written = read_record(paths.job)
     if written.get("number") == str(what.number):
-        return written.get("job_id")
+        return read_job(paths.job) or None
     begun = [name for name in paths.attempts() if name > what.after]
     if begun:
-        return read_record(paths.begin(begun[0])).get("job_id")
+        return read_job(paths.begin(begun[0])) or None
     if read_record(what.marker).get("number") != str(what.number):
         return None
     return _started_here(what) if what.local else _queued(what)

@@ -54,6 +54,13 @@ class Index:
         values = {"folder": run.paths.folder, "job_id": run.job_id}
         write_record(self.runs / run.run_id, values)
 
+    def resumption(self, run: Run) -> Path:
+        """Return the record of a `resume` under way; who resumes a run or removes it holds the lock beside it."""
+        import hashlib  # noqa: PLC0415 - only where a run is changed
+
+        name = hashlib.sha256(os.fsencode(os.path.realpath(run.paths.folder))).hexdigest()[:32]
+        return self.pending / f"resume-{name}"
+
     def remove(self, run_id: str) -> None:
         """Forget a run that never was."""
         (self.runs / run_id).unlink(missing_ok=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from clusterrun.paths import RunPaths
-from clusterrun.records import read_record
+from clusterrun.records import job_id, read_record
 
 
 def job_ids(paths: RunPaths) -> tuple[str, ...]:
     """List the jobs of a run, oldest first."""
-    handed = read_record(paths.job)
-    every = [*handed.get("earlier", "").split(), *_of_attempts(paths, paths.attempts()), handed.get("job_id", "")]
+    earlier = map(job_id, read_record(paths.job).get("earlier", "").split())
+    every = [*earlier, *_of_attempts(paths, paths.attempts()), read_job(paths.job)]
     return tuple(dict.fromkeys(job for job in every if job))
 
 
@@ -20,7 +22,7 @@ def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
 
 def newest_job(paths: RunPaths) -> str:
     """Return the job that goes on with the run, or went on last; empty where none is known."""
-    attempts, handed = paths.attempts(), read_record(paths.job).get("job_id", "")
+    attempts, handed = paths.attempts(), read_job(paths.job)
     if not attempts or read_record(paths.job).get("after") == attempts[-1]:
         return handed
     return job_after(paths, attempts[-1]) or handed
@@ -28,15 +30,20 @@ def newest_job(paths: RunPaths) -> str:
 
 def job_after(paths: RunPaths, attempt: str) -> str:
     """Return the job that goes on after an attempt: its successor, else the attempt's own."""
-    return read_record(paths.successor(attempt)).get("job_id") or read_record(paths.begin(attempt)).get("job_id", "")
+    return read_job(paths.successor(attempt)) or read_job(paths.begin(attempt))
 
 
 def smaller_job(paths: RunPaths) -> str:
     """Return the job that waits for fewer nodes, beside the run's own, since its last attempt; empty for none."""
     attempts = paths.attempts()
-    return read_record(paths.smaller(attempts[-1])).get("job_id", "") if attempts else ""
+    return read_job(paths.smaller(attempts[-1])) if attempts else ""
 
 
 def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
     files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
-    return [read_record(file).get("job_id", "") for file in files]
+    return [read_job(file) for file in files]
+
+
+def read_job(record: Path) -> str:
+    """Return the job id of a record; empty where it has none, or what no job is called by."""
+    return job_id(read_record(record).get("job_id"))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.ownership import process_id_of, processes_of, signal_process
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record, write_record, write_whole
 
@@ -25,9 +26,11 @@ KILL_WAIT = 10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a lapto
 _POLL_SECONDS = 0.2
 _START_SECONDS = 20.0
 
+# Both files are arguments, and $0 is what `bash SCRIPT` makes it. BASH_ENV would not do: bash expands what is in it,
+# commands too.
+_RUN_SCRIPT = """stand_ins=$1; shift; . "$stand_ins" && unset stand_ins && . "$0\""""
 # Functions come before programs on PATH, so the script finds these in place of Slurm's commands.
 _STAND_INS = """\
-unset BASH_ENV
 srun() {
   while [[ ${1:-} == --* ]]; do shift; done
   printf '%s\\n' "$BASHPID" > "$run_dir/local/step.pid"
@@ -79,7 +82,7 @@ def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str
             env={**kept, **secrets, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=job.work_dir,
         )  # fmt: skip
-    write_record(paths.local / "supervisor", {"job_id": child.pid})
+    write_record(paths.local / "supervisor", {"job_id": child.pid, "host": os.uname().nodename})
     return str(child.pid)
 
 
@@ -97,18 +100,26 @@ def _gpus_here() -> int:
 
 
 def supervisor_lives(paths: RunPaths) -> bool:
-    """Say whether the process that stands for slurmctld is there, and is ours."""
-    job_id = read_record(paths.local / "supervisor").get("job_id", "")
+    """Say whether the process that stands for slurmctld is there, and is the run's."""
+    process_id = process_id_of(read_record(paths.local / "supervisor").get("job_id", ""))
     try:
-        words = Path(f"/proc/{job_id}/cmdline").read_bytes().split(b"\0")
-    except (FileNotFoundError, ProcessLookupError):
+        entry = Path(f"/proc/{process_id}")
+        words = (entry / "cmdline").read_bytes().split(b"\0")
+        of_owner = entry.stat().st_uid == paths.folder.stat().st_uid
+    except OSError:
         return False
-    return str(paths.folder).encode() in words
+    folder = os.path.realpath(os.fsdecode(words[3])) if words[1:3] == [b"-m", b"clusterrun.local"] else ""
+    return of_owner and folder == os.path.realpath(paths.folder)
+
+
+def supervisor_host(paths: RunPaths) -> str:
+    """Return the machine on which a local run was started; empty where no record names it."""
+    return read_record(paths.local / "supervisor").get("host", "")
 
 
 def preempt(paths: RunPaths) -> None:
     """Do to a running attempt what Slurm does at a preemption: TERM to the step, nothing to the batch shell."""
-    _signal_file(paths.local / "step.pid", signal.SIGTERM)
+    signal_process(paths, paths.local / "step.pid", signal.SIGTERM)
 
 
 def requeue_at_once(paths: RunPaths) -> None:
@@ -118,13 +129,8 @@ def requeue_at_once(paths: RunPaths) -> None:
 
 def cancel_local(paths: RunPaths) -> None:
     """Do what scancel does: TERM to the step and to the batch shell, KILL to what is left."""
-    _signal_file(paths.local / "batch.pid", signal.SIGTERM)
-    _signal_file(paths.local / "step.pid", signal.SIGTERM)
-
-
-def _signal_file(path: Path, number: int) -> None:
-    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        os.kill(int(path.read_text()), number)
+    signal_process(paths, paths.local / "batch.pid", signal.SIGTERM)
+    signal_process(paths, paths.local / "step.pid", signal.SIGTERM)
 
 
 def supervise(folder: str) -> None:
@@ -148,7 +154,8 @@ def run_attempt(folder: str, job_id: int, restart: int) -> int:
     settings = read_record(paths.local / "settings")
     with (paths.logs / f"slurm-{job_id}.out").open("ab") as log:
         child = subprocess.Popen(
-            ["bash", str(paths.script)], env=_slurm_variables(paths, settings, job_id, restart),
+            ["bash", "-c", _RUN_SCRIPT, str(paths.script), str(paths.local / "slurm.bash")],
+            env=_slurm_variables(paths, settings, job_id, restart),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     write_whole(paths.local / "batch.pid", str(child.pid))
@@ -168,7 +175,7 @@ def _watch(paths: RunPaths, child: subprocess.Popen[bytes], limit: float | None,
             return
         if limit is not None and not warned and now - begun > limit - lead:
             warned = True
-            _signal_file(paths.local / "step.pid", signal.SIGUSR1)
+            signal_process(paths, paths.local / "step.pid", signal.SIGUSR1)
         over = (limit is not None and now - begun > limit) or paths.cancelled.exists()
         if over and killed_at is None:
             killed_at = now
@@ -182,7 +189,7 @@ def _slurm_variables(paths: RunPaths, settings: Mapping[str, str], job_id: int, 
     variables = {
         "SLURM_JOB_ID": str(job_id), "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": os.uname().nodename,
         "SLURM_SUBMIT_DIR": str(Path.cwd()), "SLURM_RESTART_COUNT": str(restart),
-        "BASH_ENV": str(paths.local / "slurm.bash"), "run_dir": str(paths.folder),
+        "run_dir": str(paths.folder),
     }  # fmt: skip
     if settings.get("limit"):
         variables["SLURM_JOB_END_TIME"] = str(int(time.time() + float(settings["limit"])))
@@ -194,15 +201,10 @@ def _slurm_variables(paths: RunPaths, settings: Mapping[str, str], job_id: int, 
 
 
 def end_all(folder: str) -> None:
-    """KILL every process of the run that is left, also those in sessions of their own.
-
-    They are known by CLUSTERRUN_RUN_DIR or run_dir in their environment, which no other run has.
-    """
-    marks = {f"CLUSTERRUN_RUN_DIR={folder}".encode(), f"run_dir={folder}".encode()}
-    for entry in Path("/proc").glob("[0-9]*"):
+    """KILL every process of the run that is left, also those in sessions of their own."""
+    for process_id in processes_of(Path(folder)):
         with contextlib.suppress(OSError):
-            if marks & set((entry / "environ").read_bytes().split(b"\0")):
-                os.kill(int(entry.name), signal.SIGKILL)
+            os.kill(process_id, signal.SIGKILL)
 
 
 if __name__ == "__main__":

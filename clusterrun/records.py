@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _WHOLE = re.compile(r"-?[0-9]{1,30}")
+_JOB_ID = re.compile(r"[1-9][0-9]{0,9}(_[0-9]{1,9})?")
 
 
 def read_record(path: Path) -> dict[str, str]:
@@ -39,11 +40,14 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process."""
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process.
+
+    Raises BlockingIOError where another holds it, without `wait`.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -60,3 +64,11 @@ def number(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+def job_id(text: str | None) -> str:
+    """Return a record's job id, digits or `<array>_<task>`; empty where it has none.
+
+    Anything else would be an option or a filter of Slurm's commands: `--me` is all jobs of a user.
+    """
+    return text if text and _JOB_ID.fullmatch(text) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import time
@@ -16,14 +15,16 @@ from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
 from clusterrun.kept import keep, kept_request
 from clusterrun.now import is_local, run_status
+from clusterrun.ownership import caller, require_own_folder, signal_job
 from clusterrun.paths import RunPaths
 from clusterrun.plan import Identity, LaunchPlan
 from clusterrun.prepare import Prepared, prepare
 from clusterrun.records import locked, read_record, whole, write_record, write_whole
 from clusterrun.slurm.commands import NoAnswer
-from clusterrun.slurm.queue import may_requeue, own_jobs, signal_step
+from clusterrun.slurm.queue import may_requeue, own_jobs
 from clusterrun.slurm.states import State, state_of
 from clusterrun.summary import Summaries
+from clusterrun.trash import MARK
 from clusterrun.validation import plan_and_render
 from clusterrun.written import RunStatus
 
@@ -49,8 +50,9 @@ def resume(
     run = index.find(name)
     _refuse_what_is_no_run_of_ours(run)
     index.make()
-    pending = index.pending / f"resume-{_digest(str(run.paths.folder))}"
+    pending = index.resumption(run)
     with locked(pending.with_suffix(".lock")) as lock:
+        _refuse_what_is_no_run_of_ours(run)  # again: who held the lock may have been `clean`
         begun = read_record(pending)
         run, adopted = _adopted(run, begun, index), begun.get("overrides") == _digest(*overrides)
         if begun and run.job_id and adopted and not run_status(run).state.final:
@@ -75,6 +77,7 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
     run = (index or Index()).find(name)
+    require_own_folder(run, "requeue")
     found = run_status(run)
     if found.state is State.PENDING:
         return replace(found, reason="it waits already: nothing to do")
@@ -84,24 +87,25 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
         hint = f"`clusterrun resume {run.run_id}` lets it go on from its last checkpoint"
         raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
     for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
-        _ask_to_come_back(RunPaths(Path(task.folder)), task.job_id, local=is_local(run))
+        _ask_to_come_back(replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run))
     return replace(found, reason="asked to save and come back")
 
 
-def _ask_to_come_back(paths: RunPaths, job_id: str, *, local: bool) -> None:
+def _ask_to_come_back(run: Run, job_id: str, *, local: bool) -> None:
     """`scontrol requeue` would kill at once; a signal to the steps lets the trainers save and leave first."""
+    paths = run.paths
     by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (None, "requeue")
     if not local and by_requeue and not may_requeue(job_id):
         hint = "`clusterrun stop`, and when it has left, `clusterrun resume`"
         raise ClusterError(f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint)
-    write_record(paths.requeue, {"by": getpass.getuser(), "time": int(time.time())})
+    write_record(paths.requeue, {"by": caller(), "time": int(time.time())})
     try:
         if local:
             from clusterrun.local import preempt  # noqa: PLC0415 - only for a local run
 
             preempt(paths)
         else:
-            signal_step(job_id, "USR1")
+            signal_job(run, job_id, "USR1")
     except ClusterError:
         paths.requeue.unlink(missing_ok=True)
         raise
@@ -109,10 +113,11 @@ def _ask_to_come_back(paths: RunPaths, job_id: str, *, local: bool) -> None:
 
 def _refuse_what_is_no_run_of_ours(run: Run) -> None:
     folder = run.paths.folder
+    if not folder.is_dir() and folder.with_name(MARK + folder.name).is_dir():
+        raise ClusterError(f"{run.run_id} is being removed by `clusterrun clean`", "submit the spec again")
     if not folder.is_dir():
         raise ClusterError(f"the run folder {folder} is not there any more", "submit the spec again")
-    if folder.stat().st_uid != os.getuid():
-        raise ClusterError(f"{run.run_id} is {folder.owner()}'s", f"only {folder.owner()} can let it go on")
+    require_own_folder(run, "resume")
     if folder.name.startswith("task-") and read_record(RunPaths(folder.parent).intent).get("array"):
         array = run.run_id.rpartition("-")[0]
         hint = f"`clusterrun resume {array}` goes on with all of its tasks that have not finished"

@@ -10,9 +10,9 @@ from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run, closed
 from clusterrun.jobs import smaller_job
 from clusterrun.now import is_local, run_status
+from clusterrun.ownership import caller, cancel_jobs, foreign_owner, open_stop, require_own_folder
 from clusterrun.records import write_record
 from clusterrun.slurm.commands import installed
-from clusterrun.slurm.queue import cancel_job
 from clusterrun.slurm.states import State
 from clusterrun.written import RunStatus, unseen
 
@@ -48,18 +48,20 @@ def wait(name: str, timeout: float | None = None, index: Index | None = None) ->
 def cancel(name: str, index: Index | None = None) -> RunStatus:
     """End a run at once, without a checkpoint; it never comes back. Raises ClusterError where Slurm refuses."""
     run = (index or Index()).find(name)
+    require_own_folder(run, "cancel")
     before = run_status(run)
     if before.state.final:
         return before
     for folder in [run.paths, *(run.task(number).paths for number in _living(before))]:
         if folder.folder.is_dir():
-            write_record(folder.cancelled, {"by": _user(), "time": int(time.time())})
+            write_record(folder.cancelled, {"by": caller(), "time": int(time.time())})
     if is_local(run):
         from clusterrun.local import cancel_local  # noqa: PLC0415 - only for a local run
 
         cancel_local(run.paths)
     else:
-        _cancel_jobs(before, smaller_job(run.paths))
+        # of two jobs, one may be about to leave the run to the other, its successor
+        cancel_jobs(run, [smaller_job(run.paths), *before.job_ids[-2:], before.job_id])
     return replace(before, reason="cancelled")
 
 
@@ -70,7 +72,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     Raises ClusterError where the run's folder is closed to the one who asks.
     """
     run = (index or Index()).find(name)
-    if run.paths.folder.exists() and run.paths.folder.stat().st_uid != os.getuid():
+    if foreign_owner(run.paths.folder):
         return _stop_of_another(run)
     before = run_status(run)
     if before.state.final:
@@ -79,22 +81,16 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
         if asked.paths.folder.is_dir():
             _ask(asked)
     if not is_local(run) and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
-        for job_id in filter(None, (smaller_job(run.paths), before.job_id)):
-            cancel_job(job_id, only_pending=True)
+        cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
     return replace(before, reason="asked to save and leave")
 
 
-def _cancel_jobs(found: RunStatus, smaller: str) -> None:
-    """Of two jobs, one may be about to leave the run to the other, its successor."""
-    for job_id in filter(None, dict.fromkeys([smaller, *found.job_ids[-2:], found.job_id])):
-        cancel_job(job_id)
-
-
 def _ask(run: Run) -> None:
-    # the file's first line is read by rank 0, so it is there in one write; opened as it is, because in a shared
-    # folder a teammate may write this file and make none
-    with run.paths.stop.open("w", encoding="utf-8") as file:
-        file.write(f"asked by {_user()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+    text = f"asked by {caller()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+    with open_stop(run.paths) as descriptor:
+        # rank 0 reads the file's first line, so it is there in one write
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, text.encode())
 
 
 def _stop_of_another(run: Run) -> RunStatus:
@@ -112,9 +108,3 @@ def _stop_of_another(run: Run) -> RunStatus:
 def _living(found: RunStatus) -> list[int]:
     """List the numbers of an array's tasks that have not ended."""
     return [int(task.run_id.rpartition("-")[2]) for task in found.tasks if not task.state.final]
-
-
-def _user() -> str:
-    import getpass  # noqa: PLC0415 - only for a request
-
-    return getpass.getuser()

@@ -16,16 +16,22 @@ def remove(path: Path, beside: Path | None = None) -> None:
     Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not there is no mistake.
     Raises OSError.
     """
+    finish(give_up(path, beside))
+
+
+def give_up(path: Path, beside: Path | None = None) -> Path:
+    """Take a file or folder out of everybody's way, at once; return its new name, which `finish` removes."""
     beside = beside or path.parent
     trash = path if path.name.startswith(MARK) else beside / f"{MARK}{path.name}"
     if trash != path and (path.exists() or path.is_symlink()):
         beside.mkdir(mode=0o700, exist_ok=True)
-        _end(trash)  # of that name there may be one that is half removed
+        finish(trash)  # of that name there may be one that is half removed
         path.rename(trash)
-    _end(trash)
+    return trash
 
 
-def _end(trash: Path) -> None:
+def finish(trash: Path) -> None:
+    """Remove what was given up; what is not there is no mistake."""
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash)
     else:

@@ -10,7 +10,7 @@ from math import isfinite
 from clusterrun.attempts import in_words
 from clusterrun.causes import meaning_of
 from clusterrun.index import Run
-from clusterrun.jobs import job_after, job_ids
+from clusterrun.jobs import job_after, job_ids, read_job
 from clusterrun.paths import RunPaths
 from clusterrun.records import number, read_record, whole
 from clusterrun.slurm.states import State
@@ -134,9 +134,9 @@ def _last(run: Run) -> str:
 
 
 def _job_id(run: Run, begin: Mapping[str, str], *, waits: bool) -> str:
-    if begin.get("job_id") and not waits:
-        return job_after(run.paths, _last(run))
+    if begin and not waits and (job_id := job_after(run.paths, _last(run))):
+        return job_id
     intent, handed = read_record(run.paths.intent), read_record(run.paths.job)
     if intent and handed.get("number") != intent.get("number"):
         return ""  # what was handed over before the last `resume` is another job
-    return handed.get("job_id") or run.job_id
+    return read_job(run.paths.job) or run.job_id

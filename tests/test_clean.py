@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from clusterrun import cli, trash
 from clusterrun.cleaning import Wish, carry_out, clean, plan_clean
-from clusterrun.errors import SpecError
+from clusterrun.errors import ClusterError, SpecError
 from clusterrun.index import Index, Run
 from clusterrun.paths import RunPaths
+from clusterrun.records import locked
+from clusterrun.recover import resume
 from clusterrun.slurm.states import State
 from clusterrun.training import manifest
 
@@ -36,16 +39,31 @@ class Disk:
         self.queue()
 
     def queue(self, *lines: str) -> None:
-        """What squeue says from now on: lines of `job state`."""
-        rows = [f"echo '{job}|{job}|{job}|{state}|None|N/A|n1|/x'" for job, state in map(str.split, lines)]
+        """What squeue and scontrol say from now on: lines of `job state`."""
+        jobs = list(map(str.split, lines))
+        rows = [f"echo '{job}|{job}|{job}|{state}|None|N/A|n1|/x'" for job, state in jobs]
         self.command("squeue", "\n".join([*rows, "exit 0"]))
+        self.known(*jobs)
         self.command("sbatch", "exit 1")
         self.command("sacct", "exit 1")
+
+    def known(self, *jobs: Sequence[str]) -> None:
+        """What scontrol says from now on of a job that is asked for by its id."""
+        facts = "UserId=me({}) JobState={} Command=/x WorkDir=/"
+        cases = [f"{job}) echo 'JobId={job} JobName=x {facts.format(os.getuid(), state)}';;" for job, state in jobs]
+        unknown = "*) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1;;"
+        self.command("scontrol", "\n".join(["case ${@: -1} in", *cases, unknown, "esac"]))
 
     def command(self, name: str, text: str) -> None:
         path = self.programs / name
         path.write_text(f"#!/bin/bash\n{text}\n")
         path.chmod(0o755)
+
+    def age(self, paths: RunPaths, days: float) -> None:
+        """Let all files of a run be so many days old."""
+        then = time.time() - days * DAY
+        for path in (*paths.events.iterdir(), *paths.logs.iterdir()):
+            os.utime(path, (then, then))
 
     def run(
         self, run_id: str, *, days: float = 0, job: str = "1", cause: str = "finished", ends: bool = True
@@ -58,6 +76,7 @@ class Disk:
         paths.log("0001").write_text("x" * 100_000)
         if ends:
             paths.end("0001").write_text(f"cause={cause}\nnext=end\nended={int(time.time() - days * DAY)}\n")
+        self.age(paths, days)
         self.index.add(Run(run_id, paths, job))
         return paths
 
@@ -268,12 +287,14 @@ def test_each_task_of_an_array_keeps_its_own(disk):
     array = disk.run("grid", ends=False)
     array.begin("0001").unlink()
     array.intent.write_text("number=1\narray=0-1\n")
+    disk.age(array, 40)
     for number in (0, 1):
         task = RunPaths(array.folder / f"task-{number}")
-        for path in (task.events, task.checkpoints):
+        for path in (task.events, task.checkpoints, task.logs):
             path.mkdir(parents=True)
         task.begin("0001").write_text(f"job_id=4{number}\n")
         task.end("0001").write_text("cause=finished\nnext=end\nended=1\n")
+        disk.age(RunPaths(task.folder), 40)
         for step in (10, 20):
             disk.checkpoint(task, step)
     assert disk.clean(Wish(keep=1, checkpoints=True)) == ["step-00000010-0001"] * 2
@@ -322,3 +343,109 @@ def test_a_yes_at_the_terminal(disk):
         subprocess.run(["script", "-qec", typed, "/dev/null"], input=f"{answer}\n", text=True, env=environment,
                        capture_output=True, check=False)  # fmt: skip
         assert disk.names() == left
+
+
+def test_a_run_that_squeue_hides_is_asked_for_by_its_id(disk):
+    """A filter in the user's environment may hide a running job from squeue: that is no proof that the run is dead."""
+    disk.run("hidden", days=40, job="7", ends=False)
+    disk.run("again", days=40, job="8")
+    disk.queue()
+    disk.known(("7", "RUNNING"), ("8", "PENDING"))
+    notes: list[str] = []
+    assert carry_out(plan_clean(Wish(older_than=0, keep=0), disk.index), disk.index, note=notes.append) == []
+    assert disk.names() == ["again", "hidden"]
+    assert notes == ["again stays: job 8 is in the queue"]
+    assert plan_clean(Wish(keep=0), disk.index).notes == ("hidden stays: job 7 is in the queue",)
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0.5, True), (2, False)])
+def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk, days, stays):
+    """It wrote no end, Slurm does not know its job, and sacct says nothing: its own files decide."""
+    paths = disk.run("lost", job="7", ends=False)
+    disk.age(paths, days)
+    assert disk.clean(Wish(keep=0)) == ([] if stays else ["lost"])
+    notes = plan_clean(Wish(keep=0), disk.index).notes
+    assert notes == (
+        ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",) if stays else ()
+    )
+
+
+def test_what_sacct_knows_to_have_ended_needs_no_silence(disk):
+    """Slurm's word that a job ended is no negative answer."""
+    disk.run("limited", job="7", ends=False)
+    disk.known(("7", "TIMEOUT"))
+    assert disk.clean(Wish(keep=0)) == ["limited"]
+
+
+def test_a_run_that_is_written_to_after_its_end_stays(disk):
+    """Whatever its records and Slurm say: a fresh log is a run that lives."""
+    paths = disk.run("old", days=40)
+    os.utime(paths.log("0001"))
+    assert disk.clean(MONTH) == []
+    assert disk.names() == ["old"]
+
+
+def test_a_process_of_a_local_run_keeps_its_folder(disk):
+    """Its supervisor was killed, and a training process goes on: the folder is in use."""
+    paths = disk.run("here", days=40, job="12")
+    paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
+    disk.age(paths, 40)
+    with subprocess.Popen(["sleep", "60"], env={"run_dir": str(paths.folder)}) as orphan:
+        assert disk.clean(MONTH) == []
+        orphan.kill()
+    assert disk.clean(MONTH) == ["here"]
+
+
+def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
+    """Its processes are not to be seen: without a written end it stays."""
+    paths = disk.run("there", days=40, job="12", ends=False)
+    paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
+    paths.local.mkdir()
+    (paths.local / "supervisor").write_text("job_id=12\nhost=elsewhere\n")
+    disk.age(paths, 40)
+    assert disk.clean(Wish(keep=0)) == []
+    assert plan_clean(Wish(keep=0), disk.index).notes == ("there stays: it wrote no end, and runs on elsewhere",)
+
+
+def test_a_run_that_changed_since_the_plan_stays(disk):
+    """Resumed and ended again meanwhile, it is a run of today; taken up by a `resume` that was killed, it is none."""
+    again, begun = disk.run("again", days=40), disk.run("begun", days=40, job="2")
+    plan = plan_clean(MONTH, disk.index)
+    again.begin("0002").write_text("job_id=1\n")
+    again.end("0002").write_text(f"cause=finished\nnext=end\nended={int(time.time())}\n")
+    disk.index.make()
+    disk.index.resumption(Run("begun", begun)).write_text("number=2\n")
+    notes: list[str] = []
+    assert carry_out(plan, disk.index, note=notes.append) == []
+    hint = "a resume of it was begun: `clusterrun resume begun` finishes it"
+    assert sorted(notes) == ["again stays: it has run again since", f"begun stays: {hint}"]
+
+
+def test_a_run_that_is_being_resumed_stays_and_one_that_goes_is_not_resumed(disk):
+    """Both take the same lock: `clean` does not wait for it, and `resume` finds the folder gone."""
+    paths = disk.run("one", days=40)
+    plan, run = plan_clean(MONTH, disk.index), Run("one", paths, "1")
+    notes: list[str] = []
+    disk.index.make()
+    with locked(disk.index.resumption(run).with_suffix(".lock")):
+        assert carry_out(plan, disk.index, note=notes.append) == []
+    assert notes == ["one stays: it is being resumed"]
+    paths.folder.rename(paths.folder.with_name(".trash-one"))
+    with pytest.raises(ClusterError, match="one is being removed by `clusterrun clean`"):
+        resume("one", environment=disk.environment, index=disk.index)
+
+
+def test_a_resume_while_clean_works(disk):
+    """Between two removals, which may take minutes, the second run is resumed: it stays."""
+    disk.run("first", days=50)
+    second = disk.run("second", days=40, job="2")
+    plan = plan_clean(MONTH, disk.index)
+
+    def resumed(*_: object) -> None:
+        second.intent.write_text("number=2\nafter=0001\n")
+        second.job.write_text("number=2\njob_id=9\nafter=0001\n")
+        disk.queue("9 RUNNING")
+
+    gone = carry_out(plan, disk.index, tell=resumed)
+    assert [one.path.name for one in gone] == ["first"]
+    assert disk.names() == ["second"]

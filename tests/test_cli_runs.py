@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -157,15 +158,18 @@ def test_requests_to_an_array_reach_its_tasks(desk):
     desk.command("squeue", 'echo "40_1|41|40|RUNNING|None|N/A|n1|/x"; echo "40_2|42|40|PENDING|Resources|N/A||/x"')
     desk.command("sbatch", "exit 1")
     desk.command("scancel", 'echo "$@" >> scancelled')
+    fields = (
+        f"JobName=x UserId=me({os.getuid()}) JobState=RUNNING Requeue=1 Restarts=0 Command={array.script} WorkDir=/"
+    )
+    desk.command("scontrol", f"echo 'JobId=41 ArrayJobId=40 ArrayTaskId=1 {fields}'")
     assert desk.type("stop", "grid").returncode == 0
     assert [task.stop.read_text()[:8] for task in tasks] == ["", "asked by"]
     assert desk.type("cancel", "grid").returncode == 0
     assert [task.cancelled.exists() for task in tasks] == [False, True]
-    assert (desk.folder / "scancelled").read_text() == "--state=PENDING 40\n40\n"
-    desk.command("scontrol", 'echo "JobId=41 Requeue=1 Restarts=0"')
+    assert (desk.folder / "scancelled").read_text() == "--state=PENDING -- 40\n-- 40\n"
     assert desk.type("requeue", "grid").returncode == 0
     assert [task.requeue.exists() for task in tasks] == [False, True]
-    assert (desk.folder / "scancelled").read_text().endswith("\n--signal=USR1 40_1\n")
+    assert (desk.folder / "scancelled").read_text().endswith("\n--signal=USR1 -- 40_1\n")
 
 
 def test_a_job_that_may_not_be_requeued(desk):

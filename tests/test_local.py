@@ -128,7 +128,7 @@ def test_stop_between_two_attempts_asks_no_slurm(tmp_path: Path, monkeypatch: py
     waits = replace(from_files(run), state=State.PENDING)
     monkeypatch.setattr(track, "run_status", lambda _: waits)
     monkeypatch.setattr(track, "installed", lambda: True)
-    monkeypatch.setattr(track, "cancel_job", lambda *_, **__: pytest.fail("Slurm was asked"))
+    monkeypatch.setattr(track, "cancel_jobs", lambda *_, **__: pytest.fail("Slurm was asked"))
     track.stop("local-1", index)
     assert paths.stop.read_text().startswith("asked by ")
 

@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -183,7 +184,10 @@ def cluster(desk: Desk) -> Desk:
     desk.command("srun", "")
     desk.command("squeue", f"[ -e {desk.folder}/gone ] || echo '7|7|7|PENDING|Resources|N/A||'")
     desk.command("scancel", f"echo >> {desk.folder}/gone")
-    desk.command("scontrol", "")
+    script = f"{desk.folder}/runs/tiny-*/job.sbatch"
+    desk.command(
+        "scontrol", f"echo 'JobId=7 JobName=x UserId=me({os.getuid()}) JobState=PENDING Command='{script}' WorkDir=/'"
+    )
     return desk
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from clusterrun.attempts import list_attempts
+from clusterrun.cleaning import Wish, carry_out, plan_clean
 from clusterrun.errors import ClusterError, SpecError
 from clusterrun.index import Run
 from clusterrun.inventory import checkpoints
@@ -26,6 +28,7 @@ from clusterrun.prepare import Request, prepare
 from clusterrun.records import read_record, write_record
 from clusterrun.recover import requeue, resume
 from clusterrun.script import render
+from clusterrun.slurm.states import State
 from clusterrun.track import cancel, run_status, status, stop, wait
 from clusterrun.training import manifest
 from tests.test_local import CHECKOUT, Laptop, until
@@ -338,3 +341,20 @@ checkpoint: {every: 2h}
 
 def without_source(script: str) -> list[str]:
     return [line for line in script.splitlines() if not line.startswith("# clusterrun ")]
+
+
+def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
+    """`clean` asks again about each run right before it goes, under the lock that `resume` takes."""
+    first, second = (stopped(laptop, name) for name in ("cleaned", "back"))
+    names = {first.run_id, second.run_id}
+    until(lambda: not supervisor_lives(first.paths) and not supervisor_lives(second.paths), 30, "both have left")
+    plan = plan_clean(Wish(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
+    plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))
+    notes: list[str] = []
+    gone = carry_out(plan, laptop.index, tell=lambda *_: again(laptop, second), note=notes.append)
+
+    assert [one.run.run_id for one in gone] == [first.run_id]
+    assert not first.paths.folder.exists()
+    assert notes[0].startswith(f"{second.run_id} stays: it is ")
+    reaches(second, 2)
+    cancel(second.run_id, laptop.index)

@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it."""
     wish = Wish(options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints)
     plan = plan_clean(wish)
-    for note in plan.notes:
-        print(f"note: {note}", file=sys.stderr)
+    for text in plan.notes:
+        _note(text)
     if not options.json:
         _show(plan)
     ask = bool(plan.removals) and not options.dry_run
@@ -57,12 +57,16 @@ def run(options: argparse.Namespace) -> int:
     gone: list[Removal] = []
     if ask:
         with progress("removing") as tell:
-            gone = carry_out(plan, tell=tell)
+            gone = carry_out(plan, tell=tell, note=_note)
     if options.json:
         print_json(cleanup(plan, gone))
     if ask:
         print(f"{_things(gone)} removed, {format_size(sum(one.size for one in gone))} freed", file=sys.stderr)
     return 0
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _asked(plan: Plan) -> bool:

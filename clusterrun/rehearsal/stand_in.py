@@ -7,6 +7,7 @@ from typing import Protocol
 from clusterrun.index import Run
 from clusterrun.local import preempt
 from clusterrun.local import requeue_at_once as requeue_here
+from clusterrun.ownership import require_job
 from clusterrun.slurm.preemption import KILL_WAIT, requeue_at_once, signal_as_preempted, time_to_leave
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
@@ -38,6 +39,7 @@ class OnSlurm:
 
     def stop(self, run: Run) -> None:
         """As `scancel --signal`, to the steps alone."""
+        require_job(run, run.job_id)
         signal_as_preempted(run.job_id)
 
     def grace(self, run: Run) -> tuple[float, str]:
@@ -46,6 +48,7 @@ class OnSlurm:
 
     def requeue(self, run: Run) -> None:
         """As `scontrol requeue`."""
+        require_job(run, run.job_id)
         requeue_at_once(run.job_id)
 
     def waits(self, run: Run) -> str | None:

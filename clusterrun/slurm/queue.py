@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from clusterrun.errors import ClusterError
+from clusterrun.records import job_id as valid_job_id
 from clusterrun.slurm.commands import NoAnswer, call
 
 # The command is last, because a path may have any character.
@@ -60,8 +61,11 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
 
 
 def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
-    """Cancel a job; one that is not there any more is no mistake. Raises ClusterError when Slurm refuses."""
-    argv = ["scancel", *(["--state=PENDING"] if only_pending else []), job_id]
+    """Cancel a job; one that is not there any more is no mistake. Raises ClusterError when Slurm refuses.
+
+    Whose job it is, the caller has looked at (`ownership`).
+    """
+    argv = ["scancel", *(["--state=PENDING"] if only_pending else []), "--", _checked(job_id)]
     answer = call(argv, seconds=10)
     if answer.code and "Invalid job id" not in answer.err and "already completing" not in answer.err:
         raise ClusterError(answer.err or "scancel: failed")
@@ -69,14 +73,21 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
 
 def signal_step(job_id: str, name: str) -> None:
     """Send a signal to a job's steps, not to its batch shell. Raises ClusterError when Slurm refuses."""
-    answer = call(["scancel", f"--signal={name}", job_id], seconds=10)
+    answer = call(["scancel", f"--signal={name}", "--", _checked(job_id)], seconds=10)
     if answer.code:
         raise ClusterError(answer.err or "scancel: failed")
 
 
+def _checked(job_id: str) -> str:
+    """What is no id would be an option, or a filter, of the command: `--me` is all jobs of a user."""
+    if not valid_job_id(job_id):
+        raise ClusterError(f"{job_id!r} is not a valid job id")
+    return job_id
+
+
 def may_requeue(job_id: str) -> bool:
     """Say whether Slurm would requeue a job (`Requeue=` of scontrol); raises NoAnswer when it cannot be asked."""
-    answer = call(["scontrol", "show", "job", "--oneliner", job_id])
+    answer = call(["scontrol", "show", "job", "--oneliner", _checked(job_id)])
     if answer.code:
         raise NoAnswer(f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
     return " Requeue=0 " not in answer.out

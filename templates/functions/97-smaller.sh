@@ -24,7 +24,7 @@ take_back_others() {
   [ -e "$run_dir/events/attempt-$1.smaller" ] || return 0
   for kind in begin successor smaller; do
     job=$(value job_id "$run_dir/events/attempt-$1.$kind")
-    case $job in '' | "$SLURM_JOB_ID") continue ;; esac
+    case $job in '' | *[!0-9]* | "$SLURM_JOB_ID") continue ;; esac
     repoint_dependents "$job" "$SLURM_JOB_ID"
     scancel --state=PENDING "$job" 2>/dev/null && say "job $job is not needed any more"
   done

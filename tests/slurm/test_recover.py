@@ -216,7 +216,8 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     desk.cluster.run_as("alice", ["truncate", "--size=0", run.folder / "stop"])
     desk.cluster.run_as("alice", ["scontrol", "requeue", job])
     runs(run.folder, 2)
-    desk.cli("cancel", str(run.folder))
+    desk.cli("cancel", str(run.folder))  # Slurm has no path of its script: the job is known by its name and id
+    until(lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "CANCELLED", 60, "its job is cancelled")
 
 
 def as_bob(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
@@ -283,3 +284,38 @@ def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
     assert json.loads(desk.cli("status", f"{run.run_id}-1", "--json").stdout)["attempt"] == 3
     desk.cli("stop", run.run_id)
     assert desk.wait(run) == "STOPPED"
+
+
+def test_a_job_of_the_same_user_that_is_not_the_runs_is_not_cancelled(desk: Desk) -> None:
+    """A run whose records name another job of alice's: it is left alone, and `clean` sees the run that Slurm has."""
+    run = count(desk, "spoilt")
+    runs(run.folder)
+    wrap = ["sbatch", "--parsable", "--partition=low", "--output=/dev/null", "--wrap=sleep 600"]
+    other = desk.cluster.run_as("alice", wrap).stdout.strip()
+    until(lambda: f"{other} RUNNING" in queue(desk), 60, "the other job runs")
+    begin, job = run.folder / "events" / "attempt-0001.begin", run.folder / "events" / "submit.job"
+    right = begin.read_text(), job.read_text()
+    for path, text in zip((begin, job), right, strict=True):
+        path.write_text(text.replace(f"job_id={run.job_id}", f"job_id={other}"))
+    for command in ("cancel", "requeue"):
+        answer = desk.cli(command, run.run_id, check=False)
+        assert answer.returncode == 1
+        assert f"it is not a job of {run.run_id}" in answer.stderr
+    job.write_text(f"{right[1]}earlier=--me {other}\n")
+    begin.write_text(right[0])
+    (run.folder / "cancelled").unlink()
+    hidden = {"SQUEUE_STATES": "PENDING", "SQUEUE_PARTITION": "none"}
+    desk.cli("clean", "--older-than", "0d", "--yes", env=hidden)
+    assert run.folder.is_dir()
+    assert queue(desk) == {f"{other} RUNNING", f"{run.job_id} RUNNING"}
+
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run) == "CANCELLED"
+    until(lambda: queue(desk) == {f"{other} RUNNING"}, 60, "the run's job has ended, and no other")
+    desk.cluster.run_as("alice", ["scancel", other])
+
+
+def queue(desk: Desk) -> set[str]:
+    """Alice's jobs that wait or run, with their states."""
+    states = "--states=PENDING,RUNNING"
+    return set(desk.cluster.run_as("alice", ["squeue", "--me", "-h", states, "--format=%i %T"]).stdout.splitlines())

@@ -1,0 +1,57 @@
+"""What scontrol knows of a job, asked for by its id: no filter or format of the user's changes the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clusterrun.records import job_id as valid_job_id
+from clusterrun.slurm.commands import NoAnswer, call
+from clusterrun.slurm.states import State, state_of
+
+_UNKNOWN = "Invalid job id"
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """One job, or one task of an array."""
+
+    job_id: str
+    """The id that SLURM_JOB_ID has in the job."""
+    array_id: str
+    """The id that sbatch answered with, of an array's task; else empty."""
+    name: str
+    user_id: int
+    state: State
+    command: str
+    """The path of the batch script; empty where it came by a pipe."""
+
+
+def job_facts(job_id: str) -> list[JobFacts]:
+    """Ask scontrol for a job, of an array for each of its tasks; empty where Slurm does not know such an id.
+
+    Raises NoAnswer where it cannot be asked.
+    """
+    if not valid_job_id(job_id):
+        return []
+    answer = call(["scontrol", "show", "job", "--oneliner", job_id])
+    if answer.code and _UNKNOWN in answer.err + answer.out:
+        return []
+    if answer.code:
+        raise NoAnswer(f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+    return [_facts(line) for line in answer.out.splitlines() if line.startswith("JobId=")]
+
+
+def _facts(line: str) -> JobFacts:
+    user = re.search(r" UserId=.*?\((\d+)\)", line)
+    command = _value(r" Command=(.*?) WorkDir=", line)
+    return JobFacts(
+        job_id=_value(r"^JobId=(\d+)", line), array_id=_value(r" ArrayJobId=(\d+)", line),
+        name=_value(r" JobName=(.*?) UserId=", line), user_id=int(user[1]) if user else -1,
+        state=state_of(_value(r" JobState=(\S+)", line)), command="" if command == "(null)" else command,
+    )  # fmt: skip
+
+
+def _value(pattern: str, line: str) -> str:
+    found = re.search(pattern, line)
+    return found[1] if found else ""
