@@ -20,7 +20,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.paths import RunPaths
 from clusterrun.plan import LaunchPlan
 from clusterrun.records import read_record, write_record, write_whole
-from clusterrun.spec import grammar
+from clusterrun.spec import gpus, grammar
 
 KILL_WAIT = 10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
 _POLL_SECONDS = 0.2
@@ -78,8 +78,7 @@ def _gpus_to_use(plan: LaunchPlan) -> int | None:
         found = ""
     here = sum(line.startswith("GPU ") for line in found.splitlines())
     slurm = plan.spec.slurm
-    asked = [grammar.gpu_count(value) for value in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task) if value]
-    asked.append(grammar.gres_gpus(slurm.gres or ""))
+    asked = [sum(one.count for one in listing) for listing in gpus.requests(slurm.options).values()]
     if not here:
         hint = "on CPUs: --set slurm.gpus-per-node=null --set accelerate.num_processes=2"
         raise ClusterError("the spec asks for GPUs; this machine has none", hint)

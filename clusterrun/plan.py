@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from clusterrun.errors import Problem, SpecError
 from clusterrun.launch import Configs, Launch, make_launch
 from clusterrun.shell import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
-from clusterrun.spec import grammar, hang, waits
+from clusterrun.spec import gpus, grammar, hang, waits
 from clusterrun.spec.checkpoint import RUN_DIR
 from clusterrun.spec.model import JobSpec, Notice, Slurm
 
@@ -147,11 +147,7 @@ def _refuse_length(launch: Launch, source: str) -> None:
 
 def asks_for_gpus(slurm: Slurm) -> bool:
     """Say whether a job asks for GPUs, in any of sbatch's ways."""
-    extra = slurm.model_extra or {}
-    by_gres = slurm.gres is not None and grammar.gres_gpus(slurm.gres) > 0
-    by_tres = "gpu" in str(extra.get("tres_per_task") or "")
-    named = (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task, extra.get("gpus_per_socket"))
-    return by_gres or by_tres or any(value is not None for value in named)
+    return gpus.are_requested(slurm.options)
 
 
 def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from clusterrun.spec import grammar, model, options, values
+from clusterrun.spec import gpus, grammar, model, options, values
 from clusterrun.spec.docstrings import docstrings
 from clusterrun.spec.layers import SECTIONS
 
@@ -52,7 +52,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "Time": _pattern(grammar.TIME, _any_case("infinite"), _any_case("unlimited")),
     "Memory": _pattern(grammar.MEMORY),
     "Nodes": _pattern(grammar.NODES),
-    "Gpus": _pattern(grammar.GPUS),
+    "Gpus": _pattern(gpus.COUNT),
     "Count": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
     "Signal": _pattern("(?:SIG)?(?:USR1|10)@[0-9]+"),
     "Array": _pattern("[0-9,:-]+(?:%[0-9]+)?"),
