@@ -40,3 +40,14 @@ def smaller_job(paths: RunPaths) -> str:
 def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
     files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
     return [read_record(file).get("job_id", "") for file in files]
+
+
+def cluster_of(paths: RunPaths) -> str:
+    """Return the cluster of a run's jobs; empty if neither its submission nor an attempt recorded one.
+
+    A task of an array was submitted with the whole array.
+    """
+    attempts = paths.attempts()
+    begin = read_record(paths.begin(attempts[-1])) if attempts else {}
+    whole = RunPaths(paths.folder.parent) if paths.folder.name.startswith("task-") else paths
+    return begin.get("cluster") or read_record(whole.job).get("cluster", "")

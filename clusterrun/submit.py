@@ -56,11 +56,8 @@ def test_only(request: Request) -> tuple[str, str]:
     script = prepared.script(identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
     if not installed():
         return script, ""
-    from clusterrun.slurm.submitit_seam import without_sbatch_variables  # noqa: PLC0415 - only where Slurm is
-
-    environment, _ = without_sbatch_variables(request.environment)
     with _scratch_script(script) as path:
-        answer = ask(["sbatch", "--test-only", path], environment=environment)
+        answer = ask(["sbatch", "--test-only", path], environment=request.environment)
     if answer.code:
         raise ClusterError(answer.err or "sbatch --test-only refused without a word")
     return script, answer.err

@@ -9,7 +9,7 @@ from dataclasses import replace
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run, closed
 from clusterrun.jobs import smaller_job
-from clusterrun.now import is_local, run_status
+from clusterrun.now import is_local, refuse_other_cluster, run_status
 from clusterrun.records import write_record
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import cancel_job
@@ -48,6 +48,7 @@ def wait(name: str, timeout: float | None = None, index: Index | None = None) ->
 def cancel(name: str, index: Index | None = None) -> RunStatus:
     """End a run at once, without a checkpoint; it never comes back. Raises ClusterError where Slurm refuses."""
     run = (index or Index()).find(name)
+    refuse_other_cluster(run)
     before = run_status(run)
     if before.state.final:
         return before
@@ -72,6 +73,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     run = (index or Index()).find(name)
     if run.paths.folder.exists() and run.paths.folder.stat().st_uid != os.getuid():
         return _stop_of_another(run)
+    refuse_other_cluster(run)
     before = run_status(run)
     if before.state.final:
         return before

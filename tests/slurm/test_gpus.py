@@ -9,7 +9,9 @@ import pytest
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk
 
-SCRIPT = "import os\nprint('WORLD', os.environ['WORLD_SIZE'], os.environ.get('ACCELERATE_USE_CPU'))\n"
+SCRIPT = """import os, sys
+sys.stdout.write(f"WORLD {os.environ['WORLD_SIZE']} {os.environ.get('ACCELERATE_USE_CPU')}\\n")
+"""
 
 
 @pytest.fixture(scope="module")
