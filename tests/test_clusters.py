@@ -10,7 +10,7 @@ from clusterrun.errors import ClusterError, SpecError
 from clusterrun.jobs import cluster_of
 from clusterrun.paths import RunPaths
 from clusterrun.records import write_record
-from clusterrun.slurm import clusters
+from clusterrun.slurm import clusters, shared
 from clusterrun.spec import load_spec
 from tests.drafts import translated
 
@@ -66,3 +66,15 @@ def test_where_the_cluster_is_recorded(tmp_path):
     run.begin("0001").unlink()
     write_record(run.job, {"job_id": "7", "cluster": "wice"})
     assert (cluster_of(run), cluster_of(task)) == ("wice", "wice")
+
+
+def test_each_cluster_has_its_own_shared_answer(tmp_path, monkeypatch):
+    """What squeue said of one cluster's jobs is not shown for another's: they have the same numbers."""
+    fake = tmp_path / "bin" / "squeue"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\necho "7|7|7|RUNNING|None|N/A|$SLURM_CLUSTERS-node|/x"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:/usr/bin:/bin")
+    for name in ("wice", "genius", "wice"):
+        monkeypatch.setenv("SLURM_CLUSTERS", name)
+        assert shared.shared_answer(tmp_path).jobs[0].nodes == f"{name}-node"

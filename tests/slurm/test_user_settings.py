@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -39,20 +40,14 @@ def runs(desk: Desk) -> tuple[Submitted, Submitted, Submitted]:
     return running, waiting, ended
 
 
-def answers(desk: Desk, runs: tuple[Submitted, ...], env: dict[str, str]) -> list[object]:
-    """What the commands say, without what changes by itself; `resume` is refused for all three."""
-    found: list[object] = []
-    for run in runs:
-        status = json.loads(desk.cli("status", run.run_id, "--json", env=env).stdout)
-        found.append([status[key] for key in ("state", "reason", "job_id", "nodes")])
-        resume = desk.cli("resume", run.run_id, env=env, check=False)
-        found.append((resume.returncode, resume.stderr))
-    listed = json.loads(desk.cli("list", "--json", env=env).stdout)
-    found.append([(run["run_id"], run["state"]) for run in (listed if isinstance(listed, list) else listed["runs"])])
-    found.append(
-        desk.cli("clean", "--older-than", "0d", "--dry-run", env=env, check=False).stdout.count(runs[0].run_id)
-    )
-    return found
+def answers(desk: Desk, run: Submitted, env: dict[str, str]) -> list[object]:
+    """What the commands say, without what changes by itself."""
+    status = json.loads(desk.cli("status", run.run_id, "--json", env=env).stdout)
+    resume = desk.cli("resume", run.run_id, env=env, check=False)
+    listed = desk.cli("list", "--json", env=env).stdout
+    states = re.findall(r'"(?:run_id|state)": "([^"]*)"', listed)
+    kept = desk.cli("clean", "--older-than", "0d", "--dry-run", env=env, check=False).stdout
+    return [status["state"], status["nodes"], resume.returncode, resume.stderr, states, run.run_id in kept]
 
 
 @pytest.mark.parametrize("name", HARMFUL)
@@ -60,14 +55,15 @@ def test_answers_do_not_depend_on_the_users_settings(
     desk: Desk, runs: tuple[Submitted, ...], name: str, plain: list[object]
 ) -> None:
     """`status`, `list`, `clean` and `resume` say the same with a variable as without."""
-    assert answers(desk, runs, {name: HARMFUL[name]}) == plain
+    assert answers(desk, runs[0], {name: HARMFUL[name]}) == plain
 
 
 @pytest.fixture(scope="module")
 def plain(desk: Desk, runs: tuple[Submitted, ...]) -> list[object]:
     """What the commands say without any variable."""
-    found = answers(desk, runs, {})
-    assert [found[0][0], found[2][0], found[4][0]] == ["RUNNING", "PENDING", "COMPLETED"]  # type: ignore[index]
+    found = answers(desk, runs[0], {})
+    assert (found[0], found[2], found[5]) == ("RUNNING", 1, False)
+    assert {"RUNNING", "PENDING", "COMPLETED"} <= set(found[4])  # type: ignore[call-overload]
     return found
 
 
