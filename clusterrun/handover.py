@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun import units
+from clusterrun.errors import ClusterError
 from clusterrun.index import Run
 from clusterrun.jobs import jobs_until, read_job
 from clusterrun.plan import LaunchPlan
 from clusterrun.records import read_record, write_record
-from clusterrun.spec import grammar
+from clusterrun.slurm.clusters import other_cluster, reached_cluster, refuse_several_clusters
+from clusterrun.spec import gpus
 from clusterrun.spec.model import Slurm
 
 # How long slurmctld may take to show a job that a killed client asked for.
@@ -58,8 +60,11 @@ def known_job(what: Handover) -> str | None:
     begun = [name for name in paths.attempts() if name > what.after]
     if begun:
         return read_job(paths.begin(begun[0])) or None
-    if read_record(what.marker).get("number") != str(what.number):
+    marker = read_record(what.marker)
+    if marker.get("number") != str(what.number):
         return None
+    if not what.local and (elsewhere := other_cluster(marker.get("cluster", ""))):
+        raise ClusterError(elsewhere, "submit again there: the job is looked for before anything is queued")
     return _started_here(what) if what.local else _queued(what)
 
 
@@ -69,13 +74,13 @@ def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock:
     Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a job was queued.
     """
     options = () if what.local else _options(plan)
-    write_record(what.marker, {"time": int(time.time()), "number": what.number})
+    cluster = "" if what.local else _cluster(environment)
+    write_record(what.marker, {"time": int(time.time()), "number": what.number, "cluster": cluster})
     if what.local:
         return _start_here(what, plan, environment)
-    from clusterrun.slurm.submitit_seam import ScriptExecutor, without_sbatch_variables  # noqa: PLC0415 - slow
+    from clusterrun.slurm.submitit_seam import ScriptExecutor  # noqa: PLC0415 - slow
 
-    clean, _ = without_sbatch_variables(environment)
-    executor = ScriptExecutor(what.run.paths.folder, clean, (lock,))
+    executor = ScriptExecutor(what.run.paths.folder, environment, (lock,))
     return str(executor.submit_script(what.run.paths.script, options).job_id)
 
 
@@ -97,8 +102,14 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
 
 def _gpus(slurm: Slurm) -> int:
     """Return the most GPUs that any of the spec's options gives a node."""
-    asked = [grammar.gpu_count(value) for value in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task) if value]
-    return max(*asked, grammar.gres_gpus(slurm.gres or ""), 0)
+    requests = gpus.requests(slurm.options).values()
+    return max((sum(one.count for one in listing) for listing in requests), default=0)
+
+
+def _cluster(environment: Mapping[str, str]) -> str:
+    """Name the cluster that sbatch will reach. Raises ClusterError if that may be one of several."""
+    refuse_several_clusters(environment)
+    return reached_cluster(environment)
 
 
 def _options(plan: LaunchPlan) -> tuple[str, ...]:
@@ -110,7 +121,10 @@ def _options(plan: LaunchPlan) -> tuple[str, ...]:
 
 def written_down(what: Handover, job_id: str) -> Run:
     """Write the job's id into the run's folder, which is the end of a submission."""
-    values = {"job_id": job_id, "local": int(what.local), "submitted": int(time.time()), "number": what.number,
+    marker = read_record(what.marker)
+    cluster = marker.get("cluster", "") if marker.get("number") == str(what.number) else ""
+    values = {"job_id": job_id, "cluster": cluster,
+              "local": int(what.local), "submitted": int(time.time()), "number": what.number,
               "after": what.after, "earlier": " ".join(sorted(_earlier(what)))}  # fmt: skip
     write_record(what.run.paths.job, values)
     return replace(what.run, job_id=job_id)

@@ -47,3 +47,14 @@ def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
 def read_job(record: Path) -> str:
     """Return the job id of a record; empty where it has none, or what no job is called by."""
     return job_id(read_record(record).get("job_id"))
+
+
+def cluster_of(paths: RunPaths) -> str:
+    """Return the cluster of a run's jobs; empty if neither its submission nor an attempt recorded one.
+
+    A task of an array was submitted with the whole array.
+    """
+    attempts = paths.attempts()
+    begin = read_record(paths.begin(attempts[-1])) if attempts else {}
+    whole = RunPaths(paths.folder.parent) if paths.folder.name.startswith("task-") else paths
+    return begin.get("cluster") or read_record(whole.job).get("cluster", "")

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from clusterrun.shell import Shell, quote_around
-from clusterrun.spec import grammar
+from clusterrun.spec import gpus, grammar
 from clusterrun.spec.checkpoint import CHECKPOINT
 from clusterrun.spec.model import Accelerate, JobSpec, Slurm
 from clusterrun.spec.values import Argument
@@ -31,6 +31,7 @@ _CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
 
 # A line of a command: words that belong together, such as a flag and its value.
 Words = tuple[str, ...]
+_USE_CPU = "ACCELERATE_USE_CPU"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Launch:
     """What follows the lines once there is a checkpoint, for a script with checkpoints of its own."""
     deepspeed: str | None = None
     """The text of DeepSpeed's config file, a JSON; None where a path is used, or none at all."""
+    cpu_by_default: bool = False
+    """Whether it trains on CPUs only because the job requests no GPU."""
 
     @property
     def files(self) -> dict[str, str]:
@@ -67,11 +70,7 @@ class Launch:
 
 def asks_for_gpus(slurm: Slurm) -> bool:
     """Say whether a job asks for GPUs, in any of sbatch's ways."""
-    extra = slurm.model_extra or {}
-    by_gres = slurm.gres is not None and grammar.gres_gpus(slurm.gres) > 0
-    by_tres = "gpu" in str(extra.get("tres_per_task") or "")
-    named = (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task, extra.get("gpus_per_socket"))
-    return by_gres or by_tres or any(value is not None for value in named)
+    return gpus.are_requested(slurm.options)
 
 
 def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:
@@ -90,7 +89,9 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:
     flags = _flags(spec, given, processes, brought=configs.deepspeed is not None)
     lines = (("accelerate", "launch"), *flags, *_script(spec))
     variables = _variables(spec.accelerate, given, use_cpu=use_cpu)
-    return Launch(lines, config, variables, processes, _resume(spec), configs.deepspeed)
+    by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in given
+    by_default = by_default and _USE_CPU not in spec.environment.variables
+    return Launch(lines, config, variables, processes, _resume(spec), configs.deepspeed, by_default)
 
 
 def _given_config(text: str | None) -> dict[str, Any]:
@@ -242,7 +243,7 @@ def _resume(spec: JobSpec) -> Words:
 
 
 def _variables(accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: bool) -> dict[str, str]:
-    variables = {"ACCELERATE_USE_CPU": "true"} if use_cpu else {}
+    variables = {_USE_CPU: "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
         variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(accelerate.gradient_accumulation_steps)
     if accelerate.tee not in (None, "0"):

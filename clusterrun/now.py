@@ -16,8 +16,10 @@ from pathlib import Path
 from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError
 from clusterrun.index import Run, closed
+from clusterrun.jobs import cluster_of
 from clusterrun.records import read_record, whole
 from clusterrun.slurm.arrays import task_numbers
+from clusterrun.slurm.clusters import how_to_reach, other_cluster
 from clusterrun.slurm.queue import QueuedJob, own_jobs
 from clusterrun.slurm.states import State, state_of
 from clusterrun.written import RunStatus, awaited, from_files, last_end
@@ -92,6 +94,13 @@ def is_over(known: RunStatus, run: Run) -> bool:
     return known.state.final and not fresh
 
 
+def refuse_other_cluster(run: Run) -> None:
+    """Raise ClusterError if the run's job is on another cluster: here its number is another job's, or nobody's."""
+    cluster = "" if is_local(run) else cluster_of(run.paths)
+    if elsewhere := other_cluster(cluster):
+        raise ClusterError(elsewhere.rpartition("; ")[0], how_to_reach(cluster))
+
+
 def is_local(run: Run) -> bool:
     """Say whether a run is one without Slurm."""
     return read_record(run.paths.job).get("local") == "1"
@@ -143,6 +152,8 @@ def _from_slurm(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
     except ClusterError as error:
         unknown = replace(known, state=State.NO_ANSWER, reason=str(error).splitlines()[0])
         return known if known.state.final else unknown
+    if elsewhere := other_cluster(cluster_of(run.paths)):
+        return known if known.state.final else replace(known, state=State.NO_ANSWER, reason=elsewhere)
     if known.state.final:
         return _ending(run, known, job)
     return _forgotten(run, known, said) if job is None else _by_queue(run, known, job)

@@ -14,7 +14,7 @@ from clusterrun.errors import ClusterError, SpecError
 from clusterrun.handover import Handover, call, clear, known_job, written_down
 from clusterrun.index import Index, Run
 from clusterrun.kept import keep, kept_request
-from clusterrun.now import is_local, run_status
+from clusterrun.now import is_local, refuse_other_cluster, run_status
 from clusterrun.ownership import caller, require_own_folder, signal_job
 from clusterrun.paths import RunPaths
 from clusterrun.plan import Identity, LaunchPlan
@@ -49,6 +49,7 @@ def resume(
     index = index or Index(given)
     run = index.find(name)
     _refuse_what_is_no_run_of_ours(run)
+    refuse_other_cluster(run)
     index.make()
     pending = index.resumption(run)
     with locked(pending.with_suffix(".lock")) as lock:
@@ -78,6 +79,7 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
     """
     run = (index or Index()).find(name)
     require_own_folder(run, "requeue")
+    refuse_other_cluster(run)
     found = run_status(run)
     if found.state is State.PENDING:
         return replace(found, reason="it waits already: nothing to do")

@@ -17,7 +17,7 @@ from clusterrun.now import run_status
 from clusterrun.paths import RunPaths
 from clusterrun.records import read_record
 from clusterrun.slurm.hostlist import count_nodes
-from clusterrun.spec import grammar
+from clusterrun.spec import gpus
 from clusterrun.written import RunStatus
 
 
@@ -126,15 +126,8 @@ def hours(told: list[Story], machines: Mapping[int, int]) -> Hours:
 
 def gpus_of(slurm: Mapping[str, Any], nodes: int) -> int:
     """Return how many GPUs a job has on so many nodes, by the options of its spec (sbatch(1)); 0 for none."""
-    values = {str(key).replace("-", "_"): str(value) for key, value in slurm.items() if value is not None}
     try:
-        if "gpus_per_node" in values:
-            return grammar.gpu_count(values["gpus_per_node"]) * nodes
-        if "gpus" in values:
-            return grammar.gpu_count(values["gpus"])
-        if "gpus_per_task" in values:  # one task a node
-            return grammar.gpu_count(values["gpus_per_task"]) * nodes
-        return grammar.gres_gpus(values.get("gres", "")) * nodes
+        return gpus.of_node(slurm, nodes) * nodes
     except ValueError:
         return 0
 

@@ -65,11 +65,8 @@ def test_only(prepared: Prepared) -> DryRun:
     _, script = plan_and_render(prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
     if not installed():
         return DryRun(script, "")
-    from clusterrun.slurm.submitit_seam import without_sbatch_variables  # noqa: PLC0415 - only where Slurm is
-
-    environment, _ = without_sbatch_variables(prepared.request.environment)
     with _scratch_script(script) as path:
-        answer = ask(["sbatch", "--test-only", path], environment=environment)
+        answer = ask(["sbatch", "--test-only", path], environment=prepared.request.environment)
     if answer.code:
         raise ClusterError(answer.err or "sbatch --test-only refused without a word")
     return DryRun(script, answer.err)

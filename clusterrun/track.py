@@ -9,7 +9,7 @@ from dataclasses import replace
 from clusterrun.errors import ClusterError
 from clusterrun.index import Index, Run, closed
 from clusterrun.jobs import smaller_job
-from clusterrun.now import is_local, run_status
+from clusterrun.now import is_local, refuse_other_cluster, run_status
 from clusterrun.ownership import caller, cancel_jobs, foreign_owner, open_stop, require_own_folder
 from clusterrun.records import write_record
 from clusterrun.slurm.commands import installed
@@ -49,6 +49,7 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
     """End a run at once, without a checkpoint; it never comes back. Raises ClusterError where Slurm refuses."""
     run = (index or Index()).find(name)
     require_own_folder(run, "cancel")
+    refuse_other_cluster(run)
     before = run_status(run)
     if before.state.final:
         return before
@@ -74,6 +75,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     run = (index or Index()).find(name)
     if foreign_owner(run.paths.folder):
         return _stop_of_another(run)
+    refuse_other_cluster(run)
     before = run_status(run)
     if before.state.final:
         return before

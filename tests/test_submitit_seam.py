@@ -21,12 +21,12 @@ from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
 
 import clusterrun
 from clusterrun.errors import ClusterError
+from clusterrun.slurm import commands
 from clusterrun.slurm.submitit_seam import (
     Accounting,
     RunJob,
     ScriptExecutor,
     accounted_states,
-    without_sbatch_variables,
 )
 
 SEAM = Path(clusterrun.__file__).parent / "slurm" / "submitit_seam.py"
@@ -185,14 +185,22 @@ def test_accounting_that_is_off_is_no_noise(tmp_path, on_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_variables_of_a_login_shell_do_not_override_the_script():
-    """SBATCH_ variables are dropped and named; inside a job its SLURM_ variables are dropped, too."""
-    given = {"SBATCH_PARTITION": "x", "PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf", "SLURM_MEM_PER_CPU": "1"}
-    kept, dropped = without_sbatch_variables(given)
-    assert dropped == ["SBATCH_PARTITION"]
-    assert kept == {"PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf", "SLURM_MEM_PER_CPU": "1"}
-    kept, _ = without_sbatch_variables({**given, "SLURM_JOB_ID": "7"})
-    assert kept == {"PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf"}
+def test_variables_of_a_login_shell_change_no_answer(on_path, tmp_path, monkeypatch):
+    """Every command of Slurm gets what reaches Slurm, and none of its own settings; sacct by submitit, too."""
+    kept = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CLUSTERS": "wice", "SLURM_JWT": "token", "TZ": "UTC"}
+    dropped = ["SBATCH_PARTITION", "SLURM_MEM_PER_CPU", "SQUEUE_PARTITION", "SACCT_FORMAT", "SINFO_FORMAT", "LC_ALL",
+               "SLURM_TIME_FORMAT", "SCANCEL_STATE", "SCONTROL_ALL", "SLURM_BITSTR_LEN", "LANG", "POSIXLY_CORRECT"]  # fmt: skip
+    for name, value in {**kept, **dict.fromkeys(dropped, "x")}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("squeue", "sacct", "sbatch"):
+        on_path(name, f'env > {tmp_path}/env-{name}; echo "Submitted batch job 4711"')
+    commands.call(["squeue"])
+    ScriptExecutor(tmp_path / "run", dict(os.environ)).submit_script(tmp_path / "job.sbatch")
+    Accounting().get_info("11", mode="force")
+    for name in ("squeue", "sacct", "sbatch"):
+        found = dict(line.split("=", 1) for line in (tmp_path / f"env-{name}").read_text().splitlines() if "=" in line)
+        assert {key: found.get(key) for key in kept} == kept
+        assert not set(dropped) & set(found)
 
 
 def test_a_local_job_runs_in_this_environment(tmp_path):

@@ -16,7 +16,7 @@ from clusterrun.estimation.chosen import strategy_of
 from clusterrun.estimation.script_model import Built, Named, model_in
 from clusterrun.estimation.script_text import read_script
 from clusterrun.estimation.states import Strategy
-from clusterrun.spec import JobSpec, Loaded, grammar
+from clusterrun.spec import JobSpec, Loaded, gpus, grammar
 from clusterrun.spec.arguments import BATCH_SIZES, arguments_of
 
 # The names that training scripts give these, those of transformers first.
@@ -60,14 +60,15 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
     every = script.arguments if script is not None else arguments
     config = _accelerate_config(spec, work_dir)
     deepspeed = _deepspeed_json(config, arguments, work_dir)
-    nodes, gpus = grammar.most_nodes(spec.slurm.nodes), _gpus_of_node(spec)
+    nodes = grammar.most_nodes(spec.slurm.nodes)
+    each = gpus.of_node(spec.slurm.options, nodes)
     seconds = units.seconds_of_slurm_time(spec.slurm.time) if spec.slurm.time is not None else None
     fsdp = config.get("fsdp_config")
     checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
     return Asked(
         nodes=nodes,
-        gpus_per_node=gpus,
-        processes=gpus * nodes or spec.accelerate.num_processes or nodes,
+        gpus_per_node=each,
+        processes=each * nodes or spec.accelerate.num_processes or nodes,
         hours=None if seconds is None else seconds / 3600,
         tasks=spec.slurm.array is not None,
         strategy=strategy_of(config, deepspeed),
@@ -102,18 +103,6 @@ def _filled(value: Any) -> bool:
 
 def _true(value: Any) -> bool:
     return value is True or str(value).lower() in ("true", "1", "yes")
-
-
-def _gpus_of_node(spec: JobSpec) -> int:
-    """Count by each of sbatch's ways; a task is a node here."""
-    slurm = spec.slurm
-    for text in (slurm.gpus_per_node, slurm.gpus_per_task):
-        if text is not None:
-            return grammar.gpu_count(text)
-    if slurm.gpus is not None:
-        return grammar.gpu_count(slurm.gpus) // grammar.most_nodes(slurm.nodes)
-    tres = str((slurm.model_extra or {}).get("tres_per_task") or "")
-    return grammar.gres_gpus(slurm.gres or tres.replace("=", ":"))
 
 
 def _accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clusterrun.old_script.directives import Directives, Option
-from clusterrun.spec import grammar, options
+from clusterrun.spec import gpus, options
 
 _SIGNAL = re.compile(r"(?P<to>[RB]*:)?(?:SIG)?(?P<name>[A-Z0-9]+)(?:@(?P<lead>\d+))?", re.IGNORECASE)
 _KNOWN = options.KNOWN | set(options.OWNED) | set(options.REFUSED) | options.TASKS | {"chdir"}
@@ -56,14 +56,9 @@ class Asked:
     def gpus_a_node(self) -> int:
         """How many GPUs each node gets, in any of sbatch's ways; 0 for none."""
         try:
-            if self.text("gpus-per-node"):
-                return grammar.gpu_count(self.text("gpus-per-node"))
-            if self.text("gpus-per-task"):
-                tasks = self.number("ntasks-per-node") or -(-self.number("ntasks") // self.nodes) or 1
-                return grammar.gpu_count(self.text("gpus-per-task")) * tasks
-            if self.text("gpus"):
-                return grammar.gpu_count(self.text("gpus")) // self.nodes
-            return grammar.gres_gpus(self.text("gres"))
+            tasks = self.number("ntasks-per-node") or -(-self.number("ntasks") // self.nodes) or 1
+            given = {name: option.value for name, option in self.directives.options.items()}
+            return gpus.of_node(given, self.nodes, tasks)
         except ValueError:
             return 0
 

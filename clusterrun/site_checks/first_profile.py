@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.records import write_whole
 from clusterrun.site_checks.partitions import Who, accounts_of, why_closed
 from clusterrun.slurm.site import Partition, Site, partitions
+from clusterrun.spec import gpus
 
 _VARIABLES = ("SCRATCH", "WORK", "PSCRATCH", "MYSCRATCH", "WORKDIR")
 _FOLDERS = (
@@ -20,7 +20,6 @@ _FOLDERS = (
     "/gpfs/scratch/$USER",
     "/lustre/scratch/$USER",
 )  # as sites call it
-_TYPE = re.compile(r"\bgpu:([A-Za-z][\w.-]*):\d+")
 
 
 def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
@@ -67,9 +66,17 @@ def _usable(folder: str) -> bool:
 
 def _gpu_memory(site: Site | None) -> list[str]:
     """Slurm knows the names of GPUs, not what they hold."""
-    types = sorted(set(_TYPE.findall(site.nodes.out))) if site else []
+    offered = [line.split("|")[-1] for line in site.nodes.out.splitlines()] if site else []
+    types = sorted({name for text in offered for name in _types_in(text)})
     known = ", ".join(f"{name}: 80GB" for name in types) or "gpu: 80GB"
     return [f"# gpu_memory: {{{known}}}     # of each GPU, for `estimate`: put in the true sizes"]
+
+
+def _types_in(offered: str) -> list[str]:
+    try:
+        return gpus.types_of({"gres": offered})
+    except ValueError:  # `no_consume` and the like
+        return []
 
 
 def _partition(site: Site | None) -> list[str]:

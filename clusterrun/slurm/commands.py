@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,14 @@ from clusterrun.errors import ClusterError
 ASK_SECONDS = 4.5
 # MaxJobCount reached: sbatch tries again for 120 s by itself (measured, Slurm 22.05).
 SUBMIT_SECONDS = 60.0
+
+# Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT VARIABLES of each man
+# page): filters, formats, and inside a job that job's options. The locale words messages and numbers.
+_OF_CLIENTS = ("SLURM_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_",
+               "SCANCEL_", "SPRIO_", "SSHARE_", "SREPORT_", "LC_")  # fmt: skip
+_OF_ALL_PROGRAMS = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
+# Where Slurm is, which of several clusters is meant, and the user's token.
+_TO_REACH_SLURM = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,15 @@ def installed() -> bool:
     return shutil.which("sbatch") is not None
 
 
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Drop what changes Slurm's answers, or the job: every setting of its commands but those that reach Slurm."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _TO_REACH_SLURM or not (name.startswith(_OF_CLIENTS) or name in _OF_ALL_PROGRAMS)
+    }
+
+
 def call(
     argv: Sequence[str],
     *,
@@ -40,14 +58,15 @@ def call(
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
 ) -> Answer:
-    """Run a Slurm command; `keep_open` are file descriptors that it inherits.
+    """Run a Slurm command in a clean environment; `keep_open` are file descriptors that it inherits.
 
     Raises NoAnswer when it takes longer than `seconds`, ClusterError when it is not there.
     """
     try:
         done = subprocess.run(
             list(argv), capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
-            stdin=subprocess.DEVNULL, env=None if environment is None else dict(environment), pass_fds=keep_open,
+            stdin=subprocess.DEVNULL, pass_fds=keep_open,
+            env=clean_environment(os.environ if environment is None else environment),
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -49,8 +48,7 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
     Raises NoAnswer when slurmctld cannot be asked.
     """
     argv = ["squeue", "--noheader", "--states=all", "--array", f"--format={_FORMAT}"]
-    environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
-    answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"], environment=environment)
+    answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"])
     if answer.code and "Invalid job id" in answer.err:
         return []
     if answer.code:

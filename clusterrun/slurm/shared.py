@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
 from clusterrun.records import locked, write_whole
+from clusterrun.slurm.clusters import reached_cluster
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import QueuedJob, own_jobs
 
@@ -34,11 +36,17 @@ def shared_answer(folder: Path, seconds: float = SECONDS) -> SharedAnswer:
     waits. Raises ClusterError where the file cannot be written.
     """
     try:
-        return _shared(folder / "squeue", seconds)
+        return _shared(folder / _file_name(), seconds)
     except OSError as error:
         raise ClusterError(
             f"{folder}: {(error.strerror or str(error)).lower()}", "there squeue's answer is kept"
         ) from error
+
+
+def _file_name() -> str:
+    """Each cluster has its own file: two clusters can share the user's home."""
+    name = re.sub(r"[^\w-]", "_", reached_cluster())
+    return f"squeue-{name}" if name else "squeue"
 
 
 def _shared(path: Path, seconds: float) -> SharedAnswer:

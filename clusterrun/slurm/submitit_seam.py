@@ -6,7 +6,6 @@ keep its job object and its reading of sacct.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from submitit.core.utils import FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor, SlurmInfoWatcher, SlurmJob
 
 from clusterrun.errors import ClusterError
-from clusterrun.slurm.commands import ASK_SECONDS, SUBMIT_SECONDS, NoAnswer, call
+from clusterrun.slurm.commands import SUBMIT_SECONDS, NoAnswer, call
 
 
 class Accounting(SlurmInfoWatcher):
@@ -28,11 +27,11 @@ class Accounting(SlurmInfoWatcher):
             return
         self._num_calls += 1
         try:
-            done = subprocess.run(command, capture_output=True, timeout=ASK_SECONDS, check=False)
-        except (subprocess.TimeoutExpired, FileNotFoundError):
+            answer = call(command)
+        except ClusterError:
             return
-        if not done.returncode:
-            self._info_dict.update(self.read_info(done.stdout))
+        if not answer.code:
+            self._info_dict.update(self.read_info(answer.out))
 
 
 class RunJob(SlurmJob[Any]):
@@ -86,15 +85,3 @@ def accounted_states(job_ids: list[str], folder: Path) -> dict[str, str]:
     found = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}
     found.update({job.job_id: job.get_info(mode="cache") for job in jobs})
     return {job_id: str(info["State"]) for job_id, info in found.items() if info.get("State")}
-
-
-def without_sbatch_variables(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Drop the SBATCH_ variables, which override the script's own lines (sbatch(1)); also return their names.
-
-    Inside another job, SLURM_ variables of that job would be handed on as well; SLURM_CONF says where Slurm is.
-    """
-    dropped = sorted(name for name in environment if name.startswith("SBATCH_"))
-    inherited = {name for name in environment if name.startswith("SLURM_") and "SLURM_JOB_ID" in environment}
-    kept = {"SLURM_CONF"}
-    gone = set(dropped) | (inherited - kept)
-    return {name: value for name, value in environment.items() if name not in gone}, dropped

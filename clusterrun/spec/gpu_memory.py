@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from clusterrun import units
+from clusterrun.spec import gpus
 from clusterrun.spec.model import Slurm
 from clusterrun.spec.values import kind_of, line
 
@@ -32,7 +32,5 @@ def of_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
     """
     if "" in sizes:
         return sizes[""]
-    asked = [text for text in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task, slurm.gres) if text]
-    types = [part for text in asked for part in re.split(r"[:,]", text) if part in sizes]
-    names = types or (slurm.partition or "").split(",")
+    names = [name for name in gpus.types_of(slurm.options) if name in sizes] or (slurm.partition or "").split(",")
     return min((sizes[name] for name in names), default=None) if all(name in sizes for name in names) else None

@@ -1,4 +1,4 @@
-"""The grammars of sbatch's values: time limits, counts, GPUs, arrays, signals.
+"""The grammars of sbatch's values: time limits, counts, arrays, signals.
 
 Source: sbatch(1), Slurm 22.05 to 26.05.
 """
@@ -10,8 +10,6 @@ import re
 from clusterrun import units
 
 NODES = re.compile(r"(?P<least>[0-9]{1,7})(?:-(?P<most>[0-9]{1,7}))?")
-GPUS = re.compile(r"([A-Za-z][\w.-]*:)?\d{1,7}", re.ASCII)
-_GRES_GPU = re.compile(r"(?:gres[:/])?gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?(?:\([^)]*\))?")
 _SIGNAL = re.compile(r"(?:SIG)?(?P<name>[A-Z][A-Z0-9]*|[0-9]{1,3})(?:@(?P<lead>[0-9]{1,9}))?")
 _TASKS = re.compile(r"(?P<first>[0-9]{1,7})(?:-(?P<last>[0-9]{1,7})(?::(?P<step>[0-9]{1,7}))?)?")
 _AT_ONCE = re.compile(r"[1-9][0-9]{0,6}")
@@ -42,24 +40,6 @@ def least_nodes(text: str) -> int:
 def most_nodes(text: str) -> int:
     """Return the largest number of nodes that Slurm may give; what a spec says of a whole job is said of so many."""
     return int(text.rpartition("-")[2])
-
-
-def gpus(text: str) -> str:
-    """Check a GPU count, `4` or `a100:4`."""
-    if not GPUS.fullmatch(text) or gpu_count(text) == 0:
-        raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
-    return text
-
-
-def gpu_count(text: str) -> int:
-    """Return the number in `4` or `a100:4`."""
-    return int(text.rsplit(":", 1)[-1])
-
-
-def gres_gpus(text: str) -> int:
-    """Return how many GPUs a node gets by a `gres` value, such as `gpu:a100:4,tmp:1`; 0 for none."""
-    found = [_GRES_GPU.fullmatch(part) for part in text.split(",")]
-    return sum(int(match[1] or 1) for match in found if match)
 
 
 def array(text: str) -> str:

@@ -75,6 +75,11 @@ class Slurm(Model):
     additional_parameters: dict[Word, Flag] = {}
     """sbatch options that this version does not know yet."""
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options that are set, by their names with underscores."""
+        return {**self.model_dump(exclude_none=True), **(self.model_extra or {})}
+
 
 class Accelerate(Model):
     """accelerate's own words, those of its config file, or `config_file` to use one unchanged."""

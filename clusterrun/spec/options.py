@@ -42,6 +42,9 @@ TASKS = frozenset("ntasks ntasks-per-node ntasks-per-core ntasks-per-gpu ntasks-
 BY_LAUNCHER = "accelerate launch starts the processes of a node; Slurm must start one task a node"
 BY_COMMAND = "the command is run once on each node; Slurm must start one task a node"
 
+_ONE_CLUSTER = "a run is on the cluster that Slurm's commands reach"
+_BY_SLURM_CLUSTERS = "`export SLURM_CLUSTERS=NAME` before every clusterrun command of the run"
+
 REFUSED = {
     "wrap": "the script is made from the spec; use `command` to run a line as written",
     "uid": "a job runs as the user who submits it",
@@ -50,6 +53,8 @@ REFUSED = {
     "het-group": "one accelerate launch spans equal nodes; heterogeneous jobs are not taken",
     "quiet": "sbatch's answer is read to know the job id",
     "verbose": "sbatch's answer is read to know the job id",
+    "clusters": _ONE_CLUSTER,
+    "cluster-constraint": _ONE_CLUSTER,
     "ignore-pbs": "the script has no PBS lines",
     "get-user-env": "the job must not depend on the login shell; use environment.setup",
     "help": "it belongs to sbatch's command line",
@@ -66,7 +71,8 @@ def why_not(option: str, *, launcher: bool) -> tuple[str, str]:
     if option in TASKS:
         hint = "let the command start its processes by itself, and ask for cpus-per-task or gpus-per-node"
         return (BY_LAUNCHER, "") if launcher else (BY_COMMAND, hint)
-    return OWNED.get(option) or REFUSED.get(option) or "", ""
+    reason = OWNED.get(option) or REFUSED.get(option) or ""
+    return reason, _BY_SLURM_CLUSTERS if reason == _ONE_CLUSTER else ""
 
 
 def abbreviated(option: str) -> str:

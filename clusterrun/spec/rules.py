@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from clusterrun.spec import grammar, options
+from clusterrun.spec import gpus, grammar, options
 from clusterrun.spec.checkpoint import RUN_DIR
+from clusterrun.spec.gpu_rules import check_gpus
 from clusterrun.spec.layers import COMPUTED, Layers
 from clusterrun.spec.values import argument, line
 
@@ -32,7 +33,7 @@ def check_together(layers: Layers) -> None:
     _slurm_options(layers, values.get("slurm") or {}, launcher=values.get("command") is None)
     _accelerate_words(layers, values.get("accelerate") or {}, command="command" in values)
     _process_count(layers, values)
-    _gpus_divide(layers, values.get("slurm") or {})
+    check_gpus(layers, values.get("slurm") or {})
     _range_divides(layers, values)
     _shrinks(layers, values)
     _one_environment(layers, values.get("environment") or {})
@@ -165,16 +166,6 @@ def _process_count(layers: Layers, values: dict[str, Any]) -> None:
                      f"it counts all processes; {processes // nodes * nodes or nodes} would do")  # fmt: skip
 
 
-def _gpus_divide(layers: Layers, slurm: dict[str, Any]) -> None:
-    gpus, nodes = str(slurm.get("gpus") or ""), _whole(slurm.get("nodes", 1))
-    count = _whole(gpus.rpartition(":")[2])
-    if count and "-" in str(slurm.get("nodes", 1)):
-        layers.fault(("slurm", "gpus"), f"counts all nodes, of which Slurm gives {slurm['nodes']}", "use gpus-per-node")
-    elif nodes and count % nodes:
-        layers.fault(("slurm", "gpus"), f"{count} GPUs do not divide over {nodes} nodes; each needs the same number",
-                     "gpus counts all nodes; gpus-per-node counts one")  # fmt: skip
-
-
 def _range_divides(layers: Layers, values: dict[str, Any]) -> None:
     """Of what Slurm gives, as many nodes train as share a step equally; those must be enough."""
     text, shrunk = str((values.get("slurm") or {}).get("nodes", 1)), (values.get("requeue") or {}).get("shrink_to")
@@ -211,12 +202,7 @@ def _shrinks(layers: Layers, values: dict[str, Any]) -> None:
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:
     try:
-        for key in ("gpus_per_node", "gpus_per_task"):
-            if slurm.get(key) is not None:
-                return grammar.gpu_count(str(slurm[key]))
-        if slurm.get("gpus") is not None:
-            return grammar.gpu_count(str(slurm["gpus"])) // (_whole(slurm.get("nodes", 1)) or 1)
-        return grammar.gres_gpus(str(slurm.get("gres") or ""))
+        return gpus.of_node(slurm, _whole(slurm.get("nodes", 1)) or 1)
     except ValueError:
         return 0
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from clusterrun import units
-from clusterrun.spec import grammar, model, options, values
+from clusterrun.spec import gpus, grammar, model, options, values
 from clusterrun.spec.docstrings import docstrings
 from clusterrun.spec.layers import SECTIONS
 
@@ -53,7 +53,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "Time": _pattern(units.SLURM_TIME, *map(_any_case, units.SLURM_UNLIMITED)),
     "Memory": _pattern(units.SLURM_MEMORY),
     "Nodes": _pattern(grammar.NODES),
-    "Gpus": _pattern(grammar.GPUS),
+    "Gpus": _pattern(gpus.COUNT),
     "Count": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
     "Signal": _pattern("(?:SIG)?(?:USR1|10)@[0-9]+"),
     "Array": _pattern("[0-9,:-]+(?:%[0-9]+)?"),

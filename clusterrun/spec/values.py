@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from clusterrun import units
 from clusterrun.shell import LONGEST_ARGUMENT, control_character
-from clusterrun.spec import checkpoint, grammar, hang, waits
+from clusterrun.spec import checkpoint, gpus, grammar, hang, waits
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
@@ -162,7 +162,7 @@ Memory: TypeAlias = Annotated[Word, AfterValidator(units.check_slurm_memory)]
 Value: TypeAlias = Annotated[Line, BeforeValidator(_truth)]
 """The value of an environment variable; true and false are taken as those words."""
 Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
-Gpus: TypeAlias = Annotated[Word, AfterValidator(grammar.gpus)]
+Gpus: TypeAlias = Annotated[Word, AfterValidator(gpus.number)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
 Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]

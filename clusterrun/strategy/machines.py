@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from clusterrun.spec import grammar
+from clusterrun.spec import gpus, grammar
 from clusterrun.spec.model import Slurm
-
-_GRES = re.compile(r"(?:gres[:/])?gpu:(?P<kind>[A-Za-z][\w.-]*)(?::\d+)?(?:\([^)]*\))?")
 
 
 @dataclass(frozen=True)
@@ -26,23 +23,6 @@ class Machines:
 
 def machines_of(slurm: Slurm, *, gpus_asked: bool, processes: int | None) -> Machines:
     """Return what a job asks for; `processes` are those that are known without counting GPUs."""
-    nodes = grammar.most_nodes(slurm.nodes)
-    total = processes or gpus_in_all(slurm, nodes)
-    return Machines(nodes, gpus_asked, _gpu_type(slurm), total)
-
-
-def gpus_in_all(slurm: Slurm, nodes: int) -> int | None:
-    """Return how many GPUs a job asks for; None where it does not say a number."""
-    if slurm.gpus is not None:
-        return grammar.gpu_count(slurm.gpus)
-    each = slurm.gpus_per_node or slurm.gpus_per_task
-    count = grammar.gpu_count(each) if each is not None else grammar.gres_gpus(slurm.gres or "")
-    return count * nodes or None
-
-
-def _gpu_type(slurm: Slurm) -> str:
-    for value in (slurm.gpus_per_node, slurm.gpus, slurm.gpus_per_task):
-        if value is not None and ":" in value:
-            return value.split(":")[0].lower()
-    found = [_GRES.fullmatch(part) for part in (slurm.gres or "").split(",")]
-    return next((match["kind"].lower() for match in found if match), "")
+    nodes, types = grammar.most_nodes(slurm.nodes), gpus.types_of(slurm.options)
+    total = processes or gpus.of_node(slurm.options, nodes) * nodes or None
+    return Machines(nodes, gpus_asked, types[0].lower() if types else "", total)

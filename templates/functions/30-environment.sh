@@ -12,6 +12,14 @@ prepare_shell() {
     /*) [ -x "/usr/bin/scontrol" ] || PATH=$PATH:${slurm_bin%/*} ;;
   esac
   export USER LOGNAME SHELL HOME LANG PATH
+  use_slurms_defaults
+}
+
+# What people set for their own eyes (filters, formats; sbatch hands SLURM_ variables to the job even with --export=NIL)
+# must not change what Slurm's commands answer here. On a node its own cluster is the default.
+use_slurms_defaults() {
+  unset "${!SQUEUE_@}" "${!SACCT_@}" "${!SINFO_@}" "${!SCONTROL_@}" "${!SCANCEL_@}" \
+    SLURM_CLUSTERS SLURM_TIME_FORMAT SLURM_BITSTR_LEN SLURM_JSON SLURM_YAML POSIXLY_CORRECT
 }
 
 # Slurm runs a job in /tmp, without a word, when its folder is not there.

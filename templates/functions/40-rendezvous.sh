@@ -68,6 +68,13 @@ gpus_here() {
   fi
 }
 
+# A job can have GPUs that its spec does not request: an exclusive node's, or those of the partition's own rule.
+warn_of_idle_gpus() {
+  case ${SLURM_GPUS_ON_NODE:-0} in *[1-9]*) ;; *) return 0 ;; esac
+  say "WARNING: training runs on CPUs, but Slurm gave GPUs to $(hostname): $(gpus_here);" \
+    "set slurm.gpus-per-node to use them, or accelerate.use_cpu: true if CPUs are meant"
+}
+
 # Gloo takes the address of the host's own name, which is loopback on Debian: name the interface instead.
 network_interface() {
   local found

@@ -63,7 +63,7 @@ call_sbatch() (
   ! is_expedited || words+=(--requeue=expedite)
   cd "${SLURM_SUBMIT_DIR:-$work_dir}" || exit 1
   for name in "${!SLURM_@}" "${!SBATCH_@}"; do
-    [ "$name" = SLURM_CONF ] || unset "$name"
+    case $name in SLURM_CONF | SLURM_JWT) ;; *) unset "$name" ;; esac
   done
   sbatch "${words[@]}" "$run_dir/job.sbatch"
 )

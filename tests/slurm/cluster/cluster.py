@@ -66,6 +66,7 @@ class Cluster:
         *,
         nodes: int = 4,
         gpus: int = 8,
+        gpu_type: str = "fake",
         accounting: bool = True,
         cgroup: bool = False,
         suite: Path | None = None,
@@ -79,7 +80,7 @@ class Cluster:
         folder of a Debian suite (`suites.py`), whose Slurm is run instead of this machine's.
         """
         folder = (folder or Path(tempfile.mkdtemp(prefix="slurm-"))).resolve()
-        options = ["-n", str(nodes), "-g", str(gpus), "-a", "dbd" if accounting else "none"]
+        options = ["-n", str(nodes), "-g", str(gpus), "-t", gpu_type, "-a", "dbd" if accounting else "none"]
         options += ["-w", str(os.getpid()), *(["-c"] if cgroup else [])]
         options += ["-s", str(suite)] if suite else []
         options += [word for path in (*python_paths(), *bind) for word in ("-b", str(path))]

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by `up`: writes the files of DIR/etc. Needs DIR NODES GPUS ACCOUNTING CGROUP SUITE EXTRA.
+# Sourced by `up`: writes the files of DIR/etc. Needs DIR NODES GPUS GPU_TYPE ACCOUNTING CGROUP SUITE EXTRA.
 
 write_hosts() {
   local i
@@ -110,9 +110,9 @@ write_gpus() {
   local i
   GRES=
   [ "$GPUS" -gt 0 ] || return 0
-  GRES=" Gres=gpu:fake:$GPUS"
+  GRES=" Gres=gpu:$GPU_TYPE:$GPUS"
   for ((i = 0; i < GPUS; i++)); do mknod "$DIR/dev/gpu$i" c 1 3; done
-  echo "NodeName=n[1-$NODES] Name=gpu Type=fake File=$DIR/dev/gpu[0-$((GPUS - 1))]" \
+  echo "NodeName=n[1-$NODES] Name=gpu Type=$GPU_TYPE File=$DIR/dev/gpu[0-$((GPUS - 1))]" \
     >"$DIR/etc/slurm/gres.conf"
 }
 

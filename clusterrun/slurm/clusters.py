@@ -1,0 +1,56 @@
+"""Which of several clusters Slurm's commands reach from this shell: job ids are numbers of one cluster only."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from clusterrun.errors import ClusterError
+from clusterrun.slurm.commands import call
+
+VARIABLE = "SLURM_CLUSTERS"
+"""What every command of Slurm takes for `--clusters`; a list of names, or `all`, is more than one."""
+
+
+def reached_cluster(environment: Mapping[str, str] | None = None) -> str:
+    """Return the name of the cluster that is asked: SLURM_CLUSTERS, else ClusterName of the configuration.
+
+    It is empty if Slurm does not answer; it may be a list as the variable gives it.
+    """
+    named = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
+    return named.lower() or _own_cluster()
+
+
+@cache
+def _own_cluster() -> str:
+    """Slurm is asked once a process (4 ms)."""
+    try:
+        answer = call(["scontrol", "show", "config"])
+    except ClusterError:
+        return ""
+    found = re.search(r"^ClusterName\s*= *(\S+)", answer.out, re.MULTILINE)
+    return found[1].lower() if found and not answer.code else ""
+
+
+def refuse_several_clusters(environment: Mapping[str, str]) -> None:
+    """Raise ClusterError if SLURM_CLUSTERS names more than one cluster: sbatch would choose among them."""
+    named = environment.get(VARIABLE, "")
+    if "," in named or named.strip().lower() == "all":
+        raise ClusterError(f"{VARIABLE}={named} is more than one cluster", "name one, for every command of the run")
+
+
+def other_cluster(recorded: str) -> str:
+    """Say why a job of cluster `recorded` must not be looked for here; empty if it may, or if nothing is recorded."""
+    reached = reached_cluster() if recorded else ""
+    if not reached or reached == recorded.lower():
+        return ""
+    return (
+        f"run was submitted to cluster {recorded}, and Slurm's commands reach {reached} here; {how_to_reach(recorded)}"
+    )
+
+
+def how_to_reach(cluster: str) -> str:
+    """Say what to do to ask another cluster."""
+    return f"set {VARIABLE}={cluster}"

@@ -1,0 +1,124 @@
+"""The GPUs that sbatch's options request: the one parser of their values.
+
+Source: sbatch(1), and what `sbatch --test-only` of Slurm 22.05 takes. A type is any word without
+`:`, `,` and `(`, such as `a100`, `3090`, `1g.10gb` or `nvidia_a100_3g.20gb`; a number alone is
+always a count, so `gpu:3090` requests 3090 GPUs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COUNT = re.compile(r"(?:(?P<type>[^\s:=,(]+):)?(?P<count>\d{1,7})", re.ASCII)
+_ITEM = re.compile(
+    r"(?:gres[:/])?gpu(?:[:=](?P<type>(?!\d+[kmgtp]?(?:\(|$))[^\s:=,(]+))?(?:[:=](?P<count>\d{1,7}))?(?:\([^)]*\))?",
+    re.ASCII | re.IGNORECASE,
+)
+_SHARES = ("shard", "mps")  # parts of one GPU (gres.conf(5))
+_BETWEEN_ITEMS = re.compile(r",(?![^(]*\))")
+
+COUNTS = ("gpus-per-node", "gpus-per-task", "gpus-per-socket", "gpus")
+"""Options whose value is a number of GPUs."""
+LISTS = ("gres", "tres-per-node", "tres-per-task", "tres-per-socket", "tres-per-job")
+"""Options whose value is a list of resources, GPUs among them."""
+MOST_OF_NODE = 128
+"""No node has more, MIG instances included; a larger count is a type that was meant."""
+
+
+@dataclass(frozen=True)
+class GpuRequest:
+    """A number of GPUs of one type."""
+
+    count: int
+    type: str = ""
+    """As the site calls it; empty if any will do."""
+
+
+def counted(text: str) -> GpuRequest:
+    """Read the value of `gpus`, `gpus-per-node` and the like: `4` or `a100:4`. Raises ValueError for anything else."""
+    found = COUNT.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
+    return GpuRequest(int(found["count"]), found["type"] or "")
+
+
+def number(text: str) -> str:
+    """Check the value of `gpus` and the like, and return it as written; raises ValueError for none or zero."""
+    if counted(text).count == 0:
+        raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
+    return text
+
+
+def listed(text: str) -> list[GpuRequest]:
+    """Read the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`; none for other resources.
+
+    Raises ValueError for a GPU that cannot be read.
+    """
+    items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
+    shares = [GpuRequest(1) for item in items if _name(item) in _SHARES and not item.endswith((":0", "=0"))]
+    return [_of_item(item) for item in items if _name(item) == "gpu"] + shares[:1]
+
+
+def other_gpu_resources(text: str) -> list[str]:
+    """List the resources that have `gpu` in their name and are no GPUs, such as the `gpumem:20g` of some sites."""
+    items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
+    return [item for item in items if "gpu" in item.lower() and _name(item) != "gpu"]
+
+
+def _name(item: str) -> str:
+    found = re.match(r"(?:gres[:/])?([^:=(]*)", item)
+    return found[1].lower() if found else ""
+
+
+def _of_item(item: str) -> GpuRequest:
+    found = _ITEM.fullmatch(item)
+    if not found:
+        raise ValueError(f"{item[:80]!r} is not a request for GPUs: gpu:4, or gpu:a100:4")
+    return GpuRequest(int(found["count"] or 1), found["type"] or "")
+
+
+def requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
+    """Return the GPUs that each option requests, by the option's name; options without GPUs are left out.
+
+    `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError as the parts do.
+    """
+    found: dict[str, list[GpuRequest]] = {}
+    for name, value in _named(options):
+        if name in COUNTS:
+            found[name] = [counted(str(value))]
+        elif name in LISTS and (listing := listed(str(value))):
+            found[name] = listing
+    return found
+
+
+def _named(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """List options by their names with dashes, those that this version does not know included."""
+    extra = options.get("additional_parameters")
+    for key, value in [*options.items(), *(extra.items() if isinstance(extra, Mapping) else ())]:
+        if value is not None and value is not False:
+            yield str(key).replace("_", "-"), value
+
+
+def are_requested(options: Mapping[str, Any]) -> bool:
+    """Say whether a job requests GPUs, in any of sbatch's ways."""
+    return any(request.count for found in requests(options).values() for request in found)
+
+
+def of_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
+    """Return how many GPUs each of `nodes` nodes gets, with `tasks` tasks on each; 0 for none, or not said."""
+    found = {name: sum(one.count for one in listing) for name, listing in requests(options).items()}
+    for name in ("gpus-per-node", "gres", "tres-per-node"):
+        if found.get(name):
+            return found[name]
+    for name in ("gpus-per-task", "tres-per-task"):
+        if found.get(name):
+            return found[name] * tasks
+    return (found.get("gpus") or found.get("tres-per-job") or 0) // max(nodes, 1)
+
+
+def types_of(options: Mapping[str, Any]) -> list[str]:
+    """Return the types of the GPUs that a job requests, as the site calls them."""
+    return [one.type for listing in requests(options).values() for one in listing if one.type]
