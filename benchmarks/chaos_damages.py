@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from clusterrun.training.manifest import damage
+from clusterrun.training.checkpointing.manifest import damage
 
 
 def _flip(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chaos_trainers import Tell, forked, plain_trainer
 
-from clusterrun.training.manifest import NAME, damage
+from clusterrun.training.checkpointing.manifest import NAME, damage
 
 Trainer = Callable[[Path, int, Tell], None]
 

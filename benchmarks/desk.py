@@ -46,10 +46,10 @@ RATIOS = (("clusterrun list", ARRAY), ("clusterrun list", SACCT), ("clusterrun l
 
 def make_runs(count: int) -> None:
     """Make runs that have ended, with the records that submitter, script and trainer write; runs as the user."""
-    from clusterrun.index import Index, Run  # noqa: PLC0415 - in the process that makes them
-    from clusterrun.paths import RunPaths  # noqa: PLC0415 - likewise
-    from clusterrun.records import write_record  # noqa: PLC0415 - likewise
-    from clusterrun.training.history import History  # noqa: PLC0415 - likewise
+    from clusterrun.run_folder.index import Index, Run  # noqa: PLC0415 - in the process that makes them
+    from clusterrun.run_folder.paths import RunPaths  # noqa: PLC0415 - likewise
+    from clusterrun.run_folder.records import write_record  # noqa: PLC0415 - likewise
+    from clusterrun.training.records.history import History  # noqa: PLC0415 - likewise
 
     os.fsync = lambda _: None  # whether the disk has them matters to nobody here
     index, now = Index(), int(time.time())

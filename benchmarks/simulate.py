@@ -17,7 +17,7 @@ from pathlib import Path
 
 from simulate_model import Answer, Way, World, fixed, formula, learned, mean_ettr, meta_formula
 
-from clusterrun.training.optimum import best_interval
+from clusterrun.training.checkpointing.optimum import best_interval
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0

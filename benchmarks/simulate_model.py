@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from clusterrun.training.optimum import _PRIOR_COUNT as PRIOR_COUNT
-from clusterrun.training.optimum import _PRIOR_SECONDS as PRIOR_SECONDS
-from clusterrun.training.optimum import best_interval
+from clusterrun.training.checkpointing.optimum import _PRIOR_COUNT as PRIOR_COUNT
+from clusterrun.training.checkpointing.optimum import _PRIOR_SECONDS as PRIOR_SECONDS
+from clusterrun.training.checkpointing.optimum import best_interval
 
 NEVER = math.inf
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         schema as schema,
         validate as validate,
     )
-    from clusterrun.attempts import Attempt as Attempt
+    from clusterrun.run_folder.attempts import Attempt as Attempt
     from clusterrun.diagnosis.answer import Why as Why
     from clusterrun.errors import (
         ClusterError as ClusterError,
@@ -53,11 +53,11 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         Problem as Problem,
         SpecError as SpecError,
     )
-    from clusterrun.inventory import SavedCheckpoint as SavedCheckpoint
-    from clusterrun.log_reading import LogLine as LogLine
-    from clusterrun.notification import NotificationTest as NotificationTest
-    from clusterrun.origins import Origin as Origin
-    from clusterrun.outlook import Outlook as Outlook
+    from clusterrun.run_status.saved_checkpoints import SavedCheckpoint as SavedCheckpoint
+    from clusterrun.run_logs.reading import LogLine as LogLine
+    from clusterrun.upkeep.notification import NotificationTest as NotificationTest
+    from clusterrun.planning.explanation import Origin as Origin
+    from clusterrun.run_status.forecast import Outlook as Outlook
     from clusterrun.rehearsal.result import Rehearsal as Rehearsal
     from clusterrun.results import (
         CleanedItem as CleanedItem,
@@ -68,14 +68,14 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         StrategyEstimate as StrategyEstimate,
         ValidSpec as ValidSpec,
     )
-    from clusterrun.run_report import RunReport as RunReport
+    from clusterrun.reporting.run_report import RunReport as RunReport
     from clusterrun.site_checks.examine import Examination as Examination
     from clusterrun.site_checks.finding import Finding as Finding
     from clusterrun.slurm.commands import NoAnswer as NoAnswer
     from clusterrun.slurm.states import State as State
-    from clusterrun.spec.load import Loaded as Loaded
-    from clusterrun.spec.model import JobSpec as JobSpec
-    from clusterrun.written import RunStatus as RunStatus
+    from clusterrun.job_spec.load import Loaded as Loaded
+    from clusterrun.job_spec.model import JobSpec as JobSpec
+    from clusterrun.run_status.from_files import RunStatus as RunStatus
     # isort: on
 
 # The public names, by the module that each is in. `__all__`, `__getattr__` and `__dir__` are made from this table.
@@ -85,24 +85,24 @@ _PLACES = {
         "report requeue resume status stop submit wait why"
     ),
     "api_specs": ("JobLike clean completion doctor dry_run estimate explain init load_spec render schema validate"),
-    "attempts": "Attempt",
+    "run_folder.attempts": "Attempt",
     "diagnosis.answer": "Why",
     "errors": "ClusterError ClusterrunError Problem SpecError",
-    "inventory": "SavedCheckpoint",
-    "log_reading": "LogLine",
-    "notification": "NotificationTest",
-    "origins": "Origin",
-    "outlook": "Outlook",
+    "run_status.saved_checkpoints": "SavedCheckpoint",
+    "run_logs.reading": "LogLine",
+    "upkeep.notification": "NotificationTest",
+    "planning.explanation": "Origin",
+    "run_status.forecast": "Outlook",
     "rehearsal.result": "Rehearsal",
     "results": ("CleanedItem Cleanup DryRun Estimate NewSpec StrategyEstimate ValidSpec"),
-    "run_report": "RunReport",
+    "reporting.run_report": "RunReport",
     "site_checks.examine": "Examination",
     "site_checks.finding": "Finding",
     "slurm.commands": "NoAnswer",
     "slurm.states": "State",
-    "spec.load": "Loaded",
-    "spec.model": "JobSpec",
-    "written": "RunStatus",
+    "job_spec.load": "Loaded",
+    "job_spec.model": "JobSpec",
+    "run_status.from_files": "RunStatus",
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
 

@@ -7,27 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from clusterrun import inventory, listing, log_reading, recover, run_report, track
 from clusterrun.api_specs import JobLike, request_of
-from clusterrun.attempts import Attempt, list_attempts
 from clusterrun.diagnosis import Why
 from clusterrun.diagnosis import why as diagnose
-from clusterrun.index import Index
-from clusterrun.index import Run as Known
-from clusterrun.inventory import SavedCheckpoint
-from clusterrun.log_reading import LogLine
-from clusterrun.notification import NotificationTest
-from clusterrun.notification import notify as send_test
-from clusterrun.outlook import Outlook
-from clusterrun.outlook import outlook as look_ahead
-from clusterrun.page.page import page
-from clusterrun.paths import RunPaths
+from clusterrun.rehearsal.rehearsing import rehearse as rehearse_request
 from clusterrun.rehearsal.result import Rehearsal
-from clusterrun.rehearsing import rehearse as rehearse_request
-from clusterrun.run_report import RunReport
-from clusterrun.submitting import submit as submit_request
-from clusterrun.wanted import Wanted
-from clusterrun.written import RunStatus
+from clusterrun.reporting import run_report
+from clusterrun.reporting.page.drawing import page
+from clusterrun.reporting.run_report import RunReport
+from clusterrun.run_folder.attempts import Attempt, list_attempts
+from clusterrun.run_folder.index import Index
+from clusterrun.run_folder.index import Run as Known
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_logs import reading as log_reading
+from clusterrun.run_logs.filters import Wanted
+from clusterrun.run_logs.reading import LogLine
+from clusterrun.run_status import control as track
+from clusterrun.run_status import listing
+from clusterrun.run_status import saved_checkpoints as inventory
+from clusterrun.run_status.forecast import Outlook
+from clusterrun.run_status.forecast import outlook as look_ahead
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
+from clusterrun.submission import resuming as recover
+from clusterrun.submission.submitting import submit as submit_request
+from clusterrun.upkeep.notification import NotificationTest
+from clusterrun.upkeep.notification import notify as send_test
 
 
 @dataclass(frozen=True)

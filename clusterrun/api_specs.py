@@ -7,32 +7,33 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from clusterrun import cleaning, units
+from clusterrun import units
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation import answering
+from clusterrun.job_spec import Loaded
+from clusterrun.job_spec import load_spec as read_spec
+from clusterrun.job_spec.json_schema import json_schema
+from clusterrun.job_spec.profile import find_profile, own_profile
+from clusterrun.job_spec.writing import write_spec
+from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.json_output.forms import ANSWERS
-from clusterrun.json_output.schema import answer_schema
-from clusterrun.origins import Origin
-from clusterrun.origins import explain as origins_of
-from clusterrun.plan import make_plan
-from clusterrun.prepare import Request, active_python, prepare
-from clusterrun.profile import find_profile, own_profile
+from clusterrun.planning.explanation import Origin
+from clusterrun.planning.explanation import explain as origins_of
+from clusterrun.planning.plan import make_plan
+from clusterrun.planning.preparation import Request, active_python, prepare
+from clusterrun.planning.script import render as render_plan
+from clusterrun.planning.validation import plan_and_render, valid_spec
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
-from clusterrun.script import render as render_plan
 from clusterrun.site_checks.examine import Examination
 from clusterrun.site_checks.examine import doctor as examine
 from clusterrun.site_checks.first_profile import first_profile
 from clusterrun.site_checks.first_profile import write_profile as put_profile
 from clusterrun.slurm.states import State
-from clusterrun.spec import Loaded
-from clusterrun.spec import load_spec as read_spec
-from clusterrun.spec.schema import json_schema
-from clusterrun.spec.writing import write_spec
 from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import Wish
-from clusterrun.submitting import test_only
-from clusterrun.validation import plan_and_render, valid_spec
+from clusterrun.submission.submitting import test_only
+from clusterrun.upkeep import cleaning
 
 JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
 """A job spec: the path of its file, a mapping with its keys, or what `load_spec` returned."""

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
-from clusterrun.ownership import process_id_of, processes_of, signal_process
-from clusterrun.paths import RunPaths
-from clusterrun.records import read_record, write_record, write_whole
+from clusterrun.run_folder.ownership import process_id_of, processes_of, signal_process
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, write_record, write_whole
 
 KILL_WAIT = 10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
 _POLL_SECONDS = 0.2

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.json_output.forms import ANSWERS
-from clusterrun.json_output.schema import answer_schema
 
 PAGE = Path(__file__).parent / "json.md"
 INTRODUCTION = """\

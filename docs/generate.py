@@ -14,10 +14,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from clusterrun import units
-from clusterrun.spec import layers, options
-from clusterrun.spec.docstrings import docstrings
-from clusterrun.spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
-from clusterrun.spec.values import NAME_FORM
+from clusterrun.job_spec import layers, options
+from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
+from clusterrun.job_spec.values import NAME_FORM
 
 PAGE = Path(__file__).parent / "job-spec.md"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import clusterrun
 from clusterrun.cli import COMMANDS
-from clusterrun.spec.docstrings import docstrings
+from clusterrun.job_spec.docstrings import docstrings
 
 PAGE = Path(__file__).parent / "reference" / "python.md"
 INTRODUCTION = """\

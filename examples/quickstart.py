@@ -11,14 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-from clusterrun.index import Run
 from clusterrun.local import preempt
-from clusterrun.log_reading import logs
-from clusterrun.prepare import Request
-from clusterrun.records import read_record
+from clusterrun.planning.preparation import Request
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.records import read_record
+from clusterrun.run_logs.reading import logs
+from clusterrun.run_status.control import RunStatus, run_status
 from clusterrun.slurm.states import State
-from clusterrun.submitting import submit
-from clusterrun.track import RunStatus, run_status
+from clusterrun.submission.submitting import submit
 
 SPEC = Path(__file__).parent.parent / "job_specs" / "quickstart.yaml"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_desk import Desk
-from tests.versions import versions_line
+from tests.support.cli_desk import Desk
+from tests.support.versions import versions_line
 
 
 def pytest_configure() -> None:
@@ -26,7 +26,7 @@ def pytest_report_header() -> str:
 
 def pytest_unconfigure() -> None:
     """Close what a training process keeps open to its end, where tests have been one."""
-    if stacks := sys.modules.get("clusterrun.training.stacks"):
+    if stacks := sys.modules.get("clusterrun.training.stopping.stacks"):
         faulthandler.unregister(stacks.SIGNAL)
         while stacks._open:
             stacks._open.pop().close()

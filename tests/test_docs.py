@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.cli import COMMANDS
-from tests.pages import written_by
+from tests.support.pages import written_by
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.local import end_all
-from clusterrun.records import read_record
+from clusterrun.run_folder.records import read_record
 
 CHECKOUT = Path(__file__).parent.parent
 NAMES = (

@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 import yaml
 
-from clusterrun import track
 from clusterrun.errors import ClusterError
-from clusterrun.index import Index, Run
-from clusterrun.listing import list_runs
 from clusterrun.local import end_all, preempt
-from clusterrun.log_reading import logs
-from clusterrun.paths import RunPaths
-from clusterrun.prepare import Request
-from clusterrun.records import read_record
+from clusterrun.planning.preparation import Request
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.run_logs.reading import logs
+from clusterrun.run_status import control as track
+from clusterrun.run_status.control import cancel, run_status, status, stop, wait
+from clusterrun.run_status.from_files import from_files
+from clusterrun.run_status.listing import list_runs
 from clusterrun.slurm.states import State
-from clusterrun.submitting import submit
-from clusterrun.track import cancel, run_status, status, stop, wait
-from clusterrun.written import from_files
+from clusterrun.submission.submitting import submit
 
 CHECKOUT = Path(__file__).parent.parent
 PACED = Path(__file__).parent / "slurm" / "scripts" / "paced.py"

@@ -19,9 +19,9 @@ import pytest
 
 import clusterrun
 from clusterrun.cli import COMMANDS
-from clusterrun.spec.docstrings import docstrings
-from tests.cli_desk import Desk
-from tests.pages import written_by
+from clusterrun.job_spec.docstrings import docstrings
+from tests.support.cli_desk import Desk
+from tests.support.pages import written_by
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,11 +7,11 @@ import argparse
 import pytest
 
 from clusterrun import units
-from clusterrun.cli import amounts
+from clusterrun.cli.output import amounts
 from clusterrun.errors import ClusterrunError
-from clusterrun.listing import wanted
-from clusterrun.spec import JobSpec, hang
-from clusterrun.training.interval import parse_interval
+from clusterrun.job_spec import JobSpec, hang
+from clusterrun.run_status.listing import wanted
+from clusterrun.training.checkpointing.interval import parse_interval
 
 HOUR = 3600.0
 DURATIONS = {

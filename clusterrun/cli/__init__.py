@@ -90,7 +90,7 @@ def _run(words: list[str]) -> int:
     if options.command is None:
         parser.print_help()
         return 0
-    module = importlib.import_module(f"clusterrun.cli.{options.command}")
+    module = importlib.import_module(f"clusterrun.cli.commands.{options.command}")
     return int(module.run(options))
 
 
@@ -110,7 +110,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=what, description=what, epilog=examples(name),
                                       formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         if name == called:
-            importlib.import_module(f"clusterrun.cli.{name}").add_options(command)
+            importlib.import_module(f"clusterrun.cli.commands.{name}").add_options(command)
     return parser
 
 
@@ -124,7 +124,7 @@ def _told(error: Exception, words: Sequence[str]) -> int:
         return _bug(error, words)
     print(error, file=sys.stderr)
     if any(len(word) > 3 and "--json".startswith(word) for word in words):  # argparse takes its beginnings, too
-        from clusterrun.cli.as_json import print_failure  # noqa: PLC0415 - likewise
+        from clusterrun.cli.output.printed_json import print_failure  # noqa: PLC0415 - likewise
 
         print_failure(error)
     return error.exit_code

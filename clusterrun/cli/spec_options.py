@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.prepare import Prepared, Request
+from clusterrun.planning.preparation import Prepared, Request
 
 
 def add_spec_options(parser: argparse.ArgumentParser) -> None:

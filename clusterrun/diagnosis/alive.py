@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from clusterrun.attempts import Attempt
 from clusterrun.diagnosis.answer import Alive
-from clusterrun.paths import RunPaths
-from clusterrun.records import read_record, whole
+from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, whole
 
 
 def looks_alive(paths: RunPaths, attempt: Attempt, now: float | None = None) -> Alive:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clusterrun.attempts import Attempt, list_attempts
 from clusterrun.diagnosis.alive import looks_alive
 from clusterrun.diagnosis.answer import Stopped, Waiting, Why
 from clusterrun.diagnosis.causes import STATES
@@ -12,11 +11,12 @@ from clusterrun.diagnosis.ended import failure_of, why_stopped
 from clusterrun.diagnosis.log_tail import read_tail
 from clusterrun.diagnosis.next import what_next
 from clusterrun.diagnosis.queue import why_waiting
-from clusterrun.index import Index, Run
-from clusterrun.now import is_local, run_status
-from clusterrun.paths import RunPaths
+from clusterrun.run_folder.attempts import Attempt, list_attempts
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_status.current import is_local, run_status
+from clusterrun.run_status.from_files import RunStatus
 from clusterrun.slurm.states import State
-from clusterrun.written import RunStatus
 
 
 def why(name: str, index: Index | None = None) -> Why:

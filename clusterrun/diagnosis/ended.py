@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from clusterrun.attempts import Attempt
-from clusterrun.causes import Cause, meaning_of
 from clusterrun.diagnosis.answer import FirstFailure, Stopped
 from clusterrun.diagnosis.findings import first_failure, ranks_that_said
 from clusterrun.diagnosis.log_tail import Tail, read_tail
 from clusterrun.diagnosis.stacks import places
-from clusterrun.lines import attributed
-from clusterrun.paths import RunPaths
-from clusterrun.ranks import Ranks, ranks_of, spans
-from clusterrun.records import read_record, whole
+from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_folder.causes import Cause, meaning_of
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, whole
+from clusterrun.run_logs.attribution import attributed
+from clusterrun.run_logs.ranks import Ranks, ranks_of, spans
 
 _LOG_TELLS = (Cause.CRASH, Cause.HANG, Cause.FAILED_START, Cause.UNKNOWN, "")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from clusterrun.diagnosis.failures import CAUSE, ECHO, EXCEPTION, EXITED, SIGNALS, Failure, classify, said
 from clusterrun.diagnosis.summary import Root, first_root
-from clusterrun.lines import Line, attributed
+from clusterrun.run_logs.attribution import Line, attributed
 
 _LONGEST = 400
 _MESSAGE_LINES = 6

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from clusterrun.attempts import Attempt
-from clusterrun.causes import Cause
 from clusterrun.diagnosis.answer import Next
 from clusterrun.diagnosis.causes import pause_after
-from clusterrun.paths import RunPaths
-from clusterrun.records import read_record, whole
-from clusterrun.settings import settings_of
+from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_folder.causes import Cause
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, whole
+from clusterrun.run_folder.settings import settings_of
+from clusterrun.run_status.from_files import RunStatus
 from clusterrun.slurm.states import State
-from clusterrun.written import RunStatus
 
 
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:

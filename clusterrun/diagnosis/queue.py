@@ -9,7 +9,8 @@ from typing import TypeVar
 from clusterrun.diagnosis.answer import Waiting
 from clusterrun.diagnosis.waiting import explain
 from clusterrun.errors import ClusterError
-from clusterrun.slurm.nodelist import node_names
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.slurm.node_lists import node_names
 from clusterrun.slurm.pending import (
     Partition,
     PendingJob,
@@ -20,7 +21,6 @@ from clusterrun.slurm.pending import (
     pending_job,
     reservations,
 )
-from clusterrun.written import RunStatus
 
 _ABOUT_NODES = (
     "Resources",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clusterrun.lines import Line
+from clusterrun.run_logs.attribution import Line
 
 _FRAME = re.compile(r'^\s+File "(.+)", line (\d+|\?\?\?) in (.+)$')
 _MAIN = re.compile(r"^Current thread |^Thread 0x\w+(?: \[[^\]]*\])? \(most recent call first\):")

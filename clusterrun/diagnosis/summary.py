@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clusterrun.lines import Line
+from clusterrun.run_logs.attribution import Line
 
 _HEADING = "Root Cause (first observed failure):"
 _FIELD = re.compile(r"^\s+(time|host|rank|exitcode|traceback)\s*: (.*)$")

@@ -13,8 +13,8 @@ from clusterrun.estimation.asked import Asked, asked_of
 from clusterrun.estimation.model_file import read_architecture
 from clusterrun.estimation.needs import Question
 from clusterrun.estimation.question import model_of, question_of
-from clusterrun.estimation.report import Report, report_of
-from clusterrun.spec import Loaded
+from clusterrun.estimation.side_by_side import Report, report_of
+from clusterrun.job_spec import Loaded
 
 MOST = 10**15  # beyond any machine; sizes stay numbers that divide
 

@@ -16,8 +16,8 @@ from clusterrun.estimation.chosen import strategy_of
 from clusterrun.estimation.script_model import Built, Named, model_in
 from clusterrun.estimation.script_text import read_script
 from clusterrun.estimation.states import Strategy
-from clusterrun.spec import JobSpec, Loaded, gpus, grammar
-from clusterrun.spec.arguments import BATCH_SIZES, arguments_of
+from clusterrun.job_spec import JobSpec, Loaded, gpus, grammar
+from clusterrun.job_spec.arguments import BATCH_SIZES, arguments_of
 
 # The names that training scripts give these, those of transformers first.
 _SEQUENCE = ("block_size", "max_seq_length", "max_length", "sequence_length", "seq_length", "max_seq_len")

@@ -13,7 +13,7 @@ from clusterrun.estimation.model_file import find_config, read_architecture
 from clusterrun.estimation.needs import Question
 from clusterrun.estimation.parameters import parameters_of
 from clusterrun.estimation.script_model import Built, Named
-from clusterrun.spec import Loaded
+from clusterrun.job_spec import Loaded
 
 _HINT = "give --parameters, such as 7B, or --config, a folder with a config.json or the file"
 

@@ -11,7 +11,7 @@ from typing import Any
 from clusterrun.estimation.config_classes import DEFAULTS, MODEL_TYPES
 from clusterrun.estimation.families import FAMILIES
 from clusterrun.estimation.script_text import NotWritten, ScriptText
-from clusterrun.spec.argument_defaults import name_of
+from clusterrun.job_spec.argument_defaults import name_of
 
 _COMMON = ("hidden_size", "num_attention_heads", "vocab_size", "num_hidden_layers", "num_key_value_heads", "head_dim",
            "intermediate_size", "max_position_embeddings", "type_vocab_size", "num_local_experts",

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from clusterrun.spec.argument_defaults import defaults_of, name_of
+from clusterrun.job_spec.argument_defaults import defaults_of, name_of
 
 
 class NotWritten(Exception):

@@ -10,7 +10,7 @@ from clusterrun.estimation.asked import asked_of
 from clusterrun.estimation.needs import needs_of
 from clusterrun.estimation.question import model_of, question_of
 from clusterrun.estimation.verdict import smallest_change
-from clusterrun.spec import Loaded
+from clusterrun.job_spec import Loaded
 
 
 def cannot_fit(loaded: Loaded, work_dir: Path, environment: Mapping[str, str]) -> str:

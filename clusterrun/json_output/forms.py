@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
-from clusterrun.attempts import Attempt
 from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
-from clusterrun.goodput import Story
-from clusterrun.inventory import SavedCheckpoint
-from clusterrun.notification import NotificationTest
-from clusterrun.origins import Origin
-from clusterrun.outlook import Outlook
+from clusterrun.planning.explanation import Origin
 from clusterrun.rehearsal.result import Rehearsal
+from clusterrun.reporting.goodput import Story
+from clusterrun.reporting.run_report import Hours
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
-from clusterrun.run_report import Hours
+from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_status.forecast import Outlook
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.site_checks.finding import Finding
-from clusterrun.written import RunStatus
+from clusterrun.upkeep.notification import NotificationTest
 
 
 class Failure(TypedDict):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.prepare import Prepared
-from clusterrun.spec.checkpoint import RUN_DIR
-from clusterrun.spec.model import JobSpec
-from clusterrun.training.losses import ASKED
+from clusterrun.job_spec.checkpoint import RUN_DIR
+from clusterrun.job_spec.model import JobSpec
+from clusterrun.planning.preparation import Prepared
+from clusterrun.training.records.losses import ASKED
 
-_LONGEST_NAME = 64  # as clusterrun.spec.values.NAME has it
+_LONGEST_NAME = 64  # as clusterrun.job_spec.values.NAME has it
 
 
 @dataclass(frozen=True)

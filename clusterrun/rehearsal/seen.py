@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clusterrun.causes import Cause
-from clusterrun.index import Run
-from clusterrun.paths import RunPaths
-from clusterrun.records import read_record, whole
-from clusterrun.training import manifest
+from clusterrun.run_folder.causes import Cause
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, whole
+from clusterrun.training.checkpointing import manifest
 
 
 @dataclass(frozen=True)

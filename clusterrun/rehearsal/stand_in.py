@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from clusterrun.index import Run
 from clusterrun.local import preempt
 from clusterrun.local import requeue_at_once as requeue_here
-from clusterrun.ownership import require_job
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.ownership import require_job
 from clusterrun.slurm.preemption import KILL_WAIT, requeue_at_once, signal_as_preempted, time_to_leave
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from clusterrun.attempts import in_words
-from clusterrun.causes import Cause
 from clusterrun.errors import ClusterError
-from clusterrun.index import Index
-from clusterrun.records import read_record, whole
 from clusterrun.rehearsal.seen import Followed
+from clusterrun.run_folder.attempts import in_words
+from clusterrun.run_folder.causes import Cause
+from clusterrun.run_folder.index import Index
+from clusterrun.run_folder.records import read_record, whole
+from clusterrun.run_status.control import cancel, run_status, stop
 from clusterrun.slurm.states import State
-from clusterrun.track import cancel, run_status, stop
 
 _POLL_SECONDS = 0.3
 _ASK_SECONDS = 5.0  # between two questions to Slurm

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.errors import ClusterrunError, SpecError
-from clusterrun.prepare import Prepared, Request, prepare
+from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.site_checks import disk, software
 from clusterrun.site_checks.finding import PROBLEM, WARNING, Finding, ok, problem
 from clusterrun.site_checks.partitions import Who, accounts_of, of_partitions

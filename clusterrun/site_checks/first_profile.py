@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clusterrun.errors import ClusterError, Problem, SpecError
-from clusterrun.records import write_whole
+from clusterrun.job_spec import gpus
+from clusterrun.run_folder.records import write_whole
 from clusterrun.site_checks.partitions import Who, accounts_of, why_closed
 from clusterrun.slurm.site import Partition, Site, partitions
-from clusterrun.spec import gpus
 
 _VARIABLES = ("SCRATCH", "WORK", "PSCRATCH", "MYSCRATCH", "WORKDIR")
 _FOLDERS = (

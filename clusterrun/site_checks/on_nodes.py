@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clusterrun.cleaning import remove_run
 from clusterrun.errors import ClusterError
-from clusterrun.index import Index, Run
-from clusterrun.prepare import Request
-from clusterrun.records import number, read_record, whole, write_whole
-from clusterrun.script import template_folder
+from clusterrun.planning.preparation import Request
+from clusterrun.planning.script import template_folder
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.records import number, read_record, whole, write_whole
+from clusterrun.run_status.control import cancel, run_status
+from clusterrun.run_status.from_files import RunStatus
 from clusterrun.site_checks.software import ASK
-from clusterrun.submitting import submit
-from clusterrun.track import cancel, run_status
-from clusterrun.written import RunStatus
+from clusterrun.submission.submitting import submit
+from clusterrun.upkeep.cleaning import remove_run
 
 NAME = "clusterrun-doctor"
 _LOOK_SECONDS = 0.1

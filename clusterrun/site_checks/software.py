@@ -10,8 +10,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from clusterrun.job_spec.model import Environment
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
-from clusterrun.spec.model import Environment
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 _PACKAGES = ("torch", "accelerate", "transformers", "clusterrun")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clusterrun.records import job_id as valid_job_id
 from clusterrun.slurm.commands import NoAnswer, call
+from clusterrun.slurm.ids import job_id as valid_job_id
 from clusterrun.slurm.states import State, state_of
 
 _UNKNOWN = "Invalid job id"

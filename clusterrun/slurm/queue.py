@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from clusterrun.errors import ClusterError
-from clusterrun.records import job_id as valid_job_id
 from clusterrun.slurm.commands import NoAnswer, call
+from clusterrun.slurm.ids import job_id as valid_job_id
 
 # The command is last, because a path may have any character.
 _FORMAT = "%i|%A|%F|%T|%r|%S %e|%N|%o"

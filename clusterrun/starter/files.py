@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.old_script.draft import Draft
-from clusterrun.prepare import Request, prepare
-from clusterrun.profile import find_profile
-from clusterrun.spec.schema import TITLE, json_schema
-from clusterrun.spec.writing import write_spec
-from clusterrun.spec.yaml_text import read_yaml
+from clusterrun.job_spec.json_schema import TITLE, json_schema
+from clusterrun.job_spec.profile import find_profile
+from clusterrun.job_spec.writing import write_spec
+from clusterrun.job_spec.yaml_text import read_yaml
+from clusterrun.planning.preparation import Request, prepare
 from clusterrun.starter.first_spec import Wish, new_spec
+from clusterrun.starter.from_sbatch.draft import Draft
 
 SCHEMA_FILE = ".clusterrun.schema.json"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.spec.writing import write_spec
-from clusterrun.spec.yaml_text import read_scalar
+from clusterrun.job_spec.writing import write_spec
+from clusterrun.job_spec.yaml_text import read_scalar
 from clusterrun.starter.script import Script, look_at, name_of
 
 _MOST_ARGUMENTS = 12

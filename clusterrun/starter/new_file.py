@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.old_script.draft import Draft
+from clusterrun.job_spec.values import NAME, NAME_FORM
+from clusterrun.job_spec.yaml_text import typed
 from clusterrun.results import NewSpec
-from clusterrun.spec.values import NAME, NAME_FORM
-from clusterrun.spec.yaml_text import typed
 from clusterrun.starter import files
 from clusterrun.starter.first_spec import Wish
+from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.sbatch import from_sbatch
 from clusterrun.starter.script import name_of, scripts_in
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.old_script.draft import Draft
-from clusterrun.old_script.translate import translate
+from clusterrun.starter.from_sbatch.draft import Draft
+from clusterrun.starter.from_sbatch.translate import translate
 
 _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 

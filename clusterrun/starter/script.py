@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.spec.argument_defaults import defaults_of
-from clusterrun.spec.values import NAME
-from clusterrun.strategy.script_source import source_of
+from clusterrun.job_spec.argument_defaults import defaults_of
+from clusterrun.job_spec.values import NAME
+from clusterrun.planning.strategy.script_source import source_of
 
 
 @dataclass(frozen=True)

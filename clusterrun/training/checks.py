@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .errors import TrainingError
-from .world_size import counted
+from clusterrun.training.errors import TrainingError
+from clusterrun.training.resharding.world_size import counted
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

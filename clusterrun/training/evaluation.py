@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .randomness import RandomState
+from clusterrun.training.randomness import RandomState
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

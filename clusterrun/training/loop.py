@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeVar
 
-from .checkpoint import Position
-from .errors import TrainingError
-from .evaluation import Evaluation, as_in_training
-from .loaders import common_length, length, order_warnings, rest_of_epoch
-from .marker import refusals_marked
-from .patience import Doing
-from .progress import Progress
-from .randomness import RandomState
-from .tally import Tally
+from clusterrun.training.checkpointing.store import Position
+from clusterrun.training.errors import TrainingError
+from clusterrun.training.evaluation import Evaluation, as_in_training
+from clusterrun.training.loaders import common_length, length, order_warnings, rest_of_epoch
+from clusterrun.training.randomness import RandomState
+from clusterrun.training.records.marker import refusals_marked
+from clusterrun.training.records.progress import Progress
+from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.tally import Tally
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

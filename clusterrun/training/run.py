@@ -8,25 +8,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
-from clusterrun.paths import RunPaths
-
-from .agreement import Agreement, Wish
-from .checkpoint import Position
-from .checks import check_accumulation, check_naming, check_prepared, check_world
-from .errors import TrainingError
-from .history import history_of, learning_rate
-from .interval import SaveSchedule, parse_interval
-from .loop import Loop
-from .losses import losses_of
-from .marker import EXIT_NO_RESTART, refusals_marked, write_marker
-from .optimum import Optimum
-from .patience import Doing
-from .progress import Progress
-from .protocol import read_protocol
-from .stacks import stacks_on_request
-from .state import TrainingState
-from .stop import StopRequest
-from .trackers import Trackers
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.training.checkpointing.interval import SaveSchedule, parse_interval
+from clusterrun.training.checkpointing.optimum import Optimum
+from clusterrun.training.checkpointing.store import Position
+from clusterrun.training.checks import check_accumulation, check_naming, check_prepared, check_world
+from clusterrun.training.errors import TrainingError
+from clusterrun.training.loop import Loop
+from clusterrun.training.protocol import read_protocol
+from clusterrun.training.records.history import history_of, learning_rate
+from clusterrun.training.records.losses import losses_of
+from clusterrun.training.records.marker import EXIT_NO_RESTART, refusals_marked, write_marker
+from clusterrun.training.records.progress import Progress
+from clusterrun.training.records.trackers import Trackers
+from clusterrun.training.state import TrainingState
+from clusterrun.training.stopping.agreement import Agreement, Wish
+from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.stopping.request import StopRequest
+from clusterrun.training.stopping.stacks import stacks_on_request
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

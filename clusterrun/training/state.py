@@ -10,16 +10,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from clusterrun.paths import RunPaths
-
-from .agreement import Agreement
-from .async_saving import AsyncSaver, Note, reason_to_wait
-from .checkpoint import Checkpoint, Checkpoints, Position
-from .fence import Fence, Fenced
-from .resumption import crashed_resumes, write_resume
-from .saves import Saves
-from .saving import SaveFailed, Saver
-from .sharing import Sharing
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, reason_to_wait
+from clusterrun.training.checkpointing.saves import Saves
+from clusterrun.training.checkpointing.saving import SaveFailed, Saver
+from clusterrun.training.checkpointing.store import Checkpoint, Checkpoints, Position
+from clusterrun.training.records.resumption import crashed_resumes, write_resume
+from clusterrun.training.resharding.sharing import Sharing
+from clusterrun.training.stopping.agreement import Agreement
+from clusterrun.training.stopping.fence import Fence, Fenced
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .checkpoint import Position
+from clusterrun.training.checkpointing.store import Position
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 from transformers import Trainer
 from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 
-from .checks import check_world
-from .errors import TrainingError
-from .marker import refusals_marked
-from .output_dir import say
-from .protocol import read_protocol
-from .trainer_callback import StopCallback
-from .trainer_trackers import MLflowRecord
+from clusterrun.training.checks import check_world
+from clusterrun.training.errors import TrainingError
+from clusterrun.training.hf_trainer.callback import StopCallback
+from clusterrun.training.hf_trainer.output_dir import say
+from clusterrun.training.hf_trainer.trackers import MLflowRecord
+from clusterrun.training.protocol import read_protocol
+from clusterrun.training.records.marker import refusals_marked
 
 T = TypeVar("T", bound=Trainer)
 _ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from clusterrun.records import read_record
+from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 
 CHECKOUT = Path(__file__).resolve().parents[2]

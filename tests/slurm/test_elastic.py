@@ -1,6 +1,6 @@
 """A run that goes from four nodes to two and back trains as if it had never been stopped: by itself, or by a person.
 
-Budget: 2 minutes alone on two cores; the others are run by `make extended`. tests/test_training_world_size.py has every other way to change.
+Budget: 2 minutes alone on two cores; the others are run by `make extended`. tests/training/test_world_size.py has every other way to change.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from clusterrun.records import read_record
+from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import begun, completes, story
-from tests.test_training_world_size import ELASTIC, STEPS, close, plan, trained
+from tests.training.test_world_size import ELASTIC, STEPS, close, plan, trained
 from tests.training_scripts.launches import clean_environment
 from tests.training_scripts.strategies import Strategy, start_ranks
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.answers import fits
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
+from tests.support.answers import fits
 
 STATES = {"well": "COMPLETED", "ill": "FAILED", "waits": "PENDING", "runs": "RUNNING"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clusterrun.diagnosis.stacks import places
-from clusterrun.lines import attributed
+from clusterrun.run_logs.attribution import attributed
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from clusterrun.errors import SpecError
-from clusterrun.spec import load_spec
-from tests.hostile_values import VALUES
+from clusterrun.job_spec import load_spec
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, until
+from tests.support.hostile_values import VALUES
 
 LATER = {"begin": "now+2hours"}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from clusterrun.records import read_record
+from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CHECKOUT, SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (

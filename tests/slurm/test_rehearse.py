@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from clusterrun.paths import RunPaths
-from clusterrun.records import read_record
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, until
 from tests.slurm.survival import SURVIVOR, WIDTH

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterrun.records import read_record
+from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (

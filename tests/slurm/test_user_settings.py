@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clusterrun.records import read_record
+from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from clusterrun.diagnosis.waiting import explain
-from clusterrun.slurm.nodelist import node_names
+from clusterrun.slurm.node_lists import node_names
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CLUSTERRUN, SCRIPTS, Desk, Submitted, until
 

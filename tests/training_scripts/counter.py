@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from clusterrun.records import read_record, write_record
-from clusterrun.training import manifest
+from clusterrun.run_folder.records import read_record, write_record
+from clusterrun.training.checkpointing import manifest
 
 folder, attempt = Path(os.environ["CLUSTERRUN_RUN_DIR"]), os.environ["CLUSTERRUN_ATTEMPT"]
 last, here = int(sys.argv[1]), folder / "events" / f"attempt-{attempt}"

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from clusterrun.records import read_record
-from clusterrun.training.manifest import seal
+from clusterrun.run_folder.records import read_record
+from clusterrun.training.checkpointing.manifest import seal
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "train_causal_lm.py"

@@ -24,8 +24,8 @@ from transformers import (
     set_seed,
 )
 
-from clusterrun.paths import RunPaths
-from clusterrun.records import write_record
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import write_record
 from clusterrun.training.trainer import resumable
 
 

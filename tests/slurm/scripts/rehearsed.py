@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from clusterrun.records import write_record
-from clusterrun.training import manifest
+from clusterrun.run_folder.records import write_record
+from clusterrun.training.checkpointing import manifest
 
 how, folder = sys.argv[1], Path(os.environ["CLUSTERRUN_RUN_DIR"])
 attempt, every = os.environ["CLUSTERRUN_ATTEMPT"], int(os.environ["CLUSTERRUN_CHECKPOINT_EVERY"].split()[0])

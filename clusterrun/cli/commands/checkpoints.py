@@ -1,0 +1,49 @@
+"""`clusterrun checkpoints RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.progress_bar import progress
+from clusterrun.cli.output.table import in_columns
+from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, checkpoints
+from clusterrun.units import format_age, format_size
+
+_HEADINGS = ("CHECKPOINT", "STEP", "SIZE", "AGE", "ATTEMPT", "VERIFIED", "")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 where one is damaged")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a run's checkpoints, the newest last."""
+    with progress("reading") as tell:
+        found = checkpoints(options.run, verify=options.verify, tell=tell)
+    if options.json:
+        print_json(found)
+    elif found:
+        print(in_columns([_HEADINGS, *map(_row, found)]))
+    else:
+        print("no checkpoint yet", file=sys.stderr)
+    return 1 if options.verify and any(one.damaged for one in found) else 0
+
+
+def _row(one: SavedCheckpoint) -> tuple[str, ...]:
+    step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
+    mark = "<- resume" if one.next else ""
+    return one.name, step, format_size(one.size), format_age(time.time() - one.time), attempt, _verified(one), mark
+
+
+def _verified(one: SavedCheckpoint) -> str:
+    if one.fault:
+        return f"no: {one.fault}"
+    if one.kind == "script":
+        return "not ours to verify"
+    return "yes" if one.verified else "sizes fit (--verify reads all)"

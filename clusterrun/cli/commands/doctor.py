@@ -1,0 +1,74 @@
+"""`clusterrun doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from clusterrun.cli.output.amounts import timeout
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.screen import STYLES, print_table
+from clusterrun.planning.preparation import Request
+from clusterrun.site_checks.examine import Examination, doctor
+from clusterrun.site_checks.finding import Finding
+
+_HEADINGS = ("", "TOPIC", "FINDING")
+_STYLES = {"ok": STYLES["good"], "warning": STYLES["warning"], "problem": STYLES["bad"]}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
+    add("--on-nodes", action="store_true", help="run a small job, on two nodes if it can be, and look there, too")
+    add(
+        "--timeout",
+        type=timeout,
+        default=600.0,
+        metavar="TIME",
+        help="cancel that job after this time (default: 10min)",
+    )
+    add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[],
+        help="override one value of the profile, such as slurm.partition=gpu; may be repeated")  # fmt: skip
+    add("--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)")
+    add("--write-profile", metavar="FILE", nargs="?", const="",
+        help="begin a profile with what was found (default: ~/.config/clusterrun/profile.yaml)")  # fmt: skip
+    add("--force", action="store_true", help="let --write-profile replace a file")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was found; 1 where something keeps runs from working."""
+    request = Request("", tuple(options.overrides), options.profile, own_python=True)
+    found = doctor(request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_tell)
+    if options.json:
+        print_json({"findings": found.findings, "problems": found.problems, "warnings": found.warnings})
+    else:
+        print_table([_HEADINGS, *(row for finding in found.findings for row in _rows(finding))], _STYLES)
+    if options.write_profile is not None:
+        _write(found, options.write_profile, force=options.force)
+    print(f"{_count(found.problems, 'problem')}, {_count(found.warnings, 'warning')}", file=sys.stderr)
+    return 1 if found.problems else 0
+
+
+def _tell(line: str) -> None:
+    print(f"on nodes: {line}", file=sys.stderr)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'s' * (number != 1)}"
+
+
+def _rows(finding: Finding) -> list[tuple[str, str, str]]:
+    rows = [(finding.verdict, finding.topic, finding.what)]
+    return [*rows, ("", "", f"  hint: {finding.remedy}")] if finding.remedy else rows
+
+
+def _write(found: Examination, name: str, *, force: bool) -> None:
+    from clusterrun.job_spec.profile import own_profile  # noqa: PLC0415
+    from clusterrun.site_checks.first_profile import first_profile, write_profile  # noqa: PLC0415 - only where asked for
+
+    path = Path(name).expanduser() if name else own_profile(os.environ)
+    write_profile(path, first_profile(found.site, os.environ), force=force)
+    print(f"written: {path}; read it, it is a guess", file=sys.stderr)

@@ -1,0 +1,83 @@
+"""`clusterrun estimate JOB.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from clusterrun import units
+from clusterrun.cli.output.amounts import option
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.table import in_columns
+from clusterrun.estimation.answering import MOST, Given, Planned, estimate_of, parameter_count
+from clusterrun.estimation.side_by_side import Report
+from clusterrun.planning.preparation import Request, prepare
+
+_count = option(lambda text: units.whole_number(text, least=1, most=MOST))
+_parameters = option(parameter_count)
+_HEADINGS = ("STRATEGY", "WEIGHTS", "GRADIENTS", "OPTIMIZER", "STATES", "BUFFERS", "ACTIVATIONS", "TOTAL", "ON CPU")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
+    add("job", metavar="JOB.yaml", nargs="?", help="the job spec; what it says is the default of what follows")
+    add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as for submit")
+    add("--profile", help="the site's defaults, with its gpu_memory")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--config", type=Path, help="the model: a folder with transformers' config.json, or the file")
+    model.add_argument(
+        "--parameters",
+        type=_parameters,
+        metavar="COUNT",
+        help="the model's size, such as 7.5B",
+    )
+    add("--gpus", type=_count, help="GPUs in all")
+    add("--gpu-memory", type=option(units.bytes_of_size), metavar="SIZE", help="of each GPU, such as 80GB")
+    add(
+        "--batch",
+        type=_count,
+        help="samples on each GPU at a time (default: what the spec's arguments say, or 1)",
+    )
+    add("--sequence", type=_count, help="tokens of a sample")
+    add("--checkpointing", action="store_true", default=None, help="with activation checkpointing")
+    add("--eager", action="store_true", default=None, help="attention keeps its scores (attn_implementation: eager)")
+    add("--precision", choices=["no", "fp16", "bf16", "fp8"], help="accelerate's mixed_precision")
+    add_json(parser, ", in bytes")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what a run would need of each GPU, under every strategy."""
+    given = Given(**{field.name: getattr(options, field.name) for field in fields(Given)})
+    found = estimate_of(given, _planned(options))
+    if options.json:
+        print_json(found.values())
+        return 0
+    print(_table(found))
+    for line in found.words():
+        print(line)
+    for note in found.notes():
+        print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def _planned(options: argparse.Namespace) -> Planned | None:
+    """Load the spec; the files that it names need not be there yet."""
+    if not options.job:
+        return None
+    prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))
+    return Planned(prepared.loaded, prepared.work_dir, prepared.request.environment)
+
+
+def _table(found: Report) -> str:
+    known = found.question.gpu_memory is not None
+    rows = [[*_HEADINGS, *(["FITS"] if known else []), ""]]
+    for needs in found.rows:
+        states, mark = needs.states, "<- this run" if needs.strategy == found.own else ""
+        sizes = (states.weights, states.gradients, states.optimizer, states.total, needs.buffers, needs.activations,
+                 needs.total, states.host)  # fmt: skip
+        fits = [needs.fits(found.question.gpu_memory)] if found.question.gpu_memory is not None else []
+        rows.append([needs.strategy.name, *map(found.amount, sizes), *fits, mark])
+    return "\n".join([found.title(), "", in_columns(rows), ""])

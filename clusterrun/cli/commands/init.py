@@ -1,0 +1,99 @@
+"""`clusterrun init`: the first job spec, from a few answers or from an old sbatch script."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.errors import Problem, SpecError
+
+if TYPE_CHECKING:
+    from clusterrun.results import NewSpec
+
+_SLURM = {
+    "nodes": ("N", "how many nodes"),
+    "gpus-per-node": ("N", "GPUs of each node; 0 for none"),
+    "cpus-per-task": ("N", "CPUs of each node"),
+    "mem": ("SIZE", "memory of each node, such as 64G"),
+    "partition": ("NAME", "the partition (default: the profile's, or the site's)"),
+    "account": ("NAME", "the account that is charged"),
+    "qos": ("NAME", "the quality of service"),
+    "time": ("TIME", "the time limit of one attempt, such as 12:00:00"),
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    without = "On a terminal it asks for what is not given; elsewhere, and with --yes, the defaults are taken."
+    parser.description = f"{parser.description}. {without}"
+    parser.add_argument("--from-sbatch", metavar="FILE", help="an sbatch script of yours: it is read, and not run")
+    parser.add_argument("--script", metavar="FILE", help="the training script")
+    parser.add_argument(
+        "--strategy", metavar="NAME", help="ddp, fsdp, zero1, zero2, zero3; or fsdp-offload and the like"
+    )
+    for name, (metavar, what) in _SLURM.items():
+        parser.add_argument(f"--{name}", metavar=metavar, help=what)
+    parser.add_argument("--name", help="what the run is called (default: as the script)")
+    parser.add_argument(
+        "--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the spec; - for stdout (default: NAME.yaml)")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write a job spec, and say what to type next."""
+    from clusterrun.starter import new_file  # noqa: PLC0415 - `--help` starts faster without
+
+    if options.json and options.output == new_file.STDOUT:
+        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
+    new_file.check_words(options.name, options.script)
+    slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
+    target = new_file.Target(options.output, options.force, options.profile)
+    if options.from_sbatch is not None:
+        given = {"script": options.script, "strategy": options.strategy, "name": options.name, **slurm}
+        new_file.check_alone(name for name, value in given.items() if value is not None)
+        made = new_file.write_translation(options.from_sbatch, target)
+    else:
+        from clusterrun.cli.init_questions import filled  # noqa: PLC0415
+
+        made = new_file.write_wish(filled(options, slurm), target)
+    if options.output == new_file.STDOUT:
+        sys.stdout.write(made.text)
+        _tell(made)
+    elif options.json:
+        print_json(made)
+    else:
+        _finish(made, translated=options.from_sbatch is not None)
+    return 0
+
+
+def _tell(made: NewSpec) -> None:
+    """Say what was wrong in the old script, and what the new run does otherwise."""
+    count = len(made.mistakes)
+    if count:
+        print(f"{count} mistake{'s' * (count > 1)} in the old script:\n", file=sys.stderr)
+    for problem in made.mistakes:
+        print(problem, file=sys.stderr)
+    if made.notes:
+        print("\nWhat the new run does otherwise, or could not take over:\n", file=sys.stderr)
+    for problem in made.notes:
+        print(problem, file=sys.stderr)
+
+
+def _finish(made: NewSpec, *, translated: bool) -> None:
+    _tell(made)
+    print(f"{chr(10) * translated}written: {made.file}", file=sys.stderr)
+    for problem in made.problems:
+        print(f"to mend: {problem}", file=sys.stderr)
+    for command, what in (
+        ("validate", "check it"),
+        ("render", "read the script that it becomes"),
+        ("submit", "queue it"),
+    ):
+        print(f"  clusterrun {command} {made.file}".ljust(50) + f"  {what}", file=sys.stderr)
+    print(made.file)

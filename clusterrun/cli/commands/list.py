@@ -1,0 +1,28 @@
+"""`clusterrun list`."""
+
+from __future__ import annotations
+
+import argparse
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.runs_table import print_runs
+from clusterrun.run_status.listing import list_runs, wanted
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--state", default="", help="only runs in this state, such as RUNNING; several with commas")
+    parser.add_argument("--since", default="", metavar="TIME", help="only runs that live, or did since then: 2d, 12h")
+    parser.add_argument("--name", default="", metavar="GLOB", help="only runs whose name or id fits, such as 'gpt2*'")
+    parser.add_argument("--tag", default="", help="only runs with this word in slurm.comment")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print runs: first those that live, the newest first; then those that have ended, likewise."""
+    found = list_runs(only=wanted(options.state, options.since, options.name, options.tag))
+    if options.json:
+        print_json([status.as_dict() for status in found])
+    else:
+        print_runs(found)
+    return 0

@@ -1,0 +1,75 @@
+"""`clusterrun logs RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.screen import RANKS, coloured, has_colours
+from clusterrun.run_logs.filters import Wanted
+from clusterrun.run_logs.reading import LogLine, Which, log_lines, logs
+from clusterrun.units import whole_number
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended, over requeues")
+    parser.add_argument("--attempt", type=_attempt, metavar="N",
+                        help="the output of this attempt, or `all` (default: the last)")  # fmt: skip
+    parser.add_argument("--rank", type=int, metavar="R", help="only the lines that say that this rank wrote them")
+    parser.add_argument("--node", metavar="NODE", help="only the lines that are known to be from this node")
+    add_json(parser, ", an object a line")
+    parser.add_argument("--grep", metavar="PATTERN", help="only the lines that match this regular expression")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a run's output: as it is, or in a terminal each line of a rank in the rank's colour."""
+    wanted = Wanted(options.rank, options.node, options.grep)
+    if options.json:
+        return _as_json(options, wanted)
+    if has_colours():
+        return _in_colours(options, wanted)
+    for piece in logs(options.run, attempt=options.attempt, follow=options.follow, rank=options.rank,
+                      node=options.node, grep=options.grep):  # fmt: skip
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    return 0
+
+
+def _as_json(options: argparse.Namespace, wanted: Wanted) -> int:
+    for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
+        print_json({"attempt": found.attempt, **asdict(found.line)})
+    return 0
+
+
+def _attempt(word: str) -> Which:
+    if word == "all":
+        return "all"
+    try:
+        return whole_number(word, least=1)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{word[:80]!r} is neither the number of an attempt nor `all`") from error
+
+
+def _in_colours(options: argparse.Namespace, wanted: Wanted) -> int:
+    attempt = None
+    for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
+        if attempt not in (None, found.attempt):
+            print(f"---- attempt {found.attempt}", file=sys.stderr, flush=True)
+        attempt = found.attempt
+        sys.stdout.write(_labelled(found))
+        sys.stdout.flush()
+    return 0
+
+
+def _labelled(found: LogLine) -> str:
+    """Put the rank and its node before a line, in the rank's colour; a line that names no rank stays as it is."""
+    rank, node = found.line.rank, found.line.node
+    if rank is None:
+        return found.raw
+    label = f"rank {rank} {node}".rstrip()
+    end = "\n" if found.raw.endswith("\n") else ""
+    return f"{coloured(f'{label} |', RANKS[rank % len(RANKS)])} {found.line.text}{end}"

@@ -1,0 +1,45 @@
+"""`clusterrun rehearse JOB.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from clusterrun.cli.output.amounts import timeout
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.spec_options import add_spec_options, request_of
+from clusterrun.rehearsal.outcome_text import in_words
+from clusterrun.rehearsal.rehearsing import rehearse
+from clusterrun.rehearsal.result import OUT_OF_TIME
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_spec_options(parser)
+    words = "save every N optimizer steps, and stop halfway to the second save (default: 10)"
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help=words)
+    parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
+    words = "give up after this time, the queue's included, with exit code 124 (default: 1h)"
+    parser.add_argument("--timeout", type=timeout, default=3600.0, metavar="TIME", help=words)
+    words = "how far losses may differ, relative to the reference's (default: 0.001)"
+    parser.add_argument("--tolerance", type=float, default=1e-3, metavar="PART", help=words)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rehearse a preemption; 0 where the job survives it, 1 where it does not."""
+    begun = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"{time.monotonic() - begun:5.0f} s  {text}", file=sys.stderr, flush=True)
+
+    found = rehearse(request_of(options), steps=options.steps, local=options.local, timeout=options.timeout,
+                     tolerance=options.tolerance, tell=tell)  # fmt: skip
+    if options.json:
+        print_json(found)
+    else:
+        print(in_words(found))
+    if found.outcome == OUT_OF_TIME:
+        return 124
+    return 0 if found.survived else 1

@@ -1,0 +1,50 @@
+"""`clusterrun schema [COMMAND]`: of a job spec, for editors; of what a command prints with `--json`, for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import Problem, SpecError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("of", metavar="COMMAND", nargs="?", help="of what this command prints with --json")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write it there, over what stands there (default: stdout)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print or write a JSON Schema."""
+    text = json.dumps(_schema(options.of), indent=2) + "\n"
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SpecError(
+            [Problem("--output", "", f"{options.output}: {(error.strerror or str(error)).lower()}")]
+        ) from error
+    print(f"written: {options.output}", file=sys.stderr)
+    return 0
+
+
+# Imported here, because `--help` starts faster without.
+def _schema(command: str | None) -> dict[str, Any]:
+    if command is None:
+        from clusterrun.job_spec.json_schema import json_schema  # noqa: PLC0415
+
+        return json_schema()
+    from clusterrun.json_output.answer_schema import answer_schema  # noqa: PLC0415
+    from clusterrun.json_output.forms import ANSWERS  # noqa: PLC0415
+
+    if command not in ANSWERS:
+        what = f"{command!r} is no command with --json"
+        raise SpecError([Problem("schema", "", what, f"one of {', '.join(sorted(ANSWERS))}")])
+    return answer_schema(command)

@@ -1,0 +1,76 @@
+"""`clusterrun submit JOB.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.spec_options import add_spec_options, request_of
+from clusterrun.planning.preparation import Prepared, prepare
+from clusterrun.run_folder.index import Run
+from clusterrun.submission.submitting import submit_prepared, test_only
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_spec_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the script and ask Slurm whether it would take it")
+    parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB")
+    add_json(shape)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Queue a run and say what to type next."""
+    request = request_of(options)
+    dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
+    if dropped and not options.local:
+        print(f"note: left out, because they would override the spec: {', '.join(dropped)}", file=sys.stderr)
+    prepared = prepare(request)
+    _warn(prepared)
+    if options.dry_run:
+        _dry_run(prepared, as_json=options.json)
+        return 0
+    made = submit_prepared(prepared, local=options.local)
+    if options.json:
+        print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
+    elif options.parsable:
+        print(f"{made.run_id};{made.job_id}")
+    else:
+        print(made.run_id)
+        _tell_next(made, local=options.local)
+    return 0
+
+
+def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
+    found = test_only(prepared)
+    if as_json:
+        print_json(found)
+        return
+    sys.stdout.write(found.script)
+    print(found.slurm or "note: no Slurm here: only the script was made", file=sys.stderr)
+
+
+def _warn(prepared: Prepared) -> None:
+    """Say what would only be seen after the queue. It keeps nobody from submitting."""
+    if prepared.loaded.gpu_memory is None:
+        return
+    from clusterrun.estimation.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
+
+    if words := cannot_fit(prepared.loaded, prepared.work_dir, prepared.request.environment):
+        print(f"warning: {words}", file=sys.stderr)
+
+
+def _tell_next(made: Run, *, local: bool) -> None:
+    what = f"started here, process {made.job_id}" if local else f"queued as job {made.job_id}"
+    lines = [
+        f"{what}; run folder: {made.paths.folder}",
+        f"  clusterrun status {made.run_id}",
+        f"  clusterrun logs -f {made.run_id}",
+        f"  clusterrun stop {made.run_id}      save and leave",
+        f"  clusterrun cancel {made.run_id}    end it at once",
+    ]
+    print("\n".join(lines), file=sys.stderr)

@@ -1,0 +1,36 @@
+"""`clusterrun validate JOB.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
+from clusterrun.planning.preparation import prepare
+from clusterrun.planning.validation import plan_and_render, valid_spec
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_spec_options(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a spec; every mistake is told, as file:line: key: what is wrong."""
+    prepared = prepare(request_of(options))
+    plan, _ = plan_and_render(prepared)
+    if options.json:
+        print_json(valid_spec(prepared, plan))
+        return 0
+    tell_notes(prepared)
+    each, least = plan.processes_a_node, f"{plan.least_nodes}-" * plan.elastic
+    processes = plan.launch.processes or 0
+    fewest = f"{(each or 0) * plan.least_nodes}-" * plan.elastic
+    count = f"{fewest}{processes} process{'es' * (processes > 1)}" if each else "as many processes as Slurm gives GPUs"
+    nodes = f"{least}{plan.nodes} node{'s' * (plan.nodes > 1)}"
+    print(f"{options.job}: valid: {plan.name}, {nodes}, {count}", file=sys.stderr)
+    if prepared.batch.in_words():
+        print(f"batch: {prepared.batch.in_words()}", file=sys.stderr)
+    return 0

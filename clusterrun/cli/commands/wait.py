@@ -1,0 +1,38 @@
+"""`clusterrun wait RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from clusterrun.cli.output.amounts import timeout
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.status_words import in_words
+from clusterrun.errors import Problem
+from clusterrun.run_status.control import wait
+from clusterrun.slurm.states import State
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    add_json(parser)
+    parser.add_argument(
+        "--timeout", type=timeout, metavar="TIME", help="give up after 90s, 30min or 2h, with exit code 124"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Wait for the end of a run; 0 where it completed, 1 where it did not."""
+    try:
+        found = wait(options.run, options.timeout)
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        if options.json:
+            print_json({"problems": [Problem("--timeout", "", str(error))]})
+        return 124
+    if options.json:
+        print_json(found.as_dict())
+    else:
+        print(in_words(found))
+    return 0 if found.state is State.COMPLETED else 1

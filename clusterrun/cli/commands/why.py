@@ -1,0 +1,104 @@
+"""`clusterrun why [RUN]`: of the last run, where none is named."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.screen import coloured, style_of
+from clusterrun.diagnosis import Why, why
+from clusterrun.diagnosis.answer import Alive, FirstFailure, Next, Stopped, Waiting
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", metavar="RUN", nargs="?", default="last")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say why a run is in its state."""
+    found = why(options.run)
+    if options.json:
+        print_json(found)
+    else:
+        print(in_words(found))
+    return 0
+
+
+def in_words(found: Why) -> str:
+    """Write an answer for people, a heading and a fact a line."""
+    job = f", job {found.job_id}" if found.job_id else ""
+    lines = [f"{found.run_id}: {coloured(found.state, style_of(found.state))}{job}"]
+    if found.reason and found.waiting is None and found.stopped is None:
+        lines.append(found.reason)
+    if found.waiting:
+        lines += ["", "why it is not running", *map(_indented, _waiting(found.waiting))]
+    if found.alive:
+        lines += ["", "does it look alive", *map(_indented, _alive(found.alive))]
+    if found.stopped:
+        which = f"why attempt {found.stopped.attempt} stopped" if found.stopped.attempt else "why it stopped"
+        lines += ["", which, *map(_indented, _stopped(found.stopped))]
+    lines += ["", "what comes next", *map(_indented, _next(found.next))]
+    return "\n".join(lines)
+
+
+def _indented(line: str) -> str:
+    return f"  {line}"
+
+
+def _waiting(waiting: Waiting) -> Iterator[str]:
+    yield f"{waiting.reason}: {waiting.means}" if waiting.reason else waiting.means
+    yield from waiting.facts
+    if waiting.ahead is not None:
+        yield f"pending jobs before it, with a higher priority in the same partition: {waiting.ahead}"
+    if waiting.start:
+        yield f"Slurm expects it to start at {waiting.start}"
+    if not waiting.passes:
+        yield "this does not pass by itself"
+    if waiting.do:
+        yield f"do: {waiting.do}"
+
+
+def _alive(alive: Alive) -> Iterator[str]:
+    verdict = {True: coloured("yes", style_of("good")), False: coloured("no", style_of("bad")), None: "not known"}
+    yield f"{verdict[alive.looks]}: {alive.words}"
+
+
+def _stopped(stopped: Stopped) -> Iterator[str]:
+    if stopped.words:
+        yield stopped.words
+    if stopped.failure is None:
+        if stopped.means and stopped.means != stopped.words:
+            yield stopped.means
+        for place in stopped.places:
+            own = f", called from {place.script}" if place.script and place.script != place.inner else ""
+            yield f"rank {place.rank} on {place.node} stood in {place.inner}{own}"
+        if stopped.do:
+            yield f"do: {stopped.do}"
+        return
+    yield from _failure(stopped.failure)
+
+
+def _failure(failure: FirstFailure) -> Iterator[str]:
+    who = " ".join(
+        word
+        for word in (
+            f"rank {failure.rank}" if failure.rank is not None else "",
+            f"on {failure.node}" if failure.node else "",
+        )
+        if word
+    )
+    yield f"{failure.kind}: {failure.means}"
+    yield f"{f'first to fail: {who}: ' if who else ''}{coloured(failure.line, style_of('bad'))}"
+    yield f"{failure.log}{f':{failure.line_number}' if failure.line_number else ''}"
+    if failure.unread:
+        yield f"(the first {failure.unread / 1e6:.0f} MB of that log were not read)"
+    yield f"do: {failure.do}"
+
+
+def _next(next_: Next) -> Iterator[str]:
+    yield next_.words
+    if next_.command:
+        yield f"to go on: {next_.command}"

@@ -1,0 +1,1 @@
+"""How answers look: as text, as tables, as JSON."""

@@ -1,0 +1,126 @@
+"""A status as text: a line a fact, and a row an attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from clusterrun.cli.output.screen import coloured, is_terminal, style_of
+from clusterrun.cli.output.words import bar, sparkline
+from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_status.forecast import Outlook
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
+from clusterrun.units import format_clock, format_duration
+
+HEADINGS = ("ATTEMPT", "BEGAN", "ENDED BY", "STEPS", "LOST", "LASTED", "JOB", "NODES")
+_DOING = {
+    "start": "starts, no step is done yet",
+    "evaluation": "evaluates",
+    "save": "saves a checkpoint",
+    "epoch": "is between two epochs",
+    "end": "leaves",
+    "other": "has trained, its script goes on",
+}
+
+
+def in_words(found: RunStatus, ahead: Outlook | None = None) -> str:
+    """Write a status for people, a line a fact; facts that are not there yet are left out."""
+    earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
+    facts = {
+        "run": found.run_id,
+        "state": _state(found, ahead),
+        "job": found.job_id + (f" (before: {earlier})" if earlier else ""),
+        "attempt": found.attempt or "",
+        "step": _step(found),
+        "loss": _loss(found, ahead),
+        "speed": _speed(ahead) if ahead else "",
+        "left": _left(found, ahead),
+        "saved": _saved(ahead.last_checkpoint) if ahead and ahead.last_checkpoint else "",
+        "next save": _next_save(found, ahead) if ahead else "",
+        "nodes": found.nodes,
+        "avoids": ", ".join(found.avoids),
+        "tags": ", ".join(found.tags),
+        "exit code": "" if found.exit_code is None else str(found.exit_code),
+        "folder": found.folder,
+    }
+    return "\n".join(f"{name:<10}{value}" for name, value in facts.items() if value != "")
+
+
+def row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
+    """Return an attempt's row of a table."""
+    last = attempt.number == found.attempt
+    runs = last and not attempt.words and not found.state.final
+    ended = attempt.words or (found.reason if last and found.state.final else "runs" if runs else "")
+    start, end = ("?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to))
+    steps = "" if start == end == "?" else f"{start} to {end}"
+    lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
+    began = "" if attempt.began is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.began))
+    seconds = int(time.time()) - attempt.began if runs and attempt.began else attempt.seconds
+    return str(attempt.number), began, ended, steps, lost, format_clock(seconds), attempt.job_id, attempt.nodes
+
+
+def in_a_line(found: RunStatus, ahead: Outlook) -> str:
+    """Write what changes in a status as one line."""
+    saved = f"saved {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
+    attempt = f"attempt {found.attempt}" if found.attempt else ""
+    step = "" if found.step is None else f"step {_plain_step(found)}"
+    loss = "" if found.loss is None else f"loss {found.loss:.4f}"
+    parts = [found.run_id, _words_of_state(found, ahead), attempt, step, loss, saved]
+    return "  ".join(part for part in parts if part)
+
+
+def _words_of_state(found: RunStatus, ahead: Outlook | None) -> str:
+    doing = _DOING.get(ahead.doing, "") if ahead else ""
+    why = found.reason if found.reason not in ("", "None") else doing
+    return found.state.value + (f" ({why})" if why else "")
+
+
+def _state(found: RunStatus, ahead: Outlook | None) -> str:
+    return coloured(_words_of_state(found, ahead), style_of(found.state.value))
+
+
+def _plain_step(found: RunStatus) -> str:
+    return f"{found.step}" + (f" of {found.total}" if found.total else "")
+
+
+def _step(found: RunStatus) -> str:
+    if found.step is None:
+        return ""
+    drawn = f"  {bar(found.step, found.total)} {found.step / found.total:.0%}" if found.total and is_terminal() else ""
+    return _plain_step(found) + drawn
+
+
+def _loss(found: RunStatus, ahead: Outlook | None) -> str:
+    if found.loss is None:
+        return ""
+    losses: Sequence[float] = [loss for _, loss in ahead.losses] if ahead else ()
+    return f"{found.loss:.4f}" + (f"  {sparkline(losses)}" if len(losses) > 1 and is_terminal() else "")
+
+
+def _speed(ahead: Outlook) -> str:
+    parts = [f"{ahead.rate:.4g} samples/s"] if ahead.rate is not None and ahead.step_seconds is not None else []
+    parts += [f"{ahead.step_seconds:.3g} s a step"] if ahead.step_seconds is not None else []
+    return ", ".join(parts)
+
+
+def _left(found: RunStatus, ahead: Outlook | None) -> str:
+    parts = [f"{format_duration(ahead.left)} to the last step"] if ahead and ahead.left is not None else []
+    parts += [f"{format_duration(found.ends - time.time())} to the job's time limit"] if found.ends else []
+    return ", ".join(parts)
+
+
+def _saved(saved: SavedCheckpoint) -> str:
+    told = "not ours to verify" if saved.kind == "script" else f"not whole: {saved.fault}" if saved.fault else "whole"
+    return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {told}"
+
+
+def _next_save(found: RunStatus, ahead: Outlook) -> str:
+    if ahead.next_checkpoint_at is not None:
+        seconds = ahead.next_checkpoint_at - time.time()
+        return f"in {format_duration(seconds)}" if seconds > 0 else "due"
+    if ahead.next_checkpoint_step is None:
+        return ""
+    steps = max(ahead.next_checkpoint_step - (found.step or 0), 0)
+    when = "" if ahead.step_seconds is None else f", in {format_duration(steps * ahead.step_seconds)}"
+    return f"at step {ahead.next_checkpoint_step}{when}"

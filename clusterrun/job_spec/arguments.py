@@ -1,0 +1,34 @@
+"""A script's own arguments by name, from a spec's mapping or from its list of words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterrun.job_spec.model import JobSpec
+
+# What scripts call the samples that a process takes at a time: transformers.TrainingArguments, accelerate's examples,
+# scripts of their own. Where two of them are given, the later ones often mean the batch of all processes.
+BATCH_SIZES = ("per_device_train_batch_size", "per_device_batch_size", "micro_batch_size", "micro_train_batch_size",
+               "per_gpu_train_batch_size", "train_batch_size", "batch_size")  # fmt: skip
+
+
+def arguments_of(spec: JobSpec) -> dict[str, Any]:
+    """Return the arguments by name, dashes written as underscores; a bare flag is True."""
+    if isinstance(spec.args, dict):
+        return {argument_name(key): value for key, value in spec.args.items()}
+    words, found = [str(word) for word in spec.args], {}
+    for word, after in zip(words, [*words[1:], "--"], strict=True):
+        name, equals, value = word.partition("=")
+        if _is_flag(name):
+            found[argument_name(name)] = value if equals else True if _is_flag(after) else after
+    return found
+
+
+def _is_flag(word: str) -> bool:
+    """Say whether argparse would take a word for a flag; a negative number is none."""
+    return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
+
+
+def argument_name(flag: str) -> str:
+    """Return the name that argparse and transformers give a flag: `--block-size` is block_size."""
+    return flag.lstrip("-").replace("-", "_")

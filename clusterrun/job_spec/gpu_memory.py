@@ -1,0 +1,36 @@
+"""How much memory a site's GPUs have: a profile's `gpu_memory`, one amount or one for each partition or type of GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clusterrun import units
+from clusterrun.job_spec import gpus
+from clusterrun.job_spec.model import Slurm
+from clusterrun.job_spec.values import kind_of, line
+
+
+def sizes_of(value: Any) -> dict[str, int]:
+    """Read the profile's value: bytes by partition or type of GPU; the name is empty where one amount is for all.
+
+    Raises ValueError for what is no amount and no mapping of them.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return {str(name): units.bytes_of_size(line(amount)) for name, amount in value.items()}
+    if not isinstance(value, str):
+        what = f"must be a size, or a mapping of partitions to sizes, got {kind_of(value)}"
+        raise ValueError(f"{what}\nwrite {units.SIZE_FORMS}")
+    return {"": units.bytes_of_size(value)}
+
+
+def of_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
+    """Return the bytes of each GPU that a job gets; None where that is not known.
+
+    The type of GPU it asks for counts before its partition; where it names several partitions, the smallest counts.
+    """
+    if "" in sizes:
+        return sizes[""]
+    names = [name for name in gpus.types_of(slurm.options) if name in sizes] or (slurm.partition or "").split(",")
+    return min((sizes[name] for name in names), default=None) if all(name in sizes for name in names) else None

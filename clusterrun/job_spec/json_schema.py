@@ -1,0 +1,156 @@
+"""The JSON Schema of a job spec, for editors: made from the models, so that it says what the loader takes.
+
+It is the loader's form and no more: rules between keys, and values that depend on files, are `validate`'s to tell.
+What it refuses, the loader refuses, too. Source: json-schema.org, draft 2020-12.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from clusterrun import units
+from clusterrun.job_spec import gpus, grammar, model, options, values
+from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.layers import SECTIONS
+
+TITLE = "clusterrun job spec"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_TEXT: dict[str, Any] = {"type": ["string", "number"]}
+_ANY: dict[str, Any] = {}
+# pydantic's words for true and false, and numbers: https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
+_TRUTHS = "0 1 f t n y no yes off on false true".split()
+
+
+def _any_case(word: str) -> str:
+    return "".join(f"[{letter.upper()}{letter}]" for letter in word)
+
+
+def _pattern(*patterns: re.Pattern[str] | str) -> dict[str, Any]:
+    """A text of a form of Python's, in ECMA's words, or a number, which the loader takes as it was written."""
+    texts = [one if isinstance(one, str) else one.pattern for one in patterns]
+    text = "|".join(f"(?:{re.sub('[?]P<[a-z]+>', '?:', one)})" for one in texts)
+    return {"anyOf": [{"type": "string", "pattern": f"^(?:{text})$"}, {"type": "number"}]}
+
+
+_BOOLEAN: dict[str, Any] = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"enum": [0, 1]},
+        {"type": "string", "pattern": f"^(?:{'|'.join(map(_any_case, _TRUTHS))})$"},
+    ]
+}
+# By the names of the models' own types; what is not here is told by its Python type.
+_FORMS: dict[str, dict[str, Any]] = {
+    "Line": _TEXT, "Word": _TEXT, "Operand": _TEXT, "Variable": {"type": "string"},
+    "Value": {"type": ["string", "number", "boolean"]},
+    "ShellText": {"type": "string"},
+    "Flag": {"type": ["string", "number", "boolean"]},
+    "Name": _pattern(values.NAME),
+    "Time": _pattern(units.SLURM_TIME, *map(_any_case, units.SLURM_UNLIMITED)),
+    "Memory": _pattern(units.SLURM_MEMORY),
+    "Nodes": _pattern(grammar.NODES),
+    "Gpus": _pattern(gpus.COUNT),
+    "Count": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    "Signal": _pattern("(?:SIG)?(?:USR1|10)@[0-9]+"),
+    "Array": _pattern("[0-9,:-]+(?:%[0-9]+)?"),
+    "Every": _pattern("auto", units.DURATION, units.STEPS, units.SLURM_TIME),
+    "Hang": {"anyOf": [{"type": ["boolean", "number"]}, {"type": "string", "examples": ["auto", "30min"]}]},
+    "Wait": _pattern(units.DURATION, units.SLURM_TIME),
+    "Tee": {"type": ["string", "integer"]},
+    "Address": _TEXT,
+    "Pattern": _TEXT,
+    "Words": {"anyOf": [{"type": "string"}, {"const": False}, {"type": "array", "items": _TEXT}]},
+    "StopSignal": {"enum": [f"{sig}{name}" for sig in ("", "SIG") for name in ("USR1", "USR2", "TERM", "INT", "HUP")]},
+}  # fmt: skip
+_LINES: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+# Fields whose validators take more than their types say.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "JobSpec.args": {"type": ["object", "array"]},
+    "JobSpec.node_check": {"anyOf": [{"type": "boolean"}, *_LINES["anyOf"]]},
+    "Environment.setup": _LINES,
+    "Notice.on": {"type": "array", "minItems": 1, "items": {"enum": ["finished", "gave-up", "requeued"]}},
+    "Requeue.crashes": {"type": "integer", "minimum": 0, "maximum": 1000},
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a job spec: `clusterrun schema -o FILE` writes it for an editor."""
+    found = _of_model("JobSpec", model.JobSpec)
+    return {
+        "$schema": _DIALECT,
+        "title": TITLE,
+        **found,
+        "anyOf": [{"required": [name]} for name in ("script", "module", "command")],
+    }
+
+
+def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for field in kind.model_fields:
+        section = SECTIONS.get(field) if name == "JobSpec" else None
+        form = _of_model(section.__name__, section) if section is not None else _of_field(name, kind, field)
+        said = docstrings(kind).get(field)
+        key = field.replace("_", "-") if name == "Slurm" and field != "additional_parameters" else field
+        properties[key] = {**({"description": said} if said else {}), **_or_nothing(form)}
+    if name == "Slurm":
+        properties |= _passed_on(properties)
+    return {
+        "type": "object",
+        "description": (kind.__doc__ or "").splitlines()[0],
+        "properties": properties,
+        "patternProperties": {
+            _spellings(key): dict(form) for key, form in properties.items() if re.search("[-_]", key)
+        },
+        "additionalProperties": False,
+    }
+
+
+def _passed_on(typed: dict[str, Any]) -> dict[str, Any]:
+    """Return sbatch's options that no field checks; those that a spec may not set are left out, as unknown."""
+    free = [name for name in sorted(options.KNOWN) if name not in typed and not options.why_not(name, launcher=True)[0]]
+    return {name: {"description": f"as sbatch's --{name}", **_or_nothing(_FORMS["Flag"])} for name in free}
+
+
+def _spellings(key: str) -> str:
+    """Return the pattern of a key's spellings, with dashes, underscores, or both; an editor offers the first."""
+    return "^" + re.sub("[-_]", "[-_]", key) + "$"
+
+
+def _or_nothing(form: dict[str, Any]) -> dict[str, Any]:
+    """A key without a value is as one that is left out."""
+    kind = form.get("type")
+    if kind is not None and "enum" not in form:
+        kinds = [kind] if isinstance(kind, str) else kind
+        return {**form, "type": [*kinds, "null"]}
+    return {"anyOf": [form, {"type": "null"}]} if form else {}
+
+
+def _of_field(name: str, kind: type[BaseModel], field: str) -> dict[str, Any]:
+    if (path := f"{name}.{field}") in _FIELDS:
+        return _FIELDS[path]
+    if path == "JobSpec.notify":
+        return {"type": "array", "items": _of_model("Notice", model.Notice)}
+    if path == "Notice.to":
+        return _of_model("Place", model.Place)
+    written = str(kind.__annotations__[field]).removesuffix(" | None")
+    if written.startswith("tuple["):
+        inner = written.removeprefix("tuple[").split(",")[0].split("[")[0]
+        items = _FORMS.get(inner) or _of_type(get_args(kind.model_fields[field].annotation)[0])
+        return {"type": "array", "items": items}
+    return _FORMS.get(written) or _of_type(kind.model_fields[field].annotation)
+
+
+def _of_type(annotation: Any) -> dict[str, Any]:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return {"enum": [*parts]}
+    if origin in (Union, types.UnionType):
+        inner = [_of_type(part) for part in parts if part is not type(None)]
+        return inner[0] if len(inner) == 1 else {"anyOf": inner}
+    if origin is dict:
+        return {"type": "object"}
+    return {bool: _BOOLEAN, int: {"type": "integer"}, str: _TEXT}.get(annotation, _ANY)

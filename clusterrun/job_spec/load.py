@@ -1,0 +1,253 @@
+"""From a YAML file, a profile and overrides to one JobSpec, with every mistake told at once."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.job_spec import gpu_memory
+from clusterrun.job_spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, shown
+from clusterrun.job_spec.model import JobSpec
+from clusterrun.job_spec.rules import check_together
+from clusterrun.job_spec.values import NAME, NAME_FORM, kind_of, line
+from clusterrun.job_spec.yaml_text import Document, read_yaml
+from clusterrun.job_spec.yaml_text import Path as Place
+
+# Of a setup line: what activates an environment, loads a module, reads a file with more lines, or changes PATH.
+_MAY_CHANGE_THE_PYTHON = re.compile(
+    r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)"
+)
+
+
+class FormError(SpecError):
+    """What is wrong with a spec's form, and the rest of it; None where what is left is no spec."""
+
+    def __init__(self, problems: Sequence[Problem], rest: Loaded | None) -> None:
+        super().__init__(problems)
+        self.rest = rest
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A valid spec with what belongs to it: its text, where its keys stand, and the folders it names."""
+
+    spec: JobSpec
+    """The values, checked."""
+    source: str
+    """The file's name as the user typed it."""
+    text: str
+    """The file as the user wrote it."""
+    chdir: str | None
+    """The absolute working folder, where the spec names one."""
+    run_root: str
+    """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
+    layers: Layers
+    """Where each value comes from."""
+    gpu_memory: int | None = None
+    """The bytes of each GPU that the job asks for, where the profile says it."""
+    overrides: tuple[str, ...] = ()
+    """What was laid over it, as `key=value`."""
+    profile: str | None = None
+    """The site's defaults below it; None: there are none."""
+
+    def line_of(self, *path: str | int) -> str:
+        """Say where a key of the spec stands, as file:line."""
+        return self.layers.line_of(path)
+
+
+def load_spec(
+    source: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    shell: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    text: str | None = None,
+) -> Loaded:
+    """Read a job spec and all that lies under and over it.
+
+    `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual environment;
+    `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec itself, if `source` is only a
+    name for it.
+    Raises SpecError with every mistake found; it is a FormError where the file itself could be read.
+    """
+    name = str(source)
+    text = _read(Path(source), name) if text is None else text
+    layers = Layers()
+    _lay_profile(layers, profile)
+    _lay(layers, text, name)
+    _lay_overrides(layers, overrides)
+    _lay_shell(layers, shell or {})
+    run_root = str(layers.values.pop("run_root", "runs"))
+    memory = layers.values.pop("gpu_memory", {})
+    if "name" not in layers.values:
+        layers.values["name"] = _name_of_file(layers, Path(source).name)
+    check_together(layers)
+    spec = _validated(layers)
+    loaded = None
+    if spec is not None:
+        base = folder or Path(source).absolute().parent
+        chdir = spec.slurm.chdir
+        absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
+        site = None if profile is None else str(profile)
+        size = None if layers.problems else gpu_memory.of_job(memory, spec.slurm)
+        loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), site)
+    if loaded is None or layers.problems:
+        raise FormError(sorted(set(layers.problems), key=in_reading_order), loaded)
+    return loaded
+
+
+def expanded(path: str) -> Path:
+    """Expand `~` and `~user` as a shell does: that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+
+
+def _name_of_file(layers: Layers, file: str) -> str:
+    stem = file.split(".", maxsplit=1)[0]
+    if NAME.fullmatch(stem):
+        return stem
+    layers.fault(("name",), f"the file's name gives {stem!r}, which is not {NAME_FORM}", "give the run a name")
+    return "run"
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            [Problem(name, "", f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}")]
+        ) from error
+    except OSError as error:
+        hint = "give the path of a job spec" if isinstance(error, FileNotFoundError) else ""
+        raise SpecError([Problem(name, "", (error.strerror or str(error)).lower(), hint)]) from error
+
+
+def _lay(layers: Layers, text: str, name: str) -> None:
+    document = read_yaml(text, name)
+    if document.value is None:
+        raise SpecError([Problem(name, "", "an empty file", "the shortest spec is: script: train.py")])
+    layers.add(document, SPEC_KEYS, "a job spec")
+    layers.where[()] = document.line_of(())  # what is not there is missing from the spec, not from the profile
+
+
+def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
+    if profile is None:
+        return
+    document = read_yaml(_read(Path(profile), str(profile)), str(profile))
+    layers.add(document, PROFILE_KEYS, "a profile")
+    root = layers.values.get("run_root")
+    try:
+        layers.values["run_root"] = line(os.path.expandvars(expanded(line(root or "runs"))))
+    except ValueError as error:
+        layers.fault(("run_root",), str(error))
+    try:
+        layers.values["gpu_memory"] = gpu_memory.sizes_of(layers.values.get("gpu_memory"))
+    except ValueError as error:
+        what, _, hint = str(error).partition("\n")
+        layers.fault(("gpu_memory",), what, hint)
+
+
+def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:
+    for text in overrides:
+        try:
+            layers.add(override(text), SPEC_KEYS, "a job spec")
+        except ValueError as error:
+            layers.problems.append(Problem("--set", "", str(error)))
+        except SpecError as error:
+            layers.problems.extend(error.problems)
+
+
+def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
+    """The shell's own Python counts only where nothing else says which Python to use."""
+    environment = layers.values.get("environment") or {}
+    if shell and isinstance(environment, dict) and not _names_a_python(environment):
+        where: dict[Place, str] = {(): "the shell"} | {("environment", key): "the shell" for key in shell}
+        layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
+
+
+def _names_a_python(environment: Mapping[str, Any]) -> bool:
+    """Say whether the spec chooses the Python, as far as that can be seen; `ulimit` and the like in `setup` do not."""
+    return any(environment.get(key) for key in ("venv", "conda", "modules")) or bool(
+        _MAY_CHANGE_THE_PYTHON.search(str(environment.get("setup") or ""))
+    )
+
+
+def _validated(layers: Layers) -> JobSpec | None:
+    """Return the spec without what is at fault, which is noted; None where what is left is no spec."""
+    try:
+        return JobSpec.model_validate(layers.values)
+    except ValidationError as error:
+        faults = [dict(fault) for fault in error.errors(include_url=False)]
+    layers.problems.extend(_problem(layers, fault) for fault in faults)
+    rest = copy.deepcopy(layers.values)
+    for fault in faults:
+        _drop(rest, _place(fault))
+    try:
+        return JobSpec.model_validate(rest)
+    except ValidationError:
+        return None
+
+
+def _drop(values: dict[str, Any], place: Place) -> None:
+    """Take out the value at a place, or the nearest one around it that has a key."""
+    for depth, key in enumerate(place, 1):
+        inner = values.get(str(key))
+        if depth == len(place) or not isinstance(inner, dict):
+            values.pop(str(key), None)
+            return
+        values = inner
+
+
+def _place(fault: dict[str, Any]) -> Place:
+    return tuple(part for part in fault["loc"] if part != "[key]")
+
+
+def in_reading_order(problem: Problem) -> tuple[str, int, str]:
+    """Return what sorts problems by file, line and key."""
+    name, _, line = problem.where.rpartition(":")
+    return (name, int(line), problem.path) if line.isdigit() else (problem.where, 0, problem.path)
+
+
+def _problem(layers: Layers, fault: dict[str, Any]) -> Problem:
+    path = _place(fault)
+    what, hint = _in_words(fault)
+    return Problem(layers.line_of(path), shown(path), what, hint)
+
+
+def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
+    """Turn one of pydantic's faults into what a user can act on."""
+    kind, given, context = str(fault["type"]), fault["input"], fault.get("ctx") or {}
+    got = f"got {_as_written(given)}"
+    if kind == "value_error":
+        what, _, hint = str(context["error"]).partition("\n")
+        return what, hint
+    if kind == "literal_error":
+        choices = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
+        near = difflib.get_close_matches(str(given), choices, n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        return f"must be one of {', '.join(choices)}; {got}", hint
+    limits = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+    if kind in limits:
+        key, words = limits[kind]
+        return f"must be {words} {context[key]}, {got}", ""
+    shapes = {"string": "one line of text", "int": "a whole number", "bool": "true or false", "dict": "a mapping",
+              "tuple": "a list", "model": "a mapping"}  # fmt: skip
+    for start, shape in shapes.items():
+        if kind.startswith(start):
+            return f"must be {shape}, {got}", ""
+    return str(fault["msg"]), ""
+
+
+def _as_written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value[:80]) if isinstance(value, str) else getattr(value, "text", None) or kind_of(value)

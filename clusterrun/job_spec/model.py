@@ -1,0 +1,211 @@
+"""JobSpec: what the user wants, as a validated, frozen model. The words are Slurm's and accelerate's own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from clusterrun.job_spec import checkpoint, hang
+from clusterrun.job_spec.values import (
+    Address,
+    Array,
+    Count,
+    Every,
+    Flag,
+    Gpus,
+    Hang,
+    Memory,
+    Name,
+    Nodes,
+    Operand,
+    Pattern,
+    ShellText,
+    Signal,
+    StopSignal,
+    Tee,
+    Time,
+    Value,
+    Variable,
+    Wait,
+    Word,
+    Words,
+    arguments,
+    as_list,
+    node_check_lines,
+)
+
+
+class Model(BaseModel):
+    """What all parts of a spec share: frozen, and no key that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+
+class Slurm(Model):
+    """sbatch's long options. Those that are not typed here are passed on as written."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Flag] = Field(init=False)
+
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    nodes: Nodes = "1"
+    """How many machines; each runs one `accelerate launch`. Of a range, 2-8, Slurm chooses one at each start."""
+    array: Array | None = None
+    """One run for each number, as sbatch writes them; the script finds its own in SLURM_ARRAY_TASK_ID."""
+    gpus_per_node: Gpus | None = None
+    gpus: Gpus | None = None
+    gpus_per_task: Gpus | None = None
+    gres: Word | None = None
+    cpus_per_task: Count | None = None
+    cpus_per_gpu: Count | None = None
+    mem: Memory | None = None
+    mem_per_cpu: Memory | None = None
+    mem_per_gpu: Memory | None = None
+    time: Time | None = None
+    time_min: Time | None = None
+    exclusive: Flag | None = None
+    nice: Flag | None = None
+    signal: Signal | None = None
+    """When the trainers are asked to save before the time limit: USR1@<seconds>."""
+    chdir: Word | None = None
+    """The working folder, relative to the spec's file; without it, the folder where the command is typed."""
+    additional_parameters: dict[Word, Flag] = {}
+    """sbatch options that this version does not know yet."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options that are set, by their names with underscores."""
+        return {**self.model_dump(exclude_none=True), **(self.model_extra or {})}
+
+
+class Accelerate(Model):
+    """accelerate's own words, those of its config file, or `config_file` to use one unchanged."""
+
+    config_file: Word | None = None
+    num_processes: Count | None = None
+    """How many processes in all, as accelerate counts, on the most nodes; on GPUs they are counted on the nodes."""
+    num_cpu_threads_per_process: Count | None = None
+    tee: Tee | None = None
+    """3: each line that a rank prints begins with its rank, `[rank1]:`, for `clusterrun logs --rank`. It goes through a
+    file in the node's temporary folder; where the launcher is killed, the last lines are lost."""
+    gradient_accumulation_steps: Count | None = None
+    distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_XPU", "MULTI_HPU",
+                              "DEEPSPEED", "FSDP", "MEGATRON_LM"] | None = None  # fmt: skip
+    mixed_precision: Literal["no", "fp16", "bf16", "fp8"] | None = None
+    use_cpu: bool | None = None
+    debug: bool | None = None
+    enable_cpu_affinity: bool | None = None
+    main_training_function: Word | None = None
+    downcast_bf16: Flag | None = None
+    compute_environment: Literal["LOCAL_MACHINE"] | None = None
+    dynamo_backend: Word | None = None
+    dynamo_config: dict[Word, Any] | None = None
+    deepspeed_config: dict[Word, Any] | None = None
+    fsdp_config: dict[Word, Any] | None = None
+    megatron_lm_config: dict[Word, Any] | None = None
+    fp8_config: dict[Word, Any] | None = None
+    parallelism_config: dict[Word, Any] | None = None
+
+
+class Environment(Model):
+    """What a node's shell needs before the script starts; no variable of the shell you submit from arrives."""
+
+    modules: tuple[Word, ...] = ()
+    venv: Operand | None = None
+    conda: Operand | None = None
+    variables: dict[Variable, Value] = {}
+    setup: Annotated[tuple[ShellText, ...], BeforeValidator(as_list)] = ()
+    """Shell lines, run as written on the first node; each must succeed."""
+    secrets: tuple[Variable, ...] = ()
+    """Names of variables handed over by sbatch's --export; their values are never written anywhere."""
+
+
+class Checkpoint(Model):
+    """How often the run is saved; without `clusterrun.training`, how a script goes on from its own checkpoints."""
+
+    every: Every = "10min"
+    """Time between two checkpoints, or optimizer steps; auto: by how long a save takes and how often runs are
+    interrupted. A script without `clusterrun.training` saves when it likes."""
+    keep: Count = 3
+    async_save: bool = False
+    """Training waits only until the state is copied into the node's memory, and goes on while it is written and
+    verified. For scripts with `clusterrun.training`, under DDP and FSDP2; others save synchronously, and say so."""
+    path: Pattern | None = None
+    """Where a script without `clusterrun.training` leaves its checkpoints: a shell's pattern of files or folders,
+    relative to the working folder; {run_dir} is the run's own folder, CLUSTERRUN_RUN_DIR to the script."""
+    resume: Words = checkpoint.RESUME
+    """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest. false: nothing is.
+    A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty before the first checkpoint."""
+    signal: StopSignal | None = None
+    """What the trainers are sent when they are to save and leave; without it they only find the stop file."""
+
+
+class Requeue(Model):
+    """After which ends the run continues by itself, and how."""
+
+    on: tuple[Literal["preemption", "time-limit", "node-failure", "crash", "hang"], ...] = (
+        "preemption", "time-limit", "node-failure", "crash", "hang")  # fmt: skip
+    crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
+    """How many crashes and hangs in a row, without a new checkpoint between them, the run survives."""
+    by: Literal["auto", "requeue", "successor"] = "auto"
+    """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job, which may begin at
+    once and can avoid bad nodes; auto: by requeue, expedited where the cluster allows that (Slurm 25.11 and newer), and
+    by successor where Slurm would not requeue, or a node is bad."""
+    shrink_to: Count | None = None
+    """With how many nodes the run goes on where all that it asks for are not given again within `shrink_after`. A
+    second, smaller job waits for that; the attempt after it asks for all nodes again."""
+    shrink_after: Wait = "1h"
+    """How long a run that comes back waits for all its nodes, where `shrink_to` is given."""
+
+
+class Place(Model):
+    """Where a notice goes: an e-mail address, or a webhook, whose address is a secret."""
+
+    mail: Address | None = None
+    webhook: Variable | None = None
+    """The name of a variable that holds the address; it stands among `environment.secrets`, too."""
+    shape: Literal["json", "slack", "discord"] = "json"
+    """What the webhook is sent: all facts as JSON, or a message as Slack or Discord takes it."""
+
+
+class Notice(Model):
+    """Who is told of what: `requeued` is every end after which the run goes on by itself."""
+
+    on: Annotated[tuple[Literal["finished", "gave-up", "requeued"], ...], Field(min_length=1)]
+    to: Place
+
+
+class JobSpec(Model):
+    """One run: a script, what it needs from Slurm, and how it is launched."""
+
+    name: Name
+    script: Operand | None = None
+    """A training script, launched by `accelerate launch`."""
+    module: Operand | None = None
+    """A Python module, launched by `accelerate launch --module`."""
+    command: ShellText | None = None
+    """A shell line, run on each node as written, without accelerate."""
+    args: Annotated[Any, AfterValidator(arguments)] = {}
+    """true: a bare flag; false and null: left out; a list: repeated values. Or a plain list of words."""
+    slurm: Slurm = Field(default_factory=Slurm)
+    accelerate: Accelerate = Field(default_factory=Accelerate)
+    environment: Environment = Field(default_factory=Environment)
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+    requeue: Requeue = Field(default_factory=Requeue)
+    node_check: Annotated[bool | str, BeforeValidator(node_check_lines)] = True
+    """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a node where they fail
+    is left out for a day. false: nothing is checked."""
+    hang: Hang = hang.AUTO
+    """After how long without a step a run hangs and is ended: auto, a time (30min), or false: never."""
+    notify: tuple[Notice, ...] = ()
+    """Who is told how the run's attempts end, see [notify](#notify)."""
+    share: Literal["group"] | None = None
+    """The run folder's group may read its logs and stop the run; nothing else opens."""
+
+    @property
+    def launcher(self) -> bool:
+        """Whether accelerate starts the processes."""
+        return self.command is None

@@ -1,0 +1,96 @@
+"""A job spec as YAML that people read: one key a line, comments behind, numbers and times as they were given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from clusterrun.job_spec.yaml_text import Path, read_scalar
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./~$%+=^@-]([A-Za-z0-9_./$%+=@:, -]*[A-Za-z0-9_./$%+=@-])?")
+_BLOCKS = {("slurm",), ("environment",)}
+_LONGEST = 100
+_COLUMN = 26
+
+
+def write_spec(values: Mapping[str, Any], comments: Mapping[Path, str] | None = None) -> str:
+    """Return the YAML of a spec's values, of which reading it gives the same; `comments` stand behind their keys."""
+    given = {key: value for key, value in values.items() if value != {}}
+    return "".join(f"{line}\n" for key, value in given.items() for line in _entry(key, value, (), comments or {}))
+
+
+def _entry(key: str, value: Any, above: Path, comments: Mapping[Path, str]) -> Iterator[str]:
+    path, indent = (*above, key), "  " * len(above)
+    flow = _flow(value)
+    below = any(one[: len(path)] == path and one != path for one in comments)
+    fits = len(indent) + len(key) + len(flow) < _LONGEST
+    compact = isinstance(value, (list, tuple)) or not above or len(above) > 1
+    start = f"{indent}{_scalar(key)}:"
+    if not isinstance(value, (dict, list, tuple)) or not value:
+        yield from _value(start, value, path, comments)
+    elif fits and not below and compact and path not in _BLOCKS:
+        yield _behind(f"{start} {flow}", comments.get(path, ""))
+    else:
+        yield _behind(start, comments.get(path, ""))
+        yield from _items(value, path, comments)
+
+
+def _items(value: Any, path: Path, comments: Mapping[Path, str]) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _entry(str(key), inner, path, comments)
+        return
+    for number, item in enumerate(value):
+        yield from _value("  " * len(path) + "-", item, (*path, number), comments)
+
+
+def _value(start: str, value: Any, path: Path, comments: Mapping[Path, str]) -> Iterator[str]:
+    """Write a value behind its key; a text of several lines as a block, whose comment stands above it."""
+    comment = comments.get(path, "")
+    indent = " " * (len(start) - len(start.lstrip()))
+    if isinstance(value, str) and "\n" in value and _is_block(value):
+        if comment:
+            yield f"{indent}# {comment}"
+        yield f"{start} {'|' if value.endswith(chr(10)) else '|-'}"
+        yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+    else:
+        yield _behind(
+            f"{start} {_flow(value) if isinstance(value, (dict, list, tuple)) else _scalar(value, block=True)}", comment
+        )
+
+
+def _is_block(value: str) -> bool:
+    """Whether a text is the same as a literal block: not indented, one newline at its end at most."""
+    return not value[0].isspace() and not value.endswith("\n\n") and value.replace("\n", "").isprintable()
+
+
+def _behind(text: str, comment: str) -> str:
+    return f"{text.ljust(_COLUMN)}  # {comment}" if comment else text
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(str(key))}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any, *, block: bool = False) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if not isinstance(value, str):
+        return str(getattr(value, "text", value))
+    if (
+        _PLAIN.fullmatch(value)
+        and not re.search(r": |:$" if block else r"[,:] |:$|,", value)
+        and not value.startswith(("-", "@", "%"))
+    ):
+        if isinstance(read_scalar(value), str):
+            return value
+    elif "\n" not in value and "\t" not in value and value.isprintable() and "'" not in value:
+        return f"'{value}'"
+    return str(yaml.safe_dump(value, width=10**9, default_style='"', allow_unicode=True)).strip()

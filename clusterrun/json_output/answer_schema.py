@@ -1,0 +1,96 @@
+"""The JSON Schema of what a command prints with `--json`, made from the types of the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import is_dataclass
+from typing import Any, NamedTuple, get_args
+
+from pydantic import TypeAdapter
+from typing_extensions import get_type_hints
+
+from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.json_output.forms import ANSWERS, Failure
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NONE = re.compile(r"\bNone\b")
+_SHAPES = {
+    "object": "one object",
+    "list": "one list",
+    "lines": "an object a line, as they come; this is the schema of one",
+}
+
+
+class _Made(NamedTuple):
+    """The schema of one type, and of those that it is made of."""
+
+    form: dict[str, Any]
+    inner: dict[str, Any]
+
+
+def answer_schema(command: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a command's answer, or of its failure. Raises KeyError for other commands.
+
+    Within a major version keys are added; none is removed, and none changes its type or meaning.
+    """
+    answer = ANSWERS[command]
+    made = [_of(kind) for kind in (*answer.kinds, *filter(None, [answer.instead]), Failure)]
+    count = len(answer.kinds)
+    merged = _merged([one.form for one in made[:count]])
+    main = {"type": "array", "items": merged} if answer.shape == "list" else merged
+    return {
+        "$schema": _DIALECT,
+        "title": f"clusterrun {command} --json",
+        "description": _SHAPES[answer.shape],
+        "anyOf": [main, *(one.form for one in made[count:])],
+        "$defs": {name: form for one in made for name, form in one.inner.items()},
+    }
+
+
+def _of(kind: type) -> _Made:
+    found = TypeAdapter(kind).json_schema(mode="serialization")
+    types = {one.__name__: one for one in _classes(kind)}
+    inner = {name: _told(form, types.get(name)) for name, form in found.pop("$defs", {}).items()}
+    reference = found.pop("$ref", "")
+    form = inner[reference.rpartition("/")[2]] if reference else _told(found, kind)
+    return _Made(form, inner)
+
+
+def _classes(kind: type) -> set[type]:
+    """Collect the classes that a type's fields are made of, itself included."""
+    found, left = set(), [kind]
+    while left:
+        one = left.pop()
+        if isinstance(one, type) and hasattr(one, "__annotations__") and one not in found:
+            found.add(one)
+            left += get_type_hints(one).values()
+        left += get_args(one)
+    return found
+
+
+def _told(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
+    """Put in what the class says of its fields; all of them are printed, those with a default, too."""
+    properties = form.get("properties")
+    if properties is None:
+        return form
+    said = docstrings(kind) if kind is not None else {}
+    for name, inner in properties.items():
+        inner.pop("title", None)
+        inner.pop("default", None)
+        if inner.get("type") == "number":
+            inner["type"] = ["number", "null"]  # JSON has neither infinity nor NaN
+        if name in said:
+            inner["description"] = _NONE.sub("null", said[name])
+    whole = {"required": [*properties]} if is_dataclass(kind) else {}
+    return {**form, **whole, "description": _NONE.sub("null", form.get("description", ""))}
+
+
+def _merged(forms: list[dict[str, Any]]) -> dict[str, Any]:
+    """Make one object of several."""
+    first, *rest = forms
+    if not rest:
+        return first
+    properties = {name: inner for form in forms for name, inner in form["properties"].items()}
+    required = [name for form in forms for name in form.get("required", ())]
+    return {"type": "object", "description": first.get("description", ""), "properties": properties,
+            "required": required}  # fmt: skip

@@ -1,0 +1,1 @@
+"""What will run: from a spec to a plan to the text of a script."""

@@ -1,0 +1,58 @@
+"""Where each value of a run comes from: a default, the profile, the spec, `--set`, or the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from clusterrun.job_spec.layers import shown
+from clusterrun.job_spec.yaml_text import Path
+from clusterrun.planning.preparation import Prepared
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One value of the resolved spec."""
+
+    key: str
+    """Its key as the documentation spells it, dots between levels."""
+    value: Any
+    """As it was resolved."""
+    layer: str
+    """default, shell, profile, spec, or --set."""
+    where: str
+    """`file:line`; empty for a default and for the shell, the key for `--set`."""
+
+
+def explain(prepared: Prepared) -> list[Origin]:
+    """Return every value that the script was made from, in the order of the reference, with its origin."""
+    names = {"profile": str(prepared.profile) if prepared.profile else "", "spec": prepared.loaded.source}
+    values = prepared.loaded.spec.model_dump()
+    found = [_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
+    root = _origin(prepared, ("run_root",), str(prepared.run_root), names)
+    return [*(one for one in found if _counts(one)), root]
+
+
+def _counts(origin: Origin) -> bool:
+    """Leave out what nobody gave and what is nothing."""
+    return origin.layer != "default" or origin.value not in (None, (), {}, [])
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key))
+    else:
+        yield path, [*value] if isinstance(value, tuple) else value
+
+
+def _origin(prepared: Prepared, path: Path, value: Any, names: dict[str, str]) -> Origin:
+    where = prepared.loaded.layers.where.get(path, "")
+    file = where.rpartition(":")[0]
+    if where.startswith("--set"):
+        return Origin(shown(path), value, "--set", where.removeprefix("--set "))
+    if where == "the shell":
+        return Origin(shown(path), value, "shell", "")
+    layer = next((layer for layer, name in names.items() if name and file == name), "default")
+    return Origin(shown(path), value, layer, where if layer != "default" else "")

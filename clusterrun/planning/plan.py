@@ -1,0 +1,229 @@
+"""LaunchPlan: what will run. A pure function of the spec: no clock, no environment, no file, no subprocess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath, PurePosixPath
+
+from clusterrun import units
+from clusterrun.errors import Problem, SpecError
+from clusterrun.job_spec import grammar, hang, waits
+from clusterrun.job_spec.checkpoint import RUN_DIR
+from clusterrun.job_spec.model import JobSpec, Notice, Slurm
+from clusterrun.planning.launch import Launch, asks_for_gpus
+from clusterrun.planning.preparation import Prepared
+from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
+from clusterrun.run_folder.settings import FORMAT
+
+_LEAD = 120
+# The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
+_FUNCTIONS_SIZE = 10752
+_OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which run a script belongs to, chosen at submit; a script without one names its run by its job id."""
+
+    run_id: str
+    folder: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One `#SBATCH` line; `value` is None for an option that takes none."""
+
+    option: str
+    value: str | None
+
+    @property
+    def word(self) -> Shell:
+        """The value, quoted for sbatch."""
+        return Shell(quote_for_sbatch(self.value))
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """All that the script's text depends on."""
+
+    name: str
+    source: str
+    version: str
+    directives: tuple[Directive, ...]
+    identity: Identity | None
+    run_root: str
+    chdir: str | None
+    spec: JobSpec
+    launch: Launch
+    nodes: int
+    """The most that Slurm may give."""
+    least_nodes: int
+    gpus_asked: bool
+    requeue_on: tuple[str, ...]
+    crashes: int
+    shrink_to: int | None
+    """With how many nodes it goes on where more are not given again in time."""
+    shrink_after: int
+    """In seconds."""
+    exclude: str
+    """Nodes that the spec itself leaves out; a successor is told them again, beside its own."""
+    hang: str
+    """Seconds of silence that are too many; `auto`, or `off`."""
+    signal_lead: int
+    """How many seconds before the time limit Slurm sends its signal."""
+    checkpoint_path: Shell | None
+    """The pattern of the checkpoints that the script itself makes."""
+    notices: tuple[str, ...]
+    """Of each notice: how it goes, in which shape, to whom, and for which ends."""
+    templates: tuple[PurePath, ...]
+    """The folders of the user's own templates, in the order in which they are searched."""
+
+    @property
+    def elastic(self) -> bool:
+        """Whether there may be fewer nodes than the most."""
+        return self.least_nodes < self.nodes or self.shrink_to is not None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What readers of a run folder need to know, as a record: the nodes and processes, and the folder's format."""
+        processes = None if self.elastic else self.launch.processes
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "nodes": self.nodes,
+            "least_nodes": min(self.least_nodes, self.shrink_to or self.least_nodes),
+            "processes_a_node": self.processes_a_node or "",
+            "num_processes": processes or "",
+            "most_crashes": self.crashes,
+        }
+
+    @property
+    def may_expedite(self) -> bool:
+        """Whether Slurm may start the run again without delay, where the cluster allows that."""
+        return self.spec.requeue.by == "auto" and bool(self.requeue_on)
+
+    @property
+    def processes_a_node(self) -> int | None:
+        """How many processes each node has; None: counted from the GPUs that Slurm gives."""
+        return None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)
+
+
+def identity_of(prepared: Prepared, run_id: str) -> Identity:
+    """Return the identity of a run of this spec: its id, and its folder below the run root."""
+    return Identity(run_id, PurePosixPath(prepared.run_root / run_id))
+
+
+def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPlan:
+    """Decide what will run.
+
+    With an identity, it runs in the working folder that is known here; without one, in the folder that the spec names
+    or where sbatch is called.
+    Raises SpecError for a command that is too long to be started, and a folder that sbatch cannot be told.
+    """
+    loaded, launch = prepared.loaded, prepared.launch
+    spec, source = loaded.spec, loaded.source
+    chdir = loaded.chdir or (str(prepared.work_dir) if identity else None)
+    _refuse_length(launch, source)
+    if identity is not None and "\\" in str(identity.folder):
+        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no job id
+        what = f"the run folder's path has a backslash: {identity.folder}"
+        raise SpecError([Problem(source, "", what, "another run_root, in the profile, would do")])
+    return LaunchPlan(
+        name=spec.name,
+        source=source,
+        version=prepared.version,
+        directives=tuple(_directives(spec, chdir, identity)),
+        identity=identity,
+        run_root=loaded.run_root,
+        chdir=chdir,
+        spec=spec,
+        launch=launch,
+        nodes=grammar.most_nodes(spec.slurm.nodes),
+        least_nodes=grammar.least_nodes(spec.slurm.nodes),
+        gpus_asked=asks_for_gpus(spec.slurm),
+        requeue_on=spec.requeue.on,
+        crashes=spec.requeue.crashes,
+        shrink_to=spec.requeue.shrink_to,
+        shrink_after=waits.seconds(spec.requeue.shrink_after),
+        exclude=str((spec.slurm.model_extra or {}).get("exclude") or ""),
+        hang=spec.hang if spec.hang in (hang.AUTO, hang.OFF) else str(hang.seconds(spec.hang)),
+        signal_lead=_lead(spec.slurm),
+        checkpoint_path=_pattern(spec.checkpoint.path),
+        notices=tuple(map(notice_words, spec.notify)),
+        templates=prepared.templates,
+    )
+
+
+def _refuse_length(launch: Launch, source: str) -> None:
+    words = " ".join(quote(word) for line in (*launch.lines, launch.resume) for word in line)
+    size, most = len("".join([words, *launch.files.values()]).encode()), LONGEST_ARGUMENT - _FUNCTIONS_SIZE
+    if size > most:
+        what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
+        raise SpecError([Problem(source, "", what, "put long values into a file")])
+
+
+def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:
+    found = [Directive("job-name", spec.name), *_options(spec.slurm)]
+    if spec.launcher:
+        if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
+            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives no more than these
+            found.append(Directive("ntasks-per-node", "1"))
+        found.extend(_even_gpus(spec.slurm))
+    if chdir is not None:
+        found.append(Directive("chdir", chdir))
+    if identity is not None:
+        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the sign itself
+        logs = str(identity.folder / "logs").replace("%", "%%")
+        found.append(Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out"))
+    found.append(Directive("open-mode", "append"))
+    found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
+    found.append(Directive("signal", f"USR1@{_lead(spec.slurm)}"))
+    found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
+    return found
+
+
+def _even_gpus(slurm: Slurm) -> list[Directive]:
+    """Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same number on each."""
+    nodes = grammar.most_nodes(slurm.nodes)
+    if slurm.gpus is None or slurm.gpus_per_node is not None or nodes == 1:
+        return []
+    kind, _, count = slurm.gpus.rpartition(":")
+    each = str(int(count) // nodes)
+    return [Directive("gpus-per-node", f"{kind}:{each}" if kind else each)]
+
+
+def _options(slurm: Slurm) -> list[Directive]:
+    """List the user's options in the order of the model, then those that are passed on as written."""
+    values = {name: getattr(slurm, name) for name in Slurm.model_fields if name not in _OWN_FIELDS}
+    values.update(slurm.model_extra or {})
+    values.update(slurm.additional_parameters)
+    return [
+        Directive(name.replace("_", "-"), None if value is True else str(value))
+        for name, value in values.items()
+        if value is not None and value is not False
+    ]
+
+
+def _slurm_requeues(spec: JobSpec) -> bool:
+    """`--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause here needs."""
+    return bool(spec.requeue.on)
+
+
+def notice_words(notice: Notice) -> str:
+    """Return what the job script's `notices` has for one: words, none of which has a blank."""
+    to = notice.to
+    way = f"mail - {to.mail}" if to.mail is not None else f"webhook {to.shape} {to.webhook}"
+    return " ".join([way, *notice.on])
+
+
+def _pattern(path: str | None) -> Shell | None:
+    """Put the run folder into a pattern of checkpoints; what would be a pattern in its own name is bracketed."""
+    return None if path is None else quote_around(path, RUN_DIR, """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""")
+
+
+def _lead(slurm: Slurm) -> int:
+    """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
+    if slurm.signal is not None:
+        return grammar.signal_lead(slurm.signal)
+    limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None
+    return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

@@ -1,0 +1,181 @@
+"""Everything around a spec that is not pure: the files it names, the profile, the shell it was typed in."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.job_spec import Loaded, load_spec
+from clusterrun.job_spec.load import FormError, in_reading_order
+from clusterrun.job_spec.profile import find_profile
+from clusterrun.job_spec.yaml_text import Path as Place
+from clusterrun.job_spec.yaml_text import dotted
+from clusterrun.planning.bash_syntax import syntax_faults
+from clusterrun.planning.launch import Launch
+from clusterrun.planning.strategy import Batch, check, check_names
+from clusterrun.planning.strategy.files import MISSING_HINT
+from clusterrun.run_folder.group_access import closed_to_group
+from clusterrun.version import __version__
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for on the command line, or a caller of the functions of the same names."""
+
+    source: str
+    overrides: Sequence[str] = ()
+    profile: str | None = None
+    templates: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cwd: Path = field(default_factory=Path.cwd)
+    own_python: bool = True
+    """Whether a spec without an environment gets the Python that is active where the command is typed."""
+    text: str | None = None
+    """The spec itself, if `source` is only a name for it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A valid spec with what its files hold, what is wrong with them, and what the user should be told."""
+
+    request: Request
+    loaded: Loaded
+    work_dir: Path
+    """The folder the script will run in, as far as it is known here."""
+    run_root: Path
+    """The folder that holds run folders."""
+    profile: Path | None
+    templates: tuple[Path, ...]
+    """The user's own templates: those that were named, and a folder of that name beside the spec."""
+    version: str
+    """The clusterrun that makes the script."""
+    launch: Launch
+    batch: Batch
+    """How many samples an optimizer step takes."""
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def prepare(request: Request) -> Prepared:
+    """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself and in options."""
+    absent = [
+        Problem("--templates", "", f"no such folder: {name}") for name in request.templates if not Path(name).is_dir()
+    ]
+    if absent:
+        raise SpecError(absent)
+    profile = find_profile(request.profile, request.environment)
+    shell = active_python(request.environment) if request.own_python else {}
+    try:
+        loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell,
+                           text=request.text)  # fmt: skip
+    except FormError as error:
+        raise SpecError(_with_the_rest(error, request.cwd)) from error
+    work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
+    run_root = work_dir / loaded.run_root
+    found = check(loaded, work_dir)
+    problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
+    if shell and loaded.line_of("environment", *shell) == "the shell":
+        notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
+    closed = closed_to_group(run_root) if loaded.spec.share else None
+    if closed is not None:
+        notes.append(f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in")
+    problems.sort(key=in_reading_order)
+    return Prepared(
+        request=request,
+        loaded=loaded,
+        work_dir=work_dir,
+        run_root=run_root,
+        profile=profile,
+        templates=_templates(request),
+        version=__version__,
+        launch=found.launch,
+        batch=found.batch,
+        problems=tuple(problems),
+        notes=tuple(notes),
+    )
+
+
+def _templates(request: Request) -> tuple[Path, ...]:
+    beside = Path(request.source).absolute().parent / "templates"
+    return (*map(Path, request.templates), *([beside] if beside.is_dir() else []))
+
+
+# A mistake in the form of these changes nothing of what the files and the strategy are checked for.
+_APART = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
+
+# What says where the files are, by its name or by what people write in its place.
+_FOLDERS = {"slurm", "slurm.chdir", "slurm.workdir", "slurm.D", "slurm.additional_parameters",
+            "slurm.additional_parameters.chdir", "slurm.additional_parameters.workdir"}  # fmt: skip
+
+
+def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
+    """Return mistakes of form together with all others that are surely none of their consequences."""
+    faults, rest = error.problems, error.rest
+    sections = {fault.path.partition(".")[0] for fault in faults}
+    hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
+    if rest is None or hidden or not sections <= {*_APART, "slurm", "accelerate"}:
+        return list(faults)
+    work_dir = Path(rest.chdir) if rest.chdir else cwd
+    strategy = check(rest, work_dir).problems if sections <= _APART else check_names(rest, work_dir)
+    return sorted({*faults, *_files(rest, work_dir), *strategy}, key=in_reading_order)
+
+
+def active_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the virtual environment of the shell, as the spec would name it; empty where there is none."""
+    if environment.get("VIRTUAL_ENV"):
+        return {"venv": environment["VIRTUAL_ENV"]}
+    if environment.get("CONDA_PREFIX"):
+        return {"conda": environment["CONDA_PREFIX"]}
+    if sys.prefix != sys.base_prefix and (Path(sys.prefix) / "bin" / "accelerate").exists():
+        return {"venv": sys.prefix}
+    return {}
+
+
+def _files(loaded: Loaded, work_dir: Path) -> list[Problem]:
+    spec, problems = loaded.spec, []
+    if not work_dir.is_dir():
+        problems.append(_missing(loaded, ("slurm", "chdir"), "folder", work_dir))
+    if spec.script is not None and not (work_dir / spec.script).is_file():
+        problems.append(_missing(loaded, ("script",), "file", work_dir / spec.script))
+    venv = spec.environment.venv
+    if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
+        problems.append(_missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv))
+    problems.extend(_shell_faults(loaded))
+    return problems
+
+
+def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
+    return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", MISSING_HINT)
+
+
+def _shell_faults(loaded: Loaded) -> list[Problem]:
+    """Let bash look at the user's own shell lines, each alone, before they wait in a queue."""
+    spec = loaded.spec
+    texts: dict[Place, str] = {
+        ("environment", "setup", number): line for number, line in enumerate(spec.environment.setup)
+    }
+    bodies: dict[Place, str] = {}
+    if spec.command is not None:
+        bodies["command",] = spec.command
+    if isinstance(spec.node_check, str):
+        bodies["node_check",] = spec.node_check
+    texts |= bodies
+    # each of these is all that a function of the script has, and a function of comments alone is a syntax error
+    in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
+    faults = syntax_faults([*texts.values(), *in_braces])
+    empty = {place: "no command in it" for place, fault in zip(bodies, faults[len(texts) :], strict=True) if fault}
+    found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
+    return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
+
+
+def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
+    """Name the line of the key, or that of the element where the shell lines are a list of single lines."""
+    number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
+    single = isinstance(lines, list) and not any("\n" in line for line in lines)
+    where = loaded.line_of(*place, int(number[1]) - 1) if number and single else loaded.line_of(*place)
+    return Problem(where, dotted(place), f"bash cannot read it: {fault}")

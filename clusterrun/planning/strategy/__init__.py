@@ -1,0 +1,6 @@
+"""How the processes share a training: what a spec, its config files and its script say of it, looked at together."""
+
+from clusterrun.planning.strategy.batch import Batch
+from clusterrun.planning.strategy.check import Findings, check, check_names
+
+__all__ = ["Batch", "Findings", "check", "check_names"]

@@ -1,0 +1,44 @@
+"""Arguments of a script: those that transformers has taken away, and accumulation, which a Trainer does by itself."""
+
+from __future__ import annotations
+
+from clusterrun.job_spec.arguments import arguments_of
+from clusterrun.job_spec.model import JobSpec
+from clusterrun.planning.strategy.given import Given
+from clusterrun.planning.strategy.old_forms import ARGUMENTS
+from clusterrun.planning.strategy.script_source import Source
+from clusterrun.planning.strategy.training import Training
+
+
+def check_arguments(given: Given, spec: JobSpec, source: Source | None) -> None:
+    """Note old arguments of TrainingArguments; `given` is the whole spec.
+
+    They are mistakes only where the script is known to hand its arguments on. One that has the word in its own source
+    means something by it, and nothing is said.
+    """
+    for name in sorted(set(arguments_of(spec)) & set(ARGUMENTS)):
+        if source is not None and source.mentions(name):
+            continue
+        words = (
+            f"transformers 5 has {ARGUMENTS[name]} in its place" if ARGUMENTS[name] else "transformers 5 has it no more"
+        )
+        if source is not None and source.trainer:
+            given.fault(_place(spec, name), f"TrainingArguments has no {name}", words)
+        else:
+            given.note(_place(spec, name), f"if the script hands it to TrainingArguments: {words}")
+
+
+def _place(spec: JobSpec, name: str) -> list[str | int]:
+    """Return where an argument stands, in any of its spellings."""
+    for place, word in enumerate(spec.args):
+        if str(word).partition("=")[0].lstrip("-").replace("-", "_") == name:
+            return ["args", word if isinstance(spec.args, dict) else place]
+    return ["args"]
+
+
+def check_accumulation(given: Given, source: Source | None, training: Training) -> None:
+    """Note accumulation that is asked of accelerate where a Trainer trains: it gives its own word to accelerate."""
+    own = training.argument_steps or 1
+    if source is not None and source.trainer and training.steps not in (None, own):
+        given.fault(["accelerate", "gradient_accumulation_steps"], f"{training.steps} here, {own} in args, and a "
+                    "Trainer reads only its own", f"args.gradient_accumulation_steps: {training.steps}")  # fmt: skip

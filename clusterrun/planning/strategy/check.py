@@ -1,0 +1,218 @@
+"""Everything that a spec says of its strategy, checked before the job waits in a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clusterrun.errors import Problem
+from clusterrun.job_spec import JobSpec, Loaded
+from clusterrun.job_spec.arguments import arguments_of
+from clusterrun.job_spec.load import expanded
+from clusterrun.job_spec.yaml_text import Path as Place
+from clusterrun.job_spec.yaml_text import dotted
+from clusterrun.planning.launch import Configs, Launch, asks_for_gpus, deepspeed_json, make_launch, overridden
+from clusterrun.planning.strategy.arguments import check_accumulation, check_arguments
+from clusterrun.planning.strategy.batch import Batch
+from clusterrun.planning.strategy.config import check_config
+from clusterrun.planning.strategy.deepspeed import SECTION, check_deepspeed
+from clusterrun.planning.strategy.deepspeed_json import accumulation_of, check_json
+from clusterrun.planning.strategy.files import ConfigFile, read_accelerate, read_deepspeed
+from clusterrun.planning.strategy.fsdp import check_fsdp
+from clusterrun.planning.strategy.given import Given, number, quoted_number
+from clusterrun.planning.strategy.installed import words_of
+from clusterrun.planning.strategy.keys import check_keys
+from clusterrun.planning.strategy.machines import Machines, machines_of
+from clusterrun.planning.strategy.precision import check_precision
+from clusterrun.planning.strategy.script_source import Source, source_of, warnings
+from clusterrun.planning.strategy.training import Training, script_defaults, training_of
+from clusterrun.planning.strategy.words import SECTIONS
+
+
+@dataclass
+class Findings:
+    """What was found: the launch, the size of a step, mistakes, and what the user should know."""
+
+    launch: Launch
+    """Made with the texts of the config files that the spec names."""
+    batch: Batch = field(default_factory=lambda: Batch(None, None, None))
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the files of a spec hold."""
+
+    whole: Given
+    """The spec."""
+    words: Given
+    """Accelerate's words, in the spec or in the config file that it names."""
+    config: ConfigFile | None
+    deepspeed: ConfigFile | None
+    """The JSON that accelerate is given."""
+    trainers: ConfigFile | None
+    """The JSON that a Trainer is given."""
+    source: Source | None
+
+    @property
+    def files(self) -> list[Given]:
+        """All that can be at fault."""
+        return [self.whole, self.words, *(file.given for file in (self.deepspeed, self.trainers) if file)]
+
+
+def check(loaded: Loaded, work_dir: Path) -> Findings:
+    """Look at the strategy of a spec, the config files that it names, and the text of its script."""
+    spec, gpus_asked = loaded.spec, asks_for_gpus(loaded.spec.slurm)
+    if not spec.launcher:
+        return Findings(make_launch(spec, Configs(), gpus_asked=gpus_asked))
+    problems: list[Problem] = []
+    read = _read(loaded, work_dir, problems)
+    configs = Configs(_text(read.config), _text(read.deepspeed))
+    findings = Findings(make_launch(spec, configs, gpus_asked=gpus_asked), problems=problems)
+    training = training_of(spec, read.source)
+    machines = machines_of(spec.slurm, gpus_asked=gpus_asked, processes=findings.launch.processes)
+    _check_words(read.words, machines, training)
+    if read.config is not None:
+        check_config(read.words, machines)
+        findings.notes.extend(_unchanged(str(spec.accelerate.config_file), read))
+    _check_keys(read, loaded, work_dir)
+    check_arguments(read.whole, spec, read.source)
+    check_accumulation(read.whole, read.source, training)
+    _check_jsons(read, machines, training)
+    findings.notes.extend(_warnings(read))
+    findings.batch = _batch(read, machines, training, spec)
+    findings.problems.extend(problem for given in read.files for problem in given.problems)
+    findings.notes.extend(note for given in read.files for note in given.notes)
+    return findings
+
+
+def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
+    """Look only at which words of accelerate's a spec uses, and whether its config files can be read."""
+    if not loaded.spec.launcher:
+        return []
+    problems: list[Problem] = []
+    read = _read(loaded, work_dir, problems)
+    _check_keys(read, loaded, work_dir)
+    return [*problems, *read.words.problems]
+
+
+def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
+    if read.words.values.keys() & SECTIONS.keys() or read.config is not None:
+        check_keys(read.words, words_of(_environment(loaded, work_dir)))
+
+
+def _text(file: ConfigFile | None) -> str | None:
+    return file.text if file else None
+
+
+def _read(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> _Read:
+    whole = Given(loaded.spec.model_dump(exclude_none=True), loaded.layers.line_of)
+    config = _config_file(loaded, work_dir, problems)
+    words = config.given if config else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
+    source = _source(loaded.spec.script, work_dir)
+    deepspeed = _deepspeed_file(work_dir, words, problems)
+    trainers = _trainers_json(arguments_of(loaded.spec), whole, source, work_dir, problems)
+    return _Read(whole, words, config, deepspeed, trainers, source)
+
+
+_TYPES = {SECTION: "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
+
+
+def _check_words(given: Given, machines: Machines, training: Training) -> None:
+    check_precision(given, machines)
+    kind = given.get("distributed_type")
+    for name, own in _TYPES.items():
+        if kind not in (None, own) and given.section(name):
+            given.fault([name], f"accelerate leaves it out for distributed_type {kind}", f"distributed_type: {own}")
+    if kind == "DEEPSPEED" or (kind is None and given.section(SECTION)):
+        check_deepspeed(given, machines, training)
+    if kind == "FSDP" or (kind is None and given.section("fsdp_config")):
+        check_fsdp(given, machines)
+
+
+def _check_jsons(read: _Read, machines: Machines, training: Training) -> None:
+    if read.deepspeed is not None:
+        said = read.words.get("mixed_precision") or training.precision
+        check_json(read.deepspeed.given, machines, training, str(said or ("?" if _decides(read.source) else "")))
+    if read.trainers is not None:
+        check_json(read.trainers.given, machines, training, training.precision or "?")
+
+
+def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> ConfigFile | None:
+    name = loaded.spec.accelerate.config_file
+    if name is None:
+        return None
+    fault = _telling(problems, loaded.layers.line_of, ("accelerate", "config_file"))
+    return read_accelerate(work_dir / expanded(name), name, fault)
+
+
+def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
+    """Read the JSON that the spec, or its accelerate config, names, relative to the working folder."""
+    name = deepspeed_json(strategy.section(SECTION))
+    if name is None:
+        return None
+    place = (*strategy.prefix, SECTION, "deepspeed_config_file")
+    return read_deepspeed(work_dir / expanded(name), name, _telling(problems, strategy.line_of, place))
+
+
+def _trainers_json(
+    arguments: Mapping[str, object], whole: Given, source: Source | None, work_dir: Path, problems: list[Problem]
+) -> ConfigFile | None:
+    """Read the JSON that a Trainer's own argument `--deepspeed` names; the script brings only accelerate's along."""
+    name = arguments.get("deepspeed")
+    if source is None or not source.trainer or not isinstance(name, str) or not name.endswith(".json"):
+        return None
+    return read_deepspeed(work_dir / expanded(name), name, _telling(problems, whole.line_of, ("args", "deepspeed")))
+
+
+def _telling(problems: list[Problem], line_of: Callable[[Place], str], place: Place) -> Callable[[str, str], None]:
+    return lambda what, hint: problems.append(Problem(line_of(place), dotted(place), what, hint))
+
+
+def _unchanged(name: str, read: _Read) -> list[str]:
+    brought = ["deepspeed_config_file, which the script brings along"] if read.deepspeed else []
+    names = [*overridden(_text(read.config) or ""), *brought]
+    return [f"{name} is used unchanged, but for {', '.join(names)}"] if names else []
+
+
+def _environment(loaded: Loaded, work_dir: Path) -> Path | None:
+    """The folder of the environment that will run, where the spec names one."""
+    name = loaded.spec.environment.venv or loaded.spec.environment.conda
+    return work_dir / name if name and "\0" not in name else None
+
+
+def _source(script: str | None, work_dir: Path) -> Source | None:
+    if script is None or not script.endswith(".py"):
+        return None
+    try:
+        return source_of(script, (work_dir / script).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _warnings(read: _Read) -> list[str]:
+    if read.source is None:
+        return []
+    json = read.deepspeed.given if read.deepspeed else None
+    stage = json.get("zero_optimization", "stage") if json else read.words.get(SECTION, "zero_stage")
+    return warnings(
+        read.source, zero3=quoted_number(stage) == 3, optimizer_in_json=bool(json and json.get("optimizer"))
+    )
+
+
+def _decides(source: Source | None) -> bool:
+    """Whether the script may say the precision itself: nothing of it is known, or the word stands in it."""
+    return source is None or source.trainer or source.mentions("mixed_precision")
+
+
+def _batch(read: _Read, machines: Machines, training: Training, spec: JobSpec) -> Batch:
+    micro, steps = training.micro_batch, training.accumulation
+    if read.deepspeed is not None:
+        micro = number(read.deepspeed.given.get("train_micro_batch_size_per_gpu")) or micro
+        steps = accumulation_of(read.deepspeed.given, training)
+    elif training.steps is None and not training.trainer:
+        steps = quoted_number(read.words.get(SECTION, "gradient_accumulation_steps")) or steps
+    own_micro, own_steps = script_defaults(read.source, spec)
+    return Batch(micro or own_micro, machines.processes, steps or own_steps, by_default=micro is None)

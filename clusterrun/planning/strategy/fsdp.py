@@ -1,0 +1,108 @@
+"""FSDP's section of accelerate's words: wrong names, words of the other version, and FSDP where there is none.
+
+Source: accelerate 1.15, FullyShardedDataParallelPlugin in utils/dataclasses.py, prepare_multi_gpu_env in
+utils/launch.py, lists in utils/constants.py.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from clusterrun.planning.strategy.given import Given, truth
+from clusterrun.planning.strategy.machines import Machines
+
+SECTION = "fsdp_config"
+SHARDING = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2")
+CHOICES = {
+    "fsdp_sharding_strategy": (*SHARDING, "1", "2", "3", "4", "5"),
+    "fsdp_auto_wrap_policy": ("TRANSFORMER_BASED_WRAP", "SIZE_BASED_WRAP", "NO_WRAP"),
+    "fsdp_backward_prefetch": ("BACKWARD_PRE", "BACKWARD_POST", "NO_PREFETCH", "1", "2"),
+    "fsdp_state_dict_type": ("FULL_STATE_DICT", "LOCAL_STATE_DICT", "SHARDED_STATE_DICT", "1", "2", "3"),
+}
+# What FSDP2 says in place of a sharding strategy.
+INSTEAD = {
+    "FULL_SHARD": "fsdp_reshard_after_forward: true",
+    "SHARD_GRAD_OP": "fsdp_reshard_after_forward: false",
+    "NO_SHARD": "plain DDP, without fsdp_config",
+    "HYBRID_SHARD": "parallelism_config with dp_replicate_size and dp_shard_size",
+    "HYBRID_SHARD_ZERO2": "fsdp_reshard_after_forward: false, parallelism_config with dp_replicate_size",
+}
+_ONLY_FIRST = ("fsdp_backward_prefetch", "fsdp_forward_prefetch", "fsdp_use_orig_params", "fsdp_sync_module_states")
+
+
+def check_fsdp(given: Given, machines: Machines) -> None:
+    """Note what is wrong with an `fsdp_config`."""
+    if not machines.gpus or truth(given.get("use_cpu")):
+        given.fault([SECTION], "on CPUs accelerate leaves FSDP out in silence, and trains with DDP",
+                    "ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config")  # fmt: skip
+    words = _words(given)
+    version = str(words.get("fsdp_version", (None, 1))[1])
+    if version not in ("1", "2"):
+        given.fault([SECTION, words["fsdp_version"][0]], f"must be 1 or 2, got {version!r}")
+    for name, choices in CHOICES.items():
+        if name in words:
+            _choice(given, words[name], choices)
+    _together(given, words, version)
+    (_second if version == "2" else _first)(given, words)
+
+
+def _words(given: Given) -> dict[str, tuple[str, object]]:
+    """Return the section's words by their full names, each as written: accelerate takes both `x` and `fsdp_x`."""
+    section = given.section(SECTION)
+    return {(key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
+            for key, value in section.items() if isinstance(key, str)}  # fmt: skip
+
+
+def _choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) -> None:
+    key, value = word
+    if value is None or str(value).upper() in choices:
+        return
+    named = [choice for choice in choices if not choice.isdigit()]
+    near = difflib.get_close_matches(str(value).upper(), named, n=1, cutoff=0.5)
+    what = f"must be one of {', '.join(named)}; got {value!r}"
+    given.fault([SECTION, key], what, f"did you mean {near[0]}?" if near else "")
+
+
+def _together(given: Given, words: dict[str, tuple[str, object]], version: str) -> None:
+    def says(name: str, default: object) -> bool:
+        return truth(words.get(name, ("", default))[1])
+
+    sync = words.get("fsdp_sync_module_states")
+    if sync and not truth(sync[1]) and says("fsdp_cpu_ram_efficient_loading", "true"):
+        given.fault([SECTION, sync[0]], "false, while fsdp_cpu_ram_efficient_loading is true, as it is by default: "
+                    "accelerate refuses that", "fsdp_cpu_ram_efficient_loading: false, or true here")  # fmt: skip
+    offload = words.get("fsdp_activation_checkpointing_offload")
+    if offload and truth(offload[1]) and not (says("fsdp_activation_checkpointing", "false") and version == "2"):
+        given.fault([SECTION, offload[0]], "needs fsdp_version: 2 and fsdp_activation_checkpointing: true")
+
+
+def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
+    strategy = words.get("fsdp_sharding_strategy")
+    if strategy:
+        name = SHARDING[int(str(strategy[1])) - 1] if str(strategy[1]) in tuple("12345") else str(strategy[1]).upper()
+        what = f"FSDP2 does not read it; it says {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
+        if name == "FULL_SHARD":
+            given.note([SECTION, strategy[0]], what)
+        else:
+            given.fault(
+                [SECTION, strategy[0]], "FSDP2 does not read it", f"today: {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
+            )
+    reshard = words.get("fsdp_reshard_after_forward")
+    if reshard and str(reshard[1]).lower() not in ("true", "false", "1", "0"):
+        given.fault([SECTION, reshard[0]], f"must be true or false with fsdp_version: 2, got {reshard[1]!r}",
+                    INSTEAD.get(str(reshard[1]).upper(), ""))  # fmt: skip
+    for name in _ONLY_FIRST:
+        if name in words and words[name][1] not in (None, "NO_PREFETCH", False):
+            given.note([SECTION, words[name][0]], "FSDP2 has no such setting, and leaves it out")
+    state = words.get("fsdp_state_dict_type")
+    if state and str(state[1]).upper() in ("LOCAL_STATE_DICT", "2"):
+        given.fault([SECTION, state[0]], "FSDP2 has no local state, and accelerate refuses it", "SHARDED_STATE_DICT")
+
+
+def _first(given: Given, words: dict[str, tuple[str, object]]) -> None:
+    """`accelerate launch` always says a sharding strategy to version 1, which therefore never looks at the other."""
+    reshard = words.get("fsdp_reshard_after_forward")
+    if reshard and str(reshard[1]).upper() not in ("FULL_SHARD", "TRUE", "1"):
+        strategy = str(reshard[1]).upper()
+        hint = f"fsdp_sharding_strategy: {strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or fsdp_version: 2"
+        given.fault([SECTION, reshard[0]], "FSDP version 1, the default, does not read it", hint)

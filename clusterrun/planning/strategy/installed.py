@@ -1,0 +1,57 @@
+"""The words of the accelerate that will run, read from its source: importing it would take a second and a half."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from clusterrun.planning.strategy.words import KEPT, Words
+
+
+def words_of(environment: Path | None) -> Words:
+    """Return what the accelerate of an environment knows, else of this Python, else of the version we know by heart.
+
+    `environment` is the folder of a virtual or conda environment.
+    """
+    for folder in _places(environment):
+        try:
+            return _read(folder)
+        except (OSError, SyntaxError, ValueError):  # another version, laid out in another way
+            return KEPT
+    return KEPT
+
+
+def _places(environment: Path | None) -> Iterator[Path]:
+    if environment is not None:
+        yield from environment.glob("lib/python3*/site-packages/accelerate")
+    here = importlib.util.find_spec("accelerate")  # of a top-level name: nothing is imported
+    yield from (Path(place) for place in (here.submodule_search_locations or [] if here else []))
+
+
+def _read(accelerate: Path) -> Words:
+    config = ast.parse((accelerate / "commands" / "config" / "config_args.py").read_text(encoding="utf-8"))
+    launch = ast.parse((accelerate / "commands" / "launch.py").read_text(encoding="utf-8"))
+    found = Words(frozenset(_fields(config)), frozenset(_flags(launch)))
+    if not {"distributed_type", "num_processes"} <= found.config or "zero_stage" not in found.flags:
+        raise ValueError("not the files that we know")
+    return found
+
+
+def _fields(tree: ast.Module) -> Iterator[str]:
+    """The fields of the dataclasses that make a config file (commands/config/config_args.py)."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name in ("BaseConfig", "ClusterConfig"):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    yield field.target.id
+
+
+def _flags(tree: ast.Module) -> Iterator[str]:
+    """The names of `add_argument("--name", ...)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+            for word in node.args:
+                if isinstance(word, ast.Constant) and str(word.value).startswith("--"):
+                    yield str(word.value)[2:]

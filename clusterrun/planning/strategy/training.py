@@ -1,0 +1,59 @@
+"""What the script is told of batches and precision, as far as a spec shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clusterrun.job_spec.argument_defaults import defaults_of
+from clusterrun.job_spec.arguments import BATCH_SIZES, arguments_of
+from clusterrun.job_spec.model import JobSpec
+from clusterrun.planning.strategy.script_source import Source
+
+_TRAINERS_OWN = BATCH_SIZES[:1]
+
+_STEPS = "gradient_accumulation_steps"
+
+
+@dataclass(frozen=True)
+class Training:
+    """Samples that a process takes at a time, and how many times it does before an optimizer step; None: not said."""
+
+    micro_batch: int | None
+    micro_batch_key: str
+    steps: int | None
+    """What `accelerate.gradient_accumulation_steps` asks for."""
+    argument_steps: int | None
+    """What the script's own argument asks for."""
+    precision: str
+    """The mixed precision that an argument asks for; empty where none does."""
+    trainer: bool = False
+    """Whether a Trainer trains, which has its own word for accumulation."""
+
+    @property
+    def accumulation(self) -> int | None:
+        """How many batches make an optimizer step: accelerate's word goes before the script's own."""
+        return self.steps or self.argument_steps
+
+
+def training_of(spec: JobSpec, source: Source | None) -> Training:
+    """Read batch size and accumulation from a spec."""
+    args = arguments_of(spec)
+    sizes = ((key, _whole(args.get(key))) for key in BATCH_SIZES)
+    key, size = next(((key, size) for key, size in sizes if size), ("", None))
+    flags = [name for name in ("fp16", "bf16") if args.get(name) not in (None, False, "false")]
+    precision = str(args.get("mixed_precision") or next(iter(flags), ""))
+    return Training(size, key, spec.accelerate.gradient_accumulation_steps, _whole(args.get(_STEPS)), precision,
+                    trainer=source is not None and source.trainer)  # fmt: skip
+
+
+def script_defaults(source: Source | None, spec: JobSpec) -> tuple[int | None, int | None]:
+    """Return the batch size and the accumulation that a script has for a spec that gives none."""
+    defaults = defaults_of(source.tree, arguments_of(spec)) if source is not None else {}
+    names = _TRAINERS_OWN if source is not None and source.trainer else BATCH_SIZES
+    sizes = (_whole(defaults.get(key)) for key in names)
+    return next((size for size in sizes if size), None), _whole(defaults.get(_STEPS))
+
+
+def _whole(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None

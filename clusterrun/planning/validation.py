@@ -1,0 +1,48 @@
+"""`validate`: what a spec means, without Slurm, up to a script that bash can read."""
+
+from __future__ import annotations
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.planning.bash_syntax import script_fault
+from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
+from clusterrun.planning.preparation import Prepared, Request, prepare
+from clusterrun.planning.script import render
+from clusterrun.results import ValidSpec
+
+
+def validate(request: Request) -> Prepared:
+    """Check a spec, the files it names and its script. Raises SpecError with every mistake."""
+    prepared = prepare(request)
+    plan_and_render(prepared)
+    return prepared
+
+
+def plan_and_render(prepared: Prepared, identity: Identity | None = None) -> tuple[LaunchPlan, str]:
+    """Return the plan of a spec without mistakes, and its script, which bash can read. Raises SpecError."""
+    refuse_problems(prepared)
+    plan = make_plan(prepared, identity)
+    script = render(plan)
+    _refuse_syntax_error(plan, script)
+    return plan, script
+
+
+def refuse_problems(prepared: Prepared) -> None:
+    """Raise SpecError with every mistake that was found in a spec."""
+    if prepared.problems:
+        raise SpecError(prepared.problems)
+
+
+def _refuse_syntax_error(plan: LaunchPlan, script: str) -> None:
+    """The user's own lines were read one by one before; this also finds what templates make of them."""
+    fault = script_fault(script)
+    if fault:
+        hint = "`clusterrun render` shows the script"
+        if plan.templates:
+            hint = f"check the templates in {', '.join(map(str, plan.templates))}; {hint}"
+        raise SpecError([Problem(plan.source, "", f"bash syntax error in the rendered script: {fault}", hint)])
+
+
+def valid_spec(prepared: Prepared, plan: LaunchPlan) -> ValidSpec:
+    """Return what a spec that was found valid asks for."""
+    processes = plan.launch.processes if plan.processes_a_node else None
+    return ValidSpec(plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes)

@@ -1,0 +1,110 @@
+"""A run's report as one HTML page; a sole user of Jinja2, beside script.py.
+
+The spec, the script and all names come from others: every value is escaped, and the page may load nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import jinja2
+
+from clusterrun.planning.script import template_folder
+from clusterrun.reporting.goodput import PARTS
+from clusterrun.reporting.page.charts import HEIGHT, LANE, WIDTH, Chart, Series, chart, timeline
+from clusterrun.reporting.run_report import RunReport
+from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_folder.metrics import Point
+from clusterrun.units import format_clock
+from clusterrun.version import __version__
+
+Value = Callable[[Point], float | None]
+
+
+def page(found: RunReport) -> str:
+    """Return the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_folder()), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["span"] = format_clock
+    environment.filters["local"] = local
+    until = max((one.ended for one in found.stories), default=0.0)
+    until = until if found.status.state.final and until else time.time()
+    waits = _waits_since(found)
+    segments, numbers, ticks = timeline(found.stories, waits, until)
+    return environment.get_template("report.html.j2").render(
+        run=found, status=found.status, split=found.split, parts=parts(found), charts=charts(found),
+        segments=segments, numbers=numbers, ticks=ticks, width=WIDTH, height=HEIGHT, lane=LANE, names=PARTS,
+        steps_lost=sum(one.steps_lost or 0 for one in found.attempts), version=__version__, now=time.time(),
+        last_loss=next((point.loss for point in reversed(found.curve) if point.loss is not None), None),
+    )  # fmt: skip
+
+
+def parts(found: RunReport) -> list[tuple[str, str, float, float]]:
+    """Return the parts of the wall clock time that there are: kind, words, seconds, share."""
+    wall = found.split.wall or 1.0
+    every = [(kind, words, float(getattr(found.split, kind))) for kind, words in PARTS.items()]
+    return [(kind, words, seconds, seconds / wall) for kind, words, seconds in every if seconds > 0]
+
+
+def charts(found: RunReport) -> list[Chart]:
+    """Lay out the curves: over steps and over time; what was never told has no chart."""
+    zero = min((one.began if one.asked is None else one.asked for one in found.stories), default=0.0)
+    wanted: list[tuple[str, str, Value, bool]] = [
+        ("loss-steps", "Loss over steps", lambda point: point.loss, False),
+        ("loss-time", "Loss over time", lambda point: point.loss, True),
+        ("rate-steps", "Learning rate over steps", lambda point: point.learning_rate, False),
+        ("rate-time", "Learning rate over time", lambda point: point.learning_rate, True),
+        ("speed-steps", "Throughput over steps, samples/s", lambda point: point.rate, False),
+        ("speed-time", "Throughput over time, samples/s", lambda point: point.rate, True),
+    ]
+    made = []
+    for name, title, value, times in wanted:
+        series = _series(found, value, zero if times else None)
+        if any(series.kept.values()):
+            titles = title, "since it was submitted" if times else "optimizer steps"
+            made.append(chart(name, titles, series, _marks(found, zero, times=times), times=times))
+    return made
+
+
+def local(moment: float | None) -> str:
+    """Write an instant in local time, with its zone."""
+    return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment))
+
+
+def _series(found: RunReport, y: Value, zero: float | None) -> Series:
+    """Return what a chart shows: over the seconds since `zero`, or, without it, over steps."""
+
+    def x(point: Point) -> float:
+        return float(point.step) if zero is None else point.time - zero
+
+    kept, lost = {}, {}
+    for index, (one, measure) in enumerate(zip(found.attempts, found.measures, strict=True)):
+        until = _repeated(found.attempts[index + 1 :])
+        placed = [(point.step, (x(point), value)) for point in measure.points if (value := y(point)) is not None]
+        kept[one.number] = [place for step, place in placed if until is None or step <= until]
+        lost[one.number] = [place for step, place in placed if until is not None and step > until]
+        lost[one.number] = [*kept[one.number][-1:], *lost[one.number]] if lost[one.number] else []
+    return Series(kept, lost)
+
+
+def _repeated(later: tuple[Attempt, ...]) -> int | None:
+    """Return the step behind which later attempts trained again; None where none did."""
+    return min((one.step_from for one in later if one.step_from is not None), default=None)
+
+
+def _marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
+    if times:
+        return [(one.began - zero, one.number) for one in found.stories[1:]]
+    return [(float(one.step_from), one.number) for one in found.attempts[1:] if one.step_from is not None]
+
+
+def _waits_since(found: RunReport) -> float | None:
+    """Return since when a living run waits for an attempt that has not begun."""
+    if found.status.state.final:
+        return None
+    last = found.stories[-1] if found.stories else None
+    since = [moment for moment, after in found.asked if last is None or after >= last.number]
+    return since[-1] if since else last.ended if last else None

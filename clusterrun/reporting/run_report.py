@@ -1,0 +1,165 @@
+"""All that is known of a run when somebody wants to look back at it: its numbers, its curves, its files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.job_spec import gpus
+from clusterrun.reporting.goodput import Split, Story, stories, total, waiting_still
+from clusterrun.run_folder.attempts import Attempt, list_attempts
+from clusterrun.run_folder.index import Index, closed
+from clusterrun.run_folder.metrics import Measured, Point, curve, measured
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.run_status.current import run_status
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.slurm.node_lists import count_nodes
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Hours of machines, and how many of them did not become training that counts."""
+
+    used: float
+    """Of all attempts together."""
+    wasted: float | None
+    """None where it cannot be known: a script that does not use clusterrun.training."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run in numbers; see goodput.py for the parts of its time."""
+
+    status: RunStatus
+    """Its status."""
+    attempts: tuple[Attempt, ...]
+    """The oldest first."""
+    stories: tuple[Story, ...]
+    """Each attempt in time."""
+    split: Split
+    """The parts of the time, in seconds, and the ETTR."""
+    asked: tuple[tuple[float, int], ...]
+    """When each submission was asked for, in seconds since the epoch, and the last attempt before it."""
+    node_hours: Hours
+    """Hours of whole nodes."""
+    gpu_hours: Hours | None
+    """None for a run that asked for no GPUs."""
+    rate: float | None
+    """Samples a second while it trained: the median over its moments."""
+    curve: tuple[Point, ...] = field(repr=False)
+    """The moments of the training that count."""
+    measures: tuple[Measured, ...] = field(repr=False)
+    """What each attempt measured: its first step, its stalls, when it exited."""
+    spec: str = field(repr=False)
+    """The resolved spec."""
+    script: str = field(repr=False)
+    """The sbatch script."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values, for JSON: all numbers, without the curves and the files."""
+        split = {**asdict(self.split), "wall": self.split.wall, "held": self.split.held}
+        return {
+            "run": self.status.as_dict(), "ettr": self.split.ettr, "seconds": split,
+            "node_hours": asdict(self.node_hours), "gpu_hours": self.gpu_hours and asdict(self.gpu_hours),
+            "rate": self.rate, "attempts": [asdict(one) for one in self.attempts],
+            "stories": [asdict(one) for one in self.stories],
+        }  # fmt: skip
+
+
+def report(name: str, index: Index | None = None) -> RunReport:
+    """Return all that is known of a run; `name` is as for `status`.
+
+    Raises SpecError where no run is called so, or it is an array, whose tasks are runs; ClusterError where it is
+    another user's.
+    """
+    run = (index or Index()).find(name)
+    found = run_status(run)
+    if found.tasks:
+        hint = f"name one of its tasks, such as {found.tasks[0].run_id}"
+        raise SpecError([Problem("", "", f"{run.run_id} is a job array, and each task is a run of its own", hint)])
+    try:
+        return _report(run.paths, found)
+    except PermissionError as error:
+        raise ClusterError(*closed(run.paths.folder)) from error
+
+
+def _report(paths: RunPaths, found: RunStatus) -> RunReport:
+    attempts = list_attempts(paths)
+    measures = [measured(paths, f"{one.number:04d}") for one in attempts]
+    asked = _asked(paths)
+    until = None if found.state.final else time.time()
+    told = stories(attempts, measures, asked, until)
+    still = waiting_still(told, asked, until)
+    points = curve(measures)
+    rates = sorted(point.rate for point in points if point.rate)
+    options = _slurm_options(paths)
+    nodes = {one.number: count_nodes(one.nodes) for one in attempts}
+    gpus = {number: gpus_of(options, count) for number, count in nodes.items()}
+    return RunReport(
+        status=found, attempts=tuple(attempts), stories=tuple(told), split=total(told, still), asked=tuple(asked),
+        node_hours=hours(told, nodes), gpu_hours=hours(told, gpus) if any(gpus.values()) else None,
+        rate=rates[len(rates) // 2] if rates else None, curve=tuple(points), measures=tuple(measures),
+        spec=_first_of(paths, "source.yaml"), script=_first_of(paths, "job.sbatch"),
+    )  # fmt: skip
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a report's page. Raises ClusterError if the file cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be written: {error.strerror}", "give --html another file") from error
+
+
+def hours(told: list[Story], machines: Mapping[int, int]) -> Hours:
+    """Return the hours of machines, of which attempt N had `machines[N]`, over the time that it held them."""
+    used = sum(one.split.held * machines.get(one.number, 0) for one in told)
+    good = sum(one.split.productive * machines.get(one.number, 0) for one in told)
+    known = not any(one.split.unknown for one in told)
+    return Hours(used / 3600, (used - good) / 3600 if known else None)
+
+
+def gpus_of(slurm: Mapping[str, Any], nodes: int) -> int:
+    """Return how many GPUs a job has on so many nodes, by the options of its spec (sbatch(1)); 0 for none."""
+    try:
+        return gpus.of_node(slurm, nodes) * nodes
+    except ValueError:
+        return 0
+
+
+def _asked(paths: RunPaths) -> list[tuple[float, int]]:
+    """Return when each submission was asked for; nothing is known of a script that was piped into sbatch."""
+    intents = [read_record(RunPaths(folder).intent) for folder in _folders(paths)]
+    found = []
+    for word in next((intent["asked"] for intent in intents if intent.get("asked")), "").split():
+        moment, _, after = word.partition(":")
+        if moment.isdecimal():
+            found.append((float(moment), int(after) if after.isdecimal() else 0))
+    return found
+
+
+def _slurm_options(paths: RunPaths) -> Mapping[str, Any]:
+    import yaml  # noqa: PLC0415 - slow to import
+
+    try:
+        values = yaml.safe_load(_first_of(paths, "spec.yaml")) or {}
+    except yaml.YAMLError:
+        return {}
+    slurm = values.get("slurm") if isinstance(values, dict) else None
+    return slurm if isinstance(slurm, dict) else {}
+
+
+def _folders(paths: RunPaths) -> list[Path]:
+    """Return where what belongs to a run may lie: its folder, and of a task its array's, too."""
+    return [paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])]
+
+
+def _first_of(paths: RunPaths, name: str) -> str:
+    """Return the text of a file of the run, or of its array; empty where there is none."""
+    places = [folder / name for folder in _folders(paths)]
+    return next((place.read_text(encoding="utf-8", errors="replace") for place in places if place.is_file()), "")

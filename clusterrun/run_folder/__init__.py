@@ -1,0 +1,1 @@
+"""What lies on disk: the paths, records, attempts and index of runs."""

@@ -1,0 +1,99 @@
+"""The attempts of a run, from the small files that they left: when, how each ended, and what that cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from clusterrun.run_folder.causes import Cause, meaning_of
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, whole
+
+_SILENT = "node failure (it never said how it ended)"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a run. Times are seconds since the epoch; steps are optimizer steps; None: not known."""
+
+    number: int
+    """From 1 on."""
+    job_id: str
+    """The job it ran in."""
+    nodes: str
+    """Where it ran."""
+    began: int | None
+    """When its script began."""
+    ended: int | None
+    """When its script ended."""
+    seconds: int | None
+    """How long it lasted; None while it runs, and where it never said that it ended."""
+    cause: str
+    """The protocol's word for how it ended; empty while it runs."""
+    words: str
+    """The same for people."""
+    step_from: int | None
+    """The step it went on from."""
+    step_to: int | None
+    """The step it reached; of one that runs, the step it is at."""
+    steps_lost: int | None
+    """Steps that a later attempt had to train again; None until one has resumed."""
+    checkpoint: str
+    """What it went on from; empty where it began at step 0, or has not said yet."""
+    exit_code: int | None
+    """Of its launch."""
+    next: str
+    """What the script decided: continue, by-slurm or end; empty while it runs."""
+
+
+def list_attempts(paths: RunPaths) -> list[Attempt]:
+    """List the attempts of a run, oldest first."""
+    names = paths.attempts()
+    found = [_attempt(paths, name, last=name == names[-1]) for name in names]
+    return [replace(one, steps_lost=_lost(one, found[index + 1 :])) for index, one in enumerate(found)]
+
+
+def in_words(end: Mapping[str, str]) -> str:
+    """Say for people how an attempt ended, from the record that it wrote."""
+    cause = end.get("cause", "")
+    code = end.get("exit_code", "?")
+    words = meaning_of(cause).words
+    words = f"{words} with exit code {code}" if cause == Cause.CRASH else words
+    return f"{words}: {end['reason']}" if end.get("reason") else words
+
+
+def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
+    begin, end, resumed = (read_record(path) for path in (paths.begin(name), paths.end(name), paths.resumed(name)))
+    silent = not last and not end
+    # an end without an exit code was written by the attempt after it
+    began, ended = whole(begin.get("began")), whole(end.get("ended")) if "exit_code" in end else None
+    step_from = whole(resumed.get("step")) if resumed.get("state") == "resumed" else None
+    return Attempt(
+        number=int(name), job_id=begin.get("job_id", ""), nodes=begin.get("nodes", ""), began=began, ended=ended,
+        seconds=None if began is None or ended is None else max(ended - began, 0),
+        cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""), words=_SILENT if silent else in_words(end),
+        step_from=step_from, step_to=_reached(paths, name, end if end or not last else None, step_from),
+        steps_lost=None, checkpoint=resumed.get("checkpoint", ""), exit_code=whole(end.get("exit_code")),
+        next=end.get("next", ""),
+    )  # fmt: skip
+
+
+def _reached(paths: RunPaths, name: str, end: Mapping[str, str] | None, step_from: int | None) -> int | None:
+    """Find the step that an attempt reached: its trainer knows best, then what `progress` showed at its end."""
+    if step_from is None:
+        return None
+    shown = read_record(paths.progress) if end is None else end
+    steps = [whole(read_record(paths.trainer(name)).get("step")), whole(shown.get("step"))]
+    known = [step for step in steps if step is not None]
+    if not known:
+        return step_from if end is None else None
+    return max(step_from, known[0])  # `progress` may still show the attempt before
+
+
+def _lost(one: Attempt, later: list[Attempt]) -> int | None:
+    if one.cause == Cause.FINISHED:
+        return 0
+    resumed = next((attempt.step_from for attempt in later if attempt.step_from is not None), None)
+    if resumed is None or one.step_to is None:
+        return None
+    return max(one.step_to - resumed, 0)

@@ -1,0 +1,182 @@
+"""Where the user's runs lie, so that a run is found from any folder; and submissions under way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.run_folder.job_ids import job_ids, newest_job
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, write_record
+from clusterrun.run_folder.settings import refuse_newer
+from clusterrun.slurm.ids import task_numbers
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its id, its folder, and the id of its job where one is known."""
+
+    run_id: str
+    paths: RunPaths
+    job_id: str = ""
+
+    def task(self, number: int) -> Run:
+        """Return a task of an array, which is a run of its own in a folder of its own."""
+        job_id = f"{self.job_id}_{number}" if self.job_id else ""
+        return Run(f"{self.run_id}-{number}", RunPaths(self.paths.folder / f"task-{number}"), job_id)
+
+
+class Index:
+    """The index of one user: a small file a run, named by its id, below XDG_STATE_HOME."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        given = environment if environment is not None else os.environ
+        base = given.get("XDG_STATE_HOME") or str(Path(given.get("HOME") or "~").expanduser() / ".local" / "state")
+        self.folder = Path(base) / "clusterrun"
+        self.runs = self.folder / "runs"
+        self.pending = self.folder / "pending"
+
+    def make(self) -> None:
+        """Make the index's folders, for this user only. Raises ClusterError where that cannot be."""
+        for folder in (self.folder, self.runs, self.pending):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise _no_folder(folder, error) from error
+
+    def add(self, run: Run) -> None:
+        """Write down where a run lies."""
+        self.make()
+        values = {"folder": run.paths.folder, "job_id": run.job_id}
+        write_record(self.runs / run.run_id, values)
+
+    def resumption(self, run: Run) -> Path:
+        """Return the record of a `resume` under way; who resumes a run or removes it holds the lock beside it."""
+        import hashlib  # noqa: PLC0415 - only where a run is changed
+
+        name = hashlib.sha256(os.fsencode(os.path.realpath(run.paths.folder))).hexdigest()[:32]
+        return self.pending / f"resume-{name}"
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run that never was."""
+        (self.runs / run_id).unlink(missing_ok=True)
+
+    def all(self) -> list[Run]:
+        """List the runs, the one written last at the end. Raises ClusterError where the index is not readable."""
+        return [self.run(name) for name in self.names()]
+
+    def names(self) -> dict[str, int]:
+        """Return the ids of the runs, the one written last at the end, each with its entry's time of change in ns.
+
+        Raises ClusterError where the index is not readable.
+        """
+        try:
+            entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".") and entry.is_file()]
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _no_folder(self.runs, error) from error
+        return {name: changed for changed, name in sorted(map(_written, entries))}
+
+    def run(self, run_id: str) -> Run:
+        """Return a run of the index."""
+        values = read_record(self.runs / run_id)
+        return Run(run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", ""))
+
+    def find(self, name: str) -> Run:
+        """Find a run, as `_find` does. Raises ClusterError as well for a folder that a newer clusterrun has made."""
+        run = self._find(name)
+        with suppress(PermissionError):  # a teammate's, whose records are closed
+            refuse_newer(run.paths)
+        return run
+
+    def _find(self, name: str) -> Run:
+        """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.
+
+        A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder.
+        Raises SpecError where none or several fit, ClusterError where the folder is another user's and closed.
+        """
+        if not name:
+            raise SpecError([Problem("", "", "RUN is empty", "`clusterrun list` shows the runs")])
+        if "/" in name and (found := _in_folder(Path(name))):
+            return found
+        names = self.names()
+        if name in names or (name == "last" and names):  # of many runs, no other is read
+            return self.run(name if name in names else next(reversed(names)))
+        runs = self.all()
+        exact = [run for run in runs if name == run.job_id] or _task(runs, name) or _later(runs, name)
+        fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
+        if len(fitting) == 1:
+            return fitting[0]
+        hint = "`clusterrun list` shows the runs" if not fitting else ", ".join(run.run_id for run in fitting[:5])
+        what = f"no run is called {name}" if not fitting else f"{len(fitting)} runs begin with {name}"
+        raise SpecError([Problem("", "", what, hint)])
+
+
+def _no_folder(folder: Path, error: OSError) -> ClusterError:
+    hint = "move away what stands there, or set XDG_STATE_HOME to a folder of yours"
+    return ClusterError(f"the index of your runs, {folder}: {(error.strerror or str(error)).lower()}", hint)
+
+
+def _written(entry: os.DirEntry[str]) -> tuple[int, str]:
+    return entry.stat().st_mtime_ns, entry.name
+
+
+def _task(runs: list[Run], name: str) -> list[Run]:
+    """Find the task of an array that `<run id>-<task>` or `<job id>_<task>` names."""
+    for mark in "-_":
+        whose, _, number = name.rpartition(mark)
+        arrays = [run for run in runs if whose and whose == (run.run_id if mark == "-" else run.job_id)]
+        array = read_record(arrays[-1].paths.intent).get("array", "") if arrays else ""
+        if number.isdecimal() and int(number) in task_numbers(array):
+            return [arrays[-1].task(int(number))]
+    return []
+
+
+def _later(runs: list[Run], name: str) -> list[Run]:
+    """Find the run that another job of its own, a successor's, names."""
+    if not name.isdecimal():
+        return []
+    return [run for run in runs if os.access(run.paths.events, os.R_OK) and name in job_ids(run.paths)]
+
+
+def _in_folder(folder: Path) -> Run | None:
+    try:
+        if not (folder / "events").is_dir():
+            return None
+        folder = folder.resolve()
+    except PermissionError as error:
+        raise ClusterError(*closed(folder)) from error
+    paths, above = RunPaths(folder), RunPaths(folder.parent)
+    number = folder.name.removeprefix("task-")
+    if number != folder.name and number.isdecimal() and above.events.is_dir():
+        return Run(folder.parent.name, above, _job_of(above)).task(int(number))
+    return Run(folder.name, paths, _job_of(paths))
+
+
+def closed(folder: Path) -> tuple[str, str]:
+    """Say that a folder is another user's, and what opens it."""
+    if os.access(RunPaths(folder).stop, os.W_OK):
+        return f"only its owner sees this of {folder}", "`clusterrun stop` and `clusterrun logs` are open to you"
+    hint = f"ask {_owner(folder)} to submit with `share: group`: then its group may read the logs, and stop it"
+    return f"{folder} is not open to you", hint
+
+
+def _owner(folder: Path) -> str:
+    for place in (folder, *folder.parents):
+        try:
+            return place.owner()
+        except (OSError, KeyError):  # a folder below a closed one, or a user without a name
+            continue
+    return "its owner"
+
+
+def _job_of(paths: RunPaths) -> str:
+    try:
+        return newest_job(paths)
+    except PermissionError:  # a teammate may read the logs, and write the stop
+        return ""

@@ -1,0 +1,61 @@
+"""Which jobs a run has had: one by `submit`, one more for each `resume` and for each successor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.slurm.ids import job_id
+
+
+def job_ids(paths: RunPaths) -> tuple[str, ...]:
+    """List the jobs of a run, oldest first."""
+    earlier = map(job_id, read_record(paths.job).get("earlier", "").split())
+    every = [*earlier, *_of_attempts(paths, paths.attempts()), read_job(paths.job)]
+    return tuple(dict.fromkeys(job for job in every if job))
+
+
+def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
+    """Return the jobs of the attempts up to one of them, their successors too."""
+    return {job for job in _of_attempts(paths, [name for name in paths.attempts() if name <= attempt]) if job}
+
+
+def newest_job(paths: RunPaths) -> str:
+    """Return the job that goes on with the run, or went on last; empty where none is known."""
+    attempts, handed = paths.attempts(), read_job(paths.job)
+    if not attempts or read_record(paths.job).get("after") == attempts[-1]:
+        return handed
+    return job_after(paths, attempts[-1]) or handed
+
+
+def job_after(paths: RunPaths, attempt: str) -> str:
+    """Return the job that goes on after an attempt: its successor, else the attempt's own."""
+    return read_job(paths.successor(attempt)) or read_job(paths.begin(attempt))
+
+
+def smaller_job(paths: RunPaths) -> str:
+    """Return the job that waits for fewer nodes, beside the run's own, since its last attempt; empty for none."""
+    attempts = paths.attempts()
+    return read_job(paths.smaller(attempts[-1])) if attempts else ""
+
+
+def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
+    files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
+    return [read_job(file) for file in files]
+
+
+def read_job(record: Path) -> str:
+    """Return the job id of a record; empty where it has none, or what no job is called by."""
+    return job_id(read_record(record).get("job_id"))
+
+
+def cluster_of(paths: RunPaths) -> str:
+    """Return the cluster of a run's jobs; empty if neither its submission nor an attempt recorded one.
+
+    A task of an array was submitted with the whole array.
+    """
+    attempts = paths.attempts()
+    begin = read_record(paths.begin(attempts[-1])) if attempts else {}
+    whole = RunPaths(paths.folder.parent) if paths.folder.name.startswith("task-") else paths
+    return begin.get("cluster") or read_record(whole.job).get("cluster", "")

@@ -1,0 +1,97 @@
+"""What an attempt wrote down of its training over time, read back; see training/history.py, which writes it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import number, read_record, whole
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a training; None: not known."""
+
+    time: float
+    """When the step was done, in seconds since the epoch."""
+    step: int
+    loss: float | None
+    learning_rate: float | None
+    rate: float | None
+    """Samples a second."""
+    saving: float
+    """Seconds that training has stood still for saves, since the attempt began."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one attempt measured; all empty for a script that does not use clusterrun.training."""
+
+    points: tuple[Point, ...] = ()
+    """In the order of time; at most 2,000, whatever the attempt's length."""
+    first_step: float | None = None
+    """When its first step was done, in seconds since the epoch."""
+    left: float | None = None
+    """When its training was over and it began to leave, in seconds since the epoch; None where it could not tell."""
+    saving: float = 0.0
+    """Seconds that training stood still for saves."""
+    saves: int = 0
+
+
+def measured(paths: RunPaths, attempt: str) -> Measured:
+    """Read what an attempt measured; lines that are not whole are left out, and so are files that are not there."""
+    times = read_record(paths.times(attempt))
+    return Measured(
+        points=tuple(_points(paths.metrics(attempt))),
+        first_step=_finite(number(times.get("first_step"))),
+        left=_finite(number(times.get("left"))),
+        saving=_finite(number(times.get("saving"))) or 0.0,
+        saves=whole(times.get("saves")) or 0,
+    )
+
+
+def _points(path: Path) -> list[Point]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    points: list[Point] = []
+    for line in text.splitlines():
+        point = _point(line)
+        if point and (not points or point.time >= points[-1].time):
+            points.append(point)
+    return points
+
+
+def _point(line: str) -> Point | None:
+    try:
+        values = json.loads(line)
+        time, step = float(values["time"]), int(values["step"])
+    except (ValueError, TypeError, KeyError, OverflowError):  # half a line, or what is none
+        return None
+    loss, learning_rate, rate, saving = (
+        _finite(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
+    )
+    return Point(time, step, loss, learning_rate, rate, saving or 0.0) if math.isfinite(time) else None
+
+
+def _finite(value: object) -> float | None:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None  # type: ignore[arg-type]
+
+
+def curve(attempts: Sequence[Measured]) -> list[Point]:
+    """Return the moments of a training that count, from its attempts, oldest first.
+
+    What a later attempt trained again is left out of the earlier one.
+    """
+    points: list[Point] = []
+    for one in attempts:
+        if one.points:
+            points = [point for point in points if point.step < one.points[0].step]
+            points += one.points
+    return points

@@ -1,0 +1,65 @@
+"""Small files that are whole or not there, most of them key=value, one value a line; and a lock for those who write."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+_WHOLE = re.compile(r"-?[0-9]{1,30}")
+
+
+def read_record(path: Path) -> dict[str, str]:
+    """Return the values of a record; empty where the file is not there."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {pair[0]: pair[1] for pair in pairs}
+
+
+def write_record(path: Path, values: Mapping[str, object]) -> None:
+    """Write a record by rename, so that a reader sees all of it or nothing; mode 0600."""
+    write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()))
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a text by rename beside its place, and see it on the disk before it has its name."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process.
+
+    Raises BlockingIOError where another holds it, without `wait`.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def whole(text: str | None) -> int | None:
+    """Return a record's whole number; None where it has none."""
+    return int(text) if text and _WHOLE.fullmatch(text) else None
+
+
+def number(text: str | None) -> float | None:
+    """Return a record's number; None where it has none."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,61 @@
+"""What was settled for a run before it began: the record `events/submit.settings`, and the format of its folder.
+
+`submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from clusterrun.errors import ClusterError
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, whole
+
+FORMAT = 2
+"""Of the run folders that this version writes. 1, which 0.1.0 wrote, has no number and no settings."""
+
+_IN_THE_SCRIPT = re.compile(r"\b(num_processes|processes_a_node|most_crashes)=([0-9]{1,9})\b")
+
+
+def settings_of(paths: RunPaths) -> dict[str, int]:
+    """Return the settings of a run that are numbers; what is not known is left out."""
+    for folder in _folders(paths):
+        if found := read_record(RunPaths(folder).settings):
+            return {key: number for key, value in found.items() if (number := whole(value)) is not None}
+    return _settings_of_format_1(paths)
+
+
+def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
+    """Read what `main` of the job script sets: 0.1.0 recorded it nowhere else."""
+    for folder in _folders(paths):
+        try:
+            text = RunPaths(folder).script.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        head = text.partition("\n  prepare_shell\n")[0]
+        return {found[1]: int(found[2]) for found in _IN_THE_SCRIPT.finditer(head)}
+    return {}
+
+
+def format_of(paths: RunPaths) -> int:
+    """Return the format of a run folder: the newest number in its records, 1 without one."""
+    records = [read_record(file) for folder in _folders(paths) for file in _numbered(RunPaths(folder))]
+    return max(1, *(whole(record.get("format")) or 1 for record in records))
+
+
+def refuse_newer(paths: RunPaths) -> None:
+    """Raise ClusterError for a run folder of a format that this version does not know."""
+    found = format_of(paths)
+    if found > FORMAT:
+        what = f"{paths.folder} was made by a newer clusterrun (format {found}; this version reads up to {FORMAT})"
+        raise ClusterError(what, "upgrade clusterrun")
+
+
+def _numbered(paths: RunPaths) -> tuple[Path, ...]:
+    return paths.intent, paths.settings
+
+
+def _folders(paths: RunPaths) -> tuple[Path, ...]:
+    """A task of an array has the records and the script of the array."""
+    return paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])

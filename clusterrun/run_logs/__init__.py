@@ -1,0 +1,1 @@
+"""What runs print: reading it, and finding out who wrote a line."""

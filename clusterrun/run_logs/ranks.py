@@ -1,0 +1,47 @@
+"""Which rank runs on which node, by the run's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.run_folder.settings import settings_of
+from clusterrun.slurm.node_lists import node_names
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The nodes of an attempt in the order of their ranks, and how many ranks each has; None where not known."""
+
+    nodes: tuple[str, ...]
+    per_node: int | None
+
+    def node_of(self, rank: int | None) -> str:
+        """Return the node of a rank; empty where that is not known."""
+        if len(self.nodes) == 1:
+            return self.nodes[0]
+        if rank is None or not self.per_node or rank >= self.per_node * len(self.nodes):
+            return ""
+        return self.nodes[rank // self.per_node]
+
+
+def ranks_of(paths: RunPaths, attempt: int) -> Ranks:
+    """Say where the ranks of an attempt run. Where each node's GPUs are counted, nothing is known beforehand."""
+    nodes = tuple(node_names(read_record(paths.begin(f"{attempt:04d}")).get("nodes", "")))
+    settled = settings_of(paths)
+    per_node, total = settled.get("processes_a_node"), settled.get("num_processes")
+    if per_node is None and total and nodes and total % len(nodes) == 0:
+        per_node = total // len(nodes)
+    return Ranks(nodes, per_node)
+
+
+def spans(numbers: list[int]) -> str:
+    """Write sorted numbers as `0-3, 7`."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

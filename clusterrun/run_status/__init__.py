@@ -1,0 +1,1 @@
+"""How a run is: from its files and from Slurm, now and for all runs."""

@@ -1,0 +1,112 @@
+"""What a run does now, by its name; and the requests to a run: wait, cancel, stop."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from clusterrun.errors import ClusterError
+from clusterrun.run_folder.index import Index, Run, closed
+from clusterrun.run_folder.job_ids import smaller_job
+from clusterrun.run_folder.ownership import caller, cancel_jobs, foreign_owner, open_stop, require_own_folder
+from clusterrun.run_folder.records import write_record
+from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
+from clusterrun.run_status.from_files import RunStatus, unseen
+from clusterrun.slurm.commands import installed
+from clusterrun.slurm.states import State
+
+__all__ = ["cancel", "is_local", "run_status", "status", "stop", "wait"]
+
+
+def status(name: str, index: Index | None = None) -> RunStatus:
+    """Say what a run does now; `name` is a run id, a prefix of one, a job id, `last`, or a run folder.
+
+    Raises SpecError where no run is called so, ClusterError where it is another user's and closed.
+    """
+    return run_status((index or Index()).find(name))
+
+
+def wait(name: str, timeout: float | None = None, index: Index | None = None) -> RunStatus:
+    """Wait until a run has ended for good and return its last status.
+
+    `timeout` is in seconds; raises TimeoutError when it is over.
+    """
+    run = (index or Index()).find(name)
+    begun, pause = time.monotonic(), 0.5
+    while True:
+        found = run_status(run)
+        if found.state.final:
+            return found
+        left = None if timeout is None else timeout - (time.monotonic() - begun)
+        if left is not None and left <= 0:
+            raise TimeoutError(f"{run.run_id} is still {found.state.value} after {timeout:g} s")
+        time.sleep(pause if left is None else min(pause, left))
+        pause = min(pause * 1.5, 15.0)
+
+
+def cancel(name: str, index: Index | None = None) -> RunStatus:
+    """End a run at once, without a checkpoint; it never comes back. Raises ClusterError where Slurm refuses."""
+    run = (index or Index()).find(name)
+    require_own_folder(run, "cancel")
+    refuse_other_cluster(run)
+    before = run_status(run)
+    if before.state.final:
+        return before
+    for folder in [run.paths, *(run.task(number).paths for number in _living(before))]:
+        if folder.folder.is_dir():
+            write_record(folder.cancelled, {"by": caller(), "time": int(time.time())})
+    if is_local(run):
+        from clusterrun.local import cancel_local  # noqa: PLC0415 - only for a local run
+
+        cancel_local(run.paths)
+    else:
+        # of two jobs, one may be about to leave the run to the other, its successor
+        cancel_jobs(run, [smaller_job(run.paths), *before.job_ids[-2:], before.job_id])
+    return replace(before, reason="cancelled")
+
+
+def stop(name: str, index: Index | None = None) -> RunStatus:
+    """Ask a run to save and leave; it does not continue by itself. A run that waits is taken out of the queue.
+
+    A teammate may ask, too, where the run was submitted with `share: group`.
+    Raises ClusterError where the run's folder is closed to the one who asks.
+    """
+    run = (index or Index()).find(name)
+    if foreign_owner(run.paths.folder):
+        return _stop_of_another(run)
+    refuse_other_cluster(run)
+    before = run_status(run)
+    if before.state.final:
+        return before
+    for asked in [run, *(run.task(number) for number in _living(before))]:
+        if asked.paths.folder.is_dir():
+            _ask(asked)
+    if not is_local(run) and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
+        cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
+    return replace(before, reason="asked to save and leave")
+
+
+def _ask(run: Run) -> None:
+    text = f"asked by {caller()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+    with open_stop(run.paths) as descriptor:
+        # rank 0 reads the file's first line, so it is there in one write
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, text.encode())
+
+
+def _stop_of_another(run: Run) -> RunStatus:
+    """What its state is, only its owner can see: the request is written, and no more is known."""
+    numbers = [path.name.removeprefix("task-") for path in run.paths.folder.glob("task-*")]
+    tasks = [run.task(int(number)) for number in numbers if number.isdecimal()]
+    try:
+        for asked in [run, *tasks]:
+            _ask(asked)
+    except OSError as error:
+        raise ClusterError(*closed(run.paths.folder)) from error
+    return unseen(run, "asked to save and leave; only its owner sees its state")
+
+
+def _living(found: RunStatus) -> list[int]:
+    """List the numbers of an array's tasks that have not ended."""
+    return [int(task.run_id.rpartition("-")[2]) for task in found.tasks if not task.state.final]

@@ -1,0 +1,85 @@
+"""What a running run is about: how fast it is, when it will be done, when it saves next, and what it saved last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.metrics import Measured, Point, curve, measured
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import number, read_record, whole
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, last_checkpoint
+from clusterrun.slurm.states import State
+
+_RECENT = 600.0  # seconds of training that the speed is taken from
+_POINTS = 200  # enough for a line of characters
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a run beside its status; None or empty: not known, or it does not run now."""
+
+    doing: str
+    """start, step, evaluation, save, epoch, end or other: what the training library does."""
+    rate: float | None
+    """Samples a second."""
+    learning_rate: float | None
+    """The last that was told."""
+    step_seconds: float | None
+    """Seconds from one optimizer step to the next over the last ten minutes, saves and evaluations included."""
+    left: int | None
+    """Seconds to the last step of the training at that speed."""
+    next_checkpoint_step: int | None
+    """The step after which it is due, where steps decide."""
+    next_checkpoint_at: int | None
+    """When it is due, in seconds since the epoch."""
+    last_checkpoint: SavedCheckpoint | None
+    """The newest, with sizes compared, not read through."""
+    losses: tuple[tuple[int, float], ...]
+    """(step, loss) over the newest attempts, thinned; steps that were trained again count once."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+
+def outlook(found: RunStatus) -> Outlook:
+    """Read what is known of a run from its folder; of an array nothing is, each of its tasks is a run."""
+    paths = RunPaths(Path(found.folder))
+    runs = found.state is State.RUNNING and not found.tasks
+    progress = read_record(paths.progress) if runs else {}
+    newest = _newest(paths)
+    speed = step_seconds(newest[-1].points) if newest and runs else None
+    ahead = None if found.total is None or found.step is None else max(found.total - found.step, 0)
+    return Outlook(
+        doing=progress.get("doing", ""),
+        rate=number(progress.get("rate")),
+        learning_rate=number(progress.get("learning_rate")),
+        step_seconds=speed,
+        left=None if speed is None or ahead is None else round(speed * ahead),
+        next_checkpoint_step=whole(progress.get("save_at_step")),
+        next_checkpoint_at=whole(progress.get("save_at")),
+        last_checkpoint=last_checkpoint(Run(found.run_id, paths)),
+        losses=tuple({point.step: point.loss for point in curve(newest) if point.loss is not None}.items()),
+    )
+
+
+def step_seconds(points: Sequence[Point]) -> float | None:
+    """Return the seconds from step to step at the end of an attempt; None where it has not made two yet."""
+    recent = [point for point in points if points[-1].time - point.time <= _RECENT]
+    if len(recent) < 2 or recent[-1].step <= recent[0].step:
+        return None
+    return (recent[-1].time - recent[0].time) / (recent[-1].step - recent[0].step)
+
+
+def _newest(paths: RunPaths) -> list[Measured]:
+    """Read the newest attempts, as many as are needed for a picture, the oldest first."""
+    found: list[Measured] = []
+    for name in reversed(paths.attempts()):
+        found.append(measured(paths, name))
+        if sum(len(one.points) for one in found) >= _POINTS:
+            break
+    return found[::-1]

@@ -1,0 +1,182 @@
+"""The checkpoints of a run on the disk: what each is, whether it is whole, and which one a resume would take."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clusterrun.errors import ClusterError
+from clusterrun.run_folder.index import Index, Run, closed
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+
+TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+_STEP = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
+_TRAINER = re.compile(r"checkpoint-(?P<step>\d+)", re.ASCII)  # as transformers.Trainer names them
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint on the disk. `size` is in bytes, `time` in seconds since the epoch; None: not known."""
+
+    name: str
+    """Its folder's, or file's."""
+    path: str
+    """Where it lies."""
+    step: int | None
+    """The optimizer step of its state."""
+    attempt: int | None
+    """Which attempt wrote it."""
+    size: int
+    """Of all its files, in bytes."""
+    time: float
+    """When it was published."""
+    kind: str
+    """Who wrote it: `clusterrun` (clusterrun.training), `Trainer` (transformers), or `script`."""
+    verified: bool | None
+    """Whether every byte is as it was saved; None where that was not asked for, or cannot be known."""
+    fault: str
+    """What is wrong with it, in words; empty where nothing is known to be."""
+    next: bool = False
+    """Whether a resume would take it."""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it was sealed, or ought to be, and is not whole."""
+        return bool(self.fault) and self.kind != "script"
+
+
+def checkpoints(
+    name: str, *, verify: bool = False, index: Index | None = None, tell: Callable[[int, int], object] | None = None
+) -> list[SavedCheckpoint]:
+    """List the checkpoints of a run, the oldest first; `verify` reads every byte of them.
+
+    `tell` is told meanwhile how many bytes were read, and of how many.
+
+    Those of a script that does not use clusterrun.training are listed, not verified. Raises SpecError where no run is
+    called so, ClusterError where it is another user's.
+    """
+    run = (index or Index()).find(name)
+    try:
+        return _listed(run, verify=verify, tell=tell)
+    except PermissionError as error:
+        raise ClusterError(*closed(run.paths.folder)) from error
+
+
+def last_checkpoint(run: Run) -> SavedCheckpoint | None:
+    """Return the checkpoint that was saved last, without reading it through; None before the first."""
+    saved = read_record(run.paths.saves).get("checkpoint")
+    if saved:
+        path = run.paths.checkpoints / saved  # a Trainer's is a whole path
+        return _sealed(path, verify=False) if path.is_dir() else None
+    pattern = _pattern(run)
+    return next(reversed(_of_script(pattern)), None) if pattern else None
+
+
+def _listed(run: Run, *, verify: bool, tell: Callable[[int, int], object] | None) -> list[SavedCheckpoint]:
+    pattern = _pattern(run)
+    if pattern:
+        found = _of_script(pattern)
+    else:
+        folders = [*run.paths.checkpoints.glob("step-*"), *_trainers(run.paths)]
+        told = _summed(tell, sum(map(_size, folders))) if verify and tell else None
+        found = sorted(filter(None, (_sealed(path, verify=verify, told=told) for path in folders)), key=_age)
+    taken = next((one for one in reversed(found) if not one.fault), None)
+    return [replace(one, next=one is taken) for one in found]
+
+
+def _summed(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
+    done = 0
+
+    def add(size: int) -> None:
+        nonlocal done
+        done += size
+        tell(done, total)
+
+    return add
+
+
+def _age(one: SavedCheckpoint) -> tuple[int, int]:
+    """Return what orders them as the trainer does: a later attempt knew all that earlier ones had published."""
+    return (one.attempt or 0) if one.kind == "clusterrun" else 0, one.step or 0
+
+
+def _pattern(run: Run) -> str:
+    """Return the pattern of the script's own checkpoints, absolute; empty where it uses clusterrun.training."""
+    for folder in (run.paths.folder, run.paths.folder.parent):  # a task's spec is its array's
+        kept = read_record(RunPaths(folder).intent).get("request")
+        if kept and RunPaths(folder).spec.exists():
+            import yaml  # noqa: PLC0415 - 10 ms of a start, for this command alone
+
+            spec: dict[str, Any] = yaml.safe_load(RunPaths(folder).spec.read_text(encoding="utf-8")) or {}
+            path = (spec.get("checkpoint") or {}).get("path")
+            own = glob.escape(str(run.paths.folder))
+            work_dir = glob.escape(json.loads(kept)["work_dir"])
+            return str(Path(work_dir) / path.replace("{run_dir}", own)) if path else ""
+    return ""
+
+
+def _of_script(pattern: str) -> list[SavedCheckpoint]:
+    paths = [Path(found) for found in glob.glob(pattern)]  # noqa: PTH207 - a pattern of the user's, with a root of its own
+    made = [
+        SavedCheckpoint(path.name, str(path), _step(path), None, _size(path), path.stat().st_mtime, "script", None, "")
+        for path in paths
+    ]
+    return [replace(one, fault="" if one.size else "it is empty") for one in sorted(made, key=lambda one: one.time)]
+
+
+def _step(path: Path) -> int | None:
+    numbers = re.findall(r"\d+", path.name)
+    return int(numbers[-1]) if numbers else None
+
+
+def _trainers(paths: RunPaths) -> Iterable[Path]:
+    """Where transformers.Trainer keeps its own, the run's records name one by its whole path."""
+    records = [paths.saves, *(paths.resumed(name) for name in paths.attempts())]
+    named = [Path(read_record(path).get("checkpoint", "")) for path in records]
+    folders = {path.parent for path in named if path.is_absolute()}
+    return [path for folder in folders for path in folder.glob("checkpoint-*")]
+
+
+def _sealed(path: Path, *, verify: bool, told: Callable[[int], object] | None = None) -> SavedCheckpoint | None:
+    from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads and JSON, for this command alone
+
+    match, content = _STEP.fullmatch(path.name) or _TRAINER.fullmatch(path.name), manifest.read(path)
+    if match is None:
+        return None
+    attempt = match.groupdict().get("attempt") or (content or {}).get("attempt")
+    fault = manifest.damage(path, told) if verify else _missing(path, content, manifest.NAME)
+    sealed = path / manifest.NAME
+    return SavedCheckpoint(
+        name=path.name, path=str(path), step=int(match["step"]), attempt=None if attempt is None else int(attempt),
+        size=_size(path), time=(sealed if sealed.exists() else path).stat().st_mtime,
+        kind="clusterrun" if _STEP.fullmatch(path.name) else "Trainer",
+        verified=fault is None if verify else None, fault=fault or "",
+    )  # fmt: skip
+
+
+def _missing(path: Path, content: dict[str, Any] | None, manifest_name: str) -> str | None:
+    """Compare what is there with the manifest's sizes, without reading it."""
+    if content is None:
+        return f"it has no whole {manifest_name}"
+    for name, entry in content["files"].items():
+        try:
+            size = (path / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if size != entry["size"]:
+            return f"{name} has {size} bytes instead of {entry['size']}"
+    return None
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,0 +1,27 @@
+"""Ids of jobs, and the tasks that `--array` names, as Slurm writes them."""
+
+from __future__ import annotations
+
+import re
+
+_JOB_ID = re.compile(r"[1-9][0-9]{0,9}(_[0-9]{1,9})?")
+
+
+def job_id(text: str | None) -> str:
+    """Return a job id, `123` or `123_4`; empty for anything else.
+
+    Anything else would be an option or a filter of Slurm's commands: `--me` is all jobs of a user.
+    """
+    return text if text and _JOB_ID.fullmatch(text) else ""
+
+
+def task_numbers(array: str) -> list[int]:
+    """List the task numbers of an array's text, such as `0-3`, `1,5,7` or `0-15:4%2` (sbatch(1), --array)."""
+    found: set[int] = set()
+    for part in array.partition("%")[0].split(","):
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        if first.isdecimal():
+            end = int(last) if last.isdecimal() else int(first)
+            found.update(range(int(first), end + 1, max(int(step), 1) if step.isdecimal() else 1))
+    return sorted(found)

@@ -1,0 +1,47 @@
+"""Lists of nodes as Slurm writes them: `n[1-3,7],login1`. Source: scontrol(1), hostlist."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+
+_PART = re.compile(r"[^,\[]+(?:\[[^\]]*\][^,\[]*)*")
+_NAME = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
+_RANGE = re.compile(r"\[([^\]]*)\]")
+
+
+def node_names(text: str) -> list[str]:
+    """List the nodes of a list, in its order."""
+    return [name for part in _PART.findall(text) for name in _spelled(part)]
+
+
+def _spelled(part: str) -> list[str]:
+    found = _RANGE.search(part)
+    if found is None:
+        return [part]
+    before, after = part[: found.start()], part[found.end() :]
+    return [before + number + rest for number in _numbers(found[1]) for rest in _spelled(after)]
+
+
+def _numbers(text: str) -> list[str]:
+    found: list[str] = []
+    for span in text.split(","):
+        first, _, last = span.partition("-")
+        if last.isdecimal() and first.isdecimal():
+            found += [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+        else:
+            found.append(span)
+    return found
+
+
+def count_nodes(nodes: str) -> int:
+    """Count the nodes of a list such as `n[1-2,05],gpu7` without expanding them."""
+    return sum(prod(map(_count, _RANGE.findall(name))) for name in _NAME.findall(nodes))
+
+
+def _count(ranges: str) -> int:
+    counted = 0
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        counted += int(last) - int(first) + 1 if first.isdecimal() and last.isdecimal() else 1
+    return counted

@@ -1,0 +1,133 @@
+"""What an old script asks Slurm for, as the `slurm` section of a spec, which starts one task a node."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clusterrun.job_spec import gpus, options
+from clusterrun.starter.from_sbatch.directives import Directives, Option
+
+_SIGNAL = re.compile(r"(?P<to>[RB]*:)?(?:SIG)?(?P<name>[A-Z0-9]+)(?:@(?P<lead>\d+))?", re.IGNORECASE)
+_KNOWN = options.KNOWN | set(options.OWNED) | set(options.REFUSED) | options.TASKS | {"chdir"}
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_COUNTED = ("nodes", "cpus-per-task", "gpus-per-task", "signal", "chdir")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of an old script, as numbers."""
+
+    directives: Directives
+
+    def text(self, name: str) -> str:
+        """Return an option's value; empty where it is not given."""
+        option = self.directives.options.get(name)
+        return option.value if option is not None and isinstance(option.value, str) else ""
+
+    def line(self, *names: str) -> int:
+        """Return the line of the first of these options that is given, else 0."""
+        found = (self.directives.options.get(name) for name in names)
+        return next((option.line for option in found if option is not None), 0)
+
+    def number(self, name: str) -> int:
+        """Return a plain number; 0 where there is none."""
+        return int(self.text(name)) if self.text(name).isdigit() else 0
+
+    @property
+    def nodes(self) -> int:
+        """The most nodes that Slurm may give; without `--nodes` as many as the tasks need."""
+        text = self.text("nodes")
+        if text:
+            last = text.rpartition("-")[2]
+            return max(1, int(last)) if last.isdigit() else 1
+        each = self.number("ntasks-per-node")
+        return max(1, -(-self.number("ntasks") // each)) if each else 1
+
+    @property
+    def tasks_a_node(self) -> int:
+        """How many tasks each node gets."""
+        each = self.number("ntasks-per-node") or self.number("ntasks-per-gpu") * self.gpus_a_node
+        return max(1, each or -(-self.number("ntasks") // self.nodes))
+
+    @property
+    def gpus_a_node(self) -> int:
+        """How many GPUs each node gets, in any of sbatch's ways; 0 for none."""
+        try:
+            tasks = self.number("ntasks-per-node") or -(-self.number("ntasks") // self.nodes) or 1
+            given = {name: option.value for name, option in self.directives.options.items()}
+            return gpus.of_node(given, self.nodes, tasks)
+        except ValueError:
+            return 0
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of a job that the options fix. Source: sbatch(1), OUTPUT ENVIRONMENT VARIABLES."""
+        nodes, tasks = str(self.nodes), str(self.nodes * self.tasks_a_node)
+        known = {"SLURM_SUBMIT_DIR": "."}
+        if "-" not in self.text("nodes"):
+            known |= {"SLURM_NNODES": nodes, "SLURM_JOB_NUM_NODES": nodes, "SLURM_NTASKS": tasks, "SLURM_NPROCS": tasks}
+        if self.text("ntasks-per-node"):
+            known |= {"SLURM_NTASKS_PER_NODE": self.text("ntasks-per-node")}
+        if self.text("cpus-per-task"):
+            known |= {"SLURM_CPUS_PER_TASK": self.text("cpus-per-task")}
+        if self.gpus_a_node:
+            known |= {"SLURM_GPUS_ON_NODE": str(self.gpus_a_node)}
+        for option, name in (("gpus-per-node", "SLURM_GPUS_PER_NODE"), ("gpus", "SLURM_GPUS"),
+                             ("gpus-per-task", "SLURM_GPUS_PER_TASK"), ("job-name", "SLURM_JOB_NAME")):  # fmt: skip
+            known |= {name: self.text(option)} if self.text(option) else {}
+        return known
+
+    def section(self) -> dict[str, str | bool]:
+        """Return the `slurm` section: the same nodes, CPUs and GPUs, in one task a node."""
+        found: dict[str, str | bool] = {}
+        for name, option in self.directives.options.items():
+            if name in (*_COUNTED, *options.TASKS, *options.OWNED, *options.REFUSED):
+                continue
+            if name in options.KNOWN and option.value is not False:
+                found[name] = option.value
+        found |= dict(self._counted())
+        return _in_order(found)
+
+    def _counted(self) -> Iterator[tuple[str, str]]:
+        if self.text("nodes") or self.nodes > 1:
+            yield "nodes", self.text("nodes") or str(self.nodes)
+        cpus = self.number("cpus-per-task") or (self.tasks_a_node > 1 and not self.text("cpus-per-gpu"))
+        if cpus:
+            yield "cpus-per-task", str(int(cpus) * self.tasks_a_node)
+        if self.text("gpus-per-task"):
+            kind = self.text("gpus-per-task").rpartition(":")[0]
+            yield "gpus-per-node", f"{kind}:{self.gpus_a_node}" if kind else str(self.gpus_a_node)
+        if self.text("chdir") not in ("", ".", "./"):
+            yield "chdir", self.text("chdir")
+        if self.signal[1]:
+            yield "signal", f"USR1@{self.signal[1]}"
+
+    @property
+    def signal(self) -> tuple[str, int, bool]:
+        """The signal before the time limit, how many seconds before, and whether the batch shell alone hears it."""
+        found = _SIGNAL.fullmatch(self.text("signal"))
+        if not found:
+            return "", 0, False
+        return found["name"].upper(), int(found["lead"] or 60), "B" in (found["to"] or "").upper()
+
+    def unknown(self) -> list[Option]:
+        """Return the options that nobody knows."""
+        return [option for name, option in self.directives.options.items() if name not in _KNOWN]
+
+    def newer(self) -> dict[str, str | bool]:
+        """Return those of them that a newer sbatch may know: well-formed, and not one of the known ones misspelt."""
+        found = (option for option in self.unknown() if option.value and _NAME.fullmatch(option.name))
+        return {option.name: option.value for option in found if not nearest(option.name)}
+
+
+def nearest(name: str) -> str:
+    """Return the option that a misspelt one was meant to be; empty where there is none."""
+    return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), "")
+
+
+def _in_order(found: dict[str, str | bool]) -> dict[str, str | bool]:
+    first = ("partition", "account", "qos", "constraint", "nodes", "array", "gpus-per-node", "gpus", "gres",
+             "cpus-per-task", "cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu", "time")  # fmt: skip
+    return {name: found[name] for name in (*first, *found) if name in found}

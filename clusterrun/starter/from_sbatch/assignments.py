@@ -1,0 +1,69 @@
+"""Assignments of an old script: what its variables hold from there on, and which of them are secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from clusterrun.quoting import Shell
+from clusterrun.starter.from_sbatch.bash import text_of
+from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.secrets import is_secret_name, secrets_in
+from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, naming, one_word, resolve
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+
+@dataclass
+class Assignments:
+    """Keeps the variables of a text whose first line is the one behind `offset`."""
+
+    facts: Facts
+    scope: Scope
+    offset: int = 0
+
+    def assign(self, node: Node) -> tuple[str, Word | None]:
+        """Note an assignment; return its variable, and its value where it is one word."""
+        name, value = text_of(node.named_children[0]), node.named_children[-1]
+        if "+=" in text_of(node).partition("\n")[0].split("=")[0] + "=":
+            self._append(name, value)
+        elif value.type == "array":
+            words = [word for child in value.named_children for word in resolve(child, self.scope)]
+            self.scope.values[name] = tuple(words)
+        elif len(node.named_children) == 1:
+            self.scope.values[name] = Word(("",), line_of(node) + self.offset)
+        else:
+            word = one_word(value, self.scope)
+            if self._is_secret(name, word):
+                self.scope.values[name] = Word((Shell(f"${{{name}}}"),), line_of(node) + self.offset)
+                return name, word
+            self.scope.values[name] = self.without_secrets(word)
+        found = self.scope.values[name]
+        return name, found if isinstance(found, Word) else None
+
+    def _append(self, name: str, value: Node) -> None:
+        old = self.scope.look(name)
+        if value.type == "array":
+            more = tuple(word for child in value.named_children for word in resolve(child, self.scope))
+            before = old if isinstance(old, tuple) else () if old is None else (old,)
+            self.scope.values[name] = (*before, *more)
+        elif isinstance(old, Word):
+            self.scope.values[name] = replace(old, parts=(*old.parts, *one_word(value, self.scope).parts))
+        else:
+            self.scope.values[name] = None
+
+    def _is_secret(self, name: str, value: Word) -> bool:
+        """Note a variable whose name says that its value is a secret; False for another one."""
+        if not (value.known and value.text and is_secret_name(name)):
+            return False
+        self.facts.written_secrets[value.text] = name
+        self.facts.secrets.setdefault(name, value.line + self.offset)
+        return True
+
+    def without_secrets(self, word: Word) -> Word:
+        """Return a word that reads the secrets in its text from variables, and note those."""
+        for value, name in secrets_in(word.text).items():
+            self.facts.written_secrets.setdefault(value, name)
+            self.facts.secrets.setdefault(self.facts.written_secrets[value], word.line)
+        return naming(word, {value: name for value, name in self.facts.written_secrets.items() if len(value) > 5})

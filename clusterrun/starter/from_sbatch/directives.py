@@ -1,0 +1,107 @@
+"""The `#SBATCH` lines of a script, as sbatch reads them. Source: sbatch(1), and src/sbatch/opt.c of Slurm 22.05."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from clusterrun.job_spec import options
+
+_MARK = "#SBATCH"
+_SHORT = {
+    "A": "account", "a": "array", "B": "extra-node-info", "b": "begin", "C": "constraint", "c": "cpus-per-task",
+    "D": "chdir", "d": "dependency", "e": "error", "F": "nodefile", "G": "gpus", "H": "hold", "h": "help",
+    "i": "input", "J": "job-name", "k": "no-kill", "L": "licenses", "M": "clusters", "m": "distribution",
+    "N": "nodes", "n": "ntasks", "O": "overcommit", "o": "output", "p": "partition", "Q": "quiet", "q": "qos",
+    "S": "core-spec", "s": "oversubscribe", "t": "time", "V": "version", "v": "verbose", "W": "wait",
+    "w": "nodelist", "x": "exclude",
+}  # fmt: skip
+# They take no value, or only one that is joined by `=`.
+_BARE = frozenset(
+    """
+    contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue oom-kill-step overcommit
+    oversubscribe parsable propagate quiet reboot requeue spread-job stepmgr test-only usage use-min-nodes verbose
+    version wait
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of sbatch by its long name, where it stands; True for one that is given no value."""
+
+    name: str
+    value: str | bool
+    line: int
+
+
+@dataclass(frozen=True)
+class Directives:
+    """All that sbatch reads of a script, and what it does not."""
+
+    options: Mapping[str, Option]
+    """By their long names; of those that stand twice the last, which is the one that counts."""
+    too_late: tuple[int, ...]
+    """Lines with `#SBATCH` behind the first command, which sbatch does not read."""
+    unread: tuple[tuple[int, str], ...]
+    """Words of such lines that are no options."""
+
+
+def read_directives(text: str) -> Directives:
+    """Read the options of a script, in every form that sbatch takes."""
+    found: dict[str, Option] = {}
+    late: list[int] = []
+    unread: list[tuple[int, str]] = []
+    command_seen = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(_MARK) and command_seen:
+            late.append(number)
+        elif line.startswith(_MARK):
+            for name, value in _options(_words(line.removeprefix(_MARK))):
+                if name:
+                    found[name] = Option(name, value, number)
+                else:
+                    unread.append((number, str(value)))
+        elif line.strip() and not line.lstrip().startswith("#"):
+            command_seen = True
+    return Directives(found, tuple(late), tuple(unread))
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
+    """Pair options with their values as getopt_long(3) does; a word that is no option comes with an empty name."""
+    rest = iter(words)
+    for word in rest:
+        if word.startswith("--"):
+            given, equals, value = word[2:].partition("=")
+            name = given if given in options.KNOWN | set(_BARE) else options.abbreviated(given) or given
+            yield name, value if equals else name in _BARE or next(rest, "")
+        elif word.startswith("-") and word[1:2] in _SHORT:
+            name = _SHORT[word[1]]
+            if name in _BARE:
+                yield name, True
+            else:
+                yield name, word[2:].removeprefix("=") or next(rest, "")
+        else:
+            yield "", word
+
+
+def _words(line: str) -> list[str]:
+    """Split a line; a backslash escapes in quotes of both kinds, and a word that begins with # is a comment."""
+    words: list[str] = []
+    word, quote, begun = "", "", False
+    characters = iter(line)
+    for character in characters:
+        if character == "\\":
+            word, begun = word + next(characters, ""), True
+        elif quote:
+            quote, word = ("", word) if character == quote else (quote, word + character)
+        elif character in "'\"":
+            quote, begun = character, True
+        elif character.isspace() or (character == "#" and not begun):
+            words += [word] if begun else []
+            word, begun = "", False
+            if character == "#":
+                return words
+        else:
+            word, begun = word + character, True
+    return [*words, word] if begun else words

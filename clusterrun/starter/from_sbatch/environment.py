@@ -1,0 +1,116 @@
+"""Commands that prepare the shell: modules, virtual environments, folders, traps and options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from clusterrun.quoting import quote
+from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.words import Scope, Word
+
+# Where the job script itself looks for conda (templates/functions/30-environment.sh).
+_FOUND_CONDA = re.compile(r".*/(miniforge3|mambaforge|miniconda3|anaconda3)|/opt/(conda|miniconda3|miniforge3)")
+_CONDA = ("conda", "mamba", "micromamba")
+_LOADS = frozenset({"load", "add"})
+
+
+def read(facts: Facts, scope: Scope, words: Sequence[Word], text: str, line: int) -> bool:
+    """Note a command that prepares the shell; False where it is another one."""
+    texts = [word.text for word in words]
+    known = all(word.known for word in words)
+    name = texts[0] if texts else ""
+    if name in ("module", "ml"):
+        _module(facts, texts, text, line, known=known)
+    elif name in ("source", "."):
+        _source(facts, texts, text, line, known=known)
+    elif name in _CONDA and texts[1:2] == ["activate"]:
+        _activate_conda(facts, texts[2:], text, line, known=known)
+    elif name in ("cd", "pushd"):
+        _folder(facts, scope, texts[1:], text, line, known=known)
+    else:
+        return _noted(facts, name, texts, text, line)
+    return True
+
+
+def _noted(facts: Facts, name: str, texts: Sequence[str], text: str, line: int) -> bool:
+    """Note what a spec has no key for, because the job script does it in its own way."""
+    if name == "set":
+        strict = any(re.fullmatch(r"-[a-z]*e[a-z]*", word) for word in texts[1:])
+        facts.strict = facts.strict or strict or "errexit" in texts
+    elif name == "trap":
+        facts.traps.append((line, text))
+    elif name == "wait":
+        facts.waits.append(line)
+    elif texts[:2] == ["scontrol", "requeue"]:
+        facts.requeues = facts.requeues or line
+    else:
+        # nothing of the submitting shell arrives in a job, and use_conda makes `conda` known
+        hook = name == "eval" and re.search(r"(conda|mamba)\b.*\bhook", text)
+        leaves = name in ("deactivate", *_CONDA) and texts[-1:] == ["deactivate"]
+        return bool(hook or leaves or name in ("exit", "true", ":"))
+    return True
+
+
+def _keep(facts: Facts, text: str, line: int) -> None:
+    facts.kept.append(Kept(line, text))
+
+
+def _module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
+    words = [word for word in texts[1:] if not word.startswith("-")]
+    if texts[0] == "ml" and words and words[0] not in _LOADS | {"purge", "list", "use", "unload", "avail", "reset"}:
+        words = ["load", *words]
+    if not words or words[0] in ("purge", "list", "avail", "reset"):
+        return  # a job begins without modules
+    own_order = _own_modules(facts)
+    if words[0] in _LOADS and known and not own_order and not any(word.startswith("-") for word in words):
+        facts.modules += [(line, word) for word in words[1:]]
+        return
+    if not own_order and not facts.modules:
+        _keep(facts, "find_modules", line)
+    _keep(facts, f"module {text.partition(' ')[2]}", line)
+
+
+def _own_modules(facts: Facts) -> bool:
+    """Say whether modules stay as lines of their own, behind which everything must stay that needs them."""
+    return any(kept.text.startswith("module ") for kept in facts.kept)
+
+
+def _source(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
+    path = PurePosixPath(texts[1]) if len(texts) > 1 else PurePosixPath()
+    if known and path.name == "activate" and (len(texts) > 2 or str(path) == "activate"):
+        _activate_conda(facts, texts[2:], text, line, known=known)
+    elif known and path.name == "activate" and path.parent.name == "bin" and _own_modules(facts):
+        _keep(facts, f"use_venv {quote(path.parent.parent)}", line)
+    elif known and path.name == "activate" and path.parent.name == "bin":
+        facts.venv, facts.conda = (line, str(path.parent.parent)), None
+    elif known and path.name == "conda.sh" and _FOUND_CONDA.fullmatch(str(path.parents[2])):
+        pass  # the job script finds it there
+    elif path.name in (".bashrc", ".bash_profile", ".profile", "profile") and known:
+        _keep(facts, f"{text} || :", line)
+    else:
+        _keep(facts, text, line)
+
+
+def _activate_conda(facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
+    if len(names) == 1 and known and _own_modules(facts):
+        _keep(facts, f"use_conda {quote(names[0])}", line)
+        return
+    by_hand = any("conda" in kept.text for kept in facts.kept)
+    if len(names) == 1 and known and not by_hand:
+        facts.conda, facts.venv = (line, names[0]), None
+    else:
+        _keep(facts, text, line)
+
+
+def _folder(facts: Facts, scope: Scope, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
+    if len(names) != 1 or not known:
+        _keep(facts, text, line)
+    elif names[0] not in (".", "./"):
+        base = facts.folder[1] if facts.folder else ""
+        facts.folder = (line, str(PurePosixPath(base) / names[0]))
+        if facts.venv and not facts.started and not PurePosixPath(facts.venv[1]).is_absolute():
+            here = scope.look("SLURM_SUBMIT_DIR")
+            above = str(PurePosixPath(scope.shell.get("PWD", "."))) if here else "."
+            facts.venv = (facts.venv[0], str(PurePosixPath(above) / facts.venv[1]))

@@ -1,0 +1,104 @@
+"""What an old script says and does, in its own order; what of it becomes a job spec is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clusterrun.starter.from_sbatch.directives import Directives
+from clusterrun.starter.from_sbatch.words import Word, names_in
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Shell lines that stay as written."""
+
+    line: int
+    text: str
+    defines: frozenset[str] = frozenset()
+    """The variables and functions that it makes."""
+    soft: bool = False
+    """Whether it is needed only where another line needs what it makes."""
+
+    @property
+    def reads(self) -> set[str]:
+        """The variables and functions that it may need."""
+        return names_in(self.text) | set(self.text.replace(";", " ").split())
+
+
+@dataclass(frozen=True)
+class Srun:
+    """The options of the srun in front of a command."""
+
+    line: int
+    options: Mapping[str, str]
+    """By their long names; an empty text for one without a value."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command that may be the training: the words behind srun and its like."""
+
+    line: int
+    text: str
+    """As written, srun and all."""
+    words: tuple[Word, ...]
+    kind: str
+    """accelerate, torchrun, deepspeed, python, bash, or other."""
+    srun: Srun | None = None
+    background: bool = False
+    piped: bool = False
+    inside: str = ""
+    """The text of the loop or condition that it stands in."""
+    after: int = 0
+    """How many kept lines stand before it."""
+    shell: str = ""
+    """What `bash -c` in front of it is given, the whole text."""
+    dropped: tuple[str, ...] = ()
+    """What stood around its words and is not taken over: redirections, and what was piped into it."""
+
+    @property
+    def line_of_words(self) -> int:
+        """The line of its first word; that of the statement can be one of the assignments in front of it."""
+        return self.words[0].line if self.words else self.line
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that is exported: its value, and whether it was set in `bash -c`, so on each node."""
+
+    line: int
+    value: Word
+    on_nodes: bool = False
+
+
+@dataclass
+class Facts:
+    """All of an old script."""
+
+    name: str
+    text: str
+    directives: Directives
+    modules: list[tuple[int, str]] = field(default_factory=list)
+    venv: tuple[int, str] | None = None
+    conda: tuple[int, str] | None = None
+    variables: dict[str, Variable] = field(default_factory=dict)
+    secrets: dict[str, int] = field(default_factory=dict)
+    """Names of secrets, and the first line of each."""
+    written_secrets: dict[str, str] = field(default_factory=dict)
+    """The values that stand in the text, and their names; nothing of it may be shown or written."""
+    folder: tuple[int, str] | None = None
+    """Where the script goes before it starts the training."""
+    kept: list[Kept] = field(default_factory=list)
+    started: list[Started] = field(default_factory=list)
+    traps: list[tuple[int, str]] = field(default_factory=list)
+    waits: list[int] = field(default_factory=list)
+    strict: bool = False
+    """Whether `set -e` stands in it."""
+    talk: list[int] = field(default_factory=list)
+    """Lines that only print."""
+    typed_behind: bool = False
+    """Whether it reads the words behind its own name."""
+    unreadable: list[int] = field(default_factory=list)
+    requeues: int = 0
+    """The line with `scontrol requeue`."""

@@ -1,0 +1,43 @@
+"""Which kind of command it is that a script starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from clusterrun.starter.from_sbatch.words import Word
+
+LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
+"""Programs that start a process for each GPU."""
+RANKS = {**dict.fromkeys(LAUNCHERS, 3), "bash": 2, "python": 2, "other": 1}
+"""What is more likely the training, where a script starts several things."""
+_PYTHON = re.compile(r"python(3(\.\d+)?)?")
+_MODULES = {"accelerate.commands.launch": "accelerate", "torch.distributed.run": "torchrun",
+            "torch.distributed.launch": "torchrun", "deepspeed.launcher.runner": "deepspeed"}  # fmt: skip
+_SHELLS = frozenset({"bash", "sh", "/bin/bash", "/bin/sh"})
+
+
+def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
+    """Return the kind of a command and its words behind the launcher; all words for kinds that have no launcher."""
+    texts = [word.text for word in words]
+    program = texts[0].rsplit("/", 1)[-1] if texts else ""
+    if program == "accelerate" and texts[1:2] == ["launch"]:
+        return "accelerate", list(words[2:])
+    if program in ("accelerate-launch", "torchrun", "deepspeed"):
+        return program.removesuffix("-launch"), list(words[1:])
+    if _PYTHON.fullmatch(program):
+        return _python(words)
+    return ("bash" if texts[:1] and texts[0] in _SHELLS and len(texts) > 1 else "other"), list(words)
+
+
+def _python(words: Sequence[Word]) -> tuple[str, list[Word]]:
+    place = 1
+    while place < len(words) and words[place].text.startswith("-"):
+        flag = words[place].text
+        if flag == "-m" and place + 1 < len(words):
+            found = _MODULES.get(words[place + 1].text)
+            return (found, list(words[place + 2 :])) if found else ("python", list(words))
+        if flag in ("-c", "-", "-V", "--version"):
+            return "other", list(words)
+        place += 2 if flag in ("-W", "-X") else 1
+    return ("python", list(words)) if place < len(words) else ("other", list(words))

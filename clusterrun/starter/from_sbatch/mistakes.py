@@ -1,0 +1,79 @@
+"""The mistakes of an old script, each with its line; `path` of a Problem is the mistake's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from clusterrun import units
+from clusterrun.errors import Problem
+from clusterrun.starter.from_sbatch import mistakes_of_launch, mistakes_of_shell
+from clusterrun.starter.from_sbatch.asked import Asked, nearest
+from clusterrun.starter.from_sbatch.chosen import Chosen
+from clusterrun.starter.from_sbatch.facts import Facts
+
+Found = Iterator[tuple[int, str, str, str]]
+"""Line, name, what is wrong, what to do."""
+
+# sbatch(1), "filename pattern": each of these tells jobs apart.
+_JOB_PATTERNS = ("%j", "%J", "%A", "%x-%j")
+# As hours these are usual limits, as minutes they are not.
+_HOURS = frozenset({8, 12, 16, 24, 36, 48, 72, 96, 120, 168})
+
+
+def find_mistakes(facts: Facts, asked: Asked, chosen: Chosen) -> list[Problem]:
+    """Return the mistakes of an old script in the order of its lines."""
+    rules: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
+        _directives, _output, _time, _requeue, _variables_in_directives,
+        *mistakes_of_launch.RULES, *mistakes_of_shell.RULES,
+    )  # fmt: skip
+    found = sorted({fault for rule in rules for fault in rule(facts, asked, chosen)})
+    return [
+        Problem(f"{facts.name}:{line}" if line else facts.name, name, what, hint) for line, name, what, hint in found
+    ]
+
+
+def _directives(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+    for option in asked.unknown():
+        meant = nearest(option.name)
+        hint = f"did you mean --{meant}?" if meant else "where your sbatch knows it: slurm.additional_parameters"
+        yield option.line, "directive", f"no sbatch from 22.05 to 26.05 has --{option.name}", hint
+    for line in facts.directives.too_late:
+        yield line, "late-directive", "sbatch does not read #SBATCH behind the first command", "it is not in the spec"
+    for line, word in facts.directives.unread:
+        yield line, "directive", f"{word!r} is no option of sbatch", ""
+
+
+def _output(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+    for name in ("output", "error"):
+        text = asked.text(name)
+        if text and text != "/dev/null" and not any(pattern in text for pattern in _JOB_PATTERNS):
+            what = f"--{name}={text} has no %j, so that each job, and each start of one, writes over the last one's"
+            yield asked.line(name), "output", what, "each attempt now has a log of its own: `clusterrun logs`"
+
+
+def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+    text = asked.text("time")
+    number, colon, rest = text.partition(":")
+    if not number.isdigit() or int(number) not in _HOURS or (colon and rest != "00"):
+        return
+    try:
+        seconds = units.seconds_of_slurm_time(text) or 0
+    except ValueError:
+        return
+    what = f"sbatch reads --time={text} as {seconds // 60} minutes"
+    yield asked.line("time"), "time", what, f"where hours are meant: time: {number}:00:00"
+
+
+def _requeue(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+    if not facts.requeues and not {"requeue", "no-requeue"} & set(asked.directives.options):
+        what = (
+            "nothing requeues it: after the time limit or a crash, and at many sites after a preemption, it has ended"
+        )
+        last = max((option.line for option in asked.directives.options.values()), default=1)
+        yield last, "requeue", what, "the run now comes back by itself: the `requeue` section"
+
+
+def _variables_in_directives(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+    for name, option in asked.directives.options.items():
+        if isinstance(option.value, str) and "$" in option.value:
+            yield option.line, "directive", f"sbatch expands no variable in --{name}={option.value}", "write the value"

@@ -1,0 +1,91 @@
+"""Mistakes in an old script's own shell: traps, background, activation, secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from clusterrun.starter.from_sbatch.asked import Asked
+from clusterrun.starter.from_sbatch.chosen import Chosen
+from clusterrun.starter.from_sbatch.facts import Facts
+
+Found = Iterator[tuple[int, str, str, str]]
+
+_SIGNALS = re.compile(r"\b(?:SIG)?(USR1|USR2|TERM|HUP|INT|CONT|10|12|15)\b")
+
+
+def _trap(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
+    traps = [(line, text) for line, text in facts.traps if _SIGNALS.search(text)]
+    waited = chosen.started.background and any(line >= chosen.started.line for line in facts.waits)
+    name, _, batch = asked.signal
+    for line, _text in traps:
+        if not waited:
+            what = "bash runs a trap only when its foreground command has ended: here, when the training is dead"
+            yield (
+                line,
+                "trap",
+                what,
+                "the training would go into the background (&), and be waited for; no trap is needed now",
+            )
+        if name and not batch:
+            what = f"--signal={name} without B: goes to the tasks of srun; this shell does not hear it"
+            yield asked.line("signal"), "trap-signal", what, "the nodes' shells of the job script hear it"
+
+
+def _background(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
+    started = chosen.started
+    if started.background and not any(line >= started.line for line in facts.waits) and "wait" not in started.inside:
+        what = "goes into the background, and nothing waits for it: the job ends at once, and it with the job"
+        yield started.line, "background", what, "the job script waits for it"
+
+
+def _strict(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
+    prepared = [line for line, _ in facts.modules]
+    prepared += [place[0] for place in (facts.venv, facts.conda, facts.folder) if place]
+    prepared += [kept.line for kept in facts.kept if kept.text.startswith(("module ", "use_venv ", "use_conda "))]
+    if prepared and not facts.strict and not chosen.started.shell:
+        what = "without `set -e` it goes on when this fails, and trains with another Python, or not at all"
+        yield min(prepared), "set-e", what, "the job script stops, and says what failed"
+
+
+def _module_order(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
+    place = facts.venv or facts.conda
+    for line, name in facts.modules:
+        if place and line > place[0]:
+            what = f"module load {name} behind the activation puts its own programs, python too, in front"
+            yield line, "module-order", what, "the job script loads modules first"
+
+
+def _secrets(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
+    written = set(facts.written_secrets.values())
+    lines = facts.text.splitlines()
+    for name, line in facts.secrets.items():
+        usual = any(_has_value(lines, number, name) for number in range(line - 1, line + 1))
+        if name in written or usual:
+            what = f"the value of {name} stands in the script, for everyone who may read it or a copy of it"
+            hint = f"make that value invalid; export {name} in the shell that you submit from. The spec has its name"
+            yield line, "secret", what, hint
+
+
+def _has_value(lines: list[str], number: int, name: str) -> bool:
+    from clusterrun.starter.from_sbatch.secrets import names_of_secrets  # noqa: PLC0415
+
+    return 0 <= number < len(lines) and name in names_of_secrets(lines[number])
+
+
+def _pipe(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
+    if chosen.started.piped and "pipefail" not in facts.text:
+        what = "without `set -o pipefail` the exit code of a pipe is its last command's: a crash looks like success"
+        yield chosen.started.line, "pipe", what, "`clusterrun logs` keeps the output; the pipe is left out"
+
+
+def _devices(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+    variable = facts.variables.get("CUDA_VISIBLE_DEVICES")
+    if variable is not None and asked.gpus_a_node:
+        what = "Slurm sets CUDA_VISIBLE_DEVICES to the GPUs that the job has; this can name others, or fewer"
+        yield variable.line, "devices", what, "it is in the spec as it was; leave it out"
+
+
+RULES: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
+    _trap, _background, _strict, _module_order, _secrets, _pipe, _devices,
+)  # fmt: skip

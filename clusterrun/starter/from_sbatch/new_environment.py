@@ -1,0 +1,101 @@
+"""The `environment` section of a spec, from what an old script exports, loads and activates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clusterrun.job_spec.yaml_text import typed
+from clusterrun.starter.from_sbatch.asked import Asked
+from clusterrun.starter.from_sbatch.chosen import Chosen
+from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.secrets import is_secret_name, names_of_secrets, without_secrets
+from clusterrun.starter.from_sbatch.setup import BUILDS, MEETING
+from clusterrun.starter.from_sbatch.words import names_in
+
+# Every job has these, whatever the shell that it is submitted from.
+_EVERYWHERE = frozenset(
+    "HOME USER LOGNAME SHELL LANG PATH PWD OLDPWD TMPDIR HOSTNAME TERM SHLVL IFS LD_LIBRARY_PATH PYTHONPATH".split()
+)
+_OF_SERVICES = ("HF_TOKEN", "WANDB_API_KEY")
+_WORDS = {"true": True, "false": False}  # the spec gives a variable these very words
+_NOTHING = ("NONE", "NIL")
+
+
+def environment_section(facts: Facts, asked: Asked, chosen: Chosen, setup: list[Kept],
+                        shell: Mapping[str, str]) -> tuple[dict[str, Any], set[str]]:  # fmt: skip
+    """Return the section, and the names of its variables whose values are those of the submitting shell.
+
+    Secrets, which are noted in the facts, are in it by their names alone.
+    """
+    for line, _, name in chosen.left:
+        facts.secrets.setdefault(name, line)
+    variables = _exported(facts, chosen) | _of_option(facts, asked)
+    made = {*variables}.union(*(kept.defines for kept in setup))
+    inherited = _inherited(facts, [chosen.command, *(kept.text for kept in setup)], made, shell)
+    variables = {**inherited, **variables}
+    hidden = {name for name, value in variables.items() if names_of_secrets(value) or value in facts.written_secrets}
+    secrets = {*facts.secrets, *hidden}
+    inherits = asked.text("export").upper() not in _NOTHING
+    if inherits:
+        secrets |= {name for name in _OF_SERVICES if shell.get(name)}
+    shown = {name: _WORDS.get(value, typed(value)) for name, value in variables.items() if name not in hidden}
+    python = active_python(shell) if inherits and not (facts.venv or facts.conda or _activates(setup)) else {}
+    found: dict[str, Any] = {
+        "modules": [name for _, name in facts.modules],
+        "venv": facts.venv[1] if facts.venv else None,
+        "conda": facts.conda[1] if facts.conda else None,
+        **python,
+        "variables": shown,
+        "setup": [without_secrets(kept.text, facts.written_secrets) for kept in setup],
+        "secrets": [*facts.secrets, *sorted(secrets - {*facts.secrets})],
+    }
+    return {key: value for key, value in found.items() if value}, set(inherited)
+
+
+def _activates(setup: list[Kept]) -> bool:
+    return any("activate" in kept.text or kept.text.startswith("use_") for kept in setup)
+
+
+def active_python(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment that is active in a shell, which a job of sbatch inherits, as a spec names it."""
+    names = {"venv": shell.get("VIRTUAL_ENV"), "conda": shell.get("CONDA_PREFIX")}
+    return next(({key: value} for key, value in names.items() if value), {})
+
+
+def _exported(facts: Facts, chosen: Chosen) -> dict[str, str]:
+    """Return what the script exports, but what says only where the ranks meet, or builds the command."""
+    found = {}
+    for name, variable in facts.variables.items():
+        needless = chosen.launched and (name in MEETING or BUILDS.fullmatch(name))
+        if variable.value.one_line and not needless and name not in facts.secrets:
+            found[name] = variable.value.text
+    return found
+
+
+def _of_option(facts: Facts, asked: Asked) -> dict[str, str]:
+    """Return the variables of `--export`; a name without a value is handed over as secrets are, by its name."""
+    found = {}
+    for part in asked.text("export").split(","):
+        name, equals, value = part.partition("=")
+        if equals and is_secret_name(name):
+            facts.secrets.setdefault(name, asked.line("export"))
+            facts.written_secrets.setdefault(value, name)
+        elif equals:
+            found[name] = value
+        elif name.upper() not in ("", "ALL", *_NOTHING):
+            facts.secrets.setdefault(name, asked.line("export"))
+    return found
+
+
+def _inherited(facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that setup lines and the command read, and that only the submitting shell had."""
+    found = {}
+    for name in sorted(set().union(*map(names_in, texts))):
+        if name in made or name in _EVERYWHERE or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_")):
+            continue
+        if is_secret_name(name):
+            facts.secrets.setdefault(name, 0)
+        elif name in shell and name not in facts.secrets:
+            found[name] = shell[name]
+    return found

@@ -1,0 +1,87 @@
+"""The lines that have no key of their own: which of them are still needed, as `environment.setup`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from clusterrun.starter.from_sbatch.chosen import Chosen
+from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.words import names_in
+
+# Where the ranks meet and who they are: the job script says it, or accelerate.
+MEETING = frozenset(
+    """
+    MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK MACHINE_RANK NNODES
+    NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES NUM_MACHINES SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST
+    RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
+    """.split()
+)
+# Variables that only build the command of the training.
+BUILDS = re.compile(r"([A-Za-z_]+_)?(CMD|COMMAND|LAUNCHER|SCRIPT|PROGRAM|ARGS|OPTS|OPTIONS|ARGUMENTS)")
+_NODE = re.compile(r"scontrol show host|SLURM_(JOB_)?NODELIST|hostname\b")
+
+
+def setup_lines(facts: Facts, chosen: Chosen) -> list[Kept]:
+    """Return the lines before the training that are still needed, in their order."""
+    lines = _before(facts, chosen)
+    wanted = names_in(chosen.command)
+    found: list[Kept] = []
+    for kept in sorted(lines, key=lambda one: one.line)[::-1]:
+        if kept.soft and any(value in kept.text for value in facts.written_secrets):
+            continue  # it comes from the shell that the job is submitted from
+        about_meeting = chosen.launched and (kept.defines & MEETING or _only_meeting(kept))
+        if about_meeting or (kept.soft and not kept.defines & wanted):
+            continue
+        wanted |= kept.reads
+        exported = kept.defines & names_in(chosen.command)
+        text = kept.text
+        if _is_array(kept) and exported:
+            continue  # an array cannot be exported: it stands in the command
+        if exported and kept.soft and not text.startswith("export "):
+            text = f"export {text}" if len(kept.defines) == 1 else f"{text}; export {' '.join(sorted(exported))}"
+        elif exported and not kept.soft and "export" not in text:
+            text = f"{text}\nexport {' '.join(sorted(exported))}"
+        found.append(replace(kept, text=text))
+    return found[::-1]
+
+
+def _is_array(kept: Kept) -> bool:
+    return kept.soft and bool(re.match(r"\w+\+?=\(", kept.text))
+
+
+def with_arrays(facts: Facts, chosen: Chosen) -> str:
+    """Return the command with the arrays that it reads in front of it."""
+    wanted = names_in(chosen.command)
+    arrays = [kept.text for kept in facts.kept[: chosen.started.after] if _is_array(kept) and kept.defines & wanted]
+    return "\n".join([*arrays, chosen.command])
+
+
+def _only_meeting(kept: Kept) -> bool:
+    """Whether a line looks for the nodes and nothing else, as `mapfile` of `scontrol show hostnames` does."""
+    into_file = re.search(r">\s*[\w\"'$./]", kept.text)
+    return (
+        bool(_NODE.search(kept.text))
+        and not into_file
+        and kept.text.split()[0] in ("mapfile", "readarray", "read", "scontrol", "srun")
+    )
+
+
+def _before(facts: Facts, chosen: Chosen) -> Iterable[Kept]:
+    """Yield the kept lines before the training, with the exports and the other commands among them."""
+    yield from facts.kept[: chosen.started.after]
+    for name, variable in facts.variables.items():
+        needless = variable.on_nodes or (chosen.launched and BUILDS.fullmatch(name))
+        if not variable.value.one_line and not needless and variable.line <= chosen.started.line:
+            yield Kept(variable.line, f"export {name}={variable.value.shell}", frozenset({name}))
+    for one in facts.started:
+        if one is not chosen.started and one.line < chosen.started.line:
+            yield Kept(one.line, one.text)
+
+
+def left_behind(facts: Facts, chosen: Chosen) -> list[int]:
+    """Return the lines behind the training, for which a spec has no place."""
+    later = [kept.line for kept in facts.kept[chosen.started.after :] if not kept.soft]
+    later += [one.line for one in facts.started if one.line > chosen.started.line and one is not chosen.started]
+    return sorted(line for line in set(later) if line != chosen.started.line)

@@ -1,0 +1,222 @@
+"""From what an old script says to a job spec that asks Slurm for the same and starts the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from clusterrun.errors import Problem, SpecError
+from clusterrun.job_spec.values import NAME
+from clusterrun.job_spec.yaml_text import read_scalar, typed
+from clusterrun.planning.launch import argument_words
+from clusterrun.starter.from_sbatch.asked import Asked
+from clusterrun.starter.from_sbatch.chosen import Chosen, ReadFile, choose
+from clusterrun.starter.from_sbatch.directives import read_directives
+from clusterrun.starter.from_sbatch.draft import Draft
+from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.mistakes import find_mistakes
+from clusterrun.starter.from_sbatch.new_environment import active_python, environment_section
+from clusterrun.starter.from_sbatch.notes import notes_of
+from clusterrun.starter.from_sbatch.reader import read_script
+from clusterrun.starter.from_sbatch.secrets import without_secrets
+from clusterrun.starter.from_sbatch.sections import accelerate_section, read_config
+from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
+from clusterrun.starter.from_sbatch.words import Word
+
+_FLAG = re.compile(r"--[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
+_NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*")
+_STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
+
+
+def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:
+    """Return the spec that does what a script does.
+
+    `shell` is the environment it would be submitted from; `read_file` returns the text of a file that the script names,
+    by its path from the folder where it would be submitted, or None. Raises SpecError for a script that starts nothing.
+    """
+    directives = read_directives(text)
+    for line, word in directives.unread:
+        if word in ("hetjob", "packjob"):
+            what, hint = "a heterogeneous job; the nodes of a run are equal", "make a script of one of its components"
+            raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
+    asked = Asked(directives)
+    known = asked.variables()
+    if asked.text("chdir") or re.search(r"^\s*cd +(?!\"?\$\{?SLURM_SUBMIT_DIR\}?\"?\s*$)", text, re.MULTILINE):
+        known["SLURM_SUBMIT_DIR"] = shell.get("PWD", ".")
+    facts = read_script(name, text, shell=shell, known=known)
+    folder = facts.folder[1] if facts.folder else ""
+    chosen = choose(facts, asked, lambda path: read_file(str(PurePosixPath(folder) / path)))
+    if chosen is None:
+        hint = "give the sbatch script that starts the training; it is read, and not run"
+        raise SpecError([Problem(name, "", "starts nothing that could be a training", hint)])
+    chosen = _with_default_config(chosen, shell, read_file)
+    draft = Draft()
+    _Translation(draft, facts, asked, chosen, shell).fill(read_file)
+    draft.mistakes = find_mistakes(facts, asked, chosen)
+    draft.notes = notes_of(facts, asked, chosen, draft)
+    _hide(draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5})
+    return draft
+
+
+def _hide(draft: Draft, known: dict[str, str]) -> None:
+    """Look once more that no secret stands in the draft, wherever a word of the script has come to."""
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: hidden(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [*map(hidden, value)]
+        return without_secrets(value, known) if isinstance(value, str) else value
+
+    draft.values = hidden(draft.values)
+    draft.mistakes = [replace(one, what=hidden(one.what), hint=hidden(one.hint)) for one in draft.mistakes]
+    draft.notes = [replace(one, what=hidden(one.what)) for one in draft.notes]
+
+
+def _with_default_config(chosen: Chosen, shell: Mapping[str, str], read_file: ReadFile) -> Chosen:
+    """Add the config file that `accelerate launch` reads where none is named (accelerate 1.15, commands/config)."""
+    if chosen.parsed.kind != "accelerate" or "config_file" in chosen.parsed.flags:
+        return chosen
+    cache = shell.get("XDG_CACHE_HOME") or f"{shell.get('HOME', '')}/.cache"
+    path = f"{shell.get('HF_HOME') or f'{cache}/huggingface'}/accelerate/default_config.yaml"
+    if read_file(path) is None:
+        return chosen
+    flags = {**chosen.parsed.flags, "config_file": Word((path,), chosen.started.line)}
+    return replace(chosen, parsed=replace(chosen.parsed, flags=flags))
+
+
+class _Translation:
+    """Fills a draft, section by section."""
+
+    def __init__(self, draft: Draft, facts: Facts, asked: Asked, chosen: Chosen, shell: Mapping[str, str]) -> None:
+        self.draft, self.facts, self.asked, self.chosen, self.shell = draft, facts, asked, chosen, shell
+        self.values = draft.values
+
+    def fill(self, read_file: ReadFile) -> None:
+        self.values["name"] = self._name()
+        self._what_runs()
+        self.values["slurm"] = self._slurm()
+        self._accelerate(read_file)
+        self._environment()
+        if "no-requeue" in self.asked.directives.options:
+            self.values["requeue"] = {"on": []}
+            self._comment("as --no-requeue said: nothing is tried again", "requeue", "on")
+        self._signal()
+
+    def _comment(self, text: str, *path: str | int) -> None:
+        self.draft.comments[path] = text
+
+    def _name(self) -> str:
+        given = self.asked.text("job-name") or PurePosixPath(self.facts.name).name.partition(".")[0]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip("-._")[:64]
+        return name if NAME.fullmatch(name) else "run"
+
+    def _what_runs(self) -> None:
+        chosen = self.chosen
+        if not chosen.launched:
+            text = without_secrets(with_arrays(self.facts, chosen), self.facts.written_secrets)
+            alone = chosen.started.srun is None and self.asked.nodes > 1
+            self.values["command"] = f'if [ "$SLURM_NODEID" -eq 0 ]; then\n{text}\nfi' if alone else text
+            return
+        target = chosen.parsed.target
+        self.values[chosen.form] = target.text.removeprefix("./") if target is not None else ""
+        words = [word.text for word in chosen.arguments]
+        if words:
+            self.values["args"] = as_mapping(words) or [typed(word) for word in words]
+
+    def _slurm(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in self.asked.section().items():
+            found[name] = typed(value)
+        if self.facts.folder:
+            found["chdir"] = str(PurePosixPath(self.asked.text("chdir")) / self.facts.folder[1])
+        extra = self.asked.newer()
+        if extra:
+            found["additional_parameters"] = extra
+        tasks = self.asked.tasks_a_node
+        if tasks > 1 and "cpus-per-task" in found:
+            each = self.asked.number("cpus-per-task") or 1
+            self._comment(f"{tasks} tasks of {each} before; now one task a node", "slurm", "cpus-per-task")
+        return found
+
+    def _accelerate(self, read_file: ReadFile) -> None:
+        chosen = self.chosen
+        if not chosen.launched:
+            return
+        path = chosen.parsed.value("config_file")
+        text = read_file(path) if path else None
+        config = read_config(text) if text is not None else None
+        section, left = accelerate_section(chosen.parsed, config)
+        unchanged = "config_file" in section  # accelerate reads its number of processes from it, too
+        count = self._processes({} if unchanged else config or {})
+        section |= {"num_processes": count} if count else {}
+        steps = chosen.parsed.value("gradient_accumulation_steps")
+        if steps and "deepspeed_config" in section:
+            section["gradient_accumulation_steps"] = read_scalar(steps)
+        if section:
+            self.values["accelerate"] = section
+        for flag in left:
+            what = f"--{flag} is not taken over: the spec has no word for it" + (" beside config_file" if path else "")
+            self.draft.notes.append(Problem(f"{self.facts.name}:{chosen.started.line}", "", what))
+
+    def _processes(self, config: Mapping[str, Any]) -> int:
+        """Return how many processes there are in all; 0 where they are counted: from the GPUs, or by a config file."""
+        nodes, parsed = self.asked.nodes, self.chosen.parsed
+        if self.asked.gpus_a_node:
+            return 0
+        total = parsed.value("num_processes") or ""
+        each = parsed.value("nproc_per_node", "num_gpus") or ""
+        if total.isdigit() and int(total):
+            return int(total) if int(total) % nodes == 0 else nodes * int(total)
+        if each.isdigit():
+            return int(each) * nodes
+        if "config_file" in parsed.flags:
+            given, machines = config.get("num_processes"), config.get("num_machines") or 1
+            return max(1, given // machines) * nodes if isinstance(given, int) else 0
+        return nodes * (self.asked.tasks_a_node if parsed.kind == "python" else 1)
+
+    def _environment(self) -> None:
+        setup = setup_lines(self.facts, self.chosen)
+        section, inherited = environment_section(self.facts, self.asked, self.chosen, setup, self.shell)
+        self.values["environment"] = section
+        for key, name in active_python(self.shell).items():
+            if section.get(key) == name and not self.facts.venv and not self.facts.conda:
+                self._comment("active in the shell that this was typed in", "environment", key)
+        for number, kept in enumerate(setup):
+            self._comment(f"line {kept.line}", "environment", "setup", number)
+        for name in inherited:
+            self._comment("from the shell that this was typed in", "environment", "variables", name)
+
+    def _signal(self) -> None:
+        name, _, batch = self.asked.signal
+        if name in _STOPS and not batch:
+            self.values["checkpoint"] = {"signal": name}
+            self._comment("as --signal did: the script hears it", "checkpoint", "signal")
+
+
+def as_mapping(words: list[str]) -> dict[str, Any] | None:
+    """Return arguments as a mapping, where it gives the very same words; else None."""
+    found: dict[str, Any] = {}
+    flag = ""
+    for word in words:
+        if _FLAG.fullmatch(word):
+            flag = word[2:]
+            if flag in found:
+                return None
+            found[flag] = []
+        elif not flag or (word.startswith("-") and not _NEGATIVE.fullmatch(word)):
+            return None
+        else:
+            found[flag].append(word)
+    made = {name: values[0] if len(values) == 1 else values or True for name, values in found.items()}
+    back = [
+        str(word)
+        for name, value in made.items()
+        for word in argument_words(name, tuple(value) if isinstance(value, list) else value)
+    ]
+    if back != words:
+        return None
+    return {name: [*map(typed, value)] if isinstance(value, list) else typed(value) for name, value in made.items()}

@@ -1,6 +1,0 @@
-"""How the processes share a training: what a spec, its config files and its script say of it, looked at together."""
-
-from clusterrun.strategy.batch import Batch
-from clusterrun.strategy.check import Findings, check, check_names
-
-__all__ = ["Batch", "Findings", "check", "check_names"]

@@ -1,0 +1,78 @@
+"""What a run folder keeps of the request that made it, so that `resume` can make the script again."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clusterrun.errors import ClusterError
+from clusterrun.planning.preparation import Prepared, Request
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.records import read_record, write_record, write_whole
+from clusterrun.run_folder.settings import FORMAT
+
+# Texts that YAML 1.2 reads as numbers and 1.1, whose rules yaml.SafeDumper quotes by, does not.
+_NUMBERS = re.compile(r"^(?:[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+)$")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that would be read back as numbers."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"^(?:{_NUMBERS.pattern})$"), list("-+.0123456789")
+)
+
+
+def keep(
+    run: Run, prepared: Prepared, settings: Mapping[str, object], number: int = 1, after: str = "", array: str = ""
+) -> None:
+    """Write the resolved spec, and last the intent: submission `number` of this run is about to be queued.
+
+    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the run, where not all
+    of them are queued. Of all submissions it keeps when they were asked for, and behind which attempt.
+    """
+    write_whole(run.paths.spec, _text(prepared))
+    write_record(run.paths.settings, settings)
+    request = {
+        "source": str(Path(prepared.request.source).absolute()),
+        "work_dir": str(prepared.work_dir),
+        "templates": [str(folder.absolute()) for folder in prepared.templates],
+    }
+    now, earlier = int(time.time()), read_record(run.paths.intent).get("asked", "")
+    comment = (prepared.loaded.spec.slurm.__pydantic_extra__ or {}).get("comment") or ""
+    values = {"format": FORMAT, "run_id": run.run_id, "time": now, "number": number, "after": after,
+              "asked": f"{earlier} {now}:{after}".strip(), "comment": comment,
+              "batch": prepared.batch.in_words(),
+              "array": array or prepared.loaded.spec.slurm.array or "", "request": json.dumps(request)}  # fmt: skip
+    write_record(run.paths.intent, values)
+
+
+def kept_request(run: Run, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> Request:
+    """Return the request that a run was made by, with `spec`, a resolved spec that it kept, in place of the source.
+
+    Raises ClusterError for a run folder that was not made by `submit`.
+    """
+    kept = read_record(run.paths.intent).get("request")
+    if kept is None or not spec.exists():
+        what = f"{run.run_id} was not made by `clusterrun submit`, so its spec is not known here"
+        job = f"empty `stop` and remove `cancelled` in its folder, then `scontrol requeue {run.job_id}`"
+        hint = f"while Slurm knows its job: {job}; the script, piped into sbatch again, begins a new run"
+        raise ClusterError(what, hint)
+    values: dict[str, Any] = json.loads(kept)
+    return Request(str(spec), tuple(overrides), "", tuple(values["templates"]), environment, Path(values["work_dir"]),
+                   own_python=False)  # fmt: skip
+
+
+def _text(prepared: Prepared) -> str:
+    """The resolved spec; its working folder is absolute, because the spec lies in another folder than the source."""
+    resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
+    if prepared.loaded.chdir:
+        resolved["slurm"]["chdir"] = prepared.loaded.chdir
+    return yaml.dump(resolved, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

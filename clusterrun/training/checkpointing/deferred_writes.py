@@ -1,0 +1,116 @@
+"""What `accelerator.save_state` would write, held back as a list of writes, to be carried out later by another thread.
+
+Accelerate itself decides which rank writes which file, and calls the hooks and the state_dict of every object at the
+moment of the save. Only its three writers are stood in for while it does: torch.save, safetensors' save_file, and
+torch.distributed.checkpoint.save for a sharded state. So the files are Accelerate's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterrun.training.checkpointing.disk import refusal
+from clusterrun.training.checkpointing.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import torch.distributed
+
+Write = Callable[["torch.distributed.ProcessGroup | None"], None]
+
+
+@dataclass
+class Writes:
+    """The writes of one rank for one checkpoint, and the state that they write."""
+
+    folder: Path
+    plugin: Any = None  # Accelerate's of FSDP2, whose state may be sharded
+    state: Snapshot = field(default_factory=Snapshot)
+    _writes: list[tuple[str, Write]] = field(default_factory=list)
+
+    def capture(self, save: Callable[[], object]) -> None:
+        """Call `save`, and hold back what it would write into the folder; what else it writes is written."""
+        with self._stand_ins():
+            save()
+
+    def carry_out(self, group: torch.distributed.ProcessGroup | None) -> None:
+        """Write all, the sharded parts together with the others of the group.
+
+        Raises OSError where the disk refuses, after all was tried: the ranks meet at each sharded part.
+        """
+        refusals = []
+        for name, write in self._writes:
+            try:
+                write(group)
+            except BaseException as error:  # torch.distributed.checkpoint's error is no Exception
+                reason = refusal(error)
+                if reason is None:
+                    raise
+                refusals.append(f"{name}: {reason}")
+                with suppress(OSError):  # room for the small ones that follow
+                    (self.folder / name).unlink()
+        if refusals:
+            raise OSError(refusals[0])
+
+    @contextmanager
+    def _stand_ins(self) -> Iterator[None]:
+        import accelerate.utils.other
+        import torch
+
+        with ExitStack() as stack:
+            stack.enter_context(_replaced(torch, "save", self._hold_back(torch.save)))
+            safetensors = getattr(accelerate.utils.other, "safe_save_file", None)
+            if safetensors:  # otherwise the model is written at once
+                held = self._hold_back(safetensors)
+                stack.enter_context(_replaced(accelerate.utils.other, "safe_save_file", held))
+            if self.plugin is not None:
+                # The state is copied once: straight from the device, and after it is known that there is room.
+                config = self.plugin.state_dict_config
+                if hasattr(config, "offload_to_cpu"):
+                    stack.enter_context(_replaced(config, "offload_to_cpu", False))
+                module = importlib.import_module("torch.distributed.checkpoint")
+                stack.enter_context(_replaced(module, "save", self._hold_back_sharded(module.save)))
+            yield
+
+    def _hold_back(self, write: Callable[..., Any]) -> Callable[..., None]:
+        def held_back(value: object, target: Any, *args: Any, **more: Any) -> None:
+            name = self._name(target)
+            if name is None or args or "pickle_module" in more:
+                write(value, target, *args, **more)
+                return
+            frozen = self.state.freeze(value)
+            self._writes.append((name, lambda _: write(self.state.thaw(frozen), target, **more)))
+
+        return held_back
+
+    def _hold_back_sharded(self, write: Callable[..., Any]) -> Callable[..., None]:
+        def held_back(state_dict: dict[str, Any], **more: Any) -> None:
+            name = self._name(getattr(more.get("storage_writer"), "path", None))
+            if name is None or more.get("process_group"):
+                write(state_dict, **more)
+                return
+            frozen = self.state.freeze(state_dict)
+            self._writes.append((name, lambda group: write(self.state.thaw(frozen), **more | {"process_group": group})))
+
+        return held_back
+
+    def _name(self, target: object) -> str | None:
+        """Return the path of a target in the folder; None for whatever lies elsewhere or has no path."""
+        if not isinstance(target, (str, os.PathLike)) or not Path(target).is_relative_to(self.folder):
+            return None
+        return str(Path(target).relative_to(self.folder))
+
+
+@contextmanager
+def _replaced(module: object, name: str, stand_in: object) -> Iterator[None]:
+    true = getattr(module, name)
+    setattr(module, name, stand_in)
+    try:
+        yield
+    finally:
+        setattr(module, name, true)

@@ -1,0 +1,1 @@
+"""The parts of `clusterrun.training.trainer`, for `transformers.Trainer`."""

@@ -1,0 +1,291 @@
+"""The callback that makes a Trainer save when due, and leave when asked; see trainer.py."""
+# ruff: noqa: ARG002 - every event is called with the same arguments
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
+from transformers.trainer_callback import TrainerState
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.training.checkpointing.interval import SaveSchedule
+from clusterrun.training.checkpointing.optimum import Optimum
+from clusterrun.training.checkpointing.store import Position
+from clusterrun.training.hf_trainer.output_dir import say
+from clusterrun.training.hf_trainer.state import OutputDirState
+from clusterrun.training.loaders import length, order_warnings
+from clusterrun.training.protocol import Attempt
+from clusterrun.training.randomness import RandomState
+from clusterrun.training.records.history import history_of, learning_rate
+from clusterrun.training.records.losses import losses_of
+from clusterrun.training.records.marker import write_marker
+from clusterrun.training.records.progress import Progress
+from clusterrun.training.stopping.agreement import Agreement, Wish
+from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.stopping.request import StopRequest
+from clusterrun.training.stopping.stacks import stacks_on_request
+
+
+class StopCallback(TrainerCallback):
+    """What clusterrun does in one Trainer's training; must be the last callback, to see what the others want."""
+
+    def __init__(self, trainer: Trainer, attempt: Attempt | None) -> None:
+        main, processes = trainer.accelerator.is_main_process, int(trainer.accelerator.num_processes)
+        name, keep, paths = (attempt.name, attempt.keep, attempt.paths) if attempt else (None, None, None)
+        self._trainer, self._attempt = trainer, attempt
+        self._agreement = Agreement(processes)
+        self.state = OutputDirState(trainer, self._agreement, paths, name, keep)
+        optimum = Optimum(paths or RunPaths(Path()), lambda: self.state.saves.last)
+        self._schedule = SaveSchedule(attempt.every if attempt else None, optimum)
+        self._stop = StopRequest(attempt.stop_file, attempt.paths.stop if main else None) if attempt else None
+        watched = attempt.paths.progress if attempt and main else None
+        self._progress = Progress(watched, self.state.fenced, history_of(attempt, main=main), self._to_tell)
+        self._losses, self._logged = losses_of(attempt, main=main), 0
+        if attempt:
+            stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
+        self._samples = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
+        self._loss: float | None = None
+        self._begin(active=False)
+
+    def _begin(self, *, active: bool) -> None:
+        self._active = active  # in a training, and not in one of a hyperparameter search
+        self._agreed = Wish.NOTHING  # by all ranks, and not obeyed yet
+        self._asked = False  # the save that comes is clusterrun's wish alone
+        self._leaving = False
+        self._surplus: float | None = None  # the epoch, where Trainer is about to make a step too many
+        self._evaluation_due = False
+        self._before_evaluation: RandomState | None = None
+
+    def move_to_the_end(self) -> None:
+        """Be the last callback also where the script added some later; a training begins."""
+        self._progress.begin(Doing.START)
+        self._trainer.remove_callback(self)
+        self._trainer.add_callback(self)
+
+    def save(self, write: Callable[..., None], model: Any, trial: Any = None) -> None:
+        """Let Trainer `write` a checkpoint as its _save_checkpoint does, and seal it. Every rank must call it."""
+        if not self._active:
+            write(model, trial)
+            return
+        facts: dict[str, object] = {"asked": self._asked, "evaluation_due": self._evaluation_due}
+        with self._progress.amid(Doing.SAVE):
+            self.state.save_trainer(partial(write, model, trial), self._position(), facts)
+        self._asked = False
+        self._agreed = Wish.NOTHING if self._agreed == Wish.SAVE else self._agreed
+        self._schedule.saved()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Trainer has loaded its checkpoint."""
+        self._begin(active=not state.is_hyper_param_search)
+        atexit.unregister(_mark_trained)  # of an earlier training in the same script
+        if not self._active:
+            self._progress.begin(Doing.OTHER)
+            return
+        self.state.loaded()
+        if self._trainer.accelerator.is_main_process:
+            for warning in order_warnings(self._trainer.accelerator):
+                say(warning)
+        self._schedule.saved()
+        self._logged = state.global_step
+        if self.state.newest and self.state.newest.evaluation_due:
+            self._repeat_evaluation()
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            self._surplus = state.epoch
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
+        """Before the first batch of an optimizer step."""
+        self._before_evaluation = None
+        if self._active:
+            self._progress.alive()
+        if self._surplus is not None:  # Trainer looks whether there is anything to train only after a step
+            for group in more["optimizer"].param_groups:
+                group["lr"] = 0.0
+
+    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """One batch of several that make an optimizer step is done."""
+        self._progress.alive()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """An optimizer step is done."""
+        if not self._active:
+            return
+        if self._surplus is not None:
+            self._take_back_step(state, control)
+            return
+        if not self.state.fenced():
+            self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
+            self._losses.note(state.global_step, None)
+        self._meet(self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step))
+        # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for waits until then.
+        ends_epoch = state.epoch == int(state.epoch)
+        if not control.should_training_stop and (control.should_evaluate or not ends_epoch):
+            self._obey(control)
+        self._expect_evaluation(control)
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """An epoch has ended, or was left."""
+        if not self._active or self._surplus is not None:
+            return
+        self._progress.begin(Doing.EPOCH)
+        if not control.should_training_stop:
+            self._obey(control)
+        self._expect_evaluation(control)
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """A batch of an evaluation is done; outside of a training's own evaluations nothing is seen."""
+        self._progress.alive()
+        if self._before_evaluation is None:
+            return
+        self._meet(self._agreement.exchange, due=False)
+        early = control.should_training_stop and state.global_step < state.max_steps  # a resume would train on
+        if self._agreed == Wish.STOP and not early:
+            self._leave_evaluation(self._before_evaluation)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """An evaluation has ended: training is the same with it and without, cut short and repeated."""
+        if self._before_evaluation:
+            self._before_evaluation.restore()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Trainer has averaged the loss."""
+        self._loss = (logs or {}).get("loss", self._loss)
+        if self._active and not self.state.fenced():
+            self._progress.update(state.global_step, state.max_steps, self._loss, None)
+            if "loss" in (logs or {}):
+                self._losses.note(state.global_step, self._loss, since=self._logged)
+                self._logged = state.global_step
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A checkpoint is sealed, or could not be saved."""
+        if self._leaving:
+            self._leave()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Training is complete, also where another callback ended it; the script still has to save its model."""
+        if not self._active:
+            return
+        self._active, self._before_evaluation = False, None
+        self._agreement.settle()
+        if self._attempt and self._trainer.accelerator.is_main_process:
+            self._progress.write()
+            self._losses.write()
+            atexit.register(_mark_trained, self._attempt, self._outcome())
+        self._progress.begin(Doing.OTHER)
+
+    def _meet(self, exchange: Callable[[Callable[[], Wish]], Wish], *, due: bool) -> None:
+        if self._attempt is None:
+            return
+        agreed = exchange(self._wish)
+        if agreed == Wish.FENCED:
+            self.state.leave_fenced()
+        self._agreed = max(self._agreed, agreed, Wish.SAVE if due else Wish.NOTHING)
+
+    def _wish(self) -> Wish:
+        if self.state.fenced():
+            return Wish.FENCED
+        if self._stop and self._stop.heard():
+            return Wish.STOP
+        if self._trainer.accelerator.is_main_process and self._schedule.time_is_up():
+            return Wish.SAVE
+        return Wish.NOTHING
+
+    def _obey(self, control: TrainerControl) -> None:
+        if self._agreed == Wish.NOTHING:
+            return
+        if self._at_newest() and not control.should_save and not control.should_evaluate:
+            if self._agreed == Wish.STOP:
+                self._leave()
+            self._agreed = Wish.NOTHING
+            return
+        self._asked = not control.should_save
+        control.should_save = True
+        if self._agreed == Wish.STOP:
+            self._evaluation_due = control.should_evaluate
+            control.should_evaluate = False
+            self._leaving = True
+
+    def _expect_evaluation(self, control: TrainerControl) -> None:
+        if control.should_evaluate:
+            self._progress.begin(Doing.EVALUATION)
+            self._before_evaluation = RandomState.now(self._trainer.args.device)
+
+    def _repeat_evaluation(self) -> None:
+        trainer = self._trainer
+        if trainer.accelerator.is_main_process:
+            say(f"repeating the evaluation at step {trainer.state.global_step}, which was cut short")
+        self._before_evaluation = RandomState.now(trainer.args.device)
+        metrics = trainer._evaluate(None, None)  # noqa: SLF001 - what Trainer does at a step that evaluates
+        if trainer._determine_best_metric(metrics=metrics, trial=None):  # noqa: SLF001
+            self.state.note_best()
+        self._before_evaluation = None
+
+    def _leave_evaluation(self, before: RandomState) -> NoReturn:
+        before.restore()
+        newest, model = self.state.newest, self._trainer.model
+        if not (newest and self._at_newest() and newest.evaluation_due):
+            self._asked = self._evaluation_due = True
+            self._trainer._save_checkpoint(model, None)  # type: ignore[arg-type]  # noqa: SLF001
+        self._leave()
+
+    def _take_back_step(self, state: TrainerState, control: TrainerControl) -> None:
+        state.global_step, state.epoch = state.global_step - 1, self._surplus or 0.0
+        control.should_log = control.should_evaluate = control.should_save = False
+        control.should_training_stop = True
+
+    def _leave(self) -> NoReturn:
+        self._progress.begin(Doing.END)
+        self._agreement.settle()
+        self._trainer.accelerator.wait_for_everyone()
+        self.state.leave_if_fenced()
+        self._agreement.close()
+        if self._trainer.accelerator.is_main_process and self._attempt:
+            self._progress.write()
+            self._losses.write()
+            write_marker(self._attempt.paths, self._attempt.name, "stopped", self._outcome())
+            say(f"stopped at step {self._trainer.state.global_step}")
+        raise SystemExit(0)
+
+    def _at_newest(self) -> bool:
+        newest = self.state.newest
+        return newest is not None and newest.step == self._trainer.state.global_step
+
+    def _position(self) -> Position:
+        state = self._trainer.state
+        epoch = int(state.epoch)
+        loader: Any = self._trainer.callback_handler.train_dataloader
+        batches = length(loader) or 0
+        return Position(state.global_step, epoch, round((state.epoch - epoch) * batches))
+
+    def _to_tell(self, step: int) -> dict[str, object]:
+        return {"learning_rate": learning_rate(self._trainer.accelerator), **self._schedule.next_save(step)}
+
+    def _outcome(self) -> dict[str, object]:
+        newest, place = self.state.newest, self._position()
+        return {"step": place.step, "epoch": place.epoch, "checkpoint": newest.name if newest else ""}
+
+
+def _mark_trained(attempt: Attempt, outcome: Mapping[str, object]) -> None:
+    """Mark the run trained when its script has ended; registered by atexit, which runs after an error as well.
+
+    With which exit code it ended only the job script will know, and makes `trained` finished.
+    """
+    failed = getattr(sys, "last_type", None) is not None
+    if not failed and not read_record(attempt.paths.trainer(attempt.name)):
+        write_marker(attempt.paths, attempt.name, "trained", outcome)
+        say(f"finished at step {outcome['step']}")

@@ -1,0 +1,135 @@
+"""The state of a Trainer: chosen when it begins, sealed after Trainer has written it, in its own output_dir."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.training.checkpointing.disk import held_back
+from clusterrun.training.checkpointing.saving import Saver
+from clusterrun.training.checkpointing.store import Position
+from clusterrun.training.checks import check_world_of_checkpoint
+from clusterrun.training.hf_trainer.output_dir import OutputDir, TrainerCheckpoint, discard, named
+from clusterrun.training.records.resumption import crashed_resumes
+from clusterrun.training.state import TrainingState
+from clusterrun.training.stopping.agreement import Agreement
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+
+class TrainerSaver(Saver):
+    """Lets Trainer write a checkpoint, and seals it."""
+
+    passing = frozenset({"checkpoint-is-incomplete.txt"})  # of enable_jit_checkpoint
+    write: Callable[[], None]  # Trainer's own way
+    more_facts: dict[str, object]
+
+    def _write(self, draft: Path) -> None:  # noqa: ARG002 - Trainer knows its place
+        with held_back() as refusals:
+            self.write()
+        if refusals:
+            raise OSError(refusals[0])
+
+    def _facts(self, position: Position) -> dict[str, object]:
+        import transformers
+
+        facts = super()._facts(position)
+        versions: Any = facts["versions"]
+        return {**facts, **self.more_facts, "versions": {**versions, "transformers": transformers.__version__}}
+
+
+class OutputDirState(TrainingState):
+    """The state of a Trainer; Trainer itself loads and writes it."""
+
+    newest: TrainerCheckpoint | None
+
+    def __init__(
+        self, trainer: Trainer, agreement: Agreement, paths: RunPaths | None, attempt: str | None, keep: int | None
+    ) -> None:
+        folder = Path(trainer.args.output_dir or ".").absolute()
+        super().__init__(trainer.accelerator, agreement, paths or RunPaths(folder), attempt, keep)
+        self._trainer = trainer
+        self._run = paths.folder.name if paths else ""
+        self._checkpoints: OutputDir = OutputDir(folder, int(attempt or 1), keep)
+        self._saver: TrainerSaver = TrainerSaver(trainer.accelerator, agreement, self._checkpoints, self._fence)
+
+    def choose(self, wanted: Path | None) -> TrainerCheckpoint | None:
+        """Return the checkpoint to begin with on every rank; `wanted` is the one that the script names, if it does.
+
+        It wins in the first attempt and without clusterrun; later, only where output_dir holds nothing newer.
+        Raises TrainingError where it is none or damaged, or was saved by another number of processes, and SystemExit
+        when another attempt has taken over.
+        """
+        chosen = self._agreement.share(self._find(wanted) if self._main else None)
+        self.leave_if_fenced()
+        if chosen and chosen.world_size:
+            check_world_of_checkpoint(chosen.name, chosen.world_size, int(self._accelerator.num_processes))
+        if self._main:
+            self._checkpoints.set_aside(after=chosen.step if chosen else 0)
+        self.newest = chosen
+        if chosen:
+            self._saver.expect(chosen.size)
+            self._note_resume(chosen, loaded=False)
+        return chosen
+
+    def loaded(self) -> None:
+        """Note that Trainer has loaded what was chosen; every rank must call it."""
+        self._agreement.gather(None)
+        self._note_resume(self.newest, loaded=True)
+        name = self.newest.name if self.newest else None
+        self._say(f"resumed from {name}" if name else "no checkpoint yet, starting at step 0")
+
+    def save_trainer(self, write: Callable[[], None], position: Position, more_facts: dict[str, object]) -> None:
+        """Let Trainer `write` its checkpoint of this step, and seal it with `more_facts`; otherwise as `save`."""
+        if self.newest and self.newest.step == position.step:
+            self.newest = None  # Trainer writes over it
+        before, args = self.newest, self._trainer.args
+        self._checkpoints.limit = args.save_total_limit
+
+        def write_and_note() -> None:
+            write()
+            self._keep_best()
+
+        with _held(args, asked=bool(more_facts["asked"])):
+            self._saver.write = write_and_note
+            self._saver.more_facts = {**more_facts, "run": self._run, "model_only": args.save_only_model}
+            self.save(position)
+        if self._main and self.newest is before:
+            discard(self._checkpoints.draft(position.step))
+
+    def note_best(self) -> None:
+        """Note that the checkpoint of this step is the best, as Trainer does only when it writes one."""
+        state, args = self._trainer.state, self._trainer.args
+        folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
+        if state.best_global_step == state.global_step and folder.is_dir():  # Trainer counts it under some strategies
+            state.best_model_checkpoint = str(folder)
+            self._keep_best()
+
+    def _keep_best(self) -> None:
+        best = self._trainer.state.best_model_checkpoint
+        self._checkpoints.best = Path(best).absolute() if best else None
+
+    def _find(self, wanted: Path | None) -> TrainerCheckpoint | None:
+        explicit = named(wanted) if wanted else None
+        first = self._attempt is None or int(self._attempt) == 1
+        if explicit and first:
+            return explicit
+        newest = self._checkpoints.newest(crashed_resumes(self._paths, self._attempt) if self._attempt else None)
+        return explicit if explicit and (not newest or newest.step < explicit.step) else newest
+
+
+@contextmanager
+def _held(args: Any, *, asked: bool) -> Iterator[None]:
+    """Have Trainer remove nothing before the new checkpoint is sealed, and save all that a resume needs."""
+    kept = args.save_total_limit, args.save_only_model
+    args.save_total_limit = None
+    if asked:
+        args.save_only_model = False
+    try:
+        yield
+    finally:
+        args.save_total_limit, args.save_only_model = kept

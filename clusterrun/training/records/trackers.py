@@ -1,0 +1,78 @@
+"""Experiment trackers of Accelerate, whose runs go on over the attempts of a training.
+
+Each goes on in its own way: wandb takes any id, and goes on with it under `resume="allow"`; MLflow and Aim make their
+ids, and want one that exists; TensorBoard goes on where the folder is the same (seen with accelerate 1.15, wandb 0.31,
+MLflow 3.17, Aim 3.29).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterrun.run_folder.records import read_record, write_record
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from accelerate.tracking import GeneralTracker
+
+Words = dict[str, Any]
+# MLflow refuses another value for a parameter that it has; TensorBoard's writer makes one more run of each config.
+_TAKES_CONFIG_ONCE = {"mlflow", "tensorboard"}
+_RUN = {
+    "wandb": attrgetter("tracker.id"),
+    "mlflow": attrgetter("tracker.info.run_id"),
+    "aim": attrgetter("tracker.hash"),
+    "tensorboard": attrgetter("run_name"),
+}
+_NAMES_A_RUN = {"id", "fork_from", "resume_from", "run_id", "run_hash"}
+
+
+class Trackers:
+    """The trackers of an Accelerator; the ids of their runs are kept in the file `record`."""
+
+    def __init__(self, accelerator: Accelerator, record: Path) -> None:
+        self._accelerator, self._record = accelerator, record
+
+    def init(self, project_name: str, config: Words | None, init_kwargs: Mapping[str, Words]) -> None:
+        """Start them as `accelerator.init_trackers` does, each with the run that the record names for it."""
+        known = read_record(self._record)
+        kwargs = {name: words_for(name, known, init_kwargs.get(name, {})) for name in {*known, *init_kwargs}}
+        self._accelerator.init_trackers(project_name, init_kwargs=kwargs)
+        for tracker in self._accelerator.trackers:
+            if config is not None and not (tracker.name in known and tracker.name in _TAKES_CONFIG_ONCE):
+                tracker.store_init_configuration(config)
+        if self._accelerator.is_main_process:
+            remember(self._record, {tracker.name: _run_of(tracker) for tracker in self._accelerator.trackers})
+
+
+def words_for(name: str, known: Mapping[str, str], given: Words) -> Words:
+    """Return what a tracker's start is told beside what the script has `given`, which goes before it."""
+    run = known.get(name)
+    if not run or not _NAMES_A_RUN.isdisjoint(given):
+        return given
+    words: dict[str, Words] = {
+        "wandb": {"id": run, "resume": "allow"},
+        "mlflow": {"run_id": run},
+        # A process that was killed has left its lock, which Aim takes for a living one's on another machine.
+        "aim": {"run_hash": run, "force_resume": True},
+    }
+    return {**words.get(name, {}), **given}
+
+
+def remember(record: Path, runs: Mapping[str, str | None]) -> None:
+    """Write down which runs the next attempt goes on with; a disk that does not take it costs no training."""
+    found = {**read_record(record), **{name: run for name, run in runs.items() if run}}
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_record(record, found)
+    except OSError as error:
+        sys.stderr.write(f"clusterrun: warning: the next attempt will not know the trackers' runs: {error}\n")
+
+
+def _run_of(tracker: GeneralTracker) -> str | None:
+    """Return the id of a tracker's run; None for a tracker whose runs cannot be named."""
+    return str(_RUN[tracker.name](tracker)) if tracker.name in _RUN else None

@@ -1,0 +1,1 @@
+"""Continue with another number of processes."""

@@ -1,0 +1,1 @@
+"""Stop at the same step on all ranks."""

@@ -1,0 +1,1 @@
+"""Remove what is old, and test notifications."""

@@ -1,0 +1,130 @@
+"""What `--json` prints is what `clusterrun schema COMMAND` says, for answers and for failures, without Slurm.
+
+tests/slurm/test_every_command.py holds the same schemas against a real cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from clusterrun import cli
+from clusterrun.cli.output.printed_json import print_json
+from clusterrun.json_output.answer_schema import answer_schema
+from clusterrun.json_output.forms import ANSWERS
+from clusterrun.rehearsal.compare import Losses, Weights
+from clusterrun.rehearsal.result import Phase, Rehearsal
+from tests.support.answers import fits
+from tests.support.cli_desk import Desk
+from tests.support.pages import written_by
+
+ROOT = Path(__file__).resolve().parents[2]
+# Nothing that a program would read: a script for shells, and a schema, which is JSON already.
+WITHOUT = {"completion", "schema"}
+
+
+def options_of(command: str) -> set[str]:
+    parser = cli._parser([command])
+    (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return {word for action in commands.choices[command]._actions for word in action.option_strings}
+
+
+def reference() -> str:
+    return written_by("answers")
+
+
+def test_every_command_speaks_json():
+    """Each has the option, and each that has it has a schema."""
+    assert {name for name in cli.COMMANDS if "--json" in options_of(name)} == {*ANSWERS} == {*cli.COMMANDS} - WITHOUT
+
+
+@pytest.mark.parametrize("command", ANSWERS)
+def test_the_schema_is_printed(desk, command):
+    """`clusterrun schema COMMAND` gives a schema of the dialect that it names, where every key is explained."""
+    found = json.loads(desk.type("schema", command).stdout)
+    assert found == answer_schema(command)
+    jsonschema.Draft202012Validator.check_schema(found)
+
+
+def test_another_word_is_a_mistake(desk):
+    done = desk.type("schema", "sbumit")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "schema: 'sbumit' is no command with --json\n  hint: one of cancel, checkpoints, clean"
+    )
+
+
+def test_the_reference_is_what_the_schemas_say():
+    """docs/json.md is what docs/answers.py writes, and no key is without a word."""
+    page = reference()
+    assert (ROOT / "docs" / "json.md").read_text() == page
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 150
+    assert [row for row in rows if re.search(r"\|\s*\|$", row)] == []
+
+
+@pytest.fixture
+def ran(desk) -> Desk:
+    """A user with a run that finished, one that failed, and one that lost its loss."""
+    desk.run("good", job_id="local", cause="finished", next="end", exit_code="0", ended="1800000000")
+    desk.run("bad", job_id="local", cause="crash", next="end", exit_code="1", ended="1800000000")
+    lost = desk.run("lost", job_id="local", cause="crash", next="end", exit_code="1", ended="1800000000")
+    lost.progress.write_text("step=3\ntotal=9\nloss=nan\nrate=nan\nlearning_rate=inf\n")
+    return desk
+
+
+@pytest.mark.parametrize("words", [
+    "status", "status good", "status bad", "status lost", "list", "why good", "why bad", "report good", "report bad",
+    "checkpoints good", "wait good", "wait bad", "stop good", "cancel bad", "clean --keep 0 --dry-run",
+    "validate job.yaml", "render job.yaml --explain", "submit job.yaml --dry-run", "doctor",
+    "estimate --parameters 7B --gpus 8 --gpu-memory 80GB", "init --script train.py -o new.yaml",
+])  # fmt: skip
+def test_answers(ran, words):
+    """One value on stdout, and nothing in it that JSON has not."""
+    command, *rest = words.split()
+    done = ran.type(command, *rest, "--json")
+    assert done.returncode in (0, 1)
+    answer = fits(command, done.stdout)
+    assert not (isinstance(answer, dict) and set(answer) == {"problems"})
+
+
+def test_a_line_of_a_log(ran):
+    """`logs` prints an object a line."""
+    lines = ran.type("logs", "good", "--json").stdout.splitlines()
+    assert [fits("logs", line)["text"] for line in lines] == ["first line", "last line"]
+
+
+@pytest.mark.parametrize(("words", "code"), [
+    ("status nobody", 2), ("why nobody", 2), ("logs nobody", 2), ("report nobody", 2), ("wait nobody", 2),
+    ("checkpoints nobody", 2), ("stop nobody", 2), ("cancel nobody", 2), ("resume nobody", 2), ("requeue nobody", 2),
+    ("requeue good", 1), ("validate wrong.yaml", 2), ("render wrong.yaml --explain", 2), ("submit wrong.yaml", 2),
+    ("submit job.yaml", 1), ("rehearse wrong.yaml", 2), ("notify --test wrong.yaml", 2), ("estimate", 2),
+    ("list --since yesterday", 2), ("clean", 2), ("init --from-sbatch nowhere.sh", 2),
+])  # fmt: skip
+def test_failures(ran, words, code):
+    """In place of an answer: all that is wrong, as on stderr."""
+    ran.write("script: train.py\nslurm: {nodes: no, time: never}\n", "wrong.yaml")
+    command, *rest = words.split()
+    done = ran.type(command, *rest, "--json")
+    assert done.returncode == code
+    told = fits(command, done.stdout)["problems"]
+    assert told
+    assert all(problem["what"] in done.stderr for problem in told)
+    if "wrong.yaml" in rest:
+        assert {problem["path"] for problem in told} == {"slurm.nodes", "slurm.time"}
+
+
+def test_a_rehearsal(capsys):
+    """As full as one can be; a real one is asked in tests/slurm/test_rehearse.py."""
+    full = Rehearsal("tiny", reasons=["none"], left=3, saved=3, back=3, first=4, nodes=["n1"],
+                     losses=Losses(3, 4, 6, float("inf"), 4, None, 3, 0.0, 1e-3),
+                     weights=Weights(6, ("model.safetensors",), (), (), None),
+                     phases=[Phase("queue", 1.0), Phase("save", None)])  # fmt: skip
+
+    print_json(full)
+    assert fits("rehearse", capsys.readouterr().out)["losses"]["largest"] is None

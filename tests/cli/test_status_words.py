@@ -1,0 +1,130 @@
+"""A status in words: amounts of time, drawings made of characters, and what a run is about."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from clusterrun.cli.output.status_words import in_a_line, in_words
+from clusterrun.cli.output.words import bar, sparkline
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.metrics import Measured, Point, curve
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import write_record
+from clusterrun.run_status.forecast import outlook, step_seconds
+from clusterrun.run_status.from_files import RunStatus, from_files
+from clusterrun.slurm.states import State
+from clusterrun.units import format_clock, format_duration
+
+
+def point(moment: float, step: int, loss: float | None = 1.0) -> Point:
+    return Point(moment, step, loss, None, None, 0.0)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [
+    (0, "0 s"), (-5, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (61, "1 min 1 s"), (640, "10 min"), (3600, "1 h"), (4800, "1 h 20 min"),
+    (86_400, "1 d"), (90_000, "1 d 1 h"), (900_000, "10 d 10 h"),
+])  # fmt: skip
+def test_lengths_of_time(seconds, words):
+    """Two units at most, no zeros."""
+    assert format_duration(seconds) == words
+
+
+def test_drawings():
+    """A bar is as full as its share; a line of characters goes from the lowest to the highest."""
+    assert (bar(0, 8, 4), bar(4, 8, 4), bar(9, 8, 4), bar(1, 0, 4)) == ("░░░░", "██░░", "████", "░░░░")
+    assert sparkline([]) == ""
+    assert sparkline([3, 3, 3]) == "▁▁▁"
+    assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
+    assert len(sparkline(list(range(1000)), 32)) == 32
+    assert (format_clock(None), format_clock(3661)) == ("", "1:01:01")
+
+
+def test_what_a_later_attempt_repeats_is_left_out():
+    """The curve of a training has each step once, as the last attempt that did it did it."""
+    first, second = Measured((point(1, 1), point(2, 5), point(3, 9))), Measured((point(7, 5), point(8, 8)))
+    assert [(one.time, one.step) for one in curve([first, Measured(), second])] == [(1, 1), (7, 5), (8, 8)]
+
+
+@pytest.mark.parametrize(("points", "seconds"), [
+    ([], None), ([point(0, 1)], None), ([point(0, 1), point(10, 1)], None), ([point(0, 1), point(10, 6)], 2.0),
+    ([point(0, 1), point(1000, 2), point(1100, 102)], 1.0),  # the last ten minutes count
+])  # fmt: skip
+def test_the_speed_is_that_of_the_last_ten_minutes(points, seconds):
+    """From step to step, whatever lies between."""
+    assert step_seconds(points) == seconds
+
+
+@pytest.fixture
+def running(tmp_path) -> RunStatus:
+    """A run that has made 60 of 300 steps, two seconds each, and saved step 40."""
+    paths = RunPaths(tmp_path / "tiny")
+    for folder in (paths.events, paths.metrics("0001").parent, paths.checkpoints):
+        folder.mkdir(parents=True)
+    now = int(time.time())
+    write_record(paths.begin("0001"), {"job_id": 12, "nodes": "n1", "began": now - 200})
+    text = "step=60\ntotal=300\nloss=0.5\nrate=32\ndoing=step\nlearning_rate=0.1\nsave_at_step=80\n"
+    paths.progress.write_text(text)
+    lines = [{"time": now - 120 + 2 * step, "step": step, "loss": 1 - step / 100} for step in range(1, 61)]
+    paths.metrics("0001").write_text("\n".join(map(json.dumps, lines)))
+    checkpoint = paths.checkpoints / "step-00000040-0001"
+    checkpoint.mkdir()
+    (checkpoint / "manifest.json").write_text("half")
+    write_record(paths.saves, {"checkpoint": checkpoint.name, "step": 40})
+    known = from_files(Run("tiny", paths, "12"))
+    return RunStatus(**{**vars(known), "ends": now + 7300})
+
+
+def test_what_a_running_run_is_about(running):
+    """Speed, time left, the checkpoint that comes and the one that was."""
+    ahead = outlook(running)
+    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.doing) == (32.0, 2.0, 480, "step")
+    assert (ahead.next_checkpoint_step, ahead.next_checkpoint_at, ahead.learning_rate) == (80, None, 0.1)
+    assert ahead.losses[0] == (1, 0.99)
+    assert ahead.last_checkpoint.fault == "it has no whole manifest.json"
+    told = in_words(running, ahead).splitlines()
+    assert told[:9] == [
+        "run       tiny",
+        "state     RUNNING",
+        "job       12",
+        "attempt   1",
+        "step      60 of 300",
+        "loss      0.5000",
+        "speed     32 samples/s, 2 s a step",
+        "left      8 min to the last step, 2 h 1 min to the job's time limit",
+        "saved     step-00000040-0001, 0 s ago, not whole: it has no whole manifest.json",
+    ]
+    assert told[9] == "next save at step 80, in 40 s"
+    line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  saved step-00000040-0001"
+    assert in_a_line(running, ahead) == line
+
+
+@pytest.mark.parametrize(("doing", "words"), [
+    ("start", "RUNNING (starts, no step is done yet)"), ("save", "RUNNING (saves a checkpoint)"),
+    ("evaluation", "RUNNING (evaluates)"), ("end", "RUNNING (leaves)"), ("step", "RUNNING"), ("new", "RUNNING"),
+])  # fmt: skip
+def test_what_it_does_in_words(running, doing, words):
+    """Where Slurm has no reason to tell, the training library's word is told."""
+    paths = RunPaths(Path(running.folder))
+    paths.progress.write_text(f"step=60\ndoing={doing}\n")
+    assert f"state     {words}" in in_words(running, outlook(running)).splitlines()
+
+
+def test_a_run_that_has_ended_has_no_speed(running):
+    """What it saved last is told still."""
+    ended = RunStatus(**{**vars(running), "state": State.COMPLETED, "reason": "finished"})
+    ahead = outlook(ended)
+    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.next_checkpoint_step) == (None, None, None, None)
+    assert ahead.last_checkpoint is not None
+
+
+def test_a_script_that_tells_nothing(tmp_path):
+    """There is nothing to show, and no mistake."""
+    paths = RunPaths(tmp_path / "quiet")
+    paths.events.mkdir(parents=True)
+    write_record(paths.begin("0001"), {"job_id": 12})
+    ahead = outlook(from_files(Run("quiet", paths, "12")))
+    assert (ahead.losses, ahead.left, ahead.last_checkpoint, ahead.doing) == ((), None, None, "")

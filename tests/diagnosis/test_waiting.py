@@ -1,0 +1,179 @@
+"""Slurm's reasons for a job that waits, in words; tests/slurm/test_why.py has them from a real Slurm."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusterrun.diagnosis import queue
+from clusterrun.diagnosis.causes import pause_after
+from clusterrun.diagnosis.reasons import REASONS, SENTENCES
+from clusterrun.diagnosis.waiting import explain
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.slurm import pending
+from clusterrun.slurm.commands import Answer
+from clusterrun.slurm.node_lists import node_names
+from clusterrun.slurm.states import State
+from tests.support.bash_functions import said
+
+SQUEUE = "7|PENDING|{reason}|2026-11-21T10:00:00|gpu|100|4|1-00:00:00|{dependency}|2026-11-21T09:00:00\n"
+
+
+def status(**values: object) -> RunStatus:
+    given = {
+        "run_id": "big-1", "state": State.PENDING, "reason": "", "job_id": "7", "attempt": 0, "step": None, "total": None,
+        "loss": None, "nodes": "", "exit_code": None, "folder": "/runs/big-1", **values,
+    }  # fmt: skip
+    return RunStatus(**given)
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    """Slurm's answers, by the beginning of the command; what is asked besides has no answer."""
+    answers: dict[str, str] = {}
+    asked = []
+
+    def call(argv, **_):
+        asked.append(" ".join(argv))
+        found = [text for begin, text in answers.items() if asked[-1].startswith(begin)]
+        return Answer(0, found[0], "") if found else Answer(1, "", "slurm_load: Connection refused")
+
+    monkeypatch.setattr(pending, "call", call)
+    answers["asked"] = asked
+    return answers
+
+
+def waiting(slurm, reason: str, *, dependency: str = "(null)", **values: object):
+    slurm["squeue --noheader --states=all"] = SQUEUE.format(reason=reason, dependency=dependency)
+    return queue.why_waiting(status(**values))
+
+
+@pytest.mark.parametrize("code", REASONS)
+def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
+    """Each code in the three forms in which it is met has the same meaning and says what to do."""
+    told = [explain(text) for text in (code, f"({code})", f"{code},_more_words")]
+    assert all(one.known and one.means == REASONS[code].means and one.do for one in told)
+
+
+@pytest.mark.parametrize("words", SENTENCES)
+def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
+    """scontrol writes the same with `_` for spaces."""
+    assert explain(f"({words} and so on)").means == explain(words.replace(" ", "_")).means == SENTENCES[words].means
+
+
+@pytest.mark.parametrize(
+    ("code", "fragments"),
+    [
+        ("AssocGrpCpuLimit", ("together", "your account", "CPUs")),
+        ("QOSGrpGRESMinutes", ("together", "the QOS", "GPUs", "times minutes")),
+        ("AssocGrpCPURunMinutesLimit", ("together", "of the jobs that run")),
+        ("QOSMaxGRESPerUser", ("the QOS", "GPUs", "a user", "reached")),
+        ("QOSMaxNodePerJobLimit", ("more nodes", "one job")),
+        ("AssocMaxWallDurationPerJobLimit", ("more wall time", "one job")),
+        ("QOSMinGRES", ("at least", "GPUs")),
+        ("MaxJobsPerAccount", ("running jobs", "an account")),
+        ("QOSMaxSubmitJobPerUserLimit", ("queued and running jobs",)),
+    ],
+)
+def test_a_limit_is_put_together_from_its_name(code, fragments):
+    """Whose limit it is, what it sums up, and of what."""
+    told = explain(code)
+    assert told.known
+    assert [part for part in fragments if part not in told.means] == []
+
+
+def test_what_never_passes_is_told_from_what_does():
+    """A request over one job's limit stays for ever; one over what all jobs may have together passes."""
+    never = "JobHeldUser DependencyNeverSatisfied PartitionTimeLimit QOSMaxNodePerJobLimit AssocMaxCpuPerJobLimit InvalidQOS"
+    assert [code for code in never.split() if explain(code).passes] == []
+    later = "Priority Resources BeginTime QOSGrpCpuLimit AssocGrpGRES QOSMaxJobsPerUserLimit Licenses JobArrayTaskLimit"
+    assert [code for code in later.split() if not explain(code).passes] == []
+
+
+def test_a_reason_that_nobody_knows_is_told_as_it_is():
+    """No meaning is made up."""
+    told = explain("MoonPhase")
+    assert not told.known
+    assert "'MoonPhase'" in told.means
+
+
+def test_the_nodes_that_cannot_be_had_are_named():
+    """Slurm has them in its reason."""
+    assert "(out now: n[1-2])" in explain("ReqNodeNotAvail, UnavailableNodes:n[1-2]").means
+
+
+def test_what_stands_before_a_job_and_when_it_starts(slurm):
+    """Jobs of the partition with a higher priority are counted; the time is Slurm's own."""
+    slurm["squeue --noheader --array --states=PENDING --partition=gpu"] = "300\n100\n101\n99\n"
+    slurm["sinfo"] = "2|idle\n1|drained*\n3|mixed\n"
+    told = waiting(slurm, "Priority")
+    assert (told.ahead, told.start) == (2, "2026-11-21T10:00:00")
+    assert told.facts == ("it asks for 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
+
+
+def test_slurm_is_asked_for_no_more_than_the_reason_needs(slurm):
+    """A held job is explained after one call."""
+    told = waiting(slurm, "JobHeldUser")
+    assert told.do == "`scontrol release 7`"
+    assert len(slurm["asked"]) == 1
+
+
+def test_where_slurm_leaves_a_question_open_the_reason_is_told_all_the_same(slurm):
+    """sinfo and scontrol may fail where squeue did not."""
+    told = waiting(slurm, "Resources")
+    assert (told.reason, told.ahead, told.facts) == ("Resources", None, ())
+
+
+def test_a_dependency_is_named(slurm):
+    """With Slurm's own words for its state, a `|` in them too."""
+    told = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
+    assert told.facts == ("it waits for afterok:5(unfulfilled)",)
+
+
+def test_the_delay_after_a_requeue_is_told_from_a_begin_time(slurm):
+    """Slurm shows both as BeginTime."""
+    assert "requeued" in waiting(slurm, "BeginTime", attempt=1).means
+    assert "earliest start" in waiting(slurm, "BeginTime").means
+
+
+def test_too_many_nodes_left_out(slurm):
+    """Nodes that the run avoids are named where too few are left with them, and how they come back."""
+    slurm["sinfo"] = "3|idle\n2|down\n"
+    slurm["scontrol show job"] = "JobId=7 ExcNodeList=n[1-2] Partition=gpu\n"
+    told = waiting(slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", avoids=("n1 (bad)", "n2 (bad)"))
+    assert "too few are left" in told.facts[1]
+    assert "nodes/ in the run folder" in told.facts[1]
+
+
+def test_slurm_that_does_not_answer(slurm):
+    """Nothing is made up: its error is the answer."""
+    told = queue.why_waiting(status())
+    assert "Connection refused" in told.means
+
+
+def test_a_run_that_slurm_never_got(slurm):
+    """The way out is to type it again; nobody asks Slurm."""
+    told = queue.why_waiting(status(job_id="", reason="not handed to Slurm yet"))
+    assert "submit" in told.do
+    assert slurm["asked"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("n1", ["n1"]),
+        ("n[1-3,7],login1", ["n1", "n2", "n3", "n7", "login1"]),
+        ("gpu[008-010]", ["gpu008", "gpu009", "gpu010"]),
+        ("r[1-2]n[1-2]-ib", ["r1n1-ib", "r1n2-ib", "r2n1-ib", "r2n2-ib"]),
+        ("", []),
+    ],
+)
+def test_lists_of_nodes(text, names):
+    """As Slurm writes them."""
+    assert node_names(text) == names
+
+
+def test_the_pause_is_that_of_the_script():
+    """The table for people and the bash that waits are one rule."""
+    loop = 'for n in "$@"; do pause_after "$n"; done'
+    counts = range(10)
+    assert [pause_after(count) for count in counts] == [int(word) for word in said(loop, *counts).split()]

@@ -1,0 +1,33 @@
+"""The bytes that a real DDP, ZeRO and FSDP keep on two CPU processes, against the estimate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clusterrun.estimation import states
+from clusterrun.estimation.states import states_of
+from tests.training_scripts.launches import clean_environment, start_two
+
+SCRIPT = Path(__file__).parents[1] / "training_scripts" / "measure_states.py"
+STRATEGIES = {"ddp": states.DDP, "zero2": states.ZERO_2, "zero3": states.ZERO_3, "fsdp": states.FSDP}
+TOLERANCE = 0.01  # DeepSpeed pads each partition to a multiple of its alignment
+
+
+@pytest.mark.parametrize(("name", "precision"), [
+    *(pytest.param(*cell, marks=pytest.mark.extended) for cell in (("ddp", "bf16"), ("fsdp", "bf16"), ("zero2", "bf16"), ("zero3", "bf16"), ("zero2", "no"))),
+])  # fmt: skip
+def test_states_are_as_large_as_estimated(tmp_path, name, precision):
+    """On each of two ranks weights, gradients and optimizer have the estimated bytes, within a hundredth."""
+    # accelerate takes gloo by ACCELERATE_USE_CPU, and DeepSpeed only without it
+    own = {"DS_ACCELERATOR": "cpu"} if name.startswith("zero") else {"ACCELERATE_USE_CPU": "true"}
+    ended = start_two(SCRIPT, tmp_path, name, precision, environment=clean_environment(tmp_path) | own,
+                      log=tmp_path / "log").wait()  # fmt: skip
+    assert ended.code == 0, ended.output[-3000:]
+    for rank in (0, 1):
+        found = json.loads((tmp_path / f"rank-{rank}.json").read_text())
+        expected = states_of(found.pop("parameters"), 2, STRATEGIES[name], mixed=precision != "no")
+        assert found == pytest.approx({part: getattr(expected, part) for part in found}, rel=TOLERANCE)
+        assert sum(found.values()) == pytest.approx(expected.total, rel=TOLERANCE)

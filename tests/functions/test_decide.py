@@ -1,0 +1,102 @@
+"""The fixed bash functions of every script, one by one: what is decided after an attempt, and what that rests on."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.support.bash_functions import said
+
+CAUSES = ("preemption", "time-limit", "node-failure", "crash", "hang")
+
+
+def decisions(questions: list[tuple[object, ...]], **variables: object) -> list[str]:
+    """Ask `decide` many times in one shell; each question is its five arguments."""
+    words = [str(word) for question in questions for word in question]
+    loop = 'while [ $# -gt 0 ]; do decide "$1" "$2" "$3" "$4" "$5"; shift 5; done'
+    return said(loop, *words, **variables).splitlines()
+
+
+def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most: int) -> str:
+    """The table of the documentation, in Python."""
+    if cause == "requeue":
+        return "continue"
+    if cause not in causes or idle >= 3:
+        return "end"
+    if cause == "node-failure":
+        return "by-slurm"
+    return "end" if cause in ("crash", "hang") and crashes > most else "continue"
+
+
+def test_the_decision_is_the_table():
+    """Every cause below, at and beyond the crash budget and the patience with idle attempts, for every requeue.on."""
+    subsets = [chosen for count in range(6) for chosen in itertools.combinations(CAUSES, count)]
+    endings = (*CAUSES, "finished", "stop", "cancel", "failed-start", "no-restart", "requeue", "something-new")
+    questions = list(itertools.product(endings, (0, 1, 3, 4), (0, 2, 3, 4), subsets, (0, 3)))
+    answers = decisions([(cause, n, idle, " ".join(on), most) for cause, n, idle, on, most in questions])
+    wrong = {
+        question: answer for question, answer in zip(questions, answers, strict=True) if answer != expected(*question)
+    }
+    assert wrong == {}
+
+
+READ_BY_EYE = [
+    # cause, crashes, idle attempts, requeue.on, budget: answer
+    ("finished", 0, 0, "crash", 3, "end"),
+    ("stop", 0, 0, "preemption", 3, "end"),
+    ("cancel", 0, 0, "preemption crash", 3, "end"),
+    ("no-restart", 1, 0, "crash", 3, "end"),
+    ("preemption", 0, 0, "preemption", 3, "continue"),
+    ("preemption", 9, 2, "preemption", 3, "continue"),
+    ("preemption", 0, 3, "preemption", 3, "end"),
+    ("preemption", 0, 0, "time-limit crash", 3, "end"),
+    ("time-limit", 0, 0, "preemption time-limit", 3, "continue"),
+    ("node-failure", 0, 0, "node-failure", 0, "by-slurm"),
+    ("bad-node", 0, 0, "node-failure", 0, "continue"),
+    ("unknown", 0, 0, "node-failure", 0, "continue"),
+    ("unknown", 0, 3, "node-failure", 0, "end"),
+    ("unknown", 0, 0, "preemption crash", 0, "end"),
+    ("bad-node", 0, 3, "node-failure", 0, "end"),
+    ("bad-node", 0, 0, "preemption", 0, "end"),
+    ("crash", 1, 1, "crash", 3, "continue"),
+    ("crash", 3, 2, "crash", 3, "continue"),
+    ("crash", 3, 3, "crash", 3, "end"),
+    ("crash", 4, 0, "crash", 3, "end"),
+    ("crash", 1, 0, "crash", 0, "end"),
+    ("crash", 1, 0, "", 3, "end"),
+    ("hang", 3, 2, "hang", 3, "continue"),
+    ("hang", 4, 0, "hang", 3, "end"),
+    ("hang", 1, 0, "crash", 3, "end"),
+    ("requeue", 0, 0, "", 0, "continue"),
+    ("", 0, 0, "preemption crash", 3, "end"),
+]
+
+
+def test_the_decisions_that_matter_most():
+    """The cases that a person would look up, each written out."""
+    assert decisions([case[:5] for case in READ_BY_EYE]) == [case[5] for case in READ_BY_EYE]
+
+
+def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
+    """Slurm takes a preempted, failed or requeued job back by itself; after a time limit it never does."""
+    questions = [(cause, 0, 0, " ".join(CAUSES), 3) for cause in (*CAUSES, "requeue")]
+    answers = ["by-slurm", "continue", "by-slurm", "continue", "continue", "by-slurm"]
+    assert decisions(questions, batch_heard="TERM") == answers
+
+
+@pytest.mark.parametrize(("version", "answer"), [
+    ("slurm 22.05.8", "continue"), ("slurm 23.11.10", "continue"), ("slurm 24.05.0", "by-slurm"),
+    ("slurm 24.11.5", "by-slurm"), ("slurm 26.05.5-1", "by-slurm"), ("", "continue"),
+    ("slurm-wlm 22.05.8", "continue"), ("slurm-wlm 24.11.5", "by-slurm"),
+])  # fmt: skip
+def test_newer_slurm_holds_what_leaves_politely(version, answer):
+    """From 24.05 on a preempted job is held after five ends within its grace: it stays until it is killed."""
+    text = f"scontrol() {{ echo '{version}'; }}\ndecide preemption 0 0 preemption 3"
+    assert said(text) == f"{answer}\n"
+
+
+@pytest.mark.parametrize(("crashes", "seconds"), [(1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)])
+def test_the_pause_after_a_crash_grows(crashes, seconds):
+    """Three times as long each time, and never more than five minutes."""
+    assert said("pause_after $1", crashes) == f"{seconds}\n"

@@ -1,0 +1,176 @@
+"""When a run hangs: the spec's words for it, and what the job script makes of what it sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from clusterrun.diagnosis.stacks import places
+from clusterrun.job_spec import JobSpec, hang
+from clusterrun.run_logs.attribution import attributed
+from tests.support.bash_functions import FUNCTIONS, LOAD, bash, said
+from tests.support.planned import plan_of
+
+
+@pytest.mark.parametrize(("written", "carried"), [
+    ("auto", "auto"), (True, "auto"), (False, "off"), ("off", "off"), ("no", "off"), ("30min", "1800"), ("90s", "90"), ("2h", "7200"),
+    ("0.5h", "1800"), ("1:30:00", "5400"), ("1-12", "129600"), ("45:00", "2700"),
+])  # fmt: skip
+def test_the_words_for_it(written, carried):
+    """A time as in checkpoint.every or with sbatch's colons; the spec on disk can be read again."""
+    spec = JobSpec(name="a", script="a.py", hang=written)
+    assert plan_of(spec).hang == carried
+    again = JobSpec.model_validate(spec.model_dump(mode="json"))
+    assert again.hang == spec.hang
+
+
+@pytest.mark.parametrize("written", ["30", "soon", "500 steps", "0s", "0:00", "unlimited", "", "-5min"])
+def test_what_is_no_word_for_it(written):
+    """A bare number would be seconds to some and minutes to sbatch."""
+    with pytest.raises(
+        ValueError, match=r"is not a duration\n(write|add the unit)|must be|a patience of zero|empty|text"
+    ):
+        JobSpec(name="a", script="a.py", hang=written)
+
+
+def test_seconds_are_whole():
+    """bash counts in whole seconds, and a patience is never none."""
+    assert hang.seconds("0.2s") == 1
+
+
+OWN = "step=4\ndoing=step\npatience=900"
+SAVE = "step=4\ndoing=save\npatience=7200"
+
+PATIENCE = [
+    # hang, progress now, how long the log has been silent, hangs before, checkpoint.path: how long it may be silent
+    ("auto", OWN, 9999, 0, "", 900),
+    ("auto", OWN, 100, 0, "", 3600),  # it prints
+    ("auto", OWN, 99999, 1, "", 1800),
+    ("auto", OWN, 99999, 3, "", 7200),
+    ("auto", OWN, 999999, 99, "", 28800),
+    ("auto", SAVE, 9999, 0, "", 7200),
+    ("auto", "step=4\ndoing=other\npatience=0", 9999, 0, "", None),
+    ("auto", "step=4", 9999, 0, "", None),  # an older training library
+    ("auto", "", 99999, 0, "", None),  # before its first word
+    ("auto", "", 99999, 0, "own", None),
+    ("600", OWN, 0, 3, "", 600),
+    ("9000", OWN, 0, 0, "", 9000),
+    ("600", SAVE, 0, 0, "", 7200),
+    ("9000", SAVE, 0, 0, "", 9000),
+    ("600", "step=4\ndoing=other\npatience=0", 9999, 0, "", None),
+    ("600", "", 9999, 0, "", None),
+    ("600", "", 9999, 0, "own", 600),
+    ("600", "", 500, 0, "own", None),  # it prints, or has a new checkpoint
+]
+
+
+@pytest.mark.parametrize(("asked", "progress", "mute", "hangs", "path", "seconds"), PATIENCE)
+def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, mute, hangs, path, seconds):
+    """As the trainer says, longer where it prints and where it has hung before; a script that tells nothing may."""
+    (tmp_path / "events").mkdir()
+    for number in range(hangs):
+        (tmp_path / "events" / f"attempt-{number:04d}.end").write_text("cause=hang\n")
+    (tmp_path / "events" / "attempt-1000.end").write_text("cause=crash\n")
+    answer = said(
+        "patience", run_dir=tmp_path, hang=asked, began="", progress=progress, mute=mute, checkpoint_path=path
+    )
+    assert answer == ("" if seconds is None else f"{seconds}\n")
+
+
+def test_what_an_earlier_attempt_wrote_is_no_sign_of_this_one(tmp_path):
+    """Its progress lies there when this one begins."""
+    assert said("patience", run_dir=tmp_path, hang="auto", began=OWN, progress=OWN, mute=99999) == ""
+
+
+WATCHED = """
+passed=7 progress= silent=0
+began=$(cat "$run_dir/progress" 2>/dev/null)
+look_at_the_progress; echo "$silent"
+for word in same new gone new newer; do
+  case $word in
+    same) ;;
+    gone) mv "$run_dir/progress" "$run_dir/away" ;;
+    *) echo "step=$word" > "$run_dir/progress" ;;
+  esac
+  look_at_the_progress; echo "$silent"
+done
+"""
+
+
+@pytest.mark.parametrize("before", [None, "step=old"])
+def test_what_counts_as_silence(tmp_path, before):
+    """A new word ends it; a file server that shows no file adds nothing to it."""
+    if before:
+        (tmp_path / "progress").write_text(f"{before}\n")
+    else:
+        (tmp_path / "progress").write_text("")
+    assert said(WATCHED, run_dir=tmp_path).split() == ["7", "14", "0", "0", "7", "0"]
+
+
+LEFT = [
+    ([None, None], False), ([0, None], False), ([0, 0], True), ([1, None], True), ([None, 143], True), ([0, 1], True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("codes", "left"), LEFT)
+def test_when_srun_should_return(tmp_path, codes, left):
+    """A node's task has failed, or all have ended; one may well end before another one that works on."""
+    (tmp_path / "events").mkdir()
+    for node, code in enumerate(codes):
+        if code is not None:
+            (tmp_path / "events" / f"attempt-0002.node-{node}").write_text(f"exit_code={code}\n")
+    done = bash("left_by_some", run_dir=tmp_path, attempt="0002", SLURM_JOB_NUM_NODES=len(codes))
+    assert (done.returncode == 0) == left
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [("auto", 300), ("20", 20), ("7200", 300)])
+def test_the_patience_with_srun(asked, seconds):
+    """Minutes at most."""
+    assert said("patience_with_srun", hang=asked) == f"{seconds}\n"
+
+
+TRAINER = """
+import os, sys, time
+from pathlib import Path
+from clusterrun.training.stopping.stacks import stacks_on_request
+stacks_on_request(Path(sys.argv[1]), 1)
+helper = os.fork()
+if not helper:
+    os.execvp("sleep", ["sleep", "60"])  # has no handler any more
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
+    """The signal would end any other process, such as a program that a rank has started."""
+    shell = (
+        f"{LOAD}\n"
+        '"$1" -c "$2" "$3" & launcher=$!\nread -r; exec {never}<> <(:); node_dir=$3; tell_stacks; echo end; read -r'
+    )
+    words = ["bash", "-c", shell, FUNCTIONS, sys.executable, TRAINER, tmp_path]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as node:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        try:
+            assert node.stdout.readline() == "ready\n"
+            node.stdin.write("\n")
+            node.stdin.flush()
+            told = "".join(iter(node.stdout.readline, "end\n"))
+            below = subprocess.run(
+                ["ps", "-o", "comm=", "-s", str(node.pid)], capture_output=True, text=True, check=True
+            ).stdout.split()
+        finally:
+            os.killpg(node.pid, signal.SIGKILL)
+    assert "---- rank 1 on " in told
+    assert 'File "<string>", line 10 in <module>' in told
+    assert told.count("---- rank") == 1
+    (place,) = places(attributed(told.split("\n")))  # as `clusterrun why` reads it
+    assert (place.rank, place.inner) == (1, "<module> (<string>:10)")
+    assert "sleep" in below

@@ -1,0 +1,132 @@
+"""The last words of a script, one by one: what a signal amid the decision does, and how a requeue is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.bash_functions import bash, said
+
+STRUCK = """
+trap 'heard=1' TERM
+tries=0
+find() { tries=$((tries + 1)); found=$([ "$tries" -gt 1 ] || kill -TERM $$ $BASHPID; echo found); }
+undisturbed find
+echo "$tries $found"
+"""
+
+
+def test_a_signal_amid_the_decision_does_not_empty_it():
+    """TERM ends the subshell that was to answer; it is asked again, and answers."""
+    assert said(STRUCK) == "2 found\n"
+
+
+AWAY = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+ODD = "Unexpected message received for job 7"
+OFF = "Requested operation is presently disabled for job 7"
+PENDING = "Job is pending execution for job 7"
+ANSWERS = [
+    # what scontrol says, one answer a try (ok: it is done); what is left unasked; whether the script waits for its end
+    (["ok"], 0, True),
+    ([PENDING, "ok"], 1, True),  # a preemption was faster
+    ([AWAY] * 9 + ["ok"], 0, True),  # slurmctld comes back
+    ([ODD] * 9 + ["ok"], 0, True),  # and so it answers while it is away
+    ([OFF] * 2 + ["ok"], 0, True),
+    ([OFF] * 7, 2, False),
+]
+ASK = """
+asked_at_once= step_exit=1
+pause() { :; }
+leave_if_told() { :; }
+is_expedited() { return 1; }
+linger() { echo lingers; exit 0; }
+scontrol() { local answer; read -r answer < "$answers"; sed -i 1d "$answers"; echo "$answer"; [ "$answer" = ok ]; }
+ask_for_requeue crash
+"""
+
+
+@pytest.mark.parametrize(("words", "left", "lingers"), ANSWERS)
+def test_a_requeue_is_asked_for_with_patience(tmp_path: Path, words, left, lingers):
+    """A controller that is away is asked until it answers; a refusal counts, and the fifth one is the run's end."""
+    answers = tmp_path / "answers"
+    answers.write_text("".join(f"{word}\n" for word in words))
+    (tmp_path / "events").mkdir()
+    done = bash(ASK, run_dir=tmp_path, attempt="0001", answers=answers, SLURM_JOB_ID=7)
+    assert len(answers.read_text().splitlines()) == left
+    assert (done.stdout == "lingers\n") is lingers
+    end = tmp_path / "events" / "attempt-0001.end"
+    assert end.exists() is not lingers
+    if not lingers:
+        assert end.read_text().splitlines()[:4] == [
+            "cause=crash",
+            "next=end",
+            "exit_code=1",
+            f"reason=requeue refused: {OFF}",
+        ]
+
+
+@pytest.mark.parametrize(("lead", "longest", "seconds"), [(120, None, 120), (120, "0.40", 120), (30, "41.90", 112)])
+def test_the_stop_comes_earlier_where_saves_last_longer(tmp_path: Path, lead, longest, seconds):
+    """The script's own timer leaves the spec's lead and twice the longest save of the run."""
+    if longest:
+        (tmp_path / "saves").write_text(f"longest={longest}\n")
+    assert said("seconds_to_save_in", run_dir=tmp_path, signal_lead=lead) == f"{seconds}\n"
+
+
+@pytest.mark.parametrize(("record", "crashed"), [
+    (None, False), ("exit_code=0\nasked=\n", False), ("exit_code=1\nasked=TERM\n", False), ("exit_code=1\nasked=\n", True),
+])  # fmt: skip
+def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, crashed):
+    """Only a task that ended badly before anybody asked it to stop makes srun's TERM a crash's."""
+    (tmp_path / "events").mkdir()
+    if record:
+        (tmp_path / "events" / "attempt-0001.node-1").write_text(record)
+    assert (bash("another_crashed", run_dir=tmp_path, attempt="0001").returncode == 0) is crashed
+
+
+WAITING = """
+asked_at_once= step_exit=1 job_ends= slurm_log=$run_dir/slurm.out slurm_log_start=0 batch_heard=
+trap 'hear TERM' TERM
+sleep() { kill -TERM $$; }  # so Slurm ends the wait
+scontrol() { : > "$run_dir/asked"; }
+go_on preemption by-slurm
+"""
+LAST_WORDS = [("DUE TO TIME LIMIT ", True, ""), ("DUE TO PREEMPTION ", False, ""), ("", False, "cause=cancel")]
+
+
+@pytest.mark.parametrize(("words", "asked", "end"), LAST_WORDS)
+def test_slurm_s_last_word_counts(tmp_path: Path, words, asked, end):
+    """Who waits for Slurm to requeue a job asks for it after all where the time limit ends it, and not after scancel."""
+    for name in ("events", "logs"):
+        (tmp_path / name).mkdir()
+    line = f"slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 {words}***\n"
+    (tmp_path / "logs" / "attempt-0001.log").touch()
+    (tmp_path / "slurm.out").write_text(line)
+    bash(WAITING, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
+    assert (tmp_path / "asked").exists() is asked
+    record = tmp_path / "events" / "attempt-0001.end"
+    assert (record.read_text().splitlines()[0] if record.exists() else "") == end
+
+
+def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
+    """Where a file can be made and not filled, no number is claimed, and the next attempt counts on from the last."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "attempt-0001.begin").write_text("job_id=7\n")
+    full = "trap '' XFSZ; ulimit -f 0; squeue() { :; }; claim_attempt; echo claimed"
+    done = bash(full, run_dir=tmp_path, SLURM_JOB_ID=7, SLURM_JOB_NODELIST="n1")
+    assert done.returncode == 1
+    assert f"no room in {tmp_path}/events: a full disk, or a quota" in done.stderr
+    assert [path.name for path in (tmp_path / "events").glob("*.begin")] == ["attempt-0001.begin"]
+    assert said('claim_attempt; echo "$attempt"', run_dir=tmp_path, SLURM_JOB_ID=7, SLURM_JOB_NODELIST="n1") == "0002\n"
+
+
+@pytest.mark.parametrize(("config", "reaches"), [
+    ("ProctrackType           = proctrack/cgroup", False), ("ProctrackType = proctrack/linuxproc", True), ("", True),
+    ("ProctrackType = proctrack/cgroup\nSignalChildrenProcesses = yes", True),
+    ("ProctrackType = proctrack/cgroup\nSignalChildrenProcesses = no", False),
+])  # fmt: skip
+def test_whom_slurm_s_signals_reach(config, reaches):
+    """With cgroups the task alone, unless the site says otherwise; where Slurm does not answer, perhaps all."""
+    text = 'scontrol() { echo "$answer"; }; signals_reach_all && echo all; true'
+    assert said(text, answer=config) == ("all\n" if reaches else "")

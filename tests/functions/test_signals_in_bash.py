@@ -1,0 +1,106 @@
+"""bash 5.2 takes a trap that runs between two substitutions of one command for a syntax error, and ends the script."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.bash_functions import FUNCTIONS, LOAD
+
+# What 20- to 40- do is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
+# signals ignored.
+TRAPPING = tuple(
+    sorted(
+        path.name
+        for pattern in ("1*.sh", "[4-9]*.sh")
+        for path in FUNCTIONS.glob(pattern)
+        if path.name[:2] not in ("40", "65", "75")
+    )
+)
+# What is in a substitution is run by a child, too, where nothing is trapped: only the outermost ones count.
+STANDS_ALONE = re.compile(r"(?:^|[ ;&|)])(?:\w+=@@(?= *(?:$|[;&|}#]))|case @@ in)")
+
+
+def outermost(text: str) -> str:
+    """The text with `@@` in place of each command substitution that is in no other."""
+    found, depth, place = "", 0, 0
+    while place < len(text):
+        opens = text.startswith("$(", place) and not text.startswith("$((", place)
+        depth += opens or (depth > 0 and text[place] == "(")
+        if not depth:
+            found += text[place]
+        depth -= depth > 0 and text[place] == ")"
+        found += "@@" if opens and depth == 1 else ""
+        place += 2 if opens else 1
+    return found
+
+
+@pytest.mark.parametrize("name", TRAPPING)
+def test_a_substitution_under_a_trap_stands_alone(name: str) -> None:
+    """Measured in a rain of signals: an assignment and `case` are safe; a test, an argument and arithmetic are not."""
+    lines = [line for line in (FUNCTIONS / name).read_text().splitlines() if not line.lstrip().startswith("#")]
+    wrong = [line for line in outermost("\n".join(lines)).splitlines() if "@@" in STANDS_ALONE.sub("", line)]
+    assert wrong == []
+
+
+def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
+    """Slurm repeats its TERM, and no one may break the record of the end off, or anything else that is done then."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "attempt-0001.node-0").write_text(
+        "node=n1\nname=n1\nexit_code=1\nasked=\nfollowed=\nended=5\n"
+    )
+    (tmp_path / "job.sbatch").touch()
+    text = """
+    sbatch() { echo 7; }; scontrol() { :; }; squeue() { :; }; work_dir=.
+    trap 'heard=1 batch_heard=TERM' TERM; : > "$run_dir/ready"
+    for ((i = 0; i < 5; i++)); do
+      find_cause; keep_ledger "000$i" crash; blame_nodes crash; find_next; end_record "$cause" "$next" "$reason"
+      way_on preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
+    done; echo written
+    """
+    given = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
+             "most_crashes": "3", "num_machines": "1", "slurm_log": "/dev/null", "slurm_log_start": "0", "batch_heard": "",
+             "SLURM_JOB_ID": "6", "run_id": "r", "array_job": "", "PATH": os.environ["PATH"]}  # fmt: skip
+    command = ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)]
+    started = subprocess.Popen(command, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    while started.poll() is None:
+        started.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    assert started.communicate()[0].splitlines()[-1:] == ["written"]
+
+
+# When Slurm's TERM comes: before the way on is known, while Slurm is asked for it, and amid the pause.
+MOMENTS = {
+    "before": "kill -TERM $$",
+    "asking": 'scontrol() { [ -e "$run_dir/asked" ] || { : > "$run_dir/asked"; kill -TERM $$; }; }',
+    "pausing": "{ command sleep 1; kill -TERM $$; } &",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> None:
+    """The pause lasts as long as Slurm may leave before its KILL, so the end is written at once."""
+    for name in ("events", "logs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "logs" / "attempt-0001.log").touch()
+    (tmp_path / "ledger").write_text("crashes=3\n")
+    (tmp_path / "slurm.out").write_text("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***\n")
+    text = f"""
+    scontrol() {{ :; }}; asked_at_once= batch_heard= step_exit=1 slurm_log=$run_dir/slurm.out slurm_log_start=0
+    trap 'hear TERM' TERM; requeue_by=auto
+    {moment}
+    go_on crash continue
+    """
+    given = {"PATH": os.environ["PATH"], "run_dir": str(tmp_path), "attempt": "0001", "SLURM_JOB_ID": "7"}
+    began = time.monotonic()
+    subprocess.run(["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=given, check=False, timeout=60)
+    assert (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()[:2] == ["cause=cancel", "next=end"]
+    assert time.monotonic() - began < 15  # of the pause's 45

@@ -1,0 +1,150 @@
+"""`requeue.shrink_to`: a second job asks for fewer nodes; whichever begins first goes on, and takes the other back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import load_spec
+from clusterrun.planning.plan import LaunchPlan
+from clusterrun.planning.script import render
+from tests.support.bash_functions import bash, said
+from tests.support.planned import plan_of
+
+SLURM = """
+array_job=${array_job:-}
+scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$*" != --version ] || echo "slurm $version"; }
+squeue() { printf %s "$queue"; }
+scancel() { echo "scancel $*" >> "$run_dir/asked"; }
+sbatch() { echo "sbatch $*" >> "$run_dir/asked"; echo "$answer"; [ -z "$refused" ]; }
+"""
+GIVEN = {"attempt": "0002", "SLURM_JOB_ID": 7, "answer": "12", "shrink_to": 2, "shrink_after": 3600, "run_id": "r"}
+
+
+def ask(folder: Path, text: str, **variables: object) -> tuple[str, list[str]]:
+    """Run a line of the script; what it printed, and what Slurm was asked."""
+    (folder / "events").mkdir(exist_ok=True)
+    (folder / "asked").write_text("")
+    (folder / "job.sbatch").touch()
+    done = bash(SLURM + text, run_dir=folder, SLURM_SUBMIT_DIR=folder, **{**GIVEN, **variables})
+    return done.stderr + done.stdout, (folder / "asked").read_text().splitlines()
+
+
+def event(folder: Path, name: str, text: str) -> None:
+    (folder / "events").mkdir(exist_ok=True)
+    (folder / "events" / f"attempt-{name}").write_text(text)
+
+
+def test_the_smaller_job_is_asked_for_once(tmp_path: Path) -> None:
+    """It may begin when the time is over, knows that it is the smaller one, and does not wait for the other job."""
+    printed, asked = ask(tmp_path, "offer_smaller; offer_smaller", secrets="TOKEN")
+    (call,) = [line for line in asked if line.startswith("sbatch")]
+    assert call == (
+        "sbatch --parsable --begin=now+3600 --nodes=2 --export=TOKEN,CLUSTERRUN_SMALLER=1,CLUSTERRUN_FIRST_JOB=7 "
+        f"{tmp_path}/job.sbatch"
+    )
+    assert (tmp_path / "events" / "attempt-0002.smaller").read_text().startswith("job_id=12\n")
+    assert "job 12 asks for 2 of the nodes, unless the run has gone on within 3600 s" in printed
+
+
+@pytest.mark.parametrize("variables", [{"shrink_to": ""}, {"array_job": "7_3"}], ids=str)
+def test_no_smaller_job_where_none_is_wanted(tmp_path: Path, variables: dict[str, object]) -> None:
+    """Not without `shrink_to`, and not for a task of an array."""
+    assert ask(tmp_path, "offer_smaller", **variables)[1] == []
+
+
+def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    """Without the smaller job the run comes back all the same."""
+    printed, _ = ask(tmp_path, "offer_smaller && echo on", refused="1", answer="sbatch: error: not allowed")
+    assert "no smaller job: sbatch: error: not allowed" in printed
+    assert printed.endswith("on\n")
+
+
+@pytest.mark.parametrize(("next_", "code"), [("continue", 0), ("by-slurm", 1)])
+def test_in_haste_the_run_itself_goes_first(tmp_path: Path, next_: str, code: int) -> None:
+    """Slurm's kill is on its way: the requeue is asked for before anything else, and its outcome counts."""
+    text = f'go_on_at_once crash {next_}; echo "code $?"'
+    printed, asked = ask(tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143)
+    calls = [line.split()[0:2] for line in asked if line.startswith(("scontrol requeue", "sbatch"))]
+    assert calls == [*([["scontrol", "requeue"]] if code == 0 else []), ["sbatch", "--parsable"]]
+    assert f"code {code}\n" in printed
+
+
+@pytest.mark.parametrize(("own", "others"), [(7, ["12", "13"]), (12, ["7", "13"]), (13, ["7", "12"])])
+def test_whoever_begins_takes_the_others_back(tmp_path: Path, own: int, others: list[str]) -> None:
+    """What waits for the same, the job that comes back, its successor, or the smaller one; dependents go on waiting."""
+    event(tmp_path, "0001.begin", "job_id=7\n")
+    event(tmp_path, "0001.smaller", "job_id=12\n")
+    event(tmp_path, "0001.successor", "job_id=13\n")
+    queue = f"90|afterok:{others[0]}(unfulfilled)\n"
+    _, asked = ask(tmp_path, "take_back_others 0001", SLURM_JOB_ID=own, queue=queue)
+    assert [line for line in asked if "scancel" in line] == [
+        f"scancel --state=PENDING {job}" for job in sorted(others, key=["7", "13", "12"].index)
+    ]
+    assert f"scontrol update JobId=90 Dependency=afterok:{own}" in asked
+
+
+def test_nothing_is_taken_back_where_no_smaller_job_was(tmp_path: Path) -> None:
+    """A run without `shrink_to` has no job to take back."""
+    event(tmp_path, "0001.begin", "job_id=7\n")
+    event(tmp_path, "0001.successor", "job_id=13\n")
+    assert ask(tmp_path, "take_back_others 0001", SLURM_JOB_ID=13)[1] == []
+
+
+@pytest.mark.parametrize(("job", "goes_on"), [(12, False), (99, True)])
+def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes_on: bool) -> None:
+    """Of a run that has ended for good, only a person begins another attempt."""
+    event(tmp_path, "0001.smaller", "job_id=12\n")
+    event(tmp_path, "0002.end", "cause=stop\nnext=end\n")
+    printed, _ = ask(tmp_path, "leave_if_too_late 0002; echo goes on", SLURM_JOB_ID=job)
+    assert ("goes on" in printed) is goes_on
+    assert ("run r has ended" in printed) is not goes_on
+
+
+@pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])
+def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) -> None:
+    """A requeue would ask for the smaller number once more."""
+    text = "scontrol() { :; }; way_on crash continue"
+    assert said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7) == f"{way}\n"
+
+
+def planned(folder: Path, requeue: dict[str, Any], slurm: dict[str, Any], **accelerate: Any) -> LaunchPlan:
+    path = folder / "job.yaml"
+    spec = {"name": "x", "script": "train.py", "slurm": slurm, "requeue": requeue, "accelerate": accelerate}
+    path.write_text(yaml.safe_dump(spec))
+    return plan_of(load_spec(path, folder=folder).spec)
+
+
+def test_what_the_script_knows(tmp_path: Path) -> None:
+    """The job asks for all nodes; on fewer each has as many processes, and the batches are shared out."""
+    script = render(planned(tmp_path, {"shrink_to": 2, "shrink_after": "2h"}, {"nodes": 8}, num_processes=16))
+    assert "#SBATCH --nodes=8\n" in script
+    assert "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n" in script
+    assert "  shrink_to=2 shrink_after=7200  # seconds\n" in script
+
+
+@pytest.mark.parametrize(
+    ("requeue", "slurm", "what"),
+    [
+        ({}, {"nodes": 2}, "2 is not less than slurm.nodes, 2"),
+        ({}, {"nodes": "2-4"}, "2 is not less than slurm.nodes, 2-4"),
+        ({}, {}, "2 is not less than slurm.nodes, 1"),
+        ({}, {"nodes": 5}, "5 batches a node cannot be shared out equally among 2 nodes"),
+        ({}, {"nodes": 4, "array": "0-3"}, "beside slurm.array"),
+        ({}, {"nodes": 4, "gpus": 8}, "beside slurm.gpus"),
+        ({}, {"nodes": 4, "nodelist": "n[1-4]"}, "beside slurm.nodelist"),
+        ({}, {"nodes": 4, "dependency": "singleton"}, "beside slurm.dependency: singleton"),
+        ({"by": "requeue"}, {"nodes": 4}, "asks for less as another job, and requeue.by is requeue"),
+        ({"shrink_after": "soon"}, {"nodes": 4}, "'soon' is not a duration"),
+        ({"shrink_after": "0:0"}, {"nodes": 4}, "a wait of zero"),
+    ],
+)
+def test_what_cannot_shrink_is_said(tmp_path: Path, requeue: dict[str, Any], slurm: dict[str, Any], what: str) -> None:
+    """Mistakes are told before anything is queued."""
+    with pytest.raises(SpecError) as refused:
+        planned(tmp_path, {"shrink_to": 2, **requeue}, slurm)
+    assert what in str(refused.value)

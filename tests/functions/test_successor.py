@@ -1,0 +1,185 @@
+"""How a job hands its run to a successor: when, with which words, and what it does where sbatch refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.bash_functions import bash, said
+
+CANCELS = "PartitionName=low\n   PreemptMode=CANCEL\n"
+REQUEUES = "PartitionName=low\n   PreemptMode=REQUEUE\n"
+NEVER, AGAIN = "JobId=7\n   Requeue=0 Restarts=0\n", "JobId=7\n   Requeue=1 Restarts=0\n"
+WAYS = [
+    # requeue.by, cause, what decide said, the job, its partition, a node newly left out, an array; and the way
+    (("auto", "preemption", "continue", AGAIN, REQUEUES, "", ""), "requeue"),
+    (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
+    (("auto", "preemption", "continue", AGAIN, CANCELS, "", ""), "successor"),
+    (("auto", "time-limit", "continue", AGAIN, CANCELS, "", ""), "requeue"),
+    (("auto", "time-limit", "continue", NEVER, REQUEUES, "", ""), "successor"),
+    (("auto", "node-failure", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("auto", "node-failure", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
+    (("auto", "crash", "continue", AGAIN, REQUEUES, "1", ""), "successor"),
+    (("auto", "crash", "continue", NEVER, REQUEUES, "1", "7_3"), "requeue"),
+    (("auto", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld is away
+    (("requeue", "preemption", "by-slurm", NEVER, CANCELS, "1", ""), "slurm"),
+    (("requeue", "crash", "continue", NEVER, CANCELS, "1", ""), "requeue"),
+    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "successor"),
+    (("successor", "crash", "continue", AGAIN, REQUEUES, "", ""), "successor"),
+    (("successor", "crash", "continue", AGAIN, REQUEUES, "", "7_3"), "requeue"),
+]
+SLURM = """
+scontrol() { case $2 in job) printf %s "$job" ;; partition) printf %s "$partition" ;; esac; }
+way_on "$cause" "$next"
+"""
+
+
+NAMES = ("requeue_by", "cause", "next", "job", "partition", "newly_excluded", "array_job")
+
+
+@pytest.mark.parametrize(("given", "way"), WAYS)
+def test_the_way_on(given, way):
+    """A successor where it is wanted, where Slurm would not start the job again, and to avoid a node; arrays requeue."""
+    variables = dict(zip(NAMES, given, strict=True))
+    assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
+
+
+MODES = [
+    # the configuration, the partition, the QOS: what a preemption does
+    ("PreemptMode = REQUEUE\nPreemptType = preempt/partition_prio", CANCELS, "", "CANCEL"),
+    ("PreemptMode = CANCEL\nPreemptType = preempt/partition_prio", "", "", "CANCEL"),
+    ("PreemptMode = REQUEUE\nPreemptType = preempt/qos", CANCELS, "requeue", "REQUEUE"),
+    ("PreemptMode = REQUEUE\nPreemptType = preempt/qos", CANCELS, "cancel", "CANCEL"),
+    ("PreemptMode = GANG,SUSPEND\nPreemptType = preempt/qos", REQUEUES, "cluster", "GANG,SUSPEND"),
+    ("", "", "", ""),
+]
+MODE = """
+scontrol() { case $2 in config) printf %s "$whole" ;; partition) printf %s "$partition" ;; esac; }
+sacctmgr() { printf %s "$qos"; }
+preempt_mode
+"""
+
+
+@pytest.mark.parametrize(("config", "partition", "qos", "mode"), MODES)
+def test_what_a_preemption_does(config, partition, qos, mode):
+    """The partition decides, the QOS where that is what preempts, else the whole cluster."""
+    found = said(MODE, whole=config, partition=partition, qos=qos, SLURM_JOB_PARTITION="low")
+    assert found.strip() == mode
+
+
+CALL = """
+step_exit=143 batch_heard= asked_at_once=
+squeue() { printf %s "$queue"; }
+scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown"; }
+sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pwd)" >> "$run_dir/asked"
+  echo "$answer"; [ -z "$refused" ]; }
+ask_for_requeue() { echo "requeue asked: $refusal"; exit 1; }
+pause() { echo pauses; refused= answer=12; }
+requeue_by=successor
+go_on "$cause" continue
+"""
+GIVEN = {"attempt": "0001", "SLURM_JOB_ID": 7, "SLURM_CONF": "/etc/slurm.conf", "cause": "preemption", "answer": "12",
+         "allowed": "ALL", "SLURM_JOB_PARTITION": "low", "secrets": "TOKEN", "TOKEN": "abc"}  # fmt: skip
+
+
+def hand_over(folder: Path, **variables: object) -> tuple[str, list[str]]:
+    """Let an attempt hand its run over; what it printed, and what Slurm was asked."""
+    (folder / "events").mkdir(exist_ok=True)
+    (folder / "job.sbatch").touch()
+    (folder / "asked").write_text("")
+    done = bash(CALL, run_dir=folder, SLURM_SUBMIT_DIR=folder, **{**GIVEN, **variables})
+    return done.stdout, (folder / "asked").read_text().splitlines()
+
+
+def test_what_sbatch_is_told(tmp_path: Path):
+    """The successor waits for this job, has its secrets by name and nothing else, and leaves out the bad nodes."""
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes" / "n2").write_text("until=99999999999\n")
+    (tmp_path / "nodes" / "n3").write_text("until=1\n")
+    (tmp_path / "job.sbatch").write_text("#SBATCH --dependency=singleton\n")
+    _, asked = hand_over(tmp_path, exclude="n9", cause="crash")
+    assert asked[0] == "scontrol show job 7"
+    assert asked[1:10] == [
+        "--parsable", "--begin=now+5", "--dependency=afterany:7,singleton", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7",
+        "--exclude=n9,n2", f"{tmp_path}/job.sbatch", "secret=abc", "job=unset", str(tmp_path),
+    ]  # fmt: skip
+    assert "scontrol update JobId=7 Requeue=0" in asked
+    assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
+
+
+def test_the_successor_of_an_expedited_job_is_one(tmp_path: Path):
+    """Where the cluster allowed it for this job, it does so for the next one."""
+    assert "--requeue=expedite" in hand_over(tmp_path, shown="ExpeditedRequeue=Yes")[1]
+    assert "--requeue=expedite" not in hand_over(tmp_path, shown="Requeue=1")[1]
+
+
+@pytest.mark.parametrize(("shown", "code", "asked"), [
+    ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0"]),
+    ("ExpeditedRequeue=Yes", 0, []),
+    ("Requeue=1", 3, ["scontrol show job 7"]),
+])  # fmt: skip
+def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(tmp_path: Path, shown, code, asked):
+    """Slurm would hold it in the queue, unless it may not be requeued any more."""
+    text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; leave_for_good "$code" """
+    (tmp_path / "asked").touch()
+    done = bash(text, run_dir=tmp_path, shown=shown, code=code, SLURM_JOB_ID=7)
+    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked)
+
+
+def test_the_first_job_names_a_run_that_has_no_other_name(tmp_path: Path):
+    """The successor of a successor goes on with the run of the first job."""
+    assert "--export=CLUSTERRUN_FIRST_JOB=3" in hand_over(tmp_path, secrets="", CLUSTERRUN_FIRST_JOB=3)[1]
+
+
+def test_a_job_that_an_earlier_try_has_queued_is_not_queued_again(tmp_path: Path):
+    """Whoever was ended between sbatch and its answer finds the job by its script."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "attempt-0001.successor").write_text("asked=1\n")
+    _, asked = hand_over(tmp_path, queue=f"7 {tmp_path}/job.sbatch\n11 {tmp_path}/job.sbatch\n")
+    assert not [line for line in asked if line.startswith("--")]
+    assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=11\n")
+
+
+def test_a_warning_of_sbatch_is_no_job(tmp_path: Path):
+    """Where sbatch says something behind its answer, the job is looked for by its script."""
+    words = {"answer": "12\nsbatch: warning: maintenance", "queue": f"12 {tmp_path}/job.sbatch\n"}
+    hand_over(tmp_path, **words)
+    assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
+
+
+def test_a_refusal_is_told_and_a_requeue_asked_for(tmp_path: Path):
+    """Where the partition takes no job from its nodes, that is named; what was changed for the successor is undone."""
+    words = {"refused": "1", "answer": "sbatch: error: Access/permission denied", "allowed": "login"}
+    printed, asked = hand_over(tmp_path, **words)
+    assert printed == (
+        "requeue asked: Access/permission denied (the partition low takes jobs from login only: AllocNodes)\n"
+    )
+    assert asked[-1] == "scontrol update JobId=7 Requeue=1"
+    assert not (tmp_path / "events" / "attempt-0001.successor").exists()
+
+
+def test_a_controller_that_is_away_is_asked_again(tmp_path: Path):
+    """No answer is no refusal."""
+    away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    printed, _ = hand_over(tmp_path, refused="1", answer=away)
+    assert printed == "pauses\n"
+    assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
+
+
+DEPENDENTS = [
+    ("afterok:7(unfulfilled)", "afterok:12"),
+    ("afterok:5(unfulfilled),afterany:7(unfulfilled)", "afterok:5,afterany:12"),
+    ("afterok:7+10(unfulfilled)?afterany:71(unfulfilled)", "afterok:12+10?afterany:71"),
+    ("afterok:71(unfulfilled)", None),
+    ("(null)", None),
+]
+
+
+@pytest.mark.parametrize(("waits", "instead"), DEPENDENTS)
+def test_what_waits_for_the_job_waits_for_its_successor(tmp_path: Path, waits, instead):
+    """Only this job's id is replaced; the successor, which waits for this job too, is left alone."""
+    _, asked = hand_over(tmp_path, queue=f"9|{waits}\n12|afterany:7(unfulfilled)\n")
+    updates = [line for line in asked if "Dependency" in line]
+    assert updates == ([f"scontrol update JobId=9 Dependency={instead}"] if instead else [])

@@ -1,0 +1,412 @@
+"""What a spec may say, and how it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import JobSpec, load_spec
+from clusterrun.job_spec.yaml_text import read_scalar
+from clusterrun.planning.launch import argument_words
+from clusterrun.units import seconds_of_slurm_time
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    return tmp_path
+
+
+def load(text: str, **options) -> JobSpec:
+    """Read a spec that has a script already."""
+    Path("job.yaml").write_text(f"script: train.py\n{text}\n")
+    return load_spec("job.yaml", **options).spec
+
+
+def profiled(profile: str, text: str = "", **options) -> JobSpec:
+    """Read a spec over a profile."""
+    Path("site.yaml").write_text(profile)
+    return load(text, profile="site.yaml", **options)
+
+
+SCALARS: list[tuple[str, Any]] = [
+    ("12:00:00", "12:00:00"),  # YAML 1.1 reads 43200
+    ("1:30", "1:30"),
+    ("no", "no"),
+    ("off", "off"),
+    ("on", "on"),
+    ("yes", "yes"),
+    ("y", "y"),
+    ("1_000", "1_000"),
+    ("2024-01-31", "2024-01-31"),
+    ("0b11", "0b11"),
+    ("=", "="),
+    ("", None),
+    ("~", None),
+    ("null", None),
+    ("true", True),
+    ("False", False),
+    ("08", 8),
+    ("0o17", 15),
+    ("017", 17),
+    ("0x1F", 31),
+    ("-3", -3),
+    ("3e-4", 0.0003),
+    ("1e5", 100000.0),
+    (".5", 0.5),
+    ("-.inf", float("-inf")),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), SCALARS)
+def test_a_plain_scalar_is_read_as_yaml_1_2_does(text, value):
+    """A value without quotes is what YAML 1.2's core schema says, and nothing of YAML 1.1."""
+    assert read_scalar(text) == value
+    assert isinstance(read_scalar(text), type(value))
+
+
+@pytest.mark.parametrize(
+    "text", ["3e-4", "08", "0o17", "1_000", "12:00:00", "no", "on", "0.10", "1e5", "-5", "9" * 5000]
+)
+def test_a_value_reaches_the_script_as_it_was_written(text):
+    """A number keeps its spelling on its way to the script, and what looks like a number in YAML 1.1 is text."""
+    assert load(f"args: {{lr: {text}}}").args == {"lr": text}
+
+
+def test_quotes_make_text_of_anything():
+    """A quoted value is text, also where it would be a number, true or nothing without quotes."""
+    spec = load("environment: {variables: {A: 'true', B: \"~\", C: '08', D: ''}}")
+    assert spec.environment.variables == {"A": "true", "B": "~", "C": "08", "D": ""}
+
+
+def test_truth_in_variables_is_a_word():
+    """true and false in environment.variables are those words, as users of HF_HUB_OFFLINE write them."""
+    assert load("environment: {variables: {A: true, B: False}}").environment.variables == {"A": "true", "B": "false"}
+
+
+def test_dashes_and_underscores_are_both_read():
+    """A key may be spelled with dashes, as sbatch does, or with underscores, as accelerate does."""
+    text = "slurm: {{gpus{0}per{0}node: 4, mail{0}type: END}}\naccelerate: {{mixed{0}precision: bf16}}"
+    assert load(text.format("-")) == load(text.format("_"))
+    assert load(text.format("-")).slurm.gpus_per_node == "4"
+
+
+def test_anchors_and_merges_are_read():
+    """`<<: *anchor` adds the keys that the mapping itself has not."""
+    spec = load("environment:\n  variables: &base {A: 1, B: 2}\nargs:\n  <<: *base\n  B: 3")
+    assert spec.args == {"A": "1", "B": "3"}
+
+
+def test_files_of_other_systems_are_read():
+    """A byte-order mark and Windows line ends are no mistake."""
+    Path("job.yaml").write_bytes("\ufeffscript: a.py\r\nslurm:\r\n  time: 1:00\r\n".encode())
+    spec = load_spec("job.yaml").spec
+    assert (spec.script, spec.slurm.time) == ("a.py", "1:00")
+
+
+def test_options_that_are_not_typed_are_passed_on_as_written():
+    """What sbatch knows and we do not type keeps its text; true stands for an option without a value."""
+    spec = load("slurm: {constraint: a&b, nice: -5, reboot: true, additional_parameters: {new-option: 08}}")
+    assert spec.slurm.model_extra == {"constraint": "a&b", "reboot": True}
+    assert spec.slurm.nice == "-5"
+    assert spec.slurm.additional_parameters == {"new-option": "08"}
+
+
+TIMES = {
+    "30": 30 * 60, "30:15": 30 * 60 + 15, "2:30:15": 2 * 3600 + 30 * 60 + 15, "1-2": 26 * 3600,
+    "1-2:30": 26 * 3600 + 1800, "1-2:30:15": 26 * 3600 + 1815, "0-0:0:1": 1, "UNLIMITED": None, "infinite": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "seconds"), TIMES.items())
+def test_every_time_of_sbatch(text, seconds):
+    """Each of sbatch's forms of a time means the seconds that sbatch(1) says, and is kept as written."""
+    assert seconds_of_slurm_time(text) == seconds
+    assert load(f"slurm: {{time: {text}}}").slurm.time == text
+
+
+@pytest.mark.parametrize(
+    ("every", "meant"),
+    [("10min", "10min"), ("90 seconds", "90s"), ("1.5h", "90min"), ("2 hours", "2h"), ("500 steps", "500 steps"),
+     ("1step", "1 steps"), ("5 minutes", "5min"), ("30sec", "30s"), ("auto", "auto")],
+)  # fmt: skip
+def test_every_interval(every, meant):
+    """An interval is handed to the trainer in one of four units, whichever way it was written, or as auto."""
+    assert load(f"checkpoint: {{every: {every}}}").checkpoint.every == meant
+
+
+ARGUMENTS: list[tuple[str, tuple[str, ...]]] = [
+    ("{bf16: true}", ("--bf16",)),
+    ("{bf16: false}", ()),
+    ("{bf16: null}", ()),
+    ("{bf16: 'true'}", ("--bf16", "true")),
+    ("{lr: 3e-4}", ("--lr", "3e-4")),
+    ("{name: ''}", ("--name", "")),
+    ("{betas: [0.9, 0.95]}", ("--betas", "0.9", "0.95")),
+    ("{files: []}", ("--files",)),
+    ("{temperature: -1}", ("--temperature=-1",)),
+    ("{text: --help}", ("--text=--help",)),
+    ("{-n: 3}", ("-n", "3")),
+    ("{--already-dashed: 3}", ("--already-dashed", "3")),
+    ("{model.lora.r: 8}", ("--model.lora.r", "8")),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), ARGUMENTS)
+def test_an_argument_becomes_words(text, words):
+    """true is a bare flag, false and null are nothing, a list repeats; a value with a dash is tied to its flag."""
+    ((name, value),) = load(f"args: {text}").args.items()
+    assert argument_words(name, value) == words
+
+
+def test_arguments_as_a_list_are_passed_on_word_by_word():
+    """A list under args is the command line itself."""
+    assert load("args: [train, --lr, 3e-4, '']").args == ["train", "--lr", "3e-4", ""]
+
+
+def test_what_runs_may_be_a_module_or_a_command():
+    """A module and a command are read as well as a script; a command keeps its lines."""
+    Path("job.yaml").write_text("module: pkg.train\n")
+    assert load_spec("job.yaml").spec.module == "pkg.train"
+    Path("job.yaml").write_text("command: |\n  cd data\n  ./prepare.sh\n")
+    spec = load_spec("job.yaml").spec
+    assert (spec.command, spec.launcher) == ("cd data\n./prepare.sh\n", False)
+
+
+def test_one_setup_line_needs_no_list():
+    """environment.setup is a text or a list of texts."""
+    assert load("environment: {setup: ulimit -n 4096}").environment.setup == ("ulimit -n 4096",)
+    assert load("environment: {setup: [a, b]}").environment.setup == ("a", "b")
+
+
+@pytest.mark.parametrize(("file", "name"), [("job.yaml", "job"), ("a.b.yaml", "a"), ("tiny-gpt2_1", "tiny-gpt2_1")])
+def test_a_run_is_called_after_its_file(file, name):
+    """Without a name the file's name is taken, up to its first dot."""
+    Path(file).write_text("script: a.py\n")
+    assert load_spec(file).spec.name == name
+    Path(file).write_text("script: a.py\nname: null\n")
+    assert load_spec(file).spec.name == name
+
+
+@pytest.mark.parametrize(
+    ("chdir", "absolute"),
+    [("..", "/project"), (".", "/project/jobs"), ("a/../b", "/project/jobs/b"), ("/scratch/", "/scratch"),
+     ("~/x", "/home/ada/x"), ("~nobody-of-that-name/x", "/project/jobs/~nobody-of-that-name/x")],
+)  # fmt: skip
+def test_chdir_is_relative_to_the_spec(chdir, absolute):
+    """slurm.chdir begins at the folder of the spec's file; `~` is expanded as a shell does."""
+    Path("job.yaml").write_text(f"script: a.py\nslurm: {{chdir: {chdir}}}\n")
+    assert load_spec("job.yaml", folder=Path("/project/jobs")).chdir == absolute
+
+
+def test_chdir_begins_at_the_file_and_not_at_the_shell(folder):
+    """The folder where the command is typed plays no part in slurm.chdir."""
+    (folder / "specs").mkdir()
+    (folder / "specs" / "job.yaml").write_text("script: a.py\nslurm: {chdir: ..}\n")
+    assert load_spec("specs/job.yaml").chdir == str(folder)
+    assert load("").slurm.chdir is None
+
+
+def test_the_layers_lie_over_each_other():
+    """A profile gives defaults, the spec overrides them key by key, --set overrides both."""
+    profile = "slurm: {partition: gpu, time: 60, qos: low, mail-type: END}\ncheckpoint: {keep: 5}\n"
+    spec = profiled(profile, "slurm: {time: 30, mail_type: FAIL}", overrides=["slurm.qos=high", "slurm.time=10"])
+    slurm = spec.slurm
+    assert (slurm.partition, slurm.time, slurm.qos) == ("gpu", "10", "high")
+    assert slurm.model_extra == {"mail_type": "FAIL"}
+    assert spec.checkpoint.keep == 5
+
+
+def test_mappings_below_a_section_are_merged_and_lists_are_replaced():
+    """Variables of profile and spec come together; a list of the spec takes the place of the profile's."""
+    profile = "environment: {modules: [cuda/12.4], variables: {A: 1, B: 1}}\n"
+    environment = profiled(profile, "environment: {modules: [rocm], variables: {B: 2}}").environment
+    assert environment.modules == ("rocm",)
+    assert environment.variables == {"A": "1", "B": "2"}
+
+
+@pytest.mark.parametrize("spec", ["slurm: {partition: null, nodes: ~}", "slurm: null", "slurm:"])
+def test_null_drops_what_lies_below(spec):
+    """null brings back the default, whether a profile gave the value or nobody did."""
+    assert profiled("slurm: {partition: gpu, nodes: 2}\n", spec).slurm == load(spec).slurm == load("").slurm
+
+
+def test_the_shell_is_the_lowest_layer():
+    """The active virtual environment counts only where neither profile nor spec says which Python to use."""
+    shell = {"venv": "/home/ada/venv"}
+    assert load("", shell=shell).environment.venv == "/home/ada/venv"
+    assert load("environment: {variables: {A: 1}}", shell=shell).environment.venv == "/home/ada/venv"
+    for harmless in ("setup: ulimit -n 65536", "setup: [export LD_LIBRARY_PATH=/opt/lib, mkdir -p ./data]"):
+        assert load(f"environment: {{{harmless}}}", shell=shell).environment.venv == "/home/ada/venv"
+    lines = (
+        ". env.sh",
+        "[ulimit -n 65536, . env.sh]",
+        "module load python",
+        "export PATH=/opt/bin:$PATH",
+        "'eval $(pixi hook)'",
+    )
+    for decided in ("venv: .venv", "conda: base", "modules: [python]", *(f"setup: {line}" for line in lines)):
+        assert load(f"environment: {{{decided}}}", shell=shell).environment.venv in (None, ".venv")
+    assert profiled("environment: {conda: base}\n", shell=shell).environment.venv is None
+
+
+def test_a_profile_says_where_runs_lie(monkeypatch):
+    """run_root expands `~` and variables; without it runs lie below the working folder."""
+    monkeypatch.setenv("SCRATCH", "/scratch/ada")
+    for given, meant in {"$SCRATCH/runs": "/scratch/ada/runs", "~/runs": "/home/ada/runs", "": "runs"}.items():
+        Path("site.yaml").write_text(f"run_root: {given}\n")
+        Path("job.yaml").write_text("script: a.py\n")
+        assert load_spec("job.yaml", profile="site.yaml").run_root == meant
+    assert load_spec("job.yaml").run_root == "runs"
+
+
+OVERRIDES: list[tuple[str, Any]] = [
+    ("args.lr=3e-4", {"lr": "3e-4"}),
+    ("args.bf16=true", {"bf16": True}),
+    ("args.bf16='true'", {"bf16": "true"}),
+    ("args.betas=[0.9, 0.95]", {"betas": ("0.9", "0.95")}),
+    ("args.model.lora.r=8", {"model.lora.r": "8"}),
+    ("args.text=a=b", {"text": "a=b"}),
+    ("args.time=12:00:00", {"time": "12:00:00"}),
+    ("args.lr=", {"lr": None}),
+    ("args={a: 1}", {"a": "1"}),
+]
+
+
+@pytest.mark.parametrize(("override", "args"), OVERRIDES)
+def test_a_set_is_typed_as_in_the_file(override, args):
+    """--set KEY=VALUE reads VALUE as the file would, and dots lead into the spec."""
+    assert load("", overrides=[override]).args == args
+
+
+def test_a_set_reaches_every_depth():
+    """--set takes sbatch's dashes, single variables and keys inside a strategy's section."""
+    spec = load("accelerate: {deepspeed_config: {zero_stage: 2, offload: none}}", overrides=[
+        "slurm.gpus-per-node=8", "environment.variables.A.B=1".replace(".B", ""), "slurm.nodes=2",
+        "accelerate.deepspeed_config.zero_stage=3", "slurm.gpus-per-node=4",
+    ])  # fmt: skip
+    assert (spec.slurm.gpus_per_node, spec.slurm.nodes) == ("4", "2")
+    assert spec.environment.variables == {"A": "1"}
+    assert spec.accelerate.deepspeed_config == {"zero_stage": 3, "offload": "none"}
+
+
+def test_a_loaded_spec_knows_where_its_keys_stand():
+    """The line of every key is kept, also of one that --set or a profile gave."""
+    Path("site.yaml").write_text("slurm:\n  partition: gpu\n")
+    Path("job.yaml").write_text("script: a.py\nslurm:\n  gpus-per-node: 4\n")
+    loaded = load_spec("job.yaml", profile="site.yaml", overrides=["slurm.time=5"])
+    assert loaded.line_of("slurm", "gpus_per_node") == "job.yaml:3"
+    assert loaded.line_of("slurm", "partition") == "site.yaml:2"
+    assert loaded.line_of("slurm", "time") == "--set slurm.time"
+    assert loaded.line_of("slurm", "qos") == "job.yaml:2"
+    assert loaded.line_of("requeue", "on") == "job.yaml:1"
+
+
+def test_a_spec_cannot_be_changed():
+    """What was validated stays as it was."""
+    spec = load("")
+    with pytest.raises(ValidationError) as raised:
+        spec.name = "other"
+    assert [error["type"] for error in raised.value.errors()] == ["frozen_instance"]
+
+
+def test_nobody_takes_more_than_one_task_a_node():
+    """The script starts one task a node, so neither a script nor a command may ask for others."""
+    for what, why in (
+        ("script: a.py", "accelerate launch starts"),
+        ("command: python a.py", "the command is run once"),
+    ):
+        Path("job.yaml").write_text(f"{what}\nslurm: {{ntasks-per-node: 4}}\n")
+        with pytest.raises(SpecError, match=f"slurm.ntasks-per-node: not taken: {why}"):
+            load_spec("job.yaml")
+
+
+@pytest.mark.parametrize("array", ["0-3", "1,3,5", "0-15:4", "7", "0-99%4", "1,5-9,20-40:5%2", "3-3"])
+def test_every_array(array):
+    """The numbers of a job array are written as for sbatch, and reach it as they were written."""
+    assert load(f"slurm: {{array: '{array}'}}").slurm.array == array
+
+
+RESUMES: list[tuple[str, tuple[str, ...]]] = [
+    ("", ("--resume_from_checkpoint", "{checkpoint}")),
+    ("resume: null", ("--resume_from_checkpoint", "{checkpoint}")),
+    ("resume: false", ()),
+    ("resume: []", ()),
+    ("resume: --ckpt={checkpoint}", ("--ckpt={checkpoint}",)),
+    (
+        "resume: --init 'a b' \"$(x) {checkpoint}\" `y` $Z \\\\ a#b",
+        ("--init", "a b", "$(x) {checkpoint}", "`y`", "$Z", "\\", "a#b"),
+    ),
+    ("resume: [--step, 3, 'a b {checkpoint}', '']", ("--step", "3", "a b {checkpoint}", "")),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), RESUMES)
+def test_the_words_that_resume_a_script(text, words):
+    """checkpoint.resume is a list of words, or a line that is split as a shell splits it, with nothing evaluated."""
+    assert load(f"checkpoint:\n  path: out/*\n  {text}").checkpoint.resume == words
+
+
+def test_a_resolved_spec_can_be_read_again():
+    """What a run folder keeps of a spec means the same when it is read again."""
+    for resume in ("false", "--ckpt={checkpoint}", "null"):
+        spec = load(f"share: group\ncheckpoint: {{path: 'x-*', resume: '{resume}', signal: SIGTERM, every: auto}}"
+                    .replace("'false'", "false").replace("'null'", "null"))  # fmt: skip
+        resolved = spec.model_dump(mode="json", exclude_defaults=True)
+        assert JobSpec.model_validate(resolved) == spec
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("USR1", "USR1"), ("SIGUSR2", "USR2"), ("SIGTERM", "TERM"), ("null", None)]
+)
+def test_a_signal_has_two_spellings(given, name):
+    """A signal is named with and without SIG, as for kill."""
+    assert load(f"checkpoint: {{signal: {given}}}").checkpoint.signal == name
+
+
+DEFAULTS: list[tuple[str, str, str, object]] = [
+    # the profile, the spec over it, a field, and what it is in the end
+    ("accelerate: {mixed_precision: bf16, debug: true}", "command: hostname", "accelerate.mixed_precision", None),
+    ("accelerate: {mixed_precision: bf16}", "script: a.py\naccelerate: {config_file: a.yaml}",
+     "accelerate.mixed_precision", None),
+    ("accelerate: {num_processes: 4}", "script: a.py\naccelerate: {config_file: a.yaml}", "accelerate.num_processes", 4),
+    ("accelerate: {config_file: site.yaml}", "script: a.py\naccelerate: {debug: true}", "accelerate.config_file", None),
+    ("accelerate: {config_file: a.yaml}", "script: a.py\naccelerate: {num_processes: 4}",
+     "accelerate.config_file", "a.yaml"),
+    ("accelerate: {fsdp_config: {fsdp_version: 2}}", "script: a.py\naccelerate: {deepspeed_config: {zero_stage: 2}}",
+     "accelerate.fsdp_config", None),
+    ("slurm: {mem: 8G}", "script: a.py\nslurm: {mem-per-gpu: 4G}", "slurm.mem", None),
+    ("environment: {conda: base}", "script: a.py\nenvironment: {venv: .venv}", "environment.conda", None),
+    ("checkpoint: {resume: '--ckpt {checkpoint}'}", "command: hostname\ncheckpoint: {path: x-*}",
+     "checkpoint.resume", ("--resume_from_checkpoint", "{checkpoint}")),
+    ("checkpoint: {resume: '--ckpt {checkpoint}'}", "script: a.py\ncheckpoint: {path: x-*}",
+     "checkpoint.resume", ("--ckpt", "{checkpoint}")),
+    ("checkpoint: {resume: '--ckpt {checkpoint}'}", "script: a.py",
+     "checkpoint.resume", ("--resume_from_checkpoint", "{checkpoint}")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "text", "field", "value"), DEFAULTS)
+def test_a_default_gives_way(profile, text, field, value):
+    """What only the profile gives never clashes with what the spec says: it is left out."""
+    Path("site.yaml").write_text(profile)
+    Path("job.yaml").write_text(text)
+    section, name = field.split(".")
+    assert getattr(getattr(load_spec("job.yaml", profile="site.yaml").spec, section), name) == value
+
+
+def test_a_profiles_own_clash_is_told():
+    """Fields of the profile that exclude each other are a mistake of the profile."""
+    with pytest.raises(SpecError, match=r"^site.yaml:1: slurm.mem-per-cpu: sbatch takes one of"):
+        profiled("slurm: {mem: 8G, mem-per-cpu: 1G}\n")
+
+
+def test_a_profile_may_share():
+    """A user or a site may share every run with the group, and a spec may take that back."""
+    assert profiled("share: group\n").share == "group"
+    assert profiled("share: group\n", "share: null").share is None

@@ -1,0 +1,204 @@
+"""Wrong specs, and the whole of what the user is told: file:line: key: what is wrong, and a hint where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import load_spec
+from tests.support.library_words import masked
+
+TABLES = Path(__file__).parents[1] / "spec_errors"
+# What appears in the tables as <NAME>; <LIBRARY> is PyYAML's words, which change with its version.
+WORDS = {
+    "TIMES": "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]",
+    "MEMORY": "a whole number with K, M, G or T; without a unit it is megabytes",
+    "ONE_LINE": "in the value; a value is one line of visible characters",
+    "DELETE": "delete it; a whole config file is used as it is by accelerate.config_file",
+    "ONE_TASK": "not taken: accelerate launch starts the processes of a node; Slurm must start one task a node",
+    "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, notify, requeue, script, share, slurm",
+    "NOTHING": "nothing to run\n  hint: give script: train.py, or module:, or command:",
+    "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
+    "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
+    "TAB": "\t",
+    "ARRAY": "is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two at once",
+    "ONCE": "not taken: the command is run once on each node; Slurm must start one task a node",
+    "ITSELF": "let the command start its processes by itself, and ask for cpus-per-task or gpus-per-node",
+    "ALIASES": "more values than a job spec needs (an alias of aliases?)",
+}
+
+# The second line of a spec, below `script: train.py`; indented, what is said of it, without its `job.yaml:2: `.
+LINES = (TABLES / "lines.txt").read_text()
+
+# Whole files, and all that is said of them.
+FILES = (TABLES / "files.txt").read_text()
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+LARGE = [
+    ("script: a\0b", "job.yaml:1: not YAML: control character U+0000\n  hint: delete it"),
+    (BOMB, "job.yaml:1: <ALIASES>"),
+    ("args: " + "[" * 100_000, "job.yaml:1: nested more than 50 deep"),
+    ("args: " + "[" * 60 + "]" * 60, "job.yaml:1: nested more than 50 deep"),
+    ("args:\n- [" + "\n [" * 1500, "job.yaml:50: nested more than 50 deep"),
+    ("args: " + "{a: " * 1500, "job.yaml:1: nested more than 50 deep"),
+    ("args: " + "[" * 1500 + "]" * 1500, "job.yaml:1: nested more than 50 deep"),
+    ("args:\n " + "- " * 1500, "job.yaml:2: nested more than 50 deep"),
+    ("\n".join(" " * depth + "a:" for depth in range(1200)), "job.yaml:51: nested more than 50 deep"),
+    (f"args: ['{'[' * 60}', \"{'{' * 60}\"] # {'[' * 60}\n]", "job.yaml:2: not YAML: <LIBRARY>"),
+    ("script: " + "a" * 2_000_000, "job.yaml: 2000008 characters; a job spec has at most 1000000"),
+]
+LARGE_NAMES = [
+    *("NUL", "alias bomb", "brackets", "closed brackets", "brackets on lines", "braces", "many closed brackets"),
+    *("dashes", "indentation", "brackets in quotes", "2 MB"),
+]
+
+OVERRIDES = [
+    ("nodes", "--set: 'nodes' is not key=value, such as slurm.nodes=4"),
+    ("=4", "--set: '=4' is not key=value, such as slurm.nodes=4"),
+    ("slurm.=4", "--set: 'slurm.=4' is not key=value, such as slurm.nodes=4"),
+    (
+        "slurm.nodes=two",
+        "--set slurm.nodes: slurm.nodes: 'two' is not a number of nodes: a whole number from 1 up, or a range such as 2-8",
+    ),
+    ("slurm.nods=2", "--set slurm.nods: slurm.nods: no such field\n  hint: did you mean nodes?"),
+    ("slurm=2", "--set slurm: slurm: must be a mapping, got a number"),
+    ("name='x", "--set name: not YAML: <LIBRARY>"),
+    ("args.lr=3", "--set args.lr: args.lr: args is a list of words here, so one flag cannot be set"),
+    ("script=null", "job.yaml:1: <NOTHING>"),
+]
+
+SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, hang, notify, requeue, run_root, share, slurm"
+PROFILES = [
+    ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
+    ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
+    ("slurm: {time: 1d}", "site.yaml:1: slurm.time: '1d' is not a Slurm time\n  hint: write 1-00:00:00"),
+    ("run_root: [a]", "site.yaml:1: run_root: must be one line of text, got a list"),
+    ('run_root: "a\\nb"', "site.yaml:1: run_root: newline (U+000A) <ONE_LINE>"),
+    ("- a", "site.yaml:1: a profile is a mapping of keys, got a list"),
+    ("a: {b c", "site.yaml:2: not YAML: <LIBRARY>"),
+]
+
+
+def filled(text: str) -> str:
+    """Put the words in place of their names."""
+    for name, words in WORDS.items():
+        text = text.replace(f"<{name}>", words)
+    return text
+
+
+def lines() -> list[tuple[str, str]]:
+    """The cases of LINES: the line, and the whole of what is said of it."""
+    found: list[tuple[str, str]] = []
+    for row in LINES.strip().splitlines():
+        if row.startswith("  "):
+            said = f"  {row.strip()}" if row.startswith("    ") else f"job.yaml:2: {row.strip()}"
+            found[-1] = (found[-1][0], f"{found[-1][1]}{said}\n")
+        elif not row.startswith("#"):
+            found.append((row, ""))
+    return [(line, filled(said).rstrip("\n")) for line, said in found]
+
+
+def files() -> list[tuple[str, str, str]]:
+    """The cases of FILES: what it is, the text, and the whole of what is said of it."""
+    found = []
+    for block in FILES.strip().split("== ")[1:]:
+        title, _, rest = block.partition("\n")
+        text, _, said = rest.partition("\n-->\n")
+        found.append((title, filled(text), filled(said.rstrip("\n"))))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(text: str | bytes, **options) -> str:
+    """Write a spec and return the whole of what is said about it."""
+    Path("job.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SpecError) as raised:
+        load_spec("job.yaml", **options)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(("line", "expected"), lines(), ids=[case[0] for case in lines()])
+def test_a_wrong_line(line, expected):
+    """A mistake is told with its file, line, key, what is wrong, and the way out where one is known."""
+    text = told(f"script: train.py\n{line}\n")
+    assert masked(text, expected) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [case[1:] for case in files()], ids=[case[0] for case in files()])
+def test_a_wrong_file(text, expected):
+    """What is wrong with a whole file is told once, without what only follows from it."""
+    assert masked(told(text), expected) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), LARGE, ids=LARGE_NAMES)
+def test_a_file_that_no_editor_made(text, expected):
+    """A file made to overrun the reader is refused with one line."""
+    assert masked(told(text), filled(expected)) == filled(expected)
+
+
+@pytest.mark.parametrize(("override", "expected"), OVERRIDES)
+def test_a_wrong_override(override, expected):
+    """A mistake in --set is told under the --set that made it."""
+    text = told("script: train.py\nargs: [--lr, 3]\n", overrides=[override])
+    assert masked(text, filled(expected)) == filled(expected)
+
+
+@pytest.mark.parametrize(("profile", "expected"), PROFILES)
+def test_a_wrong_profile(profile, expected):
+    """A mistake in the site's profile is told at the profile's line."""
+    Path("site.yaml").write_text(profile)
+    text = told("script: train.py\n", profile="site.yaml")
+    assert masked(text, filled(expected)) == filled(expected)
+
+
+def test_what_is_missing_is_missing_from_the_spec():
+    """A spec without anything to run is told so at its own line, also where a profile lies under it."""
+    Path("site.yaml").write_text("slurm: {partition: gpu}\n")
+    assert told("name: tiny\n", profile="site.yaml") == filled("job.yaml:1: <NOTHING>")
+
+
+def test_mistakes_of_all_layers_are_told_together():
+    """Mistakes in --set, the spec and the profile are all told before anything else happens."""
+    Path("site.yaml").write_text("checkpoint: {keep: 0}\n")
+    text = told("script: a.py\nslurm: {nodes: x}\n", profile="site.yaml", overrides=["name=a b", "bad"])
+    assert text == filled(
+        "--set: 'bad' is not key=value, such as slurm.nodes=4\n"
+        "--set name: name: 'a b' is not <NAME>\n"
+        "job.yaml:2: slurm.nodes: 'x' is not a number of nodes: a whole number from 1 up, or a range such as 2-8\n"
+        "site.yaml:1: checkpoint.keep: must be at least 1, got 0"
+    )
+
+
+def test_files_that_cannot_be_read():
+    """A file that is not there, is a folder, or is not UTF-8 is told by its name."""
+    assert told(b"script: \xff") == "job.yaml: not UTF-8 text: byte 8 is 0xff"
+    for name, expected in {
+        "nowhere.yaml": "nowhere.yaml: no such file or directory\n  hint: give the path of a job spec",
+        ".": ".: is a directory",
+    }.items():
+        with pytest.raises(SpecError) as raised:
+            load_spec(name)
+        assert str(raised.value) == expected
+
+
+def test_a_file_whose_name_is_no_name():
+    """A spec without a name takes the file's, and says so where that cannot be one."""
+    Path("my job.yaml").write_text("script: a.py\n")
+    with pytest.raises(SpecError) as raised:
+        load_spec("my job.yaml")
+    what = "name: the file's name gives 'my job', which is not <NAME>\n  hint: give the run a name"
+    assert str(raised.value) == filled(f"my job.yaml:1: {what}")
+
+
+def test_values_longer_than_one_argument():
+    """A value that Linux would not take as an argument is refused with its size and the limit."""
+    value = "é" * 40_000
+    what = "80000 bytes; at most 65535, so that the command line fits: use a file"
+    assert told(f"script: a.py\nargs: {{lr: {value}}}\n") == f"job.yaml:2: args.lr: {what}"

@@ -1,0 +1,62 @@
+"""`render --explain`: where each value of a run comes from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.cli_desk import Desk
+
+
+@pytest.fixture
+def desk(tmp_path) -> Desk:
+    made = Desk(tmp_path)
+    made.write("", "train.py")
+    made.write(
+        "run_root: /scratch\nslurm:\n  partition: gpu\n  time: 1-00\nenvironment: {variables: {A: 1}}\n", "site.yaml"
+    )
+    made.write("script: train.py\nargs: {lr: 3e-4}\nslurm:\n  time: 12:00:00\n  gpus_per_node: 4\n  nodes: 1\n")
+    return made
+
+
+def explained(desk: Desk, *words: str) -> dict[str, tuple[object, str, str]]:
+    done = desk.type("render", "job.yaml", "--explain", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    return {one["key"]: (one["value"], one["layer"], one["where"]) for one in json.loads(done.stdout)}
+
+
+def test_each_layer_is_named(desk):
+    """The default, the shell, the profile and the spec with their lines, and `--set`; the highest that gave it counts."""
+    found = explained(desk, "--profile", "site.yaml", "--set", "slurm.nodes=2", "--set", "args.lr=1")
+    assert found["slurm.partition"] == ("gpu", "profile", "site.yaml:3")
+    assert found["slurm.time"] == ("12:00:00", "spec", "job.yaml:4")
+    assert found["slurm.gpus-per-node"] == ("4", "spec", "job.yaml:5")
+    assert found["slurm.nodes"] == ("2", "--set", "slurm.nodes")
+    assert found["args.lr"] == ("1", "--set", "args.lr")
+    assert found["environment.venv"] == (f"{desk.folder}/venv", "shell", "")
+    assert found["environment.variables.A"] == ("1", "profile", "site.yaml:5")
+    assert found["checkpoint.every"] == ("10min", "default", "")
+    assert found["name"] == ("job", "default", "")
+    assert found["run_root"] == ("/scratch", "profile", "site.yaml:1")
+
+
+def test_without_a_profile(desk):
+    found = explained(desk)
+    assert found["run_root"] == (f"{desk.folder}/runs", "default", "")
+    assert {layer for _, layer, _ in found.values()} == {"default", "shell", "spec"}
+
+
+def test_the_table_is_for_people(desk):
+    """Plain columns in a pipe, with a heading; stderr has only the notes."""
+    done = desk.type("render", "job.yaml", "--explain")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["KEY", "VALUE", "FROM", "WHERE"]
+    assert ["slurm.time", "12:00:00", "spec", "job.yaml:4"] in [line.split() for line in lines]
+    assert "\033" not in done.stdout
+
+
+def test_json_is_of_the_explanation_only(desk):
+    done = desk.type("render", "job.yaml", "--json")
+    assert done.returncode == 2
+    assert done.stderr == "--json: the script is no JSON\n  hint: render --explain --json\n"

@@ -1,0 +1,471 @@
+"""What accelerate finds out only after hours in a queue, and what tutorials still show: told before, at its line."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from clusterrun.errors import SpecError
+from clusterrun.planning.preparation import Request, prepare
+from clusterrun.planning.strategy.old_forms import ARGUMENTS, KEYWORDS
+from clusterrun.planning.validation import validate
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").touch()
+    return tmp_path
+
+
+def told(spec: str, **files: str) -> str:
+    """All that `validate` says of a spec on two nodes with four GPUs each, mistakes and notes."""
+    for name, text in files.items():
+        Path(name.replace("_", ".")).write_text(text)
+    Path("job.yaml").write_text(spec)
+    request = Request("job.yaml", environment={"HOME": str(Path.cwd())}, own_python=False)
+    notes = [f"note: {note}" for note in prepare(request).notes if "is used unchanged" not in note]
+    try:
+        validate(request)
+        return "\n".join(notes)
+    except SpecError as error:
+        return "\n".join([str(error), *notes])
+
+
+# The spec's `accelerate`; indented, what is said of it, without its `job.yaml:3: accelerate.`.
+SPECS = """
+{fsdp_config: {fsdp_auto_wrap_policy: TRANSFORMER_AUTO_WRAP}}
+  fsdp_config.fsdp_auto_wrap_policy: must be one of TRANSFORMER_BASED_WRAP, SIZE_BASED_WRAP, NO_WRAP; got 'TRANSFORMER_AUTO_WRAP'
+    hint: did you mean TRANSFORMER_BASED_WRAP?
+{fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: SHARD_GRAD_OP}}
+  fsdp_config.fsdp_sharding_strategy: FSDP2 does not read it
+    hint: today: fsdp_reshard_after_forward: false
+{fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: 4}}
+  fsdp_config.fsdp_sharding_strategy: FSDP2 does not read it
+    hint: today: parallelism_config with dp_replicate_size and dp_shard_size
+{fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: FULL_SHARD, fsdp_backward_prefetch: BACKWARD_PRE}}
+  note: fsdp_config.fsdp_sharding_strategy: FSDP2 does not read it; it says fsdp_reshard_after_forward: true
+  note: fsdp_config.fsdp_backward_prefetch: FSDP2 has no such setting, and leaves it out
+{fsdp_config: {fsdp_version: 2, fsdp_reshard_after_forward: FULL_SHARD}}
+  fsdp_config.fsdp_reshard_after_forward: must be true or false with fsdp_version: 2, got 'FULL_SHARD'
+    hint: fsdp_reshard_after_forward: true
+{fsdp_config: {fsdp_version: 2, fsdp_state_dict_type: LOCAL_STATE_DICT}}
+  fsdp_config.fsdp_state_dict_type: FSDP2 has no local state, and accelerate refuses it
+    hint: SHARDED_STATE_DICT
+{fsdp_config: {fsdp_reshard_after_forward: false}}
+  fsdp_config.fsdp_reshard_after_forward: FSDP version 1, the default, does not read it
+    hint: fsdp_sharding_strategy: SHARD_GRAD_OP, or fsdp_version: 2
+{fsdp_config: {fsdp_version: 3}}
+  fsdp_config.fsdp_version: must be 1 or 2, got '3'
+{fsdp_config: {sync_module_states: false}}
+  fsdp_config.sync_module_states: false, while fsdp_cpu_ram_efficient_loading is true, as it is by default: accelerate refuses that
+    hint: fsdp_cpu_ram_efficient_loading: false, or true here
+{fsdp_config: {fsdp_version: 2, fsdp_activation_checkpointing_offload: true}}
+  fsdp_config.fsdp_activation_checkpointing_offload: needs fsdp_version: 2 and fsdp_activation_checkpointing: true
+{fsdp_config: {fsdp_optim_state_dict_type: FULL_STATE_DICT}}
+  fsdp_config.fsdp_optim_state_dict_type: accelerate knows no such key, and says nothing
+    hint: accelerate derives it from fsdp_state_dict_type
+{fsdp_config: {fsdp_backward_prefetch_policy: BACKWARD_PRE}}
+  fsdp_config.fsdp_backward_prefetch_policy: accelerate knows no such key, and says nothing
+    hint: today: fsdp_backward_prefetch
+{use_cpu: true, fsdp_config: {fsdp_version: 2}}
+  fsdp_config: on CPUs accelerate leaves FSDP out in silence, and trains with DDP
+    hint: ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config
+{deepspeed_config: {zero_stge: 2}}
+  deepspeed_config.zero_stge: accelerate knows no such key, and says nothing
+    hint: did you mean zero_stage?
+{deepspeed_config: {stage: 2, bf16: {enabled: true}}}
+  deepspeed_config.bf16: accelerate knows no such key, and says nothing
+    hint: DeepSpeed's own words go into deepspeed_config_file, a JSON
+  deepspeed_config.stage: accelerate knows no such key, and says nothing
+    hint: today: zero_stage
+{deepspeed_config: {zero_stage: 4}}
+  deepspeed_config.zero_stage: must be 0, 1, 2 or 3, got 4
+{deepspeed_config: {zero_stage: 2, deepspeed_multinode_launcher: pdsh}}
+  deepspeed_config.deepspeed_multinode_launcher: pdsh would start the nodes a second time, beside Slurm
+    hint: standard, or leave it out: one accelerate launch runs on each node
+{deepspeed_config: {zero_stage: 2, offload_param_device: cpu, offload_optimizer_device: nvme}}
+  deepspeed_config.offload_optimizer_device: nvme needs a folder on each node's own disk
+    hint: offload_optimizer_nvme_path: /local/scratch
+  deepspeed_config.offload_param_device: only ZeRO-3 shards parameters; DeepSpeed ignores it at stage 2
+    hint: zero_stage: 3, or leave it out
+{deepspeed_config: {zero_stage: 2, offload_optimizer_device: gpu}}
+  deepspeed_config.offload_optimizer_device: must be one of none, cpu, nvme; got 'gpu'
+{deepspeed_config: {zero_stage: 3}}
+  note: deepspeed_config.zero_stage: without zero3_save_16bit_model: true, accelerator.get_state_dict fails at the end of a training
+{gradient_accumulation_steps: 4, deepspeed_config: {gradient_accumulation_steps: 2}}
+  deepspeed_config.gradient_accumulation_steps: 2 here, 4 in accelerate.gradient_accumulation_steps
+    hint: say it there alone; it reaches DeepSpeed
+{deepspeed_config: {deepspeed_config_file: train.py, zero_stage: 2, zero3_save_16bit_model: true}}
+  deepspeed_config.deepspeed_config_file: {folder}/train.py is not valid JSON: line 1, column 1
+  deepspeed_config.zero3_save_16bit_model: accelerate refuses it beside deepspeed_config_file
+    hint: say it in train.py, as zero_optimization.stage3_gather_16bit_weights_on_model_save
+  deepspeed_config.zero_stage: accelerate refuses it beside deepspeed_config_file
+    hint: say it in train.py, as zero_optimization.stage
+{fp8_config: {backend: TE}}
+  fp8_config: accelerate hands it on for mixed_precision: fp8 only
+    hint: mixed_precision: fp8
+{mixed_precision: fp8, fp8_config: {backend: NVIDIA}}
+  fp8_config.backend: must be one of TE, AO, MSAMP; got 'NVIDIA'
+{dynamo_config: {backend: INDUCTOR, dynamo_fullgraph: true}}
+  dynamo_config.dynamo_fullgraph: accelerate knows no such key, and says nothing
+    hint: did you mean dynamo_use_fullgraph?
+"""
+
+
+def cases(table: str) -> list[tuple[str, str]]:
+    """Each line of a table, and what is said of it."""
+    found: list[tuple[str, list[str]]] = []
+    for row in table.strip().splitlines():
+        if row.startswith("    "):
+            found[-1][1].append(f"  {row.strip()}")
+        elif row.startswith("  note: "):
+            found[-1][1].append(f"note: job.yaml:3: accelerate.{row[8:]}")
+        elif row.startswith("  "):
+            found[-1][1].append(f"job.yaml:3: accelerate.{row.strip()}")
+        else:
+            found.append((row, []))
+    return [(line, "\n".join(said)) for line, said in found]
+
+
+@pytest.mark.parametrize(("line", "expected"), cases(SPECS), ids=[line for line, _ in cases(SPECS)])
+def test_a_section_of_a_spec(folder, line, expected):
+    """Words that accelerate would refuse, or leave out in silence, are told with what is written today."""
+    spec = f"script: train.py\nslurm: {{nodes: 2, gpus-per-node: 4}}\naccelerate: {line}\n"
+    assert told(spec) == expected.replace("{folder}", str(folder))
+
+
+WITH_GPUS = "script: train.py\nslurm: {nodes: 2, gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
+CONFIGS = [
+    ("distributed_type: MULTI_GPU\nmixed_precision: no\n",
+     "a.yaml:2: mixed_precision: accelerate reads a bare no as false, and fails\n  hint: 'no', with quotes"),
+    ("distributed_type: MULTI_GPU\ngradient_accumulation_steps: 4\n",
+     "a.yaml:2: gradient_accumulation_steps: accelerate knows no such key, and refuses the whole file\n"
+     "  hint: in a spec accelerate.gradient_accumulation_steps, which reaches Accelerator() under every strategy"),
+    ("distributed_type: MULTI_GPU\nfsdp_config:\n  fsdp_version: 2\n",
+     "a.yaml:2: fsdp_config: accelerate leaves it out for distributed_type MULTI_GPU\n  hint: distributed_type: FSDP"),
+    ("distributed_type: MULTI_GPU\nipex_config: {}\n",
+     "a.yaml:2: ipex_config: accelerate knows no such key, and refuses the whole file\n"
+     "  hint: delete it: accelerate uses Intel's extension no longer"),
+    ("distributed_type: FSDP2\n",
+     "a.yaml:1: distributed_type: accelerate knows no FSDP2\n  hint: FSDP, with fsdp_config: {fsdp_version: 2}"),
+    ("compute_environment: AMAZON_SAGEMAKER\ndistributed_type: 'NO'\n",
+     "a.yaml:1: compute_environment: AMAZON_SAGEMAKER is no cluster of Slurm's\n  hint: LOCAL_MACHINE"),
+    ("distributed_type: MULTI_CPU\nuse_cpu: true\n",
+     "note: a.yaml:2: use_cpu: GPUs are asked for, and this config trains on CPUs"),
+    ("distributed_type: MULTI_GPU\nnum_processes: 16\nnum_machines: 2\n",
+     "note: a.yaml:2: num_processes: 16 there, 8 on the nodes that Slurm is asked for"),
+    ("distributed_type: DEEPSPEED\ndeepspeed_config:\n  zero_stage: 1\n  deepspeed_multinode_launcher: pdsh\n",
+     "a.yaml:4: deepspeed_config.deepspeed_multinode_launcher: pdsh would start the nodes a second time, beside Slurm\n"
+     "  hint: standard, or leave it out: one accelerate launch runs on each node"),
+    ("distributed_type: DEEPSPEED\nmixed_precision: bf16\ndeepspeed_config:\n  deepspeed_config_file: ds.json\n",
+     "a.yaml:2: mixed_precision: accelerate refuses it beside deepspeed_config_file\n"
+     "  hint: delete it, and say it in ds.json, as bf16.enabled; or use a spec's own mixed_precision with its "
+     "deepspeed_config"),
+    ("distributed_type: FSDP\nfsdp_config:\n  fsdp_sharding_strategy: FULL_SHRD\n",
+     "a.yaml:3: fsdp_config.fsdp_sharding_strategy: must be one of FULL_SHARD, SHARD_GRAD_OP, NO_SHARD, HYBRID_SHARD, "
+     "HYBRID_SHARD_ZERO2; got 'FULL_SHRD'\n  hint: did you mean FULL_SHARD?"),
+    ("distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: gone.json}\n",
+     "a.yaml:2: deepspeed_config.deepspeed_config_file: no such file: {folder}/gone.json\n"
+     "  hint: a relative path begins at slurm.chdir, or where the command is typed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "expected"), CONFIGS)
+def test_an_accelerate_config(folder, config, expected):
+    """The same in an accelerate YAML is told at the line of that file."""
+    assert told(WITH_GPUS, a_yaml=config, ds_json='{"zero_optimization": {"stage": 2}}') == expected.replace(
+        "{folder}", str(folder)
+    )
+
+
+ZERO = {"zero_optimization": {"stage": 2}}
+JSONS = [
+    ({"bf16": {"enabled": True}}, "", "zero_optimization: is missing, and accelerate refuses a DeepSpeed config without it\n"
+     '  hint: at least {"stage": 2}'),
+    ({**ZERO, "fp16": {"enabled": True}, "bf16": {"enabled": True}}, "",
+     "bf16.enabled: fp16 and bf16 are both enabled, which DeepSpeed refuses\n"
+     '  hint: "auto" in both: mixed_precision says which'),
+    ({**ZERO, "fp16": {"enabled": True}}, "mixed_precision: bf16",
+     "fp16.enabled: accelerate refuses it with mixed_precision: bf16\n"
+     '  hint: "auto" in both fp16.enabled and bf16.enabled'),
+    ({**ZERO, "bf16": {"enabled": False}}, "mixed_precision: bf16",
+     "bf16.enabled: false, so that mixed_precision: bf16 would train in fp32\n"
+     '  hint: "auto" in both fp16.enabled and bf16.enabled'),
+    ({"zero_optimization": {"stage": 2, "cpu_offload": True}}, "",
+     'zero_optimization.cpu_offload: an old word of DeepSpeed\n  hint: today: offload_optimizer: {"device": "cpu"}'),
+    ({"zero_optimization": {"stage": 2, "offload_param": {"device": "cpu"}}}, "",
+     "zero_optimization.offload_param: only ZeRO-3 shards parameters; DeepSpeed ignores it at stage 2\n"
+     '  hint: "stage": 3, or leave it out'),
+    ({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "nvme"}}}, "",
+     "zero_optimization.offload_optimizer.device: nvme needs a folder on each node's own disk\n"
+     '  hint: "nvme_path": "/local/scratch"'),
+    (ZERO, "gradient_accumulation_steps: 4",
+     "gradient_accumulation_steps: is missing, which accelerate reads as 1, not as the 4 of the spec\n"
+     '  hint: "auto"'),
+    ({"gradient_accumulation_steps": 2, **ZERO}, "gradient_accumulation_steps: 4",
+     'gradient_accumulation_steps: 2 here, 4 in the spec; DeepSpeed\'s would win\n  hint: "auto"'),
+    ({"train_batch_size": 100, "gradient_accumulation_steps": 4, **ZERO}, "",
+     "train_batch_size: 100 does not divide by 8 processes x 4 accumulated, which DeepSpeed demands\n"
+     '  hint: "auto"'),
+    ({"train_batch_size": 64, "train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 1, **ZERO}, "",
+     "train_batch_size: 64 is not 4 a process x 8 processes x 1 accumulated, 32, which DeepSpeed demands\n"
+     '  hint: "auto"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "words", "expected"), JSONS)
+def test_a_deepspeed_json(config, words, expected):
+    """What accelerate or DeepSpeed refuse in a JSON is told at its line, tabs or none."""
+    spec = (
+        "script: train.py\nslurm: {nodes: 2, gpus-per-node: 4}\n"
+        f"accelerate: {{deepspeed_config: {{deepspeed_config_file: ds.json}}, {words}}}\n"
+    )
+    text = json.dumps(config, indent="\t")
+    said = told(spec, ds_json=text)
+    where, _, rest = said.partition(": ")
+    assert rest == expected
+    name, line = where.split(":")
+    *above, key = expected.split(":")[0].split(".")
+    assert name == "ds.json"
+    assert f'"{key}"' in text.splitlines()[int(line) - 1] or (key not in text and not above)
+
+
+def test_a_whole_batch_that_is_right():
+    """A train_batch_size that is micro batch x processes x accumulation is taken."""
+    config = {"train_batch_size": 256, "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+    spec = (
+        "script: train.py\nslurm: {nodes: 2, gpus: 8}\nargs: {batch_size: 8}\n"
+        "accelerate: {gradient_accumulation_steps: 4, deepspeed_config: {deepspeed_config_file: ds.json}}\n"
+    )
+    assert told(spec, ds_json=json.dumps({**config, **ZERO})) == ""
+    assert "128 is not 8 a process x 8 processes x 4" in told(
+        spec, ds_json=json.dumps({**config, "train_batch_size": 128, **ZERO})
+    )
+
+
+ON_CPU = [
+    ("fsdp_config: {fsdp_version: 2}", "fsdp_config: on CPUs accelerate leaves FSDP out in silence, and trains with DDP"),
+    ("deepspeed_config: {zero_stage: 2}", "deepspeed_config: no GPUs are asked for, and on CPUs accelerate trains with DDP in its place, in silence"),
+    ("use_cpu: false, deepspeed_config: {zero_stage: 2}", ""),
+    ("mixed_precision: fp16", "mixed_precision: fp16 needs GPUs, and none are asked for"),
+    ("mixed_precision: bf16", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "expected"), ON_CPU)
+def test_without_gpus(words, expected):
+    """What accelerate leaves out on CPUs, in silence, is told."""
+    said = told(f"script: train.py\naccelerate: {{{words}}}\n").splitlines()[:1]
+    assert said == ([f"job.yaml:2: accelerate.{expected}"] if expected else [])
+
+
+GPUS = [
+    ("gpus-per-node: 'a100:4'", "a100 has no fp8", "bf16"),
+    ("gres: 'gpu:nvidia_a100-sxm4-80gb:4'", "nvidia_a100-sxm4-80gb has no fp8", "bf16"),
+    ("gpus: 'V100:8'", "v100 has no fp8", "fp16"),
+    ("gres: 'gpu:rtx3090:4'", "rtx3090 has no fp8", "bf16"),
+    ("gpus-per-node: 'h100:4'", "", ""),
+    ("gpus-per-node: 'nvidia_h200_nvl:4'", "", ""),
+    ("gres: 'gpu:l40s:4'", "", ""),
+    ("gres: 'gpu:rtx_6000_ada:4'", "", ""),
+    ("gpus-per-node: 'b200:4'", "", ""),
+    ("gpus-per-node: 'partner:4'", "", ""),
+    ("gpus-per-node: 4", "", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("slurm", "what", "hint"), GPUS)
+def test_fp8_where_there_is_none(slurm, what, hint):
+    """fp8 is refused on GPUs whose type says that they have none, and on no other."""
+    said = told(f"script: train.py\nslurm: {{nodes: 2, {slurm}}}\naccelerate: {{mixed_precision: fp8}}\n")
+    where = "job.yaml:3: accelerate.mixed_precision: "
+    assert said == (f"{where}{what}: that begins with Ada and Hopper\n  hint: {hint}" if what else "")
+
+
+def test_bf16_on_gpus_without_it():
+    """bf16 runs on a V100, slowly, so it is a note."""
+    said = told("script: train.py\nslurm: {gpus-per-node: 'v100:4'}\naccelerate: {mixed_precision: bf16}\n")
+    assert said.startswith(
+        "note: job.yaml:3: accelerate.mixed_precision: v100 has no bf16, and torch computes it slowly"
+    )
+
+
+def test_processes_that_are_not_the_gpus():
+    """num_processes beside gpus, which counts all nodes, must be that number."""
+    said = told("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 8}\n")
+    assert said == ""
+    with pytest.raises(SpecError, match="4 processes, but 2 x 4 GPUs are asked for"):
+        told("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 4}\n")
+
+
+TRAINER = "from transformers import HfArgumentParser, TrainingArguments\n"
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_old_arguments(name):
+    """An argument that transformers has taken away is a mistake for a Trainer's script, and a note for any other's."""
+    words = f"transformers 5 has {ARGUMENTS[name]} in its place" if ARGUMENTS[name] else "transformers 5 has it no more"
+    spec = f"script: train.py\nslurm: {{gpus: 1}}\nargs:\n  {name}: 1\n"
+    assert told(spec, train_py=TRAINER) == f"job.yaml:4: args.{name}: TrainingArguments has no {name}\n  hint: {words}"
+    note = f"note: job.yaml:4: args.{name}: if the script hands it to TrainingArguments: {words}"
+    assert told(spec, train_py="import torch\n") == note
+    assert told(spec, train_py=f"add('--{name}')\n") == ""
+    assert told(f"script: train.py\nargs:\n- --{name}=1\n", train_py=TRAINER).startswith(
+        f"job.yaml:3: args[0]: TrainingArguments has no {name}"
+    )
+
+
+def test_the_old_arguments_are_gone_and_the_new_ones_there():
+    """Every old argument is unknown to the installed TrainingArguments, and what we name in its place is known."""
+    transformers = pytest.importorskip("transformers")
+    fields = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
+    assert set(ARGUMENTS) & fields == set()
+    today = {words.split(",")[0].split(":")[0] for words in ARGUMENTS.values() if words}
+    assert {word for word in today if " " not in word} <= fields
+
+
+def test_the_old_keywords_are_gone():
+    """Every call that a warning names is refused by the installed accelerate and transformers."""
+    import accelerate
+    import transformers
+
+    for (name, keyword), today in KEYWORDS.items():
+        if keyword == "sharding_strategy":  # still taken by version 1
+            continue
+        known = getattr(accelerate, name, None) or getattr(transformers, name, None) or getattr(accelerate.utils, name)
+        assert keyword not in inspect.signature(known).parameters, (name, keyword)
+        assert today
+
+
+def test_accumulation_that_a_trainer_does_not_hear():
+    """A Trainer hands its own gradient_accumulation_steps to accelerate, so the spec's must not differ."""
+    spec = "script: train.py\nslurm: {gpus: 1}\naccelerate: {gradient_accumulation_steps: 4}\n"
+    assert told(spec, train_py=TRAINER) == (
+        "job.yaml:3: accelerate.gradient_accumulation_steps: 4 here, 1 in args, and a Trainer reads only its own\n"
+        "  hint: args.gradient_accumulation_steps: 4"
+    )
+    assert told(f"{spec}args: {{gradient_accumulation_steps: 4}}\n", train_py=TRAINER) == ""
+    assert told(spec, train_py="import accelerate\n") == ""
+
+
+SOURCES = [
+    ("a = DeepSpeedPlugin(config=x)", "DeepSpeedPlugin(config=...) is an old form; today: DeepSpeedPlugin(hf_ds_config=...)"),
+    ("Accelerator(deepspeed_plugin={'zero_stage': 2})",
+     "Accelerator(deepspeed_plugin={...}) is an old form; today: DeepSpeedPlugin(hf_ds_config={...})"),
+    ("Accelerator(deepspeed_plugin={'a': plugin})", ""),
+    ("utils.FullyShardedDataParallelPlugin(optim_state_dict_type='FULL')",
+     "FullyShardedDataParallelPlugin(optim_state_dict_type=...) is an old form; today: nothing: it follows from "
+     "state_dict_type"),
+    ("FullyShardedDataParallelPlugin(auto_wrap_policy='TRANSFORMER_AUTO_WRAP')",
+     'auto_wrap_policy="TRANSFORMER_AUTO_WRAP" is an old form; today: "transformer_based_wrap"'),
+    ("TrainingArguments('out', evaluation_strategy='steps')",
+     "TrainingArguments has no evaluation_strategy; today: eval_strategy"),
+    ("with init_empty_weights():\n    m = AutoModel.from_pretrained(x)",
+     "init_empty_weights around from_pretrained under ZeRO-3: drop it, zero3_init_flag: true does it"),
+    ("with init_empty_weights():\n    m = AutoModel.from_config(x)", ""),
+    ("if accelerator.is_main_process:\n    accelerator.save_state('x')",
+     "save_state under is_main_process: all processes must call it, or FSDP2 waits for ever"),
+    ("this is no Python", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "expected"), SOURCES)
+def test_what_the_script_shows(source, expected):
+    """Old forms in the script's own text are notes at their line; a text that does not parse is left alone."""
+    spec = "script: train.py\nslurm: {gpus: 4}\naccelerate:\n  deepspeed_config: {zero_stage: 3, zero3_save_16bit_model: true}\n"
+    line = 3 if "save_state" in source else 2
+    assert told(spec, train_py=f"import os\n{source}\n") == (f"note: train.py:{line}: {expected}" if expected else "")
+
+
+def test_two_optimizers():
+    """A JSON with an optimizer of its own and a script that makes one are noted; DummyOptim is how it goes."""
+    spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
+    config = json.dumps({**ZERO, "optimizer": {"type": "AdamW"}})
+    assert "the DeepSpeed JSON has an optimizer" in told(spec, ds_json=config, train_py="torch.optim.AdamW(p)\n")
+    assert told(spec, ds_json=config, train_py="DummyOptim(p)\n") == ""
+
+
+def test_a_json_of_a_trainers_own():
+    """The JSON of a Trainer's `--deepspeed` is looked at in the same way, with what its arguments say."""
+    spec = (
+        "script: train.py\nslurm: {gpus: 4}\nargs: {deepspeed: ds.json, bf16: true, gradient_accumulation_steps: 2}\n"
+    )
+    config = json.dumps({"gradient_accumulation_steps": 8, **ZERO, "fp16": {"enabled": True}})
+    assert told(spec, ds_json=config, train_py=TRAINER) == (
+        "ds.json:1: fp16.enabled: accelerate refuses it with mixed_precision: bf16\n"
+        '  hint: "auto" in both fp16.enabled and bf16.enabled\n'
+        "ds.json:1: gradient_accumulation_steps: 8 here, 2 in the spec; DeepSpeed's would win\n"
+        '  hint: "auto"'
+    )
+    assert told(spec, ds_json=config, train_py="import torch\n") == ""
+    Path("ds.json").unlink()
+    assert told(spec, train_py=TRAINER).startswith(f"job.yaml:3: args.deepspeed: no such file: {Path.cwd()}/ds.json")
+
+
+def test_a_precision_that_nobody_says():
+    """Where "auto" stands in the JSON and nothing fills it, the training is in fp32, and that is said."""
+    spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
+    config = json.dumps({**ZERO, "fp16": {"enabled": "auto"}, "bf16": {"enabled": "auto"}})
+    said = "note: ds.json:1: bf16.enabled: nothing says a mixed_precision, so that it trains in fp32"
+    assert told(spec, ds_json=config) == said
+    assert told(f"{spec}args: {{bf16: true}}\n", ds_json=config) == ""
+    assert told(spec, ds_json=config, train_py="Accelerator(mixed_precision='bf16')\n") == ""
+
+
+def test_zero3_that_cannot_save_its_model():
+    """Without 16-bit gathering a ZeRO-3 training ends in accelerator.get_state_dict's error, so it is noted before."""
+    spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
+    said = told(spec, ds_json='{\n"zero_optimization": {\n"stage": 3}}')
+    assert said.startswith(
+        "note: ds.json:3: zero_optimization.stage: without stage3_gather_16bit_weights_on_model_save"
+    )
+
+
+@pytest.mark.parametrize(("section", "what"), [
+    ("fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: ''}", "fsdp_sharding_strategy: must be one of FULL_SHARD"),
+    ("fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: 12}", "fsdp_sharding_strategy: must be one of FULL_SHARD"),
+    ("fsdp_config: {1: 2, fsdp_version: 2}", "fsdp_config.1: "),
+    ("deepspeed_config: {zero_stage: '5'}", "zero_stage: must be 0, 1, 2 or 3, got '5'"),
+])  # fmt: skip
+def test_a_value_of_no_sense_is_told(section, what):
+    """In a spec and in an accelerate config alike."""
+    assert what in told(f"script: train.py\nslurm: {{gpus-per-node: 4}}\naccelerate: {{{section}}}\n")
+    spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
+    kind = "FSDP" if "fsdp" in section else "DEEPSPEED"
+    assert "a.yaml:2: " in told(spec, a_yaml=f"distributed_type: {kind}\n{section}\n")
+
+
+def test_numbers_may_be_quoted():
+    """accelerate reads them all the same."""
+    section = (
+        "{zero_stage: '3', offload_param_device: cpu, zero3_save_16bit_model: true, gradient_accumulation_steps: '4'}"
+    )
+    spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: "
+    assert told(f"{spec}{{deepspeed_config: {section}}}\n") == ""
+    assert (
+        told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=f"distributed_type: DEEPSPEED\ndeepspeed_config: {section}\n")
+        == ""
+    )
+
+
+def test_the_section_s_accumulation_would_win():
+    """A script's own number beside another in DeepSpeed's section is no number at all."""
+    spec = "script: train.py\nargs: {gradient_accumulation_steps: 8}\nslurm: {gpus-per-node: 4}\naccelerate: "
+    section = "deepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 1}"
+    expected = ("gradient_accumulation_steps: 1 here, 8 in args; accelerate's would win\n"
+                "  hint: accelerate.gradient_accumulation_steps: 8, and none here")  # fmt: skip
+    assert told(f"{spec}{{{section}}}\n") == f"job.yaml:4: accelerate.deepspeed_config.{expected}"
+    config = f"distributed_type: DEEPSPEED\n{section}\n"
+    assert told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=config) == f"a.yaml:2: deepspeed_config.{expected}"
+
+
+@pytest.mark.parametrize("args", ["{deepspeed: no.json}", "{--deepspeed: no.json}", "[--deepspeed, no.json]"])
+def test_a_trainer_s_json_is_looked_for(args):
+    """However the argument is spelled."""
+    Path("train.py").write_text("from transformers import TrainingArguments\n")
+    assert "args.deepspeed: no such file" in told(f"script: train.py\nargs: {args}\nslurm: {{gpus-per-node: 4}}\n")

@@ -1,0 +1,378 @@
+"""Whole scripts: each job spec has its golden one, bash and shellcheck read it, and users' templates extend it.
+
+`make golden` (CLUSTERRUN_GOLDEN=write) writes the golden scripts again; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+from jinja2.exceptions import SecurityError, UndefinedError
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import JobSpec, load_spec
+from clusterrun.planning.launch import Configs, deepspeed_json
+from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
+from clusterrun.planning.preparation import Request, prepare
+from clusterrun.planning.script import NOTIFY, render
+from tests.support.library_words import masked
+from tests.support.planned import plan_of as planned
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parents[1] / "golden"
+SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
+# The project as the golden scripts see it, on any machine.
+PROJECT = Path("/project")
+RUN = Identity("a-run-20260102-030405-abcd", PurePosixPath("/scratch/50%/a-run-20260102-030405-abcd"))
+
+each_spec = pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
+
+
+def plan_of(path: Path, identity: Identity | None = None) -> LaunchPlan:
+    """Plan a job spec of this project as if the project lay in /project."""
+    loaded = load_spec(path, folder=PROJECT / "job_specs")
+    work_dir = Path(loaded.chdir or PROJECT)
+    configs = config_texts(loaded.spec, lambda name: (ROOT / (work_dir / name).relative_to(PROJECT)).read_text())
+    return planned(
+        loaded.spec, source=f"job_specs/{path.name}", version="golden", chdir=loaded.chdir,
+        run_root=loaded.run_root, configs=configs, identity=identity,
+    )  # fmt: skip
+
+
+def config_texts(spec: JobSpec, read: Callable[[str], str]) -> Configs:
+    """The config files that a spec names."""
+    text = read(spec.accelerate.config_file) if spec.accelerate.config_file else None
+    section = yaml.safe_load(text).get("deepspeed_config") if text else spec.accelerate.deepspeed_config
+    path = deepspeed_json(section)
+    return Configs(text, read(path) if path else None)
+
+
+def script_of(text: str, templates: Sequence[Path] = ()) -> str:
+    """Render the text of a spec."""
+    Path("job.yaml").write_text(text)
+    loaded = load_spec("job.yaml")
+    return render(planned(loaded.spec, chdir=loaded.chdir, templates=templates))
+
+
+@each_spec
+def test_a_job_spec_gives_its_golden_script(path):
+    """The whole script of a job spec is the one that was read and agreed to."""
+    golden = GOLDEN / f"{path.stem}.sbatch"
+    script = render(plan_of(path))
+    if os.environ.get("CLUSTERRUN_GOLDEN") == "write":
+        GOLDEN.mkdir(exist_ok=True)
+        golden.write_text(script)
+    assert golden.is_file(), "no golden script: `make golden` writes it"
+    assert script == golden.read_text(), "`make golden` writes it again; read the difference"
+
+
+def test_every_golden_script_has_its_job_spec():
+    """A golden script without a job spec is left over from one that is gone."""
+    assert SPECS
+    assert {path.stem for path in GOLDEN.iterdir()} == {path.stem for path in SPECS}
+
+
+@each_spec
+def test_bash_reads_every_script(path):
+    """bash has nothing to say about a script."""
+    assert said_by(["bash", "-n"], render(plan_of(path))) == (0, "", "")
+
+
+# The scripts share nine tenths of their text, and shellcheck takes a second for each.
+UNLIKE = ("two_nodes", "elastic", "plain_script", "zero3", "cpu")
+CHECKED = [
+    pytest.param(path, marks=() if path.stem in UNLIKE else pytest.mark.extended, id=path.stem) for path in SPECS
+]
+
+
+@pytest.mark.parametrize("path", CHECKED)
+def test_shellcheck_reads_the_scripts(path):
+    """shellcheck has nothing to say about a script; of one, with a run of its own as well."""
+    for identity in (None, RUN) if path.stem == "two_nodes" else (None,):
+        assert said_by(["shellcheck", "-"], render(plan_of(path, identity))) == (0, "", "")
+
+
+def said_by(command, script):
+    """The exit code of a command that reads a script, and what it prints."""
+    answer = subprocess.run(command, input=script, text=True, capture_output=True, check=False)
+    return answer.returncode, answer.stdout, answer.stderr
+
+
+@each_spec
+def test_the_same_spec_gives_the_same_text(path):
+    """Planning and rendering depend on nothing but the spec."""
+    assert render(plan_of(path)) == render(plan_of(path))
+
+
+@each_spec
+def test_a_spec_decides_no_more_than_eighty_lines(path):
+    """All that depends on the spec stands before the fixed functions, short enough to read at night.
+
+    A DeepSpeed JSON is the user's own file and as long as it likes.
+    """
+    before, found, functions = render(plan_of(path)).partition("\n# ---- clusterrun's functions, version 1 ")
+    assert found
+    own = re.sub(
+        r"(?<=/deepspeed.json\" <<'END_OF_CONFIG'\n).*?(?=^END_OF_CONFIG$)", "", before, flags=re.DOTALL | re.MULTILINE
+    )
+    assert own.count("\n") <= 80
+    assert "\nmain() {\n" in before
+    assert functions.endswith('\nmain "$@"\n')
+    files = [file for file in sorted((ROOT / "templates" / "functions").glob("*.sh")) if file.name != NOTIFY]
+    fixed = "\n".join(file.read_text() for file in files)
+    assert functions.endswith(f'\n{fixed}\nhear_signals\nmain "$@"\n')
+
+
+def test_a_submitted_script_differs_only_in_which_run_it_is():
+    """`render` and `submit` are one path: the run's id and folder are all that submit adds."""
+    path = ROOT / "job_specs" / "two_nodes.yaml"
+    without, with_run = (render(plan_of(path, identity)).splitlines() for identity in (None, RUN))
+    changes = [line for line in difflib.ndiff(without, with_run) if line[0] in "+-"]
+    assert changes == [
+        "+ #SBATCH --output=/scratch/50%%/a-run-20260102-030405-abcd/logs/slurm-%j.out",
+        "-   run_id=tiny-gpt2-${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}",
+        "-   run_dir=$(absolute runs)/$run_id",
+        "+   run_id=a-run-20260102-030405-abcd",
+        "+   run_dir=/scratch/50%/a-run-20260102-030405-abcd",
+    ]
+
+
+def test_the_scripts_own_variables_cannot_be_set(folder):
+    """What main sets before the environment must be there after it, so no spec may name it."""
+    names = set(re.findall(r"^  ([a-z_]+)=", (ROOT / "templates" / "_run.j2").read_text(), re.MULTILINE))
+    assert names >= {"run_dir", "run_id"}
+    for name in names:
+        with pytest.raises(SpecError, match=f"{name} is a variable of the job script itself"):
+            script_of(f"script: train.py\nenvironment: {{variables: {{{name}: x}}}}\n")
+
+
+def test_a_run_folder_with_a_backslash_is_refused():
+    """sbatch reads no pattern in an --output with a backslash, so such a folder is refused before it is used."""
+    with pytest.raises(SpecError) as raised:
+        plan_of(SPECS[0], Identity("r", PurePosixPath("/scratch/a\\b/r")))
+    assert str(raised.value) == (
+        f"job_specs/{SPECS[0].name}: the run folder's path has a backslash: /scratch/a\\b/r\n"
+        "  hint: another run_root, in the profile, would do"
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def before_the_functions(script: str) -> list[str]:
+    """The lines of `main` that say which run it is."""
+    lines = script.splitlines()
+    return lines[lines.index("main() {") + 1 : lines.index("  prepare_shell")]
+
+
+ARRAY = """\
+script: train.py
+slurm: {array: 0-7%2, time: 4}
+share: group
+checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
+"""
+
+
+def test_a_task_of_an_array_is_a_run_of_its_own(folder):
+    """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
+    assert before_the_functions(script_of(ARRAY)) == [
+        "  share='' checkpoint_path='' stop_signal='' secrets='' exclude='' unchecked='' shrink_to='' shrink_after=''  # whatever a login profile says",
+        "  work_dir=$SLURM_SUBMIT_DIR",
+        "  run_id=job-$SLURM_ARRAY_JOB_ID",
+        "  run_dir=$(absolute runs)/$run_id",
+        "  run_id=$run_id-$SLURM_ARRAY_TASK_ID run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID  # a run of its own",
+        "  share=group",
+        "  checkpoint_path=" + """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + """'/it'"'"'s/'"""
+        """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
+        "  stop_signal=TERM",
+        "  num_processes=1",
+        "  requeue_on='preemption time-limit node-failure crash hang' requeue_by=auto",
+        "  most_crashes=3 hang=auto",
+        "  signal_lead=60",
+    ]
+    plan = planned(load_spec("job.yaml").spec, identity=RUN)
+    assert before_the_functions(render(plan))[2:4] == [f"  run_id={RUN.run_id}", f"  run_dir={RUN.folder}"]
+    assert f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out" in render(plan).splitlines()
+    assert "#SBATCH --array=0-7%2" in render(plan).splitlines()
+
+
+@pytest.mark.parametrize(("slurm", "lead"), [("{}", 120), ("{time: 4}", 60), ("{time: UNLIMITED}", 120),
+                                             ("{time: 1-0, signal: USR1@600}", 600), ("{time: '0:3'}", 1)])  # fmt: skip
+def test_the_script_knows_when_slurm_sends_its_signal(folder, slurm, lead):
+    """The seconds of --signal stand in the script, too: its own timer asks before that."""
+    script = script_of(f"script: train.py\nslurm: {slurm}\n")
+    assert f"#SBATCH --signal=USR1@{lead}\n" in script
+    assert f"\n  signal_lead={lead}\n" in script
+
+
+def bash(script: str, functions: str, *words: str, **variables: str) -> list[str]:
+    """Run a script with other functions in the place of some of its own; returns what it printed, split at NUL."""
+    text = script.removesuffix('main "$@"\n') + functions
+    environment = {"PATH": os.environ["PATH"], "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(Path.cwd()), **variables}
+    answer = subprocess.run(["bash", "-c", text, "bash", *words], env=environment, capture_output=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    return answer.stdout.decode().split("\0")
+
+
+RESUMES = [
+    ("", ["--resume_from_checkpoint", "NEWEST"]),
+    ("resume: false", []),
+    ("resume: --from={checkpoint} -v 'a b'", ["--from=NEWEST", "-v", "a b"]),
+    ("resume: '{checkpoint}:{checkpoint}'", ["NEWEST:NEWEST"]),
+    ("resume: [--from, '{checkpoint}', '', '$(touch canary)']", ["--from", "NEWEST", "", "$(touch canary)"]),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), RESUMES)
+def test_a_script_is_told_of_its_checkpoint(folder, line, words):
+    """The words of checkpoint.resume follow the arguments once there is a checkpoint, which is always one word."""
+    script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
+    show = "accelerate() { printf '%s\\0' \"$@\"; }\nlaunch\n"
+    newest = """it's a "$(touch canary)" * \\ \n"""
+    for checkpoint, said in (("", []), (newest, [word.replace("NEWEST", newest) for word in words])):
+        *argv, _ = bash(script, show, checkpoint=checkpoint)
+        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *said]
+    assert not (folder / "canary").exists()
+
+
+def test_without_a_path_nothing_is_said_of_checkpoints(folder):
+    """A script that uses clusterrun.training is launched as it was, and a command as it is written."""
+    for text in ("script: train.py\n", "command: hostname\ncheckpoint: {path: out/*}\n"):
+        before, _, _ = script_of(text).partition("# ---- clusterrun's functions")
+        assert "resume" not in before
+    assert "\n  checkpoint_path='out/*'\n" in script_of(text)
+
+
+@pytest.mark.parametrize("root", ["runs", "a [b] *?", "it's $(touch canary)", "[", "50%", "数据"])
+@pytest.mark.parametrize("path", ["{run_dir}/out put/checkpoint-*", "mine [1]*/checkpoint-?"])
+def test_the_newest_match_of_a_pattern(folder, root, path):
+    """A pattern finds the newest file that it matches, whatever characters the folders have, and no other."""
+    (folder / "job.yaml").write_text(json.dumps({"script": "train.py", "checkpoint": {"path": path}}))
+    script = render(planned(load_spec("job.yaml").spec, run_root=root))
+    run_dir = folder / root / "job-7"
+    place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
+    show = "prepare_shell() { newest_match; printf '\\0'; newest_match \"$(newest_match)\"; exit; }\nmain\n"
+    place.mkdir(parents=True)
+    (place / "checkpoint-0").touch()  # empty: it was cut short
+    assert bash(script, show) == ["", ""]
+    for number, (name, age) in enumerate(
+        {"checkpoint-1": 30, "checkpoint-2": 10, "checkpoint-3": 20, ".checkpoint-4": 0}.items()
+    ):
+        (place / name).write_text(str(number))
+        os.utime(place / name, (1_000_000 - age, 1_000_000 - age))
+    newest, other = bash(script, show)
+    assert (folder / newest, folder / other) == (place / "checkpoint-2", place / "checkpoint-3")
+    assert not (folder / "canary").exists()
+
+
+SPEC = "script: train.py\nenvironment: {setup: ulimit -n 4096}\n"
+EXTENDED = """\
+{% extends "clusterrun/base.sbatch.j2" %}
+{% block environment %}
+  export SITE=here
+{{ super() | plain }}{% endblock %}
+{% block directives %}
+{{ super() | plain -}}
+#SBATCH --comment={{ "it's " ~ spec.name }}
+{% endblock %}
+"""
+
+
+def test_a_users_template_extends_ours_block_by_block(folder):
+    """A base.sbatch.j2 of the user adds to a block and leaves all else as it is."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "base.sbatch.j2").write_text(EXTENDED)
+    ours, theirs = script_of(SPEC), script_of(SPEC, templates=[folder / "mine"])
+    changes = [line for line in difflib.ndiff(ours.splitlines(), theirs.splitlines()) if line[0] in "+-"]
+    assert changes == ["+ #SBATCH --comment='it'\"'\"'s job'", "+   export SITE=here"]
+
+
+def test_templates_beside_the_spec_are_found_and_an_option_goes_before_them(folder):
+    """The folder `templates` beside a spec is used; a folder of --templates is searched before it."""
+    (folder / "train.py").touch()
+    (folder / "job.yaml").write_text(SPEC)
+    for name, word in (("templates", "beside"), ("option", "option")):
+        (folder / name).mkdir()
+        (folder / name / "_launch.j2").write_text(f"  echo {word}\n")
+    for options, word in (((), "beside"), (("option",), "option")):
+        request = Request("job.yaml", templates=options, environment={"HOME": str(folder)})
+        script = render(make_plan(prepare(request)))
+        assert f"\nlaunch() {{\n  echo {word}\n}}\n" in script
+
+
+def test_a_partial_of_the_user_is_used_by_our_base(folder):
+    """One partial can be replaced alone, and ours of the same name stays within reach."""
+    (folder / "_configs.j2").write_text('  echo configs\n{% include "clusterrun/_configs.j2" %}')
+    script = script_of("command: hostname\n", templates=[folder])
+    assert "\nwrite_configs() {\n  echo configs\n  :\n}\n" in script
+
+
+FAULTS = [
+    ("{{ spec.nmae }}", "job.yaml: template: <LIBRARY>"),
+    ("{{ nothing }}", "job.yaml: template: <LIBRARY>"),
+    ('{{ "a\nb" }}', "job.yaml: template: newline (U+000A) in 'a\\nb'"),
+    ('{% include "gone.j2" %}', "job.yaml: template: no such template: gone.j2"),
+    ('{% include "../job.yaml" %}', "job.yaml: template: no such template: ../job.yaml"),
+    ("\n{% if %}", "{folder}/base.sbatch.j2:2: template: <LIBRARY>"),
+]
+
+
+@pytest.mark.parametrize(("template", "expected"), FAULTS)
+def test_a_fault_in_a_users_template(folder, template, expected):
+    """A name that does not exist, and whatever else is wrong with a template, is the user's mistake and told as one."""
+    (folder / "base.sbatch.j2").write_text(template)
+    with pytest.raises(SpecError) as raised:
+        script_of(SPEC, templates=[folder])
+    expected = expected.format(folder=folder)
+    assert masked(str(raised.value), expected) == expected
+
+
+TRICKS = [
+    "{{ plan.__class__.__mro__[-1].__subclasses__() }}",
+    "{{ ''.__class__ }}",
+    "{{ spec.model_dump.__globals__ }}",
+    "{{ plan.launch.__init__.__globals__['__builtins__'] }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ cycler.__init__.__globals__.os.popen('touch canary').read() }}",
+    "{{ ('%s' | attr('format'))(plan).__class__ }}",
+    "{{ '{0.__class__}'.format(plan) }}",
+]
+
+
+@pytest.mark.parametrize("template", TRICKS)
+def test_a_template_reaches_nothing_but_the_plan(folder, template):
+    """A template from elsewhere cannot climb from a value to Python's own objects."""
+    (folder / "base.sbatch.j2").write_text(template)
+    with pytest.raises(SpecError, match=r"^job\.yaml: template: [^\n]+$") as raised:
+        script_of(SPEC, templates=[folder])
+    assert isinstance(raised.value.__cause__, (SecurityError, UndefinedError))
+    assert not (folder / "canary").exists()
+
+
+def test_a_config_file_cannot_end_its_here_document(folder):
+    """A line of an accelerate config that would end the here-document early is refused."""
+    (folder / "job.yaml").write_text("script: train.py\naccelerate: {config_file: a.yaml}\n")
+    spec = load_spec("job.yaml").spec
+    text = 'distributed_type: MULTI_GPU\nmain_training_function: "main\nEND_OF_CONFIG\ntouch canary"\n'
+    plan = planned(spec, configs=Configs(text))
+    with pytest.raises(SpecError, match="a config file has a line END_OF_CONFIG, which ends it early"):
+        render(plan)
+
+
+def test_a_script_that_slurm_would_not_take(folder):
+    """A script beyond Slurm's four megabytes is refused with its size."""
+    quotes = "'" * 60_000  # each is five characters in a shell word
+    variables = "".join(f'    V{number}: "{quotes}"\n' for number in range(14))
+    with pytest.raises(SpecError, match=r"^job.yaml: the script has 42\d{5} bytes; Slurm takes 4 MB$"):
+        script_of(f"script: train.py\nenvironment:\n  variables:\n{variables}")

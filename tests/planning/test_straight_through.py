@@ -1,0 +1,161 @@
+"""Straight through, once: how often each command loads, prepares, plans, launches, renders and starts bash."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterrun.job_spec import JobSpec, Loaded
+from clusterrun.local import end_all, supervisor_lives
+from clusterrun.planning.launch import Launch
+from clusterrun.planning.plan import Identity, LaunchPlan
+from clusterrun.planning.preparation import Prepared, Request
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_status.from_files import RunStatus
+from tests.rehearsal.test_rehearse import counting
+from tests.support.cli_desk import Desk
+
+# Counts calls by their code objects, wherever a module has the function from.
+COUNTING = """
+import json, os, subprocess, sys
+from clusterrun.planning.bash_syntax import script_fault, syntax_faults
+from clusterrun.planning.launch import make_launch
+from clusterrun.planning.plan import make_plan
+from clusterrun.planning.preparation import prepare
+from clusterrun.planning.script import render
+from clusterrun.job_spec.load import load_spec
+
+functions = (load_spec, prepare, make_launch, make_plan, render, syntax_faults, script_fault)
+names = {function.__code__: function.__name__ for function in functions}
+counts = dict.fromkeys([*names.values(), "bash"], 0)
+popen = subprocess.Popen.__init__.__code__
+
+def look(frame, event, arg):
+    if event == "call" and frame.f_code in names:
+        counts[names[frame.f_code]] += 1
+    elif event == "call" and frame.f_code is popen:
+        counts["bash"] += os.path.basename(frame.f_locals["args"][0]) == "bash"
+
+def counted(work):
+    sys.setprofile(look)
+    try:
+        return work()
+    finally:
+        sys.setprofile(None)
+"""
+COMMAND = f"""{COUNTING}
+from clusterrun.cli import main
+code = counted(main)
+print(json.dumps([code, counts]), file=open(os.environ["COUNTS"], "w"))
+"""
+
+# `syntax_faults` starts one bash for all shell lines of the spec, `script_fault` one for the whole script.
+NAMES = ("load_spec", "prepare", "make_launch", "make_plan", "render", "syntax_faults", "script_fault", "bash")
+#                              load prepare launch plan render lines script bash
+TABLE = [
+    ("validate",                (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("validate --json",         (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("render",                  (1,   1,      1,    1,    1,    1,    0,     1)),
+    ("render --explain",        (1,   1,      1,    0,    0,    1,    0,     1)),
+    ("estimate --parameters 7B", (1,  1,      1,    0,    0,    1,    0,     1)),
+    ("submit --dry-run",        (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("submit",                  (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("submit --local",          (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("rehearse",                (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("resume",                  (1,   1,      1,    1,    1,    1,    1,     2)),
+]  # fmt: skip
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A desk with programs that answer as Slurm's do, and a spec that has every kind of shell line."""
+    made = Desk(tmp_path)
+    made.command("sbatch", '[ "$1" = --test-only ] || echo "Submitted batch job 7"')
+    for name in ("srun", "squeue", "sacct", "scancel", "scontrol"):
+        made.command(name, "")
+    made.write("run_root: runs\ngpu_memory: 80GB\n", "site.yaml")
+    made.write("command: 'true'\nenvironment: {setup: [umask 077, 'true']}\nnode_check: 'true'\n")
+    yield made
+    for folder in (tmp_path / "runs").glob("*"):
+        give_up = time.monotonic() + 30
+        while supervisor_lives(RunPaths(folder)) and time.monotonic() < give_up:
+            time.sleep(0.1)
+        end_all(str(folder))
+
+
+def counts_of(desk: Desk, *words: str, **environment: str) -> dict[str, int]:
+    """Type a command; returns how often each of the functions was called, and bash started."""
+    file = desk.folder / "counts.json"
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words], cwd=desk.folder, text=True, capture_output=True, check=False,
+        env=desk.environment | {"COUNTS": str(file)} | environment,
+    )  # fmt: skip
+    assert file.exists(), done.stderr
+    code, counts = json.loads(file.read_text())
+    assert code == (words[0] == "rehearse"), done.stderr  # whose job leaves the queue at once here
+    return counts
+
+
+@pytest.mark.parametrize(("command", "expected"), TABLE, ids=[row[0] for row in TABLE])
+def test_each_step_is_taken_once(desk: Desk, command: str, expected: tuple[int, ...]) -> None:
+    """What is made once is handed on, and nothing is made a second time."""
+    verb, *options = command.split()
+    name, environment = "job.yaml", {}
+    if verb == "resume":
+        assert desk.type("submit", "job.yaml").returncode == 0
+        (run,) = Index(desk.environment).all()
+        run.paths.begin("0001").write_text("job_id=7\n")
+        run.paths.end("0001").write_text("cause=crash\nnext=end\nexit_code=1\n")
+        name = run.run_id
+    if "--local" in options:
+        environment = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin"}
+    found = counts_of(desk, verb, name, *options, **environment)
+    assert found == dict(zip(NAMES, expected, strict=True))
+
+
+def test_what_is_handed_on_is_a_value() -> None:
+    """From the request to the status nothing changes under its reader, and what was prepared does nothing itself."""
+    kinds = (Request, Loaded, Prepared, Launch, Identity, LaunchPlan, Run, RunStatus)
+    assert [kind.__name__ for kind in kinds if not kind.__dataclass_params__.frozen] == []
+    assert JobSpec.model_config["frozen"]
+    fields = {field.name for field in dataclasses.fields(Prepared)}
+    assert {name for name in vars(Prepared) if not name.startswith("__")} <= fields
+
+
+def test_a_submission_that_broke_off_is_taken_up_in_the_same_way(desk: Desk) -> None:
+    """The second try after a silent sbatch finds the folder whole, and makes nothing twice either."""
+    desk.command("sbatch", "echo; exit 0")
+    assert desk.type("submit", "job.yaml").returncode == 1
+    desk.command("sbatch", 'echo "Submitted batch job 7"')
+    assert set(counts_of(desk, "submit", "job.yaml").values()) == {1, 2}
+    assert len(list((desk.folder / "runs").iterdir())) == 1
+
+
+@pytest.mark.extended
+def test_a_rehearsal_makes_each_of_its_runs_once(tmp_path: Path) -> None:
+    """The spec is prepared once for both runs; each has a plan, a script, and a bash that reads it."""
+    request = counting(tmp_path, "survives")
+    program = f"""{COUNTING}
+from pathlib import Path
+from clusterrun.planning.preparation import Request
+from clusterrun.rehearsal.rehearsing import rehearse
+request = Request({request.source!r}, profile={request.profile!r}, environment={dict(request.environment)!r},
+                  cwd=Path({str(request.cwd)!r}))
+found = counted(lambda: rehearse(request, local=True, timeout=240))
+print(json.dumps([found.outcome, counts]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=False,
+                          env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcome, counts = json.loads(done.stdout)
+    assert outcome == "survived"
+    assert counts == dict(zip(NAMES, (1, 1, 1, 2, 2, 1, 2, 3), strict=True))

@@ -1,0 +1,142 @@
+"""What became of each attempt, told from the files that it left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clusterrun.run_folder.attempts import Attempt, in_words, list_attempts
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import write_record
+
+
+class Story:
+    """A run folder that is written attempt by attempt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = RunPaths(folder)
+        self.paths.events.mkdir(parents=True)
+        self.count = 0
+
+    def attempt(self, resumed: int | None, **end: object) -> None:
+        """Begin an attempt, and end it where `end` says how; `resumed` is the step it goes on from."""
+        self.count += 1
+        name = f"{self.count:04d}"
+        write_record(self.paths.begin(name), {"job_id": 7, "nodes": "n[1-2]", "began": 1000 * self.count})
+        if resumed is not None:
+            checkpoint = f"step-{resumed:08d}-0001" if resumed else ""
+            write_record(self.paths.resumed(name), {"checkpoint": checkpoint, "step": resumed, "state": "resumed"})
+        if end:
+            write_record(self.paths.end(name), {"ended": 1000 * self.count + 90, **end})
+
+    def told(self) -> list[Attempt]:
+        return list_attempts(self.paths)
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    return Story(tmp_path / "run")
+
+
+def lost(story: Story) -> list[int | None]:
+    return [attempt.steps_lost for attempt in story.told()]
+
+
+def test_a_run_that_has_not_begun(story: Story) -> None:
+    """There are no attempts before the first."""
+    assert story.told() == []
+
+
+def test_all_that_is_known_of_an_attempt(story: Story) -> None:
+    """Every field comes from the attempt's own records."""
+    story.attempt(0, cause="preemption", next="continue", exit_code=0, step=12)
+    story.attempt(12, cause="finished", next="end", exit_code=0, step=40)
+    assert story.told()[1] == Attempt(
+        number=2, job_id="7", nodes="n[1-2]", began=2000, ended=2090, seconds=90, cause="finished", words="finished",
+        step_from=12, step_to=40, steps_lost=0, checkpoint="step-00000012-0001", exit_code=0, next="end",
+    )  # fmt: skip
+
+
+def test_steps_lost_are_those_that_a_later_attempt_trains_again(story: Story) -> None:
+    """A crash loses what was not saved, a stop nothing; an attempt that never resumed says nothing of it."""
+    story.attempt(0, cause="crash", next="continue", exit_code=1, step=57)
+    story.attempt(None, cause="failed-start", next="end", exit_code=1, step=57)
+    story.attempt(50, cause="stop", next="end", exit_code=0, step=80)
+    story.attempt(80, cause="preemption", next="continue", exit_code=0, step=100)
+    assert lost(story) == [7, None, 0, None]
+    assert [attempt.step_to for attempt in story.told()] == [57, None, 80, 100]
+
+
+def test_steps_lost_are_never_negative(story: Story) -> None:
+    """`progress` may be a second old: the checkpoint can be of a later step than it showed."""
+    story.attempt(0, cause="preemption", next="continue", exit_code=0, step=57)
+    story.attempt(60)
+    assert lost(story) == [0, None]
+
+
+def test_the_trainer_knows_its_step_best(story: Story) -> None:
+    """Where it left by itself its marker says the step, whatever `progress` showed last."""
+    story.attempt(0, cause="preemption", next="continue", exit_code=0, step=55)
+    write_record(story.paths.trainer("0001"), {"outcome": "stopped", "step": 57})
+    story.attempt(57)
+    assert [(attempt.step_to, attempt.steps_lost) for attempt in story.told()] == [(57, 0), (57, None)]
+
+
+def test_an_attempt_that_never_said_how_it_ended(story: Story) -> None:
+    """Where another attempt followed, it was a node failure, of which nothing more is known."""
+    story.attempt(0)
+    story.attempt(20)
+    first, second = story.told()
+    assert (first.cause, first.words) == ("node-failure", "node failure (it never said how it ended)")
+    assert (first.step_to, first.steps_lost, first.seconds) == (None, None, None)
+    assert (second.cause, second.words, second.ended) == ("", "", None)
+
+
+def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
+    """It says what `progress` showed, so steps lost are known; how long the attempt lasted, nobody knows."""
+    story.attempt(0, cause="node-failure", next="continue", reason="it was ended before it could say why", step=33)
+    story.attempt(20)
+    (first, _) = story.told()
+    assert first.words == "a node failed: it was ended before it could say why"
+    assert (first.step_to, first.steps_lost, first.ended, first.seconds) == (33, 13, None, None)
+
+
+def test_the_attempt_that_runs(story: Story) -> None:
+    """It has reached what `progress` shows, and before its first step what it resumed at."""
+    story.attempt(20)
+    assert story.told()[0].step_to == 20
+    write_record(story.paths.progress, {"step": 31})
+    assert story.told()[0].step_to == 31
+
+
+def test_a_resume_that_has_not_come_through(story: Story) -> None:
+    """While it loads, nobody knows where it goes on."""
+    story.attempt(0, cause="crash", next="continue", exit_code=1, step=57)
+    story.attempt(None)
+    write_record(story.paths.resumed("0002"), {"checkpoint": "step-00000050-0001", "step": 50, "state": "loading"})
+    assert lost(story) == [None, None]
+    assert (story.told()[1].checkpoint, story.told()[1].step_from) == ("step-00000050-0001", None)
+
+
+def test_a_script_that_tells_no_steps(story: Story) -> None:
+    """The job script notes its checkpoint without a step; then steps are not known, and none are made up."""
+    story.attempt(None, cause="crash", next="continue", exit_code=1, step="")
+    write_record(story.paths.resumed("0001"), {"checkpoint": "out/model-3", "step": "", "state": "resumed"})
+    (told,) = story.told()
+    assert (told.checkpoint, told.step_from, told.step_to, told.steps_lost) == ("out/model-3", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ({"cause": "crash", "exit_code": "7"}, "crashed with exit code 7"),
+        ({"cause": "no-restart", "reason": "the data is gone"}, "must not be restarted: the data is gone"),
+        ({"cause": "time-limit", "reason": ""}, "time limit"),
+        ({"cause": "something-new"}, "something-new"),
+        ({}, ""),
+    ],
+)
+def test_causes_in_words(end: dict[str, str], words: str) -> None:
+    """The protocol's words are put into a person's, with the reason where there is one."""
+    assert in_words(end) == words

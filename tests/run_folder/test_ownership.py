@@ -1,0 +1,288 @@
+"""What signals, cancels and removes obeys a run's records only where they name what is the run's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterrun import cli
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.paths import RunPaths
+
+CHECKOUT = Path(cli.__file__).parents[2]
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
+VICTIM, OTHER = 61001, 61002
+# The Python of these tests may lie in a folder that is closed to other users; a capability to read opens it.
+_READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+SPOILT = ("-1", "0", "1", "--me", "--user=root", "-9", "1 2", "12,13", "٣٤", "9" * 5000, "$(id)", "", "../self", "self")
+
+
+def facts(job: str, command: object, *, user: int | None = None, state: str = "RUNNING", name: str = "x") -> str:
+    """scontrol's line about a job."""
+    owner = os.getuid() if user is None else user
+    return f"JobId={job} JobName={name} UserId=me({owner}) JobState={state} Requeue=1 Command={command} WorkDir=/"
+
+
+class Queue:
+    """Stand-ins for Slurm's commands: each job has a line of scontrol's; what scancel is called with is kept."""
+
+    def __init__(self, desk) -> None:
+        self.desk, self.asked = desk, desk.folder / "asked"
+        desk.command("sbatch", "exit 1")
+        desk.command("scancel", f'echo "$@" >> {self.asked}')
+        self.jobs()
+
+    def jobs(self, **lines: str) -> None:
+        """Jobs from now on, by their ids with a `j` before."""
+        words = {name[1:]: line for name, line in lines.items()}
+        rows = "\n".join(f"{job}) echo '{line}';;" for job, line in words.items())
+        self.desk.command(
+            "scontrol", f"case ${{@: -1}} in\n{rows}\n*) echo 'Invalid job id specified' >&2; exit 1;;\nesac"
+        )
+        self.desk.command(
+            "squeue", "\n".join([*(f"echo '{job}|{job}|{job}|RUNNING|None|N/A|n1|/x'" for job in words), ":"])
+        )
+
+    def cancelled(self) -> list[str]:
+        return self.asked.read_text().splitlines() if self.asked.exists() else []
+
+
+@pytest.fixture
+def queue(desk) -> Queue:
+    return Queue(desk)
+
+
+def test_cancel_takes_the_runs_own_jobs_only(desk, queue):
+    """Of two jobs in the records, the one that was made from the run's script is cancelled, the other left alone."""
+    paths = desk.run("tiny", job_id="7")
+    paths.job.write_text("number=1\njob_id=7\nearlier=5 --me 6\n")
+    queue.jobs(j7=facts("7", paths.script), j5=facts("5", "/x"), j6=facts("6", "/home/me/precious.sh"))
+    assert desk.type("cancel", "tiny").returncode == 0
+    assert queue.cancelled() == ["-- 7"]
+
+
+@pytest.mark.parametrize("command", ["cancel", "requeue", "stop"])
+def test_a_job_of_the_users_that_is_not_the_runs_is_left_alone(desk, queue, command):
+    """Where the records name only such a job, the command says whose it is, and exits with 1."""
+    desk.run("tiny", job_id="777123")
+    queue.jobs(j777123=facts("777123", "/home/me/precious.sh", state="PENDING" if command == "stop" else "RUNNING"))
+    if command == "stop":
+        desk.command("squeue", "echo '777123|777123|777123|PENDING|None|N/A|n1|/x'")
+    done = desk.type(command, "tiny")
+    assert (done.returncode, queue.cancelled()) == (1, []), done.stderr
+    assert "job 777123 was made from /home/me/precious.sh: it is not a job of tiny" in done.stderr
+
+
+def test_a_job_of_another_user_is_not_the_runs(desk, queue):
+    """Whatever its script is called."""
+    paths = desk.run("tiny", job_id="7")
+    queue.jobs(j7=facts("7", paths.script, user=os.getuid() + 1))
+    done = desk.type("cancel", "tiny")
+    assert (done.returncode, queue.cancelled()) == (1, [])
+
+
+def test_a_run_of_a_piped_script_is_known_by_its_name_and_job(desk, queue):
+    """`render | sbatch` gives a job without a path: the run is called by the job's name and id."""
+    desk.run("tiny-7", job_id="7")
+    queue.jobs(j7=facts("7", "(null)", name="tiny"))
+    assert desk.type("cancel", "tiny-7").returncode == 0
+    assert queue.cancelled() == ["-- 7"]
+
+
+def test_a_link_on_the_way_to_the_run_folder_is_no_other_script(desk, queue):
+    """Submitted by one path and found by another, a run's job is the run's."""
+    paths = desk.run("tiny", job_id="7")
+    (desk.folder / "scratch").symlink_to(paths.folder.parent)
+    queue.jobs(j7=facts("7", desk.folder / "scratch" / "tiny" / "job.sbatch"))
+    assert desk.type("cancel", "tiny").returncode == 0
+    assert queue.cancelled() == ["-- 7"]
+
+
+@pytest.mark.parametrize("spoilt", [text for text in SPOILT if text != "1"])
+def test_what_is_no_job_id_reaches_no_command(desk, queue, spoilt):
+    """In whichever record it is: Slurm is neither asked with it nor told to cancel."""
+    paths = desk.run("tiny", job_id=spoilt)
+    Index(desk.environment).add(Run("tiny", paths, ""))
+    for record in (paths.job, paths.successor("0001"), paths.smaller("0001")):
+        record.write_text(f"number=1\njob_id={spoilt}\nearlier={spoilt}\n")
+    for program in ("scontrol", "squeue"):
+        desk.command(program, f'echo "{program} $*" >> {queue.asked}')
+    for command in ("cancel", "requeue", "stop"):
+        done = desk.type(command, "tiny")
+        assert done.returncode in (0, 1), done.stderr
+    assert [line for line in queue.cancelled() if spoilt and spoilt in line] == []
+    assert not any(line.startswith("--") for line in queue.cancelled())
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_what_is_no_process_of_the_run_is_not_signalled(desk, spoilt):
+    """Nor one whose id is right and which is another's: neither an unrelated one, nor all, nor the group."""
+    paths = desk.run("here", job_id="12")
+    paths.local.mkdir()
+    paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
+    stub = desk.folder / "stub" / "clusterrun"
+    stub.mkdir(parents=True)
+    (stub / "__init__.py").touch()
+    (stub / "local.py").write_text("import time; time.sleep(60)")
+    argv = [sys.executable, "-m", "clusterrun.local", str(paths.folder)]
+    with (
+        subprocess.Popen(["sleep", "60"]) as innocent,
+        subprocess.Popen(argv, cwd=stub.parent, env={"PYTHONPATH": str(stub.parent)}) as supervisor,
+    ):
+        (paths.local / "supervisor").write_text(f"job_id={supervisor.pid}\n")
+        (paths.local / "batch.pid").write_text(spoilt)
+        (paths.local / "step.pid").write_text(str(innocent.pid))
+        done = [desk.type(command, "here") for command in ("requeue", "cancel")]
+        alive = innocent.poll() is None, supervisor.poll() is None
+        innocent.kill()
+        supervisor.kill()
+    assert [one.returncode for one in done] == [0, 0], done
+    assert "RUNNING: cancelled" in done[1].stderr
+    assert alive == (True, True)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_record_that_is_no_file_is_not_read(desk, kind):
+    """A link to a file with an id, a pipe that nobody writes to, a folder: nothing is signalled, nothing hangs."""
+    from clusterrun.run_folder.ownership import read_process_id
+
+    record = desk.folder / "step.pid"
+    (desk.folder / "file").write_text("4711\n")
+    {
+        "link": lambda: record.symlink_to(desk.folder / "file"),
+        "pipe": lambda: os.mkfifo(record),
+        "folder": record.mkdir,
+    }[kind]()
+    assert read_process_id(record) is None
+    assert read_process_id(desk.folder / "file") == 4711
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that two users can write to."""
+    folder = Path(tempfile.mkdtemp(prefix="shared-", dir="/var/tmp"))
+    folder.chmod(0o1777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def as_user(user: int, home: Path, *words: str, inside: str = "") -> subprocess.CompletedProcess[str]:
+    """Type a command as a user, in a PID namespace of its own, where every process of that user is in `inside`."""
+    script = f'{inside}\n"$@"; code=$?\njobs -r > "$HOME/alive"; exit $code'
+    own = [
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={user}",
+        "--clear-groups",
+        *_READING,
+        "bash",
+        "-c",
+        script,
+        "-",
+        *words,
+    ]
+    environment = {"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", *own], env=environment, text=True, cwd=home,
+                          capture_output=True, timeout=60, check=False)  # fmt: skip
+
+
+def belong(folder: Path, user: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
+        if not path.is_symlink():
+            path.chmod(0o777)
+
+
+def foreign(shared: Path, *, local: int) -> RunPaths:
+    """A run folder of another user's, open to all, whose records name everything that its reader has."""
+    paths = RunPaths(shared / "evil")
+    for path in (paths.events, paths.logs, paths.local):
+        path.mkdir(parents=True)
+    paths.job.write_text(f"number=1\njob_id=7\nlocal={local}\n")
+    paths.begin("0001").write_text("job_id=--me\n")
+    (paths.local / "supervisor").write_text("job_id=7\n")
+    for name in ("step.pid", "batch.pid"):
+        (paths.local / name).write_text("-1")
+    paths.stop.write_text("")
+    belong(paths.folder, OTHER)
+    return paths
+
+
+@pytest.fixture
+def home(shared: Path) -> Path:
+    """The victim's home, with commands of Slurm's that keep what they are called with."""
+    made = shared / "victim"
+    (made / "bin").mkdir(parents=True)
+    for name in ("scancel", "scontrol", "sbatch"):
+        (made / "bin" / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {made}/called\n')
+    (made / "bin" / "squeue").write_text("#!/bin/bash\necho '7|7|7|RUNNING|None|N/A|n1|/home/victim/own.sh'\n")
+    belong(made, VICTIM)
+    return made
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("local", [0, 1])
+@pytest.mark.parametrize("command", ["cancel", "requeue", "resume"])
+def test_another_users_run_folder_is_not_obeyed(shared, home, command, local):
+    """It is read, and that is all: no process of the reader's ends, no job is cancelled, nothing is written."""
+    paths = foreign(shared, local=local)
+    before = {path: path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()}
+    typed = (sys.executable, "-m", "clusterrun", command, str(paths.folder))
+    done = as_user(VICTIM, home, *typed, inside="sleep 60 & exec 2>&1")
+    assert done.returncode == 1, done.stdout
+    assert f"evil belongs to user {OTHER}" in done.stdout
+    assert "sleep 60" in (home / "alive").read_text()
+    assert not (home / "called").exists()
+    assert {path: path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()} == before
+
+
+@ROOT_ONLY
+def test_clean_leaves_another_users_folder(shared, home):
+    """Also where an entry of one's own index names it, and it lies in a folder that all may write to."""
+    paths = foreign(shared, local=0)
+    paths.end("0001").write_text("cause=finished\nnext=end\nended=1\n")
+    belong(paths.folder, OTHER)
+    shared.chmod(0o777)
+    Index({"HOME": str(home)}).add(Run("evil", paths, "7"))
+    belong(home, VICTIM)
+    (home / "bin" / "squeue").write_text("#!/bin/bash\n")
+    done = as_user(VICTIM, home, sys.executable, "-m", "clusterrun", "clean", "--older-than", "0d", "--yes")
+    assert (done.returncode, paths.script.parent.is_dir()) == (0, True), done.stderr
+    assert f"note: evil stays: {paths.folder} belongs to user {OTHER}" in done.stderr
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_stop_writes_through_no_link_of_another_user(shared, home, kind):
+    """A stop file that leads to a file of the reader's own, or a task that leads to a folder of it, is no stop file."""
+    paths = foreign(shared, local=0)
+    precious = home / "stop"
+    precious.write_text("precious\n")
+    os.chown(precious, VICTIM, VICTIM)
+    if kind == "file":
+        paths.stop.unlink()
+        paths.stop.symlink_to(precious)
+        os.chown(paths.stop, OTHER, OTHER, follow_symlinks=False)
+    else:
+        (paths.folder / "task-1").symlink_to(home)
+        os.chown(paths.folder / "task-1", OTHER, OTHER, follow_symlinks=False)
+    done = as_user(VICTIM, home, sys.executable, "-m", "clusterrun", "stop", str(paths.folder))
+    assert precious.read_text() == "precious\n"
+    assert done.returncode == 1, done.stderr
+
+
+@ROOT_ONLY
+def test_a_teammate_may_stop(shared, home):
+    """The stop file of another user's run that is open to one is written, as `share: group` promises."""
+    paths = foreign(shared, local=0)
+    done = as_user(VICTIM, home, sys.executable, "-m", "clusterrun", "stop", str(paths.folder))
+    assert done.returncode == 0, done.stderr
+    assert paths.stop.read_text().startswith("asked by ")
+    assert not (home / "called").exists()

@@ -1,0 +1,372 @@
+"""`list` and `status --watch`: all runs at once, few questions to Slurm, and what is kept of runs that have ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from clusterrun.errors import ClusterError, SpecError
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import write_record
+from clusterrun.run_status import listing
+from clusterrun.run_status.from_files import RunStatus, from_files
+from clusterrun.run_status.listing import list_runs, wanted
+from clusterrun.run_status.polling import watched, watched_living
+from clusterrun.run_status.shared_queue import queue_of, shared_answer
+from clusterrun.run_status.summary import Summaries
+from clusterrun.slurm.states import State
+
+
+def now() -> int:
+    return int(time.time())
+
+
+class Machine:
+    """A user's index and runs, and stand-ins for Slurm's commands that count how often they are called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.index = folder, Index({"HOME": str(folder)})
+        (folder / "bin").mkdir()
+        self.command("sbatch", "exit 1")
+        self.queue()
+        self.command("sacct", "echo 'JobID|JobIDRaw|State|NodeList'")
+
+    def command(self, name: str, text: str) -> None:
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/bash\necho {name} >> {self.folder}/calls\n{text}\n")
+        path.chmod(0o755)
+
+    def queue(self, *jobs: str) -> None:
+        """Let squeue know these jobs, `id STATE`."""
+        lines = [f"{job}|{job}|{job}|{state}|None|N/A N/A|n1|/x" for job, state in map(str.split, jobs)]
+        self.command("squeue", "".join(f"echo '{line}'\n" for line in lines))
+
+    def calls(self) -> list[str]:
+        path = self.folder / "calls"
+        return path.read_text().split() if path.exists() else []
+
+    def run(self, run_id: str, job_id: str = "", comment: str = "", **end: object) -> RunPaths:
+        """Make a run that began, and ended where `end` says how."""
+        paths = RunPaths(self.folder / "runs" / run_id)
+        paths.events.mkdir(parents=True)
+        write_record(paths.intent, {"run_id": run_id, "number": 1, "comment": comment})
+        write_record(paths.job, {"job_id": job_id, "number": 1, "submitted": end.pop("submitted", now())})
+        write_record(paths.begin("0001"), {"job_id": job_id, "began": now()})
+        if end:
+            write_record(paths.end("0001"), {"exit_code": 0, "next": "end", "ended": now(), **end})
+        self.index.add(Run(run_id, paths, job_id))
+        return paths
+
+    def states(self, **only: str) -> dict[str, str]:
+        return {found.run_id: found.state.value for found in list_runs(self.index, wanted(**only))}
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch) -> Machine:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return Machine(tmp_path)
+
+
+def test_the_living_come_first_and_the_newest_before_the_older(machine):
+    """What matters is on top, whenever it was submitted."""
+    for number, end in enumerate([{}, {"cause": "finished"}, {}, {"cause": "crash"}]):
+        machine.run(f"run-{number}", str(number + 1), **end)
+    machine.queue("1 RUNNING", "3 PENDING")
+    assert list(machine.states()) == ["run-2", "run-0", "run-3", "run-1"]
+    assert machine.calls() == ["squeue"]
+
+
+def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
+    """Of that run nothing is known, and it counts neither as living nor as ended; what is no entry is no run."""
+    machine.run("open", "1", cause="finished")
+    machine.run("shut", "2", cause="finished")
+    (machine.index.runs / "a-folder").mkdir()
+
+    def look(run: Run) -> RunStatus:
+        if run.run_id == "shut":
+            raise PermissionError(13, "Permission denied", "events")
+        return from_files(run)
+
+    monkeypatch.setattr(listing, "from_files", look)
+    found = {one.run_id: one for one in list_runs(machine.index)}
+    assert {name: one.state.value for name, one in found.items()} == {"open": "COMPLETED", "shut": "NO_ANSWER"}
+    assert found["shut"].reason == "its folder is closed to you"
+    monkeypatch.undo()
+    assert machine.states()["shut"] == "COMPLETED"
+
+
+def test_a_run_that_was_asked_to_stop_and_one_that_was_killed_then(machine):
+    """Out of the queue by `stop` is STOPPED; what ran, and was cancelled before it could leave, is CANCELLED."""
+    for number, name in enumerate(("waited", "ran"), start=1):
+        paths = machine.run(name, str(number))
+        paths.stop.write_text("asked by ada\n")
+        if name == "waited":
+            paths.begin("0001").unlink()
+    machine.queue("1 CANCELLED", "2 CANCELLED")
+    assert machine.states() == {"waited": "STOPPED", "ran": "CANCELLED"}
+
+
+def test_an_ended_run_is_read_once(machine):
+    """What became of it is kept in the index; its folder may even be gone."""
+    paths = machine.run("done", "1", cause="finished")
+    first = list_runs(machine.index)
+    shutil.rmtree(paths.folder)
+    assert list_runs(machine.index) == first
+    assert first[0].state is State.COMPLETED
+    assert stat.S_IMODE(Summaries(machine.index).path.stat().st_mode) == 0o600
+
+
+def test_a_run_that_is_resumed_lives_again(machine):
+    """`resume` takes back what was kept, and writes the run's entry anew: either is enough."""
+    paths = machine.run("again", "1", cause="stop")
+    assert machine.states() == {"again": "STOPPED"}
+    write_record(paths.intent, {"run_id": "again", "number": 2, "after": "0001"})
+    assert machine.states() == {"again": "STOPPED"}  # only `resume` writes so, and it does more
+    Summaries(machine.index).forget("again")
+    assert machine.states() == {"again": "PENDING"}
+    write_record(paths.intent, {"run_id": "again", "number": 1})
+    assert machine.states() == {"again": "STOPPED"}
+    write_record(paths.intent, {"run_id": "again", "number": 2, "after": "0001"})
+    write_record(paths.job, {"job_id": "2", "number": 2})
+    machine.index.add(Run("again", paths, "2"))
+    machine.queue("2 RUNNING")
+    assert machine.states() == {"again": "RUNNING"}
+
+
+def test_a_run_that_is_requeued_by_hand_lives_again(machine):
+    """Slurm's own command tells us nothing; that its job lives does."""
+    paths = machine.run("given-up", "7", cause="crash")
+    assert machine.states() == {"given-up": "FAILED"}
+    write_record(paths.begin("0002"), {"job_id": "7", "began": now()})
+    machine.queue("7 RUNNING")
+    assert machine.states() == {"given-up": "RUNNING"}
+
+
+def test_a_cancellation_that_may_be_corrected_is_not_kept(machine):
+    """Slurm may name another cause in the first two minutes."""
+    paths = machine.run("fresh", "1", cause="cancel")
+    assert machine.states() == {"fresh": "CANCELLED"}
+    write_record(paths.end("0001"), {"cause": "time-limit", "next": "end", "ended": now()})
+    assert machine.states() == {"fresh": "TIMEOUT"}
+
+
+def test_any_number_of_vanished_runs_takes_two_questions(machine):
+    """squeue and sacct are asked once each; what sacct knows for good is not asked again."""
+    for number in range(1, 6):
+        machine.run(f"gone-{number}", str(number))
+    answers = "".join(f"echo '{number}|{number}|FAILED|n1'\n" for number in range(1, 5))
+    machine.command("sacct", f"echo 'JobID|JobIDRaw|State|NodeList'\n{answers}")
+    states = machine.states()
+    assert [states[f"gone-{number}"] for number in range(1, 6)] == ["FAILED"] * 4 + ["VANISHED"]
+    assert machine.calls() == ["squeue", "sacct"]
+    machine.command("sacct", "exit 1")
+    assert machine.states() == states
+
+
+def test_where_slurm_does_not_answer(machine):
+    """What has ended is known all the same, also what was kept of it."""
+    machine.run("done", "1", cause="finished")
+    machine.run("lives", "2")
+    machine.command("squeue", "echo 'slurm_load_jobs error' >&2; exit 1")
+    for _ in range(2):
+        assert machine.states() == {"lives": "NO_ANSWER", "done": "COMPLETED"}
+
+
+def test_what_was_kept_and_cannot_be_read_is_made_anew(machine):
+    """Half a line, or one of another version, is no mistake."""
+    machine.run("done", "1", cause="finished")
+    path = Summaries(machine.index).path
+    path.write_text('["done", 1, {"state": "COM')
+    assert machine.states() == {"done": "COMPLETED"}
+    changed = machine.index.names()["done"]
+    path.write_text(json.dumps(["done", changed, {"state": "DANCING"}]) + "\n")
+    assert machine.states() == {"done": "COMPLETED"}
+
+
+def test_the_file_of_the_ended_does_not_grow_for_ever(machine):
+    """Lines that no longer count are dropped when they are many."""
+    machine.run("done", "1", cause="finished")
+    summaries, names = Summaries(machine.index), machine.index.names()
+    (found,) = list_runs(machine.index)
+    for _ in range(30):
+        summaries.add(
+            {f"done-{number}": found for number in range(50)}, dict.fromkeys(map("done-{}".format, range(50)), 1)
+        )
+    summaries.add({"done": found}, names)
+    assert len(summaries.path.read_text().splitlines()) < 1500 < 30 * 50 + 1
+    assert summaries.read(names) == {"done": found}
+
+
+@pytest.mark.parametrize(("only", "runs"), [
+    ({}, {"tiny-20261121-060228-97ab", "tiny-7", "big-20261121-060228-97ab"}),
+    ({"state": "completed"}, {"tiny-20261121-060228-97ab", "big-20261121-060228-97ab"}),
+    ({"state": "COMPLETED, failed"}, {"tiny-20261121-060228-97ab", "tiny-7", "big-20261121-060228-97ab"}),
+    ({"name": "tiny"}, {"tiny-20261121-060228-97ab", "tiny-7"}),
+    ({"name": "*-7"}, {"tiny-7"}),
+    ({"since": "2d"}, {"tiny-20261121-060228-97ab", "tiny-7"}),
+    ({"since": "2001-09-09"}, {"tiny-20261121-060228-97ab", "tiny-7", "big-20261121-060228-97ab"}),
+    ({"tag": "sweep"}, {"tiny-20261121-060228-97ab", "big-20261121-060228-97ab"}),
+    ({"tag": "swee"}, set()),
+    ({"tag": "sweep", "name": "big"}, {"big-20261121-060228-97ab"}),
+])  # fmt: skip
+def test_only_some_runs(machine, only, runs):
+    """By state, by age, by the name or the id, by a word of slurm.comment; also of what was kept."""
+    machine.run("tiny-20261121-060228-97ab", "1", "sweep,lr", cause="finished")
+    machine.run("tiny-7", "2", cause="crash")
+    machine.run("big-20261121-060228-97ab", "3", "old sweep", cause="finished", submitted=1e9, ended=1_000_000_100)
+    assert set(machine.states(**only)) == runs
+    assert set(machine.states(**only)) == runs
+
+
+@pytest.mark.parametrize(("only", "told"), [
+    ({"state": "RUNING"}, "--state: no such state: RUNING"),
+    ({"since": "yesterday"}, "--since: 'yesterday' is not a time"),
+])  # fmt: skip
+def test_what_cannot_be_meant(only, told):
+    """A mistake is told with what could have been meant."""
+    with pytest.raises(SpecError, match="hint: ") as error:
+        wanted(**only)
+    assert str(error.value).startswith(told)
+
+
+def test_watching_asks_slurm_once_a_minute(machine):
+    """However many look, and at however many runs; a failure is not asked for again either."""
+    machine.run("one", "1")
+    machine.run("two", "2")
+    machine.queue("1 RUNNING", "2 PENDING")
+    for name in ("one", "two"):  # as if nothing had happened for a while
+        os.utime(machine.folder / "runs" / name / "events", (1, 1))
+    runs = [machine.index.find(name) for name in ("one", "two")]
+    for _ in range(5):
+        assert [watched(run, machine.index).state for run in runs] == [State.RUNNING, State.PENDING]
+        assert len(watched_living(machine.index)) == 2
+    assert machine.calls() == ["squeue"]
+    kept = machine.index.folder / "squeue"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert len(queue_of(shared_answer(machine.index.folder, seconds=0.0))) == 2
+    machine.command("squeue", "echo 'slurm_load_jobs error: down' >&2; exit 1")
+    shared_answer(machine.index.folder, seconds=0.0)
+    assert [watched(run, machine.index).state for run in runs] == [State.NO_ANSWER] * 2
+    assert machine.calls() == ["squeue"] * 3
+    kept.write_text("[1, ")
+    assert shared_answer(machine.index.folder).fault
+
+
+def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
+    """It is what its files say, until Slurm is asked again; one that is older has gone, and is asked for once."""
+    machine.index.make()
+    shared_answer(machine.index.folder)
+    paths = machine.run("young", "1")
+    found = watched(machine.index.find("young"), machine.index)
+    assert (found.state, found.reason) == (State.RUNNING, "")
+    write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": now()})
+    found = watched(machine.index.find("young"), machine.index)
+    assert (found.state, found.reason) == (State.PENDING, "between two attempts")
+    paths.end("0001").unlink()
+    assert [one.run_id for one in watched_living(machine.index)] == ["young"]
+    assert machine.calls() == ["squeue"]
+    os.utime(paths.events, (1, 1))
+    assert watched_living(machine.index) == []
+    assert machine.calls() == ["squeue"]
+    assert watched(machine.index.find("young"), machine.index).state is State.VANISHED
+    assert machine.calls() == ["squeue", "squeue", "sacct"]
+
+
+def test_an_ended_run_is_watched_without_slurm(machine):
+    """Its files say all."""
+    machine.run("done", "1", cause="finished")
+    (machine.folder / "bin" / "sbatch").unlink()
+    assert watched(machine.index.find("done"), machine.index).state is State.COMPLETED
+
+
+def typed(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
+    """What `clusterrun` prints into a pipe."""
+    environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": ""}
+    return subprocess.run(
+        [sys.executable, "-m", "clusterrun", *words], env=environment, capture_output=True, text=True, check=True
+    )
+
+
+def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
+    """What it shows on a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": "", "TERM": "xterm-256color"}
+    with subprocess.Popen([sys.executable, "-m", "clusterrun", *words], env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal has gone with its process
+            while piece := os.read(ours, 65536):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+def test_without_a_run_status_shows_all_that_live(machine):
+    """One is shown whole, several as a list, none as the last run, which is said."""
+    machine.run("old", "1", cause="finished")
+    shown = typed(machine, "status")
+    assert shown.stdout.startswith("run       old\n")
+    assert shown.stderr == "no run lives; this is the last one\n"
+    machine.run("first", "2")
+    machine.queue("2 RUNNING", "3 PENDING")
+    machine.run("done", "4", cause="crash")
+    assert typed(machine, "status").stdout.startswith("run       first\n")
+    machine.run("second", "3")
+    lines = typed(machine, "status").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["RUN", "STATE"], ["second", "PENDING"], ["first", "RUNNING"]]
+    told = json.loads(typed(machine, "status", "--json").stdout)
+    assert (told["run_id"], [one["run_id"] for one in told["living"]]) == ("second", ["second", "first"])
+    assert {"attempts", "losses", "left", "last_checkpoint", "ends"} <= set(told)
+
+
+def test_a_watch_of_what_has_ended_ends(machine):
+    """Piped it is one line, or one JSON object; on a terminal the whole status."""
+    machine.run("done", "1", cause="finished")
+    (line,) = typed(machine, "status", "--watch", "done").stdout.splitlines()
+    assert line[8:] == "  done  COMPLETED (finished)  attempt 1"
+    assert json.loads(typed(machine, "status", "--watch", "--json", "done").stdout)["state"] == "COMPLETED"
+    shown = on_a_terminal(machine, "status", "--watch", "done")
+    assert "COMPLETED (finished)" in shown
+    assert "ATTEMPT" in shown
+    assert typed(machine, "status", "--watch").stdout == ""
+
+
+def test_a_terminal_has_a_bar_and_a_line_for_the_loss(machine):
+    """They are drawn for people, and not into a pipe."""
+    paths = machine.run("runs", "1")
+    machine.queue("1 RUNNING")
+    paths.progress.write_text("step=60\ntotal=80\nloss=0.5\n")
+    paths.metrics("0001").parent.mkdir()
+    lines = [{"time": step, "step": step, "loss": 1 / step} for step in range(1, 61)]
+    paths.metrics("0001").write_text("\n".join(map(json.dumps, lines)))
+    shown = on_a_terminal(machine, "status", "runs")
+    assert "60 of 80  ██████████████████░░░░░░ 75%" in shown
+    assert "0.5000  █" in shown
+    assert "█" not in typed(machine, "status", "runs").stdout
+    assert "\x1b[" not in typed(machine, "status", "runs").stdout
+
+
+def test_a_home_that_takes_nothing_more(machine, monkeypatch):
+    """A list works without keeping what it found; who would ask Slurm too often is told why not."""
+    machine.run("done", "1", cause="finished")
+    Summaries(machine.index).path.mkdir()
+    assert machine.states() == {"done": "COMPLETED"}
+    (machine.index.folder / "squeue.lock").mkdir()
+    with pytest.raises(ClusterError, match="is a directory\n  hint: there squeue's answer is kept"):
+        shared_answer(machine.index.folder)

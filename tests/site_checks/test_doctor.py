@@ -1,0 +1,159 @@
+"""From the commands' texts to findings: what Slurm 22.05, 24.11 and 26.05 really said (slurm_answers), and variations.
+
+`python -m tests.slurm.collect_answers` has written slurm_answers, from clusters with accounting on, off and broken.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import load_spec
+from clusterrun.planning.preparation import Request
+from clusterrun.site_checks.examine import doctor
+from clusterrun.site_checks.finding import Finding
+from clusterrun.site_checks.first_profile import first_profile, write_profile
+from clusterrun.site_checks.partitions import Who, of_partitions
+from clusterrun.site_checks.rules import of_slurm
+from clusterrun.slurm.commands import Answer
+from clusterrun.slurm.site import configuration
+from tests.support.sites import by_topic, every_slurm, site
+
+
+@every_slurm
+def test_what_a_real_slurm_says_is_understood(generation):
+    """Version, requeue, preemption, limits and tracking are read from each generation's own text."""
+    found = by_topic(of_slurm(site(generation)))
+    assert found["slurm"].what.startswith(f"Slurm {generation}")
+    assert found["slurm"].verdict == "ok"
+    assert found["requeue"].what == "JobRequeue=1: a job may be requeued"
+    assert found["requeue delay"].what == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
+    assert found["preemption"].what.startswith(
+        "PreemptType=preempt/partition_prio, PreemptMode=REQUEUE; the warning is TERM"
+    )
+    assert (found["kill wait"].verdict, found["kill wait"].what[:14]) == ("warning", "KillWait=5 sec")
+    assert found["limits"].what == "MaxArraySize=20001, MaxJobCount=20000, MinJobAge=300 sec"
+    assert (found["process tracking"].verdict, found["process tracking"].what[:20]) == (
+        "warning",
+        "proctrack/linuxproc:",
+    )
+    assert found["accounting"] == Finding("accounting", "ok", "sacct answers")
+    assert found["pyxis"].what == "srun has no --container-image (no pyxis)"
+    known = generation == "26.05"
+    assert found["expedited requeue"].what.endswith("not set" if known else "this Slurm has none (from 25.11)")
+
+
+@every_slurm
+def test_accounting_off_and_broken_are_told_apart(generation):
+    """Off costs a run something; configured and broken is the site's problem, with sacct's own words."""
+    off, broken = (by_topic(of_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken"))
+    assert (off.verdict, off.what) == ("warning", "accounting is off: Slurm forgets a job 300 sec after its end")
+    assert broken.verdict == "problem"
+    assert "Connection refused" in broken.what
+    tracking = by_topic(of_slurm(site(generation, "off")))["process tracking"]
+    assert (tracking.verdict, tracking.what[:17]) == ("ok", "proctrack/cgroup:")
+
+
+@pytest.mark.parametrize(("replaced", "topic", "verdict", "words"), [
+    ({"JobRequeue": "0"}, "requeue", "ok", "JobRequeue=0: jobs are requeued only if they ask for it"),
+    ({"AuthInfo": "(null)"}, "requeue delay", "ok", "waits 120 s at least (cred_expire's default)"),
+    ({"SchedulerParameters": "bf_continue,requeue_delay=1"}, "requeue delay", "ok", "waits 1 s at least (SchedulerParameters"),
+    ({"SlurmctldParameters": "enable_expedited_requeue,x=1"}, "expedited requeue", "ok", "takes --requeue=expedite"),
+    ({"SlurmctldParameters": "preempt_send_user_signal"}, "preemption", "ok", "the warning is the job's --signal"),
+    ({"PreemptType": "preempt/none"}, "preemption", "ok", "no job preempts another"),
+    ({"KillWait": "30 sec"}, "kill wait", "ok", "KillWait=30 sec"),
+    ({"ProctrackType": "proctrack/pgid"}, "process tracking", "warning", "proctrack/pgid"),
+    ({"SLURM_VERSION": "20.11.9"}, "slurm", "warning", "older than any"),
+])  # fmt: skip
+def test_other_configurations(replaced, topic, verdict, words):
+    """Each key that matters is judged by its value."""
+    found = by_topic(of_slurm(site(**replaced)))[topic]
+    assert found.verdict == verdict
+    assert words in found.what
+
+
+def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
+    """requeue_delay and expedited requeues exist from 25.11; before, they are words without effect."""
+    old = site("24.11", SchedulerParameters="requeue_delay=1", SlurmctldParameters="enable_expedited_requeue")
+    found = by_topic(of_slurm(old))
+    assert found["requeue delay"].what == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
+    assert "from 25.11" in found["expedited requeue"].what
+
+
+def test_a_long_delay_names_the_successor():
+    """Where a requeue waits two minutes, the way without is named."""
+    assert "requeue: {by: successor}" in by_topic(of_slurm(site(AuthInfo="(null)")))["requeue delay"].remedy
+    assert by_topic(of_slurm(site()))["requeue delay"].remedy == ""
+
+
+def test_a_slurmctld_that_is_away_is_one_problem():
+    """Nothing else is said of a cluster that does not answer."""
+    away = replace(site(), config=Answer(1, "", "slurm_load_ctl_conf error: Unable to contact slurm controller"))
+    (found,) = of_slurm(away)
+    assert (found.topic, found.verdict) == ("slurm", "problem")
+    assert "Unable to contact slurm controller" in found.what
+    assert of_partitions(replace(away, partitions=Answer(-2, "", "not asked")), Who(), None) == []
+
+
+@every_slurm
+def test_every_warning_and_problem_has_a_remedy(generation):
+    """Nobody is told that something is amiss without being told what to do."""
+    for kind in ("on", "off", "broken"):
+        found = [*of_slurm(site(generation, kind)), *of_partitions(site(generation, kind), Who(), "gone")]
+        assert [one for one in found if one.verdict != "ok" and not one.remedy] == []
+
+
+@every_slurm
+def test_a_first_profile_is_one_that_clusterrun_takes(generation, tmp_path):
+    """What is written loads under a spec; the account is the only one there is, the run root is on scratch."""
+    (tmp_path / "scratch").mkdir()
+    environment = {"SCRATCH": str(tmp_path / "scratch"), "USER": "alice", "VIRTUAL_ENV": "/home/alice/venv: #1"}
+    path = tmp_path / "site" / "profile.yaml"
+    write_profile(path, first_profile(site(generation), environment), force=False)
+    (tmp_path / "job.yaml").write_text("command: 'true'\n")
+    os.environ["SCRATCH"] = environment["SCRATCH"]
+    try:
+        loaded = load_spec(tmp_path / "job.yaml", profile=path)
+    finally:
+        del os.environ["SCRATCH"]
+    assert loaded.run_root == f"{tmp_path}/scratch/runs"
+    assert (loaded.spec.slurm.partition, loaded.spec.slurm.account) == ("main", "cr")
+    assert loaded.spec.environment.venv == "/home/alice/venv: #1"
+    assert "# gpu_memory: {fake: 80GB}" in path.read_text()
+    with pytest.raises(SpecError, match="is there already"):
+        write_profile(path, "", force=False)
+    write_profile(path, "slurm: {}\n", force=True)
+    assert path.read_text() == "slurm: {}\n"
+
+
+def test_a_first_profile_without_slurm(tmp_path):
+    """On a machine without Slurm the profile has only guesses, commented out, and still loads."""
+    path = tmp_path / "profile.yaml"
+    write_profile(path, first_profile(None, {"USER": "nobody-here"}), force=False)
+    (tmp_path / "job.yaml").write_text("command: 'true'\n")
+    loaded = load_spec(tmp_path / "job.yaml", profile=path)
+    assert (loaded.spec.slurm.partition, loaded.run_root) == (None, str(Path("~/runs").expanduser()))
+
+
+def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
+    """That is the finding, with the rest of what can be told; a mistake in the profile is a finding, too."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    found = {one.topic: one for one in doctor(Request("", profile="")).findings}
+    assert (found["commands"].verdict, "sbatch" in found["commands"].what) == ("problem", True)
+    assert "slurm" not in found
+    assert "space" in found
+    Path("site.yaml").write_text("slurm: {partitoin: gpu}\n")
+    found = {one.topic: one for one in doctor(Request("", profile="site.yaml")).findings}
+    assert found["profile"].verdict == "problem"
+    assert found["profile"].what == "site.yaml:1: slurm.partitoin: no such field"
+
+
+def test_a_configuration_is_read_as_it_stands():
+    """Keys, values with signs of their own, and empty ones."""
+    text = "Configuration data as of 2026\nAuthInfo                = socket=/x,cred_expire=5\nKillWait  = 5 sec\nA = (null)\n"
+    assert configuration(text) == {"AuthInfo": "socket=/x,cred_expire=5", "KillWait": "5 sec", "A": ""}

@@ -1,0 +1,152 @@
+"""`clusterrun doctor` on the login machine and on nodes: disks, quotas, Python, clocks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterrun.job_spec.model import Environment
+from clusterrun.site_checks import disk, software
+from clusterrun.site_checks.node_rules import of_visit
+from clusterrun.site_checks.on_nodes import Exchange, Visit
+from tests.support.sites import by_topic
+
+
+def place(kind: str, **changed: Any) -> disk.Place:
+    scratch = Path("/scratch/alice")
+    return disk.Place(**{"folder": scratch / "runs", "there": scratch, "mount": Path("/scratch"), "kind": kind,
+                         "free": 10**12, "files": 10**6, "writable": True, **changed})  # fmt: skip
+
+
+@pytest.mark.parametrize(("found", "verdicts"), [
+    (place("nfs"), {"run root": "ok", "space": "ok"}),
+    (place("lustre", files=None), {"run root": "ok", "space": "ok"}),
+    (place("ext2/ext3"), {"run root": "warning", "space": "ok"}),
+    (place("tmpfs"), {"run root": "problem", "space": "ok"}),
+    (place("xfs", there=Path("/tmp/x"), mount=Path("/")), {"run root": "problem", "space": "ok"}),
+    (place("xfs", there=Path("/tmp/x"), mount=Path("/tmp")), {"run root": "problem", "space": "ok"}),
+    (place("nfs", there=Path("/tmp/x"), mount=Path("/tmp/x")), {"run root": "ok", "space": "ok"}),
+    (place("nfs", free=10**9), {"run root": "ok", "space": "warning"}),
+    (place("nfs", files=12), {"run root": "ok", "space": "ok", "files": "warning"}),
+    (place("nfs", writable=False), {"run root": "problem"}),
+])  # fmt: skip
+def test_where_runs_lie(found, verdicts):
+    """A folder that each machine has for itself is a problem, also where it only lies below such a one."""
+    assert {topic: one.verdict for topic, one in by_topic(disk.of_run_root(found)).items()} == verdicts
+
+
+def test_this_machines_own_disks():
+    """`stat`, mounts and room of real folders: a file system in memory is known as one, and a missing folder's parent counts."""
+    shm = disk.look_at(Path("/dev/shm/clusterrun/none"))
+    assert (shm.there, shm.kind, shm.writable) == (Path("/dev/shm"), "tmpfs", True)
+    assert shm.free > 0
+    assert disk.judge_run_root(shm.folder)[0].verdict == "problem"
+    (long,) = disk.judge_run_root(Path("/dev/shm") / ("x" * 300))
+    assert (long.verdict, long.what.endswith(": file name too long")) == ("problem", True)
+
+
+def test_quotas():
+    """quota(1)'s rows, in blocks of 1024 bytes; an asterisk is its mark for a limit that is passed."""
+    text = """Disk quotas for user alice (uid 20001):
+     Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
+nfs:/home 95000000  100000000 110000000            1000       0       0
+/dev/sdb1 2000* 1000 3000 6days 5 0 0
+/dev/sdc1 2000 0 0 5 0 0
+"""
+    found = disk.of_quota(text)
+    assert [(one.verdict, one.what) for one in found] == [
+        ("warning", "nfs:/home: 97.3 of 102.4 GB"),
+        ("problem", "/dev/sdb1: 0.0 of 0.0 GB: it is used up"),
+    ]
+    assert disk.of_quota("Disk quotas for user alice (uid 20001): none\n") == []
+
+
+def test_versions_in_an_environment():
+    """What is missing is a problem; what is older than the `train` extra asks for is a warning."""
+    assert set(software.needs()) == {"torch", "accelerate", "transformers"}
+    good = {
+        "python": "3.11.2",
+        "torch": "2.13.0+cpu",
+        "accelerate": "1.15.0",
+        "transformers": "5.1.0",
+        "clusterrun": None,
+    }
+    (one,) = software.of_versions("x", good)
+    assert (one.verdict, one.what) == (
+        "ok",
+        "x: python 3.11.2, torch 2.13.0+cpu, accelerate 1.15.0, transformers 5.1.0",
+    )
+    (one,) = software.of_versions("x", {**good, "accelerate": None})
+    assert (one.verdict, one.what.endswith("has no accelerate")) == ("problem", True)
+    (one,) = software.of_versions("x", {**good, "accelerate": "1.9.5"})
+    assert (one.verdict, "accelerate>=1.13" in one.remedy) == ("warning", True)
+
+
+def test_which_python_is_asked(monkeypatch):
+    """A venv's, a conda folder's, a named conda environment's where conda is active; else only the nodes can tell."""
+    monkeypatch.setenv("CONDA_EXE", "/opt/conda/bin/conda")
+    work = Path("/project")
+    assert software.python_of(Environment(venv=".venv"), work) == Path("/project/.venv/bin/python")
+    assert software.python_of(Environment(conda="/opt/envs/a"), work) == Path("/opt/envs/a/bin/python")
+    assert software.python_of(Environment(conda="a"), work) == Path("/opt/conda/envs/a/bin/python")
+    assert software.python_of(Environment(modules=("python",)), work) is None
+    (one,) = software.of_python(Path("/nowhere/bin/python"))
+    assert one.verdict == "problem"
+
+
+def report(**changed: str) -> dict[str, str]:
+    versions = json.dumps({"python": "3.11.2", "torch": "2.13.0", "accelerate": "1.15.0", "transformers": "5.1.0"})
+    return {"host": "n1", "nodes": "2", "address": "10.0.0.1:12345", "tmp": "9000000", "shm": "9000000", "gpus": "0",
+            "given": "", "python": "/venv/bin/python", "versions": versions, "met": "met", **changed}  # fmt: skip
+
+
+def verdicts(visit: Visit) -> dict[str, str]:
+    """The worst verdict on each topic."""
+    order = ("ok", "warning", "problem")
+    found: dict[str, str] = {}
+    for one in of_visit(visit):
+        found[one.topic] = max(found.get(one.topic, "ok"), one.verdict, key=order.index)
+    return found
+
+
+WELL = {"shared folder": "ok", "clock": "ok", "python": "ok", "node disk": "ok", "gpus": "ok", "rendezvous": "ok"}
+
+
+@pytest.mark.parametrize(("changed", "expected"), [
+    ({}, {}),
+    ({"shm": "65536"}, {"node disk": "warning"}),
+    ({"tmp": ""}, {"node disk": "warning"}),
+    ({"given": "8", "gpus": "8"}, {}),
+    ({"given": "4", "gpus": "8"}, {"gpus": "warning"}),
+    ({"given": "4", "gpus": "0"}, {"gpus": "warning"}),
+    ({"versions": "bash: line 1: -c: command not found", "python": ""}, {"python": "problem"}),
+    ({"met": "bash: connect: Connection timed out"}, {"rendezvous": "problem"}),
+])  # fmt: skip
+def test_what_nodes_tell(changed, expected):
+    """Each thing that one node lacks is told of that node."""
+    visit = Visit("doctor-1", "/x", "COMPLETED", "", {0: Exchange(100.0, 101.0, 100.5), 1: Exchange(100.0, 100.4, 100.3)},
+                  {0: report(), 1: report(**{"host": "n2", **changed})})  # fmt: skip
+    assert verdicts(visit) == {**WELL, **expected}
+
+
+def test_clocks_and_slow_folders():
+    """The skew is the node's clock less the middle of the exchange, and is no warning while the exchange is longer."""
+    assert Exchange(100.0, 102.0, 111.0).skew == 10.0
+    for exchange, expected in (
+        (Exchange(100.0, 102.0, 111.0), {"clock": "warning"}),
+        (Exchange(100.0, 130.0, 111.0), {"shared folder": "warning"}),
+        (Exchange(100.0), {"shared folder": "problem"}),
+    ):
+        found = verdicts(Visit("doctor-1", "/x", "COMPLETED", "", {0: exchange}, {0: report(nodes="1", met="alone")}))
+        assert {topic: verdict for topic, verdict in found.items() if verdict != "ok"} == expected
+
+
+def test_a_job_that_told_nothing():
+    """Never begun is a warning; ended without a trace in the folder: it is not shared; failed: the log is named."""
+    for state, topic, verdict in (("TIMEOUT", "on nodes", "warning"), ("COMPLETED", "shared folder", "problem"),
+                                  ("FAILED", "on nodes", "problem")):  # fmt: skip
+        (found,) = of_visit(Visit("doctor-1", "/x", state, "why"))
+        assert (found.topic, found.verdict) == (topic, verdict)

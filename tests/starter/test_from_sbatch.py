@@ -1,0 +1,356 @@
+"""What an old sbatch script becomes: the spec, whole, and the mistakes that are told, by their lines.
+
+tests/sbatch_scripts holds scripts in the styles that people publish, each with the spec that is made of it;
+CLUSTERRUN_GOLDEN=write writes those again.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+import yaml
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import load_spec
+from clusterrun.job_spec.writing import write_spec
+from clusterrun.job_spec.yaml_text import read_yaml
+from clusterrun.starter.from_sbatch import flags
+from clusterrun.starter.from_sbatch.draft import Draft
+from tests.support.drafts import FOLDER, SCRIPTS, draft_of, mistakes_of, names_of, translated
+
+# Values that stand in the scripts, and may stand nowhere else.
+SECRETS = ("0123456789abcdef0123456789abcdef01234567", "hf_thisTokenIsOnlyForTests0123456789",
+           "hf_anotherTokenOnlyForTests99887766", "89abcdef0123456789abcdef0123456789abcdef",
+           "sk-onlyForTests-0123456789abcdef", "correct-horse")  # fmt: skip
+
+# Line and name of every mistake that is to be told.
+MISTAKES = {
+    "accelerate_multinode": [(11, "requeue"), (33, "kill-on-bad-exit"), (33, "port"), (33, "srun-cpus")],
+    "accelerate_escaped_rank": [(11, "requeue"), (21, "port"), (38, "pipe"), (38, "srun-cpus")],
+    "accelerate_unescaped_rank": [
+        (6, "launchers"), (8, "time"), (9, "output"), (9, "requeue"), (11, "secret"), (12, "secret"), (13, "address"),
+        (14, "port"), (16, "set-e"), (18, "module-order"), (20, "kill-on-bad-exit"), (20, "srun-cpus"),
+        (23, "num-processes"), (24, "node-rank"),
+    ],
+    "accelerate_deepspeed_flags": [(7, "requeue")],
+    "no_srun_per_node": [(6, "time"), (10, "set-e"), (11, "first-node"), (11, "num-processes"), (11, "srun"),
+                         (12, "accumulation"), (12, "port")],
+    "torchrun_c10d": [(6, "requeue"), (11, "address"), (16, "kill-on-bad-exit"), (16, "srun-cpus"), (21, "port")],
+    "single_gpu": [(8, "requeue")],
+    "array_sweep": [(6, "requeue")],
+    "deepspeed_launcher": [(12, "set-e"), (16, "port")],
+    "fsdp_config_file": [(18, "kill-on-bad-exit")],
+    "university_modules": [(14, "requeue"), (18, "set-e"), (22, "port"), (27, "late-directive"),
+                           (28, "kill-on-bad-exit"), (28, "srun-cpus")],
+    "apptainer": [(6, "requeue"), (10, "srun-cpus")],
+    "heredoc_hostfile": [(8, "requeue"), (19, "port")],
+    "bash_c_exports": [(8, "requeue"), (11, "port")],
+    "trap_requeue": [(8, "output"), (14, "trap"), (16, "set-e"), (17, "cpu")],
+    "trap_right": [(5, "trap-signal")],
+    "launcher_array": [(7, "requeue")],
+    "loop_over_nodes": [(8, "requeue"), (12, "background"), (12, "kill-on-bad-exit"), (12, "srun-cpus"), (13, "port")],
+    "secrets_everywhere": [(5, "requeue"), (7, "secret"), (8, "secret"), (10, "secret"), (11, "secret")],
+}  # fmt: skip
+
+
+def test_every_script_has_its_mistakes_written_down():
+    assert set(MISTAKES) == set(SCRIPTS)
+    assert len(SCRIPTS) >= 15
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_scripts_are_scripts(name):
+    """bash can read each of them, so what is tested is what a user could have."""
+    assert subprocess.run(["bash", "-n", FOLDER / f"{name}.sh"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_spec_of_a_script(name):
+    """The whole spec is as it was read and found right."""
+    draft = draft_of(name)
+    text = write_spec(draft.values, draft.comments)
+    golden = FOLDER / f"{name}.yaml"
+    if os.environ.get("CLUSTERRUN_GOLDEN") == "write":
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_mistakes_of_a_script(name):
+    """Each mistake is told with its line, and nothing else is called one."""
+    assert mistakes_of(draft_of(name)) == sorted(MISTAKES[name])
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_spec_is_one(name, tmp_path):
+    """What is written reads back as what was meant, and is a valid spec."""
+    draft = draft_of(name)
+    path = tmp_path / "job.yaml"
+    path.write_text(write_spec(draft.values, draft.comments))
+    assert read_yaml(path.read_text(), "job.yaml").value == read_back(draft)
+    load_spec(path)
+
+
+def read_back(draft: Draft) -> object:
+    """The values as any YAML reader would see them, without what a number remembers of its source."""
+    return read_yaml(yaml.safe_dump(plain(draft.values), sort_keys=False), "again").value
+
+
+def plain(value: object, *, top: bool = True) -> object:
+    if isinstance(value, dict):
+        return {key: plain(inner, top=False) for key, inner in value.items() if not top or inner != {}}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if isinstance(value, float) else int(value)
+    return value
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_secret_is_written_or_told(name):
+    """A secret's value stands in no spec and in no message."""
+    draft = draft_of(name)
+    told = "\n".join([write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])])
+    assert [value for value in SECRETS if value in told] == []
+
+
+@pytest.mark.parametrize(("words", "form", "expected"), [
+    ("--hub_token hf_onlyForTests0123456789 --b", "args", {"b": True}),
+    ("--hub_token=hf_onlyForTests0123456789 --b", "args", {"b": True}),
+    ("--hub_token $HF_TOKEN --b", "args", {"b": True}),
+    ('--hub_token="$HF_TOKEN" --b', "args", {"b": True}),
+    ("--x hf_onlyForTests0123456789", "command", 'accelerate launch t.py --x "${HF_TOKEN}"'),
+    ("--u 'a b@hf_onlyForTests0123456789:c'", "command", "accelerate launch t.py --u 'a b@'\"${HF_TOKEN}\":c"),
+])  # fmt: skip
+def test_a_secret_among_the_arguments(words, form, expected):
+    """Under a name of its own it is left out, and told; elsewhere the command reads it from the environment."""
+    draft = translated(f"#!/bin/bash\naccelerate launch t.py {words}\n", HF_TOKEN="aSecretOfTheShell")  # noqa: S106
+    assert "aSecretOfTheShell" not in str(draft)
+    assert draft.values[form] == expected
+    assert draft.values["environment"]["secrets"] == ["HF_TOKEN"]
+    assert any("left out" in note.what or "stays as a `command`" in note.what for note in draft.notes)
+
+
+@pytest.mark.parametrize("line", [
+    "python t.py --x $T", "python t.py --x=$T-$SLURM_JOB_ID", "accelerate launch t.py --x $T", "accelerate launch t.py --x=$T",
+    "accelerate launch t.py $T", "accelerate launch t.py --url https://$T@host/$SLURM_JOB_ID", "cd /data/$T; python t.py",
+    "source $T/bin/activate; python t.py", "module load $T; python t.py", "export URL=https://u:$T@host; python t.py",
+    "curl -H 'Bearer secretvalue99' x; python t.py", 'srun bash -c "export A=$T; python t.py"', "ARGS=(--a $T); python t.py ${ARGS[@]}",
+    "accelerate launch --main_training_function $T t.py", "python t.py <<< $T", "if true; then python t.py $T; fi", "echo $T > f; python t.py",
+])  # fmt: skip
+def test_a_secret_comes_nowhere(line):
+    """However its value gets into a word of the script, it is in no value, no comment and no message."""
+    draft = translated(f"#!/bin/bash\n#SBATCH -J j -N2\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n")
+    told = "\n".join([write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])])
+    assert "secretvalue99" not in told
+    assert "MY_TOKEN" in draft.values["environment"]["secrets"]
+
+
+def test_a_script_is_never_run(tmp_path):
+    """Whatever stands in it, nothing of it happens."""
+    mark = tmp_path / "ran"
+    translated(f"#!/bin/bash\n#SBATCH -N1\ntouch {mark}\nX=$(touch {mark})\naccelerate launch `touch {mark}` t.py $X\n")
+    assert not mark.exists()
+
+
+SRUN = "#!/bin/bash\n#SBATCH -N2 {}\nset -e\nM=$(scontrol show hostnames | head -n1)\n{}\n"
+
+
+@pytest.mark.parametrize(("text", "name", "there"), [
+    (SRUN.format("", "srun accelerate launch --machine_rank $SLURM_NODEID t.py"), "node-rank", True),
+    (SRUN.format("", "srun bash -c 'accelerate launch --machine_rank $SLURM_NODEID t.py'"), "node-rank", False),
+    (SRUN.format("", 'srun bash -c "accelerate launch --machine_rank $SLURM_NODEID t.py"'), "node-rank", True),
+    (SRUN.format("", 'srun bash -c "accelerate launch --machine_rank \\$SLURM_NODEID t.py"'), "node-rank", False),
+    (SRUN.format("", "export NODE_RANK=$SLURM_NODEID\nsrun torchrun t.py"), "node-rank", True),
+    (SRUN.format("--ntasks-per-node=4", "srun accelerate launch t.py"), "launchers", True),
+    (SRUN.format("--ntasks-per-node=4", "srun --ntasks-per-node=1 accelerate launch t.py"), "launchers", False),
+    (SRUN.format("--ntasks-per-node=4", "srun python t.py"), "launchers", False),
+    (SRUN.format("-c 4", "srun torchrun t.py"), "srun-cpus", True),
+    (SRUN.format("-c 4", "export SRUN_CPUS_PER_TASK=4\nsrun torchrun t.py"), "srun-cpus", False),
+    (SRUN.format("-c 4", "srun -c 4 torchrun t.py"), "srun-cpus", False),
+    (SRUN.format("", "srun -K torchrun t.py"), "kill-on-bad-exit", False),
+    (SRUN.format("", "srun torchrun t.py"), "kill-on-bad-exit", True),
+    (SRUN.format("", "accelerate launch t.py"), "srun", True),
+    (SRUN.format("", "srun accelerate launch --num_machines 3 t.py"), "machines", True),
+    (SRUN.format("--gpus-per-node=4", "srun accelerate launch --num_processes 8 t.py"), "num-processes", False),
+    (SRUN.format("--gpus-per-node=4", "srun accelerate launch --num_processes 4 t.py"), "num-processes", True),
+    (SRUN.format("--requeue", "srun torchrun t.py"), "requeue", False),
+    (SRUN.format("", "srun torchrun t.py & "), "background", True),
+    (SRUN.format("", "srun torchrun t.py &\nwait"), "background", False),
+    (SRUN.format("--signal=B:USR1@60", "trap 'echo' USR1\nsrun torchrun t.py"), "trap", True),
+    (SRUN.format("--signal=B:USR1@60", "trap 'echo' USR1\nsrun torchrun t.py &\nwait"), "trap", False),
+    (SRUN.format("", "trap 'rm -f x' EXIT\nsrun torchrun t.py"), "trap", False),
+    (SRUN.format("-o x.log", "srun torchrun t.py"), "output", True),
+    (SRUN.format("-o x-%A_%a.log", "srun torchrun t.py"), "output", False),
+    (SRUN.format("-t 24", "srun torchrun t.py"), "time", True),
+    (SRUN.format("-t 48:00", "srun torchrun t.py"), "time", True),
+    (SRUN.format("-t 90", "srun torchrun t.py"), "time", False),
+    (SRUN.format("-t 24:00:00", "srun torchrun t.py"), "time", False),
+    (SRUN.format("", "export MASTER_ADDR=localhost\nsrun torchrun t.py"), "address", True),
+    (SRUN.format("", "export MASTER_PORT=$((10000 + SLURM_JOB_ID % 1000))\nsrun torchrun t.py"), "port", False),
+    (SRUN.format("", "srun torchrun t.py | tee log"), "pipe", True),
+    (SRUN.format("", "set -o pipefail\nsrun torchrun t.py | tee log"), "pipe", False),
+    (SRUN.format("--output=$HOME/x-%j", "srun torchrun t.py"), "directive", True),
+    ("#!/bin/bash\n#SBATCH -N2\nsrun torchrun t.py", "first-node", True),
+    (SRUN.format("", "srun torchrun t.py"), "first-node", False),
+    ("#!/bin/bash\nmodule load cuda\npython t.py", "set-e", True),
+    ("#!/bin/bash -e\nmodule load cuda\npython t.py", "set-e", False),
+    ("#!/bin/bash\nset -euo pipefail\nmodule load cuda\npython t.py", "set-e", False),
+    ("#!/bin/bash\n#SBATCH --gres=gpu:4\npython t.py", "idle-gpus", True),
+    ("#!/bin/bash\n#SBATCH --gres=gpu:1\npython t.py", "idle-gpus", False),
+    ("#!/bin/bash\n#SBATCH --gres=gpu:1\nexport CUDA_VISIBLE_DEVICES=0\npython t.py", "devices", True),
+    ("#!/bin/bash\npython t.py --out out/$SLURM_JOB_ID", "job-id", True),
+    ("#!/bin/bash\nexport HF_TOKEN=$HF_TOKEN\npython t.py", "secret", False),
+    ("#!/bin/bash\nexport HF_TOKEN=$(cat ~/.token)\npython t.py", "secret", False),
+    ("#!/bin/bash\npython t.py --revision 89abcdef0123456789abcdef0123456789abcdef", "secret", False),
+    ("#!/bin/bash\npython t.py --hub_token hf_onlyForTests0123456789", "secret", True),
+])  # fmt: skip
+def test_a_mistake_is_told_where_it_is_one_and_only_there(text, name, there):
+    assert (name in names_of(text)) is there
+
+
+SAME: list[tuple[str, Callable[[dict[str, object]], object], object]] = [
+    ("#SBATCH --ntasks-per-node=4 -c 2 -N 2", lambda slurm: (slurm["nodes"], slurm["cpus-per-task"]), (2, 8)),
+    ("#SBATCH -n 8 --ntasks-per-node=4", lambda slurm: (slurm["nodes"], slurm["cpus-per-task"]), (2, 4)),
+    ("#SBATCH -n 4 -c 2", lambda slurm: (slurm.get("nodes"), slurm["cpus-per-task"]), (None, 8)),
+    ("#SBATCH --ntasks-per-node=2 --gpus-per-task=a100:2", lambda slurm: slurm["gpus-per-node"], "a100:4"),
+    ("#SBATCH --signal=B:TERM@90", lambda slurm: slurm["signal"], "USR1@90"),
+    ("#SBATCH -D /project", lambda slurm: slurm["chdir"], "/project"),
+    ("#SBATCH --mail-type=END -x n[1-2] --deadline=now+1day", lambda slurm: [*slurm], ["mail-type", "exclude", "deadline"]),
+    ("#SBATCH --brand-new=1", lambda slurm: slurm["additional_parameters"], {"brand-new": "1"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("directive", "look", "expected"), SAME)
+def test_slurm_is_asked_for_the_same(directive, look, expected):
+    """The nodes, CPUs and GPUs of all tasks become those of the one task a node."""
+    assert look(translated(f"#!/bin/bash\n{directive}\nsrun accelerate launch t.py\n").values["slurm"]) == expected
+
+
+def test_flags_beside_a_config_file_are_laid_over_it():
+    """A spec uses a config file unchanged; where the command said more, both become the section."""
+    text = "#!/bin/bash\naccelerate launch --config_file c.yaml --mixed_precision bf16 t.py\n"
+    config = (
+        "compute_environment: LOCAL_MACHINE\nmixed_precision: fp16\nnum_machines: 1\nfsdp_config: {fsdp_version: 2}\n"
+    )
+    assert translated(text, {"c.yaml": config}).values["accelerate"] == {
+        "compute_environment": "LOCAL_MACHINE", "mixed_precision": "bf16", "fsdp_config": {"fsdp_version": 2}}  # fmt: skip
+    draft = translated(text)
+    assert draft.values["accelerate"] == {"config_file": "c.yaml"}
+    assert any("--mixed_precision is not taken over" in note.what for note in draft.notes)
+
+
+def test_the_config_that_accelerate_reads_by_itself():
+    """Without --config_file accelerate launch reads its default one, so the spec names that."""
+    default = {
+        "/home/alice/.cache/huggingface/accelerate/default_config.yaml": "mixed_precision: fp16\nnum_processes: 2\n"
+    }
+    found = translated("#!/bin/bash\naccelerate launch t.py\n", default).values["accelerate"]
+    assert found == {"config_file": next(iter(default))}
+    more = translated("#!/bin/bash\naccelerate launch --mixed_precision bf16 t.py\n", default).values["accelerate"]
+    assert more == {"mixed_precision": "bf16", "num_processes": 2}
+
+
+def test_the_launchers_flags_are_their_own():
+    """Which flags take no value is what accelerate and torchrun themselves say; older ones are known beside them."""
+    from accelerate.commands.launch import launch_command_parser
+    from torch.distributed.run import get_args_parser
+
+    for name, parser in (("accelerate", launch_command_parser()), ("torchrun", get_args_parser())):
+        words = [flag for action in parser._actions if action.nargs == 0 for flag in action.option_strings]
+        bare = {flag.lstrip("-").replace("-", "_") for flag in words} - {"h", "help"}
+        assert bare - flags._BARE[name] == set()
+
+
+def test_a_heterogeneous_job_is_refused():
+    with pytest.raises(SpecError, match=r"old\.sh:3: a heterogeneous job"):
+        translated("#!/bin/bash\n#SBATCH -N1\n#SBATCH hetjob\n#SBATCH -N2\nsrun python t.py\n")
+
+
+def test_a_script_for_accelerate_is_launched_by_it():
+    """Plain Python in one process becomes `script:` where the script shows that it is one for accelerate."""
+    text = "#!/bin/bash\n#SBATCH --gres=gpu:1\ncd code\npython train.py --x 1\n"
+    assert translated(text).values["command"] == "python train.py --x 1"
+    draft = translated(text, {"code/train.py": "from accelerate import Accelerator\n"})
+    assert (draft.values["script"], draft.values["slurm"]["chdir"]) == ("train.py", "code")
+
+
+def test_functions_are_followed_where_they_are_called():
+    """`main "$@"` at the end, and functions with parameters, are read as the calls that they are."""
+    text = (
+        '#!/bin/bash\n#SBATCH -N2 --gpus-per-node=4\nrun() {\n  NCCL_DEBUG=INFO srun torchrun --nproc_per_node 4 "$1" --x "${@:2}" $2\n}\n'
+        'main() {\n  module load cuda\n  run train.py 1\n}\nmain "$@"\n'
+    )
+    draft = translated(text.replace(' "${@:2}"', ""))
+    assert (draft.values["script"], draft.values["args"]) == ("train.py", {"x": 1})
+    assert draft.values["environment"] == {"modules": ["cuda"], "variables": {"NCCL_DEBUG": "INFO"}}
+    assert (4, "port") not in mistakes_of(draft)
+    assert '"${@:2}"' in translated(text).values["command"]
+
+
+def test_recursion_ends():
+    assert translated("#!/bin/bash\nf() { f; python t.py; }\nf\n").values["command"] == "python t.py"
+
+
+def test_what_ran_on_the_first_node_alone_still_does():
+    """Without srun a batch script's commands run on its first node; a `command` is run on each."""
+    draft = translated("#!/bin/bash\n#SBATCH -N2\nmpirun -np 8 python t.py\n")
+    assert draft.values["command"] == 'if [ "$SLURM_NODEID" -eq 0 ]; then\nmpirun -np 8 python t.py\nfi'
+
+
+def test_search_paths_are_extended_where_the_job_runs():
+    """A PATH of the submitting shell is not written down: the line stays, behind the activation."""
+    draft = translated("#!/bin/bash\nexport PATH=/x/bin:$PATH\naccelerate launch t.py\n", PATH="/login/bin")
+    assert draft.values["environment"] == {"setup": ["export PATH=/x/bin:$PATH"]}
+
+
+def test_what_follows_the_training_is_told():
+    draft = translated("#!/bin/bash\npython prepare.py\naccelerate launch t.py\ncp out /store\n")
+    assert draft.values["environment"]["setup"] == ["python prepare.py"]
+    assert [note.where for note in draft.notes if "a run ends with its training" in note.what] == ["old.sh:4"]
+
+
+def test_names_that_the_shell_has_are_handed_over_by_name():
+    """What the submitting shell gave is in the spec: a plain variable with its value, a secret by its name alone."""
+    text = "#!/bin/bash\n./fetch $DATA $API_KEY\naccelerate launch t.py\n"
+    found = translated(text, DATA="/d", API_KEY="s3cret", HF_TOKEN="x").values["environment"]  # noqa: S106
+    assert (found["variables"], found["secrets"]) == ({"DATA": "/d"}, ["API_KEY", "HF_TOKEN"])
+
+
+def test_the_python_that_the_job_would_have_inherited():
+    """sbatch hands over the submitting shell with its active environment; a script that names its own keeps that."""
+    text = "#!/bin/bash\n{}\naccelerate launch t.py\n"
+    assert translated(text.format(""), VIRTUAL_ENV="/v").values["environment"]["venv"] == "/v"
+    assert translated(text.format(""), CONDA_PREFIX="/c").values["environment"]["conda"] == "/c"
+    assert translated(text.format("source own/bin/activate"), VIRTUAL_ENV="/v").values["environment"] == {"venv": "own"}
+    assert "venv" not in translated(text.format("#SBATCH --export=NONE"), VIRTUAL_ENV="/v").values["environment"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_whatever_is_missing_in_a_script(name):
+    """A script that ends early, or lacks a line, gives a spec that reads back as it was meant, or a told mistake."""
+    lines = (FOLDER / f"{name}.sh").read_text().splitlines(keepends=True)
+    for number in range(len(lines)):
+        for text in ("".join(lines[:number]), "".join(lines[:number] + lines[number + 1 :])):
+            with suppress(SpecError):
+                draft = translated(text, {"train.py": "import accelerate\n"})
+                assert read_yaml(write_spec(draft.values, draft.comments), "job.yaml").value == read_back(draft)
+
+
+@pytest.mark.parametrize("text", ["", "#!/bin/bash\n#SBATCH -N1\n", "#!/bin/bash\nA=1\necho $A\n"])
+def test_a_script_that_starts_nothing(text):
+    with pytest.raises(SpecError, match="starts nothing"):
+        translated(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["#!/bin/bash\nif [ 1 ; then\naccelerate launch t.py\n", "python t.py 'open\n", "))((\npython t.py\n"]
+)
+def test_what_is_no_bash_is_no_crash(text):
+    """Text that bash could not read gives a draft or a told mistake, never a traceback."""
+    with suppress(SpecError):
+        translated(text)

@@ -1,0 +1,98 @@
+"""How an old sbatch script is read: directives, bash's words, arguments, what only the job knows."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from clusterrun.starter.from_sbatch.directives import read_directives
+from clusterrun.starter.from_sbatch.translate import as_mapping
+from tests.support.drafts import SHELL, flat, translated
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("#SBATCH --nodes=2", {"nodes": "2"}), ("#SBATCH --nodes 2", {"nodes": "2"}), ("#SBATCH -N 2", {"nodes": "2"}),
+    ("#SBATCH -N2", {"nodes": "2"}), ("#SBATCH -p gpu -t 1-00 # why", {"partition": "gpu", "time": "1-00"}),
+    ('#SBATCH --job-name="a b"', {"job-name": "a b"}), ("#SBATCH --job-name=a\\ b", {"job-name": "a b"}),
+    ("#SBATCH --comment=a#b", {"comment": "a#b"}), ("#SBATCH --exclusive # alone", {"exclusive": True}),
+    ("#SBATCH --exclusive=user", {"exclusive": "user"}), ("#SBATCH --nodel=n1", {"nodelist": "n1"}),
+    ("#SBATCH\t--mem=4G\t--requeue", {"mem": "4G", "requeue": True}), ("##SBATCH --nodes=2", {}),
+    ("# SBATCH --nodes=2", {}), ("  #SBATCH --nodes=2", {}), ("#SBATCH --no-such=1", {"no-such": "1"}),
+])  # fmt: skip
+def test_a_directive_in_each_of_its_forms(line, expected):
+    """sbatch's forms of an option, and what is none."""
+    found = read_directives(f"#!/bin/bash\n{line}\ntrue\n")
+    assert {name: option.value for name, option in found.options.items()} == expected
+
+
+def test_what_sbatch_does_not_read():
+    """Behind the first command a directive is nothing, and of two the last counts."""
+    found = read_directives("#!/bin/bash\n\n# a\n#SBATCH -N 1\n#SBATCH -N 3 word\nset -e\n#SBATCH -N 4\n")
+    assert found.options["nodes"].value == "3"
+    assert (found.too_late, found.unread) == ((7,), ((5, "word"),))
+
+
+@pytest.mark.parametrize(("setup", "words", "expected"), [
+    ("A=1", "--a $A", ["--a", "1"]),
+    ("A='x y'", '--a "$A" $A', ["--a", "x y", "x", "y"]),
+    ("A=(1 '2 3')", '"${A[@]}" ${#A[@]} ${A[1]}', ["1", "2 3", "2", "2", "3"]),
+    ("A=1; A+=2", "$A", ["12"]),
+    ("", "${NONE:-d} ${SCRATCH:-d}", ["d", "/scratch/alice"]),
+    ("N=3", "$((N * 2 + 1)) $(( $N / 2 ))", ["7", "1"]),
+    ("", r"a\ b 'c\d' "'"e\\$f"', ["a b", r"c\d", "e$f"]),
+    ("", """"a"b'c'""", ["abc"]),
+    ("", "~/x --y=~/x", ["/home/alice/x", "--y=~/x"]),
+    ("A=a B=b", '"$A $B" "${A}_$B"', ["a b", "a_b"]),
+    ("", "$SLURM_NNODES $SLURM_JOB_NUM_NODES $SLURM_CPUS_PER_TASK", ["2", "2", "3"]),
+    ("", "a \\\n  b", ["a", "b"]),
+])  # fmt: skip
+def test_words_are_what_bash_makes_of_them(setup, words, expected):
+    """What is certain is resolved as bash would; bash itself is asked, too."""
+    draft = translated(f"#!/bin/bash\n#SBATCH -N2 -c3\n{setup}\naccelerate launch train.py {words}\n")
+    given = draft.values.get("args", [])
+    found = [str(getattr(word, "text", word)) for word in given] if isinstance(given, list) else flat(given)
+    assert found == expected
+    script = f"{setup}\nprintf '%s\\0' {words}"
+    environment = {**SHELL, "SLURM_NNODES": "2", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "3"}
+    said = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.split("\0")[:-1] == expected
+
+
+@pytest.mark.parametrize(
+    "late", ["$SLURM_JOB_ID", "${SLURM_JOB_ID:-99}", "${1:-x}", "$(date +%s)", "out-$RANDOM", "$1", "${X%.*}", "*.txt"]
+)
+def test_what_only_the_job_knows_stays(late):
+    """Such a word is not guessed: the launch stays as a command, as written, and that is told."""
+    draft = translated(f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n")
+    assert "script" not in draft.values
+    assert late in draft.values["command"]
+    assert any("stays as a `command`" in note.what for note in draft.notes)
+
+
+def test_what_a_condition_sets_is_not_certain():
+    """A variable that is assigned in a condition is not taken for known, and is handed on to the nodes."""
+    draft = translated("#!/bin/bash\n#SBATCH -c2\nR=\nif [ -d out ]; then R=--resume; fi\naccelerate launch t.py $R\n")
+    assert draft.values["command"] == "accelerate launch t.py $R"
+    assert draft.values["environment"]["setup"][-1].endswith("fi\nexport R")
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    ("--a 1 --b", {"a": 1, "b": True}), ("--a 1 2", {"a": [1, 2]}), ("--a -1", None), ("--a=1", None),
+    ("x --a", None), ("--a --b c --a", None), ("-a 1", None), ("--lr 3e-4", {"lr": 3e-4}), ("--a true", {"a": "true"}),
+])  # fmt: skip
+def test_arguments_become_a_mapping_only_where_it_gives_the_same_words(words, expected):
+    assert as_mapping(words.split()) == expected
+
+
+@pytest.mark.parametrize(("line", "script", "left_out"), [
+    ("cat in.txt | accelerate launch train.py --lr 1", "train.py", ["`cat in.txt |`"]),
+    ("accelerate launch train.py < in.txt > my.log 2>&1", "train.py", ["`< in.txt`", "`> my.log`"]),
+    ("accelerate launch train.py 2>&1 | tee my.log", "train.py", []),
+])  # fmt: skip
+def test_what_stands_around_the_training_is_told(line, script, left_out):
+    """What fed it and where it wrote is not taken over, and not in silence."""
+    draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
+    assert draft.values["script"] == script
+    told = [note.what.partition(" is left out")[0] for note in draft.notes if note.what.startswith("`")]
+    assert told == left_out

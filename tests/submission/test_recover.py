@@ -1,0 +1,360 @@
+"""A run that stopped goes on, one that runs comes back, and what it could go on from is shown: all without Slurm."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusterrun.errors import ClusterError, SpecError
+from clusterrun.local import end_all, supervisor_lives
+from clusterrun.planning.plan import identity_of, make_plan
+from clusterrun.planning.preparation import Request, prepare
+from clusterrun.planning.script import render
+from clusterrun.run_folder.attempts import list_attempts
+from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, write_record
+from clusterrun.run_status.control import cancel, run_status, status, stop, wait
+from clusterrun.run_status.saved_checkpoints import checkpoints
+from clusterrun.slurm.states import State
+from clusterrun.submission.resuming import requeue, resume
+from clusterrun.submission.saved_request import keep, kept_request
+from clusterrun.training.checkpointing import manifest
+from clusterrun.upkeep.cleaning import Wish, carry_out, plan_clean
+from tests.test_local import CHECKOUT, Laptop, until
+
+COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
+ENDLESS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    made = Laptop(tmp_path_factory.mktemp("laptop"))
+    yield made
+    for run in made.runs:
+        end_all(str(run.paths.folder))
+
+
+def count(laptop: Laptop, name: str, last: int = ENDLESS, **values: Any) -> Run:
+    """Submit the counter; the environment names the checkout, for its imports."""
+    command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
+    return laptop.submit(name, command=command, **values)
+
+
+def counted(run: Run) -> list[tuple[int, int]]:
+    """The steps that were taken, each with its attempt."""
+    output = run.paths.folder / "counted"
+    lines = output.read_text().splitlines() if output.exists() else []
+    return [(int(attempt), int(step)) for attempt, step in map(str.split, lines)]
+
+
+def reaches(run: Run, attempt: int, steps: int = 3) -> None:
+    """Wait until an attempt has taken some steps."""
+    until(lambda: sum(number == attempt for number, _ in counted(run)) >= steps, 60, f"attempt {attempt} is under way")
+
+
+def finish(run: Run) -> None:
+    (run.paths.folder / "fast").touch()
+
+
+def stopped(laptop: Laptop, name: str, **values: Any) -> Run:
+    run = count(laptop, name, **values)
+    reaches(run, 1)
+    stop(run.run_id, laptop.index)
+    assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
+    return run
+
+
+def again(laptop: Laptop, run: Run, *overrides: str) -> Run:
+    return resume(run.run_id, overrides, environment=laptop.environment, index=laptop.index)
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
+    """After `stop` and `resume` it is the same run with another job, and no step is taken twice or left out."""
+    run = stopped(laptop, "stopped", last=200)
+    job = status(run.run_id, laptop.index).job_id
+    resumed = again(laptop, run)
+    finish(run)
+
+    assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
+    assert (resumed.run_id, resumed.paths) == (run.run_id, run.paths)
+    assert resumed.job_id != job
+    assert [step for _, step in counted(run)] == list(range(1, 201))
+    first, second = list_attempts(run.paths)
+    assert (first.words, first.next, second.words) == ("saved and left, as asked", "end", "finished")
+    assert (second.step_from, second.step_to, first.steps_lost) == (first.step_to, 200, 0)
+
+
+def test_a_run_that_was_given_up_goes_on_with_new_patience(laptop: Laptop) -> None:
+    """Its crashes are forgiven and counted anew, what it reached is remembered, and its checkpoints are tried again."""
+    run = count(laptop, "given-up", requeue={"crashes": 0})
+    reaches(run, 1)
+    write_record(run.paths.folder / "crash", {})
+    assert wait(run.run_id, 60, laptop.index).state == "FAILED"
+    assert read_record(run.paths.ledger)["crashes"] == "1"
+    furthest = read_record(run.paths.ledger)["furthest"]
+    write_record(run.paths.resumed("0001"), {"checkpoint": "step-00000001-0001", "step": 1, "state": "loading"})
+    again(laptop, run)
+
+    assert read_record(run.paths.resumed("0001"))["state"] == "failed"
+    until(lambda: laptop.causes(run) == ["crash", "crash"], 60, "it crashes again")
+    assert wait(run.run_id, 60, laptop.index).state == "FAILED"
+    assert {key: read_record(run.paths.ledger)[key] for key in ("crashes", "furthest")} == {
+        "crashes": "1", "furthest": furthest
+    }  # fmt: skip
+
+
+def test_a_cancelled_run_can_be_resumed_with_other_values(laptop: Laptop) -> None:
+    """`--set` changes the run's own spec from then on; the scripts and specs of before are kept."""
+    run = count(laptop, "cancelled", checkpoint={"every": "90s"})
+    reaches(run, 1)
+    cancel(run.run_id, laptop.index)
+    assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"
+    script, spec = run.paths.script.read_text(), run.paths.spec.read_text()
+    again(laptop, run, "slurm.time=2:00:00", "checkpoint.keep=7")
+    reaches(run, 2)
+    assert run_status(run).state == "RUNNING"
+    stop(run.run_id, laptop.index)
+    assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
+    again(laptop, run, "checkpoint.keep=8")
+    finish(run)
+
+    kept = yaml.safe_load(run.paths.spec.read_text())
+    assert (kept["slurm"]["time"], kept["checkpoint"]) == ("2:00:00", {"every": "90s", "keep": 8})
+    assert "#SBATCH --time=2:00:00" in run.paths.script.read_text()
+    assert (run.paths.folder / "job-1.sbatch").read_text() == script
+    assert (run.paths.folder / "spec-1.yaml").read_text() == spec
+    assert "CLUSTERRUN_CHECKPOINT_KEEP=7" in (run.paths.folder / "job-2.sbatch").read_text()
+    cancel(run.run_id, laptop.index)
+
+
+def test_what_lives_or_has_finished_is_not_resumed(laptop: Laptop) -> None:
+    """Nor is a run of another folder than `submit` made; each is told what to do instead, and nothing is changed."""
+    run = count(laptop, "lives", last=100)
+    reaches(run, 1)
+    with pytest.raises(ClusterError, match=r"RUNNING \(job \d+\): there is nothing to resume\n  hint: `clusterrun req"):
+        again(laptop, run)
+    finish(run)
+    assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
+    with pytest.raises(ClusterError, match=f"{run.run_id} has finished\n  hint: submit its spec again"):
+        again(laptop, run)
+    until(lambda: not supervisor_lives(run.paths), 30, "its process is gone")
+    run.paths.intent.unlink()
+    for path in (*run.paths.events.glob("*.trainer"), *run.paths.events.glob("*.end")):
+        path.unlink()
+    with pytest.raises(ClusterError, match="was not made by `clusterrun submit`"):
+        again(laptop, run)
+    assert run.paths.attempts() == ["0001"]
+
+
+def test_two_at_once_make_one_job(laptop: Laptop) -> None:
+    """Typed twice at the same moment, `resume` begins one attempt; the other is told that the run lives, or its job."""
+    run = stopped(laptop, "twice")
+    words = [sys.executable, "-m", "clusterrun", "resume", run.run_id, "--parsable"]
+    environment = {**laptop.environment, "PYTHONPATH": str(CHECKOUT)}
+    both = [subprocess.Popen(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(2)]  # fmt: skip
+    answers = [(process.communicate(), process.returncode) for process in both]
+    reaches(run, 2)
+
+    assert sorted(code for _, code in answers) == [0, 1], answers
+    assert "there is nothing to resume" in next(err for (_, err), code in answers if code)
+    assert run.paths.attempts() == ["0001", "0002"]
+    cancel(run.run_id, laptop.index)
+
+
+def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
+    """Values that are wrong, or that this machine cannot give, leave the run as it was, and it can be resumed still."""
+    run = stopped(laptop, "refused", last=100)
+    files = [path for path in run.paths.folder.rglob("*") if path.is_file() and "local" not in path.parts]
+    before = {path: path.read_bytes() for path in files}
+    with pytest.raises(SpecError, match=r"--set slurm\.tme: slurm\.tme: no such field"):
+        again(laptop, run, "slurm.tme=5")
+    with pytest.raises(ClusterError, match=r"slurm\.nodes is 2; this is one machine"):
+        again(laptop, run, "slurm.nodes=2")
+    assert {path: path.read_bytes() for path in files} == before
+    assert status(run.run_id, laptop.index).state == "STOPPED"
+    again(laptop, run)
+    finish(run)
+    assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
+
+
+def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it(laptop: Laptop) -> None:
+    """What `resume` left half done says so in `status`; typed again it takes up the job that was begun."""
+    run = stopped(laptop, "killed")
+    resumed = again(laptop, run)
+    reaches(run, 2)
+    pending = {"number": 2, "after": "0001", "job_name": "killed", "local": 1, "overrides": "of another resume"}
+    newest = max(laptop.index.pending.glob("resume-*.lock"), key=lambda path: path.stat().st_mtime_ns)
+    write_record(newest.with_suffix(""), pending)
+    write_record(run.paths.job, {"job_id": run.job_id, "local": 1, "number": 1})
+
+    with pytest.raises(ClusterError, match="there is nothing to resume"):
+        again(laptop, run)
+    assert read_record(run.paths.job)["job_id"] == resumed.job_id
+    assert run.paths.attempts() == ["0001", "0002"]
+    cancel(run.run_id, laptop.index)
+
+
+def test_a_requeued_run_saves_and_comes_back_at_once(laptop: Laptop) -> None:
+    """`requeue` costs no step, whatever requeue.on says, and leaves nothing that would be taken for a later request."""
+    run = count(laptop, "requeued", requeue={"on": ["crash"]})
+    reaches(run, 1)
+    found = requeue(run.run_id, laptop.index)
+    reaches(run, 2)
+
+    assert found.reason == "asked to save and come back"
+    assert laptop.causes(run)[0] == "requeue"
+    steps = [step for _, step in counted(run)]
+    assert steps == list(range(1, len(steps) + 1))
+    assert not run.paths.requeue.exists()
+    stop(run.run_id, laptop.index)
+    assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
+    with pytest.raises(ClusterError, match=r"has ended: STOPPED .*\n  hint: `clusterrun resume"):
+        requeue(run.run_id, laptop.index)
+
+
+def test_a_damaged_checkpoint_is_found_and_another_would_be_taken(laptop: Laptop) -> None:
+    """Without --verify the sizes are compared; with it every byte is read, and the exit code tells of damage."""
+    run = count(laptop, "damaged")
+    for attempt in (1, 2):
+        reaches(run, attempt)
+        requeue(run.run_id, laptop.index)
+        until(lambda number=attempt: len(checkpoints(run.run_id, index=laptop.index)) == number, 60, "it has saved")
+    cancel(run.run_id, laptop.index)
+    wait(run.run_id, 60, laptop.index)
+    older, newer = checkpoints(run.run_id, index=laptop.index)
+    assert (older.next, newer.next, newer.attempt, newer.verified) == (False, True, 2, None)
+    state = Path(newer.path) / "count"
+    state.write_bytes(bytes(byte ^ 1 for byte in state.read_bytes()))  # the size stays
+
+    assert checkpoints(run.run_id, index=laptop.index)[1].fault == ""
+    listed = checkpoints(run.run_id, verify=True, index=laptop.index)
+    assert [(one.verified, one.fault, one.next) for one in listed] == [
+        (True, "", True), (False, "count's checksum differs", False)
+    ]  # fmt: skip
+    shown = typed(laptop, "checkpoints", run.run_id, "--verify")
+    assert shown.returncode == 1
+    assert re.search(r"^step-\d+-0001 .* yes +<- resume$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^step-\d+-0002 .* no: count's checksum differs$", shown.stdout, re.MULTILINE)
+    state.unlink()
+    quick = typed(laptop, "checkpoints", run.run_id, "--json")
+    assert (quick.returncode, json.loads(quick.stdout)[1]["fault"]) == (0, "count is missing")
+
+
+def typed(laptop: Laptop, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**laptop.environment, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run([sys.executable, "-m", "clusterrun", *words], env=environment, text=True,
+                          capture_output=True, check=False)  # fmt: skip
+
+
+def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
+    """Where checkpoint.path says where they lie, they are listed by age, and not verified."""
+    command = 'cd "$CLUSTERRUN_RUN_DIR"; mkdir -p out; for i in 30 4; do echo $i > out/model-$i; sleep 0.1; done; : > out/model-5'
+    run = laptop.submit("plain", command=command, checkpoint={"path": "{run_dir}/out/model-*", "resume": False})
+    wait(run.run_id, 60, laptop.index)
+    listed = checkpoints(run.run_id, verify=True, index=laptop.index)
+    assert [(one.name, one.step, one.next, one.verified) for one in listed] == [
+        ("model-30", 30, False, None), ("model-4", 4, True, None), ("model-5", 5, False, None)
+    ]  # fmt: skip
+    shown = typed(laptop, "checkpoints", run.run_id, "--verify")
+    assert shown.returncode == 0
+    assert shown.stdout.count("not ours to verify") == 2
+
+
+def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
+    """They lie in its output_dir, which the run's records name; what has no manifest is not whole."""
+    run, output = RunPaths(tmp_path / "runs" / "trained"), tmp_path / "output"
+    run.events.mkdir(parents=True)
+    for step in (100, 20, 90):
+        folder = output / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_text("weights")
+        if step < 100:
+            manifest.seal(folder, {"attempt": 2, "step": step})
+    write_record(run.saves, {"checkpoint": output / "checkpoint-90", "step": 90})
+    listed = checkpoints(str(run.folder), verify=True)
+    assert [(one.name, one.kind, one.step, one.attempt, one.verified, one.next) for one in listed] == [
+        ("checkpoint-20", "Trainer", 20, 2, True, False), ("checkpoint-90", "Trainer", 90, 2, True, True),
+        ("checkpoint-100", "Trainer", 100, None, False, False),
+    ]  # fmt: skip
+    assert listed[2].fault == "it has no manifest.json"
+
+
+def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
+    """Below what a run does now stands a line for each attempt: how it ended, its steps, what they cost."""
+    run = count(laptop, "told", last=100, requeue={"crashes": 3})
+    reaches(run, 1)
+    requeue(run.run_id, laptop.index)
+    reaches(run, 2)
+    write_record(run.paths.folder / "crash", {})
+    until(lambda: len(run.paths.attempts()) > 2, 60, "a third attempt")
+    (run.paths.folder / "crash").unlink()
+    finish(run)
+    assert wait(run.run_id, 100, laptop.index).state == "COMPLETED"
+
+    shown = typed(laptop, "status", run.run_id).stdout
+    found = json.loads(typed(laptop, "status", run.run_id, "--json").stdout)["attempts"]
+    assert [one["cause"] for one in found][:2] == ["requeue", "crash"]
+    assert found[-1]["words"] == "finished"
+    assert found[0]["steps_lost"] == 0
+    assert found[1]["steps_lost"] == found[1]["step_to"] - found[1]["step_from"]
+    lost, steps = found[1]["steps_lost"], f"{found[1]['step_from']} to {found[1]['step_to']}"
+    assert re.search(
+        rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ", shown, re.MULTILINE
+    )
+
+
+def test_a_resumed_run_is_rendered_as_it_was_submitted(laptop: Laptop, tmp_path: Path) -> None:
+    """The spec that a run keeps gives the script that it was submitted with, numbers as written, profile and all."""
+    (tmp_path / "train.py").touch()
+    (tmp_path / "site.yaml").write_text(f"run_root: {tmp_path}/runs\nslurm: {{partition: low}}\n")
+    (tmp_path / "job.yaml").write_text(r"""
+script: train.py
+args: {learning_rate: 3e-4, text: "3e-4", octal: 0o17, dash: "-1", nothing: null, flag: true, many: [1e5, "no", .5]}
+slurm: {time: 12:00:00, nodes: 2, gpus-per-node: 1, comment: "a #b: 'c'"}
+accelerate: {deepspeed_config: {zero_stage: 2, text: "1e3", number: 1e3}}
+environment: {variables: {A: "null", B: 1.50}, setup: ["export C='x\ty'"]}
+checkpoint: {every: 2h}
+""")
+    environment = {**laptop.environment, "VIRTUAL_ENV": sys.prefix}
+    first = prepare(Request(str(tmp_path / "job.yaml"), ["name=other"],
+                            str(tmp_path / "site.yaml"), (), environment, tmp_path))  # fmt: skip
+    run = Run("r", RunPaths(tmp_path / "runs" / "r"))
+    run.paths.events.mkdir(parents=True)
+    keep(run, first)
+    second = prepare(kept_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath}))
+    one, two = (render(make_plan(prepared, identity_of(first, "r"))) for prepared in (first, second))
+    assert without_source(one) == without_source(two)
+    assert "--learning_rate 3e-4 \\" in two
+
+
+def without_source(script: str) -> list[str]:
+    return [line for line in script.splitlines() if not line.startswith("# clusterrun ")]
+
+
+def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
+    """`clean` asks again about each run right before it goes, under the lock that `resume` takes."""
+    first, second = (stopped(laptop, name) for name in ("cleaned", "back"))
+    names = {first.run_id, second.run_id}
+    until(lambda: not supervisor_lives(first.paths) and not supervisor_lives(second.paths), 30, "both have left")
+    plan = plan_clean(Wish(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
+    plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))
+    notes: list[str] = []
+    gone = carry_out(plan, laptop.index, tell=lambda *_: again(laptop, second), note=notes.append)
+
+    assert [one.run.run_id for one in gone] == [first.run_id]
+    assert not first.paths.folder.exists()
+    assert notes[0].startswith(f"{second.run_id} stays: it is ")
+    reaches(second, 2)
+    cancel(second.run_id, laptop.index)

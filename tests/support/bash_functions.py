@@ -1,0 +1,24 @@
+"""The script's fixed bash functions, called one by one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+FUNCTIONS = Path(__file__).parents[2] / "templates" / "functions"
+LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
+
+
+def bash(text: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
+    """Run shell text below the functions, with words as its arguments and variables in its environment."""
+    environment = {"PATH": os.environ["PATH"], **{name: str(value) for name, value in variables.items()}}
+    command = ["bash", "-c", f"{LOAD}\n{text}", FUNCTIONS, *map(str, words)]
+    return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+
+
+def said(text: str, *words: object, **variables: object) -> str:
+    """What shell text prints; it must succeed and have nothing to complain of."""
+    done = bash(text, *words, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout

@@ -1,0 +1,42 @@
+"""Plans of specs that are in hand, without the files and the shell that `prepare` looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clusterrun.job_spec import JobSpec, Loaded
+from clusterrun.job_spec.layers import Layers
+from clusterrun.planning.launch import Configs, asks_for_gpus, make_launch
+from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
+from clusterrun.planning.preparation import Prepared, Request
+from clusterrun.planning.strategy import Batch
+
+
+def plan_of(
+    spec: JobSpec,
+    *,
+    source: str = "job.yaml",
+    version: str = "golden",
+    chdir: str | None = None,
+    run_root: str = "runs",
+    identity: Identity | None = None,
+    configs: Configs | None = None,
+    templates: Sequence[Path] = (),
+) -> LaunchPlan:
+    """Plan a spec whose config files have these texts; without a working folder of its own it has `.` with an identity."""
+    work_dir = Path(chdir or ".")
+    prepared = Prepared(
+        request=Request(source, environment={}, cwd=work_dir),
+        loaded=Loaded(spec, source, "", chdir, run_root, Layers()),
+        work_dir=work_dir,
+        run_root=work_dir / run_root,
+        profile=None,
+        templates=tuple(templates),
+        version=version,
+        launch=make_launch(spec, configs or Configs(), gpus_asked=asks_for_gpus(spec.slurm)),
+        batch=Batch(None, None, None),
+        problems=(),
+        notes=(),
+    )
+    return make_plan(prepared, identity)

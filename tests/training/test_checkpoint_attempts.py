@@ -1,0 +1,246 @@
+"""Attempts and their checkpoints: who may publish and prune, what is tried again, and what must never be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, write_record
+from clusterrun.training.checkpointing.manifest import damage, seal
+from clusterrun.training.checkpointing.store import Checkpoints
+from clusterrun.training.records.resumption import crashed_resumes
+from clusterrun.training.stopping.fence import Fence, Fenced
+from tests.training_scripts.launches import (
+    ROOT,
+    attempt_of,
+    clean_environment,
+    fake_checkpoint,
+    marker,
+    names,
+    start,
+    start_two,
+    told,
+)
+
+SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> dict[str, str]:
+    return clean_environment(tmp_path_factory.mktemp("hf")) | {"ACCELERATE_USE_CPU": "true"}
+
+
+def begin(folder: Path, attempt: str, **more: object) -> dict[str, str]:
+    """Write what the job script writes when an attempt begins, and return the attempt's environment."""
+    environment = attempt_of(folder, attempt, **more)
+    write_record(folder / "events" / f"attempt-{attempt}.begin", {"job_id": 1})
+    write_record(folder / "current", {"attempt": attempt, "job_id": 1})
+    return environment
+
+
+def end(folder: Path, attempt: str, cause: str) -> None:
+    write_record(folder / "events" / f"attempt-{attempt}.end", {"cause": cause})
+
+
+def resume_of(folder: Path, attempt: str) -> dict[str, str]:
+    return read_record(folder / "events" / f"attempt-{attempt}.resume")
+
+
+def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
+    """An attempt that dies amid load_state leaves a record; the next one takes the checkpoint before, and says why."""
+
+    def train(attempt: str, *options: object):
+        environment = clean | begin(tmp_path, attempt, CHECKPOINT_EVERY="2 steps")
+        return start(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+
+    assert train("0001", "--steps", 4).code == 0
+    assert resume_of(tmp_path, "0001") == {"checkpoint": "", "step": "0", "state": "resumed"}
+    assert train("0002", "--die_at_load").code == 7
+    assert resume_of(tmp_path, "0002") == {"checkpoint": "step-00000004-0001", "step": "4", "state": "loading"}
+    end(tmp_path, "0002", "crash")
+    ended = train("0003", "--steps", 3)
+    assert ended.code == 0, ended.output
+    assert "passing over step-00000004-0001: attempt 0002 crashed while loading it" in ended.output
+    assert resume_of(tmp_path, "0003") == {"checkpoint": "step-00000002-0001", "step": "2", "state": "resumed"}
+    assert told(tmp_path)["began"] == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "counts"),
+    [
+        ("loading", "crash", True),
+        ("loading", "preemption", False),
+        ("loading", "node-failure", False),
+        ("resumed", "crash", False),
+        ("loading", None, False),
+    ],
+)
+def test_only_a_crash_amid_a_load_speaks_against_a_checkpoint(tmp_path, state, cause, counts):
+    """A preemption, a dead node, or a crash after the load says nothing about the checkpoint."""
+    begin(tmp_path, "0001")
+    write_record(tmp_path / "events" / "attempt-0001.resume", {"checkpoint": "step-1-1", "state": state})
+    if cause:
+        end(tmp_path, "0001", cause)
+    assert crashed_resumes(RunPaths(tmp_path), "0002") == ({"step-1-1": "0001"} if counts else {})
+    assert crashed_resumes(RunPaths(tmp_path), "0001") == {}
+
+
+def test_a_fenced_attempt_cannot_publish(tmp_path, clean):
+    """An attempt that another one has taken over publishes nothing, writes no marker, and leaves with 1 on all ranks."""
+    environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
+    options = ["--steps", 100_000, "--at", 4, "fence"]
+    ended = start_two(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1
+    assert "another attempt of this run has taken over" in ended.output
+    assert "exitcode  : 1 " in ended.output
+    assert names(tmp_path) == ["step-00000002-0001"]
+    assert list((tmp_path / "staging").iterdir()) == []
+    assert marker(tmp_path, "0001") == {}
+    assert read_record(tmp_path / "saves")["checkpoint"] == "step-00000002-0001"
+    assert not (tmp_path / "rank-1.json").exists()
+
+
+def test_a_fenced_attempt_leaves_though_no_save_is_due(tmp_path, clean):
+    """The main process looks every few seconds; all ranks leave at the same step, and nothing is written after."""
+    environment = clean | begin(tmp_path, "0001")
+    options = ["--steps", 100_000, "--pace", 0.01, "--at", 4, "fence"]
+    ended = start_two(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1
+    assert "another attempt of this run has taken over" in ended.output
+    assert names(tmp_path) == []
+    assert marker(tmp_path, "0001") == {}
+
+
+def test_a_fenced_attempt_that_ends_is_not_finished(tmp_path, clean):
+    """The last step of a fenced attempt is no end of the run: no marker says so."""
+    environment = clean | begin(tmp_path, "0001")
+    options = ["--steps", 3, "--at", 3, "fence"]
+    ended = start(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1
+    assert marker(tmp_path, "0001") == {}
+
+
+def test_an_attempt_that_is_fenced_at_its_begin_touches_nothing(tmp_path, clean):
+    """An attempt that comes late resumes from nothing, and leaves the staging folder of the living one alone."""
+    environment = clean | begin(tmp_path, "0001")
+    begin(tmp_path, "0002")
+    living = tmp_path / "staging" / "step-00000009-0002" / "model.safetensors"
+    living.parent.mkdir(parents=True)
+    living.touch()
+    ended = start(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1
+    assert living.exists()
+    assert resume_of(tmp_path, "0001") == {}
+
+
+def test_a_fence_is_another_attempts_number(tmp_path):
+    """The own number, none, or no file fences nobody; another number does, at the next look and at a publish."""
+    current = tmp_path / "current"
+    fence = Fence(current, 2)
+    for text in ("", "attempt=0002\n", "attempt=\n", "job_id=7\n"):
+        current.write_text(text)
+        fence.check()
+        assert not fence.seen(now=True)
+    current.write_text("attempt=0003\n")
+    with pytest.raises(Fenced, match="attempt 0003 has taken over"):
+        fence.check()
+    assert fence.seen(now=True)
+    current.unlink()
+    assert fence.seen()  # for good
+    assert not Fence(None, 1).seen()
+
+
+def prepared(folder: Path, attempt: int, keep: int | None) -> Checkpoints:
+    checkpoints = Checkpoints(folder / "checkpoints", folder / "staging", attempt, keep)
+    checkpoints.clear_staging()
+    return checkpoints
+
+
+def test_damaged_checkpoints_do_not_count_when_pruned(tmp_path):
+    """With keep=2, a damaged one is none of the two; it goes when it is older than what is kept."""
+    made = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2, 3, 4)]
+    for name in (made[0], made[2]):
+        (tmp_path / "checkpoints" / name / "manifest.json").write_text("{}")
+    prepared(tmp_path, 1, keep=2).prune()
+    assert names(tmp_path) == made[1:]
+
+
+def test_what_was_found_damaged_at_the_resume_does_not_count(tmp_path):
+    """A checkpoint with a whole manifest and a spoiled file must not push out the one that verifies."""
+    good = fake_checkpoint(tmp_path / "checkpoints", step=1, attempt=1)
+    bad = tmp_path / "checkpoints" / fake_checkpoint(tmp_path / "checkpoints", step=2, attempt=1)
+    (bad / "model").write_bytes(b"state")
+    seal(bad, {"step": 2, "attempt": 1, "epoch": 0, "batch": 0, "world_size": 1})
+    (bad / "model").write_bytes(b"spoil")
+    checkpoints = prepared(tmp_path, 2, keep=1)
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert newest.name == good
+    checkpoints.prune()
+    assert good in names(tmp_path)
+
+
+def test_fewer_than_asked_are_never_pruned(tmp_path):
+    """While there are not more than `keep` whole ones, nothing whole goes."""
+    made = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2)]
+    prepared(tmp_path, 1, keep=3).prune()
+    prepared(tmp_path, 1, keep=2).prune()
+    prepared(tmp_path, 1, keep=None).prune()
+    assert names(tmp_path) == made
+
+
+def test_a_whole_checkpoint_that_is_further_along_stays(tmp_path):
+    """What was passed over because its resume crashed is not thrown away by an attempt that starts over behind it."""
+    further = fake_checkpoint(tmp_path / "checkpoints", step=90, attempt=1)
+    fake_checkpoint(tmp_path / "checkpoints", step=5, attempt=1)
+    own = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=2) for step in (10, 20)]
+    prepared(tmp_path, 2, keep=1).prune()
+    assert names(tmp_path) == sorted([further, own[1]])
+
+
+@pytest.mark.extended
+def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, clean):
+    """Two processes cannot share out the one batch of a step: they say the numbers, mark no-restart, and leave all as
+    it was."""
+    environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
+    ended = start(SAVE_STEPS, tmp_path, "--steps", 3, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 0, ended.output
+    half_done = tmp_path / "staging" / "left"
+    half_done.touch()
+    environment = clean | begin(tmp_path, "0002", CHECKPOINT_EVERY="2 steps")
+    ended = start_two(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1
+    reason = (
+        "checkpoint step-00000002-0001 was saved by 1 process, but this attempt has 2: "
+        "a step of it takes 1 batches (1 x 1 accumulated), which 2 processes cannot share equally"
+    )
+    assert reason in ended.output
+    assert marker(tmp_path, "0002") == {
+        "outcome": "no-restart", "step": "", "epoch": "", "checkpoint": "", "reason": reason
+    }  # fmt: skip
+    assert half_done.exists()
+    assert damage(tmp_path / "checkpoints" / "step-00000002-0001") is None
+
+
+def test_a_trainer_may_forbid_its_restart(tmp_path, clean):
+    """One rank that calls must_not_restart leaves with 93, and the marker says why in one line."""
+    environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
+    options = ["--steps", 100, "--at", 3, "refuse", "the loss", "is\nNaN"]
+    ended = start_two(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1  # the launcher's; it tells what the process ended with
+    assert "exitcode  : 93 " in ended.output
+    left = marker(tmp_path, "0001")
+    assert (left["outcome"], left["reason"]) == ("no-restart", "the loss is NaN")
+    assert (left["checkpoint"], left["step"]) == ("step-00000002-0001", "2")
+
+
+def test_a_protocol_that_does_not_fit_ends_the_run(tmp_path, clean):
+    """A library that speaks another protocol than the script says so in the marker: no attempt would fare better."""
+    environment = clean | begin(tmp_path, "0001") | {"CLUSTERRUN_PROTOCOL": "2"}
+    ended = start(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
+    assert ended.code == 1
+    left = marker(tmp_path, "0001")
+    assert left["outcome"] == "no-restart"
+    assert left["reason"] == "the job script speaks protocol 2, this clusterrun.training speaks 1"

@@ -1,0 +1,192 @@
+"""What is damaged is found, named and passed over: checkpoints of two real processes, spoiled in every way."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from clusterrun.training.checkpointing.checksum import Sum, checksum
+from clusterrun.training.checkpointing.manifest import damage, read, seal
+from clusterrun.training.checkpointing.store import Checkpoints
+from tests.training_scripts.launches import ROOT, attempt_of, clean_environment, names, start_two, told
+
+SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
+LOAD_PLAIN = ROOT / "tests" / "training_scripts" / "load_plain.py"
+NEWEST = "step-00000006-0001"
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> dict[str, str]:
+    return clean_environment(tmp_path_factory.mktemp("hf")) | {"ACCELERATE_USE_CPU": "true"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, clean) -> Path:
+    """Return a run of two processes with the checkpoints of steps 2, 4 and 6."""
+    folder = tmp_path_factory.mktemp("trained")
+    environment = clean | attempt_of(folder, CHECKPOINT_EVERY="2 steps")
+    end = start_two(SAVE_STEPS, folder, environment=environment, log=folder / "log").wait()
+    assert end.code == 0, end.output
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path) -> Path:
+    """Return a copy of that run, to be spoiled."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def files(checkpoint: Path) -> list[Path]:
+    return sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != "manifest.json")
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "flipped": (flip_a_bit, "{name}'s checksum differs"),
+    "truncated": (truncate, "{name} has {less} bytes instead of {size}"),
+    "missing": (Path.unlink, "{name} is missing"),
+    "appended": (append, "{name} has {more} bytes instead of {size}"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_every_damage_to_every_file_is_named(run, kind):
+    """Whatever happens to one byte of one file of a checkpoint is found, and said with the file's name."""
+    spoil, words = DAMAGES[kind]
+    checkpoint = run / "checkpoints" / NEWEST
+    assert damage(checkpoint) is None
+    assert len(files(checkpoint)) >= 4
+    for path in files(checkpoint):
+        data = path.read_bytes()
+        spoil(path)
+        size = len(data)
+        assert damage(checkpoint) == words.format(name=path.name, size=size, less=size - 1, more=size + 1)
+        path.write_bytes(data)
+    assert damage(checkpoint) is None
+
+
+def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
+    """A manifest carries a checksum of itself: no bit of it can be turned without being found."""
+    path = run / "checkpoints" / NEWEST / "manifest.json"
+    whole = path.read_bytes()
+    for bit in random.Random(1).sample(range(8 * len(whole)), 500):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        assert damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
+        assert read(path.parent) is None
+    for data in (b"", whole[:-1], whole + b"\n", whole[1:], b"{}"):
+        path.write_bytes(data)
+        assert damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
+    path.unlink()
+    assert damage(path.parent) == "it has no manifest.json"
+    path.mkdir()
+    assert damage(path.parent) == "its manifest.json cannot be read: Is a directory"
+
+
+def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
+    """What a later version has sealed is passed over with the reason, not read as if it were ours."""
+    seal(tmp_path, {})
+    body = (tmp_path / "manifest.json").read_text().replace('"version": 1', '"version": 2').rpartition(",\n")[0]
+    (tmp_path / "manifest.json").write_text(body + f',\n "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n')
+    assert damage(tmp_path) == "its manifest.json has version 2, this clusterrun reads version 1"
+
+
+def test_files_that_the_manifest_does_not_name_are_no_damage(run):
+    """A note that somebody leaves in a checkpoint does not spoil it."""
+    (run / "checkpoints" / NEWEST / "note.txt").write_text("the good one\n")
+    assert damage(run / "checkpoints" / NEWEST) is None
+
+
+def test_the_manifest_says_what_the_state_belongs_to(trained):
+    """Step, place, world size, precision, strategy, versions, and each file with its size and CRC-32 stand in it."""
+    checkpoint = trained / "checkpoints" / NEWEST
+    content = json.loads((checkpoint / "manifest.json").read_text())
+    versions = content.pop("versions")
+    assert sorted(versions) == ["accelerate", "clusterrun", "python", "torch"]
+    assert all(versions.values())
+    entries = content.pop("files")
+    content.pop("crc32")
+    assert content.pop("sharing")["accumulation"] == 1
+    assert content == {
+        "version": 1, "attempt": 1, "step": 6, "epoch": 0, "batch": 0, "world_size": 2, "precision": "no",
+        "strategy": "MULTI_CPU",
+    }  # fmt: skip
+    expected = {
+        path.name: {"size": path.stat().st_size, "crc32": f"{zlib.crc32(path.read_bytes()):08x}"}
+        for path in files(checkpoint)
+    }
+    assert entries == expected
+    assert {"model.safetensors", "optimizer.bin", "random_states_0.pkl", "random_states_1.pkl"} <= entries.keys()
+
+
+def test_damaged_checkpoints_are_passed_over_down_to_one_that_verifies(run, capsys):
+    """The newest that verifies is taken; each that is passed over is named with the reason."""
+    flip_a_bit(run / "checkpoints" / NEWEST / "optimizer.bin")
+    (run / "checkpoints" / "step-00000004-0001" / "random_states_1.pkl").unlink()
+    newest = Checkpoints(run / "checkpoints", run / "staging", attempt=2, keep=None).newest()
+    assert newest is not None
+    assert (newest.name, newest.world_size) == ("step-00000002-0001", 2)
+    said = capsys.readouterr().err
+    assert f"passing over {NEWEST}: optimizer.bin's checksum differs\n" in said
+    assert "passing over step-00000004-0001: random_states_1.pkl is missing\n" in said
+    assert "step-00000002-0001 verified" in said
+
+
+def test_no_checkpoint_that_verifies_is_none(run):
+    """With all of them damaged a run begins anew rather than with a wrong state."""
+    for path in (run / "checkpoints").iterdir():
+        truncate(path / "model.safetensors")
+    assert Checkpoints(run / "checkpoints", run / "staging", attempt=2, keep=None).newest() is None
+
+
+def test_an_attempt_resumes_from_before_the_damage(run, clean):
+    """Two processes go on from the checkpoint before a truncated one, and save that step anew under their own name."""
+    truncate(run / "checkpoints" / NEWEST / "model.safetensors")
+    environment = clean | attempt_of(run, "0002", CHECKPOINT_EVERY="2 steps")
+    end = start_two(SAVE_STEPS, run, environment=environment, log=run / "log").wait()
+    assert end.code == 0, end.output
+    assert f"passing over {NEWEST}: model.safetensors has " in end.output
+    assert "resumed from step-00000004-0001" in end.output
+    assert told(run, 0)["began"] == told(run, 1)["began"] == 4
+    assert damage(run / "checkpoints" / "step-00000006-0002") is None
+    assert NEWEST in names(run)  # nobody asked to remove any
+
+
+def test_plain_accelerate_reads_a_checkpoint(trained, clean):
+    """A checkpoint is Accelerate's own: `accelerator.load_state` without clusterrun restores the weights to the bit."""
+    checkpoint = trained / "checkpoints" / NEWEST
+    end = start_two(LOAD_PLAIN, checkpoint, environment=clean, log=trained / "log-plain").wait()
+    assert end.code == 0, end.output
+    assert f"weight {told(trained)['weight']}\n" in end.output
+
+
+def test_a_file_is_summed_in_parts_as_in_one(tmp_path, monkeypatch):
+    """However many threads share a file, its checksum is zlib's own for the whole of it."""
+    monkeypatch.setattr("clusterrun.training.checkpointing.checksum._SEGMENT", 1000)
+    with ThreadPoolExecutor(4) as pool:
+        for size in (0, 1, 999, 1000, 1001, 5000, 12_345):
+            data = random.Random(size).randbytes(size)
+            (tmp_path / "file").write_bytes(data)
+            assert checksum(tmp_path / "file", size, pool)() == Sum(size, zlib.crc32(data))
+            assert checksum(tmp_path / "file", size + 1, pool)().size == size

@@ -1,0 +1,189 @@
+"""Every example runs for real on CPUs, goes on where it was saved, and shows what its docstring says it teaches.
+
+Budget: 2 minutes. The language model and the plain script have tests of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training_scripts.launches import ROOT, Ended, clean_environment, start, start_two, start_two_nodes
+from tests.training_scripts.strategies import Strategy, start_ranks
+
+EXAMPLES = ROOT / "examples"
+WEIGHTS, FSDP_WEIGHTS = 18817, 100801  # of the models of deepspeed_training.py and fsdp_training.py
+ONE_RANK = (
+    ("accelerator_basics", []),
+    ("mixed_precision", ["--mixed_precision", "bf16"]),
+    ("grad_accumulation", ["--gradient_accumulation_steps", 2]),
+    ("fsdp_training", []),
+)
+TWO_RANKS = (("train_image_classifier", []), ("train_distributed", ["--logging_steps", 1]))
+RARELY = {"mixed_precision", "grad_accumulation", "train_distributed"}  # they have tests of their own, too
+EVERY = [
+    pytest.param(name, words, ranks, marks=[pytest.mark.extended] if name in RARELY else [], id=name)
+    for ranks, examples in ((1, ONE_RANK), (2, TWO_RANKS))
+    for name, words in examples
+]
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return clean_environment(tmp_path_factory.mktemp("hf")) | {"ACCELERATE_USE_CPU": "true"}
+
+
+def example(name: str) -> Path:
+    return EXAMPLES / f"{name}.py"
+
+
+def lines(ended: Ended) -> list[dict[str, Any]]:
+    """What an example printed as JSON."""
+    assert ended.code == 0, ended.output
+    return [json.loads(line) for line in ended.output.splitlines() if line.startswith("{")]
+
+
+def steps(ended: Ended) -> list[dict[str, Any]]:
+    return [line for line in lines(ended) if "step" in line]
+
+
+def run(name: str, folder: Path, clean: dict[str, str], *words: object, ranks: int = 1) -> Ended:
+    """Run an example in a folder, which it may find as an earlier run left it."""
+    begin = start_two if ranks == 2 else start
+    words = ("--output_dir", folder / "output", *words)
+    return begin(example(name), *words, environment=clean, log=folder / "log").wait()
+
+
+def mean(found: list[dict[str, Any]]) -> float:
+    return sum(line["loss"] for line in found) / len(found)
+
+
+@pytest.mark.parametrize(("name", "words", "ranks"), EVERY)
+def test_an_example_trains_and_goes_on_where_it_was_saved(
+    name: str, words: list[object], ranks: int, tmp_path: Path, clean: dict[str, str]
+) -> None:
+    """The loss falls; what is run again goes on behind its last checkpoint and repeats each loss to the last bit."""
+    first = steps(run(name, tmp_path, clean, *words, ranks=ranks))
+    again = run(name, tmp_path, clean, *words, ranks=ranks)
+    assert [line["step"] for line in first] == list(range(1, len(first) + 1))
+    assert mean(first[-8:]) < 0.9 * mean(first[:8])
+    second = steps(again)
+    assert 0 < len(second) < len(first)
+    assert second == first[-len(second) :]
+    assert f"resumed from step-{second[0]['step'] - 1:08d}-0001" in again.output
+
+
+@pytest.mark.parametrize(("precision", "dtype", "size"), [("no", "torch.float32", 4), ("bf16", "torch.bfloat16", 2)])
+def test_a_precision_is_that_of_the_activations_alone(
+    precision: str, dtype: str, size: int, tmp_path: Path, clean: dict[str, str]
+) -> None:
+    """In every precision the weights are fp32; what flows between layers is of the one that was asked for."""
+    words = ["--mixed_precision", precision, "--num_train_epochs", 1]
+    told = lines(run("mixed_precision", tmp_path, clean, *words))[-1]
+    assert (told["mixed_precision"], told["weights"]) == (precision, "torch.float32")
+    assert (told["activations"], told["bytes"]) == (dtype, size)
+
+
+def test_n_batches_give_the_gradients_of_one_n_times_as_large(tmp_path: Path, clean: dict[str, str]) -> None:
+    """32 samples a step are the same as one batch, as four of 8, and as two of 8 in two processes: each step's loss
+    and gradient norm, and the weights that so many steps of SGD lead to."""
+    found = []
+    for ranks, size, accumulation in ((1, 32, 1), (1, 8, 4), (2, 8, 2)):
+        folder = tmp_path / f"{ranks}-{size}-{accumulation}"
+        folder.mkdir()
+        words = ["--per_device_train_batch_size", size, "--gradient_accumulation_steps", accumulation]
+        ended = run("grad_accumulation", folder, clean, *words, ranks=ranks)
+        assert [line["effective_batch"] for line in lines(ended) if "effective_batch" in line] == [32]
+        model = torch.load(folder / "output" / "model.pt", weights_only=True)
+        found.append((steps(ended), model))
+    (whole, weights), *others = found
+    assert len(whole) == 32
+    for parts, same in others:
+        for name in ("loss", "gradient_norm"):
+            assert [line[name] for line in parts] == pytest.approx([line[name] for line in whole], rel=1e-4)
+        assert all(torch.allclose(same[key], weights[key], rtol=1e-4, atol=1e-6) for key in weights)
+
+
+@pytest.mark.extended
+def test_a_smaller_effective_batch_is_another_training(tmp_path: Path, clean: dict[str, str]) -> None:
+    """The comparison above can fail: without the accumulation the first gradient is another one."""
+    norms = []
+    for accumulation in (1, 4):
+        folder = tmp_path / str(accumulation)
+        folder.mkdir()
+        words = ["--num_train_epochs", 1, "--gradient_accumulation_steps", accumulation]
+        norms.append(steps(run("grad_accumulation", folder, clean, *words))[0]["gradient_norm"])
+    assert norms[0] != pytest.approx(norms[1], rel=1e-2)
+
+
+def test_every_process_of_two_nodes_says_where_it_is(tmp_path: Path, clean: dict[str, str]) -> None:
+    """Both ranks are named, on the main process's output alone, and their sum is right."""
+    launches = start_two_nodes(example("multi_node"), environment=clean, log=tmp_path / "log")
+    first, second = [launch.wait() for launch in launches]
+    assert (first.code, second.code) == (0, 0), first.output + second.output
+    assert [line[:19] for line in first.output.splitlines() if line.startswith("rank")] == [
+        "rank 0 local rank 0", "rank 1 local rank 0"]  # fmt: skip
+    assert "2 processes on 1 nodes, MULTI_CPU: sum 3 of 3" in first.output
+    assert "rank 0" not in second.output
+
+
+@pytest.mark.extended
+def test_what_zero_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
+    """With two ranks each holds half of the optimizer's numbers at stage 1, at stage 3 half of the weights as well, and
+    resumes; what is saved is the whole model each time."""
+    on_its_own = clean | {"BACKEND": ""}  # it chooses gloo by itself
+    del on_its_own["ACCELERATE_USE_CPU"]
+    shares = {}
+    for stage in (1, 3):
+        words = ["--output_dir", tmp_path / str(stage)]
+        first = start_ranks(Strategy(stage), example("deepspeed_training"), *words, environment=on_its_own,
+                            log=tmp_path / f"{stage}.log").wait()  # fmt: skip
+        told = lines(first)[-1]
+        assert (told["distributed_type"], told["zero_stage"]) == ("DEEPSPEED", stage)
+        shares[stage] = told["held"]
+        saved = load_file(tmp_path / str(stage) / "model" / "model.safetensors")
+        assert sum(tensor.numel() for tensor in saved.values()) == WEIGHTS
+    again = start_ranks(Strategy(3), example("deepspeed_training"), *words, environment=on_its_own,
+                        log=tmp_path / "again.log").wait()  # fmt: skip
+    assert steps(again) == steps(first)[-len(steps(again)) :]
+    assert "resumed from step-00000024-0001" in again.output
+    for stage, weights in ((1, WEIGHTS), (3, WEIGHTS / 2)):
+        for share in shares[stage]:
+            assert share == pytest.approx({"weights": weights, "optimizer": WEIGHTS}, abs=4)  # what fills the last part
+
+
+@pytest.mark.extended
+def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
+    """With two ranks each holds half of weights and optimizer, the whole model is saved, and a resumed run is the same."""
+    environment = {name: value for name, value in clean.items() if name != "ACCELERATE_USE_CPU"}
+    strategy, words = Strategy(fsdp2=True, block="Block"), ["--output_dir", tmp_path / "output"]
+    first, second = [
+        start_ranks(strategy, example("fsdp_training"), *words, environment=environment, log=tmp_path / log).wait()
+        for log in ("first", "second")
+    ]
+    told = lines(first)[-1]
+    assert told["distributed_type"] == "FSDP"
+    for share in told["held"]:  # layers are cut, not numbers: the parts are not quite equal
+        assert share == pytest.approx({"weights": FSDP_WEIGHTS / 2, "optimizer": FSDP_WEIGHTS}, rel=0.01)
+    saved = load_file(tmp_path / "output" / "model" / "model.safetensors")
+    assert sum(tensor.numel() for tensor in saved.values()) == FSDP_WEIGHTS
+    assert steps(second) == steps(first)[24:]
+
+
+def test_fsdp_on_cpus_is_called_what_it_is(tmp_path: Path, clean: dict[str, str]) -> None:
+    """Where FSDP was asked for and DDP trains, the example says so."""
+    asked = clean | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    ended = run("fsdp_training", tmp_path, asked, "--num_train_epochs", 1, ranks=2)
+    assert ended.code == 0, ended.output
+    assert "FSDP was asked for, and MULTI_CPU trains: FSDP needs GPUs" in ended.output
+
+
+def test_every_example_is_named_in_the_guide() -> None:
+    """No script of examples/ is left out of docs/guide.md."""
+    guide = (ROOT / "docs" / "guide.md").read_text()
+    assert [path.name for path in EXAMPLES.glob("*.py") if f"examples/{path.name}" not in guide] == []

@@ -1,0 +1,245 @@
+"""A plain Accelerate loop with clusterrun's five lines: stopped anywhere, it trains what an uninterrupted one does."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from clusterrun.run_folder.metrics import measured
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.training.checkpointing.manifest import damage
+from tests.training_scripts.launches import (
+    PLAIN_LOOP,
+    attempt_of,
+    clean_environment,
+    manifest,
+    marker,
+    names,
+    start,
+    start_two,
+)
+
+BATCHES, STEPS = 27, 7  # of an epoch on two ranks: six steps of four batches, and one of the three that are left
+STOPS = {  # who asks where, and the step at which all leave
+    ("step", 1, 2): 3,  # amid epoch 0, heard by rank 1 alone
+    ("step", 0, 4): 5,  # amid epoch 0 again
+    ("amid", 1, 6): 6,  # in an evaluation amid an epoch
+    ("step", 0, 13): 14,  # at the last step of an epoch
+    ("behind", 1, 2): 21,  # in the evaluation behind an epoch
+    ("step", 0, 25): 26,
+}
+EVENTS = [*STOPS, ("none", 0, 0)]
+Attempts = list[dict[str, object]]
+
+
+def attempts(folder: Path, events: list[tuple[str, int, int]], clusterrun: bool = True, **more: object) -> Attempts:
+    """Plan one attempt for each event; what is written in capitals is a variable of clusterrun's."""
+    variables = {key: value for key, value in more.items() if key.isupper()}
+    options = {key: value for key, value in more.items() if not key.isupper()}
+    plans: Attempts = []
+    for number, (event, rank, at) in enumerate(events, 1):
+        environment = attempt_of(folder, f"{number:04d}", **variables) if clusterrun else {}
+        if clusterrun:
+            environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"  # as if each rank were on a node of its own
+        folder.mkdir(exist_ok=True)
+        happens = {"event": event, "rank": rank, "at": at}
+        plans.append({"folder": str(folder), "environment": environment, **happens, **options})
+    return plans
+
+
+def free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def train(root: Path, plans: Attempts, environment: Mapping[str, str], processes: int) -> None:
+    for plan, port in zip(plans, free_ports(len(plans)), strict=True):
+        plan["port"] = port
+    path = root / "plan.json"
+    path.write_text(json.dumps(plans))
+    launch = start_two if processes == 2 else start
+    end = launch(PLAIN_LOOP, path, environment=dict(environment), log=root / "log").wait()
+    assert end.code == 0, end.output
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> dict[str, str]:
+    return clean_environment(tmp_path_factory.mktemp("hf")) | {"ACCELERATE_USE_CPU": "true"}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, clean) -> Path:
+    """Return the folder of the trainings of two ranks: one that ran through, and one with a stop in each attempt."""
+    root = tmp_path_factory.mktemp("two")
+    plans = attempts(root / "whole", [("none", 0, 0)], WORLD_SIZE=2)
+    plans += attempts(root / "parts", EVENTS, WORLD_SIZE=2)
+    uneven = [("before", 1, 0), ("behind", 0, 0), ("none", 0, 0)]
+    plans += attempts(root / "uneven", uneven, uneven=True, first=True, max_steps=2 * STEPS)
+    plans += attempts(root / "sent", [("none", 0, 0)], dispatch=True, max_steps=10)
+    plans += attempts(root / "sent-parts", [("step", 0, 2), ("none", 0, 0)], dispatch=True, max_steps=10)
+    ended = [("behind", 1, 0), ("none", 0, 0)]
+    plans += attempts(root / "ended", ended, max_steps=6, CHECKPOINT_EVERY="0.000001s")
+    train(root, plans, clean, processes=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory, clean) -> Path:
+    """Return the folder of the trainings of one process."""
+    root = tmp_path_factory.mktemp("one")
+    plans = attempts(root / "plain", [("die", 0, 11), ("none", 0, 0)], clusterrun=False, every="3 steps")
+    plans += attempts(root / "break", [("behind", 0, 0), ("none", 0, 0)], max_steps=10)
+    plans += attempts(root / "breaks", [("none", 0, 0)], epoch_steps=2, CHECKPOINT_EVERY="2 steps")
+    plans += attempts(root / "timed", [("none", 0, 0)], first=True, max_steps=1, CHECKPOINT_EVERY="0.000001s")
+    train(root, plans, clean, processes=1)
+    return root
+
+
+def lines(folder: Path, kind: str, rank: int = 0) -> list[str]:
+    path = folder / f"{kind}-{rank}"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def markers(folder: Path, key: str) -> list[str]:
+    return [marker(folder, f"{number:04d}")[key] for number in range(1, len(lines(folder, "codes")) + 1)]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_attempt_leaves_with_zero(two, rank):
+    """A stop is no failure, in the loop, at an epoch's end and in an evaluation: all ranks exit with 0."""
+    codes = {name: lines(two / name, "codes", rank) for name in ("whole", "parts", "uneven")}
+    assert codes == {"whole": ["0"], "parts": ["0"] * 7, "uneven": ["0"] * 3}, (two / "log").read_text()
+
+
+def test_all_ranks_leave_where_it_was_asked(two):
+    """A stop that one rank hears is obeyed by all at the next step, or in the evaluation where it was heard."""
+    assert markers(two / "parts", "outcome") == ["stopped"] * len(STOPS) + ["finished"]
+    assert markers(two / "parts", "step") == [str(step) for step in [*STOPS.values(), 4 * STEPS]]
+    saved = [f"step-{step:08d}-{number:04d}" for number, step in enumerate(STOPS.values(), 1)]
+    assert names(two / "parts") == saved
+    assert markers(two / "parts", "checkpoint") == [*saved, saved[-1]]
+
+
+def test_nothing_is_saved_amid_accumulation(two):
+    """A checkpoint holds whole optimizer steps: all batches of each, and the shorter last one of an epoch."""
+    for name in names(two / "parts"):
+        saved = manifest(two / "parts", name)
+        step, epoch = int(str(saved["step"])), int(str(saved["epoch"]))
+        assert saved["batch"] == min(4 * (step - STEPS * epoch), BATCHES)
+
+
+def test_what_follows_the_loop_runs_once(two):
+    """No stopped attempt runs the code behind the loops, which would take a half trained model for the whole one."""
+    assert len(lines(two / "parts", "weights")) == 1
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_losses_and_the_data_are_the_same(two, rank):
+    """Each rank trains the same samples in the same order, each once, with the same losses to the last bit."""
+    whole = lines(two / "whole", "losses", rank)
+    assert len(whole) == 4 * BATCHES
+    assert lines(two / "parts", "losses", rank) == whole
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_weights_are_the_same(two, rank):
+    """After six stops the final weights are bit-identical to those of the training that ran through."""
+    (weights,) = lines(two / "whole", "weights", rank)
+    assert lines(two / "parts", "weights", rank) == [weights]
+
+
+def test_an_evaluation_behind_an_epoch_is_repeated(two):
+    """The evaluation that a stop cut short is done by the next attempt, once; one amid an epoch is left out."""
+    whole = lines(two / "whole", "evaluations")
+    assert len(whole) == 4 + 4
+    assert lines(two / "parts", "evaluations") == [line for line in whole if not line.startswith("amid 6 ")]
+
+
+def test_an_exact_loader_is_not_warned_of(two):
+    """Whoever reads the log of a run that is restored exactly finds no word against its loaders."""
+    assert "warning" not in (two / "log").read_text()
+
+
+def test_progress_knows_the_total(two):
+    """Steps, total, loss and rate are shown, though the script says nothing of them but the loss."""
+    progress = read_record(two / "whole" / "progress")
+    assert progress["step"] == progress["total"] == str(4 * STEPS)
+    last = float(lines(two / "whole", "losses")[-1].split()[1])
+    assert float(progress["loss"]) == pytest.approx(last, rel=1e-4)
+    assert float(progress["rate"]) > 0
+
+
+def test_the_metrics_end_with_the_last_step(two):
+    """Loss, learning rate and speed are kept by attempt, with the first step, the saves, and the time of leaving."""
+    found = measured(RunPaths(two / "whole"), "0001")
+    first, last = found.points[0], found.points[-1]
+    assert last.step == 4 * STEPS
+    assert last.loss == pytest.approx(float(lines(two / "whole", "losses")[-1].split()[1]), rel=1e-4)
+    assert last.learning_rate > 0
+    assert found.first_step <= first.time <= last.time <= found.left + 0.01
+    assert (found.saves > 0) == (found.saving > 0)
+
+
+def test_evaluations_of_different_lengths_do_not_hang(two):
+    """Ranks with more evaluation batches than others still leave together, also before any training."""
+    assert markers(two / "uneven", "outcome") == ["stopped", "stopped", "finished"]
+    assert markers(two / "uneven", "step") == ["0", str(STEPS), str(2 * STEPS)]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_batches_that_rank_0_hands_out_are_the_same(two, rank):
+    """With dispatch_batches, too, a resumed epoch goes on at the batch at which it was left."""
+    assert markers(two / "sent-parts", "step") == ["3", "10"]
+    assert lines(two / "sent-parts", "losses", rank) == lines(two / "sent", "losses", rank)
+
+
+def test_it_resumes_without_clusterrun(one):
+    """A process that died is followed by one that goes on from `<folder>/checkpoints` and trains the same."""
+    assert lines(one / "plain", "codes") == ["9", "0"]
+    assert "resumed from step-00000009-0001: epoch 0, batch 36" in (one / "log").read_text()
+    trained = lines(one / "plain", "losses")
+    assert trained[44:52] == trained[36:44]
+    assert len(trained) == 4 * 53 + 8
+    assert not (one / "plain" / "events").exists()
+
+
+def test_a_break_ends_the_epoch_also_for_who_resumes(one):
+    """A script that breaks at its last step, and is stopped in the evaluation after it, trains no step more."""
+    folder = one / "break"
+    assert markers(folder, "outcome") == ["stopped", "finished"]
+    assert markers(folder, "step") == ["10", "10"]
+    assert len(lines(folder, "losses")) == 40
+    assert [line.split()[0] for line in lines(folder, "evaluations")] == ["amid", "behind"]
+
+
+def test_a_checkpoint_learns_that_its_epoch_has_ended(two):
+    """A step that was saved before the `break` is not saved again, and no rank trains on from it."""
+    folder = two / "ended"
+    assert markers(folder, "outcome") == ["stopped", "finished"]
+    name = "step-00000006-0001"
+    assert markers(folder, "checkpoint") == [name] * 2
+    assert (manifest(folder, name)["epoch"], manifest(folder, name)["batch"]) == (0, BATCHES)
+    assert damage(folder / "checkpoints" / name) is None
+    assert [len(lines(folder, "losses", rank)) for rank in (0, 1)] == [24, 24]
+    assert f"{name} is now at the end of epoch 0" in (two / "log").read_text()
+
+
+def test_a_save_is_not_missed_at_a_break(one):
+    """A checkpoint that is due at the step at which the body leaves an epoch is saved before the next one."""
+    saved = [manifest(one / "breaks", name) for name in names(one / "breaks")]
+    places = [(each["step"], each["epoch"], each["batch"]) for each in saved]
+    assert places == [(2, 1, 0), (4, 2, 0), (6, 3, 0), (8, 4, 0)]
+
+
+def test_a_save_is_done_amid_an_evaluation(one):
+    """A timed save that is due while an evaluation runs does not wait for the next step."""
+    assert names(one / "timed")[0] == "step-00000000-0001"

@@ -1,0 +1,92 @@
+"""`every: auto`: how often a run saves follows from what it has seen."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import write_record
+from clusterrun.training.checkpointing.interval import Interval, SaveSchedule
+from clusterrun.training.checkpointing.optimum import Optimum, best_interval, between_interruptions
+
+HOUR = 3600
+
+
+@pytest.fixture
+def paths(tmp_path) -> RunPaths:
+    (tmp_path / "events").mkdir()
+    return RunPaths(Path(tmp_path))
+
+
+def attempt(paths: RunPaths, number: int, began: int, **end: object) -> None:
+    write_record(paths.begin(f"{number:04d}"), {"began": began})
+    if end:
+        write_record(paths.end(f"{number:04d}"), end)
+
+
+@pytest.mark.parametrize(
+    ("save", "between", "interval"),
+    [
+        (2.0, 4 * HOUR, 240.0),  # sqrt(2 * 2 * 14400)
+        (8.0, 4 * HOUR, 480.0),  # four times the save: twice as seldom
+        (2.0, HOUR, 120.0),  # four times the interruptions: twice as often
+        (0.01, 4 * HOUR, 30.0),
+        (60.0, 1000 * HOUR, 3600.0),
+        (60.0, HOUR, math.sqrt(2 * 60 * HOUR)),
+        (60.0, HOUR / 10, 600.0),  # not more than a tenth of the time
+        (600.0, 4 * HOUR, 6000.0),
+    ],
+)
+def test_the_interval_is_youngs_within_bounds(save, between, interval):
+    """The interval is sqrt(2 * save * time between interruptions), from 30 s to 1 h, and ten saves at least."""
+    assert best_interval(save, between) == pytest.approx(interval)
+
+
+def test_without_attempts_an_interruption_in_four_hours_is_assumed(paths):
+    """A run that nobody has interrupted yet has a rate all the same."""
+    assert between_interruptions(paths, now=0) == 4 * HOUR
+    attempt(paths, 1, began=0)
+    assert between_interruptions(paths, now=2 * HOUR) == 6 * HOUR
+
+
+def test_interruptions_are_counted_against_the_time_trained(paths):
+    """Preemptions, crashes and dead nodes count; what is announced long before does not; queueing is no training."""
+    attempt(paths, 1, began=0, ended=HOUR, cause="preemption")
+    attempt(paths, 2, began=9 * HOUR, ended=10 * HOUR, cause="crash")
+    attempt(paths, 3, began=20 * HOUR, ended=22 * HOUR, cause="time-limit")
+    attempt(paths, 4, began=30 * HOUR)  # never said how it ended
+    attempt(paths, 5, began=40 * HOUR)
+    assert between_interruptions(paths, now=42 * HOUR) == (4 + 1 + 1 + 2 + 2) * HOUR / (1 + 3)
+
+
+def test_a_record_that_cannot_be_read_counts_for_nothing(paths):
+    """A begin without a time, or an end without one, is no reason to fail."""
+    (paths.begin("0001")).write_text("job_id=1\n")
+    write_record(paths.end("0001"), {"cause": "stop", "ended": "yesterday"})
+    assert between_interruptions(paths, now=HOUR) == 4 * HOUR
+
+
+def test_the_first_save_comes_early_and_the_next_one_as_measured(paths):
+    """Two minutes to the save that is measured; from then on the interval that loses the least."""
+    now, took = [0.0], [None]
+    schedule = SaveSchedule(Interval(auto=True), Optimum(paths, lambda: took[0]), clock=lambda: now[0])
+    now[0] = 119.0
+    assert not schedule.time_is_up()
+    now[0] = 120.0
+    assert schedule.time_is_up()
+    took[0] = 2.0
+    schedule.saved()
+    now[0] = 120.0 + 239.0
+    assert not schedule.time_is_up()
+    now[0] = 120.0 + 240.0
+    assert schedule.time_is_up()
+
+
+def test_a_run_folder_that_is_away_does_not_end_training(tmp_path):
+    """Where the records cannot be read, the assumed rate is used."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "attempt-0001.begin").mkdir()  # reading it raises an OSError
+    assert Optimum(RunPaths(tmp_path), lambda: 2.0)() == 240.0

@@ -1,0 +1,174 @@
+"""How long a training may be silent, and what of it the progress file says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clusterrun.run_folder.records import read_record
+from clusterrun.training.records.progress import Progress
+from clusterrun.training.stopping.patience import Doing, Patience
+from clusterrun.training.stopping.stacks import SIGNAL
+from tests.slurm.desk import until
+
+MINUTES, HOURS = 60, 3600
+NO_STEPS = [Doing.START, Doing.EVALUATION, Doing.SAVE, Doing.EPOCH, Doing.END]
+
+
+def after(*steps: float) -> Patience:
+    """The patience of a training whose steps took so many seconds each."""
+    patience, now = Patience(), 1000.0
+    patience.step(now)
+    for seconds in steps:
+        now += seconds
+        patience.step(now)
+    return patience
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [
+    ([], 15 * MINUTES),
+    ([0.01] * 100, 15 * MINUTES),
+    ([60.0] * 100, 20 * MINUTES),
+    ([600.0, *[60.0] * 99], 40 * MINUTES),  # once it was silent for ten minutes: an evaluation that it does not tell of
+    ([60.0] * 49 + [200.0], 20 * MINUTES),
+    ([1.0] * 100 + [60.0] * 60, 20 * MINUTES),  # steps have become slower: the recent ones count
+    ([3600.0], 20 * HOURS),
+])  # fmt: skip
+def test_a_step_may_take_a_multiple_of_the_median_step(steps, seconds):
+    """At least a quarter of an hour, twenty median steps, and four times the longest that there was."""
+    assert after(*steps).seconds(Doing.STEP) == seconds
+
+
+@pytest.mark.parametrize("doing", NO_STEPS)
+def test_all_else_may_take_hours(doing):
+    """The first step, evaluations and saves have no measure; where steps take longer than they, they may, too."""
+    assert after(*[0.1] * 50).seconds(doing) == 2 * HOURS
+    assert after(*[600.0] * 50).seconds(doing) == after(*[600.0] * 50).seconds(Doing.STEP) > 3 * HOURS
+    assert Patience().seconds(doing) == 2 * HOURS
+
+
+def test_what_a_script_does_after_its_training_is_not_judged():
+    """Nobody knows how long that takes."""
+    assert after(0.1).seconds(Doing.OTHER) == 0
+
+
+def test_a_pause_is_no_step():
+    """An evaluation of an hour between two steps makes no later step slow."""
+    patience = after(*[0.1] * 10)
+    patience.pause()
+    patience.step(100_000.0)
+    patience.step(100_000.1)
+    assert patience.seconds(Doing.STEP) == 15 * MINUTES
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A progress, and what its file says once it is written."""
+    path = tmp_path / "progress"
+    progress = Progress(path)
+
+    def read() -> dict[str, str]:
+        if progress._notes:
+            progress._notes.join()
+        return read_record(path)
+
+    return progress, read
+
+
+def test_what_is_done_is_told_at_once(told):
+    """Before an evaluation or a save is silent, the file says that it is one, and how long it may be."""
+    progress, read = told
+    progress.begin(Doing.START)
+    assert (read()["doing"], read()["patience"]) == ("start", str(2 * HOURS))
+    assert "step" not in read()
+    progress.update(1, 9, 0.5, 8)
+    with progress.amid(Doing.SAVE):
+        assert (read()["doing"], read()["step"], read()["loss"]) == ("save", "1", "0.5")
+    assert (read()["doing"], read()["patience"]) == ("step", str(15 * MINUTES))
+    progress.begin(Doing.EVALUATION)
+    assert (read()["doing"], read()["patience"]) == ("evaluation", str(2 * HOURS))
+    progress.update(2, 9, 0.4, 8)
+    progress.write()
+    assert (read()["doing"], read()["step"]) == ("step", "2")
+
+
+def test_signs_of_life_between_steps(told):
+    """Each batch of a long step or of an evaluation is one; nothing else changes by it."""
+    progress, read = told
+    progress.update(1, 9, 0.5, 8)
+    progress.begin(Doing.EVALUATION)
+    before = read()
+    for sign in range(3):
+        os.utime(progress._path, (sign, sign))
+        progress._written -= 60
+        progress.alive()
+        assert read() | {"time": ""} == before | {"time": ""}
+        assert progress._path.stat().st_mtime > 10
+
+
+def test_an_attempt_that_begins_shows_the_step_before_it(told):
+    """Its first word is that it is there; the step and the loss are those of the last attempt until it has its own."""
+    progress, read = told
+    progress._path.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
+    progress.begin(Doing.START)
+    assert [read()[key] for key in ("step", "total", "loss", "doing")] == ["31", "50", "0.25", "start"]
+
+
+def test_a_fenced_attempt_says_nothing(tmp_path):
+    """The file is another attempt's by then."""
+    progress = Progress(tmp_path / "progress", lambda: True)
+    progress.begin(Doing.START)
+    progress._written -= 60
+    progress.alive()
+    assert progress._notes is None
+    assert not (tmp_path / "progress").exists()
+
+
+STUCK = """
+import ctypes, os, sys
+from pathlib import Path
+from clusterrun.training.stopping.stacks import stacks_on_request
+def stuck():
+    while True:
+        ctypes.PyDLL(None).pause()  # in C, with the interpreter's lock
+stacks_on_request(Path(sys.argv[1]), 3)
+print("ready", flush=True)
+stuck()
+"""
+
+
+def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
+    """Also where it holds the interpreter's lock, so that no Python runs; it goes on as if nothing had been."""
+    with subprocess.Popen([sys.executable, "-c", STUCK, tmp_path], stdout=subprocess.PIPE, text=True) as rank:
+        assert rank.stdout is not None
+        try:
+            assert rank.stdout.readline() == "ready\n"
+            file = tmp_path / f"stacks-3-{rank.pid}"
+            until(lambda: rank.send_signal(SIGNAL) or "in stuck" in file.read_text(), 60, "it tells where it is stuck")
+            assert rank.poll() is None
+        finally:
+            rank.kill()
+
+
+def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
+    """No file is left then, which would say that the rank can be asked."""
+    code = STUCK.replace(
+        "stacks_on_request(Path", "import signal; signal.signal(signal.SIGRTMAX - 7, print); stacks_on_request(Path"
+    )
+    done = subprocess.run([sys.executable, "-c", code.replace("\nstuck()", ""), tmp_path], check=True)
+    assert done.returncode == 0
+    assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_the_signal_is_the_one_that_the_script_sends():
+    """bash counts from SIGRTMAX, /proc tells bits, and Python numbers."""
+    assert SIGNAL == 57
+    assert (
+        subprocess.run(["bash", "-c", "kill -l RTMAX-7"], capture_output=True, text=True, check=True).stdout == "57\n"
+    )
+    assert signal.getsignal(SIGNAL) is signal.SIG_DFL

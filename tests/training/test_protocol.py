@@ -1,0 +1,190 @@
+"""What the job script says to the trainer, and which files count."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record
+from clusterrun.training import TrainingError
+from clusterrun.training.checkpointing.interval import Interval, SaveSchedule, parse_interval
+from clusterrun.training.checkpointing.store import Checkpoints
+from clusterrun.training.protocol import read_protocol
+from clusterrun.training.records.progress import Progress
+from clusterrun.training.stopping.request import StopRequest
+from tests.training_scripts.launches import ROOT, fake_checkpoint, names
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("90s", Interval(seconds=90.0)),
+        ("10min", Interval(seconds=600.0)),
+        ("1.5 h", Interval(seconds=5400.0)),
+        ("10 minutes", Interval(seconds=600.0)),
+        ("1 h 30 min", Interval(seconds=5400.0)),
+        ("2d", Interval(seconds=172800.0)),
+        ("1:30:00", Interval(seconds=5400.0)),
+        ("500 steps", Interval(steps=500)),
+        ("1 step", Interval(steps=1)),
+        ("auto", Interval(auto=True)),
+    ],
+)
+def test_an_interval_is_a_time_or_a_number_of_steps(text, interval):
+    """Every way of writing an interval that the protocol has is understood."""
+    assert parse_interval(text) == interval
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "0s", "0 steps", "-5s", "1.5 steps", "s", "infinite", "9" * 5000 + "h", "\u0661h"]
+)
+def test_any_other_interval_is_refused(text):
+    """What is no interval is refused by name, with the way to write one."""
+    with pytest.raises(TrainingError, match=r"is not a checkpoint interval\n  hint: write a duration"):
+        parse_interval(text)
+
+
+def test_a_timed_save_is_asked_for_once_until_it_is_done():
+    """An interval that has ended asks for one save, not for one at each step until it is agreed."""
+    now = [0.0]
+    schedule = SaveSchedule(Interval(seconds=10.0), optimum=lambda: 0.0, clock=lambda: now[0])
+    assert not schedule.time_is_up()
+    now[0] = 10.0
+    assert [schedule.time_is_up(), schedule.time_is_up()] == [True, False]
+    schedule.saved()
+    now[0] = 19.0
+    assert not schedule.time_is_up()
+    now[0] = 20.0
+    assert schedule.time_is_up()
+
+
+PROTOCOL = {
+    "CLUSTERRUN_PROTOCOL": "1",
+    "CLUSTERRUN_RUN_DIR": "/runs/a",
+    "CLUSTERRUN_ATTEMPT": "0002",
+    "CLUSTERRUN_STOP_FILE": "/node/stop",
+}
+
+
+def test_the_protocol_is_read():
+    """All that the job script says reaches the trainer, with its type."""
+    attempt = read_protocol(
+        PROTOCOL
+        | {
+            "CLUSTERRUN_WORLD_SIZE": "8",
+            "CLUSTERRUN_CHECKPOINT_EVERY": "10min",
+            "CLUSTERRUN_CHECKPOINT_KEEP": "3",
+        }
+    )
+    assert attempt is not None
+    assert attempt.paths == RunPaths(Path("/runs/a"))
+    assert (attempt.name, attempt.stop_file) == ("0002", Path("/node/stop"))
+    assert (attempt.world_size, attempt.every, attempt.keep) == (8, Interval(seconds=600.0), 3)
+
+
+def test_what_the_protocol_leaves_out_is_none():
+    """A run without interval, number to keep and world size is a run all the same."""
+    attempt = read_protocol(PROTOCOL)
+    assert attempt is not None
+    assert (attempt.world_size, attempt.every, attempt.keep) == (None, None, None)
+
+
+def test_without_a_protocol_there_is_no_attempt():
+    """A script that clusterrun did not start is left alone."""
+    assert read_protocol({"CLUSTERRUN_RUN_DIR": "/runs/a"}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"CLUSTERRUN_PROTOCOL": "2"}, "speaks protocol 2, this clusterrun.training speaks 1"),
+        ({"CLUSTERRUN_RUN_DIR": ""}, "CLUSTERRUN_RUN_DIR is not set"),
+        ({"CLUSTERRUN_ATTEMPT": "second"}, "CLUSTERRUN_ATTEMPT is 'second'"),
+        ({"CLUSTERRUN_CHECKPOINT_KEEP": "0"}, "CLUSTERRUN_CHECKPOINT_KEEP is '0'"),
+        ({"CLUSTERRUN_CHECKPOINT_EVERY": "often"}, "'often' is not a checkpoint interval"),
+    ],
+)
+def test_a_protocol_that_cannot_be_followed_is_refused(change, message):
+    """Another version, a missing variable or a wrong value stops the attempt, and is named."""
+    with pytest.raises(TrainingError, match=message):
+        read_protocol(PROTOCOL | change)
+
+
+def test_a_signal_is_heard_and_not_forgotten(tmp_path):
+    """Once the node's stop file was there the stop holds, even when the file goes away."""
+    signal = tmp_path / "signal"
+    request = StopRequest(signal, None)
+    assert not request.heard()
+    signal.touch()
+    assert request.heard()
+    signal.unlink()
+    assert request.heard()
+
+
+def test_an_empty_stop_file_is_no_stop(tmp_path):
+    """The run's stop file is always there: only a line in it is a request."""
+    person = tmp_path / "stop"
+    person.write_text("\n")
+    assert not StopRequest(tmp_path / "signal", person).heard()
+    assert not StopRequest(tmp_path / "signal", tmp_path / "missing").heard()
+    person.write_text("enough\n")
+    assert StopRequest(tmp_path / "signal", person).heard()
+
+
+def test_a_fenced_attempt_is_not_resumed_from(tmp_path):
+    """A later attempt's checkpoint is newer than what an earlier attempt published after it."""
+    fake_checkpoint(tmp_path, step=90, attempt=1)
+    expected = fake_checkpoint(tmp_path, step=70, attempt=2)
+    fake_checkpoint(tmp_path, step=60, attempt=2)
+    newest = Checkpoints(tmp_path, tmp_path / "staging", attempt=3, keep=None).newest()
+    assert newest is not None
+    assert newest.name == expected
+
+
+def test_a_later_attempts_checkpoints_are_not_pruned(tmp_path):
+    """An attempt that still runs though another has taken over leaves that one's work alone."""
+    checkpoints = tmp_path / "checkpoints"
+    later = [fake_checkpoint(checkpoints, step=step, attempt=2) for step in (1, 2)]
+    fake_checkpoint(checkpoints, step=3, attempt=1)
+    own = fake_checkpoint(checkpoints, step=4, attempt=1)
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    Checkpoints(checkpoints, staging, attempt=1, keep=1).prune()
+    assert names(tmp_path) == [*later, own]
+
+
+def test_progress_that_cannot_be_written_is_left_out(tmp_path):
+    """A disk that takes nothing more does not end the training by its progress file."""
+    progress = Progress(tmp_path / "missing" / "progress")
+    progress.update(1, 2, 0.5, None)
+    progress.write()
+    progress = Progress(tmp_path / "progress")
+    progress.update(1, 2, 0.5, None)
+    progress.write()
+    assert read_record(tmp_path / "progress")["loss"] == "0.5"
+
+
+def test_progress_that_waits_for_its_disk_holds_up_no_step(tmp_path):
+    """Steps go on while a write waits; the last one's progress is what stays."""
+    os.mkfifo(tmp_path / ".progress.draft")  # opening it waits for a reader
+    progress = Progress(tmp_path / "progress")
+    progress._written -= 60
+    for step in range(1, 4):
+        progress.update(step, 3, 0.5, None)
+    assert not (tmp_path / "progress").exists()
+    descriptor = os.open(tmp_path / ".progress.draft", os.O_RDONLY)
+    progress.write()
+    os.close(descriptor)
+    assert read_record(tmp_path / "progress")["step"] == "3"
+
+
+def test_importing_it_is_light():
+    """The training package loads neither torch nor accelerate by itself."""
+    command = "import sys, clusterrun.training; print({'torch', 'accelerate'} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

@@ -1,0 +1,452 @@
+"""`clean`: what goes, what stays, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from clusterrun import cli
+from clusterrun.errors import ClusterError, SpecError
+from clusterrun.run_folder import removal as trash
+from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import locked
+from clusterrun.slurm.states import State
+from clusterrun.submission.resuming import resume
+from clusterrun.training.checkpointing import manifest
+from clusterrun.upkeep.cleaning import Wish, carry_out, clean, plan_clean
+
+DAY = 86400
+MONTH = Wish(older_than=30 * DAY)
+
+
+class Disk:
+    """A user's run folders and index, and a squeue that says what the test wants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "runs"
+        self.programs = folder / "bin"
+        self.environment = {"HOME": str(folder), "PATH": f"{self.programs}:/usr/bin:/bin"}
+        self.index = Index(self.environment)
+        self.programs.mkdir()
+        self.queue()
+
+    def queue(self, *lines: str) -> None:
+        """What squeue and scontrol say from now on: lines of `job state`."""
+        jobs = list(map(str.split, lines))
+        rows = [f"echo '{job}|{job}|{job}|{state}|None|N/A|n1|/x'" for job, state in jobs]
+        self.command("squeue", "\n".join([*rows, "exit 0"]))
+        self.known(*jobs)
+        self.command("sbatch", "exit 1")
+        self.command("sacct", "exit 1")
+
+    def known(self, *jobs: Sequence[str]) -> None:
+        """What scontrol says from now on of a job that is asked for by its id."""
+        facts = "UserId=me({}) JobState={} Command=/x WorkDir=/"
+        cases = [f"{job}) echo 'JobId={job} JobName=x {facts.format(os.getuid(), state)}';;" for job, state in jobs]
+        unknown = "*) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1;;"
+        self.command("scontrol", "\n".join(["case ${@: -1} in", *cases, unknown, "esac"]))
+
+    def command(self, name: str, text: str) -> None:
+        path = self.programs / name
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+
+    def age(self, paths: RunPaths, days: float) -> None:
+        """Let all files of a run be so many days old."""
+        then = time.time() - days * DAY
+        for path in (*paths.events.iterdir(), *paths.logs.iterdir()):
+            os.utime(path, (then, then))
+
+    def run(
+        self, run_id: str, *, days: float = 0, job: str = "1", cause: str = "finished", ends: bool = True
+    ) -> RunPaths:
+        """A run that began, and ended so many days ago where `ends`."""
+        paths = RunPaths(self.root / run_id)
+        for path in (paths.events, paths.logs, paths.checkpoints):
+            path.mkdir(parents=True)
+        paths.begin("0001").write_text(f"job_id={job}\n")
+        paths.log("0001").write_text("x" * 100_000)
+        if ends:
+            paths.end("0001").write_text(f"cause={cause}\nnext=end\nended={int(time.time() - days * DAY)}\n")
+        self.age(paths, days)
+        self.index.add(Run(run_id, paths, job))
+        return paths
+
+    def checkpoint(self, paths: RunPaths, step: int, *, days: float = 0, damaged: bool = False) -> Path:
+        """A sealed checkpoint, of which the last byte is gone where it is damaged."""
+        folder = paths.checkpoints / f"step-{step:08d}-0001"
+        folder.mkdir()
+        (folder / "model.bin").write_bytes(b"weights" * 1000)
+        manifest.seal(folder, {"step": step, "attempt": 1})
+        if damaged:
+            (folder / "model.bin").write_bytes(b"weightz" * 1000)
+        then = time.time() - days * DAY
+        os.utime(folder / manifest.NAME, (then, then))
+        return folder
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.root.iterdir())
+
+    def clean(self, wish: Wish) -> list[str]:
+        return [removal.path.name for removal in clean(wish, self.index)]
+
+    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**self.environment, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+        return subprocess.run([sys.executable, "-m", "clusterrun", "clean", *words], env=environment, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch) -> Disk:
+    made = Disk(tmp_path)
+    monkeypatch.setenv("PATH", made.environment["PATH"])
+    return made
+
+
+def test_old_runs_go_with_their_entry_and_young_ones_stay(disk):
+    """A run that ended longer ago than asked goes whole; the size that is told is what its files take."""
+    disk.run("old", days=40)
+    disk.run("young", days=2)
+    plan = plan_clean(MONTH, disk.index)
+    assert [(one.path.name, one.state, round(one.age / DAY)) for one in plan.removals] == [("old", "COMPLETED", 40)]
+    assert 100_000 < plan.size < 200_000
+    assert disk.names() == ["old", "young"]
+    carry_out(plan, disk.index)
+    assert disk.names() == ["young"]
+    assert [run.run_id for run in disk.index.all()] == ["young"]
+
+
+def test_a_wish_without_a_condition_removes_nothing(disk):
+    """`clean` alone is a mistake, because everything that has ended would fit."""
+    disk.run("old", days=40)
+    with pytest.raises(SpecError, match="needs to be told what is to go"):
+        plan_clean(Wish(), disk.index)
+
+
+def test_conditions_are_joined(disk):
+    """State, age and count must all hold; the newest N of the ended runs stay."""
+    disk.run("a", days=50, cause="crash")
+    disk.run("b", days=40)
+    disk.run("c", days=1, cause="crash")
+    disk.run("d", days=0)
+    failed = frozenset({State.FAILED})
+
+    def planned(wish: Wish) -> list[str]:
+        return [one.path.name for one in plan_clean(wish, disk.index).removals]
+
+    assert planned(Wish(states=failed)) == ["a", "c"]
+    assert planned(Wish(states=failed, older_than=30 * DAY)) == ["a"]
+    assert planned(Wish(keep=1)) == ["a", "b", "c"]
+    assert planned(Wish(keep=3)) == ["a"]
+    assert planned(Wish(keep=0)) == ["a", "b", "c", "d"]
+    assert planned(Wish(keep=2, states=failed)) == ["a"]
+
+
+def test_rehearsals_can_be_named(disk):
+    """Both runs of a rehearsal are known by how `rehearse` calls them."""
+    for name in ("tiny-rehearsal-20260102-030405-abcd", "tiny-reference-20260102-030405-abce", "tiny-1"):
+        disk.run(name)
+    assert sorted(disk.clean(Wish(rehearsals=True))) == [
+        "tiny-reference-20260102-030405-abce",
+        "tiny-rehearsal-20260102-030405-abcd",
+    ]
+    assert disk.names() == ["tiny-1"]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING", "COMPLETING", "REQUEUE_HOLD", "A_NEW_STATE"])
+def test_a_run_that_slurm_has_is_never_touched(disk, state):
+    """Neither one that runs or waits, nor a finished one that Slurm has started again."""
+    disk.run("lives", days=40, job="7", ends=False)
+    disk.run("again", days=40, job="8")
+    disk.queue(f"7 {state}", f"8 {state}")
+    assert disk.clean(Wish(older_than=0, keep=0)) == []
+    assert disk.names() == ["again", "lives"]
+
+
+def test_where_slurm_does_not_answer_only_a_written_end_counts(disk):
+    """What is not known to be dead stays, and that is said."""
+    disk.run("ended", days=40, job="7")
+    disk.run("unknown", days=40, job="8", ends=False)
+    disk.command("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    plan = plan_clean(MONTH, disk.index)
+    assert [one.path.name for one in plan.removals] == ["ended"]
+    assert len(plan.notes) == 1
+    assert plan.notes[0].startswith("unknown stays: Slurm does not answer (")
+
+
+def test_a_run_that_lives_again_since_the_plan_stays(disk):
+    """Between the plan and a person's yes a run may have been resumed."""
+    disk.run("one", days=40, job="7")
+    plan = plan_clean(MONTH, disk.index)
+    disk.queue("7 PENDING")
+    assert carry_out(plan, disk.index) == []
+    assert disk.names() == ["one"]
+
+
+def test_no_link_is_followed(disk, tmp_path):
+    """What a link in a run folder leads to stays and is not counted; a run folder that is a link is not touched."""
+    treasure = tmp_path / "treasure"
+    treasure.mkdir()
+    (treasure / "data").write_text("x" * 1_000_000)
+    paths = disk.run("one", days=40)
+    (paths.folder / "data").symlink_to(treasure)
+    (paths.checkpoints / "step-00000009-0001").symlink_to(treasure)
+    linked = disk.run("two", days=40)
+    linked.folder.rename(tmp_path / "elsewhere")
+    linked.folder.symlink_to(tmp_path / "elsewhere")
+    assert disk.clean(Wish(checkpoints=True, keep=0)) == []
+    plan = plan_clean(MONTH, disk.index)
+    assert plan.size < 300_000
+    assert plan.notes == (f"two stays: {linked.folder} is a link, or not its folder",)
+    assert [one.path.name for one in carry_out(plan, disk.index)] == ["one"]
+    assert (treasure / "data").stat().st_size == 1_000_000
+    assert (tmp_path / "elsewhere" / "events").is_dir()
+
+
+def test_an_entry_that_names_another_folder_removes_nothing(disk, tmp_path):
+    """An index entry is only believed where the folder it names is a run's of that name."""
+    home = tmp_path / "precious"
+    (home / "events").mkdir(parents=True)
+    disk.index.add(Run("gone", RunPaths(home), "9"))
+    plan = plan_clean(Wish(keep=0), disk.index)
+    assert plan.removals == ()
+    assert home.is_dir()
+
+
+def test_an_entry_whose_folder_was_removed_by_hand_goes(disk):
+    """Where the folder of runs is there and the run's own is not, the entry goes; an absent disk removes nothing."""
+    paths = disk.run("one", days=40)
+    shutil.rmtree(paths.folder)
+    disk.run("other")
+    os.utime(disk.index.runs / "one", (0, 0))
+    assert disk.clean(MONTH) == ["one"]
+    assert [run.run_id for run in disk.index.all()] == ["other"]
+    shutil.rmtree(disk.root)
+    assert disk.clean(Wish(keep=0)) == []
+
+
+@pytest.mark.parametrize("when", ["before", "amid"])
+def test_what_an_interruption_leaves_is_finished_by_the_next(disk, monkeypatch, when):
+    """Killed behind the new name, or amid the removal, a run is in nobody's way, and the next `clean` ends it."""
+    disk.run("old", days=40)
+    rmtree = shutil.rmtree
+
+    def killed(path: Path) -> None:
+        if when == "amid":
+            rmtree(path / "events")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trash.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        disk.clean(MONTH)
+    assert disk.names() == [".trash-old"]
+    assert [run.run_id for run in disk.index.all()] == ["old"]
+    monkeypatch.setattr(trash.shutil, "rmtree", rmtree)
+    assert [one.kind for one in plan_clean(Wish(states=frozenset({State.FAILED})), disk.index).removals] == ["rest"]
+    assert disk.clean(MONTH) == [".trash-old"]
+    assert (disk.names(), disk.index.all()) == ([], [])
+
+
+def test_of_checkpoints_the_newest_whole_one_stays(disk):
+    """Whatever the wish is: a damaged one that is newer does not stand for it."""
+    paths = disk.run("one", days=40, cause="crash")
+    for step in (10, 20, 30):
+        disk.checkpoint(paths, step, days=50)
+    disk.checkpoint(paths, 40, days=50, damaged=True)
+    gone = disk.clean(Wish(older_than=DAY, checkpoints=True))
+    assert gone == ["step-00000010-0001", "step-00000020-0001", "step-00000040-0001"]
+    assert [path.name for path in paths.checkpoints.iterdir()] == ["step-00000030-0001"]
+    assert list((paths.folder / "staging").iterdir()) == []
+    assert paths.log("0001").exists()
+    assert disk.clean(Wish(keep=0, checkpoints=True)) == []
+
+
+def test_so_many_checkpoints_of_each_run_stay(disk):
+    """--keep counts the newest of each run; a living run's are not touched, and rests of the trainer's go."""
+    first, second, living = disk.run("a"), disk.run("b"), disk.run("c", job="7", ends=False)
+    disk.queue("7 RUNNING")
+    for paths in (first, second, living):
+        for step in (10, 20, 30):
+            disk.checkpoint(paths, step)
+        (paths.folder / "staging" / "pruned").mkdir(parents=True)
+    disk.clean(Wish(keep=2, checkpoints=True))
+    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, living)] == [2, 2, 3]
+    assert [(paths.folder / "staging" / "pruned").exists() for paths in (first, second, living)] == [False, False, True]
+
+
+def test_each_task_of_an_array_keeps_its_own(disk):
+    """The tasks of an array are runs of their own, also for this."""
+    array = disk.run("grid", ends=False)
+    array.begin("0001").unlink()
+    array.intent.write_text("number=1\narray=0-1\n")
+    disk.age(array, 40)
+    for number in (0, 1):
+        task = RunPaths(array.folder / f"task-{number}")
+        for path in (task.events, task.checkpoints, task.logs):
+            path.mkdir(parents=True)
+        task.begin("0001").write_text(f"job_id=4{number}\n")
+        task.end("0001").write_text("cause=finished\nnext=end\nended=1\n")
+        disk.age(RunPaths(task.folder), 40)
+        for step in (10, 20):
+            disk.checkpoint(task, step)
+    assert disk.clean(Wish(keep=1, checkpoints=True)) == ["step-00000010-0001"] * 2
+    assert disk.clean(MONTH) == ["grid"]
+
+
+def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
+    """Without --yes nothing is removed where nobody can be asked; --dry-run never removes."""
+    disk.run("old", days=40)
+    done = disk.type("--older-than", "30d")
+    assert (done.returncode, disk.names()) == (2, ["old"])
+    assert done.stderr == "nobody can be asked here\n  hint: --yes removes what was shown, without asking\n"
+    assert done.stdout.splitlines()[1].split()[:4] == ["old", "COMPLETED", "40", "d"]
+    shown = disk.type("--older-than", "30d", "--dry-run", "--json")
+    assert (shown.returncode, disk.names()) == (0, ["old"])
+    assert json.loads(shown.stdout)["removals"][0]["removed"] is False
+    done = disk.type("--older-than", "30d", "--yes", "--json")
+    (removal,) = json.loads(done.stdout)["removals"]
+    assert (removal["run_id"], removal["kind"], removal["removed"]) == ("old", "run", True)
+    assert (done.returncode, disk.names()) == (0, [])
+    assert done.stderr.startswith("1 run removed, ")
+    done = disk.type("--older-than", "30d")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing fits\n")
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ([], "clean needs to be told what is to go"),
+    (["--older-than", "30"], "'30' is not a duration\n  hint: add the unit: 30s, 30min or 30h"),
+    (["--state", "running"], "'running' is not a state in which runs end"),
+    (["--keep", "-1"], "'-1' is not a whole number"),
+    (["--runs", "--checkpoints", "--keep", "1"], "not allowed with argument"),
+])  # fmt: skip
+def test_mistakes_on_the_command_line(disk, words, said):
+    """A wrong wish exits with 2 and says what would be right."""
+    done = disk.type(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_yes_at_the_terminal(disk):
+    """On a terminal the user is asked, and anything but yes removes nothing."""
+    disk.run("old", days=40)
+    environment = {**disk.environment, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    for answer, left in (("n", ["old"]), ("y", [])):
+        typed = f"{sys.executable} -m clusterrun clean --older-than 30d"
+        subprocess.run(["script", "-qec", typed, "/dev/null"], input=f"{answer}\n", text=True, env=environment,
+                       capture_output=True, check=False)  # fmt: skip
+        assert disk.names() == left
+
+
+def test_a_run_that_squeue_hides_is_asked_for_by_its_id(disk):
+    """A filter in the user's environment may hide a running job from squeue: that is no proof that the run is dead."""
+    disk.run("hidden", days=40, job="7", ends=False)
+    disk.run("again", days=40, job="8")
+    disk.queue()
+    disk.known(("7", "RUNNING"), ("8", "PENDING"))
+    notes: list[str] = []
+    assert carry_out(plan_clean(Wish(older_than=0, keep=0), disk.index), disk.index, note=notes.append) == []
+    assert disk.names() == ["again", "hidden"]
+    assert notes == ["again stays: job 8 is in the queue"]
+    assert plan_clean(Wish(keep=0), disk.index).notes == ("hidden stays: job 7 is in the queue",)
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0.5, True), (2, False)])
+def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk, days, stays):
+    """It wrote no end, Slurm does not know its job, and sacct says nothing: its own files decide."""
+    paths = disk.run("lost", job="7", ends=False)
+    disk.age(paths, days)
+    assert disk.clean(Wish(keep=0)) == ([] if stays else ["lost"])
+    notes = plan_clean(Wish(keep=0), disk.index).notes
+    assert notes == (
+        ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",) if stays else ()
+    )
+
+
+def test_what_sacct_knows_to_have_ended_needs_no_silence(disk):
+    """Slurm's word that a job ended is no negative answer."""
+    disk.run("limited", job="7", ends=False)
+    disk.known(("7", "TIMEOUT"))
+    assert disk.clean(Wish(keep=0)) == ["limited"]
+
+
+def test_a_run_that_is_written_to_after_its_end_stays(disk):
+    """Whatever its records and Slurm say: a fresh log is a run that lives."""
+    paths = disk.run("old", days=40)
+    os.utime(paths.log("0001"))
+    assert disk.clean(MONTH) == []
+    assert disk.names() == ["old"]
+
+
+def test_a_process_of_a_local_run_keeps_its_folder(disk):
+    """Its supervisor was killed, and a training process goes on: the folder is in use."""
+    paths = disk.run("here", days=40, job="12")
+    paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
+    disk.age(paths, 40)
+    with subprocess.Popen(["sleep", "60"], env={"run_dir": str(paths.folder)}) as orphan:
+        assert disk.clean(MONTH) == []
+        orphan.kill()
+    assert disk.clean(MONTH) == ["here"]
+
+
+def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
+    """Its processes are not to be seen: without a written end it stays."""
+    paths = disk.run("there", days=40, job="12", ends=False)
+    paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
+    paths.local.mkdir()
+    (paths.local / "supervisor").write_text("job_id=12\nhost=elsewhere\n")
+    disk.age(paths, 40)
+    assert disk.clean(Wish(keep=0)) == []
+    assert plan_clean(Wish(keep=0), disk.index).notes == ("there stays: it wrote no end, and runs on elsewhere",)
+
+
+def test_a_run_that_changed_since_the_plan_stays(disk):
+    """Resumed and ended again meanwhile, it is a run of today; taken up by a `resume` that was killed, it is none."""
+    again, begun = disk.run("again", days=40), disk.run("begun", days=40, job="2")
+    plan = plan_clean(MONTH, disk.index)
+    again.begin("0002").write_text("job_id=1\n")
+    again.end("0002").write_text(f"cause=finished\nnext=end\nended={int(time.time())}\n")
+    disk.index.make()
+    disk.index.resumption(Run("begun", begun)).write_text("number=2\n")
+    notes: list[str] = []
+    assert carry_out(plan, disk.index, note=notes.append) == []
+    hint = "a resume of it was begun: `clusterrun resume begun` finishes it"
+    assert sorted(notes) == ["again stays: it has run again since", f"begun stays: {hint}"]
+
+
+def test_a_run_that_is_being_resumed_stays_and_one_that_goes_is_not_resumed(disk):
+    """Both take the same lock: `clean` does not wait for it, and `resume` finds the folder gone."""
+    paths = disk.run("one", days=40)
+    plan, run = plan_clean(MONTH, disk.index), Run("one", paths, "1")
+    notes: list[str] = []
+    disk.index.make()
+    with locked(disk.index.resumption(run).with_suffix(".lock")):
+        assert carry_out(plan, disk.index, note=notes.append) == []
+    assert notes == ["one stays: it is being resumed"]
+    paths.folder.rename(paths.folder.with_name(".trash-one"))
+    with pytest.raises(ClusterError, match="one is being removed by `clusterrun clean`"):
+        resume("one", environment=disk.environment, index=disk.index)
+
+
+def test_a_resume_while_clean_works(disk):
+    """Between two removals, which may take minutes, the second run is resumed: it stays."""
+    disk.run("first", days=50)
+    second = disk.run("second", days=40, job="2")
+    plan = plan_clean(MONTH, disk.index)
+
+    def resumed(*_: object) -> None:
+        second.intent.write_text("number=2\nafter=0001\n")
+        second.job.write_text("number=2\njob_id=9\nafter=0001\n")
+        disk.queue("9 RUNNING")
+
+    gone = carry_out(plan, disk.index, tell=resumed)
+    assert [one.path.name for one in gone] == ["first"]
+    assert disk.names() == ["second"]

@@ -1,0 +1,331 @@
+"""Notices: what a webhook really receives, what happens where nobody takes it, and what a notice may not change."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusterrun.errors import SpecError
+from clusterrun.job_spec import load_spec
+from clusterrun.planning.preparation import Request
+from clusterrun.planning.script import NOTIFY, render, template_folder
+from clusterrun.run_folder.index import Index
+from clusterrun.run_status.control import status, wait
+from clusterrun.submission.submitting import submit
+from clusterrun.upkeep.notification import notify
+from tests.slurm.desk import until
+from tests.support.planned import plan_of
+
+FUNCTIONS = template_folder() / "functions"
+SECRET = "T0pSecretPath"  # noqa: S105 - what must not be found
+HOOK = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
+
+
+class Hook:
+    """A web server on loopback that keeps what it is sent, and what the process list shows meanwhile."""
+
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        self.received: list[Any] = []
+        self.processes = ""
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.received.append(json.loads(body))
+                hook.processes += subprocess.run(
+                    ["ps", "axww", "-o", "args"], text=True, capture_output=True, check=True
+                ).stdout
+                answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/{SECRET}"
+
+
+def well(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+
+
+@pytest.fixture
+def hooks() -> Iterator[Callable[..., Hook]]:
+    started: list[Hook] = []
+
+    def start(answer: Callable[[BaseHTTPRequestHandler], None] = well) -> Hook:
+        started.append(Hook(answer))
+        return started[-1]
+
+    yield start
+    for hook in started:
+        hook.server.shutdown()
+        hook.server.server_close()
+
+
+class End:
+    """The end of an attempt: a shell with the job script's functions that leaves with a code of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "events").mkdir()
+
+    def leave(self, notices: str, *, code: int = 7, before: str = "", environment: dict[str, str] | None = None,
+              **end: object) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Write an end, if there is one, and leave as `main` does."""
+        record = "\n".join(f"{key}={value}" for key, value in end.items())
+        if end:
+            (self.folder / "events" / "attempt-0002.end").write_text(f"{record}\n")
+            (self.folder / "events" / "attempt-0002.told").unlink(missing_ok=True)
+        lines = [
+            *((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
+            f"run_dir={self.folder} run_id=tiny-1 attempt=0002 batch_heard=",
+            f"notices=({notices})",
+            "trap tell_people EXIT",
+            before,
+            f"(exit 0); printf 'in the job\\n'; exit {code}",
+        ]
+        given = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": "12", **(environment or {})}
+        return subprocess.run(
+            ["bash", "-c", "\n".join(lines)], text=True, capture_output=True, env=given, check=False, timeout=60
+        )
+
+
+@pytest.fixture
+def end(tmp_path) -> End:
+    return End(tmp_path)
+
+
+def test_a_webhook_receives_all_facts(end, hooks):
+    """JSON with quotes, backslashes, line ends and other signs in a reason is still JSON; the exit code is the job's."""
+    hook = hooks()
+    reason = 'it said "no\\way" at 100% of $HOME `x`, in Köln\ttab'
+    done = end.leave("'webhook json HOOK gave-up'", environment={"HOOK": hook.url}, cause="crash", next="end",
+                     reason=reason, step=30)  # fmt: skip
+    assert (done.returncode, done.stdout) == (7, "in the job\n")
+    plain = reason.replace("ö", "??").replace("\t", "?")
+    assert hook.received == [{
+        "run": "tiny-1", "event": "gave-up", "cause": "crash", "reason": plain, "step": 30, "attempt": 2, "job_id": "12",
+        "text": f"tiny-1: gave up: {plain} (attempt 2, step 30, job 12)",
+    }]  # fmt: skip
+    assert done.stderr == "clusterrun: notify: gave-up: HOOK was told\n"
+
+
+@pytest.mark.parametrize(("shape", "key"), [("slack", "text"), ("discord", "content")])
+def test_slack_and_discord_get_a_message(end, hooks, shape, key):
+    """Their webhooks take an object with the message under their own key."""
+    hook = hooks()
+    end.leave(
+        f"'webhook {shape} HOOK finished'", environment={"HOOK": hook.url}, cause="finished", next="end", step=300
+    )
+    assert hook.received == [{key: "tiny-1: finished (attempt 2, step 300, job 12)"}]
+
+
+@pytest.mark.parametrize(("cause", "following", "event"), [
+    ("finished", "end", "finished"), ("crash", "end", "gave-up"), ("failed-start", "end", "gave-up"),
+    ("no-restart", "end", "gave-up"), ("time-limit", "end", "gave-up"), ("preemption", "by-slurm", "requeued"),
+    ("time-limit", "continue", "requeued"), ("crash", "continue", "requeued"), ("stop", "end", None),
+    ("cancel", "end", None), (None, None, None),
+])  # fmt: skip
+def test_which_end_is_which_event(end, hooks, cause, following, event):
+    """An end that a person asked for is told to nobody, nor is that of an attempt that wrote none."""
+    hook = hooks()
+    written = {"cause": cause, "next": following} if cause else {}
+    end.leave("'webhook json HOOK finished gave-up requeued'", environment={"HOOK": hook.url}, **written)
+    assert [one["event"] for one in hook.received] == ([event] if event else [])
+    other = " ".join({"finished", "gave-up", "requeued"} - {event})
+    end.leave(f"'webhook json HOOK {other}'", environment={"HOOK": hook.url}, **written)
+    assert len(hook.received) == (1 if event else 0)
+
+
+def test_the_address_is_in_no_process_list_and_in_no_word(end, hooks):
+    """While curl waits for the answer, `ps` does not show the address; neither does what is said of a failure."""
+    hook = hooks(lambda handler: handler.send_error(404))
+    done = end.leave("'webhook json HOOK finished'", environment={"HOOK": hook.url}, cause="finished", next="end")
+    assert "curl -q " in hook.processes
+    assert SECRET not in hook.processes
+    assert SECRET not in done.stdout + done.stderr
+    assert done.stderr == "clusterrun: notify: HOOK was not told: curl ended with 22\n"
+    for url in (f"{SECRET}://x", f"http://{SECRET}.invalid/", f'http://"{SECRET}"\\', f"file:///{SECRET}"):
+        done = end.leave("'webhook json HOOK finished'", environment={"HOOK": url}, cause="finished", next="end")
+        assert (done.returncode, SECRET in done.stdout + done.stderr) == (7, False)
+
+
+def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
+    """Two that never answer share the seconds that there are; the third is left out; the exit code is the job's own."""
+    release = threading.Event()
+    hook = hooks(lambda _: release.wait(60))
+    three = " ".join(["'webhook json HOOK finished'"] * 3)
+    done = end.leave(three, code=0, environment={"HOOK": hook.url}, cause="finished", next="end")
+    release.set()
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "clusterrun: notify: HOOK was not told: curl ended with 28",
+        *["clusterrun: notify: no time was left for HOOK"] * 2,
+    ]
+    done = end.leave(
+        "'webhook json HOOK finished'", environment={"HOOK": "http://127.0.0.1:9/"}, cause="finished", next="end"
+    )
+    assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK was not told: curl ended with 7\n")
+    done = end.leave("'webhook json HOOK finished'", cause="finished", next="end")
+    assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK is not set\n")
+
+
+def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
+    """What was told is not told again; what was not is, when the next attempt begins, where the run went on."""
+    hook = hooks()
+    (end.folder / "events" / "attempt-0001.begin").touch()
+    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\ntell_of_the_last"
+    killed = end.folder / "events" / "attempt-0001.end"
+    for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
+                         ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
+        killed.write_text(f"{record}\n")
+        end.leave("'webhook json HOOK requeued gave-up'", environment={"HOOK": hook.url}, before=last)
+        assert len(hook.received) == seen
+    assert (hook.received[0]["event"], hook.received[0]["attempt"]) == ("requeued", 1)
+    assert hook.received[0]["text"] == "tiny-1: requeued: node-failure (attempt 1, job 12)"
+
+
+def test_a_term_while_a_notice_is_sent(end, hooks):
+    """Slurm's TERM amid a notice neither ends it nor changes the exit code."""
+    hook = hooks(lambda handler: (subprocess.run(["pkill", "-TERM", "-g", str(group[0])], check=False), well(handler)))
+    group: list[int] = []
+    (end.folder / "events" / "attempt-0002.end").write_text("cause=finished\nnext=end\n")
+    lines = [*((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
+             f"run_dir={end.folder} run_id=tiny-1 attempt=0002", "notices=('webhook json HOOK finished')",
+             "trap tell_people EXIT", "read -r; exit 5"]  # fmt: skip
+    shell = subprocess.Popen(["bash", "-c", "\n".join(lines)], start_new_session=True, stdin=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOOK": hook.url}, text=True)  # fmt: skip
+    group.append(shell.pid)
+    _, said = shell.communicate("\n", timeout=30)
+    assert (shell.returncode, said) == (5, "clusterrun: notify: finished: HOOK was told\n")
+
+
+def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
+    """sendmail gets the whole message; where there is neither mail nor sendmail, that is said."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sendmail").write_text(f"#!/bin/bash\ncat > {tmp_path}/mail; [ $1 = -t ]\n")
+    (programs / "sendmail").chmod(0o755)
+    path = {"PATH": f"{programs}:/usr/bin:/bin"}
+    done = end.leave("'mail - me@example.org requeued'", environment=path, cause="preemption", next="by-slurm", step=9)
+    assert (done.returncode, done.stderr) == (7, "clusterrun: notify: requeued: me@example.org was told\n")
+    assert (tmp_path / "mail").read_text() == (
+        "To: me@example.org\nSubject: clusterrun: tiny-1: requeued\n\n"
+        "tiny-1: requeued: preemption (attempt 2, step 9, job 12)\n"
+    )
+    done = end.leave("'mail - me@example.org requeued'", cause="preemption", next="by-slurm")
+    assert done.stderr.startswith("clusterrun: notify: neither mail nor sendmail on ")
+
+
+def script_of(text: str, folder: Path) -> list[str]:
+    (folder / "job.yaml").write_text(text)
+    loaded = load_spec(folder / "job.yaml")
+    return render(plan_of(loaded.spec, chdir=loaded.chdir)).splitlines()
+
+
+def test_a_script_without_notices_has_nothing_of_them(tmp_path):
+    """Two lines of main and one file of functions are all that notices add; shellcheck has nothing to say."""
+    without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
+    notices = "notify: [{on: [finished], to: {webhook: HOOK}}, {on: [requeued, gave-up], to: {mail: me@x.org}}]\n"
+    having = script_of(f"command: 'true'\nenvironment: {{secrets: [HOOK]}}\n{notices}", tmp_path)
+    added = [line[2:] for line in difflib.ndiff(without, having) if line[0] == "+"]
+    assert [line for line in difflib.ndiff(without, having) if line[0] == "-"] == []
+    assert added[:2] == [
+        "  notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
+        "  tell_of_the_last",
+    ]
+    assert sorted(added[2:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
+    answer = subprocess.run(["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False)
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize(("notify", "what"), [
+    ("{on: [finished], to: {mail: me@x.org}}", "job.yaml:2: notify: must be a list"),
+    ("[{on: [finished], to: {webhook: OTHER}}]", "notify[0].to.webhook: OTHER is not among environment.secrets"),
+    ("[{on: [finished], to: {webhook: HOOK, mail: me@x.org}}]", "notify[0].to: has both mail and webhook"),
+    ("[{on: [finished], to: {}}]", "notify[0].to: has neither mail nor webhook"),
+    ("[{on: [finished], to: {mail: me@x.org, shape: slack}}]", "notify[0].to.shape: is of webhooks"),
+    ("[{on: [finised], to: {webhook: HOOK}}]", "did you mean finished?"),
+    ("[{on: [], to: {webhook: HOOK}}]", "notify[0].on: "),
+    ("[{to: {webhook: HOOK}}]", "notify[0].on: "),
+    ("[{on: [finished], to: {mail: '-oQ/tmp x'}}]", "is not an e-mail address"),
+    ("[{on: [finished], to: {webhook: 'https://hooks.slack.com/x'}}]", "is not the name of an environment variable"),
+])  # fmt: skip
+def test_mistakes_in_notices(tmp_path, monkeypatch, notify, what):
+    """A mistake is told at its line before anything is queued."""
+    monkeypatch.chdir(tmp_path)
+    Path("job.yaml").write_text(f"{{command: 'true', environment: {{secrets: [HOOK]}},\nnotify: {notify}}}\n")
+    with pytest.raises(SpecError) as error:
+        load_spec("job.yaml")
+    assert what in str(error.value)
+
+
+def job(folder: Path, command: str, **values: Any) -> Request:
+    spec = {"name": "tiny", "command": command, "environment": {"secrets": ["HOOK"]}, "notify": [HOOK], "node_check": False,
+            "slurm": {"chdir": str(folder)}, **values}  # fmt: skip
+    (folder / "job.yaml").write_text(yaml.safe_dump(spec))
+    return Request(str(folder / "job.yaml"), profile="", cwd=folder, own_python=False)
+
+
+def local(request: Request, folder: Path, hook: str) -> tuple[Request, Index]:
+    environment = {"HOME": str(folder), "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "USER": "someone", "HOOK": hook}
+    return Request(request.source, profile="", environment=environment, cwd=folder, own_python=False), Index(
+        environment
+    )
+
+
+def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
+    """A run that finished and one that gave up are told once each; no file has the address."""
+    hook = hooks()
+    for number, (name, command) in enumerate((("well", "true"), ("ill", "exit 3"))):
+        folder = tmp_path / name
+        folder.mkdir()
+        request, index = local(job(folder, command, requeue={"crashes": 0}), folder, hook.url)
+        run = submit(request, local=True)
+        ended = wait(run.run_id, 60, index)
+        assert status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED"}[name], ended
+        until(lambda number=number: len(hook.received) > number, 30, "its end is told")
+        found = subprocess.run(["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False).stdout
+        assert found == ""
+    assert [(one["event"], one["cause"], one["attempt"]) for one in hook.received] == [
+        ("finished", "finished", 1),
+        ("gave-up", "crash", 1),
+    ]
+    assert notify(run.run_id, request).missed == 0
+    assert (hook.received[-1]["event"], hook.received[-1]["run"]) == ("test", run.run_id)
+
+
+def test_a_test_message_from_here(tmp_path, hooks):
+    """`notify --test` sends by the script's own functions to every place of a spec; one not reached is counted."""
+    hook = hooks()
+    request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
+    done = notify(request.source, request)
+    assert (done.missed, done.words) == (0, ("test: HOOK was told",))
+    assert hook.received[0]["event"] == "test"
+    assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
+    typed = [sys.executable, "-m", "clusterrun", "notify", "--test", "job.yaml", "--profile", ""]
+    shown = subprocess.run(
+        typed, cwd=tmp_path, env={**request.environment, "HOOK": ""}, text=True, capture_output=True, check=False
+    )
+    assert (shown.returncode, shown.stdout, shown.stderr) == (1, "", "HOOK is not set\n")
+    shown = subprocess.run(
+        [*typed, "--json"], cwd=tmp_path, env=dict(request.environment), text=True, capture_output=True, check=False
+    )
+    assert json.loads(shown.stdout) == {"missed": 0, "words": ["test: HOOK was told"]}
+    silent = job(tmp_path, "true", notify=[])
+    with pytest.raises(SpecError, match="nobody is to be told"):
+        notify(silent.source, silent)
