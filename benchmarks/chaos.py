@@ -40,7 +40,10 @@ def kills_table(ours: Stories, plain: Story) -> list[str]:
         ("kills", [story.kills for story in stories]),
         ("resumes", [story.resumes for story in stories]),
         ("**resumes that failed**", [_with_words(story.failed) for story in stories]),
-        ("resumes from before the newest save that was reported", [story.behind for story in stories]),
+        (
+            "resumes from before the newest save that was reported",
+            [story.behind for story in stories],
+        ),
         ("kills that left no checkpoint that verifies", [*(story.without for story in ours), ""]),
         ("a whole cycle, median", [_milliseconds(story) for story in stories]),
     ]
@@ -63,7 +66,10 @@ def _milliseconds(story: Story) -> str:
 def moments_table(stories: Stories) -> list[str]:
     lines = [f"| where the kill fell | {' | '.join(WAYS)} |", "|---|--:|--:|"]
     moments = stories[0].moments + stories[1].moments
-    cells = {moment: " | ".join(str(story.moments[moment]) for story in stories) for moment, _ in moments.most_common()}
+    cells = {
+        moment: " | ".join(str(story.moments[moment]) for story in stories)
+        for moment, _ in moments.most_common()
+    }
     return lines + [f"| {moment} | {cell} |" for moment, cell in cells.items()]
 
 
@@ -77,14 +83,16 @@ def damages_table(made: Counts, found: Counts) -> list[str]:
 
 
 def page(
-    options: argparse.Namespace, ours: Stories, plain: Story, damages: tuple[Counts, Counts], seconds: float
+    options: argparse.Namespace,
+    ours: Stories,
+    plain: Story,
+    damages: tuple[Counts, Counts],
+    seconds: float,
 ) -> str:
     command = f"python benchmarks/chaos.py --kills {options.kills} --damages {options.damages} --seed {options.seed}"
     made = f"Made by `{command}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}, in {seconds:.0f} s."
     versions = f"torch {version('torch')}, accelerate {version('accelerate')}"
-    machine = (
-        f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), load average {os.getloadavg()[0]:.1f}"
-    )
+    machine = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), load average {os.getloadavg()[0]:.1f}"
     return "\n".join([
         "# Kills and damages", "",
         made, f"{machine} at the end, Python {platform.python_version()}, {versions}.",
@@ -116,7 +124,9 @@ def main() -> int:
     parser.add_argument("--damages", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--folder", type=Path, help="where to write; a disk, not memory (default: the temporary folder)"
+        "--folder",
+        type=Path,
+        help="where to write; a disk, not memory (default: the temporary folder)",
     )
     options = parser.parse_args()
     begun = time.monotonic()

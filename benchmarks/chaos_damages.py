@@ -29,7 +29,9 @@ def _overwrite(data: bytes) -> bytes:
     """Replace a block of the file by another content, as a file system that mixes up blocks does."""
     start = random.randrange(len(data))  # noqa: S311
     block = data[start : start + 4096]
-    return data[:start] + bytes(byte ^ random.randint(1, 255) for byte in block) + data[start + 4096 :]  # noqa: S311
+    return (
+        data[:start] + bytes(byte ^ random.randint(1, 255) for byte in block) + data[start + 4096 :]
+    )  # noqa: S311
 
 
 SPOILERS: dict[str, Callable[[bytes], bytes]] = {
@@ -41,7 +43,9 @@ SPOILERS: dict[str, Callable[[bytes], bytes]] = {
 MISSING = "missing"
 
 
-def spoil(checkpoint: Path, count: int) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+def spoil(
+    checkpoint: Path, count: int
+) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
     """Damage every file of a checkpoint in every way, `count` times in all, and mend it each time.
 
     Returns how many damages were made, and how many of them were found, by file and kind.

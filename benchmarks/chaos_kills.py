@@ -85,7 +85,9 @@ def kill_clusterrun(trainer: Trainer, folder: Path, kills: int, log: int) -> Sto
         life = live(trainer, folder, attempt, story, log)
         _count_resume(story, life, newest)
         story.moments[_moment(folder, life, attempt)] += 1
-        verified = [_step(path) for path in (folder / "checkpoints").iterdir() if damage(path) is None]
+        verified = [
+            _step(path) for path in (folder / "checkpoints").iterdir() if damage(path) is None
+        ]
         story.without += bool(life.reported) and not verified
         newest = max([life.reported, *verified])
         story.kills += 1
@@ -129,7 +131,11 @@ def _moment(folder: Path, life: Life, attempt: int) -> str:
     if any((folder / "staging").glob("*.discarded")):
         return "amid the removal of an old checkpoint"
     if published.exists():
-        return "after it was published" if life.reported == life.begun else "published, not yet reported"
+        return (
+            "after it was published"
+            if life.reported == life.begun
+            else "published, not yet reported"
+        )
     if not draft.exists():
         return "before the first file"
     return "sealed, not yet published" if (draft / NAME).exists() else "amid the files"

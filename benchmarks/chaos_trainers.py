@@ -76,7 +76,9 @@ def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
     _train(run, step, tell, train_on)
 
 
-def _train(run: TrainingRun, step: Callable[[], None], tell: Tell, saved: Callable[[int], None]) -> None:
+def _train(
+    run: TrainingRun, step: Callable[[], None], tell: Tell, saved: Callable[[int], None]
+) -> None:
     position = run.resume()
     tell("resumed", position.step)
     while True:
@@ -155,11 +157,17 @@ def forked(
         os.waitpid(child, 0)
 
 
-def _run_child(trainer: Callable[[Path, int, Tell], None], folder: Path, attempt: int, pipe: int, log: int) -> None:
+def _run_child(
+    trainer: Callable[[Path, int, Tell], None], folder: Path, attempt: int, pipe: int, log: int
+) -> None:
     try:
         os.dup2(log, 2)
         torch.set_num_threads(1)
-        trainer(folder, attempt, lambda word, value: os.write(pipe, f"{word} {value}\n".encode()) and None)
+        trainer(
+            folder,
+            attempt,
+            lambda word, value: os.write(pipe, f"{word} {value}\n".encode()) and None,
+        )
     except BaseException:  # noqa: BLE001 - nothing of the parent's may run here
         traceback.print_exc()
     finally:

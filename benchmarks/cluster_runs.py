@@ -41,7 +41,9 @@ def started_cluster(*, cgroup: bool, expedited: bool = False) -> Cluster:
     if not expedited:
         return Cluster.start(accounting=False, cgroup=cgroup)
     config = ["SlurmctldParameters=enable_expedited_requeue"]
-    return Cluster.start(accounting=False, cgroup=cgroup, suite=suite_with("26.05").folder, config_extra=config)
+    return Cluster.start(
+        accounting=False, cgroup=cgroup, suite=suite_with("26.05").folder, config_extra=config
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,12 @@ def queued(cluster: Cluster) -> list[str]:
 
 def preempt(cluster: Cluster) -> None:
     """Let another user's job take all nodes for three seconds."""
-    words = ["--partition=high", f"--nodes={len(cluster.nodes)}", "--exclusive", "--output=/dev/null"]
+    words = [
+        "--partition=high",
+        f"--nodes={len(cluster.nodes)}",
+        "--exclusive",
+        "--output=/dev/null",
+    ]
     cluster.run_as("bob", ["sbatch", *words, "--wrap=sleep 3"])
 
 
@@ -132,7 +139,9 @@ def submit_with_clusterrun(
         slurm={"nodes": 2, **slurm},
         accelerate={"use_cpu": True, "num_processes": 2},
         checkpoint={"every": every, "keep": 3},
-        environment={"variables": {"STEPS_LOG": str(log.path), "OMP_NUM_THREADS": 1, "STEPS": steps}},
+        environment={
+            "variables": {"STEPS_LOG": str(log.path), "OMP_NUM_THREADS": 1, "STEPS": steps}
+        },
         **more,
     )
     return run.folder
@@ -146,7 +155,10 @@ def made_by(slurm: str, tracking: str) -> list[str]:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     stage = f"One machine with {machine} plays controller and four nodes; {load}."
     software = f"Python {platform.python_version()}, Slurm {slurm} ({tracking}), {versions}."
-    return [f"Made by `{words}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}.", f"{stage} {software}"]
+    return [
+        f"Made by `{words}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}.",
+        f"{stage} {software}",
+    ]
 
 
 def slurm_version(cluster: Cluster) -> str:

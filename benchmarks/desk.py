@@ -37,7 +37,11 @@ for task in range(int(sys.argv[2])):
 watcher.update()
 print(len({watcher.get_state(f"{sys.argv[1]}_{task}", mode="cache") for task in range(int(sys.argv[2]))}))
 """
-SQUEUE, ARRAY, SACCT = "squeue --me", "squeue --me --array", "sacct --allocations --starttime=now-1day"
+SQUEUE, ARRAY, SACCT = (
+    "squeue --me",
+    "squeue --me --array",
+    "sacct --allocations --starttime=now-1day",
+)
 WATCHER = "submitit's watcher, told of every task"
 FIRST = "clusterrun list, the first time"
 RATIOS = (("clusterrun list", ARRAY), ("clusterrun list", SACCT), ("clusterrun list", WATCHER),
@@ -57,13 +61,25 @@ def make_runs(count: int) -> None:
         run_id, job_id = f"old-{number:05d}", str(1_000_000 + number)
         paths = RunPaths(Path("old").absolute() / run_id)
         paths.events.mkdir(parents=True)
-        write_record(paths.intent, {"run_id": run_id, "number": 1, "comment": f"sweep-{number % 10}"})
+        write_record(
+            paths.intent, {"run_id": run_id, "number": 1, "comment": f"sweep-{number % 10}"}
+        )
         write_record(paths.job, {"job_id": job_id, "number": 1, "submitted": now - count + number})
         for attempt in ("0001", "0002"):
-            write_record(paths.begin(attempt), {"job_id": job_id, "nodes": "n[1-2]", "began": now - 900})
-            last = {"cause": "finished", "next": "end"} if attempt == "0002" else {"cause": "crash", "next": "continue"}
-            write_record(paths.end(attempt), {**last, "exit_code": 0, "ended": now - 800, "step": 300})
-            History(paths.metrics(attempt), paths.times(attempt)).add({"time": float(now), "step": 300, "loss": 1.0})
+            write_record(
+                paths.begin(attempt), {"job_id": job_id, "nodes": "n[1-2]", "began": now - 900}
+            )
+            last = (
+                {"cause": "finished", "next": "end"}
+                if attempt == "0002"
+                else {"cause": "crash", "next": "continue"}
+            )
+            write_record(
+                paths.end(attempt), {**last, "exit_code": 0, "ended": now - 800, "step": 300}
+            )
+            History(paths.metrics(attempt), paths.times(attempt)).add(
+                {"time": float(now), "step": 300, "loss": 1.0}
+            )
         paths.progress.write_text("step=300\ntotal=300\nloss=1.0\n", encoding="utf-8")
         index.add(Run(run_id, paths, job_id))
 
@@ -119,10 +135,20 @@ def on_a_cluster(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]
         say(f"making {options.runs} runs")
         environment = {"PYTHONPATH": str(CHECKOUT), "PATH": f"{folder}:/usr/bin:/bin"}
         cluster.run_as(USER, [*here, "--runs", str(options.runs)], env=environment, timeout=200)
-        words = ["--array", run.run_id, run.job_id, "--tasks", str(options.tasks), "--rounds", str(options.rounds)]
+        words = [
+            "--array",
+            run.run_id,
+            run.job_id,
+            "--tasks",
+            str(options.tasks),
+            "--rounds",
+            str(options.rounds),
+        ]
         say("measuring")
         done = cluster.run_as(USER, [*here, *words], env=environment, timeout=200)
-        return json.loads(done.stdout.splitlines()[-1]), made_by(slurm_version(cluster), "linuxproc")
+        return json.loads(done.stdout.splitlines()[-1]), made_by(
+            slurm_version(cluster), "linuxproc"
+        )
 
 
 def page(found: dict[str, Any], made: list[str], options: argparse.Namespace) -> list[str]:
@@ -134,11 +160,17 @@ def page(found: dict[str, Any], made: list[str], options: argparse.Namespace) ->
     median = {name: statistics.median(values["seconds"]) for name, values in found.items()}
     for name, values in found.items():
         times = values["seconds"]
-        asked = ", ".join(f"{values['asked'].count(word)} {word}" for word in COUNTED if word in values["asked"])
+        asked = ", ".join(
+            f"{values['asked'].count(word)} {word}" for word in COUNTED if word in values["asked"]
+        )
         mine = asked if name.startswith("clusterrun") else ""
-        lines.append(f"| `{name}` | {median[name]:.3f} s | {min(times):.3f} | {max(times):.3f} | {mine} |")
+        lines.append(
+            f"| `{name}` | {median[name]:.3f} s | {min(times):.3f} | {max(times):.3f} | {mine} |"
+        )
     lines += ["", "| ratio of medians | is |", "|---|--:|"]
-    lines += [f"| `{name}` / `{other}` | {median[name] / median[other]:.2f} |" for name, other in RATIOS]
+    lines += [
+        f"| `{name}` / `{other}` | {median[name] / median[other]:.2f} |" for name, other in RATIOS
+    ]
     calls = len(found["clusterrun list"]["asked"])
     verdict = ["**missed**", "met"]
     lines += ["", "| `clusterrun list` | is | aim | |", "|---|--:|--:|---|"]
@@ -153,7 +185,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=0, help="runs that have ended")
     parser.add_argument("--tasks", type=int, default=10_000, help="of the job array")
     parser.add_argument("--rounds", type=int, default=3, help="how often each command is timed")
-    parser.add_argument("--here", action="store_true", help="be the process on the login machine; the start says it")
+    parser.add_argument(
+        "--here", action="store_true", help="be the process on the login machine; the start says it"
+    )
     parser.add_argument("--array", nargs=2, metavar=("RUN", "JOB"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here and options.array:

@@ -103,7 +103,9 @@ class Trial:
     def until_attempt(self, number: int) -> None:
         """Wait for the first step of an attempt. Raises TimeoutError when it does not come."""
         if not self.until(lambda: len(self.log.attempts()) >= number, BACK_WITHIN):
-            raise TimeoutError(f"no step of attempt {number} within {BACK_WITHIN} s: the run did not come back")
+            raise TimeoutError(
+                f"no step of attempt {number} within {BACK_WITHIN} s: the run did not come back"
+            )
 
     def stop(self, kind: str, rank: int) -> Stopped:
         """Stop the training, wait until it is back, and mend what was broken."""
@@ -163,7 +165,9 @@ def kinds(count: int, seed: int) -> list[tuple[str, int]]:
     return [(kind, choose.randrange(2)) for kind in drawn]
 
 
-def run_under_stops(cluster: Cluster, minutes: float, every: float, seed: int, checkpoint: str) -> Figures:
+def run_under_stops(
+    cluster: Cluster, minutes: float, every: float, seed: int, checkpoint: str
+) -> Figures:
     """Train for `minutes`, stopped once in each `every` minutes; the wall clock runs from submission to the end."""
     folder = cluster.scratch / "goodput"
     folder.mkdir()
@@ -180,7 +184,9 @@ def run_under_stops(cluster: Cluster, minutes: float, every: float, seed: int, c
     return figures(trial, begun, stops)
 
 
-def make_stops(trial: Trial, begun: float, drawn: list[tuple[str, int]], every: float) -> list[Stopped]:
+def make_stops(
+    trial: Trial, begun: float, drawn: list[tuple[str, int]], every: float
+) -> list[Stopped]:
     """Make each stop in the middle of its share of the time, or as soon as the one before is over."""
     stops = []
     for number, (kind, rank) in enumerate(drawn):
@@ -229,7 +235,9 @@ def table(found: Figures) -> list[str]:
         "| stop | times | steps lost, each | last step to first step, each |",
         "|---|--:|---|---|",
     ]
-    return lines + [row(found, kind) for kind in KINDS if any(stop.kind == kind for stop in found.stops)]
+    return lines + [
+        row(found, kind) for kind in KINDS if any(stop.kind == kind for stop in found.stops)
+    ]
 
 
 def row(found: Figures, kind: str) -> str:
@@ -258,14 +266,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30, help="how long the run is measured")
     parser.add_argument("--every", type=float, default=2, help="minutes from stop to stop")
-    parser.add_argument("--seed", type=int, default=1, help="chooses the stops and the ranks that they hit")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="chooses the stops and the ranks that they hit"
+    )
     parser.add_argument("--checkpoint", default="50 steps", help="checkpoint.every of the job spec")
-    parser.add_argument("--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc")
+    parser.add_argument(
+        "--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc"
+    )
     options = parser.parse_args()
     with started_cluster(cgroup=options.cgroup) as cluster:
-        found = run_under_stops(cluster, options.minutes, options.every, options.seed, options.checkpoint)
+        found = run_under_stops(
+            cluster, options.minutes, options.every, options.seed, options.checkpoint
+        )
         made = made_by(slurm_version(cluster), "cgroup" if options.cgroup else "linuxproc")
-    write_page("goodput-cgroup.md" if options.cgroup else "goodput.md", page(found, made, options.checkpoint))
+    write_page(
+        "goodput-cgroup.md" if options.cgroup else "goodput.md",
+        page(found, made, options.checkpoint),
+    )
     return 0
 
 

@@ -40,7 +40,9 @@ from cluster_runs import (
 from handover_page import LABELS, STOPS, Outcome, Stop, page
 
 BEGIN_WITHIN = 180  # seconds to the step of the stop
-BACK_WITHIN = 240  # seconds from the stop to the first step after it; Slurm takes 13-28 s to miss a node
+BACK_WITHIN = (
+    240  # seconds from the stop to the first step after it; Slurm takes 13-28 s to miss a node
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,11 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         """What the scripts in handover/ read, and what a login shell with the environment activated has."""
-        own = {"VENV": sys.prefix, "SCRIPT": str(WAYS / "plain.py"), "TRAINING_DIR": str(self.folder)}
+        own = {
+            "VENV": sys.prefix,
+            "SCRIPT": str(WAYS / "plain.py"),
+            "TRAINING_DIR": str(self.folder),
+        }
         usual = {"PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": str(WAYS)}
         threads = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
         return {**own, **usual, **threads, "STEPS_LOG": str(self.log.path)}
@@ -78,7 +84,11 @@ def successor(place: Place, stop: Stop) -> Again:
 
 
 def recipe(place: Place, stop: Stop) -> Again:
-    options = [f"--partition={stop.partition}", f"--time={stop.minutes}", f"--output={place.folder}/job.log"]
+    options = [
+        f"--partition={stop.partition}",
+        f"--time={stop.minutes}",
+        f"--output={place.folder}/job.log",
+    ]
     return submitted(place, ["sbatch", *options, str(WAYS / "recipe.sbatch")])
 
 
@@ -103,7 +113,13 @@ def requeue(place: Place, stop: Stop) -> Again:
     return clusterrun(place, stop, requeue={"by": "requeue"})
 
 
-USUAL = ["clusterrun", "successor", "recipe", "submitit", "in-process"]  # `requeue` is what `clusterrun` does there
+USUAL = [
+    "clusterrun",
+    "successor",
+    "recipe",
+    "submitit",
+    "in-process",
+]  # `requeue` is what `clusterrun` does there
 WAYS_TO_RUN: dict[str, Callable[[Place, Stop], Again]] = {
     "clusterrun": clusterrun,
     "requeue": requeue,
@@ -152,7 +168,9 @@ def came_back(place: Place) -> bool:
     """Wait for a step by another process, or until the job has left the queue for good."""
 
     def gone() -> bool:
-        return not queued(place.desk.cluster) and not patient(lambda: bool(queued(place.desk.cluster)), 3)
+        return not queued(place.desk.cluster) and not patient(
+            lambda: bool(queued(place.desk.cluster)), 3
+        )
 
     patient(lambda: len(place.log.attempts()) > 1 or gone(), BACK_WITHIN)
     return len(place.log.attempts()) > 1
@@ -172,7 +190,9 @@ def start_of(place: Place, first: float) -> float | None:
     return first - begin.stat().st_mtime if begin.exists() else None
 
 
-def measure_all(cluster: Cluster, ways: list[str], stops: list[str], rounds: int, seed: int) -> list[Outcome]:
+def measure_all(
+    cluster: Cluster, ways: list[str], stops: list[str], rounds: int, seed: int
+) -> list[Outcome]:
     """Let the ways take turns, `rounds` times for each stop."""
     found, choose = [], random.Random(seed)  # noqa: S311 - a seeded choice
     for turn in range(1, rounds + 1):
@@ -186,7 +206,9 @@ def measure_all(cluster: Cluster, ways: list[str], stops: list[str], rounds: int
     return found
 
 
-def measure_and_mend(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
+def measure_and_mend(
+    cluster: Cluster, way: str, stop: str, after_step: int, turn: int
+) -> Outcome | None:
     try:
         return measure(cluster, way, stop, after_step, turn)
     finally:
@@ -195,13 +217,21 @@ def measure_and_mend(cluster: Cluster, way: str, stop: str, after_step: int, tur
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="how often each way is stopped in each way")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often each way is stopped in each way"
+    )
     parser.add_argument("--ways", nargs="+", choices=LABELS, default=USUAL)
     parser.add_argument("--stops", nargs="+", choices=STOPS, default=list(STOPS))
     parser.add_argument("--seed", type=int, default=1, help="chooses the steps of the stops")
-    parser.add_argument("--page", help="of benchmarks/results; by default handover.md, or handover-cgroup.md")
-    parser.add_argument("--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc")
-    parser.add_argument("--expedited", action="store_true", help="Slurm 26.05, which allows expedited requeues")
+    parser.add_argument(
+        "--page", help="of benchmarks/results; by default handover.md, or handover-cgroup.md"
+    )
+    parser.add_argument(
+        "--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc"
+    )
+    parser.add_argument(
+        "--expedited", action="store_true", help="Slurm 26.05, which allows expedited requeues"
+    )
     options = parser.parse_args()
     tracking = "cgroup" if options.cgroup else "linuxproc"
     with started_cluster(cgroup=options.cgroup, expedited=options.expedited) as cluster:

@@ -65,7 +65,11 @@ def row(found: list[Outcome], stop: str, way: str) -> str:
     took = seconds_of(found, stop, way)
     ratio = f"{statistics.median(took) / statistics.median(ours):.2f}" if took and ours else ""
     by_itself = f"{len(back)} of {len(here)}"
-    cells = [STOPS[stop].name, LABELS[way], by_itself if len(back) == len(here) else f"**{by_itself}**"]
+    cells = [
+        STOPS[stop].name,
+        LABELS[way],
+        by_itself if len(back) == len(here) else f"**{by_itself}**",
+    ]
     starts = summary([o.start for o in back if o.start is not None], ".1f", " s")
     return f"| {' | '.join([*cells, lost_in(here), summary(took, '.1f', ' s'), starts, ratio])} |"
 
@@ -90,7 +94,11 @@ def summary(values: list[int] | list[float], form: str, unit: str = "") -> str:
 
 
 def verdict(found: list[Outcome]) -> str:
-    signalled = [o for o in found if o.way in ("clusterrun", "requeue", "successor") and STOPS[o.stop].signalled]
+    signalled = [
+        o
+        for o in found
+        if o.way in ("clusterrun", "requeue", "successor") and STOPS[o.stop].signalled
+    ]
     if not signalled:
         return ""
     most = max((o.lost for o in signalled if o.lost is not None), default=0)
@@ -103,7 +111,11 @@ def verdict(found: list[Outcome]) -> str:
 
 def fast(found: list[Outcome]) -> str:
     """Say whether a successor begins as fast as it is to, less the start of the training itself."""
-    here = [o for o in found if o.way == "successor" and STOPS[o.stop].signalled and o.seconds is not None]
+    here = [
+        o
+        for o in found
+        if o.way == "successor" and STOPS[o.stop].signalled and o.seconds is not None
+    ]
     took = [o.seconds - o.start for o in here if o.seconds is not None and o.start is not None]
     if not took:
         return ""

@@ -42,7 +42,9 @@ def trainer(options: argparse.Namespace) -> None:
     from clusterrun.training import TrainingRun  # noqa: PLC0415
 
     accelerator = Accelerator()
-    width = int((options.megabytes * 1e6 / 4 / 3) ** 0.5)  # the weights and two moments of each, in fp32
+    width = int(
+        (options.megabytes * 1e6 / 4 / 3) ** 0.5
+    )  # the weights and two moments of each, in fp32
     model = torch.nn.Linear(width, width, bias=False)
     run = TrainingRun(accelerator, options.folder)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(model.parameters(), lr=1e-3))
@@ -132,9 +134,17 @@ def launch(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "CLUSTERRUN_STOP_FILE": str(folder / "signal"), "CLUSTERRUN_CHECKPOINT_KEEP": "1",
         "CLUSTERRUN_CHECKPOINT_ASYNC_SAVE": "true",
     }  # fmt: skip
-    words = "--multi_gpu --num_machines 1 --num_processes 2 --mixed_precision no --dynamo_backend no"
+    words = (
+        "--multi_gpu --num_machines 1 --num_processes 2 --mixed_precision no --dynamo_backend no"
+    )
     words += " --main_process_ip 127.0.0.1 --main_process_port 0"
-    command = [sys.executable, "-m", "accelerate.commands.launch", *words.split(), str(Path(__file__).resolve())]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *words.split(),
+        str(Path(__file__).resolve()),
+    ]
     command += ["--here", "--steps", str(options.steps), "--rounds", str(options.rounds)]
     command += ["--megabytes", str(options.megabytes), "--folder", str(folder)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -152,7 +162,9 @@ def checks_table(checks: Found) -> list[str]:
     )
     for name, seconds in rows:
         verdict = "met" if seconds / STEP < 0.001 else "**missed**"
-        lines.append(f"| {name} | {seconds * 1e6:.0f} µs | {seconds / STEP:.3%} | 0.1 % | {verdict} |")
+        lines.append(
+            f"| {name} | {seconds * 1e6:.0f} µs | {seconds / STEP:.3%} | 0.1 % | {verdict} |"
+        )
     return lines
 
 
@@ -188,10 +200,16 @@ def page(options: argparse.Namespace, found: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=300, help="of 100 ms, each with a stop check")
-    parser.add_argument("--rounds", type=int, default=15, help="how often each way of saving is timed")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="how often each way of saving is timed"
+    )
     parser.add_argument("--megabytes", type=int, default=400, help="of model and optimizer")
-    parser.add_argument("--folder", help="where to write; a disk, not memory (default: the temporary folder)")
-    parser.add_argument("--here", action="store_true", help="be one of the two processes; the launch says it")
+    parser.add_argument(
+        "--folder", help="where to write; a disk, not memory (default: the temporary folder)"
+    )
+    parser.add_argument(
+        "--here", action="store_true", help="be one of the two processes; the launch says it"
+    )
     options = parser.parse_args()
     if options.here:
         trainer(options)

@@ -24,7 +24,11 @@ DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0
 GPUS_PER_NODE = 8
 SIZES = (16, 64, 256, 1024, 4096, 16384)
 OURS = "clusterrun"
-STOPS = {"failure": "node crash", "preemption": "preemption", "limit": "time limit"}  # as handover.md calls them
+STOPS = {
+    "failure": "node crash",
+    "preemption": "preemption",
+    "limit": "time limit",
+}  # as handover.md calls them
 RATES = {  # failures a node and day, and where that was published
     "RSC-1": (
         6.50e-3,
@@ -72,7 +76,9 @@ class Inputs:
 
 def read_inputs(results: Path) -> Inputs:
     """Read the tables of handover.md and overhead.md. Raises ValueError where they look otherwise."""
-    handover, overhead = ((results / name).read_text(encoding="utf-8") for name in ("handover.md", "overhead.md"))
+    handover, overhead = (
+        (results / name).read_text(encoding="utf-8") for name in ("handover.md", "overhead.md")
+    )
     rows: dict[str, dict[str, Measured]] = {}
     for line in handover.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -81,7 +87,9 @@ def read_inputs(results: Path) -> Inputs:
             rows.setdefault(cells[1], {}).setdefault(kind, read_row(cells))
     rows = {name: found for name, found in rows.items() if set(found) == set(STOPS)}
     if OURS not in rows:
-        raise ValueError("results/handover.md lacks clusterrun or one of the stops: run benchmarks/handover.py")
+        raise ValueError(
+            "results/handover.md lacks clusterrun or one of the stops: run benchmarks/handover.py"
+        )
     return Inputs(
         rows,
         delay=figure(r"on most clusters add (\d+) s", handover),
@@ -92,8 +100,13 @@ def read_inputs(results: Path) -> Inputs:
 
 def read_row(cells: list[str]) -> Measured:
     back, of = map(int, re.findall(r"\d+", cells[2]))
-    lost, seconds = ([float(value) for value in re.findall(r"[\d.]+", cell.partition("(")[2])] for cell in cells[3:5])
-    return Measured(back == of, statistics.fmean(lost), statistics.fmean(seconds) if seconds else None)
+    lost, seconds = (
+        [float(value) for value in re.findall(r"[\d.]+", cell.partition("(")[2])]
+        for cell in cells[3:5]
+    )
+    return Measured(
+        back == of, statistics.fmean(lost), statistics.fmean(seconds) if seconds else None
+    )
 
 
 def figure(pattern: str, text: str) -> float:
@@ -124,7 +137,9 @@ def answers(inputs: Inputs, name: str, options: argparse.Namespace) -> dict[str,
     A way that lost more than a step at a stop, beside a checkpoint every 50 steps, has not saved because of it.
     """
     found = {}
-    delay = 0.0 if "successor" in name else inputs.delay  # a successor is a job of its own, and does not wait
+    delay = (
+        0.0 if "successor" in name else inputs.delay
+    )  # a successor is a job of its own, and does not wait
     for kind, row in inputs.rows[name].items():
         by_hand = options.person * MINUTE + (inputs.rows[OURS][kind].seconds or 0.0)
         restart = row.seconds + delay if row.back and row.seconds is not None else by_hand
@@ -134,7 +149,9 @@ def answers(inputs: Inputs, name: str, options: argparse.Namespace) -> dict[str,
 
 def world_of(gpus: int, rate: float, options: argparse.Namespace) -> World:
     nodes = gpus / GPUS_PER_NODE
-    return World(DAY / (rate * nodes), options.preempted * HOUR, options.limit * HOUR, options.start * MINUTE)
+    return World(
+        DAY / (rate * nodes), options.preempted * HOUR, options.limit * HOUR, options.start * MINUTE
+    )
 
 
 def table(inputs: Inputs, rate: float, options: argparse.Namespace) -> list[str]:
@@ -148,36 +165,58 @@ def table(inputs: Inputs, rate: float, options: argparse.Namespace) -> list[str]
             columns.setdefault(way.name, []).append(mean)
             errors.append(error)
     hours = [DAY / (rate * gpus / GPUS_PER_NODE) / HOUR for gpus in SIZES]
-    lines = ["| | " + " | ".join(f"{gpus:,} GPUs" for gpus in SIZES) + " |", "|---|" + "--:|" * len(SIZES)]
-    lines.append("| hours between failures | " + " | ".join(f"{value:,.1f}" for value in hours) + " |")
-    lines += [f"| {name} | " + " | ".join(f"{value:.1%}" for value in row) + " |" for name, row in columns.items()]
+    lines = [
+        "| | " + " | ".join(f"{gpus:,} GPUs" for gpus in SIZES) + " |",
+        "|---|" + "--:|" * len(SIZES),
+    ]
+    lines.append(
+        "| hours between failures | " + " | ".join(f"{value:,.1f}" for value in hours) + " |"
+    )
+    lines += [
+        f"| {name} | " + " | ".join(f"{value:.1%}" for value in row) + " |"
+        for name, row in columns.items()
+    ]
     for name, row in columns.items():
         if name != OURS:
-            ratios = " | ".join(f"{ours / other:.2f}" for ours, other in zip(columns[OURS], row, strict=True))
+            ratios = " | ".join(
+                f"{ours / other:.2f}" for ours, other in zip(columns[OURS], row, strict=True)
+            )
             lines.append(f"| clusterrun / {name} | {ratios} |")
     return [*lines, "", f"Standard error of a mean: at most {max(errors):.2%}."]
 
 
 def agreement(options: argparse.Namespace) -> list[str]:
     """Return the simulation beside the formulas where they hold: failures alone, and one interval."""
-    lines = ["| hours between failures | simulated | Daly | first order (Kokolis) |", "|--:|--:|--:|--:|"]
+    lines = [
+        "| hours between failures | simulated | Daly | first order (Kokolis) |",
+        "|--:|--:|--:|--:|",
+    ]
     restart, interval, save = 10 * MINUTE, 30 * MINUTE, options.save
     same = dict.fromkeys(STOPS, Answer(restart, saves=False))
     for hours in (100.0, 24.0, 8.0, 2.0):
         way, world = Way("", same, fixed(interval), save), World(hours * HOUR)
-        mean, error = mean_ettr(way, world, max(options.days, hours * 10) * DAY, options.runs, options.seed)
+        mean, error = mean_ettr(
+            way, world, max(options.days, hours * 10) * DAY, options.runs, options.seed
+        )
         exact, first = (f(hours * HOUR, interval, save, restart) for f in (formula, meta_formula))
         lines.append(f"| {hours:g} | {mean:.2%} ± {error:.2%} | {exact:.2%} | {first:.2%} |")
     return lines
 
 
 def inputs_table(inputs: Inputs) -> list[str]:
-    lines = ["| way | stop | comes back | saves at the stop | last step to first step |", "|---|---|---|---|--:|"]
+    lines = [
+        "| way | stop | comes back | saves at the stop | last step to first step |",
+        "|---|---|---|---|--:|",
+    ]
     for name, row in inputs.rows.items():
         for kind, found in row.items():
             saves = "yes" if kind != "failure" and found.lost <= 1 else "no"
-            seconds = f"{found.seconds:.1f} s" if found.back and found.seconds is not None else "by hand"
-            lines.append(f"| {name} | {STOPS[kind]} | {'yes' if found.back else '**no**'} | {saves} | {seconds} |")
+            seconds = (
+                f"{found.seconds:.1f} s" if found.back and found.seconds is not None else "by hand"
+            )
+            lines.append(
+                f"| {name} | {STOPS[kind]} | {'yes' if found.back else '**no**'} | {saves} | {seconds} |"
+            )
     return lines
 
 
@@ -198,21 +237,39 @@ def page(inputs: Inputs, options: argparse.Namespace) -> str:
         "",
     ]  # fmt: skip
     for name, (rate, source) in RATES.items():
-        lines += [f"## Failures as in {name}", "", f"{rate * 1000:.2f} in a thousand node-days. {source}.", ""]
+        lines += [
+            f"## Failures as in {name}",
+            "",
+            f"{rate * 1000:.2f} in a thousand node-days. {source}.",
+            "",
+        ]
         lines += [*table(inputs, rate, options), ""]
     lines += ["## The simulation beside closed formulas", ""]
-    lines += ["Failures alone, a checkpoint every 30 minutes, 10 minutes to come back.", "", *agreement(options), ""]
+    lines += [
+        "Failures alone, a checkpoint every 30 minutes, 10 minutes to come back.",
+        "",
+        *agreement(options),
+        "",
+    ]
     return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preempted", type=float, default=24, help="mean hours between preemptions")
+    parser.add_argument(
+        "--preempted", type=float, default=24, help="mean hours between preemptions"
+    )
     parser.add_argument("--limit", type=float, default=24, help="the time limit, in hours")
-    parser.add_argument("--start", type=float, default=5, help="minutes until a large job makes its first step")
+    parser.add_argument(
+        "--start", type=float, default=5, help="minutes until a large job makes its first step"
+    )
     parser.add_argument("--save", type=float, default=10, help="seconds of a bare save_state")
-    parser.add_argument("--every", type=float, default=60, help="minutes between the others' checkpoints")
-    parser.add_argument("--person", type=float, default=60, help="minutes until a person submits again")
+    parser.add_argument(
+        "--every", type=float, default=60, help="minutes between the others' checkpoints"
+    )
+    parser.add_argument(
+        "--person", type=float, default=60, help="minutes until a person submits again"
+    )
     parser.add_argument("--days", type=float, default=30, help="length of a run")
     parser.add_argument("--runs", type=int, default=200, help="simulated runs for each figure")
     parser.add_argument("--seed", type=int, default=1)

@@ -17,7 +17,9 @@ from clusterrun.training.checkpointing.optimum import best_interval
 
 NEVER = math.inf
 
-Rule = Callable[[float, int], float]  # seconds trained and interruptions so far, to the seconds between two saves
+Rule = Callable[
+    [float, int], float
+]  # seconds trained and interruptions so far, to the seconds between two saves
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def fixed(seconds: float) -> Rule:
 
 def learned(save: float) -> Rule:
     """Save as `checkpoint.every: auto` does: by Young's and Daly's rule, from the interruptions that were seen."""
-    return lambda trained, seen: best_interval(save, (PRIOR_SECONDS + trained) / (PRIOR_COUNT + seen))
+    return lambda trained, seen: best_interval(
+        save, (PRIOR_SECONDS + trained) / (PRIOR_COUNT + seen)
+    )
 
 
 def ettr(way: Way, world: World, seconds: float, chance: random.Random) -> float:
@@ -79,8 +83,12 @@ def ettr(way: Way, world: World, seconds: float, chance: random.Random) -> float
 def next_stop(world: World, chance: random.Random) -> tuple[str, float]:
     """Return what ends the next attempt, and after how many seconds."""
     times = {
-        "failure": chance.expovariate(1 / world.between_failures) if world.between_failures < NEVER else NEVER,
-        "preemption": chance.expovariate(1 / world.between_preemptions) if world.between_preemptions < NEVER else NEVER,
+        "failure": chance.expovariate(1 / world.between_failures)
+        if world.between_failures < NEVER
+        else NEVER,
+        "preemption": chance.expovariate(1 / world.between_preemptions)
+        if world.between_preemptions < NEVER
+        else NEVER,
         "limit": world.limit,
     }
     kind = min(times, key=lambda name: times[name])
@@ -109,13 +117,19 @@ def mean_ettr(way: Way, world: World, seconds: float, runs: int, seed: int) -> t
     return mean, spread / math.sqrt(runs)
 
 
-def formula(between: float, interval: float, save: float, restart: float, start: float = 0.0) -> float:
+def formula(
+    between: float, interval: float, save: float, restart: float, start: float = 0.0
+) -> float:
     """Return the ETTR where failures alone stop a run, and all of an interval is lost in which one falls.
 
     J. T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006, for the time that an
     interval takes until it is saved; no failure falls into `restart`, as in the simulation.
     """
-    cycle = (between + restart) * math.exp(start / between) * (math.exp((interval + save) / between) - 1)
+    cycle = (
+        (between + restart)
+        * math.exp(start / between)
+        * (math.exp((interval + save) / between) - 1)
+    )
     return interval / cycle
 
 

@@ -40,7 +40,9 @@ checkpoint: {{every: 10min, keep: 3}}
 
 BARE = "python -c pass"
 # What a command must import. pydantic loads its parts when they are first named: `import pydantic` alone loads nothing.
-_NEEDED = "import yaml; from pydantic import BaseModel; from jinja2.sandbox import SandboxedEnvironment"
+_NEEDED = (
+    "import yaml; from pydantic import BaseModel; from jinja2.sandbox import SandboxedEnvironment"
+)
 LIBRARIES = f"python -c '{_NEEDED}'"
 WITH_SUBMITIT = f"python -c '{_NEEDED}; import submitit.slurm.slurm'"
 _STANDARD = "import argparse, dataclasses, json, pathlib, subprocess"
@@ -81,7 +83,9 @@ def commands(job_id: str) -> dict[str, list[str]]:
 def seconds(argv: list[str]) -> float:
     """Time one process from its start to its end. Raises CalledProcessError where it fails."""
     begun = time.perf_counter()
-    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
     took = time.perf_counter() - begun
     if done.returncode:
         sys.stderr.write(f"{shlex.join(argv)}: {done.stderr}")
@@ -92,9 +96,13 @@ def seconds(argv: list[str]) -> float:
 def measure(rounds: int) -> dict[str, list[float]]:
     """Let the commands take turns, `rounds` times after one round that does not count; runs on the login machine."""
     Path("startup.yaml").write_text(SPEC, encoding="utf-8")
-    script = subprocess.run([CLUSTERRUN, "render", "startup.yaml"], capture_output=True, text=True, check=True).stdout
+    script = subprocess.run(
+        [CLUSTERRUN, "render", "startup.yaml"], capture_output=True, text=True, check=True
+    ).stdout
     Path("job.sbatch").write_text(script, encoding="utf-8")
-    made = subprocess.run([CLUSTERRUN, "submit", "--json", "startup.yaml"], capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [CLUSTERRUN, "submit", "--json", "startup.yaml"], capture_output=True, text=True, check=True
+    )
     lines = commands(json.loads(made.stdout)["job_id"])
     found: dict[str, list[float]] = {name: [] for name in lines}
     try:
@@ -130,7 +138,9 @@ def table(found: dict[str, list[float]]) -> list[str]:
     median = {name: statistics.median(times) for name, times in found.items()}
     lines = ["| command | median | fastest | slowest |", "|---|--:|--:|--:|"]
     for name, times in found.items():
-        lines.append(f"| `{name}` | {median[name] * 1e3:.0f} ms | {min(times) * 1e3:.0f} | {max(times) * 1e3:.0f} |")
+        lines.append(
+            f"| `{name}` | {median[name] * 1e3:.0f} ms | {min(times) * 1e3:.0f} | {max(times) * 1e3:.0f} |"
+        )
     lines += ["", "| ratio of medians | is | aim | |", "|---|--:|--:|---|"]
     for name, others, aim in RATIOS:
         ratio = median[name] / sum(median[other] for other in others)
@@ -154,7 +164,11 @@ def page(found: dict[str, list[float]], slurm: str, rounds: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20, help="how often each command is timed")
-    parser.add_argument("--here", action="store_true", help="measure in this folder and print JSON; for a login node")
+    parser.add_argument(
+        "--here",
+        action="store_true",
+        help="measure in this folder and print JSON; for a login node",
+    )
     options = parser.parse_args()
     if options.here:
         print(json.dumps(measure(options.rounds)))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
+TYPE_CHECKING = (
+    False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
+)
 if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     __version__: str
     # isort: off
@@ -84,7 +86,9 @@ _PLACES = {
         "Run RunLike cancel checkpoints list log_lines logs notify rehearse "
         "report requeue resume status stop submit wait why"
     ),
-    "api_specs": ("JobLike clean completion doctor dry_run estimate explain init load_spec render schema validate"),
+    "api_specs": (
+        "JobLike clean completion doctor dry_run estimate explain init load_spec render schema validate"
+    ),
     "run_folder.attempts": "Attempt",
     "diagnosis.answer": "Why",
     "errors": "ClusterError ClusterrunError Problem SpecError",

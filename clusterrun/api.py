@@ -67,8 +67,15 @@ class Run:
         """Wait, at most `timeout` seconds, until it has ended for good. Raises TimeoutError."""
         return wait(self, timeout)
 
-    def logs(self, *, attempt: int | Literal["all"] | None = None, follow: bool = False, rank: int | None = None,
-             node: str | None = None, grep: str | None = None) -> Iterator[str]:  # fmt: skip
+    def logs(
+        self,
+        *,
+        attempt: int | Literal["all"] | None = None,
+        follow: bool = False,
+        rank: int | None = None,
+        node: str | None = None,
+        grep: str | None = None,
+    ) -> Iterator[str]:
         """Yield its output in pieces; the options are those of `clusterrun.logs`."""
         return logs(self, attempt=attempt, follow=follow, rank=rank, node=node, grep=grep)
 
@@ -108,7 +115,9 @@ RunLike: TypeAlias = str | Path | Run | RunStatus
 def _name(run: RunLike) -> str:
     if isinstance(run, (Run, RunStatus)):
         return str(run.folder)
-    return run if isinstance(run, str) else str(run.absolute())  # a path without a slash would be read as an id
+    return (
+        run if isinstance(run, str) else str(run.absolute())
+    )  # a path without a slash would be read as an id
 
 
 def _object(run: Known) -> Run:
@@ -150,7 +159,9 @@ def rehearse(  # noqa: PLR0913 - the options of the command
     mistakes in the spec and for a job whose rehearsal would prove nothing, ClusterError if Slurm refuses.
     """
     request = request_of(job, overrides, profile, templates)
-    return rehearse_request(request, steps=steps, local=local, timeout=timeout, tolerance=tolerance, tell=tell)
+    return rehearse_request(
+        request, steps=steps, local=local, timeout=timeout, tolerance=tolerance, tell=tell
+    )
 
 
 def status(run: RunLike | None = None) -> RunStatus:
@@ -169,7 +180,9 @@ def why(run: RunLike = "last") -> Why:
     return diagnose(_name(run))
 
 
-def list(*, state: str = "", since: str = "", name: str = "", tag: str = "") -> tuple[RunStatus, ...]:  # noqa: A001
+def list(
+    *, state: str = "", since: str = "", name: str = "", tag: str = ""
+) -> tuple[RunStatus, ...]:  # noqa: A001
     """Return what all runs of this user do now, the active ones first, the newest first.
 
     `state` is one or several with commas, `since` an age (`2d`) or a time, `name` a pattern such as `gpt2*`, `tag` a
@@ -193,7 +206,9 @@ def logs(
     expression) the pieces are the lines that are that rank's or node's, or match. Raises SpecError for a pattern that
     is not valid, ClusterError if there is no output, and at its end if no line names that rank or node.
     """
-    return log_reading.logs(_name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep)
+    return log_reading.logs(
+        _name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
+    )
 
 
 def log_lines(
@@ -206,7 +221,9 @@ def log_lines(
     grep: str | None = None,
 ) -> Iterator[LogLine]:
     """Yield the lines of a run's output, each with the rank and node that wrote it: `logs --json`. Raises as `logs`."""
-    return log_reading.log_lines(_name(run), Wanted(rank, node, grep), attempt=attempt, follow=follow)
+    return log_reading.log_lines(
+        _name(run), Wanted(rank, node, grep), attempt=attempt, follow=follow
+    )
 
 
 def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunReport:

@@ -43,14 +43,19 @@ MAPPING = "<mapping>"
 
 
 def request_of(
-    job: JobLike, overrides: Sequence[str] = (), profile: str | Path | None = None, templates: Sequence[str | Path] = ()
+    job: JobLike,
+    overrides: Sequence[str] = (),
+    profile: str | Path | None = None,
+    templates: Sequence[str | Path] = (),
 ) -> Request:
     """Return what a caller asks for; the overrides of a loaded spec stay below those given now."""
     site = None if profile is None else str(profile)
     folders = tuple(map(str, templates))
     if isinstance(job, Loaded):
         laid = (*job.overrides, *overrides)
-        return Request(job.source, laid, job.profile or "" if site is None else site, folders, text=job.text)
+        return Request(
+            job.source, laid, job.profile or "" if site is None else site, folders, text=job.text
+        )
     if isinstance(job, Mapping):
         return Request(MAPPING, tuple(overrides), site, folders, text=write_spec(_plain(job)))
     return Request(str(job), tuple(overrides), site, folders)
@@ -65,15 +70,22 @@ def _plain(value: Any) -> Any:
     return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
 
 
-def load_spec(job: JobLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None) -> Loaded:
+def load_spec(
+    job: JobLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None
+) -> Loaded:
     """Read a job spec with the site's profile below it and the overrides above it.
 
     `profile` is a path, or an empty text for none. Raises SpecError with every mistake.
     """
     request = request_of(job, overrides, profile)
     site = find_profile(request.profile, request.environment)
-    return read_spec(request.source, overrides=request.overrides, profile=site, text=request.text,
-                     shell=active_python(request.environment))  # fmt: skip
+    return read_spec(
+        request.source,
+        overrides=request.overrides,
+        profile=site,
+        text=request.text,
+        shell=active_python(request.environment),
+    )
 
 
 def validate(
@@ -154,7 +166,9 @@ def estimate(  # noqa: PLR0913 - the options of the command
     size = _read("parameters", answering.parameter_count, parameters)
     memory = _read("gpu_memory", units.bytes_of_size, gpu_memory)
     model = None if config is None else Path(config)
-    given = answering.Given(model, size, gpus, memory, batch, sequence, checkpointing, eager, precision)
+    given = answering.Given(
+        model, size, gpus, memory, batch, sequence, checkpointing, eager, precision
+    )
     if job is None:
         return answering.estimate_of(given).values()
     prepared = prepare(request_of(job, overrides, profile))
@@ -195,8 +209,16 @@ def init(  # noqa: PLR0913 - the options of the command
     working folder has one training script. Raises SpecError for values that are wrong, and if the file exists, unless
     `force` is set; ClusterError if the parser of sbatch scripts is not installed.
     """
-    given = {"nodes": nodes, "gpus-per-node": gpus_per_node, "cpus-per-task": cpus_per_task, "mem": mem,
-             "partition": partition, "account": account, "qos": qos, "time": time}  # fmt: skip
+    given = {
+        "nodes": nodes,
+        "gpus-per-node": gpus_per_node,
+        "cpus-per-task": cpus_per_task,
+        "mem": mem,
+        "partition": partition,
+        "account": account,
+        "qos": qos,
+        "time": time,
+    }
     slurm = {option: str(value) for option, value in given.items() if value is not None}
     site = None if profile is None else str(profile)
     file = None if script is None else str(script)
@@ -208,7 +230,12 @@ def init(  # noqa: PLR0913 - the options of the command
         return new_file.write_translation(str(from_sbatch), target)
     known = site_defaults(site)
     values = {option: slurm.get(option, new_file.default_of(option, known)) for option in given}
-    wish = Wish(file or new_file.only_script(Path.cwd()), strategy or "ddp", new_file.slurm_section(values), name or "")
+    wish = Wish(
+        file or new_file.only_script(Path.cwd()),
+        strategy or "ddp",
+        new_file.slurm_section(values),
+        name or "",
+    )
     return new_file.write_wish(wish, target)
 
 
@@ -242,7 +269,9 @@ def doctor(
     exists, unless `force` is set. A mistake in the profile is a finding, and raises nothing.
     """
     site = None if profile is None else str(profile)
-    found = examine(Request("", tuple(overrides), site), on_nodes=on_nodes, timeout=timeout, tell=tell)
+    found = examine(
+        Request("", tuple(overrides), site), on_nodes=on_nodes, timeout=timeout, tell=tell
+    )
     if write_profile is not None:
         path = Path(write_profile).expanduser() if write_profile else own_profile(os.environ)
         put_profile(path, first_profile(found.site, os.environ), force=force)

@@ -22,7 +22,9 @@ from clusterrun.run_folder.ownership import process_id_of, processes_of, signal_
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record, write_whole
 
-KILL_WAIT = 10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
+KILL_WAIT = (
+    10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
+)
 _POLL_SECONDS = 0.2
 _START_SECONDS = 20.0
 
@@ -66,22 +68,34 @@ def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str
     Raises ClusterError where the spec asks for what one machine has not.
     """
     if job.least_nodes > 1:
-        raise ClusterError(f"slurm.nodes is {job.nodes}; this is one machine", "add --set slurm.nodes=1")
+        raise ClusterError(
+            f"slurm.nodes is {job.nodes}; this is one machine", "add --set slurm.nodes=1"
+        )
     gpus = None if job.gpus is None else min(job.gpus, _gpus_here())
     paths.local.mkdir(mode=0o700, exist_ok=True)
     write_whole(paths.local / "slurm.bash", _STAND_INS)
-    settings = {"limit": job.limit_s or "", "lead": job.lead_s, "gpus": "" if gpus is None else gpus}
+    settings = {
+        "limit": job.limit_s or "",
+        "lead": job.lead_s,
+        "gpus": "" if gpus is None else gpus,
+    }
     write_record(paths.local / "settings", settings)
     kept = {
-        name: environment[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR") if name in environment
+        name: environment[name]
+        for name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR")
+        if name in environment
     }
     secrets = {name: environment[name] for name in job.secrets if name in environment}
     with (paths.local / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "clusterrun.local", str(paths.folder)],
             env={**kept, **secrets, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=job.work_dir,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=job.work_dir,
+        )
     write_record(paths.local / "supervisor", {"job_id": child.pid, "host": os.uname().nodename})
     return str(child.pid)
 
@@ -89,7 +103,9 @@ def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str
 def _gpus_here() -> int:
     """Count this machine's GPUs. Raises ClusterError if it has none."""
     try:
-        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout
+        found = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
+        ).stdout
     except (FileNotFoundError, subprocess.TimeoutExpired):
         found = ""
     here = sum(line.startswith("GPU ") for line in found.splitlines())
@@ -108,7 +124,11 @@ def supervisor_lives(paths: RunPaths) -> bool:
         of_owner = entry.stat().st_uid == paths.folder.stat().st_uid
     except OSError:
         return False
-    folder = os.path.realpath(os.fsdecode(words[3])) if words[1:3] == [b"-m", b"clusterrun.local"] else ""
+    folder = (
+        os.path.realpath(os.fsdecode(words[3]))
+        if words[1:3] == [b"-m", b"clusterrun.local"]
+        else ""
+    )
     return of_owner and folder == os.path.realpath(paths.folder)
 
 
@@ -156,8 +176,11 @@ def run_attempt(folder: str, job_id: int, restart: int) -> int:
         child = subprocess.Popen(
             ["bash", "-c", _RUN_SCRIPT, str(paths.script), str(paths.local / "slurm.bash")],
             env=_slurm_variables(paths, settings, job_id, restart),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     write_whole(paths.local / "batch.pid", str(child.pid))
     limit = float(settings["limit"]) if settings.get("limit") else None
     _watch(paths, child, limit, float(settings.get("lead") or 0))
@@ -165,7 +188,9 @@ def run_attempt(folder: str, job_id: int, restart: int) -> int:
     return child.wait()
 
 
-def _watch(paths: RunPaths, child: subprocess.Popen[bytes], limit: float | None, lead: float) -> None:
+def _watch(
+    paths: RunPaths, child: subprocess.Popen[bytes], limit: float | None, lead: float
+) -> None:
     """Stand for slurmctld: the warning before the limit, the limit, a requeue, a cancellation."""
     begun, warned, killed_at = time.monotonic(), False, None
     while child.poll() is None:
@@ -184,13 +209,22 @@ def _watch(paths: RunPaths, child: subprocess.Popen[bytes], limit: float | None,
             return
 
 
-def _slurm_variables(paths: RunPaths, settings: Mapping[str, str], job_id: int, restart: int) -> dict[str, str]:
-    given = {name: value for name, value in os.environ.items() if not name.startswith(("SUBMITIT_", "PYTHONPATH"))}
+def _slurm_variables(
+    paths: RunPaths, settings: Mapping[str, str], job_id: int, restart: int
+) -> dict[str, str]:
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SUBMITIT_", "PYTHONPATH"))
+    }
     variables = {
-        "SLURM_JOB_ID": str(job_id), "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": os.uname().nodename,
-        "SLURM_SUBMIT_DIR": str(Path.cwd()), "SLURM_RESTART_COUNT": str(restart),
+        "SLURM_JOB_ID": str(job_id),
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_JOB_NODELIST": os.uname().nodename,
+        "SLURM_SUBMIT_DIR": str(Path.cwd()),
+        "SLURM_RESTART_COUNT": str(restart),
         "run_dir": str(paths.folder),
-    }  # fmt: skip
+    }
     if settings.get("limit"):
         variables["SLURM_JOB_END_TIME"] = str(int(time.time() + float(settings["limit"])))
     if settings.get("gpus"):

@@ -29,7 +29,9 @@ _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
 _THOUSANDS = {"": 0, "K": 1, "M": 2, "B": 3, "T": 4}
 
 DURATION_FORMS = "90s, 30min, 2h, 1.5 days or 1:30:00"
-SLURM_TIME_FORMS = "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]"
+SLURM_TIME_FORMS = (
+    "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]"
+)
 SLURM_MEMORY_FORMS = "a whole number with K, M, G or T; without a unit it is megabytes"
 SIZE_FORMS = "80GB (of 1000^3 bytes), 80GiB (of 1024^3), 81559MiB as nvidia-smi shows it"
 
@@ -227,5 +229,7 @@ def count_of(text: str, most: int = 10**15) -> int:
 def whole_number(text: str, least: int = 0, most: int = 10**15) -> int:
     """Return a whole number in ASCII digits. Raises ValueError for all else, and outside of the limits."""
     if not _WHOLE.fullmatch(text) or not least <= int(text) <= most:
-        raise ValueError(f"{_shown(text)} is not a whole number" + f" from {least} up" * bool(least))
+        raise ValueError(
+            f"{_shown(text)} is not a whole number" + f" from {least} up" * bool(least)
+        )
     return int(text)

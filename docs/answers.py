@@ -44,7 +44,11 @@ def of_type(form: dict[str, Any]) -> str:
     if "enum" in form or "const" in form:
         return ", ".join(f"`{one}`" for one in form.get("enum", [form.get("const")]))
     if form.get("type") == "array":
-        return f"list of {of_type(form['items'])}" if form.get("items") else f"[{', '.join(pair(form))}]"
+        return (
+            f"list of {of_type(form['items'])}"
+            if form.get("items")
+            else f"[{', '.join(pair(form))}]"
+        )
     if form.get("type") == "object" and "additionalProperties" in form:
         return f"object of {of_type(form['additionalProperties'])}"
     kind = form.get("type", "any value")

@@ -186,13 +186,19 @@ def form(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(form(part) for part in parts if part is not type(None))
     if origin is tuple:
-        return f"list of {form(parts[0])}" if get_origin(parts[0]) is Literal else f"list: {form(parts[0])}"
+        return (
+            f"list of {form(parts[0])}"
+            if get_origin(parts[0]) is Literal
+            else f"list: {form(parts[0])}"
+        )
     if origin is dict or annotation is dict:
         return "mapping"
     plain = {bool: "true or false", int: "whole number", str: "text"}
     if annotation in plain:
         return plain[annotation]
-    return "mapping" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else "value"
+    return (
+        "mapping" if isinstance(annotation, type) and issubclass(annotation, BaseModel) else "value"
+    )
 
 
 def named_form(model: type[BaseModel], name: str, field: FieldInfo) -> str:
@@ -220,7 +226,11 @@ def rows(section: str, model: type[BaseModel]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
         path = f"{section}.{name}" if section else name
-        key = name.replace("_", "-") if section == "slurm" and name != "additional_parameters" else name
+        key = (
+            name.replace("_", "-")
+            if section == "slurm" and name != "additional_parameters"
+            else name
+        )
         meaning = docstring_of(section, name) or MEANINGS.get(path) or WORDS[section].format(key)
         yield f"| `{key}` | {named_form(model, name, field)} | {default(field)} | {one_line(meaning)} |"
 
@@ -243,26 +253,42 @@ def page() -> str:
     """Return the whole page."""
     lines = [INTRODUCTION, "## The keys", "", *rows("", JobSpec), "", FOOTNOTES]
     for name, model in SECTIONS.items():
-        lines += [f"## {name}", "", (model.__doc__ or "").splitlines()[0], "", *rows(name, model), ""]
+        lines += [
+            f"## {name}",
+            "",
+            (model.__doc__ or "").splitlines()[0],
+            "",
+            *rows(name, model),
+            "",
+        ]
         if name == "slurm":
             lines += [ARRAYS, *slurm_rest()]
         if name == "checkpoint":
             lines.append(CHECKPOINTS)
         if name == "accelerate":
-            lines += ["Set by the job script, so a spec does not take them:", "", *reasons(layers.COMPUTED), ""]
+            lines += [
+                "Set by the job script, so a spec does not take them:",
+                "",
+                *reasons(layers.COMPUTED),
+                "",
+            ]
     return "\n".join([*lines, NOTICES, SHARING]).rstrip() + "\n"
 
 
 def slurm_rest() -> Iterator[str]:
     """List sbatch's options that have no field: passed on, or refused with the reason."""
     typed = {name.replace("_", "-") for name in Slurm.model_fields}
-    passed = sorted(name for name in options.KNOWN - typed if not options.why_not(name, launcher=True)[0])
+    passed = sorted(
+        name for name in options.KNOWN - typed if not options.why_not(name, launcher=True)[0]
+    )
     yield "Passed on to sbatch as written; `true` stands for an option without a value:"
     yield ", ".join(f"`{name}`" for name in passed) + "."
     yield ""
     yield "Not taken, with the reason:"
     yield ""
-    tasks = dict.fromkeys(sorted(options.TASKS), "Slurm must start one task a node; processes are started below it")
+    tasks = dict.fromkeys(
+        sorted(options.TASKS), "Slurm must start one task a node; processes are started below it"
+    )
     yield from reasons({**options.OWNED, **tasks, **options.REFUSED})
     yield ""
 

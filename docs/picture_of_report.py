@@ -37,7 +37,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name) / "page.html"
         place.write_text(page_of_a_run(), encoding="utf-8")
-        words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1240,1180"]
+        words = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1240,1180",
+        ]
         words += [f"--user-data-dir={name}/profile", f"--screenshot={ROOT / 'docs' / 'report.png'}"]
         subprocess.run(["chromium", *words, place.as_uri()], check=True, capture_output=True)
 

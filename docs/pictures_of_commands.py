@@ -32,7 +32,9 @@ def typed(desk: Desk, *words: str) -> str:
     line = f"stty cols {WIDTH}; {CLUSTERRUN} {' '.join(words)}"
     environment = {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "SHELL": "/bin/bash",
                    "CLUSTERRUN_PROFILE": str(desk.cluster.home(desk.user) / "site.yaml")}  # fmt: skip
-    answer = desk.cluster.run_as(desk.user, ["script", "-qec", line, "/dev/null"], env=environment, check=False)
+    answer = desk.cluster.run_as(
+        desk.user, ["script", "-qec", line, "/dev/null"], env=environment, check=False
+    )
     places = {str(desk.cluster.folder): "/cluster", sys.prefix: "~/.venv"}
     shown = answer.stdout.replace("\r\n", "\n")
     return functools.reduce(lambda text, place: text.replace(*place), places.items(), shown)
@@ -40,7 +42,9 @@ def typed(desk: Desk, *words: str) -> str:
 
 def draw(name: str, *shown: tuple[str, str]) -> None:
     """Draw commands, and what they showed, as a terminal."""
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(
+        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+    )
     for command, text in shown:
         console.print(Text.assemble(("$ ", "bold"), (command, "bold")))
         console.print(Text.from_ansi(text.rstrip("\n")), no_wrap=True)

@@ -78,7 +78,10 @@ def parameters(function: Any, *, method: bool = False) -> Iterator[str]:
 
 def signature(name: str, function: Any, *, method: bool = False) -> str:
     """Write a signature, one parameter a line if it is long."""
-    given, result = [*parameters(function, method=method)], inspect.signature(function).return_annotation
+    given, result = (
+        [*parameters(function, method=method)],
+        inspect.signature(function).return_annotation,
+    )
     line = f"{name}({', '.join(given)}) -> {result}"
     if len(line) <= 100:
         return line
@@ -123,7 +126,9 @@ def methods(kind: type) -> Iterator[str]:
         if not name.startswith("_") and inspect.isfunction(inner):
             yield from (
                 "```python",
-                signature(f"{kind.__name__ if inner is not found else 'run'}.{name}", inner, method=True),
+                signature(
+                    f"{kind.__name__ if inner is not found else 'run'}.{name}", inner, method=True
+                ),
                 "```",
                 "",
                 prose(inner.__doc__),
@@ -135,7 +140,11 @@ def alias(name: str) -> str:
     """Return what a module says below an alias, which has no docstring of its own."""
     home = importlib.import_module(f"clusterrun.{clusterrun._HOME[name]}")  # noqa: SLF001 - its one table
     for line, after in itertools.pairwise(ast.parse(inspect.getsource(home)).body):
-        if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == name and isinstance(after, ast.Expr):
+        if (
+            isinstance(line, ast.AnnAssign)
+            and ast.unparse(line.target) == name
+            and isinstance(after, ast.Expr)
+        ):
             return f"`{ast.unparse(line.value) if line.value else ''}`. {prose(ast.literal_eval(after.value))}"
     raise LookupError(name)
 
@@ -152,7 +161,12 @@ def described(name: str, kind: Any) -> Iterator[str]:
     elif dataclasses.is_dataclass(kind):
         yield from fields(kind)
     elif issubclass(kind, Exception):
-        yield from (f"The command line exits with {kind.exit_code} for it." if hasattr(kind, "exit_code") else "", "")
+        yield from (
+            f"The command line exits with {kind.exit_code} for it."
+            if hasattr(kind, "exit_code")
+            else "",
+            "",
+        )
 
 
 def page() -> str:
@@ -160,7 +174,11 @@ def page() -> str:
     names = public()
     functions = {name: one for name, one in names.items() if inspect.isfunction(one)}
     others = {name: one for name, one in names.items() if name not in functions and name != "Run"}
-    errors = {name: one for name, one in others.items() if isinstance(one, type) and issubclass(one, Exception)}
+    errors = {
+        name: one
+        for name, one in others.items()
+        if isinstance(one, type) and issubclass(one, Exception)
+    }
     forms = {name: one for name, one in others.items() if not isinstance(one, type)}
     lines = [INTRODUCTION, "| on the command line | in Python |", "|---|---|"]
     lines += [f"| {option} | {words} |" for option, words in INSTEAD.items()]
@@ -169,7 +187,12 @@ def page() -> str:
     lines += ["## The commands", ""]
     lines += [line for name in COMMANDS for line in function(name, functions[name])]
     lines += ["## More functions", ""]
-    lines += [line for name, one in functions.items() if name not in COMMANDS for line in function(name, one)]
+    lines += [
+        line
+        for name, one in functions.items()
+        if name not in COMMANDS
+        for line in function(name, one)
+    ]
     run = names["Run"]
     lines += ["## A run", "", "### Run", "", prose(run.__doc__), "", *fields(run), *methods(run)]
     lines += ["## Errors", "", textwrap.dedent("""\

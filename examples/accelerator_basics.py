@@ -33,7 +33,9 @@ def parse_args():
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument("--num_train_epochs", type=int, default=4)
-    parser.add_argument("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    parser.add_argument(
+        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
+    )
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -63,7 +65,11 @@ def main():
 
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
 
-    after = {"model": type(model).__name__, "batches": len(loader), "device": str(accelerator.device)}
+    after = {
+        "model": type(model).__name__,
+        "batches": len(loader),
+        "device": str(accelerator.device),
+    }
     log(accelerator, processes=accelerator.num_processes, before=before, after=after)
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for _ in run.epochs(args.num_train_epochs):

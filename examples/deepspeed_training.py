@@ -34,7 +34,9 @@ def parse_args():
     parser.add_argument("--width", type=int, default=128, help="of the hidden layers")
     parser.add_argument("--per_device_train_batch_size", type=int, default=16)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument("--save_steps", type=int, default=12, help="under clusterrun the job spec says it")
+    parser.add_argument(
+        "--save_steps", type=int, default=12, help="under clusterrun the job spec says it"
+    )
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -46,15 +48,23 @@ def make_data(seed):
 
 def backend():
     """Return what to add for DeepSpeed on CPUs, whose backend Accelerate does not guess; nothing anywhere else."""
-    on_cpus = os.environ.get("DS_ACCELERATOR") == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    on_cpus = (
+        os.environ.get("DS_ACCELERATOR") == "cpu"
+        and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    )
     return [InitProcessGroupKwargs(backend="gloo")] if on_cpus else []
 
 
 def held(model, optimizer):
     """Count the numbers of weights and optimizer state in this process."""
-    weights = sum(getattr(p, "ds_tensor", p).numel() for p in model.parameters())  # ds_tensor: its part at stage 3
+    weights = sum(
+        getattr(p, "ds_tensor", p).numel() for p in model.parameters()
+    )  # ds_tensor: its part at stage 3
     states = [value for state in optimizer.state.values() for value in state.values()]
-    return {"weights": weights, "optimizer": sum(v.numel() for v in states if torch.is_tensor(v) and v.ndim)}
+    return {
+        "weights": weights,
+        "optimizer": sum(v.numel() for v in states if torch.is_tensor(v) and v.ndim),
+    }
 
 
 def log(accelerator, **values):
@@ -72,7 +82,12 @@ def main():
     layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.Tanh())]
     model = nn.Sequential(*layers[:-1])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    loader = DataLoader(make_data(args.seed), batch_size=args.per_device_train_batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        make_data(args.seed),
+        batch_size=args.per_device_train_batch_size,
+        shuffle=True,
+        drop_last=True,
+    )
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for _ in run.epochs(args.num_train_epochs):
@@ -88,8 +103,15 @@ def main():
             log(accelerator, step=run.step, loss=mean)
     shares = gather_object([held(model, optimizer)])
     stage = accelerator.deepspeed_plugin.zero_stage if accelerator.deepspeed_plugin else None
-    log(accelerator, distributed_type=accelerator.distributed_type.value, zero_stage=stage, held=shares)
-    accelerator.save_model(model, args.output_dir / "model")  # gathers it; only the main process writes
+    log(
+        accelerator,
+        distributed_type=accelerator.distributed_type.value,
+        zero_stage=stage,
+        held=shares,
+    )
+    accelerator.save_model(
+        model, args.output_dir / "model"
+    )  # gathers it; only the main process writes
     run.finish()
     accelerator.end_training()
 

@@ -32,7 +32,9 @@ def parse_args():
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument("--save_steps", type=int, default=12, help="under clusterrun the job spec says it")
+    parser.add_argument(
+        "--save_steps", type=int, default=12, help="under clusterrun the job spec says it"
+    )
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -43,7 +45,9 @@ class Block(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.inner = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.inner = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
 
     def forward(self, x):  # noqa: D102 - torch's word
         return x + self.inner(self.norm(x))
@@ -90,14 +94,18 @@ def main():
         for points, wanted in run.batches(loader):
             loss = nn.functional.mse_loss(model(points), wanted)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 1.0)  # the Accelerator's: a norm of parts needs all
+            accelerator.clip_grad_norm_(
+                model.parameters(), 1.0
+            )  # the Accelerator's: a norm of parts needs all
             optimizer.step()
             optimizer.zero_grad()
             mean = accelerator.reduce(loss.detach(), "mean").item()
             log(accelerator, step=run.step, loss=mean)
     shares = gather_object([held(model, optimizer)])
     log(accelerator, distributed_type=strategy, held=shares)
-    accelerator.save_model(model, args.output_dir / "model")  # gathers it; only the main process writes
+    accelerator.save_model(
+        model, args.output_dir / "model"
+    )  # gathers it; only the main process writes
     run.finish()
     accelerator.end_training()
 

@@ -36,7 +36,9 @@ def parse_args():
     parser.add_argument("--per_device_train_batch_size", type=int, default=8)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    parser.add_argument(
+        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
+    )
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -44,7 +46,9 @@ def parse_args():
 def make_loader(args):
     points = torch.randn(512, 16, generator=torch.Generator().manual_seed(args.seed))
     data = TensorDataset(points, points.sin().sum(dim=1, keepdim=True))
-    return DataLoader(data, batch_size=args.per_device_train_batch_size, shuffle=True, drop_last=True)
+    return DataLoader(
+        data, batch_size=args.per_device_train_batch_size, shuffle=True, drop_last=True
+    )
 
 
 def train(args, accelerator, model, optimizer, loader):
@@ -77,11 +81,19 @@ def main():
     args = parse_args()
     set_seed(args.seed)
     order = DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed)
-    accelerator = Accelerator(gradient_accumulation_steps=args.gradient_accumulation_steps, dataloader_config=order)
+    accelerator = Accelerator(
+        gradient_accumulation_steps=args.gradient_accumulation_steps, dataloader_config=order
+    )
     model = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 1))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)  # a step of SGD is the gradient, and nothing else
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.02
+    )  # a step of SGD is the gradient, and nothing else
     model, optimizer, loader = accelerator.prepare(model, optimizer, make_loader(args))
-    sizes = (args.per_device_train_batch_size, accelerator.gradient_accumulation_steps, accelerator.num_processes)
+    sizes = (
+        args.per_device_train_batch_size,
+        accelerator.gradient_accumulation_steps,
+        accelerator.num_processes,
+    )
     names = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_processes")
     log(accelerator, effective_batch=math.prod(sizes), **dict(zip(names, sizes, strict=True)))
     run = train(args, accelerator, model, optimizer, loader)

@@ -29,9 +29,13 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
-    parser.add_argument("--mixed_precision", default=None, help="as the launch says, if it is not given")
+    parser.add_argument(
+        "--mixed_precision", default=None, help="as the launch says, if it is not given"
+    )
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    parser.add_argument(
+        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
+    )
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -51,7 +55,10 @@ def watch(layer):
 def describe(accelerator, model, seen):
     """Tell what is held in which format, and what that format can hold."""
     format_ = torch.finfo(seen["dtype"])
-    told = {"mixed_precision": accelerator.mixed_precision, "weights": str(next(model.parameters()).dtype)}
+    told = {
+        "mixed_precision": accelerator.mixed_precision,
+        "weights": str(next(model.parameters()).dtype),
+    }
     told |= {"activations": str(seen["dtype"]), "bytes": format_.bits // 8, "largest": format_.max}
     log(accelerator, **told, next_after_1=1 + format_.eps)
 
@@ -76,14 +83,19 @@ def main():
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for _ in run.epochs(args.num_train_epochs):
         for points, wanted in run.batches(loader):
-            loss = nn.functional.mse_loss(model(points), wanted)  # autocast ends with the model: this is fp32
+            loss = nn.functional.mse_loss(
+                model(points), wanted
+            )  # autocast ends with the model: this is fp32
             accelerator.backward(loss)  # scales the loss where fp16 needs it
             optimizer.step()
             scheduler.step()  # not where the optimizer's step was left out
             optimizer.zero_grad()
             line = {"step": run.step, "loss": accelerator.reduce(loss.detach(), "mean").item()}
             if accelerator.scaler:
-                line |= {"scale": accelerator.scaler.get_scale(), "left_out": accelerator.optimizer_step_was_skipped}
+                line |= {
+                    "scale": accelerator.scaler.get_scale(),
+                    "left_out": accelerator.optimizer_step_was_skipped,
+                }
             log(accelerator, **line)
     if seen:  # a run that is resumed behind its last step has seen nothing
         describe(accelerator, model, seen)

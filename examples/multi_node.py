@@ -37,7 +37,9 @@ def main():
     if accelerator.is_main_process:
         for each in everyone:
             print(" ".join(f"{name} {value}" for name, value in each.items()))
-        print(f"{size} processes on {nodes} nodes, {accelerator.distributed_type.value}: sum {found} of {wanted}")
+        print(
+            f"{size} processes on {nodes} nodes, {accelerator.distributed_type.value}: sum {found} of {wanted}"
+        )
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if found != wanted:

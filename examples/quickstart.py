@@ -32,12 +32,16 @@ def follow(run: Run) -> RunStatus:
     preempted, shown = False, ""
     while not (status := run_status(run)).state.final:
         step = f"step {status.step or 0}/{status.total or '?'}"
-        line = f"attempt {status.attempt}: {status.state.value:<8} {step} loss {status.loss or 0:.3f}"
+        line = (
+            f"attempt {status.attempt}: {status.state.value:<8} {step} loss {status.loss or 0:.3f}"
+        )
         if line != shown:
             print(line, flush=True)
             shown = line
         if not preempted and status.total and (status.step or 0) > status.total // 3:
-            tell("preempted: SIGTERM to the step, as Slurm does; it saves, leaves, and is run again")
+            tell(
+                "preempted: SIGTERM to the step, as Slurm does; it saves, leaves, and is run again"
+            )
             preempt(run.paths)
             preempted = True
         time.sleep(2)
@@ -45,7 +49,9 @@ def follow(run: Run) -> RunStatus:
 
 
 def main() -> int:
-    tell(f"clusterrun submit --local {SPEC.relative_to(Path.cwd()) if SPEC.is_relative_to(Path.cwd()) else SPEC}")
+    tell(
+        f"clusterrun submit --local {SPEC.relative_to(Path.cwd()) if SPEC.is_relative_to(Path.cwd()) else SPEC}"
+    )
     run = submit(Request(str(SPEC)), local=True)
     print(f"run {run.run_id}; its folder: {run.paths.folder}", flush=True)
     status = follow(run)
@@ -54,10 +60,15 @@ def main() -> int:
         print(f"\nit ended as {status.state.value}: {status.reason}")
         return 1
     causes = [read_record(run.paths.end(attempt)).get("cause") for attempt in run.paths.attempts()]
-    metrics = [json.loads(line) for line in (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()]
+    metrics = [
+        json.loads(line)
+        for line in (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()
+    ]
     losses = [line["loss"] for line in metrics if "loss" in line]
     ends = " and ".join(map(str, causes))
-    tell(f"done: {status.attempt} attempts, ended by {ends}; loss {losses[0]:.2f} to {losses[-1]:.2f}")
+    tell(
+        f"done: {status.attempt} attempts, ended by {ends}; loss {losses[0]:.2f} to {losses[-1]:.2f}"
+    )
     print(f"trained model, tokenizer and metrics: {run.paths.folder}/output")
     print(f"what each attempt printed:            {run.paths.folder}/logs")
     print("next: clusterrun status last; clusterrun render job_specs/two_nodes.yaml")

@@ -77,12 +77,16 @@ def load_tokenizer(args):
     path = args.output_dir / "tokenizer.json"
     if not path.exists():
         trainer = ByteLevelBPETokenizer()
-        trainer.train(str(args.train_file), vocab_size=args.vocab_size, special_tokens=[END_OF_TEXT])
+        trainer.train(
+            str(args.train_file), vocab_size=args.vocab_size, special_tokens=[END_OF_TEXT]
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
         trainer.save(str(draft))
         draft.replace(path)  # whole or not there, should we be killed here
-    return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=END_OF_TEXT, eos_token=END_OF_TEXT)
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(path), bos_token=END_OF_TEXT, eos_token=END_OF_TEXT
+    )
 
 
 def load_blocks(args, tokenizer):

@@ -67,7 +67,9 @@ class ByteModel(nn.Module):
         super().__init__()
         self.read = nn.Embedding(256, width)
         self.place = nn.Embedding(block_size, width)
-        layer = nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.1, batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, 4, 4 * width, dropout=0.1, batch_first=True, norm_first=True
+        )
         self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.guess = nn.Linear(width, 256)
 
@@ -95,9 +97,12 @@ def prepare(args, accelerator):
     model = ByteModel(args.width, args.block_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
     # A prepared scheduler is stepped once for each process at an optimizer step.
-    warmup, total = (steps * accelerator.num_processes for steps in (args.warmup_steps, args.max_steps))
+    warmup, total = (
+        steps * accelerator.num_processes for steps in (args.warmup_steps, args.max_steps)
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * min(step / total, 1)))
+        optimizer,
+        lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * min(step / total, 1))),
     )
     return Prepared(*accelerator.prepare(model, optimizer, scheduler, *make_loaders(args)))
 
@@ -119,7 +124,10 @@ def train_step(accelerator, prepared, blocks):
 def evaluate(accelerator, run, prepared):
     """Return the mean loss over all samples of all processes."""
     prepared.model.eval()
-    losses = [accelerator.gather_for_metrics(prepared.model(b)) for b in run.evaluation(prepared.eval_loader)]
+    losses = [
+        accelerator.gather_for_metrics(prepared.model(b))
+        for b in run.evaluation(prepared.eval_loader)
+    ]
     prepared.model.train()
     return torch.cat(losses).mean().item()
 
@@ -132,7 +140,9 @@ def log(accelerator, **values):
 
 def train(args, accelerator, run, prepared):
     """Train from where the run is to the end; asked to stop, it saves and leaves the script here."""
-    steps_per_epoch = math.ceil(len(prepared.train_loader) / accelerator.gradient_accumulation_steps)
+    steps_per_epoch = math.ceil(
+        len(prepared.train_loader) / accelerator.gradient_accumulation_steps
+    )
     for epoch in run.epochs(math.ceil(args.max_steps / steps_per_epoch), total=args.max_steps):
         losses = []  # of the batches that make one step
         for blocks in run.batches(prepared.train_loader):
@@ -143,7 +153,12 @@ def train(args, accelerator, run, prepared):
             losses.clear()
             run.log(loss=loss)
             if run.step % args.logging_steps == 0:
-                log(accelerator, step=run.step, loss=loss, learning_rate=prepared.scheduler.get_last_lr()[0])
+                log(
+                    accelerator,
+                    step=run.step,
+                    loss=loss,
+                    learning_rate=prepared.scheduler.get_last_lr()[0],
+                )
             if run.step >= args.max_steps:
                 break
         log(accelerator, epoch=epoch, eval_loss=evaluate(accelerator, run, prepared))
@@ -161,7 +176,9 @@ def main():
     set_seed(args.seed, device_specific=True)  # dropout differs between them
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     train(args, accelerator, run, prepared)
-    accelerator.save_model(prepared.model, args.output_dir / "model")  # all take part: each may hold a part
+    accelerator.save_model(
+        prepared.model, args.output_dir / "model"
+    )  # all take part: each may hold a part
     run.finish()
     accelerator.end_training()
 

@@ -33,7 +33,9 @@ def parse_args():
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument("--per_device_train_batch_size", type=int, default=16)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    parser.add_argument(
+        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
+    )
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -69,7 +71,13 @@ def paint(picture, shape, place):
 
 
 def make_model():
-    seeing = [nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(2)]
+    seeing = [
+        nn.Conv2d(1, 16, 3),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(2),
+    ]
     return nn.Sequential(*seeing, nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, len(SHAPES)))
 
 
@@ -100,7 +108,9 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     loader = DataLoader(Pictures(0, 512), batch_size=args.per_device_train_batch_size, shuffle=True)
     eval_loader = DataLoader(Pictures(512, 612), batch_size=32)
-    model, optimizer, loader, eval_loader = accelerator.prepare(model, optimizer, loader, eval_loader)
+    model, optimizer, loader, eval_loader = accelerator.prepare(
+        model, optimizer, loader, eval_loader
+    )
     set_seed(args.seed, device_specific=True)  # dropout differs between the processes
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for epoch in run.epochs(args.num_train_epochs):

@@ -62,13 +62,17 @@ def main() -> None:
     model, optimizer = accelerator.prepare(model, optimizer)
     while step < options.max_steps:
         step += 1
-        x, y = (tensor.to(accelerator.device) for tensor in batch_of(step, accelerator.process_index))
+        x, y = (
+            tensor.to(accelerator.device) for tensor in batch_of(step, accelerator.process_index)
+        )
         loss = torch.nn.functional.mse_loss(model(x), y)
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
         # a signal does not reach all processes in the same step, so they add up what they have heard
-        leaving = bool(accelerator.reduce(torch.tensor(len(asked), device=accelerator.device)).item())
+        leaving = bool(
+            accelerator.reduce(torch.tensor(len(asked), device=accelerator.device)).item()
+        )
         if leaving or step % options.save_steps == 0 or step == options.max_steps:
             weights = accelerator.unwrap_model(model).state_dict()
             state = {"step": step, "model": weights, "optimizer": optimizer.state_dict()}

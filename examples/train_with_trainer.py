@@ -17,7 +17,14 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import TensorDataset
-from transformers import GPT2Config, GPT2LMHeadModel, HfArgumentParser, Trainer, TrainingArguments, set_seed
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    HfArgumentParser,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from clusterrun.training.trainer import resumable
 
@@ -57,7 +64,12 @@ def main():
     (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
     train_data, eval_data = load_blocks(args)
     set_seed(args.seed)  # the model begins alike on all ranks
-    sizes = {"n_positions": args.block_size, "n_layer": args.n_layer, "n_embd": args.n_embd, "n_head": 4}
+    sizes = {
+        "n_positions": args.block_size,
+        "n_layer": args.n_layer,
+        "n_embd": args.n_embd,
+        "n_head": 4,
+    }
     model = GPT2LMHeadModel(GPT2Config(vocab_size=256, bos_token_id=0, eos_token_id=0, **sizes))
     trainer = Trainer(model, args, collate, train_data, eval_data)
     resumable(trainer)

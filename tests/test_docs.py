@@ -63,12 +63,17 @@ def test_the_readme_names_no_command_that_is_not_there() -> None:
     for page in PAGES:
         text = page.read_text()
         code = "\n".join(
-            [*re.findall(r"```.*?```", text, re.DOTALL), *re.findall(r"`(?!python benchmarks/)[^`\n]+`", text)]
+            [
+                *re.findall(r"```.*?```", text, re.DOTALL),
+                *re.findall(r"`(?!python benchmarks/)[^`\n]+`", text),
+            ]
         )
         assert set(re.findall(r"(?<!from )\bclusterrun ([a-z]+)\b", code)) <= known, page
 
 
-@pytest.mark.parametrize(("page", "target"), [pytest.param(*link, id=f"{link[0].name}-{link[1]}") for link in links()])
+@pytest.mark.parametrize(
+    ("page", "target"), [pytest.param(*link, id=f"{link[0].name}-{link[1]}") for link in links()]
+)
 def test_every_link_leads_somewhere(page: Path, target: str) -> None:
     """A link names a file of the checkout, and a heading of it where it has an anchor."""
     name, _, anchor = target.partition("#")

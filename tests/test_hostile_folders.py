@@ -32,13 +32,17 @@ def environment(tmp_path: Path) -> dict[str, str]:
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("srun", "scontrol", "sbatch", "squeue", "scancel", "sacct"):
-        (programs / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {tmp_path}/called\nexit 1\n')
+        (programs / name).write_text(
+            f'#!/bin/bash\necho "{name} $*" >> {tmp_path}/called\nexit 1\n'
+        )
         (programs / name).chmod(0o755)
     return {"HOME": str(tmp_path / "home"), "PATH": f"{programs}:{sys.prefix}/bin:/usr/bin:/bin", "USER": "someone",
             "PYTHONPATH": str(CHECKOUT)}  # fmt: skip
 
 
-def typed(folder: Path, environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+def typed(
+    folder: Path, environment: dict[str, str], *words: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "clusterrun", *words], env=environment, cwd=folder, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
 
@@ -57,7 +61,11 @@ def story(root: Path, name: str, environment: dict[str, str]) -> list[str]:
     log = (run / "logs" / "attempt-0001.log").read_text().splitlines()
     own = [line for line in log if line in (str(folder), f"run_dir={run}", "BASH_ENV=")]
     cause = read_record(run / "events" / "attempt-0001.end").get("cause", "no end")
-    return [f"wait exits with {waited.returncode}", cause, *(line.replace(str(folder), ".") for line in own)]
+    return [
+        f"wait exits with {waited.returncode}",
+        cause,
+        *(line.replace(str(folder), ".") for line in own),
+    ]
 
 
 def test_a_run_in_a_folder_of_any_name(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -65,9 +73,16 @@ def test_a_run_in_a_folder_of_any_name(tmp_path: Path, environment: dict[str, st
     (tmp_path / "home").mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as typists:
         stories = dict(
-            zip(NAMES, typists.map(lambda name: story(tmp_path / "d", name, environment), NAMES), strict=True)
+            zip(
+                NAMES,
+                typists.map(lambda name: story(tmp_path / "d", name, environment), NAMES),
+                strict=True,
+            )
         )
-    plain = {name: found[:2] + [line.partition("runs/")[0] for line in found[2:]] for name, found in stories.items()}
+    plain = {
+        name: found[:2] + [line.partition("runs/")[0] for line in found[2:]]
+        for name, found in stories.items()
+    }
     right = ["wait exits with 0", "finished", ".", "run_dir=./", "BASH_ENV="]
     assert {name: found for name, found in plain.items() if found != right} == {}
     assert list(tmp_path.rglob("canary")) == []
@@ -75,7 +90,9 @@ def test_a_run_in_a_folder_of_any_name(tmp_path: Path, environment: dict[str, st
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x1bb", "a\u202eb", "\\"])
-def test_a_name_that_no_script_can_hold_is_refused(tmp_path: Path, environment: dict[str, str], name: str) -> None:
+def test_a_name_that_no_script_can_hold_is_refused(
+    tmp_path: Path, environment: dict[str, str], name: str
+) -> None:
     """Control characters, overrides of direction and backslashes are named, and nothing is made."""
     folder = tmp_path / name
     folder.mkdir()

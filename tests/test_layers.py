@@ -46,7 +46,19 @@ PURE = """
 NOT_PURE = """
     job_spec job_spec.load job_spec.profile planning.strategy.check planning.strategy.files planning.strategy.installed
     """.split()
-IMPURE = {"os", "subprocess", "time", "datetime", "random", "secrets", "socket", "shutil", "sys", "tempfile", "io"}
+IMPURE = {
+    "os",
+    "subprocess",
+    "time",
+    "datetime",
+    "random",
+    "secrets",
+    "socket",
+    "shutil",
+    "sys",
+    "tempfile",
+    "io",
+}
 
 # What a start must not load: seconds of torch and the like, and for the commands that only ask, tenths as well.
 TRAINING = {"torch", "transformers", "accelerate", "datasets", "deepspeed", "numpy"}
@@ -69,7 +81,11 @@ MODULES = modules()
 def nodes(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
     """Walk a module without what is for type checkers only; with `at_import` also without functions' bodies."""
     for node in ast.iter_child_nodes(tree):
-        for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for_types = (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        )
         later = at_import and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         if not for_types and not later:
             yield node
@@ -123,7 +139,12 @@ def test_no_floor_is_higher_than_it_must_be():
     """The floors are those of the code: each stands just above the highest that it uses."""
     for package, number in FLOOR_OF.items():
         members = [name for name in MODULES if name.split(".", maxsplit=1)[0] == package]
-        used = {target for name in members for target in ours(name) if target.split(".", maxsplit=1)[0] != package}
+        used = {
+            target
+            for name in members
+            for target in ours(name)
+            if target.split(".", maxsplit=1)[0] != package
+        }
         assert number == max((floor(target) + 1 for target in used), default=0)
 
 
@@ -147,7 +168,9 @@ def test_planning_is_pure(name):
     assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & IMPURE == set()
     assert "pathlib.Path" not in imports(name)
     used = {
-        node.id for node in nodes(ast.parse(MODULES[name].read_text()), at_import=False) if isinstance(node, ast.Name)
+        node.id
+        for node in nodes(ast.parse(MODULES[name].read_text()), at_import=False)
+        if isinstance(node, ast.Name)
     }
     assert used & {"open", "print", "input", "exec", "eval", "globals"} == set()
 
@@ -155,7 +178,9 @@ def test_planning_is_pure(name):
 def test_the_renderer_and_the_reader_look_only_at_their_files():
     """planning.script and job_spec.load read files, and neither starts a process nor looks at a clock."""
     for name in ("planning.script", "job_spec.load"):
-        assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & (IMPURE - {"os"}) == set()
+        assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & (
+            IMPURE - {"os"}
+        ) == set()
         tree = ast.parse(MODULES[name].read_text())
         assert {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {
             "environ",
@@ -183,9 +208,13 @@ def test_the_training_library_can_be_imported_anywhere():
     for name in (name for name in MODULES if name.split(".", maxsplit=1)[0] == "training"):
         outside = {target for target in ours(name) if not target.startswith("training")}
         assert outside <= {"errors", "units", "version", *RECORDS}
-        others = {target.split(".", maxsplit=1)[0] for target in imports(name, at_import=True)} - {"clusterrun"}
+        others = {target.split(".", maxsplit=1)[0] for target in imports(name, at_import=True)} - {
+            "clusterrun"
+        }
         # what is for a transformers.Trainer is imported where there is one
-        assert others - set(sys.stdlib_module_names) == ({"transformers"} if name in FOR_TRAINERS else set())
+        assert others - set(sys.stdlib_module_names) == (
+            {"transformers"} if name in FOR_TRAINERS else set()
+        )
     assert not any(set(ours(name)) & FOR_TRAINERS for name in MODULES if name not in FOR_TRAINERS)
 
 
@@ -199,14 +228,20 @@ def test_the_floors_are_those_of_the_page():
 def test_no_module_is_called_like_a_public_function():
     """A name is a function or a module, not both; the files of the commands are called as the commands are."""
     functions = {name for name in clusterrun.__all__ if name.islower()}
-    parts = {part for name in MODULES if not name.startswith("cli.commands.") for part in name.split(".")}
+    parts = {
+        part for name in MODULES if not name.startswith("cli.commands.") for part in name.split(".")
+    }
     assert parts & functions == set()
     assert sum("." not in name for name in MODULES if not (PACKAGE / name).is_dir()) < 10
 
 
 def test_nothing_is_called_utils():
     """A module is named for what it holds."""
-    assert {name for name in MODULES if set(name.split(".")) & {"utils", "util", "helpers", "common", "misc"}} == set()
+    assert {
+        name
+        for name in MODULES
+        if set(name.split(".")) & {"utils", "util", "helpers", "common", "misc"}
+    } == set()
 
 
 def loaded(statement: str, folder: Path, *words: str) -> set[str]:

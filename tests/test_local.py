@@ -52,7 +52,11 @@ class Laptop:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {"HOME": str(folder), "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "USER": "someone"}
+        self.environment = {
+            "HOME": str(folder),
+            "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+            "USER": "someone",
+        }
         self.index = Index(self.environment)
         self.runs: list[Run] = []
 
@@ -61,9 +65,14 @@ class Laptop:
         environment = {"venv": sys.prefix, "variables": {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1}}
         (self.folder / "site.yaml").write_text(f"run_root: {self.folder}/runs\n")
         path = self.folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({"name": name, "slurm": slurm, "environment": environment, **values}))
+        path.write_text(
+            yaml.safe_dump({"name": name, "slurm": slurm, "environment": environment, **values})
+        )
         profile = str(self.folder / "site.yaml")
-        run = submit(Request(str(path), profile=profile, environment=self.environment, cwd=self.folder), local=True)
+        run = submit(
+            Request(str(path), profile=profile, environment=self.environment, cwd=self.folder),
+            local=True,
+        )
         self.runs.append(run)
         return run
 
@@ -71,11 +80,17 @@ class Laptop:
         return int(read_record(run.paths.progress).get("step", "0"))
 
     def losses(self, run: Run) -> list[tuple[int, float, float]]:
-        lines = map(json.loads, (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines())
-        return [(line["step"], line["loss"], line["learning_rate"]) for line in lines if "loss" in line]
+        lines = map(
+            json.loads, (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()
+        )
+        return [
+            (line["step"], line["loss"], line["learning_rate"]) for line in lines if "loss" in line
+        ]
 
     def causes(self, run: Run) -> list[str]:
-        return [read_record(run.paths.end(attempt)).get("cause", "") for attempt in run.paths.attempts()]
+        return [
+            read_record(run.paths.end(attempt)).get("cause", "") for attempt in run.paths.attempts()
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +133,9 @@ def test_stop_saves_and_leaves(laptop: Laptop) -> None:
     assert list(run.paths.checkpoints.glob("step-*/manifest.json"))
 
 
-def test_stop_between_two_attempts_asks_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_between_two_attempts_asks_no_slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run without Slurm waits for its own supervisor, also on a machine where Slurm is installed."""
     index, paths = Index({"HOME": str(tmp_path)}), RunPaths(tmp_path / "runs" / "local-1")
     paths.events.mkdir(parents=True)
@@ -141,7 +158,11 @@ def test_cancel_leaves_no_process(laptop: Laptop) -> None:
 
     assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"
     mark = f"CLUSTERRUN_RUN_DIR={run.paths.folder}".encode()
-    until(lambda: not any(mark in environ(entry) for entry in Path("/proc").glob("[0-9]*")), 20, "nothing is left")
+    until(
+        lambda: not any(mark in environ(entry) for entry in Path("/proc").glob("[0-9]*")),
+        20,
+        "nothing is left",
+    )
 
 
 def environ(entry: Path) -> list[bytes]:
@@ -154,12 +175,19 @@ def environ(entry: Path) -> list[bytes]:
 @pytest.mark.extended
 def test_a_time_limit_is_kept(laptop: Laptop) -> None:
     """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
-    values = {**TRAINING, "script": str(PACED), "args": {**TINY, "max_steps": 300}}  # a minute, at its pace
+    values = {
+        **TRAINING,
+        "script": str(PACED),
+        "args": {**TINY, "max_steps": 300},
+    }  # a minute, at its pace
     run = laptop.submit("limited", **values, slurm={"time": "2:00", "signal": "USR1@40"})
     until(lambda: len(run.paths.attempts()) > 1, 240, "a second attempt")
     assert laptop.causes(run)[0] == "time-limit"
     until(
-        lambda: run.paths.log("0002").exists() and "resumed from step-" in run.paths.log("0002").read_text(),
+        lambda: (
+            run.paths.log("0002").exists()
+            and "resumed from step-" in run.paths.log("0002").read_text()
+        ),
         120,
         "it resumed",
     )
@@ -194,14 +222,20 @@ def test_following_the_log_ends_with_the_run(laptop: Laptop) -> None:
 def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
     """Several nodes or jobs, and GPUs that are not here, are refused with the way out."""
     with pytest.raises(
-        ClusterError, match=r"slurm.array asks for several jobs; .*\n  hint: add --set slurm.array=null"
+        ClusterError,
+        match=r"slurm.array asks for several jobs; .*\n  hint: add --set slurm.array=null",
     ):
         laptop.submit("array", command="true", slurm={"array": "0-3"})
-    with pytest.raises(ClusterError, match=r"slurm.nodes is 2; this is one machine\n  hint: add --set slurm.nodes=1"):
+    with pytest.raises(
+        ClusterError,
+        match=r"slurm.nodes is 2; this is one machine\n  hint: add --set slurm.nodes=1",
+    ):
         laptop.submit("nodes", command="true", slurm={"nodes": 2})
     with pytest.raises(ClusterError, match="the spec asks for GPUs; this machine has none"):
         laptop.submit("gpus", command="true", slurm={"gpus-per-node": 1})
-    assert not [found for found in list_runs(laptop.index) if found.run_id.startswith(("nodes-", "gpus-"))]
+    assert not [
+        found for found in list_runs(laptop.index) if found.run_id.startswith(("nodes-", "gpus-"))
+    ]
 
 
 def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:

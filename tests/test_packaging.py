@@ -47,7 +47,11 @@ def own_python(version: str) -> list[str] | None:
     name = sys.executable if version == VERSION else shutil.which(f"python{version}")
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
     # A name on PATH can be a shim of pyenv for a version that is not active.
-    found = subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False) if name else None
+    found = (
+        subprocess.run([name, "-c", ask], capture_output=True, text=True, check=False)
+        if name
+        else None
+    )
     return [name] if name and found and found.stdout.strip() == version else None
 
 
@@ -64,7 +68,9 @@ class Installed:
     def run(self, command: Sequence[object], environment: Mapping[str, str] = BARE) -> str:
         """Run a command in the root folder and return what it prints."""
         argv = command if self.own else [*with_python(self.version), *command]
-        done = subprocess.run(argv, cwd="/", env=environment, text=True, capture_output=True, check=False)
+        done = subprocess.run(
+            argv, cwd="/", env=environment, text=True, capture_output=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -84,7 +90,9 @@ def from_the_checkout(spec: Path) -> str:
     """Return the script that the checkout makes of a spec."""
     command = [sys.executable, "-m", "clusterrun", "render", spec]
     environment = BARE | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd="/", env=environment, text=True, capture_output=True, check=True).stdout
+    return subprocess.run(
+        command, cwd="/", env=environment, text=True, capture_output=True, check=True
+    ).stdout
 
 
 def test_the_package_comes_from_the_wheel(installed):
@@ -93,7 +101,9 @@ def test_the_package_comes_from_the_wheel(installed):
         "import clusterrun, clusterrun.planning.script as s, sys; "
         "print(clusterrun.__file__, s.template_folder(), '%d.%d' % sys.version_info[:2], sep='\\n')"
     )
-    module, templates, python = installed.run([installed.venv / "bin" / "python", "-c", text]).splitlines()
+    module, templates, python = installed.run(
+        [installed.venv / "bin" / "python", "-c", text]
+    ).splitlines()
     assert Path(module).is_relative_to(installed.venv)
     assert Path(templates) == Path(module).parent / "templates"
     assert python == installed.version
@@ -102,8 +112,12 @@ def test_the_package_comes_from_the_wheel(installed):
 def test_the_environment_has_the_locked_versions(installed):
     """What pip installed with the wheel is what the lock has, and fits together."""
     pip = [installed.venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
-    found = dict(line.split("==") for line in installed.run([*pip, "list", "--format=freeze"]).splitlines())
-    names = {canonicalize_name(name): number for name, number in found.items() if name != "clusterrun"}
+    found = dict(
+        line.split("==") for line in installed.run([*pip, "list", "--format=freeze"]).splitlines()
+    )
+    names = {
+        canonicalize_name(name): number for name, number in found.items() if name != "clusterrun"
+    }
     pinned = locked(installed.version)
     assert {name: pinned[name] for name in names if name not in ("pip", "setuptools")} == {
         name: number for name, number in names.items() if name not in ("pip", "setuptools")
@@ -150,7 +164,10 @@ def test_the_lock_names_no_place():
 def test_the_tests_run_on_the_locked_versions():
     """A difference means that the environment is older than the lock: remove .venv/.test and make it again."""
     pinned = locked(VERSION)
-    here = {canonicalize_name(one.metadata["Name"]): one.version.partition("+")[0] for one in distributions()}
+    here = {
+        canonicalize_name(one.metadata["Name"]): one.version.partition("+")[0]
+        for one in distributions()
+    }
     assert {name: here[name] for name in pinned if name in here} == {
         name: number for name, number in pinned.items() if name in here
     }
@@ -170,7 +187,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     """Templates and the mark of a typed package are inside; tests and job specs are not."""
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[2] for name in names if name.startswith("clusterrun/templates/")} == TEMPLATES
+    assert {
+        name.split("/")[2] for name in names if name.startswith("clusterrun/templates/")
+    } == TEMPLATES
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"clusterrun"}
     assert "clusterrun/py.typed" in names
 
@@ -181,5 +200,11 @@ def test_the_source_archive_can_make_the_wheel(built):
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
     assert {name.split("/")[1] for name in names if name.startswith("templates/")} == TEMPLATES
-    for path in (*SPECS, ROOT / "pyproject.toml", ROOT / "README.md", Path(__file__), *(ROOT / "configs").iterdir()):
+    for path in (
+        *SPECS,
+        ROOT / "pyproject.toml",
+        ROOT / "README.md",
+        Path(__file__),
+        *(ROOT / "configs").iterdir(),
+    ):
         assert str(path.relative_to(ROOT)) in names

@@ -37,7 +37,10 @@ OPTIONS_ONLY = {
     "resume": {"parsable": "the result is a value"},
     "schema": {"output": "the result is a value, for json.dump"},
     "status": {"watch": "drawn on a screen; a program calls wait, or status in a loop"},
-    "submit": {"dry_run": "another result, so another function: dry_run", "parsable": "the result is a value"},
+    "submit": {
+        "dry_run": "another result, so another function: dry_run",
+        "parsable": "the result is a value",
+    },
 }
 KEYWORDS_ONLY = {
     "doctor": {"tell": "the progress, which the command prints"},
@@ -48,7 +51,9 @@ KEYWORDS_ONLY = {
 def python(code: str, desk: Desk | None = None) -> str:
     """Run a program in a fresh interpreter, at a desk if one is given; returns what it prints."""
     place = {"env": desk.environment, "cwd": desk.folder} if desk else {"cwd": ROOT}
-    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False, **place)
+    done = subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True, check=False, **place
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -79,13 +84,19 @@ for module, names in {PLACES!r}.items():
 def test_no_module_is_called_like_a_public_name() -> None:
     """Importing a module puts it into the package under its name, where it would hide a function."""
     package = Path(clusterrun.__file__).parent
-    modules = {path.stem for path in package.glob("*.py")} | {path.name for path in package.glob("*/")}
+    modules = {path.stem for path in package.glob("*.py")} | {
+        path.name for path in package.glob("*/")
+    }
     assert modules & set(clusterrun.__all__) == set()
 
 
 def test_type_checkers_see_the_same_names() -> None:
     """The imports that only a type checker reads are those of the table, each exported under its own name."""
-    (block,) = [node for node in ast.parse(Path(clusterrun.__file__).read_text()).body if isinstance(node, ast.If)]
+    (block,) = [
+        node
+        for node in ast.parse(Path(clusterrun.__file__).read_text()).body
+        if isinstance(node, ast.If)
+    ]
     read: dict[str, list[str]] = {}
     for line in block.body:
         assert isinstance(line, ast.ImportFrom)
@@ -105,7 +116,9 @@ def test_the_table_is_listed() -> None:
 def test_the_training_library_loads_the_standard_library_only(tmp_path: Path) -> None:
     """A training script's environment may have nothing of what the commands need."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import clusterrun.training; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True
+    )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded - set(sys.stdlib_module_names) - {"clusterrun", "__main__"} == set()
 
@@ -123,8 +136,14 @@ def options_of(command: str) -> set[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_and_its_function_take_the_same(command: str) -> None:
     """What can be typed can be given, under the same name; the tables above list each difference and its reason."""
-    options, keywords = options_of(command), set(inspect.signature(getattr(clusterrun, command)).parameters)
-    without = {**OPTIONS_ONLY.get(command, {}), **{name: "" for name in OPTIONS_ONLY["*"] if name in options}}
+    options, keywords = (
+        options_of(command),
+        set(inspect.signature(getattr(clusterrun, command)).parameters),
+    )
+    without = {
+        **OPTIONS_ONLY.get(command, {}),
+        **{name: "" for name in OPTIONS_ONLY["*"] if name in options},
+    }
     assert options - keywords == set(without)
     assert keywords - options == set(KEYWORDS_ONLY.get(command, {}))
 
@@ -133,7 +152,8 @@ def test_the_methods_of_a_run_take_what_the_functions_take() -> None:
     """A method has the options of the function of its name, but for the run."""
     for name in set(COMMANDS) & set(vars(clusterrun.Run)):
         method, function = (
-            inspect.signature(found) for found in (getattr(clusterrun.Run, name), getattr(clusterrun, name))
+            inspect.signature(found)
+            for found in (getattr(clusterrun.Run, name), getattr(clusterrun, name))
         )
         assert list(method.parameters)[1:] == list(function.parameters)[1:], name
 
@@ -186,7 +206,8 @@ def cluster(desk: Desk) -> Desk:
     desk.command("scancel", f"echo >> {desk.folder}/gone")
     script = f"{desk.folder}/runs/tiny-*/job.sbatch"
     desk.command(
-        "scontrol", f"echo 'JobId=7 JobName=x UserId=me({os.getuid()}) JobState=PENDING Command='{script}' WorkDir=/'"
+        "scontrol",
+        f"echo 'JobId=7 JobName=x UserId=me({os.getuid()}) JobState=PENDING Command='{script}' WorkDir=/'",
     )
     return desk
 
@@ -265,9 +286,7 @@ PAIRS = {
     "logs": ("logs run-1", "[{'attempt': one.attempt, **values(one.line)} for one in clusterrun.log_lines('run-1')][0]"),
     "clean": ("clean --keep 0 --dry-run", "values(clusterrun.clean(keep=0, dry_run=True))"),
 }  # fmt: skip
-PROGRAM_OF_PAIRS = (
-    "import clusterrun, json\nfrom dataclasses import asdict as values\nprint(json.dumps({%s}, default=str))"
-)
+PROGRAM_OF_PAIRS = "import clusterrun, json\nfrom dataclasses import asdict as values\nprint(json.dumps({%s}, default=str))"
 
 
 def plain(found: object) -> object:
@@ -352,7 +371,9 @@ def test_the_readme_keeps_its_word(cluster: Desk) -> None:
     named = set(re.findall(r"^\| `clusterrun (\w+)", README, re.MULTILINE))
     assert named == set(COMMANDS)
     assert all(inspect.isfunction(getattr(clusterrun, name)) for name in named)
-    (sentence,) = re.findall(r"^In Python each is a function of the same name.*$", README, re.MULTILINE)
+    (sentence,) = re.findall(
+        r"^In Python each is a function of the same name.*$", README, re.MULTILINE
+    )
     first, *calls = re.findall(r"`([^`]+)`", sentence)
     cluster.write(SPEC)
     others = [call for call in calls if "wait" not in call and "logs" not in call]
@@ -365,7 +386,9 @@ def test_the_readme_keeps_its_word(cluster: Desk) -> None:
 def test_the_reference_example_runs(cluster: Desk) -> None:
     """The program at the top of the reference prints a state."""
     cluster.write(SPEC)
-    (program,) = re.findall(r"```python\n(import .*?)```", (ROOT / "docs/reference/python.md").read_text(), re.DOTALL)
+    (program,) = re.findall(
+        r"```python\n(import .*?)```", (ROOT / "docs/reference/python.md").read_text(), re.DOTALL
+    )
     assert python(program, cluster) == "PENDING\n"
 
 
@@ -373,7 +396,11 @@ def test_the_readme_shows_a_loop_that_can_be_read() -> None:
     """The training example of the README uses what the training library has."""
     from clusterrun.training import TrainingRun
 
-    (program,) = [text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "TrainingRun" in text]
+    (program,) = [
+        text
+        for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "TrainingRun" in text
+    ]
     tree = ast.parse(program)
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert used

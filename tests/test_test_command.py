@@ -46,7 +46,11 @@ def run(checkout: Path, fails: str, failures: int = 1, twice: str = "") -> tuple
     outcome = {"FAILS": fails, "FAILURES": str(failures), "TWICE": twice}
     path = f"{checkout / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["tools/test"], cwd=checkout, env={**os.environ, **outcome, "PATH": path}, timeout=60, check=False
+        ["tools/test"],
+        cwd=checkout,
+        env={**os.environ, **outcome, "PATH": path},
+        timeout=60,
+        check=False,
     )
     return done.returncode, (checkout / "calls").read_text().splitlines()
 

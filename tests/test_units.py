@@ -25,7 +25,9 @@ NONE = ["", "soon", "inf", "nan", "infinite", "-5min", "--5", "1e9h", "1_000s", 
 READERS = {
     "checkpoint.every": lambda text: JobSpec(name="a", script="a.py", checkpoint={"every": text}),
     "hang": lambda text: JobSpec(name="a", script="a.py", hang=text),
-    "requeue.shrink_after": lambda text: JobSpec(name="a", script="a.py", requeue={"shrink_after": text}),
+    "requeue.shrink_after": lambda text: JobSpec(
+        name="a", script="a.py", requeue={"shrink_after": text}
+    ),
     "training": parse_interval,
     "list --since": lambda text: wanted(since=text or " "),
     "clean --older-than": amounts.duration,
@@ -81,7 +83,9 @@ def test_the_slurm_time_of_a_duration_is_proposed(text, time):
     assert units.seconds_of_slurm_time(time) == units.seconds_of_duration(text)
 
 
-@pytest.mark.parametrize("text", ["\u0663\u0660", "9" * 5000, "-1", "", "1:2:3:4", "inf", "1-", "30.5"])
+@pytest.mark.parametrize(
+    "text", ["\u0663\u0660", "9" * 5000, "-1", "", "1:2:3:4", "inf", "1-", "30.5"]
+)
 def test_what_is_no_slurm_time(text):
     """One clear error, with the forms."""
     with pytest.raises(ValueError, match="is not a Slurm time\nwrite minutes") as refused:
@@ -91,7 +95,14 @@ def test_what_is_no_slurm_time(text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(5400, "90min"), (7200, "2h"), (90, "90s"), (0.2, "0.2s"), (86400, "24h"), (3e9 + 1, "3000000001s")],
+    [
+        (5400, "90min"),
+        (7200, "2h"),
+        (90, "90s"),
+        (0.2, "0.2s"),
+        (86400, "24h"),
+        (3e9 + 1, "3000000001s"),
+    ],
 )
 def test_an_interval_is_written_as_protocol_1_reads_it(seconds, text):
     """The training library of 0.1.0 knows s, min and h."""
@@ -101,7 +112,14 @@ def test_an_interval_is_written_as_protocol_1_reads_it(seconds, text):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("00:00:15", 15), ("15", 15), ("1-02:00:00", 93600), ("1:30", 90), ("", None), ("INFINITE", None)],
+    [
+        ("00:00:15", 15),
+        ("15", 15),
+        ("1-02:00:00", 93600),
+        ("1:30", 90),
+        ("", None),
+        ("INFINITE", None),
+    ],
 )
 def test_a_time_that_slurm_prints(text, seconds):
     """In what Slurm prints a bare number is seconds; a column may be empty."""
@@ -109,7 +127,13 @@ def test_a_time_that_slurm_prints(text, seconds):
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("80GB", 80 * 10**9), ("80 GiB", 80 * 2**30), ("81559MiB", 81559 * 2**20), ("1.5T", 15 * 10**11)]
+    ("text", "size"),
+    [
+        ("80GB", 80 * 10**9),
+        ("80 GiB", 80 * 2**30),
+        ("81559MiB", 81559 * 2**20),
+        ("1.5T", 15 * 10**11),
+    ],
 )
 def test_every_size(text, size):
     """With an i of 1024, without one of 1000."""
@@ -127,14 +151,17 @@ def test_what_is_no_size(text, hint):
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("7.5B", 7_500_000_000), ("350m", 350_000_000), ("124439808", 124439808), ("1e9", 10**9)]
+    ("text", "count"),
+    [("7.5B", 7_500_000_000), ("350m", 350_000_000), ("124439808", 124439808), ("1e9", 10**9)],
 )
 def test_every_count(text, count):
     """As models are called by their size."""
     assert units.count_of(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "0", "inf", "nanB", "\u0667B", "9" * 5000, "-7B", "1e99", "7.5X"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "inf", "nanB", "\u0667B", "9" * 5000, "-7B", "1e99", "7.5X"]
+)
 def test_what_is_no_count(text):
     """Nor one that is too large to be true."""
     with pytest.raises(ValueError, match="is not a count\nwrite"):
@@ -148,7 +175,9 @@ def test_what_is_no_whole_number(text):
         units.whole_number(text)
 
 
-@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59:59", "2026-11-21T06:00Z", "2026-11-21 06:00"])
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "9999-12-31T23:59:59", "2026-11-21T06:00Z", "2026-11-21 06:00"]
+)
 def test_every_time_has_a_moment_or_an_error(text):
     """The first and last days of a calendar are no traceback in any time zone."""
     try:
@@ -160,5 +189,7 @@ def test_every_time_has_a_moment_or_an_error(text):
 def test_a_duration_is_written_so_that_it_can_be_read_again():
     """What clusterrun prints, it takes."""
     for seconds in (0, 1, 59, 60, 61, 599, 600, 3600, 5400, 86400, 90061, 1e6):
-        assert abs(units.seconds_of_duration(units.format_duration(seconds)) - seconds) < max(60.0, seconds / 20)
+        assert abs(units.seconds_of_duration(units.format_duration(seconds)) - seconds) < max(
+            60.0, seconds / 20
+        )
     assert hang.seconds("0.2s") == 1

@@ -29,7 +29,9 @@ class Training:
     """A training that saves into `<folder>/checkpoints` and resumes from there."""
 
     def __init__(self, folder: Path) -> None:
-        self.project = ProjectConfiguration(str(folder), automatic_checkpoint_naming=True, total_limit=3)
+        self.project = ProjectConfiguration(
+            str(folder), automatic_checkpoint_naming=True, total_limit=3
+        )
         order = DataLoaderConfiguration(use_seedable_sampler=True)
         self.accelerator = Accelerator(project_config=self.project, dataloader_config=order)
         self.done = Counter()
@@ -43,7 +45,10 @@ class Training:
 
     def resume(self) -> None:
         """Load the newest checkpoint, and go on counting behind it: accelerate begins at 0 again by itself."""
-        saved = [int(path.name.removeprefix("checkpoint_")) for path in self.checkpoints.glob("checkpoint_*")]
+        saved = [
+            int(path.name.removeprefix("checkpoint_"))
+            for path in self.checkpoints.glob("checkpoint_*")
+        ]
         if saved:
             self.accelerator.load_state(str(self.checkpoints / f"checkpoint_{max(saved)}"))
             self.project.iteration = max(saved) + 1

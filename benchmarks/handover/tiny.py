@@ -26,7 +26,9 @@ def prepared(accelerator: Accelerator) -> tuple[Any, Any, Any]:
     samples = torch.randn(STEPS * BATCH * accelerator.num_processes, 64)
     data = TensorDataset(samples, samples.sum(1, keepdim=True))
     optimizer = torch.optim.AdamW(model.parameters())
-    loader = DataLoader(data, batch_size=BATCH, shuffle=True, generator=torch.Generator().manual_seed(0))
+    loader = DataLoader(
+        data, batch_size=BATCH, shuffle=True, generator=torch.Generator().manual_seed(0)
+    )
     ready: tuple[Any, Any, Any] = accelerator.prepare(model, optimizer, loader)
     return ready
 

@@ -23,9 +23,23 @@ class Launch(Checkpointable):
         """Be the task of one node."""
         job = submitit.JobEnvironment()
         machines = ["--num_machines", str(job.num_nodes), "--num_processes", str(job.num_tasks)]
-        meet = ["--main_process_ip", job.hostnames[0], "--main_process_port", str(20000 + int(job.raw_job_id) % 10000)]
+        meet = [
+            "--main_process_ip",
+            job.hostnames[0],
+            "--main_process_port",
+            str(20000 + int(job.raw_job_id) % 10000),
+        ]
         usual = ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        argv = ["accelerate", "launch", *usual, *machines, "--machine_rank", str(job.node), *meet, script]
+        argv = [
+            "accelerate",
+            "launch",
+            *usual,
+            *machines,
+            "--machine_rank",
+            str(job.node),
+            *meet,
+            script,
+        ]
         subprocess.run(argv, check=True)
 
 
@@ -57,7 +71,9 @@ def main() -> None:
     parser.add_argument("--in-process", action="store_true")
     options = parser.parse_args()
     executor = submitit.AutoExecutor(Path(options.folder, "submitit"), cluster="slurm")
-    executor.update_parameters(nodes=2, tasks_per_node=1, timeout_min=options.time, slurm_signal_delay_s=30)
+    executor.update_parameters(
+        nodes=2, tasks_per_node=1, timeout_min=options.time, slurm_signal_delay_s=30
+    )
     executor.update_parameters(slurm_partition=options.partition, name="with-submitit")
     if options.in_process:
         job = executor.submit(Train(), options.folder)

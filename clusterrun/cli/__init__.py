@@ -104,11 +104,18 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"clusterrun {__version__}")
-    commands = parser.add_subparsers(prog="clusterrun", dest="command", metavar="command", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        prog="clusterrun", dest="command", metavar="command", help=argparse.SUPPRESS
+    )
     called = next((word for word in words if not word.startswith("-")), None)
     for name, what in COMMANDS.items():
-        command = commands.add_parser(name, help=what, description=what, epilog=examples(name),
-                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        command = commands.add_parser(
+            name,
+            help=what,
+            description=what,
+            epilog=examples(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         if name == called:
             importlib.import_module(f"clusterrun.cli.commands.{name}").add_options(command)
     return parser
@@ -123,7 +130,9 @@ def _told(error: Exception, words: Sequence[str]) -> int:
     if not isinstance(error, ClusterrunError):
         return _bug(error, words)
     print(error, file=sys.stderr)
-    if any(len(word) > 3 and "--json".startswith(word) for word in words):  # argparse takes its beginnings, too
+    if any(
+        len(word) > 3 and "--json".startswith(word) for word in words
+    ):  # argparse takes its beginnings, too
         from clusterrun.cli.output.printed_json import print_failure  # noqa: PLC0415 - likewise
 
         print_failure(error)
@@ -151,8 +160,13 @@ def _bug(error: Exception, words: Sequence[str]) -> int:
     import tempfile  # noqa: PLC0415 - likewise
     import traceback  # noqa: PLC0415 - likewise
 
-    with tempfile.NamedTemporaryFile("w", prefix="clusterrun-", suffix=".log", delete=False) as file:
-        print(f"clusterrun {__version__}, Python {platform.python_version()}, {platform.platform()}", file=file)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="clusterrun-", suffix=".log", delete=False
+    ) as file:
+        print(
+            f"clusterrun {__version__}, Python {platform.python_version()}, {platform.platform()}",
+            file=file,
+        )
         print("clusterrun", *words, file=file)
         traceback.print_exception(error, file=file)
     print(

@@ -7,7 +7,18 @@ import os
 from collections.abc import Callable, Sequence
 
 # What stands behind a command, so that its module, which knows its options, need not be loaded for it.
-RUNS = ("status", "why", "report", "logs", "wait", "checkpoints", "stop", "requeue", "resume", "cancel")
+RUNS = (
+    "status",
+    "why",
+    "report",
+    "logs",
+    "wait",
+    "checkpoints",
+    "stop",
+    "requeue",
+    "resume",
+    "cancel",
+)
 SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
 
 
@@ -31,7 +42,9 @@ def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> N
 def _add_name(parser: argparse.ArgumentParser, command: str) -> None:
     from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
 
-    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no other way to its commands
+    commands = next(
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    )  # noqa: SLF001 - argparse has no other way to its commands
     name = commands.choices[command].add_argument("name", nargs="?")
     name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))
 
@@ -40,7 +53,11 @@ def run_names(**_: object) -> list[str]:
     """List the run ids of this user, by the names in the index alone, and `last`."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - pathlib costs 5 ms
     try:
-        names = [entry.name for entry in os.scandir(f"{base}/clusterrun/runs") if not entry.name.startswith(".")]
+        names = [
+            entry.name
+            for entry in os.scandir(f"{base}/clusterrun/runs")
+            if not entry.name.startswith(".")
+        ]
     except OSError:
         return []
     return [*names, "last"] if names else []

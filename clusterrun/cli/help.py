@@ -11,14 +11,23 @@ GROUPS = {
 }
 EXAMPLES = {
     "doctor": (
-        ("clusterrun doctor", "what this cluster allows, with a remedy for each thing that is amiss"),
+        (
+            "clusterrun doctor",
+            "what this cluster allows, with a remedy for each thing that is amiss",
+        ),
         ("clusterrun doctor --on-nodes", "a small job looks at two nodes, too"),
         ("clusterrun doctor --write-profile", "begin a profile with what was found"),
     ),
     "init": (
         ("clusterrun init", "a few questions, and a first job spec"),
-        ("clusterrun init --script train.py --strategy fsdp --nodes 2 --gpus-per-node 4", "without questions"),
-        ("clusterrun init --from-sbatch old.sh", "the spec that does the same, and what is wrong with the old script"),
+        (
+            "clusterrun init --script train.py --strategy fsdp --nodes 2 --gpus-per-node 4",
+            "without questions",
+        ),
+        (
+            "clusterrun init --from-sbatch old.sh",
+            "the spec that does the same, and what is wrong with the old script",
+        ),
     ),
     "schema": (
         ("clusterrun schema -o .clusterrun.schema.json", "for your editor"),
@@ -39,7 +48,10 @@ EXAMPLES = {
     ),
     "submit": (
         ("clusterrun submit job.yaml", "queue a run"),
-        ("clusterrun submit job.yaml --set slurm.nodes=4 --set args.learning_rate=1e-4", "with other values"),
+        (
+            "clusterrun submit job.yaml --set slurm.nodes=4 --set args.learning_rate=1e-4",
+            "with other values",
+        ),
         ("clusterrun submit job.yaml --dry-run", "only ask Slurm whether it would take it"),
         ("clusterrun submit job.yaml --local", "on this machine, without Slurm"),
     ),
@@ -64,11 +76,17 @@ EXAMPLES = {
     "logs": (
         ("clusterrun logs", "of the last run"),
         ("clusterrun logs -f tiny-gpt2", "and what is to come, over requeues"),
-        ("clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error", "one rank's lines with a word in them"),
+        (
+            "clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error",
+            "one rank's lines with a word in them",
+        ),
     ),
     "report": (
         ("clusterrun report tiny-gpt2", "where its time went"),
-        ("clusterrun report tiny-gpt2 --html report.html", "with its curves, as a page for any browser"),
+        (
+            "clusterrun report tiny-gpt2 --html report.html",
+            "with its curves, as a page for any browser",
+        ),
     ),
     "wait": (
         ("clusterrun wait tiny-gpt2", "0 where it completed"),
@@ -87,15 +105,24 @@ EXAMPLES = {
     ),
     "clean": (
         ("clusterrun clean --older-than 30d --dry-run", "what old runs hold"),
-        ("clusterrun clean --state failed,cancelled --older-than 1w", "remove them, after a question"),
-        ("clusterrun clean --checkpoints --keep 2", "of each run that has ended the newest two stay"),
+        (
+            "clusterrun clean --state failed,cancelled --older-than 1w",
+            "remove them, after a question",
+        ),
+        (
+            "clusterrun clean --checkpoints --keep 2",
+            "of each run that has ended the newest two stay",
+        ),
     ),
     "notify": (
         ("clusterrun notify --test job.yaml", "a test message to every place that the spec names"),
         ("clusterrun notify --test tiny-gpt2", "to those of a run"),
     ),
     "completion": (
-        ("clusterrun completion bash > ~/.local/share/bash-completion/completions/clusterrun", "bash"),
+        (
+            "clusterrun completion bash > ~/.local/share/bash-completion/completions/clusterrun",
+            "bash",
+        ),
         ("clusterrun completion zsh > ~/.zfunc/_clusterrun", "zsh, with ~/.zfunc in fpath"),
         ("clusterrun completion fish > ~/.config/fish/completions/clusterrun.fish", "fish"),
     ),

@@ -26,12 +26,16 @@ def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> Wish:
     asks = not options.yes and not options.json and sys.stdin.isatty() and sys.stderr.isatty()
     site = site_defaults(options.profile)
     script = options.script or _script(asks=asks)
-    strategy = options.strategy or (_ask("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp")
+    strategy = options.strategy or (
+        _ask("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp"
+    )
     values: dict[str, str] = {}
     for name, given in slurm.items():
         default = default_of(name, site)
         wanted = asks and name in _QUESTIONS and name not in site
-        values[name] = given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
+        values[name] = (
+            given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
+        )
     return Wish(script, strategy, slurm_section(values), options.name or "")
 
 
@@ -40,7 +44,8 @@ def _script(*, asks: bool) -> str:
         return only_script(Path.cwd())
     found = scripts_in(Path.cwd())
     return _ask(
-        f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}", found[0] if found else "train.py"
+        f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}",
+        found[0] if found else "train.py",
     )
 
 
@@ -51,6 +56,13 @@ def _ask(question: str, default: str) -> str:
     if not answer:
         print(file=sys.stderr)
         raise SpecError(
-            [Problem("", "", "no answer, and nothing is written", "clusterrun init --help names the options")]
+            [
+                Problem(
+                    "",
+                    "",
+                    "no answer, and nothing is written",
+                    "clusterrun init --help names the options",
+                )
+            ]
         )
     return answer.strip() or default

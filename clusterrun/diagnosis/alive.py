@@ -26,11 +26,19 @@ def looks_alive(paths: RunPaths, attempt: Attempt, now: float | None = None) -> 
         else f"{step}; its last word is {silent} s old"
     )
     if not patience:
-        return Alive(None, f"{words}, and it has not said how long it may be silent", silent, doing, patience)
+        return Alive(
+            None, f"{words}, and it has not said how long it may be silent", silent, doing, patience
+        )
     if silent <= patience:
-        return Alive(True, f"{words}, and it may be silent for {patience} s", silent, doing, patience)
+        return Alive(
+            True, f"{words}, and it may be silent for {patience} s", silent, doing, patience
+        )
     return Alive(
-        False, f"{words}, longer than the {patience} s that it may be silent: it may hang", silent, doing, patience
+        False,
+        f"{words}, longer than the {patience} s that it may be silent: it may hang",
+        silent,
+        doing,
+        patience,
     )
 
 
@@ -45,4 +53,6 @@ def _without_word(paths: RunPaths, attempt: Attempt, now: float) -> Alive:
         quiet = max(int(now - paths.log(f"{attempt.number:04d}").stat().st_mtime), 0)
     except OSError:
         return Alive(None, f"{begun}has printed nothing yet", None, "", None)
-    return Alive(None, f"{begun}has told no step yet; its last line is {quiet} s old", None, "", None)
+    return Alive(
+        None, f"{begun}has told no step yet; its last line is {quiet} s old", None, "", None
+    )

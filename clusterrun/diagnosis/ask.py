@@ -36,11 +36,16 @@ def why(name: str, index: Index | None = None) -> Why:
         last = None  # the newest one wrote no end
     runs = found.state is State.RUNNING and silent
     return Why(
-        found.run_id, found.state.value, _reason(found), found.job_id, found.folder,
-        waiting=_waiting(run, found), alive=looks_alive(run.paths, attempts[-1]) if runs else None,
+        found.run_id,
+        found.state.value,
+        _reason(found),
+        found.job_id,
+        found.folder,
+        waiting=_waiting(run, found),
+        alive=looks_alive(run.paths, attempts[-1]) if runs else None,
         stopped=why_stopped(run.paths, last) if last else _without_end(run.paths, found, attempts),
         next=what_next(run.paths, found, last, local=is_local(run)),
-    )  # fmt: skip
+    )
 
 
 def _reason(found: RunStatus) -> str:
@@ -76,11 +81,19 @@ def _latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
 def _of_array(run: Run, found: RunStatus) -> Why:
     """An array's tasks are runs of their own: the one is named that asks for a look."""
     first = next(
-        (task for task in found.tasks if task.state.final and task.state is not State.COMPLETED), found.tasks[0]
+        (task for task in found.tasks if task.state.final and task.state is not State.COMPLETED),
+        found.tasks[0],
     )
     words = what_next(run.paths, found, None, local=False)
     about = f"each task is a run of its own: `clusterrun why {first.run_id}`"
     return Why(
-        found.run_id, found.state.value, f"{found.reason}; {about}", found.job_id, found.folder,
-        waiting=None, alive=None, stopped=None, next=words,
-    )  # fmt: skip
+        found.run_id,
+        found.state.value,
+        f"{found.reason}; {about}",
+        found.job_id,
+        found.folder,
+        waiting=None,
+        alive=None,
+        stopped=None,
+        next=words,
+    )

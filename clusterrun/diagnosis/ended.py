@@ -36,14 +36,20 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
         failure = _placed(failure, paths, attempt.number)
         failure = _without_the_silent(failure, tail, ranks_of(paths, attempt.number))
     elif attempt.cause == Cause.CRASH:
-        answer = replace(answer, do=f"the log names no error that is known here: look at the end of {log}")
+        answer = replace(
+            answer, do=f"the log names no error that is known here: look at the end of {log}"
+        )
     stood = tuple(places(attributed(tail.text.split("\n")))) if attempt.cause == Cause.HANG else ()
     return replace(
-        answer, failure=failure if attempt.cause != Cause.HANG or failure is None or not stood else None, places=stood
+        answer,
+        failure=failure if attempt.cause != Cause.HANG or failure is None or not stood else None,
+        places=stood,
     )
 
 
-def _known_to_slurm(paths: RunPaths, attempt: Attempt, failure: FirstFailure | None) -> FirstFailure | None:
+def _known_to_slurm(
+    paths: RunPaths, attempt: Attempt, failure: FirstFailure | None
+) -> FirstFailure | None:
     """Slurm may say in its own file why a process was killed: the memory of the job was used up."""
     log = paths.logs / f"slurm-{attempt.job_id}.out"
     tail = _tail(log)
@@ -60,9 +66,17 @@ def failure_of(log: Path, tail: Tail) -> FirstFailure | None:
         return None
     number = None if tail.first is None else tail.first + found.number - 1
     return FirstFailure(
-        found.failure.name, found.failure.means, found.failure.do, found.line, found.rank, found.node, found.exit_code,
-        str(log), number, tail.skipped,
-    )  # fmt: skip
+        found.failure.name,
+        found.failure.means,
+        found.failure.do,
+        found.line,
+        found.rank,
+        found.node,
+        found.exit_code,
+        str(log),
+        number,
+        tail.skipped,
+    )
 
 
 def _without_the_silent(failure: FirstFailure, tail: Tail, ranks: Ranks) -> FirstFailure:
@@ -86,9 +100,13 @@ def _first_node(paths: RunPaths, attempt: int) -> str:
     """Return the node whose task failed first; empty where several did in the same second."""
     records = [read_record(path) for path in paths.events.glob(f"attempt-{attempt:04d}.node-*")]
     failed = [
-        one for one in records if one.get("exit_code") != "0" and not one.get("asked") and not one.get("followed")
+        one
+        for one in records
+        if one.get("exit_code") != "0" and not one.get("asked") and not one.get("followed")
     ]
-    ends = sorted((whole(one.get("ended")) or 0, one.get("name") or one.get("node", "")) for one in failed)
+    ends = sorted(
+        (whole(one.get("ended")) or 0, one.get("name") or one.get("node", "")) for one in failed
+    )
     if not ends or (len(ends) > 1 and ends[0][0] == ends[1][0]):
         return ""
     return ends[0][1]

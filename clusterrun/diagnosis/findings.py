@@ -11,7 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clusterrun.diagnosis.failures import CAUSE, ECHO, EXCEPTION, EXITED, SIGNALS, Failure, classify, said
+from clusterrun.diagnosis.failures import (
+    CAUSE,
+    ECHO,
+    EXCEPTION,
+    EXITED,
+    SIGNALS,
+    Failure,
+    classify,
+    said,
+)
 from clusterrun.diagnosis.summary import Root, first_root
 from clusterrun.run_logs.attribution import Line, attributed
 
@@ -24,7 +33,9 @@ _RAISED = re.compile(
 # An exception of another name, such as `somewhere.OutOfLuck: ...`; only at the end of a traceback.
 _ENDS_TRACEBACK = re.compile(r"^(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|[A-Z]\w*[a-z]\w*)(?:: |$)")
 _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
-_CHAINED = re.compile(r"^(?:During handling of the above exception|The above exception was the direct cause)")
+_CHAINED = re.compile(
+    r"^(?:During handling of the above exception|The above exception was the direct cause)"
+)
 _NEW_THOUGHT = re.compile(r"^(?:[EWI]\d{4} |Traceback |srun: |slurmstepd|clusterrun: |={20}|-{20})")
 # What a launcher, srun or Slurm says when a process has died: the error stands before it.
 _NOTICED = re.compile(
@@ -58,7 +69,9 @@ def first_failure(text: str, first: int = 1) -> Finding | None:
         return Finding(EXITED, root.text, root.number, root.rank, root.host, root.exit_code)
     same = found.rank in (None, root.rank)
     rank, node = (root.rank, root.host) if same else (found.rank, found.node)
-    return Finding(found.failure, found.line, found.number, rank, node, root.exit_code if same else None)
+    return Finding(
+        found.failure, found.line, found.number, rank, node, root.exit_code if same else None
+    )
 
 
 def ranks_that_said(text: str, name: str) -> set[int]:
@@ -84,7 +97,9 @@ def _findings(lines: Sequence[Line]) -> list[Finding]:
             failure = classify(_message(lines, index))
             tracing.discard(line.rank)
         if failure is not None:
-            found.append(Finding(failure, line.text.strip()[:_LONGEST], line.number, line.rank, line.node))
+            found.append(
+                Finding(failure, line.text.strip()[:_LONGEST], line.number, line.rank, line.node)
+            )
         elif _CHAINED.match(line.text):
             found.append(Finding(_CHAIN, line.text, line.number, line.rank))
     return found
@@ -97,7 +112,11 @@ def _message(lines: Sequence[Line], index: int) -> str:
     """Return an exception's line and those that go on with its message."""
     message = [lines[index].text]
     for line in lines[index + 1 : index + _MESSAGE_LINES]:
-        if line.rank != lines[index].rank or _NEW_THOUGHT.match(line.text) or _RAISED.match(line.text):
+        if (
+            line.rank != lines[index].rank
+            or _NEW_THOUGHT.match(line.text)
+            or _RAISED.match(line.text)
+        ):
             break
         message.append(line.text)
     return "\n".join(message)
@@ -105,14 +124,23 @@ def _message(lines: Sequence[Line], index: int) -> str:
 
 def _chosen(findings: Sequence[Finding], root: Root | None, noticed: int | None) -> Finding | None:
     real = [one for one in findings if one.failure is not _CHAIN]
-    memory = next((one for one in real if one.failure.name == "host-out-of-memory" and "oom" in one.line.lower()), None)
+    memory = next(
+        (
+            one
+            for one in real
+            if one.failure.name == "host-out-of-memory" and "oom" in one.line.lower()
+        ),
+        None,
+    )
     if memory and (root is None or root.signal == 9):
         return memory
     causes = [one for one in real if one.failure.weight == CAUSE]
     before = [one for one in causes if noticed is None or one.number <= noticed] or causes
     ends = _ends_of_ranks(before, findings)
     if root is not None:
-        mine = [one for one in ends if one.rank == root.rank] or [one for one in ends if one.rank is None]
+        mine = [one for one in ends if one.rank == root.rank] or [
+            one for one in ends if one.rank is None
+        ]
         if mine:
             return mine[0]
         if root.signal in SIGNALS and root.signal != 6:
@@ -121,7 +149,9 @@ def _chosen(findings: Sequence[Finding], root: Root | None, noticed: int | None)
         return min(ends, key=lambda one: one.number)
     later = sorted(real, key=lambda one: (one.failure.weight, one.number))
     if root is not None and root.signal and (not later or later[0].failure.weight == ECHO):
-        return Finding(SIGNALS.get(root.signal, EXITED), root.text, root.number, root.rank, root.host)
+        return Finding(
+            SIGNALS.get(root.signal, EXITED), root.text, root.number, root.rank, root.host
+        )
     return later[0] if later and later[0].failure.weight < ECHO else None
 
 
@@ -138,7 +168,9 @@ def _ends_of_ranks(causes: Sequence[Finding], findings: Sequence[Finding]) -> li
 def _origin(last: Finding, mine: Sequence[Finding]) -> Finding:
     """Go back where nameless ranks said the same, and from a general error to the one that it began with."""
     origin, chained = last, False
-    for one in reversed([one for one in mine if last.number - _CHAIN_LINES < one.number < last.number]):
+    for one in reversed(
+        [one for one in mine if last.number - _CHAIN_LINES < one.number < last.number]
+    ):
         if one.failure is _CHAIN:
             chained = True
         elif one.failure is origin.failure and one.line == origin.line and origin.rank is None:

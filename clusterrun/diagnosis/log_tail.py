@@ -36,7 +36,9 @@ def read_tail(path: Path, window: int = WINDOW, counted: int = COUNTED) -> Tail:
         cut = data.find(b"\n") + 1
         start, data = start + cut, data[cut:]
         before = None if before is None else before + (1 if cut else 0)
-    return Tail(data.decode("utf-8", errors="replace"), None if before is None else before + 1, start)
+    return Tail(
+        data.decode("utf-8", errors="replace"), None if before is None else before + 1, start
+    )
 
 
 def _lines(file: IO[bytes], end: int) -> int:

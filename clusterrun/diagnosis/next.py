@@ -34,8 +34,14 @@ def _words(found: RunStatus, last: Attempt | None, crashes: int, *, local: bool)
     number = found.attempt + 1
     if found.state is State.PENDING:
         return f"attempt {number} begins {_when(found, local=local)}", ""
-    if last is not None and last.number == found.attempt:  # the job lives, and its attempt has ended
-        pause = f"after a pause of {pause_after(crashes)} s " if last.cause in (Cause.CRASH, Cause.HANG) else ""
+    if (
+        last is not None and last.number == found.attempt
+    ):  # the job lives, and its attempt has ended
+        pause = (
+            f"after a pause of {pause_after(crashes)} s "
+            if last.cause in (Cause.CRASH, Cause.HANG)
+            else ""
+        )
         return f"{pause}the run goes on by itself as attempt {number} ({last.next})", ""
     return "it trains on" if found.attempt else "its first attempt begins", ""
 

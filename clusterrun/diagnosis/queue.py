@@ -53,7 +53,12 @@ def why_waiting(found: RunStatus) -> Waiting:
         return Waiting("", error.what, error.hint, passes=True, start="", ahead=None)
     if job is None or job.state != "PENDING":
         return Waiting(
-            "", found.reason or "it is between two attempts", "ask again in a minute", passes=True, start="", ahead=None
+            "",
+            found.reason or "it is between two attempts",
+            "ask again in a minute",
+            passes=True,
+            start="",
+            ahead=None,
         )
     return _explained(found, job)
 
@@ -68,7 +73,13 @@ def _explained(found: RunStatus, job: PendingJob) -> Waiting:
     if told.code in ("Priority", "Resources") and job.priority is not None:
         ahead = _asked(lambda: jobs_ahead(job.partition, job.priority or 0))
     return Waiting(
-        told.code, _filled(means, names), _filled(told.do, names), told.passes, job.start, ahead, tuple(facts)
+        told.code,
+        _filled(means, names),
+        _filled(told.do, names),
+        told.passes,
+        job.start,
+        ahead,
+        tuple(facts),
     )
 
 

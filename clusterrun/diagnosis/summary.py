@@ -48,10 +48,24 @@ def _root(values: dict[str, str], fields: Sequence[tuple[str, str, Line]], headi
     rank = re.match(r"\d+", values.get("rank", ""))
     signal = _SIGNAL.search(values.get("traceback", ""))
     exit_code = int(code[0]) if code else None
-    place = next((near for name, _, near in fields if name == ("traceback" if signal else "exitcode")), heading)
-    number = int(signal[1]) if signal else -exit_code if exit_code is not None and exit_code < 0 else None
+    place = next(
+        (near for name, _, near in fields if name == ("traceback" if signal else "exitcode")),
+        heading,
+    )
+    number = (
+        int(signal[1])
+        if signal
+        else -exit_code
+        if exit_code is not None and exit_code < 0
+        else None
+    )
     host = values.get("host", "").partition(".")[0]
     return Root(
-        values.get("time", ""), "" if host == "localhost" else host, int(rank[0]) if rank else None, exit_code, number,
-        place.text.strip(), place.number,
-    )  # fmt: skip
+        values.get("time", ""),
+        "" if host == "localhost" else host,
+        int(rank[0]) if rank else None,
+        exit_code,
+        number,
+        place.text.strip(),
+        place.number,
+    )

@@ -37,7 +37,11 @@ def explain(text: str) -> Explanation:
     if found is None:
         means = f"Slurm says {code!r}, which this version does not know"
         return Explanation(
-            code, means, "squeue(1), JOB REASON CODES, may have it; or ask the site", passes=True, known=False
+            code,
+            means,
+            "squeue(1), JOB REASON CODES, may have it; or ask the site",
+            passes=True,
+            known=False,
         )
     nodes = _DETAIL.search(code)
     means = f"{found.means} (out now: {nodes['nodes']})" if nodes else found.means
@@ -61,7 +65,11 @@ def _limit(code: str) -> Reason | None:
             passes=False,
         )
     what = RESOURCES[found["what"]] + _over_time(found["time"])
-    where = "`sacctmgr show associations user=$USER`" if found["whose"] == "Assoc" else "`sacctmgr show qos`"
+    where = (
+        "`sacctmgr show associations user=$USER`"
+        if found["whose"] == "Assoc"
+        else "`sacctmgr show qos`"
+    )
     if found["sum"] == "Grp":
         return Reason(
             f"all jobs of {whose} together have reached its limit on {what}",
@@ -69,7 +77,11 @@ def _limit(code: str) -> Reason | None:
         )
     if found["per"] in ("Job", "Node") or found["what"] in ("Wall", "WallDuration"):
         each = {"Node": "each node"}.get(found["per"] or "", "one job")
-        return Reason(f"it asks for more {what} than {whose} allows {each}", f"{SMALLER}; {where} has it", passes=False)
+        return Reason(
+            f"it asks for more {what} than {whose} allows {each}",
+            f"{SMALLER}; {where} has it",
+            passes=False,
+        )
     each = {"User": "a user", "Account": "an account"}.get(found["per"] or "", "a user")
     return Reason(
         f"the limit of {whose} on {what} of {each} is reached",

@@ -66,7 +66,9 @@ def _asked(given: Given, planned: Planned | None) -> Asked:
     """Lay what is given over what the spec says."""
     asked = asked_of(planned.loaded, planned.work_dir) if planned else Asked(gpus_per_node=1)
     names = ("gpu_memory", "batch", "sequence", "checkpointing", "eager", "precision")
-    changes: dict[str, Any] = {name: value for name in names if (value := getattr(given, name)) is not None}
+    changes: dict[str, Any] = {
+        name: value for name in names if (value := getattr(given, name)) is not None
+    }
     if given.gpus is not None:
         each = asked.gpus_per_node or given.gpus
         changes |= {"processes": given.gpus, "nodes": -(-given.gpus // each), "gpus_per_node": each}

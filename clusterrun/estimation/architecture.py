@@ -59,8 +59,16 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
     family = FAMILIES.get(kind)
     if family is None:
         known = ", ".join(FAMILIES)
-        raise SpecError([Problem(where, "model_type", f"{kind} is not counted here",
-                                 f"give --parameters; counted are {known}")])  # fmt: skip
+        raise SpecError(
+            [
+                Problem(
+                    where,
+                    "model_type",
+                    f"{kind} is not counted here",
+                    f"give --parameters; counted are {known}",
+                )
+            ]
+        )
     return _architecture(family, _Fields(config, family, where))
 
 
@@ -77,7 +85,9 @@ class _Fields:
         if value is None and default is not None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
-            what = "missing" if value is None else f"must be a whole number, got {str(value)[:80]!r}"
+            what = (
+                "missing" if value is None else f"must be a whole number, got {str(value)[:80]!r}"
+            )
             raise SpecError([Problem(self.where, key, what)])
         return value
 
@@ -98,14 +108,18 @@ def _architecture(family: Family, fields: _Fields) -> Architecture:
         kv_heads=fields.number("num_key_value_heads", heads),
         head_size=fields.number("head_dim", hidden // max(heads, 1)),
         inner=fields.number("intermediate_size", 4 * hidden),
-        positions=fields.number("max_position_embeddings") + family.more_positions if family.learned_positions else 0,
+        positions=fields.number("max_position_embeddings") + family.more_positions
+        if family.learned_positions
+        else 0,
         token_types=fields.number("type_vocab_size", 2) if family.token_types else 0,
         experts=fields.number("num_local_experts", 8) if family.experts else 1,
         tied=fields.truth("tie_word_embeddings", default=family.tied),
         attention_bias=fields.truth("attention_bias", default=family.attention_bias),
         mlp_bias=fields.truth("mlp_bias", default=family.mlp_bias),
         dropout=any(fields.config.get(key) for key in family.dropouts),
-        activation=str(fields.config.get(family.names.get("hidden_act", "hidden_act"), family.activation)),
+        activation=str(
+            fields.config.get(family.names.get("hidden_act", "hidden_act"), family.activation)
+        ),
         head=head,
         labels=labels,
     )
@@ -117,5 +131,7 @@ def _head(fields: _Fields) -> tuple[str, int]:
     name = str(written[0]) if isinstance(written, list) else ""
     labels = fields.config.get("id2label")
     if name.endswith("ForSequenceClassification"):
-        return "classes", len(labels) if isinstance(labels, dict) and labels else fields.number("num_labels", 2)
+        return "classes", len(labels) if isinstance(labels, dict) and labels else fields.number(
+            "num_labels", 2
+        )
     return ("base" if name.endswith("Model") and not name.endswith("LMHeadModel") else "lm"), 0

@@ -20,7 +20,14 @@ from clusterrun.job_spec import JobSpec, Loaded, gpus, grammar
 from clusterrun.job_spec.arguments import BATCH_SIZES, arguments_of
 
 # The names that training scripts give these, those of transformers first.
-_SEQUENCE = ("block_size", "max_seq_length", "max_length", "sequence_length", "seq_length", "max_seq_len")
+_SEQUENCE = (
+    "block_size",
+    "max_seq_length",
+    "max_length",
+    "sequence_length",
+    "seq_length",
+    "max_seq_len",
+)
 _CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
 _MODEL = ("config_name", "model_name_or_path", "model_name")
 
@@ -77,7 +84,9 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
         sequence=_number(arguments, _SEQUENCE) or _number(every, _SEQUENCE),
         checkpointing=checkpointing or any(_true(every.get(name)) for name in _CHECKPOINTING),
         eager=arguments.get("attn_implementation") == "eager",
-        model=_named(arguments) or (model_in(script) if script is not None else None) or _named(every),
+        model=_named(arguments)
+        or (model_in(script) if script is not None else None)
+        or _named(every),
         gpu_memory=loaded.gpu_memory,
     )
 
@@ -94,7 +103,10 @@ def _named(arguments: Mapping[str, Any]) -> Named | None:
 
 def _number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     texts = (arguments[name] for name in names if name in arguments)
-    return next((int(text) for text in texts if isinstance(text, str) and text.isdecimal() and int(text)), None)
+    return next(
+        (int(text) for text in texts if isinstance(text, str) and text.isdecimal() and int(text)),
+        None,
+    )
 
 
 def _filled(value: Any) -> bool:
@@ -112,7 +124,9 @@ def _accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:
     return _read(work_dir, spec.accelerate.config_file) | own
 
 
-def _deepspeed_json(config: Mapping[str, Any], arguments: Mapping[str, Any], work_dir: Path) -> dict[str, Any] | None:
+def _deepspeed_json(
+    config: Mapping[str, Any], arguments: Mapping[str, Any], work_dir: Path
+) -> dict[str, Any] | None:
     """Return the JSON that accelerate's config names, or the Trainer's own argument `--deepspeed`."""
     section = config.get("deepspeed_config")
     named = section.get("deepspeed_config_file") if isinstance(section, dict) else None
@@ -130,10 +144,14 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _precision(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> str:
+def _precision(
+    config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None, arguments: Mapping[str, Any]
+) -> str:
     """The script's own argument comes before accelerate's configuration, as in `Accelerator(mixed_precision=...)`."""
     for name in ("bf16", "fp16"):
         section = (deepspeed or {}).get(name)
-        if _true(arguments.get(name)) or (isinstance(section, dict) and section.get("enabled") is True):
+        if _true(arguments.get(name)) or (
+            isinstance(section, dict) and section.get("enabled") is True
+        ):
             return name
     return str(arguments.get("mixed_precision") or config.get("mixed_precision") or "no")

@@ -8,7 +8,9 @@ _BUCKET = 500_000_000
 _LIVE = 1_000_000_000
 
 
-def buffers_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool, largest: int | None) -> float | None:
+def buffers_of(
+    parameters: int, gpus: int, strategy: Strategy, *, mixed: bool, largest: int | None
+) -> float | None:
     """Return an upper bound in bytes; None for FSDP where `largest`, the parameters of its largest part, is not known.
 
     Sources, with the defaults that accelerate leaves alone: DDP's buckets are a second copy of the gradients

@@ -9,13 +9,26 @@ from clusterrun.estimation import states
 from clusterrun.estimation.states import Strategy
 
 _BY_STAGE = {0: states.ZERO_0, 1: states.ZERO_1, 2: states.ZERO_2, 3: states.ZERO_3}
-_OPTIMIZER_OFFLOADED = {1: states.ZERO_1_OFFLOADED, 2: states.ZERO_2_OFFLOADED, 3: states.ZERO_3_OFFLOADED}
-_KINDS = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
+_OPTIMIZER_OFFLOADED = {
+    1: states.ZERO_1_OFFLOADED,
+    2: states.ZERO_2_OFFLOADED,
+    3: states.ZERO_3_OFFLOADED,
+}
+_KINDS = {
+    "deepspeed_config": "DEEPSPEED",
+    "fsdp_config": "FSDP",
+    "megatron_lm_config": "MEGATRON_LM",
+}
 _FSDP = {
-    "1": states.FSDP, "FULL_SHARD": states.FSDP, "TRUE": states.FSDP,
-    "2": states.FSDP_GATHERED, "SHARD_GRAD_OP": states.FSDP_GATHERED, "FALSE": states.FSDP_GATHERED,
-    "3": states.DDP, "NO_SHARD": states.DDP,
-}  # fmt: skip
+    "1": states.FSDP,
+    "FULL_SHARD": states.FSDP,
+    "TRUE": states.FSDP,
+    "2": states.FSDP_GATHERED,
+    "SHARD_GRAD_OP": states.FSDP_GATHERED,
+    "FALSE": states.FSDP_GATHERED,
+    "3": states.DDP,
+    "NO_SHARD": states.DDP,
+}
 DEFAULT_STAGE = 2  # of accelerate's DeepSpeedPlugin
 
 
@@ -24,7 +37,9 @@ def strategy_of(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None) 
 
     None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of parallelism.
     """
-    kind = config.get("distributed_type") or next((_KINDS[key] for key in _KINDS if config.get(key) is not None), "")
+    kind = config.get("distributed_type") or next(
+        (_KINDS[key] for key in _KINDS if config.get(key) is not None), ""
+    )
     if deepspeed is not None or kind == "DEEPSPEED":
         return _deepspeed(_section(config, "deepspeed_config"), deepspeed)
     if kind == "FSDP":
@@ -44,7 +59,9 @@ def _deepspeed(words: Mapping[str, Any], written: Mapping[str, Any] | None) -> S
     else:
         zero = _section(written, "zero_optimization")
         stage = zero.get("stage", 0)
-        devices = [_section(zero, f"offload_{what}").get("device") for what in ("optimizer", "param")]
+        devices = [
+            _section(zero, f"offload_{what}").get("device") for what in ("optimizer", "param")
+        ]
     optimizer, weights = (device in ("cpu", "nvme") for device in devices)
     number = int(stage) if str(stage).isdecimal() else DEFAULT_STAGE
     if weights and number == 3:
@@ -57,4 +74,6 @@ def _fsdp(words: Mapping[str, Any]) -> Strategy | None:
     if words.get("fsdp_offload_params") is True:
         return states.FSDP_OFFLOADED
     reshard, sharding = words.get("fsdp_reshard_after_forward"), words.get("fsdp_sharding_strategy")
-    return _FSDP.get(str(next((value for value in (reshard, sharding) if value is not None), True)).upper())
+    return _FSDP.get(
+        str(next((value for value in (reshard, sharding) if value is not None), True)).upper()
+    )

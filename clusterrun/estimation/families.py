@@ -33,24 +33,55 @@ class Family:
     activation: str = "silu"
 
 
-_GPT2_NAMES = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
-               "intermediate_size": "n_inner", "max_position_embeddings": "n_positions",
-               "hidden_act": "activation_function"}  # fmt: skip
-_DISTILBERT_NAMES = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
-                     "intermediate_size": "hidden_dim", "hidden_act": "activation"}  # fmt: skip
+_GPT2_NAMES = {
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "intermediate_size": "n_inner",
+    "max_position_embeddings": "n_positions",
+    "hidden_act": "activation_function",
+}
+_DISTILBERT_NAMES = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+}
 _OPT_NAMES = {"intermediate_size": "ffn_dim", "hidden_act": "activation_function"}
 
 _LLAMA = Family()
 _GPT = Family(rms_norm=False, gated=False, attention_bias=True, mlp_bias=True)
-_BERT = replace(_GPT, encoder=True, learned_positions=True, token_types=True, pooler=True, tied=True, activation="gelu",
-                dropouts=("hidden_dropout_prob", "attention_probs_dropout_prob"))  # fmt: skip
+_BERT = replace(
+    _GPT,
+    encoder=True,
+    learned_positions=True,
+    token_types=True,
+    pooler=True,
+    tied=True,
+    activation="gelu",
+    dropouts=("hidden_dropout_prob", "attention_probs_dropout_prob"),
+)
 
 FAMILIES: Mapping[str, Family] = {
-    "gpt2": replace(_GPT, names=_GPT2_NAMES, learned_positions=True, tied=True, activation="gelu_new",
-                    dropouts=("resid_pdrop", "attn_pdrop")),
+    "gpt2": replace(
+        _GPT,
+        names=_GPT2_NAMES,
+        learned_positions=True,
+        tied=True,
+        activation="gelu_new",
+        dropouts=("resid_pdrop", "attn_pdrop"),
+    ),
     "gpt_neox": replace(_GPT, activation="gelu", dropouts=("attention_dropout", "hidden_dropout")),
-    "opt": replace(_GPT, names=_OPT_NAMES, learned_positions=True, more_positions=2, tied=True, activation="relu",
-                   dropouts=("dropout", "attention_dropout")),
+    "opt": replace(
+        _GPT,
+        names=_OPT_NAMES,
+        learned_positions=True,
+        more_positions=2,
+        tied=True,
+        activation="relu",
+        dropouts=("dropout", "attention_dropout"),
+    ),
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "mixtral": Family(experts=True),
@@ -61,6 +92,11 @@ FAMILIES: Mapping[str, Family] = {
     "bert": _BERT,
     "roberta": _BERT,
     "xlm-roberta": _BERT,
-    "distilbert": replace(_BERT, names=_DISTILBERT_NAMES, token_types=False, pooler=False,
-                          dropouts=("dropout", "attention_dropout")),
-}  # fmt: skip
+    "distilbert": replace(
+        _BERT,
+        names=_DISTILBERT_NAMES,
+        token_types=False,
+        pooler=False,
+        dropouts=("dropout", "attention_dropout"),
+    ),
+}

@@ -39,7 +39,9 @@ def _read(file: Path) -> dict[str, Any]:
         values = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         what = (error.strerror or str(error)).lower()
-        raise SpecError([Problem(str(file), "", what, "give a folder with a config.json, or the file")]) from error
+        raise SpecError(
+            [Problem(str(file), "", what, "give a folder with a config.json, or the file")]
+        ) from error
     except (ValueError, RecursionError) as error:
         raise SpecError([Problem(str(file), "", f"not JSON: {error}")]) from error
     if not isinstance(values, dict):

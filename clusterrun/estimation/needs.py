@@ -59,8 +59,13 @@ class Needs:
 def needs_of(question: Question, strategy: Strategy) -> Needs:
     """Count what a strategy needs."""
     states = states_of(question.parameters, question.gpus, strategy, mixed=question.mixed)
-    buffers = buffers_of(question.parameters, question.gpus, strategy, mixed=question.mixed,
-                         largest=_largest(question.model))  # fmt: skip
+    buffers = buffers_of(
+        question.parameters,
+        question.gpus,
+        strategy,
+        mixed=question.mixed,
+        largest=_largest(question.model),
+    )
     return Needs(strategy, states, buffers, _activations(question, strategy))
 
 
@@ -68,7 +73,9 @@ def _activations(question: Question, strategy: Strategy) -> float | None:
     if question.model is None or question.work is None:
         return None
     autocast = question.mixed and strategy.engine == "ddp"
-    return activations_of(question.model, replace(question.work, mixed=question.mixed, autocast=autocast))
+    return activations_of(
+        question.model, replace(question.work, mixed=question.mixed, autocast=autocast)
+    )
 
 
 def _largest(model: Architecture | None) -> int | None:

@@ -50,7 +50,11 @@ def _top(model: Architecture) -> int:
     hidden, family = model.hidden, model.family
     dense = hidden * hidden + hidden
     if not family.encoder:
-        heads = {"lm": 0 if model.tied else model.vocabulary * hidden, "classes": model.labels * hidden, "base": 0}
+        heads = {
+            "lm": 0 if model.tied else model.vocabulary * hidden,
+            "classes": model.labels * hidden,
+            "base": 0,
+        }
         return _norm(model) + heads[model.head]
     output = 0 if model.tied else model.vocabulary * hidden
     return {

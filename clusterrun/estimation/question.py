@@ -18,7 +18,9 @@ from clusterrun.job_spec import Loaded
 _HINT = "give --parameters, such as 7B, or --config, a folder with a config.json or the file"
 
 
-def question_of(asked: Asked, model: Architecture | None, parameters: int | None = None) -> Question:
+def question_of(
+    asked: Asked, model: Architecture | None, parameters: int | None = None
+) -> Question:
     """Put together what is asked; without `parameters` they are counted, so that one of both must be there.
 
     Raises SpecError where neither is.
@@ -28,12 +30,18 @@ def question_of(asked: Asked, model: Architecture | None, parameters: int | None
         raise SpecError([Problem("", "", "the size of the model is not known", _HINT)])
     work = None
     if asked.sequence is not None:
-        work = Work(asked.batch or 1, asked.sequence, checkpointing=asked.checkpointing, eager=asked.eager)
+        work = Work(
+            asked.batch or 1, asked.sequence, checkpointing=asked.checkpointing, eager=asked.eager
+        )
     mixed = asked.precision != "no"
-    return Question(count, asked.processes, mixed=mixed, model=model, work=work, gpu_memory=asked.gpu_memory)
+    return Question(
+        count, asked.processes, mixed=mixed, model=model, work=work, gpu_memory=asked.gpu_memory
+    )
 
 
-def model_of(asked: Asked, loaded: Loaded, folder: Path, environment: Mapping[str, str]) -> Architecture:
+def model_of(
+    asked: Asked, loaded: Loaded, folder: Path, environment: Mapping[str, str]
+) -> Architecture:
     """Read the model that a spec's arguments name, relative to `folder`, or that its script names or builds.
 
     Raises SpecError where there is none, one whose config is not on this machine, or one that is not known before

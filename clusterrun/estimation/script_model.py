@@ -13,9 +13,22 @@ from clusterrun.estimation.families import FAMILIES
 from clusterrun.estimation.script_text import NotWritten, ScriptText
 from clusterrun.job_spec.argument_defaults import name_of
 
-_COMMON = ("hidden_size", "num_attention_heads", "vocab_size", "num_hidden_layers", "num_key_value_heads", "head_dim",
-           "intermediate_size", "max_position_embeddings", "type_vocab_size", "num_local_experts",
-           "tie_word_embeddings", "attention_bias", "mlp_bias", "hidden_act")  # fmt: skip
+_COMMON = (
+    "hidden_size",
+    "num_attention_heads",
+    "vocab_size",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "num_local_experts",
+    "tie_word_embeddings",
+    "attention_bias",
+    "mlp_bias",
+    "hidden_act",
+)
 _CLASSIFIER = "ForSequenceClassification"
 
 
@@ -48,7 +61,11 @@ def model_in(script: ScriptText) -> Named | Built | None:
     builds = [call for call in calls if name_of(call.func) in MODEL_TYPES]
     if loads:
         return _loaded(script, loads)
-    return _built(script, builds[0], [name_of(call.func) for call in calls]) if len(builds) == 1 else None
+    return (
+        _built(script, builds[0], [name_of(call.func) for call in calls])
+        if len(builds) == 1
+        else None
+    )
 
 
 def _loads(call: ast.Call) -> bool:

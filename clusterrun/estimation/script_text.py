@@ -30,7 +30,11 @@ class ScriptText:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """What the script's arguments are: those given, above its own defaults, as texts; bare flags are True."""
-        given = {name: value for name, value in self.given.items() if value is not None and value is not False}
+        given = {
+            name: value
+            for name, value in self.given.items()
+            if value is not None and value is not False
+        }
         return defaults_of(self.tree, given) | given
 
     @cached_property
@@ -44,15 +48,27 @@ class ScriptText:
 
     def fields_set(self) -> set[str]:
         """Return the attributes that the script sets on anything but `self`, as `config.n_layer = 48` does."""
-        found = (node for node in self.nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
-        return {node.attr for node in found if not (isinstance(node.value, ast.Name) and node.value.id == "self")}
+        found = (
+            node
+            for node in self.nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        )
+        return {
+            node.attr
+            for node in found
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self")
+        }
 
     def value(self, node: ast.expr) -> Any:
         """Return what an expression is: a literal, an argument such as `args.n_layer`, or a name for one of them.
 
         Raises NotWritten where it is none of these.
         """
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in self.arguments:
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.attr in self.arguments
+        ):
             return _typed(self.arguments[node.attr])
         if isinstance(node, ast.Name):
             return self.value(self._assigned(node.id))
@@ -73,7 +89,9 @@ class ScriptText:
         written = self._assigned(node.id) if isinstance(node, ast.Name) else node
         if isinstance(written, ast.Call) and name_of(written.func) == "dict" and not written.args:
             yield from self.words_of(written)
-        elif isinstance(written, ast.Dict) and all(isinstance(key, ast.Constant) for key in written.keys):
+        elif isinstance(written, ast.Dict) and all(
+            isinstance(key, ast.Constant) for key in written.keys
+        ):
             yield from (
                 (str(ast.literal_eval(key)), value)
                 for key, value in zip(written.keys, written.values, strict=True)
@@ -84,8 +102,12 @@ class ScriptText:
 
     def _assigned(self, name: str) -> ast.expr:
         """Return the one expression that a name ever stands for in the whole file, which is no name itself."""
-        found = [node.value for node in self.nodes if isinstance(node, ast.Assign)
-                 and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)]  # fmt: skip
+        found = [
+            node.value
+            for node in self.nodes
+            if isinstance(node, ast.Assign)
+            and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+        ]
         if len(found) != 1 or self._stored(name) != 1 or isinstance(found[0], ast.Name):
             raise NotWritten
         return found[0]
@@ -108,7 +130,9 @@ def _changes(node: ast.AST, name: str) -> bool:
         return node.arg == name
     if isinstance(node, ast.Name):
         return node.id == name and not isinstance(node.ctx, ast.Load)
-    if isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr in ("update", "setdefault")):
+    if isinstance(node, ast.Subscript) or (
+        isinstance(node, ast.Attribute) and node.attr in ("update", "setdefault")
+    ):
         reads = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
         return not reads and isinstance(node.value, ast.Name) and node.value.id == name
     return False

@@ -37,7 +37,9 @@ class Report:
         question, asked = self.question, self.asked
         what = "GPU" if asked.gpus_per_node else "process"
         many = ("es" if what == "process" else "s") if question.gpus > 1 else ""
-        memory = f" of {question.gpu_memory / 1e9:.4g} GB" if question.gpu_memory is not None else ""
+        memory = (
+            f" of {question.gpu_memory / 1e9:.4g} GB" if question.gpu_memory is not None else ""
+        )
         precision = "fp32" if asked.precision == "no" else asked.precision
         size = f"{_short(question.parameters)} parameters, {question.gpus} {what}{many}{memory}, {precision}, AdamW"
         return f"{size}; {self.unit} on each {what}"
@@ -104,8 +106,12 @@ def report_of(question: Question, asked: Asked, *, own: bool) -> Report:
     strategies = [*TABLE, *([chosen] if chosen is not None and chosen not in TABLE else [])]
     change = ""
     if chosen is not None or not own:
-        change = smallest_change(question, chosen or DDP, asked.gpus_per_node if own and asked.gpus_per_node else 1)
-    return Report(question, asked, chosen, tuple(needs_of(question, one) for one in strategies), change)
+        change = smallest_change(
+            question, chosen or DDP, asked.gpus_per_node if own and asked.gpus_per_node else 1
+        )
+    return Report(
+        question, asked, chosen, tuple(needs_of(question, one) for one in strategies), change
+    )
 
 
 def _needs(needs: Needs, memory: int | None) -> StrategyEstimate:

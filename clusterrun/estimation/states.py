@@ -26,7 +26,9 @@ class Strategy:
     """Whether weights that are sharded stay whole from the forward to the backward pass."""
 
 
-def _zero(stage: int, sharded: frozenset[Part], offloaded: frozenset[Part] = frozenset()) -> Strategy:
+def _zero(
+    stage: int, sharded: frozenset[Part], offloaded: frozenset[Part] = frozenset()
+) -> Strategy:
     words, name = f"zero_stage: {stage}", f"ZeRO-{stage}"
     if offloaded:
         words += ", offload_optimizer_device: cpu"
@@ -37,8 +39,12 @@ def _zero(stage: int, sharded: frozenset[Part], offloaded: frozenset[Part] = fro
     return Strategy(name, f"deepspeed_config: {{{words}}}", "deepspeed", sharded, offloaded)
 
 
-def _fsdp(name: str, words: str, *, offloaded: frozenset[Part] = frozenset(), gathered: bool = False) -> Strategy:
-    return Strategy(name, f"fsdp_config: {{fsdp_version: 2, {words}}}", "fsdp", _ALL, offloaded, gathered)
+def _fsdp(
+    name: str, words: str, *, offloaded: frozenset[Part] = frozenset(), gathered: bool = False
+) -> Strategy:
+    return Strategy(
+        name, f"fsdp_config: {{fsdp_version: 2, {words}}}", "fsdp", _ALL, offloaded, gathered
+    )
 
 
 DDP = Strategy("DDP", "no deepspeed_config and no fsdp_config", "ddp")
@@ -52,11 +58,23 @@ ZERO_1_OFFLOADED = _zero(1, frozenset({"optimizer"}), frozenset({"optimizer"}))
 ZERO_2_OFFLOADED = _zero(2, _STATES, _STATES)
 ZERO_3_OFFLOADED = _zero(3, _ALL, _STATES)
 ZERO_3_ALL_OFFLOADED = _zero(3, _ALL, _ALL)
-FSDP_OFFLOADED = _fsdp("FSDP, all on CPU", "fsdp_reshard_after_forward: true, fsdp_offload_params: true",
-                       offloaded=_ALL)  # fmt: skip
+FSDP_OFFLOADED = _fsdp(
+    "FSDP, all on CPU",
+    "fsdp_reshard_after_forward: true, fsdp_offload_params: true",
+    offloaded=_ALL,
+)
 
-TABLE: Sequence[Strategy] = (DDP, ZERO_1, ZERO_2, ZERO_3, FSDP,
-                             ZERO_2_OFFLOADED, ZERO_3_OFFLOADED, ZERO_3_ALL_OFFLOADED, FSDP_OFFLOADED)  # fmt: skip
+TABLE: Sequence[Strategy] = (
+    DDP,
+    ZERO_1,
+    ZERO_2,
+    ZERO_3,
+    FSDP,
+    ZERO_2_OFFLOADED,
+    ZERO_3_OFFLOADED,
+    ZERO_3_ALL_OFFLOADED,
+    FSDP_OFFLOADED,
+)
 """What is compared side by side, from the least change of a DDP run to the greatest."""
 
 
@@ -86,7 +104,11 @@ def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
     """
     if strategy.engine != "deepspeed":
         return {"weights": 4, "gradients": 4, "optimizer": 8}
-    return {"weights": 2, "gradients": 2, "optimizer": 12} if mixed else {"weights": 4, "gradients": 4, "optimizer": 12}
+    return (
+        {"weights": 2, "gradients": 2, "optimizer": 12}
+        if mixed
+        else {"weights": 4, "gradients": 4, "optimizer": 12}
+    )
 
 
 def states_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool = True) -> States:
@@ -96,7 +118,10 @@ def states_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool = T
     2023, "PyTorch FSDP", arXiv:2304.11277); offloading as in Ren et al. 2021, "ZeRO-Offload", arXiv:2101.06840.
     """
     each = bytes_of_parameter(strategy, mixed=mixed)
-    part = {name: parameters * size / (gpus if name in strategy.sharded else 1) for name, size in each.items()}
+    part = {
+        name: parameters * size / (gpus if name in strategy.sharded else 1)
+        for name, size in each.items()
+    }
     there = {name: 0.0 if name in strategy.offloaded else size for name, size in part.items()}
     host = sum(size for name, size in part.items() if name in strategy.offloaded)
     return States(there["weights"], there["gradients"], there["optimizer"], host)

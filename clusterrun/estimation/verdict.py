@@ -29,7 +29,11 @@ def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
     for strategy, changed, also in _changes(question, own):
         if _enough(needs_of(changed, strategy), memory):
             words = "" if strategy == own else f"{strategy.name} (accelerate: {{{strategy.words}}})"
-            gpus = _more_gpus(question, own, memory, step) if strategy.offloaded and not own.offloaded else ""
+            gpus = (
+                _more_gpus(question, own, memory, step)
+                if strategy.offloaded and not own.offloaded
+                else ""
+            )
             return " with ".join(part for part in (words, also) if part) + gpus
     return "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much already"
 
@@ -44,7 +48,9 @@ def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Ques
     checkpointed = _checkpointed(question)
     yield from ((strategy, question, "") for strategy in plain)
     if checkpointed is not None:
-        yield from ((strategy, checkpointed, "activation checkpointing") for strategy in (own, *plain))
+        yield from (
+            (strategy, checkpointed, "activation checkpointing") for strategy in (own, *plain)
+        )
     for strategy in offloaded:
         yield strategy, question, ""
         if checkpointed is not None:
@@ -57,7 +63,11 @@ def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
         plain: Sequence[Strategy] = (states.FSDP,) if own.gathered else ()
         return plain, () if own.offloaded else (states.FSDP_OFFLOADED,)
     more = [one for one in _ZERO_PLAIN if own.sharded < one.sharded and not own.offloaded]
-    there = [one for one in _ZERO_OFFLOADED if own.sharded <= one.sharded and own.offloaded < one.offloaded]
+    there = [
+        one
+        for one in _ZERO_OFFLOADED
+        if own.sharded <= one.sharded and own.offloaded < one.offloaded
+    ]
     return more, there
 
 

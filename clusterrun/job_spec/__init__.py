@@ -2,7 +2,9 @@
 
 import os
 
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # looking for plugins of pydantic costs a start 9 ms
+os.environ.setdefault(
+    "PYDANTIC_DISABLE_PLUGINS", "1"
+)  # looking for plugins of pydantic costs a start 9 ms
 
 from clusterrun.job_spec.load import Loaded, load_spec
 from clusterrun.job_spec.model import JobSpec

@@ -30,12 +30,18 @@ def _said(tree: ast.Module, given: Collection[str]) -> Iterator[tuple[str, str |
             yield from ((keyword.arg, None) for keyword in node.keywords if keyword.arg)
         elif isinstance(node, ast.Call):
             yield from _of_argument(node, given)
-        elif isinstance(node, ast.ClassDef) and any("dataclass" in ast.dump(one) for one in node.decorator_list):
+        elif isinstance(node, ast.ClassDef) and any(
+            "dataclass" in ast.dump(one) for one in node.decorator_list
+        ):
             yield from _of_fields(node)
 
 
 def _of_argument(call: ast.Call, given: Collection[str]) -> Iterator[tuple[str, str | bool | None]]:
-    flags = [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+    flags = [
+        word.value
+        for word in call.args
+        if isinstance(word, ast.Constant) and isinstance(word.value, str)
+    ]
     long = [argument_name(flag) for flag in flags if flag.startswith("--")]
     text = _text(_keyword(call, "default"))
     told = any(argument_name(flag) in given for flag in flags) or any(
@@ -62,9 +68,21 @@ def _keyword(node: ast.expr | None, name: str) -> ast.expr | None:
 def _text(node: ast.expr | None) -> str | bool | None:
     """Return a literal as the command line would give it."""
     value = node.value if isinstance(node, ast.Constant) else None
-    return value if isinstance(value, bool) else str(value) if isinstance(value, (str, int, float)) else None
+    return (
+        value
+        if isinstance(value, bool)
+        else str(value)
+        if isinstance(value, (str, int, float))
+        else None
+    )
 
 
 def name_of(node: ast.expr) -> str:
     """Return the last word of a dotted name; empty for anything else."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return (
+        node.attr
+        if isinstance(node, ast.Attribute)
+        else node.id
+        if isinstance(node, ast.Name)
+        else ""
+    )

@@ -8,8 +8,15 @@ from clusterrun.job_spec.model import JobSpec
 
 # What scripts call the samples that a process takes at a time: transformers.TrainingArguments, accelerate's examples,
 # scripts of their own. Where two of them are given, the later ones often mean the batch of all processes.
-BATCH_SIZES = ("per_device_train_batch_size", "per_device_batch_size", "micro_batch_size", "micro_train_batch_size",
-               "per_gpu_train_batch_size", "train_batch_size", "batch_size")  # fmt: skip
+BATCH_SIZES = (
+    "per_device_train_batch_size",
+    "per_device_batch_size",
+    "micro_batch_size",
+    "micro_train_batch_size",
+    "per_gpu_train_batch_size",
+    "train_batch_size",
+    "batch_size",
+)
 
 
 def arguments_of(spec: JobSpec) -> dict[str, Any]:

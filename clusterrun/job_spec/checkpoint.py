@@ -62,7 +62,9 @@ def resume(given: tuple[str, ...]) -> tuple[str, ...]:
     for word in given:
         _refuse_placeholders(word, CHECKPOINT)
     if given and not any(CHECKPOINT in word for word in given):
-        raise ValueError(f"has no {CHECKPOINT}, the newest one\n{' '.join(RESUME)}, or whatever the script reads")
+        raise ValueError(
+            f"has no {CHECKPOINT}, the newest one\n{' '.join(RESUME)}, or whatever the script reads"
+        )
     return given
 
 

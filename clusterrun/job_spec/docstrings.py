@@ -16,7 +16,15 @@ def docstrings(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     fields = model.body if isinstance(model, ast.ClassDef) else []
     for field, after in itertools.pairwise(fields):
-        text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+        text = (
+            after.value.value
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            else None
+        )
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, str)
+        ):
             found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
     return found

@@ -32,5 +32,11 @@ def of_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
     """
     if "" in sizes:
         return sizes[""]
-    names = [name for name in gpus.types_of(slurm.options) if name in sizes] or (slurm.partition or "").split(",")
-    return min((sizes[name] for name in names), default=None) if all(name in sizes for name in names) else None
+    names = [name for name in gpus.types_of(slurm.options) if name in sizes] or (
+        slurm.partition or ""
+    ).split(",")
+    return (
+        min((sizes[name] for name in names), default=None)
+        if all(name in sizes for name in names)
+        else None
+    )

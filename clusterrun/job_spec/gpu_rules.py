@@ -12,7 +12,10 @@ from clusterrun.job_spec.layers import Layers
 def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
     """Note every request for GPUs that is not understood: it must never be taken for a run without GPUs."""
     extra = slurm.get("additional_parameters")
-    for path, options in ((), slurm), (("additional_parameters",), extra if isinstance(extra, dict) else {}):
+    for path, options in (
+        ((), slurm),
+        (("additional_parameters",), extra if isinstance(extra, dict) else {}),
+    ):
         for key, value in options.items():
             if value is not None:
                 _readable(layers, ("slurm", *path, str(key)), value)
@@ -29,11 +32,19 @@ def _readable(layers: Layers, path: tuple[str, ...], value: Any) -> None:
         if path not in checked_by_its_type:
             layers.fault(path, str(error), hint)
         return
-    counts = [one for listing in found.values() for one in listing] if name not in ("gpus", "tres-per-job") else []
+    counts = (
+        [one for listing in found.values() for one in listing]
+        if name not in ("gpus", "tres-per-job")
+        else []
+    )
     for one in counts:
         if one.count > gpus.MOST_OF_NODE:
             typed = f"gpu:{one.count}:1" if name in gpus.LISTS else f"{one.count}:1"
-            layers.fault(path, f"Slurm reads {one.count} as a number of GPUs", f"one GPU of type {one.count}: {typed}")
+            layers.fault(
+                path,
+                f"Slurm reads {one.count} as a number of GPUs",
+                f"one GPU of type {one.count}: {typed}",
+            )
 
 
 def _no_gpus_but_their_memory(layers: Layers, slurm: Mapping[str, Any]) -> None:
@@ -43,9 +54,13 @@ def _no_gpus_but_their_memory(layers: Layers, slurm: Mapping[str, Any]) -> None:
     except ValueError:
         return
     for key in [*slurm] if not requested else []:
-        if key.replace("_", "-") in gpus.LISTS and (others := gpus.other_gpu_resources(str(slurm[key] or ""))):
+        if key.replace("_", "-") in gpus.LISTS and (
+            others := gpus.other_gpu_resources(str(slurm[key] or ""))
+        ):
             what = f"{others[0][:80]!r} is not a request for GPUs, and nothing else requests any"
-            layers.fault(("slurm", key), what, "add gpus-per-node, or leave this out for a run on CPUs")
+            layers.fault(
+                ("slurm", key), what, "add gpus-per-node, or leave this out for a run on CPUs"
+            )
 
 
 def _divide(layers: Layers, slurm: Mapping[str, Any]) -> None:
@@ -55,10 +70,17 @@ def _divide(layers: Layers, slurm: Mapping[str, Any]) -> None:
     except ValueError:
         return
     if "-" in nodes:
-        layers.fault(("slurm", "gpus"), f"counts all nodes, of which Slurm gives {nodes}", "use gpus-per-node")
+        layers.fault(
+            ("slurm", "gpus"),
+            f"counts all nodes, of which Slurm gives {nodes}",
+            "use gpus-per-node",
+        )
     elif count % most:
-        layers.fault(("slurm", "gpus"), f"{count} GPUs do not divide over {most} nodes; each needs the same number",
-                     "gpus counts all nodes; gpus-per-node counts one")  # fmt: skip
+        layers.fault(
+            ("slurm", "gpus"),
+            f"{count} GPUs do not divide over {most} nodes; each needs the same number",
+            "gpus counts all nodes; gpus-per-node counts one",
+        )
     elif count // most > gpus.MOST_OF_NODE:
         what = f"Slurm reads {count} as a number of GPUs"
         layers.fault(("slurm", "gpus"), what, f"one GPU of type {count}: {count}:1")

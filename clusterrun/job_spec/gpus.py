@@ -58,7 +58,11 @@ def listed(text: str) -> list[GpuRequest]:
     Raises ValueError for a GPU that cannot be read.
     """
     items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
-    shares = [GpuRequest(1) for item in items if _name(item) in _SHARES and not item.endswith((":0", "=0"))]
+    shares = [
+        GpuRequest(1)
+        for item in items
+        if _name(item) in _SHARES and not item.endswith((":0", "=0"))
+    ]
     return [_of_item(item) for item in items if _name(item) == "gpu"] + shares[:1]
 
 

@@ -18,7 +18,9 @@ _AT_ONCE = re.compile(r"[1-9][0-9]{0,6}")
 def time(text: str) -> str:
     """Check a time limit and return it as written; zero, which sbatch reads as no limit, is refused."""
     if units.seconds_of_slurm_time(text) == 0:
-        raise ValueError("a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean that")
+        raise ValueError(
+            "a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean that"
+        )
     return text
 
 
@@ -26,7 +28,9 @@ def nodes(text: str) -> str:
     """Check a number of nodes, `4`, or a range from which Slurm chooses, `2-8`."""
     found = NODES.fullmatch(text)
     if not found or int(found["least"]) < 1:
-        raise ValueError(f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as 2-8")
+        raise ValueError(
+            f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as 2-8"
+        )
     if least_nodes(text) > most_nodes(text):
         raise ValueError(f"{text} has no number in it: it ends before it begins")
     return text

@@ -45,7 +45,10 @@ _BOOLEAN: dict[str, Any] = {
 }
 # By the names of the models' own types; what is not here is told by its Python type.
 _FORMS: dict[str, dict[str, Any]] = {
-    "Line": _TEXT, "Word": _TEXT, "Operand": _TEXT, "Variable": {"type": "string"},
+    "Line": _TEXT,
+    "Word": _TEXT,
+    "Operand": _TEXT,
+    "Variable": {"type": "string"},
     "Value": {"type": ["string", "number", "boolean"]},
     "ShellText": {"type": "string"},
     "Flag": {"type": ["string", "number", "boolean"]},
@@ -58,21 +61,36 @@ _FORMS: dict[str, dict[str, Any]] = {
     "Signal": _pattern("(?:SIG)?(?:USR1|10)@[0-9]+"),
     "Array": _pattern("[0-9,:-]+(?:%[0-9]+)?"),
     "Every": _pattern("auto", units.DURATION, units.STEPS, units.SLURM_TIME),
-    "Hang": {"anyOf": [{"type": ["boolean", "number"]}, {"type": "string", "examples": ["auto", "30min"]}]},
+    "Hang": {
+        "anyOf": [
+            {"type": ["boolean", "number"]},
+            {"type": "string", "examples": ["auto", "30min"]},
+        ]
+    },
     "Wait": _pattern(units.DURATION, units.SLURM_TIME),
     "Tee": {"type": ["string", "integer"]},
     "Address": _TEXT,
     "Pattern": _TEXT,
     "Words": {"anyOf": [{"type": "string"}, {"const": False}, {"type": "array", "items": _TEXT}]},
-    "StopSignal": {"enum": [f"{sig}{name}" for sig in ("", "SIG") for name in ("USR1", "USR2", "TERM", "INT", "HUP")]},
-}  # fmt: skip
-_LINES: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    "StopSignal": {
+        "enum": [
+            f"{sig}{name}" for sig in ("", "SIG") for name in ("USR1", "USR2", "TERM", "INT", "HUP")
+        ]
+    },
+}
+_LINES: dict[str, Any] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+}
 # Fields whose validators take more than their types say.
 _FIELDS: dict[str, dict[str, Any]] = {
     "JobSpec.args": {"type": ["object", "array"]},
     "JobSpec.node_check": {"anyOf": [{"type": "boolean"}, *_LINES["anyOf"]]},
     "Environment.setup": _LINES,
-    "Notice.on": {"type": "array", "minItems": 1, "items": {"enum": ["finished", "gave-up", "requeued"]}},
+    "Notice.on": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"enum": ["finished", "gave-up", "requeued"]},
+    },
     "Requeue.crashes": {"type": "integer", "minimum": 0, "maximum": 1000},
 }
 
@@ -92,9 +110,17 @@ def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for field in kind.model_fields:
         section = SECTIONS.get(field) if name == "JobSpec" else None
-        form = _of_model(section.__name__, section) if section is not None else _of_field(name, kind, field)
+        form = (
+            _of_model(section.__name__, section)
+            if section is not None
+            else _of_field(name, kind, field)
+        )
         said = docstrings(kind).get(field)
-        key = field.replace("_", "-") if name == "Slurm" and field != "additional_parameters" else field
+        key = (
+            field.replace("_", "-")
+            if name == "Slurm" and field != "additional_parameters"
+            else field
+        )
         properties[key] = {**({"description": said} if said else {}), **_or_nothing(form)}
     if name == "Slurm":
         properties |= _passed_on(properties)
@@ -103,7 +129,9 @@ def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
         "description": (kind.__doc__ or "").splitlines()[0],
         "properties": properties,
         "patternProperties": {
-            _spellings(key): dict(form) for key, form in properties.items() if re.search("[-_]", key)
+            _spellings(key): dict(form)
+            for key, form in properties.items()
+            if re.search("[-_]", key)
         },
         "additionalProperties": False,
     }
@@ -111,8 +139,15 @@ def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
 
 def _passed_on(typed: dict[str, Any]) -> dict[str, Any]:
     """Return sbatch's options that no field checks; those that a spec may not set are left out, as unknown."""
-    free = [name for name in sorted(options.KNOWN) if name not in typed and not options.why_not(name, launcher=True)[0]]
-    return {name: {"description": f"as sbatch's --{name}", **_or_nothing(_FORMS["Flag"])} for name in free}
+    free = [
+        name
+        for name in sorted(options.KNOWN)
+        if name not in typed and not options.why_not(name, launcher=True)[0]
+    ]
+    return {
+        name: {"description": f"as sbatch's --{name}", **_or_nothing(_FORMS["Flag"])}
+        for name in free
+    }
 
 
 def _spellings(key: str) -> str:

@@ -61,18 +61,24 @@ class Layers:
         if document.value is None:
             return
         if not isinstance(document.value, dict):
-            raise SpecError([Problem(where, "", f"{kind} is a mapping of keys, got {kind_of(document.value)}")])
+            raise SpecError(
+                [Problem(where, "", f"{kind} is a mapping of keys, got {kind_of(document.value)}")]
+            )
         values = self._canonical(document, document.value, (), frozenset(keys), kind)
         for section in SECTIONS:
             if isinstance(values.get(section), dict):
                 known = _known(section)
-                values[section] = self._canonical(document, values[section], (section,), known, kind)
+                values[section] = self._canonical(
+                    document, values[section], (section,), known, kind
+                )
             elif section in values and values[section] is not None:
                 what = f"must be a mapping, got {kind_of(values[section])}"
                 self.problems.append(Problem(document.line_of((section,)), section, what))
                 del values[section]
         self.where.setdefault((), where)
-        given: set[Path] = {(section, key) for section in SECTIONS for key in values.get(section) or ()}
+        given: set[Path] = {
+            (section, key) for section in SECTIONS for key in values.get(section) or ()
+        }
         self.defaults = self.defaults | given if kind == "a profile" else self.defaults - given
         self._merge(self.values, values, ())
 
@@ -107,12 +113,19 @@ class Layers:
         for key, value in above.items():
             here = (*path, key)
             old = below.get(key)
-            if (value is None and not path) or (value is None and path and path[0] in SECTIONS and len(path) == 1):
+            if (value is None and not path) or (
+                value is None and path and path[0] in SECTIONS and len(path) == 1
+            ):
                 below.pop(key, None)
-            elif isinstance(value, dict) and (isinstance(old, dict) or (not path and key in SECTIONS)):
+            elif isinstance(value, dict) and (
+                isinstance(old, dict) or (not path and key in SECTIONS)
+            ):
                 self._merge(below.setdefault(key, {}), value, here)
             elif isinstance(value, dict) and isinstance(old, list) and key == "args":
-                self.fault((*here, *list(value)[:1]), "args is a list of words here, so one flag cannot be set")
+                self.fault(
+                    (*here, *list(value)[:1]),
+                    "args is a list of words here, so one flag cannot be set",
+                )
             else:
                 below[key] = value
 
@@ -127,7 +140,9 @@ def _known(section: str) -> frozenset[str]:
 
 def _unknown(line: str, path: Path, key: str, known: frozenset[str], kind: str) -> Problem:
     shown_names = [_spelling(path, name) for name in sorted(known)]
-    near = difflib.get_close_matches(_spelling(path, key.replace("-", "_")), shown_names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(
+        _spelling(path, key.replace("-", "_")), shown_names, n=1, cutoff=0.6
+    )
     hint = f"did you mean {near[0]}?" if near else ""
     if not near and path == ("slurm",):
         hint = "an sbatch option newer than this list goes under slurm.additional_parameters"
@@ -138,7 +153,9 @@ def _unknown(line: str, path: Path, key: str, known: frozenset[str], kind: str) 
 
 
 def _spelling(path: Path, name: str) -> str:
-    return name.replace("_", "-") if path == ("slurm",) and name != "additional_parameters" else name
+    return (
+        name.replace("_", "-") if path == ("slurm",) and name != "additional_parameters" else name
+    )
 
 
 def shown(path: Path) -> str:

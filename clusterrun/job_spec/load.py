@@ -97,7 +97,9 @@ def load_spec(
     if spec is not None:
         base = folder or Path(source).absolute().parent
         chdir = spec.slurm.chdir
-        absolute = os.path.normpath(base / expanded(chdir)) if chdir else None  # lexical: no file is touched
+        absolute = (
+            os.path.normpath(base / expanded(chdir)) if chdir else None
+        )  # lexical: no file is touched
         site = None if profile is None else str(profile)
         size = None if layers.problems else gpu_memory.of_job(memory, spec.slurm)
         loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), site)
@@ -115,7 +117,11 @@ def _name_of_file(layers: Layers, file: str) -> str:
     stem = file.split(".", maxsplit=1)[0]
     if NAME.fullmatch(stem):
         return stem
-    layers.fault(("name",), f"the file's name gives {stem!r}, which is not {NAME_FORM}", "give the run a name")
+    layers.fault(
+        ("name",),
+        f"the file's name gives {stem!r}, which is not {NAME_FORM}",
+        "give the run a name",
+    )
     return "run"
 
 
@@ -124,19 +130,31 @@ def _read(path: Path, name: str) -> str:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(
-            [Problem(name, "", f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}")]
+            [
+                Problem(
+                    name,
+                    "",
+                    f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}",
+                )
+            ]
         ) from error
     except OSError as error:
         hint = "give the path of a job spec" if isinstance(error, FileNotFoundError) else ""
-        raise SpecError([Problem(name, "", (error.strerror or str(error)).lower(), hint)]) from error
+        raise SpecError(
+            [Problem(name, "", (error.strerror or str(error)).lower(), hint)]
+        ) from error
 
 
 def _lay(layers: Layers, text: str, name: str) -> None:
     document = read_yaml(text, name)
     if document.value is None:
-        raise SpecError([Problem(name, "", "an empty file", "the shortest spec is: script: train.py")])
+        raise SpecError(
+            [Problem(name, "", "an empty file", "the shortest spec is: script: train.py")]
+        )
     layers.add(document, SPEC_KEYS, "a job spec")
-    layers.where[()] = document.line_of(())  # what is not there is missing from the spec, not from the profile
+    layers.where[()] = document.line_of(
+        ()
+    )  # what is not there is missing from the spec, not from the profile
 
 
 def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
@@ -170,7 +188,9 @@ def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
     """The shell's own Python counts only where nothing else says which Python to use."""
     environment = layers.values.get("environment") or {}
     if shell and isinstance(environment, dict) and not _names_a_python(environment):
-        where: dict[Place, str] = {(): "the shell"} | {("environment", key): "the shell" for key in shell}
+        where: dict[Place, str] = {(): "the shell"} | {
+            ("environment", key): "the shell" for key in shell
+        }
         layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
 
 
@@ -231,7 +251,9 @@ def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
         what, _, hint = str(context["error"]).partition("\n")
         return what, hint
     if kind == "literal_error":
-        choices = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
+        choices = [
+            part.strip(" '") for part in str(context["expected"]).replace(" or ", ", ").split(",")
+        ]
         near = difflib.get_close_matches(str(given), choices, n=1)
         hint = f"did you mean {near[0]}?" if near else ""
         return f"must be one of {', '.join(choices)}; {got}", hint
@@ -239,8 +261,14 @@ def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
     if kind in limits:
         key, words = limits[kind]
         return f"must be {words} {context[key]}, {got}", ""
-    shapes = {"string": "one line of text", "int": "a whole number", "bool": "true or false", "dict": "a mapping",
-              "tuple": "a list", "model": "a mapping"}  # fmt: skip
+    shapes = {
+        "string": "one line of text",
+        "int": "a whole number",
+        "bool": "true or false",
+        "dict": "a mapping",
+        "tuple": "a list",
+        "model": "a mapping",
+    }
     for start, shape in shapes.items():
         if kind.startswith(start):
             return f"must be {shape}, {got}", ""
@@ -250,4 +278,8 @@ def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
 def _as_written(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value[:80]) if isinstance(value, str) else getattr(value, "text", None) or kind_of(value)
+    return (
+        repr(value[:80])
+        if isinstance(value, str)
+        else getattr(value, "text", None) or kind_of(value)
+    )

@@ -39,7 +39,9 @@ from clusterrun.job_spec.values import (
 class Model(BaseModel):
     """What all parts of a spec share: frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
+    )
 
 
 class Slurm(Model):
@@ -92,8 +94,21 @@ class Accelerate(Model):
     """3: each line that a rank prints begins with its rank, `[rank1]:`, for `clusterrun logs --rank`. It goes through a
     file in the node's temporary folder; where the launcher is killed, the last lines are lost."""
     gradient_accumulation_steps: Count | None = None
-    distributed_type: Literal["NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_XPU", "MULTI_HPU",
-                              "DEEPSPEED", "FSDP", "MEGATRON_LM"] | None = None  # fmt: skip
+    distributed_type: (
+        Literal[
+            "NO",
+            "MULTI_CPU",
+            "MULTI_GPU",
+            "MULTI_NPU",
+            "MULTI_MLU",
+            "MULTI_XPU",
+            "MULTI_HPU",
+            "DEEPSPEED",
+            "FSDP",
+            "MEGATRON_LM",
+        ]
+        | None
+    ) = None
     mixed_precision: Literal["no", "fp16", "bf16", "fp8"] | None = None
     use_cpu: bool | None = None
     debug: bool | None = None
@@ -147,7 +162,12 @@ class Requeue(Model):
     """After which ends the run continues by itself, and how."""
 
     on: tuple[Literal["preemption", "time-limit", "node-failure", "crash", "hang"], ...] = (
-        "preemption", "time-limit", "node-failure", "crash", "hang")  # fmt: skip
+        "preemption",
+        "time-limit",
+        "node-failure",
+        "crash",
+        "hang",
+    )
     crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
     """How many crashes and hangs in a row, without a new checkpoint between them, the run survives."""
     by: Literal["auto", "requeue", "successor"] = "auto"

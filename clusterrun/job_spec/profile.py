@@ -14,12 +14,17 @@ def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | N
 
     Raises SpecError where a named profile does not exist. An empty name means none.
     """
-    for where, name in (("--profile", option), ("CLUSTERRUN_PROFILE", environment.get("CLUSTERRUN_PROFILE"))):
+    for where, name in (
+        ("--profile", option),
+        ("CLUSTERRUN_PROFILE", environment.get("CLUSTERRUN_PROFILE")),
+    ):
         if name is None:
             continue
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - it leaves an unknown user as written
         if name and not path.is_file():
-            raise SpecError([Problem(where, "", f"no such profile: {name}", "give the path of a YAML file")])
+            raise SpecError(
+                [Problem(where, "", f"no such profile: {name}", "give the path of a YAML file")]
+            )
         return path if name else None
     path = own_profile(environment)
     return path if path.is_file() else None
@@ -27,5 +32,7 @@ def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | N
 
 def own_profile(environment: Mapping[str, str]) -> Path:
     """Return where a user's own profile lies, or would."""
-    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME") or "~").expanduser() / ".config")
+    base = environment.get("XDG_CONFIG_HOME") or str(
+        Path(environment.get("HOME") or "~").expanduser() / ".config"
+    )
     return Path(base) / "clusterrun" / "profile.yaml"

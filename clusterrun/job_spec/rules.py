@@ -49,13 +49,19 @@ def _defaults_give_way(layers: Layers, values: dict[str, Any]) -> None:
     if values.get("command") is not None:
         layers.drop_defaults("accelerate", [*accelerate])
         layers.drop_defaults("checkpoint", ["resume"])
-    elif ("accelerate", "config_file") not in layers.defaults and accelerate.get("config_file") is not None:
+    elif ("accelerate", "config_file") not in layers.defaults and accelerate.get(
+        "config_file"
+    ) is not None:
         layers.drop_defaults("accelerate", {*accelerate} - _BESIDE_CONFIG_FILE)
     elif {("accelerate", key) for key in {*accelerate} - _BESIDE_CONFIG_FILE} - layers.defaults:
         layers.drop_defaults("accelerate", ["config_file"])
     own = (values.get("checkpoint") or {}).get("path") is not None
     layers.drop_defaults("checkpoint", ["async_save"] if own else ["resume"])
-    for section, keys in (("accelerate", _STRATEGIES), ("slurm", _MEMORIES), ("environment", ("venv", "conda"))):
+    for section, keys in (
+        ("accelerate", _STRATEGIES),
+        ("slurm", _MEMORIES),
+        ("environment", ("venv", "conda")),
+    ):
         given = [key for key in keys if (values.get(section) or {}).get(key) is not None]
         if {(section, key) for key in given} - layers.defaults:
             layers.drop_defaults(section, given)
@@ -65,7 +71,9 @@ def _arrays_requeue(layers: Layers, values: dict[str, Any]) -> None:
     array = (values.get("slurm") or {}).get("array")
     if array is not None and (values.get("requeue") or {}).get("by") == "successor":
         what = "stands beside slurm.array; a job queued for one task would not be of the array"
-        layers.fault(("requeue", "by"), what, "leave it out: the tasks of an array go on by requeue")
+        layers.fault(
+            ("requeue", "by"), what, "leave it out: the tasks of an array go on by requeue"
+        )
 
 
 def _notices(layers: Layers, values: dict[str, Any]) -> None:
@@ -80,7 +88,11 @@ def _notices(layers: Layers, values: dict[str, Any]) -> None:
         ways = [way for way in ("mail", "webhook") if to.get(way) is not None]
         if len(ways) != 1:
             what = "has both mail and webhook" if ways else "has neither mail nor webhook"
-            layers.fault(("notify", number, "to"), what, "one notice has one way to go; a list takes several notices")
+            layers.fault(
+                ("notify", number, "to"),
+                what,
+                "one notice has one way to go; a list takes several notices",
+            )
         elif ways == ["mail"] and "shape" in to:
             layers.fault(("notify", number, "to", "shape"), "is of webhooks", "leave it out")
         elif ways == ["webhook"] and to["webhook"] not in secrets:
@@ -91,7 +103,9 @@ def _notices(layers: Layers, values: dict[str, Any]) -> None:
 
 def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
     given = [name for name in _WHAT_RUNS if values.get(name) is not None]
-    misspelt = {f"did you mean {name}?" for name in _WHAT_RUNS} & {problem.hint for problem in layers.problems}
+    misspelt = {f"did you mean {name}?" for name in _WHAT_RUNS} & {
+        problem.hint for problem in layers.problems
+    }
     if not given and not misspelt:
         layers.fault((), "nothing to run", "give script: train.py, or module:, or command:")
     for extra in given[1:]:
@@ -112,7 +126,9 @@ def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> 
         _additional(layers, str(option), launcher=launcher)
     memories = [key for key in _MEMORIES if slurm.get(key) is not None]
     for key in memories[1:]:
-        layers.fault(("slurm", key), "sbatch takes one of mem, mem-per-cpu and mem-per-gpu", "keep one")
+        layers.fault(
+            ("slurm", key), "sbatch takes one of mem, mem-per-cpu and mem-per-gpu", "keep one"
+        )
 
 
 def _additional(layers: Layers, option: str, *, launcher: bool) -> None:
@@ -132,22 +148,37 @@ def _additional(layers: Layers, option: str, *, launcher: bool) -> None:
 def _accelerate_words(layers: Layers, accelerate: dict[str, Any], *, command: bool) -> None:
     for key, reason in COMPUTED.items():
         if key in accelerate:
-            layers.fault(("accelerate", key), f"the job script sets it: {reason}",
-                         "delete it; a whole config file is used as it is by accelerate.config_file")  # fmt: skip
+            layers.fault(
+                ("accelerate", key),
+                f"the job script sets it: {reason}",
+                "delete it; a whole config file is used as it is by accelerate.config_file",
+            )
             del accelerate[key]
     if isinstance(accelerate.get("deepspeed_config"), str):
         path = accelerate.pop("deepspeed_config")
-        layers.fault(("accelerate", "deepspeed_config"), f"must be a mapping, got {path!r}",
-                     f"deepspeed_config: {{deepspeed_config_file: {path}}}")  # fmt: skip
+        layers.fault(
+            ("accelerate", "deepspeed_config"),
+            f"must be a mapping, got {path!r}",
+            f"deepspeed_config: {{deepspeed_config_file: {path}}}",
+        )
     if command and accelerate:
-        layers.fault(("accelerate",), "a command is run without accelerate", "use script or module, or delete this")
+        layers.fault(
+            ("accelerate",),
+            "a command is run without accelerate",
+            "use script or module, or delete this",
+        )
     if accelerate.get("config_file") is not None:
         for key in sorted(set(accelerate) - _BESIDE_CONFIG_FILE):
-            layers.fault(("accelerate", key), "stands beside config_file, which is used unchanged",
-                         "write it into that file, or drop config_file")  # fmt: skip
+            layers.fault(
+                ("accelerate", key),
+                "stands beside config_file, which is used unchanged",
+                "write it into that file, or drop config_file",
+            )
     given = [key for key in _STRATEGIES if accelerate.get(key) is not None]
     for key in given[1:]:
-        layers.fault(("accelerate", key), f"stands beside {given[0]}; one strategy trains a run", "keep one")
+        layers.fault(
+            ("accelerate", key), f"stands beside {given[0]}; one strategy trains a run", "keep one"
+        )
 
 
 def _process_count(layers: Layers, values: dict[str, Any]) -> None:
@@ -159,16 +190,25 @@ def _process_count(layers: Layers, values: dict[str, Any]) -> None:
         return
     gpus = _gpus_of_node(slurm)
     if gpus and processes != gpus * nodes and not (values.get("accelerate") or {}).get("use_cpu"):
-        layers.fault(("accelerate", "num_processes"), f"{processes} processes, but {nodes} x {gpus} GPUs are asked for",
-                     "delete it: processes are counted from the GPUs that Slurm gives")  # fmt: skip
+        layers.fault(
+            ("accelerate", "num_processes"),
+            f"{processes} processes, but {nodes} x {gpus} GPUs are asked for",
+            "delete it: processes are counted from the GPUs that Slurm gives",
+        )
     elif processes % nodes:
-        layers.fault(("accelerate", "num_processes"), f"{processes} processes do not divide over {nodes} nodes",
-                     f"it counts all processes; {processes // nodes * nodes or nodes} would do")  # fmt: skip
+        layers.fault(
+            ("accelerate", "num_processes"),
+            f"{processes} processes do not divide over {nodes} nodes",
+            f"it counts all processes; {processes // nodes * nodes or nodes} would do",
+        )
 
 
 def _range_divides(layers: Layers, values: dict[str, Any]) -> None:
     """Of what Slurm gives, as many nodes train as share a step equally; those must be enough."""
-    text, shrunk = str((values.get("slurm") or {}).get("nodes", 1)), (values.get("requeue") or {}).get("shrink_to")
+    text, shrunk = (
+        str((values.get("slurm") or {}).get("nodes", 1)),
+        (values.get("requeue") or {}).get("shrink_to"),
+    )
     steps = (values.get("accelerate") or {}).get("gradient_accumulation_steps") or 1
     most, least = _whole(text), _whole(shrunk or text.partition("-")[0])
     if least in (0, most) or values.get("command") is not None or not isinstance(steps, int):
@@ -176,7 +216,11 @@ def _range_divides(layers: Layers, values: dict[str, Any]) -> None:
     if most * steps % least:
         would = [str(one) for one in range(1, most + 1) if most * steps % one == 0]
         what = f"{most * steps} batches a node cannot be shared out equally among {least} nodes"
-        path, hint = (("requeue", "shrink_to"), "write") if shrunk else (("slurm", "nodes"), "begin the range with")
+        path, hint = (
+            (("requeue", "shrink_to"), "write")
+            if shrunk
+            else (("slurm", "nodes"), "begin the range with")
+        )
         layers.fault(path, what, f"{hint} a number out of {', '.join(would)}")
 
 
@@ -188,16 +232,29 @@ def _shrinks(layers: Layers, values: dict[str, Any]) -> None:
         return
     least = _whole(str(slurm.get("nodes", 1)).partition("-")[0])
     if least and shrunk >= least:
-        layers.fault(place, f"{shrunk} is not less than slurm.nodes, {slurm.get('nodes', 1)}", "ask for fewer nodes")
+        layers.fault(
+            place,
+            f"{shrunk} is not less than slurm.nodes, {slurm.get('nodes', 1)}",
+            "ask for fewer nodes",
+        )
     if requeue.get("by") == "requeue":
-        layers.fault(place, "asks for less as another job, and requeue.by is requeue", "leave requeue.by out")
-    refused = {"array": "the tasks of an array go on by requeue", "gpus": "it counts all nodes: use gpus-per-node",
-               "nodelist": "a job of fewer nodes would ask for these all the same"}  # fmt: skip
+        layers.fault(
+            place, "asks for less as another job, and requeue.by is requeue", "leave requeue.by out"
+        )
+    refused = {
+        "array": "the tasks of an array go on by requeue",
+        "gpus": "it counts all nodes: use gpus-per-node",
+        "nodelist": "a job of fewer nodes would ask for these all the same",
+    }
     for key, why in refused.items():
         if slurm.get(key) is not None:
             layers.fault(place, f"beside slurm.{key}", why)
     if "singleton" in str(slurm.get("dependency") or ""):
-        layers.fault(place, "beside slurm.dependency: singleton", "the smaller job would wait for the first one")
+        layers.fault(
+            place,
+            "beside slurm.dependency: singleton",
+            "the smaller job would wait for the first one",
+        )
 
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:
@@ -216,13 +273,19 @@ def _whole(value: Any) -> int:
 
 def _one_environment(layers: Layers, environment: dict[str, Any]) -> None:
     if environment.get("venv") is not None and environment.get("conda") is not None:
-        layers.fault(("environment", "conda"), "stands beside venv; a shell has one Python", "keep one")
+        layers.fault(
+            ("environment", "conda"), "stands beside venv; a shell has one Python", "keep one"
+        )
     variables = environment.get("variables")
     secrets = environment.get("secrets")
     if isinstance(variables, dict) and isinstance(secrets, list):
         for index, name in enumerate(secrets):
             if isinstance(name, str) and name in variables:
-                layers.fault(("environment", "secrets", index), f"{name} stands in variables, too", "delete it there")
+                layers.fault(
+                    ("environment", "secrets", index),
+                    f"{name} stands in variables, too",
+                    "delete it there",
+                )
 
 
 def _own_checkpoints(layers: Layers, values: dict[str, Any]) -> None:
@@ -230,17 +293,33 @@ def _own_checkpoints(layers: Layers, values: dict[str, Any]) -> None:
     checkpoint = values.get("checkpoint") or {}
     path, resume = checkpoint.get("path"), checkpoint.get("resume")
     if resume is not None and path is None:
-        layers.fault(("checkpoint", "resume"), "there is no checkpoint.path to say where checkpoints lie",
-                     "say path: out/checkpoint-*; with clusterrun.training leave both out")  # fmt: skip
+        layers.fault(
+            ("checkpoint", "resume"),
+            "there is no checkpoint.path to say where checkpoints lie",
+            "say path: out/checkpoint-*; with clusterrun.training leave both out",
+        )
     elif resume and values.get("command") is not None:
-        layers.fault(("checkpoint", "resume"), "a command is run as written, and nothing is appended to it",
-                     'write "$CLUSTERRUN_CHECKPOINT" into it: the newest one, empty before the first')  # fmt: skip
+        layers.fault(
+            ("checkpoint", "resume"),
+            "a command is run as written, and nothing is appended to it",
+            'write "$CLUSTERRUN_CHECKPOINT" into it: the newest one, empty before the first',
+        )
     if path is not None and checkpoint.get("async_save"):
-        layers.fault(("checkpoint", "async_save"), "checkpoint.path says that the script saves by itself",
-                     "leave one of the two out")  # fmt: skip
-    if path is not None and (values.get("slurm") or {}).get("array") is not None and RUN_DIR not in str(path):
-        layers.fault(("checkpoint", "path"), "the tasks of slurm.array would go on from each other's checkpoints",
-                     f"{RUN_DIR} is each task's own folder, CLUSTERRUN_RUN_DIR to the script")  # fmt: skip
+        layers.fault(
+            ("checkpoint", "async_save"),
+            "checkpoint.path says that the script saves by itself",
+            "leave one of the two out",
+        )
+    if (
+        path is not None
+        and (values.get("slurm") or {}).get("array") is not None
+        and RUN_DIR not in str(path)
+    ):
+        layers.fault(
+            ("checkpoint", "path"),
+            "the tasks of slurm.array would go on from each other's checkpoints",
+            f"{RUN_DIR} is each task's own folder, CLUSTERRUN_RUN_DIR to the script",
+        )
 
 
 def _arguments(layers: Layers, values: dict[str, Any]) -> None:
@@ -251,7 +330,11 @@ def _arguments(layers: Layers, values: dict[str, Any]) -> None:
     for key, value in args.items() if isinstance(args, dict) else enumerate(args):
         path = ("args", key)
         if isinstance(key, str) and not _FLAG.fullmatch(key):
-            layers.fault(path, "not the name of a command-line flag", "a list under args is passed on word by word")
+            layers.fault(
+                path,
+                "not the name of a command-line flag",
+                "a list under args is passed on word by word",
+            )
         try:
             args[key] = argument(value) if isinstance(args, dict) else line(value)
         except ValueError as error:

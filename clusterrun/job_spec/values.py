@@ -14,7 +14,9 @@ from clusterrun.quoting import LONGEST_ARGUMENT, control_character
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]*(@[A-Za-z0-9][A-Za-z0-9.-]*)?")  # without a host: of this machine
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._%+-]*(@[A-Za-z0-9][A-Za-z0-9.-]*)?"
+)  # without a host: of this machine
 _LONGEST = LONGEST_ARGUMENT // 2
 # Set before the environment is, and used after it (templates/_run.j2, templates/functions).
 _SCRIPTS_OWN = frozenset(
@@ -47,7 +49,9 @@ def _line(text: str) -> str:
     if fault:
         raise ValueError(f"{fault} in the value; a value is one line of visible characters")
     if len(text.encode()) > _LONGEST:
-        raise ValueError(f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a file")
+        raise ValueError(
+            f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a file"
+        )
     return text
 
 
@@ -164,21 +168,29 @@ Value: TypeAlias = Annotated[Line, BeforeValidator(_truth)]
 Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
 Gpus: TypeAlias = Annotated[Word, AfterValidator(gpus.number)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Signal: TypeAlias = Annotated[Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")]
+Signal: TypeAlias = Annotated[
+    Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")
+]
 Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]
 Address: TypeAlias = Annotated[Word, _matching(_ADDRESS, "an e-mail address")]
 Variable: TypeAlias = Annotated[
-    Word, _matching(_VARIABLE, "the name of an environment variable"), AfterValidator(_not_the_scripts)
+    Word,
+    _matching(_VARIABLE, "the name of an environment variable"),
+    AfterValidator(_not_the_scripts),
 ]
 Array: TypeAlias = Annotated[Word, AfterValidator(grammar.array)]
 Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.every)]
 Wait: TypeAlias = Annotated[Word, AfterValidator(waits.wait)]
 Hang: TypeAlias = Annotated[Word, BeforeValidator(hang.word), AfterValidator(hang.hang)]
 Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.path)]
-Words: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)]
+Words: TypeAlias = Annotated[
+    tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)
+]
 Tee: TypeAlias = Annotated[
     Word, _matching(re.compile(r"[0-3]|\d+:[0-3](,\d+:[0-3])*"), "0 to 3, or 0:3,1:2 by local rank")
 ]
-StopSignal: TypeAlias = Annotated[Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_signal_name)]
+StopSignal: TypeAlias = Annotated[
+    Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_signal_name)
+]
 Flag: TypeAlias = Annotated[Any, AfterValidator(_flag)]
 """The value of an sbatch option; true for one that takes none."""

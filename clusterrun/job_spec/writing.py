@@ -19,7 +19,11 @@ _COLUMN = 26
 def write_spec(values: Mapping[str, Any], comments: Mapping[Path, str] | None = None) -> str:
     """Return the YAML of a spec's values, of which reading it gives the same; `comments` stand behind their keys."""
     given = {key: value for key, value in values.items() if value != {}}
-    return "".join(f"{line}\n" for key, value in given.items() for line in _entry(key, value, (), comments or {}))
+    return "".join(
+        f"{line}\n"
+        for key, value in given.items()
+        for line in _entry(key, value, (), comments or {})
+    )
 
 
 def _entry(key: str, value: Any, above: Path, comments: Mapping[Path, str]) -> Iterator[str]:
@@ -55,16 +59,23 @@ def _value(start: str, value: Any, path: Path, comments: Mapping[Path, str]) -> 
         if comment:
             yield f"{indent}# {comment}"
         yield f"{start} {'|' if value.endswith(chr(10)) else '|-'}"
-        yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+        yield from (
+            f"{indent}  {line}" if line else "" for line in value.removesuffix("\n").split("\n")
+        )
     else:
         yield _behind(
-            f"{start} {_flow(value) if isinstance(value, (dict, list, tuple)) else _scalar(value, block=True)}", comment
+            f"{start} {_flow(value) if isinstance(value, (dict, list, tuple)) else _scalar(value, block=True)}",
+            comment,
         )
 
 
 def _is_block(value: str) -> bool:
     """Whether a text is the same as a literal block: not indented, one newline at its end at most."""
-    return not value[0].isspace() and not value.endswith("\n\n") and value.replace("\n", "").isprintable()
+    return (
+        not value[0].isspace()
+        and not value.endswith("\n\n")
+        and value.replace("\n", "").isprintable()
+    )
 
 
 def _behind(text: str, comment: str) -> str:
@@ -73,7 +84,11 @@ def _behind(text: str, comment: str) -> str:
 
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(str(key))}: {_flow(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{_scalar(str(key))}: {_flow(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_flow, value)) + "]"
     return _scalar(value)

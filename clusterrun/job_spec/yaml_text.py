@@ -26,12 +26,18 @@ _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+")  # int() takes 4300 digits at most
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in "str int float bool null timestamp merge value".split()}
+_FLOAT = re.compile(
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+_CORE_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in "str int float bool null timestamp merge value".split()
+}
 # c-printable of YAML 1.2, chapter 5.1, negated
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Quoted text and comments are skipped as a whole, with the brackets in them.
-_BRACKETS = re.compile(r"""'[^'\n]*'|"(?:\\.|[^"\\\n])*"|(?:^|(?<=\s))\#.*|[\[\]{}]""", re.MULTILINE)
+_BRACKETS = re.compile(
+    r"""'[^'\n]*'|"(?:\\.|[^"\\\n])*"|(?:^|(?<=\s))\#.*|[\[\]{}]""", re.MULTILINE
+)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is 8 times as fast
 
 
@@ -69,7 +75,9 @@ def read_yaml(text: str, name: str) -> Document:
     Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec needs.
     """
     if len(text) > MOST_CHARACTERS:
-        raise SpecError([Problem(name, "", f"{len(text)} characters; a job spec has at most {MOST_CHARACTERS}")])
+        raise SpecError(
+            [Problem(name, "", f"{len(text)} characters; a job spec has at most {MOST_CHARACTERS}")]
+        )
     if found := _UNREADABLE.search(text):
         where = f"{name}:{text.count(chr(10), 0, found.start()) + 1}"
         what = f"not YAML: control character U+{ord(found[0]):04X}"
@@ -179,7 +187,9 @@ class _Builder:
         self.count += 1
         line = f"{self.name}:{node.start_mark.line + 1}"
         if self.count > MOST_VALUES or len(path) > DEEPEST:
-            raise SpecError([Problem(line, "", "more values than a job spec needs (an alias of aliases?)")])
+            raise SpecError(
+                [Problem(line, "", "more values than a job spec needs (an alias of aliases?)")]
+            )
         self.document.where.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)

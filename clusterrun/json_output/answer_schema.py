@@ -92,5 +92,9 @@ def _merged(forms: list[dict[str, Any]]) -> dict[str, Any]:
         return first
     properties = {name: inner for form in forms for name, inner in form["properties"].items()}
     required = [name for form in forms for name in form.get("required", ())]
-    return {"type": "object", "description": first.get("description", ""), "properties": properties,
-            "required": required}  # fmt: skip
+    return {
+        "type": "object",
+        "description": first.get("description", ""),
+        "properties": properties,
+        "required": required,
+    }

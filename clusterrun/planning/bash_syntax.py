@@ -34,9 +34,14 @@ def _said(words: list[str], text: str) -> str:
         file.write(text.encode(errors="surrogateescape"))
         file.seek(0)
         done = subprocess.run(
-            [bash, *words], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_SECONDS,
-            check=False, env={"LC_ALL": "C"},
-        )  # fmt: skip
+            [bash, *words],
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_SECONDS,
+            check=False,
+            env={"LC_ALL": "C"},
+        )
     return done.stdout.decode(errors="replace")
 
 

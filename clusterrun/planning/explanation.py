@@ -27,7 +27,10 @@ class Origin:
 
 def explain(prepared: Prepared) -> list[Origin]:
     """Return every value that the script was made from, in the order of the reference, with its origin."""
-    names = {"profile": str(prepared.profile) if prepared.profile else "", "spec": prepared.loaded.source}
+    names = {
+        "profile": str(prepared.profile) if prepared.profile else "",
+        "spec": prepared.loaded.source,
+    }
     values = prepared.loaded.spec.model_dump()
     found = [_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
     root = _origin(prepared, ("run_root",), str(prepared.run_root), names)

@@ -26,7 +26,13 @@ from clusterrun.quoting import Shell, quote_around
 CONFIG_NAME = "accelerate.yaml"
 DEEPSPEED_NAME = "deepspeed.json"
 
-_SPEC_ONLY = {"config_file", "num_processes", "gradient_accumulation_steps", "num_cpu_threads_per_process", "tee"}
+_SPEC_ONLY = {
+    "config_file",
+    "num_processes",
+    "gradient_accumulation_steps",
+    "num_cpu_threads_per_process",
+    "tee",
+}
 _CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
 
 # A line of a command: words that belong together, such as a flag and its value.
@@ -146,8 +152,11 @@ def deepspeed_json(section: object) -> str | None:
 
 def _distributed_type(accelerate: Accelerate) -> str:
     """MULTI_GPU also for one process and for CPUs: torchrun starts them, over gloo where ACCELERATE_USE_CPU is set."""
-    by_section = {"DEEPSPEED": accelerate.deepspeed_config, "FSDP": accelerate.fsdp_config,
-                  "MEGATRON_LM": accelerate.megatron_lm_config}  # fmt: skip
+    by_section = {
+        "DEEPSPEED": accelerate.deepspeed_config,
+        "FSDP": accelerate.fsdp_config,
+        "MEGATRON_LM": accelerate.megatron_lm_config,
+    }
     found = [name for name, section in by_section.items() if section is not None]
     return accelerate.distributed_type or (found[0] if found else "MULTI_GPU")
 
@@ -174,7 +183,9 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def _flags(spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, brought: bool) -> list[Words]:
+def _flags(
+    spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, brought: bool
+) -> list[Words]:
     """Flags override the config file; all that only a node knows is a shell variable."""
     path = spec.accelerate.config_file
     unread = path is not None and not given
@@ -182,11 +193,20 @@ def _flags(spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, br
         ("--config_file", str(path) if unread else Shell(f'"$node_dir/{CONFIG_NAME}"')),
         ("--num_machines", Shell('"$num_machines"'), "--num_processes", Shell('"$num_processes"')),
         ("--machine_rank", Shell('"$SLURM_NODEID"')),
-        ("--main_process_ip", Shell('"$main_process_ip"'), "--main_process_port", Shell('"$main_process_port"')),
+        (
+            "--main_process_ip",
+            Shell('"$main_process_ip"'),
+            "--main_process_port",
+            Shell('"$main_process_port"'),
+        ),
     ]
     lines.extend(_corrections(given, processes))
     json = ("--deepspeed_config_file", Shell(f'"$node_dir/{DEEPSPEED_NAME}"')) if brought else ()
-    precision = spec.accelerate.mixed_precision if deepspeed_json(spec.accelerate.deepspeed_config) else None
+    precision = (
+        spec.accelerate.mixed_precision
+        if deepspeed_json(spec.accelerate.deepspeed_config)
+        else None
+    )
     if brought or precision:
         lines.append((*json, *(("--mixed_precision", precision) if precision else ())))
     threads = spec.accelerate.num_cpu_threads_per_process
@@ -201,7 +221,9 @@ def _corrections(given: Mapping[str, Any], processes: int | None) -> list[Words]
     """What a config file was written for, one machine or another's, and Slurm's nodes are not."""
     lines: list[Words] = []
     if given.get("distributed_type") == "MULTI_CPU" and processes != 1:
-        lines.append(("--multi_gpu",))  # the type means mpirun; so do torchrun and gloo train on CPUs
+        lines.append(
+            ("--multi_gpu",)
+        )  # the type means mpirun; so do torchrun and gloo train on CPUs
     if given.get("rdzv_backend", "static") != "static":
         lines.append(("--rdzv_backend", "static"))
     if given.get("gpu_ids", "all") not in ("all", None):
@@ -217,10 +239,14 @@ def _has_launcher(given: Mapping[str, Any]) -> bool:
 
 
 def _script(spec: JobSpec) -> list[Words]:
-    what: list[Words] = [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
+    what: list[Words] = (
+        [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
+    )
     if not isinstance(spec.args, dict):
         return [*what, tuple(spec.args)] if spec.args else what
-    return what + [words for name, value in spec.args.items() if (words := argument_words(name, value))]
+    return what + [
+        words for name, value in spec.args.items() if (words := argument_words(name, value))
+    ]
 
 
 def argument_words(name: str, value: Argument) -> Words:
@@ -232,7 +258,11 @@ def argument_words(name: str, value: Argument) -> Words:
         return (flag,)
     if isinstance(value, str):
         # argparse takes a value that begins with a dash only when it is joined to its flag
-        return (f"{flag}={value}",) if value.startswith("-") and flag.startswith("--") else (flag, value)
+        return (
+            (f"{flag}={value}",)
+            if value.startswith("-") and flag.startswith("--")
+            else (flag, value)
+        )
     return (flag, *value)
 
 
@@ -242,10 +272,14 @@ def _resume(spec: JobSpec) -> Words:
     return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in given)
 
 
-def _variables(accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: bool) -> dict[str, str]:
+def _variables(
+    accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: bool
+) -> dict[str, str]:
     variables = {_USE_CPU: "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
-        variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(accelerate.gradient_accumulation_steps)
+        variables["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(
+            accelerate.gradient_accumulation_steps
+        )
     if accelerate.tee not in (None, "0"):
         variables["TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"] = "[rank${rank}]: "
     section = accelerate.deepspeed_config or given.get("deepspeed_config") or {}
@@ -259,7 +293,13 @@ def _variables(accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: boo
 def overridden(config_text: str) -> list[str]:
     """List the keys of a config file that the job script overrides."""
     given = _given_config(config_text)
-    names = ["num_machines", "num_processes", "machine_rank", "main_process_ip", "main_process_port"]
+    names = [
+        "num_machines",
+        "num_processes",
+        "machine_rank",
+        "main_process_ip",
+        "main_process_port",
+    ]
     corrected = {words[0].removeprefix("--") for words in _corrections(given, None)}
     names += ["distributed_type"] if "multi_gpu" in corrected else []
     return [name for name in [*names, *sorted(corrected)] if name in given]

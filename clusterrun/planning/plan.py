@@ -105,7 +105,9 @@ class LaunchPlan:
     @property
     def processes_a_node(self) -> int | None:
         """How many processes each node has; None: counted from the GPUs that Slurm gives."""
-        return None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)
+        return (
+            None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)
+        )
 
 
 def identity_of(prepared: Prepared, run_id: str) -> Identity:
@@ -156,7 +158,10 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
 
 def _refuse_length(launch: Launch, source: str) -> None:
     words = " ".join(quote(word) for line in (*launch.lines, launch.resume) for word in line)
-    size, most = len("".join([words, *launch.files.values()]).encode()), LONGEST_ARGUMENT - _FUNCTIONS_SIZE
+    size, most = (
+        len("".join([words, *launch.files.values()]).encode()),
+        LONGEST_ARGUMENT - _FUNCTIONS_SIZE,
+    )
     if size > most:
         what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
         raise SpecError([Problem(source, "", what, "put long values into a file")])
@@ -174,7 +179,9 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
     if identity is not None:
         # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the sign itself
         logs = str(identity.folder / "logs").replace("%", "%%")
-        found.append(Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out"))
+        found.append(
+            Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out")
+        )
     found.append(Directive("open-mode", "append"))
     found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
     found.append(Directive("signal", f"USR1@{_lead(spec.slurm)}"))
@@ -218,7 +225,11 @@ def notice_words(notice: Notice) -> str:
 
 def _pattern(path: str | None) -> Shell | None:
     """Put the run folder into a pattern of checkpoints; what would be a pattern in its own name is bracketed."""
-    return None if path is None else quote_around(path, RUN_DIR, """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""")
+    return (
+        None
+        if path is None
+        else quote_around(path, RUN_DIR, """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""")
+    )
 
 
 def _lead(slurm: Slurm) -> int:

@@ -64,15 +64,22 @@ class Prepared:
 def prepare(request: Request) -> Prepared:
     """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself and in options."""
     absent = [
-        Problem("--templates", "", f"no such folder: {name}") for name in request.templates if not Path(name).is_dir()
+        Problem("--templates", "", f"no such folder: {name}")
+        for name in request.templates
+        if not Path(name).is_dir()
     ]
     if absent:
         raise SpecError(absent)
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment) if request.own_python else {}
     try:
-        loaded = load_spec(request.source, overrides=request.overrides, profile=profile, shell=shell,
-                           text=request.text)  # fmt: skip
+        loaded = load_spec(
+            request.source,
+            overrides=request.overrides,
+            profile=profile,
+            shell=shell,
+            text=request.text,
+        )
     except FormError as error:
         raise SpecError(_with_the_rest(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
@@ -80,10 +87,14 @@ def prepare(request: Request) -> Prepared:
     found = check(loaded, work_dir)
     problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
     if shell and loaded.line_of("environment", *shell) == "the shell":
-        notes.append(f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}")
+        notes.append(
+            f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}"
+        )
     closed = closed_to_group(run_root) if loaded.spec.share else None
     if closed is not None:
-        notes.append(f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in")
+        notes.append(
+            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in"
+        )
     problems.sort(key=in_reading_order)
     return Prepared(
         request=request,
@@ -109,8 +120,15 @@ def _templates(request: Request) -> tuple[Path, ...]:
 _APART = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
 
 # What says where the files are, by its name or by what people write in its place.
-_FOLDERS = {"slurm", "slurm.chdir", "slurm.workdir", "slurm.D", "slurm.additional_parameters",
-            "slurm.additional_parameters.chdir", "slurm.additional_parameters.workdir"}  # fmt: skip
+_FOLDERS = {
+    "slurm",
+    "slurm.chdir",
+    "slurm.workdir",
+    "slurm.D",
+    "slurm.additional_parameters",
+    "slurm.additional_parameters.chdir",
+    "slurm.additional_parameters.workdir",
+}
 
 
 def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
@@ -144,7 +162,9 @@ def _files(loaded: Loaded, work_dir: Path) -> list[Problem]:
         problems.append(_missing(loaded, ("script",), "file", work_dir / spec.script))
     venv = spec.environment.venv
     if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
-        problems.append(_missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv))
+        problems.append(
+            _missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
+        )
     problems.extend(_shell_faults(loaded))
     return problems
 
@@ -168,7 +188,11 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     # each of these is all that a function of the script has, and a function of comments alone is a syntax error
     in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
     faults = syntax_faults([*texts.values(), *in_braces])
-    empty = {place: "no command in it" for place, fault in zip(bodies, faults[len(texts) :], strict=True) if fault}
+    empty = {
+        place: "no command in it"
+        for place, fault in zip(bodies, faults[len(texts) :], strict=True)
+        if fault
+    }
     found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
     return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
 
@@ -177,5 +201,7 @@ def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
     """Name the line of the key, or that of the element where the shell lines are a list of single lines."""
     number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
     single = isinstance(lines, list) and not any("\n" in line for line in lines)
-    where = loaded.line_of(*place, int(number[1]) - 1) if number and single else loaded.line_of(*place)
+    where = (
+        loaded.line_of(*place, int(number[1]) - 1) if number and single else loaded.line_of(*place)
+    )
     return Problem(where, dotted(place), f"bash cannot read it: {fault}")

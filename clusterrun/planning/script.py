@@ -38,11 +38,19 @@ def render(plan: LaunchPlan) -> str:
         where = f"{error.filename or error.name}:{error.lineno}"
         raise SpecError([Problem(where, "", f"template: {error.message}")]) from error
     except jinja2.TemplateNotFound as error:
-        raise SpecError([Problem(plan.source, "", f"template: no such template: {error.name}")]) from error
+        raise SpecError(
+            [Problem(plan.source, "", f"template: no such template: {error.name}")]
+        ) from error
     except (jinja2.TemplateError, ValueError, TypeError, ArithmeticError) as error:
         raise SpecError([Problem(plan.source, "", f"template: {error}")]) from error
     if len(text.encode()) > LONGEST_SCRIPT:
-        raise SpecError([Problem(plan.source, "", f"the script has {len(text.encode())} bytes; Slurm takes 4 MB")])
+        raise SpecError(
+            [
+                Problem(
+                    plan.source, "", f"the script has {len(text.encode())} bytes; Slurm takes 4 MB"
+                )
+            ]
+        )
     return text
 
 
@@ -55,7 +63,11 @@ def template_folder() -> Path:
 
 def _functions(*, notices: bool) -> Shell:
     """The fixed functions, which are bash as they stand and no template; those of notices only where there are any."""
-    files = [file for file in sorted((template_folder() / FUNCTIONS).glob("*.sh")) if notices or file.name != NOTIFY]
+    files = [
+        file
+        for file in sorted((template_folder() / FUNCTIONS).glob("*.sh"))
+        if notices or file.name != NOTIFY
+    ]
     return Shell("\n".join([_HEADER, *(file.read_text(encoding="utf-8") for file in files)]))
 
 
@@ -67,7 +79,11 @@ class _ShellEnvironment(SandboxedEnvironment):
 
 def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
     ours = jinja2.FileSystemLoader(template_folder())
-    loaders = [*map(jinja2.FileSystemLoader, templates), ours, jinja2.PrefixLoader({"clusterrun": ours})]
+    loaders = [
+        *map(jinja2.FileSystemLoader, templates),
+        ours,
+        jinja2.PrefixLoader({"clusterrun": ours}),
+    ]
     environment = _ShellEnvironment(
         loader=jinja2.ChoiceLoader(loaders),
         undefined=jinja2.StrictUndefined,

@@ -39,10 +39,14 @@ def _refuse_syntax_error(plan: LaunchPlan, script: str) -> None:
         hint = "`clusterrun render` shows the script"
         if plan.templates:
             hint = f"check the templates in {', '.join(map(str, plan.templates))}; {hint}"
-        raise SpecError([Problem(plan.source, "", f"bash syntax error in the rendered script: {fault}", hint)])
+        raise SpecError(
+            [Problem(plan.source, "", f"bash syntax error in the rendered script: {fault}", hint)]
+        )
 
 
 def valid_spec(prepared: Prepared, plan: LaunchPlan) -> ValidSpec:
     """Return what a spec that was found valid asks for."""
     processes = plan.launch.processes if plan.processes_a_node else None
-    return ValidSpec(plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes)
+    return ValidSpec(
+        plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes
+    )

@@ -89,18 +89,32 @@ def compare_losses(
     the stop fell in between.
     """
     wanted = _by_step(reference)
-    early = [_difference(loss, wanted[key]) for key, loss in _by_step(before).items() if key in wanted]
-    late = {key[1]: _difference(loss, wanted[key]) for key, loss in sorted(_by_step(after).items()) if key in wanted}
+    early = [
+        _difference(loss, wanted[key]) for key, loss in _by_step(before).items() if key in wanted
+    ]
+    late = {
+        key[1]: _difference(loss, wanted[key])
+        for key, loss in sorted(_by_step(after).items())
+        if key in wanted
+    }
     far = [step for step, difference in late.items() if difference > tolerance]
     worst = max(late, key=lambda step: late[step], default=None)
     return Losses(
-        after=len(late), first=min(late, default=None), last=max(late, default=None),
-        largest=0.0 if worst is None else late[worst], largest_at=worst, differ_from=far[0] if far else None,
-        before=len(early), largest_before=max(early, default=0.0), tolerance=tolerance,
-    )  # fmt: skip
+        after=len(late),
+        first=min(late, default=None),
+        last=max(late, default=None),
+        largest=0.0 if worst is None else late[worst],
+        largest_at=worst,
+        differ_from=far[0] if far else None,
+        before=len(early),
+        largest_before=max(early, default=0.0),
+        tolerance=tolerance,
+    )
 
 
-def compare_weights(before: Iterable[Saved], after: Iterable[Saved], reference: Iterable[Saved]) -> Weights | None:
+def compare_weights(
+    before: Iterable[Saved], after: Iterable[Saved], reference: Iterable[Saved]
+) -> Weights | None:
     """Compare the last checkpoints of the same step after the return; None where there are none.
 
     The control is the last one before the stop.
@@ -114,11 +128,12 @@ def compare_weights(before: Iterable[Saved], after: Iterable[Saved], reference: 
     differing = _differing(late[step], wanted[step])
     control = _differing(early[max(early)], wanted[max(early)]) if early else None
     return Weights(
-        step=step, files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
+        step=step,
+        files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
         differing=tuple(name for name in differing if _WEIGHTS.search(name)),
         others=tuple(name for name in differing if not _WEIGHTS.search(name)),
         repeatable=None if control is None else not any(_WEIGHTS.search(name) for name in control),
-    )  # fmt: skip
+    )
 
 
 def _by_step(steps: Iterable[Step]) -> dict[tuple[int, int], float]:
@@ -133,5 +148,7 @@ def _difference(loss: float, wanted: float) -> float:
     return abs(loss - wanted) / abs(wanted) if wanted else math.inf
 
 
-def _differing(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _differing(
+    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))

@@ -12,7 +12,9 @@ def in_words(found: Rehearsal) -> str:
     lines += [f"  {line}" for reason in found.reasons for line in reason.splitlines()]
     facts = {
         "done to it": found.how,
-        "left": "" if found.left is None else f"at step {found.left}; the newest checkpoint is of {_step(found.saved)}",
+        "left": ""
+        if found.left is None
+        else f"at step {found.left}; the newest checkpoint is of {_step(found.saved)}",
         "came back": _return(found),
         "losses": words_of_losses(found.losses) if found.losses else "",
         "weights": words_of_weights(found.weights) if found.weights else "",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from clusterrun.rehearsal.result import Phase
 from clusterrun.rehearsal.seen import Followed
 
-_BY_BEGIN_TIME = "Slurm lets a requeued job wait, 120 s by default (cred_expire in slurm.conf's AuthInfo)"
+_BY_BEGIN_TIME = (
+    "Slurm lets a requeued job wait, 120 s by default (cred_expire in slurm.conf's AuthInfo)"
+)
 
 
 @dataclass
@@ -41,10 +43,14 @@ def phases_of(times: Times, run: Followed, *, plain: bool, local: bool) -> list[
         _phase("TERM to saved", times.asked, saved),
         _phase("TERM to left", times.asked, times.left),
         *([] if local else [_phase("left to pending again", times.left, times.pending)]),
-        _phase("left to started again" if local else "pending to started again", queued, began[1],
-               _BY_BEGIN_TIME if times.reason == "BeginTime" else ""),
+        _phase(
+            "left to started again" if local else "pending to started again",
+            queued,
+            began[1],
+            _BY_BEGIN_TIME if times.reason == "BeginTime" else "",
+        ),
         _phase(f"started again to {first}", began[1], times.first_again),
-    ]  # fmt: skip
+    ]
     return [phase for phase in found if phase is not None]
 
 

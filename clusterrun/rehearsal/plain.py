@@ -27,12 +27,18 @@ def judge(run: Followed, found: Rehearsal) -> Rehearsal:
     """Say with what the second attempt came back, and what is wrong with that."""
     handed, new = _handed(run), _next(run)
     if handed is None:
-        found.reasons.append("it was started again without a checkpoint: checkpoint.path matched none")
+        found.reasons.append(
+            "it was started again without a checkpoint: checkpoint.path matched none"
+        )
         return found
     if new and new.step is not None and handed.step is not None and new.step < handed.step:
         what = f"it was handed {handed.path.name}, and the next that it saved is {new.path.name}"
-        found.reasons.append(f"{what}: the script began at the start (checkpoint.resume says how it is handed over)")
-    found.notes.append("losses and weights were not compared: what the script's own checkpoints hold, only it knows")
+        found.reasons.append(
+            f"{what}: the script began at the start (checkpoint.resume says how it is handed over)"
+        )
+    found.notes.append(
+        "losses and weights were not compared: what the script's own checkpoints hold, only it knows"
+    )
     return replace(found, back=handed.step)
 
 
@@ -44,5 +50,9 @@ def _handed(run: Followed) -> Saved | None:
 def _next(run: Followed) -> Saved | None:
     handed = _handed(run)
     again = None if handed is None else handed.step
-    own = [one for one in run.saved.values() if one.attempt > 1 and (again is None or one.step != again)]
+    own = [
+        one
+        for one in run.saved.values()
+        if one.attempt > 1 and (again is None or one.step != again)
+    ]
     return min(own, key=lambda one: one.time, default=None)

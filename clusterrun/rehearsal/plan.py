@@ -49,7 +49,9 @@ def both_runs(prepared: Prepared, plan: Plan) -> tuple[Prepared, Prepared]:
 def _named(prepared: Prepared, spec: JobSpec, word: str) -> Prepared:
     """Nothing that was prepared depends on what is changed here: the launch, the files, what is wrong with them."""
     name = f"{spec.name[: _LONGEST_NAME - len(word) - 1]}-{word}"
-    return replace(prepared, loaded=replace(prepared.loaded, spec=spec.model_copy(update={"name": name})))
+    return replace(
+        prepared, loaded=replace(prepared.loaded, spec=spec.model_copy(update={"name": name}))
+    )
 
 
 def refuse(prepared: Prepared) -> None:
@@ -58,15 +60,15 @@ def refuse(prepared: Prepared) -> None:
     problems = []
     if spec.slurm.array:
         what = "a rehearsal is of one run, and this asks for an array of them"
-        problems.append(Problem(line_of("slurm", "array"), "slurm.array", what, "add --set slurm.array=null"))
+        problems.append(
+            Problem(line_of("slurm", "array"), "slurm.array", what, "add --set slurm.array=null")
+        )
     if "preemption" not in spec.requeue.on:
         what = "leaves out preemption, so a preempted run ends: there is no return to rehearse"
         hint = "add preemption to it, or --set requeue.on=[preemption]"
         problems.append(Problem(line_of("requeue", "on"), "requeue.on", what, hint))
     if spec.checkpoint.path is not None and RUN_DIR not in spec.checkpoint.path:
-        what = (
-            "lies outside of the run's own folder: a rehearsal would take other runs' checkpoints, and overwrite them"
-        )
+        what = "lies outside of the run's own folder: a rehearsal would take other runs' checkpoints, and overwrite them"
         hint = f"begin it with {RUN_DIR}, which is CLUSTERRUN_RUN_DIR to the script"
         problems.append(Problem(line_of("checkpoint", "path"), "checkpoint.path", what, hint))
     if problems:
@@ -78,7 +80,9 @@ def pattern_of(prepared: Prepared, folder: Path) -> str:
     path = prepared.loaded.spec.checkpoint.path
     if path is None:
         return ""
-    return str(Path(glob.escape(str(prepared.work_dir)), path.replace(RUN_DIR, glob.escape(str(folder)))))
+    return str(
+        Path(glob.escape(str(prepared.work_dir)), path.replace(RUN_DIR, glob.escape(str(folder))))
+    )
 
 
 def says_nothing(prepared: Prepared) -> bool:

@@ -56,7 +56,9 @@ def rehearse(
     prepared = prepare(request)
     refuse_problems(prepared)
     refuse(prepared)
-    stage = _Stage(prepared, Plan(steps), local=local, timeout=timeout, tolerance=tolerance, tell=tell)
+    stage = _Stage(
+        prepared, Plan(steps), local=local, timeout=timeout, tolerance=tolerance, tell=tell
+    )
     try:
         stage.play()
     except NotSurvived as error:
@@ -115,11 +117,11 @@ class _Stage:
         """Take note of why it did not survive."""
         self._know(outcome=NOT_SURVIVED)
         self.found.reasons.append(reason)
-        seen = self._watch.followed and (self._watch.followed[0].saved or self._run.step_of(1) is not None)
+        seen = self._watch.followed and (
+            self._watch.followed[0].saved or self._run.step_of(1) is not None
+        )
         if says_nothing(self._prepared) and not seen:
-            what = (
-                "nothing was ever saved: the script does not use clusterrun.training, and checkpoint.path is not given"
-            )
+            what = "nothing was ever saved: the script does not use clusterrun.training, and checkpoint.path is not given"
             self.found.reasons.append(f"{what}; it begins at the start again")
 
     def end(self) -> None:
@@ -129,7 +131,11 @@ class _Stage:
         ended = self._watch.cancel()
         if ended:
             self._tell(f"cancelled: {', '.join(ended)}")
-        self._know(nodes=[attempt.nodes for followed in self._watch.followed for attempt in followed.attempts])
+        self._know(
+            nodes=[
+                attempt.nodes for followed in self._watch.followed for attempt in followed.attempts
+            ]
+        )
         self._know(phases=phases_of(self._times, self._run, plain=self._plain, local=self._local))
         if self.found.outcome == SURVIVED:
             removed = sum(map(remove_checkpoints, self._watch.followed))
@@ -153,7 +159,9 @@ class _Stage:
         self._know(run_id=run.run_id, folder=str(run.paths.folder))
         self._times.submitted = time.time()
         self._watch.until(lambda: bool(self._run.attempts), "it starts")
-        self._tell(f"started on {read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}")
+        self._tell(
+            f"started on {read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}"
+        )
         patience = _SILENT_SECONDS if says_nothing(self._prepared) else None
         if not self._watch.until(lambda: self._trains(1), "its first step", patience=patience):
             self._blind = True
@@ -163,7 +171,9 @@ class _Stage:
             return
         if back := self._run.attempts[0].back_at:
             what = f"its first attempt went on from a checkpoint of another run, at step {back}"
-            raise NotSurvived(f"{what}: give each run an output_dir of its own, below CLUSTERRUN_RUN_DIR")
+            raise NotSurvived(
+                f"{what}: give each run an output_dir of its own, below CLUSTERRUN_RUN_DIR"
+            )
         self._times.first = self._first_time(1)
         self._tell("its first checkpoint is there" if self._plain else "its first step is done")
 
@@ -191,8 +201,12 @@ class _Stage:
         self._know(how=self._stand_in.words)
         self._run.interruptions = 1
         self._tell(f"TERM to its step, as Slurm preempts; it has {grace:g} s ({whose})")
-        if not self._watch.until(lambda: bool(read_record(run.paths.end(first))), "it leaves", patience=grace):
-            self._tell("it has not left: it is killed and queued again, as Slurm does when that time is over")
+        if not self._watch.until(
+            lambda: bool(read_record(run.paths.end(first))), "it leaves", patience=grace
+        ):
+            self._tell(
+                "it has not left: it is killed and queued again, as Slurm does when that time is over"
+            )
             self.found.notes.append(f"it had not left after {grace:g} s ({whose}), and was killed")
             self._requeue(run)
         self._watch.look()
@@ -206,7 +220,9 @@ class _Stage:
         self._tell(f"{'it has left' if end else 'it was'}{where}; {self._saved_words()}")
         if self.found.saved is None and not self._run.newest_of(1):
             failed = read_record(run.paths.saves).get("failed")
-            raise NotSurvived("it saved nothing when it was asked to stop" + (f": {failed}" if failed else ""))
+            raise NotSurvived(
+                "it saved nothing when it was asked to stop" + (f": {failed}" if failed else "")
+            )
 
     def _requeue(self, run: Run) -> None:
         # Some versions of Slurm requeue by themselves what they preempt, and the script waits for that.
@@ -214,7 +230,9 @@ class _Stage:
             self._stand_in.requeue(run)
         except ClusterError as error:
             self._watch.look()
-            if self._run.attempts[0].end.get("next") != "continue":  # otherwise the script was faster
+            if (
+                self._run.attempts[0].end.get("next") != "continue"
+            ):  # otherwise the script was faster
                 raise NotSurvived(f"the requeue was refused: {error}") from error
 
     def _note_what_was_saved(self) -> None:
@@ -282,14 +300,14 @@ class _Stage:
         run, reference = self._watch.followed
         before, after = run.attempts[0].steps, run.attempts[1].steps
         saved = list(run.saved.values())
-        self._know(losses=compare_losses(before, after, reference.attempts[0].steps, self._tolerance))
+        self._know(
+            losses=compare_losses(before, after, reference.attempts[0].steps, self._tolerance)
+        )
         first, second = ([one for one in saved if one.attempt == number] for number in (1, 2))
         self._know(weights=compare_weights(first, second, reference.saved.values()))
         judge_training(self.found)
         if not after:
-            what = (
-                "the clusterrun of the training environment is one that writes no losses down: install this one there"
-            )
+            what = "the clusterrun of the training environment is one that writes no losses down: install this one there"
             self.found.notes.append(what)
 
 
@@ -297,4 +315,6 @@ def _passed_over(run: Followed) -> list[str]:
     """What the trainers said of checkpoints that they did not take."""
     log = run.run.paths.log(run.attempts[1].name)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return [line.removeprefix("clusterrun: ") for line in lines if "clusterrun: passing over " in line]
+    return [
+        line.removeprefix("clusterrun: ") for line in lines if "clusterrun: passing over " in line
+    ]

@@ -96,8 +96,13 @@ class Followed:
         seen, progress = self.attempts[number - 1], read_record(self.run.paths.progress)
         shown = whole(progress.get("step"))
         # until it has done a step, an attempt shows that of the one before it
-        fresh = (whole(progress.get("time")) or 0) > seen.began and (shown or 0) > (seen.back_at or 0)
-        told = [shown if fresh and number == len(self.attempts) else None, seen.steps[-1].step if seen.steps else None]
+        fresh = (whole(progress.get("time")) or 0) > seen.began and (shown or 0) > (
+            seen.back_at or 0
+        )
+        told = [
+            shown if fresh and number == len(self.attempts) else None,
+            seen.steps[-1].step if seen.steps else None,
+        ]
         return max((step for step in told if step is not None), default=None)
 
     def newest_of(self, number: int) -> Saved | None:
@@ -111,8 +116,12 @@ class Followed:
         number, goal = len(self.attempts), self.goal
         if not number or goal is None:
             return False
-        there = any(one.attempt == number and (one.step or 0) >= goal for one in self.saved.values())
-        return there or self.attempts[-1].finished or (self.step_of(number) or 0) >= goal + goal // 2
+        there = any(
+            one.attempt == number and (one.step or 0) >= goal for one in self.saved.values()
+        )
+        return (
+            there or self.attempts[-1].finished or (self.step_of(number) or 0) >= goal + goal // 2
+        )
 
     def _sealed(self) -> Iterator[Saved]:
         for path in _folders(self.run.paths):
@@ -120,13 +129,18 @@ class Followed:
                 time = (path / manifest.NAME).stat().st_mtime
                 content = None if (str(path), time) in self.saved else manifest.read(path)
                 if content is not None:
-                    yield Saved(path, int(content["attempt"]), int(content["step"]), time, content["files"])
+                    yield Saved(
+                        path, int(content["attempt"]), int(content["step"]), time, content["files"]
+                    )
 
 
 def _folders(paths: RunPaths) -> list[Path]:
     """Transformers.Trainer keeps its own in output_dir, which a record names by a whole path."""
     named = Path(read_record(paths.saves).get("checkpoint", ""))
-    return [*paths.checkpoints.glob("step-*"), *(named.parent.glob("checkpoint-*") if named.is_absolute() else ())]
+    return [
+        *paths.checkpoints.glob("step-*"),
+        *(named.parent.glob("checkpoint-*") if named.is_absolute() else ()),
+    ]
 
 
 def _plain(pattern: str, began: Sequence[float]) -> Iterator[Saved]:
@@ -135,7 +149,9 @@ def _plain(pattern: str, began: Sequence[float]) -> Iterator[Saved]:
             numbers = re.findall(r"\d+", Path(name).name)
             step = int(numbers[-1]) if numbers else None
             written = _written(Path(name))
-            yield Saved(Path(name), max(sum(time <= written for time in began), 1), step, written, {})
+            yield Saved(
+                Path(name), max(sum(time <= written for time in began), 1), step, written, {}
+            )
 
 
 def _written(path: Path) -> float:
@@ -147,10 +163,14 @@ def _written(path: Path) -> float:
 def _seen(paths: RunPaths, name: str) -> Seen:
     begin = paths.begin(name)
     return Seen(
-        name=name, began=begin.stat().st_mtime, nodes=read_record(begin).get("nodes", ""),
-        end=read_record(paths.end(name)), resumed=read_record(paths.resumed(name)),
-        trainer=read_record(paths.trainer(name)), steps=tuple(_steps(paths.losses(name))),
-    )  # fmt: skip
+        name=name,
+        began=begin.stat().st_mtime,
+        nodes=read_record(begin).get("nodes", ""),
+        end=read_record(paths.end(name)),
+        resumed=read_record(paths.resumed(name)),
+        trainer=read_record(paths.trainer(name)),
+        steps=tuple(_steps(paths.losses(name))),
+    )
 
 
 def _steps(path: Path) -> Iterator[Step]:

@@ -8,7 +8,12 @@ from clusterrun.local import preempt
 from clusterrun.local import requeue_at_once as requeue_here
 from clusterrun.run_folder.index import Run
 from clusterrun.run_folder.ownership import require_job
-from clusterrun.slurm.preemption import KILL_WAIT, requeue_at_once, signal_as_preempted, time_to_leave
+from clusterrun.slurm.preemption import (
+    KILL_WAIT,
+    requeue_at_once,
+    signal_as_preempted,
+    time_to_leave,
+)
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
 
@@ -60,7 +65,9 @@ class OnSlurm:
 class Here:
     """On this machine, without Slurm."""
 
-    words = "TERM to its step and a new start, as Slurm does at a preemption; there is no Slurm here"
+    words = (
+        "TERM to its step and a new start, as Slurm does at a preemption; there is no Slurm here"
+    )
 
     def stop(self, run: Run) -> None:
         """TERM to the shell that stands for the step's task."""

@@ -14,7 +14,11 @@ _CAUSES = (
 def judge_return(found: Rehearsal) -> None:
     """Say what is wrong with the step at which the run came back."""
     if found.saved is not None and found.back is not None and found.back != found.saved:
-        where = f"came back with the checkpoint of step {found.back}" if found.back else "came back at step 0"
+        where = (
+            f"came back with the checkpoint of step {found.back}"
+            if found.back
+            else "came back at step 0"
+        )
         found.reasons.append(f"{where}, though step {found.saved} was saved")
     elif found.back is not None and found.first is not None and found.first != found.back + 1:
         what = f"was handed the checkpoint of step {found.back}, and then did step {found.first}"
@@ -37,8 +41,14 @@ def judge_training(found: Rehearsal) -> None:
     if losses and losses.same is None:
         found.notes.append(_not_compared(losses))
     if weights and weights.differing and (weights.repeatable is False or (losses and losses.same)):
-        words = "nor were they before the stop" if weights.repeatable is False else "though the losses are the same"
-        found.notes.append(f"the weights at step {weights.step} are not the same bit for bit, {words}")
+        words = (
+            "nor were they before the stop"
+            if weights.repeatable is False
+            else "though the losses are the same"
+        )
+        found.notes.append(
+            f"the weights at step {weights.step} are not the same bit for bit, {words}"
+        )
     if not found.reasons and not (losses and losses.same) and not (weights and weights.same):
         found.notes.append("that it came back at the right step is all that is proved")
 
@@ -76,11 +86,15 @@ def words_of_losses(losses: Losses) -> str:
 def words_of_weights(weights: Weights) -> str:
     """Say how the weights compare, on one line."""
     if not weights.files:
-        return f"not compared: no file of the checkpoint at step {weights.step} is known to hold them"
+        return (
+            f"not compared: no file of the checkpoint at step {weights.step} is known to hold them"
+        )
     if weights.differing:
         return f"not the same, bit for bit, at step {weights.step}: {_few(weights.differing)}"
     beside = (
-        f"; other files that differ: {_few(weights.others)}" if weights.others else ", nor does any other file differ"
+        f"; other files that differ: {_few(weights.others)}"
+        if weights.others
+        else ", nor does any other file differ"
     )
     return f"the same, bit for bit, at step {weights.step}: {_few(weights.files)}{beside}"
 

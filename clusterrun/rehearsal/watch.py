@@ -103,13 +103,18 @@ class Watch:
             followed.look()  # its end may have been written since the last look
             self.check()
             if found.state.final and not followed.asked:
-                raise NotSurvived(f"{followed.run.run_id} is {found.state.value}: {found.reason}{_log_of(followed)}")
+                raise NotSurvived(
+                    f"{followed.run.run_id} is {found.state.value}: {found.reason}{_log_of(followed)}"
+                )
         self._next_question = time.monotonic() + _ASK_SECONDS
 
     def _states(self) -> str:
         found = [run_status(followed.run) for followed in self.followed]
         waiting = [one for one in found if one.state is State.PENDING]
-        words = (f"{one.run_id} is PENDING" + (f" ({one.reason})" if one.reason else "") for one in waiting)
+        words = (
+            f"{one.run_id} is PENDING" + (f" ({one.reason})" if one.reason else "")
+            for one in waiting
+        )
         return "".join(f"; {word}" for word in words)
 
 
@@ -121,7 +126,9 @@ def _raise_trouble(followed: Followed) -> None:
     if newest.finished:
         raise NotSurvived(f"{name}: {_finished(followed)}")
     if newest.end.get("cause") in _GONE or newest.end.get("next") == "end":
-        raise NotSurvived(f"{name}, attempt {number}: {in_words(newest.end)}{_last_words(followed)}")
+        raise NotSurvived(
+            f"{name}, attempt {number}: {in_words(newest.end)}{_last_words(followed)}"
+        )
     if number > followed.interruptions + 1:
         words = in_words(followed.attempts[followed.interruptions].end) or "it never said why"
         raise NotSurvived(f"{name} was interrupted by somebody else ({words}): rehearse again")
@@ -130,7 +137,11 @@ def _raise_trouble(followed: Followed) -> None:
 def _finished(followed: Followed) -> str:
     step = followed.step_of(len(followed.attempts))
     total = whole(read_record(followed.run.paths.progress).get("total"))
-    place = f"step {step}" + (f" of {total}" if total else "") if step is not None else "a step that it did not tell"
+    place = (
+        f"step {step}" + (f" of {total}" if total else "")
+        if step is not None
+        else "a step that it did not tell"
+    )
     if followed.interruptions and not (step is not None and step == total):
         return f"when it was asked to stop it said that training was finished, at {place}, so nobody starts it again"
     return f"training was finished at {place}, before it could be stopped and come back"
@@ -147,7 +158,11 @@ def _last_words(followed: Followed) -> str:
 
 
 def _log_of(followed: Followed) -> str:
-    return f"\n  its log: {followed.run.paths.log(followed.attempts[-1].name)}" if followed.attempts else ""
+    return (
+        f"\n  its log: {followed.run.paths.log(followed.attempts[-1].name)}"
+        if followed.attempts
+        else ""
+    )
 
 
 def _text(path: Path) -> str:

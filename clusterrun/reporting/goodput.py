@@ -60,7 +60,9 @@ class Split:
         return None if self.wall <= 0 or self.unknown else self.productive / self.wall
 
     def __add__(self, other: Split) -> Split:
-        return Split(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return Split(
+            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
+        )
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,21 @@ class Story:
 
 
 def stories(
-    attempts: Sequence[Attempt], measures: Sequence[Measured], asked: Sequence[tuple[float, int]], until: float | None
+    attempts: Sequence[Attempt],
+    measures: Sequence[Measured],
+    asked: Sequence[tuple[float, int]],
+    until: float | None,
 ) -> list[Story]:
     """Tell each attempt of a run that says when it began, oldest first.
 
     `asked` are the submissions: when each was asked for, and the number of the last attempt before it (0: none).
     `until` is now, for a run that lives; None for one that has ended.
     """
-    known = [(one, measure) for one, measure in zip(attempts, measures, strict=True) if one.began is not None]
+    known = [
+        (one, measure)
+        for one, measure in zip(attempts, measures, strict=True)
+        if one.began is not None
+    ]
     talks = any(measure.first_step is not None for measure in measures)
     talks = talks or any(one.step_from is not None for one in attempts)
     told: list[Story] = []
@@ -101,14 +110,27 @@ def stories(
         later = [other.step_from for other, _ in known[index + 1 :] if other.step_from is not None]
         since = _since(one, told[-1] if told else None, asked)
         living = until if index == len(known) - 1 else None
-        told.append(_story(one, measure, since, living, min(later, default=None) if talks else None, talks=talks))
+        told.append(
+            _story(
+                one,
+                measure,
+                since,
+                living,
+                min(later, default=None) if talks else None,
+                talks=talks,
+            )
+        )
     return told
 
 
-def waiting_still(attempts: Sequence[Story], asked: Sequence[tuple[float, int]], until: float | None) -> Split:
+def waiting_still(
+    attempts: Sequence[Story], asked: Sequence[tuple[float, int]], until: float | None
+) -> Split:
     """Return what a run has waited for an attempt that has not begun; nothing of one that has ended."""
     last = attempts[-1].number if attempts else 0
-    since = [one.ended for one in attempts[-1:]] + [moment for moment, after in asked if after >= last]
+    since = [one.ended for one in attempts[-1:]] + [
+        moment for moment, after in asked if after >= last
+    ]
     return Split(waiting=max(until - since[-1], 0.0)) if since and until is not None else Split()
 
 
@@ -127,24 +149,57 @@ def _since(one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]
 
 
 def _story(
-    one: Attempt, measure: Measured, asked: float | None, living: float | None, repeated: int | None, *, talks: bool
+    one: Attempt,
+    measure: Measured,
+    asked: float | None,
+    living: float | None,
+    repeated: int | None,
+    *,
+    talks: bool,
 ) -> Story:
     began = float(one.began or 0)
     sign = _last_sign(measure, began)
-    ended = float(one.ended) if one.ended is not None else living if living is not None and not one.cause else sign
+    ended = (
+        float(one.ended)
+        if one.ended is not None
+        else living
+        if living is not None and not one.cause
+        else sign
+    )
     ended = max(ended, began)
     runs = living is not None and one.ended is None and not one.cause
     waiting = max(began - asked, 0.0) if asked is not None else 0.0
     if not talks:
-        return Story(one.number, asked, began, None, None, ended, ended, Split(waiting=waiting, unknown=ended - began))
+        return Story(
+            one.number,
+            asked,
+            began,
+            None,
+            None,
+            ended,
+            ended,
+            Split(waiting=waiting, unknown=ended - began),
+        )
     first = ended if measure.first_step is None else min(max(measure.first_step, began), ended)
-    trained = first if measure.first_step is None else ended if runs and measure.left is None else min(sign, ended)
+    trained = (
+        first
+        if measure.first_step is None
+        else ended
+        if runs and measure.left is None
+        else min(sign, ended)
+    )
     trained = max(trained, first)
     saving = min(measure.saving, trained - first)
     lost_from, lost = _lost(measure.points, repeated, first)
     lost = min(lost, trained - first - saving)
-    split = Split(productive=trained - first - saving - lost, lost=lost, saving=saving, start=first - began,
-                  ending=ended - trained, waiting=waiting)  # fmt: skip
+    split = Split(
+        productive=trained - first - saving - lost,
+        lost=lost,
+        saving=saving,
+        start=first - began,
+        ending=ended - trained,
+        waiting=waiting,
+    )
     known_first = None if measure.first_step is None else first
     return Story(one.number, asked, began, known_first, lost_from, trained, ended, split)
 
@@ -157,7 +212,9 @@ def _last_sign(measure: Measured, began: float) -> float:
     return max(last, measure.first_step or began)
 
 
-def _lost(points: Sequence[Point], repeated: int | None, first: float) -> tuple[float | None, float]:
+def _lost(
+    points: Sequence[Point], repeated: int | None, first: float
+) -> tuple[float | None, float]:
     """Return from when on an attempt's steps were trained again from step `repeated`, and for how long it did them."""
     if repeated is None or not points or points[-1].step <= repeated:
         return None, 0.0

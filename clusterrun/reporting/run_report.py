@@ -64,11 +64,15 @@ class RunReport:
         """Return plain values, for JSON: all numbers, without the curves and the files."""
         split = {**asdict(self.split), "wall": self.split.wall, "held": self.split.held}
         return {
-            "run": self.status.as_dict(), "ettr": self.split.ettr, "seconds": split,
-            "node_hours": asdict(self.node_hours), "gpu_hours": self.gpu_hours and asdict(self.gpu_hours),
-            "rate": self.rate, "attempts": [asdict(one) for one in self.attempts],
+            "run": self.status.as_dict(),
+            "ettr": self.split.ettr,
+            "seconds": split,
+            "node_hours": asdict(self.node_hours),
+            "gpu_hours": self.gpu_hours and asdict(self.gpu_hours),
+            "rate": self.rate,
+            "attempts": [asdict(one) for one in self.attempts],
             "stories": [asdict(one) for one in self.stories],
-        }  # fmt: skip
+        }
 
 
 def report(name: str, index: Index | None = None) -> RunReport:
@@ -81,7 +85,13 @@ def report(name: str, index: Index | None = None) -> RunReport:
     found = run_status(run)
     if found.tasks:
         hint = f"name one of its tasks, such as {found.tasks[0].run_id}"
-        raise SpecError([Problem("", "", f"{run.run_id} is a job array, and each task is a run of its own", hint)])
+        raise SpecError(
+            [
+                Problem(
+                    "", "", f"{run.run_id} is a job array, and each task is a run of its own", hint
+                )
+            ]
+        )
     try:
         return _report(run.paths, found)
     except PermissionError as error:
@@ -101,11 +111,19 @@ def _report(paths: RunPaths, found: RunStatus) -> RunReport:
     nodes = {one.number: count_nodes(one.nodes) for one in attempts}
     gpus = {number: gpus_of(options, count) for number, count in nodes.items()}
     return RunReport(
-        status=found, attempts=tuple(attempts), stories=tuple(told), split=total(told, still), asked=tuple(asked),
-        node_hours=hours(told, nodes), gpu_hours=hours(told, gpus) if any(gpus.values()) else None,
-        rate=rates[len(rates) // 2] if rates else None, curve=tuple(points), measures=tuple(measures),
-        spec=_first_of(paths, "source.yaml"), script=_first_of(paths, "job.sbatch"),
-    )  # fmt: skip
+        status=found,
+        attempts=tuple(attempts),
+        stories=tuple(told),
+        split=total(told, still),
+        asked=tuple(asked),
+        node_hours=hours(told, nodes),
+        gpu_hours=hours(told, gpus) if any(gpus.values()) else None,
+        rate=rates[len(rates) // 2] if rates else None,
+        curve=tuple(points),
+        measures=tuple(measures),
+        spec=_first_of(paths, "source.yaml"),
+        script=_first_of(paths, "job.sbatch"),
+    )
 
 
 def write_page(path: Path, text: str) -> None:
@@ -113,7 +131,9 @@ def write_page(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ClusterError(f"{path} cannot be written: {error.strerror}", "give --html another file") from error
+        raise ClusterError(
+            f"{path} cannot be written: {error.strerror}", "give --html another file"
+        ) from error
 
 
 def hours(told: list[Story], machines: Mapping[int, int]) -> Hours:
@@ -162,4 +182,11 @@ def _folders(paths: RunPaths) -> list[Path]:
 def _first_of(paths: RunPaths, name: str) -> str:
     """Return the text of a file of the run, or of its array; empty where there is none."""
     places = [folder / name for folder in _folders(paths)]
-    return next((place.read_text(encoding="utf-8", errors="replace") for place in places if place.is_file()), "")
+    return next(
+        (
+            place.read_text(encoding="utf-8", errors="replace")
+            for place in places
+            if place.is_file()
+        ),
+        "",
+    )

@@ -50,7 +50,9 @@ def list_attempts(paths: RunPaths) -> list[Attempt]:
     """List the attempts of a run, oldest first."""
     names = paths.attempts()
     found = [_attempt(paths, name, last=name == names[-1]) for name in names]
-    return [replace(one, steps_lost=_lost(one, found[index + 1 :])) for index, one in enumerate(found)]
+    return [
+        replace(one, steps_lost=_lost(one, found[index + 1 :])) for index, one in enumerate(found)
+    ]
 
 
 def in_words(end: Mapping[str, str]) -> str:
@@ -63,22 +65,37 @@ def in_words(end: Mapping[str, str]) -> str:
 
 
 def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
-    begin, end, resumed = (read_record(path) for path in (paths.begin(name), paths.end(name), paths.resumed(name)))
+    begin, end, resumed = (
+        read_record(path) for path in (paths.begin(name), paths.end(name), paths.resumed(name))
+    )
     silent = not last and not end
     # an end without an exit code was written by the attempt after it
-    began, ended = whole(begin.get("began")), whole(end.get("ended")) if "exit_code" in end else None
+    began, ended = (
+        whole(begin.get("began")),
+        whole(end.get("ended")) if "exit_code" in end else None,
+    )
     step_from = whole(resumed.get("step")) if resumed.get("state") == "resumed" else None
     return Attempt(
-        number=int(name), job_id=begin.get("job_id", ""), nodes=begin.get("nodes", ""), began=began, ended=ended,
+        number=int(name),
+        job_id=begin.get("job_id", ""),
+        nodes=begin.get("nodes", ""),
+        began=began,
+        ended=ended,
         seconds=None if began is None or ended is None else max(ended - began, 0),
-        cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""), words=_SILENT if silent else in_words(end),
-        step_from=step_from, step_to=_reached(paths, name, end if end or not last else None, step_from),
-        steps_lost=None, checkpoint=resumed.get("checkpoint", ""), exit_code=whole(end.get("exit_code")),
+        cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""),
+        words=_SILENT if silent else in_words(end),
+        step_from=step_from,
+        step_to=_reached(paths, name, end if end or not last else None, step_from),
+        steps_lost=None,
+        checkpoint=resumed.get("checkpoint", ""),
+        exit_code=whole(end.get("exit_code")),
         next=end.get("next", ""),
-    )  # fmt: skip
+    )
 
 
-def _reached(paths: RunPaths, name: str, end: Mapping[str, str] | None, step_from: int | None) -> int | None:
+def _reached(
+    paths: RunPaths, name: str, end: Mapping[str, str] | None, step_from: int | None
+) -> int | None:
     """Find the step that an attempt reached: its trainer knows best, then what `progress` showed at its end."""
     if step_from is None:
         return None

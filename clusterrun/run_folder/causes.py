@@ -46,10 +46,16 @@ class Meaning:
 MEANINGS = {
     Cause.FINISHED: Meaning("finished", "it has done all its steps", state="COMPLETED"),
     Cause.STOP: Meaning(
-        "saved and left, as asked", "a person asked it to save and leave (`clusterrun stop`)", state="STOPPED"
+        "saved and left, as asked",
+        "a person asked it to save and leave (`clusterrun stop`)",
+        state="STOPPED",
     ),
-    Cause.CANCEL: Meaning("cancelled", "a person ended it (`clusterrun cancel`, `scancel`)", state="CANCELLED"),
-    Cause.REQUEUE: Meaning("requeued", "a requeue was asked for (`clusterrun requeue`, `scontrol requeue`)"),
+    Cause.CANCEL: Meaning(
+        "cancelled", "a person ended it (`clusterrun cancel`, `scancel`)", state="CANCELLED"
+    ),
+    Cause.REQUEUE: Meaning(
+        "requeued", "a requeue was asked for (`clusterrun requeue`, `scontrol requeue`)"
+    ),
     Cause.TIME_LIMIT: Meaning(
         "time limit",
         "its time limit came; it is asked to save before that",

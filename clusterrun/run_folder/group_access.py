@@ -14,7 +14,9 @@ def open_to_group(paths: RunPaths) -> None:
     for folder in (paths.folder, paths.logs):
         folder.chmod(0o750 | (folder.stat().st_mode & stat.S_ISGID))
     paths.stop.chmod(0o660)
-    (paths.folder / "output").mkdir(mode=0o700, exist_ok=True)  # where scripts write, whatever the umask of theirs
+    (paths.folder / "output").mkdir(
+        mode=0o700, exist_ok=True
+    )  # where scripts write, whatever the umask of theirs
 
 
 def closed_to_group(folder: Path) -> Path | None:

@@ -27,7 +27,9 @@ class Run:
     def task(self, number: int) -> Run:
         """Return a task of an array, which is a run of its own in a folder of its own."""
         job_id = f"{self.job_id}_{number}" if self.job_id else ""
-        return Run(f"{self.run_id}-{number}", RunPaths(self.paths.folder / f"task-{number}"), job_id)
+        return Run(
+            f"{self.run_id}-{number}", RunPaths(self.paths.folder / f"task-{number}"), job_id
+        )
 
 
 class Index:
@@ -35,7 +37,9 @@ class Index:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         given = environment if environment is not None else os.environ
-        base = given.get("XDG_STATE_HOME") or str(Path(given.get("HOME") or "~").expanduser() / ".local" / "state")
+        base = given.get("XDG_STATE_HOME") or str(
+            Path(given.get("HOME") or "~").expanduser() / ".local" / "state"
+        )
         self.folder = Path(base) / "clusterrun"
         self.runs = self.folder / "runs"
         self.pending = self.folder / "pending"
@@ -75,7 +79,11 @@ class Index:
         Raises ClusterError where the index is not readable.
         """
         try:
-            entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".") and entry.is_file()]
+            entries = [
+                entry
+                for entry in os.scandir(self.runs)
+                if not entry.name.startswith(".") and entry.is_file()
+            ]
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -85,7 +93,9 @@ class Index:
     def run(self, run_id: str) -> Run:
         """Return a run of the index."""
         values = read_record(self.runs / run_id)
-        return Run(run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", ""))
+        return Run(
+            run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", "")
+        )
 
     def find(self, name: str) -> Run:
         """Find a run, as `_find` does. Raises ClusterError as well for a folder that a newer clusterrun has made."""
@@ -108,18 +118,28 @@ class Index:
         if name in names or (name == "last" and names):  # of many runs, no other is read
             return self.run(name if name in names else next(reversed(names)))
         runs = self.all()
-        exact = [run for run in runs if name == run.job_id] or _task(runs, name) or _later(runs, name)
+        exact = (
+            [run for run in runs if name == run.job_id] or _task(runs, name) or _later(runs, name)
+        )
         fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]
-        hint = "`clusterrun list` shows the runs" if not fitting else ", ".join(run.run_id for run in fitting[:5])
-        what = f"no run is called {name}" if not fitting else f"{len(fitting)} runs begin with {name}"
+        hint = (
+            "`clusterrun list` shows the runs"
+            if not fitting
+            else ", ".join(run.run_id for run in fitting[:5])
+        )
+        what = (
+            f"no run is called {name}" if not fitting else f"{len(fitting)} runs begin with {name}"
+        )
         raise SpecError([Problem("", "", what, hint)])
 
 
 def _no_folder(folder: Path, error: OSError) -> ClusterError:
     hint = "move away what stands there, or set XDG_STATE_HOME to a folder of yours"
-    return ClusterError(f"the index of your runs, {folder}: {(error.strerror or str(error)).lower()}", hint)
+    return ClusterError(
+        f"the index of your runs, {folder}: {(error.strerror or str(error)).lower()}", hint
+    )
 
 
 def _written(entry: os.DirEntry[str]) -> tuple[int, str]:
@@ -130,7 +150,9 @@ def _task(runs: list[Run], name: str) -> list[Run]:
     """Find the task of an array that `<run id>-<task>` or `<job id>_<task>` names."""
     for mark in "-_":
         whose, _, number = name.rpartition(mark)
-        arrays = [run for run in runs if whose and whose == (run.run_id if mark == "-" else run.job_id)]
+        arrays = [
+            run for run in runs if whose and whose == (run.run_id if mark == "-" else run.job_id)
+        ]
         array = read_record(arrays[-1].paths.intent).get("array", "") if arrays else ""
         if number.isdecimal() and int(number) in task_numbers(array):
             return [arrays[-1].task(int(number))]
@@ -141,7 +163,9 @@ def _later(runs: list[Run], name: str) -> list[Run]:
     """Find the run that another job of its own, a successor's, names."""
     if not name.isdecimal():
         return []
-    return [run for run in runs if os.access(run.paths.events, os.R_OK) and name in job_ids(run.paths)]
+    return [
+        run for run in runs if os.access(run.paths.events, os.R_OK) and name in job_ids(run.paths)
+    ]
 
 
 def _in_folder(folder: Path) -> Run | None:
@@ -161,7 +185,10 @@ def _in_folder(folder: Path) -> Run | None:
 def closed(folder: Path) -> tuple[str, str]:
     """Say that a folder is another user's, and what opens it."""
     if os.access(RunPaths(folder).stop, os.W_OK):
-        return f"only its owner sees this of {folder}", "`clusterrun stop` and `clusterrun logs` are open to you"
+        return (
+            f"only its owner sees this of {folder}",
+            "`clusterrun stop` and `clusterrun logs` are open to you",
+        )
     hint = f"ask {_owner(folder)} to submit with `share: group`: then its group may read the logs, and stop it"
     return f"{folder} is not open to you", hint
 

@@ -18,7 +18,11 @@ def job_ids(paths: RunPaths) -> tuple[str, ...]:
 
 def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
     """Return the jobs of the attempts up to one of them, their successors too."""
-    return {job for job in _of_attempts(paths, [name for name in paths.attempts() if name <= attempt]) if job}
+    return {
+        job
+        for job in _of_attempts(paths, [name for name in paths.attempts() if name <= attempt])
+        if job
+    }
 
 
 def newest_job(paths: RunPaths) -> str:

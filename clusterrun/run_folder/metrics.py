@@ -76,7 +76,9 @@ def _point(line: str) -> Point | None:
     loss, learning_rate, rate, saving = (
         _finite(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
     )
-    return Point(time, step, loss, learning_rate, rate, saving or 0.0) if math.isfinite(time) else None
+    return (
+        Point(time, step, loss, learning_rate, rate, saving or 0.0) if math.isfinite(time) else None
+    )
 
 
 def _finite(value: object) -> float | None:

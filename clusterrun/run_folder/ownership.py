@@ -203,4 +203,6 @@ def is_job_of(run: Run, facts: JobFacts) -> bool:
     folders = [folder, *([folder.parent] if folder.name.startswith("task-") else [])]
     scripts = {os.path.realpath(RunPaths(place).script) for place in folders}
     named = {f"{facts.name}-{number}" for number in (facts.job_id, facts.array_id) if number}
-    return os.path.realpath(facts.command) in scripts or any(place.name in named for place in folders)
+    return os.path.realpath(facts.command) in scripts or any(
+        place.name in named for place in folders
+    )

@@ -149,4 +149,6 @@ class RunPaths:
 
     def attempts(self) -> list[str]:
         """List the attempts that have begun, oldest first, as four digits each."""
-        return sorted(path.stem.removeprefix("attempt-") for path in self.events.glob("attempt-*.begin"))
+        return sorted(
+            path.stem.removeprefix("attempt-") for path in self.events.glob("attempt-*.begin")
+        )

@@ -22,7 +22,9 @@ def settings_of(paths: RunPaths) -> dict[str, int]:
     """Return the settings of a run that are numbers; what is not known is left out."""
     for folder in _folders(paths):
         if found := read_record(RunPaths(folder).settings):
-            return {key: number for key, value in found.items() if (number := whole(value)) is not None}
+            return {
+                key: number for key, value in found.items() if (number := whole(value)) is not None
+            }
     return _settings_of_format_1(paths)
 
 
@@ -40,7 +42,9 @@ def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
 
 def format_of(paths: RunPaths) -> int:
     """Return the format of a run folder: the newest number in its records, 1 without one."""
-    records = [read_record(file) for folder in _folders(paths) for file in _numbered(RunPaths(folder))]
+    records = [
+        read_record(file) for folder in _folders(paths) for file in _numbered(RunPaths(folder))
+    ]
     return max(1, *(whole(record.get("format")) or 1 for record in records))
 
 

@@ -14,9 +14,10 @@ _PREFIX = re.compile(r"^\[rank(\d+)\]: ?")
 _NCCL = re.compile(r"^\[[EWI]\S* [^\]]*ProcessGroup\w+\.cpp:\d+\] \[(?:PG [^\]]*)?Rank (\d+)\]")
 _STACKS = re.compile(r"^---- rank (\d+) on (\S+), process \d+")
 _SPEAKERS = (
-    re.compile(r"^clusterrun: (\S+?): "), re.compile(r"^srun: error: ([\w.-]+): task"),
+    re.compile(r"^clusterrun: (\S+?): "),
+    re.compile(r"^srun: error: ([\w.-]+): task"),
     re.compile(r"^slurmstepd(?:-([\w.-]+))?: error: \*\*\* (?:STEP|JOB) \S+ ON ([\w.-]+) "),
-)  # fmt: skip
+)
 # What no stack of Python has: the end of a block of stacks.
 _IN_STACK = re.compile(r"^(?:\s|Thread 0x|Current thread 0x|Extension modules|$)")
 

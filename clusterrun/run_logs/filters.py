@@ -25,8 +25,12 @@ class Wanted:
         try:
             re.compile(self.grep or "")
         except re.error as error:
-            hint = "a regular expression as Python's re has them; \\( stands for a parenthesis itself"
-            raise SpecError([Problem("--grep", "", f"{self.grep!r} is no pattern: {error}", hint)]) from error
+            hint = (
+                "a regular expression as Python's re has them; \\( stands for a parenthesis itself"
+            )
+            raise SpecError(
+                [Problem("--grep", "", f"{self.grep!r} is no pattern: {error}", hint)]
+            ) from error
 
     @property
     def everything(self) -> bool:

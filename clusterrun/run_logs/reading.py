@@ -26,9 +26,15 @@ Which = int | Literal["all"] | None
 
 
 def logs(
-    name: str, *, attempt: Which = None, follow: bool = False, rank: int | None = None, node: str | None = None,
-    grep: str | None = None, index: Index | None = None,
-) -> Iterator[str]:  # fmt: skip
+    name: str,
+    *,
+    attempt: Which = None,
+    follow: bool = False,
+    rank: int | None = None,
+    node: str | None = None,
+    grep: str | None = None,
+    index: Index | None = None,
+) -> Iterator[str]:
     """Give the output of a run in pieces: of its last attempt, unless `attempt` says which.
 
     With `follow` it goes on, over requeues and successors, until the run has ended. With `rank`, `node` or `grep` (a
@@ -54,7 +60,9 @@ class LogLine:
     """As it stands in the file, with its end; where it has none yet, without."""
 
 
-def log_lines(name: str, wanted: Wanted, *, attempt: Which = None, follow: bool = False) -> Iterator[LogLine]:
+def log_lines(
+    name: str, wanted: Wanted, *, attempt: Which = None, follow: bool = False
+) -> Iterator[LogLine]:
     """Give the lines of a run's output, each with who wrote it as far as it says so; as `logs` otherwise."""
     return _lines(Index().find(name), attempt, wanted, follow=follow)
 
@@ -99,7 +107,9 @@ def _lines(run: Run, attempt: Which, wanted: Wanted, *, follow: bool) -> Iterato
     for path, text in _pieces(run, attempt, follow=follow):
         if path not in open_logs:
             number = _number(path)
-            open_logs[path] = _Log(Sieve(wanted, ranks_of(run.paths, number)), number, follow and wanted.everything)
+            open_logs[path] = _Log(
+                Sieve(wanted, ranks_of(run.paths, number)), number, follow and wanted.everything
+            )
         yield from open_logs[path].read(text)
     for log in open_logs.values():
         yield from log.end()
@@ -116,12 +126,16 @@ def _logs_of(run: Run, attempt: Which) -> list[Path]:
     if isinstance(attempt, int):
         path = run.paths.log(f"{attempt:04d}")
         if not path.exists():
-            raise ClusterError(f"{run.run_id} has no attempt {attempt}", f"its attempts: 1 to {len(written)}")
+            raise ClusterError(
+                f"{run.run_id} has no attempt {attempt}", f"its attempts: 1 to {len(written)}"
+            )
         return [path]
     tasks = sorted(path.name for path in run.paths.folder.glob("task-*"))
     if tasks and not written:
         names = ", ".join(f"{run.run_id}-{name.removeprefix('task-')}" for name in tasks[:5])
-        raise ClusterError(f"{run.run_id} is a job array, and each task has its own output", f"name one of {names}")
+        raise ClusterError(
+            f"{run.run_id} is a job array, and each task has its own output", f"name one of {names}"
+        )
     slurm = sorted(run.paths.logs.glob("slurm-*.out"))
     if not written and not slurm:
         hint = f"`clusterrun status {run.run_id}` says what it does"
@@ -190,5 +204,7 @@ def _logs_from(run: Run, number: int | None) -> list[Path]:
 
 
 def _newest(run: Run) -> int:
-    written = sorted(path.stem.removeprefix("attempt-") for path in run.paths.logs.glob("attempt-*.log"))
+    written = sorted(
+        path.stem.removeprefix("attempt-") for path in run.paths.logs.glob("attempt-*.log")
+    )
     return int(written[-1]) if written else 1

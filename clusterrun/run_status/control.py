@@ -9,7 +9,13 @@ from dataclasses import replace
 from clusterrun.errors import ClusterError
 from clusterrun.run_folder.index import Index, Run, closed
 from clusterrun.run_folder.job_ids import smaller_job
-from clusterrun.run_folder.ownership import caller, cancel_jobs, foreign_owner, open_stop, require_own_folder
+from clusterrun.run_folder.ownership import (
+    caller,
+    cancel_jobs,
+    foreign_owner,
+    open_stop,
+    require_own_folder,
+)
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
 from clusterrun.run_status.from_files import RunStatus, unseen
@@ -82,7 +88,11 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     for asked in [run, *(run.task(number) for number in _living(before))]:
         if asked.paths.folder.is_dir():
             _ask(asked)
-    if not is_local(run) and installed() and State.PENDING in {before.state, *(task.state for task in before.tasks)}:
+    if (
+        not is_local(run)
+        and installed()
+        and State.PENDING in {before.state, *(task.state for task in before.tasks)}
+    ):
         cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
     return replace(before, reason="asked to save and leave")
 

@@ -31,9 +31,19 @@ _SETTLE_SECONDS = 8.0
 _PROVISIONAL_SECONDS = 120.0
 # What an array does now is what the first of these does that is the state of one of its tasks.
 _OF_ARRAY = (
-    State.RUNNING, State.NO_ANSWER, State.PENDING, State.FAILED, State.OUT_OF_MEMORY, State.NODE_FAIL, State.TIMEOUT,
-    State.PREEMPTED, State.VANISHED, State.CANCELLED, State.STOPPED, State.COMPLETED,
-)  # fmt: skip
+    State.RUNNING,
+    State.NO_ANSWER,
+    State.PENDING,
+    State.FAILED,
+    State.OUT_OF_MEMORY,
+    State.NODE_FAIL,
+    State.TIMEOUT,
+    State.PREEMPTED,
+    State.VANISHED,
+    State.CANCELLED,
+    State.STOPPED,
+    State.COMPLETED,
+)
 
 _LEFT_THE_QUEUE = "left the queue, as asked"
 
@@ -90,7 +100,11 @@ def is_over(known: RunStatus, run: Run) -> bool:
     """Say whether the files are enough: an end is written, and is not to be corrected any more."""
     end = last_end(run)
     ended = whole(end.get("ended"))
-    fresh = end.get("cause") == Cause.CANCEL and ended is not None and time.time() - ended < _PROVISIONAL_SECONDS
+    fresh = (
+        end.get("cause") == Cause.CANCEL
+        and ended is not None
+        and time.time() - ended < _PROVISIONAL_SECONDS
+    )
     return known.state.final and not fresh
 
 
@@ -114,10 +128,13 @@ def _array(run: Run, array: str, said: Said | None) -> RunStatus:
         accounts = ask_accounts([found])
         return _array(run, array, Said(queue, accounts)) if accounts else found
     whole_run = from_files(run)
-    begun = {path.name for path in run.paths.folder.iterdir()} if run.paths.folder.is_dir() else set()
+    begun = (
+        {path.name for path in run.paths.folder.iterdir()} if run.paths.folder.is_dir() else set()
+    )
     every = [run.task(number) for number in task_numbers(array)]
     tasks = tuple(
-        _one(task, said) if task.paths.folder.name in begun else _waiting(task, whole_run, said) for task in every
+        _one(task, said) if task.paths.folder.name in begun else _waiting(task, whole_run, said)
+        for task in every
     )
     counts = Counter(task.state for task in tasks)
     state = next(state for state in _OF_ARRAY if state in counts or state is State.COMPLETED)
@@ -130,8 +147,21 @@ def _waiting(task: Run, array: RunStatus, said: Said) -> RunStatus:
     job = None if isinstance(said.queue, ClusterError) else said.queue.get(task.job_id)
     if job is None or state_of(job.state) is not State.PENDING:
         return _one(task, said)
-    return RunStatus(task.run_id, State.PENDING, job.reason, job.job_id, 0, None, None, None, job.nodes, None,
-                     str(task.paths.folder), job_ids=(job.job_id,), tags=array.tags)  # fmt: skip
+    return RunStatus(
+        task.run_id,
+        State.PENDING,
+        job.reason,
+        job.job_id,
+        0,
+        None,
+        None,
+        None,
+        job.nodes,
+        None,
+        str(task.paths.folder),
+        job_ids=(job.job_id,),
+        tags=array.tags,
+    )
 
 
 def _one(run: Run, said: Said | None) -> RunStatus:
@@ -147,13 +177,17 @@ def _from_slurm(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
         return _not_queued(run, known)
     try:
         job = _queued(known.job_id, queue)
-        if (job is None or state_of(job.state).final) and (successor := _unknown_successor(run, known, queue)):
+        if (job is None or state_of(job.state).final) and (
+            successor := _unknown_successor(run, known, queue)
+        ):
             job, known = successor, replace(known, job_id=successor.job_id)
     except ClusterError as error:
         unknown = replace(known, state=State.NO_ANSWER, reason=str(error).splitlines()[0])
         return known if known.state.final else unknown
     if elsewhere := other_cluster(cluster_of(run.paths)):
-        return known if known.state.final else replace(known, state=State.NO_ANSWER, reason=elsewhere)
+        return (
+            known if known.state.final else replace(known, state=State.NO_ANSWER, reason=elsewhere)
+        )
     if known.state.final:
         return _ending(run, known, job)
     return _forgotten(run, known, said) if job is None else _by_queue(run, known, job)
@@ -164,7 +198,9 @@ def _ending(run: Run, known: RunStatus, job: QueuedJob | None) -> RunStatus:
     state = State.CANCELLED if job is None else state_of(job.state)
     if job is None or state.final:
         return from_files(run)
-    return replace(known, state=state, reason="it is ending" if state is State.RUNNING else job.reason)
+    return replace(
+        known, state=state, reason="it is ending" if state is State.RUNNING else job.reason
+    )
 
 
 def _by_queue(run: Run, known: RunStatus, job: QueuedJob) -> RunStatus:
@@ -174,17 +210,27 @@ def _by_queue(run: Run, known: RunStatus, job: QueuedJob) -> RunStatus:
     if state in _BETWEEN_ATTEMPTS and _just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     waiting = job.reason if state is State.PENDING else known.reason if state.final else ""
-    by_slurm = "" if state.final and job.reason == "None" else job.reason  # squeue's word for no reason
+    by_slurm = (
+        "" if state.final and job.reason == "None" else job.reason
+    )  # squeue's word for no reason
     # of a task Slurm's own name, `<array>_<task>`: its SLURM_JOB_ID can be that of the whole array
-    return replace(known, state=state, reason=waiting or by_slurm, nodes=job.nodes or known.nodes, job_id=job.job_id,
-                   ends=job.ends if state is State.RUNNING else None)  # fmt: skip
+    return replace(
+        known,
+        state=state,
+        reason=waiting or by_slurm,
+        nodes=job.nodes or known.nodes,
+        job_id=job.job_id,
+        ends=job.ends if state is State.RUNNING else None,
+    )
 
 
 def _not_queued(run: Run, known: RunStatus) -> RunStatus:
     if run.paths.cancelled.exists():
         return replace(known, state=State.CANCELLED, reason="cancelled")
     again = "resume" if awaited(run) else "submit"
-    return replace(known, state=State.PENDING, reason=f"not handed to Slurm yet: {again} again finishes it")
+    return replace(
+        known, state=State.PENDING, reason=f"not handed to Slurm yet: {again} again finishes it"
+    )
 
 
 def _queued(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | None:
@@ -196,20 +242,30 @@ def _queued(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | None
     return found[0] if found else None
 
 
-def _unknown_successor(run: Run, known: RunStatus, queue: Queue | ClusterError | None) -> QueuedJob | None:
+def _unknown_successor(
+    run: Run, known: RunStatus, queue: Queue | ClusterError | None
+) -> QueuedJob | None:
     """Find the successor of an attempt that was ended before it could write down the job's id."""
     record = run.paths.successor(f"{known.attempt:04d}")
     if not record.exists() or read_record(record).get("job_id"):
         return None
     jobs = own_jobs() if queue is None or isinstance(queue, ClusterError) else queue.values()
-    fitting = [job for job in jobs if job.command == str(run.paths.script) and job.array_id not in known.job_ids]
+    fitting = [
+        job
+        for job in jobs
+        if job.command == str(run.paths.script) and job.array_id not in known.job_ids
+    ]
     return fitting[0] if fitting else None
 
 
 def _just_ended(run: Run) -> bool:
     end = last_end(run)
     ended = whole(end.get("ended"))
-    return end.get("next") in ("continue", "by-slurm") and ended is not None and time.time() - ended < _SETTLE_SECONDS
+    return (
+        end.get("next") in ("continue", "by-slurm")
+        and ended is not None
+        and time.time() - ended < _SETTLE_SECONDS
+    )
 
 
 def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
@@ -219,7 +275,9 @@ def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
         return again
     if _asked(run, "cancelled"):
         return replace(known, state=State.CANCELLED, reason="cancelled")
-    gone = replace(known, state=State.VANISHED, reason="Slurm knows the job no more, and it wrote no end")
+    gone = replace(
+        known, state=State.VANISHED, reason="Slurm knows the job no more, and it wrote no end"
+    )
     word = (ask_accounts([gone]) if said is None else said.accounts).get(known.job_id)
     if _stopped_while_it_waited(run) and (not word or state_of(word) is State.CANCELLED):
         return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
@@ -233,14 +291,18 @@ def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
 def _stopped_while_it_waited(run: Run) -> bool:
     """Say whether a person took it out of the queue by `stop`: to Slurm that is a cancelled job."""
     began = bool(run.paths.attempts()) and not awaited(run)
-    return _asked(run, "stop") and not _asked(run, "cancelled") and not (began and not last_end(run))
+    return (
+        _asked(run, "stop") and not _asked(run, "cancelled") and not (began and not last_end(run))
+    )
 
 
 def _asked(run: Run, name: str) -> bool:
     """Say whether a person's request is there; of a task that has not begun, it lies in the folder of the array."""
     folder = run.paths.folder
     places = [folder, folder.parent] if folder.name.startswith("task-") else [folder]
-    return any(place.joinpath(name).exists() and place.joinpath(name).stat().st_size for place in places)
+    return any(
+        place.joinpath(name).exists() and place.joinpath(name).stat().st_size for place in places
+    )
 
 
 def _local(run: Run, known: RunStatus) -> RunStatus:

@@ -63,7 +63,9 @@ def outlook(found: RunStatus) -> Outlook:
         next_checkpoint_step=whole(progress.get("save_at_step")),
         next_checkpoint_at=whole(progress.get("save_at")),
         last_checkpoint=last_checkpoint(Run(found.run_id, paths)),
-        losses=tuple({point.step: point.loss for point in curve(newest) if point.loss is not None}.items()),
+        losses=tuple(
+            {point.step: point.loss for point in curve(newest) if point.loss is not None}.items()
+        ),
     )
 
 

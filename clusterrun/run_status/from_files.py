@@ -65,7 +65,9 @@ class RunStatus:
         """Return plain values, for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["state"] = self.state.value
-        values["loss"] = self.loss if self.loss is not None and isfinite(self.loss) else None  # JSON has no NaN
+        values["loss"] = (
+            self.loss if self.loss is not None and isfinite(self.loss) else None
+        )  # JSON has no NaN
         return {**values, "tasks": [task.as_dict() for task in self.tasks]}
 
     @classmethod
@@ -79,7 +81,9 @@ class RunStatus:
 def unseen(run: Run, reason: str) -> RunStatus:
     """Say that nothing is known of a run, and why."""
     folder = str(run.paths.folder)
-    return RunStatus(run.run_id, State.NO_ANSWER, reason, run.job_id, 0, None, None, None, "", None, folder)
+    return RunStatus(
+        run.run_id, State.NO_ANSWER, reason, run.job_id, 0, None, None, None, "", None, folder
+    )
 
 
 def from_files(run: Run) -> RunStatus:
@@ -91,23 +95,36 @@ def from_files(run: Run) -> RunStatus:
     if end.get("next") == "end":
         state = State[meaning_of(end.get("cause", "")).state]
         if state is State.FAILED and run.paths.cancelled.exists():
-            state = State.CANCELLED  # the final kill came before the script could tell it from a fault
+            state = (
+                State.CANCELLED
+            )  # the final kill came before the script could tell it from a fault
     progress = read_record(run.paths.progress)
     return RunStatus(
-        run_id=run.run_id, state=state, reason=in_words(end), job_id=_job_id(run, begin, waits=waits),
+        run_id=run.run_id,
+        state=state,
+        reason=in_words(end),
+        job_id=_job_id(run, begin, waits=waits),
         attempt=int(last or 0),
-        step=whole(progress.get("step")), total=whole(progress.get("total")), loss=number(progress.get("loss")),
-        nodes="" if waits else begin.get("nodes", ""), exit_code=whole(end.get("exit_code")),
-        folder=str(run.paths.folder), job_ids=job_ids(run.paths), avoids=_avoided(run),
-        tags=tags_of(run), submitted=whole(read_record(run.paths.job).get("submitted")),
+        step=whole(progress.get("step")),
+        total=whole(progress.get("total")),
+        loss=number(progress.get("loss")),
+        nodes="" if waits else begin.get("nodes", ""),
+        exit_code=whole(end.get("exit_code")),
+        folder=str(run.paths.folder),
+        job_ids=job_ids(run.paths),
+        avoids=_avoided(run),
+        tags=tags_of(run),
+        submitted=whole(read_record(run.paths.job).get("submitted")),
         ended=whole(end.get("ended")) if state.final else None,
-    )  # fmt: skip
+    )
 
 
 def tags_of(run: Run) -> tuple[str, ...]:
     """Return the words of the run's `slurm.comment`; of a task, those of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
-    comment = next((found["comment"] for path in intents if (found := read_record(path)).get("comment")), "")
+    comment = next(
+        (found["comment"] for path in intents if (found := read_record(path)).get("comment")), ""
+    )
     return tuple(comment.replace(",", " ").split())
 
 
@@ -125,8 +142,11 @@ def awaited(run: Run, last: str | None = None) -> bool:
 
 def _avoided(run: Run) -> tuple[str, ...]:
     found = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
-    return tuple(f"{name} ({values.get('reason', '')})" for name, values in found
-                 if (whole(values.get("until")) or 0) > time.time())  # fmt: skip
+    return tuple(
+        f"{name} ({values.get('reason', '')})"
+        for name, values in found
+        if (whole(values.get("until")) or 0) > time.time()
+    )
 
 
 def _last(run: Run) -> str:

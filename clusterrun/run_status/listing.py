@@ -36,13 +36,19 @@ class Wanted:
 
     def fits_name(self, run_id: str) -> bool:
         """Say whether a run id is wanted."""
-        return not self.name or any(fnmatchcase(name, self.name) for name in (run_id, _SUFFIX.sub("", run_id)))
+        return not self.name or any(
+            fnmatchcase(name, self.name) for name in (run_id, _SUFFIX.sub("", run_id))
+        )
 
     def fits(self, found: RunStatus) -> bool:
         """Say whether a run is wanted, but for its name."""
         times = [moment for moment in (found.submitted, found.ended) if moment is not None]
         recent = self.since is None or not found.state.final or max(times, default=0) >= self.since
-        return recent and (not self.states or found.state in self.states) and (not self.tag or self.tag in found.tags)
+        return (
+            recent
+            and (not self.states or found.state in self.states)
+            and (not self.tag or self.tag in found.tags)
+        )
 
 
 CLOSED = "its folder is closed to you"
@@ -59,7 +65,10 @@ def wanted(state: str = "", since: str = "", name: str = "", tag: str = "") -> W
 
 
 def list_runs(
-    index: Index | None = None, only: Wanted | None = None, *, look: Callable[[Run], RunStatus] | None = None
+    index: Index | None = None,
+    only: Wanted | None = None,
+    *,
+    look: Callable[[Run], RunStatus] | None = None,
 ) -> list[RunStatus]:
     """Say what every run of this user does now: first those that live, the newest first; then the others likewise.
 
@@ -68,11 +77,23 @@ def list_runs(
     index, only = index or Index(), only or Wanted()
     names = index.names()
     summaries = Summaries(index)
-    ended = {run_id: found for run_id, found in summaries.read(names).items() if only.fits_name(run_id)}
-    runs = {run_id: index.run(run_id) for run_id in names if run_id not in ended and only.fits_name(run_id)}
+    ended = {
+        run_id: found for run_id, found in summaries.read(names).items() if only.fits_name(run_id)
+    }
+    runs = {
+        run_id: index.run(run_id)
+        for run_id in names
+        if run_id not in ended and only.fits_name(run_id)
+    }
     newer = {run_id: unseen(run, NEWER) for run_id, run in runs.items() if _is_newer(run)}
-    known = {run_id: (run, files) for run_id, run in runs.items() if run_id not in newer and (files := _readable(run))}
-    closed = {run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known | newer}
+    known = {
+        run_id: (run, files)
+        for run_id, run in runs.items()
+        if run_id not in newer and (files := _readable(run))
+    }
+    closed = {
+        run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known | newer
+    }
     over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
     living = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
     every: dict[str, RunStatus]
@@ -107,7 +128,9 @@ def _readable(run: Run) -> RunStatus | None:
         return None
 
 
-def _asked(runs: Mapping[str, Run], queue: Queue | ClusterError) -> tuple[dict[str, RunStatus], dict[str, RunStatus]]:
+def _asked(
+    runs: Mapping[str, Run], queue: Queue | ClusterError
+) -> tuple[dict[str, RunStatus], dict[str, RunStatus]]:
     """Return what Slurm makes of runs whose files do not say that they are over; and those of them that are, for good.
 
     What squeue calls ended may come back. What it forgot, and sacct knows as ended, does not.
@@ -116,10 +139,17 @@ def _asked(runs: Mapping[str, Run], queue: Queue | ClusterError) -> tuple[dict[s
     accounts = ask_accounts(first.values())
     if not accounts:
         return first, {}
-    gone = {run_id: status for run_id, status in first.items() if any(map(_vanished, (status, *status.tasks)))}
+    gone = {
+        run_id: status
+        for run_id, status in first.items()
+        if any(map(_vanished, (status, *status.tasks)))
+    }
     again = {run_id: run_status(runs[run_id], Said(queue, accounts)) for run_id in gone}
-    settled = {run_id: status for run_id, status in again.items()
-               if not status.tasks and status.state.final and not _vanished(status)}  # fmt: skip
+    settled = {
+        run_id: status
+        for run_id, status in again.items()
+        if not status.tasks and status.state.final and not _vanished(status)
+    }
     return {**first, **again}, settled
 
 
@@ -132,7 +162,9 @@ def _started_again(ended: Mapping[str, RunStatus], queue: Queue | ClusterError) 
     if isinstance(queue, ClusterError):
         return []
     jobs = [job for job in queue.values() if not state_of(job.state).final]
-    alive: Collection[str] = {name for job in jobs for name in (job.job_id, job.raw_id, job.array_id)}
+    alive: Collection[str] = {
+        name for job in jobs for name in (job.job_id, job.raw_id, job.array_id)
+    }
     return [run_id for run_id, found in ended.items() if found.job_id in alive] if alive else []
 
 
@@ -140,7 +172,9 @@ def _states(text: str) -> frozenset[State]:
     words = [word.strip().upper() for word in text.split(",") if word.strip()]
     unknown = [word for word in words if word not in State.__members__]
     if unknown:
-        raise SpecError([Problem("--state", "", f"no such state: {unknown[0]}", ", ".join(State.__members__))])
+        raise SpecError(
+            [Problem("--state", "", f"no such state: {unknown[0]}", ", ".join(State.__members__))]
+        )
     return frozenset(State[word] for word in words)
 
 

@@ -23,7 +23,9 @@ from clusterrun.slurm.states import state_of
 
 QUIET_S = 86_400.0
 """How long the files of a run without an end of its own must not have changed, where Slurm says nothing of its job."""
-_ENDING_S = 120.0  # KillWait (30 s by default, slurm.conf(5)), and what a batch script writes after its end
+_ENDING_S = (
+    120.0  # KillWait (30 s by default, slurm.conf(5)), and what a batch script writes after its end
+)
 _FRESH_S = 600.0
 
 
@@ -55,8 +57,11 @@ class Inquiry:
         ids = _ids(run, status)
         living = [job for job in own_jobs() if not state_of(job.state).final]
         script = str(run.paths.script)
-        alive = [job.job_id for job in living
-                 if job.command == script or {job.job_id, job.raw_id, job.array_id} & ids]  # fmt: skip
+        alive = [
+            job.job_id
+            for job in living
+            if job.command == script or {job.job_id, job.raw_id, job.array_id} & ids
+        ]
         facts = [one for job_id in sorted(ids) for one in job_facts(job_id)]
         alive += [one.job_id for one in facts if not one.state.final]
         if alive:
@@ -70,20 +75,30 @@ class Inquiry:
         """Say whether sacct knows that the job has ended, and does not only know nothing of it."""
         from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import
 
-        word = accounted_states([status.job_id], run.paths.folder).get(status.job_id) if status.job_id else ""
+        word = (
+            accounted_states([status.job_id], run.paths.folder).get(status.job_id)
+            if status.job_id
+            else ""
+        )
         return bool(word) and state_of(str(word)).final
 
 
 def wrote_its_end(run: Run, status: RunStatus) -> bool:
     """Say whether a run, or each task of an array, has written that it ended for good."""
-    runs = [Run(task.run_id, RunPaths(Path(task.folder)), task.job_id) for task in status.tasks] or [run]
+    runs = [
+        Run(task.run_id, RunPaths(Path(task.folder)), task.job_id) for task in status.tasks
+    ] or [run]
     return all(last_end(one).get("next") == "end" for one in runs)
 
 
 def _ids(run: Run, status: RunStatus) -> set[str]:
     """The jobs that may be the run's newest: of many successors the last two, and what each task had."""
     tasks = {task.job_id.partition("_")[0] for task in status.tasks}
-    return {job_id for job_id in (*status.job_ids[-2:], status.job_id, smaller_job(run.paths), *tasks) if job_id}
+    return {
+        job_id
+        for job_id in (*status.job_ids[-2:], status.job_id, smaller_job(run.paths), *tasks)
+        if job_id
+    }
 
 
 def _sign_here(run: Run, *, over: bool) -> str:
@@ -101,7 +116,11 @@ def _quiet_enough(run: Run) -> str:
     """A run that never said that it ended, and of which Slurm says nothing, has been quiet for a day."""
     age = time.time() - max(_changes(run.paths), default=0.0)
     hours = f"{max(age, 0) / 3600:.1f} h"
-    return f"it wrote no end, and its files changed {hours} ago, less than a day" if age < QUIET_S else ""
+    return (
+        f"it wrote no end, and its files changed {hours} ago, less than a day"
+        if age < QUIET_S
+        else ""
+    )
 
 
 def _fresh_log(run: Run, status: RunStatus) -> str:
@@ -109,7 +128,11 @@ def _fresh_log(run: Run, status: RunStatus) -> str:
     newest = max(_changes(run.paths), default=0.0)
     ended = max((one.ended or 0 for one in (status, *status.tasks)), default=0)
     fresh = ended and newest > ended + _ENDING_S and time.time() - newest < _FRESH_S
-    return f"its files changed {max(time.time() - newest, 0):.0f} s ago, after its end" if fresh else ""
+    return (
+        f"its files changed {max(time.time() - newest, 0):.0f} s ago, after its end"
+        if fresh
+        else ""
+    )
 
 
 def _changes(paths: RunPaths) -> Iterator[float]:

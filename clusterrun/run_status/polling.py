@@ -36,7 +36,11 @@ def _by(answer: SharedAnswer, run: Run) -> RunStatus:
         return run_status(run, Said(_queue(answer), {}))
     if last_end(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
-    return known if known.state is State.RUNNING else replace(known, reason="Slurm is asked within a minute")
+    return (
+        known
+        if known.state is State.RUNNING
+        else replace(known, reason="Slurm is asked within a minute")
+    )
 
 
 def _answer(index: Index) -> SharedAnswer:

@@ -54,7 +54,11 @@ class SavedCheckpoint:
 
 
 def checkpoints(
-    name: str, *, verify: bool = False, index: Index | None = None, tell: Callable[[int, int], object] | None = None
+    name: str,
+    *,
+    verify: bool = False,
+    index: Index | None = None,
+    tell: Callable[[int, int], object] | None = None,
 ) -> list[SavedCheckpoint]:
     """List the checkpoints of a run, the oldest first; `verify` reads every byte of them.
 
@@ -80,14 +84,18 @@ def last_checkpoint(run: Run) -> SavedCheckpoint | None:
     return next(reversed(_of_script(pattern)), None) if pattern else None
 
 
-def _listed(run: Run, *, verify: bool, tell: Callable[[int, int], object] | None) -> list[SavedCheckpoint]:
+def _listed(
+    run: Run, *, verify: bool, tell: Callable[[int, int], object] | None
+) -> list[SavedCheckpoint]:
     pattern = _pattern(run)
     if pattern:
         found = _of_script(pattern)
     else:
         folders = [*run.paths.checkpoints.glob("step-*"), *_trainers(run.paths)]
         told = _summed(tell, sum(map(_size, folders))) if verify and tell else None
-        found = sorted(filter(None, (_sealed(path, verify=verify, told=told) for path in folders)), key=_age)
+        found = sorted(
+            filter(None, (_sealed(path, verify=verify, told=told) for path in folders)), key=_age
+        )
     taken = next((one for one in reversed(found) if not one.fault), None)
     return [replace(one, next=one is taken) for one in found]
 
@@ -115,7 +123,9 @@ def _pattern(run: Run) -> str:
         if kept and RunPaths(folder).spec.exists():
             import yaml  # noqa: PLC0415 - 10 ms of a start, for this command alone
 
-            spec: dict[str, Any] = yaml.safe_load(RunPaths(folder).spec.read_text(encoding="utf-8")) or {}
+            spec: dict[str, Any] = (
+                yaml.safe_load(RunPaths(folder).spec.read_text(encoding="utf-8")) or {}
+            )
             path = (spec.get("checkpoint") or {}).get("path")
             own = glob.escape(str(run.paths.folder))
             work_dir = glob.escape(json.loads(kept)["work_dir"])
@@ -126,10 +136,23 @@ def _pattern(run: Run) -> str:
 def _of_script(pattern: str) -> list[SavedCheckpoint]:
     paths = [Path(found) for found in glob.glob(pattern)]  # noqa: PTH207 - a pattern of the user's, with a root of its own
     made = [
-        SavedCheckpoint(path.name, str(path), _step(path), None, _size(path), path.stat().st_mtime, "script", None, "")
+        SavedCheckpoint(
+            path.name,
+            str(path),
+            _step(path),
+            None,
+            _size(path),
+            path.stat().st_mtime,
+            "script",
+            None,
+            "",
+        )
         for path in paths
     ]
-    return [replace(one, fault="" if one.size else "it is empty") for one in sorted(made, key=lambda one: one.time)]
+    return [
+        replace(one, fault="" if one.size else "it is empty")
+        for one in sorted(made, key=lambda one: one.time)
+    ]
 
 
 def _step(path: Path) -> int | None:
@@ -145,21 +168,31 @@ def _trainers(paths: RunPaths) -> Iterable[Path]:
     return [path for folder in folders for path in folder.glob("checkpoint-*")]
 
 
-def _sealed(path: Path, *, verify: bool, told: Callable[[int], object] | None = None) -> SavedCheckpoint | None:
+def _sealed(
+    path: Path, *, verify: bool, told: Callable[[int], object] | None = None
+) -> SavedCheckpoint | None:
     from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads and JSON, for this command alone
 
-    match, content = _STEP.fullmatch(path.name) or _TRAINER.fullmatch(path.name), manifest.read(path)
+    match, content = (
+        _STEP.fullmatch(path.name) or _TRAINER.fullmatch(path.name),
+        manifest.read(path),
+    )
     if match is None:
         return None
     attempt = match.groupdict().get("attempt") or (content or {}).get("attempt")
     fault = manifest.damage(path, told) if verify else _missing(path, content, manifest.NAME)
     sealed = path / manifest.NAME
     return SavedCheckpoint(
-        name=path.name, path=str(path), step=int(match["step"]), attempt=None if attempt is None else int(attempt),
-        size=_size(path), time=(sealed if sealed.exists() else path).stat().st_mtime,
+        name=path.name,
+        path=str(path),
+        step=int(match["step"]),
+        attempt=None if attempt is None else int(attempt),
+        size=_size(path),
+        time=(sealed if sealed.exists() else path).stat().st_mtime,
         kind="clusterrun" if _STEP.fullmatch(path.name) else "Trainer",
-        verified=fault is None if verify else None, fault=fault or "",
-    )  # fmt: skip
+        verified=fault is None if verify else None,
+        fault=fault or "",
+    )
 
 
 def _missing(path: Path, content: dict[str, Any] | None, manifest_name: str) -> str | None:

@@ -55,13 +55,17 @@ def _shared(path: Path, seconds: float) -> SharedAnswer:
         if kept and 0 <= time.time() - kept.asked < seconds:
             return kept
         fresh = _ask()
-        write_whole(path, json.dumps([fresh.asked, [astuple(job) for job in fresh.jobs], fresh.fault]))
+        write_whole(
+            path, json.dumps([fresh.asked, [astuple(job) for job in fresh.jobs], fresh.fault])
+        )
         return fresh
 
 
 def queue_of(answer: SharedAnswer) -> tuple[QueuedJob, ...] | ClusterError:
     """Return the jobs, or the failure as an error."""
-    return NoAnswer(answer.fault, "it is asked again within a minute") if answer.fault else answer.jobs
+    return (
+        NoAnswer(answer.fault, "it is asked again within a minute") if answer.fault else answer.jobs
+    )
 
 
 def _ask() -> SharedAnswer:

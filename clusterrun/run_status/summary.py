@@ -46,7 +46,10 @@ class Summaries:
     def add(self, ended: Mapping[str, RunStatus], names: Mapping[str, int]) -> None:
         """Keep what became of some runs. Where the disk is full nothing is kept, which costs time and no more."""
         with suppress(OSError):
-            self._append([[run_id, names[run_id], status.as_dict()] for run_id, status in ended.items()], names)
+            self._append(
+                [[run_id, names[run_id], status.as_dict()] for run_id, status in ended.items()],
+                names,
+            )
 
     def forget(self, run_id: str) -> None:
         """Take back what was kept of a run, because it is about to live again."""
@@ -61,15 +64,21 @@ class Summaries:
         with locked(self.path.with_suffix(".lock")):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "a+", encoding="utf-8") as file:
-                file.write("\n".join(["", *map(json.dumps, lines), ""]))  # what is before it may be half a line
+                file.write(
+                    "\n".join(["", *map(json.dumps, lines), ""])
+                )  # what is before it may be half a line
                 file.seek(0)
                 count = sum(len(line) > 1 for line in file)
             if names and count > 2 * len(names) + _SPARE:
                 self._tidy(names)
 
     def _tidy(self, names: Mapping[str, int]) -> None:
-        kept = {run_id: line for run_id, line in self._lines().items() if names.get(run_id) == line[0]}
-        write_whole(self.path, "".join(json.dumps([run_id, *line]) + "\n" for run_id, line in kept.items()))
+        kept = {
+            run_id: line for run_id, line in self._lines().items() if names.get(run_id) == line[0]
+        }
+        write_whole(
+            self.path, "".join(json.dumps([run_id, *line]) + "\n" for run_id, line in kept.items())
+        )
 
     def _lines(self) -> dict[str, tuple[int, dict[str, Any] | None]]:
         try:

@@ -39,9 +39,15 @@ def judge_run_root(folder: Path) -> list[Finding]:
     """Look at the folder where runs are to lie, which need not be there yet, and judge it."""
     try:
         return of_run_root(look_at(folder))
-    except OSError as error:  # closed to this user on the way, or a file server that does not answer
+    except (
+        OSError
+    ) as error:  # closed to this user on the way, or a file server that does not answer
         what = f"{folder}: {(error.strerror or str(error)).lower()}"
-        return [problem("run root", what, "name another run_root in the profile, on the cluster's scratch")]
+        return [
+            problem(
+                "run root", what, "name another run_root in the profile, on the cluster's scratch"
+            )
+        ]
 
 
 def look_at(folder: Path) -> Place:
@@ -51,7 +57,9 @@ def look_at(folder: Path) -> Place:
     mount = next((place for place in (there, *there.parents) if place.is_mount()), Path("/"))
     files = room.f_favail if room.f_files else None
     free = room.f_bavail * room.f_frsize
-    return Place(folder, there, mount, _kind(there), free, files, os.access(there, os.W_OK | os.X_OK))
+    return Place(
+        folder, there, mount, _kind(there), free, files, os.access(there, os.W_OK | os.X_OK)
+    )
 
 
 def _kind(folder: Path) -> str:
@@ -63,18 +71,31 @@ def of_run_root(place: Place) -> list[Finding]:
     """Judge the place where runs are to lie."""
     if not place.writable:
         what = f"{place.folder} cannot be made: {place.there} is not open to you"
-        return [problem("run root", what, "name another run_root in the profile, on the cluster's scratch")]
+        return [
+            problem(
+                "run root", what, "name another run_root in the profile, on the cluster's scratch"
+            )
+        ]
     return [_shared(place), *_room(place)]
 
 
 def _shared(place: Place) -> Finding:
-    of_one = any(place.there.is_relative_to(name) and Path(name).is_relative_to(place.mount) for name in _OF_ONE_NODE)
-    what, remedy = f"{place.folder}, on {place.kind} ({place.mount})", "name a folder that every node sees, run_root"
+    of_one = any(
+        place.there.is_relative_to(name) and Path(name).is_relative_to(place.mount)
+        for name in _OF_ONE_NODE
+    )
+    what, remedy = (
+        f"{place.folder}, on {place.kind} ({place.mount})",
+        "name a folder that every node sees, run_root",
+    )
     if of_one or place.kind in _IN_MEMORY:
         return problem("run root", f"{what}: each machine has its own", remedy)
     if place.kind in _LOCAL:
-        return warning("run root", f"{what}: a file system of this machine", "`clusterrun doctor --on-nodes` tells "
-                       "whether the nodes see it")  # fmt: skip
+        return warning(
+            "run root",
+            f"{what}: a file system of this machine",
+            "`clusterrun doctor --on-nodes` tells whether the nodes see it",
+        )
     return ok("run root", what)
 
 
@@ -82,11 +103,23 @@ def _room(place: Place) -> list[Finding]:
     found = []
     what = f"{place.free / 1e9:.1f} GB free at {place.there}"
     if place.free < LITTLE_ROOM:
-        found.append(warning("space", what, "`clusterrun clean --dry-run --older-than 30d` shows what old runs hold"))
+        found.append(
+            warning(
+                "space",
+                what,
+                "`clusterrun clean --dry-run --older-than 30d` shows what old runs hold",
+            )
+        )
     else:
         found.append(ok("space", what))
     if place.files is not None and place.files < 10_000:
-        found.append(warning("files", f"{place.files} more files at {place.there}", "remove what is not needed there"))
+        found.append(
+            warning(
+                "files",
+                f"{place.files} more files at {place.there}",
+                "remove what is not needed there",
+            )
+        )
     return found
 
 
@@ -99,7 +132,9 @@ def of_quota(text: str) -> list[Finding]:
     """Judge the lines of quota(1): a limit that is passed is marked with an asterisk there."""
     found = []
     for line in text.splitlines():
-        match = re.match(r"\s*(?P<where>\S+)\s+(?P<used>\d+)(?P<over>\*?)\s+(?P<soft>\d+)\s+(?P<hard>\d+)", line)
+        match = re.match(
+            r"\s*(?P<where>\S+)\s+(?P<used>\d+)(?P<over>\*?)\s+(?P<soft>\d+)\s+(?P<hard>\d+)", line
+        )
         limit = int(match["soft"]) or int(match["hard"]) if match else 0
         if match and limit:
             found.append(_quota(match, limit))
@@ -108,9 +143,7 @@ def of_quota(text: str) -> list[Finding]:
 
 def _quota(row: re.Match[str], limit: int) -> Finding:
     share = int(row["used"]) / limit
-    what = (
-        f"{row['where']}: {int(row['used']) * 1024 / 1e9:.1f} of {limit * 1024 / 1e9:.1f} GB"  # in blocks of 1024 bytes
-    )
+    what = f"{row['where']}: {int(row['used']) * 1024 / 1e9:.1f} of {limit * 1024 / 1e9:.1f} GB"  # in blocks of 1024 bytes
     remedy = "remove what is not needed there; the index of runs lies in your home"
     if row["over"]:
         return problem("quota", f"{what}: it is used up", remedy)
@@ -119,8 +152,16 @@ def _quota(row: re.Match[str], limit: int) -> Finding:
 
 def _said(argv: list[str]) -> str:
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False,
-                              stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"})  # fmt: skip
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C"},
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -69,14 +69,17 @@ def doctor(
 
 def _prepared(request: Request) -> tuple[Prepared | None, list[Finding]]:
     """Load the profile and the overrides under a spec that says nothing."""
-    with tempfile.NamedTemporaryFile("w", prefix="doctor-", suffix=".yaml", encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="doctor-", suffix=".yaml", encoding="utf-8"
+    ) as file:
         file.write(json.dumps({"name": "doctor", "command": "true"}))
         file.flush()
         try:
             return prepare(replace(request, source=file.name)), []
         except SpecError as error:
             return None, [
-                problem("profile", replace(one, hint="").__str__(), one.hint or "mend it") for one in error.problems
+                problem("profile", replace(one, hint="").__str__(), one.hint or "mend it")
+                for one in error.problems
             ]
 
 
@@ -110,7 +113,8 @@ def _with_nodes(here: list[Finding], there: list[Finding]) -> list[Finding]:
     if not shared or any(finding.verdict == PROBLEM for finding in shared):
         return [*here, *there]
     seen = [
-        ok(finding.topic, f"{finding.what}; the nodes see it") if _guessed(finding) else finding for finding in here
+        ok(finding.topic, f"{finding.what}; the nodes see it") if _guessed(finding) else finding
+        for finding in here
     ]
     return [*seen, *there]
 
@@ -127,4 +131,10 @@ def _of_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> 
         return of_visit(visit(request, timeout, tell))
     except ClusterrunError as error:
         what, _, hint = str(error).partition("\n  hint: ")
-        return [problem("on nodes", what, hint or "what Slurm says names the cause; --set KEY=VALUE changes the job")]
+        return [
+            problem(
+                "on nodes",
+                what,
+                hint or "what Slurm says names the cause; --set KEY=VALUE changes the job",
+            )
+        ]

@@ -24,7 +24,9 @@ _FOLDERS = (
 
 def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
     """Return the text of a profile; without Slurm only what this machine tells."""
-    lines = ["# The defaults under every job spec; `clusterrun doctor` wrote this. Mend what is wrong."]
+    lines = [
+        "# The defaults under every job spec; `clusterrun doctor` wrote this. Mend what is wrong."
+    ]
     lines += _run_root(environment)
     lines += _gpu_memory(site)
     lines += ["slurm:", *_partition(site), *_account(site), *_time(site)]
@@ -38,22 +40,30 @@ def write_profile(path: Path, text: str, *, force: bool) -> None:
     Raises SpecError where a file is there and `force` is not given, ClusterError where the disk refuses.
     """
     if path.exists() and not force:
-        raise SpecError([Problem("--write-profile", "", f"{path} is there already", "--force replaces it")])
+        raise SpecError(
+            [Problem("--write-profile", "", f"{path} is there already", "--force replaces it")]
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text, 0o644)
     except OSError as error:
-        raise ClusterError(f"{path}: {(error.strerror or str(error)).lower()}", "name another file") from error
+        raise ClusterError(
+            f"{path}: {(error.strerror or str(error)).lower()}", "name another file"
+        ) from error
 
 
 def _run_root(environment: Mapping[str, str]) -> list[str]:
     """Scratch, if it can be found: every node must see it, and checkpoints are large."""
     for name in _VARIABLES:
         if environment.get(name) and _usable(environment[name]):
-            return [f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node must see it"]
+            return [
+                f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node must see it"
+            ]
     for folder in _FOLDERS:
         if _usable(folder.replace("$USER", environment.get("USER", "?"))):
-            return [f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node must see it"]
+            return [
+                f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node must see it"
+            ]
     return [
         "# No scratch folder was found. Checkpoints are large, and every node must see them: name one with room.",
         "run_root: ~/runs",
@@ -87,7 +97,9 @@ def _partition(site: Site | None) -> list[str]:
         return ["  # partition: gpu"]
     chosen = _chosen(usable, _with_gpus(site) if site else set())
     others = ", ".join(one.name for one in usable if one is not chosen)
-    return [f"  partition: {json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"]
+    return [
+        f"  partition: {json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"
+    ]
 
 
 def _chosen(usable: Sequence[Partition], with_gpus: set[str]) -> Partition:
@@ -110,7 +122,9 @@ def _account(site: Site | None) -> list[str]:
 
 def _time(site: Site | None) -> list[str]:
     return (
-        ["  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many as it needs"]
+        [
+            "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many as it needs"
+        ]
         if site
         else []
     )
@@ -119,9 +133,15 @@ def _time(site: Site | None) -> list[str]:
 def _environment(environment: Mapping[str, str]) -> list[str]:
     lines = ["environment:"]
     if environment.get("VIRTUAL_ENV"):
-        lines.append(f"  venv: {json.dumps(environment['VIRTUAL_ENV'])}     # the one that was active")
+        lines.append(
+            f"  venv: {json.dumps(environment['VIRTUAL_ENV'])}     # the one that was active"
+        )
     elif environment.get("CONDA_PREFIX"):
-        lines.append(f"  conda: {json.dumps(environment['CONDA_PREFIX'])}     # the one that was active")
+        lines.append(
+            f"  conda: {json.dumps(environment['CONDA_PREFIX'])}     # the one that was active"
+        )
     else:
-        lines.append("  # venv: ~/venvs/train     # or conda; without one, the Python that is active at submit")
+        lines.append(
+            "  # venv: ~/venvs/train     # or conda; without one, the Python that is active at submit"
+        )
     return [*lines, "  # modules: [cuda/12.4]"]

@@ -24,7 +24,11 @@ def of_visit(visit: Visit) -> list[Finding]:
         found += _node(visit.reports[node])
     if not visit.complete:
         found.append(
-            problem("on nodes", f"not every node has told all: {visit.state} {visit.reason}".strip(), _logs(visit))
+            problem(
+                "on nodes",
+                f"not every node has told all: {visit.state} {visit.reason}".strip(),
+                _logs(visit),
+            )
         )
     return [*found, *_met(visit)]
 
@@ -35,12 +39,18 @@ def _logs(visit: Visit) -> str:
 
 def _nothing(visit: Visit) -> Finding:
     if visit.state == "TIMEOUT":
-        what = f"the job did not begin in time ({visit.reason or 'no reason told'}) and was cancelled"
-        return warning("on nodes", what, "again with a longer --timeout, or --set slurm.partition=...")
+        what = (
+            f"the job did not begin in time ({visit.reason or 'no reason told'}) and was cancelled"
+        )
+        return warning(
+            "on nodes", what, "again with a longer --timeout, or --set slurm.partition=..."
+        )
     if visit.state == "COMPLETED":
         what = f"the job ran, but nothing of it is seen here in {visit.folder}"
         return problem("shared folder", what, "name a run_root that login machine and nodes share")
-    return problem("on nodes", f"the job ended without a word: {visit.state} ({visit.reason})", _logs(visit))
+    return problem(
+        "on nodes", f"the job ended without a word: {visit.state} ({visit.reason})", _logs(visit)
+    )
 
 
 def _name(node: int, visit: Visit) -> str:
@@ -52,7 +62,9 @@ def _shared(node: int, visit: Visit) -> Iterator[Finding]:
     if exchange.delay is None:
         what = f"{host}: its file is seen here, and ours was not answered"
         yield problem(
-            "shared folder", what, "the run folder must be one file system for all; see the profile's run_root"
+            "shared folder",
+            what,
+            "the run folder must be one file system for all; see the profile's run_root",
         )
         return
     what = f"{host}: a file from here was seen there and answered within {exchange.delay:.1f} s"
@@ -68,7 +80,9 @@ def _clock(host: str, exchange: Exchange) -> Finding:
     skew, within = exchange.skew or 0.0, (exchange.delay or 0.0) / 2
     what = f"{host}: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's clock, to {within:.1f} s"
     if abs(skew) - within > _SKEW_SECONDS:
-        return warning("clock", what, "for your administrators: chrony or ntp; times in logs do not compare")
+        return warning(
+            "clock", what, "for your administrators: chrony or ntp; times in logs do not compare"
+        )
     return ok("clock", what)
 
 
@@ -84,7 +98,11 @@ def _python(host: str, report: dict[str, str]) -> list[Finding]:
     except ValueError:
         words = report.get("versions") or "it said nothing"
         return [
-            problem("python", f"{where}: {words}", "name an environment that the nodes have: venv, conda or modules")
+            problem(
+                "python",
+                f"{where}: {words}",
+                "name an environment that the nodes have: venv, conda or modules",
+            )
         ]
 
 
@@ -95,7 +113,11 @@ def _room(host: str, report: dict[str, str]) -> Iterator[Finding]:
             yield warning("node disk", f"{host}: {folder} could not be read", "see the job's log")
             continue
         what = f"{host}: {kilobytes * 1024 / 1e9:.1f} GB free in {folder}"
-        yield ok("node disk", what) if kilobytes * 1024 >= least else warning("node disk", what, _REMEDY[key])
+        yield (
+            ok("node disk", what)
+            if kilobytes * 1024 >= least
+            else warning("node disk", what, _REMEDY[key])
+        )
 
 
 _REMEDY = {
@@ -114,14 +136,20 @@ def _gpus(host: str, report: dict[str, str]) -> Finding:
     if given and given != "0" and seen == "0":
         what = f"{host}: Slurm gave {given} GPUs, and nvidia-smi shows none"
         return warning(
-            "gpus", what, "nvidia-smi is not there, or the driver is not loaded; other makes have other tools"
+            "gpus",
+            what,
+            "nvidia-smi is not there, or the driver is not loaded; other makes have other tools",
         )
     if given and given != seen:
         what = f"{host}: Slurm gave {given} GPUs, and nvidia-smi shows {seen}"
-        return warning("gpus", what, "jobs here can see GPUs of other jobs (cgroup.conf: ConstrainDevices)")
+        return warning(
+            "gpus", what, "jobs here can see GPUs of other jobs (cgroup.conf: ConstrainDevices)"
+        )
     if not given or given == "0":
         return ok(
-            "gpus", f"{host}: none was asked for", "--set slurm.gpus-per-node=1 asks for one" if seen == "0" else ""
+            "gpus",
+            f"{host}: none was asked for",
+            "--set slurm.gpus-per-node=1 asks for one" if seen == "0" else "",
         )
     return ok("gpus", f"{host}: {seen}")
 
@@ -132,7 +160,13 @@ def _met(visit: Visit) -> list[Finding]:
     words = {report.get("met", "") for report in visit.reports.values()}
     address = next(iter(visit.reports.values())).get("address", "?")
     if words == {"alone"}:
-        return [ok("rendezvous", "Slurm gave one node, so none had to be reached", "again when two are free")]
+        return [
+            ok(
+                "rendezvous",
+                "Slurm gave one node, so none had to be reached",
+                "again when two are free",
+            )
+        ]
     if words == {"met"}:
         return [ok("rendezvous", f"the nodes met at {address}")]
     told = "; ".join(sorted(words - {"met"}))

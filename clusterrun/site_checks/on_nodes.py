@@ -75,7 +75,9 @@ def visit(request: Request, timeout: float, tell: Callable[[str], None] = lambda
     """
     index = Index(request.environment)
     index.make()
-    source = index.folder / f"{NAME}.yaml"  # the same place each time: an interrupted submission is taken up again
+    source = (
+        index.folder / f"{NAME}.yaml"
+    )  # the same place each time: an interrupted submission is taken up again
     write_whole(source, json.dumps(spec()))
     before = {run.run_id for run in index.all()}
     try:

@@ -27,7 +27,9 @@ def accounts_of(site: Site) -> frozenset[str]:
     """Return the accounts that the user may charge; empty where accounting does not say."""
     if site.associations.code:
         return frozenset()
-    return frozenset(line.partition("|")[0] for line in site.associations.out.splitlines() if "|" in line) - {""}
+    return frozenset(
+        line.partition("|")[0] for line in site.associations.out.splitlines() if "|" in line
+    ) - {""}
 
 
 def why_closed(partition: Partition, who: Who) -> str:
@@ -77,24 +79,50 @@ def of_partitions(site: Site, who: Who, wanted: str | None) -> list[Finding]:
 
 
 def _unlisted(site: Site) -> Finding:
-    return problem("partitions", f"scontrol show partition: {site.partitions.err or 'failed'}", "ask again later")
+    return problem(
+        "partitions",
+        f"scontrol show partition: {site.partitions.err or 'failed'}",
+        "ask again later",
+    )
 
 
-def _of_the_profile(found: Sequence[Partition], closed: dict[str, str], wanted: str | None) -> list[Finding]:
+def _of_the_profile(
+    found: Sequence[Partition], closed: dict[str, str], wanted: str | None
+) -> list[Finding]:
     names = [one.name for one in found]
     open_ones = ", ".join(name for name in names if name not in closed)
     if not open_ones:
-        return [problem("partitions", "none is open to you", "ask your administrators for an account or a group")]
+        return [
+            problem(
+                "partitions",
+                "none is open to you",
+                "ask your administrators for an account or a group",
+            )
+        ]
     for name in (wanted or "").split(",") if wanted else []:
         if name not in names or name in closed:
             why = f"is closed to you: {closed[name]}" if name in closed else "does not exist"
-            return [problem("partitions", f"{name}, which the profile names, {why}", f"open to you: {open_ones}")]
+            return [
+                problem(
+                    "partitions",
+                    f"{name}, which the profile names, {why}",
+                    f"open to you: {open_ones}",
+                )
+            ]
     if not wanted and not any(one.default for one in found):
-        return [warning("partitions", "there is no default one", f"name one in the profile; open to you: {open_ones}")]
+        return [
+            warning(
+                "partitions",
+                "there is no default one",
+                f"name one in the profile; open to you: {open_ones}",
+            )
+        ]
     return []
 
 
-def _partition(one: Partition, others: Sequence[Partition], config: dict[str, str], closed: str) -> Finding:
+def _partition(
+    one: Partition, others: Sequence[Partition], config: dict[str, str], closed: str
+) -> Finding:
     topic = f"partition {one.name}"
     longest, most, every = (one.keys.get(key, "?") for key in ("MaxTime", "MaxNodes", "TotalNodes"))
     told = f"time {longest}, nodes {most} of {every}{', the default' * one.default}"
@@ -111,10 +139,16 @@ def _partition(one: Partition, others: Sequence[Partition], config: dict[str, st
 def _judged(topic: str, what: str, mode: str, grace: int) -> Finding:
     if mode == "SUSPEND":
         return warning(
-            topic, what, "a suspended job keeps its GPUs' memory and saves nothing: keep checkpoint.every short"
+            topic,
+            what,
+            "a suspended job keeps its GPUs' memory and saves nothing: keep checkpoint.every short",
         )
     if not grace:
-        return warning(topic, what, "there is no time to save: what is lost is up to checkpoint.every; keep it short")
+        return warning(
+            topic,
+            what,
+            "there is no time to save: what is lost is up to checkpoint.every; keep it short",
+        )
     if mode == "CANCEL":
         return ok(topic, what, "the run goes on as another job (requeue.by: auto)")
     return ok(topic, what)

@@ -28,7 +28,11 @@ def of_slurm(site: Site) -> list[Finding]:
 
 def _away(answer: Answer) -> Finding:
     words = answer.err.splitlines()[-1] if answer.err else "scontrol failed without a word"
-    return problem("slurm", f"slurmctld does not answer: {words}", "ask again later; `scontrol ping` tells its state")
+    return problem(
+        "slurm",
+        f"slurmctld does not answer: {words}",
+        "ask again later; `scontrol ping` tells its state",
+    )
 
 
 def version_of(config: Config) -> tuple[int, int]:
@@ -42,14 +46,19 @@ def _version(config: Config) -> Finding:
     if version_of(config) < (22, 5):
         what = f"Slurm {version}, cluster {cluster}: older than any that clusterrun is tested on"
         return warning(
-            "slurm", what, f"tested: {', '.join(TESTED)}; `clusterrun rehearse` shows whether a job survives"
+            "slurm",
+            what,
+            f"tested: {', '.join(TESTED)}; `clusterrun rehearse` shows whether a job survives",
         )
     return ok("slurm", f"Slurm {version}, cluster {cluster}")
 
 
 def _requeue(config: Config) -> Finding:
     if config.get("JobRequeue") == "0":
-        return ok("requeue", "JobRequeue=0: jobs are requeued only if they ask for it, and runs do (--requeue)")
+        return ok(
+            "requeue",
+            "JobRequeue=0: jobs are requeued only if they ask for it, and runs do (--requeue)",
+        )
     return ok("requeue", "JobRequeue=1: a job may be requeued")
 
 
@@ -73,7 +82,9 @@ def _delay(config: Config) -> Finding:
 def _expedited(config: Config) -> Finding:
     on = listed(config.get("SlurmctldParameters", ""), "enable_expedited_requeue") is not None
     if on and version_of(config) >= (25, 11):
-        return ok("expedited requeue", "enable_expedited_requeue is set: sbatch takes --requeue=expedite")
+        return ok(
+            "expedited requeue", "enable_expedited_requeue is set: sbatch takes --requeue=expedite"
+        )
     why = "not set" if version_of(config) >= (25, 11) else "this Slurm has none (from 25.11)"
     return ok("expedited requeue", f"enable_expedited_requeue: {why}")
 
@@ -84,17 +95,22 @@ def _user_signal(config: Config) -> Finding:
     kind, mode = config["PreemptType"], config.get("PreemptMode", "OFF")
     told = f"PreemptType={kind}, PreemptMode={mode}"
     if listed(config.get("SlurmctldParameters", ""), "preempt_send_user_signal") is not None:
-        return ok("preemption", f"{told}; preempt_send_user_signal: the warning is the job's --signal")
-    return ok("preemption", f"{told}; the warning is TERM to the steps (preempt_send_user_signal is not set)")
+        return ok(
+            "preemption", f"{told}; preempt_send_user_signal: the warning is the job's --signal"
+        )
+    return ok(
+        "preemption",
+        f"{told}; the warning is TERM to the steps (preempt_send_user_signal is not set)",
+    )
 
 
 def _kill_wait(config: Config) -> Finding:
     seconds = seconds_in(config.get("KillWait", ""))
-    what = (
-        f"KillWait={config.get('KillWait', '?')}: between TERM and KILL at `scontrol requeue`, scancel and time limits"
-    )
+    what = f"KillWait={config.get('KillWait', '?')}: between TERM and KILL at `scontrol requeue`, scancel and time limits"
     if seconds is not None and seconds < _LITTLE_KILL_WAIT:
-        return warning("kill wait", what, "a save that begins then is cut off: keep checkpoint.every short")
+        return warning(
+            "kill wait", what, "a save that begins then is cut off: keep checkpoint.every short"
+        )
     return ok("kill wait", what)
 
 
@@ -106,12 +122,18 @@ def _limits(config: Config) -> Finding:
 def _tracking(config: Config) -> Finding:
     kind = config.get("ProctrackType", "?")
     if kind == "proctrack/cgroup":
-        all_hear = "; SignalChildrenProcesses: all hear them" * _yes(config.get("SignalChildrenProcesses"))
+        all_hear = "; SignalChildrenProcesses: all hear them" * _yes(
+            config.get("SignalChildrenProcesses")
+        )
         what = "processes end with their task; signals reach the task alone, and the job script hands them on"
         return ok("process tracking", f"{kind}: {what}{all_hear}")
-    what = f"{kind}: a process that leaves its parents can outlive its job, and hold memory and GPUs"
+    what = (
+        f"{kind}: a process that leaves its parents can outlive its job, and hold memory and GPUs"
+    )
     return warning(
-        "process tracking", what, "for your administrators: proctrack/cgroup is what slurm.conf(5) recommends"
+        "process tracking",
+        what,
+        "for your administrators: proctrack/cgroup is what slurm.conf(5) recommends",
     )
 
 
@@ -124,9 +146,17 @@ def _accounting(site: Site, config: Config) -> list[Finding]:
         return [ok("accounting", "sacct answers")]
     words = site.accounting.err.splitlines()[-1] if site.accounting.err else "no word"
     age = config.get("MinJobAge", "300 sec")
-    if "disabled" in site.accounting.err or config.get("AccountingStorageType", "").endswith("/none"):
+    if "disabled" in site.accounting.err or config.get("AccountingStorageType", "").endswith(
+        "/none"
+    ):
         what = f"accounting is off: Slurm forgets a job {age} after its end"
-        return [warning("accounting", what, "the run folder keeps what a run wrote of its end; `status` reads that")]
+        return [
+            warning(
+                "accounting",
+                what,
+                "the run folder keeps what a run wrote of its end; `status` reads that",
+            )
+        ]
     what = f"accounting is configured, but sacct fails: {words}"
     remedy = "runs go on; tell your administrators that slurmdbd does not answer"
     return [problem("accounting", what, remedy)]
@@ -134,7 +164,13 @@ def _accounting(site: Site, config: Config) -> list[Finding]:
 
 def _pyxis(srun: Answer) -> Finding:
     if srun.code:
-        return warning("pyxis", f"`srun --help` fails: {srun.err.splitlines()[-1] if srun.err else 'no word'}",
-                       "try it on a login node")  # fmt: skip
+        return warning(
+            "pyxis",
+            f"`srun --help` fails: {srun.err.splitlines()[-1] if srun.err else 'no word'}",
+            "try it on a login node",
+        )
     has = "--container-image" in srun.out
-    return ok("pyxis", "srun takes --container-image" if has else "srun has no --container-image (no pyxis)")
+    return ok(
+        "pyxis",
+        "srun takes --container-image" if has else "srun has no --container-image (no pyxis)",
+    )

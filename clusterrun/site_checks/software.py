@@ -38,7 +38,11 @@ def of_commands() -> list[Finding]:
         return [problem("commands", f"not on PATH: {', '.join(absent)}", remedy)]
     if shutil.which("sacct") is None:
         return [
-            warning("commands", "sacct is not on PATH", "runs go on without; their end is read from the run folder")
+            warning(
+                "commands",
+                "sacct is not on PATH",
+                "runs go on without; their end is read from the run folder",
+            )
         ]
     return [ok("commands", f"{', '.join(COMMANDS)} and sacct are on PATH")]
 
@@ -46,7 +50,10 @@ def of_commands() -> list[Finding]:
 def of_containers() -> Finding:
     """Say which container programs this machine has."""
     here = [name for name in ("apptainer", "singularity", "enroot") if shutil.which(name)]
-    return ok("containers", f"{', '.join(here)} on this machine" if here else "neither apptainer nor singularity here")
+    return ok(
+        "containers",
+        f"{', '.join(here)} on this machine" if here else "neither apptainer nor singularity here",
+    )
 
 
 def python_of(environment: Environment, work_dir: Path) -> Path | None:
@@ -56,17 +63,31 @@ def python_of(environment: Environment, work_dir: Path) -> Path | None:
     if environment.conda is not None and "/" in environment.conda:
         return work_dir / Path(environment.conda).expanduser() / "bin" / "python"
     if environment.conda is not None and os.environ.get("CONDA_EXE"):
-        return Path(os.environ["CONDA_EXE"]).parents[1] / "envs" / environment.conda / "bin" / "python"
+        return (
+            Path(os.environ["CONDA_EXE"]).parents[1] / "envs" / environment.conda / "bin" / "python"
+        )
     return None
 
 
 def of_python(python: Path | None) -> list[Finding]:
     """Ask a Python for its version and its packages'."""
     if python is None:
-        return [ok("python", "the environment is made on the nodes", "`clusterrun doctor --on-nodes` looks there")]
+        return [
+            ok(
+                "python",
+                "the environment is made on the nodes",
+                "`clusterrun doctor --on-nodes` looks there",
+            )
+        ]
     try:
-        done = subprocess.run([str(python), "-c", ASK], capture_output=True, text=True, timeout=_SECONDS, check=False,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
+        done = subprocess.run(
+            [str(python), "-c", ASK],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         return of_versions(f"{python}", json.loads(done.stdout))
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         remedy = "name the environment of your training with environment.venv or conda in the profile or the spec"
@@ -80,10 +101,18 @@ def of_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
     for name in ("accelerate", "torch"):
         if found.get(name) is None:
             what = f"{where} ({told}) has no {name}"
-            return [problem("python", what, f"install {name}>={needed.get(name, '')} there; a `command` needs none")]
+            return [
+                problem(
+                    "python",
+                    what,
+                    f"install {name}>={needed.get(name, '')} there; a `command` needs none",
+                )
+            ]
     old = [f"{name}>={least}" for name, least in needed.items() if _older(found.get(name), least)]
     if old:
-        return [warning("python", f"{where}: {told}", f"clusterrun is tested with {', '.join(old)}")]
+        return [
+            warning("python", f"{where}: {told}", f"clusterrun is tested with {', '.join(old)}")
+        ]
     return [ok("python", f"{where}: {told}")]
 
 
@@ -93,7 +122,9 @@ def needs() -> dict[str, str]:
         lines = metadata.requires("clusterrun") or []
     except metadata.PackageNotFoundError:
         return {}
-    rows = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines if "train" in line.partition(";")[2]]
+    rows = [
+        re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines if "train" in line.partition(";")[2]
+    ]
     return {row[1]: row[2] for row in rows if row and row[1] in _PACKAGES}
 
 

@@ -38,7 +38,9 @@ def refuse_several_clusters(environment: Mapping[str, str]) -> None:
     """Raise ClusterError if SLURM_CLUSTERS names more than one cluster: sbatch would choose among them."""
     named = environment.get(VARIABLE, "")
     if "," in named or named.strip().lower() == "all":
-        raise ClusterError(f"{VARIABLE}={named} is more than one cluster", "name one, for every command of the run")
+        raise ClusterError(
+            f"{VARIABLE}={named} is more than one cluster", "name one, for every command of the run"
+        )
 
 
 def other_cluster(recorded: str) -> str:
@@ -46,9 +48,7 @@ def other_cluster(recorded: str) -> str:
     reached = reached_cluster() if recorded else ""
     if not reached or reached == recorded.lower():
         return ""
-    return (
-        f"run was submitted to cluster {recorded}, and Slurm's commands reach {reached} here; {how_to_reach(recorded)}"
-    )
+    return f"run was submitted to cluster {recorded}, and Slurm's commands reach {reached} here; {how_to_reach(recorded)}"
 
 
 def how_to_reach(cluster: str) -> str:

@@ -17,8 +17,22 @@ SUBMIT_SECONDS = 60.0
 
 # Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT VARIABLES of each man
 # page): filters, formats, and inside a job that job's options. The locale words messages and numbers.
-_OF_CLIENTS = ("SLURM_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_",
-               "SCANCEL_", "SPRIO_", "SSHARE_", "SREPORT_", "LC_")  # fmt: skip
+_OF_CLIENTS = (
+    "SLURM_",
+    "SBATCH_",
+    "SALLOC_",
+    "SRUN_",
+    "SQUEUE_",
+    "SACCT_",
+    "SACCTMGR_",
+    "SINFO_",
+    "SCONTROL_",
+    "SCANCEL_",
+    "SPRIO_",
+    "SSHARE_",
+    "SREPORT_",
+    "LC_",
+)
 _OF_ALL_PROGRAMS = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
 # Where Slurm is, which of several clusters is meant, and the user's token.
 _TO_REACH_SLURM = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
@@ -64,12 +78,20 @@ def call(
     """
     try:
         done = subprocess.run(
-            list(argv), capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
-            stdin=subprocess.DEVNULL, pass_fds=keep_open,
+            list(argv),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            pass_fds=keep_open,
             env=clean_environment(os.environ if environment is None else environment),
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired as error:
-        raise NoAnswer(f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers") from error
+        raise NoAnswer(
+            f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers"
+        ) from error
     except FileNotFoundError as error:
         hint = "run this on a login node; `submit --local` runs without Slurm, `render` shows the script anywhere"
         raise ClusterError(f"{argv[0]} is not on this machine", hint) from error

@@ -20,4 +20,8 @@ def is_enabled() -> bool:
         answer = call(["scontrol", "show", "config"])
     except ClusterError:
         return False
-    return bool(re.search(r"^SlurmctldParameters\s*=.*\benable_expedited_requeue\b", answer.out, re.MULTILINE))
+    return bool(
+        re.search(
+            r"^SlurmctldParameters\s*=.*\benable_expedited_requeue\b", answer.out, re.MULTILINE
+        )
+    )

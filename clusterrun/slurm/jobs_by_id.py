@@ -38,7 +38,10 @@ def job_facts(job_id: str) -> list[JobFacts]:
     if answer.code and _UNKNOWN in answer.err + answer.out:
         return []
     if answer.code:
-        raise NoAnswer(f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+        raise NoAnswer(
+            f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
+            "ask again later",
+        )
     return [_facts(line) for line in answer.out.splitlines() if line.startswith("JobId=")]
 
 
@@ -46,10 +49,13 @@ def _facts(line: str) -> JobFacts:
     user = re.search(r" UserId=.*?\((\d+)\)", line)
     command = _value(r" Command=(.*?) WorkDir=", line)
     return JobFacts(
-        job_id=_value(r"^JobId=(\d+)", line), array_id=_value(r" ArrayJobId=(\d+)", line),
-        name=_value(r" JobName=(.*?) UserId=", line), user_id=int(user[1]) if user else -1,
-        state=state_of(_value(r" JobState=(\S+)", line)), command="" if command == "(null)" else command,
-    )  # fmt: skip
+        job_id=_value(r"^JobId=(\d+)", line),
+        array_id=_value(r" ArrayJobId=(\d+)", line),
+        name=_value(r" JobName=(.*?) UserId=", line),
+        user_id=int(user[1]) if user else -1,
+        state=state_of(_value(r" JobState=(\S+)", line)),
+        command="" if command == "(null)" else command,
+    )
 
 
 def _value(pattern: str, line: str) -> str:

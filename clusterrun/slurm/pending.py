@@ -40,34 +40,70 @@ class Partition:
 
 def pending_job(job_id: str) -> PendingJob | None:
     """Ask squeue for one job; None where it does not know it. Raises NoAnswer where it cannot be asked."""
-    answer = call(["squeue", "--noheader", "--states=all", "--array", f"--jobs={job_id}", f"--format={_FORMAT}"])
+    answer = call(
+        [
+            "squeue",
+            "--noheader",
+            "--states=all",
+            "--array",
+            f"--jobs={job_id}",
+            f"--format={_FORMAT}",
+        ]
+    )
     if answer.code and "Invalid job id" in answer.err:
         return None
-    found = [_job(line) for line in _lines("squeue", answer) if line.count("|") >= _FORMAT.count("|")]
+    found = [
+        _job(line) for line in _lines("squeue", answer) if line.count("|") >= _FORMAT.count("|")
+    ]
     return found[0] if found else None
 
 
 def _job(line: str) -> PendingJob:
     *head, dependency_and_time = line.split("|", 8)
     dependency, _, submitted = dependency_and_time.rpartition("|")
-    job_id, state, reason, start, partition, priority, nodes, limit = (part.strip() for part in head)
+    job_id, state, reason, start, partition, priority, nodes, limit = (
+        part.strip() for part in head
+    )
     return PendingJob(
-        job_id, state, reason, _known(start), partition, int(priority) if priority.isdecimal() else None, nodes, limit,
-        "" if dependency in ("(null)", "") else dependency, _known(submitted.strip()),
-    )  # fmt: skip
+        job_id,
+        state,
+        reason,
+        _known(start),
+        partition,
+        int(priority) if priority.isdecimal() else None,
+        nodes,
+        limit,
+        "" if dependency in ("(null)", "") else dependency,
+        _known(submitted.strip()),
+    )
 
 
 def jobs_ahead(partition: str, priority: int) -> int:
     """Count the pending jobs of a partition with a higher priority, as far as the user may see them."""
-    answer = call(["squeue", "--noheader", "--array", "--states=PENDING", f"--partition={partition}", "--format=%Q"])
-    return sum(1 for line in _lines("squeue", answer) if line.strip().isdecimal() and int(line) > priority)
+    answer = call(
+        [
+            "squeue",
+            "--noheader",
+            "--array",
+            "--states=PENDING",
+            f"--partition={partition}",
+            "--format=%Q",
+        ]
+    )
+    return sum(
+        1 for line in _lines("squeue", answer) if line.strip().isdecimal() and int(line) > priority
+    )
 
 
 def partition_limits(name: str) -> Partition:
     """Ask scontrol for a partition."""
-    text = "\n".join(_lines("scontrol", call(["scontrol", "show", "partition", "--oneliner", name])))
+    text = "\n".join(
+        _lines("scontrol", call(["scontrol", "show", "partition", "--oneliner", name]))
+    )
     values = dict(re.findall(r"\b(\w+)=(\S+)", text))
-    return Partition(*(values.get(key, "") for key in ("State", "MaxTime", "MaxNodes", "TotalNodes")))
+    return Partition(
+        *(values.get(key, "") for key in ("State", "MaxTime", "MaxNodes", "TotalNodes"))
+    )
 
 
 @dataclass(frozen=True)
@@ -86,16 +122,24 @@ def reservations() -> list[Reservation]:
     lines = _lines("scontrol", call(["scontrol", "show", "reservation", "--oneliner"]))
     found = [dict(re.findall(r"\b(\w+)=(\S+)", line)) for line in lines]
     return [
-        Reservation(one["ReservationName"], one.get("StartTime", ""), one.get("EndTime", ""), one.get("Nodes", ""),
-                    "MAINT" in one.get("Flags", ""))
-        for one in found if "ReservationName" in one
-    ]  # fmt: skip
+        Reservation(
+            one["ReservationName"],
+            one.get("StartTime", ""),
+            one.get("EndTime", ""),
+            one.get("Nodes", ""),
+            "MAINT" in one.get("Flags", ""),
+        )
+        for one in found
+        if "ReservationName" in one
+    ]
 
 
 def nodes_by_state(partition: str) -> dict[str, int]:
     """Count a partition's nodes by their states in sinfo's words, such as `idle`, `mixed`, `drained`."""
     counts: dict[str, int] = {}
-    for line in _lines("sinfo", call(["sinfo", "--noheader", f"--partition={partition}", "--format=%D|%T"])):
+    for line in _lines(
+        "sinfo", call(["sinfo", "--noheader", f"--partition={partition}", "--format=%D|%T"])
+    ):
         number, _, state = line.strip().partition("|")
         word = state.rstrip("*~#!%$@^-+")
         counts[word] = counts.get(word, 0) + (int(number) if number.isdecimal() else 0)
@@ -115,5 +159,8 @@ def _known(time: str) -> str:
 
 def _lines(command: str, answer: Answer) -> list[str]:
     if answer.code:
-        raise NoAnswer(f"{command}: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+        raise NoAnswer(
+            f"{command}: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
+            "ask again later",
+        )
     return answer.out.splitlines()

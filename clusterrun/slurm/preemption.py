@@ -41,7 +41,11 @@ def time_to_leave(job_id: str) -> tuple[float, str]:
     """
     job = _show("job", "--oneliner", job_id)
     partition = _value(r"\bPartition=(\S+)", job)
-    grace = _value(r"\bGraceTime=(\d+)", _show("partition", "--oneliner", partition)) if partition else ""
+    grace = (
+        _value(r"\bGraceTime=(\d+)", _show("partition", "--oneliner", partition))
+        if partition
+        else ""
+    )
     if grace and int(grace):
         return float(grace), f"GraceTime of partition {partition}"
     wait = _value(r"^KillWait\s*=\s*(\d+)", _show("config"))
@@ -51,7 +55,9 @@ def time_to_leave(job_id: str) -> tuple[float, str]:
 def _steps(job_id: str) -> list[str]:
     answer = call(["squeue", "--noheader", "--steps", f"--jobs={job_id}", "--format=%i"])
     if answer.code:
-        raise NoAnswer(answer.err.splitlines()[-1] if answer.err else "squeue: failed", "try again later")
+        raise NoAnswer(
+            answer.err.splitlines()[-1] if answer.err else "squeue: failed", "try again later"
+        )
     return [word for word in answer.out.split() if _STEP.fullmatch(word)]
 
 

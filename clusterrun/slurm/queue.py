@@ -52,9 +52,13 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
     if answer.code and "Invalid job id" in answer.err:
         return []
     if answer.code:
-        raise NoAnswer(answer.err.splitlines()[-1] if answer.err else "squeue: failed", "ask again later")
+        raise NoAnswer(
+            answer.err.splitlines()[-1] if answer.err else "squeue: failed", "ask again later"
+        )
     return [
-        QueuedJob(*(part.strip() for part in line.split("|", 7))) for line in answer.out.splitlines() if "|" in line
+        QueuedJob(*(part.strip() for part in line.split("|", 7)))
+        for line in answer.out.splitlines()
+        if "|" in line
     ]
 
 
@@ -65,7 +69,11 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
     """
     argv = ["scancel", *(["--state=PENDING"] if only_pending else []), "--", _checked(job_id)]
     answer = call(argv, seconds=10)
-    if answer.code and "Invalid job id" not in answer.err and "already completing" not in answer.err:
+    if (
+        answer.code
+        and "Invalid job id" not in answer.err
+        and "already completing" not in answer.err
+    ):
         raise ClusterError(answer.err or "scancel: failed")
 
 
@@ -87,7 +95,10 @@ def may_requeue(job_id: str) -> bool:
     """Say whether Slurm would requeue a job (`Requeue=` of scontrol); raises NoAnswer when it cannot be asked."""
     answer = call(["scontrol", "show", "job", "--oneliner", _checked(job_id)])
     if answer.code:
-        raise NoAnswer(f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}", "ask again later")
+        raise NoAnswer(
+            f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
+            "ask again later",
+        )
     return " Requeue=0 " not in answer.out
 
 
@@ -99,8 +110,17 @@ def job_with_script(path: str, name: str, *, but: Collection[str] = ()) -> str |
     for job in own_jobs():
         if job.command == path and job.array_id not in but:
             return job.array_id
-    answer = call(["sacct", "--noheader", "--parsable2", "--allocations", "--starttime=now-30days",
-                   f"--name={name}", "--format=JobID,SubmitLine"])  # fmt: skip
+    answer = call(
+        [
+            "sacct",
+            "--noheader",
+            "--parsable2",
+            "--allocations",
+            "--starttime=now-30days",
+            f"--name={name}",
+            "--format=JobID,SubmitLine",
+        ]
+    )
     for line in answer.out.splitlines() if not answer.code else []:
         task, _, submitted = line.partition("|")
         job_id = task.partition("_")[0]

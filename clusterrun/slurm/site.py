@@ -50,7 +50,9 @@ def ask_site(user: str) -> Site:
     for name, words in _QUESTIONS.items():
         away = bool(found) and found["config"].code != 0
         unaccounted = name in _WITH_ACCOUNTING and found["accounting"].code != 0
-        found[name] = Answer(-2, "", "not asked") if away or unaccounted else _ask(words.format(user=user))
+        found[name] = (
+            Answer(-2, "", "not asked") if away or unaccounted else _ask(words.format(user=user))
+        )
     return Site(**found)
 
 

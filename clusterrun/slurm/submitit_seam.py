@@ -45,9 +45,13 @@ class ScriptExecutor(SlurmExecutor):
 
     job_class = RunJob
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], keep_open: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], keep_open: tuple[int, ...] = ()
+    ) -> None:
         if not self.affinity() > 0:
-            raise ClusterError("srun is not on this machine, though sbatch is", "run this on a login node")
+            raise ClusterError(
+                "srun is not on this machine, though sbatch is", "run this on a login node"
+            )
         super().__init__(folder)
         self._environment, self._keep_open = environment, keep_open
         self.options: tuple[str, ...] = ()
@@ -62,14 +66,18 @@ class ScriptExecutor(SlurmExecutor):
     def _submit_command(self, command: str) -> SlurmJob[Any]:
         program, *words = self._make_submission_command(Path(command))
         argv = [program, *self.options, *words]
-        answer = call(argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open)
+        answer = call(
+            argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open
+        )
         if answer.code:
             raise ClusterError(_in_short(answer.err))
         try:
             job_id = self._get_job_id_from_submission_command(answer.out)
         except FailedSubmissionError as error:
             hint = "submit again: the job is looked for before anything is queued"
-            raise NoAnswer(f"sbatch took it, but gave no job id: {answer.out.strip()[:200]!r}", hint) from error
+            raise NoAnswer(
+                f"sbatch took it, but gave no job id: {answer.out.strip()[:200]!r}", hint
+            ) from error
         return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
 
 

@@ -50,7 +50,10 @@ def spec_of_draft(draft: Draft, source: str, *, cwd: Path, folder: Path) -> str:
 
 def spec_of_wish(wish: Wish, *, cwd: Path, folder: Path) -> str:
     """Return the text of a new spec, with its first lines."""
-    return headed(new_spec(wish, cwd=cwd, folder=folder), "All keys: docs/job-spec.md, or `clusterrun schema`.")
+    return headed(
+        new_spec(wish, cwd=cwd, folder=folder),
+        "All keys: docs/job-spec.md, or `clusterrun schema`.",
+    )
 
 
 def problems_of(path: str, profile: str | None) -> list[Problem]:

@@ -25,15 +25,32 @@ _ZERO3 = {"zero_stage": 3, "zero3_init_flag": True, "zero3_save_16bit_model": Tr
 _OFFLOAD = {"offload_optimizer_device": "cpu"}
 STRATEGIES: dict[str, tuple[dict[str, Any], str]] = {
     "ddp": ({}, "each GPU holds the whole model"),
-    "fsdp": ({"fsdp_config": _FSDP}, "parameters, gradients and optimizer sharded over all processes"),
-    "fsdp-offload": ({"fsdp_config": {**_FSDP, "fsdp_offload_params": True}}, "the same, kept in the host's memory"),
-    "zero1": ({"deepspeed_config": {"zero_stage": 1}}, "DeepSpeed: the optimizer's state is sharded"),
-    "zero2": ({"deepspeed_config": {"zero_stage": 2}}, "DeepSpeed: optimizer state and gradients are sharded"),
+    "fsdp": (
+        {"fsdp_config": _FSDP},
+        "parameters, gradients and optimizer sharded over all processes",
+    ),
+    "fsdp-offload": (
+        {"fsdp_config": {**_FSDP, "fsdp_offload_params": True}},
+        "the same, kept in the host's memory",
+    ),
+    "zero1": (
+        {"deepspeed_config": {"zero_stage": 1}},
+        "DeepSpeed: the optimizer's state is sharded",
+    ),
+    "zero2": (
+        {"deepspeed_config": {"zero_stage": 2}},
+        "DeepSpeed: optimizer state and gradients are sharded",
+    ),
     "zero3": ({"deepspeed_config": _ZERO3}, "DeepSpeed: parameters, too, are sharded"),
-    "zero2-offload": ({"deepspeed_config": {"zero_stage": 2, **_OFFLOAD}}, "ZeRO-2, optimizer in the host's memory"),
+    "zero2-offload": (
+        {"deepspeed_config": {"zero_stage": 2, **_OFFLOAD}},
+        "ZeRO-2, optimizer in the host's memory",
+    ),
     "zero3-offload": (
-        {"deepspeed_config": {**_ZERO3, **_OFFLOAD, "offload_param_device": "cpu"}}, "ZeRO-3 in the host's memory"),
-}  # fmt: skip
+        {"deepspeed_config": {**_ZERO3, **_OFFLOAD, "offload_param_device": "cpu"}},
+        "ZeRO-3 in the host's memory",
+    ),
+}
 """What `init --strategy` writes into the `accelerate` section, and what it means."""
 
 
@@ -56,7 +73,14 @@ def new_spec(wish: Wish, *, cwd: Path, folder: Path) -> str:
     """
     if wish.strategy not in STRATEGIES:
         raise SpecError(
-            [Problem("--strategy", "", f"no such strategy: {wish.strategy}", f"one of {', '.join(STRATEGIES)}")]
+            [
+                Problem(
+                    "--strategy",
+                    "",
+                    f"no such strategy: {wish.strategy}",
+                    f"one of {', '.join(STRATEGIES)}",
+                )
+            ]
         )
     script = look_at(cwd / wish.script, wish.script)
     words, meaning = STRATEGIES[wish.strategy]
@@ -81,7 +105,11 @@ def _precision(wish: Wish, script: Script) -> dict[str, Any]:
 
 def _processes(wish: Wish) -> dict[str, Any]:
     """On CPUs somebody must say how many processes there are; on GPUs they are counted."""
-    return {} if _gpus(wish) else {"num_processes": int(str(wish.slurm.get("nodes", 1)).rpartition("-")[2])}
+    return (
+        {}
+        if _gpus(wish)
+        else {"num_processes": int(str(wish.slurm.get("nodes", 1)).rpartition("-")[2])}
+    )
 
 
 def _environment(wish: Wish, cwd: Path) -> dict[str, Any]:
@@ -98,10 +126,16 @@ def _environment(wish: Wish, cwd: Path) -> dict[str, Any]:
 
 def _comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, ...], str]:
     found: dict[tuple[str | int, ...], str] = {
-        ("slurm", "chdir"): "the working folder, relative to this file; paths above are relative to it",
+        (
+            "slurm",
+            "chdir",
+        ): "the working folder, relative to this file; paths above are relative to it",
         ("accelerate",): meaning,
         ("environment", "venv"): "activated on the nodes",
-        ("environment", "secrets"): "names only; their values come from the shell that you submit from",
+        (
+            "environment",
+            "secrets",
+        ): "names only; their values come from the shell that you submit from",
         ("checkpoint",): "by clusterrun.training",
     }
     if "gpus-per-node" in values["slurm"]:
@@ -113,7 +147,10 @@ def _comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, 
 
 def _arguments(script: Script) -> str:
     """Show the script's own arguments as comments, so that a spec changes only what its user changes."""
-    lines = [f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required: fill it in" for name in script.required]
+    lines = [
+        f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required: fill it in"
+        for name in script.required
+    ]
     shown = {
         name: value
         for name, value in script.defaults.items()
@@ -129,7 +166,9 @@ def _arguments(script: Script) -> str:
         if len(shown) + len(script.required) <= _MOST_ARGUMENTS
         else f"; {len(shown) + len(script.required) - len(lines)} more"
     )
-    return "\n".join([f"# args:                   # of the script, with its own defaults{more}", *lines, ""])
+    return "\n".join(
+        [f"# args:                   # of the script, with its own defaults{more}", *lines, ""]
+    )
 
 
 def _own_checkpoints(script: Script) -> str:

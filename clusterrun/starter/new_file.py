@@ -39,7 +39,9 @@ def check_words(name: str | None, script: str | None) -> None:
     if name is not None and not NAME.fullmatch(name):
         raise SpecError([Problem("--name", "", f"{name!r} is not {NAME_FORM}")])
     if script is not None and not script.isprintable():  # also what is no UTF-8
-        raise SpecError([Problem("--script", "", f"{script!r} cannot stand in a spec", "rename the file")])
+        raise SpecError(
+            [Problem("--script", "", f"{script!r} cannot stand in a spec", "rename the file")]
+        )
 
 
 def check_alone(options: Iterable[str]) -> None:
@@ -65,7 +67,11 @@ def default_of(option: str, site: Iterable[str]) -> str:
 
 def slurm_section(values: Mapping[str, str]) -> dict[str, Any]:
     """Return the section of a spec; a job without GPUs does not mention them."""
-    return {name: typed(text) for name, text in values.items() if text and (name, text) != ("gpus-per-node", "0")}
+    return {
+        name: typed(text)
+        for name, text in values.items()
+        if text and (name, text) != ("gpus-per-node", "0")
+    }
 
 
 def write_wish(wish: Wish, target: Target) -> NewSpec:
@@ -89,7 +95,9 @@ def _path(target: Target, name: str) -> Path | None:
         return None
     path = Path(target.output or f"{name}.yaml")
     if path.exists() and not target.force:
-        raise SpecError([Problem("--output", "", f"{path} is there already", "another -o FILE, or --force")])
+        raise SpecError(
+            [Problem("--output", "", f"{path} is there already", "another -o FILE, or --force")]
+        )
     return path
 
 

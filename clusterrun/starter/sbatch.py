@@ -16,7 +16,9 @@ from clusterrun.starter.from_sbatch.translate import translate
 _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 
 
-def from_sbatch(path: str | Path, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Draft:
+def from_sbatch(
+    path: str | Path, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Draft:
     """Read an old sbatch script, without running it, and return the job spec that does the same, with its mistakes.
 
     `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError where it cannot be
@@ -27,7 +29,9 @@ def from_sbatch(path: str | Path, *, environment: Mapping[str, str] | None = Non
     try:
         text = Path(path).read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]) from error
+        raise SpecError(
+            [Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]
+        ) from error
     _refuse_what_is_no_bash(str(path), text)
     return translate(str(path), text, shell=shell, read_file=lambda name: _text_of(folder / name))
 
@@ -44,8 +48,15 @@ def _refuse_what_is_no_bash(name: str, text: str) -> None:
     bash = shutil.which("bash")
     if bash is None:
         return
-    done = subprocess.run([bash, "-n"], input=text, text=True, capture_output=True, timeout=10, check=False,
-                          env={"LC_ALL": "C"})  # fmt: skip
+    done = subprocess.run(
+        [bash, "-n"],
+        input=text,
+        text=True,
+        capture_output=True,
+        timeout=10,
+        check=False,
+        env={"LC_ALL": "C"},
+    )
     if done.returncode:
         line, _, what = done.stderr.splitlines()[0].partition(": line ")[2].partition(": ")
         raise SpecError([Problem(f"{name}:{line}", "", f"bash cannot read it: {what}")])

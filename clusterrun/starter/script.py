@@ -53,11 +53,17 @@ def look_at(path: Path, name: str) -> Script:
 def _required(tree: ast.Module) -> list[str]:
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "add_argument"
+        ):
             words = {word.arg: word.value for word in node.keywords}
             needs = words.get("required")
             flags = [
-                word.value for word in node.args if isinstance(word, ast.Constant) and str(word.value).startswith("--")
+                word.value
+                for word in node.args
+                if isinstance(word, ast.Constant) and str(word.value).startswith("--")
             ]
             if flags and isinstance(needs, ast.Constant) and needs.value is True:
                 found.append(str(flags[0]).lstrip("-"))
@@ -72,9 +78,17 @@ def name_of(script: str) -> str:
 
 def scripts_in(folder: Path) -> list[str]:
     """Return the training scripts of a folder: those that import accelerate or transformers."""
-    return [path.name for path in sorted(folder.glob("*.py")) if path.stat().st_size < 1_000_000 and _trains(path)]
+    return [
+        path.name
+        for path in sorted(folder.glob("*.py"))
+        if path.stat().st_size < 1_000_000 and _trains(path)
+    ]
 
 
 def _trains(path: Path) -> bool:
     text = path.read_text(encoding="utf-8", errors="replace")
-    return any(f"{how} {library}" in text for how in ("import", "from") for library in ("accelerate", "transformers"))
+    return any(
+        f"{how} {library}" in text
+        for how in ("import", "from")
+        for library in ("accelerate", "transformers")
+    )

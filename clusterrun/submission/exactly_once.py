@@ -64,7 +64,9 @@ def known_job(what: Handover) -> str | None:
     if marker.get("number") != str(what.number):
         return None
     if not what.local and (elsewhere := other_cluster(marker.get("cluster", ""))):
-        raise ClusterError(elsewhere, "submit again there: the job is looked for before anything is queued")
+        raise ClusterError(
+            elsewhere, "submit again there: the job is looked for before anything is queued"
+        )
     return _started_here(what) if what.local else _queued(what)
 
 
@@ -123,9 +125,15 @@ def written_down(what: Handover, job_id: str) -> Run:
     """Write the job's id into the run's folder, which is the end of a submission."""
     marker = read_record(what.marker)
     cluster = marker.get("cluster", "") if marker.get("number") == str(what.number) else ""
-    values = {"job_id": job_id, "cluster": cluster,
-              "local": int(what.local), "submitted": int(time.time()), "number": what.number,
-              "after": what.after, "earlier": " ".join(sorted(_earlier(what)))}  # fmt: skip
+    values = {
+        "job_id": job_id,
+        "cluster": cluster,
+        "local": int(what.local),
+        "submitted": int(time.time()),
+        "number": what.number,
+        "after": what.after,
+        "earlier": " ".join(sorted(_earlier(what))),
+    }
     write_record(what.run.paths.job, values)
     return replace(what.run, job_id=job_id)
 

@@ -63,8 +63,16 @@ def resume(
         _wait_for_the_end(run)
         what, prepared = _next(run, overrides, given, left)
         plan, script = plan_and_render(prepared, _identity(run))
-        write_record(pending, {"number": what.number, "after": what.after, "job_name": what.job_name,
-                               "local": int(what.local), "overrides": _digest(*overrides)})  # fmt: skip
+        write_record(
+            pending,
+            {
+                "number": what.number,
+                "after": what.after,
+                "job_name": what.job_name,
+                "local": int(what.local),
+                "overrides": _digest(*overrides),
+            },
+        )
         Summaries(index).forget(run.run_id)
         run = _handed_over(what, prepared, plan, script, left, lock, pending)
         index.add(run)
@@ -89,17 +97,24 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
         hint = f"`clusterrun resume {run.run_id}` lets it go on from its last checkpoint"
         raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
     for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
-        _ask_to_come_back(replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run))
+        _ask_to_come_back(
+            replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
+        )
     return replace(found, reason="asked to save and come back")
 
 
 def _ask_to_come_back(run: Run, job_id: str, *, local: bool) -> None:
     """`scontrol requeue` would kill at once; a signal to the steps lets the trainers save and leave first."""
     paths = run.paths
-    by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (None, "requeue")
+    by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (
+        None,
+        "requeue",
+    )
     if not local and by_requeue and not may_requeue(job_id):
         hint = "`clusterrun stop`, and when it has left, `clusterrun resume`"
-        raise ClusterError(f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint)
+        raise ClusterError(
+            f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint
+        )
     write_record(paths.requeue, {"by": caller(), "time": int(time.time())})
     try:
         if local:
@@ -116,9 +131,13 @@ def _ask_to_come_back(run: Run, job_id: str, *, local: bool) -> None:
 def _refuse_what_is_no_run_of_ours(run: Run) -> None:
     folder = run.paths.folder
     if not folder.is_dir() and folder.with_name(MARK + folder.name).is_dir():
-        raise ClusterError(f"{run.run_id} is being removed by `clusterrun clean`", "submit the spec again")
+        raise ClusterError(
+            f"{run.run_id} is being removed by `clusterrun clean`", "submit the spec again"
+        )
     if not folder.is_dir():
-        raise ClusterError(f"the run folder {folder} is not there any more", "submit the spec again")
+        raise ClusterError(
+            f"the run folder {folder} is not there any more", "submit the spec again"
+        )
     require_own_folder(run, "resume")
     if folder.name.startswith("task-") and read_record(RunPaths(folder.parent).intent).get("array"):
         array = run.run_id.rpartition("-")[0]
@@ -130,7 +149,9 @@ def _adopted(run: Run, begun: Mapping[str, str], index: Index) -> Run:
     """Take up a `resume` whose client was killed: its job may be queued."""
     if not begun:
         return run
-    what = Handover(run, begun["job_name"], int(begun["number"]), begun["after"], local=begun["local"] == "1")
+    what = Handover(
+        run, begun["job_name"], int(begun["number"]), begun["after"], local=begun["local"] == "1"
+    )
     job_id = known_job(what)
     if not job_id:
         return replace(run, job_id="")
@@ -147,7 +168,9 @@ def _refuse_living(run: Run, *, begun: bool) -> list[Run]:
     if not found.state.final and (found.job_id or not begun):
         hint = f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` ends it first"
         what = f"job {found.job_id}" if found.job_id else found.reason
-        raise ClusterError(f"{run.run_id} is {found.state.value} ({what}): there is nothing to resume", hint)
+        raise ClusterError(
+            f"{run.run_id} is {found.state.value} ({what}): there is nothing to resume", hint
+        )
     tasks = [run.task(int(task.run_id.rpartition("-")[2])) for task in found.tasks]
     left = [task for task in tasks if not _finished(task.paths)]
     if _finished(run.paths) or (tasks and not left):
@@ -157,8 +180,14 @@ def _refuse_living(run: Run, *, begun: bool) -> list[Run]:
 
 def _finished(paths: RunPaths) -> bool:
     """The script would find the same and leave at once."""
-    marks = [(read_record(paths.trainer(name)), read_record(paths.end(name))) for name in paths.attempts()]
-    return any(left.get("outcome") == "finished" or end.get("cause") == Cause.FINISHED for left, end in marks)
+    marks = [
+        (read_record(paths.trainer(name)), read_record(paths.end(name)))
+        for name in paths.attempts()
+    ]
+    return any(
+        left.get("outcome") == "finished" or end.get("cause") == Cause.FINISHED
+        for left, end in marks
+    )
 
 
 def _wait_for_the_end(run: Run) -> None:
@@ -168,7 +197,8 @@ def _wait_for_the_end(run: Run) -> None:
         time.sleep(0.5)
     if job_id:
         raise ClusterError(
-            f"job {job_id} of {run.run_id} is still ending", "type it again when squeue shows it no more"
+            f"job {job_id} of {run.run_id} is still ending",
+            "type it again when squeue shows it no more",
         )
 
 
@@ -189,7 +219,11 @@ def _next(
     last = whole(read_record(run.paths.job).get("number")) or 1
     spec = _kept(run.paths.spec, last)
     array = [f"slurm.array='{','.join(_number(task) for task in left)}'"] if left else []
-    prepared = prepare(kept_request(run, spec if spec.exists() else run.paths.spec, [*overrides, *array], environment))
+    prepared = prepare(
+        kept_request(
+            run, spec if spec.exists() else run.paths.spec, [*overrides, *array], environment
+        )
+    )
     after = (run.paths.attempts() or [""])[-1]
     return Handover(run, prepared.loaded.spec.name, last + 1, after, local=is_local(run)), prepared
 
@@ -208,7 +242,13 @@ def _identity(run: Run) -> Identity:
 
 
 def _handed_over(
-    what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run], lock: int, pending: Path
+    what: Handover,
+    prepared: Prepared,
+    plan: LaunchPlan,
+    script: str,
+    left: Sequence[Run],
+    lock: int,
+    pending: Path,
 ) -> Run:
     """Queue it; on a clear refusal the run is as it was before."""
     before = _remembered(what.run, left)
@@ -223,7 +263,9 @@ def _handed_over(
         raise
 
 
-def _set_free(what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run]) -> None:
+def _set_free(
+    what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run]
+) -> None:
     """Write the new script, and take away what would let an attempt leave at once; the intent comes last."""
     run = what.run
     for path in (run.paths.spec, run.paths.script):
@@ -235,8 +277,18 @@ def _set_free(what: Handover, prepared: Prepared, plan: LaunchPlan, script: str,
             _forgive(one.paths)
     for task in left:
         if attempts := task.paths.attempts():
-            write_record(task.paths.intent, {"run_id": task.run_id, "number": what.number, "after": attempts[-1]})
-    keep(run, prepared, plan.settings, what.number, what.after, array=read_record(run.paths.intent).get("array", ""))
+            write_record(
+                task.paths.intent,
+                {"run_id": task.run_id, "number": what.number, "after": attempts[-1]},
+            )
+    keep(
+        run,
+        prepared,
+        plan.settings,
+        what.number,
+        what.after,
+        array=read_record(run.paths.intent).get("array", ""),
+    )
 
 
 def _forgive(paths: RunPaths) -> None:
@@ -247,7 +299,10 @@ def _forgive(paths: RunPaths) -> None:
     paths.requeue.unlink(missing_ok=True)
     attempts = paths.attempts()
     if attempts:
-        write_record(paths.ledger, {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0})
+        write_record(
+            paths.ledger,
+            {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0},
+        )
     for name in attempts:
         loaded = read_record(paths.resumed(name))
         if loaded.get("state") == "loading":  # the checkpoint is tried again

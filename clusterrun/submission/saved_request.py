@@ -31,7 +31,12 @@ _Dumper.add_implicit_resolver(
 
 
 def keep(
-    run: Run, prepared: Prepared, settings: Mapping[str, object], number: int = 1, after: str = "", array: str = ""
+    run: Run,
+    prepared: Prepared,
+    settings: Mapping[str, object],
+    number: int = 1,
+    after: str = "",
+    array: str = "",
 ) -> None:
     """Write the resolved spec, and last the intent: submission `number` of this run is about to be queued.
 
@@ -47,14 +52,24 @@ def keep(
     }
     now, earlier = int(time.time()), read_record(run.paths.intent).get("asked", "")
     comment = (prepared.loaded.spec.slurm.__pydantic_extra__ or {}).get("comment") or ""
-    values = {"format": FORMAT, "run_id": run.run_id, "time": now, "number": number, "after": after,
-              "asked": f"{earlier} {now}:{after}".strip(), "comment": comment,
-              "batch": prepared.batch.in_words(),
-              "array": array or prepared.loaded.spec.slurm.array or "", "request": json.dumps(request)}  # fmt: skip
+    values = {
+        "format": FORMAT,
+        "run_id": run.run_id,
+        "time": now,
+        "number": number,
+        "after": after,
+        "asked": f"{earlier} {now}:{after}".strip(),
+        "comment": comment,
+        "batch": prepared.batch.in_words(),
+        "array": array or prepared.loaded.spec.slurm.array or "",
+        "request": json.dumps(request),
+    }
     write_record(run.paths.intent, values)
 
 
-def kept_request(run: Run, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> Request:
+def kept_request(
+    run: Run, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
+) -> Request:
     """Return the request that a run was made by, with `spec`, a resolved spec that it kept, in place of the source.
 
     Raises ClusterError for a run folder that was not made by `submit`.
@@ -66,8 +81,15 @@ def kept_request(run: Run, spec: Path, overrides: Sequence[str], environment: Ma
         hint = f"while Slurm knows its job: {job}; the script, piped into sbatch again, begins a new run"
         raise ClusterError(what, hint)
     values: dict[str, Any] = json.loads(kept)
-    return Request(str(spec), tuple(overrides), "", tuple(values["templates"]), environment, Path(values["work_dir"]),
-                   own_python=False)  # fmt: skip
+    return Request(
+        str(spec),
+        tuple(overrides),
+        "",
+        tuple(values["templates"]),
+        environment,
+        Path(values["work_dir"]),
+        own_python=False,
+    )
 
 
 def _text(prepared: Prepared) -> str:

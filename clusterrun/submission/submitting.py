@@ -40,17 +40,23 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> Run:
         hint = "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the script"
         raise ClusterError("sbatch is not on this machine", hint)
     if local and prepared.loaded.spec.slurm.array:
-        raise ClusterError("slurm.array asks for several jobs; --local runs one", "add --set slurm.array=null")
+        raise ClusterError(
+            "slurm.array asks for several jobs; --local runs one", "add --set slurm.array=null"
+        )
     index = Index(prepared.request.environment)
     index.make()
     pending = index.pending / _digest(prepared, local=local)
     with locked(pending.with_suffix(".lock")) as lock:
-        identity = identity_of(prepared, read_record(pending).get("run_id") or _new_id(prepared.loaded.spec.name))
+        identity = identity_of(
+            prepared, read_record(pending).get("run_id") or _new_id(prepared.loaded.spec.name)
+        )
         plan, script = plan_and_render(prepared, identity)
         run = _begun(pending, prepared, identity, plan, script)
         index.add(run)
         what = Handover(run, plan.name, local=local)
-        job_id = known_job(what) or _hand_over(what, plan, prepared.request.environment, lock, pending, index)
+        job_id = known_job(what) or _hand_over(
+            what, plan, prepared.request.environment, lock, pending, index
+        )
         run = written_down(what, job_id)
         index.add(run)
         clear(pending)
@@ -62,7 +68,9 @@ def test_only(prepared: Prepared) -> DryRun:
 
     Raises ClusterError with sbatch's words where it would not. Without Slurm the words are empty.
     """
-    _, script = plan_and_render(prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run"))
+    _, script = plan_and_render(
+        prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run")
+    )
     if not installed():
         return DryRun(script, "")
     with _scratch_script(script) as path:
@@ -85,11 +93,18 @@ def _scratch_script(text: str) -> Iterator[str]:
 def _digest(prepared: Prepared, *, local: bool) -> str:
     """Name a submission by what was asked for: the file, the values, the folder."""
     spec = prepared.loaded.spec.model_dump_json()
-    parts = [str(Path(prepared.request.source).absolute()), spec, str(prepared.run_root), str(local)]
+    parts = [
+        str(Path(prepared.request.source).absolute()),
+        spec,
+        str(prepared.run_root),
+        str(local),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _begun(pending: Path, prepared: Prepared, identity: Identity, plan: LaunchPlan, script: str) -> Run:
+def _begun(
+    pending: Path, prepared: Prepared, identity: Identity, plan: LaunchPlan, script: str
+) -> Run:
     """Take up the submission that was begun for this spec, or begin one; its folder is whole afterwards."""
     run = Run(identity.run_id, RunPaths(Path(identity.folder)))
     write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
@@ -110,8 +125,10 @@ def _write_folder(run: Run, prepared: Prepared, plan: LaunchPlan, script: str) -
         for folder in (paths.events, paths.logs, paths.checkpoints, paths.folder / "staging"):
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise ClusterError(f"cannot make the run folder {paths.folder}: {error.strerror}",
-                           "give another run_root in the profile") from error  # fmt: skip
+        raise ClusterError(
+            f"cannot make the run folder {paths.folder}: {error.strerror}",
+            "give another run_root in the profile",
+        ) from error
     write_whole(paths.source, prepared.loaded.text)
     write_whole(paths.script, script)
     write_whole(paths.stop, "")
@@ -121,7 +138,12 @@ def _write_folder(run: Run, prepared: Prepared, plan: LaunchPlan, script: str) -
 
 
 def _hand_over(
-    what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int, pending: Path, index: Index
+    what: Handover,
+    plan: LaunchPlan,
+    environment: Mapping[str, str],
+    lock: int,
+    pending: Path,
+    index: Index,
 ) -> str:
     """Call sbatch, or start the run here; on a clear refusal nothing is left behind."""
     try:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def check_world(accelerator: Accelerator, environment: Mapping[str, str], expected: int | None) -> None:
+def check_world(
+    accelerator: Accelerator, environment: Mapping[str, str], expected: int | None
+) -> None:
     """Raise TrainingError unless accelerate sees as many processes as torchrun and the job started.
 
     `accelerate launch` can start N processes that each train alone, without a word.
@@ -73,6 +75,7 @@ def check_world_of_checkpoint(name: str, saved: int, present: int, why: str = ""
     """
     if saved != present:
         raise TrainingError(
-            f"checkpoint {name} was saved by {counted(saved)}, but this attempt has {present}" + f": {why}" * bool(why),
+            f"checkpoint {name} was saved by {counted(saved)}, but this attempt has {present}"
+            + f": {why}" * bool(why),
             f"run with {counted(saved)}, or train into another folder",
         )

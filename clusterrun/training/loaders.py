@@ -28,7 +28,11 @@ def common_length(loader: Iterable[Any], processes: int) -> int:
     from accelerate.data_loader import DataLoaderDispatcher, IterableDatasetShard
 
     dataset = getattr(loader, "dataset", None)
-    if processes == 1 or type(loader) is DataLoaderDispatcher or isinstance(dataset, IterableDatasetShard):
+    if (
+        processes == 1
+        or type(loader) is DataLoaderDispatcher
+        or isinstance(dataset, IterableDatasetShard)
+    ):
         return sys.maxsize
     return length(loader) or 0
 
@@ -59,8 +63,14 @@ def order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[str]:
     for position, loader in enumerate(loaders, 1):
         problem = order_problem(loader)
         if problem:
-            which = f"{position} of {len(prepared)}" if position <= len(prepared) else "that was not prepared"
-            text = f"the order of DataLoader {which} ({_describe(loader)}) cannot be restored exactly"
+            which = (
+                f"{position} of {len(prepared)}"
+                if position <= len(prepared)
+                else "that was not prepared"
+            )
+            text = (
+                f"the order of DataLoader {which} ({_describe(loader)}) cannot be restored exactly"
+            )
             warnings.append(f"warning: {text}: {problem[0]}\n  hint: {problem[1]}")
     return warnings
 
@@ -70,7 +80,10 @@ def order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
     from torch.utils.data import IterableDataset
 
     if keeps_its_place(loader):
-        return "it is a StatefulDataLoader, of which one state is saved for all ranks", "use_stateful_dataloader=False"
+        return (
+            "it is a StatefulDataLoader, of which one state is saved for all ranks",
+            "use_stateful_dataloader=False",
+        )
     if not hasattr(loader, "dataset"):
         unordered = not isinstance(loader, Sequence)
         return ("it is no DataLoader", "see that each epoch begins alike") if unordered else None
@@ -123,7 +136,10 @@ def _set_epoch(loader: Any, epoch: int) -> None:
 
 def keeps_its_place(loader: Any) -> bool:
     """Whether a loader saves and restores its place itself, as a StatefulDataLoader does."""
-    return bool(getattr(loader, "use_stateful_dataloader", False)) or type(loader).__name__ == "StatefulDataLoader"
+    return (
+        bool(getattr(loader, "use_stateful_dataloader", False))
+        or type(loader).__name__ == "StatefulDataLoader"
+    )
 
 
 def _reads_at_once(loader: Any) -> int:
@@ -131,13 +147,21 @@ def _reads_at_once(loader: Any) -> int:
     from accelerate.data_loader import DataLoaderDispatcher
     from torch.utils.data import IterableDataset
 
-    if type(loader) is not DataLoaderDispatcher or loader.split_batches or isinstance(loader.dataset, IterableDataset):
+    if (
+        type(loader) is not DataLoaderDispatcher
+        or loader.split_batches
+        or isinstance(loader.dataset, IterableDataset)
+    ):
         return 1
     return int(loader.state.num_processes)
 
 
 def _describe(loader: Any) -> str:
     dataset = getattr(loader, "dataset", loader)
-    inner = getattr(dataset, "dataset", dataset) if type(dataset).__name__ == "IterableDatasetShard" else dataset
+    inner = (
+        getattr(dataset, "dataset", dataset)
+        if type(dataset).__name__ == "IterableDatasetShard"
+        else dataset
+    )
     number = length(loader)
     return f"{type(inner).__name__}, {'unknown length' if number is None else f'{number} batches an epoch'}"

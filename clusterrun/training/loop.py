@@ -52,7 +52,9 @@ class Loop(ABC):
         Raises TrainingError before the run has resumed.
         """
         if self._position is None:
-            raise TrainingError("the step is not known before the run has resumed", "use it inside run.epochs()")
+            raise TrainingError(
+                "the step is not known before the run has resumed", "use it inside run.epochs()"
+            )
         self._tally.count_if_trained(self._position)
         return self._position.step
 
@@ -95,7 +97,9 @@ class Loop(ABC):
                 self._report(position)
                 self._progress.alive()
         except GeneratorExit:
-            if position.epoch == epoch:  # otherwise a progress bar has kept it, and another epoch is under way
+            if (
+                position.epoch == epoch
+            ):  # otherwise a progress bar has kept it, and another epoch is under way
                 self._come_back(position)
                 position.batch = max(position.batch, length(loader) or sys.maxsize)
                 self._ended = position.step
@@ -202,7 +206,9 @@ class Loop(ABC):
 
     def _report(self, position: Position) -> None:
         samples = self._tally.close_step()
-        if samples is not None and self.step_done(position, total=self._total, loss=self._loss, samples=samples):
+        if samples is not None and self.step_done(
+            position, total=self._total, loss=self._loss, samples=samples
+        ):
             self._exit()
 
     def _common_looks(self, loader: Iterable[Any]) -> int:

@@ -59,7 +59,10 @@ def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
 
 
 def _reference(environment: Mapping[str, str]) -> int | None:
-    nodes, each = _count(environment, "CLUSTERRUN_MOST_NODES"), _count(environment, "LOCAL_WORLD_SIZE")
+    nodes, each = (
+        _count(environment, "CLUSTERRUN_MOST_NODES"),
+        _count(environment, "LOCAL_WORLD_SIZE"),
+    )
     return nodes and nodes * (each or 1)
 
 

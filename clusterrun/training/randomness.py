@@ -28,7 +28,9 @@ class RandomState:
 
         module = torch.get_device_module(device.type)
         of_device = module.get_rng_state() if hasattr(module, "get_rng_state") else None
-        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), of_device, device.type)
+        return cls(
+            random.getstate(), np.random.get_state(), torch.get_rng_state(), of_device, device.type
+        )
 
     def restore(self) -> None:
         """Put the state back."""

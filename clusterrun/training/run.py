@@ -63,18 +63,24 @@ class TrainingRun(Loop):
             async_save = attempt.async_save
         else:
             paths, interval = RunPaths(Path(folder)), parse_interval(every) if every else None
-        self._main = main = bool(accelerator.is_main_process)  # accelerate looks it up anew each time
+        self._main = main = bool(
+            accelerator.is_main_process
+        )  # accelerate looks it up anew each time
         self._attempt = attempt
         self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
         person = paths.stop if main else None
         self._stop = StopRequest(attempt.stop_file, person) if attempt else None
         self._losses = losses_of(attempt, main=main)
         self._agreement = Agreement(int(accelerator.num_processes))
-        self._state = TrainingState(accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save)
+        self._state = TrainingState(
+            accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save
+        )
         self._state.share_steps(attempt.reference if attempt else None)
         self._trackers = Trackers(accelerator, paths.trackers)
         watched = paths.progress if attempt and main else None
-        self._progress = Progress(watched, self._state.fenced, history_of(attempt, main=main), self._to_tell)
+        self._progress = Progress(
+            watched, self._state.fenced, history_of(attempt, main=main), self._to_tell
+        )
         if attempt:
             stacks_on_request(attempt.stop_file.parent, int(accelerator.process_index))
 
@@ -116,9 +122,15 @@ class TrainingRun(Loop):
         Any rank may call it, at any time; the job script ends the others, and starts nothing again. Raises SystemExit.
         """
         newest = self._state.newest
-        known = {"step": newest.step, "epoch": newest.epoch, "checkpoint": newest.name} if newest else {}
+        known = (
+            {"step": newest.step, "epoch": newest.epoch, "checkpoint": newest.name}
+            if newest
+            else {}
+        )
         if self._attempt:
-            write_marker(self._attempt.paths, self._attempt.name, "no-restart", {**known, "reason": reason})
+            write_marker(
+                self._attempt.paths, self._attempt.name, "no-restart", {**known, "reason": reason}
+            )
         sys.stderr.write(f"clusterrun: must not be restarted: {reason}\n")
         raise SystemExit(EXIT_NO_RESTART)
 
@@ -180,7 +192,9 @@ class TrainingRun(Loop):
     def _check_boundary(self) -> None:
         self._state.watch()
         if self._position is None:
-            raise TrainingError("step_done was called before resume", "call position = run.resume() before training")
+            raise TrainingError(
+                "step_done was called before resume", "call position = run.resume() before training"
+            )
         if not self._accelerator.sync_gradients:
             raise TrainingError(
                 "step_done was called amid gradient accumulation, where gradients cannot be saved",
@@ -224,7 +238,11 @@ class TrainingRun(Loop):
 
     def _outcome(self, position: Position) -> dict[str, object]:
         newest = self._state.newest
-        return {"step": position.step, "epoch": position.epoch, "checkpoint": newest.name if newest else ""}
+        return {
+            "step": position.step,
+            "epoch": position.epoch,
+            "checkpoint": newest.name if newest else "",
+        }
 
     def _to_tell(self, step: int) -> dict[str, object]:
         return {"learning_rate": learning_rate(self._accelerator), **self._schedule.next_save(step)}

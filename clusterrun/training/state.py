@@ -57,7 +57,9 @@ class TrainingState:
         self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
         self.sharing = Sharing(accelerator)
-        self.newest: Checkpoint | None = None  # the one that the training stands on: loaded, or saved last
+        self.newest: Checkpoint | None = (
+            None  # the one that the training stands on: loaded, or saved last
+        )
 
     def share_steps(self, reference: int | None) -> None:
         """Share out steps as the newest checkpoint wants it, and say so in those to come; every rank must call it.
@@ -65,7 +67,9 @@ class TrainingState:
         `reference` is as in `Sharing.begin_as`, which raises TrainingError.
         """
         self._saver.sharing = self.sharing
-        self.sharing.begin_as(self._agreement.share(self._checkpoints.latest() if self._main else None), reference)
+        self.sharing.begin_as(
+            self._agreement.share(self._checkpoints.latest() if self._main else None), reference
+        )
 
     def resume(self) -> Position:
         """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
@@ -86,7 +90,9 @@ class TrainingState:
         self._agreement.gather(None)  # it has come through only when all ranks have
         self._note_resume(newest, loaded=True)
         self._say(
-            f"resumed from {newest.name}: {_place(newest)}" if newest else "no checkpoint yet, starting at step 0"
+            f"resumed from {newest.name}: {_place(newest)}"
+            if newest
+            else "no checkpoint yet, starting at step 0"
         )
         note = self.sharing.note(newest) if newest else None
         if note:
@@ -107,7 +113,9 @@ class TrainingState:
             self._save(position, leaving=leaving)
             return
         # One rank decides: where only some have a progress bar, only some have seen yet that the epoch ended.
-        batch = self._agreement.share(_last_batch(newest.epoch, position) if ended else newest.batch)
+        batch = self._agreement.share(
+            _last_batch(newest.epoch, position) if ended else newest.batch
+        )
         if batch == newest.batch:
             return
         if newest.attempt != self._checkpoints.attempt:
@@ -158,7 +166,9 @@ class TrainingState:
         place = self._background.under_way if self._background else None
         if place is None or place.step != position.step:
             return False
-        return not self._agreement.share(ended and _last_batch(place.epoch, position) != place.batch)
+        return not self._agreement.share(
+            ended and _last_batch(place.epoch, position) != place.batch
+        )
 
     def _save(self, position: Position, *, leaving: bool) -> None:
         note = partial(self._noted, replace(position), time.monotonic())
@@ -178,7 +188,11 @@ class TrainingState:
             self.settle()
 
     def _noted(
-        self, position: Position, begun: float, write: Callable[[], Checkpoint], stall: float | None = None
+        self,
+        position: Position,
+        begun: float,
+        write: Callable[[], Checkpoint],
+        stall: float | None = None,
     ) -> Checkpoint:
         """Tell and write down how a save went."""
         saved = self._telling(position, write)
@@ -204,7 +218,9 @@ class TrainingState:
         return self.newest
 
     def _look(self) -> Checkpoint | None:
-        return self._checkpoints.newest(crashed_resumes(self._paths, self._attempt) if self._attempt else None)
+        return self._checkpoints.newest(
+            crashed_resumes(self._paths, self._attempt) if self._attempt else None
+        )
 
     def _load(self, newest: Checkpoint) -> Position:
         self._note_resume(newest, loaded=False)
@@ -222,7 +238,9 @@ class TrainingState:
 
     def _failed(self, position: Position, reason: str) -> None:
         last = self.newest.name if self.newest else "none"
-        self._say(f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is {last}")
+        self._say(
+            f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is {last}"
+        )
         with suppress(OSError):  # the disk that takes no checkpoint may not take this either
             if not self._fence.seen(now=True):  # then the draft was cleared away
                 self.saves.failed(reason)
@@ -242,4 +260,6 @@ def _last_batch(epoch: int, position: Position) -> int:
 
 
 def _place(newest: Checkpoint) -> str:
-    return f"epoch {newest.epoch}, " + ("its end" if newest.batch == sys.maxsize else f"batch {newest.batch}")
+    return f"epoch {newest.epoch}, " + (
+        "its end" if newest.batch == sys.maxsize else f"batch {newest.batch}"
+    )

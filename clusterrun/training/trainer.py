@@ -52,7 +52,9 @@ def resumable(trainer: T) -> T:
         _give_back_signal(trainer)
         trainer.add_callback(MLflowRecord(attempt.paths.trackers))
         if attempt.async_save and trainer.accelerator.is_main_process:
-            say("warning: saving synchronously: Trainer writes its own checkpoints, and only while training waits")
+            say(
+                "warning: saving synchronously: Trainer writes its own checkpoints, and only while training waits"
+            )
     callback = StopCallback(trainer, attempt)
     trainer.add_callback(callback)
     trainer.train = partial(_train, trainer.train, callback)  # type: ignore[method-assign]
@@ -70,17 +72,25 @@ def _train(
     *more: Any,
     **named: Any,
 ) -> Any:
-    if trial is not None:  # one of many trainings of a hyperparameter search, in a folder of its own
+    if (
+        trial is not None
+    ):  # one of many trainings of a hyperparameter search, in a folder of its own
         return train(resume_from_checkpoint, trial, *more, **named)
     callback.move_to_the_end()
-    wanted = None if isinstance(resume_from_checkpoint, (bool, type(None))) else Path(resume_from_checkpoint)
+    wanted = (
+        None
+        if isinstance(resume_from_checkpoint, (bool, type(None)))
+        else Path(resume_from_checkpoint)
+    )
     chosen = callback.state.choose(wanted.absolute() if wanted else None)
     return train(chosen.name if chosen else None, trial, *more, **named)
 
 
 def _check_accumulation(trainer: Trainer) -> None:
     asked, present = os.environ.get(_ACCUMULATION), trainer.args.gradient_accumulation_steps
-    if asked and int(asked) != present and not trainer.is_deepspeed_enabled:  # accelerate launch sets it for DeepSpeed
+    if (
+        asked and int(asked) != present and not trainer.is_deepspeed_enabled
+    ):  # accelerate launch sets it for DeepSpeed
         raise TrainingError(
             f"Trainer accumulates gradients over {present} batches, but {_ACCUMULATION} is {asked}",
             f"Trainer does not look at it: set gradient_accumulation_steps={asked} in TrainingArguments",

@@ -45,7 +45,12 @@ class Wish:
     @property
     def says_what(self) -> bool:
         """Whether there is a condition at all."""
-        return self.older_than is not None or bool(self.states) or self.keep is not None or self.rehearsals
+        return (
+            self.older_than is not None
+            or bool(self.states)
+            or self.keep is not None
+            or self.rehearsals
+        )
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,14 @@ class Removal:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {"run_id": self.run.run_id, "kind": self.kind, "path": str(self.path), "state": self.state,
-                "age": round(self.age), "bytes": self.size}  # fmt: skip
+        return {
+            "run_id": self.run.run_id,
+            "kind": self.kind,
+            "path": str(self.path),
+            "state": self.state,
+            "age": round(self.age),
+            "bytes": self.size,
+        }
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,10 @@ def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
     meant = [pair for pair in dead if not wish.states or pair[1].state in wish.states]
     meant = [pair for pair in meant if not wish.rehearsals or _REHEARSAL.fullmatch(pair[0].run_id)]
     if wish.checkpoints:
-        return Plan(tuple(one for run, status in meant for one in _checkpoints(run, status, wish, index)), notes)
+        return Plan(
+            tuple(one for run, status in meant for one in _checkpoints(run, status, wish, index)),
+            notes,
+        )
     staying = {run.run_id for run, _ in dead[-wish.keep :]} if wish.keep else set()
     gone = [_of_run(run, status, index) for run, status in meant if run.run_id not in staying]
     return Plan((*_rests(index), *(one for one in gone if _old(one, wish))), notes)
@@ -166,7 +180,10 @@ def _remove(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
                 why = _why_now(removal, index, inquiry)
                 if why is not None:
                     return why
-                trash = give_up(removal.path, run.paths.folder.parent if of_run else run.paths.folder / "staging")
+                trash = give_up(
+                    removal.path,
+                    run.paths.folder.parent if of_run else run.paths.folder / "staging",
+                )
         except BlockingIOError:
             return "it is being resumed"
         finish(trash)
@@ -186,16 +203,25 @@ def _why_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
         status = run_status(run)
     except ClusterError as error:
         return error.what
-    if status.state.final and (status.state.value, _ended(run, index)) != (removal.state, removal.ended):
+    if status.state.final and (status.state.value, _ended(run, index)) != (
+        removal.state,
+        removal.ended,
+    ):
         return "it has run again since"
     why = _why_not(run, status, ())
-    return inquiry.sign_of_life(run, status) or None if why is None else why or f"it is {status.state.value}"
+    return (
+        inquiry.sign_of_life(run, status) or None
+        if why is None
+        else why or f"it is {status.state.value}"
+    )
 
 
 def remove_run(run: Run, index: Index) -> None:
     """Remove a run's folder, and last its entry in the index. Raises ClusterError where the disk refuses."""
     if run.paths.folder.exists() and not _is_run(run):
-        raise ClusterError(f"{run.paths.folder} is not the folder of {run.run_id}", "look into it yourself")
+        raise ClusterError(
+            f"{run.paths.folder} is not the folder of {run.run_id}", "look into it yourself"
+        )
     with _on_the_disk(run.paths.folder):
         remove(run.paths.folder)
     index.remove(run.run_id)
@@ -207,7 +233,9 @@ def _on_the_disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"{error.filename or path}: {(error.strerror or str(error)).lower()}"
-        raise ClusterError(what, "when that is mended, the same `clusterrun clean` finishes what was begun") from error
+        raise ClusterError(
+            what, "when that is mended, the same `clusterrun clean` finishes what was begun"
+        ) from error
 
 
 def _is_run(run: Run) -> bool:
@@ -242,7 +270,11 @@ def _why_not(run: Run, status: RunStatus, living: Collection[str]) -> str | None
     if not status.state.final or {*status.job_ids, status.job_id} & set(living):
         return ""  # newer Slurm may start a finished run again: its job is in the queue then, and needs its folder
     if not run.paths.folder.exists() and not run.paths.folder.is_symlink():
-        return None if run.paths.folder.parent.is_dir() else f"{run.paths.folder.parent} is not there now"
+        return (
+            None
+            if run.paths.folder.parent.is_dir()
+            else f"{run.paths.folder.parent} is not there now"
+        )
     return None if _is_run(run) else f"{run.paths.folder} is a link, or not its folder"
 
 
@@ -252,21 +284,34 @@ def _living_jobs() -> Collection[str]:
         jobs = own_jobs() if installed() else []
     except ClusterError:
         return ()
-    return {name for job in jobs if not state_of(job.state).final for name in (job.job_id, job.raw_id, job.array_id)}
+    return {
+        name
+        for job in jobs
+        if not state_of(job.state).final
+        for name in (job.job_id, job.raw_id, job.array_id)
+    }
 
 
 def _ended(run: Run, index: Index) -> float:
     """Return when a run wrote its last word, in seconds since the epoch."""
     folders = [run.paths.events, *run.paths.folder.glob("task-*/events")]
-    ends = [whole(read_record(path).get("ended")) for folder in folders for path in folder.glob("attempt-*.end")]
+    ends = [
+        whole(read_record(path).get("ended"))
+        for folder in folders
+        for path in folder.glob("attempt-*.end")
+    ]
     places = [place for place in (run.paths.events, index.runs / run.run_id) if place.exists()]
-    return max((float(end) for end in ends if end), default=places[0].stat().st_mtime if places else 0.0)
+    return max(
+        (float(end) for end in ends if end), default=places[0].stat().st_mtime if places else 0.0
+    )
 
 
 def _of_run(run: Run, status: RunStatus, index: Index) -> Removal:
     ended = _ended(run, index)
     size = size_of(run.paths.folder)
-    return Removal(run, run.paths.folder, "run", status.state.value, time.time() - ended, size, ended)
+    return Removal(
+        run, run.paths.folder, "run", status.state.value, time.time() - ended, size, ended
+    )
 
 
 def _old(one: Removal, wish: Wish) -> bool:
@@ -278,7 +323,9 @@ def _rests(index: Index) -> Iterator[Removal]:
     for run in index.all():
         trash = run.paths.folder.with_name(MARK + run.run_id)
         if not run.paths.folder.exists() and trash.is_dir() and not trash.is_symlink():
-            yield Removal(run, trash, "rest", "", time.time() - trash.stat().st_mtime, size_of(trash))
+            yield Removal(
+                run, trash, "rest", "", time.time() - trash.stat().st_mtime, size_of(trash)
+            )
 
 
 def _checkpoints(run: Run, status: RunStatus, wish: Wish, index: Index) -> Iterator[Removal]:
@@ -287,16 +334,26 @@ def _checkpoints(run: Run, status: RunStatus, wish: Wish, index: Index) -> Itera
     for folder in [Path(task.folder) for task in status.tasks] or [run.paths.folder]:
         if not folder.joinpath("events").is_dir():
             continue
-        for path in sorted(folder.joinpath("staging").glob("*")):  # pruned, or given up, and half removed
-            yield Removal(run, path, "rest", state, time.time() - path.lstat().st_mtime, size_of(path), ended)
+        for path in sorted(
+            folder.joinpath("staging").glob("*")
+        ):  # pruned, or given up, and half removed
+            yield Removal(
+                run, path, "rest", state, time.time() - path.lstat().st_mtime, size_of(path), ended
+            )
         for one in _superfluous(_inside(folder, checkpoints(f"{folder}/")), wish):
             path = Path(one.path)
-            yield Removal(run, path, "checkpoint", state, time.time() - one.time, size_of(path), ended)
+            yield Removal(
+                run, path, "checkpoint", state, time.time() - one.time, size_of(path), ended
+            )
 
 
 def _inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:
     own = folder.resolve()
-    return [one for one in found if not Path(one.path).is_symlink() and Path(one.path).resolve().is_relative_to(own)]
+    return [
+        one
+        for one in found
+        if not Path(one.path).is_symlink() and Path(one.path).resolve().is_relative_to(own)
+    ]
 
 
 def _superfluous(there: Sequence[SavedCheckpoint], wish: Wish) -> Iterator[SavedCheckpoint]:

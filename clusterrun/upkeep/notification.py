@@ -63,10 +63,18 @@ def _sent(run_id: str, notices: Sequence[str], environment: Mapping[str, str]) -
     ]
     try:
         done = subprocess.run(
-            ["bash", "-c", "\n".join(lines)], env=dict(environment), stdin=subprocess.DEVNULL, text=True,
-            capture_output=True, errors="replace", timeout=4 * _SECONDS, check=False,
-        )  # fmt: skip
+            ["bash", "-c", "\n".join(lines)],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            text=True,
+            capture_output=True,
+            errors="replace",
+            timeout=4 * _SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ClusterError(f"bash: {error}", "the messages are sent by the job script's own bash functions") from error
+        raise ClusterError(
+            f"bash: {error}", "the messages are sent by the job script's own bash functions"
+        ) from error
     words = [line.removeprefix("clusterrun: notify: ") for line in done.stderr.splitlines()]
     return NotificationTest(done.returncode, tuple(words))

@@ -33,11 +33,15 @@ def way(model, rule, save=0.0, restart=0.0, saves=False):
     return model.Way("", answers, rule, save)
 
 
-@pytest.mark.parametrize(("between", "start"), [(24 * HOUR, 0.0), (4 * HOUR, 0.0), (4 * HOUR, 600.0)])
+@pytest.mark.parametrize(
+    ("between", "start"), [(24 * HOUR, 0.0), (4 * HOUR, 0.0), (4 * HOUR, 600.0)]
+)
 def test_failures_alone_are_dalys_formula(model, between, start):
     known = model.formula(between, 1800, 30, 600, start)
     world = model.World(between, start=start)
-    mean, error = model.mean_ettr(way(model, model.fixed(1800), 30, 600), world, 2000 * HOUR, 100, seed=1)
+    mean, error = model.mean_ettr(
+        way(model, model.fixed(1800), 30, 600), world, 2000 * HOUR, 100, seed=1
+    )
     assert error < 0.002
     assert abs(mean - known) < 4 * error
 
@@ -49,9 +53,14 @@ def test_the_first_order_formula_is_near_where_failures_are_rare(model):
 
 def test_a_stop_that_is_announced_costs_a_save_and_a_restart(model):
     world = model.World(math.inf, between_preemptions=10 * HOUR)
-    saved, error = model.mean_ettr(way(model, model.fixed(1e9), 60, 540, saves=True), world, 2000 * HOUR, 100, seed=1)
+    saved, error = model.mean_ettr(
+        way(model, model.fixed(1e9), 60, 540, saves=True), world, 2000 * HOUR, 100, seed=1
+    )
     assert abs(saved - (10 * HOUR - 60) / (10 * HOUR + 540)) < 4 * error
-    assert model.mean_ettr(way(model, model.fixed(1e9), 60, 540), world, 2000 * HOUR, 5, seed=1)[0] == 0
+    assert (
+        model.mean_ettr(way(model, model.fixed(1e9), 60, 540), world, 2000 * HOUR, 5, seed=1)[0]
+        == 0
+    )
 
 
 def test_a_learned_interval_is_nearly_as_good_as_the_best(model):
@@ -74,13 +83,18 @@ def test_what_is_there_can_be_read_and_is_used(simulate):
     ours, recipe = made[0], made[1]
     assert ours.save == 10 * inputs.dearer
     assert ours.answers["preemption"].saves
-    assert recipe.answers["failure"].restart == inputs.rows[recipe.name]["failure"].seconds + inputs.delay
+    assert (
+        recipe.answers["failure"].restart
+        == inputs.rows[recipe.name]["failure"].seconds + inputs.delay
+    )
     by_hand = [each.answers["preemption"].restart > HOUR for each in made]
     assert by_hand == [not inputs.rows[each.name.split(";")[0]]["preemption"].back for each in made]
 
 
 def test_results_that_look_otherwise_are_refused(simulate, tmp_path):
     for name in ("handover.md", "overhead.md"):
-        (tmp_path / name).write_text((simulate.RESULTS / name).read_text().replace("clusterrun", "another"))
+        (tmp_path / name).write_text(
+            (simulate.RESULTS / name).read_text().replace("clusterrun", "another")
+        )
     with pytest.raises(ValueError, match="lacks clusterrun"):
         simulate.read_inputs(tmp_path)

@@ -30,7 +30,9 @@ WITHOUT = {"completion", "schema"}
 
 def options_of(command: str) -> set[str]:
     parser = cli._parser([command])
-    (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    (commands,) = [
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
     return {word for action in commands.choices[command]._actions for word in action.option_strings}
 
 
@@ -40,7 +42,11 @@ def reference() -> str:
 
 def test_every_command_speaks_json():
     """Each has the option, and each that has it has a schema."""
-    assert {name for name in cli.COMMANDS if "--json" in options_of(name)} == {*ANSWERS} == {*cli.COMMANDS} - WITHOUT
+    assert (
+        {name for name in cli.COMMANDS if "--json" in options_of(name)}
+        == {*ANSWERS}
+        == {*cli.COMMANDS} - WITHOUT
+    )
 
 
 @pytest.mark.parametrize("command", ANSWERS)
@@ -71,9 +77,13 @@ def test_the_reference_is_what_the_schemas_say():
 @pytest.fixture
 def ran(desk) -> Desk:
     """A user with a run that finished, one that failed, and one that lost its loss."""
-    desk.run("good", job_id="local", cause="finished", next="end", exit_code="0", ended="1800000000")
+    desk.run(
+        "good", job_id="local", cause="finished", next="end", exit_code="0", ended="1800000000"
+    )
     desk.run("bad", job_id="local", cause="crash", next="end", exit_code="1", ended="1800000000")
-    lost = desk.run("lost", job_id="local", cause="crash", next="end", exit_code="1", ended="1800000000")
+    lost = desk.run(
+        "lost", job_id="local", cause="crash", next="end", exit_code="1", ended="1800000000"
+    )
     lost.progress.write_text("step=3\ntotal=9\nloss=nan\nrate=nan\nlearning_rate=inf\n")
     return desk
 

@@ -33,7 +33,9 @@ def test_every_command_explains_itself(desk, command):
     assert cli.COMMANDS[command] in shown.stdout
     assert shown.stdout.startswith(f"usage: clusterrun {command} ")
     parser = cli._parser([command])
-    (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    (commands,) = [
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
     silent = [
         action.option_strings
         for action in commands.choices[command]._actions
@@ -41,11 +43,15 @@ def test_every_command_explains_itself(desk, command):
     ]
     assert silent == []
     assert all(
-        option in shown.stdout for action in commands.choices[command]._actions for option in action.option_strings
+        option in shown.stdout
+        for action in commands.choices[command]._actions
+        for option in action.option_strings
     )
 
 
-@pytest.mark.parametrize("words", [["sbumit"], ["render"], ["render", "job.yaml", "--nodes=2"], ["status", "--jsn"]])
+@pytest.mark.parametrize(
+    "words", [["sbumit"], ["render"], ["render", "job.yaml", "--nodes=2"], ["status", "--jsn"]]
+)
 def test_a_wrong_command_line_is_the_users_mistake(desk, words):
     """An unknown command or option, or a missing word, exits with 2 and says how the command is used."""
     done = desk.type(*words)
@@ -70,7 +76,10 @@ def test_a_wrong_spec_exits_with_2(desk, command):
     desk.write("script: train.py\nslurm: {gpus-per-nod: 4}\n")
     done = desk.type(command, "job.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "job.yaml:2: slurm.gpus-per-nod: no such field\n  hint: did you mean gpus-per-node?\n"
+    assert (
+        done.stderr
+        == "job.yaml:2: slurm.gpus-per-nod: no such field\n  hint: did you mean gpus-per-node?\n"
+    )
     assert list(desk.home.iterdir()) == []
 
 
@@ -117,7 +126,11 @@ def test_profiles_are_found_and_can_be_left_out(desk):
 
     def partition(*words: str, **environment: str) -> list[str]:
         script = desk.type("render", "job.yaml", *words, **environment).stdout
-        return [line.partition("=")[2] for line in script.splitlines() if line.startswith("#SBATCH --partition=")]
+        return [
+            line.partition("=")[2]
+            for line in script.splitlines()
+            if line.startswith("#SBATCH --partition=")
+        ]
 
     assert partition() == ["own"]
     assert partition(CLUSTERRUN_PROFILE="variable.yaml") == ["variable"]
@@ -125,7 +138,10 @@ def test_profiles_are_found_and_can_be_left_out(desk):
     assert partition(CLUSTERRUN_PROFILE="") == []
     done = desk.type("render", "job.yaml", "--profile", "gone.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "--profile: no such profile: gone.yaml\n  hint: give the path of a YAML file\n"
+    assert (
+        done.stderr
+        == "--profile: no such profile: gone.yaml\n  hint: give the path of a YAML file\n"
+    )
 
 
 def test_submit_without_slurm_names_the_way_out(desk):
@@ -148,7 +164,9 @@ def test_a_dry_run_without_slurm_shows_the_script(desk):
 
 def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     """What nobody foresaw exits with 3: no traceback on the screen, but in the file that the message names."""
-    desk.write("import clusterrun.cli\nclusterrun.cli._run = lambda words: [].pop()\n", "sitecustomize.py")
+    desk.write(
+        "import clusterrun.cli\nclusterrun.cli._run = lambda words: [].pop()\n", "sitecustomize.py"
+    )
     done = desk.type("list", PYTHONPATH=f"{desk.folder}:{desk.environment['PYTHONPATH']}")
     assert (done.returncode, done.stdout) == (3, "")
     (log,) = (desk.folder / "tmp").iterdir()
@@ -163,7 +181,8 @@ def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
 
 
 @pytest.mark.parametrize(
-    "words", ["list --json", "schema", "estimate --parameters 7B --gpus 8", "validate no.yaml --json"]
+    "words",
+    ["list --json", "schema", "estimate --parameters 7B --gpus 8", "validate no.yaml --json"],
 )
 def test_a_full_disk_behind_stdout_is_no_bug(desk, words):
     """Nothing more is tried, whatever was being printed, and whatever else was wrong."""
@@ -177,7 +196,9 @@ def test_a_full_disk_behind_stdout_is_no_bug(desk, words):
 
 def test_a_closed_stdout_is_nobody_listening(desk):
     typed = ["bash", "-c", '"$@" >&-', "bash", sys.executable, "-m", "clusterrun", "schema"]
-    done = subprocess.run(typed, env=desk.environment, cwd=desk.folder, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        typed, env=desk.environment, cwd=desk.folder, stderr=subprocess.PIPE, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -186,7 +207,12 @@ def test_a_working_folder_that_is_gone(desk):
     typed = ["bash", "-c", 'PATH=/usr/bin:/bin; mkdir gone; cd gone; rmdir ../gone; "$@"', "bash"]
     words = [sys.executable, "-m", "clusterrun", "validate", "job.yaml"]
     done = subprocess.run(
-        [*typed, *words], env=desk.environment, cwd=desk.folder, capture_output=True, text=True, check=False
+        [*typed, *words],
+        env=desk.environment,
+        cwd=desk.folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr == "the working folder is not there any more\n  hint: cd to one that is\n"
@@ -233,7 +259,9 @@ def test_what_is_told_after_submit(desk):
     run_id = done.stdout.strip()
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{run_id}\n"
-    assert done.stderr.startswith("note: left out, because they would override the spec: SBATCH_PARTITION\n")
+    assert done.stderr.startswith(
+        "note: left out, because they would override the spec: SBATCH_PARTITION\n"
+    )
     assert "queued as job 4711" in done.stderr
     assert f"  clusterrun status {run_id}\n" in done.stderr
     parsable = desk.type("submit", "--parsable", "job.yaml").stdout
@@ -254,7 +282,11 @@ def test_a_refusal_of_slurm_exits_with_1(desk):
 @pytest.mark.parametrize(
     ("config", "spec", "option"),
     [
-        ("SlurmctldParameters     = idle_on_node_suspend,enable_expedited_requeue", "", " --requeue=expedite "),
+        (
+            "SlurmctldParameters     = idle_on_node_suspend,enable_expedited_requeue",
+            "",
+            " --requeue=expedite ",
+        ),
         ("SlurmctldParameters     = (null)", "", " "),
         ("SlurmctldParameters     = enable_expedited_requeue", "requeue: {by: requeue}\n", " "),
         ("SlurmctldParameters     = enable_expedited_requeue", "requeue: {on: []}\n", " "),

@@ -12,7 +12,9 @@ from clusterrun.run_folder.index import Index, Run
 from clusterrun.run_folder.paths import RunPaths
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints", "resume", "requeue"])
+@pytest.mark.parametrize(
+    "command", ["status", "logs", "wait", "cancel", "stop", "checkpoints", "resume", "requeue"]
+)
 def test_a_run_that_nobody_knows(desk, command):
     """A name that fits no run exits with 2 and says where to look."""
     done = desk.type(command, "tiny")
@@ -37,7 +39,11 @@ def test_a_beginning_that_fits_two_runs(desk, command):
     desk.run("tiny-1", cause="finished", next="end")
     desk.run("tiny-10", cause="crash", next="end", exit_code="7")
     done = desk.type(command, "tiny")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "2 runs begin with tiny\n  hint: tiny-1, tiny-10\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "2 runs begin with tiny\n  hint: tiny-1, tiny-10\n",
+    )
     assert desk.type(command, "tiny-1").returncode == 0
 
 
@@ -47,9 +53,16 @@ def test_what_is_known_of_runs_that_have_ended(desk):
     desk.run("bad", job_id="12", cause="crash", next="end", exit_code="7")
     shown = desk.type("status", "11")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert shown.stdout.splitlines()[:3] == ["run       good", "state     COMPLETED (finished)", "job       11"]
+    assert shown.stdout.splitlines()[:3] == [
+        "run       good",
+        "state     COMPLETED (finished)",
+        "job       11",
+    ]
     assert json.loads(desk.type("status", "last", "--json").stdout)["run_id"] == "bad"
-    assert [run["state"] for run in json.loads(desk.type("list", "--json").stdout)] == ["FAILED", "COMPLETED"]
+    assert [run["state"] for run in json.loads(desk.type("list", "--json").stdout)] == [
+        "FAILED",
+        "COMPLETED",
+    ]
     assert desk.type("logs", "good").stdout == "first line\nlast line\n"
     assert [desk.type("wait", name).returncode for name in ("good", "bad")] == [0, 1]
     for command in ("cancel", "stop"):
@@ -60,7 +73,14 @@ def test_what_is_known_of_runs_that_have_ended(desk):
 
 def test_a_cancellation_is_believed_when_the_job_is_gone(desk):
     """The script writes down a cancellation before it is sure of it: while squeue has the job, the run is ending."""
-    desk.run("ending", job_id="12", cause="cancel", next="end", exit_code="143", ended=str(int(time.time())))
+    desk.run(
+        "ending",
+        job_id="12",
+        cause="cancel",
+        next="end",
+        exit_code="143",
+        ended=str(int(time.time())),
+    )
     desk.command("squeue", 'echo "12|12|12|$(<state)|None|N/A|n1|/x"')
     state = desk.folder / "state"
     told = {}
@@ -80,13 +100,17 @@ def test_why_prints_no_none(desk, state):
     desk.run("tiny", job_id="12")
     desk.command("squeue", f'echo "12|12|12|{state}|None|N/A|n1|/x"')
     for command in ("why", "status", "list"):
-        assert "None" not in desk.type(command, *([] if command == "list" else ["tiny"])).stdout, command
+        assert "None" not in desk.type(command, *([] if command == "list" else ["tiny"])).stdout, (
+            command
+        )
     assert json.loads(desk.type("status", "tiny", "--json").stdout)["reason"] == ""
 
 
 def test_a_cancelled_run_that_could_not_tell_why_it_ended(desk):
     """The final kill can look like a fault to the script; a run that a person cancelled has not failed."""
-    paths = desk.run("tiny", job_id="12", cause="failed-start", next="end", exit_code="1", reason="no free port")
+    paths = desk.run(
+        "tiny", job_id="12", cause="failed-start", next="end", exit_code="1", reason="no free port"
+    )
     assert json.loads(desk.type("status", "tiny", "--json").stdout)["state"] == "FAILED"
     paths.cancelled.write_text("by=someone\n")
     assert json.loads(desk.type("status", "tiny", "--json").stdout)["state"] == "CANCELLED"
@@ -94,13 +118,27 @@ def test_a_cancelled_run_that_could_not_tell_why_it_ended(desk):
 
 def test_status_tells_every_attempt(desk):
     """Below what is known of the run stands a line for each attempt; --json has them whole."""
-    paths = desk.run("tiny", job_id="12", cause="preemption", next="continue", exit_code="0", step="57")
+    paths = desk.run(
+        "tiny", job_id="12", cause="preemption", next="continue", exit_code="0", step="57"
+    )
     (paths.events / "attempt-0001.resume").write_text("checkpoint=\nstep=0\nstate=resumed\n")
     paths.begin("0002").write_text("job_id=12\n")
-    (paths.events / "attempt-0002.resume").write_text("checkpoint=step-00000050-0001\nstep=50\nstate=resumed\n")
+    (paths.events / "attempt-0002.resume").write_text(
+        "checkpoint=step-00000050-0001\nstep=50\nstate=resumed\n"
+    )
     paths.end("0002").write_text("cause=finished\nnext=end\nexit_code=0\nstep=90\n")
     shown = desk.type("status", "tiny").stdout.splitlines()
-    assert shown[-3].split() == ["ATTEMPT", "BEGAN", "ENDED", "BY", "STEPS", "LOST", "LASTED", "JOB", "NODES"]
+    assert shown[-3].split() == [
+        "ATTEMPT",
+        "BEGAN",
+        "ENDED",
+        "BY",
+        "STEPS",
+        "LOST",
+        "LASTED",
+        "JOB",
+        "NODES",
+    ]
     assert shown[-2].split() == ["1", "preempted", "0", "to", "57", "7", "12"]
     assert shown[-1].split() == ["2", "finished", "50", "to", "90", "0", "12"]
     attempts = json.loads(desk.type("status", "tiny", "--json").stdout)["attempts"]
@@ -155,12 +193,13 @@ def test_requests_to_an_array_reach_its_tasks(desk):
         task.begin("0001").write_text(f"job_id=4{number}\n")
         task.stop.touch()
     tasks[0].end("0001").write_text("cause=finished\nnext=end\n")
-    desk.command("squeue", 'echo "40_1|41|40|RUNNING|None|N/A|n1|/x"; echo "40_2|42|40|PENDING|Resources|N/A||/x"')
+    desk.command(
+        "squeue",
+        'echo "40_1|41|40|RUNNING|None|N/A|n1|/x"; echo "40_2|42|40|PENDING|Resources|N/A||/x"',
+    )
     desk.command("sbatch", "exit 1")
     desk.command("scancel", 'echo "$@" >> scancelled')
-    fields = (
-        f"JobName=x UserId=me({os.getuid()}) JobState=RUNNING Requeue=1 Restarts=0 Command={array.script} WorkDir=/"
-    )
+    fields = f"JobName=x UserId=me({os.getuid()}) JobState=RUNNING Requeue=1 Restarts=0 Command={array.script} WorkDir=/"
     desk.command("scontrol", f"echo 'JobId=41 ArrayJobId=40 ArrayTaskId=1 {fields}'")
     assert desk.type("stop", "grid").returncode == 0
     assert [task.stop.read_text()[:8] for task in tasks] == ["", "asked by"]
@@ -190,7 +229,9 @@ def test_a_run_is_found_by_its_folder(desk):
     """A run folder names its run where the user's index does not know it."""
     paths = desk.run("good", cause="finished", next="end")
     Index(desk.environment).remove("good")
-    assert json.loads(desk.type("status", "--json", "./runs/good").stdout)["folder"] == str(paths.folder)
+    assert json.loads(desk.type("status", "--json", "./runs/good").stdout)["folder"] == str(
+        paths.folder
+    )
 
 
 def test_logs_of_an_attempt_that_never_was(desk):

@@ -44,7 +44,10 @@ class Terminal:
         environment = {"HOME": str(folder / "home"), "PATH": f"{CLUSTERRUN}:{os.environ['PATH']}", "TERM": "xterm",
                        "PS1": "", "LANG": "C.UTF-8"}  # fmt: skip
         code = subprocess.run(
-            [CLUSTERRUN / "clusterrun", "completion", shell], text=True, capture_output=True, check=True
+            [CLUSTERRUN / "clusterrun", "completion", shell],
+            text=True,
+            capture_output=True,
+            check=True,
         )
         (folder / "code").write_text(code.stdout)
         self.process, self.fd = pty.fork()
@@ -99,16 +102,23 @@ def asked(line: str, home: Path, *options: str) -> subprocess.CompletedProcess[b
     words = " ".join([sys.executable, *options, "-m", "clusterrun"])
     environment = {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": str(Path(completing.__file__).parents[2]),
                    "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n"}  # fmt: skip
-    return subprocess.run(["bash", "-c", f"{words} 8>&1 9>&2"], env=environment, capture_output=True, check=False)
+    return subprocess.run(
+        ["bash", "-c", f"{words} 8>&1 9>&2"], env=environment, capture_output=True, check=False
+    )
 
 
 @pytest.mark.parametrize(
-    "line", ["clusterrun status ", "clusterrun logs -f", "clusterrun cancel t", "clusterrun submit "]
+    "line",
+    ["clusterrun status ", "clusterrun logs -f", "clusterrun cancel t", "clusterrun submit "],
 )
 def test_a_run_or_a_spec_is_completed_without_loading_what_commands_need(tmp_path, line):
     """What makes a start slow is not loaded for a name: no submitit, pydantic, YAML, Jinja2, subprocess of Slurm's."""
     loaded = asked(line, tmp_path, "-X", "importtime").stderr.decode()
-    modules = {row.rpartition("|")[2].strip() for row in loaded.splitlines() if row.startswith("import time:")}
+    modules = {
+        row.rpartition("|")[2].strip()
+        for row in loaded.splitlines()
+        if row.startswith("import time:")
+    }
     assert "argcomplete" in modules
     assert not modules & {"submitit", "yaml", "jinja2", "rich", "torch", "pydantic"}
     if "-" not in line:
@@ -122,7 +132,9 @@ def test_every_command_with_a_name_completes_it():
     takes: dict[str, set[str]] = {"run": set(), "job": {"notify"}}  # behind its option
     for command in COMMANDS:
         parser = cli._parser([command])
-        (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        (commands,) = [
+            action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+        ]
         for action in commands.choices[command]._actions:
             if action.dest in takes and not action.option_strings:
                 takes[action.dest].add(command)

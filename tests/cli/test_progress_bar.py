@@ -20,7 +20,10 @@ MB = 1_000_000
 @pytest.fixture
 def checkpoint(desk: Desk) -> Path:
     """A sealed checkpoint of a run that has ended: two files, three and five MB."""
-    folder = desk.run("good", job_id="local", cause="finished", next="end").checkpoints / "step-00000003-0001"
+    folder = (
+        desk.run("good", job_id="local", cause="finished", next="end").checkpoints
+        / "step-00000003-0001"
+    )
     folder.mkdir(parents=True)
     for name, size in (("model.safetensors", 3 * MB), ("optimizer.bin", 5 * MB)):
         (folder / name).write_bytes(bytes(size))
@@ -33,7 +36,9 @@ def on_a_terminal(desk: Desk, *words: str, **environment: str) -> tuple[str, str
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-m", "clusterrun", *words]
     env = {**desk.environment, "TERM": "xterm", "COLUMNS": "100", **environment}
-    done = subprocess.run(argv, env=env, cwd=desk.folder, stdout=subprocess.PIPE, stderr=theirs, check=True)
+    done = subprocess.run(
+        argv, env=env, cwd=desk.folder, stdout=subprocess.PIPE, stderr=theirs, check=True
+    )
     os.close(theirs)
     shown = b""
     try:
@@ -50,7 +55,9 @@ def test_a_checkpoint_that_is_read_through(desk: Desk, checkpoint: Path) -> None
     piped = desk.type("checkpoints", "good", "--verify")
     stdout, shown = on_a_terminal(desk, "checkpoints", "good", "--verify")
     assert piped.stderr == ""
-    assert [re.sub(r"\d+ s ", "", text) for text in (piped.stdout, stdout)] == [re.sub(r"\d+ s ", "", stdout)] * 2
+    assert [re.sub(r"\d+ s ", "", text) for text in (piped.stdout, stdout)] == [
+        re.sub(r"\d+ s ", "", stdout)
+    ] * 2
     assert "step-00000003-0001" in stdout
     assert "reading" in shown
     assert "8.0/8.0 MB" in shown

@@ -35,7 +35,12 @@ def test_lengths_of_time(seconds, words):
 
 def test_drawings():
     """A bar is as full as its share; a line of characters goes from the lowest to the highest."""
-    assert (bar(0, 8, 4), bar(4, 8, 4), bar(9, 8, 4), bar(1, 0, 4)) == ("░░░░", "██░░", "████", "░░░░")
+    assert (bar(0, 8, 4), bar(4, 8, 4), bar(9, 8, 4), bar(1, 0, 4)) == (
+        "░░░░",
+        "██░░",
+        "████",
+        "░░░░",
+    )
     assert sparkline([]) == ""
     assert sparkline([3, 3, 3]) == "▁▁▁"
     assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
@@ -45,8 +50,15 @@ def test_drawings():
 
 def test_what_a_later_attempt_repeats_is_left_out():
     """The curve of a training has each step once, as the last attempt that did it did it."""
-    first, second = Measured((point(1, 1), point(2, 5), point(3, 9))), Measured((point(7, 5), point(8, 8)))
-    assert [(one.time, one.step) for one in curve([first, Measured(), second])] == [(1, 1), (7, 5), (8, 8)]
+    first, second = (
+        Measured((point(1, 1), point(2, 5), point(3, 9))),
+        Measured((point(7, 5), point(8, 8))),
+    )
+    assert [(one.time, one.step) for one in curve([first, Measured(), second])] == [
+        (1, 1),
+        (7, 5),
+        (8, 8),
+    ]
 
 
 @pytest.mark.parametrize(("points", "seconds"), [
@@ -68,7 +80,10 @@ def running(tmp_path) -> RunStatus:
     write_record(paths.begin("0001"), {"job_id": 12, "nodes": "n1", "began": now - 200})
     text = "step=60\ntotal=300\nloss=0.5\nrate=32\ndoing=step\nlearning_rate=0.1\nsave_at_step=80\n"
     paths.progress.write_text(text)
-    lines = [{"time": now - 120 + 2 * step, "step": step, "loss": 1 - step / 100} for step in range(1, 61)]
+    lines = [
+        {"time": now - 120 + 2 * step, "step": step, "loss": 1 - step / 100}
+        for step in range(1, 61)
+    ]
     paths.metrics("0001").write_text("\n".join(map(json.dumps, lines)))
     checkpoint = paths.checkpoints / "step-00000040-0001"
     checkpoint.mkdir()
@@ -82,7 +97,11 @@ def test_what_a_running_run_is_about(running):
     """Speed, time left, the checkpoint that comes and the one that was."""
     ahead = outlook(running)
     assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.doing) == (32.0, 2.0, 480, "step")
-    assert (ahead.next_checkpoint_step, ahead.next_checkpoint_at, ahead.learning_rate) == (80, None, 0.1)
+    assert (ahead.next_checkpoint_step, ahead.next_checkpoint_at, ahead.learning_rate) == (
+        80,
+        None,
+        0.1,
+    )
     assert ahead.losses[0] == (1, 0.99)
     assert ahead.last_checkpoint.fault == "it has no whole manifest.json"
     told = in_words(running, ahead).splitlines()
@@ -117,7 +136,12 @@ def test_a_run_that_has_ended_has_no_speed(running):
     """What it saved last is told still."""
     ended = RunStatus(**{**vars(running), "state": State.COMPLETED, "reason": "finished"})
     ahead = outlook(ended)
-    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.next_checkpoint_step) == (None, None, None, None)
+    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.next_checkpoint_step) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert ahead.last_checkpoint is not None
 
 

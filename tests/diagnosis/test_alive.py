@@ -47,7 +47,10 @@ def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
     assert (found.looks, found.silent) == (None, None)
     assert found.words == "attempt 2 began 70 s ago, and has printed nothing yet"
     paths.log("0002").write_text("importing\n")
-    assert "has told no step yet; its last line is" in looks_alive(paths, attempt(paths), now=BEGAN + 70).words
+    assert (
+        "has told no step yet; its last line is"
+        in looks_alive(paths, attempt(paths), now=BEGAN + 70).words
+    )
 
 
 def test_a_trainer_without_a_patience(paths):

@@ -67,7 +67,9 @@ EITHER = {"import_error", "bad_arguments", "nan_loss", "shape_mismatch", "file_n
 
 def test_every_log_is_judged():
     """A log without an expectation would be a test that cannot fail; each of make.py's cases has its log."""
-    assert {str(path.relative_to(LOGS).with_suffix("")) for path in LOGS.rglob("*.log")} == set(EXPECTED)
+    assert {str(path.relative_to(LOGS).with_suffix("")) for path in LOGS.rglob("*.log")} == set(
+        EXPECTED
+    )
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -88,14 +90,18 @@ def test_every_class_has_a_true_text_or_says_why_not():
     elsewhere = {
         "launcher": "never the first", "world-size": "below: our own message", "peer-lost": "below: only an echo",
     }  # fmt: skip
-    assert {one.name for one in FAILURES} - {kind for kind, _, _ in EXPECTED.values()} == set(elsewhere)
+    assert {one.name for one in FAILURES} - {kind for kind, _, _ in EXPECTED.values()} == set(
+        elsewhere
+    )
 
 
 def test_an_error_that_a_rank_survived_is_not_its_end():
     """Of one rank's errors the last counts; a warning's traceback an hour before is none."""
     survived = "Traceback (most recent call last):\n  File 'x'\nOSError: [Errno 28] No space left on device\n"
     steps = "step 1\n" * 500
-    ended = "Traceback (most recent call last):\n  File 'y'\nRuntimeError: CUDA out of memory. Tried\n"
+    ended = (
+        "Traceback (most recent call last):\n  File 'y'\nRuntimeError: CUDA out of memory. Tried\n"
+    )
     found = first_failure(survived + steps + ended)
     assert found is not None
     assert (found.failure.name, found.number) == ("cuda-out-of-memory", 506)
@@ -141,9 +147,9 @@ def test_of_several_nodes_the_earliest_summary_counts():
 
 def test_an_oom_kill_explains_a_sigkill():
     """The launcher knows the signal only; slurmstepd knows the reason, later."""
-    text = (LOGS / "killed.log").read_text(encoding="utf-8") + (LOGS / "published" / "oom_kill.log").read_text(
-        encoding="utf-8"
-    )
+    text = (LOGS / "killed.log").read_text(encoding="utf-8") + (
+        LOGS / "published" / "oom_kill.log"
+    ).read_text(encoding="utf-8")
     found = first_failure(text)
     assert found is not None
     assert (found.failure.name, found.rank) == ("host-out-of-memory", 1)
@@ -151,12 +157,16 @@ def test_an_oom_kill_explains_a_sigkill():
 
 def test_a_job_of_another_size():
     """Our own message, as clusterrun.training raises it."""
-    found = first_failure("[rank0]: RuntimeError: this job is for 8 processes (CLUSTERRUN_WORLD_SIZE), but has 4")
+    found = first_failure(
+        "[rank0]: RuntimeError: this job is for 8 processes (CLUSTERRUN_WORLD_SIZE), but has 4"
+    )
     assert found is not None
     assert found.failure.name == "world-size"
 
 
-@pytest.mark.parametrize("why", ["[Errno 111] Connection refused", "[Errno -2] Name or service not known"])
+@pytest.mark.parametrize(
+    "why", ["[Errno 111] Connection refused", "[Errno -2] Name or service not known"]
+)
 def test_a_hub_that_cannot_be_reached_is_no_rendezvous(why):
     """The same words of the network are another matter where the Hub was asked."""
     found = first_failure(
@@ -215,4 +225,8 @@ def test_where_the_ranks_of_a_hang_stood():
     assert (first.rank, first.node) == (0, "n1")
     assert first.inner.startswith("all_reduce (")
     assert first.script == "train (/home/alice/train.py:40)"
-    assert (second.rank, second.node, second.inner) == (1, "n2", "evaluate (/home/alice/train.py:12)")
+    assert (second.rank, second.node, second.inner) == (
+        1,
+        "n2",
+        "evaluate (/home/alice/train.py:12)",
+    )

@@ -15,7 +15,9 @@ from clusterrun.slurm.node_lists import node_names
 from clusterrun.slurm.states import State
 from tests.support.bash_functions import said
 
-SQUEUE = "7|PENDING|{reason}|2026-11-21T10:00:00|gpu|100|4|1-00:00:00|{dependency}|2026-11-21T09:00:00\n"
+SQUEUE = (
+    "7|PENDING|{reason}|2026-11-21T10:00:00|gpu|100|4|1-00:00:00|{dependency}|2026-11-21T09:00:00\n"
+)
 
 
 def status(**values: object) -> RunStatus:
@@ -57,7 +59,11 @@ def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
 @pytest.mark.parametrize("words", SENTENCES)
 def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
     """scontrol writes the same with `_` for spaces."""
-    assert explain(f"({words} and so on)").means == explain(words.replace(" ", "_")).means == SENTENCES[words].means
+    assert (
+        explain(f"({words} and so on)").means
+        == explain(words.replace(" ", "_")).means
+        == SENTENCES[words].means
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,9 @@ def test_too_many_nodes_left_out(slurm):
     """Nodes that the run avoids are named where too few are left with them, and how they come back."""
     slurm["sinfo"] = "3|idle\n2|down\n"
     slurm["scontrol show job"] = "JobId=7 ExcNodeList=n[1-2] Partition=gpu\n"
-    told = waiting(slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", avoids=("n1 (bad)", "n2 (bad)"))
+    told = waiting(
+        slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", avoids=("n1 (bad)", "n2 (bad)")
+    )
     assert "too few are left" in told.facts[1]
     assert "nodes/ in the run folder" in told.facts[1]
 
@@ -176,4 +184,6 @@ def test_the_pause_is_that_of_the_script():
     """The table for people and the bash that waits are one rule."""
     loop = 'for n in "$@"; do pause_after "$n"; done'
     counts = range(10)
-    assert [pause_after(count) for count in counts] == [int(word) for word in said(loop, *counts).split()]
+    assert [pause_after(count) for count in counts] == [
+        int(word) for word in said(loop, *counts).split()
+    ]

@@ -21,7 +21,9 @@ def gpt(hidden: int, heads: int, layers: int = 1, **fields):
     return architecture_of(config | fields, "config.json")
 
 
-@pytest.mark.parametrize(("hidden", "heads", "quadratic"), [(12288, 96, 80), (20480, 128, 64)], ids=["GPT-3", "MT-NLG"])
+@pytest.mark.parametrize(
+    ("hidden", "heads", "quadratic"), [(12288, 96, 80), (20480, 128, 64)], ids=["GPT-3", "MT-NLG"]
+)
 def test_a_layer_keeps_what_the_paper_says(hidden, heads, quadratic):
     """34 h and 5 a s bytes of a token; the paper names 5 a s / h, 80 for GPT-3 and 64 for MT-NLG."""
     assert layer_bytes_of_token(gpt(hidden, heads), PAPER) == (34 + quadratic) * hidden
@@ -45,10 +47,17 @@ def test_activations_grow_with_the_batch():
     """Twice the samples need twice the bytes, in every form."""
     for work in (PAPER, Work(1, 64, checkpointing=True), Work(1, 64, mixed=False)):
         model = gpt(512, 8, 4)
-        assert activations_of(model, Work(**vars(work) | {"batch": 2})) == 2 * activations_of(model, work)
+        assert activations_of(model, Work(**vars(work) | {"batch": 2})) == 2 * activations_of(
+            model, work
+        )
 
 
-SIZES = {"num_hidden_layers": 4, "hidden_size": 128, "num_attention_heads": 4, "max_position_embeddings": 256}
+SIZES = {
+    "num_hidden_layers": 4,
+    "hidden_size": 128,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
 TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "use_cache": False}
 NO_DROPOUT = {"resid_pdrop": 0.0, "attn_pdrop": 0.0, "embd_pdrop": 0.0}
 MODELS = {
@@ -70,17 +79,23 @@ def peak(model: torch.nn.Module, work: Work) -> float:
             loss = model(input_ids=words, labels=words).loss
         loss.backward()
     states = sum(2 * one.numel() * one.element_size() for one in model.parameters())
-    casts = 2 * sum(one.numel() for one in model.parameters()) if work.autocast else 0  # counted among the buffers
+    casts = (
+        2 * sum(one.numel() for one in model.parameters()) if work.autocast else 0
+    )  # counted among the buffers
     return tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"] - states - casts
 
 
-@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning")  # the name that older ones know
+@pytest.mark.filterwarnings(
+    "ignore:.gradient_checkpointing_enable:FutureWarning"
+)  # the name that older ones know
 @pytest.mark.parametrize(("attention", "checkpointing", "words"), [
     ("sdpa", False, 128), ("eager", False, 128), ("sdpa", False, 4096), ("sdpa", True, 128),
 ], ids=["sdpa", "eager", "large-vocabulary", "checkpointing"])  # fmt: skip
 @pytest.mark.parametrize("precision", ["bf16", "fp32", "autocast"])
 @pytest.mark.parametrize("kind", MODELS)
-def test_the_estimate_is_near_the_peak_of_a_real_step(kind, precision, attention, checkpointing, words):
+def test_the_estimate_is_near_the_peak_of_a_real_step(
+    kind, precision, attention, checkpointing, words
+):
     """Never an eighth too little, and at most a fifth too much; half too much with checkpointing."""
     build, config = MODELS[kind]
     made = config(words)
@@ -90,7 +105,9 @@ def test_the_estimate_is_near_the_peak_of_a_real_step(kind, precision, attention
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     work = Work(2, 256, checkpointing=checkpointing, eager=attention == "eager", mixed=precision != "fp32",
                 autocast=precision == "autocast")  # fmt: skip
-    read = json.loads(made.to_json_string(use_diff=False)) | {"architectures": [type(model).__name__]}
+    read = json.loads(made.to_json_string(use_diff=False)) | {
+        "architectures": [type(model).__name__]
+    }
     ratio = activations_of(architecture_of(read, "config.json"), work) / peak(model, work)
     print(kind, attention, precision, checkpointing, words, f"ratio {ratio:.3f}")
     assert 0.875 <= ratio <= (1.5 if checkpointing else 1.2)

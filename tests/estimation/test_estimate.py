@@ -94,15 +94,27 @@ def test_a_spec_says_all_of_it(ask):
 
 def test_the_advice_is_true(ask):
     """A run that takes the advice fits."""
-    assert by_name(ask("job.yaml", "--profile", "site.yaml", "--checkpointing"), "fits")["ZeRO-2"] == "yes"
+    assert (
+        by_name(ask("job.yaml", "--profile", "site.yaml", "--checkpointing"), "fits")["ZeRO-2"]
+        == "yes"
+    )
 
 
 def test_options_stand_above_the_spec(ask):
     """What is typed counts, and what is not typed is the spec's."""
-    spec, typed = ask("job.yaml"), ask("job.yaml", "--batch", 4, "--gpus", 16, "--gpu-memory", "141GB")
-    assert (typed["gpus"], typed["gpu_memory"], typed["parameters"]) == (16, 141 * 10**9, spec["parameters"])
+    spec, typed = (
+        ask("job.yaml"),
+        ask("job.yaml", "--batch", 4, "--gpus", 16, "--gpu-memory", "141GB"),
+    )
+    assert (typed["gpus"], typed["gpu_memory"], typed["parameters"]) == (
+        16,
+        141 * 10**9,
+        spec["parameters"],
+    )
     assert by_name(typed, "activations")["DDP"] == 2 * by_name(spec, "activations")["DDP"]
-    assert by_name(typed, "states")["ZeRO-3"] == pytest.approx(by_name(spec, "states")["ZeRO-3"] / 2)
+    assert by_name(typed, "states")["ZeRO-3"] == pytest.approx(
+        by_name(spec, "states")["ZeRO-3"] / 2
+    )
     assert typed["gpu_hours"] == 2 * spec["gpu_hours"]
 
 
@@ -150,7 +162,13 @@ def test_gpus_are_counted_in_every_way_of_sbatch(ask, gpus, count):
 @pytest.mark.parametrize("strategy", TABLE[1:], ids=lambda one: one.name)
 def test_the_words_of_an_advice_make_a_valid_spec(ask, strategy):
     """What a verdict advises can be written under `accelerate` as it stands, and is read as meant."""
-    found = ask("job.yaml", "--set", "accelerate.deepspeed_config=null", "--set", f"accelerate={{{strategy.words}}}")
+    found = ask(
+        "job.yaml",
+        "--set",
+        "accelerate.deepspeed_config=null",
+        "--set",
+        f"accelerate={{{strategy.words}}}",
+    )
     assert found["strategy"] == strategy.name
 
 
@@ -176,7 +194,9 @@ def test_a_model_that_is_not_known_is_asked_for(capsys):
     """The message has the argument's line, and names the options that help."""
     Path("job.yaml").write_text(SPEC.replace("models/llama-8b", "org/model"))
     err = refused(capsys, "job.yaml")
-    assert err.startswith("job.yaml:2: args.model_name_or_path: no config.json of org/model on this machine")
+    assert err.startswith(
+        "job.yaml:2: args.model_name_or_path: no config.json of org/model on this machine"
+    )
     assert "--parameters" in err
     assert "--config" in err
     Path("job.yaml").write_text("script: train.py\n")

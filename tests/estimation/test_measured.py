@@ -12,7 +12,12 @@ from clusterrun.estimation.states import states_of
 from tests.training_scripts.launches import clean_environment, start_two
 
 SCRIPT = Path(__file__).parents[1] / "training_scripts" / "measure_states.py"
-STRATEGIES = {"ddp": states.DDP, "zero2": states.ZERO_2, "zero3": states.ZERO_3, "fsdp": states.FSDP}
+STRATEGIES = {
+    "ddp": states.DDP,
+    "zero2": states.ZERO_2,
+    "zero3": states.ZERO_3,
+    "fsdp": states.FSDP,
+}
 TOLERANCE = 0.01  # DeepSpeed pads each partition to a multiple of its alignment
 
 
@@ -29,5 +34,7 @@ def test_states_are_as_large_as_estimated(tmp_path, name, precision):
     for rank in (0, 1):
         found = json.loads((tmp_path / f"rank-{rank}.json").read_text())
         expected = states_of(found.pop("parameters"), 2, STRATEGIES[name], mixed=precision != "no")
-        assert found == pytest.approx({part: getattr(expected, part) for part in found}, rel=TOLERANCE)
+        assert found == pytest.approx(
+            {part: getattr(expected, part) for part in found}, rel=TOLERANCE
+        )
         assert sum(found.values()) == pytest.approx(expected.total, rel=TOLERANCE)

@@ -54,7 +54,9 @@ def test_parameters_are_those_of_the_model(tmp_path, kind, fields):
             model = auto.from_config(config)
         model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(tmp_path)
-        assert parameters_of(read_architecture(tmp_path)) == sum(one.numel() for one in model.parameters())
+        assert parameters_of(read_architecture(tmp_path)) == sum(
+            one.numel() for one in model.parameters()
+        )
 
 
 @pytest.mark.parametrize(("config", "billions"), [
@@ -88,7 +90,9 @@ def test_a_config_that_says_too_little_is_named(config, message):
     assert str(error.value).startswith(message)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "not JSON"), ("[]", "must be a mapping"), ("\x00", "not JSON")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "not JSON"), ("[]", "must be a mapping"), ("\x00", "not JSON")]
+)
 def test_a_file_that_is_no_config_is_told(tmp_path, text, message):
     """A broken file is the user's mistake, with its name."""
     (tmp_path / "config.json").write_text(text)

@@ -77,7 +77,13 @@ def test_a_config_that_a_script_builds_is_read(text):
     found = model_in(script(text, layers="2", n_layer="2", n_embd="64"))
     assert isinstance(found, Built)
     assert (found.kind, found.unknown) == ("GPT2Config", ())
-    assert {**DEFAULTS["gpt2"], "model_type": "gpt2", "n_layer": 2, "n_embd": 64, "architectures": []} == found.config
+    assert {
+        **DEFAULTS["gpt2"],
+        "model_type": "gpt2",
+        "n_layer": 2,
+        "n_embd": 64,
+        "architectures": [],
+    } == found.config
 
 
 @pytest.mark.parametrize("text", [
@@ -98,7 +104,11 @@ def test_nothing_is_guessed(text):
 
 def test_what_the_script_computes_is_named():
     """A field that matters and that only the run knows keeps the config from being counted."""
-    found = model_in(script("LlamaConfig(vocab_size=len(tokenizer), hidden_size=2 * args.width, pad_token_id=f())"))
+    found = model_in(
+        script(
+            "LlamaConfig(vocab_size=len(tokenizer), hidden_size=2 * args.width, pad_token_id=f())"
+        )
+    )
     assert isinstance(found, Built)
     assert found.unknown == ("vocab_size", "hidden_size")
 
@@ -144,7 +154,9 @@ GPT2Config(n_layer=args.n_layers, n_head=args.twice, n_embd=args.set)
 ])  # fmt: skip
 def test_a_model_that_a_script_loads_is_named(text, name):
     """By a literal, by an argument, by a name; it goes before a config."""
-    assert model_in(script(text, model="org/two")) == Named("train.py:1" if "NAME" not in text else "train.py:2", name)
+    assert model_in(script(text, model="org/two")) == Named(
+        "train.py:1" if "NAME" not in text else "train.py:2", name
+    )
 
 
 def test_a_classifier_has_its_labels():
@@ -153,7 +165,9 @@ def test_a_classifier_has_its_labels():
     found = model_in(script(text))
     assert isinstance(found, Built)
     model = transformers.BertForSequenceClassification(transformers.BertConfig(num_labels=5))
-    assert parameters_of(architecture_of(found.config, "")) == sum(one.numel() for one in model.parameters())
+    assert parameters_of(architecture_of(found.config, "")) == sum(
+        one.numel() for one in model.parameters()
+    )
 
 
 @pytest.mark.parametrize(("example", "given", "sizes"), [
@@ -170,7 +184,9 @@ def test_the_examples_models_are_counted(example, given, sizes):
     assert isinstance(found, Built)
     assert found.config.items() >= sizes.items()
     model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
-    assert parameters_of(architecture_of(found.config, "")) == sum(one.numel() for one in model.parameters())
+    assert parameters_of(architecture_of(found.config, "")) == sum(
+        one.numel() for one in model.parameters()
+    )
 
 
 @pytest.mark.parametrize("job", ["quickstart", "module", "trainer", "zero3"])
@@ -189,15 +205,21 @@ def test_a_job_spec_of_ours_is_estimated(capsys, monkeypatch, tmp_path, job):
 def test_what_is_not_known_before_the_run_is_told(capsys, monkeypatch, tmp_path):
     """With the script's line, the field and the options that help."""
     monkeypatch.chdir(tmp_path)
-    Path("train.py").write_text("import transformers\nconfig = transformers.GPT2Config(n_embd=8 * width())\n")
+    Path("train.py").write_text(
+        "import transformers\nconfig = transformers.GPT2Config(n_embd=8 * width())\n"
+    )
     Path("job.yaml").write_text("script: train.py\n")
     assert cli.main(["estimate", "job.yaml"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("train.py:2: n_embd: GPT2Config takes values that are known when the script runs only")
+    assert err.startswith(
+        "train.py:2: n_embd: GPT2Config takes values that are known when the script runs only"
+    )
     assert "--config" in err
     Path("train.py").write_text("model = AutoModel.from_pretrained('org/model')\n")
     assert cli.main(["estimate", "job.yaml"]) == 2
-    assert capsys.readouterr().err.startswith("train.py:1: no config.json of org/model on this machine")
+    assert capsys.readouterr().err.startswith(
+        "train.py:1: no config.json of org/model on this machine"
+    )
     assert cli.main(["estimate", "job.yaml", "--parameters", "7B"]) == 0
 
 

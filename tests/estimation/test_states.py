@@ -41,13 +41,20 @@ def test_the_table_of_tutorials_forgets_the_fp32_weights():
     whole = gigabytes(7e9, 4)
     assert whole == [112.0, 49.0, 38.5, 28.0]
     copy = [28 / (4 if "optimizer" in one.sharded else 1) for one in SHARDED]
-    assert [total - part for total, part in zip(whole, copy, strict=True)] == [84.0, 42.0, 31.5, 21.0]
+    assert [total - part for total, part in zip(whole, copy, strict=True)] == [
+        84.0,
+        42.0,
+        31.5,
+        21.0,
+    ]
 
 
 def test_full_sharding_is_stage_three():
     """FSDP that shards everything needs as much as ZeRO-3, though its parts differ."""
     assert gigabytes(7e9, 4, states.FSDP) == gigabytes(7e9, 4, states.ZERO_3)
-    assert bytes_of_parameter(states.FSDP, mixed=True) != bytes_of_parameter(states.ZERO_3, mixed=True)
+    assert bytes_of_parameter(states.FSDP, mixed=True) != bytes_of_parameter(
+        states.ZERO_3, mixed=True
+    )
 
 
 def test_sixteen_bytes_in_mixed_precision_and_twenty_for_deepspeed_in_fp32():
@@ -98,7 +105,10 @@ def test_accelerates_words_name_a_strategy(config, expected):
 ])  # fmt: skip
 def test_a_deepspeed_json_names_a_strategy(zero, expected):
     """The JSON counts, and not accelerate's words beside it."""
-    assert strategy_of({"deepspeed_config": {"zero_stage": 1}}, {"zero_optimization": zero}) == expected
+    assert (
+        strategy_of({"deepspeed_config": {"zero_stage": 1}}, {"zero_optimization": zero})
+        == expected
+    )
 
 
 def test_every_strategy_is_named_by_words_that_mean_it():

@@ -42,17 +42,30 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize(("cause", "on", "allowed", "told"), ALLOWED)
-def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(run_dir, cause, on, allowed, told):
+def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
+    run_dir, cause, on, allowed, told
+):
     """Slurm may start a job again that its user wanted ended; such an attempt writes why, and leaves."""
     if cause:
         (run_dir / "events" / "attempt-0001.end").write_text(f"cause={cause}\nnext=continue\n")
-    done = bash("settle 0001; allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on=on, most_crashes=3)
+    done = bash(
+        "settle 0001; allowed_after 0001",
+        run_dir=run_dir,
+        attempt="0002",
+        requeue_on=on,
+        most_crashes=3,
+    )
     end = run_dir / "events" / "attempt-0002.end"
     assert (done.returncode == 0) is allowed
     assert end.exists() is not allowed
     if told:
         reason = f"the last attempt ended by {told}, which requeue.on leaves out"
-        assert end.read_text().splitlines()[:4] == [f"cause={told}", "next=end", f"reason={reason}", "exit_code=1"]
+        assert end.read_text().splitlines()[:4] == [
+            f"cause={told}",
+            "next=end",
+            f"reason={reason}",
+            "exit_code=1",
+        ]
         assert done.stderr == f"clusterrun: {reason}\n"
 
 
@@ -61,7 +74,8 @@ def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
     (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=end\n")
     asked = [
-        bash("allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on="", SLURM_JOB_ID=job) for job in (10, 11)
+        bash("allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on="", SLURM_JOB_ID=job)
+        for job in (10, 11)
     ]
     assert [done.returncode for done in asked] == [1, 0]
 
@@ -71,26 +85,29 @@ def test_an_attempt_that_said_nothing_was_lost_with_its_node(run_dir):
     (run_dir / "progress").write_text("step=12\n")
     assert said("settle 0001", run_dir=run_dir) == ""
     end = (run_dir / "events" / "attempt-0001.end").read_text().splitlines()
-    assert end[:4] == ["cause=node-failure", "next=continue", "reason=it was ended before it could say why", "step=12"]
+    assert end[:4] == [
+        "cause=node-failure",
+        "next=continue",
+        "reason=it was ended before it could say why",
+        "step=12",
+    ]
     assert "furthest=12" in (run_dir / "ledger").read_text().splitlines()
 
 
 PREEMPTED = "slurmstepd-n1: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO PREEMPTION ***"
-NEW_SLURM = "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO TIME LIMIT ***"
-NODE_FAILED = (
-    "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO NODE FAILURE, SEE SLURMCTLD ***"
+NEW_SLURM = (
+    "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO TIME LIMIT ***"
 )
+NODE_FAILED = "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO NODE FAILURE, SEE SLURMCTLD ***"
 STAMP = "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE TO {} ***"
-TASK_FAILED = (
-    "[2026-11-30T16:15:15.476] error: *** STEP 7.0 ON n1 CANCELLED AT 2026-11-30T16:15:15 DUE TO TASK FAILURE ***"
-)
+TASK_FAILED = "[2026-11-30T16:15:15.476] error: *** STEP 7.0 ON n1 CANCELLED AT 2026-11-30T16:15:15 DUE TO TASK FAILURE ***"
 BAR = " 12%|##        | 114/450 [00:12<00:31, 10.8it/s]"
 SCANCEL = "slurmstepd-n1: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***"
-SIGNALLED = (
-    "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE to SIGNAL Terminated ***"
-)
+SIGNALLED = "[2026-03-25T10:34:07.531] error: *** JOB 7 ON n1 CANCELLED AT 2026-03-25T10:34:07 DUE to SIGNAL Terminated ***"
 TORN = "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 93."
-REFUSED = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure"
+REFUSED = (
+    "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure"
+)
 ENDS = [
     # the trainer's word, (exit code, what was asked) of each node, srun's exit code, the log, more; the cause
     ("finished", [(0, "")], 0, "", {}, "finished"),
@@ -171,8 +188,12 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     (run_dir / "current").write_text(f"attempt={more.get('current', '0002')}\n")
     (run_dir / "stop").write_text("asked\n" if more.get("stop") else "")
     (run_dir / "logs").mkdir()
-    (run_dir / "logs" / "attempt-0002.log").write_text("" if "*** JOB" in log and "job" not in more else f"{log}\n")
-    (run_dir / "slurm.out").write_text("{}\n".format(more.get("job", log if "*** JOB" in log else "")))
+    (run_dir / "logs" / "attempt-0002.log").write_text(
+        "" if "*** JOB" in log and "job" not in more else f"{log}\n"
+    )
+    (run_dir / "slurm.out").write_text(
+        "{}\n".format(more.get("job", log if "*** JOB" in log else ""))
+    )
     if more.get("requeue"):
         (run_dir / "requeue").touch()
     (run_dir / "events" / "attempt-0002.hang").write_text(f"order={more.get('hang', '')}\n")
@@ -181,7 +202,9 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     for number, node in enumerate(nodes):
         if node:
             file = run_dir / "events" / f"attempt-0002.node-{number}"
-            file.write_text(f"exit_code={node[0]}\nasked={node[1]}\nfollowed={node[2] if node[2:] else ''}\n")
+            file.write_text(
+                f"exit_code={node[0]}\nasked={node[1]}\nfollowed={node[2] if node[2:] else ''}\n"
+            )
     ends = int(time.time()) + more["left"] if "left" in more else ""
     answer = said(
         "why_ended", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
@@ -194,7 +217,12 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
 LEDGERS = [
     # crashes, idle attempts, furthest step and checkpoint so far; the step and the checkpoint now; the cause; the new counts
     (None, (None, None), "crash", (1, 1, 0)),
-    (None, (None, None), "preemption", (0, 0, 0)),  # a script that tells nothing is not judged by its progress
+    (
+        None,
+        (None, None),
+        "preemption",
+        (0, 0, 0),
+    ),  # a script that tells nothing is not judged by its progress
     (None, (7, None), "preemption", (0, 0, 7)),
     ((0, 0, 7, ""), (7, None), "preemption", (0, 1, 7)),
     ((0, 2, 7, ""), (5, None), "node-failure", (0, 3, 7)),
@@ -232,7 +260,9 @@ def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
     text = 'keep_ledger $1 crash; for key in crashes idle; do value $key "$run_dir/ledger"; done'
     counts = []
     for attempt in ("0001", "0002", "0003"):
-        counts.append(said(text, attempt, run_dir=run_dir, checkpoint_path=f"{run_dir}/own *").split())
+        counts.append(
+            said(text, attempt, run_dir=run_dir, checkpoint_path=f"{run_dir}/own *").split()
+        )
         if attempt == "0002":
             (run_dir / "own 2").write_text("state")
     assert counts == [["1", "0"], ["2", "1"], ["1", "0"]]
@@ -264,7 +294,9 @@ def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
     (run_dir / "own folder").mkdir()
     pattern = f"{run_dir}/own *"
     assert said("newest_match", run_dir=run_dir, checkpoint_path=pattern) == f"{run_dir}/own 2"
-    assert said('newest_match "$1"', f"{run_dir}/own 2", checkpoint_path=pattern) == f"{run_dir}/own 1"
+    assert (
+        said('newest_match "$1"', f"{run_dir}/own 2", checkpoint_path=pattern) == f"{run_dir}/own 1"
+    )
     assert said("newest_match", checkpoint_path=f"{run_dir}/none *") == ""
 
 
@@ -277,7 +309,10 @@ def judges() -> set[str]:
     found = set(re.findall(r"\bcause=\$\((\w+)", BASH)) - {"value", "quoted"}
     while (
         more := {
-            name for one in found for name in re.findall(r"^\s+(\w+)$", BODIES[one], re.MULTILINE) if name in BODIES
+            name
+            for one in found
+            for name in re.findall(r"^\s+(\w+)$", BODIES[one], re.MULTILINE)
+            if name in BODIES
         }
         - found
     ):
@@ -288,7 +323,9 @@ def judges() -> set[str]:
 def test_bash_and_python_know_the_same_causes() -> None:
     """What the functions and the training library write as a cause is a Cause; and each Cause is written by one of them."""
     echoed = {word for name in judges() for word in re.findall(r"\becho ([a-z-]+)", BODIES[name])}
-    written = set(re.findall(r"\bcause=([a-z][a-z-]+)\b", BASH)) | set(re.findall(r"\bend_record ([a-z-]+) ", BASH))
+    written = set(re.findall(r"\bcause=([a-z][a-z-]+)\b", BASH)) | set(
+        re.findall(r"\bend_record ([a-z-]+) ", BASH)
+    )
     marked = {"finished", "no-restart"}  # the trainer's outcomes that are handed on as they are
     known = {cause.value for cause in Cause}
     assert len(echoed) > 8
@@ -298,7 +335,10 @@ def test_bash_and_python_know_the_same_causes() -> None:
 
 def test_the_trainers_outcomes_that_are_causes() -> None:
     """`why_ended` hands on two of the trainer's outcomes; the library writes no other word that is a cause."""
-    source = "".join(path.read_text() for path in (FUNCTIONS.parent.parent / "clusterrun" / "training").glob("*.py"))
+    source = "".join(
+        path.read_text()
+        for path in (FUNCTIONS.parent.parent / "clusterrun" / "training").glob("*.py")
+    )
     outcomes = set(re.findall(r'(?:write_marker\([^"]*|_leave\()"([a-z-]+)"', source))
     assert {"finished", "no-restart"} <= outcomes
     assert outcomes & {cause.value for cause in Cause} == {"finished", "no-restart"}
@@ -331,5 +371,10 @@ def test_a_word_that_is_no_cause_is_shown_as_it_is(tmp_path, word) -> None:
     write_record(paths.end("0001"), {"cause": word, "next": "end", "exit_code": 1, "ended": 2})
     (attempt,) = list_attempts(paths)
     found = from_files(Run("run-1", paths))
-    assert (attempt.cause, attempt.words, found.reason, found.state) == (word, word, word, State.FAILED)
+    assert (attempt.cause, attempt.words, found.reason, found.state) == (
+        word,
+        word,
+        word,
+        State.FAILED,
+    )
     assert why_stopped(paths, attempt).means == word

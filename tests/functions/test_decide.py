@@ -32,11 +32,24 @@ def expected(cause: str, crashes: int, idle: int, causes: tuple[str, ...], most:
 def test_the_decision_is_the_table():
     """Every cause below, at and beyond the crash budget and the patience with idle attempts, for every requeue.on."""
     subsets = [chosen for count in range(6) for chosen in itertools.combinations(CAUSES, count)]
-    endings = (*CAUSES, "finished", "stop", "cancel", "failed-start", "no-restart", "requeue", "something-new")
+    endings = (
+        *CAUSES,
+        "finished",
+        "stop",
+        "cancel",
+        "failed-start",
+        "no-restart",
+        "requeue",
+        "something-new",
+    )
     questions = list(itertools.product(endings, (0, 1, 3, 4), (0, 2, 3, 4), subsets, (0, 3)))
-    answers = decisions([(cause, n, idle, " ".join(on), most) for cause, n, idle, on, most in questions])
+    answers = decisions(
+        [(cause, n, idle, " ".join(on), most) for cause, n, idle, on, most in questions]
+    )
     wrong = {
-        question: answer for question, answer in zip(questions, answers, strict=True) if answer != expected(*question)
+        question: answer
+        for question, answer in zip(questions, answers, strict=True)
+        if answer != expected(*question)
     }
     assert wrong == {}
 
@@ -96,7 +109,9 @@ def test_newer_slurm_holds_what_leaves_politely(version, answer):
     assert said(text) == f"{answer}\n"
 
 
-@pytest.mark.parametrize(("crashes", "seconds"), [(1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)])
+@pytest.mark.parametrize(
+    ("crashes", "seconds"), [(1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)]
+)
 def test_the_pause_after_a_crash_grows(crashes, seconds):
     """Three times as long each time, and never more than five minutes."""
     assert said("pause_after $1", crashes) == f"{seconds}\n"

@@ -28,11 +28,14 @@ def test_the_words_for_it(written, carried):
     assert again.hang == spec.hang
 
 
-@pytest.mark.parametrize("written", ["30", "soon", "500 steps", "0s", "0:00", "unlimited", "", "-5min"])
+@pytest.mark.parametrize(
+    "written", ["30", "soon", "500 steps", "0s", "0:00", "unlimited", "", "-5min"]
+)
 def test_what_is_no_word_for_it(written):
     """A bare number would be seconds to some and minutes to sbatch."""
     with pytest.raises(
-        ValueError, match=r"is not a duration\n(write|add the unit)|must be|a patience of zero|empty|text"
+        ValueError,
+        match=r"is not a duration\n(write|add the unit)|must be|a patience of zero|empty|text",
     ):
         JobSpec(name="a", script="a.py", hang=written)
 
@@ -76,14 +79,22 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, mute, hangs, pa
         (tmp_path / "events" / f"attempt-{number:04d}.end").write_text("cause=hang\n")
     (tmp_path / "events" / "attempt-1000.end").write_text("cause=crash\n")
     answer = said(
-        "patience", run_dir=tmp_path, hang=asked, began="", progress=progress, mute=mute, checkpoint_path=path
+        "patience",
+        run_dir=tmp_path,
+        hang=asked,
+        began="",
+        progress=progress,
+        mute=mute,
+        checkpoint_path=path,
     )
     assert answer == ("" if seconds is None else f"{seconds}\n")
 
 
 def test_what_an_earlier_attempt_wrote_is_no_sign_of_this_one(tmp_path):
     """Its progress lies there when this one begins."""
-    assert said("patience", run_dir=tmp_path, hang="auto", began=OWN, progress=OWN, mute=99999) == ""
+    assert (
+        said("patience", run_dir=tmp_path, hang="auto", began=OWN, progress=OWN, mute=99999) == ""
+    )
 
 
 WATCHED = """
@@ -164,7 +175,10 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
             node.stdin.flush()
             told = "".join(iter(node.stdout.readline, "end\n"))
             below = subprocess.run(
-                ["ps", "-o", "comm=", "-s", str(node.pid)], capture_output=True, text=True, check=True
+                ["ps", "-o", "comm=", "-s", str(node.pid)],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout.split()
         finally:
             os.killpg(node.pid, signal.SIGKILL)

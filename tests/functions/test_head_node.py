@@ -39,7 +39,13 @@ HEADS = [
     ("10.0.0.5 192.168.1.5", "n1 node-ib", {"node-ib": "192.168.1.5"}, 2, "192.168.1.5"),
     ("10.0.0.5", "", {"n1": "127.0.1.1"}, 2, "10.0.0.5"),  # Debian's /etc/hosts
     ("10.0.0.5 192.168.1.5", "", {"n1": "192.168.1.5"}, 2, "192.168.1.5"),
-    ("10.0.0.5", "n1 203.0.113.9", {"n1": "10.0.0.5"}, 2, "10.0.0.5"),  # the address that others see is not its own
+    (
+        "10.0.0.5",
+        "n1 203.0.113.9",
+        {"n1": "10.0.0.5"},
+        2,
+        "10.0.0.5",
+    ),  # the address that others see is not its own
     ("127.0.0.1 10.0.0.5", "n1 127.0.0.1", {"n1": "127.0.0.1"}, 2, "10.0.0.5"),
     ("fe80::1 fd00::5", "", {}, 2, "fd00::5"),
     ("", "", {"n1": "127.0.1.1"}, 1, "127.0.0.1"),
@@ -60,7 +66,14 @@ head_address
 def test_the_head_nodes_address_is_its_own_and_never_loopback(own, node, names, nodes, address):
     """The other nodes must reach it: an address of this machine that Slurm or its own name stands for."""
     known = " ".join(f"{name}={place}" for name, place in names.items())
-    done = bash(MACHINE, ADDRESSES=own, NODE=node, NAMES=known, SLURM_JOB_NUM_NODES=nodes, SLURMD_NODENAME="n1")
+    done = bash(
+        MACHINE,
+        ADDRESSES=own,
+        NODE=node,
+        NAMES=known,
+        SLURM_JOB_NUM_NODES=nodes,
+        SLURMD_NODENAME="n1",
+    )
     assert (done.stdout or None, done.returncode) == (address, 0 if address else 1)
 
 

@@ -16,7 +16,14 @@ DAY = 86400
 def node(folder: Path, number: int, **values: object) -> None:
     """What a node's task left behind."""
     (folder / "events").mkdir(exist_ok=True)
-    given = {"node": f"host{number}", "name": f"n{number}", "exit_code": 1, "asked": "", "followed": "", "ended": 100}
+    given = {
+        "node": f"host{number}",
+        "name": f"n{number}",
+        "exit_code": 1,
+        "asked": "",
+        "followed": "",
+        "ended": 100,
+    }
     text = "".join(f"{key}={value}\n" for key, value in {**given, **values}.items())
     (folder / "events" / f"attempt-0001.node-{number}").write_text(text)
 
@@ -45,9 +52,13 @@ def test_a_node_is_left_out_for_a_day_after_its_second_crash(tmp_path: Path):
     """The first crash is only remembered, and each attempt counts once, however often it is asked."""
     node(tmp_path, 0)
     node(tmp_path, 1, followed=1)
-    text = 'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$newly_excluded" "$(all_excluded)"'
+    text = (
+        'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$newly_excluded" "$(all_excluded)"'
+    )
     assert said(text, run_dir=tmp_path, attempt="0001") == ","
-    (tmp_path / "events" / "attempt-0001.node-0").rename(tmp_path / "events" / "attempt-0002.node-0")
+    (tmp_path / "events" / "attempt-0001.node-0").rename(
+        tmp_path / "events" / "attempt-0002.node-0"
+    )
     assert said(text, run_dir=tmp_path, attempt="0002") == "1,n0"
     left_out = read_record(tmp_path / "nodes" / "n0")
     assert left_out["reason"] == "the first to crash in 2 attempts"
@@ -59,7 +70,9 @@ def test_a_node_that_refuses_to_start_its_task_twice_is_left_out(tmp_path: Path)
     (tmp_path / "events").mkdir()
     (tmp_path / "logs").mkdir()
     refused = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure\n"
-    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(all_excluded)"; launch_failure'
+    text = (
+        'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(all_excluded)"; launch_failure'
+    )
     for attempt, left_out in (("0001", ","), ("0002", "1,n4")):
         (tmp_path / "logs" / f"attempt-{attempt}.log").write_text(refused)
         told = f"{left_out};the launch failed on n4: Communication connection failure\n"
@@ -107,7 +120,9 @@ def test_what_a_check_says(tmp_path: Path, state, words):
     """A node that is not fit says why, in its record and in the log; the user's own check comes after ours."""
     (tmp_path / "events").mkdir()
     text = f"count_gpus= head_clock=$(date +%s); {state}\nfits"
-    done = bash(text, run_dir=tmp_path, attempt="0001", SLURM_NODEID=0, SLURMD_NODENAME="n0", TMPDIR="/tmp")
+    done = bash(
+        text, run_dir=tmp_path, attempt="0001", SLURM_NODEID=0, SLURMD_NODENAME="n0", TMPDIR="/tmp"
+    )
     found = read_record(tmp_path / "events" / "attempt-0001.node-0")
     assert (done.returncode == 0) is (words is None), done.stderr
     assert found.get("check") == words
@@ -124,12 +139,17 @@ def test_what_does_not_come_together_is_named(tmp_path: Path):
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.here-0").touch()
     names = "read() { :; }; scontrol() { printf 'n1\\nn2\\nn3\\n'; }; name_the_absent"
-    done = bash(names, run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=3, SLURM_JOB_NODELIST="n[1-3]")
+    done = bash(
+        names, run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=3, SLURM_JOB_NODELIST="n[1-3]"
+    )
     assert [line for line in done.stderr.splitlines() if "60 s" in line] == [
         "clusterrun: n2: nothing has begun there for 60 s", "clusterrun: n3: nothing has begun there for 60 s",
     ]  # fmt: skip
     ask = "launch() { accelerate launch; }; hostname() { echo n2; }; looked=12; name_the_unreached"
     given = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
-    assert bash(ask, **given).stderr == "clusterrun: n2: no connection to 10.0.0.1, port 12345, for 60 s\n"
+    assert (
+        bash(ask, **given).stderr
+        == "clusterrun: n2: no connection to 10.0.0.1, port 12345, for 60 s\n"
+    )
     assert bash(ask.replace("looked=12", "looked=11"), **given).stderr == ""
     assert bash(ask.replace("looked=12", "looked=12 reached=1"), **given).stderr == ""

@@ -11,7 +11,8 @@ import pytest
 from tests.support.bash_functions import said
 
 RECORDED = {
-    path.stem: json.loads(path.read_text()) for path in (Path(__file__).parents[1] / "slurm_ends").glob("*.json")
+    path.stem: json.loads(path.read_text())
+    for path in (Path(__file__).parents[1] / "slurm_ends").glob("*.json")
 }
 # The end: the cause, and what each node has recorded (exit code, why it was asked, whether it followed another).
 CAUSES: dict[str, tuple[str, list[tuple[int, str, str]]]] = {
@@ -29,7 +30,13 @@ CAUSES: dict[str, tuple[str, list[tuple[int, str, str]]]] = {
 CELLS = [(generation, end) for generation in sorted(RECORDED) for end in RECORDED[generation]]
 
 
-def cause(folder: Path, recorded: dict[str, Any], nodes: list[tuple[int, str, str]], log: str, **more: object) -> str:
+def cause(
+    folder: Path,
+    recorded: dict[str, Any],
+    nodes: list[tuple[int, str, str]],
+    log: str,
+    **more: object,
+) -> str:
     """Lay out a run folder as the end left it, and ask the functions."""
     for name in ("events", "logs"):
         (folder / name).mkdir()
@@ -55,17 +62,24 @@ def test_a_recorded_end_has_its_cause(tmp_path: Path, generation: str, end: str)
     recorded = RECORDED[generation][end]
     wanted, nodes = CAUSES[end]
     log = "".join(f"{line}\n" for line in recorded["log"])
-    assert cause(tmp_path, recorded, nodes, log, batch_heard="" if end == "crash" else "TERM") == wanted
+    assert (
+        cause(tmp_path, recorded, nodes, log, batch_heard="" if end == "crash" else "TERM")
+        == wanted
+    )
 
 
 @pytest.mark.parametrize("generation", sorted(RECORDED))
 @pytest.mark.parametrize("end", ["scancel", "preempted", "requeue"])
-def test_a_script_that_prints_slurms_lines_has_only_crashed(tmp_path: Path, generation: str, end: str) -> None:
+def test_a_script_that_prints_slurms_lines_has_only_crashed(
+    tmp_path: Path, generation: str, end: str
+) -> None:
     """Whatever is in the log amid a line, or of another job, or about the job: the rank failed by itself."""
     recorded = RECORDED[generation][end]
     lines = [line for line in (*recorded["out"], *recorded["log"]) if " error: ***" in line]
     other = [line.replace(f" {recorded['job_id']}", " 77") for line in lines]
-    log = "".join(f"{line}\n" for line in (*recorded["out"], *(f"[rank0]: {line}" for line in lines), *other))
+    log = "".join(
+        f"{line}\n" for line in (*recorded["out"], *(f"[rank0]: {line}" for line in lines), *other)
+    )
     assert cause(tmp_path, {**recorded, "out": []}, [(1, "", "")], log, batch_heard="") == "crash"
 
 

@@ -12,7 +12,9 @@ import pytest
 from tests.support.bash_functions import FUNCTIONS, LOAD, said
 
 
-@pytest.mark.parametrize("value", ["word", "two words", "a=b", "", "back\\slash", "$HOME `ls` 'x'", "*", "naïve"])
+@pytest.mark.parametrize(
+    "value", ["word", "two words", "a=b", "", "back\\slash", "$HOME `ls` 'x'", "*", "naïve"]
+)
 def test_a_record_gives_back_what_was_written(tmp_path, value):
     """A value comes back as it was, is readable by its owner only, and no draft stays beside it."""
     file = tmp_path / "a record"
@@ -45,7 +47,9 @@ def waiting(tmp_path):
     for path in (ready, release):
         os.mkfifo(path)
     process = subprocess.Popen(
-        ["bash", "-c", f"{LOAD}\n{WAIT}", FUNCTIONS, ready, release], stdout=subprocess.PIPE, text=True
+        ["bash", "-c", f"{LOAD}\n{WAIT}", FUNCTIONS, ready, release],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert ready.read_text() == "ready\n"
     yield process, release
@@ -82,9 +86,7 @@ def test_a_signal_together_with_the_end_does_not_lose_the_exit_code(waiting):
 def test_a_signal_right_after_the_end_does_not_lose_the_exit_code():
     """A trap between the end of `wait` and the next line makes the shell ask again; a bash that forgot the child
     says 127 then (POSIX, wait), and 7 is still the answer."""
-    trapped = (
-        'wait() { [ -z "${asked:-}" ] || return 127; builtin wait "$1"; set -- $?; heard=1 asked=1; return "$1"; }'
-    )
+    trapped = 'wait() { [ -z "${asked:-}" ] || return 127; builtin wait "$1"; set -- $?; heard=1 asked=1; return "$1"; }'
     assert said(f"{trapped}\n(exit 7) &\nwait_for $!\necho $waited") == "7\n"
 
 

@@ -66,7 +66,9 @@ def test_a_requeue_is_asked_for_with_patience(tmp_path: Path, words, left, linge
         ]
 
 
-@pytest.mark.parametrize(("lead", "longest", "seconds"), [(120, None, 120), (120, "0.40", 120), (30, "41.90", 112)])
+@pytest.mark.parametrize(
+    ("lead", "longest", "seconds"), [(120, None, 120), (120, "0.40", 120), (30, "41.90", 112)]
+)
 def test_the_stop_comes_earlier_where_saves_last_longer(tmp_path: Path, lead, longest, seconds):
     """The script's own timer leaves the spec's lead and twice the longest save of the run."""
     if longest:
@@ -92,7 +94,11 @@ sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }
 go_on preemption by-slurm
 """
-LAST_WORDS = [("DUE TO TIME LIMIT ", True, ""), ("DUE TO PREEMPTION ", False, ""), ("", False, "cause=cancel")]
+LAST_WORDS = [
+    ("DUE TO TIME LIMIT ", True, ""),
+    ("DUE TO PREEMPTION ", False, ""),
+    ("", False, "cause=cancel"),
+]
 
 
 @pytest.mark.parametrize(("words", "asked", "end"), LAST_WORDS)
@@ -118,7 +124,15 @@ def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
     assert done.returncode == 1
     assert f"no room in {tmp_path}/events: a full disk, or a quota" in done.stderr
     assert [path.name for path in (tmp_path / "events").glob("*.begin")] == ["attempt-0001.begin"]
-    assert said('claim_attempt; echo "$attempt"', run_dir=tmp_path, SLURM_JOB_ID=7, SLURM_JOB_NODELIST="n1") == "0002\n"
+    assert (
+        said(
+            'claim_attempt; echo "$attempt"',
+            run_dir=tmp_path,
+            SLURM_JOB_ID=7,
+            SLURM_JOB_NODELIST="n1",
+        )
+        == "0002\n"
+    )
 
 
 @pytest.mark.parametrize(("config", "reaches"), [

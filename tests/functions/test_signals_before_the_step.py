@@ -60,12 +60,16 @@ class Job:
         script = folder / "job.sbatch"
         text = render(make_plan(loaded.spec, source="job.yaml", version="0", chdir=str(folder)))
         # the fakes stay on the PATH that the script gives itself
-        script.write_text(text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1))
+        script.write_text(
+            text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1)
+        )
         given = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": mode, "SLURM_JOB_ID": "7",
                  "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_PARTITION": "p", "HOME": str(folder),
                  "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0"}  # fmt: skip
         with self.out.open("w") as out:
-            self.process = subprocess.Popen(["bash", script], env=given, stdout=out, stderr=out, start_new_session=True)
+            self.process = subprocess.Popen(
+                ["bash", script], env=given, stdout=out, stderr=out, start_new_session=True
+            )
 
     def wait_for(self, name: str) -> None:
         end = time.monotonic() + 30
@@ -118,14 +122,22 @@ ENDS = [
     ("CANCEL", "", "cancel", "end", []),
     ("CANCEL", "DUE to SIGNAL Terminated ", "cancel", "end", []),
     ("REQUEUE", "DUE TO JOB REQUEUE ", "requeue", "by-slurm", []),
-    ("REQUEUE", "DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ", "node-failure", "by-slurm", []),
+    (
+        "REQUEUE",
+        "DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ",
+        "node-failure",
+        "by-slurm",
+        [],
+    ),
     ("REQUEUE", "DUE TO TIME LIMIT ", "time-limit", "continue", ["requeued"]),
     ("REQUEUE", "DUE TO SOLAR FLARE ", "unknown", "continue", ["requeued"]),
 ]
 
 
 @pytest.mark.parametrize(("mode", "words", "cause", "comes", "asked"), ENDS)
-def test_an_end_amid_the_setup_has_its_cause(tmp_path: Path, mode, words, cause, comes, asked) -> None:
+def test_an_end_amid_the_setup_has_its_cause(
+    tmp_path: Path, mode, words, cause, comes, asked
+) -> None:
     """As amid the step: what Slurm does not continue by itself is asked for at once, and a cancelled run ends."""
     job = Job(tmp_path, WAITS["command"], mode)
     job.wait_for("staging")
@@ -139,11 +151,17 @@ def test_an_end_amid_the_setup_has_its_cause(tmp_path: Path, mode, words, cause,
     ("false", "exit code 1 from environment.setup: false"),
     ("exit 5", "the script has ended before the launch, with exit code 5: a line of environment.setup, or an error in it"),
 ])  # fmt: skip
-def test_a_setup_that_fails_is_told_from_an_end_by_slurm(tmp_path: Path, setup: str, reason: str) -> None:
+def test_a_setup_that_fails_is_told_from_an_end_by_slurm(
+    tmp_path: Path, setup: str, reason: str
+) -> None:
     """Without Slurm's line it is a person's to mend, also where the setup leaves the script."""
     job = Job(tmp_path, setup)
     found = job.record()
-    assert (found.get("cause"), found.get("next"), found.get("reason")) == ("failed-start", "end", reason), job.story()
+    assert (found.get("cause"), found.get("next"), found.get("reason")) == (
+        "failed-start",
+        "end",
+        reason,
+    ), job.story()
     assert not (tmp_path / "submitted").exists()
 
 
@@ -151,7 +169,9 @@ def test_an_end_amid_the_setup_counts_as_no_idle_attempt(tmp_path: Path) -> None
     """It says nothing of the training, unless the setup itself takes longer than the job may."""
     for number, cause in enumerate(("preemption", "requeue", "time-limit"), start=1):
         (tmp_path / "events").mkdir(exist_ok=True)
-        (tmp_path / "events" / f"attempt-000{number}.end").write_text(f"cause={cause}\nstarted=no\n")
+        (tmp_path / "events" / f"attempt-000{number}.end").write_text(
+            f"cause={cause}\nstarted=no\n"
+        )
     (tmp_path / "progress").write_text("step=7\n")
     (tmp_path / "ledger").write_text("attempt=0000\ncrashes=0\nidle=2\nfurthest=7\ncheckpoint=\n")
     text = 'for n in 1 2 3; do keep_ledger "000$n" "$(value cause "$run_dir/events/attempt-000$n.end")"; value idle "$run_dir/ledger"; done'
@@ -163,6 +183,10 @@ def test_an_end_amid_the_setup_counts_as_no_idle_attempt(tmp_path: Path) -> None
 
 def test_no_wait_is_deaf() -> None:
     """A bare `sleep` in the foreground keeps the shell from hearing Slurm; the one helper waits for a sleep beside it."""
-    lines = [line for path in sorted(FUNCTIONS.glob("*.sh")) for line in path.read_text().splitlines()]
-    sleeps = [line.strip() for line in lines if re.search(r"(^|[\s;&|(])sleep\s", line.split("#")[0])]
+    lines = [
+        line for path in sorted(FUNCTIONS.glob("*.sh")) for line in path.read_text().splitlines()
+    ]
+    sleeps = [
+        line.strip() for line in lines if re.search(r"(^|[\s;&|(])sleep\s", line.split("#")[0])
+    ]
     assert sleeps == ['sleep "$1" &']

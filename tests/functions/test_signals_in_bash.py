@@ -44,8 +44,16 @@ def outermost(text: str) -> str:
 @pytest.mark.parametrize("name", TRAPPING)
 def test_a_substitution_under_a_trap_stands_alone(name: str) -> None:
     """Measured in a rain of signals: an assignment and `case` are safe; a test, an argument and arithmetic are not."""
-    lines = [line for line in (FUNCTIONS / name).read_text().splitlines() if not line.lstrip().startswith("#")]
-    wrong = [line for line in outermost("\n".join(lines)).splitlines() if "@@" in STANDS_ALONE.sub("", line)]
+    lines = [
+        line
+        for line in (FUNCTIONS / name).read_text().splitlines()
+        if not line.lstrip().startswith("#")
+    ]
+    wrong = [
+        line
+        for line in outermost("\n".join(lines)).splitlines()
+        if "@@" in STANDS_ALONE.sub("", line)
+    ]
     assert wrong == []
 
 
@@ -68,7 +76,9 @@ def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
              "most_crashes": "3", "num_machines": "1", "slurm_log": "/dev/null", "slurm_log_start": "0", "batch_heard": "",
              "SLURM_JOB_ID": "6", "run_id": "r", "array_job": "", "PATH": os.environ["PATH"]}  # fmt: skip
     command = ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)]
-    started = subprocess.Popen(command, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    started = subprocess.Popen(
+        command, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     while not (tmp_path / "ready").exists():
         time.sleep(0.01)
     while started.poll() is None:
@@ -92,15 +102,27 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
         (tmp_path / name).mkdir()
     (tmp_path / "logs" / "attempt-0001.log").touch()
     (tmp_path / "ledger").write_text("crashes=3\n")
-    (tmp_path / "slurm.out").write_text("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***\n")
+    (tmp_path / "slurm.out").write_text(
+        "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***\n"
+    )
     text = f"""
     scontrol() {{ :; }}; asked_at_once= batch_heard= step_exit=1 slurm_log=$run_dir/slurm.out slurm_log_start=0
     trap 'hear TERM' TERM; requeue_by=auto
     {moment}
     go_on crash continue
     """
-    given = {"PATH": os.environ["PATH"], "run_dir": str(tmp_path), "attempt": "0001", "SLURM_JOB_ID": "7"}
+    given = {
+        "PATH": os.environ["PATH"],
+        "run_dir": str(tmp_path),
+        "attempt": "0001",
+        "SLURM_JOB_ID": "7",
+    }
     began = time.monotonic()
-    subprocess.run(["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=given, check=False, timeout=60)
-    assert (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()[:2] == ["cause=cancel", "next=end"]
+    subprocess.run(
+        ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=given, check=False, timeout=60
+    )
+    assert (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()[:2] == [
+        "cause=cancel",
+        "next=end",
+    ]
     assert time.monotonic() - began < 15  # of the pause's 45

@@ -22,7 +22,14 @@ squeue() { printf %s "$queue"; }
 scancel() { echo "scancel $*" >> "$run_dir/asked"; }
 sbatch() { echo "sbatch $*" >> "$run_dir/asked"; echo "$answer"; [ -z "$refused" ]; }
 """
-GIVEN = {"attempt": "0002", "SLURM_JOB_ID": 7, "answer": "12", "shrink_to": 2, "shrink_after": 3600, "run_id": "r"}
+GIVEN = {
+    "attempt": "0002",
+    "SLURM_JOB_ID": 7,
+    "answer": "12",
+    "shrink_to": 2,
+    "shrink_after": 3600,
+    "run_id": "r",
+}
 
 
 def ask(folder: Path, text: str, **variables: object) -> tuple[str, list[str]]:
@@ -59,7 +66,9 @@ def test_no_smaller_job_where_none_is_wanted(tmp_path: Path, variables: dict[str
 
 def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
     """Without the smaller job the run comes back all the same."""
-    printed, _ = ask(tmp_path, "offer_smaller && echo on", refused="1", answer="sbatch: error: not allowed")
+    printed, _ = ask(
+        tmp_path, "offer_smaller && echo on", refused="1", answer="sbatch: error: not allowed"
+    )
     assert "no smaller job: sbatch: error: not allowed" in printed
     assert printed.endswith("on\n")
 
@@ -74,7 +83,9 @@ def test_in_haste_the_run_itself_goes_first(tmp_path: Path, next_: str, code: in
     assert f"code {code}\n" in printed
 
 
-@pytest.mark.parametrize(("own", "others"), [(7, ["12", "13"]), (12, ["7", "13"]), (13, ["7", "12"])])
+@pytest.mark.parametrize(
+    ("own", "others"), [(7, ["12", "13"]), (12, ["7", "13"]), (13, ["7", "12"])]
+)
 def test_whoever_begins_takes_the_others_back(tmp_path: Path, own: int, others: list[str]) -> None:
     """What waits for the same, the job that comes back, its successor, or the smaller one; dependents go on waiting."""
     event(tmp_path, "0001.begin", "job_id=7\n")
@@ -109,21 +120,37 @@ def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes
 def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) -> None:
     """A requeue would ask for the smaller number once more."""
     text = "scontrol() { :; }; way_on crash continue"
-    assert said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7) == f"{way}\n"
+    assert (
+        said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7)
+        == f"{way}\n"
+    )
 
 
-def planned(folder: Path, requeue: dict[str, Any], slurm: dict[str, Any], **accelerate: Any) -> LaunchPlan:
+def planned(
+    folder: Path, requeue: dict[str, Any], slurm: dict[str, Any], **accelerate: Any
+) -> LaunchPlan:
     path = folder / "job.yaml"
-    spec = {"name": "x", "script": "train.py", "slurm": slurm, "requeue": requeue, "accelerate": accelerate}
+    spec = {
+        "name": "x",
+        "script": "train.py",
+        "slurm": slurm,
+        "requeue": requeue,
+        "accelerate": accelerate,
+    }
     path.write_text(yaml.safe_dump(spec))
     return plan_of(load_spec(path, folder=folder).spec)
 
 
 def test_what_the_script_knows(tmp_path: Path) -> None:
     """The job asks for all nodes; on fewer each has as many processes, and the batches are shared out."""
-    script = render(planned(tmp_path, {"shrink_to": 2, "shrink_after": "2h"}, {"nodes": 8}, num_processes=16))
+    script = render(
+        planned(tmp_path, {"shrink_to": 2, "shrink_after": "2h"}, {"nodes": 8}, num_processes=16)
+    )
     assert "#SBATCH --nodes=8\n" in script
-    assert "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n" in script
+    assert (
+        "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n"
+        in script
+    )
     assert "  shrink_to=2 shrink_after=7200  # seconds\n" in script
 
 
@@ -138,12 +165,18 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
         ({}, {"nodes": 4, "gpus": 8}, "beside slurm.gpus"),
         ({}, {"nodes": 4, "nodelist": "n[1-4]"}, "beside slurm.nodelist"),
         ({}, {"nodes": 4, "dependency": "singleton"}, "beside slurm.dependency: singleton"),
-        ({"by": "requeue"}, {"nodes": 4}, "asks for less as another job, and requeue.by is requeue"),
+        (
+            {"by": "requeue"},
+            {"nodes": 4},
+            "asks for less as another job, and requeue.by is requeue",
+        ),
         ({"shrink_after": "soon"}, {"nodes": 4}, "'soon' is not a duration"),
         ({"shrink_after": "0:0"}, {"nodes": 4}, "a wait of zero"),
     ],
 )
-def test_what_cannot_shrink_is_said(tmp_path: Path, requeue: dict[str, Any], slurm: dict[str, Any], what: str) -> None:
+def test_what_cannot_shrink_is_said(
+    tmp_path: Path, requeue: dict[str, Any], slurm: dict[str, Any], what: str
+) -> None:
     """Mistakes are told before anything is queued."""
     with pytest.raises(SpecError) as refused:
         planned(tmp_path, {"shrink_to": 2, **requeue}, slurm)

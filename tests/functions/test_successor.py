@@ -120,7 +120,9 @@ def test_the_successor_of_an_expedited_job_is_one(tmp_path: Path):
     ("ExpeditedRequeue=Yes", 0, []),
     ("Requeue=1", 3, ["scontrol show job 7"]),
 ])  # fmt: skip
-def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(tmp_path: Path, shown, code, asked):
+def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(
+    tmp_path: Path, shown, code, asked
+):
     """Slurm would hold it in the queue, unless it may not be requeued any more."""
     text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; leave_for_good "$code" """
     (tmp_path / "asked").touch()
@@ -130,7 +132,10 @@ def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(tmp_path: Path,
 
 def test_the_first_job_names_a_run_that_has_no_other_name(tmp_path: Path):
     """The successor of a successor goes on with the run of the first job."""
-    assert "--export=CLUSTERRUN_FIRST_JOB=3" in hand_over(tmp_path, secrets="", CLUSTERRUN_FIRST_JOB=3)[1]
+    assert (
+        "--export=CLUSTERRUN_FIRST_JOB=3"
+        in hand_over(tmp_path, secrets="", CLUSTERRUN_FIRST_JOB=3)[1]
+    )
 
 
 def test_a_job_that_an_earlier_try_has_queued_is_not_queued_again(tmp_path: Path):
@@ -151,7 +156,11 @@ def test_a_warning_of_sbatch_is_no_job(tmp_path: Path):
 
 def test_a_refusal_is_told_and_a_requeue_asked_for(tmp_path: Path):
     """Where the partition takes no job from its nodes, that is named; what was changed for the successor is undone."""
-    words = {"refused": "1", "answer": "sbatch: error: Access/permission denied", "allowed": "login"}
+    words = {
+        "refused": "1",
+        "answer": "sbatch: error: Access/permission denied",
+        "allowed": "login",
+    }
     printed, asked = hand_over(tmp_path, **words)
     assert printed == (
         "requeue asked: Access/permission denied (the partition low takes jobs from login only: AllocNodes)\n"

@@ -9,7 +9,9 @@ import torch
 @pytest.fixture(autouse=True)
 def _enough(request: pytest.FixtureRequest) -> None:
     marker = request.node.get_closest_marker("gpu")
-    assert marker is not None, "a test in this folder says with @pytest.mark.gpu(number) how many GPUs it needs"
+    assert marker is not None, (
+        "a test in this folder says with @pytest.mark.gpu(number) how many GPUs it needs"
+    )
     (needed,) = marker.args
     seen = torch.cuda.device_count()
     if seen < needed:

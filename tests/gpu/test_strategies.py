@@ -23,22 +23,36 @@ FSDP = {
     "fsdp_state_dict_type": "SHARDED_STATE_DICT",
     "fsdp_cpu_ram_efficient_loading": False,
 }
-FSDP1 = {**FSDP, "fsdp_version": 1, "fsdp_sharding_strategy": "FULL_SHARD", "fsdp_use_orig_params": True}
+FSDP1 = {
+    **FSDP,
+    "fsdp_version": 1,
+    "fsdp_sharding_strategy": "FULL_SHARD",
+    "fsdp_use_orig_params": True,
+}
 FSDP2 = {**FSDP, "fsdp_version": 2, "fsdp_reshard_after_forward": True}
 
 
-def train(folder: Path, name: str, section: dict[str, Any], *words: object, ranks: int = 2) -> Ended:
+def train(
+    folder: Path, name: str, section: dict[str, Any], *words: object, ranks: int = 2
+) -> Ended:
     """Run an example over so many GPUs."""
     environment = clean_environment(folder)
     del environment["CUDA_VISIBLE_DEVICES"]
     script = EXAMPLE.with_name(f"{name}.py")
     section = {"mixed_precision": "no", **section}
-    for what in ("OPTIMIZER", "PARAM"):  # accelerate's launcher does not hand these on from a config
+    for what in (
+        "OPTIMIZER",
+        "PARAM",
+    ):  # accelerate's launcher does not hand these on from a config
         environment[f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_NVME_PATH"] = str(folder)
-    return start_configured(section, script, *words, environment=environment, log=folder / "log", ranks=ranks).wait()
+    return start_configured(
+        section, script, *words, environment=environment, log=folder / "log", ranks=ranks
+    ).wait()
 
 
-def train_twice(folder: Path, name: str, section: dict[str, Any], *words: object, ranks: int = 2) -> list[list[Any]]:
+def train_twice(
+    folder: Path, name: str, section: dict[str, Any], *words: object, ranks: int = 2
+) -> list[list[Any]]:
     """The lines of a training, and of what goes on behind its last checkpoint when it is run again."""
     words = ("--output_dir", folder / "output", *words)
     return [lines(train(folder, name, section, *words, ranks=ranks)) for _ in range(2)]
@@ -61,7 +75,10 @@ def assert_resumed(first: list[Any], second: list[Any], rel: float) -> None:
 
 
 def numbers(folder: Path) -> int:
-    return sum(tensor.numel() for tensor in load_file(folder / "output" / "model" / "model.safetensors").values())
+    return sum(
+        tensor.numel()
+        for tensor in load_file(folder / "output" / "model" / "model.safetensors").values()
+    )
 
 
 @pytest.mark.gpu(2)
@@ -112,19 +129,28 @@ def test_offload(where: str, tmp_path: Path) -> None:
             pytest.skip("needs DeepSpeed's async_io, that is libaio's headers")
     section = {"zero_stage": 3, "zero3_save_16bit_model": True, "gradient_clipping": 1.0,
                "offload_optimizer_device": where, "offload_param_device": where}  # fmt: skip
-    first, second = train_twice(tmp_path, "deepspeed_training", {"deepspeed_config": section}, ranks=1)
+    first, second = train_twice(
+        tmp_path, "deepspeed_training", {"deepspeed_config": section}, ranks=1
+    )
     assert numbers(tmp_path) == ZERO_MODEL
     assert_resumed(first, second, 1e-4)
 
 
 @pytest.mark.gpu(1)
-@pytest.mark.parametrize(("precision", "dtype"), [("bf16", "torch.bfloat16"), ("fp16", "torch.float16")])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", "torch.bfloat16"), ("fp16", "torch.float16")]
+)
 def test_a_16_bit_precision(precision: str, dtype: str, tmp_path: Path) -> None:
     """The activations are of that type, and a resumed run has the same losses; fp16 has its scale back, too."""
-    first, second = train_twice(tmp_path, "mixed_precision", {"mixed_precision": precision}, ranks=1)
+    first, second = train_twice(
+        tmp_path, "mixed_precision", {"mixed_precision": precision}, ranks=1
+    )
     assert first[-1]["activations"] == dtype
     assert_resumed(first, second, 1e-3)
-    scales = [{line["step"]: line.get("scale") for line in found if "step" in line} for found in (first, second)]
+    scales = [
+        {line["step"]: line.get("scale") for line in found if "step" in line}
+        for found in (first, second)
+    ]
     assert (scales[0][1] is not None) == (precision == "fp16")
     assert scales[1].items() <= scales[0].items()
 
@@ -159,7 +185,12 @@ def test_fp8(tmp_path: Path) -> None:
 def test_the_language_model_by_its_spec_alone(section: dict[str, Any], tmp_path: Path) -> None:
     """The example's script, unchanged, is trained in bf16 by what its config names, and goes on from its checkpoint."""
     words = ["--max_steps", 12, "--save_steps", 8, "--logging_steps", 1]
-    first, second = train_twice(tmp_path, "train_causal_lm", {"mixed_precision": "bf16", **section}, *words)
+    first, second = train_twice(
+        tmp_path, "train_causal_lm", {"mixed_precision": "bf16", **section}, *words
+    )
     assert_resumed(first, second, 1e-4)
     (manifest,) = (tmp_path / "output" / "checkpoints").glob("step-00000008-*/manifest.json")
-    assert json.loads(manifest.read_text())["strategy"] == next(iter(section)).partition("_")[0].upper()
+    assert (
+        json.loads(manifest.read_text())["strategy"]
+        == next(iter(section)).partition("_")[0].upper()
+    )

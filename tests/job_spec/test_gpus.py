@@ -17,7 +17,17 @@ from clusterrun.planning.strategy.machines import machines_of
 from tests.support.bash_functions import bash
 from tests.support.drafts import translated
 
-TYPES = ["3090", "2080ti", "1g.10gb", "2g.10gb", "nvidia_a100_3g.20gb", "a100", "a100-sxm4-80gb", "7900xtx", "mi250+x"]
+TYPES = [
+    "3090",
+    "2080ti",
+    "1g.10gb",
+    "2g.10gb",
+    "nvidia_a100_3g.20gb",
+    "a100",
+    "a100-sxm4-80gb",
+    "7900xtx",
+    "mi250+x",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +137,9 @@ def test_the_script_of_a_gpu_job_trains_on_gpus(tmp_path, monkeypatch, capsys):
         assert ("  warn_of_idle_gpus\n" in capsys.readouterr().out) == warns
 
 
-@pytest.mark.parametrize(("given", "warns"), [("", False), ("0", False), ("2", True), ("3090:10", True)])
+@pytest.mark.parametrize(
+    ("given", "warns"), [("", False), ("0", False), ("2", True), ("3090:10", True)]
+)
 def test_idle_gpus_are_named_in_the_log(given, warns):
     """A job on CPUs that holds GPUs says so, with what to do."""
     done = bash("warn_of_idle_gpus", SLURM_GPUS_ON_NODE=given)

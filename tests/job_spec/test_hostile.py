@@ -105,7 +105,11 @@ def flow(value: Any) -> str:
         return "[" + ", ".join(map(flow, value)) + "]"
     if not isinstance(value, str):
         return str(value)
-    return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in value) + '"'
+    return (
+        '"'
+        + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08X}" for c in value)
+        + '"'
+    )
 
 
 def nested(fields: dict[str, Any], value: str) -> dict[str, Any]:
@@ -209,7 +213,9 @@ def intended(case: Case, plan: LaunchPlan) -> dict[str, str | None]:
     """The options that the script should give to sbatch, worked out from the fields alone."""
     tree = nested({**BASE, **case.fields}, case.value)
     slurm = tree["slurm"]
-    extra = {key.replace("_", "-"): item for key, item in slurm.pop("additional_parameters", {}).items()}
+    extra = {
+        key.replace("_", "-"): item for key, item in slurm.pop("additional_parameters", {}).items()
+    }
     slurm.pop("chdir", None)
     return {
         "signal": "USR1@120", **{key: str(item) for key, item in (slurm | extra).items()}, "job-name": tree["name"],
@@ -238,7 +244,9 @@ def folder_of(case: Case, plan: LaunchPlan) -> Path | None:
         if plan.spec.environment.venv is not None:
             binaries = work / plan.spec.environment.venv / "bin"
             binaries.mkdir(parents=True, exist_ok=True)
-            (binaries / "activate").write_text('printf \'%s\\0\' "${BASH_SOURCE[0]}" > "$RECORD/venv"\n')
+            (binaries / "activate").write_text(
+                'printf \'%s\\0\' "${BASH_SOURCE[0]}" > "$RECORD/venv"\n'
+            )
     except OSError:
         return None
     return work
@@ -289,7 +297,10 @@ def check_run(case: Case, plan: LaunchPlan, work: Path) -> None:
         assert argv[2] == accelerate["config_file"]
     else:
         config = yaml.safe_load((case.folder / "record" / "config").read_text())
-        assert accelerate.get("deepspeed_config", {}).items() <= config.get("deepspeed_config", {}).items()
+        assert (
+            accelerate.get("deepspeed_config", {}).items()
+            <= config.get("deepspeed_config", {}).items()
+        )
         assert config.get("main_training_function") == accelerate.get("main_training_function")
     assert (work / plan.run_root / f"{plan.name}-77" / "events" / "attempt-0001.end").is_file()
 
@@ -325,7 +336,9 @@ class Tried:
         script, work = check_text(case, plan), folder_of(case, plan)
         if work is None:
             return cls.start(
-                case.with_fields({path: item for path, item in case.fields.items() if path not in FOLDERS})
+                case.with_fields(
+                    {path: item for path, item in case.fields.items() if path not in FOLDERS}
+                )
             )
         return cls(case, plan, work, files_in(case.folder), start(case, script))
 
@@ -335,9 +348,14 @@ class Tried:
         logs = [folder / "slurm.out", *folder.rglob("attempt-*.log")]
         assert code == 0, [path.read_text(errors="replace") for path in logs]
         check_run(self.case, self.plan, self.work)
-        ours = [folder / name for name in ("record", "home", "stand-ins.bash", "job.sbatch", "slurm.out")]
+        ours = [
+            folder / name
+            for name in ("record", "home", "stand-ins.bash", "job.sbatch", "slurm.out")
+        ]
         ours.append(self.work / self.plan.run_root / f"{self.plan.name}-77")
-        strays = {path for path in files_in(folder) - self.before if not {path, *path.parents} & set(ours)}
+        strays = {
+            path for path in files_in(folder) - self.before if not {path, *path.parents} & set(ours)
+        }
         assert strays == set()
         assert not [path for path in files_in(folder) if path.name == "canary"]
 
@@ -397,7 +415,9 @@ def test_a_checkpoint_is_handed_over_as_it_is(tmp_path, name):
         assert (answer.returncode, answer.stderr) == (0, b"")
         run_dir, pattern, *argv, _ = answer.stdout.decode().split("\0")
         assert pattern == filled(fields["checkpoint.path"], value).replace("{run_dir}", run_dir)
-        words = filled(fields.get("checkpoint.resume", ["--resume_from_checkpoint", "{checkpoint}"]), value)
+        words = filled(
+            fields.get("checkpoint.resume", ["--resume_from_checkpoint", "{checkpoint}"]), value
+        )
         words = shlex.split(words) if isinstance(words, str) else words
         handed = [word.replace("{checkpoint}", checkpoint) for word in words] if checkpoint else []
         assert argv[argv.index("train.py") + 1 :] == handed
@@ -414,13 +434,18 @@ def test_any_text_is_refused_or_arrives_as_it_is(tmp_path_factory, text):
     case = Case(folder, fields, text, "script")
     case = case.with_fields(accepted(case))
     script = check_text(case, case.plan()).removesuffix('main "$@"\n')
-    answer = subprocess.run(["bash", "-c", script + SHOW], capture_output=True, cwd=folder, check=False)
+    answer = subprocess.run(
+        ["bash", "-c", script + SHOW], capture_output=True, cwd=folder, check=False
+    )
     assert answer.returncode == 0, answer.stderr
     *argv, variable, config = answer.stdout.decode().split("\0")
     tree = nested({**BASE, **case.fields}, text)
     assert argv[13:] == command_line(tree)
     assert variable == tree.get("environment", {}).get("variables", {}).get("VALUE", "none")
-    assert tree["accelerate"]["deepspeed_config"].items() <= yaml.safe_load(config)["deepspeed_config"].items()
+    assert (
+        tree["accelerate"]["deepspeed_config"].items()
+        <= yaml.safe_load(config)["deepspeed_config"].items()
+    )
     assert not (folder / "canary").exists()
 
 

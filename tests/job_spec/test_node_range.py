@@ -18,23 +18,38 @@ from tests.support.planned import plan_of
 
 def planned(folder: Path, slurm: dict[str, Any], **accelerate: Any) -> LaunchPlan:
     path = folder / "job.yaml"
-    path.write_text(yaml.safe_dump({"name": "x", "script": "train.py", "slurm": slurm, "accelerate": accelerate}))
+    path.write_text(
+        yaml.safe_dump(
+            {"name": "x", "script": "train.py", "slurm": slurm, "accelerate": accelerate}
+        )
+    )
     return plan_of(load_spec(path, folder=folder).spec)
 
 
 def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
     """num_processes counts all of them on the most nodes; on fewer, each node has as many."""
     plan = planned(tmp_path, {"nodes": "2-8"}, num_processes=16)
-    assert (plan.least_nodes, plan.nodes, plan.launch.processes, plan.processes_a_node) == (2, 8, 16, 2)
+    assert (plan.least_nodes, plan.nodes, plan.launch.processes, plan.processes_a_node) == (
+        2,
+        8,
+        16,
+        2,
+    )
     script = render(plan)
     assert "#SBATCH --nodes=2-8\n" in script
     assert "#SBATCH --ntasks-per-node" not in script
-    assert "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n" in script
+    assert (
+        "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n"
+        in script
+    )
 
 
 def test_one_number_stays_as_it_was(tmp_path: Path) -> None:
     """Without a range nothing is said of the most nodes."""
-    assert "CLUSTERRUN_MOST_NODES=" not in render(planned(tmp_path, {"nodes": 4})).split("# ---- clusterrun's")[0]
+    assert (
+        "CLUSTERRUN_MOST_NODES="
+        not in render(planned(tmp_path, {"nodes": 4})).split("# ---- clusterrun's")[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +58,11 @@ def test_one_number_stays_as_it_was(tmp_path: Path) -> None:
         ({"nodes": "2-4", "gpus": 8}, {}, "counts all nodes, of which Slurm gives 2-4"),
         ({"nodes": "2-4"}, {"num_processes": 6}, "6 processes do not divide over 4 nodes"),
         ({"nodes": "3-5"}, {}, "5 batches a node cannot be shared out equally among 3 nodes"),
-        ({"nodes": "3-8"}, {"gradient_accumulation_steps": 2}, "16 batches a node cannot be shared"),
+        (
+            {"nodes": "3-8"},
+            {"gradient_accumulation_steps": 2},
+            "16 batches a node cannot be shared",
+        ),
         ({"nodes": "4-2"}, {}, "4-2 has no number in it"),
         ({"nodes": "0-2"}, {}, "'0-2' is not a number of nodes"),
         ({"nodes": "2-"}, {}, "'2-' is not a number of nodes"),
@@ -75,7 +94,10 @@ def test_as_many_nodes_are_used_as_share_a_step_equally(
     most: object, accumulation: object, given: int, used: int
 ) -> None:
     """Of what Slurm gives, the largest number that keeps the samples of an optimizer step; all without a range."""
-    variables = {"CLUSTERRUN_MOST_NODES": most, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": accumulation}
+    variables = {
+        "CLUSTERRUN_MOST_NODES": most,
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": accumulation,
+    }
     done = bash('use_nodes; echo "$num_machines"', SLURM_JOB_NUM_NODES=given, **variables)
     assert int(done.stdout) == used
     assert (f"{used} of the {given} nodes are used" in done.stderr) == (used < given)

@@ -19,7 +19,10 @@ from clusterrun.job_spec.yaml_text import read_yaml
 from tests.support.cli_desk import Desk
 
 ROOT = Path(__file__).parents[2]
-SPECS = [*sorted((ROOT / "job_specs").glob("*.yaml")), *sorted((ROOT / "tests" / "sbatch_scripts").glob("*.yaml"))]
+SPECS = [
+    *sorted((ROOT / "job_specs").glob("*.yaml")),
+    *sorted((ROOT / "tests" / "sbatch_scripts").glob("*.yaml")),
+]
 SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
@@ -45,10 +48,23 @@ def test_it_is_a_schema():
 
 def test_every_key_has_a_place_and_most_have_words():
     """All sections are there; what the models say of a key is shown by the editor."""
-    assert {"slurm", "accelerate", "environment", "checkpoint", "requeue"} <= set(SCHEMA["properties"])
-    assert "one `accelerate launch`" in SCHEMA["properties"]["slurm"]["properties"]["nodes"]["description"]
-    assert set(SCHEMA["properties"]["slurm"]["properties"]) >= {"gpus-per-node", "constraint", "mail-type"}
-    assert not set(SCHEMA["properties"]["slurm"]["properties"]) & {*options.OWNED, *options.REFUSED, *options.TASKS}
+    assert {"slurm", "accelerate", "environment", "checkpoint", "requeue"} <= set(
+        SCHEMA["properties"]
+    )
+    assert (
+        "one `accelerate launch`"
+        in SCHEMA["properties"]["slurm"]["properties"]["nodes"]["description"]
+    )
+    assert set(SCHEMA["properties"]["slurm"]["properties"]) >= {
+        "gpus-per-node",
+        "constraint",
+        "mail-type",
+    }
+    assert not set(SCHEMA["properties"]["slurm"]["properties"]) & {
+        *options.OWNED,
+        *options.REFUSED,
+        *options.TASKS,
+    }
 
 
 @pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
@@ -138,7 +154,11 @@ def test_something_must_run(tmp_path):
     assert not loads("name: a\n", tmp_path)
 
 
-KEYS = [(section, key) for section, form in SCHEMA["properties"].items() for key in (form.get("properties") or {})]
+KEYS = [
+    (section, key)
+    for section, form in SCHEMA["properties"].items()
+    for key in (form.get("properties") or {})
+]
 KEYS += [("", key) for key in SCHEMA["properties"] if key not in ("script", "module", "command")]
 VALUES = st.one_of(
     st.sampled_from([True, False, None, 0, 1, 4, -1, 2.5, 10_000_000, "", "4", "a100:4", "8G", "1-00", "12:00:00", "auto", "10min",
@@ -165,6 +185,13 @@ def test_the_command_prints_and_writes_it(tmp_path):
     shown = desk.type("schema")
     assert (shown.returncode, shown.stderr, json.loads(shown.stdout)) == (0, "", SCHEMA)
     written = desk.type("schema", "-o", "here.json")
-    assert (written.returncode, written.stdout, json.loads((tmp_path / "here.json").read_text())) == (0, "", SCHEMA)
+    assert (
+        written.returncode,
+        written.stdout,
+        json.loads((tmp_path / "here.json").read_text()),
+    ) == (0, "", SCHEMA)
     refused = desk.type("schema", "-o", "no/here.json")
-    assert (refused.returncode, refused.stderr) == (2, "--output: no/here.json: no such file or directory\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "--output: no/here.json: no such file or directory\n",
+    )

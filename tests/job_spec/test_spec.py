@@ -86,12 +86,17 @@ def test_quotes_make_text_of_anything():
 
 def test_truth_in_variables_is_a_word():
     """true and false in environment.variables are those words, as users of HF_HUB_OFFLINE write them."""
-    assert load("environment: {variables: {A: true, B: False}}").environment.variables == {"A": "true", "B": "false"}
+    assert load("environment: {variables: {A: true, B: False}}").environment.variables == {
+        "A": "true",
+        "B": "false",
+    }
 
 
 def test_dashes_and_underscores_are_both_read():
     """A key may be spelled with dashes, as sbatch does, or with underscores, as accelerate does."""
-    text = "slurm: {{gpus{0}per{0}node: 4, mail{0}type: END}}\naccelerate: {{mixed{0}precision: bf16}}"
+    text = (
+        "slurm: {{gpus{0}per{0}node: 4, mail{0}type: END}}\naccelerate: {{mixed{0}precision: bf16}}"
+    )
     assert load(text.format("-")) == load(text.format("_"))
     assert load(text.format("-")).slurm.gpus_per_node == "4"
 
@@ -111,7 +116,9 @@ def test_files_of_other_systems_are_read():
 
 def test_options_that_are_not_typed_are_passed_on_as_written():
     """What sbatch knows and we do not type keeps its text; true stands for an option without a value."""
-    spec = load("slurm: {constraint: a&b, nice: -5, reboot: true, additional_parameters: {new-option: 08}}")
+    spec = load(
+        "slurm: {constraint: a&b, nice: -5, reboot: true, additional_parameters: {new-option: 08}}"
+    )
     assert spec.slurm.model_extra == {"constraint": "a&b", "reboot": True}
     assert spec.slurm.nice == "-5"
     assert spec.slurm.additional_parameters == {"new-option": "08"}
@@ -184,7 +191,9 @@ def test_one_setup_line_needs_no_list():
     assert load("environment: {setup: [a, b]}").environment.setup == ("a", "b")
 
 
-@pytest.mark.parametrize(("file", "name"), [("job.yaml", "job"), ("a.b.yaml", "a"), ("tiny-gpt2_1", "tiny-gpt2_1")])
+@pytest.mark.parametrize(
+    ("file", "name"), [("job.yaml", "job"), ("a.b.yaml", "a"), ("tiny-gpt2_1", "tiny-gpt2_1")]
+)
 def test_a_run_is_called_after_its_file(file, name):
     """Without a name the file's name is taken, up to its first dot."""
     Path(file).write_text("script: a.py\n")
@@ -215,7 +224,9 @@ def test_chdir_begins_at_the_file_and_not_at_the_shell(folder):
 def test_the_layers_lie_over_each_other():
     """A profile gives defaults, the spec overrides them key by key, --set overrides both."""
     profile = "slurm: {partition: gpu, time: 60, qos: low, mail-type: END}\ncheckpoint: {keep: 5}\n"
-    spec = profiled(profile, "slurm: {time: 30, mail_type: FAIL}", overrides=["slurm.qos=high", "slurm.time=10"])
+    spec = profiled(
+        profile, "slurm: {time: 30, mail_type: FAIL}", overrides=["slurm.qos=high", "slurm.time=10"]
+    )
     slurm = spec.slurm
     assert (slurm.partition, slurm.time, slurm.qos) == ("gpu", "10", "high")
     assert slurm.model_extra == {"mail_type": "FAIL"}
@@ -233,16 +244,27 @@ def test_mappings_below_a_section_are_merged_and_lists_are_replaced():
 @pytest.mark.parametrize("spec", ["slurm: {partition: null, nodes: ~}", "slurm: null", "slurm:"])
 def test_null_drops_what_lies_below(spec):
     """null brings back the default, whether a profile gave the value or nobody did."""
-    assert profiled("slurm: {partition: gpu, nodes: 2}\n", spec).slurm == load(spec).slurm == load("").slurm
+    assert (
+        profiled("slurm: {partition: gpu, nodes: 2}\n", spec).slurm
+        == load(spec).slurm
+        == load("").slurm
+    )
 
 
 def test_the_shell_is_the_lowest_layer():
     """The active virtual environment counts only where neither profile nor spec says which Python to use."""
     shell = {"venv": "/home/ada/venv"}
     assert load("", shell=shell).environment.venv == "/home/ada/venv"
-    assert load("environment: {variables: {A: 1}}", shell=shell).environment.venv == "/home/ada/venv"
-    for harmless in ("setup: ulimit -n 65536", "setup: [export LD_LIBRARY_PATH=/opt/lib, mkdir -p ./data]"):
-        assert load(f"environment: {{{harmless}}}", shell=shell).environment.venv == "/home/ada/venv"
+    assert (
+        load("environment: {variables: {A: 1}}", shell=shell).environment.venv == "/home/ada/venv"
+    )
+    for harmless in (
+        "setup: ulimit -n 65536",
+        "setup: [export LD_LIBRARY_PATH=/opt/lib, mkdir -p ./data]",
+    ):
+        assert (
+            load(f"environment: {{{harmless}}}", shell=shell).environment.venv == "/home/ada/venv"
+        )
     lines = (
         ". env.sh",
         "[ulimit -n 65536, . env.sh]",
@@ -250,7 +272,12 @@ def test_the_shell_is_the_lowest_layer():
         "export PATH=/opt/bin:$PATH",
         "'eval $(pixi hook)'",
     )
-    for decided in ("venv: .venv", "conda: base", "modules: [python]", *(f"setup: {line}" for line in lines)):
+    for decided in (
+        "venv: .venv",
+        "conda: base",
+        "modules: [python]",
+        *(f"setup: {line}" for line in lines),
+    ):
         assert load(f"environment: {{{decided}}}", shell=shell).environment.venv in (None, ".venv")
     assert profiled("environment: {conda: base}\n", shell=shell).environment.venv is None
 
@@ -258,7 +285,11 @@ def test_the_shell_is_the_lowest_layer():
 def test_a_profile_says_where_runs_lie(monkeypatch):
     """run_root expands `~` and variables; without it runs lie below the working folder."""
     monkeypatch.setenv("SCRATCH", "/scratch/ada")
-    for given, meant in {"$SCRATCH/runs": "/scratch/ada/runs", "~/runs": "/home/ada/runs", "": "runs"}.items():
+    for given, meant in {
+        "$SCRATCH/runs": "/scratch/ada/runs",
+        "~/runs": "/home/ada/runs",
+        "": "runs",
+    }.items():
         Path("site.yaml").write_text(f"run_root: {given}\n")
         Path("job.yaml").write_text("script: a.py\n")
         assert load_spec("job.yaml", profile="site.yaml").run_root == meant
@@ -326,7 +357,9 @@ def test_nobody_takes_more_than_one_task_a_node():
             load_spec("job.yaml")
 
 
-@pytest.mark.parametrize("array", ["0-3", "1,3,5", "0-15:4", "7", "0-99%4", "1,5-9,20-40:5%2", "3-3"])
+@pytest.mark.parametrize(
+    "array", ["0-3", "1,3,5", "0-15:4", "7", "0-99%4", "1,5-9,20-40:5%2", "3-3"]
+)
 def test_every_array(array):
     """The numbers of a job array are written as for sbatch, and reach it as they were written."""
     assert load(f"slurm: {{array: '{array}'}}").slurm.array == array

@@ -35,7 +35,9 @@ LINES = (TABLES / "lines.txt").read_text()
 # Whole files, and all that is said of them.
 FILES = (TABLES / "files.txt").read_text()
 
-BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+BOMB = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)
 LARGE = [
     ("script: a\0b", "job.yaml:1: not YAML: control character U+0000\n  hint: delete it"),
     (BOMB, "job.yaml:1: <ALIASES>"),
@@ -45,12 +47,23 @@ LARGE = [
     ("args: " + "{a: " * 1500, "job.yaml:1: nested more than 50 deep"),
     ("args: " + "[" * 1500 + "]" * 1500, "job.yaml:1: nested more than 50 deep"),
     ("args:\n " + "- " * 1500, "job.yaml:2: nested more than 50 deep"),
-    ("\n".join(" " * depth + "a:" for depth in range(1200)), "job.yaml:51: nested more than 50 deep"),
+    (
+        "\n".join(" " * depth + "a:" for depth in range(1200)),
+        "job.yaml:51: nested more than 50 deep",
+    ),
     (f"args: ['{'[' * 60}', \"{'{' * 60}\"] # {'[' * 60}\n]", "job.yaml:2: not YAML: <LIBRARY>"),
     ("script: " + "a" * 2_000_000, "job.yaml: 2000008 characters; a job spec has at most 1000000"),
 ]
 LARGE_NAMES = [
-    *("NUL", "alias bomb", "brackets", "closed brackets", "brackets on lines", "braces", "many closed brackets"),
+    *(
+        "NUL",
+        "alias bomb",
+        "brackets",
+        "closed brackets",
+        "brackets on lines",
+        "braces",
+        "many closed brackets",
+    ),
     *("dashes", "indentation", "brackets in quotes", "2 MB"),
 ]
 
@@ -65,15 +78,26 @@ OVERRIDES = [
     ("slurm.nods=2", "--set slurm.nods: slurm.nods: no such field\n  hint: did you mean nodes?"),
     ("slurm=2", "--set slurm: slurm: must be a mapping, got a number"),
     ("name='x", "--set name: not YAML: <LIBRARY>"),
-    ("args.lr=3", "--set args.lr: args.lr: args is a list of words here, so one flag cannot be set"),
+    (
+        "args.lr=3",
+        "--set args.lr: args.lr: args is a list of words here, so one flag cannot be set",
+    ),
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
 
-SITE_KEYS = "accelerate, checkpoint, environment, gpu_memory, hang, notify, requeue, run_root, share, slurm"
+SITE_KEYS = (
+    "accelerate, checkpoint, environment, gpu_memory, hang, notify, requeue, run_root, share, slurm"
+)
 PROFILES = [
-    ("script: a.py", f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}"),
+    (
+        "script: a.py",
+        f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}",
+    ),
     ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
-    ("slurm: {time: 1d}", "site.yaml:1: slurm.time: '1d' is not a Slurm time\n  hint: write 1-00:00:00"),
+    (
+        "slurm: {time: 1d}",
+        "site.yaml:1: slurm.time: '1d' is not a Slurm time\n  hint: write 1-00:00:00",
+    ),
     ("run_root: [a]", "site.yaml:1: run_root: must be one line of text, got a list"),
     ('run_root: "a\\nb"', "site.yaml:1: run_root: newline (U+000A) <ONE_LINE>"),
     ("- a", "site.yaml:1: a profile is a mapping of keys, got a list"),
@@ -131,7 +155,9 @@ def test_a_wrong_line(line, expected):
     assert masked(text, expected) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [case[1:] for case in files()], ids=[case[0] for case in files()])
+@pytest.mark.parametrize(
+    ("text", "expected"), [case[1:] for case in files()], ids=[case[0] for case in files()]
+)
 def test_a_wrong_file(text, expected):
     """What is wrong with a whole file is told once, without what only follows from it."""
     assert masked(told(text), expected) == expected
@@ -167,7 +193,9 @@ def test_what_is_missing_is_missing_from_the_spec():
 def test_mistakes_of_all_layers_are_told_together():
     """Mistakes in --set, the spec and the profile are all told before anything else happens."""
     Path("site.yaml").write_text("checkpoint: {keep: 0}\n")
-    text = told("script: a.py\nslurm: {nodes: x}\n", profile="site.yaml", overrides=["name=a b", "bad"])
+    text = told(
+        "script: a.py\nslurm: {nodes: x}\n", profile="site.yaml", overrides=["name=a b", "bad"]
+    )
     assert text == filled(
         "--set: 'bad' is not key=value, such as slurm.nodes=4\n"
         "--set name: name: 'a b' is not <NAME>\n"

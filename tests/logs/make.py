@@ -166,8 +166,12 @@ CASES = {
 def main(names: list[str]) -> None:
     """Fail in these ways, or in all, two at a time."""
     with ThreadPoolExecutor(2) as pool:
-        for name, text in pool.map(lambda name: (name, fail(name, CASES[name])), names or list(CASES)):
-            (HERE / f"{name}.log").write_text(f"# made by tests/logs/make.py {name}\n{text}", encoding="utf-8")
+        for name, text in pool.map(
+            lambda name: (name, fail(name, CASES[name])), names or list(CASES)
+        ):
+            (HERE / f"{name}.log").write_text(
+                f"# made by tests/logs/make.py {name}\n{text}", encoding="utf-8"
+            )
             print(name, len(text.splitlines()), "lines")
 
 
@@ -175,7 +179,15 @@ def fail(name: str, case: Case) -> str:
     """Return what one failing launch printed."""
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         Path(folder, "script.py").write_text(case.script.lstrip("\n"))
-        flags = ["--num_processes", str(case.ranks), "--mixed_precision", "no", "--dynamo_backend", "no", *case.flags]
+        flags = [
+            "--num_processes",
+            str(case.ranks),
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            *case.flags,
+        ]
         if "--main_process_port" not in flags:
             flags += ["--main_process_port", str(_free_port())]
         several = ["--multi_gpu"] if case.ranks > 1 else []

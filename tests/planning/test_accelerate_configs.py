@@ -127,7 +127,9 @@ SHAPES = {
 
 
 def prepared(slurm: str) -> Prepared:
-    Path("job.yaml").write_text(f"script: train.py\nslurm: {slurm}\naccelerate: {{config_file: my.yaml}}\n")
+    Path("job.yaml").write_text(
+        f"script: train.py\nslurm: {slurm}\naccelerate: {{config_file: my.yaml}}\n"
+    )
     return prepare(Request("job.yaml", environment={"HOME": str(Path.cwd())}, own_python=False))
 
 
@@ -136,18 +138,31 @@ def test_a_shape_of_config(folder, monkeypatch, name):
     """A config is used to the letter; accelerate takes it with the script's flags, and its workers get what it says."""
     monkeypatch.setattr("accelerate.utils.launch.is_fp8_available", lambda: True)
     shape = SHAPES[name]
-    words = {"compute_environment": "LOCAL_MACHINE", "mixed_precision": None, "use_cpu": False, "debug": False}
+    words = {
+        "compute_environment": "LOCAL_MACHINE",
+        "mixed_precision": None,
+        "use_cpu": False,
+        "debug": False,
+    }
     ClusterConfig(**{**words, **shape.words}).to_yaml_file("my.yaml")
     one = prepared(shape.slurm)
     assert one.problems == ()
     launch, nodes = one.launch, make_plan(one).nodes
     assert launch.config == Path("my.yaml").read_text()
     found = taken(launch, folder, nodes=nodes, processes=shape.world)
-    assert (found.launcher, found.args.num_processes, found.args.num_machines) == (shape.launcher, shape.world, nodes)
+    assert (found.launcher, found.args.num_processes, found.args.num_machines) == (
+        shape.launcher,
+        shape.world,
+        nodes,
+    )
     got = {**found.environment, **launch.variables}
-    wanted = {key: value.replace("{folder}", str(folder)) for key, value in shape.environment.items()}
+    wanted = {
+        key: value.replace("{folder}", str(folder)) for key, value in shape.environment.items()
+    }
     assert {key: got.get(key) for key in wanted} == wanted
-    assert launch.variables.get("ACCELERATE_USE_CPU") == ("true" if shape.words.get("use_cpu") else None)
+    assert launch.variables.get("ACCELERATE_USE_CPU") == (
+        "true" if shape.words.get("use_cpu") else None
+    )
     assert "CUDA_VISIBLE_DEVICES" not in got
     if shape.launcher == "torchrun" and nodes > 1:
         assert (found.args.rdzv_backend, found.args.node_rank) == ("static", 1)
@@ -171,7 +186,9 @@ def test_what_accelerate_config_writes_by_default(folder, precision):
     assert [problem.what for problem in prepared("{nodes: 2}").problems] == [alone]
 
 
-@pytest.mark.parametrize("line", ["fp16: true", "dynamo_backend: 'NO'", "mixed_precision: 'no'", "tpu_env: []"])
+@pytest.mark.parametrize(
+    "line", ["fp16: true", "dynamo_backend: 'NO'", "mixed_precision: 'no'", "tpu_env: []"]
+)
 def test_lines_of_older_configs(folder, line):
     """What accelerate itself still turns into today's words is no mistake."""
     Path("my.yaml").write_text(f"distributed_type: MULTI_GPU\nnum_processes: 4\n{line}\n")
@@ -181,7 +198,9 @@ def test_lines_of_older_configs(folder, line):
 
 def test_a_config_with_a_tag_is_still_looked_at():
     """Lines are known only where our own reader reads the file, too; mistakes are told in any case."""
-    Path("my.yaml").write_text("distributed_type: !!str FSDP3\nnum_processes: !!int '4'\nnum_processes: 4\n")
+    Path("my.yaml").write_text(
+        "distributed_type: !!str FSDP3\nnum_processes: !!int '4'\nnum_processes: 4\n"
+    )
     (problem,) = prepared(ONE).problems
     assert (problem.where.split(":")[0], problem.path) == ("my.yaml", "distributed_type")
 
@@ -205,7 +224,9 @@ def test_the_choices_are_those_of_accelerate():
     assert list(SHARDING) == constants.FSDP_SHARDING_STRATEGY
     lists = {"fsdp_auto_wrap_policy": constants.FSDP_AUTO_WRAP_POLICY, "fsdp_state_dict_type": constants.FSDP_STATE_DICT_TYPE,
              "fsdp_backward_prefetch": constants.FSDP_BACKWARD_PREFETCH}  # fmt: skip
-    assert {name: [choice for choice in CHOICES[name] if not choice.isdigit()] for name in lists} == lists
+    assert {
+        name: [choice for choice in CHOICES[name] if not choice.isdigit()] for name in lists
+    } == lists
     assert set(TYPES) == {kind.value for kind in DistributedType}
     assert set(PRECISIONS) == {kind.value for kind in PrecisionType}
     assert constants.DEEPSPEED_MULTINODE_LAUNCHERS[1] == "standard"
@@ -217,9 +238,15 @@ def test_the_accelerate_of_the_jobs_own_environment_counts(folder):
     package = folder / ".venv" / "lib" / "python3.12" / "site-packages" / "accelerate" / "commands"
     (package / "config").mkdir(parents=True)
     source = Path(accelerate.__file__).parent / "commands"
-    launch = (source / "launch.py").read_text().replace('"--fsdp_version"', '"--fsdp_newest", "--fsdp_version"')
+    launch = (
+        (source / "launch.py")
+        .read_text()
+        .replace('"--fsdp_version"', '"--fsdp_newest", "--fsdp_version"')
+    )
     (package / "launch.py").write_text(launch)
-    (package / "config" / "config_args.py").write_text((source / "config" / "config_args.py").read_text())
+    (package / "config" / "config_args.py").write_text(
+        (source / "config" / "config_args.py").read_text()
+    )
     assert "fsdp_newest" in installed.words_of(folder / ".venv").of_section("fsdp_config")
     assert "fsdp_newest" not in installed.words_of(None).of_section("fsdp_config")
     (package / "launch.py").write_text("def launch(): pass\n")
@@ -234,8 +261,12 @@ def test_without_accelerate_the_kept_words_count(monkeypatch):
 
 def test_checking_loads_no_accelerate(folder):
     """validate reads accelerate's source and imports nothing of it."""
-    Path("my.yaml").write_text("distributed_type: FSDP\nfsdp_config: {fsdp_version: 2, fsdp_vresion: 2}\n")
-    Path("job.yaml").write_text("script: train.py\nslurm: {gpus: 2}\naccelerate: {config_file: my.yaml}\n")
+    Path("my.yaml").write_text(
+        "distributed_type: FSDP\nfsdp_config: {fsdp_version: 2, fsdp_vresion: 2}\n"
+    )
+    Path("job.yaml").write_text(
+        "script: train.py\nslurm: {gpus: 2}\naccelerate: {config_file: my.yaml}\n"
+    )
     program = """
 import sys
 from clusterrun.cli import main

@@ -14,21 +14,28 @@ def desk(tmp_path) -> Desk:
     made = Desk(tmp_path)
     made.write("", "train.py")
     made.write(
-        "run_root: /scratch\nslurm:\n  partition: gpu\n  time: 1-00\nenvironment: {variables: {A: 1}}\n", "site.yaml"
+        "run_root: /scratch\nslurm:\n  partition: gpu\n  time: 1-00\nenvironment: {variables: {A: 1}}\n",
+        "site.yaml",
     )
-    made.write("script: train.py\nargs: {lr: 3e-4}\nslurm:\n  time: 12:00:00\n  gpus_per_node: 4\n  nodes: 1\n")
+    made.write(
+        "script: train.py\nargs: {lr: 3e-4}\nslurm:\n  time: 12:00:00\n  gpus_per_node: 4\n  nodes: 1\n"
+    )
     return made
 
 
 def explained(desk: Desk, *words: str) -> dict[str, tuple[object, str, str]]:
     done = desk.type("render", "job.yaml", "--explain", "--json", *words)
     assert done.returncode == 0, done.stderr
-    return {one["key"]: (one["value"], one["layer"], one["where"]) for one in json.loads(done.stdout)}
+    return {
+        one["key"]: (one["value"], one["layer"], one["where"]) for one in json.loads(done.stdout)
+    }
 
 
 def test_each_layer_is_named(desk):
     """The default, the shell, the profile and the spec with their lines, and `--set`; the highest that gave it counts."""
-    found = explained(desk, "--profile", "site.yaml", "--set", "slurm.nodes=2", "--set", "args.lr=1")
+    found = explained(
+        desk, "--profile", "site.yaml", "--set", "slurm.nodes=2", "--set", "args.lr=1"
+    )
     assert found["slurm.partition"] == ("gpu", "profile", "site.yaml:3")
     assert found["slurm.time"] == ("12:00:00", "spec", "job.yaml:4")
     assert found["slurm.gpus-per-node"] == ("4", "spec", "job.yaml:5")

@@ -139,7 +139,9 @@ def test_a_section_of_a_spec(folder, line, expected):
     assert told(spec) == expected.replace("{folder}", str(folder))
 
 
-WITH_GPUS = "script: train.py\nslurm: {nodes: 2, gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
+WITH_GPUS = (
+    "script: train.py\nslurm: {nodes: 2, gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
+)
 CONFIGS = [
     ("distributed_type: MULTI_GPU\nmixed_precision: no\n",
      "a.yaml:2: mixed_precision: accelerate reads a bare no as false, and fails\n  hint: 'no', with quotes"),
@@ -178,9 +180,9 @@ CONFIGS = [
 @pytest.mark.parametrize(("config", "expected"), CONFIGS)
 def test_an_accelerate_config(folder, config, expected):
     """The same in an accelerate YAML is told at the line of that file."""
-    assert told(WITH_GPUS, a_yaml=config, ds_json='{"zero_optimization": {"stage": 2}}') == expected.replace(
-        "{folder}", str(folder)
-    )
+    assert told(
+        WITH_GPUS, a_yaml=config, ds_json='{"zero_optimization": {"stage": 2}}'
+    ) == expected.replace("{folder}", str(folder))
 
 
 ZERO = {"zero_optimization": {"stage": 2}}
@@ -237,7 +239,11 @@ def test_a_deepspeed_json(config, words, expected):
 
 def test_a_whole_batch_that_is_right():
     """A train_batch_size that is micro batch x processes x accumulation is taken."""
-    config = {"train_batch_size": 256, "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+    config = {
+        "train_batch_size": 256,
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+    }
     spec = (
         "script: train.py\nslurm: {nodes: 2, gpus: 8}\nargs: {batch_size: 8}\n"
         "accelerate: {gradient_accumulation_steps: 4, deepspeed_config: {deepspeed_config_file: ds.json}}\n"
@@ -282,14 +288,20 @@ GPUS = [
 @pytest.mark.parametrize(("slurm", "what", "hint"), GPUS)
 def test_fp8_where_there_is_none(slurm, what, hint):
     """fp8 is refused on GPUs whose type says that they have none, and on no other."""
-    said = told(f"script: train.py\nslurm: {{nodes: 2, {slurm}}}\naccelerate: {{mixed_precision: fp8}}\n")
+    said = told(
+        f"script: train.py\nslurm: {{nodes: 2, {slurm}}}\naccelerate: {{mixed_precision: fp8}}\n"
+    )
     where = "job.yaml:3: accelerate.mixed_precision: "
-    assert said == (f"{where}{what}: that begins with Ada and Hopper\n  hint: {hint}" if what else "")
+    assert said == (
+        f"{where}{what}: that begins with Ada and Hopper\n  hint: {hint}" if what else ""
+    )
 
 
 def test_bf16_on_gpus_without_it():
     """bf16 runs on a V100, slowly, so it is a note."""
-    said = told("script: train.py\nslurm: {gpus-per-node: 'v100:4'}\naccelerate: {mixed_precision: bf16}\n")
+    said = told(
+        "script: train.py\nslurm: {gpus-per-node: 'v100:4'}\naccelerate: {mixed_precision: bf16}\n"
+    )
     assert said.startswith(
         "note: job.yaml:3: accelerate.mixed_precision: v100 has no bf16, and torch computes it slowly"
     )
@@ -309,9 +321,16 @@ TRAINER = "from transformers import HfArgumentParser, TrainingArguments\n"
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_old_arguments(name):
     """An argument that transformers has taken away is a mistake for a Trainer's script, and a note for any other's."""
-    words = f"transformers 5 has {ARGUMENTS[name]} in its place" if ARGUMENTS[name] else "transformers 5 has it no more"
+    words = (
+        f"transformers 5 has {ARGUMENTS[name]} in its place"
+        if ARGUMENTS[name]
+        else "transformers 5 has it no more"
+    )
     spec = f"script: train.py\nslurm: {{gpus: 1}}\nargs:\n  {name}: 1\n"
-    assert told(spec, train_py=TRAINER) == f"job.yaml:4: args.{name}: TrainingArguments has no {name}\n  hint: {words}"
+    assert (
+        told(spec, train_py=TRAINER)
+        == f"job.yaml:4: args.{name}: TrainingArguments has no {name}\n  hint: {words}"
+    )
     note = f"note: job.yaml:4: args.{name}: if the script hands it to TrainingArguments: {words}"
     assert told(spec, train_py="import torch\n") == note
     assert told(spec, train_py=f"add('--{name}')\n") == ""
@@ -337,7 +356,11 @@ def test_the_old_keywords_are_gone():
     for (name, keyword), today in KEYWORDS.items():
         if keyword == "sharding_strategy":  # still taken by version 1
             continue
-        known = getattr(accelerate, name, None) or getattr(transformers, name, None) or getattr(accelerate.utils, name)
+        known = (
+            getattr(accelerate, name, None)
+            or getattr(transformers, name, None)
+            or getattr(accelerate.utils, name)
+        )
         assert keyword not in inspect.signature(known).parameters, (name, keyword)
         assert today
 
@@ -379,22 +402,24 @@ def test_what_the_script_shows(source, expected):
     """Old forms in the script's own text are notes at their line; a text that does not parse is left alone."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate:\n  deepspeed_config: {zero_stage: 3, zero3_save_16bit_model: true}\n"
     line = 3 if "save_state" in source else 2
-    assert told(spec, train_py=f"import os\n{source}\n") == (f"note: train.py:{line}: {expected}" if expected else "")
+    assert told(spec, train_py=f"import os\n{source}\n") == (
+        f"note: train.py:{line}: {expected}" if expected else ""
+    )
 
 
 def test_two_optimizers():
     """A JSON with an optimizer of its own and a script that makes one are noted; DummyOptim is how it goes."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     config = json.dumps({**ZERO, "optimizer": {"type": "AdamW"}})
-    assert "the DeepSpeed JSON has an optimizer" in told(spec, ds_json=config, train_py="torch.optim.AdamW(p)\n")
+    assert "the DeepSpeed JSON has an optimizer" in told(
+        spec, ds_json=config, train_py="torch.optim.AdamW(p)\n"
+    )
     assert told(spec, ds_json=config, train_py="DummyOptim(p)\n") == ""
 
 
 def test_a_json_of_a_trainers_own():
     """The JSON of a Trainer's `--deepspeed` is looked at in the same way, with what its arguments say."""
-    spec = (
-        "script: train.py\nslurm: {gpus: 4}\nargs: {deepspeed: ds.json, bf16: true, gradient_accumulation_steps: 2}\n"
-    )
+    spec = "script: train.py\nslurm: {gpus: 4}\nargs: {deepspeed: ds.json, bf16: true, gradient_accumulation_steps: 2}\n"
     config = json.dumps({"gradient_accumulation_steps": 8, **ZERO, "fp16": {"enabled": True}})
     assert told(spec, ds_json=config, train_py=TRAINER) == (
         "ds.json:1: fp16.enabled: accelerate refuses it with mixed_precision: bf16\n"
@@ -404,14 +429,18 @@ def test_a_json_of_a_trainers_own():
     )
     assert told(spec, ds_json=config, train_py="import torch\n") == ""
     Path("ds.json").unlink()
-    assert told(spec, train_py=TRAINER).startswith(f"job.yaml:3: args.deepspeed: no such file: {Path.cwd()}/ds.json")
+    assert told(spec, train_py=TRAINER).startswith(
+        f"job.yaml:3: args.deepspeed: no such file: {Path.cwd()}/ds.json"
+    )
 
 
 def test_a_precision_that_nobody_says():
     """Where "auto" stands in the JSON and nothing fills it, the training is in fp32, and that is said."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     config = json.dumps({**ZERO, "fp16": {"enabled": "auto"}, "bf16": {"enabled": "auto"}})
-    said = "note: ds.json:1: bf16.enabled: nothing says a mixed_precision, so that it trains in fp32"
+    said = (
+        "note: ds.json:1: bf16.enabled: nothing says a mixed_precision, so that it trains in fp32"
+    )
     assert told(spec, ds_json=config) == said
     assert told(f"{spec}args: {{bf16: true}}\n", ds_json=config) == ""
     assert told(spec, ds_json=config, train_py="Accelerator(mixed_precision='bf16')\n") == ""
@@ -434,7 +463,9 @@ def test_zero3_that_cannot_save_its_model():
 ])  # fmt: skip
 def test_a_value_of_no_sense_is_told(section, what):
     """In a spec and in an accelerate config alike."""
-    assert what in told(f"script: train.py\nslurm: {{gpus-per-node: 4}}\naccelerate: {{{section}}}\n")
+    assert what in told(
+        f"script: train.py\nslurm: {{gpus-per-node: 4}}\naccelerate: {{{section}}}\n"
+    )
     spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
     kind = "FSDP" if "fsdp" in section else "DEEPSPEED"
     assert "a.yaml:2: " in told(spec, a_yaml=f"distributed_type: {kind}\n{section}\n")
@@ -442,13 +473,14 @@ def test_a_value_of_no_sense_is_told(section, what):
 
 def test_numbers_may_be_quoted():
     """accelerate reads them all the same."""
-    section = (
-        "{zero_stage: '3', offload_param_device: cpu, zero3_save_16bit_model: true, gradient_accumulation_steps: '4'}"
-    )
+    section = "{zero_stage: '3', offload_param_device: cpu, zero3_save_16bit_model: true, gradient_accumulation_steps: '4'}"
     spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: "
     assert told(f"{spec}{{deepspeed_config: {section}}}\n") == ""
     assert (
-        told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=f"distributed_type: DEEPSPEED\ndeepspeed_config: {section}\n")
+        told(
+            f"{spec}{{config_file: a.yaml}}\n",
+            a_yaml=f"distributed_type: DEEPSPEED\ndeepspeed_config: {section}\n",
+        )
         == ""
     )
 
@@ -461,11 +493,18 @@ def test_the_section_s_accumulation_would_win():
                 "  hint: accelerate.gradient_accumulation_steps: 8, and none here")  # fmt: skip
     assert told(f"{spec}{{{section}}}\n") == f"job.yaml:4: accelerate.deepspeed_config.{expected}"
     config = f"distributed_type: DEEPSPEED\n{section}\n"
-    assert told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=config) == f"a.yaml:2: deepspeed_config.{expected}"
+    assert (
+        told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=config)
+        == f"a.yaml:2: deepspeed_config.{expected}"
+    )
 
 
-@pytest.mark.parametrize("args", ["{deepspeed: no.json}", "{--deepspeed: no.json}", "[--deepspeed, no.json]"])
+@pytest.mark.parametrize(
+    "args", ["{deepspeed: no.json}", "{--deepspeed: no.json}", "[--deepspeed, no.json]"]
+)
 def test_a_trainer_s_json_is_looked_for(args):
     """However the argument is spelled."""
     Path("train.py").write_text("from transformers import TrainingArguments\n")
-    assert "args.deepspeed: no such file" in told(f"script: train.py\nargs: {args}\nslurm: {{gpus-per-node: 4}}\n")
+    assert "args.deepspeed: no such file" in told(
+        f"script: train.py\nargs: {args}\nslurm: {{gpus-per-node: 4}}\n"
+    )

@@ -31,7 +31,9 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
 # The project as the golden scripts see it, on any machine.
 PROJECT = Path("/project")
-RUN = Identity("a-run-20260102-030405-abcd", PurePosixPath("/scratch/50%/a-run-20260102-030405-abcd"))
+RUN = Identity(
+    "a-run-20260102-030405-abcd", PurePosixPath("/scratch/50%/a-run-20260102-030405-abcd")
+)
 
 each_spec = pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
 
@@ -40,7 +42,9 @@ def plan_of(path: Path, identity: Identity | None = None) -> LaunchPlan:
     """Plan a job spec of this project as if the project lay in /project."""
     loaded = load_spec(path, folder=PROJECT / "job_specs")
     work_dir = Path(loaded.chdir or PROJECT)
-    configs = config_texts(loaded.spec, lambda name: (ROOT / (work_dir / name).relative_to(PROJECT)).read_text())
+    configs = config_texts(
+        loaded.spec, lambda name: (ROOT / (work_dir / name).relative_to(PROJECT)).read_text()
+    )
     return planned(
         loaded.spec, source=f"job_specs/{path.name}", version="golden", chdir=loaded.chdir,
         run_root=loaded.run_root, configs=configs, identity=identity,
@@ -50,7 +54,9 @@ def plan_of(path: Path, identity: Identity | None = None) -> LaunchPlan:
 def config_texts(spec: JobSpec, read: Callable[[str], str]) -> Configs:
     """The config files that a spec names."""
     text = read(spec.accelerate.config_file) if spec.accelerate.config_file else None
-    section = yaml.safe_load(text).get("deepspeed_config") if text else spec.accelerate.deepspeed_config
+    section = (
+        yaml.safe_load(text).get("deepspeed_config") if text else spec.accelerate.deepspeed_config
+    )
     path = deepspeed_json(section)
     return Configs(text, read(path) if path else None)
 
@@ -89,7 +95,8 @@ def test_bash_reads_every_script(path):
 # The scripts share nine tenths of their text, and shellcheck takes a second for each.
 UNLIKE = ("two_nodes", "elastic", "plain_script", "zero3", "cpu")
 CHECKED = [
-    pytest.param(path, marks=() if path.stem in UNLIKE else pytest.mark.extended, id=path.stem) for path in SPECS
+    pytest.param(path, marks=() if path.stem in UNLIKE else pytest.mark.extended, id=path.stem)
+    for path in SPECS
 ]
 
 
@@ -118,15 +125,24 @@ def test_a_spec_decides_no_more_than_eighty_lines(path):
 
     A DeepSpeed JSON is the user's own file and as long as it likes.
     """
-    before, found, functions = render(plan_of(path)).partition("\n# ---- clusterrun's functions, version 1 ")
+    before, found, functions = render(plan_of(path)).partition(
+        "\n# ---- clusterrun's functions, version 1 "
+    )
     assert found
     own = re.sub(
-        r"(?<=/deepspeed.json\" <<'END_OF_CONFIG'\n).*?(?=^END_OF_CONFIG$)", "", before, flags=re.DOTALL | re.MULTILINE
+        r"(?<=/deepspeed.json\" <<'END_OF_CONFIG'\n).*?(?=^END_OF_CONFIG$)",
+        "",
+        before,
+        flags=re.DOTALL | re.MULTILINE,
     )
     assert own.count("\n") <= 80
     assert "\nmain() {\n" in before
     assert functions.endswith('\nmain "$@"\n')
-    files = [file for file in sorted((ROOT / "templates" / "functions").glob("*.sh")) if file.name != NOTIFY]
+    files = [
+        file
+        for file in sorted((ROOT / "templates" / "functions").glob("*.sh"))
+        if file.name != NOTIFY
+    ]
     fixed = "\n".join(file.read_text() for file in files)
     assert functions.endswith(f'\n{fixed}\nhear_signals\nmain "$@"\n')
 
@@ -147,7 +163,9 @@ def test_a_submitted_script_differs_only_in_which_run_it_is():
 
 def test_the_scripts_own_variables_cannot_be_set(folder):
     """What main sets before the environment must be there after it, so no spec may name it."""
-    names = set(re.findall(r"^  ([a-z_]+)=", (ROOT / "templates" / "_run.j2").read_text(), re.MULTILINE))
+    names = set(
+        re.findall(r"^  ([a-z_]+)=", (ROOT / "templates" / "_run.j2").read_text(), re.MULTILINE)
+    )
     assert names >= {"run_dir", "run_id"}
     for name in names:
         with pytest.raises(SpecError, match=f"{name} is a variable of the job script itself"):
@@ -193,7 +211,9 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "  run_dir=$(absolute runs)/$run_id",
         "  run_id=$run_id-$SLURM_ARRAY_TASK_ID run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID  # a run of its own",
         "  share=group",
-        "  checkpoint_path=" + """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + """'/it'"'"'s/'"""
+        "  checkpoint_path="
+        + """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')"""
+        + """'/it'"'"'s/'"""
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
         "  stop_signal=TERM",
         "  num_processes=1",
@@ -202,8 +222,14 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "  signal_lead=60",
     ]
     plan = planned(load_spec("job.yaml").spec, identity=RUN)
-    assert before_the_functions(render(plan))[2:4] == [f"  run_id={RUN.run_id}", f"  run_dir={RUN.folder}"]
-    assert f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out" in render(plan).splitlines()
+    assert before_the_functions(render(plan))[2:4] == [
+        f"  run_id={RUN.run_id}",
+        f"  run_dir={RUN.folder}",
+    ]
+    assert (
+        f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out"
+        in render(plan).splitlines()
+    )
     assert "#SBATCH --array=0-7%2" in render(plan).splitlines()
 
 
@@ -219,8 +245,15 @@ def test_the_script_knows_when_slurm_sends_its_signal(folder, slurm, lead):
 def bash(script: str, functions: str, *words: str, **variables: str) -> list[str]:
     """Run a script with other functions in the place of some of its own; returns what it printed, split at NUL."""
     text = script.removesuffix('main "$@"\n') + functions
-    environment = {"PATH": os.environ["PATH"], "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(Path.cwd()), **variables}
-    answer = subprocess.run(["bash", "-c", text, "bash", *words], env=environment, capture_output=True, check=False)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SLURM_JOB_ID": "7",
+        "SLURM_SUBMIT_DIR": str(Path.cwd()),
+        **variables,
+    }
+    answer = subprocess.run(
+        ["bash", "-c", text, "bash", *words], env=environment, capture_output=True, check=False
+    )
     assert (answer.returncode, answer.stderr) == (0, b"")
     return answer.stdout.decode().split("\0")
 
@@ -230,7 +263,10 @@ RESUMES = [
     ("resume: false", []),
     ("resume: --from={checkpoint} -v 'a b'", ["--from=NEWEST", "-v", "a b"]),
     ("resume: '{checkpoint}:{checkpoint}'", ["NEWEST:NEWEST"]),
-    ("resume: [--from, '{checkpoint}', '', '$(touch canary)']", ["--from", "NEWEST", "", "$(touch canary)"]),
+    (
+        "resume: [--from, '{checkpoint}', '', '$(touch canary)']",
+        ["--from", "NEWEST", "", "$(touch canary)"],
+    ),
 ]
 
 
@@ -240,7 +276,10 @@ def test_a_script_is_told_of_its_checkpoint(folder, line, words):
     script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
     show = "accelerate() { printf '%s\\0' \"$@\"; }\nlaunch\n"
     newest = """it's a "$(touch canary)" * \\ \n"""
-    for checkpoint, said in (("", []), (newest, [word.replace("NEWEST", newest) for word in words])):
+    for checkpoint, said in (
+        ("", []),
+        (newest, [word.replace("NEWEST", newest) for word in words]),
+    ):
         *argv, _ = bash(script, show, checkpoint=checkpoint)
         assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *said]
     assert not (folder / "canary").exists()
@@ -258,7 +297,9 @@ def test_without_a_path_nothing_is_said_of_checkpoints(folder):
 @pytest.mark.parametrize("path", ["{run_dir}/out put/checkpoint-*", "mine [1]*/checkpoint-?"])
 def test_the_newest_match_of_a_pattern(folder, root, path):
     """A pattern finds the newest file that it matches, whatever characters the folders have, and no other."""
-    (folder / "job.yaml").write_text(json.dumps({"script": "train.py", "checkpoint": {"path": path}}))
+    (folder / "job.yaml").write_text(
+        json.dumps({"script": "train.py", "checkpoint": {"path": path}})
+    )
     script = render(planned(load_spec("job.yaml").spec, run_root=root))
     run_dir = folder / root / "job-7"
     place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
@@ -294,7 +335,9 @@ def test_a_users_template_extends_ours_block_by_block(folder):
     (folder / "mine").mkdir()
     (folder / "mine" / "base.sbatch.j2").write_text(EXTENDED)
     ours, theirs = script_of(SPEC), script_of(SPEC, templates=[folder / "mine"])
-    changes = [line for line in difflib.ndiff(ours.splitlines(), theirs.splitlines()) if line[0] in "+-"]
+    changes = [
+        line for line in difflib.ndiff(ours.splitlines(), theirs.splitlines()) if line[0] in "+-"
+    ]
     assert changes == ["+ #SBATCH --comment='it'\"'\"'s job'", "+   export SITE=here"]
 
 
@@ -364,9 +407,13 @@ def test_a_config_file_cannot_end_its_here_document(folder):
     """A line of an accelerate config that would end the here-document early is refused."""
     (folder / "job.yaml").write_text("script: train.py\naccelerate: {config_file: a.yaml}\n")
     spec = load_spec("job.yaml").spec
-    text = 'distributed_type: MULTI_GPU\nmain_training_function: "main\nEND_OF_CONFIG\ntouch canary"\n'
+    text = (
+        'distributed_type: MULTI_GPU\nmain_training_function: "main\nEND_OF_CONFIG\ntouch canary"\n'
+    )
     plan = planned(spec, configs=Configs(text))
-    with pytest.raises(SpecError, match="a config file has a line END_OF_CONFIG, which ends it early"):
+    with pytest.raises(
+        SpecError, match="a config file has a line END_OF_CONFIG, which ends it early"
+    ):
         render(plan)
 
 
@@ -374,5 +421,7 @@ def test_a_script_that_slurm_would_not_take(folder):
     """A script beyond Slurm's four megabytes is refused with its size."""
     quotes = "'" * 60_000  # each is five characters in a shell word
     variables = "".join(f'    V{number}: "{quotes}"\n' for number in range(14))
-    with pytest.raises(SpecError, match=r"^job.yaml: the script has 42\d{5} bytes; Slurm takes 4 MB$"):
+    with pytest.raises(
+        SpecError, match=r"^job.yaml: the script has 42\d{5} bytes; Slurm takes 4 MB$"
+    ):
         script_of(f"script: train.py\nenvironment:\n  variables:\n{variables}")

@@ -59,7 +59,16 @@ print(json.dumps([code, counts]), file=open(os.environ["COUNTS"], "w"))
 """
 
 # `syntax_faults` starts one bash for all shell lines of the spec, `script_fault` one for the whole script.
-NAMES = ("load_spec", "prepare", "make_launch", "make_plan", "render", "syntax_faults", "script_fault", "bash")
+NAMES = (
+    "load_spec",
+    "prepare",
+    "make_launch",
+    "make_plan",
+    "render",
+    "syntax_faults",
+    "script_fault",
+    "bash",
+)
 #                              load prepare launch plan render lines script bash
 TABLE = [
     ("validate",                (1,   1,      1,    1,    1,    1,    1,     2)),

@@ -22,20 +22,26 @@ from tests.support.accelerates_own import Taken, taken
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
-CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "cluster_profile")
+CONFIGS = sorted(
+    path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "cluster_profile"
+)
 JSONS = sorted((ROOT / "configs").glob("*.json"))
 
 
 def prepared(name: str, *overrides: str) -> Prepared:
     path = ROOT / "job_specs" / f"{name}.yaml"
-    return prepare(Request(str(path), overrides, environment={"HOME": "/nowhere"}, cwd=ROOT, own_python=False))
+    return prepare(
+        Request(str(path), overrides, environment={"HOME": "/nowhere"}, cwd=ROOT, own_python=False)
+    )
 
 
 def launched(name: str, node_dir: Path, *overrides: str) -> Taken:
     """A job spec, as far as accelerate takes it before it starts workers."""
     one = prepared(name, *overrides)
     plan = make_plan(one)
-    machines = machines_of(one.loaded.spec.slurm, gpus_asked=plan.gpus_asked, processes=plan.launch.processes)
+    machines = machines_of(
+        one.loaded.spec.slurm, gpus_asked=plan.gpus_asked, processes=plan.launch.processes
+    )
     return taken(plan.launch, node_dir, nodes=plan.nodes, processes=machines.processes)
 
 
@@ -48,7 +54,9 @@ def at_home(monkeypatch):
 
 def without_fp8(name: str) -> list[str]:
     """The launcher looks for a library that only a machine with such GPUs has."""
-    return ["accelerate.mixed_precision=bf16", "accelerate.fp8_config=null"] if name == "fp8" else []
+    return (
+        ["accelerate.mixed_precision=bf16", "accelerate.fp8_config=null"] if name == "fp8" else []
+    )
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SPECS])
@@ -105,7 +113,9 @@ def test_accumulation_fills_the_json(tmp_path):
 
 def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
     """accelerate's launcher does not hand offload_*_nvme_path on; the script's environment does."""
-    one = prepared("zero3_nvme_offload", "accelerate.deepspeed_config.offload_param_nvme_path=/other disk")
+    one = prepared(
+        "zero3_nvme_offload", "accelerate.deepspeed_config.offload_param_nvme_path=/other disk"
+    )
     variables = one.launch.variables
     assert variables["ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_NVME_PATH"] == "/other disk"
     found = taken(one.launch, tmp_path, processes=4)
@@ -119,12 +129,17 @@ def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
 def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
     """Both fp16 and bf16 may be "auto": accelerate fills one with true, the other with false, by mixed_precision."""
     spec = f"accelerate.deepspeed_config={{deepspeed_config_file: configs/{path.name}}}"
-    plugin = launched("zero2", tmp_path, spec, f"accelerate.mixed_precision={precision}").deepspeed()
+    plugin = launched(
+        "zero2", tmp_path, spec, f"accelerate.mixed_precision={precision}"
+    ).deepspeed()
     enabled = {kind: plugin.deepspeed_config[kind]["enabled"] for kind in ("fp16", "bf16")}
     assert enabled == {"fp16": precision == "fp16", "bf16": precision == "bf16"}
     given = json.loads(path.read_text())
     plugin.deepspeed_config_process(
-        must_match=False, train_batch_size=64, train_micro_batch_size_per_gpu=8, gradient_clipping=1.0
+        must_match=False,
+        train_batch_size=64,
+        train_micro_batch_size_per_gpu=8,
+        gradient_clipping=1.0,
     )
     left = {key for key, value in plugin.deepspeed_config.items() if value == "auto"}
     assert left == set()
@@ -134,7 +149,11 @@ def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
 FSDP = {
     "fsdp2": {"fsdp_version": 2, "reshard_after_forward": True, "activation_checkpointing": False},
     "fsdp2_cpu_offload": {"fsdp_version": 2, "activation_checkpointing": True},
-    "fsdp1": {"fsdp_version": 1, "use_orig_params": True, "transformer_cls_names_to_wrap": ["GPT2Block"]},
+    "fsdp1": {
+        "fsdp_version": 1,
+        "use_orig_params": True,
+        "transformer_cls_names_to_wrap": ["GPT2Block"],
+    },
     "fsdp1_full_state": {"fsdp_version": 1, "min_num_params": 1000000},
 }
 STATES = {"fsdp1_full_state": "FULL_STATE_DICT"}
@@ -144,11 +163,16 @@ STATES = {"fsdp1_full_state": "FULL_STATE_DICT"}
 def test_an_fsdp_plugin_is_as_the_spec_says(name, tmp_path):
     """FullyShardedDataParallelPlugin in a worker has the version, wrapping, state and offload of the spec."""
     taken_ = launched(name, tmp_path)
-    environment = {**taken_.environment, "FSDP_SYNC_MODULE_STATES": "false"}  # asks for a GPU at once
+    environment = {
+        **taken_.environment,
+        "FSDP_SYNC_MODULE_STATES": "false",
+    }  # asks for a GPU at once
     plugin = Taken(taken_.args, environment, "").fsdp()
     assert {key: getattr(plugin, key) for key in FSDP[name]} == FSDP[name]
     assert plugin.state_dict_type.name == STATES.get(name, "SHARDED_STATE_DICT")
-    assert (type(plugin.cpu_offload).__name__ == "CPUOffloadPolicy") == (name == "fsdp2_cpu_offload")
+    assert (type(plugin.cpu_offload).__name__ == "CPUOffloadPolicy") == (
+        name == "fsdp2_cpu_offload"
+    )
     if name == "fsdp1_full_state":
         assert plugin.sharding_strategy.name == "SHARD_GRAD_OP"
 
@@ -191,7 +215,9 @@ def test_the_script_brings_the_json_along():
     script = render(make_plan(prepared("zero3")))
     text = (ROOT / "configs" / "deepspeed_zero3.json").read_text()
     assert f"cat > \"$node_dir/deepspeed.json\" <<'END_OF_CONFIG'\n{text}END_OF_CONFIG\n" in script
-    assert '--deepspeed_config_file "$node_dir/deepspeed.json" --mixed_precision bf16 \\\n' in script
+    assert (
+        '--deepspeed_config_file "$node_dir/deepspeed.json" --mixed_precision bf16 \\\n' in script
+    )
     config = yaml.safe_load(prepared("zero3").launch.config)
     assert "mixed_precision" not in config
     assert "deepspeed_config_file" not in config["deepspeed_config"]
@@ -200,10 +226,15 @@ def test_the_script_brings_the_json_along():
 def test_a_json_that_is_not_here_keeps_its_path(tmp_path, monkeypatch):
     """Rendered where the JSON is not, the script leaves its path to accelerate, relative to the working folder."""
     monkeypatch.chdir(tmp_path)
-    Path("job.yaml").write_text("script: a.py\naccelerate: {deepspeed_config: {deepspeed_config_file: far/ds.json}}\n")
+    Path("job.yaml").write_text(
+        "script: a.py\naccelerate: {deepspeed_config: {deepspeed_config_file: far/ds.json}}\n"
+    )
     spec = load_spec("job.yaml").spec
     launch: Launch = make_launch(spec, Configs(), gpus_asked=asks_for_gpus(spec.slurm))
-    assert yaml.safe_load(launch.config or "")["deepspeed_config"]["deepspeed_config_file"] == "far/ds.json"
+    assert (
+        yaml.safe_load(launch.config or "")["deepspeed_config"]["deepspeed_config_file"]
+        == "far/ds.json"
+    )
     assert list(launch.files) == ["accelerate.yaml"]
 
 
@@ -225,7 +256,10 @@ STEPS = [
         "args: [--batch_size, '4', --gradient-accumulation-steps=2]",
         "4 a process x 8 processes x 2 accumulated = 64 samples a step",
     ),
-    ("accelerate: {gradient_accumulation_steps: 4}", "what a process takes x 8 processes x 4 accumulated"),
+    (
+        "accelerate: {gradient_accumulation_steps: 4}",
+        "what a process takes x 8 processes x 4 accumulated",
+    ),
     ("args: {lr: 3}", ""),
 ]
 
@@ -235,7 +269,9 @@ def test_the_effective_batch(line, words, tmp_path, monkeypatch):
     """per device x processes x accumulation, as far as the spec says them; `validate` shows it."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").touch()
-    Path("job.yaml").write_text(f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n")
+    Path("job.yaml").write_text(
+        f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n"
+    )
     assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
 
 
@@ -258,7 +294,9 @@ def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monke
     Path("train.py").write_text(
         f"{add}('--batch_size', default=5)\n{add}('-g', '--gradient_accumulation_steps', default=2)\n"
     )
-    Path("job.yaml").write_text(f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n")
+    Path("job.yaml").write_text(
+        f"script: train.py\n{line}\nslurm: {{nodes: 2, gres: 'gpu:a100:4'}}\n"
+    )
     assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
 
 
@@ -267,4 +305,7 @@ def test_the_journal_tells_the_effective_batch(tmp_path):
     paths = RunPaths(tmp_path)
     paths.events.mkdir()
     keep(Run("zero3", paths), prepared("zero3"))
-    assert read_record(paths.intent)["batch"] == "8 a process x 8 processes x 4 accumulated = 256 samples a step"
+    assert (
+        read_record(paths.intent)["batch"]
+        == "8 a process x 8 processes x 4 accumulated = 256 samples a step"
+    )

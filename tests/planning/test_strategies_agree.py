@@ -39,22 +39,34 @@ def alone(folder: Path, clean: dict[str, str], *words: object) -> list[float]:
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory, clean: dict[str, str]) -> list[float]:
     """The losses of one process with 32 samples a step."""
-    return alone(tmp_path_factory.mktemp("single") / "output", clean, "--per_device_train_batch_size", 32)
+    return alone(
+        tmp_path_factory.mktemp("single") / "output", clean, "--per_device_train_batch_size", 32
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["ddp", *(pytest.param(name, marks=pytest.mark.extended) for name in ("zero2", "zero3", "fsdp2"))]
+    "name",
+    [
+        "ddp",
+        *(pytest.param(name, marks=pytest.mark.extended) for name in ("zero2", "zero3", "fsdp2")),
+    ],
 )
-def test_two_processes_train_as_one(name: str, single: list[float], tmp_path: Path, clean: dict[str, str]) -> None:
+def test_two_processes_train_as_one(
+    name: str, single: list[float], tmp_path: Path, clean: dict[str, str]
+) -> None:
     """Two processes with 16 samples each have the loss of one with 32 at every step, within 1e-4 of it."""
     words = ["--output_dir", tmp_path / "output", "--per_device_train_batch_size", 16]
-    ended = start_ranks(STRATEGIES[name], SCRIPT, *words, environment=clean, log=tmp_path / "log").wait()
+    ended = start_ranks(
+        STRATEGIES[name], SCRIPT, *words, environment=clean, log=tmp_path / "log"
+    ).wait()
     assert len(single) == 32
     assert single[-1] < 0.5 * single[0]
     assert losses(ended) == pytest.approx(single, rel=1e-4)
 
 
-def test_another_global_batch_does_not_agree(tmp_path: Path, single: list[float], clean: dict[str, str]) -> None:
+def test_another_global_batch_does_not_agree(
+    tmp_path: Path, single: list[float], clean: dict[str, str]
+) -> None:
     """The tolerance is tight enough to tell one process with 16 samples a step from two with 16 each."""
     other = alone(tmp_path / "output", clean, "--per_device_train_batch_size", 16)
     assert other[:32] != pytest.approx(single, rel=1e-2)

@@ -22,7 +22,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 def refused(text: str, *, templates: tuple[str, ...] = ()) -> str:
     """Write a spec and return the whole of what `validate` says about it."""
     Path("job.yaml").write_text(text)
-    request = Request("job.yaml", templates=templates, environment={"HOME": str(Path.cwd())}, cwd=Path.cwd())
+    request = Request(
+        "job.yaml", templates=templates, environment={"HOME": str(Path.cwd())}, cwd=Path.cwd()
+    )
     with pytest.raises(SpecError) as raised:
         validate(request)
     return str(raised.value)
@@ -55,7 +57,10 @@ ALONE = "config:1: distributed_type: NO starts independent processes, each a wor
 CONFIGS = [
     (json.dumps({"zero_optimization": {"stage": 2}}), f"{IS_JSON}\n  hint: {DEEPSPEED}"),
     ("num_processes: 2\n", f"{NO_TYPE}\n  hint: {DEEPSPEED}"),
-    ("distributed_type: 'NO'\n", f"{ALONE}\n  hint: distributed_type: MULTI_GPU, with use_cpu: true on CPUs"),
+    (
+        "distributed_type: 'NO'\n",
+        f"{ALONE}\n  hint: distributed_type: MULTI_GPU, with use_cpu: true on CPUs",
+    ),
     ("distributed_type: [", SPEC + "{path} is not valid YAML: line 1: <LIBRARY>"),
     ("when: 2001-13-45\n", SPEC + "{path} is not valid YAML: <LIBRARY>"),
 ]
@@ -123,7 +128,10 @@ def test_a_node_check_of_several_lines():
 
 def test_a_command_of_comments_alone():
     """A function without a command is a syntax error, though its text alone is none."""
-    assert refused("command: '# later'\n") == "job.yaml:1: command: bash cannot read it: no command in it"
+    assert (
+        refused("command: '# later'\n")
+        == "job.yaml:1: command: bash cannot read it: no command in it"
+    )
 
 
 def test_all_shell_lines_are_told_at_once():
@@ -213,4 +221,6 @@ TOGETHER = {
 @pytest.mark.parametrize(("lines", "expected"), TOGETHER.values(), ids=TOGETHER)
 def test_mistakes_of_form_hide_no_others(lines, expected, folder):
     """Missing files and strategies are told together with mistakes of form, but not what only follows from those."""
-    assert told_by_validate(f"script: train.py\n{lines}\n") == expected.replace("{folder}", str(folder))
+    assert told_by_validate(f"script: train.py\n{lines}\n") == expected.replace(
+        "{folder}", str(folder)
+    )

@@ -41,11 +41,15 @@ TOLERANCE = 1e-3
     ({"script": "train.py", "checkpoint": {"path": "{run_dir}/step-*"}}, []),
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["a", "n" * 64])
-def test_the_two_runs_of_a_rehearsal(tmp_path: Path, name: str, values: dict[str, Any], changes: list[str]) -> None:
+def test_the_two_runs_of_a_rehearsal(
+    tmp_path: Path, name: str, values: dict[str, Any], changes: list[str]
+) -> None:
     """They are what the same spec with `--set` would be: a name, the first save, and the losses that are compared."""
     (tmp_path / "train.py").touch()
     asked = request(tmp_path, name, **values)
-    for found, word in zip(both_runs(prepare(asked), Plan(7)), ("rehearsal", "reference"), strict=True):
+    for found, word in zip(
+        both_runs(prepare(asked), Plan(7)), ("rehearsal", "reference"), strict=True
+    ):
         typed = prepare(replace(asked, overrides=(f"name={name[:54]}-{word}", *changes)))
         assert (found.loaded.spec, found.launch) == (typed.loaded.spec, typed.launch)
         assert make_plan(found) == make_plan(typed)
@@ -64,14 +68,24 @@ def request(folder: Path, name: str, **values: Any) -> Request:
     (folder / "site.yaml").write_text(f"run_root: {folder}/runs\n")
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump({"name": name, "slurm": {"chdir": str(folder)}, **values}))
-    return Request(str(path), profile=str(folder / "site.yaml"), environment=environment_of(folder), cwd=folder)
+    return Request(
+        str(path), profile=str(folder / "site.yaml"), environment=environment_of(folder), cwd=folder
+    )
 
 
 def counting(folder: Path, how: str) -> Request:
     return request(folder, how, command=f"PYTHONPATH={CHECKOUT} {sys.executable} {SCRIPT} {how}")
 
 
-WAYS = ("survives", "ignores-it", "counts-anew", "crashes", "forgets-its-state", "unseeded", "saves-nothing")
+WAYS = (
+    "survives",
+    "ignores-it",
+    "counts-anew",
+    "crashes",
+    "forgets-its-state",
+    "unseeded",
+    "saves-nothing",
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +94,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
     base = tmp_path_factory.mktemp("rehearsals")
     with ThreadPoolExecutor(len(WAYS)) as pool:
         asked = {how: counting(base / how, how) for how in WAYS}
-        yield {how: pool.submit(rehearse, what, local=True, timeout=240) for how, what in asked.items()}
+        yield {
+            how: pool.submit(rehearse, what, local=True, timeout=240) for how, what in asked.items()
+        }
     for folder in base.glob("*/runs/*"):
         end_all(str(folder))
 
@@ -90,7 +106,11 @@ def ended(outcomes: dict[str, Future[Rehearsal]], how: str) -> Rehearsal:
 
 
 def checkpoints(found: Rehearsal) -> list[Path]:
-    return [path for folder in (found.folder, found.reference_folder) for path in Path(folder).glob("checkpoints/*")]
+    return [
+        path
+        for folder in (found.folder, found.reference_folder)
+        for path in Path(folder).glob("checkpoints/*")
+    ]
 
 
 @pytest.mark.extended
@@ -120,7 +140,9 @@ def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehears
     found = ended(outcomes, "ignores-it")
     assert found.outcome == NOT_SURVIVED
     assert found.reasons == [f"came back at step 0, though step {found.saved} was saved"]
-    assert found.reference == "" or not RunPaths(Path(found.reference_folder)).trainer("0001").exists()
+    assert (
+        found.reference == "" or not RunPaths(Path(found.reference_folder)).trainer("0001").exists()
+    )
     assert checkpoints(found)
 
 
@@ -138,7 +160,10 @@ def test_a_script_that_crashes_at_its_return(outcomes: dict[str, Future[Rehearsa
     """The failing rank's own words are told, and where the rest stands."""
     found = ended(outcomes, "crashes")
     assert found.outcome == NOT_SURVIVED
-    assert "crashed with exit code 1\n  ValueError: the checkpoint is of another model\n" in found.reasons[0]
+    assert (
+        "crashed with exit code 1\n  ValueError: the checkpoint is of another model\n"
+        in found.reasons[0]
+    )
     assert "attempt-0002.log" in found.reasons[0]
 
 
@@ -165,7 +190,10 @@ def test_a_training_that_cannot_be_repeated(outcomes: dict[str, Future[Rehearsal
 def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """It is said as soon as it has left, and no reference is trained."""
     found = ended(outcomes, "saves-nothing")
-    assert (found.outcome, found.reasons) == (NOT_SURVIVED, ["it saved nothing when it was asked to stop"])
+    assert (found.outcome, found.reasons) == (
+        NOT_SURVIVED,
+        ["it saved nothing when it was asked to stop"],
+    )
     assert found.reference == ""
 
 
@@ -200,13 +228,17 @@ def test_a_script_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                    accelerate={"num_processes": 1})  # fmt: skip
     found = rehearse(what, local=True, timeout=120)
     assert found.outcome == NOT_SURVIVED
-    assert "nothing was ever saved: the script does not use clusterrun.training" in found.reasons[-1]
+    assert (
+        "nothing was ever saved: the script does not use clusterrun.training" in found.reasons[-1]
+    )
 
 
 def test_the_time_is_over(tmp_path: Path) -> None:
     """A timeout cancels what was started, says what was waited for, and proves nothing."""
     said: list[str] = []
-    found = rehearse(counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=said.append)
+    found = rehearse(
+        counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=said.append
+    )
     assert (found.outcome, found.survived) == (OUT_OF_TIME, False)
     assert found.reasons[0].startswith("3 s are over; still waiting: ")
     assert said[-1] == f"cancelled: {found.run_id}"
@@ -217,10 +249,15 @@ def test_the_time_is_over(tmp_path: Path) -> None:
     [
         ({"slurm": {"array": "0-3"}}, "slurm.array: a rehearsal is of one run"),
         ({"requeue": {"on": ["crash"]}}, "requeue.on: leaves out preemption"),
-        ({"checkpoint": {"path": "out/checkpoint-*"}}, "checkpoint.path: lies outside of the run's own folder"),
+        (
+            {"checkpoint": {"path": "out/checkpoint-*"}},
+            "checkpoint.path: lies outside of the run's own folder",
+        ),
     ],
 )
-def test_what_cannot_be_rehearsed_is_refused(tmp_path: Path, values: dict[str, Any], told: str) -> None:
+def test_what_cannot_be_rehearsed_is_refused(
+    tmp_path: Path, values: dict[str, Any], told: str
+) -> None:
     """Before anything is begun, at its line of the spec."""
     with pytest.raises(SpecError, match=rf"job.yaml:\d+: {told}"):
         rehearse(request(tmp_path, "job", command="true", **values), local=True)
@@ -243,7 +280,9 @@ EARLY = {step: REFERENCE[step] for step in range(1, 16)}
     [
         pytest.param(EARLY, {16: 10 / 16, 17: 10 / 17}, True, None, id="bit-for-bit"),
         pytest.param(EARLY, {16: 10 / 16 * (1 + 1e-5)}, True, None, id="within-the-tolerance"),
-        pytest.param(EARLY, {16: 10 / 16, 17: 0.6, 18: 0.6}, False, 17, id="from-the-second-step-on"),
+        pytest.param(
+            EARLY, {16: 10 / 16, 17: 0.6, 18: 0.6}, False, 17, id="from-the-second-step-on"
+        ),
         pytest.param(EARLY, {16: float("nan")}, False, 16, id="nan"),
         pytest.param({3: 9.0}, {16: 0.7}, None, 16, id="differ-before-the-stop"),
         pytest.param({}, {16: 0.7}, False, 16, id="no-control"),
@@ -252,7 +291,10 @@ EARLY = {step: REFERENCE[step] for step in range(1, 16)}
     ],
 )
 def test_losses_are_compared(
-    before: dict[int, float | None], after: dict[int, float | None], same: bool | None, differ_from: int | None
+    before: dict[int, float | None],
+    after: dict[int, float | None],
+    same: bool | None,
+    differ_from: int | None,
 ) -> None:
     """Relative to the reference's; what differs before the stop is the control."""
     found = compare_losses(steps(before), steps(after), steps(dict(REFERENCE)), TOLERANCE)
@@ -262,15 +304,25 @@ def test_losses_are_compared(
 def test_losses_over_other_steps_are_not_compared() -> None:
     """A Trainer's first mean after a return is over fewer steps than the reference's."""
     found = compare_losses(
-        [], [Step(20, 15, 9.0, 0.0), Step(30, 20, 2.0, 0.0)], steps({20: 1.0, 30: 2.0}, 10), TOLERANCE
+        [],
+        [Step(20, 15, 9.0, 0.0), Step(30, 20, 2.0, 0.0)],
+        steps({20: 1.0, 30: 2.0}, 10),
+        TOLERANCE,
     )
     assert (found.after, found.first, found.same) == (1, 30, True)
 
 
 def saved(step: int, attempt: int, model: str = "aa", **others: str) -> Saved:
-    files = {"model.safetensors": model, **{name.replace("_", "."): crc for name, crc in others.items()}}
+    files = {
+        "model.safetensors": model,
+        **{name.replace("_", "."): crc for name, crc in others.items()},
+    }
     return Saved(
-        Path(f"step-{step}"), attempt, step, 0.0, {name: {"size": 1, "crc32": crc} for name, crc in files.items()}
+        Path(f"step-{step}"),
+        attempt,
+        step,
+        0.0,
+        {name: {"size": 1, "crc32": crc} for name, crc in files.items()},
     )
 
 
@@ -300,7 +352,10 @@ def test_weights_are_compared(before: list[Saved], after: list[Saved], same: boo
 )  # fmt: skip
 def test_files_of_weights_are_known(name: str) -> None:
     """Each strategy writes its weights under other names."""
-    one, other = ({name: {"size": 1, "crc32": crc}, "optimizer.bin": {"size": 1, "crc32": crc}} for crc in ("aa", "bb"))
+    one, other = (
+        {name: {"size": 1, "crc32": crc}, "optimizer.bin": {"size": 1, "crc32": crc}}
+        for crc in ("aa", "bb")
+    )
     reference = [Saved(Path("step"), 1, 20, 0.0, one)]
     found = compare_weights([], [Saved(Path("step"), 2, 20, 0.0, other)], reference)
     assert found is not None
@@ -340,7 +395,9 @@ def test_weights_decide_where_no_losses_are_told() -> None:
     found = Rehearsal("job", losses=compare_losses([], [], [], TOLERANCE), weights=weights)
     judge_training(found)
     assert "the weights at step 20 differ from the reference's" in found.reasons[0]
-    close = compare_losses(steps(dict(EARLY)), steps({16: 10 / 16 * (1 + 1e-6)}), steps(dict(REFERENCE)), TOLERANCE)
+    close = compare_losses(
+        steps(dict(EARLY)), steps({16: 10 / 16 * (1 + 1e-6)}), steps(dict(REFERENCE)), TOLERANCE
+    )
     found = Rehearsal("job", losses=close, weights=weights)
     judge_training(found)
     assert found.reasons == []
@@ -370,7 +427,9 @@ def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> Non
     asked.note(2, None)
     asked.note(3, float("inf"), since=1)
     asked.write()
-    lines = [json.loads(line) for line in RunPaths(tmp_path).losses("0001").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in RunPaths(tmp_path).losses("0001").read_text().splitlines()
+    ]
     assert [(line["step"], line["since"], line["loss"]) for line in lines] == [
         (1, 0, 0.30000000000000004), (2, 1, None), (3, 1, float("inf")),
     ]  # fmt: skip

@@ -13,14 +13,37 @@ from clusterrun.slurm.node_lists import count_nodes
 
 
 def attempt(
-    number: int, began: int | None, ended: int | None, cause: str, resumed: int | None, **more: object
+    number: int,
+    began: int | None,
+    ended: int | None,
+    cause: str,
+    resumed: int | None,
+    **more: object,
 ) -> Attempt:
-    made = Attempt(number, "7", "n[1-2]", began, ended, None, cause, cause, resumed, None, None, "", 0, "continue")
+    made = Attempt(
+        number,
+        "7",
+        "n[1-2]",
+        began,
+        ended,
+        None,
+        cause,
+        cause,
+        resumed,
+        None,
+        None,
+        "",
+        0,
+        "continue",
+    )
     return replace(made, **more)
 
 
 def trained(
-    first_step: float, *points: tuple[float, int, float], saving: float = 0.0, left: float | None = None
+    first_step: float,
+    *points: tuple[float, int, float],
+    saving: float = 0.0,
+    left: float | None = None,
 ) -> Measured:
     """What an attempt measured: (time, step, seconds of saving so far)."""
     made = tuple(Point(moment, step, 1.0, None, None, saved) for moment, step, saved in points)
@@ -98,7 +121,9 @@ def test_a_run_that_lives():
     """It trains until now; one that waits again has waited since its last attempt's end."""
     measure = trained(110, (110, 1, 0), (200, 40, 0))
     running = [attempt(1, 100, None, "", 0)]
-    assert told(running, [measure], [(90, 0)], until=210)[1] == Split(productive=100, start=10, waiting=10)
+    assert told(running, [measure], [(90, 0)], until=210)[1] == Split(
+        productive=100, start=10, waiting=10
+    )
     assert told(running, [Measured()], [(90, 0)], until=210)[1] == Split(start=110, waiting=10)
     assert told([], [], [(90, 0)], until=210)[1] == Split(waiting=120)
 
@@ -118,7 +143,9 @@ def test_the_time_in_which_nobody_wanted_it_to_run_is_not_counted():
     ]
     attempts = [attempt(1, 100, 200, "stop", 0, next="end"), attempt(2, 5050, 5100, "finished", 40)]
     asked = [(90, 0), (5000, 1)]
-    assert told(attempts, measures, asked)[1] == Split(productive=90 + 30, start=10 + 20, waiting=10 + 50)
+    assert told(attempts, measures, asked)[1] == Split(
+        productive=90 + 30, start=10 + 20, waiting=10 + 50
+    )
     assert told(attempts[:1], measures[:1], asked, until=5040)[1].waiting == 10 + 40
     assert told(attempts[:1], measures[:1], asked[:1])[1].waiting == 10
 
@@ -133,7 +160,9 @@ def test_a_script_that_tells_nothing():
 def test_an_attempt_that_could_not_start():
     """All of it is start-up, where others of the run have trained."""
     attempts = [attempt(1, 100, 150, "crash", None), attempt(2, 160, 260, "finished", 0)]
-    _, split = told(attempts, [Measured(), trained(170, (170, 1, 0), (260, 9, 0), left=260)], [(100, 0)])
+    _, split = told(
+        attempts, [Measured(), trained(170, (170, 1, 0), (260, 9, 0), left=260)], [(100, 0)]
+    )
     assert split == Split(productive=90, start=50 + 10, waiting=10)
 
 
@@ -147,7 +176,10 @@ def test_nothing_is_known_and_nothing_breaks():
 @pytest.mark.parametrize("shift", [-1000, -20, 0, 20, 1000])
 def test_the_parts_are_the_whole_whatever_the_clocks_say(shift):
     """Records of several machines may contradict each other: no part is negative, and none is counted twice."""
-    measures = [trained(110 + shift, (110 + shift, 1, 0), (200 + shift, 40, 9), saving=9, left=205 + shift), Measured()]
+    measures = [
+        trained(110 + shift, (110 + shift, 1, 0), (200 + shift, 40, 9), saving=9, left=205 + shift),
+        Measured(),
+    ]
     attempts = [attempt(1, 100, 210, "crash", 0), attempt(2, 300, 320, "crash", 20)]
     _, split = told(attempts, measures, [(90, 0)])
     assert split.wall == pytest.approx(320 - 90)

@@ -28,7 +28,9 @@ BEGUN = 1_795_000_000.0
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> RunPaths:
     """A run with four attempts: preempted, taken by a node failure, crashed, finished."""
-    return StoryTeller(tmp_path_factory.mktemp("runs") / "gpt2-medium-20261121-060228-9786", BEGUN).tell()
+    return StoryTeller(
+        tmp_path_factory.mktemp("runs") / "gpt2-medium-20261121-060228-9786", BEGUN
+    ).tell()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,9 @@ def test_the_numbers_of_a_run(found):
     """The parts are the whole; the hours are those of the machines that it held."""
     split = found.split
     assert split.wall == pytest.approx(1800 + 9000 + 2600 + 7000 + 900 + 1300 + 300 + 15000, abs=2)
-    assert split.waiting == pytest.approx(1800 + 2600 + 900 + 300 + 60, abs=30)  # and a silent end's last minute
+    assert split.waiting == pytest.approx(
+        1800 + 2600 + 900 + 300 + 60, abs=30
+    )  # and a silent end's last minute
     assert split.start == pytest.approx(4 * 240, abs=4)
     assert 450 < split.lost < 2.2 * 520
     assert split.saving == pytest.approx(sum(measure.saving for measure in found.measures))
@@ -51,7 +55,16 @@ def test_the_numbers_of_a_run(found):
     assert found.rate == pytest.approx(250, abs=2)
     told = found.as_dict()
     json.dumps(told)
-    assert set(told) == {"run", "ettr", "seconds", "node_hours", "gpu_hours", "rate", "attempts", "stories"}
+    assert set(told) == {
+        "run",
+        "ettr",
+        "seconds",
+        "node_hours",
+        "gpu_hours",
+        "rate",
+        "attempts",
+        "stories",
+    }
 
 
 @pytest.mark.parametrize(("options", "nodes", "gpus"), [
@@ -85,7 +98,10 @@ def test_a_script_that_tells_nothing(tmp_path, capsys):
     paths = RunPaths(tmp_path / "quiet")
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 7, "nodes": "n1", "began": int(BEGUN)})
-    write_record(paths.end("0001"), {"cause": "finished", "next": "end", "exit_code": 0, "ended": int(BEGUN) + 100})
+    write_record(
+        paths.end("0001"),
+        {"cause": "finished", "next": "end", "exit_code": 0, "ended": int(BEGUN) + 100},
+    )
     assert main(["report", str(paths.folder)]) == 0
     shown = capsys.readouterr().out
     assert "not known: the script does not use clusterrun.training" in shown
@@ -97,7 +113,10 @@ def test_an_array_has_no_report(tmp_path):
     paths = RunPaths(tmp_path / "grid")
     paths.events.mkdir(parents=True)
     write_record(paths.intent, {"run_id": "grid", "number": 1, "array": "0-1"})
-    with pytest.raises(SpecError, match="each task is a run of its own\n  hint: name one of its tasks, such as grid-0"):
+    with pytest.raises(
+        SpecError,
+        match="each task is a run of its own\n  hint: name one of its tasks, such as grid-0",
+    ):
         report(str(paths.folder))
 
 
@@ -125,7 +144,11 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
-        self.loads += [value or "" for key, value in attrs if key in ("src", "href", "action", "poster", "srcset")]
+        self.loads += [
+            value or ""
+            for key, value in attrs
+            if key in ("src", "href", "action", "poster", "srcset")
+        ]
         if tag not in ("meta", "link", "br", "img"):
             self.open.append(tag)
 
@@ -176,7 +199,11 @@ def test_round_numbers_stand_at_an_axis(low, high, numbers):
 def test_times_at_an_axis():
     """In the unit that fits."""
     assert nice_times(100) == [0, 30, 60, 90]
-    assert [time_words(one, nice_times(20_000)) for one in nice_times(20_000)][:3] == ["0 h", "1 h", "2 h"]
+    assert [time_words(one, nice_times(20_000)) for one in nice_times(20_000)][:3] == [
+        "0 h",
+        "1 h",
+        "2 h",
+    ]
     assert nice_times(86400 * 30)[1] == 86400 * 5
     assert [time_words(one, [0, 15, 30]) for one in (0, 15, 90)] == ["0 s", "15 s", "90 s"]
     assert time_words(5400, [0, 1800]) == "1.5 h"
@@ -187,7 +214,10 @@ def test_times_at_an_axis():
 def test_the_timeline_is_the_split(found):
     """Its parts, laid side by side, are as long as the times that the report tells."""
     segments, numbers, ticks = timeline(found.stories, None, found.stories[-1].ended)
-    wide = {kind: sum(part.width for part in segments if part.kind == kind) for kind in vars(found.split)}
+    wide = {
+        kind: sum(part.width for part in segments if part.kind == kind)
+        for kind in vars(found.split)
+    }
     scale = 1140 / found.split.wall
     assert wide["waiting"] == pytest.approx(found.split.waiting * scale, abs=2)
     assert wide["start"] == pytest.approx(found.split.start * scale, abs=2)
@@ -222,7 +252,9 @@ addEventListener("load", () => {
 def browser() -> str:
     where = shutil.which("chromium")
     if where is None:
-        pytest.skip("Chromium is not installed: `make cluster-packages` does it, with Debian's package chromium")
+        pytest.skip(
+            "Chromium is not installed: `make cluster-packages` does it, with Debian's package chromium"
+        )
     return where
 
 
@@ -236,7 +268,11 @@ def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900",
              f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=2000", "--enable-logging=stderr"]  # fmt: skip
     done = subprocess.run(
-        [browser, *words, "--dump-dom", place.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [browser, *words, "--dump-dom", place.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     seen = json.loads(
         re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)[1]
@@ -273,6 +309,8 @@ def test_the_page_on_paper(browser, found, tmp_path):
     assert 2 <= len(sheets) <= 4
     assert not {"When", "Training", "Attempts", "Job spec"} & {text[-1] for text in texts}
     assert "Loss over steps" in {line for text in texts for line in text}
-    assert "Job script" not in {line for text in texts for line in text}, "what is folded up is not printed"
+    assert "Job script" not in {line for text in texts for line in text}, (
+        "what is folded up is not printed"
+    )
     for sheet in sheets:
         assert sheet.render().to_numpy()[0, 0].tolist() == [255, 255, 255]

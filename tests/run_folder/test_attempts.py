@@ -23,10 +23,15 @@ class Story:
         """Begin an attempt, and end it where `end` says how; `resumed` is the step it goes on from."""
         self.count += 1
         name = f"{self.count:04d}"
-        write_record(self.paths.begin(name), {"job_id": 7, "nodes": "n[1-2]", "began": 1000 * self.count})
+        write_record(
+            self.paths.begin(name), {"job_id": 7, "nodes": "n[1-2]", "began": 1000 * self.count}
+        )
         if resumed is not None:
             checkpoint = f"step-{resumed:08d}-0001" if resumed else ""
-            write_record(self.paths.resumed(name), {"checkpoint": checkpoint, "step": resumed, "state": "resumed"})
+            write_record(
+                self.paths.resumed(name),
+                {"checkpoint": checkpoint, "step": resumed, "state": "resumed"},
+            )
         if end:
             write_record(self.paths.end(name), {"ended": 1000 * self.count + 90, **end})
 
@@ -80,7 +85,10 @@ def test_the_trainer_knows_its_step_best(story: Story) -> None:
     story.attempt(0, cause="preemption", next="continue", exit_code=0, step=55)
     write_record(story.paths.trainer("0001"), {"outcome": "stopped", "step": 57})
     story.attempt(57)
-    assert [(attempt.step_to, attempt.steps_lost) for attempt in story.told()] == [(57, 0), (57, None)]
+    assert [(attempt.step_to, attempt.steps_lost) for attempt in story.told()] == [
+        (57, 0),
+        (57, None),
+    ]
 
 
 def test_an_attempt_that_never_said_how_it_ended(story: Story) -> None:
@@ -88,14 +96,23 @@ def test_an_attempt_that_never_said_how_it_ended(story: Story) -> None:
     story.attempt(0)
     story.attempt(20)
     first, second = story.told()
-    assert (first.cause, first.words) == ("node-failure", "node failure (it never said how it ended)")
+    assert (first.cause, first.words) == (
+        "node-failure",
+        "node failure (it never said how it ended)",
+    )
     assert (first.step_to, first.steps_lost, first.seconds) == (None, None, None)
     assert (second.cause, second.words, second.ended) == ("", "", None)
 
 
 def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
     """It says what `progress` showed, so steps lost are known; how long the attempt lasted, nobody knows."""
-    story.attempt(0, cause="node-failure", next="continue", reason="it was ended before it could say why", step=33)
+    story.attempt(
+        0,
+        cause="node-failure",
+        next="continue",
+        reason="it was ended before it could say why",
+        step=33,
+    )
     story.attempt(20)
     (first, _) = story.told()
     assert first.words == "a node failed: it was ended before it could say why"
@@ -114,7 +131,10 @@ def test_a_resume_that_has_not_come_through(story: Story) -> None:
     """While it loads, nobody knows where it goes on."""
     story.attempt(0, cause="crash", next="continue", exit_code=1, step=57)
     story.attempt(None)
-    write_record(story.paths.resumed("0002"), {"checkpoint": "step-00000050-0001", "step": 50, "state": "loading"})
+    write_record(
+        story.paths.resumed("0002"),
+        {"checkpoint": "step-00000050-0001", "step": 50, "state": "loading"},
+    )
     assert lost(story) == [None, None]
     assert (story.told()[1].checkpoint, story.told()[1].step_from) == ("step-00000050-0001", None)
 
@@ -122,16 +142,26 @@ def test_a_resume_that_has_not_come_through(story: Story) -> None:
 def test_a_script_that_tells_no_steps(story: Story) -> None:
     """The job script notes its checkpoint without a step; then steps are not known, and none are made up."""
     story.attempt(None, cause="crash", next="continue", exit_code=1, step="")
-    write_record(story.paths.resumed("0001"), {"checkpoint": "out/model-3", "step": "", "state": "resumed"})
+    write_record(
+        story.paths.resumed("0001"), {"checkpoint": "out/model-3", "step": "", "state": "resumed"}
+    )
     (told,) = story.told()
-    assert (told.checkpoint, told.step_from, told.step_to, told.steps_lost) == ("out/model-3", None, None, None)
+    assert (told.checkpoint, told.step_from, told.step_to, told.steps_lost) == (
+        "out/model-3",
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     ("end", "words"),
     [
         ({"cause": "crash", "exit_code": "7"}, "crashed with exit code 7"),
-        ({"cause": "no-restart", "reason": "the data is gone"}, "must not be restarted: the data is gone"),
+        (
+            {"cause": "no-restart", "reason": "the data is gone"},
+            "must not be restarted: the data is gone",
+        ),
         ({"cause": "time-limit", "reason": ""}, "time limit"),
         ({"cause": "something-new"}, "something-new"),
         ({}, ""),

@@ -48,12 +48,19 @@ def asked(desk: Desk, *words: str) -> str:
 def test_every_command_that_looks_reads_a_run_of_0_1_0(old: Desk) -> None:
     """A run that ended before the upgrade looks as it did."""
     told = json.loads(asked(old, "status", TINY, "--json"))
-    assert (told["state"], told["step"], told["reason"], told["tags"]) == ("COMPLETED", 40, "finished", ["old", "kept"])
+    assert (told["state"], told["step"], told["reason"], told["tags"]) == (
+        "COMPLETED",
+        40,
+        "finished",
+        ["old", "kept"],
+    )
     assert [one["words"] for one in told["attempts"]] == ["crashed with exit code 7", "finished"]
     listed = json.loads(asked(old, "list", "--json"))
     assert {one["run_id"]: one["state"] for one in listed} == {TINY: "COMPLETED", PAIR: "COMPLETED"}
     assert "it has done all its steps" in asked(old, "why", TINY)
-    assert [one["name"] for one in json.loads(asked(old, "checkpoints", TINY, "--json"))] == ["step-00000011-0001"]
+    assert [one["name"] for one in json.loads(asked(old, "checkpoints", TINY, "--json"))] == [
+        "step-00000011-0001"
+    ]
     assert "attempt 0001 ended: crash" in asked(old, "logs", TINY, "--attempt", "1")
     assert PAIR in asked(old, "report", PAIR)
 
@@ -85,12 +92,28 @@ def test_a_run_of_a_newer_clusterrun_is_refused(old: Desk, record: str) -> None:
     """Nothing is guessed of a folder of another form; the list shows that it is there."""
     file = old.folder / "runs" / TINY / "events" / record
     write_record(file, {**read_record(file), "format": FORMAT + 1})
-    for command in ("status", "why", "logs", "report", "checkpoints", "stop", "requeue", "resume", "cancel"):
+    for command in (
+        "status",
+        "why",
+        "logs",
+        "report",
+        "checkpoints",
+        "stop",
+        "requeue",
+        "resume",
+        "cancel",
+    ):
         done = old.type(command, TINY)
         assert (done.returncode, done.stdout) == (1, ""), command
-        assert "was made by a newer clusterrun (format 3; this version reads up to 2)\n  hint: upgrade" in done.stderr
+        assert (
+            "was made by a newer clusterrun (format 3; this version reads up to 2)\n  hint: upgrade"
+            in done.stderr
+        )
     listed = {one["run_id"]: one for one in json.loads(asked(old, "list", "--json"))}
-    assert (listed[TINY]["state"], "newer clusterrun" in listed[TINY]["reason"]) == ("NO_ANSWER", True)
+    assert (listed[TINY]["state"], "newer clusterrun" in listed[TINY]["reason"]) == (
+        "NO_ANSWER",
+        True,
+    )
     assert listed[PAIR]["state"] == "COMPLETED"
 
 
@@ -104,7 +127,9 @@ def test_a_damaged_number_is_format_1(tmp_path: Path, number: str) -> None:
 
 
 @pytest.mark.parametrize("slurm", [{}, {"nodes": "4"}, {"nodes": "2-4"}])
-def test_a_piped_script_writes_the_settings_that_submit_writes(tmp_path: Path, slurm: dict[str, str]) -> None:
+def test_a_piped_script_writes_the_settings_that_submit_writes(
+    tmp_path: Path, slurm: dict[str, str]
+) -> None:
     """Both are the plan's, so that a reader need not know how a run was handed over."""
     spec = JobSpec(name="a", script="a.py", slurm=slurm, accelerate={"num_processes": 8})
     plan = make_plan(spec, source="a.yaml", version="0")
@@ -128,7 +153,10 @@ def test_submit_writes_the_settings(desk: Desk) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     folder = Path(json.loads(done.stdout)["folder"])
     paths = RunPaths(folder)
-    assert (read_record(paths.settings)["nodes"], read_record(paths.intent)["format"]) == ("2", str(FORMAT))
+    assert (read_record(paths.settings)["nodes"], read_record(paths.intent)["format"]) == (
+        "2",
+        str(FORMAT),
+    )
     assert format_of(paths) == FORMAT
 
 
@@ -142,7 +170,13 @@ def test_a_spec_of_0_1_0_is_valid_and_renders(tmp_path: Path, spec: Path) -> Non
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copy(spec, tmp_path / "job_specs")
     found = prepare(
-        Request(str(tmp_path / "job_specs" / spec.name), profile="", environment={}, cwd=tmp_path, own_python=False)
+        Request(
+            str(tmp_path / "job_specs" / spec.name),
+            profile="",
+            environment={},
+            cwd=tmp_path,
+            own_python=False,
+        )
     )
     assert found.problems == ()
     assert found.script(Identity("a-1", tmp_path / "runs" / "a-1")).endswith('\nmain "$@"\n')

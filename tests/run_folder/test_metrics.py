@@ -66,7 +66,11 @@ def test_who_may_read_it(paths):
     finally:
         os.umask(before)
     files = [paths.metrics("0001"), paths.times("0001")]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in [files[0].parent, *files]] == [0o700, 0o600, 0o600]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in [files[0].parent, *files]] == [
+        0o700,
+        0o600,
+        0o600,
+    ]
     assert sorted(files[0].parent.iterdir()) == sorted(files)
 
 
@@ -75,7 +79,9 @@ def test_what_a_full_disk_refused_comes_with_the_next_line(paths, monkeypatch):
     kept = history(paths)
     kept.add(line(1000, 1))
     write = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(OSError, match="No space"):
         kept.add(line(1001, 2))
     monkeypatch.setattr(os, "pwrite", write)
@@ -102,7 +108,9 @@ def test_half_lines_and_missing_files_are_passed_over(paths):
 
 def test_the_history_of_a_training(paths):
     """First step, stalls and the time of leaving are exact, though lines come once a second."""
-    progress = Progress(paths.progress, lambda: False, history(paths), lambda step: {"learning_rate": step / 10})
+    progress = Progress(
+        paths.progress, lambda: False, history(paths), lambda step: {"learning_rate": step / 10}
+    )
     paths.progress.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
     begun = time.time()
     progress.begin(Doing.START)
@@ -117,7 +125,13 @@ def test_the_history_of_a_training(paths):
     progress.write()
     found = measured(paths, "0001")
     assert (found.saves, found.saving >= 0.1) == (2, True)
-    assert begun - 0.01 <= found.first_step <= found.points[0].time <= found.points[-1].time <= found.left + 0.01
+    assert (
+        begun - 0.01
+        <= found.first_step
+        <= found.points[0].time
+        <= found.points[-1].time
+        <= found.left + 0.01
+    )
     last = found.points[-1]
     assert (last.step, last.loss, last.learning_rate) == (32, 0.25, 3.2)
     assert last.saving == pytest.approx(found.saving, abs=0.001)
@@ -159,14 +173,23 @@ class Accelerator:
 def test_the_learning_rate_where_it_is_known():
     """It is the first optimizer's; what has none, or none that is a number, is no mistake."""
     assert learning_rate(Accelerator(0.5, 0.1)) == 0.5
-    assert [learning_rate(one) for one in (Accelerator(), Accelerator("warm"), object(), None)] == [None] * 4
-    assert [finite(value) for value in (None, float("nan"), float("inf"), 2)] == [None, None, None, 2.0]
+    assert [learning_rate(one) for one in (Accelerator(), Accelerator("warm"), object(), None)] == [
+        None
+    ] * 4
+    assert [finite(value) for value in (None, float("nan"), float("inf"), 2)] == [
+        None,
+        None,
+        None,
+        2.0,
+    ]
 
 
 def test_when_the_next_checkpoint_is_due():
     """By steps it is the next multiple; by time it is counted from the last save; `auto` knows when it has decided."""
     clock = lambda: 100.0  # noqa: E731
-    assert SaveSchedule(parse_interval("20 steps"), lambda: 1.0, clock).next_save(40) == {"save_at_step": 60}
+    assert SaveSchedule(parse_interval("20 steps"), lambda: 1.0, clock).next_save(40) == {
+        "save_at_step": 60
+    }
     at = SaveSchedule(parse_interval("10min"), lambda: 1.0, clock).next_save(40)["save_at"]
     assert abs(at - time.time() - 600) < 5
     auto = SaveSchedule(parse_interval("auto"), lambda: 30.0, clock)

@@ -21,10 +21,27 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other
 VICTIM, OTHER = 61001, 61002
 # The Python of these tests may lie in a folder that is closed to other users; a capability to read opens it.
 _READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-SPOILT = ("-1", "0", "1", "--me", "--user=root", "-9", "1 2", "12,13", "٣٤", "9" * 5000, "$(id)", "", "../self", "self")
+SPOILT = (
+    "-1",
+    "0",
+    "1",
+    "--me",
+    "--user=root",
+    "-9",
+    "1 2",
+    "12,13",
+    "٣٤",
+    "9" * 5000,
+    "$(id)",
+    "",
+    "../self",
+    "self",
+)
 
 
-def facts(job: str, command: object, *, user: int | None = None, state: str = "RUNNING", name: str = "x") -> str:
+def facts(
+    job: str, command: object, *, user: int | None = None, state: str = "RUNNING", name: str = "x"
+) -> str:
     """scontrol's line about a job."""
     owner = os.getuid() if user is None else user
     return f"JobId={job} JobName={name} UserId=me({owner}) JobState={state} Requeue=1 Command={command} WorkDir=/"
@@ -44,10 +61,14 @@ class Queue:
         words = {name[1:]: line for name, line in lines.items()}
         rows = "\n".join(f"{job}) echo '{line}';;" for job, line in words.items())
         self.desk.command(
-            "scontrol", f"case ${{@: -1}} in\n{rows}\n*) echo 'Invalid job id specified' >&2; exit 1;;\nesac"
+            "scontrol",
+            f"case ${{@: -1}} in\n{rows}\n*) echo 'Invalid job id specified' >&2; exit 1;;\nesac",
         )
         self.desk.command(
-            "squeue", "\n".join([*(f"echo '{job}|{job}|{job}|RUNNING|None|N/A|n1|/x'" for job in words), ":"])
+            "squeue",
+            "\n".join(
+                [*(f"echo '{job}|{job}|{job}|RUNNING|None|N/A|n1|/x'" for job in words), ":"]
+            ),
         )
 
     def cancelled(self) -> list[str]:
@@ -63,7 +84,9 @@ def test_cancel_takes_the_runs_own_jobs_only(desk, queue):
     """Of two jobs in the records, the one that was made from the run's script is cancelled, the other left alone."""
     paths = desk.run("tiny", job_id="7")
     paths.job.write_text("number=1\njob_id=7\nearlier=5 --me 6\n")
-    queue.jobs(j7=facts("7", paths.script), j5=facts("5", "/x"), j6=facts("6", "/home/me/precious.sh"))
+    queue.jobs(
+        j7=facts("7", paths.script), j5=facts("5", "/x"), j6=facts("6", "/home/me/precious.sh")
+    )
     assert desk.type("cancel", "tiny").returncode == 0
     assert queue.cancelled() == ["-- 7"]
 
@@ -72,7 +95,11 @@ def test_cancel_takes_the_runs_own_jobs_only(desk, queue):
 def test_a_job_of_the_users_that_is_not_the_runs_is_left_alone(desk, queue, command):
     """Where the records name only such a job, the command says whose it is, and exits with 1."""
     desk.run("tiny", job_id="777123")
-    queue.jobs(j777123=facts("777123", "/home/me/precious.sh", state="PENDING" if command == "stop" else "RUNNING"))
+    queue.jobs(
+        j777123=facts(
+            "777123", "/home/me/precious.sh", state="PENDING" if command == "stop" else "RUNNING"
+        )
+    )
     if command == "stop":
         desk.command("squeue", "echo '777123|777123|777123|PENDING|None|N/A|n1|/x'")
     done = desk.type(command, "tiny")
@@ -173,7 +200,9 @@ def shared() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def as_user(user: int, home: Path, *words: str, inside: str = "") -> subprocess.CompletedProcess[str]:
+def as_user(
+    user: int, home: Path, *words: str, inside: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Type a command as a user, in a PID namespace of its own, where every process of that user is in `inside`."""
     script = f'{inside}\n"$@"; code=$?\njobs -r > "$HOME/alive"; exit $code'
     own = [
@@ -188,7 +217,11 @@ def as_user(user: int, home: Path, *words: str, inside: str = "") -> subprocess.
         "-",
         *words,
     ]
-    environment = {"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT)}
+    environment = {
+        "HOME": str(home),
+        "PATH": f"{home}/bin:/usr/bin:/bin",
+        "PYTHONPATH": str(CHECKOUT),
+    }
     return subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", *own], env=environment, text=True, cwd=home,
                           capture_output=True, timeout=60, check=False)  # fmt: skip
 
@@ -222,7 +255,9 @@ def home(shared: Path) -> Path:
     (made / "bin").mkdir(parents=True)
     for name in ("scancel", "scontrol", "sbatch"):
         (made / "bin" / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {made}/called\n')
-    (made / "bin" / "squeue").write_text("#!/bin/bash\necho '7|7|7|RUNNING|None|N/A|n1|/home/victim/own.sh'\n")
+    (made / "bin" / "squeue").write_text(
+        "#!/bin/bash\necho '7|7|7|RUNNING|None|N/A|n1|/home/victim/own.sh'\n"
+    )
     belong(made, VICTIM)
     return made
 
@@ -253,7 +288,9 @@ def test_clean_leaves_another_users_folder(shared, home):
     Index({"HOME": str(home)}).add(Run("evil", paths, "7"))
     belong(home, VICTIM)
     (home / "bin" / "squeue").write_text("#!/bin/bash\n")
-    done = as_user(VICTIM, home, sys.executable, "-m", "clusterrun", "clean", "--older-than", "0d", "--yes")
+    done = as_user(
+        VICTIM, home, sys.executable, "-m", "clusterrun", "clean", "--older-than", "0d", "--yes"
+    )
     assert (done.returncode, paths.script.parent.is_dir()) == (0, True), done.stderr
     assert f"note: evil stays: {paths.folder} belongs to user {OTHER}" in done.stderr
 

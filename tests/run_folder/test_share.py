@@ -43,7 +43,11 @@ def folder(monkeypatch) -> Iterator[Path]:
 
 def request(text: str) -> Request:
     Path("job.yaml").write_text(text)
-    return Request("job.yaml", environment={"HOME": str(Path.cwd()), "PATH": os.environ["PATH"]}, own_python=False)
+    return Request(
+        "job.yaml",
+        environment={"HOME": str(Path.cwd()), "PATH": os.environ["PATH"]},
+        own_python=False,
+    )
 
 
 def submitted(text: str, umask: int = 0o022) -> Path:
@@ -62,12 +66,22 @@ def run_script(run: Path, umask: int = 0o022, **variables: str) -> None:
         "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "n1", "SLURM_SUBMIT_DIR": str(Path.cwd()), **variables,
     }  # fmt: skip
     with Path("slurm.out").open("wb") as log:
-        subprocess.run(["bash", run / "job.sbatch"], env=environment, stdout=log, stderr=log, umask=umask, check=True)
+        subprocess.run(
+            ["bash", run / "job.sbatch"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            umask=umask,
+            check=True,
+        )
 
 
 def modes(run: Path) -> dict[str, int]:
     """The mode of the run folder and of all that lies in it."""
-    return {str(path.relative_to(run)): stat.S_IMODE(path.stat().st_mode) for path in (run, *run.rglob("*"))}
+    return {
+        str(path.relative_to(run)): stat.S_IMODE(path.stat().st_mode)
+        for path in (run, *run.rglob("*"))
+    }
 
 
 def opened(run: Path) -> dict[str, str]:
@@ -97,7 +111,12 @@ def test_a_task_of_an_array_is_shared_like_a_run(folder):
     """The script opens a task's folder as submit opens the array's."""
     run = submitted(f"{SPEC}share: group\nslurm: {{array: 0-3}}\n")
     run_script(run, SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID="3", SLURM_JOB_ID="10")
-    assert opened(run / "task-3") == {".": "750", "logs": "750", "stop": "660", "logs/attempt-0001.log": "640"}
+    assert opened(run / "task-3") == {
+        ".": "750",
+        "logs": "750",
+        "stop": "660",
+        "logs/attempt-0001.log": "640",
+    }
     assert (run / "task-3" / "events" / "attempt-0001.begin").read_text().startswith("job_id=10\n")
 
 
@@ -109,8 +128,14 @@ def test_a_folder_that_hands_its_group_down_goes_on_doing_so(folder):
     (folder / "runs").chmod(0o2775)
     run = submitted(f"{SPEC}share: group\n")
     run_script(run)
-    assert {name: f"{modes(run)[name]:o}" for name in (".", "logs")} == {".": "2750", "logs": "2750"}
-    groups = {path.stat().st_gid for path in (run, run / "stop", run / "logs", run / "logs" / "attempt-0001.log")}
+    assert {name: f"{modes(run)[name]:o}" for name in (".", "logs")} == {
+        ".": "2750",
+        "logs": "2750",
+    }
+    groups = {
+        path.stat().st_gid
+        for path in (run, run / "stop", run / "logs", run / "logs" / "attempt-0001.log")
+    }
     assert groups == {(folder / "runs").stat().st_gid}
 
 

@@ -77,19 +77,33 @@ def test_lines_of_a_node(desk, run):
 
 def test_lines_that_match(desk, run):
     """A regular expression, over all attempts where that is asked; and both conditions hold together."""
-    assert printed(desk, "--grep", "^attempt|zero$", "--attempt", "all") == ["attempt one", "[rank0]: zero"]
+    assert printed(desk, "--grep", "^attempt|zero$", "--attempt", "all") == [
+        "attempt one",
+        "[rank0]: zero",
+    ]
     assert printed(desk, "--grep", "t[wh]", "--rank", "2") == ["[rank2]: [rank2]: two"]
     assert printed(desk, "--attempt", "1") == ["attempt one"]
-    assert printed(desk, "--attempt", "all")[:2] == ["attempt one", "clusterrun: n2: a word of its node"]
+    assert printed(desk, "--attempt", "all")[:2] == [
+        "attempt one",
+        "clusterrun: n2: a word of its node",
+    ]
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (("--grep", "("), 2, "--grep: '(' is no pattern"),
-        (("--rank", "9"), 1, "no line of this log says that rank 9 wrote it; those that are named: 0-3"),
+        (
+            ("--rank", "9"),
+            1,
+            "no line of this log says that rank 9 wrote it; those that are named: 0-3",
+        ),
         (("--rank", "0", "--attempt", "1"), 1, "accelerate: {tee: 3}"),
-        (("--node", "n7"), 1, "no line of this log says that node n7 wrote it; those that are named: n1, n2"),
+        (
+            ("--node", "n7"),
+            1,
+            "no line of this log says that node n7 wrote it; those that are named: n1, n2",
+        ),
         (("--attempt", "none"), 2, "neither the number of an attempt nor `all`"),
         (("--attempt", "0"), 2, "neither the number of an attempt nor `all`"),
         (("--attempt", "7"), 1, "has no attempt 7"),
@@ -134,7 +148,9 @@ def terminal(desk, *words: str, **environment: str) -> str:
     """What a command prints on a terminal."""
     ours, theirs = pty.openpty()
     given = {**desk.environment, "TERM": "xterm", **environment}
-    with subprocess.Popen([sys.executable, "-m", "clusterrun", *words], env=given, stdout=theirs, stderr=theirs):
+    with subprocess.Popen(
+        [sys.executable, "-m", "clusterrun", *words], env=given, stdout=theirs, stderr=theirs
+    ):
         os.close(theirs)
         text = b""
         while True:
@@ -158,7 +174,9 @@ def test_following_goes_on_over_attempts_and_ends_with_the_run(desk, run):
     run.begin("0002").unlink()
     found: list[str] = []
     index = Index(desk.environment)
-    reader = threading.Thread(target=lambda: found.extend(logs("many", follow=True, grep="ä|two", index=index)))
+    reader = threading.Thread(
+        target=lambda: found.extend(logs("many", follow=True, grep="ä|two", index=index))
+    )
     reader.start()
     with run.log("0001").open("ab") as log:
         log.write("half a lettär".encode()[:-2])
@@ -197,7 +215,9 @@ def test_tee_stands_beside_a_config_file_too(desk):
     assert '--tee 3 --log_dir "$node_dir/ranks"' in shown.stdout
     assert "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE='[rank${rank}]: '" in shown.stdout
     desk.write(spec % "all")
-    assert "'all' is not 0 to 3, or 0:3,1:2 by local rank" in desk.type("validate", "job.yaml").stderr
+    assert (
+        "'all' is not 0 to 3, or 0:3,1:2 by local rank" in desk.type("validate", "job.yaml").stderr
+    )
 
 
 def test_why_a_run_crashed(desk, run):
@@ -215,7 +235,10 @@ def test_why_a_run_crashed(desk, run):
         "command": "clusterrun resume many", "crashes": 4, "crashes_left": 0,
     }  # fmt: skip
     text = desk.type("why", "many").stdout
-    assert f"first to fail: rank 1 on n1: KeyError: 'labels'\n  {run.log('0002')}:{failure['line_number']}\n" in text
+    assert (
+        f"first to fail: rank 1 on n1: KeyError: 'labels'\n  {run.log('0002')}:{failure['line_number']}\n"
+        in text
+    )
     assert "to go on: clusterrun resume many" in text
 
 
@@ -225,7 +248,11 @@ def test_why_an_attempt_that_wrote_no_end(desk, run):
     run.end("0002").unlink()
     run.log("0002").write_text("ValueError: the last word\n")
     told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert (told["state"], told["stopped"]["attempt"], told["stopped"]["cause"]) == ("VANISHED", 2, "")
+    assert (told["state"], told["stopped"]["attempt"], told["stopped"]["cause"]) == (
+        "VANISHED",
+        2,
+        "",
+    )
     assert told["stopped"]["failure"]["line"] == "ValueError: the last word"
 
 
@@ -257,7 +284,10 @@ def test_a_kill_that_slurm_explains_in_its_own_file(desk, run):
     run.begin("0002").write_text("nodes=n[1-2]\njob_id=7\n")
     slurm = run.logs / "slurm-7.out"
     slurm.write_text("clusterrun: attempt 0002\n")
-    assert json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]["kind"] == "killed"
+    assert (
+        json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]["kind"]
+        == "killed"
+    )
     shutil.copy(LOGS / "published" / "oom_kill.log", slurm)
     failure = json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]
     assert (failure["kind"], failure["rank"], failure["node"]) == ("host-out-of-memory", 1, "n1")
@@ -276,8 +306,16 @@ def test_why_a_crash_without_a_word(desk, run):
     ("end", "means", "command"),
     [
         ({"cause": "finished", "next": "end", "exit_code": "0"}, "it has done all its steps", ""),
-        ({"cause": "time-limit", "next": "end", "exit_code": "1"}, "its time limit came", "clusterrun resume many"),
-        ({"cause": "stop", "next": "end", "exit_code": "0"}, "a person asked it", "clusterrun resume many"),
+        (
+            {"cause": "time-limit", "next": "end", "exit_code": "1"},
+            "its time limit came",
+            "clusterrun resume many",
+        ),
+        (
+            {"cause": "stop", "next": "end", "exit_code": "0"},
+            "a person asked it",
+            "clusterrun resume many",
+        ),
         (
             {"cause": "no-restart", "next": "end", "exit_code": "1", "reason": "NaN"},
             "forbade",
@@ -296,7 +334,9 @@ def test_why_a_run_ended_otherwise(desk, run, end, means, command):
 
 def test_why_a_hang(desk, run):
     """Where the ranks stood is told in the place of an error."""
-    run.end("0002").write_text("cause=hang\nnext=end\nexit_code=1\nreason=no sign of life for 40 s\n")
+    run.end("0002").write_text(
+        "cause=hang\nnext=end\nexit_code=1\nreason=no sign of life for 40 s\n"
+    )
     told = desk.type("why", "many").stdout
     assert "no sign of life for 40 s" in told
     assert "rank 3 on n2 stood in train (train.py:3)" in told

@@ -52,7 +52,9 @@ class Machine:
 
     def queue(self, *jobs: str) -> None:
         """Let squeue know these jobs, `id STATE`."""
-        lines = [f"{job}|{job}|{job}|{state}|None|N/A N/A|n1|/x" for job, state in map(str.split, jobs)]
+        lines = [
+            f"{job}|{job}|{job}|{state}|None|N/A N/A|n1|/x" for job, state in map(str.split, jobs)
+        ]
         self.command("squeue", "".join(f"echo '{line}'\n" for line in lines))
 
     def calls(self) -> list[str]:
@@ -64,7 +66,9 @@ class Machine:
         paths = RunPaths(self.folder / "runs" / run_id)
         paths.events.mkdir(parents=True)
         write_record(paths.intent, {"run_id": run_id, "number": 1, "comment": comment})
-        write_record(paths.job, {"job_id": job_id, "number": 1, "submitted": end.pop("submitted", now())})
+        write_record(
+            paths.job, {"job_id": job_id, "number": 1, "submitted": end.pop("submitted", now())}
+        )
         write_record(paths.begin("0001"), {"job_id": job_id, "began": now()})
         if end:
             write_record(paths.end("0001"), {"exit_code": 0, "next": "end", "ended": now(), **end})
@@ -103,7 +107,10 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
 
     monkeypatch.setattr(listing, "from_files", look)
     found = {one.run_id: one for one in list_runs(machine.index)}
-    assert {name: one.state.value for name, one in found.items()} == {"open": "COMPLETED", "shut": "NO_ANSWER"}
+    assert {name: one.state.value for name, one in found.items()} == {
+        "open": "COMPLETED",
+        "shut": "NO_ANSWER",
+    }
     assert found["shut"].reason == "its folder is closed to you"
     monkeypatch.undo()
     assert machine.states()["shut"] == "COMPLETED"
@@ -204,7 +211,8 @@ def test_the_file_of_the_ended_does_not_grow_for_ever(machine):
     (found,) = list_runs(machine.index)
     for _ in range(30):
         summaries.add(
-            {f"done-{number}": found for number in range(50)}, dict.fromkeys(map("done-{}".format, range(50)), 1)
+            {f"done-{number}": found for number in range(50)},
+            dict.fromkeys(map("done-{}".format, range(50)), 1),
         )
     summaries.add({"done": found}, names)
     assert len(summaries.path.read_text().splitlines()) < 1500 < 30 * 50 + 1
@@ -227,7 +235,14 @@ def test_only_some_runs(machine, only, runs):
     """By state, by age, by the name or the id, by a word of slurm.comment; also of what was kept."""
     machine.run("tiny-20261121-060228-97ab", "1", "sweep,lr", cause="finished")
     machine.run("tiny-7", "2", cause="crash")
-    machine.run("big-20261121-060228-97ab", "3", "old sweep", cause="finished", submitted=1e9, ended=1_000_000_100)
+    machine.run(
+        "big-20261121-060228-97ab",
+        "3",
+        "old sweep",
+        cause="finished",
+        submitted=1e9,
+        ended=1_000_000_100,
+    )
     assert set(machine.states(**only)) == runs
     assert set(machine.states(**only)) == runs
 
@@ -297,7 +312,11 @@ def typed(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
     """What `clusterrun` prints into a pipe."""
     environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": ""}
     return subprocess.run(
-        [sys.executable, "-m", "clusterrun", *words], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "clusterrun", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
 
@@ -305,8 +324,15 @@ def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
     """What it shows on a terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": "", "TERM": "xterm-256color"}
-    with subprocess.Popen([sys.executable, "-m", "clusterrun", *words], env=environment, stdout=theirs) as process:
+    environment = {
+        **os.environ,
+        "HOME": str(machine.folder),
+        "XDG_STATE_HOME": "",
+        "TERM": "xterm-256color",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "clusterrun", *words], env=environment, stdout=theirs
+    ) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # the terminal has gone with its process
@@ -329,9 +355,16 @@ def test_without_a_run_status_shows_all_that_live(machine):
     assert typed(machine, "status").stdout.startswith("run       first\n")
     machine.run("second", "3")
     lines = typed(machine, "status").stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["RUN", "STATE"], ["second", "PENDING"], ["first", "RUNNING"]]
+    assert [line.split()[:2] for line in lines] == [
+        ["RUN", "STATE"],
+        ["second", "PENDING"],
+        ["first", "RUNNING"],
+    ]
     told = json.loads(typed(machine, "status", "--json").stdout)
-    assert (told["run_id"], [one["run_id"] for one in told["living"]]) == ("second", ["second", "first"])
+    assert (told["run_id"], [one["run_id"] for one in told["living"]]) == (
+        "second",
+        ["second", "first"],
+    )
     assert {"attempts", "losses", "left", "last_checkpoint", "ends"} <= set(told)
 
 
@@ -340,7 +373,10 @@ def test_a_watch_of_what_has_ended_ends(machine):
     machine.run("done", "1", cause="finished")
     (line,) = typed(machine, "status", "--watch", "done").stdout.splitlines()
     assert line[8:] == "  done  COMPLETED (finished)  attempt 1"
-    assert json.loads(typed(machine, "status", "--watch", "--json", "done").stdout)["state"] == "COMPLETED"
+    assert (
+        json.loads(typed(machine, "status", "--watch", "--json", "done").stdout)["state"]
+        == "COMPLETED"
+    )
     shown = on_a_terminal(machine, "status", "--watch", "done")
     assert "COMPLETED (finished)" in shown
     assert "ATTEMPT" in shown

@@ -35,7 +35,10 @@ def test_what_a_real_slurm_says_is_understood(generation):
     assert found["preemption"].what.startswith(
         "PreemptType=preempt/partition_prio, PreemptMode=REQUEUE; the warning is TERM"
     )
-    assert (found["kill wait"].verdict, found["kill wait"].what[:14]) == ("warning", "KillWait=5 sec")
+    assert (found["kill wait"].verdict, found["kill wait"].what[:14]) == (
+        "warning",
+        "KillWait=5 sec",
+    )
     assert found["limits"].what == "MaxArraySize=20001, MaxJobCount=20000, MinJobAge=300 sec"
     assert (found["process tracking"].verdict, found["process tracking"].what[:20]) == (
         "warning",
@@ -44,14 +47,21 @@ def test_what_a_real_slurm_says_is_understood(generation):
     assert found["accounting"] == Finding("accounting", "ok", "sacct answers")
     assert found["pyxis"].what == "srun has no --container-image (no pyxis)"
     known = generation == "26.05"
-    assert found["expedited requeue"].what.endswith("not set" if known else "this Slurm has none (from 25.11)")
+    assert found["expedited requeue"].what.endswith(
+        "not set" if known else "this Slurm has none (from 25.11)"
+    )
 
 
 @every_slurm
 def test_accounting_off_and_broken_are_told_apart(generation):
     """Off costs a run something; configured and broken is the site's problem, with sacct's own words."""
-    off, broken = (by_topic(of_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken"))
-    assert (off.verdict, off.what) == ("warning", "accounting is off: Slurm forgets a job 300 sec after its end")
+    off, broken = (
+        by_topic(of_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken")
+    )
+    assert (off.verdict, off.what) == (
+        "warning",
+        "accounting is off: Slurm forgets a job 300 sec after its end",
+    )
     assert broken.verdict == "problem"
     assert "Connection refused" in broken.what
     tracking = by_topic(of_slurm(site(generation, "off")))["process tracking"]
@@ -78,7 +88,11 @@ def test_other_configurations(replaced, topic, verdict, words):
 
 def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
     """requeue_delay and expedited requeues exist from 25.11; before, they are words without effect."""
-    old = site("24.11", SchedulerParameters="requeue_delay=1", SlurmctldParameters="enable_expedited_requeue")
+    old = site(
+        "24.11",
+        SchedulerParameters="requeue_delay=1",
+        SlurmctldParameters="enable_expedited_requeue",
+    )
     found = by_topic(of_slurm(old))
     assert found["requeue delay"].what == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
     assert "from 25.11" in found["expedited requeue"].what
@@ -86,13 +100,19 @@ def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
 
 def test_a_long_delay_names_the_successor():
     """Where a requeue waits two minutes, the way without is named."""
-    assert "requeue: {by: successor}" in by_topic(of_slurm(site(AuthInfo="(null)")))["requeue delay"].remedy
+    assert (
+        "requeue: {by: successor}"
+        in by_topic(of_slurm(site(AuthInfo="(null)")))["requeue delay"].remedy
+    )
     assert by_topic(of_slurm(site()))["requeue delay"].remedy == ""
 
 
 def test_a_slurmctld_that_is_away_is_one_problem():
     """Nothing else is said of a cluster that does not answer."""
-    away = replace(site(), config=Answer(1, "", "slurm_load_ctl_conf error: Unable to contact slurm controller"))
+    away = replace(
+        site(),
+        config=Answer(1, "", "slurm_load_ctl_conf error: Unable to contact slurm controller"),
+    )
     (found,) = of_slurm(away)
     assert (found.topic, found.verdict) == ("slurm", "problem")
     assert "Unable to contact slurm controller" in found.what
@@ -103,7 +123,10 @@ def test_a_slurmctld_that_is_away_is_one_problem():
 def test_every_warning_and_problem_has_a_remedy(generation):
     """Nobody is told that something is amiss without being told what to do."""
     for kind in ("on", "off", "broken"):
-        found = [*of_slurm(site(generation, kind)), *of_partitions(site(generation, kind), Who(), "gone")]
+        found = [
+            *of_slurm(site(generation, kind)),
+            *of_partitions(site(generation, kind), Who(), "gone"),
+        ]
         assert [one for one in found if one.verdict != "ok" and not one.remedy] == []
 
 
@@ -111,7 +134,11 @@ def test_every_warning_and_problem_has_a_remedy(generation):
 def test_a_first_profile_is_one_that_clusterrun_takes(generation, tmp_path):
     """What is written loads under a spec; the account is the only one there is, the run root is on scratch."""
     (tmp_path / "scratch").mkdir()
-    environment = {"SCRATCH": str(tmp_path / "scratch"), "USER": "alice", "VIRTUAL_ENV": "/home/alice/venv: #1"}
+    environment = {
+        "SCRATCH": str(tmp_path / "scratch"),
+        "USER": "alice",
+        "VIRTUAL_ENV": "/home/alice/venv: #1",
+    }
     path = tmp_path / "site" / "profile.yaml"
     write_profile(path, first_profile(site(generation), environment), force=False)
     (tmp_path / "job.yaml").write_text("command: 'true'\n")
@@ -136,7 +163,10 @@ def test_a_first_profile_without_slurm(tmp_path):
     write_profile(path, first_profile(None, {"USER": "nobody-here"}), force=False)
     (tmp_path / "job.yaml").write_text("command: 'true'\n")
     loaded = load_spec(tmp_path / "job.yaml", profile=path)
-    assert (loaded.spec.slurm.partition, loaded.run_root) == (None, str(Path("~/runs").expanduser()))
+    assert (loaded.spec.slurm.partition, loaded.run_root) == (
+        None,
+        str(Path("~/runs").expanduser()),
+    )
 
 
 def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
@@ -156,4 +186,8 @@ def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
 def test_a_configuration_is_read_as_it_stands():
     """Keys, values with signs of their own, and empty ones."""
     text = "Configuration data as of 2026\nAuthInfo                = socket=/x,cred_expire=5\nKillWait  = 5 sec\nA = (null)\n"
-    assert configuration(text) == {"AuthInfo": "socket=/x,cred_expire=5", "KillWait": "5 sec", "A": ""}
+    assert configuration(text) == {
+        "AuthInfo": "socket=/x,cred_expire=5",
+        "KillWait": "5 sec",
+        "A": "",
+    }

@@ -35,7 +35,9 @@ def place(kind: str, **changed: Any) -> disk.Place:
 ])  # fmt: skip
 def test_where_runs_lie(found, verdicts):
     """A folder that each machine has for itself is a problem, also where it only lies below such a one."""
-    assert {topic: one.verdict for topic, one in by_topic(disk.of_run_root(found)).items()} == verdicts
+    assert {
+        topic: one.verdict for topic, one in by_topic(disk.of_run_root(found)).items()
+    } == verdicts
 
 
 def test_this_machines_own_disks():
@@ -90,7 +92,9 @@ def test_which_python_is_asked(monkeypatch):
     monkeypatch.setenv("CONDA_EXE", "/opt/conda/bin/conda")
     work = Path("/project")
     assert software.python_of(Environment(venv=".venv"), work) == Path("/project/.venv/bin/python")
-    assert software.python_of(Environment(conda="/opt/envs/a"), work) == Path("/opt/envs/a/bin/python")
+    assert software.python_of(Environment(conda="/opt/envs/a"), work) == Path(
+        "/opt/envs/a/bin/python"
+    )
     assert software.python_of(Environment(conda="a"), work) == Path("/opt/conda/envs/a/bin/python")
     assert software.python_of(Environment(modules=("python",)), work) is None
     (one,) = software.of_python(Path("/nowhere/bin/python"))
@@ -98,7 +102,9 @@ def test_which_python_is_asked(monkeypatch):
 
 
 def report(**changed: str) -> dict[str, str]:
-    versions = json.dumps({"python": "3.11.2", "torch": "2.13.0", "accelerate": "1.15.0", "transformers": "5.1.0"})
+    versions = json.dumps(
+        {"python": "3.11.2", "torch": "2.13.0", "accelerate": "1.15.0", "transformers": "5.1.0"}
+    )
     return {"host": "n1", "nodes": "2", "address": "10.0.0.1:12345", "tmp": "9000000", "shm": "9000000", "gpus": "0",
             "given": "", "python": "/venv/bin/python", "versions": versions, "met": "met", **changed}  # fmt: skip
 
@@ -112,7 +118,14 @@ def verdicts(visit: Visit) -> dict[str, str]:
     return found
 
 
-WELL = {"shared folder": "ok", "clock": "ok", "python": "ok", "node disk": "ok", "gpus": "ok", "rendezvous": "ok"}
+WELL = {
+    "shared folder": "ok",
+    "clock": "ok",
+    "python": "ok",
+    "node disk": "ok",
+    "gpus": "ok",
+    "rendezvous": "ok",
+}
 
 
 @pytest.mark.parametrize(("changed", "expected"), [
@@ -140,7 +153,16 @@ def test_clocks_and_slow_folders():
         (Exchange(100.0, 130.0, 111.0), {"shared folder": "warning"}),
         (Exchange(100.0), {"shared folder": "problem"}),
     ):
-        found = verdicts(Visit("doctor-1", "/x", "COMPLETED", "", {0: exchange}, {0: report(nodes="1", met="alone")}))
+        found = verdicts(
+            Visit(
+                "doctor-1",
+                "/x",
+                "COMPLETED",
+                "",
+                {0: exchange},
+                {0: report(nodes="1", met="alone")},
+            )
+        )
         assert {topic: verdict for topic, verdict in found.items() if verdict != "ok"} == expected
 
 

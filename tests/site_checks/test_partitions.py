@@ -15,11 +15,17 @@ from tests.support.sites import by_topic, every_slurm, site
 def test_partitions_and_who_preempts_whom(generation):
     """By PriorityTier on shared nodes; what happens then, and how long the grace is, is each partition's own."""
     found = by_topic(of_partitions(site(generation), Who(), None))
-    assert found["partition main"].what == "time UNLIMITED, nodes UNLIMITED of 2, the default"  # PreemptMode=OFF
-    assert found["partition low"].what.endswith("preempted by main, fixed, high: requeued, grace 15 s")
+    assert (
+        found["partition main"].what == "time UNLIMITED, nodes UNLIMITED of 2, the default"
+    )  # PreemptMode=OFF
+    assert found["partition low"].what.endswith(
+        "preempted by main, fixed, high: requeued, grace 15 s"
+    )
     assert found["partition low"].verdict == "ok"
     assert found["partition low0"].verdict == "warning"
-    assert found["partition lowc"].what.endswith("preempted by main, fixed, high: cancelled, grace 15 s")
+    assert found["partition lowc"].what.endswith(
+        "preempted by main, fixed, high: cancelled, grace 15 s"
+    )
     assert "goes on as another job" in found["partition lowc"].remedy
     assert "preempted" not in found["partition high"].what
 

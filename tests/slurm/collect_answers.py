@@ -23,9 +23,13 @@ def ask(cluster: Cluster, **environment: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def without_paths(cluster: Cluster, values: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+def without_paths(
+    cluster: Cluster, values: dict[str, dict[str, object]]
+) -> dict[str, dict[str, object]]:
     """The same with the cluster's folder, which is another each time, as /cluster."""
-    replaced: dict[str, dict[str, object]] = json.loads(json.dumps(values).replace(str(cluster.folder), "/cluster"))
+    replaced: dict[str, dict[str, object]] = json.loads(
+        json.dumps(values).replace(str(cluster.folder), "/cluster")
+    )
     return replaced
 
 

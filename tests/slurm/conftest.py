@@ -63,7 +63,9 @@ def beside(request: pytest.FixtureRequest) -> Iterator[None]:
 
     Such a module is mended after its last test, not after each.
     """
-    tests = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    tests = [
+        item for item in request.session.items if item.getparent(pytest.Module) is request.node
+    ]
     wanted = {name for test in tests for name in getattr(test, "fixturenames", ())}
     if not hasattr(request.module, "BESIDE"):
         yield

@@ -78,7 +78,9 @@ class Desk:
         if not site.exists():
             self.write_site()
         given = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
-        return self.cluster.run_as(self.user, [CLUSTERRUN, *words], env=given, check=check, timeout=timeout)
+        return self.cluster.run_as(
+            self.user, [CLUSTERRUN, *words], env=given, check=check, timeout=timeout
+        )
 
     def write(self, name: str, text: str) -> Path:
         """Write a file into the user's home, as the user's own."""
@@ -119,8 +121,12 @@ class Desk:
 
     def wait(self, run: Submitted, seconds: float = 120) -> str:
         """Wait for the end of a run and return its state."""
-        answer = self.cli("wait", run.run_id, "--timeout", str(seconds), check=False, timeout=seconds + 20)
-        assert answer.returncode != 124, f"{answer.stderr}\n{run.log() if (run.folder / 'logs').exists() else ''}"
+        answer = self.cli(
+            "wait", run.run_id, "--timeout", str(seconds), check=False, timeout=seconds + 20
+        )
+        assert answer.returncode != 124, (
+            f"{answer.stderr}\n{run.log() if (run.folder / 'logs').exists() else ''}"
+        )
         return str(self.status(run)["state"])
 
     def preempt(self, seconds: int = 3) -> None:
@@ -137,4 +143,6 @@ class Desk:
 
     def jobs(self) -> list[str]:
         """The user's living jobs: id and script."""
-        return self.cluster.run_as(self.user, ["squeue", "--me", "--noheader", "--format=%i %o"]).stdout.splitlines()
+        return self.cluster.run_as(
+            self.user, ["squeue", "--me", "--noheader", "--format=%i %o"]
+        ).stdout.splitlines()

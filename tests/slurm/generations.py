@@ -33,7 +33,16 @@ from tests.slurm.survival import (
 )
 
 NODES = 14
-FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+FINAL = (
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "PREEMPTED",
+    "REQUEUE_HOLD",
+    "SPECIAL_EXIT",
+)
 # Exits with 0 at the TERM of a preemption, as long as there are preemptions to come.
 POLITE = """#!/bin/bash
 srun bash -c 'trap "exit 0" TERM; echo begun >> polite.begun; while sleep 0.1; do [ ! -e polite.enough ] || exit 0; done'
@@ -88,14 +97,19 @@ def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
     wanted = list(wanted)
     with (
         Cluster.start(
-            nodes=NODES, cgroup=cell.tracking == "cgroup", suite=suite.folder, config_extra=cell.config
+            nodes=NODES,
+            cgroup=cell.tracking == "cgroup",
+            suite=suite.folder,
+            config_extra=cell.config,
         ) as cluster,
         ThreadPoolExecutor(len(wanted)) as beside,
     ):
         desk = Desk(cluster, "alice")
         desk.write_site()
         started = {name: beside.submit(SCENARIOS[name], desk) for name in wanted}
-        return Watched(suite, {name: run.exception() or run.result() for name, run in started.items()})
+        return Watched(
+            suite, {name: run.exception() or run.result() for name, run in started.items()}
+        )
 
 
 def observed(desk: Desk, job: str, outcome: str) -> Observed:
@@ -107,7 +121,8 @@ def observed(desk: Desk, job: str, outcome: str) -> Observed:
     assert restarts, shown
     assert reason, shown
     submitted, eligible = (
-        datetime.fromisoformat(found[1]) if found and found[1] != "Unknown" else None for found in times
+        datetime.fromisoformat(found[1]) if found and found[1] != "Unknown" else None
+        for found in times
     )
     delay = (eligible - submitted).total_seconds() if eligible and submitted else 0
     return Observed(accounted(desk, job), reason[1], int(restarts[1]), int(delay), outcome)
@@ -188,7 +203,9 @@ def finishes_in_the_grace(desk: Desk) -> Observed:
 
 def time_limit(desk: Desk) -> Observed:
     """A run longer than its time limit saves in time and asks for itself again."""
-    run = survive(desk, "limited", ranks=1, slurm=on("n3", partition="main", time=2), args={"slow_at": [1]})
+    run = survive(
+        desk, "limited", ranks=1, slurm=on("n3", partition="main", time=2), args={"slow_at": [1]}
+    )
     completes(desk, run)
     seen = observed(desk, run.job_id, back(run))
     # on a busy machine a second attempt can meet the limit, too
@@ -209,7 +226,14 @@ def crashed(desk: Desk) -> Observed:
 
 def crashed_for_good(desk: Desk) -> Observed:
     """A run that may not crash at all ends with its job, which is not to wait in the queue for anybody."""
-    run = survive(desk, "crashed-for-good", ranks=1, slurm=on("n11"), args={"crash_step": 5}, requeue={"crashes": 0})
+    run = survive(
+        desk,
+        "crashed-for-good",
+        ranks=1,
+        slurm=on("n11"),
+        args={"crash_step": 5},
+        requeue={"crashes": 0},
+    )
     assert desk.wait(run, 300) == "FAILED", story(run)
     seen = observed(desk, run.job_id, back(run))
     assert_ended(desk, run, "crash")
@@ -231,7 +255,9 @@ def killed_on_the_second_node(desk: Desk) -> Observed:
 def preempted_in_the_setup(desk: Desk) -> Observed:
     """A job that is preempted by CANCEL before its step begins goes on as another one."""
     setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
-    run = survive(desk, "staging", ranks=1, slurm=on("n14", partition="lowc"), environment={"setup": [setup]})
+    run = survive(
+        desk, "staging", ranks=1, slurm=on("n14", partition="lowc"), environment={"setup": [setup]}
+    )
     log = run.folder / "logs" / "attempt-0001.log"
     until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
     preempt(desk, run)
@@ -277,20 +303,35 @@ def finished_and_requeued(desk: Desk) -> Observed:
 def polite(desk: Desk) -> Observed:
     """A bare script, without clusterrun, whose task exits with 0 in the grace of every preemption."""
     script, told = desk.write("polite.sh", POLITE), desk.cluster.home("alice") / "polite.begun"
-    argv = ["sbatch", "--parsable", "--partition=low", "--nodelist=n10", "--gpus-per-node=1", "--open-mode=append"]
+    argv = [
+        "sbatch",
+        "--parsable",
+        "--partition=low",
+        "--nodelist=n10",
+        "--gpus-per-node=1",
+        "--open-mode=append",
+    ]
     job = desk.cluster.run_as("alice", [*argv, script]).stdout.strip()
 
     def begins() -> int:
         return len(told.read_text().splitlines()) if told.exists() else 0
 
     for times in range(1, 7):
-        until(lambda times=times: begins() == times or at_rest(desk, job), 90, f"run {times} begins, or none does")
+        until(
+            lambda times=times: begins() == times or at_rest(desk, job),
+            90,
+            f"run {times} begins, or none does",
+        )
         if begins() < times:
             break
         preempt_nodes(desk, "n10")
         until(lambda: desk.cluster.state(job) != "RUNNING", 60, "the preempted job leaves")
     seen = observed(desk, job, f"its task began {begins()} time{'s' * (begins() > 1)}")
-    return replace(seen, outcome=f"{seen.outcome}; {released(desk, job, begins)}") if held(desk, job) else seen
+    return (
+        replace(seen, outcome=f"{seen.outcome}; {released(desk, job, begins)}")
+        if held(desk, job)
+        else seen
+    )
 
 
 def released(desk: Desk, job: str, begins: Callable[[], int]) -> str:
@@ -301,7 +342,11 @@ def released(desk: Desk, job: str, begins: Callable[[], int]) -> str:
         return f"its user cannot release it: {answer.stderr.splitlines()[0]}"
     until(lambda: begins() > before or held(desk, job), 60, "a released job runs, or is held")
     desk.write("polite.enough", "")
-    return "it begins once more when its user releases it" if begins() > before else "a release does not help"
+    return (
+        "it begins once more when its user releases it"
+        if begins() > before
+        else "a release does not help"
+    )
 
 
 SCENARIOS: dict[str, Scenario] = {

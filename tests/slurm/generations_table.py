@@ -16,7 +16,11 @@ from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched
 RESULTS = CHECKOUT / "benchmarks" / "results" / "slurm-generations.json"
 PAGE = CHECKOUT / "docs" / "slurm-generations.md"
 CELLS = [
-    *(Cell(generation, tracking) for generation in SUITE_OF for tracking in ("linuxproc", "cgroup")),
+    *(
+        Cell(generation, tracking)
+        for generation in SUITE_OF
+        for tracking in ("linuxproc", "cgroup")
+    ),
     Cell("26.05", "cgroup", expedited=True),
 ]
 HEAD = """# What each generation of Slurm does
@@ -36,7 +40,9 @@ twice; each step's loss and the final weights were those of an uninterrupted tra
 def keep(found: Mapping[Cell, Watched | BaseException]) -> None:
     """Write what was observed into RESULTS, beside what is there of other cells, and PAGE anew."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(kept | {str(cell): result(had) for cell, had in found.items()}, indent=1) + "\n")
+    RESULTS.write_text(
+        json.dumps(kept | {str(cell): result(had) for cell, had in found.items()}, indent=1) + "\n"
+    )
     PAGE.write_text(page(json.loads(RESULTS.read_text())))
 
 
@@ -44,20 +50,33 @@ def result(had: Watched | BaseException) -> dict[str, Any]:
     """One cell's result, as JSON has it."""
     if isinstance(had, BaseException):
         return {"reason": str(had)}
-    seen = {name: asdict(one) if isinstance(one, Observed) else repr(one) for name, one in had.outcomes.items()}
-    return {"version": had.suite.version, "day": time.strftime("%Y-%m-%d", time.gmtime()), "observed": seen}
+    seen = {
+        name: asdict(one) if isinstance(one, Observed) else repr(one)
+        for name, one in had.outcomes.items()
+    }
+    return {
+        "version": had.suite.version,
+        "day": time.strftime("%Y-%m-%d", time.gmtime()),
+        "observed": seen,
+    }
 
 
 def page(results: Mapping[str, Any]) -> str:
     """The whole page, as Markdown."""
     heads = [heading(cell, results.get(str(cell), {})) for cell in CELLS]
     lines = [row("", heads), "|---" * (len(CELLS) + 1) + "|"]
-    lines += [row(name, [words(results.get(str(cell)), name) for cell in CELLS]) for name in SCENARIOS]
+    lines += [
+        row(name, [words(results.get(str(cell)), name) for cell in CELLS]) for name in SCENARIOS
+    ]
     return "\n".join([HEAD, *lines]) + "\n"
 
 
 def heading(cell: Cell, result: Mapping[str, Any]) -> str:
-    words = [result.get("version", cell.generation), cell.tracking, *(["expedited requeue"] if cell.expedited else [])]
+    words = [
+        result.get("version", cell.generation),
+        cell.tracking,
+        *(["expedited requeue"] if cell.expedited else []),
+    ]
     return ", ".join(words)
 
 
@@ -80,6 +99,9 @@ def words(result: Mapping[str, Any] | None, name: str) -> str:
 def told(seen: Observed) -> str:
     """What was observed, in a line."""
     runs = [(state, len(list(group))) for state, group in itertools.groupby(seen.states)]
-    states = ", ".join(f"{state} {count} times" if count > 2 else ", ".join([state] * count) for state, count in runs)
+    states = ", ".join(
+        f"{state} {count} times" if count > 2 else ", ".join([state] * count)
+        for state, count in runs
+    )
     reason = "" if seen.reason == "None" else f" ({seen.reason})"
     return f"{states}{reason}; Restarts={seen.restarts}; {seen.outcome}"

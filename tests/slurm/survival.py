@@ -67,7 +67,10 @@ class Trained:
 
     def by_attempt(self) -> dict[int, list[Step]]:
         attempts = sorted({step.attempt for step in self.steps})
-        return {attempt: [step for step in self.steps if step.attempt == attempt] for attempt in attempts}
+        return {
+            attempt: [step for step in self.steps if step.attempt == attempt]
+            for attempt in attempts
+        }
 
     def lost(self) -> list[int]:
         """How many steps each attempt but the first had to repeat."""
@@ -89,7 +92,9 @@ def reference(ranks: int, width: int) -> Trained:
     with TemporaryDirectory() as name:
         folder = Path(name)
         start = launches.start_two if ranks == 2 else launches.start
-        environment = launches.clean_environment(folder) | ({"ACCELERATE_USE_CPU": "true"} if ranks == 2 else {})
+        environment = launches.clean_environment(folder) | (
+            {"ACCELERATE_USE_CPU": "true"} if ranks == 2 else {}
+        )
         words = ["--output", folder / "output", "--width", width]
         launch = start(SURVIVOR, *words, environment=environment, log=folder / "log")
         ended = launch.wait()
@@ -111,7 +116,9 @@ def reaches(run: Submitted, attempt: int, step: int, seconds: float = 240) -> No
     """Wait until an attempt has done a step; what its log says if it never does."""
 
     def there() -> bool:
-        return any(done.attempt >= attempt and done.step >= step for done in trained(run.folder).steps)
+        return any(
+            done.attempt >= attempt and done.step >= step for done in trained(run.folder).steps
+        )
 
     try:
         until(there, seconds, f"attempt {attempt} reaches step {step}")
@@ -121,7 +128,11 @@ def reaches(run: Submitted, attempt: int, step: int, seconds: float = 240) -> No
 
 def begins(run: Submitted, attempt: int, seconds: float = 240) -> None:
     """Wait until an attempt has begun."""
-    until((run.folder / "events" / f"attempt-{attempt:04d}.begin").exists, seconds, f"attempt {attempt} begins")
+    until(
+        (run.folder / "events" / f"attempt-{attempt:04d}.begin").exists,
+        seconds,
+        f"attempt {attempt} begins",
+    )
 
 
 def hurry(run: Submitted) -> None:
@@ -141,7 +152,13 @@ def preempt(desk: Desk, run: Submitted) -> None:
 
 def preempt_nodes(desk: Desk, names: str) -> None:
     """The same of any nodes, such as n[1-2]."""
-    words = ["--partition=high", "--gpus-per-node=8", f"--nodelist={names}", "--output=/dev/null", "--wrap=true"]
+    words = [
+        "--partition=high",
+        "--gpus-per-node=8",
+        f"--nodelist={names}",
+        "--output=/dev/null",
+        "--wrap=true",
+    ]
     desk.cluster.run_as("bob", ["sbatch", *words])
 
 
@@ -174,7 +191,9 @@ def assert_ended(desk: Desk, run: Submitted, *wanted: str) -> None:
         assert WORDS[cause] in attempt["words"]
 
 
-def assert_whole(run: Submitted, ranks: int = 2, *, lost: int = 0, at_once: bool = False, width: int = WIDTH) -> None:
+def assert_whole(
+    run: Submitted, ranks: int = 2, *, lost: int = 0, at_once: bool = False, width: int = WIDTH
+) -> None:
     """No step is missing, none differs from the reference, and none was taken while another attempt trained.
 
     `lost` is how many steps an attempt may have to repeat; `at_once` allows what nobody can prevent, that an attempt
@@ -184,12 +203,18 @@ def assert_whole(run: Submitted, ranks: int = 2, *, lost: int = 0, at_once: bool
     loss_of = {step.step: step.loss for step in wanted.steps}
     for attempt, steps in found.by_attempt().items():
         numbers = [step.step for step in steps]
-        assert numbers == list(range(numbers[0], numbers[-1] + 1)), f"attempt {attempt} skipped a step"
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), (
+            f"attempt {attempt} skipped a step"
+        )
     assert found.steps[0].step == 1
     assert max(step.step for step in found.steps) == wanted.steps[-1].step
-    assert all(0 <= steps <= lost for steps in found.lost()), f"steps lost: {found.lost()}\n{story(run)}"
+    assert all(0 <= steps <= lost for steps in found.lost()), (
+        f"steps lost: {found.lost()}\n{story(run)}"
+    )
     differing = [step for step in found.steps if step.loss != loss_of[step.step]]
-    assert not differing, f"first of {len(differing)}: {differing[0]}, {loss_of[differing[0].step]} uninterrupted"
+    assert not differing, (
+        f"first of {len(differing)}: {differing[0]}, {loss_of[differing[0].step]} uninterrupted"
+    )
     assert found.weights == wanted.weights
     if not at_once:
         assert_one_at_a_time(found)
@@ -214,7 +239,10 @@ def story(run: Submitted) -> str:
 
 def processes_of(run: Submitted, attempt: int) -> list[int]:
     """All processes that an attempt has on any machine, found by the environment they were given."""
-    marks = {f"CLUSTERRUN_RUN_ID={run.run_id}".encode(), f"CLUSTERRUN_ATTEMPT={attempt:04d}".encode()}
+    marks = {
+        f"CLUSTERRUN_RUN_ID={run.run_id}".encode(),
+        f"CLUSTERRUN_ATTEMPT={attempt:04d}".encode(),
+    }
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -225,7 +253,11 @@ def processes_of(run: Submitted, attempt: int) -> list[int]:
 
 def trainers_of(run: Submitted, attempt: int) -> list[int]:
     """The trainers and launchers of an attempt that live on any machine."""
-    return [process for process in processes_of(run, attempt) if name_of(process).startswith(("python", "accelerate"))]
+    return [
+        process
+        for process in processes_of(run, attempt)
+        if name_of(process).startswith(("python", "accelerate"))
+    ]
 
 
 def name_of(process: int) -> str:

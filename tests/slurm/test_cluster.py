@@ -100,7 +100,9 @@ def test_a_cancelled_job_leaves_no_process(cluster: Cluster) -> None:
     """What runs on a node is seen there, and is gone after scancel."""
     # exec: a child that bash forks while linuxproc walks the tree of its processes is overlooked, and lives on
     job = batch(cluster, "exec srun sleep 302", "-wn1")
-    wait_until(lambda: {"srun sleep 302", "/usr/bin/sleep 302"} <= set(cluster.processes("n1")), 60, "both")
+    wait_until(
+        lambda: {"srun sleep 302", "/usr/bin/sleep 302"} <= set(cluster.processes("n1")), 60, "both"
+    )
     cluster.run_as("alice", ["scancel", job])
     wait_until(lambda: cluster.processes("n1") == [], 60, "an empty node")
 

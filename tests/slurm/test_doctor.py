@@ -45,7 +45,9 @@ def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
     try:
         (fixed,) = found(desk)["partition fixed"]
         assert fixed["what"].startswith("closed to you (AllocNodes=n1)")
-        refused = cluster.run_as("alice", ["sbatch", "--partition=fixed", "--wrap=true"], check=False)
+        refused = cluster.run_as(
+            "alice", ["sbatch", "--partition=fixed", "--wrap=true"], check=False
+        )
         assert refused.returncode != 0
     finally:
         cluster.run_on("ctl", ["scontrol", "update", "PartitionName=fixed", "AllocNodes=ALL"])
@@ -55,7 +57,10 @@ def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
 def test_without_accounting(cluster_without_accounting: Cluster) -> None:
     """Off is a warning, by sacct's own words."""
     (accounting,) = found(Desk(cluster_without_accounting, "alice"))["accounting"]
-    assert (accounting["verdict"], accounting["what"].partition(":")[0]) == ("warning", "accounting is off")
+    assert (accounting["verdict"], accounting["what"].partition(":")[0]) == (
+        "warning",
+        "accounting is off",
+    )
 
 
 def test_with_slurmdbd_killed(cluster: Cluster) -> None:
@@ -66,7 +71,9 @@ def test_with_slurmdbd_killed(cluster: Cluster) -> None:
     finally:
         cluster.start_daemon("slurmdbd")
     assert accounting["verdict"] == "problem"
-    assert accounting["what"].startswith("accounting is configured, but sacct fails: sacct: error: ")
+    assert accounting["what"].startswith(
+        "accounting is configured, but sacct fails: sacct: error: "
+    )
 
 
 def test_on_the_nodes(cluster: Cluster) -> None:
@@ -102,7 +109,10 @@ def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
         assert typed.wait(30) == 130
     assert desk.jobs() == []
     (told,) = found(desk, *later, "--timeout", "2")["on nodes"]
-    assert (told["verdict"], told["what"]) == ("warning", "the job did not begin in time (BeginTime) and was cancelled")
+    assert (told["verdict"], told["what"]) == (
+        "warning",
+        "the job did not begin in time (BeginTime) and was cancelled",
+    )
     assert desk.jobs() == []
 
 

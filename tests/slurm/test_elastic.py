@@ -29,15 +29,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, fl
     root = tmp_path_factory.mktemp("whole")
     only = plan(root / "whole", 1, None)
     (root / "plan").write_text(json.dumps([only | {"environment": {}}]))
-    words: dict[str, Any] = {"environment": clean_environment(root), "log": root / "log", "ranks": 1, "accumulation": 4}
+    words: dict[str, Any] = {
+        "environment": clean_environment(root),
+        "log": root / "log",
+        "ranks": 1,
+        "accumulation": 4,
+    }
     ended = start_ranks(Strategy(), ELASTIC, root / "plan", **words).wait()
     assert ended.code == 0, ended.output
     return trained(root / "whole")
 
 
-def submit(desk: Desk, strategy: Strategy, folder: Path, nodes: int | str = NODES[0], **values: Any) -> Submitted:
+def submit(
+    desk: Desk, strategy: Strategy, folder: Path, nodes: int | str = NODES[0], **values: Any
+) -> Submitted:
     words = json.dumps([{"folder": str(folder)}])
-    variables = {**strategy.variables(ELASTIC), "HOLDS": json.dumps(HOLDS), "PYTHONPATH": str(ELASTIC.parent)}
+    variables = {
+        **strategy.variables(ELASTIC),
+        "HOLDS": json.dumps(HOLDS),
+        "PYTHONPATH": str(ELASTIC.parent),
+    }
     return desk.submit(
         "elastic",
         script=str(SCRIPTS / "strategies.py"),
@@ -68,17 +79,25 @@ def set_nodes(desk: Desk, names: str, state: str) -> None:
     desk.cluster.run_on("ctl", words)
 
 
-def assert_the_same(run: Submitted, folder: Path, whole: dict[int, tuple[float, float, list[int]]]) -> None:
+def assert_the_same(
+    run: Submitted, folder: Path, whole: dict[int, tuple[float, float, list[int]]]
+) -> None:
     """Every step has the samples, the learning rate and, within rounding, the loss of the uninterrupted training."""
     found = trained(folder)
     assert list(found) == list(whole) == list(range(STEPS)), story(run)
     assert [step[2] for step in found.values()] == [step[2] for step in whole.values()]
-    assert all(close(found[step][0], whole[step][0]) and close(found[step][1], whole[step][1]) for step in whole)
+    assert all(
+        close(found[step][0], whole[step][0]) and close(found[step][1], whole[step][1])
+        for step in whole
+    )
 
 
 def shares(run: Submitted) -> list[tuple[int, int]]:
     """With how many processes, and how many batches of each a step, the checkpoints were saved."""
-    manifests = [json.loads(path.read_text()) for path in sorted(run.folder.glob("checkpoints/*/manifest.json"))]
+    manifests = [
+        json.loads(path.read_text())
+        for path in sorted(run.folder.glob("checkpoints/*/manifest.json"))
+    ]
     return [(one["world_size"], one["sharing"]["accumulation"]) for one in manifests]
 
 
@@ -86,10 +105,15 @@ def waits(run: Submitted, attempt: str) -> bool:
     """Whether an attempt has come to where it holds, or is over."""
     seen = run.folder / "seen" / "rank-0"
     text = seen.read_text() if seen.exists() else ""
-    return f'"attempt": "{attempt}"' in text or (run.folder / "events" / f"attempt-{attempt}.end").exists()
+    return (
+        f'"attempt": "{attempt}"' in text
+        or (run.folder / "events" / f"attempt-{attempt}.end").exists()
+    )
 
 
-def test_a_run_shrinks_and_grows(cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]) -> None:
+def test_a_run_shrinks_and_grows(
+    cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]
+) -> None:
     """Where two of its nodes are not given again, a smaller job goes on with the run, and then one with all of them."""
     desk = Desk(cluster, "alice")
     folder = folder_for(desk, "shrinking")
@@ -115,7 +139,9 @@ def test_a_run_shrinks_and_grows(cluster: Cluster, whole: dict[int, tuple[float,
 
 
 @pytest.mark.extended
-def test_a_range_takes_what_slurm_gives(cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]) -> None:
+def test_a_range_takes_what_slurm_gives(
+    cluster: Cluster, whole: dict[int, tuple[float, float, list[int]]]
+) -> None:
     """Of `nodes: 2-4` it begins with the two that there are, and comes back with four."""
     desk = Desk(cluster, "alice")
     folder = folder_for(desk, "ranging")
@@ -144,7 +170,11 @@ def test_four_nodes_two_and_four_again(
     folder = folder_for(desk, f"elastic-{strategy.distributed_type}")
     run = submit(desk, strategy, folder)
     for attempt, nodes in enumerate(NODES[1:], 1):
-        until(lambda attempt=attempt: waits(run, f"{attempt:04d}"), 240, f"attempt {attempt} is under way")
+        until(
+            lambda attempt=attempt: waits(run, f"{attempt:04d}"),
+            240,
+            f"attempt {attempt} is under way",
+        )
         desk.cli("stop", run.run_id)
         desk.wait(run, 240)
         desk.cli("resume", run.run_id, "--set", f"slurm.nodes={nodes}")

@@ -53,7 +53,9 @@ def ask(desk: Desk, command: str, *words: str, code: int = 0) -> Any:
     assert done.returncode == code, (command, words, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return (
-        fits(command, done.stdout) if command != "logs" else [fits(command, line) for line in done.stdout.splitlines()]
+        fits(command, done.stdout)
+        if command != "logs"
+        else [fits(command, line) for line in done.stdout.splitlines()]
     )
 
 
@@ -71,8 +73,13 @@ def _look(desk: Desk, runs: dict[str, Submitted], tag: str) -> None:
     mine = {run.run_id: STATES[name] for name, run in runs.items()}
     listed = {run["run_id"]: run["state"] for run in ask(desk, "list")}
     assert {run: listed[run] for run in mine} == mine
-    assert [run["run_id"] for run in ask(desk, "list", "--tag", tag, "--state", "running")] == [runs["runs"].run_id]
-    assert {run["run_id"] for run in ask(desk, "status")["living"]} >= {runs["runs"].run_id, runs["waits"].run_id}
+    assert [run["run_id"] for run in ask(desk, "list", "--tag", tag, "--state", "running")] == [
+        runs["runs"].run_id
+    ]
+    assert {run["run_id"] for run in ask(desk, "status")["living"]} >= {
+        runs["runs"].run_id,
+        runs["waits"].run_id,
+    }
     for name, run in runs.items():
         assert ask(desk, "status", run.run_id)["state"] == STATES[name]
         assert ask(desk, "why", run.run_id)["state"] == STATES[name]
@@ -81,7 +88,10 @@ def _look(desk: Desk, runs: dict[str, Submitted], tag: str) -> None:
     assert [line["text"] for line in ask(desk, "logs", runs["ill"].run_id)].count("a word") == 1
     assert ask(desk, "why", runs["waits"].run_id)["waiting"]["reason"] == "BeginTime"
     assert ask(desk, "wait", runs["well"].run_id)["state"] == "COMPLETED"
-    assert ask(desk, "wait", runs["waits"].run_id, "--timeout", "1", code=124)["problems"][0]["where"] == "--timeout"
+    assert (
+        ask(desk, "wait", runs["waits"].run_id, "--timeout", "1", code=124)["problems"][0]["where"]
+        == "--timeout"
+    )
     removals = ask(desk, "clean", "--keep", "0", "--dry-run")["removals"]
     assert {runs["well"].run_id, runs["ill"].run_id} <= {one["run_id"] for one in removals}
     assert not {runs["waits"].run_id, runs["runs"].run_id} & {one["run_id"] for one in removals}
@@ -94,18 +104,25 @@ def _look_at_specs(desk: Desk) -> None:
     assert "name" in {one["key"] for one in ask(desk, "render", spec, "--explain")}
     assert "main" in ask(desk, "submit", spec, "--dry-run")["script"]
     assert ask(desk, "estimate", "--parameters", "7B", "--gpus", "8")["gpus"] == 8
-    hook = desk.cli("notify", "--test", spec, "--json", check=False, env={"HOOK": "http://127.0.0.1:9/"})
+    hook = desk.cli(
+        "notify", "--test", spec, "--json", check=False, env={"HOOK": "http://127.0.0.1:9/"}
+    )
     assert (hook.returncode, fits("notify", hook.stdout)["missed"]) == (1, 1)
     desk.write("train.py", "print()\n")
     home = desk.cluster.home("alice")
-    assert ask(desk, "init", "--script", str(home / "train.py"), "-o", str(home / "new.yaml"), "--force")["file"]
+    assert ask(
+        desk, "init", "--script", str(home / "train.py"), "-o", str(home / "new.yaml"), "--force"
+    )["file"]
     found = json.loads(desk.cli("doctor", "--json", check=False).stdout)
     assert fits("doctor", json.dumps(found))["findings"]
     assert ask(desk, "status", "nobody", code=2)["problems"]
 
 
 def _act(desk: Desk, runs: dict[str, Submitted]) -> None:
-    assert ask(desk, "resume", runs["ill"].run_id, "--set", "slurm.begin=now+2hours")["run_id"] == runs["ill"].run_id
+    assert (
+        ask(desk, "resume", runs["ill"].run_id, "--set", "slurm.begin=now+2hours")["run_id"]
+        == runs["ill"].run_id
+    )
     assert ask(desk, "status", runs["ill"].run_id)["state"] == "PENDING"
     assert ask(desk, "requeue", runs["runs"].run_id)["run_id"] == runs["runs"].run_id
     assert ask(desk, "stop", runs["waits"].run_id)["run_id"] == runs["waits"].run_id

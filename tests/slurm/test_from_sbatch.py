@@ -63,9 +63,13 @@ class Record:
     def flag(self, *names: str) -> str | None:
         words = dict(zip(self.argv, [*self.argv[1:], ""], strict=True))
         joined = {
-            word.split("=")[0]: word.partition("=")[2] for word in self.argv if word.startswith("--") and "=" in word
+            word.split("=")[0]: word.partition("=")[2]
+            for word in self.argv
+            if word.startswith("--") and "=" in word
         }
-        return next((found[name] for name in names for found in (joined, words) if name in found), None)
+        return next(
+            (found[name] for name in names for found in (joined, words) if name in found), None
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,11 @@ def records_of(folder: Path, wanted: str) -> list[Record]:
             config = path / "config"
             values = yaml.safe_load(config.read_text()) if config.exists() else {}
             argv = (path / "argv").read_text().split("\0")[:-1]
-            found.append(Record(int(node), argv, pairs, (path / "folder").read_text().strip(), fields, values))
+            found.append(
+                Record(
+                    int(node), argv, pairs, (path / "folder").read_text().strip(), fields, values
+                )
+            )
     return found
 
 
@@ -114,7 +122,9 @@ def project(desk: Desk) -> Path:
     )
     programs = home / "envs" / "train" / "bin"
     programs.mkdir(parents=True)
-    (programs / "activate").write_text(f"export VIRTUAL_ENV={programs.parent} PATH={programs}:$PATH\n")
+    (programs / "activate").write_text(
+        f"export VIRTUAL_ENV={programs.parent} PATH={programs}:$PATH\n"
+    )
     recorder = (SCRIPTS / "recorder.sh").read_text().replace("RECORDS", str(records))
     for name in ("accelerate", "torchrun", "python", "apptainer"):
         (programs / name).write_text(recorder)
@@ -136,7 +146,9 @@ def shell(desk: Desk) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def faulty(desk: Desk, project: Path, shell: dict[str, str], pairs: dict[str, Pair]) -> list[Record]:
+def faulty(
+    desk: Desk, project: Path, shell: dict[str, str], pairs: dict[str, Pair]
+) -> list[Record]:
     """What the script with the most mistakes started."""
     submit = ["sbatch", "--wait", "--parsable", "accelerate_unescaped_rank.sh"]
     job = desk.cluster.run_as("alice", submit, cwd=project, env=shell, check=False).stdout.strip()
@@ -147,7 +159,9 @@ def faulty(desk: Desk, project: Path, shell: dict[str, str], pairs: dict[str, Pa
 def pairs(desk: Desk, project: Path, shell: dict[str, str]) -> dict[str, Pair]:
     """All old scripts and all of their specs, run at once."""
     with ThreadPoolExecutor(4) as pool:
-        started = dict(zip(NAMES, pool.map(lambda name: both(desk, project, name, shell), NAMES), strict=True))
+        started = dict(
+            zip(NAMES, pool.map(lambda name: both(desk, project, name, shell), NAMES), strict=True)
+        )
     until(lambda: not desk.jobs(), 90, "all jobs have ended")
     records = desk.cluster.scratch / "records"
     return {name: Pair(records_of(records, old), records_of(records, run.job_id), told)
@@ -160,7 +174,9 @@ def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[s
     old = desk.cluster.run_as("alice", submit, cwd=project, env=shell).stdout.strip()
     init = [CLUSTERRUN, "init", "--from-sbatch", f"{name}.sh", "-o", f"{name}.yaml"]
     told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
-    answer = desk.cluster.run_as("alice", [CLUSTERRUN, "submit", "--json", f"{name}.yaml"], cwd=project, env=shell)
+    answer = desk.cluster.run_as(
+        "alice", [CLUSTERRUN, "submit", "--json", f"{name}.yaml"], cwd=project, env=shell
+    )
     return old, Desk.submitted(answer), told
 
 
@@ -183,7 +199,8 @@ def test_slurm_is_asked_for_the_same(pairs: dict[str, Pair], name: str) -> None:
     keys = ("TRES", "NumNodes", "NumCPUs", "TimeLimit", "Partition", "Account", "MinMemoryNode", "ArrayTaskThrottle",
             "OverSubscribe", "Features")  # fmt: skip
     asked = [
-        {tuple((key, one.job.get(key)) for key in keys) for one in side} for side in (pairs[name].old, pairs[name].new)
+        {tuple((key, one.job.get(key)) for key in keys) for one in side}
+        for side in (pairs[name].old, pairs[name].new)
     ]
     assert asked[1] == asked[0]
 
@@ -192,13 +209,18 @@ def test_slurm_is_asked_for_the_same(pairs: dict[str, Pair], name: str) -> None:
 def test_the_environment_is_the_same(pairs: dict[str, Pair], name: str) -> None:
     """Every variable is the same, but for those that are meant to differ."""
     old, new = (
-        min(side, key=lambda one: (one.node, one.argv)).environment for side in (pairs[name].old, pairs[name].new)
+        min(side, key=lambda one: (one.node, one.argv)).environment
+        for side in (pairs[name].old, pairs[name].new)
     )
-    differ = {key for key in {*old, *new} if old.get(key) != new.get(key) and not _OTHERS.fullmatch(key)}
+    differ = {
+        key for key in {*old, *new} if old.get(key) != new.get(key) and not _OTHERS.fullmatch(key)
+    }
     assert {key: (old.get(key), new.get(key)) for key in differ - INTENDED} == {}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "accelerate" in name or name == "launcher_array"])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if "accelerate" in name or name == "launcher_array"]
+)
 def test_accelerate_is_told_the_same(pairs: dict[str, Pair], name: str) -> None:
     """As many machines and processes, in the same precision; and each machine has a rank of its own."""
     pair = pairs[name]
@@ -208,7 +230,9 @@ def test_accelerate_is_told_the_same(pairs: dict[str, Pair], name: str) -> None:
                  for side in (pair.old, pair.new)]  # fmt: skip
     if name == "accelerate_escaped_rank":
         assert precision[1] == precision[0] == {"bf16"}
-    assert sorted(str(one.flag("--machine_rank")) for one in pair.new) == [str(one.node) for one in pair.new]
+    assert sorted(str(one.flag("--machine_rank")) for one in pair.new) == [
+        str(one.node) for one in pair.new
+    ]
 
 
 def test_mistakes_that_were_told_are_true(desk: Desk, project: Path, faulty: list[Record]) -> None:
@@ -216,9 +240,10 @@ def test_mistakes_that_were_told_are_true(desk: Desk, project: Path, faulty: lis
     shell = {"PATH": f"{Path(CLUSTERRUN).parent}:/usr/bin:/bin"}
     init = [CLUSTERRUN, "init", "--from-sbatch", "accelerate_unescaped_rank.sh", "-o", "-"]
     told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
-    assert [name in told for name in (":6: launchers: ", ":24: node-rank: ", ":16: set-e: ", ":14: port: ")] == [
-        True
-    ] * 4
+    assert [
+        name in told
+        for name in (":6: launchers: ", ":24: node-rank: ", ":16: set-e: ", ":14: port: ")
+    ] == [True] * 4
     assert sorted(one.node for one in faulty) == [0, 0, 1, 1]
     assert {one.flag("--machine_rank") for one in faulty} == {"0"}
     assert {one.flag("--main_process_port") for one in faulty} == {"29500"}

@@ -23,7 +23,9 @@ from tests.slurm.survival import reference
 BESIDE = ("watched",)
 POLITE = "a bare script exits with 0 in the grace of every preemption"
 FOR_GOOD = "crashes for good"
-SETUP = "preempted by CANCEL amid the setup"  # its first job stays preempted, and another one completes
+SETUP = (
+    "preempted by CANCEL amid the setup"  # its first job stays preempted, and another one completes
+)
 SOME = (
     POLITE,
     "preempted",
@@ -32,7 +34,9 @@ SOME = (
     "a rank on the second of two nodes is killed",
     SETUP,
 )
-ASKED = os.environ.get("CLUSTERRUN_GENERATIONS", "").split()  # cells, such as 24.11-cgroup, or `all`
+ASKED = os.environ.get(
+    "CLUSTERRUN_GENERATIONS", ""
+).split()  # cells, such as 24.11-cgroup, or `all`
 BY_DEFAULT = {"26.05-cgroup-expedited": (*SOME, FOR_GOOD)}
 CELLS = [cell for cell in ALL_CELLS if ASKED == ["all"] or str(cell) in (ASKED or BY_DEFAULT)]
 WANTED = {cell: tuple(SCENARIOS) if ASKED else BY_DEFAULT[str(cell)] for cell in CELLS}
@@ -66,7 +70,9 @@ def outcome(watched: Cells, cell: Cell, name: str) -> Observed:
     return found
 
 
-BACK = [(cell, name) for cell in CELLS for name in WANTED[cell] if name not in (POLITE, FOR_GOOD, SETUP)]
+BACK = [
+    (cell, name) for cell in CELLS for name in WANTED[cell] if name not in (POLITE, FOR_GOOD, SETUP)
+]
 
 
 @pytest.mark.parametrize(("cell", "name"), BACK, ids=str)

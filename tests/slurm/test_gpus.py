@@ -36,7 +36,9 @@ def test_a_job_on_cpus_that_holds_gpus(desk: Desk) -> None:
     """An exclusive job has the node's GPUs: it is told that it does not use them, unless CPUs are meant."""
     script = desk.write("world.py", SCRIPT)
     idle = desk.submit("idle", script=str(script), slurm={"exclusive": True})
-    meant = desk.submit("meant", script=str(script), slurm={"exclusive": True}, accelerate={"use_cpu": True})
+    meant = desk.submit(
+        "meant", script=str(script), slurm={"exclusive": True}, accelerate={"use_cpu": True}
+    )
     assert [desk.wait(run) for run in (idle, meant)] == ["COMPLETED", "COMPLETED"]
     assert "WARNING: training runs on CPUs, but Slurm gave GPUs to n1: 4" in idle.log()
     assert "WARNING" not in meant.log()

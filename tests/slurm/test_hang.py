@@ -48,7 +48,11 @@ def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted]]]:
 def a_rank_hangs(desk: Desk) -> Submitted:
     """One rank sleeps for ever amid its training, and the other waits for it."""
     run = survive(
-        desk, "hangs", slurm=LEFT, hang=PATIENCE, args={"crash_step": STEP, "crash_how": "hang", "crash_rank": 1}
+        desk,
+        "hangs",
+        slurm=LEFT,
+        hang=PATIENCE,
+        args={"crash_step": STEP, "crash_how": "hang", "crash_rank": 1},
     )
     completes(desk, run, 400)
     return run
@@ -66,7 +70,12 @@ def a_node_is_rebooted(desk: Desk) -> Submitted:
 def slurmstepd_is_killed(desk: Desk) -> Submitted:
     """The daemon of the step is killed, and its task lives on."""
     run = survive(
-        desk, "no-slurmstepd", ranks=1, slurm={"nodelist": "n1"}, hang=PATIENCE, args={"slow_at": [EVERY + 5]}
+        desk,
+        "no-slurmstepd",
+        ranks=1,
+        slurm={"nodelist": "n1"},
+        hang=PATIENCE,
+        args={"slow_at": [EVERY + 5]},
     )
     reaches(run, 1, EVERY + 5)
     desk.cluster.run_on("n1", ["pkill", "-KILL", "-f", rf"^slurmstepd: \[{run.job_id}\.0\]"])
@@ -88,7 +97,9 @@ def the_tasks_are_stopped(desk: Desk) -> Submitted:
 def lockstep(desk: Desk, name: str, slurm: dict[str, Any]) -> Submitted:
     """Submit a command that does not use the training library, and wait until it is under way."""
     own = {"path": "{run_dir}/output/state"}
-    run = desk.submit(name, command=f"bash {SCRIPTS / 'lockstep.sh'}", slurm=slurm, hang=PATIENCE, checkpoint=own)
+    run = desk.submit(
+        name, command=f"bash {SCRIPTS / 'lockstep.sh'}", slurm=slurm, hang=PATIENCE, checkpoint=own
+    )
     state = run.folder / "output" / "state"
     until(lambda: state.exists() and int(state.read_text() or 0) > 2, 60, f"{name} is under way")
     return run
@@ -103,7 +114,9 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     assert "in crash" in stacks["1"]
     assert "in train" in stacks["0"]
     assert "in crash" not in stacks["0"]
-    stood = {place.rank: place for place in places(attributed(run.log().split("\n")))}  # as `clusterrun why` tells it
+    stood = {
+        place.rank: place for place in places(attributed(run.log().split("\n")))
+    }  # as `clusterrun why` tells it
     assert "survivor.py" in stood[1].inner
     assert "/torch/" in stood[0].inner
     assert stood[0].script.startswith("train_batch (")

@@ -43,14 +43,20 @@ def test_as_an_option_of_sbatch(desk: Desk) -> None:
             assert "slurm.comment: " in answer.stderr, name
             continue
         if answer.returncode == 1:
-            assert len(value.encode()) > 1024, f"{name}: {answer.stderr}"  # sbatch's own limit for a comment
+            assert len(value.encode()) > 1024, (
+                f"{name}: {answer.stderr}"
+            )  # sbatch's own limit for a comment
             assert answer.stderr.startswith("sbatch: "), name
             continue
         run = desk.submitted(answer)
         arrived += 1
-        shown = desk.cluster.run_as("alice", ["squeue", "--noheader", f"--jobs={run.job_id}", "--format=%j|%k"]).stdout
+        shown = desk.cluster.run_as(
+            "alice", ["squeue", "--noheader", f"--jobs={run.job_id}", "--format=%j|%k"]
+        ).stdout
         assert shown == f"hostile|{value}\n", name
-        job = desk.cluster.run_as("alice", ["scontrol", "--oneliner", "show", "job", run.job_id]).stdout
+        job = desk.cluster.run_as(
+            "alice", ["scontrol", "--oneliner", "show", "job", run.job_id]
+        ).stdout
         assert f"StdOut={run.folder}/logs/slurm-{run.job_id}.out" in job, name
         desk.cluster.run_as("alice", ["scancel", run.job_id])
     assert arrived > 40
@@ -82,11 +88,16 @@ def test_as_variables_of_a_job_that_runs(desk: Desk) -> None:
 def test_as_arguments_and_folder_of_a_script_that_runs(desk: Desk) -> None:
     """Every value that an argument may have reaches the script by way of accelerate, in a folder with a hostile name."""
     short = [value for value in VALUES.values() if len(value) < 1000]
-    arguments = [value for value in short if refusal(desk.spec("one", script="x.py", args=[value])) is None]
+    arguments = [
+        value for value in short if refusal(desk.spec("one", script="x.py", args=[value])) is None
+    ]
     folder = desk.cluster.scratch / 'it\'s $(touch canary); `x` "y" #z'
     desk.cluster.run_as("alice", ["mkdir", "-p", folder])
     run = desk.submit(
-        "words", script=str(SCRIPTS / "arguments.py"), args=["--", *arguments], slurm={"chdir": str(folder)}
+        "words",
+        script=str(SCRIPTS / "arguments.py"),
+        args=["--", *arguments],
+        slurm={"chdir": str(folder)},
     )
 
     assert desk.wait(run) == "COMPLETED", run.log()

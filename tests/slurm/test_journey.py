@@ -11,7 +11,13 @@ from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 
-TINY = {"per_device_train_batch_size": 2, "n_embd": 64, "n_layer": 2, "block_size": 64, "logging_steps": 1}
+TINY = {
+    "per_device_train_batch_size": 2,
+    "n_embd": 64,
+    "n_layer": 2,
+    "block_size": 64,
+    "logging_steps": 1,
+}
 TRAINING: dict[str, Any] = {
     "script": "examples/train_causal_lm.py",
     "args": {**TINY, "max_steps": 300},
@@ -68,10 +74,14 @@ def test_the_loss_falls_over_two_nodes_with_two_processes_each(desk: Desk) -> No
     ],
     ids=["gpus-per-node", "gres", "gpus", "gpus-per-task", "num_processes"],
 )
-def test_two_nodes_make_a_world_of_four(desk: Desk, asked: dict[str, Any], accelerate: dict[str, Any]) -> None:
+def test_two_nodes_make_a_world_of_four(
+    desk: Desk, asked: dict[str, Any], accelerate: dict[str, Any]
+) -> None:
     """However GPUs are asked for, each node starts two processes, and each rank knows its machine."""
     words = {"gradient_accumulation_steps": 4, **accelerate}
-    run = desk.submit("world", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2, **asked}, accelerate=words)
+    run = desk.submit(
+        "world", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2, **asked}, accelerate=words
+    )
 
     assert desk.wait(run) == "COMPLETED", run.log()
     seen = who(run)
@@ -111,7 +121,10 @@ use_cpu: true
     told = desk.cli("validate", str(spec)).stderr
     run = desk.submitted(desk.cli("submit", "--json", str(spec)))
 
-    assert "but for num_machines, num_processes, machine_rank, main_process_ip, main_process_port" in told
+    assert (
+        "but for num_machines, num_processes, machine_rank, main_process_ip, main_process_port"
+        in told
+    )
     assert desk.wait(run) == "COMPLETED", run.log()
     assert {(process["world"], process["precision"]) for process in who(run)} == {(4, "bf16")}
     assert config.read_text() in (run.folder / "job.sbatch").read_text()
@@ -162,7 +175,9 @@ def test_stop_saves_and_leaves(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_a_preempted_run_comes_back_without_losing_a_step(desk: Desk, reference: list[dict[str, Any]]) -> None:
+def test_a_preempted_run_comes_back_without_losing_a_step(
+    desk: Desk, reference: list[dict[str, Any]]
+) -> None:
     """Preempted in the middle, it saves, is requeued, and finishes with the losses of an uninterrupted run."""
     run = desk.submit("preempted", **PACED, slurm={**TWO_RANKS, "partition": "low"})
     until(lambda: run.step() > 20, 120, "training is under way")
@@ -180,10 +195,14 @@ def without_attempt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_render_piped_into_sbatch_is_a_run(desk: Desk) -> None:
     """A rendered script needs nothing else: it names its run after its job and makes its own folder."""
-    spec = desk.spec("piped", script=str(SCRIPTS / "who.py"), slurm={"chdir": str(desk.cluster.scratch)})
+    spec = desk.spec(
+        "piped", script=str(SCRIPTS / "who.py"), slurm={"chdir": str(desk.cluster.scratch)}
+    )
     desk.write("bare.yaml", "")
     script = desk.cli("render", str(spec), env={"CLUSTERRUN_PROFILE": ""}).stdout
-    answer = desk.cluster.run_as("alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch)
+    answer = desk.cluster.run_as(
+        "alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch
+    )
     job = answer.stdout.strip()
     folder = desk.cluster.scratch / "runs" / f"piped-{job}"
     until((folder / "events" / "attempt-0001.end").exists, 90, "the run ends")

@@ -59,9 +59,13 @@ def look(desk: Desk) -> Seen:
     path = f"{home}/count:/usr/bin:/bin"
     watch = f"{CLUSTERRUN} status --watch {run.run_id}"
     words = [f"{watch} > {home}/watched-{number}" for number in (1, 2)]
-    words.append(f"script -qec 'stty cols 120 rows 40; {watch}' {home}/typescript > {home}/terminal")
+    words.append(
+        f"script -qec 'stty cols 120 rows 40; {watch}' {home}/typescript > {home}/terminal"
+    )
     environment = {"PATH": path, "TERM": "xterm"}
-    watching = [desk.cluster.popen_as(desk.user, ["bash", "-c", word], env=environment) for word in words]
+    watching = [
+        desk.cluster.popen_as(desk.user, ["bash", "-c", word], env=environment) for word in words
+    ]
     reaches(run, 1, SLOW + 10)
     status = desk.cli("status", run.run_id).stdout
     values = desk.status(run)
@@ -98,7 +102,9 @@ def states(desk: Desk, *words: str) -> dict[str, str]:
 
 def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: Desk) -> None:
     """`list` keeps what became of a run; `resume` makes it forget, at once and for every later look."""
-    run = desk.submit("given-up", command="exit 3", requeue={"on": []}, slurm={"comment": "sweep, first"})
+    run = desk.submit(
+        "given-up", command="exit 3", requeue={"on": []}, slurm={"comment": "sweep, first"}
+    )
     assert desk.wait(run) == "FAILED"
     held = desk.submit("held", command="true", slurm={"begin": "now+2hours"})
     assert states(desk)[run.run_id] == "FAILED"
@@ -138,7 +144,9 @@ def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
     assert all(loss == pytest.approx(wanted[step], abs=1e-5) for step, loss in values["losses"])
 
 
-def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(desk: Desk, looked_at: Future[Seen]) -> None:
+def test_who_watches_sees_it_all_and_slurm_is_asked_once_a_minute(
+    desk: Desk, looked_at: Future[Seen]
+) -> None:
     """Two pipes and a terminal: a line a change, to the end; between any two questions of all lies a minute."""
     seen = looked_at.result()
     for lines in seen.watched:
@@ -158,7 +166,9 @@ def test_a_terminal_shows_the_living_run_in_place(looked_at: Future[Seen]) -> No
     assert shown.count("\x1b[1A") > 20, "the cursor goes up again before each screen"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     screens = [
-        screen for screen in re.split(r"(?=^run +looked-at)", plain, flags=re.MULTILINE) if "looked-at" in screen
+        screen
+        for screen in re.split(r"(?=^run +looked-at)", plain, flags=re.MULTILINE)
+        if "looked-at" in screen
     ]
     states = [re.search(r"^state +(\w+)", screen, re.MULTILINE) for screen in screens]
     told = [state[1] for state in states if state]
@@ -170,19 +180,26 @@ def test_a_terminal_shows_the_living_run_in_place(looked_at: Future[Seen]) -> No
     assert "preempted" in screens[-1]
 
 
-def test_the_report_agrees_with_what_the_script_wrote_down(desk: Desk, looked_at: Future[Seen]) -> None:
+def test_the_report_agrees_with_what_the_script_wrote_down(
+    desk: Desk, looked_at: Future[Seen]
+) -> None:
     """First steps, training time and saves are those of the script's own clock; the parts of the time are the whole."""
     run = looked_at.result().run
     told = json.loads(desk.cli("report", run.run_id, "--json").stdout)
     seconds = told["seconds"]
-    parts = [seconds[name] for name in ("productive", "lost", "saving", "start", "ending", "waiting", "unknown")]
+    parts = [
+        seconds[name]
+        for name in ("productive", "lost", "saving", "start", "ending", "waiting", "unknown")
+    ]
     assert sum(parts) == pytest.approx(seconds["wall"])
     assert min(parts) >= 0
     assert told["ettr"] == pytest.approx(seconds["productive"] / seconds["wall"])
     assert [attempt["cause"] for attempt in told["attempts"]] == ["preemption", "finished"]
     assert (seconds["lost"], seconds["unknown"]) == (0, 0)
     assert seconds["waiting"] >= 5  # the cluster's delay before a requeued job may begin
-    for story, steps in zip(told["stories"], trained(run.folder).by_attempt().values(), strict=True):
+    for story, steps in zip(
+        told["stories"], trained(run.folder).by_attempt().values(), strict=True
+    ):
         assert story["first_step"] == pytest.approx(steps[0].time, abs=2)
         assert story["trained"] >= steps[-1].time - 1
         own = story["split"]["productive"] + story["split"]["saving"]
@@ -209,6 +226,8 @@ def test_what_is_measured_is_its_owners_alone(looked_at: Future[Seen]) -> None:
     names = sorted(path.name for path in folder.iterdir())
     attempts = ("attempt-0001", "attempt-0002")
     assert names == [f"{attempt}.{kind}" for attempt in attempts for kind in ("jsonl", "times")]
-    modes: dict[Path, int] = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    modes: dict[Path, int] = {
+        path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())
+    }
     assert modes.pop(folder) == 0o700
     assert set(modes.values()) == {0o600}

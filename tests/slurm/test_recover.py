@@ -48,7 +48,11 @@ def count(desk: Desk, name: str, last: int = ENDLESS, **values: Any) -> Submitte
 def runs(folder: Path, attempt: int = 1) -> None:
     """Wait until the counter has taken a step of an attempt in a run folder."""
     output = folder / "counted"
-    until(lambda: output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}", 90, f"{attempt} in {folder}")
+    until(
+        lambda: output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}",
+        90,
+        f"{attempt} in {folder}",
+    )
 
 
 def resumed(desk: Desk, run: Submitted, *words: str) -> Submitted:
@@ -68,7 +72,9 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     assert_whole(run, ranks=1)
     assert (again.run_id, again.folder) == (run.run_id, run.folder)
     assert [read_record(path)["job_id"] for path in begun(run)] == [run.job_id, again.job_id]
-    said = desk.cluster.run_as("alice", ["sacct", "-nXPj", again.job_id, "--format=Timelimit"]).stdout
+    said = desk.cluster.run_as(
+        "alice", ["sacct", "-nXPj", again.job_id, "--format=Timelimit"]
+    ).stdout
     assert said.strip() == "00:20:00"
     first, second = desk.status(run)["attempts"]
     assert (first["words"], first["steps_lost"]) == ("saved and left, as asked", 0)
@@ -127,7 +133,9 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
     assert desk.wait(run) == "CANCELLED"
     assert desk.cli("checkpoints", run.run_id, "--verify").stdout.count(" yes") == 2
     newest = run.folder / "checkpoints" / f"step-{2 * EVERY:08d}-0001"
-    state = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    state = max(
+        (path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
     data = bytearray(state.read_bytes())
     data[len(data) // 2] ^= 1
     state.write_bytes(data)
@@ -139,7 +147,10 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
     (run.folder / "output" / "hurry").touch()
     resumed(desk, run)
     completes(desk, run)
-    assert read_record(run.folder / "events" / "attempt-0002.resume")["checkpoint"] == f"step-{EVERY:08d}-0001"
+    assert (
+        read_record(run.folder / "events" / "attempt-0002.resume")["checkpoint"]
+        == f"step-{EVERY:08d}-0001"
+    )
     assert_whole(run, ranks=1, lost=2 * EVERY)
 
 
@@ -153,7 +164,9 @@ def test_two_at_once_make_one_job(desk: Desk) -> None:
         answers = list(typists.map(lambda _: desk.cli("resume", run.run_id, check=False), range(5)))
 
     assert sorted(answer.returncode for answer in answers) == [0, 1, 1, 1, 1], answers
-    assert all("there is nothing to resume" in answer.stderr for answer in answers if answer.returncode)
+    assert all(
+        "there is nothing to resume" in answer.stderr for answer in answers if answer.returncode
+    )
     assert len([line for line in desk.jobs() if run.run_id in line]) == 1
     desk.cli("cancel", run.run_id)
 
@@ -202,22 +215,35 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {ENDLESS}"
     spec = desk.spec("by-hand", command=command, slurm={"chdir": str(desk.cluster.scratch)})
     script = desk.cli("render", str(spec)).stdout
-    job = desk.cluster.run_as("alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch).stdout.strip()
+    job = desk.cluster.run_as(
+        "alice", ["sbatch", "--parsable"], input=script, cwd=desk.cluster.scratch
+    ).stdout.strip()
     run = Submitted(f"by-hand-{job}", job, desk.run_root / f"by-hand-{job}")
     runs(run.folder)
     desk.cli("stop", str(run.folder))
     until(lambda: causes(run) == ["stop"], 60, "it stops")
     ask = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"]
-    until(lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "COMPLETED", 60, "its job ends")
+    until(
+        lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "COMPLETED", 60, "its job ends"
+    )
     answer = desk.cli("resume", str(run.folder), check=False)
     assert answer.returncode == 1
     assert f"{run.run_id} was not made by `clusterrun submit`" in answer.stderr
-    assert f"empty `stop` and remove `cancelled` in its folder, then `scontrol requeue {job}`" in answer.stderr
+    assert (
+        f"empty `stop` and remove `cancelled` in its folder, then `scontrol requeue {job}`"
+        in answer.stderr
+    )
     desk.cluster.run_as("alice", ["truncate", "--size=0", run.folder / "stop"])
     desk.cluster.run_as("alice", ["scontrol", "requeue", job])
     runs(run.folder, 2)
-    desk.cli("cancel", str(run.folder))  # Slurm has no path of its script: the job is known by its name and id
-    until(lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "CANCELLED", 60, "its job is cancelled")
+    desk.cli(
+        "cancel", str(run.folder)
+    )  # Slurm has no path of its script: the job is known by its name and id
+    until(
+        lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "CANCELLED",
+        60,
+        "its job is cancelled",
+    )
 
 
 def as_bob(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
@@ -244,7 +270,15 @@ def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
 def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
     """Without `share: group` a teammate is told whom to ask for what, by every command."""
     run = count(desk, "closed")
-    for words in (["stop"], ["status"], ["logs"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
+    for words in (
+        ["stop"],
+        ["status"],
+        ["logs"],
+        ["cancel"],
+        ["resume"],
+        ["requeue"],
+        ["checkpoints"],
+    ):
         answer = as_bob(desk, *words, str(run.folder))
         assert (answer.returncode, answer.stdout) == (1, ""), words
         assert answer.stderr.splitlines() == [
@@ -269,7 +303,9 @@ def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
     runs(tasks[1], 2)
     assert causes(one)[0] == "requeue"
     desk.cli("cancel", run.run_id)
-    assert desk.wait(run) == "CANCELLED", "\n".join(story(Submitted("", "", task)) for task in tasks)
+    assert desk.wait(run) == "CANCELLED", "\n".join(
+        story(Submitted("", "", task)) for task in tasks
+    )
     states = [task["state"] for task in desk.status(run)["tasks"]]
     assert states == ["CANCELLED", "CANCELLED", "STOPPED"]
 
@@ -278,9 +314,14 @@ def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
     runs(tasks[0], 2)
     runs(tasks[1], 3)
     jobs = desk.cluster.run_as("alice", ["squeue", "--me", "-rho", "%i"]).stdout.split()
-    assert sorted(job for job in jobs if job.startswith(f"{again.job_id}_")) == [f"{again.job_id}_{n}" for n in (0, 1)]
+    assert sorted(job for job in jobs if job.startswith(f"{again.job_id}_")) == [
+        f"{again.job_id}_{n}" for n in (0, 1)
+    ]
     found = desk.status(run)
-    assert (found["state"], [task["state"] for task in found["tasks"]][:2]) == ("RUNNING", ["RUNNING", "RUNNING"])
+    assert (found["state"], [task["state"] for task in found["tasks"]][:2]) == (
+        "RUNNING",
+        ["RUNNING", "RUNNING"],
+    )
     assert json.loads(desk.cli("status", f"{run.run_id}-1", "--json").stdout)["attempt"] == 3
     desk.cli("stop", run.run_id)
     assert desk.wait(run) == "STOPPED"
@@ -318,4 +359,8 @@ def test_a_job_of_the_same_user_that_is_not_the_runs_is_not_cancelled(desk: Desk
 def queue(desk: Desk) -> set[str]:
     """Alice's jobs that wait or run, with their states."""
     states = "--states=PENDING,RUNNING"
-    return set(desk.cluster.run_as("alice", ["squeue", "--me", "-h", states, "--format=%i %T"]).stdout.splitlines())
+    return set(
+        desk.cluster.run_as(
+            "alice", ["squeue", "--me", "-h", states, "--format=%i %T"]
+        ).stdout.splitlines()
+    )

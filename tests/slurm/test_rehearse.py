@@ -51,7 +51,11 @@ JOBS: dict[str, dict[str, Any]] = {
         "command": f"{sys.executable} -c '{FORGETFUL}' \"$CLUSTERRUN_RUN_DIR/output\"",
         "checkpoint": {"path": "{run_dir}/output/checkpoint-*"},
     },
-    "never-starts": {"how": "survives", "slurm": {"begin": "now+1hour"}, "words": ["--timeout", "3"]},
+    "never-starts": {
+        "how": "survives",
+        "slurm": {"begin": "now+1hour"},
+        "words": ["--timeout", "3"],
+    },
 }
 
 
@@ -62,7 +66,9 @@ def desk(cluster: Cluster) -> Desk:
 
 def spec(desk: Desk, name: str, **values: Any) -> Path:
     how = values.pop("how", None)
-    command = {"command": f"PYTHONPATH={CHECKOUT} {sys.executable} {REHEARSED} {how}"} if how else {}
+    command = (
+        {"command": f"PYTHONPATH={CHECKOUT} {sys.executable} {REHEARSED} {how}"} if how else {}
+    )
     return desk.spec(name, **command, **values)
 
 
@@ -73,8 +79,12 @@ def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProc
     with ThreadPoolExecutor(len(JOBS)) as pool:
         for name, values in JOBS.items():
             words = list(values.get("words", []))
-            path = spec(desk, name, **{key: value for key, value in values.items() if key != "words"})
-            typed[name] = pool.submit(desk.cli, "rehearse", str(path), "--json", *words, check=False, timeout=PATIENCE)
+            path = spec(
+                desk, name, **{key: value for key, value in values.items() if key != "words"}
+            )
+            typed[name] = pool.submit(
+                desk.cli, "rehearse", str(path), "--json", *words, check=False, timeout=PATIENCE
+            )
         yield typed
 
 
@@ -105,9 +115,13 @@ def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
     assert causes(found["folder"]) == ["preemption", "stop"]
     assert causes(found["reference_folder"]) == ["stop"]
     assert [
-        path for path in (found["folder"], found["reference_folder"]) if list(Path(path).glob("checkpoints/*"))
+        path
+        for path in (found["folder"], found["reference_folder"])
+        if list(Path(path).glob("checkpoints/*"))
     ] == []
-    pending = next(phase for phase in found["phases"] if phase["name"] == "pending to started again")
+    pending = next(
+        phase for phase in found["phases"] if phase["name"] == "pending to started again"
+    )
     assert pending["seconds"] > 0
     assert "Slurm lets a requeued job wait, 120 s by default" in pending["note"]
 
@@ -124,7 +138,10 @@ def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> N
     """After the time that Slurm gives it is killed, and what it had not saved is lost; it comes back all the same."""
     found, code, said = outcome(rehearsals, "slow-to-leave")
     assert (found["outcome"], code) == ("survived", 0), (found, said)
-    assert "it had not left after 5 s (KillWait, as the partition has no GraceTime), and was killed" in found["notes"]
+    assert (
+        "it had not left after 5 s (KillWait, as the partition has no GraceTime), and was killed"
+        in found["notes"]
+    )
     assert found["left"] > found["saved"] == found["back"] == found["first"] - 1
     assert any(re.match(r"\d+ steps were lost", note) for note in found["notes"])
 
@@ -134,7 +151,8 @@ def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) ->
     found, code, said = outcome(rehearsals, "takes-it-for-the-end")
     assert (found["outcome"], code) == ("did not survive", 1), (found, said)
     assert re.search(
-        r"when it was asked to stop it said that training was finished, at step \d+ of 2000", found["reasons"][0]
+        r"when it was asked to stop it said that training was finished, at step \d+ of 2000",
+        found["reasons"][0],
     )
 
 
@@ -142,7 +160,10 @@ def test_a_script_that_never_looks_at_its_checkpoint(rehearsals: dict[str, Any])
     """A plain script that begins at the start gives itself away by what it saves next."""
     found, code, said = outcome(rehearsals, "forgetful")
     assert (found["outcome"], code) == ("did not survive", 1), (found, said)
-    assert "and the next that it saved is checkpoint-000020: the script began at the start" in found["reasons"][0]
+    assert (
+        "and the next that it saved is checkpoint-000020: the script began at the start"
+        in found["reasons"][0]
+    )
     assert re.match(r"it was handed checkpoint-000\d+,", found["reasons"][0])
 
 
@@ -150,7 +171,9 @@ def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
     """When the time is over it is said what it waits for, and that it is cancelled."""
     found, code, said = outcome(rehearsals, "never-starts")
     assert (found["outcome"], code) == ("out of time", 124), (found, said)
-    assert found["reasons"] == [f"3 s are over; still waiting: it starts; {found['run_id']} is PENDING (BeginTime)"]
+    assert found["reasons"] == [
+        f"3 s are over; still waiting: it starts; {found['run_id']} is PENDING (BeginTime)"
+    ]
     assert f"cancelled: {found['run_id']}" in said
 
 

@@ -16,9 +16,16 @@ def test_a_job_that_slurm_forgot_is_not_unknown_for_ever() -> None:
         run = desk.submit("forgotten", command="true", slurm={"begin": "now+2hours"})
         cluster.run_as("alice", ["scancel", run.job_id])
         ask = ["squeue", "--states=all", f"--jobs={run.job_id}"]
-        until(lambda: cluster.run_as("alice", ask, check=False).returncode != 0, 150, "slurmctld forgets the job")
+        until(
+            lambda: cluster.run_as("alice", ask, check=False).returncode != 0,
+            150,
+            "slurmctld forgets the job",
+        )
         found = desk.status(run)
-        assert (found["state"], found["reason"]) == ("VANISHED", "Slurm knows the job no more, and it wrote no end")
+        assert (found["state"], found["reason"]) == (
+            "VANISHED",
+            "Slurm knows the job no more, and it wrote no end",
+        )
         assert desk.wait(run, 10) == "VANISHED"
 
 
@@ -49,7 +56,9 @@ def test_when_slurmctld_does_not_answer(cluster: Cluster) -> None:
         begun = time.monotonic()
         assert desk.status(waiting)["state"] == "NO_ANSWER"
         assert time.monotonic() - begun < 10
-        answer = desk.cli("submit", str(desk.spec("lost", command="true")), check=False, timeout=100)
+        answer = desk.cli(
+            "submit", str(desk.spec("lost", command="true")), check=False, timeout=100
+        )
         assert answer.returncode == 1
     finally:
         desk.cluster.start_daemon("slurmctld")

@@ -66,7 +66,9 @@ class Trained:
 
 def trained(folder: Path) -> Trained:
     lines = map(json.loads, (folder / "output" / "metrics.jsonl").read_text().splitlines())
-    steps = {line["step"]: (line["loss"], line["learning_rate"]) for line in lines if "loss" in line}
+    steps = {
+        line["step"]: (line["loss"], line["learning_rate"]) for line in lines if "loss" in line
+    }
     return Trained(steps, (folder / "output" / "model" / "model.safetensors").read_bytes())
 
 
@@ -92,7 +94,9 @@ def uninterrupted(strategy: Strategy) -> Trained:
 @pytest.fixture(scope="module")
 def wanted(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
     """The cells of the tests that are run."""
-    tests = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    tests = [
+        item for item in request.session.items if item.getparent(pytest.Module) is request.node
+    ]
     return {test.callspec.params["cell"] for test in tests if isinstance(test, pytest.Function)}
 
 
@@ -100,7 +104,11 @@ def wanted(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
 def references(wanted: set[tuple[str, str]]) -> Iterator[dict[str, Future[Trained]]]:
     """The uninterrupted trainings, one after the other beside the cells."""
     with ThreadPoolExecutor(1) as pool:
-        yield {name: pool.submit(uninterrupted, STRATEGIES[name]) for name in STRATEGIES if name in dict(wanted)}
+        yield {
+            name: pool.submit(uninterrupted, STRATEGIES[name])
+            for name in STRATEGIES
+            if name in dict(wanted)
+        }
 
 
 def submit(desk: Desk, strategy: str, place: str) -> Submitted:
@@ -160,7 +168,9 @@ def seen(run: Submitted) -> list[dict[str, Any]]:
 
 
 def manifest(run: Submitted, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((run.folder / "checkpoints" / name / "manifest.json").read_text())
+    content: dict[str, Any] = json.loads(
+        (run.folder / "checkpoints" / name / "manifest.json").read_text()
+    )
     return content
 
 

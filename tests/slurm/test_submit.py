@@ -52,7 +52,9 @@ def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
         again = desk.submitted(desk.cli("submit", "--json", str(spec)))
         jobs = [line for line in desk.jobs() if f"/{name}-" in line]
         assert len(jobs) == 1, f"killed before step {at}: {jobs}"
-        assert jobs[0].split() == [again.job_id, str(again.folder / "job.sbatch")], f"killed before step {at}"
+        assert jobs[0].split() == [again.job_id, str(again.folder / "job.sbatch")], (
+            f"killed before step {at}"
+        )
         assert runs_of(desk, name) == [again.folder], f"killed before step {at}"
         assert desk.status(again)["state"] == "PENDING"
     assert points > 20, "the kills must reach into every step"
@@ -65,13 +67,28 @@ def test_an_sbatch_that_outlives_its_client_is_waited_for(desk: Desk) -> None:
     tools = desk.cluster.home("alice") / "slow"
     tools.mkdir(exist_ok=True)
     slow = tools / "sbatch"
-    slow.write_text(f'#!/bin/bash\necho $$ > {desk.cluster.scratch}/sbatch-began\nsleep 3\nexec /usr/bin/sbatch "$@"\n')
+    slow.write_text(
+        f'#!/bin/bash\necho $$ > {desk.cluster.scratch}/sbatch-began\nsleep 3\nexec /usr/bin/sbatch "$@"\n'
+    )
     tools.chmod(0o755), slow.chmod(0o755)
     spec = desk.spec("slow", **LATER)
-    env = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml"), "PATH": f"{tools}:/usr/bin:/bin"}
+    env = {
+        "CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml"),
+        "PATH": f"{tools}:/usr/bin:/bin",
+    }
     began = desk.cluster.scratch / "sbatch-began"
 
-    argv = ["timeout", "--signal=KILL", "--foreground", "1.5", sys.executable, "-m", "clusterrun", "submit", str(spec)]
+    argv = [
+        "timeout",
+        "--signal=KILL",
+        "--foreground",
+        "1.5",
+        sys.executable,
+        "-m",
+        "clusterrun",
+        "submit",
+        str(spec),
+    ]
     desk.cluster.run_as("alice", argv, env=env, check=False)
     assert began.exists(), "the client was killed before it called sbatch"
     again = desk.submitted(desk.cli("submit", "--json", str(spec)))
@@ -103,22 +120,35 @@ def test_the_job_does_not_depend_on_the_login_shell(desk: Desk) -> None:
     spec = desk.spec("clean", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2}, environment={
         "variables": {"FROM_SPEC": "a b  'c'", "OMP_NUM_THREADS": 1}, "setup": ["export FROM_SETUP=$((40 + 2))"]})  # fmt: skip
     answer = desk.cli(
-        "submit", "--json", str(spec), env={"FROM_LOGIN": "1", "SBATCH_JOB_NAME": "other", "SBATCH_TIMELIMIT": "9"}
+        "submit",
+        "--json",
+        str(spec),
+        env={"FROM_LOGIN": "1", "SBATCH_JOB_NAME": "other", "SBATCH_TIMELIMIT": "9"},
     )
     run = desk.submitted(answer)
 
-    assert "left out, because they would override the spec: SBATCH_JOB_NAME, SBATCH_TIMELIMIT" in answer.stderr
+    assert (
+        "left out, because they would override the spec: SBATCH_JOB_NAME, SBATCH_TIMELIMIT"
+        in answer.stderr
+    )
     assert desk.wait(run) == "COMPLETED", run.log()
     for path in (run.folder / "who").glob("*.json"):
         seen = json.loads(path.read_text())
-        assert seen["variables"] == {"FROM_LOGIN": None, "FROM_SPEC": "a b  'c'", "HF_TOKEN": None, "FROM_SETUP": "42"}
+        assert seen["variables"] == {
+            "FROM_LOGIN": None,
+            "FROM_SPEC": "a b  'c'",
+            "HF_TOKEN": None,
+            "FROM_SETUP": "42",
+        }
         assert seen["folder"] == str(CHECKOUT)
 
 
 def test_a_secret_reaches_the_trainer_and_no_file(desk: Desk) -> None:
     """A secret is handed over by name; its value stands in no file of the run and in no answer."""
     value = "hf_thisIsVerySecret"
-    spec = desk.spec("secret", script=str(SCRIPTS / "secret.py"), environment={"secrets": ["HF_TOKEN"]})
+    spec = desk.spec(
+        "secret", script=str(SCRIPTS / "secret.py"), environment={"secrets": ["HF_TOKEN"]}
+    )
     answer = desk.cli("submit", "--json", str(spec), env={"HF_TOKEN": value})
     run = desk.submitted(answer)
 
@@ -135,8 +165,14 @@ def test_the_run_folder_is_the_user_s_own(desk: Desk) -> None:
     """Folders are 0700 and files 0600, whatever the umask: another user reads nothing."""
     run = desk.submit("private", script=str(SCRIPTS / "who.py"))
     assert desk.wait(run) == "COMPLETED"
-    assert desk.cluster.run_as("bob", ["cat", run.folder / "job.sbatch"], check=False).returncode != 0
-    ours = [path for path in run.folder.rglob("*") if "who" not in path.parts and "logs" not in path.parts]
+    assert (
+        desk.cluster.run_as("bob", ["cat", run.folder / "job.sbatch"], check=False).returncode != 0
+    )
+    ours = [
+        path
+        for path in run.folder.rglob("*")
+        if "who" not in path.parts and "logs" not in path.parts
+    ]
     assert {oct(path.stat().st_mode & 0o077) for path in [run.folder, *ours]} == {"0o0"}
 
 

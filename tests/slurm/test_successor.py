@@ -49,7 +49,9 @@ def crashes_twice(desk: Desk) -> Submitted:
 def unfit(desk: Desk) -> Submitted:
     """A run whose own check finds that n1 is not fit; it lies on n1 as long as nothing speaks against it."""
     check = 'echo "$SLURMD_NODENAME has had it"\n[ "$SLURMD_NODENAME" != n1 ]'
-    return survive(desk, "unfit", ranks=1, slurm={"partition": "main", "exclude": "n3,n4"}, node_check=check)
+    return survive(
+        desk, "unfit", ranks=1, slurm={"partition": "main", "exclude": "n3,n4"}, node_check=check
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,9 @@ def forbidden(desk: Desk) -> Submitted:
 
 def only(desk: Desk, machine: str) -> None:
     """Whose jobs the partition takes. By their munged, which is ctl's, Slurm knows all machines here as ctl."""
-    desk.cluster.run_on("ctl", ["scontrol", "update", "partitionname=fixed", f"allocnodes={machine}"])
+    desk.cluster.run_on(
+        "ctl", ["scontrol", "update", "partitionname=fixed", f"allocnodes={machine}"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +76,29 @@ def followed(desk: Desk) -> tuple[Submitted, str]:
     """A run with successors that crashes once, and a job that begins only if the run comes to a good end."""
     run = survive(desk, "followed", ranks=1, slurm={"partition": "main"}, args={"crash_step": STEP},
                   requeue={"by": "successor"})  # fmt: skip
-    words = ["sbatch", "--parsable", f"--dependency=afterok:{run.job_id}", "--output=/dev/null", "--wrap=true"]
+    words = [
+        "sbatch",
+        "--parsable",
+        f"--dependency=afterok:{run.job_id}",
+        "--output=/dev/null",
+        "--wrap=true",
+    ]
     return run, desk.cluster.run_as("alice", words).stdout.strip()
 
 
 @pytest.mark.parametrize(
-    "partition", ["lowc", pytest.param("lowc0", marks=pytest.mark.extended)], ids=["grace", "no-grace"]
+    "partition",
+    ["lowc", pytest.param("lowc0", marks=pytest.mark.extended)],
+    ids=["grace", "no-grace"],
 )
 def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
     """Where Slurm cancels what it preempts, the run goes on as another job, with a grace and without one."""
-    run = survive(desk, f"cancelled-{partition}", slurm={"partition": partition, **ASIDE}, args={"slow_at": [10]})
+    run = survive(
+        desk,
+        f"cancelled-{partition}",
+        slurm={"partition": partition, **ASIDE},
+        args={"slow_at": [10]},
+    )
     reaches(run, 1, 10)
     preempt(desk, run)
 
@@ -90,7 +107,9 @@ def test_a_preemption_that_cancels(desk: Desk, partition: str) -> None:
     assert_whole(run)
     told = desk.status(run)
     assert told["job_ids"] == [run.job_id, told["job_id"]]
-    assert {desk.status(replace(run, run_id=job))["run_id"] for job in told["job_ids"]} == {run.run_id}
+    assert {desk.status(replace(run, run_id=job))["run_id"] for job in told["job_ids"]} == {
+        run.run_id
+    }
 
 
 @pytest.mark.parametrize(
@@ -105,7 +124,11 @@ def test_a_preemption_amid_the_setup(desk: Desk, partition: str, jobs: int) -> N
     """Before srun has begun the run is preempted all the same, and goes on: by itself, or where that is Slurm's, in its job."""
     setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
     run = survive(
-        desk, f"staging-{partition}", ranks=1, slurm={"partition": partition, **ASIDE}, environment={"setup": [setup]}
+        desk,
+        f"staging-{partition}",
+        ranks=1,
+        slurm={"partition": partition, **ASIDE},
+        environment={"setup": [setup]},
     )
     log = run.folder / "logs" / "attempt-0001.log"
     until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
@@ -130,7 +153,9 @@ def test_a_job_that_may_not_be_requeued(desk: Desk) -> None:
     assert len(desk.status(run)["job_ids"]) == 2
 
 
-def test_what_waits_for_the_run_waits_for_its_successor(desk: Desk, followed: tuple[Submitted, str]) -> None:
+def test_what_waits_for_the_run_waits_for_its_successor(
+    desk: Desk, followed: tuple[Submitted, str]
+) -> None:
     """A crash ends the job, not the run: a dependent of the first job begins when the last one has succeeded."""
     run, dependent = followed
     completes(desk, run)
@@ -143,7 +168,13 @@ def test_what_waits_for_the_run_waits_for_its_successor(desk: Desk, followed: tu
 def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) -> None:
     """Where sbatch is refused on the nodes, that is told by its name, and the run goes on by a requeue."""
     words = "(the partition fixed takes jobs from login only: AllocNodes)"
-    until(lambda: (forbidden.folder / "logs" / "attempt-0001.log").exists() and words in forbidden.log(), 240, words)
+    until(
+        lambda: (
+            (forbidden.folder / "logs" / "attempt-0001.log").exists() and words in forbidden.log()
+        ),
+        240,
+        words,
+    )
     only(desk, "ALL")
     completes(desk, forbidden)
     assert_ended(desk, forbidden, "crash", "finished")

@@ -37,11 +37,15 @@ def limited(desk: Desk) -> Submitted:
 
 
 @pytest.mark.parametrize(
-    "partition", ["low", pytest.param("low0", marks=pytest.mark.extended)], ids=["grace", "no-grace"]
+    "partition",
+    ["low", pytest.param("low0", marks=pytest.mark.extended)],
+    ids=["grace", "no-grace"],
 )
 def test_a_preemption(desk: Desk, partition: str) -> None:
     """With a grace and without one, a preempted run saves and goes on where it was."""
-    run = survive(desk, f"preempted-{partition}", slurm={"partition": partition}, args={"slow_at": [10]})
+    run = survive(
+        desk, f"preempted-{partition}", slurm={"partition": partition}, args={"slow_at": [10]}
+    )
     reaches(run, 1, 10)
     preempt(desk, run)
 

@@ -77,7 +77,14 @@ def killed_in_save(desk: Desk) -> Submitted:
 
 def damaged(desk: Desk) -> Submitted:
     """Stop a run with five checkpoints, damage the newest three in three ways, and let it go on."""
-    run = survive(desk, "damaged", ranks=1, slurm=LEFT, checkpoint={"keep": 5}, args={"slow_at": [4 * EVERY + 5]})
+    run = survive(
+        desk,
+        "damaged",
+        ranks=1,
+        slurm=LEFT,
+        checkpoint={"keep": 5},
+        args={"slow_at": [4 * EVERY + 5]},
+    )
     reaches(run, 1, 4 * EVERY + 5)
     desk.cli("stop", run.run_id)
     assert desk.wait(run, 90) == "STOPPED", story(run)
@@ -117,7 +124,9 @@ def test_trainers_are_killed_amid_a_save(desk: Desk, lanes: dict[str, Future[Sub
     assert_whole(run, lost=EVERY)
 
 
-def test_damaged_checkpoints_are_passed_over(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:
+def test_damaged_checkpoints_are_passed_over(
+    desk: Desk, lanes: dict[str, Future[Submitted]]
+) -> None:
     """Bit-flipped, truncated or without a file: none is loaded, each is named, and the run goes on from the newest whole one."""
     run = lanes["damaged"].result()
     assert_ended(desk, run, "stop", "finished")
@@ -145,7 +154,9 @@ def test_a_quota(desk: Desk) -> None:
 def small_disk(megabytes: int) -> Iterator[Path]:
     """A disk of this size that every machine of a cluster sees that is started later."""
     folder = tempfile.mkdtemp(prefix="clusterrun-disk-", dir="/var/tmp")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=1777", "small", folder], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=1777", "small", folder], check=True
+    )
     try:
         yield Path(folder)
     finally:

@@ -25,7 +25,10 @@ from tests.slurm.survival import (
 
 BESIDE = ("crashing", "crashed", "killed")
 STEP = EVERY + EVERY // 2  # where ranks crash: half an interval after the first checkpoint
-ASIDE, THERE = {"exclude": "n4"}, {"nodelist": "n4"}  # the nodes where nobody is preempted, and the one where
+ASIDE, THERE = (
+    {"exclude": "n4"},
+    {"nodelist": "n4"},
+)  # the nodes where nobody is preempted, and the one where
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,9 @@ def crashed(desk: Desk) -> dict[str, Submitted]:
 @pytest.fixture(scope="module")
 def killed(desk: Desk) -> Submitted:
     """A run whose only rank gets SIGKILL."""
-    return survive(desk, "killed", ranks=1, slurm=ASIDE, args={"crash_step": STEP, "crash_how": "sigkill"})
+    return survive(
+        desk, "killed", ranks=1, slurm=ASIDE, args={"crash_step": STEP, "crash_how": "sigkill"}
+    )
 
 
 @pytest.mark.parametrize("other", ["goes-on", "hangs"])
@@ -90,7 +95,11 @@ def test_a_preemption_in_the_pause_after_a_crash(desk: Desk) -> None:
 
 def test_the_trainer_forbids_a_restart(desk: Desk) -> None:
     """A trainer that says it must not be restarted is not, and its reason is shown."""
-    run = survive(desk, "forbidden", args={"crash_step": STEP, "crash_how": "must_not_restart", "crash_rank": 1})
+    run = survive(
+        desk,
+        "forbidden",
+        args={"crash_step": STEP, "crash_how": "must_not_restart", "crash_rank": 1},
+    )
     assert desk.wait(run, 120) == "FAILED", story(run)
     assert_ended(desk, run, "no-restart")
     assert "the data is gone" in ended(run, 1)["reason"]
@@ -109,7 +118,11 @@ def test_a_crash_loop_ends(desk: Desk, crashing: Submitted) -> None:
     """A run that crashes at the same step each time is given up when its budget is spent, and says so."""
     assert desk.wait(crashing, 240) == "FAILED", story(crashing)
     assert_ended(desk, crashing, *["crash"] * 3)
-    assert [ended(crashing, attempt)["next"] for attempt in (1, 2, 3)] == ["continue", "continue", "end"]
+    assert [ended(crashing, attempt)["next"] for attempt in (1, 2, 3)] == [
+        "continue",
+        "continue",
+        "end",
+    ]
     assert trained(crashing.folder).lost() == [STEP - EVERY] * 2
     assert "3 crashes" in desk.status(crashing)["reason"]
     assert not any(crashing.job_id in line for line in desk.jobs())

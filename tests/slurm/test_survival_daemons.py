@@ -45,7 +45,9 @@ class Outages:
 def outages(desk: Desk) -> Outages:
     """slurmctld is killed and started, then stopped and started, while two runs train."""
     training = survive(desk, "trains-on", args={"slow_at": [10, 10]})
-    crashed = survive(desk, "unanswered", ranks=1, args={"slow_at": [10, 10], "crash_step": 10 * EVERY - 1})
+    crashed = survive(
+        desk, "unanswered", ranks=1, args={"slow_at": [10, 10], "crash_step": 10 * EVERY - 1}
+    )
     reaches(training, 1, 10)
     reaches(crashed, 1, 10)
     desk.cluster.kill_daemon("slurmctld")

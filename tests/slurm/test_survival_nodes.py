@@ -50,9 +50,13 @@ def desk(cluster: Cluster) -> Desk:
 
 
 @pytest.fixture(scope="module")
-def lanes(desk: Desk, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Submitted | Split]]]:
+def lanes(
+    desk: Desk, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[Submitted | Split]]]:
     """The outcome of each scenario that is asked for, by its name."""
-    tests = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    tests = [
+        item for item in request.session.items if item.getparent(pytest.Module) is request.node
+    ]
     wanted = {test.callspec.params["which"] for test in tests if isinstance(test, pytest.Function)}
     with ThreadPoolExecutor(1) as left, ThreadPoolExecutor(1) as right:
         every: dict[str, Callable[[], Future[Submitted | Split]]] = {
@@ -61,7 +65,9 @@ def lanes(desk: Desk, request: pytest.FixtureRequest) -> Iterator[dict[str, Futu
             "slurmd": lambda: left.submit(
                 brain_splits, desk, LEFT, desk.cluster.stop_slurmd, desk.cluster.start_slurmd
             ),
-            "cut": lambda: right.submit(brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal),
+            "cut": lambda: right.submit(
+                brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal
+            ),
         }
         yield {name: begin() for name, begin in every.items() if name in wanted}
 
@@ -72,24 +78,36 @@ def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
     reaches(run, 1, EVERY + 5)
     desk.cluster.crash(node)
     try:
-        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm gives the job up")
+        until(
+            lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm gives the job up"
+        )
     finally:
         desk.cluster.boot(node)
     completes(desk, run)
     return run
 
 
-def brain_splits(desk: Desk, lane: dict[str, str], hurt: Callable[[str], None], mend: Callable[[str], None]) -> Split:
+def brain_splits(
+    desk: Desk, lane: dict[str, str], hurt: Callable[[str], None], mend: Callable[[str], None]
+) -> Split:
     """Hide a node from Slurm: its training goes on while the run is started again on the other one."""
-    run = survive(desk, hurt.__name__.replace("_", "-"), ranks=1, slurm=lane, args={"slow_at": [EVERY + 5]})
+    run = survive(
+        desk, hurt.__name__.replace("_", "-"), ranks=1, slurm=lane, args={"slow_at": [EVERY + 5]}
+    )
     reaches(run, 1, EVERY + 5)
     node = nodes(run)
     hurt(node)
     try:
         begins(run, 2, GIVEN_UP)
-        until((run.folder / "events" / "attempt-0002.resume").exists, 120, "the second attempt looks for checkpoints")
+        until(
+            (run.folder / "events" / "attempt-0002.resume").exists,
+            120,
+            "the second attempt looks for checkpoints",
+        )
         published = of_first(run)
-        until(lambda: not trainers_of(run, 1), 120, "the first attempt's trainers leave by themselves")
+        until(
+            lambda: not trainers_of(run, 1), 120, "the first attempt's trainers leave by themselves"
+        )
     finally:
         mend(node)
     completes(desk, run)

@@ -81,7 +81,10 @@ def test_a_teammate_stops_a_run(desk: Desk) -> None:
     refused = [run.folder / "checkpoints", run.folder / "spec.yaml", run.folder / "job.sbatch"]
     for path in refused:
         assert desk.cluster.run_as("bob", ["cat", path], check=False).returncode != 0, path
-    assert "starting at step 0" in desk.cluster.run_as("bob", ["cat", run.folder / "logs" / "attempt-0001.log"]).stdout
+    assert (
+        "starting at step 0"
+        in desk.cluster.run_as("bob", ["cat", run.folder / "logs" / "attempt-0001.log"]).stdout
+    )
     bob.cli("stop", str(run.folder))
 
     assert desk.wait(run, 90) == "STOPPED", story(run)
@@ -110,7 +113,8 @@ def preempted_task(desk: Desk) -> list[Submitted]:
     slurm = {"exclude": "n[3-4]", "gpus-per-node": None, "exclusive": True, "array": "0-1"}
     run = survive(desk, "array", ranks=1, slurm=slurm, args={"slow_at": [10]})
     tasks = [
-        Submitted(f"{run.run_id}-{number}", f"{run.job_id}_{number}", task_folder(run, number)) for number in (0, 1)
+        Submitted(f"{run.run_id}-{number}", f"{run.job_id}_{number}", task_folder(run, number))
+        for number in (0, 1)
     ]
     for task in tasks:
         reaches(task, 1, 10)

@@ -27,7 +27,13 @@ BESIDE = ("bare", "plain", "trainer", "plain_reference", "trainer_reference")
 STEPS, SAVE_STEPS = 200, 20  # at the pace of slowed.py a minute; not slowed, seconds
 LAST = f"checkpoint-{STEPS:06d}.pt"
 TRAINER: dict[str, Any] = {
-    "args": {"n_embd": 64, "n_layer": 2, "block_size": 64, "per_device_train_batch_size": 2, "max_steps": STEPS},
+    "args": {
+        "n_embd": 64,
+        "n_layer": 2,
+        "block_size": 64,
+        "per_device_train_batch_size": 2,
+        "max_steps": STEPS,
+    },
     "accelerate": {"use_cpu": True},
     "checkpoint": {"every": f"{SAVE_STEPS} steps"},
 }
@@ -56,30 +62,41 @@ def desk(cluster: Cluster) -> Desk:
 
 @pytest.fixture(scope="module")
 def trainer_reference(desk: Desk) -> Submitted:
-    return desk.submit("trainer-reference", script="examples/train_with_trainer.py", slurm=unpreempted(), **TRAINER)
+    return desk.submit(
+        "trainer-reference", script="examples/train_with_trainer.py", slurm=unpreempted(), **TRAINER
+    )
 
 
 @pytest.fixture(scope="module")
 def trainer(desk: Desk) -> Submitted:
     return desk.submit(
-        "trainer", slurm={**TWO_RANKS, "exclude": "n[3-4]"}, **slowed("examples/train_with_trainer.py"), **TRAINER
+        "trainer",
+        slurm={**TWO_RANKS, "exclude": "n[3-4]"},
+        **slowed("examples/train_with_trainer.py"),
+        **TRAINER,
     )
 
 
 @pytest.fixture(scope="module")
 def plain_reference(desk: Desk) -> Submitted:
-    return desk.submit("plain-reference", script="examples/train_plain.py", slurm=unpreempted(), **PLAIN)
+    return desk.submit(
+        "plain-reference", script="examples/train_plain.py", slurm=unpreempted(), **PLAIN
+    )
 
 
 @pytest.fixture(scope="module")
 def plain(desk: Desk) -> Submitted:
-    return desk.submit("plain", slurm={**ONE_NODE, "nodelist": "n3"}, **slowed("examples/train_plain.py"), **PLAIN)
+    return desk.submit(
+        "plain", slurm={**ONE_NODE, "nodelist": "n3"}, **slowed("examples/train_plain.py"), **PLAIN
+    )
 
 
 @pytest.fixture(scope="module")
 def bare(desk: Desk) -> Submitted:
     """The plain script again, where nothing says that it has checkpoints."""
-    return desk.submit("bare", slurm={**ONE_NODE, "nodelist": "n4"}, **slowed("examples/train_plain.py"), **BARE)
+    return desk.submit(
+        "bare", slurm={**ONE_NODE, "nodelist": "n4"}, **slowed("examples/train_plain.py"), **BARE
+    )
 
 
 def weights(run: Submitted) -> dict[str, torch.Tensor]:
@@ -103,20 +120,26 @@ def numbers(pattern: str, text: str) -> list[int]:
 
 
 @pytest.mark.extended
-def test_a_script_without_checkpoints_begins_anew(desk: Desk, bare: Submitted, plain_reference: Submitted) -> None:
+def test_a_script_without_checkpoints_begins_anew(
+    desk: Desk, bare: Submitted, plain_reference: Submitted
+) -> None:
     """A script that cannot resume, and hears no stop, is killed when the grace ends, and simply started again."""
     until(first_checkpoint(bare).exists, 240, "training is under way")
     preempt(desk, bare)
 
     completes(desk, bare)
     assert_ended(desk, bare, "preemption", "finished")
-    assert numbers(r"step (\d+) loss", bare.log(2)) == list(range(SAVE_STEPS, STEPS + 1, SAVE_STEPS))
+    assert numbers(r"step (\d+) loss", bare.log(2)) == list(
+        range(SAVE_STEPS, STEPS + 1, SAVE_STEPS)
+    )
     completes(desk, plain_reference)
     assert_equal_weights(weights(bare), weights(plain_reference))
 
 
 @pytest.mark.extended
-def test_a_script_with_checkpoints_of_its_own(desk: Desk, plain: Submitted, plain_reference: Submitted) -> None:
+def test_a_script_with_checkpoints_of_its_own(
+    desk: Desk, plain: Submitted, plain_reference: Submitted
+) -> None:
     """A script that imports nothing of clusterrun is told to save by the signal it wants, and what to resume from."""
     until(first_checkpoint(plain).exists, 240, "training is under way")
     preempt(desk, plain)

@@ -24,7 +24,9 @@ NOTICE = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
 def heard(cluster: Cluster) -> Iterator[Path]:
     """The file of what a webhook on the login machine is sent."""
     file = cluster.home("alice") / "heard"
-    with cluster.popen_as("alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]) as server:
+    with cluster.popen_as(
+        "alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]
+    ) as server:
         yield file
         server.kill_group()
 
@@ -38,9 +40,14 @@ def test_slurms_own_mail_says_that_a_run_finished() -> None:
         program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {folder}/cluster/scratch/mails\n')
         program.chmod(0o755)
         extra = [f"MailProg={program}"]
-        with Cluster.start(folder / "cluster", accounting=False, nodes=1, bind=[program], config_extra=extra) as own:
+        with Cluster.start(
+            folder / "cluster", accounting=False, nodes=1, bind=[program], config_extra=extra
+        ) as own:
             desk = Desk(own, "alice")
-            notice = {"on": ["finished", "gave-up", "requeued"], "to": {"mail": "alice@example.org"}}
+            notice = {
+                "on": ["finished", "gave-up", "requeued"],
+                "to": {"mail": "alice@example.org"},
+            }
             command = '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || exit 3'
             run = desk.submit("mailed", command=command, notify=[notice], node_check=False)
             assert desk.wait(run) == "COMPLETED"
@@ -58,7 +65,9 @@ def told(heard: Path, run: Submitted) -> list[tuple[Any, ...]]:
 
 def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:
     environment = {"secrets": ["HOOK"]}
-    spec = desk.spec(name, command=command, notify=[NOTICE], environment=environment, node_check=False, **values)
+    spec = desk.spec(
+        name, command=command, notify=[NOTICE], environment=environment, node_check=False, **values
+    )
     hook = {"HOOK": f"http://login:{PORT}/{SECRET}"}
     return desk.submitted(desk.cli("submit", "--json", str(spec), env=hook))
 
@@ -68,12 +77,16 @@ def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
     desk = Desk(cluster, "alice")
     well = submit(desk, "well", "true")
     again = submit(desk, "again", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120')
-    taken = submit(desk, "taken", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || exit 3', requeue={"by": "successor"})
+    taken = submit(
+        desk, "taken", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || exit 3', requeue={"by": "successor"}
+    )
     ill = submit(desk, "ill", "exit 3", requeue={"crashes": 0})
     lives = desk.submit("lives", command="sleep 300")
     waits = desk.submit("waits", command="true", slurm={"begin": "now+2hours"})
     until(lambda: desk.status(again)["state"] == "RUNNING", 60, "it runs")
-    cluster.run_as("alice", ["scontrol", "requeue", again.job_id])  # it does not leave by itself, and is killed
+    cluster.run_as(
+        "alice", ["scontrol", "requeue", again.job_id]
+    )  # it does not leave by itself, and is killed
     ends = {run.run_id: desk.wait(run) for run in (well, again, taken, ill)}
     assert ends == {
         well.run_id: "COMPLETED",
@@ -84,9 +97,13 @@ def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
     until(lambda: told(heard, again)[-1:] == [("finished", 2)], 15, "its end is told")
     assert told(heard, well) == [("finished", 1)]
     assert told(heard, again) == [("requeued", 1), ("finished", 2)]
-    until(lambda: told(heard, taken) == [("requeued", 1), ("finished", 2)], 15, "a successor's, too")
+    until(
+        lambda: told(heard, taken) == [("requeued", 1), ("finished", 2)], 15, "a successor's, too"
+    )
     until(lambda: told(heard, ill) == [("gave-up", 1)], 15, "that it gave up")
-    found = subprocess.run(["grep", "-rl", SECRET, desk.run_root], text=True, capture_output=True, check=False).stdout
+    found = subprocess.run(
+        ["grep", "-rl", SECRET, desk.run_root], text=True, capture_output=True, check=False
+    ).stdout
     assert found == ""
     what_may_go(desk, [well, again, taken, ill], [lives, waits])
 
@@ -104,7 +121,9 @@ def what_may_go(desk: Desk, ended: list[Submitted], living: list[Submitted]) -> 
     assert {run.run_id for run in living} <= unsure
     until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld is back")
     done = json.loads(desk.cli("clean", "--keep", "0", "--yes", "--json").stdout)
-    assert {one["run_id"] for one in done["removals"] if one["removed"]} & names == {run.run_id for run in ended}
+    assert {one["run_id"] for one in done["removals"] if one["removed"]} & names == {
+        run.run_id for run in ended
+    }
     assert [run.folder.exists() for run in ended] == [False] * len(ended)
     listed = {run["run_id"]: run["state"] for run in json.loads(desk.cli("list", "--json").stdout)}
     assert listed.keys() & names == {run.run_id for run in living}

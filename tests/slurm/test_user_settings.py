@@ -47,7 +47,14 @@ def answers(desk: Desk, run: Submitted, env: dict[str, str]) -> list[object]:
     listed = desk.cli("list", "--json", env=env).stdout
     states = re.findall(r'"(?:run_id|state)": "([^"]*)"', listed)
     kept = desk.cli("clean", "--older-than", "0d", "--dry-run", env=env, check=False).stdout
-    return [status["state"], status["nodes"], resume.returncode, resume.stderr, states, run.run_id in kept]
+    return [
+        status["state"],
+        status["nodes"],
+        resume.returncode,
+        resume.stderr,
+        states,
+        run.run_id in kept,
+    ]
 
 
 @pytest.mark.parametrize("name", HARMFUL)
@@ -71,11 +78,15 @@ def test_no_setting_reaches_the_job(desk: Desk) -> None:
     """Neither what sbatch hands over by itself, nor what a setup line exports, changes what the script reads."""
     lines = ["export SQUEUE_PARTITION=high", "export SQUEUE_FORMAT2=username"]
     run_env = {"SLURM_TIME_FORMAT": "%a", "SLURM_BITSTR_LEN": "1", "SQUEUE_PARTITION": "high"}
-    spec = desk.spec("inside", command="env | sort", environment={"setup": lines}, slurm={"begin": "now"})
+    spec = desk.spec(
+        "inside", command="env | sort", environment={"setup": lines}, slurm={"begin": "now"}
+    )
     run = desk.submitted(desk.cli("submit", "--json", str(spec), env=run_env))
     assert desk.wait(run) == "COMPLETED"
     seen = [
-        line for line in run.log().splitlines() if line.startswith(("SQUEUE_", "SLURM_TIME_FORMAT", "SLURM_BITSTR"))
+        line
+        for line in run.log().splitlines()
+        if line.startswith(("SQUEUE_", "SLURM_TIME_FORMAT", "SLURM_BITSTR"))
     ]
     assert seen == []
 
@@ -84,20 +95,28 @@ def test_a_run_remembers_its_cluster(desk: Desk, runs: tuple[Submitted, ...]) ->
     """By the name that Slurm gives it, with SLURM_CLUSTERS or without; the variable works for every command."""
     assert read_record(runs[0].folder / "events" / "submit.job")["cluster"] == "cluster"
     env = {"SLURM_CLUSTERS": "cluster"}
-    run = desk.submitted(desk.cli("submit", "--json", str(desk.spec("named", command="sleep 600")), env=env))
+    run = desk.submitted(
+        desk.cli("submit", "--json", str(desk.spec("named", command="sleep 600")), env=env)
+    )
     assert read_record(run.folder / "events" / "submit.job")["cluster"] == "cluster"
     desk.cli("cancel", run.run_id, env=env)
     assert desk.wait(run, 60) == "CANCELLED"
 
 
-def test_a_job_of_the_same_number_on_another_cluster_is_safe(desk: Desk, runs: tuple[Submitted, ...]) -> None:
+def test_a_job_of_the_same_number_on_another_cluster_is_safe(
+    desk: Desk, runs: tuple[Submitted, ...]
+) -> None:
     """A run that was submitted to `wice` has the number of a job here, which no command touches or shows."""
     precious = runs[0]
     run = desk.submit("on-wice", command="true", slurm={"begin": "now+2hours"})
     record = run.folder / "events" / "submit.job"
     own = record.read_text()
     desk.cluster.run_as("alice", ["scancel", run.job_id])
-    record.write_text(own.replace(f"job_id={run.job_id}", f"job_id={precious.job_id}").replace("=cluster", "=wice"))
+    record.write_text(
+        own.replace(f"job_id={run.job_id}", f"job_id={precious.job_id}").replace(
+            "=cluster", "=wice"
+        )
+    )
     said = "run was submitted to cluster wice, and Slurm's commands reach cluster here"
     for words in (["cancel"], ["stop"], ["requeue"], ["resume"]):
         answer = desk.cli(*words, run.run_id, check=False)

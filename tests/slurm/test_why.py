@@ -51,9 +51,20 @@ WAITING: dict[str, dict[str, Any]] = {
 }
 RAISES = {"script": str(SCRIPTS / "crash.py"), "requeue": {"crashes": 0}}
 RUNNING: dict[str, dict[str, Any]] = {
-    "raises": {**RAISES, "accelerate": {"num_processes": 2, "tee": 3}, "slurm": {"nodelist": "n[1,3]", "nodes": 2}},
-    "missing": {"script": "missing.py", "accelerate": {"num_processes": 2}, "requeue": {"crashes": 0}},
-    "comes-back": {"command": "echo word of attempt $CLUSTERRUN_ATTEMPT; exit 3", "requeue": {"by": "requeue"}},
+    "raises": {
+        **RAISES,
+        "accelerate": {"num_processes": 2, "tee": 3},
+        "slurm": {"nodelist": "n[1,3]", "nodes": 2},
+    },
+    "missing": {
+        "script": "missing.py",
+        "accelerate": {"num_processes": 2},
+        "requeue": {"crashes": 0},
+    },
+    "comes-back": {
+        "command": "echo word of attempt $CLUSTERRUN_ATTEMPT; exit 3",
+        "requeue": {"by": "requeue"},
+    },
     "ends": {"command": "true"},
     "lives": {"command": "sleep 300"},
 }
@@ -72,7 +83,10 @@ def desk() -> Iterator[Desk]:
     """A cluster that keeps accounts to their limits."""
     enforce = ["AccountingStorageEnforce=limits,qos"]
     with Cluster.start(config_extra=enforce) as cluster:
-        cluster.run_on("ctl", ["sh", "-c", f"sacctmgr -i add account wide description=w organization=w\n{LIMITS}"])
+        cluster.run_on(
+            "ctl",
+            ["sh", "-c", f"sacctmgr -i add account wide description=w organization=w\n{LIMITS}"],
+        )
         yield Desk(cluster, "alice")
 
 
@@ -81,7 +95,14 @@ def asked(desk: Desk) -> dict[str, Any]:
     """Every run's answer, by its name; the runs themselves by `run:NAME`."""
     desk.cluster.run_as(
         "bob",
-        ["sbatch", "--account=wide", "--partition=tight", "--exclusive", "--output=/dev/null", "--wrap=sleep 600"],
+        [
+            "sbatch",
+            "--account=wide",
+            "--partition=tight",
+            "--exclusive",
+            "--output=/dev/null",
+            "--wrap=sleep 600",
+        ],
     )
     runs = _submitted(desk)
     _make_it_so(desk, runs)
@@ -90,7 +111,9 @@ def asked(desk: Desk) -> dict[str, Any]:
     for name in ("raises", "missing", "ends", *FAILS):
         desk.wait(runs[name], 90)
     until(
-        lambda: all(job.startswith("PENDING") for job in _states(desk, [runs[name] for name in WAITING])),
+        lambda: all(
+            job.startswith("PENDING") for job in _states(desk, [runs[name] for name in WAITING])
+        ),
         20,
         "all wait",
     )
@@ -120,7 +143,9 @@ def _submitted(desk: Desk) -> dict[str, Submitted]:
         runs = dict(pool.map(submit, enumerate(given.items())))
     behind = {"dependency": f"afterok:{runs['BeginTime'].job_id}", "account": "wide"}
     runs["Dependency"] = desk.submit("behind", command="true", slurm=behind)
-    runs["Priority"] = desk.submit("next", command="true", slurm={**WAITING["Resources"], "account": "wide"})
+    runs["Priority"] = desk.submit(
+        "next", command="true", slurm={**WAITING["Resources"], "account": "wide"}
+    )
     return runs
 
 
@@ -133,7 +158,9 @@ def _make_it_so(desk: Desk, runs: dict[str, Submitted]) -> None:
 
 
 def _came_back(desk: Desk, run: Submitted) -> bool:
-    shown = desk.cluster.run_as("alice", ["squeue", "--noheader", f"--jobs={run.job_id}", "--format=%T %r"]).stdout
+    shown = desk.cluster.run_as(
+        "alice", ["squeue", "--noheader", f"--jobs={run.job_id}", "--format=%T %r"]
+    ).stdout
     return shown.split() == ["PENDING", "BeginTime"]
 
 
@@ -145,14 +172,18 @@ def _states(desk: Desk, runs: list[Submitted]) -> list[str]:
 
 
 def _reasons(desk: Desk) -> str:
-    return desk.cluster.run_as("alice", ["squeue", "--me", "--noheader", "--states=PENDING", "--format=%r"]).stdout
+    return desk.cluster.run_as(
+        "alice", ["squeue", "--me", "--noheader", "--states=PENDING", "--format=%r"]
+    ).stdout
 
 
 def _why(desk: Desk, runs: list[Submitted]) -> list[dict[str, Any]]:
     """Ask for all in one login."""
     loop = f'for run in "$@"; do {CLUSTERRUN} why "$run" --json; done'
     site = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
-    shown = desk.cluster.run_as("alice", ["bash", "-c", loop, "bash", *(run.run_id for run in runs)], env=site)
+    shown = desk.cluster.run_as(
+        "alice", ["bash", "-c", loop, "bash", *(run.run_id for run in runs)], env=site
+    )
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
@@ -173,12 +204,20 @@ def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
     assert asked["Dependency"]["waiting"]["facts"] == [
         f"it waits for afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
     ]
-    assert asked["JobHeldUser"]["waiting"]["do"] == f"`scontrol release {asked['run:JobHeldUser'].job_id}`"
+    assert (
+        asked["JobHeldUser"]["waiting"]["do"]
+        == f"`scontrol release {asked['run:JobHeldUser'].job_id}`"
+    )
     assert "state DOWN" in asked["PartitionDown"]["waiting"]["facts"][0]
-    assert "at most 00:10:00 and 2 nodes, of 4; it asks for" in asked["PartitionTimeLimit"]["waiting"]["facts"][0]
+    assert (
+        "at most 00:10:00 and 2 nodes, of 4; it asks for"
+        in asked["PartitionTimeLimit"]["waiting"]["facts"][0]
+    )
     assert asked["BeginTime"]["waiting"]["start"].startswith("20")
     facts = asked["ReqNodeNotAvail, May be reserved for other job"]["waiting"]["facts"]
-    assert any(fact.startswith("reservation later (maintenance) has n3 from 20") for fact in facts), facts
+    assert any(
+        fact.startswith("reservation later (maintenance) has n3 from 20") for fact in facts
+    ), facts
     assert asked["Resources"]["waiting"]["ahead"] == 0
     assert asked["Priority"]["waiting"]["ahead"] == 1
     assert asked["Nodes required for job are DOWN"]["waiting"]["facts"][0].startswith(
@@ -214,7 +253,10 @@ def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
     stopped = answer["stopped"]
     failure = stopped["failure"]
     assert answer["state"] == "FAILED"
-    assert way == (failure["kind"] if stopped["cause"] == "crash" else stopped["cause"]), (stopped, run.log())
+    assert way == (failure["kind"] if stopped["cause"] == "crash" else stopped["cause"]), (
+        stopped,
+        run.log(),
+    )
     assert stopped["words"]
     assert (failure or stopped)["do"]
     if failure and failure["line_number"]:
@@ -254,7 +296,10 @@ def test_logs_by_rank_and_by_node(desk: Desk, asked: dict[str, Any]) -> None:
     of_node = desk.cli("logs", run, "--node", "n3").stdout.splitlines()
     assert set(of_rank) <= set(of_node)
     assert not [line for line in of_node if line.startswith("[rank0]")]
-    assert desk.cli("logs", run, "--grep", "had enough$", "--rank", "1").stdout.splitlines()[-1] == of_rank[-1]
+    assert (
+        desk.cli("logs", run, "--grep", "had enough$", "--rank", "1").stdout.splitlines()[-1]
+        == of_rank[-1]
+    )
 
 
 def test_logs_follow_over_requeues(desk: Desk, asked: dict[str, Any]) -> None:

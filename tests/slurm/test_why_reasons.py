@@ -26,13 +26,19 @@ def test_every_reason_of_the_table_is_slurms_own() -> None:
     programs = [path.read_bytes() for path in controllers if path.exists()]
     assert libraries
     newer = {"ReservationInvalid"} if len(libraries) == 1 else set()
-    assert {code for code in REASONS if not any(f"{code}\0".encode() in text for text in libraries)} <= newer
+    assert {
+        code for code in REASONS if not any(f"{code}\0".encode() in text for text in libraries)
+    } <= newer
     later = {
         "launch failure limit exceeded",
         "user env retrieval failed requeued held",
         "ReqNodeNotAvail, Reserved for other",
     }
-    absent = {words for words in SENTENCES if not any(words.encode() in text for text in [*libraries, *programs])}
+    absent = {
+        words
+        for words in SENTENCES
+        if not any(words.encode() in text for text in [*libraries, *programs])
+    }
     assert absent <= (later if len(programs) == 1 else set())
 
 

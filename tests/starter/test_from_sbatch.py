@@ -102,7 +102,9 @@ def read_back(draft: Draft) -> object:
 
 def plain(value: object, *, top: bool = True) -> object:
     if isinstance(value, dict):
-        return {key: plain(inner, top=False) for key, inner in value.items() if not top or inner != {}}
+        return {
+            key: plain(inner, top=False) for key, inner in value.items() if not top or inner != {}
+        }
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -114,7 +116,9 @@ def plain(value: object, *, top: bool = True) -> object:
 def test_no_secret_is_written_or_told(name):
     """A secret's value stands in no spec and in no message."""
     draft = draft_of(name)
-    told = "\n".join([write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])])
+    told = "\n".join(
+        [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
+    )
     assert [value for value in SECRETS if value in told] == []
 
 
@@ -128,11 +132,15 @@ def test_no_secret_is_written_or_told(name):
 ])  # fmt: skip
 def test_a_secret_among_the_arguments(words, form, expected):
     """Under a name of its own it is left out, and told; elsewhere the command reads it from the environment."""
-    draft = translated(f"#!/bin/bash\naccelerate launch t.py {words}\n", HF_TOKEN="aSecretOfTheShell")  # noqa: S106
+    draft = translated(
+        f"#!/bin/bash\naccelerate launch t.py {words}\n", HF_TOKEN="aSecretOfTheShell"
+    )  # noqa: S106
     assert "aSecretOfTheShell" not in str(draft)
     assert draft.values[form] == expected
     assert draft.values["environment"]["secrets"] == ["HF_TOKEN"]
-    assert any("left out" in note.what or "stays as a `command`" in note.what for note in draft.notes)
+    assert any(
+        "left out" in note.what or "stays as a `command`" in note.what for note in draft.notes
+    )
 
 
 @pytest.mark.parametrize("line", [
@@ -144,8 +152,12 @@ def test_a_secret_among_the_arguments(words, form, expected):
 ])  # fmt: skip
 def test_a_secret_comes_nowhere(line):
     """However its value gets into a word of the script, it is in no value, no comment and no message."""
-    draft = translated(f"#!/bin/bash\n#SBATCH -J j -N2\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n")
-    told = "\n".join([write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])])
+    draft = translated(
+        f"#!/bin/bash\n#SBATCH -J j -N2\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n"
+    )
+    told = "\n".join(
+        [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
+    )
     assert "secretvalue99" not in told
     assert "MY_TOKEN" in draft.values["environment"]["secrets"]
 
@@ -153,7 +165,9 @@ def test_a_secret_comes_nowhere(line):
 def test_a_script_is_never_run(tmp_path):
     """Whatever stands in it, nothing of it happens."""
     mark = tmp_path / "ran"
-    translated(f"#!/bin/bash\n#SBATCH -N1\ntouch {mark}\nX=$(touch {mark})\naccelerate launch `touch {mark}` t.py $X\n")
+    translated(
+        f"#!/bin/bash\n#SBATCH -N1\ntouch {mark}\nX=$(touch {mark})\naccelerate launch `touch {mark}` t.py $X\n"
+    )
     assert not mark.exists()
 
 
@@ -228,15 +242,16 @@ SAME: list[tuple[str, Callable[[dict[str, object]], object], object]] = [
 @pytest.mark.parametrize(("directive", "look", "expected"), SAME)
 def test_slurm_is_asked_for_the_same(directive, look, expected):
     """The nodes, CPUs and GPUs of all tasks become those of the one task a node."""
-    assert look(translated(f"#!/bin/bash\n{directive}\nsrun accelerate launch t.py\n").values["slurm"]) == expected
+    assert (
+        look(translated(f"#!/bin/bash\n{directive}\nsrun accelerate launch t.py\n").values["slurm"])
+        == expected
+    )
 
 
 def test_flags_beside_a_config_file_are_laid_over_it():
     """A spec uses a config file unchanged; where the command said more, both become the section."""
     text = "#!/bin/bash\naccelerate launch --config_file c.yaml --mixed_precision bf16 t.py\n"
-    config = (
-        "compute_environment: LOCAL_MACHINE\nmixed_precision: fp16\nnum_machines: 1\nfsdp_config: {fsdp_version: 2}\n"
-    )
+    config = "compute_environment: LOCAL_MACHINE\nmixed_precision: fp16\nnum_machines: 1\nfsdp_config: {fsdp_version: 2}\n"
     assert translated(text, {"c.yaml": config}).values["accelerate"] == {
         "compute_environment": "LOCAL_MACHINE", "mixed_precision": "bf16", "fsdp_config": {"fsdp_version": 2}}  # fmt: skip
     draft = translated(text)
@@ -251,7 +266,9 @@ def test_the_config_that_accelerate_reads_by_itself():
     }
     found = translated("#!/bin/bash\naccelerate launch t.py\n", default).values["accelerate"]
     assert found == {"config_file": next(iter(default))}
-    more = translated("#!/bin/bash\naccelerate launch --mixed_precision bf16 t.py\n", default).values["accelerate"]
+    more = translated(
+        "#!/bin/bash\naccelerate launch --mixed_precision bf16 t.py\n", default
+    ).values["accelerate"]
     assert more == {"mixed_precision": "bf16", "num_processes": 2}
 
 
@@ -261,7 +278,12 @@ def test_the_launchers_flags_are_their_own():
     from torch.distributed.run import get_args_parser
 
     for name, parser in (("accelerate", launch_command_parser()), ("torchrun", get_args_parser())):
-        words = [flag for action in parser._actions if action.nargs == 0 for flag in action.option_strings]
+        words = [
+            flag
+            for action in parser._actions
+            if action.nargs == 0
+            for flag in action.option_strings
+        ]
         bare = {flag.lstrip("-").replace("-", "_") for flag in words} - {"h", "help"}
         assert bare - flags._BARE[name] == set()
 
@@ -293,25 +315,34 @@ def test_functions_are_followed_where_they_are_called():
 
 
 def test_recursion_ends():
-    assert translated("#!/bin/bash\nf() { f; python t.py; }\nf\n").values["command"] == "python t.py"
+    assert (
+        translated("#!/bin/bash\nf() { f; python t.py; }\nf\n").values["command"] == "python t.py"
+    )
 
 
 def test_what_ran_on_the_first_node_alone_still_does():
     """Without srun a batch script's commands run on its first node; a `command` is run on each."""
     draft = translated("#!/bin/bash\n#SBATCH -N2\nmpirun -np 8 python t.py\n")
-    assert draft.values["command"] == 'if [ "$SLURM_NODEID" -eq 0 ]; then\nmpirun -np 8 python t.py\nfi'
+    assert (
+        draft.values["command"]
+        == 'if [ "$SLURM_NODEID" -eq 0 ]; then\nmpirun -np 8 python t.py\nfi'
+    )
 
 
 def test_search_paths_are_extended_where_the_job_runs():
     """A PATH of the submitting shell is not written down: the line stays, behind the activation."""
-    draft = translated("#!/bin/bash\nexport PATH=/x/bin:$PATH\naccelerate launch t.py\n", PATH="/login/bin")
+    draft = translated(
+        "#!/bin/bash\nexport PATH=/x/bin:$PATH\naccelerate launch t.py\n", PATH="/login/bin"
+    )
     assert draft.values["environment"] == {"setup": ["export PATH=/x/bin:$PATH"]}
 
 
 def test_what_follows_the_training_is_told():
     draft = translated("#!/bin/bash\npython prepare.py\naccelerate launch t.py\ncp out /store\n")
     assert draft.values["environment"]["setup"] == ["python prepare.py"]
-    assert [note.where for note in draft.notes if "a run ends with its training" in note.what] == ["old.sh:4"]
+    assert [note.where for note in draft.notes if "a run ends with its training" in note.what] == [
+        "old.sh:4"
+    ]
 
 
 def test_names_that_the_shell_has_are_handed_over_by_name():
@@ -326,8 +357,15 @@ def test_the_python_that_the_job_would_have_inherited():
     text = "#!/bin/bash\n{}\naccelerate launch t.py\n"
     assert translated(text.format(""), VIRTUAL_ENV="/v").values["environment"]["venv"] == "/v"
     assert translated(text.format(""), CONDA_PREFIX="/c").values["environment"]["conda"] == "/c"
-    assert translated(text.format("source own/bin/activate"), VIRTUAL_ENV="/v").values["environment"] == {"venv": "own"}
-    assert "venv" not in translated(text.format("#SBATCH --export=NONE"), VIRTUAL_ENV="/v").values["environment"]
+    assert translated(text.format("source own/bin/activate"), VIRTUAL_ENV="/v").values[
+        "environment"
+    ] == {"venv": "own"}
+    assert (
+        "venv"
+        not in translated(text.format("#SBATCH --export=NONE"), VIRTUAL_ENV="/v").values[
+            "environment"
+        ]
+    )
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -338,7 +376,9 @@ def test_whatever_is_missing_in_a_script(name):
         for text in ("".join(lines[:number]), "".join(lines[:number] + lines[number + 1 :])):
             with suppress(SpecError):
                 draft = translated(text, {"train.py": "import accelerate\n"})
-                assert read_yaml(write_spec(draft.values, draft.comments), "job.yaml").value == read_back(draft)
+                assert read_yaml(
+                    write_spec(draft.values, draft.comments), "job.yaml"
+                ).value == read_back(draft)
 
 
 @pytest.mark.parametrize("text", ["", "#!/bin/bash\n#SBATCH -N1\n", "#!/bin/bash\nA=1\necho $A\n"])
@@ -348,7 +388,12 @@ def test_a_script_that_starts_nothing(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["#!/bin/bash\nif [ 1 ; then\naccelerate launch t.py\n", "python t.py 'open\n", "))((\npython t.py\n"]
+    "text",
+    [
+        "#!/bin/bash\nif [ 1 ; then\naccelerate launch t.py\n",
+        "python t.py 'open\n",
+        "))((\npython t.py\n",
+    ],
 )
 def test_what_is_no_bash_is_no_crash(text):
     """Text that bash could not read gives a draft or a told mistake, never a traceback."""

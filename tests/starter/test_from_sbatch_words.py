@@ -28,7 +28,9 @@ def test_a_directive_in_each_of_its_forms(line, expected):
 
 def test_what_sbatch_does_not_read():
     """Behind the first command a directive is nothing, and of two the last counts."""
-    found = read_directives("#!/bin/bash\n\n# a\n#SBATCH -N 1\n#SBATCH -N 3 word\nset -e\n#SBATCH -N 4\n")
+    found = read_directives(
+        "#!/bin/bash\n\n# a\n#SBATCH -N 1\n#SBATCH -N 3 word\nset -e\n#SBATCH -N 4\n"
+    )
     assert found.options["nodes"].value == "3"
     assert (found.too_late, found.unread) == ((7,), ((5, "word"),))
 
@@ -49,22 +51,47 @@ def test_what_sbatch_does_not_read():
 ])  # fmt: skip
 def test_words_are_what_bash_makes_of_them(setup, words, expected):
     """What is certain is resolved as bash would; bash itself is asked, too."""
-    draft = translated(f"#!/bin/bash\n#SBATCH -N2 -c3\n{setup}\naccelerate launch train.py {words}\n")
+    draft = translated(
+        f"#!/bin/bash\n#SBATCH -N2 -c3\n{setup}\naccelerate launch train.py {words}\n"
+    )
     given = draft.values.get("args", [])
-    found = [str(getattr(word, "text", word)) for word in given] if isinstance(given, list) else flat(given)
+    found = (
+        [str(getattr(word, "text", word)) for word in given]
+        if isinstance(given, list)
+        else flat(given)
+    )
     assert found == expected
     script = f"{setup}\nprintf '%s\\0' {words}"
-    environment = {**SHELL, "SLURM_NNODES": "2", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "3"}
-    said = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
+    environment = {
+        **SHELL,
+        "SLURM_NNODES": "2",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_CPUS_PER_TASK": "3",
+    }
+    said = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True
+    ).stdout
     assert said.split("\0")[:-1] == expected
 
 
 @pytest.mark.parametrize(
-    "late", ["$SLURM_JOB_ID", "${SLURM_JOB_ID:-99}", "${1:-x}", "$(date +%s)", "out-$RANDOM", "$1", "${X%.*}", "*.txt"]
+    "late",
+    [
+        "$SLURM_JOB_ID",
+        "${SLURM_JOB_ID:-99}",
+        "${1:-x}",
+        "$(date +%s)",
+        "out-$RANDOM",
+        "$1",
+        "${X%.*}",
+        "*.txt",
+    ],
 )
 def test_what_only_the_job_knows_stays(late):
     """Such a word is not guessed: the launch stays as a command, as written, and that is told."""
-    draft = translated(f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n")
+    draft = translated(
+        f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n"
+    )
     assert "script" not in draft.values
     assert late in draft.values["command"]
     assert any("stays as a `command`" in note.what for note in draft.notes)
@@ -72,7 +99,9 @@ def test_what_only_the_job_knows_stays(late):
 
 def test_what_a_condition_sets_is_not_certain():
     """A variable that is assigned in a condition is not taken for known, and is handed on to the nodes."""
-    draft = translated("#!/bin/bash\n#SBATCH -c2\nR=\nif [ -d out ]; then R=--resume; fi\naccelerate launch t.py $R\n")
+    draft = translated(
+        "#!/bin/bash\n#SBATCH -c2\nR=\nif [ -d out ]; then R=--resume; fi\naccelerate launch t.py $R\n"
+    )
     assert draft.values["command"] == "accelerate launch t.py $R"
     assert draft.values["environment"]["setup"][-1].endswith("fi\nexport R")
 
@@ -94,5 +123,7 @@ def test_what_stands_around_the_training_is_told(line, script, left_out):
     """What fed it and where it wrote is not taken over, and not in silence."""
     draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
     assert draft.values["script"] == script
-    told = [note.what.partition(" is left out")[0] for note in draft.notes if note.what.startswith("`")]
+    told = [
+        note.what.partition(" is left out")[0] for note in draft.notes if note.what.startswith("`")
+    ]
     assert told == left_out

@@ -42,10 +42,15 @@ def desk(tmp_path) -> Desk:
 
 def test_a_spec_from_options(desk):
     """It takes what is given, the rest by default, is valid at once, and says what to type next."""
-    done = desk.type("init", "--script", "train.py", "--nodes", "2", "--gpus-per-node", "4", "--partition", "gpu")
+    done = desk.type(
+        "init", "--script", "train.py", "--nodes", "2", "--gpus-per-node", "4", "--partition", "gpu"
+    )
     assert (done.returncode, done.stdout) == (0, "train.yaml\n")
     assert "to mend" not in done.stderr
-    assert all(f"  clusterrun {command} train.yaml" in done.stderr for command in ("validate", "render", "submit"))
+    assert all(
+        f"  clusterrun {command} train.yaml" in done.stderr
+        for command in ("validate", "render", "submit")
+    )
     assert (desk.folder / "train.yaml").read_text() == (
         "# yaml-language-server: $schema=.clusterrun.schema.json\n"
         "# All keys: docs/job-spec.md, or `clusterrun schema`.\n"
@@ -78,7 +83,9 @@ def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
     """On GPUs and on CPUs what is written loads, with the keys of the strategy."""
     (tmp_path / "train.py").write_text(SCRIPT)
     slurm = {"nodes": 2, "time": "1-00"} | ({"gpus-per-node": int(gpus)} if gpus != "0" else {})
-    wish = Wish("train.py", strategy, slurm, environment={"CONDA_PREFIX": "/envs/a", "HF_TOKEN": "x"})
+    wish = Wish(
+        "train.py", strategy, slurm, environment={"CONDA_PREFIX": "/envs/a", "HF_TOKEN": "x"}
+    )
     text = new_spec(wish, cwd=tmp_path, folder=tmp_path / "specs")
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "job.yaml").write_text(text)
@@ -98,7 +105,9 @@ def test_the_scripts_of_the_examples_are_understood(tmp_path):
     assert "\ncheckpoint: {every: 10min, keep: 3}" in text
     assert "mixed_precision" in text
     trainer = new_spec(
-        Wish("train_with_trainer.py", slurm={"gpus-per-node": 1}, environment={}), cwd=examples, folder=examples
+        Wish("train_with_trainer.py", slurm={"gpus-per-node": 1}, environment={}),
+        cwd=examples,
+        folder=examples,
     )
     assert "mixed_precision" not in trainer
 
@@ -108,7 +117,10 @@ def test_a_file_is_not_overwritten_without_force(desk):
     desk.write("mine", "train.yaml")
     done = desk.type("init", "--script", "train.py")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "--output: train.yaml is there already\n  hint: another -o FILE, or --force\n"
+    assert (
+        done.stderr
+        == "--output: train.yaml is there already\n  hint: another -o FILE, or --force\n"
+    )
     assert (desk.folder / "train.yaml").read_text() == "mine"
     assert not (desk.folder / SCHEMA_FILE).exists()
     assert desk.type("init", "--script", "train.py", "--force").returncode == 0
@@ -160,9 +172,25 @@ def test_questions_on_a_terminal(desk):
     """Only what no option says is asked, on stderr; an empty answer takes the default; stdout stays data."""
     answers = ["", "zero2", "2", "", "", "1-00"]
     main, other = pty.openpty()
-    words = [sys.executable, "-m", "clusterrun", "init", "--gpus-per-node", "0", "--account", "mine", "-o", "job.yaml"]
+    words = [
+        sys.executable,
+        "-m",
+        "clusterrun",
+        "init",
+        "--gpus-per-node",
+        "0",
+        "--account",
+        "mine",
+        "-o",
+        "job.yaml",
+    ]
     process = subprocess.Popen(
-        words, env=desk.environment, cwd=desk.folder, stdin=other, stderr=other, stdout=subprocess.PIPE
+        words,
+        env=desk.environment,
+        cwd=desk.folder,
+        stdin=other,
+        stderr=other,
+        stdout=subprocess.PIPE,
     )
     os.close(other)
     os.write(main, "".join(f"{answer}\n" for answer in answers if answer != "unasked").encode())
@@ -179,7 +207,13 @@ def test_questions_on_a_terminal(desk):
     os.close(main)
     text = shown.decode()
     assert [
-        question in text for question in ("training script [train.py]", "strategy: ddp, ", "nodes [1]", "partition (")
+        question in text
+        for question in (
+            "training script [train.py]",
+            "strategy: ddp, ",
+            "nodes [1]",
+            "partition (",
+        )
     ] == [True] * 4
     assert "GPUs of each node" not in text
     spec = load_spec(desk.folder / "job.yaml").spec
@@ -193,7 +227,13 @@ def test_the_end_of_the_input_ends_it(desk):
     words = [sys.executable, "-m", "clusterrun", "init"]
     os.write(main, b"\x04")
     done = subprocess.run(
-        words, env=desk.environment, cwd=desk.folder, stdin=other, stderr=other, stdout=subprocess.PIPE, check=False
+        words,
+        env=desk.environment,
+        cwd=desk.folder,
+        stdin=other,
+        stderr=other,
+        stdout=subprocess.PIPE,
+        check=False,
     )
     os.close(other), os.close(main)
     assert (done.returncode, done.stdout) == (2, b"")
@@ -260,7 +300,9 @@ def test_what_is_no_script_for_bash(desk, text, message):
 
 def test_without_the_parser_the_way_out_is_told(desk):
     """Where tree-sitter is not installed, the message says what to install, and the other ways work."""
-    (desk.folder / "tree_sitter_bash.py").write_text("raise ImportError('no module of that name')\n")
+    (desk.folder / "tree_sitter_bash.py").write_text(
+        "raise ImportError('no module of that name')\n"
+    )
     done = desk.type("init", "--from-sbatch", "old.sh")
     assert (done.returncode, done.stdout) == (1, "")
     assert "hint: pip install 'clusterrun[sbatch]'" in done.stderr
@@ -275,7 +317,9 @@ def test_what_is_written_reads_back(value):
     assert read_yaml(write_spec(values), "job.yaml").value == values
 
 
-@pytest.mark.parametrize("words", [["--name", "../elsewhere"], ["--name", ""], ["--script", "b\udcff.py"]])
+@pytest.mark.parametrize(
+    "words", [["--name", "../elsewhere"], ["--name", ""], ["--script", "b\udcff.py"]]
+)
 def test_what_no_spec_can_hold_is_refused(desk, words):
     """Nothing is written, in the folder or beside it."""
     before = {*desk.folder.parent.rglob("*.yaml")}

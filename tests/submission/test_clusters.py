@@ -29,7 +29,9 @@ def test_another_cluster_is_refused_with_what_works(option, tmp_path, monkeypatc
     assert HINT in str(raised.value)
 
 
-@pytest.mark.parametrize("line", ["#SBATCH -M wice", "#SBATCH --clusters=wice", "#SBATCH --clusters wice"])
+@pytest.mark.parametrize(
+    "line", ["#SBATCH -M wice", "#SBATCH --clusters=wice", "#SBATCH --clusters wice"]
+)
 def test_an_old_script_for_another_cluster(line):
     """Its spec leaves the option out, and says so."""
     draft = translated(f"#!/bin/bash\n{line}\naccelerate launch train.py\n")

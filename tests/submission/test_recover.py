@@ -60,7 +60,11 @@ def counted(run: Run) -> list[tuple[int, int]]:
 
 def reaches(run: Run, attempt: int, steps: int = 3) -> None:
     """Wait until an attempt has taken some steps."""
-    until(lambda: sum(number == attempt for number, _ in counted(run)) >= steps, 60, f"attempt {attempt} is under way")
+    until(
+        lambda: sum(number == attempt for number, _ in counted(run)) >= steps,
+        60,
+        f"attempt {attempt} is under way",
+    )
 
 
 def finish(run: Run) -> None:
@@ -91,7 +95,11 @@ def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
     assert resumed.job_id != job
     assert [step for _, step in counted(run)] == list(range(1, 201))
     first, second = list_attempts(run.paths)
-    assert (first.words, first.next, second.words) == ("saved and left, as asked", "end", "finished")
+    assert (first.words, first.next, second.words) == (
+        "saved and left, as asked",
+        "end",
+        "finished",
+    )
     assert (second.step_from, second.step_to, first.steps_lost) == (first.step_to, 200, 0)
 
 
@@ -103,7 +111,10 @@ def test_a_run_that_was_given_up_goes_on_with_new_patience(laptop: Laptop) -> No
     assert wait(run.run_id, 60, laptop.index).state == "FAILED"
     assert read_record(run.paths.ledger)["crashes"] == "1"
     furthest = read_record(run.paths.ledger)["furthest"]
-    write_record(run.paths.resumed("0001"), {"checkpoint": "step-00000001-0001", "step": 1, "state": "loading"})
+    write_record(
+        run.paths.resumed("0001"),
+        {"checkpoint": "step-00000001-0001", "step": 1, "state": "loading"},
+    )
     again(laptop, run)
 
     assert read_record(run.paths.resumed("0001"))["state"] == "failed"
@@ -142,11 +153,16 @@ def test_what_lives_or_has_finished_is_not_resumed(laptop: Laptop) -> None:
     """Nor is a run of another folder than `submit` made; each is told what to do instead, and nothing is changed."""
     run = count(laptop, "lives", last=100)
     reaches(run, 1)
-    with pytest.raises(ClusterError, match=r"RUNNING \(job \d+\): there is nothing to resume\n  hint: `clusterrun req"):
+    with pytest.raises(
+        ClusterError,
+        match=r"RUNNING \(job \d+\): there is nothing to resume\n  hint: `clusterrun req",
+    ):
         again(laptop, run)
     finish(run)
     assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
-    with pytest.raises(ClusterError, match=f"{run.run_id} has finished\n  hint: submit its spec again"):
+    with pytest.raises(
+        ClusterError, match=f"{run.run_id} has finished\n  hint: submit its spec again"
+    ):
         again(laptop, run)
     until(lambda: not supervisor_lives(run.paths), 30, "its process is gone")
     run.paths.intent.unlink()
@@ -176,7 +192,9 @@ def test_two_at_once_make_one_job(laptop: Laptop) -> None:
 def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
     """Values that are wrong, or that this machine cannot give, leave the run as it was, and it can be resumed still."""
     run = stopped(laptop, "refused", last=100)
-    files = [path for path in run.paths.folder.rglob("*") if path.is_file() and "local" not in path.parts]
+    files = [
+        path for path in run.paths.folder.rglob("*") if path.is_file() and "local" not in path.parts
+    ]
     before = {path: path.read_bytes() for path in files}
     with pytest.raises(SpecError, match=r"--set slurm\.tme: slurm\.tme: no such field"):
         again(laptop, run, "slurm.tme=5")
@@ -189,13 +207,23 @@ def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
     assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
 
 
-def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it(laptop: Laptop) -> None:
+def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it(
+    laptop: Laptop,
+) -> None:
     """What `resume` left half done says so in `status`; typed again it takes up the job that was begun."""
     run = stopped(laptop, "killed")
     resumed = again(laptop, run)
     reaches(run, 2)
-    pending = {"number": 2, "after": "0001", "job_name": "killed", "local": 1, "overrides": "of another resume"}
-    newest = max(laptop.index.pending.glob("resume-*.lock"), key=lambda path: path.stat().st_mtime_ns)
+    pending = {
+        "number": 2,
+        "after": "0001",
+        "job_name": "killed",
+        "local": 1,
+        "overrides": "of another resume",
+    }
+    newest = max(
+        laptop.index.pending.glob("resume-*.lock"), key=lambda path: path.stat().st_mtime_ns
+    )
     write_record(newest.with_suffix(""), pending)
     write_record(run.paths.job, {"job_id": run.job_id, "local": 1, "number": 1})
 
@@ -230,7 +258,11 @@ def test_a_damaged_checkpoint_is_found_and_another_would_be_taken(laptop: Laptop
     for attempt in (1, 2):
         reaches(run, attempt)
         requeue(run.run_id, laptop.index)
-        until(lambda number=attempt: len(checkpoints(run.run_id, index=laptop.index)) == number, 60, "it has saved")
+        until(
+            lambda number=attempt: len(checkpoints(run.run_id, index=laptop.index)) == number,
+            60,
+            "it has saved",
+        )
     cancel(run.run_id, laptop.index)
     wait(run.run_id, 60, laptop.index)
     older, newer = checkpoints(run.run_id, index=laptop.index)
@@ -261,7 +293,9 @@ def typed(laptop: Laptop, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
     """Where checkpoint.path says where they lie, they are listed by age, and not verified."""
     command = 'cd "$CLUSTERRUN_RUN_DIR"; mkdir -p out; for i in 30 4; do echo $i > out/model-$i; sleep 0.1; done; : > out/model-5'
-    run = laptop.submit("plain", command=command, checkpoint={"path": "{run_dir}/out/model-*", "resume": False})
+    run = laptop.submit(
+        "plain", command=command, checkpoint={"path": "{run_dir}/out/model-*", "resume": False}
+    )
     wait(run.run_id, 60, laptop.index)
     listed = checkpoints(run.run_id, verify=True, index=laptop.index)
     assert [(one.name, one.step, one.next, one.verified) for one in listed] == [
@@ -311,7 +345,9 @@ def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
     assert found[1]["steps_lost"] == found[1]["step_to"] - found[1]["step_from"]
     lost, steps = found[1]["steps_lost"], f"{found[1]['step_from']} to {found[1]['step_to']}"
     assert re.search(
-        rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ", shown, re.MULTILINE
+        rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ",
+        shown,
+        re.MULTILINE,
     )
 
 
@@ -333,8 +369,12 @@ checkpoint: {every: 2h}
     run = Run("r", RunPaths(tmp_path / "runs" / "r"))
     run.paths.events.mkdir(parents=True)
     keep(run, first)
-    second = prepare(kept_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath}))
-    one, two = (render(make_plan(prepared, identity_of(first, "r"))) for prepared in (first, second))
+    second = prepare(
+        kept_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath})
+    )
+    one, two = (
+        render(make_plan(prepared, identity_of(first, "r"))) for prepared in (first, second)
+    )
     assert without_source(one) == without_source(two)
     assert "--learning_rate 3e-4 \\" in two
 
@@ -347,7 +387,11 @@ def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
     """`clean` asks again about each run right before it goes, under the lock that `resume` takes."""
     first, second = (stopped(laptop, name) for name in ("cleaned", "back"))
     names = {first.run_id, second.run_id}
-    until(lambda: not supervisor_lives(first.paths) and not supervisor_lives(second.paths), 30, "both have left")
+    until(
+        lambda: not supervisor_lives(first.paths) and not supervisor_lives(second.paths),
+        30,
+        "both have left",
+    )
     plan = plan_clean(Wish(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
     plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))
     notes: list[str] = []

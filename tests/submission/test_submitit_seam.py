@@ -41,30 +41,51 @@ CALLABLES: list[tuple[Any, str, list[str]]] = [
     (SlurmInfoWatcher, "get_info", ["self", "job_id", "mode"]),
     (SlurmJob, "__init__", ["self", "folder", "job_id", "tasks"]),
     (SlurmJob, "get_info", ["self", "mode"]),
-    (SlurmExecutor, "__init__", ["self", "folder", "max_num_timeout", "max_pickle_size_gb", "python"]),
+    (
+        SlurmExecutor,
+        "__init__",
+        ["self", "folder", "max_num_timeout", "max_pickle_size_gb", "python"],
+    ),
     (SlurmExecutor, "_submit_command", ["self", "command"]),
     (SlurmExecutor, "_make_submission_command", ["self", "submission_file_path"]),
     (SlurmExecutor, "_get_job_id_from_submission_command", ["string"]),
-    (LocalExecutor, "__init__", ["self", "folder", "max_num_timeout", "max_pickle_size_gb", "python"]),
+    (
+        LocalExecutor,
+        "__init__",
+        ["self", "folder", "max_num_timeout", "max_pickle_size_gb", "python"],
+    ),
     (LocalExecutor, "update_parameters", ["self", "kwargs"]),
     (LocalExecutor, "submit", ["self", "fn", "args", "kwargs"]),
     (LocalJob, "wait", ["self"]),
 ]
 # Attributes that we read or set.
-ATTRIBUTES = {"_num_calls": InfoWatcher(), "_info_dict": InfoWatcher(), "job_class": SlurmExecutor, "watcher": SlurmJob}
+ATTRIBUTES = {
+    "_num_calls": InfoWatcher(),
+    "_info_dict": InfoWatcher(),
+    "job_class": SlurmExecutor,
+    "watcher": SlurmJob,
+}
 
 
 def changed(what: str, user: str = "clusterrun/slurm/submitit_seam.py") -> str:
     return f"submitit {version('submitit')} has changed {what}: look at {user}"
 
 
-@pytest.mark.parametrize(("owner", "name", "parameters"), CALLABLES, ids=lambda item: getattr(item, "__name__", None))
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"), CALLABLES, ids=lambda item: getattr(item, "__name__", None)
+)
 def test_what_we_call_takes_what_we_give(owner, name, parameters):
     """Every method of submitit that we call or override has the parameters that it had."""
-    user = "clusterrun/local.py" if owner in (LocalExecutor, LocalJob) else "clusterrun/slurm/submitit_seam.py"
+    user = (
+        "clusterrun/local.py"
+        if owner in (LocalExecutor, LocalJob)
+        else "clusterrun/slurm/submitit_seam.py"
+    )
     assert hasattr(owner, name), changed(f"{owner.__name__}.{name}, which is gone", user)
     found = list(inspect.signature(getattr(owner, name)).parameters)
-    assert found == parameters, changed(f"the parameters of {owner.__name__}.{name} to {found}", user)
+    assert found == parameters, changed(
+        f"the parameters of {owner.__name__}.{name} to {found}", user
+    )
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
@@ -83,8 +104,16 @@ def test_the_classes_stand_where_they_stood():
 def test_no_other_private_part_is_used():
     """The tables above are complete: the seam touches no other underscore of submitit's."""
     tree = ast.parse(SEAM.read_text())
-    private = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
-    private |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("_")}
+    private = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_")
+    }
+    private |= {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("_")
+    }
     own = {"_environment", "_keep_open", "_in_short"}
     assert private - own == {name for _, name, _ in CALLABLES[:12] if name.startswith("_")} | {
         "_num_calls",
@@ -108,9 +137,17 @@ JobID|State|NodeList
 def test_sacct_is_read_as_it_was():
     """The states of jobs come from their own lines, not from those of their steps."""
     found = {job: info["State"] for job, info in SlurmInfoWatcher().read_info(RECORDED).items()}
-    expected = {"11": "COMPLETED", "12": "CANCELLED by 1000", "13_2": "NODE_FAIL", "13_4": "PENDING", "13_5": "PENDING"}
+    expected = {
+        "11": "COMPLETED",
+        "12": "CANCELLED by 1000",
+        "13_2": "NODE_FAIL",
+        "13_4": "PENDING",
+        "13_5": "PENDING",
+    }
     assert found == expected, changed("SlurmInfoWatcher.read_info's reading of sacct")
-    assert SlurmInfoWatcher().read_info(b"JobID|State|NodeList\n") == {}, changed("read_info for an unknown job")
+    assert SlurmInfoWatcher().read_info(b"JobID|State|NodeList\n") == {}, changed(
+        "read_info for an unknown job"
+    )
     assert SlurmInfoWatcher().read_info(b"") == {}, changed("read_info for no answer")
 
 
@@ -121,13 +158,19 @@ def test_sacct_is_asked_as_it_was(tmp_path):
     for job in ("11", "12"):
         watcher.get_info(job, mode="cache")
     command = watcher._make_command()
-    assert command[:4] == ["sacct", "-o", "JobID,State,NodeList", "--parsable2"], changed("_make_command")
+    assert command[:4] == ["sacct", "-o", "JobID,State,NodeList", "--parsable2"], changed(
+        "_make_command"
+    )
     assert sorted(command[5::2]) == ["11", "12"], changed("_make_command's job ids")
-    assert watcher.get_info("11", mode="cache") == {}, changed("get_info's mode cache, which must not call sacct")
+    assert watcher.get_info("11", mode="cache") == {}, changed(
+        "get_info's mode cache, which must not call sacct"
+    )
     assert watcher._num_calls == 0, changed("get_info's mode cache, which must not call sacct")
 
 
-@pytest.mark.parametrize("answer", ["Submitted batch job 4711\n", b"Submitted batch job 4711 on cluster east\n"])
+@pytest.mark.parametrize(
+    "answer", ["Submitted batch job 4711\n", b"Submitted batch job 4711 on cluster east\n"]
+)
 def test_sbatchs_answer_is_read_as_it_was(answer):
     """The job id comes from sbatch's own sentence."""
     found = SlurmExecutor._get_job_id_from_submission_command(answer)
@@ -154,8 +197,12 @@ def test_a_script_is_handed_over_as_it_is(tmp_path, on_path):
     executor = ScriptExecutor(tmp_path / "run", {"PATH": os.environ["PATH"]})
     job = executor.submit_script(tmp_path / "run" / "job.sbatch")
     assert (type(job), job.job_id) == (RunJob, "4711"), changed("SlurmExecutor._submit_command")
-    assert (tmp_path / "argv").read_text() == f"{tmp_path}/run/job.sbatch\n", changed("_make_submission_command")
-    assert not (tmp_path / "run").exists(), changed("SlurmExecutor.__init__, which writes into the run folder now")
+    assert (tmp_path / "argv").read_text() == f"{tmp_path}/run/job.sbatch\n", changed(
+        "_make_submission_command"
+    )
+    assert not (tmp_path / "run").exists(), changed(
+        "SlurmExecutor.__init__, which writes into the run folder now"
+    )
 
 
 def test_a_refusal_of_sbatch_is_told_in_its_words(tmp_path, on_path):
@@ -171,8 +218,12 @@ def test_states_of_many_jobs_take_one_call(tmp_path, on_path):
     (tmp_path / "recorded").write_bytes(RECORDED)
     on_path("sacct", f"echo called >> {tmp_path}/calls; cat {tmp_path}/recorded")
     found = accounted_states(["11", "12", "99"], tmp_path)
-    assert found == {"11": "COMPLETED", "12": "CANCELLED by 1000"}, changed("InfoWatcher.get_info or clear")
-    assert (tmp_path / "calls").read_text() == "called\n", changed("InfoWatcher.update_if_long_enough")
+    assert found == {"11": "COMPLETED", "12": "CANCELLED by 1000"}, changed(
+        "InfoWatcher.get_info or clear"
+    )
+    assert (tmp_path / "calls").read_text() == "called\n", changed(
+        "InfoWatcher.update_if_long_enough"
+    )
     (tmp_path / "recorded").write_bytes(RECORDED.replace(b"12|CANCELLED by 1000", b"12|PENDING"))
     assert accounted_states(["12"], tmp_path) == {"12": "PENDING"}, changed("InfoWatcher.clear")
 
@@ -187,7 +238,12 @@ def test_accounting_that_is_off_is_no_noise(tmp_path, on_path, capfd):
 
 def test_variables_of_a_login_shell_change_no_answer(on_path, tmp_path, monkeypatch):
     """Every command of Slurm gets what reaches Slurm, and none of its own settings; sacct by submitit, too."""
-    kept = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CLUSTERS": "wice", "SLURM_JWT": "token", "TZ": "UTC"}
+    kept = {
+        "SLURM_CONF": "/etc/slurm.conf",
+        "SLURM_CLUSTERS": "wice",
+        "SLURM_JWT": "token",
+        "TZ": "UTC",
+    }
     dropped = ["SBATCH_PARTITION", "SLURM_MEM_PER_CPU", "SQUEUE_PARTITION", "SACCT_FORMAT", "SINFO_FORMAT", "LC_ALL",
                "SLURM_TIME_FORMAT", "SCANCEL_STATE", "SCONTROL_ALL", "SLURM_BITSTR_LEN", "LANG", "POSIXLY_CORRECT"]  # fmt: skip
     for name, value in {**kept, **dict.fromkeys(dropped, "x")}.items():
@@ -198,7 +254,11 @@ def test_variables_of_a_login_shell_change_no_answer(on_path, tmp_path, monkeypa
     ScriptExecutor(tmp_path / "run", dict(os.environ)).submit_script(tmp_path / "job.sbatch")
     Accounting().get_info("11", mode="force")
     for name in ("squeue", "sacct", "sbatch"):
-        found = dict(line.split("=", 1) for line in (tmp_path / f"env-{name}").read_text().splitlines() if "=" in line)
+        found = dict(
+            line.split("=", 1)
+            for line in (tmp_path / f"env-{name}").read_text().splitlines()
+            if "=" in line
+        )
         assert {key: found.get(key) for key in kept} == kept
         assert not set(dropped) & set(found)
 
@@ -213,4 +273,6 @@ def test_a_local_job_runs_in_this_environment(tmp_path):
     found = dict(pair.split("=", 1) for pair in job.result().decode().split("\0") if pair)
     added = {name for name in set(found) - set(os.environ) if not name.startswith("SUBMITIT_")}
     assert added <= {"CUDA_VISIBLE_DEVICES"}, changed(f"a local job's environment by {added}", user)
-    assert found["CUDA_VISIBLE_DEVICES"] == "", changed("CUDA_VISIBLE_DEVICES of a local job without GPUs", user)
+    assert found["CUDA_VISIBLE_DEVICES"] == "", changed(
+        "CUDA_VISIBLE_DEVICES of a local job without GPUs", user
+    )

@@ -82,7 +82,9 @@ def taken(launch: Launch, node_dir: Path, *, nodes: int = 1, processes: int | No
     before = dict(os.environ)
     os.environ.update(launch.variables)
     try:
-        args, defaults, from_config = _validate_launch_command(launch_command_parser().parse_args(words[2:]))
+        args, defaults, from_config = _validate_launch_command(
+            launch_command_parser().parse_args(words[2:])
+        )
         return _prepared(args, defaults, from_config)
     finally:
         os.environ.clear()

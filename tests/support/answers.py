@@ -26,13 +26,19 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     inner = {key: closed(one) for key, one in schema.items()}
-    return {**inner, "additionalProperties": False} if isinstance(schema.get("properties"), dict) else inner
+    return (
+        {**inner, "additionalProperties": False}
+        if isinstance(schema.get("properties"), dict)
+        else inner
+    )
 
 
 def fits(command: str, text: str) -> Any:
     """Read a command's answer, which must be as its schema says, and return it."""
     answer = json.loads(text, parse_constant=_no_json)
-    faults = [f"{error.json_path}: {error.message}" for error in validator(command).iter_errors(answer)]
+    faults = [
+        f"{error.json_path}: {error.message}" for error in validator(command).iter_errors(answer)
+    ]
     assert faults == [], text
     return answer
 

@@ -12,7 +12,10 @@ LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
 
 def bash(text: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
     """Run shell text below the functions, with words as its arguments and variables in its environment."""
-    environment = {"PATH": os.environ["PATH"], **{name: str(value) for name, value in variables.items()}}
+    environment = {
+        "PATH": os.environ["PATH"],
+        **{name: str(value) for name, value in variables.items()},
+    }
     command = ["bash", "-c", f"{LOAD}\n{text}", FUNCTIONS, *map(str, words)]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 

@@ -9,7 +9,12 @@ from clusterrun.starter.from_sbatch.translate import translate
 
 FOLDER = Path(__file__).parents[1] / "sbatch_scripts"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.sh"))
-SHELL = {"HOME": "/home/alice", "USER": "alice", "SCRATCH": "/scratch/alice", "PWD": "/home/alice/project"}
+SHELL = {
+    "HOME": "/home/alice",
+    "USER": "alice",
+    "SCRATCH": "/scratch/alice",
+    "PWD": "/home/alice/project",
+}
 
 
 def translated(text: str, files: dict[str, str] | None = None, **shell: str) -> Draft:

@@ -64,10 +64,15 @@ class StoryTeller:
         self._train(paths, name, part)
         self.now = begun + part.seconds
         silent = part.cause == "node-failure"
-        end = {"ended": int(self.now + part.wait)} if silent else {"ended": int(self.now), "exit_code": 0}
+        end = (
+            {"ended": int(self.now + part.wait)}
+            if silent
+            else {"ended": int(self.now), "exit_code": 0}
+        )
         last = part.cause == "finished"
         write_record(
-            paths.end(name), {"cause": part.cause, "next": "end" if last else "continue", "step": self.step, **end}
+            paths.end(name),
+            {"cause": part.cause, "next": "end" if last else "continue", "step": self.step, **end},
         )
         self.now += part.wait
         self.step -= part.unsaved

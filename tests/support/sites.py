@@ -25,7 +25,9 @@ def site(generation: str = "26.05", accounting: str = "on", **replaced: str) -> 
     lines = found.config.out.splitlines()
     for key, value in replaced.items():
         assert any(line.split("=")[0].strip() == key for line in lines)
-        lines = [f"{key} = {value}" if line.split("=")[0].strip() == key else line for line in lines]
+        lines = [
+            f"{key} = {value}" if line.split("=")[0].strip() == key else line for line in lines
+        ]
     return replace(found, config=replace(found.config, out="\n".join(lines)))
 
 

@@ -14,7 +14,10 @@ from tensorboard.data import server_ingester
 from tensorboard.util import grpc_util
 from wandb.proto import wandb_internal_pb2
 
-_BLOCK, _HEADER = 32768, 7  # of LevelDB's log format, which a .wandb file is behind its own first 7 bytes
+_BLOCK, _HEADER = (
+    32768,
+    7,
+)  # of LevelDB's log format, which a .wandb file is behind its own first 7 bytes
 
 Curve = list[tuple[int, float]]  # steps and values, as they were logged
 
@@ -29,7 +32,10 @@ class OfflineRun:
 
     def curve(self, metric: str) -> Curve:
         rows = [
-            {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json)
+                for item in record.history.item
+            }
             for record in self.records
             if record.HasField("history")
         ]

@@ -14,7 +14,9 @@ from clusterrun.training.stopping.agreement import Agreement
 @pytest.fixture
 def world(tmp_path) -> Iterator[None]:
     """Be the one rank of a world."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
     yield
     torch.distributed.destroy_process_group()
 

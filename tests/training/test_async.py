@@ -45,7 +45,9 @@ def train(folder: Path, clean: dict[str, str], *options: object, number: str = "
 
 def train_two(folder: Path, clean: dict[str, str], *options: object, number: str = "0001") -> Ended:
     environment = clean | attempt(folder, number)
-    end = start_two(ASYNC_SAVES, folder, *options, environment=environment, log=folder / "log").wait()
+    end = start_two(
+        ASYNC_SAVES, folder, *options, environment=environment, log=folder / "log"
+    ).wait()
     assert end.code == 0, end.output
     return end
 
@@ -70,7 +72,12 @@ def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path,
     options = ["--hold", 2, "--at", 3, "release", "--steps", 3]
     end = train_two(run, clean, "--plain", plain, *options)
     expected = contents(plain)
-    assert {"random_states_0.pkl", "random_states_1.pkl", "custom_checkpoint_0.pkl", "hook"} < expected.keys()
+    assert {
+        "random_states_0.pkl",
+        "random_states_1.pkl",
+        "custom_checkpoint_0.pkl",
+        "hook",
+    } < expected.keys()
     assert contents(run / "checkpoints" / SECOND) == expected
     assert sound(run) == [SECOND]
     told_of = json.loads((run / "checkpoints" / SECOND / "manifest.json").read_text())
@@ -87,10 +94,14 @@ def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path,
 def test_fsdp2_writes_its_shards_while_it_trains_on(tmp_path, clean):
     """Each rank's shards are what torch's distributed checkpoint writes at that step, though training went on."""
     run, plain = tmp_path / "run", tmp_path / "plain"
-    environment = {key: value for key, value in clean.items() if key != "ACCELERATE_USE_CPU"} | attempt(run)
+    environment = {
+        key: value for key, value in clean.items() if key != "ACCELERATE_USE_CPU"
+    } | attempt(run)
     options = [run, "--plain", plain, "--hold", 2, "--at", 3, "release", "--steps", 3]
     strategy = Strategy(fsdp2=True, block="Block")
-    end = start_ranks(strategy, ASYNC_SAVES, *options, environment=environment, log=tmp_path / "log").wait()
+    end = start_ranks(
+        strategy, ASYNC_SAVES, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert end.code == 0, end.output
     assert sound(run) == [SECOND]
     expected, found = contents(plain), contents(run / "checkpoints" / SECOND)
@@ -132,7 +143,9 @@ def test_a_stop_lets_the_save_under_way_finish_and_saves_its_own_step(tmp_path, 
 
 def test_a_disk_that_refuses_one_rank_fails_the_save_of_all(tmp_path, clean):
     """Rank 1's disk is full while a checkpoint is written: it is told, nothing is published, and the next one is saved."""
-    end = train_two(tmp_path, clean, "--at", 2, "limit", 1, 5000, "--at", 3, "landed", "--at", 4, "unlimit")
+    end = train_two(
+        tmp_path, clean, "--at", 2, "limit", 1, 5000, "--at", 3, "landed", "--at", 4, "unlimit"
+    )
     assert end.output.count("could not be saved") == 1
     assert "step 2 could not be saved (rank 1: random_states_1.pkl: " in end.output
     assert "the last checkpoint is none" in end.output
@@ -149,7 +162,23 @@ def test_a_disk_that_refuses_one_rank_fails_the_save_of_all(tmp_path, clean):
 def test_too_little_memory_saves_synchronously_and_says_so_once(tmp_path, clean):
     """Where the copy does not fit, the numbers are told once, and every checkpoint is saved; later it may fit."""
     few, many = 60_000_000, 10**11
-    options = ["--width", 1024, "--steps", 8, "--at", 2, "memory", few, "--at", 6, "memory", many, "--at", 7, "release"]
+    options = [
+        "--width",
+        1024,
+        "--steps",
+        8,
+        "--at",
+        2,
+        "memory",
+        few,
+        "--at",
+        6,
+        "memory",
+        many,
+        "--at",
+        7,
+        "release",
+    ]
     end = train(tmp_path, clean, *options, "--hold", 6)
     assert end.code == 0, end.output
     assert end.output.count("saving synchronously") == 1

@@ -53,17 +53,27 @@ def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
 
     def train(attempt: str, *options: object):
         environment = clean | begin(tmp_path, attempt, CHECKPOINT_EVERY="2 steps")
-        return start(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+        return start(
+            SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log"
+        ).wait()
 
     assert train("0001", "--steps", 4).code == 0
     assert resume_of(tmp_path, "0001") == {"checkpoint": "", "step": "0", "state": "resumed"}
     assert train("0002", "--die_at_load").code == 7
-    assert resume_of(tmp_path, "0002") == {"checkpoint": "step-00000004-0001", "step": "4", "state": "loading"}
+    assert resume_of(tmp_path, "0002") == {
+        "checkpoint": "step-00000004-0001",
+        "step": "4",
+        "state": "loading",
+    }
     end(tmp_path, "0002", "crash")
     ended = train("0003", "--steps", 3)
     assert ended.code == 0, ended.output
     assert "passing over step-00000004-0001: attempt 0002 crashed while loading it" in ended.output
-    assert resume_of(tmp_path, "0003") == {"checkpoint": "step-00000002-0001", "step": "2", "state": "resumed"}
+    assert resume_of(tmp_path, "0003") == {
+        "checkpoint": "step-00000002-0001",
+        "step": "2",
+        "state": "resumed",
+    }
     assert told(tmp_path)["began"] == 2
 
 
@@ -80,7 +90,9 @@ def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
 def test_only_a_crash_amid_a_load_speaks_against_a_checkpoint(tmp_path, state, cause, counts):
     """A preemption, a dead node, or a crash after the load says nothing about the checkpoint."""
     begin(tmp_path, "0001")
-    write_record(tmp_path / "events" / "attempt-0001.resume", {"checkpoint": "step-1-1", "state": state})
+    write_record(
+        tmp_path / "events" / "attempt-0001.resume", {"checkpoint": "step-1-1", "state": state}
+    )
     if cause:
         end(tmp_path, "0001", cause)
     assert crashed_resumes(RunPaths(tmp_path), "0002") == ({"step-1-1": "0001"} if counts else {})
@@ -91,7 +103,9 @@ def test_a_fenced_attempt_cannot_publish(tmp_path, clean):
     """An attempt that another one has taken over publishes nothing, writes no marker, and leaves with 1 on all ranks."""
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
     options = ["--steps", 100_000, "--at", 4, "fence"]
-    ended = start_two(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    ended = start_two(
+        SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert ended.code == 1
     assert "another attempt of this run has taken over" in ended.output
     assert "exitcode  : 1 " in ended.output
@@ -106,7 +120,9 @@ def test_a_fenced_attempt_leaves_though_no_save_is_due(tmp_path, clean):
     """The main process looks every few seconds; all ranks leave at the same step, and nothing is written after."""
     environment = clean | begin(tmp_path, "0001")
     options = ["--steps", 100_000, "--pace", 0.01, "--at", 4, "fence"]
-    ended = start_two(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    ended = start_two(
+        SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert ended.code == 1
     assert "another attempt of this run has taken over" in ended.output
     assert names(tmp_path) == []
@@ -117,7 +133,9 @@ def test_a_fenced_attempt_that_ends_is_not_finished(tmp_path, clean):
     """The last step of a fenced attempt is no end of the run: no marker says so."""
     environment = clean | begin(tmp_path, "0001")
     options = ["--steps", 3, "--at", 3, "fence"]
-    ended = start(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    ended = start(
+        SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert ended.code == 1
     assert marker(tmp_path, "0001") == {}
 
@@ -160,7 +178,9 @@ def prepared(folder: Path, attempt: int, keep: int | None) -> Checkpoints:
 
 def test_damaged_checkpoints_do_not_count_when_pruned(tmp_path):
     """With keep=2, a damaged one is none of the two; it goes when it is older than what is kept."""
-    made = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2, 3, 4)]
+    made = [
+        fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2, 3, 4)
+    ]
     for name in (made[0], made[2]):
         (tmp_path / "checkpoints" / name / "manifest.json").write_text("{}")
     prepared(tmp_path, 1, keep=2).prune()
@@ -205,7 +225,9 @@ def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, 
     """Two processes cannot share out the one batch of a step: they say the numbers, mark no-restart, and leave all as
     it was."""
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
-    ended = start(SAVE_STEPS, tmp_path, "--steps", 3, environment=environment, log=tmp_path / "log").wait()
+    ended = start(
+        SAVE_STEPS, tmp_path, "--steps", 3, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert ended.code == 0, ended.output
     half_done = tmp_path / "staging" / "left"
     half_done.touch()
@@ -228,7 +250,9 @@ def test_a_trainer_may_forbid_its_restart(tmp_path, clean):
     """One rank that calls must_not_restart leaves with 93, and the marker says why in one line."""
     environment = clean | begin(tmp_path, "0001", CHECKPOINT_EVERY="2 steps")
     options = ["--steps", 100, "--at", 3, "refuse", "the loss", "is\nNaN"]
-    ended = start_two(SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log").wait()
+    ended = start_two(
+        SAVE_STEPS, tmp_path, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert ended.code == 1  # the launcher's; it tells what the process ended with
     assert "exitcode  : 93 " in ended.output
     left = marker(tmp_path, "0001")

@@ -15,7 +15,14 @@ import pytest
 from clusterrun.training.checkpointing.checksum import Sum, checksum
 from clusterrun.training.checkpointing.manifest import damage, read, seal
 from clusterrun.training.checkpointing.store import Checkpoints
-from tests.training_scripts.launches import ROOT, attempt_of, clean_environment, names, start_two, told
+from tests.training_scripts.launches import (
+    ROOT,
+    attempt_of,
+    clean_environment,
+    names,
+    start_two,
+    told,
+)
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
 LOAD_PLAIN = ROOT / "tests" / "training_scripts" / "load_plain.py"
@@ -44,7 +51,9 @@ def run(trained, tmp_path) -> Path:
 
 
 def files(checkpoint: Path) -> list[Path]:
-    return sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != "manifest.json")
+    return sorted(
+        path for path in checkpoint.rglob("*") if path.is_file() and path.name != "manifest.json"
+    )
 
 
 def flip_a_bit(path: Path) -> None:
@@ -80,7 +89,9 @@ def test_every_damage_to_every_file_is_named(run, kind):
         data = path.read_bytes()
         spoil(path)
         size = len(data)
-        assert damage(checkpoint) == words.format(name=path.name, size=size, less=size - 1, more=size + 1)
+        assert damage(checkpoint) == words.format(
+            name=path.name, size=size, less=size - 1, more=size + 1
+        )
         path.write_bytes(data)
     assert damage(checkpoint) is None
 
@@ -107,8 +118,15 @@ def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
 def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
     """What a later version has sealed is passed over with the reason, not read as if it were ours."""
     seal(tmp_path, {})
-    body = (tmp_path / "manifest.json").read_text().replace('"version": 1', '"version": 2').rpartition(",\n")[0]
-    (tmp_path / "manifest.json").write_text(body + f',\n "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n')
+    body = (
+        (tmp_path / "manifest.json")
+        .read_text()
+        .replace('"version": 1', '"version": 2')
+        .rpartition(",\n")[0]
+    )
+    (tmp_path / "manifest.json").write_text(
+        body + f',\n "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n'
+    )
     assert damage(tmp_path) == "its manifest.json has version 2, this clusterrun reads version 1"
 
 
@@ -137,7 +155,12 @@ def test_the_manifest_says_what_the_state_belongs_to(trained):
         for path in files(checkpoint)
     }
     assert entries == expected
-    assert {"model.safetensors", "optimizer.bin", "random_states_0.pkl", "random_states_1.pkl"} <= entries.keys()
+    assert {
+        "model.safetensors",
+        "optimizer.bin",
+        "random_states_0.pkl",
+        "random_states_1.pkl",
+    } <= entries.keys()
 
 
 def test_damaged_checkpoints_are_passed_over_down_to_one_that_verifies(run, capsys):

@@ -39,7 +39,9 @@ def clean(tmp_path_factory) -> dict[str, str]:
 
 def train_two(folder: Path, environment: dict[str, str], *options: object) -> Ended:
     environment = environment | attempt_of(folder, CHECKPOINT_EVERY="2 steps")
-    return start_two(SAVE_STEPS, folder, *options, environment=environment, log=folder / "log").wait()
+    return start_two(
+        SAVE_STEPS, folder, *options, environment=environment, log=folder / "log"
+    ).wait()
 
 
 def failed_between(folder: Path, end: Ended, reason: str) -> None:
@@ -81,8 +83,13 @@ def test_a_failure_amid_deepspeeds_own_save_leaves_nobody_waiting(tmp_path, clea
         "DS_ACCELERATOR": "cpu",
         "CLUSTERRUN_CHECKPOINT_ASYNC_SAVE": "true",
     }
-    end = train_two(tmp_path, environment, *MEET_THE_LIMIT, "--deepspeed", "--at", 3, "limit", 1, 20_000)
-    assert end.output.count("warning: saving synchronously: DeepSpeed writes its own checkpoints, ") == 1
+    end = train_two(
+        tmp_path, environment, *MEET_THE_LIMIT, "--deepspeed", "--at", 3, "limit", 1, 20_000
+    )
+    assert (
+        end.output.count("warning: saving synchronously: DeepSpeed writes its own checkpoints, ")
+        == 1
+    )
     failed_between(tmp_path, end, f"rank 1: zero_pp_rank_1_mp_rank_00_optim_states.pt: {NO_ROOM}")
 
 
@@ -106,13 +113,19 @@ def test_the_saves_record_counts_and_tells_the_failure(tmp_path, clean):
     assert (record["checkpoint"], record["step"], record["count"]) == (FIRST, "2", "1")
     assert record["failed"] == f"rank 1: random_states_1.pkl: {NO_ROOM}"
     assert float(record["longest"]) >= float(record["seconds"]) >= 0
-    (tmp_path / "saves").write_text((tmp_path / "saves").read_text().replace("longest=", "longest=900"))
+    (tmp_path / "saves").write_text(
+        (tmp_path / "saves").read_text().replace("longest=", "longest=900")
+    )
 
     environment = clean | attempt_of(tmp_path, "0002", CHECKPOINT_EVERY="2 steps")
     end = start_two(SAVE_STEPS, tmp_path, environment=environment, log=tmp_path / "log").wait()
     assert end.code == 0, end.output
     record = read_record(tmp_path / "saves")
-    assert (record["checkpoint"], record["step"], record["count"]) == ("step-00000006-0002", "6", "3")
+    assert (record["checkpoint"], record["step"], record["count"]) == (
+        "step-00000006-0002",
+        "6",
+        "3",
+    )
     assert float(record["longest"]) >= 900  # carried over from the attempt before
     assert "failed" not in record
 
@@ -132,7 +145,9 @@ def small_disk(tmp_path) -> Iterator[Path]:
     """Return a file system of 500 kB."""
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500k", "none", place], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=500k", "none", place], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
     yield place
@@ -145,14 +160,23 @@ def test_a_full_disk_is_survived(small_disk, tmp_path, clean):
     options = ["--steps", 3, "--told", tmp_path]
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filler").write_bytes(bytes(1_000_000))
-    end = start(SAVE_STEPS, small_disk, *options, environment=environment, log=tmp_path / "log").wait()
+    end = start(
+        SAVE_STEPS, small_disk, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert end.code == 0, end.output
     assert "step 2 could not be saved (" in end.output
     assert names(small_disk) == []
-    assert told(tmp_path) == {"began": 0, "ended": 3, "stopped": False, "weight": told(tmp_path)["weight"]}
+    assert told(tmp_path) == {
+        "began": 0,
+        "ended": 3,
+        "stopped": False,
+        "weight": told(tmp_path)["weight"],
+    }
     (small_disk / "filler").unlink()
     environment |= attempt_of(small_disk, "0002")
-    end = start(SAVE_STEPS, small_disk, *options, environment=environment, log=tmp_path / "log").wait()
+    end = start(
+        SAVE_STEPS, small_disk, *options, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert end.code == 0, end.output
     assert names(small_disk) == ["step-00000002-0002"]
 
@@ -161,7 +185,9 @@ def test_a_disk_that_fills_up_amid_a_save_is_survived(small_disk, tmp_path, clea
     """Where the weights still fit and the optimizer's state does not, the half is taken away again."""
     (small_disk / "filler").write_bytes(bytes(300_000))  # a checkpoint has 200 kB
     environment = clean | attempt_of(small_disk, CHECKPOINT_EVERY="2 steps")
-    end = start(SAVE_STEPS, small_disk, "--steps", 3, environment=environment, log=tmp_path / "log").wait()
+    end = start(
+        SAVE_STEPS, small_disk, "--steps", 3, environment=environment, log=tmp_path / "log"
+    ).wait()
     assert end.code == 0, end.output
     assert f"step 2 could not be saved (optimizer.bin: {NO_ROOM})" in end.output
     assert list((small_disk / "staging").iterdir()) == []
@@ -191,4 +217,9 @@ def test_two_nodes_take_stock_of_what_each_has_written(tmp_path, clean):
     assert second.code == 0, second.output
     failed_between(tmp_path, first, f"rank 1: random_states_1.pkl: {NO_ROOM}")
     files = manifest(tmp_path, LAST)["files"]
-    assert sorted(files) == ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "random_states_1.pkl"]
+    assert sorted(files) == [
+        "model.safetensors",
+        "optimizer.bin",
+        "random_states_0.pkl",
+        "random_states_1.pkl",
+    ]

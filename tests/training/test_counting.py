@@ -40,16 +40,24 @@ def make(tmp_path, monkeypatch) -> Iterator[Callable[..., Work]]:
     for name in os.environ.keys() - clean_environment(tmp_path).keys():
         monkeypatch.delenv(name)
 
-    def work(prepare: bool = True, accumulate: int = 2, every: str | None = None, **variables: object) -> Work:
+    def work(
+        prepare: bool = True, accumulate: int = 2, every: str | None = None, **variables: object
+    ) -> Work:
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
         for name, value in (attempt_of(tmp_path, **variables) if variables else {}).items():
             monkeypatch.setenv(name, value)
         accelerator = Accelerator(cpu=True, gradient_accumulation_steps=accumulate)
         model = torch.nn.Linear(2, 1)
-        parts = model, torch.optim.SGD(model.parameters(), lr=0.1), DataLoader(TensorDataset(torch.randn(7, 2)))
+        parts = (
+            model,
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            DataLoader(TensorDataset(torch.randn(7, 2))),
+        )
         model, optimizer, loader = accelerator.prepare(*parts) if prepare else parts
-        return Work(accelerator, TrainingRun(accelerator, tmp_path, every=every), loader, optimizer, model)
+        return Work(
+            accelerator, TrainingRun(accelerator, tmp_path, every=every), loader, optimizer, model
+        )
 
     yield work
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -142,7 +150,9 @@ def test_batches_are_asked_for_once_in_an_epoch(make):
     for _ in work.run.epochs(1):
         for batch in work.run.batches(work.loader):
             work.train(batch)
-        with pytest.raises(TrainingError, match=r"used twice in epoch 0.*\n  hint: .*run.evaluation"):
+        with pytest.raises(
+            TrainingError, match=r"used twice in epoch 0.*\n  hint: .*run.evaluation"
+        ):
             next(work.run.batches(work.loader))
 
 
@@ -155,7 +165,9 @@ def test_a_loader_whose_order_is_lost_is_named_once(make, capsys):
             work.train(batch)
     told = capsys.readouterr().err
     assert told.count("warning: the order of DataLoader") == 1
-    assert "DataLoader 2 of 2 (TensorDataset, 7 batches an epoch) cannot be restored exactly" in told
+    assert (
+        "DataLoader 2 of 2 (TensorDataset, 7 batches an epoch) cannot be restored exactly" in told
+    )
 
 
 def test_nothing_is_resumed_before_prepare(make):

@@ -126,12 +126,18 @@ def test_a_resumed_run_prints_what_an_uninterrupted_one_prints(story):
     assert {line.pop("attempt") for line in parts} == {"0001", "0002", "0003"}
     missing = [line for line in whole if line not in parts]
     assert parts == [line for line in whole if line not in missing]
-    assert all("eval_loss" in line and int(str(line["step"])) % LENGTH["eval_steps"] == 0 for line in missing), missing
+    assert all(
+        "eval_loss" in line and int(str(line["step"])) % LENGTH["eval_steps"] == 0
+        for line in missing
+    ), missing
 
 
 def test_a_resumed_run_ends_with_the_same_weights(story):
     """The saved models are the same file, byte by byte."""
-    saved = [(folder / "output" / "model" / "model.safetensors").read_bytes() for folder in (story.whole, story.parts)]
+    saved = [
+        (folder / "output" / "model" / "model.safetensors").read_bytes()
+        for folder in (story.whole, story.parts)
+    ]
     assert saved[0] == saved[1]
 
 
@@ -161,7 +167,9 @@ def test_a_checkpoint_holds_the_state_of_all_ranks(story):
     """The manifest lists every file with its size, the random state of each rank among them."""
     name = marker(story.parts, "0002")["checkpoint"]
     folder = story.parts / "checkpoints" / name
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.name != "manifest.json"}
+    sizes = {
+        path.name: path.stat().st_size for path in folder.iterdir() if path.name != "manifest.json"
+    }
     saved = manifest(story.parts, name)
     assert {file: entry["size"] for file, entry in saved["files"].items()} == sizes
     assert saved["world_size"] == 2
@@ -194,7 +202,17 @@ def test_the_model_can_be_loaded(story):
 @pytest.mark.extended
 def test_the_example_runs_and_resumes_without_clusterrun(tmp_path, text, clean):
     """`python train_causal_lm.py` alone trains, saves, resumes and repeats its losses exactly."""
-    arguments = ["--train_file", text, *SMALL, "--max_steps", 6, "--save_steps", 4, "--eval_steps", 3]
+    arguments = [
+        "--train_file",
+        text,
+        *SMALL,
+        "--max_steps",
+        6,
+        "--save_steps",
+        4,
+        "--eval_steps",
+        3,
+    ]
     arguments += ["--output_dir", tmp_path / "output"]
     for log in ("first", "second"):
         environment = clean | {"ACCELERATE_USE_CPU": "true"}

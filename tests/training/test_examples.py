@@ -13,7 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training_scripts.launches import ROOT, Ended, clean_environment, start, start_two, start_two_nodes
+from tests.training_scripts.launches import (
+    ROOT,
+    Ended,
+    clean_environment,
+    start,
+    start_two,
+    start_two_nodes,
+)
 from tests.training_scripts.strategies import Strategy, start_ranks
 
 EXAMPLES = ROOT / "examples"
@@ -25,9 +32,15 @@ ONE_RANK = (
     ("fsdp_training", []),
 )
 TWO_RANKS = (("train_image_classifier", []), ("train_distributed", ["--logging_steps", 1]))
-RARELY = {"mixed_precision", "grad_accumulation", "train_distributed"}  # they have tests of their own, too
+RARELY = {
+    "mixed_precision",
+    "grad_accumulation",
+    "train_distributed",
+}  # they have tests of their own, too
 EVERY = [
-    pytest.param(name, words, ranks, marks=[pytest.mark.extended] if name in RARELY else [], id=name)
+    pytest.param(
+        name, words, ranks, marks=[pytest.mark.extended] if name in RARELY else [], id=name
+    )
     for ranks, examples in ((1, ONE_RANK), (2, TWO_RANKS))
     for name, words in examples
 ]
@@ -78,7 +91,9 @@ def test_an_example_trains_and_goes_on_where_it_was_saved(
     assert f"resumed from step-{second[0]['step'] - 1:08d}-0001" in again.output
 
 
-@pytest.mark.parametrize(("precision", "dtype", "size"), [("no", "torch.float32", 4), ("bf16", "torch.bfloat16", 2)])
+@pytest.mark.parametrize(
+    ("precision", "dtype", "size"), [("no", "torch.float32", 4), ("bf16", "torch.bfloat16", 2)]
+)
 def test_a_precision_is_that_of_the_activations_alone(
     precision: str, dtype: str, size: int, tmp_path: Path, clean: dict[str, str]
 ) -> None:
@@ -89,28 +104,41 @@ def test_a_precision_is_that_of_the_activations_alone(
     assert (told["activations"], told["bytes"]) == (dtype, size)
 
 
-def test_n_batches_give_the_gradients_of_one_n_times_as_large(tmp_path: Path, clean: dict[str, str]) -> None:
+def test_n_batches_give_the_gradients_of_one_n_times_as_large(
+    tmp_path: Path, clean: dict[str, str]
+) -> None:
     """32 samples a step are the same as one batch, as four of 8, and as two of 8 in two processes: each step's loss
     and gradient norm, and the weights that so many steps of SGD lead to."""
     found = []
     for ranks, size, accumulation in ((1, 32, 1), (1, 8, 4), (2, 8, 2)):
         folder = tmp_path / f"{ranks}-{size}-{accumulation}"
         folder.mkdir()
-        words = ["--per_device_train_batch_size", size, "--gradient_accumulation_steps", accumulation]
+        words = [
+            "--per_device_train_batch_size",
+            size,
+            "--gradient_accumulation_steps",
+            accumulation,
+        ]
         ended = run("grad_accumulation", folder, clean, *words, ranks=ranks)
-        assert [line["effective_batch"] for line in lines(ended) if "effective_batch" in line] == [32]
+        assert [line["effective_batch"] for line in lines(ended) if "effective_batch" in line] == [
+            32
+        ]
         model = torch.load(folder / "output" / "model.pt", weights_only=True)
         found.append((steps(ended), model))
     (whole, weights), *others = found
     assert len(whole) == 32
     for parts, same in others:
         for name in ("loss", "gradient_norm"):
-            assert [line[name] for line in parts] == pytest.approx([line[name] for line in whole], rel=1e-4)
+            assert [line[name] for line in parts] == pytest.approx(
+                [line[name] for line in whole], rel=1e-4
+            )
         assert all(torch.allclose(same[key], weights[key], rtol=1e-4, atol=1e-6) for key in weights)
 
 
 @pytest.mark.extended
-def test_a_smaller_effective_batch_is_another_training(tmp_path: Path, clean: dict[str, str]) -> None:
+def test_a_smaller_effective_batch_is_another_training(
+    tmp_path: Path, clean: dict[str, str]
+) -> None:
     """The comparison above can fail: without the accumulation the first gradient is another one."""
     norms = []
     for accumulation in (1, 4):
@@ -154,7 +182,9 @@ def test_what_zero_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
     assert "resumed from step-00000024-0001" in again.output
     for stage, weights in ((1, WEIGHTS), (3, WEIGHTS / 2)):
         for share in shares[stage]:
-            assert share == pytest.approx({"weights": weights, "optimizer": WEIGHTS}, abs=4)  # what fills the last part
+            assert share == pytest.approx(
+                {"weights": weights, "optimizer": WEIGHTS}, abs=4
+            )  # what fills the last part
 
 
 @pytest.mark.extended
@@ -163,13 +193,17 @@ def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
     environment = {name: value for name, value in clean.items() if name != "ACCELERATE_USE_CPU"}
     strategy, words = Strategy(fsdp2=True, block="Block"), ["--output_dir", tmp_path / "output"]
     first, second = [
-        start_ranks(strategy, example("fsdp_training"), *words, environment=environment, log=tmp_path / log).wait()
+        start_ranks(
+            strategy, example("fsdp_training"), *words, environment=environment, log=tmp_path / log
+        ).wait()
         for log in ("first", "second")
     ]
     told = lines(first)[-1]
     assert told["distributed_type"] == "FSDP"
     for share in told["held"]:  # layers are cut, not numbers: the parts are not quite equal
-        assert share == pytest.approx({"weights": FSDP_WEIGHTS / 2, "optimizer": FSDP_WEIGHTS}, rel=0.01)
+        assert share == pytest.approx(
+            {"weights": FSDP_WEIGHTS / 2, "optimizer": FSDP_WEIGHTS}, rel=0.01
+        )
     saved = load_file(tmp_path / "output" / "model" / "model.safetensors")
     assert sum(tensor.numel() for tensor in saved.values()) == FSDP_WEIGHTS
     assert steps(second) == steps(first)[24:]
@@ -186,4 +220,6 @@ def test_fsdp_on_cpus_is_called_what_it_is(tmp_path: Path, clean: dict[str, str]
 def test_every_example_is_named_in_the_guide() -> None:
     """No script of examples/ is left out of docs/guide.md."""
     guide = (ROOT / "docs" / "guide.md").read_text()
-    assert [path.name for path in EXAMPLES.glob("*.py") if f"examples/{path.name}" not in guide] == []
+    assert [
+        path.name for path in EXAMPLES.glob("*.py") if f"examples/{path.name}" not in guide
+    ] == []

@@ -20,7 +20,13 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from clusterrun.training.loaders import common_length, length, order_problem, order_warnings, rest_of_epoch
+from clusterrun.training.loaders import (
+    common_length,
+    length,
+    order_problem,
+    order_warnings,
+    rest_of_epoch,
+)
 
 DATA = TensorDataset(torch.arange(40))
 
@@ -79,9 +85,13 @@ def values(batches):
 EXACT = {
     "sequential": spread,
     "shuffled by a seedable sampler": lambda: spread(shuffle=True),
-    "shuffled with its own generator": lambda: spread(shuffle=True, generator=torch.Generator().manual_seed(1)),
+    "shuffled with its own generator": lambda: spread(
+        shuffle=True, generator=torch.Generator().manual_seed(1)
+    ),
     "workers": lambda: spread(shuffle=True, num_workers=1),
-    "a sampler that is told the epoch": lambda: spread(DistributedSampler(DATA, num_replicas=1, rank=0)),
+    "a sampler that is told the epoch": lambda: spread(
+        DistributedSampler(DATA, num_replicas=1, rank=0)
+    ),
     "a batch sampler that is told the epoch": lambda: DataLoader(
         DATA, batch_sampler=Told(range(40), 4, drop_last=False)
     ),
@@ -90,7 +100,9 @@ INEXACT = {
     "an iterable dataset is read again": lambda: DataLoader(Stream(), batch_size=4),
     "nothing seeds its SubsetRandomSampler": lambda: spread(SubsetRandomSampler(range(40))),
     "nothing seeds its OnItsOwn": lambda: spread(OnItsOwn(DATA)),
-    "nothing seeds its Untold": lambda: DataLoader(DATA, batch_sampler=Untold(range(40), 4, drop_last=False)),
+    "nothing seeds its Untold": lambda: DataLoader(
+        DATA, batch_sampler=Untold(range(40), 4, drop_last=False)
+    ),
 }
 
 
@@ -127,10 +139,15 @@ def test_what_is_no_loader_is_exact_only_in_a_fixed_order():
 
 def test_a_warning_says_which_loader():
     """The place among the prepared loaders, the dataset and the length lead to the loader."""
-    accelerator = Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False))
+    accelerator = Accelerator(
+        cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False)
+    )
     accelerator.prepare(spread(), spread(shuffle=True))
     (warning,) = order_warnings(accelerator)
-    assert "the order of DataLoader 2 of 2 (TensorDataset, 10 batches an epoch) cannot be restored exactly" in warning
+    assert (
+        "the order of DataLoader 2 of 2 (TensorDataset, 10 batches an epoch) cannot be restored exactly"
+        in warning
+    )
     warnings = order_warnings(accelerator, DataLoader(Stream()))
     assert "DataLoader that was not prepared (Stream, unknown length) cannot" in warnings[1]
     accelerator.free_memory()
@@ -143,7 +160,9 @@ def test_the_rest_of_an_epoch_is_its_rest(make, processes):
     check_rest(prepared(make(), processes), prepared(make(), processes))
 
 
-@pytest.mark.parametrize("name", [name for name in EXACT if not name.startswith(("shuffled", "workers"))])
+@pytest.mark.parametrize(
+    "name", [name for name in EXACT if not name.startswith(("shuffled", "workers"))]
+)
 def test_the_rest_of_an_epoch_of_a_loader_that_was_not_prepared(name):
     """A loader that the Accelerator does not know is told the epoch all the same."""
     check_rest(EXACT[name](), EXACT[name]())

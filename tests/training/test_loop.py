@@ -25,7 +25,10 @@ from tests.training_scripts.launches import (
     start_two,
 )
 
-BATCHES, STEPS = 27, 7  # of an epoch on two ranks: six steps of four batches, and one of the three that are left
+BATCHES, STEPS = (
+    27,
+    7,
+)  # of an epoch on two ranks: six steps of four batches, and one of the three that are left
 STOPS = {  # who asks where, and the step at which all leave
     ("step", 1, 2): 3,  # amid epoch 0, heard by rank 1 alone
     ("step", 0, 4): 5,  # amid epoch 0 again
@@ -38,7 +41,9 @@ EVENTS = [*STOPS, ("none", 0, 0)]
 Attempts = list[dict[str, object]]
 
 
-def attempts(folder: Path, events: list[tuple[str, int, int]], clusterrun: bool = True, **more: object) -> Attempts:
+def attempts(
+    folder: Path, events: list[tuple[str, int, int]], clusterrun: bool = True, **more: object
+) -> Attempts:
     """Plan one attempt for each event; what is written in capitals is a variable of clusterrun's."""
     variables = {key: value for key, value in more.items() if key.isupper()}
     options = {key: value for key, value in more.items() if not key.isupper()}
@@ -46,7 +51,9 @@ def attempts(folder: Path, events: list[tuple[str, int, int]], clusterrun: bool 
     for number, (event, rank, at) in enumerate(events, 1):
         environment = attempt_of(folder, f"{number:04d}", **variables) if clusterrun else {}
         if clusterrun:
-            environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"  # as if each rank were on a node of its own
+            environment["CLUSTERRUN_STOP_FILE"] += (
+                "-{rank}"  # as if each rank were on a node of its own
+            )
         folder.mkdir(exist_ok=True)
         happens = {"event": event, "rank": rank, "at": at}
         plans.append({"folder": str(folder), "environment": environment, **happens, **options})
@@ -85,7 +92,9 @@ def two(tmp_path_factory, clean) -> Path:
     uneven = [("before", 1, 0), ("behind", 0, 0), ("none", 0, 0)]
     plans += attempts(root / "uneven", uneven, uneven=True, first=True, max_steps=2 * STEPS)
     plans += attempts(root / "sent", [("none", 0, 0)], dispatch=True, max_steps=10)
-    plans += attempts(root / "sent-parts", [("step", 0, 2), ("none", 0, 0)], dispatch=True, max_steps=10)
+    plans += attempts(
+        root / "sent-parts", [("step", 0, 2), ("none", 0, 0)], dispatch=True, max_steps=10
+    )
     ended = [("behind", 1, 0), ("none", 0, 0)]
     plans += attempts(root / "ended", ended, max_steps=6, CHECKPOINT_EVERY="0.000001s")
     train(root, plans, clean, processes=2)
@@ -96,10 +105,14 @@ def two(tmp_path_factory, clean) -> Path:
 def one(tmp_path_factory, clean) -> Path:
     """Return the folder of the trainings of one process."""
     root = tmp_path_factory.mktemp("one")
-    plans = attempts(root / "plain", [("die", 0, 11), ("none", 0, 0)], clusterrun=False, every="3 steps")
+    plans = attempts(
+        root / "plain", [("die", 0, 11), ("none", 0, 0)], clusterrun=False, every="3 steps"
+    )
     plans += attempts(root / "break", [("behind", 0, 0), ("none", 0, 0)], max_steps=10)
     plans += attempts(root / "breaks", [("none", 0, 0)], epoch_steps=2, CHECKPOINT_EVERY="2 steps")
-    plans += attempts(root / "timed", [("none", 0, 0)], first=True, max_steps=1, CHECKPOINT_EVERY="0.000001s")
+    plans += attempts(
+        root / "timed", [("none", 0, 0)], first=True, max_steps=1, CHECKPOINT_EVERY="0.000001s"
+    )
     train(root, plans, clean, processes=1)
     return root
 
@@ -110,14 +123,18 @@ def lines(folder: Path, kind: str, rank: int = 0) -> list[str]:
 
 
 def markers(folder: Path, key: str) -> list[str]:
-    return [marker(folder, f"{number:04d}")[key] for number in range(1, len(lines(folder, "codes")) + 1)]
+    return [
+        marker(folder, f"{number:04d}")[key] for number in range(1, len(lines(folder, "codes")) + 1)
+    ]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_every_attempt_leaves_with_zero(two, rank):
     """A stop is no failure, in the loop, at an epoch's end and in an evaluation: all ranks exit with 0."""
     codes = {name: lines(two / name, "codes", rank) for name in ("whole", "parts", "uneven")}
-    assert codes == {"whole": ["0"], "parts": ["0"] * 7, "uneven": ["0"] * 3}, (two / "log").read_text()
+    assert codes == {"whole": ["0"], "parts": ["0"] * 7, "uneven": ["0"] * 3}, (
+        two / "log"
+    ).read_text()
 
 
 def test_all_ranks_leave_where_it_was_asked(two):
@@ -161,7 +178,9 @@ def test_an_evaluation_behind_an_epoch_is_repeated(two):
     """The evaluation that a stop cut short is done by the next attempt, once; one amid an epoch is left out."""
     whole = lines(two / "whole", "evaluations")
     assert len(whole) == 4 + 4
-    assert lines(two / "parts", "evaluations") == [line for line in whole if not line.startswith("amid 6 ")]
+    assert lines(two / "parts", "evaluations") == [
+        line for line in whole if not line.startswith("amid 6 ")
+    ]
 
 
 def test_an_exact_loader_is_not_warned_of(two):
@@ -183,7 +202,9 @@ def test_the_metrics_end_with_the_last_step(two):
     found = measured(RunPaths(two / "whole"), "0001")
     first, last = found.points[0], found.points[-1]
     assert last.step == 4 * STEPS
-    assert last.loss == pytest.approx(float(lines(two / "whole", "losses")[-1].split()[1]), rel=1e-4)
+    assert last.loss == pytest.approx(
+        float(lines(two / "whole", "losses")[-1].split()[1]), rel=1e-4
+    )
     assert last.learning_rate > 0
     assert found.first_step <= first.time <= last.time <= found.left + 0.01
     assert (found.saves > 0) == (found.saving > 0)

@@ -72,7 +72,9 @@ def test_a_record_that_cannot_be_read_counts_for_nothing(paths):
 def test_the_first_save_comes_early_and_the_next_one_as_measured(paths):
     """Two minutes to the save that is measured; from then on the interval that loses the least."""
     now, took = [0.0], [None]
-    schedule = SaveSchedule(Interval(auto=True), Optimum(paths, lambda: took[0]), clock=lambda: now[0])
+    schedule = SaveSchedule(
+        Interval(auto=True), Optimum(paths, lambda: took[0]), clock=lambda: now[0]
+    )
     now[0] = 119.0
     assert not schedule.time_is_up()
     now[0] = 120.0

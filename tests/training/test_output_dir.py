@@ -21,7 +21,9 @@ def fake(folder: Path, step: int, *, sealed: bool = True, **facts: object) -> Pa
 
 
 def chosen(folder: Path, **crashed: str) -> str | None:
-    newest = OutputDir(folder, attempt=5, keep=None).newest({str(folder / name): why for name, why in crashed.items()})
+    newest = OutputDir(folder, attempt=5, keep=None).newest(
+        {str(folder / name): why for name, why in crashed.items()}
+    )
     return newest.path.name if newest else None
 
 

@@ -48,7 +48,9 @@ def test_a_step_may_take_a_multiple_of_the_median_step(steps, seconds):
 def test_all_else_may_take_hours(doing):
     """The first step, evaluations and saves have no measure; where steps take longer than they, they may, too."""
     assert after(*[0.1] * 50).seconds(doing) == 2 * HOURS
-    assert after(*[600.0] * 50).seconds(doing) == after(*[600.0] * 50).seconds(Doing.STEP) > 3 * HOURS
+    assert (
+        after(*[600.0] * 50).seconds(doing) == after(*[600.0] * 50).seconds(Doing.STEP) > 3 * HOURS
+    )
     assert Patience().seconds(doing) == 2 * HOURS
 
 
@@ -116,7 +118,12 @@ def test_an_attempt_that_begins_shows_the_step_before_it(told):
     progress, read = told
     progress._path.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
     progress.begin(Doing.START)
-    assert [read()[key] for key in ("step", "total", "loss", "doing")] == ["31", "50", "0.25", "start"]
+    assert [read()[key] for key in ("step", "total", "loss", "doing")] == [
+        "31",
+        "50",
+        "0.25",
+        "start",
+    ]
 
 
 def test_a_fenced_attempt_says_nothing(tmp_path):
@@ -144,12 +151,18 @@ stuck()
 
 def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
     """Also where it holds the interpreter's lock, so that no Python runs; it goes on as if nothing had been."""
-    with subprocess.Popen([sys.executable, "-c", STUCK, tmp_path], stdout=subprocess.PIPE, text=True) as rank:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as rank:
         assert rank.stdout is not None
         try:
             assert rank.stdout.readline() == "ready\n"
             file = tmp_path / f"stacks-3-{rank.pid}"
-            until(lambda: rank.send_signal(SIGNAL) or "in stuck" in file.read_text(), 60, "it tells where it is stuck")
+            until(
+                lambda: rank.send_signal(SIGNAL) or "in stuck" in file.read_text(),
+                60,
+                "it tells where it is stuck",
+            )
             assert rank.poll() is None
         finally:
             rank.kill()
@@ -158,9 +171,12 @@ def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
 def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
     """No file is left then, which would say that the rank can be asked."""
     code = STUCK.replace(
-        "stacks_on_request(Path", "import signal; signal.signal(signal.SIGRTMAX - 7, print); stacks_on_request(Path"
+        "stacks_on_request(Path",
+        "import signal; signal.signal(signal.SIGRTMAX - 7, print); stacks_on_request(Path",
     )
-    done = subprocess.run([sys.executable, "-c", code.replace("\nstuck()", ""), tmp_path], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("\nstuck()", ""), tmp_path], check=True
+    )
     assert done.returncode == 0
     assert list(Path(tmp_path).iterdir()) == []
 
@@ -169,6 +185,9 @@ def test_the_signal_is_the_one_that_the_script_sends():
     """bash counts from SIGRTMAX, /proc tells bits, and Python numbers."""
     assert SIGNAL == 57
     assert (
-        subprocess.run(["bash", "-c", "kill -l RTMAX-7"], capture_output=True, text=True, check=True).stdout == "57\n"
+        subprocess.run(
+            ["bash", "-c", "kill -l RTMAX-7"], capture_output=True, text=True, check=True
+        ).stdout
+        == "57\n"
     )
     assert signal.getsignal(SIGNAL) is signal.SIG_DFL

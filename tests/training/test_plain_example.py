@@ -53,6 +53,8 @@ def test_a_signal_lets_it_save_and_what_it_saved_goes_on_exactly(tmp_path):
     third.communicate()
     assert (second.returncode, third.returncode) == (0, 0)
     assert f"resumed at step {step}\n" in said
-    one, other = (torch.load(checkpoints(run_dir)[-1], weights_only=True) for run_dir in (stopped, whole))
+    one, other = (
+        torch.load(checkpoints(run_dir)[-1], weights_only=True) for run_dir in (stopped, whole)
+    )
     assert one["step"] == other["step"] == step + 5
     assert all(torch.equal(one["model"][name], other["model"][name]) for name in other["model"])

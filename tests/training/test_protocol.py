@@ -41,11 +41,14 @@ def test_an_interval_is_a_time_or_a_number_of_steps(text, interval):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "10", "0s", "0 steps", "-5s", "1.5 steps", "s", "infinite", "9" * 5000 + "h", "\u0661h"]
+    "text",
+    ["", "10", "0s", "0 steps", "-5s", "1.5 steps", "s", "infinite", "9" * 5000 + "h", "\u0661h"],
 )
 def test_any_other_interval_is_refused(text):
     """What is no interval is refused by name, with the way to write one."""
-    with pytest.raises(TrainingError, match=r"is not a checkpoint interval\n  hint: write a duration"):
+    with pytest.raises(
+        TrainingError, match=r"is not a checkpoint interval\n  hint: write a duration"
+    ):
         parse_interval(text)
 
 
@@ -186,5 +189,7 @@ def test_progress_that_waits_for_its_disk_holds_up_no_step(tmp_path):
 def test_importing_it_is_light():
     """The training package loads neither torch nor accelerate by itself."""
     command = "import sys, clusterrun.training; print({'torch', 'accelerate'} & sys.modules.keys())"
-    result = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "set()"

@@ -25,7 +25,11 @@ def copied(value: object, buffers: Buffers | None = None) -> tuple[Snapshot, byt
 def test_nothing_that_changes_later_is_in_a_copy():
     """Tensors and plain objects come back as they were, whatever was done to them in place since."""
     weight, words = torch.ones(3), ["one"]
-    value = OrderedDict(weight=weight, words=words, parameter=torch.nn.Parameter(weight.clone(), requires_grad=False))
+    value = OrderedDict(
+        weight=weight,
+        words=words,
+        parameter=torch.nn.Parameter(weight.clone(), requires_grad=False),
+    )
     value._metadata = {"version": 1}
     snapshot, frozen = copied(value)
     weight.zero_()
@@ -93,7 +97,9 @@ def machine(root: Path, available: int, cgroup: str, files: dict[str, str]) -> P
     return root
 
 
-STAT_1 = "cache 500\ninactive_file 1\ntotal_inactive_file 300\ntotal_active_file 200\ntotal_dirty 100\n"
+STAT_1 = (
+    "cache 500\ninactive_file 1\ntotal_inactive_file 300\ntotal_active_file 200\ntotal_dirty 100\n"
+)
 STAT_2 = "anon 700\nfile 500\nfile_dirty 100\ninactive_file 300\nactive_file 200\n"
 JOB_1, JOB_2 = "memory/slurm/uid_7/job_1", "system.slice/slurmstepd.scope/job_1"
 

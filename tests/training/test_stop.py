@@ -27,7 +27,11 @@ print(taken, signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 def outcome(signals: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", WORKERS, signals], text=True, capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", WORKERS, signals],
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

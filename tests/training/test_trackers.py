@@ -19,14 +19,19 @@ TRACKED = ROOT / "tests" / "training_scripts" / "tracked.py"
 TINY = ROOT / "tests" / "training_scripts" / "train_tiny.py"
 NAMES = "WANDB_RUN_ID", "WANDB_RESUME", "TENSORBOARD_LOGGING_DIR", "MLFLOW_RUN_ID"
 AIM = importlib.util.find_spec("aim") is not None
-FIRST, SECOND = [1, 2, 3, 4, 5], [4, 5, 6, 7, 8]  # the steps of the attempts: saved at 3, crashed at 5
+FIRST, SECOND = (
+    [1, 2, 3, 4, 5],
+    [4, 5, 6, 7, 8],
+)  # the steps of the attempts: saved at 3, crashed at 5
 
 
 def set_by_the_script(run_dir: Path, run_id: str, **given: str) -> dict[str, str]:
     """What the job script's environment step adds to what the user has set; a name that it has unset is not there."""
     text = f"run_id=$1 run_dir=$2; continue_trackers; env -0 | grep -zE '^({'|'.join(NAMES)})=' || true"
     command = ["bash", "-c", f"{LOAD}\n{text}", FUNCTIONS, run_id, run_dir]
-    done = subprocess.run(command, env={"PATH": "/usr/bin:/bin", **given}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={"PATH": "/usr/bin:/bin", **given}, capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
 
@@ -43,7 +48,11 @@ def environment_of(folder: Path, attempt: str, **more: object) -> dict[str, str]
         "MLFLOW_ALLOW_FILE_STORE": "true",
         "ACCELERATE_USE_CPU": "true",
     }
-    theirs = {key: value for key, value in clean_environment(folder).items() if not key.startswith("MLFLOW_")}
+    theirs = {
+        key: value
+        for key, value in clean_environment(folder).items()
+        if not key.startswith("MLFLOW_")
+    }
     return theirs | trackers | ours | set_by_the_script(run, run.name)
 
 
@@ -62,10 +71,19 @@ def mlflow_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MlflowCl
 def crashed(tmp_path_factory):
     """A run of two attempts under `accelerate launch`, its first one crashed two steps behind its checkpoint."""
     folder = tmp_path_factory.mktemp("crashed")
-    words = [folder / "tiny-1", "--log_with", "wandb", "tensorboard", "mlflow", *(["aim"] if AIM else [])]
+    words = [
+        folder / "tiny-1",
+        "--log_with",
+        "wandb",
+        "tensorboard",
+        "mlflow",
+        *(["aim"] if AIM else []),
+    ]
     for attempt, more, good in [("0001", ["--crash_at", "5"], False), ("0002", [], True)]:
         environment = environment_of(folder, attempt, CHECKPOINT_EVERY="3 steps")
-        ended = start_two(TRACKED, *words, *more, environment=environment, log=folder / f"log-{attempt}").wait()
+        ended = start_two(
+            TRACKED, *words, *more, environment=environment, log=folder / f"log-{attempt}"
+        ).wait()
         assert (ended.code == 0) == good, ended.output
     return folder
 
@@ -74,11 +92,22 @@ def crashed(tmp_path_factory):
 def stopped(tmp_path_factory):
     """A Trainer's run of two attempts, the first one stopped; its trackers are told by the environment alone."""
     folder = tmp_path_factory.mktemp("stopped")
-    words = ["--output_dir", folder / "out", "--max_steps", "6", "--logging_steps", "1", "--save_strategy", "no"]
+    words = [
+        "--output_dir",
+        folder / "out",
+        "--max_steps",
+        "6",
+        "--logging_steps",
+        "1",
+        "--save_strategy",
+        "no",
+    ]
     for attempt, more in [("0001", ["--stop_at", "3"]), ("0002", [])]:
         environment = environment_of(folder, attempt)
         log = folder / f"log-{attempt}"
-        ended = start(TINY, *words, *more, "--report_to", "all", environment=environment, log=log).wait()
+        ended = start(
+            TINY, *words, *more, "--report_to", "all", environment=environment, log=log
+        ).wait()
         assert ended.code == 0, ended.output
     return folder
 
@@ -101,7 +130,9 @@ def test_tensorboard_shows_one_curve_without_the_steps_that_were_rolled_back(cra
     shown = tensorboard_shows(crashed / "tiny-1")
     curves = {run: steps(tags["loss"]) for run, tags in shown.items() if "loss" in tags}
     assert curves == {"tiny": [1, 2, 3, 4, 5, 6, 7, 8]}
-    assert dict(shown["tiny"]["loss"])[5] == dict(tensorboard_curve(logs, "loss")[-5:])[5], "the later value counts"
+    assert dict(shown["tiny"]["loss"])[5] == dict(tensorboard_curve(logs, "loss")[-5:])[5], (
+        "the later value counts"
+    )
 
 
 def test_tensorboard_has_the_hyperparameters_of_a_run_once(crashed):
@@ -141,9 +172,18 @@ def test_trainers_trackers_go_on_by_the_environment(stopped, monkeypatch):
     curves = [[step for _, step in run.curve("train/global_step")] for run in (first, second)]
     assert curves[0][-1] < curves[1][0] <= curves[1][-1] == 6
     shown = tensorboard_shows(stopped / "tiny-1" / "tensorboard")
-    assert {run: steps(tags["train/loss"]) for run, tags in shown.items()} == {".": [1, 2, 3, 4, 5, 6]}
+    assert {run: steps(tags["train/loss"]) for run, tags in shown.items()} == {
+        ".": [1, 2, 3, 4, 5, 6]
+    }
     client, (run,) = mlflow_runs(stopped, monkeypatch)
-    assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
 
 
 def test_the_job_script_names_the_run_to_trackers(tmp_path):
@@ -154,7 +194,11 @@ def test_the_job_script_names_the_run_to_trackers(tmp_path):
         "TENSORBOARD_LOGGING_DIR": f"{tmp_path}/tensorboard",
     }
     (tmp_path / "trackers").write_text("wandb=other\nmlflow=0123\n")
-    assert set_by_the_script(tmp_path, "tiny-1_3") == {**set_here, "WANDB_RUN_ID": "tiny-1_3", "MLFLOW_RUN_ID": "0123"}
+    assert set_by_the_script(tmp_path, "tiny-1_3") == {
+        **set_here,
+        "WANDB_RUN_ID": "tiny-1_3",
+        "MLFLOW_RUN_ID": "0123",
+    }
     assert set_by_the_script(tmp_path, "a: b/c'%")["WANDB_RUN_ID"] == "a--b-c--"
 
 
@@ -170,7 +214,11 @@ def test_what_the_user_sets_for_trackers_stays(tmp_path):
 
 def test_a_run_that_the_script_names_goes_before_the_record():
     known = {"wandb": "a", "mlflow": "b", "aim": "c", "tensorboard": "d"}
-    assert words_for("wandb", known, {"tags": ["x"]}) == {"id": "a", "resume": "allow", "tags": ["x"]}
+    assert words_for("wandb", known, {"tags": ["x"]}) == {
+        "id": "a",
+        "resume": "allow",
+        "tags": ["x"],
+    }
     assert words_for("wandb", known, {"resume_from": "z?_step=2"}) == {"resume_from": "z?_step=2"}
     assert words_for("mlflow", known, {"run_id": "mine"}) == {"run_id": "mine"}
     assert words_for("mlflow", known, {}) == {"run_id": "b"}

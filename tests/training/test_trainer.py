@@ -18,10 +18,25 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training import TrainingError
 from clusterrun.training.checkpointing import manifest
-from tests.training_scripts.launches import Ended, attempt_of, clean_environment, marker, start, start_two
+from tests.training_scripts.launches import (
+    Ended,
+    attempt_of,
+    clean_environment,
+    marker,
+    start,
+    start_two,
+)
 
 TINY = Path(__file__).parents[1] / "training_scripts" / "train_tiny.py"
-BASIC = ["--use_cpu", "--per_device_train_batch_size", "2", "--learning_rate", "1e-2", "--logging_steps", "1"]
+BASIC = [
+    "--use_cpu",
+    "--per_device_train_batch_size",
+    "2",
+    "--learning_rate",
+    "1e-2",
+    "--logging_steps",
+    "1",
+]
 LOGGED = {"step", "epoch", "loss", "learning_rate", "grad_norm", "eval_loss"}
 
 Train = Callable[..., Any]
@@ -42,8 +57,19 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes that are launched, to compare bits
 
-    def run(attempt: str | None, *flags: object, folder: Path = tmp_path, **protocol: object) -> Any:
-        words = [*BASIC, "--samples", "44", "--num_train_epochs", "2", "--output_dir", folder / "output", *flags]
+    def run(
+        attempt: str | None, *flags: object, folder: Path = tmp_path, **protocol: object
+    ) -> Any:
+        words = [
+            *BASIC,
+            "--samples",
+            "44",
+            "--num_train_epochs",
+            "2",
+            "--output_dir",
+            folder / "output",
+            *flags,
+        ]
         monkeypatch.setattr("sys.argv", ["train_tiny.py", *map(str, words)])
         with monkeypatch.context() as patch:
             for name, value in (attempt_of(folder, attempt, **protocol) if attempt else {}).items():
@@ -59,7 +85,11 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
 
 def history(folder: Path, place: str = "output") -> list[dict[str, float]]:
     logged = json.loads((folder / place / "trainer_state.json").read_text())["log_history"]
-    return [{key: line[key] for key in LOGGED & line.keys()} for line in logged if "train_runtime" not in line]
+    return [
+        {key: line[key] for key in LOGGED & line.keys()}
+        for line in logged
+        if "train_runtime" not in line
+    ]
 
 
 def weights(folder: Path) -> bytes:
@@ -67,7 +97,10 @@ def weights(folder: Path) -> bytes:
 
 
 def checkpoints(folder: Path) -> list[str]:
-    return sorted((path.name for path in (folder / "output").glob("*checkpoint-*")), key=lambda name: (len(name), name))
+    return sorted(
+        (path.name for path in (folder / "output").glob("*checkpoint-*")),
+        key=lambda name: (len(name), name),
+    )
 
 
 # Two processes of `accelerate launch`.
@@ -88,9 +121,30 @@ def story(tmp_path_factory, clean) -> Story:
     whole, parts = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("parts")
 
     def attempt(folder: Path, name: str, *flags: object) -> Ended:
-        flags = (*BASIC, "--num_train_epochs", 3, "--output_dir", folder / "output", "--save_strategy", "no", *flags)
-        flags = (*flags, "--gradient_accumulation_steps", 2, "--eval_strategy", "steps", "--eval_steps", 8)
-        environment = clean | attempt_of(folder, name, WORLD_SIZE=2, LOSSES=1) | {"ACCELERATE_USE_CPU": "true"}
+        flags = (
+            *BASIC,
+            "--num_train_epochs",
+            3,
+            "--output_dir",
+            folder / "output",
+            "--save_strategy",
+            "no",
+            *flags,
+        )
+        flags = (
+            *flags,
+            "--gradient_accumulation_steps",
+            2,
+            "--eval_strategy",
+            "steps",
+            "--eval_steps",
+            8,
+        )
+        environment = (
+            clean
+            | attempt_of(folder, name, WORLD_SIZE=2, LOSSES=1)
+            | {"ACCELERATE_USE_CPU": "true"}
+        )
         environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"
         flags = (*flags, "--per_device_eval_batch_size", 1, "--stop_rank", 1)
         return start_two(TINY, *flags, environment=environment, log=folder / f"log-{name}").wait()
@@ -117,7 +171,11 @@ def test_the_ranks_stop_at_one_step(story):
         ("stopped", "8"),
         ("trained", "27"),
     ]
-    assert [Path(mark["checkpoint"]).name for mark in marks[:3]] == ["checkpoint-2", "checkpoint-5", "checkpoint-8"]
+    assert [Path(mark["checkpoint"]).name for mark in marks[:3]] == [
+        "checkpoint-2",
+        "checkpoint-5",
+        "checkpoint-8",
+    ]
 
 
 def test_stopped_training_is_the_same_to_the_bit(story):
@@ -131,7 +189,11 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(story):
     """The attempt after the damage begins at the one before, and says which it took and why."""
     assert "checkpoint-5: optimizer.pt has 1000 bytes instead of" in story.ends[3].output
     resumed = read_record(story.parts / "events" / "attempt-0003.resume")
-    assert (Path(resumed["checkpoint"]).name, resumed["step"], resumed["state"]) == ("checkpoint-2", "2", "resumed")
+    assert (Path(resumed["checkpoint"]).name, resumed["step"], resumed["state"]) == (
+        "checkpoint-2",
+        "2",
+        "resumed",
+    )
     assert checkpoints(story.parts) == ["checkpoint-2", "checkpoint-8", "passed-over-checkpoint-5"]
 
 
@@ -142,7 +204,9 @@ def test_those_who_watch_see_the_last_step_and_save(story):
     assert float(progress["loss"]) == pytest.approx(history(story.parts)[-2]["loss"], rel=1e-4)
     found = [measured(RunPaths(story.parts), f"{attempt:04d}") for attempt in (1, 2, 3, 4)]
     assert [one.points[-1].step for one in found] == [2, 5, 8, 27]
-    assert all(one.first_step <= one.left and one.points[-1].learning_rate is not None for one in found)
+    assert all(
+        one.first_step <= one.left and one.points[-1].learning_rate is not None for one in found
+    )
     assert (saves["step"], saves["count"]) == ("8", "3")
     assert float(saves["longest"]) >= float(saves["seconds"]) > 0
 
@@ -174,11 +238,30 @@ def test_another_number_of_processes_is_refused(story, train, tmp_path):
 def test_the_end_is_marked_when_the_script_has_ended(tmp_path, clean, train):
     """A script that fails after its training has not finished for certain; the next attempt trains no step more."""
     flags = ["--max_steps", 9, "--save_steps", 5]
-    arguments = [*BASIC, "--samples", 44, "--num_train_epochs", 2, "--output_dir", tmp_path / "output", *flags]
+    arguments = [
+        *BASIC,
+        "--samples",
+        44,
+        "--num_train_epochs",
+        2,
+        "--output_dir",
+        tmp_path / "output",
+        *flags,
+    ]
     environment = clean | attempt_of(tmp_path)
     ends = [
-        start(TINY, *arguments, *more, environment=environment | attempt_of(tmp_path, name), log=tmp_path / name).wait()
-        for name, more in (("0001", ["--crash_after_training"]), ("0002", ["--exit_after_training", 3]), ("0003", []))
+        start(
+            TINY,
+            *arguments,
+            *more,
+            environment=environment | attempt_of(tmp_path, name),
+            log=tmp_path / name,
+        ).wait()
+        for name, more in (
+            ("0001", ["--crash_after_training"]),
+            ("0002", ["--exit_after_training", 3]),
+            ("0003", []),
+        )
     ]
     assert [end.code for end in ends] == [1, 3, 0], ends
     assert marker(tmp_path, "0001") == {}
@@ -192,12 +275,24 @@ def test_the_end_is_marked_when_the_script_has_ended(tmp_path, clean, train):
 
 def test_early_stopping_is_a_finish(tmp_path, clean):
     """When another callback ends the training, it is complete."""
-    flags = ["--patience", 1, "--metric_for_best_model", "loss", "--eval_strategy", "steps", "--eval_steps", 3]
+    flags = [
+        "--patience",
+        1,
+        "--metric_for_best_model",
+        "loss",
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        3,
+    ]
     flags += ["--learning_rate", 0, "--save_strategy", "no", "--output_dir", tmp_path / "output"]
     environment = clean | attempt_of(tmp_path)
     end = start(TINY, *BASIC, *flags, environment=environment, log=tmp_path / "log").wait()
     assert end.code == 0, end.output
-    assert (marker(tmp_path, "0001")["outcome"], marker(tmp_path, "0001")["step"]) == ("trained", "6")
+    assert (marker(tmp_path, "0001")["outcome"], marker(tmp_path, "0001")["step"]) == (
+        "trained",
+        "6",
+    )
 
 
 def test_a_stop_at_the_end_of_an_epoch_forgets_no_evaluation(tmp_path, train):
@@ -258,7 +353,9 @@ def test_the_best_model_is_kept_though_clusterrun_asked_for_it(tmp_path, train):
 def test_saves_of_the_spec_stand_beside_trainers_own(tmp_path, train, capsys):
     """Each kind is kept in its own number, so neither pushes the other out; none is asynchronous, and it says so."""
     flags = ["--max_steps", 11, "--save_steps", 4, "--save_total_limit", 1]
-    trainer = train("0001", *flags, CHECKPOINT_EVERY="3 steps", CHECKPOINT_KEEP=2, CHECKPOINT_ASYNC_SAVE="true")
+    trainer = train(
+        "0001", *flags, CHECKPOINT_EVERY="3 steps", CHECKPOINT_KEEP=2, CHECKPOINT_ASYNC_SAVE="true"
+    )
     assert "saving synchronously: Trainer writes its own checkpoints" in capsys.readouterr().err
     assert checkpoints(tmp_path) == ["checkpoint-6", "checkpoint-9", "checkpoint-11"]
     assert read_record(tmp_path / "saves")["count"] == "6"
@@ -272,7 +369,10 @@ def test_a_model_without_optimizer_is_not_resumed(tmp_path, train, capsys):
         train("0001", *flags, "--stop_at", 3)
     train("0002", *flags)
     train("0003", *flags)
-    steps = [read_record(tmp_path / "events" / f"attempt-{name}.resume")["step"] for name in ("0002", "0003")]
+    steps = [
+        read_record(tmp_path / "events" / f"attempt-{name}.resume")["step"]
+        for name in ("0002", "0003")
+    ]
     assert steps == ["3", "3"]
     assert (tmp_path / "output" / "checkpoint-3" / "optimizer.pt").exists()
     assert "checkpoint-8: it holds the model only" in capsys.readouterr().err
@@ -281,7 +381,9 @@ def test_a_model_without_optimizer_is_not_resumed(tmp_path, train, capsys):
 def test_training_goes_on_when_the_disk_takes_no_checkpoint(tmp_path, train, capsys):
     """A save that fails is told, leaves nothing behind, and costs no more than itself."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))  # between the model's size and the optimizer's
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (30_000, before[1])
+    )  # between the model's size and the optimizer's
     try:
         train("0001", "--max_steps", 6, "--save_strategy", "no", CHECKPOINT_EVERY="4 steps")
     finally:
@@ -303,7 +405,9 @@ def test_a_fenced_attempt_writes_nothing_more(tmp_path, train):
 def test_an_accumulation_that_trainer_does_not_see_is_refused(train, monkeypatch):
     """Trainer ignores what the job says of accumulation, so it must say the same."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
-    with pytest.raises(TrainingError, match="accumulates gradients over 1 batches, but ACCELERATE_GRAD"):
+    with pytest.raises(
+        TrainingError, match="accumulates gradients over 1 batches, but ACCELERATE_GRAD"
+    ):
         train("0001")
 
 
@@ -318,7 +422,10 @@ def test_an_order_that_cannot_be_had_again_is_named(train, capsys):
     train("0001", "--max_steps", 1)
     assert "order of DataLoader" not in capsys.readouterr().err
     train("0001", "--max_steps", 2, "--stream")
-    assert "the order of DataLoader 1 of 1 (Stream, unknown length) cannot be restored" in capsys.readouterr().err
+    assert (
+        "the order of DataLoader 1 of 1 (Stream, unknown length) cannot be restored"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_checkpoint_that_is_named_wins_at_first_only(tmp_path, train):

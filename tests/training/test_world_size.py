@@ -16,7 +16,13 @@ import pytest
 
 from clusterrun.training.checkpointing.manifest import restate
 from clusterrun.training.errors import TrainingError
-from clusterrun.training.resharding.world_size import Share, accumulation_for, batch_for, same_curve, speeds
+from clusterrun.training.resharding.world_size import (
+    Share,
+    accumulation_for,
+    batch_for,
+    same_curve,
+    speeds,
+)
 from tests.training.test_loop import free_ports
 from tests.training_scripts.launches import attempt_of, clean_environment, manifest, names
 from tests.training_scripts.strategies import Strategy, start_ranks
@@ -41,7 +47,9 @@ SHARED_OUT = [
 
 
 @pytest.mark.parametrize(("saved", "processes", "asked", "expected"), SHARED_OUT)
-def test_a_step_takes_the_same_batches(saved: tuple[int, int, int], processes: int, asked: int, expected: int) -> None:
+def test_a_step_takes_the_same_batches(
+    saved: tuple[int, int, int], processes: int, asked: int, expected: int
+) -> None:
     """Processes times accumulation stays what it was, unless the processes did, and somebody wants another."""
     assert accumulation_for(Share(*saved), processes, asked, "step-1") == expected
 
@@ -75,7 +83,9 @@ def test_what_cannot_be_shared_is_refused_with_numbers(
         (7, 2, 2, 7),
     ],
 )
-def test_the_place_in_an_epoch_is_a_number_of_steps(batch: int, saved: int, now: int, expected: int) -> None:
+def test_the_place_in_an_epoch_is_a_number_of_steps(
+    batch: int, saved: int, now: int, expected: int
+) -> None:
     """As many steps are taken from an epoch; what is no whole number of them is its end."""
     assert batch_for(batch, saved, now) == expected
 
@@ -103,7 +113,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"schedule": "other"},
         "the learning rate that the script computes for 1 process is not the one it computed",
     ),
-    "larger": ({"size": 4}, "but this attempt has 1: DataLoaders give batches of [4], and gave [2]"),
+    "larger": (
+        {"size": 4},
+        "but this attempt has 1: DataLoaders give batches of [4], and gave [2]",
+    ),
     "shorter": ({}, "an epoch has 8 optimizer steps with 1 process, and had 7 before"),
 }
 
@@ -113,7 +126,13 @@ def plan(folder: Path, attempt: int, at: int | None, **words: Any) -> dict[str, 
     environment = attempt_of(folder, f"{attempt:04d}")
     environment["CLUSTERRUN_STOP_FILE"] += "-{rank}"
     environment["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = str(words.pop("accumulation", 2))
-    return {"folder": str(folder), "environment": environment, "event": "step", "at": at or 10**9, **words}
+    return {
+        "folder": str(folder),
+        "environment": environment,
+        "event": "step",
+        "at": at or 10**9,
+        **words,
+    }
 
 
 def launch(plans: list[dict[str, Any]], processes: int, root: Path, environment: Mapping[str, str],
@@ -123,7 +142,11 @@ def launch(plans: list[dict[str, Any]], processes: int, root: Path, environment:
         one["port"] = port
     path = root / f"plan-{processes}-{len(list(root.glob('plan-*')))}.json"
     path.write_text(json.dumps(plans))
-    words: Any = {"environment": dict(environment), "log": path.with_suffix(".log"), "ranks": processes}
+    words: Any = {
+        "environment": dict(environment),
+        "log": path.with_suffix(".log"),
+        "ranks": processes,
+    }
     words["accumulation"] = int(plans[0]["environment"]["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"])
     ended = start_ranks(strategy, ELASTIC, path, **words).wait()
     assert ended.code == 0, ended.output
@@ -137,9 +160,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = clean_environment(root)
     for link, (processes, _) in enumerate(CHAIN, 1):
         living = [name for name in CASES if link <= len(LINKS[name])]
-        plans = [plan(root / name, link, LINKS[name][link - 1][1], **CASES[name]) for name in living]
+        plans = [
+            plan(root / name, link, LINKS[name][link - 1][1], **CASES[name]) for name in living
+        ]
         if link == 1:
-            plans += [plan(root / f"{name}-whole", 1, None, **CASES[name]) for name in sorted(set(WHOLE.values()))]
+            plans += [
+                plan(root / f"{name}-whole", 1, None, **CASES[name])
+                for name in sorted(set(WHOLE.values()))
+            ]
         if link == 2:
             plans += refused(root)
         (root / f"said-{link}").write_text(launch(plans, processes, root, environment))
@@ -158,7 +186,11 @@ def refused(root: Path) -> list[dict[str, Any]]:
 
 def trained(folder: Path) -> dict[int, tuple[float, float, list[int]]]:
     """Return each step's learning rate, mean loss and samples, over all ranks."""
-    lines = [json.loads(line) for path in sorted(folder.glob("batches-?")) for line in path.read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for path in sorted(folder.glob("batches-?"))
+        for line in path.read_text().splitlines()
+    ]
     found = {}
     for step in sorted({line[1] for line in lines}):
         own = [line for line in lines if line[1] == step]
@@ -177,7 +209,9 @@ def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str
     with the losses of two that were never stopped."""
     whole, parts = trained(root / f"{WHOLE[name]}-whole"), trained(root / name)
     assert list(whole) == list(range(STEPS)), (root / "said-1").read_text()
-    assert list(parts) == list(whole), [(root / f"said-{link}").read_text() for link in (1, 2, 3, 4)]
+    assert list(parts) == list(whole), [
+        (root / f"said-{link}").read_text() for link in (1, 2, 3, 4)
+    ]
     assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
     assert all(close(parts[step][0], whole[step][0]) for step in whole)
     assert all(close(parts[step][1], whole[step][1]) for step in whole)
@@ -199,7 +233,9 @@ def test_shared_states_are_shared_out_anew(
     said = []
     for link, processes in enumerate(chain, 1):
         at = (2, 8)[link - 1] if link < len(chain) else None
-        one = plan(tmp_path / "run", link, at, accumulation=4 // processes if link == 1 else 4 // chain[0])
+        one = plan(
+            tmp_path / "run", link, at, accumulation=4 // processes if link == 1 else 4 // chain[0]
+        )
         said.append(launch([one], processes, tmp_path, clean_environment(tmp_path), strategy))
     whole, parts = trained(root / "scaled-whole"), trained(tmp_path / "run")
     assert list(parts) == list(whole), "\n".join(said)

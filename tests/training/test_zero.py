@@ -43,19 +43,28 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 def steps(ended: Ended) -> list[int]:
     assert ended.code == 0, ended.output
     # what another rank prints may follow on the same line
-    lines = [json.JSONDecoder().raw_decode(line)[0] for line in ended.output.splitlines() if line.startswith("{")]
+    lines = [
+        json.JSONDecoder().raw_decode(line)[0]
+        for line in ended.output.splitlines()
+        if line.startswith("{")
+    ]
     return [line["step"] for line in lines if "step" in line]
 
 
 @pytest.mark.extended
-def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(tmp_path: Path, clean: dict[str, str]) -> None:
+def test_a_part_that_the_disk_refuses_costs_the_checkpoint_and_no_more(
+    tmp_path: Path, clean: dict[str, str]
+) -> None:
     """Where the optimizer's parts do not fit, no rank waits for another, it is said, and all steps are trained."""
     words = ["--output_dir", tmp_path / "output", "--width", 512]
     with files_no_larger_than(LIMIT):
         launch = start_ranks(Strategy(2), ZERO, *words, environment=clean, log=tmp_path / "log")
     ended = launch.wait()
     assert steps(ended) == list(range(1, 33))
-    assert "warning: step 12 could not be saved (rank 0: zero_pp_rank_0_mp_rank_00_optim_states.pt:" in ended.output
+    assert (
+        "warning: step 12 could not be saved (rank 0: zero_pp_rank_0_mp_rank_00_optim_states.pt:"
+        in ended.output
+    )
     assert "rank 1: zero_pp_rank_1_mp_rank_00_optim_states.pt:" in ended.output
     assert list((tmp_path / "output" / "checkpoints").iterdir()) == []
     assert list((tmp_path / "output" / "staging").iterdir()) == []
@@ -67,9 +76,14 @@ def test_another_number_of_processes_is_refused(tmp_path: Path, clean: dict[str,
     words = ["--output_dir", tmp_path / "output", "--num_train_epochs", 1]
     first = start_ranks(Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "log").wait()
     assert steps(first) == list(range(1, 17))
-    ended = start_ranks(Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "other.log", ranks=3).wait()
+    ended = start_ranks(
+        Strategy(3), ZERO, *words, environment=clean, log=tmp_path / "other.log", ranks=3
+    ).wait()
     assert ended.code != 0
-    assert "checkpoint step-00000012-0001 was saved by 2 processes, but this attempt has 3: a step" in ended.output
+    assert (
+        "checkpoint step-00000012-0001 was saved by 2 processes, but this attempt has 3: a step"
+        in ended.output
+    )
     assert "run with a number of processes out of 1, 2, or" in ended.output
 
 
@@ -77,12 +91,19 @@ def test_a_damaged_part_of_one_rank_is_found(tmp_path: Path, clean: dict[str, st
     """A flipped byte in the second rank's part makes the run begin again, rather than go on from a wrong state."""
     words = ["--output_dir", tmp_path / "output", "--num_train_epochs", 1]
     start_ranks(Strategy(1), ZERO, *words, environment=clean, log=tmp_path / "log").wait()
-    (part,) = (tmp_path / "output" / "checkpoints").glob("*/pytorch_model/zero_pp_rank_1_*_optim_states.pt")
+    (part,) = (tmp_path / "output" / "checkpoints").glob(
+        "*/pytorch_model/zero_pp_rank_1_*_optim_states.pt"
+    )
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
-    again = start_ranks(Strategy(1), ZERO, *words, environment=clean, log=tmp_path / "again.log").wait()
-    assert f"passing over step-00000012-0001: pytorch_model/{part.name}'s checksum differs" in again.output
+    again = start_ranks(
+        Strategy(1), ZERO, *words, environment=clean, log=tmp_path / "again.log"
+    ).wait()
+    assert (
+        f"passing over step-00000012-0001: pytorch_model/{part.name}'s checksum differs"
+        in again.output
+    )
     assert steps(again) == list(range(1, 17))
 
 
@@ -90,15 +111,34 @@ def test_a_damaged_part_of_one_rank_is_found(tmp_path: Path, clean: dict[str, st
 def test_a_trainer_resumes_under_zero(tmp_path: Path, clean: dict[str, str]) -> None:
     """transformers.Trainer under ZeRO-3 seals its checkpoints, goes on from one, and ends with the same model."""
     output, models = tmp_path / "output", []
-    words = ["--output_dir", output, "--max_steps", 6, "--save_steps", 4, "--logging_steps", 1, "--n_embd", 32]
+    words = [
+        "--output_dir",
+        output,
+        "--max_steps",
+        6,
+        "--save_steps",
+        4,
+        "--logging_steps",
+        1,
+        "--n_embd",
+        32,
+    ]
     words += ["--n_layer", 1, "--block_size", 64, "--per_device_train_batch_size", 2]
-    words += ["--ddp_backend", "gloo"]  # TrainingArguments begin anew with Accelerate's state: it must be said there
+    words += [
+        "--ddp_backend",
+        "gloo",
+    ]  # TrainingArguments begin anew with Accelerate's state: it must be said there
     for log in ("first", "second"):
-        launch = start_ranks(Strategy(3), TRAINER, *words, environment=clean | {"BACKEND": ""}, log=tmp_path / log)
+        launch = start_ranks(
+            Strategy(3), TRAINER, *words, environment=clean | {"BACKEND": ""}, log=tmp_path / log
+        )
         ended = launch.wait()
         assert ended.code == 0, ended.output
         models.append((output / "model.safetensors").read_bytes())
-        assert json.loads((output / "checkpoint-6" / "manifest.json").read_text())["strategy"] == "DEEPSPEED"
+        assert (
+            json.loads((output / "checkpoint-6" / "manifest.json").read_text())["strategy"]
+            == "DEEPSPEED"
+        )
         shutil.rmtree(output / "checkpoint-6")
     assert f"resumed from {output / 'checkpoint-4'}" in ended.output
     assert models[0] == models[1]

@@ -25,7 +25,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from clusterrun.training import TrainingRun
 
 MAY_WRITE = threading.Event()
-WRITERS = (torch, "save"), (torch.distributed.checkpoint, "save"), (accelerate.utils.other, "safe_save_file")
+WRITERS = (
+    (torch, "save"),
+    (torch.distributed.checkpoint, "save"),
+    (accelerate.utils.other, "safe_save_file"),
+)
 
 
 class Block(torch.nn.Module):
@@ -72,7 +76,10 @@ def parse_args():
 def hold(write, step):
     def held(*args, **more):
         where = str(getattr(more.get("storage_writer"), "path", args[1:2]))
-        if f"step-{step:08d}" in where and threading.current_thread() is not threading.main_thread():
+        if (
+            f"step-{step:08d}" in where
+            and threading.current_thread() is not threading.main_thread()
+        ):
             MAY_WRITE.wait()
         if "BROKEN" in os.environ and threading.current_thread() is not threading.main_thread():
             raise KeyError("a bug")
@@ -149,9 +156,13 @@ def main():
     model, optimizer, loader, scheduler = accelerator.prepare(model, scheduled, loader, scheduler)
     counter = Counter()
     accelerator.register_for_checkpointing(counter)
-    accelerator.register_save_state_pre_hook(lambda *found: torch.save(found[0][0].training, Path(found[2], "hook")))
+    accelerator.register_save_state_pre_hook(
+        lambda *found: torch.save(found[0][0].training, Path(found[2], "hook"))
+    )
     told = train(args, accelerator, run, model, optimizer, loader, counter)
-    (args.folder / f"rank-{accelerator.process_index}.json").write_text(json.dumps(told), encoding="utf-8")
+    (args.folder / f"rank-{accelerator.process_index}.json").write_text(
+        json.dumps(told), encoding="utf-8"
+    )
     accelerator.end_training()
 
 

@@ -26,7 +26,9 @@ def save(step: int) -> str:
     draft = folder / "staging" / name
     draft.mkdir()
     (draft / "count").write_text(f"{step}\n")
-    manifest.seal(draft, {"attempt": int(attempt), "step": step, "epoch": 0, "batch": step, "world_size": 1})
+    manifest.seal(
+        draft, {"attempt": int(attempt), "step": step, "epoch": 0, "batch": step, "world_size": 1}
+    )
     draft.rename(folder / "checkpoints" / name)
     write_record(folder / "saves", {"checkpoint": name, "step": step, "time": int(time.time())})
     return name

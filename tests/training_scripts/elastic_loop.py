@@ -65,7 +65,10 @@ def schedule(kind, optimizer, accelerator):
 def train(plan):
     set_seed(7)
     config = DataLoaderConfiguration(
-        use_seedable_sampler=True, data_seed=7, dispatch_batches=plan.dispatch, split_batches=plan.split
+        use_seedable_sampler=True,
+        data_seed=7,
+        dispatch_batches=plan.dispatch,
+        split_batches=plan.split,
     )
     accelerator = Accelerator(dataloader_config=config)
     run = None if plan.late else TrainingRun(accelerator, folder=plan.folder, every=plan.every)
@@ -75,7 +78,10 @@ def train(plan):
     loader = DataLoader(data, batch_size=plan.size, shuffle=True)
     model = torch.nn.Sequential(torch.nn.Linear(8, 16), Block(16), torch.nn.Linear(16, 1))
     vectors = [one for one in model.parameters() if one.ndim < 2]
-    groups = [{"params": [one for one in model.parameters() if one.ndim > 1]}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": [one for one in model.parameters() if one.ndim > 1]},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=0.02, weight_decay=0.3)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     scheduler = accelerator.prepare_scheduler(schedule(plan.schedule, optimizer, accelerator))
@@ -107,7 +113,9 @@ def main():
         plain_loop.main()
     else:
         plan = Plan(**plans[0])
-        os.environ |= {name: value.format(rank=plain_loop.RANK) for name, value in plan.environment.items()}
+        os.environ |= {
+            name: value.format(rank=plain_loop.RANK) for name, value in plan.environment.items()
+        }
         train(plan)
 
 

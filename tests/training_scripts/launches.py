@@ -88,11 +88,14 @@ def start_two(script: Path, *arguments: object, environment: dict[str, str], log
     return _start_node("1", 0, free_port(), script, *arguments, environment=environment, log=log)
 
 
-def start_two_nodes(script: Path, *arguments: object, environment: dict[str, str], log: Path) -> list[Launch]:
+def start_two_nodes(
+    script: Path, *arguments: object, environment: dict[str, str], log: Path
+) -> list[Launch]:
     """Start a script as two launchers with a process each, as on two nodes; the second's output goes beside `log`."""
     port, logs = free_port(), [log, log.with_suffix(".second")]
     return [
-        _start_node("2", rank, port, script, *arguments, environment=environment, log=logs[rank]) for rank in (0, 1)
+        _start_node("2", rank, port, script, *arguments, environment=environment, log=logs[rank])
+        for rank in (0, 1)
     ]
 
 
@@ -103,7 +106,13 @@ def free_port() -> int:
 
 
 def _start_node(
-    machines: str, rank: int, port: int, script: Path, *arguments: object, environment: dict[str, str], log: Path
+    machines: str,
+    rank: int,
+    port: int,
+    script: Path,
+    *arguments: object,
+    environment: dict[str, str],
+    log: Path,
 ) -> Launch:
     words = f"--multi_gpu --num_machines {machines} --machine_rank {rank} --num_processes 2 --mixed_precision no"
     words += f" --dynamo_backend no --main_process_ip 127.0.0.1 --main_process_port {port}"

@@ -35,18 +35,25 @@ def main(folder, strategy, precision):
     parameters = DEPTH * WIDTH * WIDTH
     rank, text = accelerator.process_index, json.dumps({"parameters": parameters, **found})
     (Path(folder) / f"rank-{rank}.json").write_text(text)
-    os._exit(0)  # on a busy machine gloo's threads abort now and then at the interpreter's end, or hang in its own
+    os._exit(
+        0
+    )  # on a busy machine gloo's threads abort now and then at the interpreter's end, or hang in its own
 
 
 def prepared(strategy, precision):
     config = ds_config(int(strategy[-1]), precision) if strategy.startswith("zero") else None
     plugin = DeepSpeedPlugin(hf_ds_config=config) if config else None
     handlers = [InitProcessGroupKwargs(backend="gloo")]
-    accelerator = Accelerator(mixed_precision=precision, deepspeed_plugin=plugin, kwargs_handlers=handlers)
+    accelerator = Accelerator(
+        mixed_precision=precision, deepspeed_plugin=plugin, kwargs_handlers=handlers
+    )
     model = torch.nn.Sequential(*[torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(DEPTH)])
     if strategy == "fsdp":
         for part in (*model, model):
-            fully_shard(part, mp_policy=MixedPrecisionPolicy(torch.bfloat16 if precision == "bf16" else None))
+            fully_shard(
+                part,
+                mp_policy=MixedPrecisionPolicy(torch.bfloat16 if precision == "bf16" else None),
+            )
         return accelerator, model, torch.optim.AdamW(model.parameters())
     optimizer = torch.optim.AdamW(model.parameters())
     return accelerator, *accelerator.prepare(model, optimizer)
@@ -54,7 +61,11 @@ def prepared(strategy, precision):
 
 def ds_config(stage, precision):
     return {
-        "zero_optimization": {"stage": stage, "reduce_bucket_size": 1000, "stage3_param_persistence_threshold": 0},
+        "zero_optimization": {
+            "stage": stage,
+            "reduce_bucket_size": 1000,
+            "stage3_param_persistence_threshold": 0,
+        },
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
         "bf16": {"enabled": precision == "bf16"},
@@ -74,7 +85,9 @@ def bytes_of(model, optimizer):
 def zero_bytes(engine):
     zero = engine.optimizer
     weights = [getattr(one, "ds_tensor", one) for one in engine.module.parameters()]
-    copies = getattr(zero, "fp32_partitioned_groups_flat", None) or zero.single_partition_of_fp32_groups
+    copies = (
+        getattr(zero, "fp32_partitioned_groups_flat", None) or zero.single_partition_of_fp32_groups
+    )
     return {
         "weights": occupied(weights),
         "gradients": occupied(zero.averaged_gradients),
@@ -88,7 +101,13 @@ def tensors(value):
         value = value.to_local()
     if isinstance(value, torch.Tensor):
         return [value] if value.numel() > 1 else []
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    inner = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, (list, tuple))
+        else ()
+    )
     return [found for one in inner for found in tensors(one)]
 
 

@@ -57,7 +57,9 @@ class Plan:
 
 def data(size):
     generator = torch.Generator().manual_seed(size)
-    return TensorDataset(torch.randn(size, 8, generator=generator), torch.randn(size, 1, generator=generator))
+    return TensorDataset(
+        torch.randn(size, 8, generator=generator), torch.randn(size, 1, generator=generator)
+    )
 
 
 def evaluate(run, model, loader, plan, event, at):
@@ -65,7 +67,9 @@ def evaluate(run, model, loader, plan, event, at):
     losses = []
     with torch.inference_mode():
         for x, y in run.evaluation(loader):
-            losses.append((model(x) - y + torch.rand(1)).square().mean())  # draws, as a generation would
+            losses.append(
+                (model(x) - y + torch.rand(1)).square().mean()
+            )  # draws, as a generation would
             plan.happen(event, at)
     model.train()
     plan.note("evaluations", event, at, torch.stack(losses).mean().item())
@@ -78,10 +82,14 @@ def train(plan):
     )
     accelerator = Accelerator(gradient_accumulation_steps=4, dataloader_config=config)
     run = TrainingRun(accelerator, folder=plan.folder, every=plan.every)
-    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Dropout(0.3), torch.nn.ReLU(), torch.nn.Linear(16, 1))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(8, 16), torch.nn.Dropout(0.3), torch.nn.ReLU(), torch.nn.Linear(16, 1)
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=60)
-    loader = DataLoader(data(108 if plan.uneven else 106), batch_size=2, shuffle=True)  # 27 batches for each of 2 ranks
+    loader = DataLoader(
+        data(108 if plan.uneven else 106), batch_size=2, shuffle=True
+    )  # 27 batches for each of 2 ranks
     held_out = DataLoader(data(26 if plan.uneven else 24), batch_size=2)
     prepared = accelerator.prepare(model, optimizer, loader, held_out, scheduler)
     model, optimizer, loader, held_out, scheduler = prepared

@@ -20,7 +20,9 @@ from clusterrun.training import TrainingRun
 def parse_args():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--told", type=Path, help="where to write how it ended; default: the folder")
+    parser.add_argument(
+        "--told", type=Path, help="where to write how it ended; default: the folder"
+    )
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--every", default="2 steps")
     parser.add_argument("--keep", type=int)
@@ -39,7 +41,9 @@ def make_accelerator(args):
         "zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1,
         "zero_force_ds_cpu_optimizer": False,
     })  # fmt: skip
-    return Accelerator(deepspeed_plugin=plugin, kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")])
+    return Accelerator(
+        deepspeed_plugin=plugin, kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")]
+    )
 
 
 def happen(args, accelerator, run, what, *words):
@@ -88,7 +92,9 @@ def main():
     model = torch.nn.Linear(args.width, args.width)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(model.parameters(), lr=0.01))
     told = train(args, accelerator, run, model, optimizer)
-    told["weight"] = float(next(accelerator.unwrap_model(model).parameters()).detach().double().sum())
+    told["weight"] = float(
+        next(accelerator.unwrap_model(model).parameters()).detach().double().sum()
+    )
     path = (args.told or args.folder) / f"rank-{accelerator.process_index}.json"
     path.write_text(json.dumps(told), encoding="utf-8")
     accelerator.end_training()

@@ -32,19 +32,29 @@ class Strategy:
 
     def accelerate(self, accumulation: int = 1) -> dict[str, Any]:
         """The spec's section of that name."""
-        words = {"mixed_precision": self.mixed_precision, "gradient_accumulation_steps": accumulation}
+        words = {
+            "mixed_precision": self.mixed_precision,
+            "gradient_accumulation_steps": accumulation,
+        }
         if self.distributed_type == "MULTI_CPU":
             return {"use_cpu": True, **words}
         # ACCELERATE_USE_CPU would have DDP train instead.
         if self.fsdp2:
             return {"use_cpu": False, **words, "fsdp_config": self._fsdp()}
         # The last word lets a script save the gathered model.
-        section = {"zero_stage": self.zero_stage, "gradient_clipping": 1.0, "zero3_save_16bit_model": True}
+        section = {
+            "zero_stage": self.zero_stage,
+            "gradient_clipping": 1.0,
+            "zero3_save_16bit_model": True,
+        }
         return {"use_cpu": False, **words, "deepspeed_config": section}
 
     def variables(self, script: Path = EXAMPLE) -> dict[str, str]:
         """The spec's environment.variables, for a script that is run by over_gloo.py."""
-        more = {"DEEPSPEED": {"DS_ACCELERATOR": "cpu", "BACKEND": "gloo"}, "FSDP": {"BACKEND": "gloo"}}
+        more = {
+            "DEEPSPEED": {"DS_ACCELERATOR": "cpu", "BACKEND": "gloo"},
+            "FSDP": {"BACKEND": "gloo"},
+        }
         return {"SCRIPT": str(script), **more.get(self.distributed_type, {})}
 
     def _fsdp(self) -> dict[str, Any]:
@@ -68,7 +78,9 @@ def start_ranks(strategy: Strategy, script: Path, *arguments: object, environmen
     given = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(steps), **strategy.variables(script)}
     if strategy.distributed_type == "MULTI_CPU":
         given["ACCELERATE_USE_CPU"] = "true"
-    return start_configured(section, OVER_GLOO, *arguments, environment=given | environment, log=log, ranks=ranks)
+    return start_configured(
+        section, OVER_GLOO, *arguments, environment=given | environment, log=log, ranks=ranks
+    )
 
 
 def start_configured(section: dict[str, Any], script: Path, *arguments: object, environment: dict[str, str], log: Path,
@@ -77,9 +89,29 @@ def start_configured(section: dict[str, Any], script: Path, *arguments: object, 
     kinds = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP"}
     kind = next((kinds[word] for word in section if word in kinds), "MULTI_GPU")
     config = log.with_name(f"{log.name}-accelerate.yaml")
-    config.write_text(yaml.safe_dump({"compute_environment": "LOCAL_MACHINE", "distributed_type": kind, **section}))
-    words = ["--config_file", config, "--num_machines", 1, "--num_processes", ranks, "--machine_rank", 0]
-    words += ["--main_process_ip", "127.0.0.1", "--main_process_port", free_port(), script, *arguments]
+    config.write_text(
+        yaml.safe_dump(
+            {"compute_environment": "LOCAL_MACHINE", "distributed_type": kind, **section}
+        )
+    )
+    words = [
+        "--config_file",
+        config,
+        "--num_machines",
+        1,
+        "--num_processes",
+        ranks,
+        "--machine_rank",
+        0,
+    ]
+    words += [
+        "--main_process_ip",
+        "127.0.0.1",
+        "--main_process_port",
+        free_port(),
+        script,
+        *arguments,
+    ]
     command = [sys.executable, "-m", "accelerate.commands.launch", *map(str, words)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

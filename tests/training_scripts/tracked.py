@@ -26,7 +26,9 @@ def main():
     run.init_trackers("tiny", config={"lr": 0.1, "attempt": os.environ["CLUSTERRUN_ATTEMPT"]})
     model = torch.nn.Linear(2, 1)
     data = DataLoader(TensorDataset(torch.ones(2 * STEPS, 2)), batch_size=1)
-    model, optimizer, data = accelerator.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1), data)
+    model, optimizer, data = accelerator.prepare(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), data
+    )
     for _ in run.epochs(1):
         for (x,) in run.batches(data):
             loss = model(x).square().mean()

@@ -56,7 +56,9 @@ class Asking(TrainerCallback):
         if state.global_step in self.steps:
             self.ask()
         if state.global_step == args.fence_at:
-            write_record(RunPaths(Path(os.environ["CLUSTERRUN_RUN_DIR"])).current, {"attempt": "9999"})
+            write_record(
+                RunPaths(Path(os.environ["CLUSTERRUN_RUN_DIR"])).current, {"attempt": "9999"}
+            )
 
     def on_prediction_step(self, args, state, control, **kwargs):
         if state.global_step == args.stop_in_evaluation_at:
@@ -88,9 +90,13 @@ def collate(batch):
 def main():
     (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
     if "CLUSTERRUN_STOP_FILE" in os.environ:
-        os.environ["CLUSTERRUN_STOP_FILE"] = os.environ["CLUSTERRUN_STOP_FILE"].format(rank=args.process_index)
+        os.environ["CLUSTERRUN_STOP_FILE"] = os.environ["CLUSTERRUN_STOP_FILE"].format(
+            rank=args.process_index
+        )
     set_seed(args.seed)
-    config = GPT2Config(vocab_size=32, n_positions=8, n_layer=1, n_head=2, n_embd=16, bos_token_id=0, eos_token_id=1)
+    config = GPT2Config(
+        vocab_size=32, n_positions=8, n_layer=1, n_head=2, n_embd=16, bos_token_id=0, eos_token_id=1
+    )
     data = samples(args.samples, seed=0)
     trainer = Trainer(
         model=GPT2LMHeadModel(config),
@@ -98,7 +104,10 @@ def main():
         train_dataset=Stream(data) if args.stream else data,
         eval_dataset=samples(12, seed=1),
         data_collator=collate,
-        callbacks=[Asking(args), *([EarlyStoppingCallback(args.patience)] if args.patience else [])],
+        callbacks=[
+            Asking(args),
+            *([EarlyStoppingCallback(args.patience)] if args.patience else []),
+        ],
     )
     resumable(trainer)
     trainer.train(resume_from_checkpoint=args.resume or None)

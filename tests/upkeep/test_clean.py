@@ -51,7 +51,10 @@ class Disk:
     def known(self, *jobs: Sequence[str]) -> None:
         """What scontrol says from now on of a job that is asked for by its id."""
         facts = "UserId=me({}) JobState={} Command=/x WorkDir=/"
-        cases = [f"{job}) echo 'JobId={job} JobName=x {facts.format(os.getuid(), state)}';;" for job, state in jobs]
+        cases = [
+            f"{job}) echo 'JobId={job} JobName=x {facts.format(os.getuid(), state)}';;"
+            for job, state in jobs
+        ]
         unknown = "*) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1;;"
         self.command("scontrol", "\n".join(["case ${@: -1} in", *cases, unknown, "esac"]))
 
@@ -67,7 +70,13 @@ class Disk:
             os.utime(path, (then, then))
 
     def run(
-        self, run_id: str, *, days: float = 0, job: str = "1", cause: str = "finished", ends: bool = True
+        self,
+        run_id: str,
+        *,
+        days: float = 0,
+        job: str = "1",
+        cause: str = "finished",
+        ends: bool = True,
     ) -> RunPaths:
         """A run that began, and ended so many days ago where `ends`."""
         paths = RunPaths(self.root / run_id)
@@ -76,12 +85,16 @@ class Disk:
         paths.begin("0001").write_text(f"job_id={job}\n")
         paths.log("0001").write_text("x" * 100_000)
         if ends:
-            paths.end("0001").write_text(f"cause={cause}\nnext=end\nended={int(time.time() - days * DAY)}\n")
+            paths.end("0001").write_text(
+                f"cause={cause}\nnext=end\nended={int(time.time() - days * DAY)}\n"
+            )
         self.age(paths, days)
         self.index.add(Run(run_id, paths, job))
         return paths
 
-    def checkpoint(self, paths: RunPaths, step: int, *, days: float = 0, damaged: bool = False) -> Path:
+    def checkpoint(
+        self, paths: RunPaths, step: int, *, days: float = 0, damaged: bool = False
+    ) -> Path:
         """A sealed checkpoint, of which the last byte is gone where it is damaged."""
         folder = paths.checkpoints / f"step-{step:08d}-0001"
         folder.mkdir()
@@ -117,7 +130,9 @@ def test_old_runs_go_with_their_entry_and_young_ones_stay(disk):
     disk.run("old", days=40)
     disk.run("young", days=2)
     plan = plan_clean(MONTH, disk.index)
-    assert [(one.path.name, one.state, round(one.age / DAY)) for one in plan.removals] == [("old", "COMPLETED", 40)]
+    assert [(one.path.name, one.state, round(one.age / DAY)) for one in plan.removals] == [
+        ("old", "COMPLETED", 40)
+    ]
     assert 100_000 < plan.size < 200_000
     assert disk.names() == ["old", "young"]
     carry_out(plan, disk.index)
@@ -153,7 +168,11 @@ def test_conditions_are_joined(disk):
 
 def test_rehearsals_can_be_named(disk):
     """Both runs of a rehearsal are known by how `rehearse` calls them."""
-    for name in ("tiny-rehearsal-20260102-030405-abcd", "tiny-reference-20260102-030405-abce", "tiny-1"):
+    for name in (
+        "tiny-rehearsal-20260102-030405-abcd",
+        "tiny-reference-20260102-030405-abce",
+        "tiny-1",
+    ):
         disk.run(name)
     assert sorted(disk.clean(Wish(rehearsals=True))) == [
         "tiny-reference-20260102-030405-abce",
@@ -162,7 +181,9 @@ def test_rehearsals_can_be_named(disk):
     assert disk.names() == ["tiny-1"]
 
 
-@pytest.mark.parametrize("state", ["RUNNING", "PENDING", "COMPLETING", "REQUEUE_HOLD", "A_NEW_STATE"])
+@pytest.mark.parametrize(
+    "state", ["RUNNING", "PENDING", "COMPLETING", "REQUEUE_HOLD", "A_NEW_STATE"]
+)
 def test_a_run_that_slurm_has_is_never_touched(disk, state):
     """Neither one that runs or waits, nor a finished one that Slurm has started again."""
     disk.run("lives", days=40, job="7", ends=False)
@@ -176,7 +197,9 @@ def test_where_slurm_does_not_answer_only_a_written_end_counts(disk):
     """What is not known to be dead stays, and that is said."""
     disk.run("ended", days=40, job="7")
     disk.run("unknown", days=40, job="8", ends=False)
-    disk.command("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    disk.command(
+        "squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1"
+    )
     plan = plan_clean(MONTH, disk.index)
     assert [one.path.name for one in plan.removals] == ["ended"]
     assert len(plan.notes) == 1
@@ -251,7 +274,9 @@ def test_what_an_interruption_leaves_is_finished_by_the_next(disk, monkeypatch, 
     assert disk.names() == [".trash-old"]
     assert [run.run_id for run in disk.index.all()] == ["old"]
     monkeypatch.setattr(trash.shutil, "rmtree", rmtree)
-    assert [one.kind for one in plan_clean(Wish(states=frozenset({State.FAILED})), disk.index).removals] == ["rest"]
+    assert [
+        one.kind for one in plan_clean(Wish(states=frozenset({State.FAILED})), disk.index).removals
+    ] == ["rest"]
     assert disk.clean(MONTH) == [".trash-old"]
     assert (disk.names(), disk.index.all()) == ([], [])
 
@@ -279,8 +304,14 @@ def test_so_many_checkpoints_of_each_run_stay(disk):
             disk.checkpoint(paths, step)
         (paths.folder / "staging" / "pruned").mkdir(parents=True)
     disk.clean(Wish(keep=2, checkpoints=True))
-    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, living)] == [2, 2, 3]
-    assert [(paths.folder / "staging" / "pruned").exists() for paths in (first, second, living)] == [False, False, True]
+    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, living)] == [
+        2,
+        2,
+        3,
+    ]
+    assert [
+        (paths.folder / "staging" / "pruned").exists() for paths in (first, second, living)
+    ] == [False, False, True]
 
 
 def test_each_task_of_an_array_keeps_its_own(disk):
@@ -307,7 +338,10 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
     disk.run("old", days=40)
     done = disk.type("--older-than", "30d")
     assert (done.returncode, disk.names()) == (2, ["old"])
-    assert done.stderr == "nobody can be asked here\n  hint: --yes removes what was shown, without asking\n"
+    assert (
+        done.stderr
+        == "nobody can be asked here\n  hint: --yes removes what was shown, without asking\n"
+    )
     assert done.stdout.splitlines()[1].split()[:4] == ["old", "COMPLETED", "40", "d"]
     shown = disk.type("--older-than", "30d", "--dry-run", "--json")
     assert (shown.returncode, disk.names()) == (0, ["old"])
@@ -353,7 +387,10 @@ def test_a_run_that_squeue_hides_is_asked_for_by_its_id(disk):
     disk.queue()
     disk.known(("7", "RUNNING"), ("8", "PENDING"))
     notes: list[str] = []
-    assert carry_out(plan_clean(Wish(older_than=0, keep=0), disk.index), disk.index, note=notes.append) == []
+    assert (
+        carry_out(plan_clean(Wish(older_than=0, keep=0), disk.index), disk.index, note=notes.append)
+        == []
+    )
     assert disk.names() == ["again", "hidden"]
     assert notes == ["again stays: job 8 is in the queue"]
     assert plan_clean(Wish(keep=0), disk.index).notes == ("hidden stays: job 7 is in the queue",)
@@ -367,7 +404,9 @@ def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk
     assert disk.clean(Wish(keep=0)) == ([] if stays else ["lost"])
     notes = plan_clean(Wish(keep=0), disk.index).notes
     assert notes == (
-        ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",) if stays else ()
+        ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",)
+        if stays
+        else ()
     )
 
 
@@ -405,7 +444,9 @@ def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
     (paths.local / "supervisor").write_text("job_id=12\nhost=elsewhere\n")
     disk.age(paths, 40)
     assert disk.clean(Wish(keep=0)) == []
-    assert plan_clean(Wish(keep=0), disk.index).notes == ("there stays: it wrote no end, and runs on elsewhere",)
+    assert plan_clean(Wish(keep=0), disk.index).notes == (
+        "there stays: it wrote no end, and runs on elsewhere",
+    )
 
 
 def test_a_run_that_changed_since_the_plan_stays(disk):

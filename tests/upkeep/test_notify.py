@@ -100,7 +100,12 @@ class End:
         ]
         given = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": "12", **(environment or {})}
         return subprocess.run(
-            ["bash", "-c", "\n".join(lines)], text=True, capture_output=True, env=given, check=False, timeout=60
+            ["bash", "-c", "\n".join(lines)],
+            text=True,
+            capture_output=True,
+            env=given,
+            check=False,
+            timeout=60,
         )
 
 
@@ -129,7 +134,11 @@ def test_slack_and_discord_get_a_message(end, hooks, shape, key):
     """Their webhooks take an object with the message under their own key."""
     hook = hooks()
     end.leave(
-        f"'webhook {shape} HOOK finished'", environment={"HOOK": hook.url}, cause="finished", next="end", step=300
+        f"'webhook {shape} HOOK finished'",
+        environment={"HOOK": hook.url},
+        cause="finished",
+        next="end",
+        step=300,
     )
     assert hook.received == [{key: "tiny-1: finished (attempt 2, step 300, job 12)"}]
 
@@ -144,7 +153,9 @@ def test_which_end_is_which_event(end, hooks, cause, following, event):
     """An end that a person asked for is told to nobody, nor is that of an attempt that wrote none."""
     hook = hooks()
     written = {"cause": cause, "next": following} if cause else {}
-    end.leave("'webhook json HOOK finished gave-up requeued'", environment={"HOOK": hook.url}, **written)
+    end.leave(
+        "'webhook json HOOK finished gave-up requeued'", environment={"HOOK": hook.url}, **written
+    )
     assert [one["event"] for one in hook.received] == ([event] if event else [])
     other = " ".join({"finished", "gave-up", "requeued"} - {event})
     end.leave(f"'webhook json HOOK {other}'", environment={"HOOK": hook.url}, **written)
@@ -154,13 +165,22 @@ def test_which_end_is_which_event(end, hooks, cause, following, event):
 def test_the_address_is_in_no_process_list_and_in_no_word(end, hooks):
     """While curl waits for the answer, `ps` does not show the address; neither does what is said of a failure."""
     hook = hooks(lambda handler: handler.send_error(404))
-    done = end.leave("'webhook json HOOK finished'", environment={"HOOK": hook.url}, cause="finished", next="end")
+    done = end.leave(
+        "'webhook json HOOK finished'", environment={"HOOK": hook.url}, cause="finished", next="end"
+    )
     assert "curl -q " in hook.processes
     assert SECRET not in hook.processes
     assert SECRET not in done.stdout + done.stderr
     assert done.stderr == "clusterrun: notify: HOOK was not told: curl ended with 22\n"
-    for url in (f"{SECRET}://x", f"http://{SECRET}.invalid/", f'http://"{SECRET}"\\', f"file:///{SECRET}"):
-        done = end.leave("'webhook json HOOK finished'", environment={"HOOK": url}, cause="finished", next="end")
+    for url in (
+        f"{SECRET}://x",
+        f"http://{SECRET}.invalid/",
+        f'http://"{SECRET}"\\',
+        f"file:///{SECRET}",
+    ):
+        done = end.leave(
+            "'webhook json HOOK finished'", environment={"HOOK": url}, cause="finished", next="end"
+        )
         assert (done.returncode, SECRET in done.stdout + done.stderr) == (7, False)
 
 
@@ -177,9 +197,15 @@ def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
         *["clusterrun: notify: no time was left for HOOK"] * 2,
     ]
     done = end.leave(
-        "'webhook json HOOK finished'", environment={"HOOK": "http://127.0.0.1:9/"}, cause="finished", next="end"
+        "'webhook json HOOK finished'",
+        environment={"HOOK": "http://127.0.0.1:9/"},
+        cause="finished",
+        next="end",
     )
-    assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK was not told: curl ended with 7\n")
+    assert (done.returncode, done.stderr) == (
+        7,
+        "clusterrun: notify: HOOK was not told: curl ended with 7\n",
+    )
     done = end.leave("'webhook json HOOK finished'", cause="finished", next="end")
     assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK is not set\n")
 
@@ -193,7 +219,9 @@ def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
     for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
                          ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
         killed.write_text(f"{record}\n")
-        end.leave("'webhook json HOOK requeued gave-up'", environment={"HOOK": hook.url}, before=last)
+        end.leave(
+            "'webhook json HOOK requeued gave-up'", environment={"HOOK": hook.url}, before=last
+        )
         assert len(hook.received) == seen
     assert (hook.received[0]["event"], hook.received[0]["attempt"]) == ("requeued", 1)
     assert hook.received[0]["text"] == "tiny-1: requeued: node-failure (attempt 1, job 12)"
@@ -201,7 +229,12 @@ def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
 
 def test_a_term_while_a_notice_is_sent(end, hooks):
     """Slurm's TERM amid a notice neither ends it nor changes the exit code."""
-    hook = hooks(lambda handler: (subprocess.run(["pkill", "-TERM", "-g", str(group[0])], check=False), well(handler)))
+    hook = hooks(
+        lambda handler: (
+            subprocess.run(["pkill", "-TERM", "-g", str(group[0])], check=False),
+            well(handler),
+        )
+    )
     group: list[int] = []
     (end.folder / "events" / "attempt-0002.end").write_text("cause=finished\nnext=end\n")
     lines = [*((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
@@ -221,8 +254,17 @@ def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
     (programs / "sendmail").write_text(f"#!/bin/bash\ncat > {tmp_path}/mail; [ $1 = -t ]\n")
     (programs / "sendmail").chmod(0o755)
     path = {"PATH": f"{programs}:/usr/bin:/bin"}
-    done = end.leave("'mail - me@example.org requeued'", environment=path, cause="preemption", next="by-slurm", step=9)
-    assert (done.returncode, done.stderr) == (7, "clusterrun: notify: requeued: me@example.org was told\n")
+    done = end.leave(
+        "'mail - me@example.org requeued'",
+        environment=path,
+        cause="preemption",
+        next="by-slurm",
+        step=9,
+    )
+    assert (done.returncode, done.stderr) == (
+        7,
+        "clusterrun: notify: requeued: me@example.org was told\n",
+    )
     assert (tmp_path / "mail").read_text() == (
         "To: me@example.org\nSubject: clusterrun: tiny-1: requeued\n\n"
         "tiny-1: requeued: preemption (attempt 2, step 9, job 12)\n"
@@ -249,7 +291,9 @@ def test_a_script_without_notices_has_nothing_of_them(tmp_path):
         "  tell_of_the_last",
     ]
     assert sorted(added[2:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
-    answer = subprocess.run(["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False)
+    answer = subprocess.run(
+        ["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False
+    )
     assert answer.stdout == ""
 
 
@@ -268,7 +312,9 @@ def test_a_script_without_notices_has_nothing_of_them(tmp_path):
 def test_mistakes_in_notices(tmp_path, monkeypatch, notify, what):
     """A mistake is told at its line before anything is queued."""
     monkeypatch.chdir(tmp_path)
-    Path("job.yaml").write_text(f"{{command: 'true', environment: {{secrets: [HOOK]}},\nnotify: {notify}}}\n")
+    Path("job.yaml").write_text(
+        f"{{command: 'true', environment: {{secrets: [HOOK]}},\nnotify: {notify}}}\n"
+    )
     with pytest.raises(SpecError) as error:
         load_spec("job.yaml")
     assert what in str(error.value)
@@ -282,10 +328,15 @@ def job(folder: Path, command: str, **values: Any) -> Request:
 
 
 def local(request: Request, folder: Path, hook: str) -> tuple[Request, Index]:
-    environment = {"HOME": str(folder), "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "USER": "someone", "HOOK": hook}
-    return Request(request.source, profile="", environment=environment, cwd=folder, own_python=False), Index(
-        environment
-    )
+    environment = {
+        "HOME": str(folder),
+        "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+        "USER": "someone",
+        "HOOK": hook,
+    }
+    return Request(
+        request.source, profile="", environment=environment, cwd=folder, own_python=False
+    ), Index(environment)
 
 
 def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
@@ -297,9 +348,13 @@ def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
         request, index = local(job(folder, command, requeue={"crashes": 0}), folder, hook.url)
         run = submit(request, local=True)
         ended = wait(run.run_id, 60, index)
-        assert status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED"}[name], ended
+        assert (
+            status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED"}[name]
+        ), ended
         until(lambda number=number: len(hook.received) > number, 30, "its end is told")
-        found = subprocess.run(["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False).stdout
+        found = subprocess.run(
+            ["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False
+        ).stdout
         assert found == ""
     assert [(one["event"], one["cause"], one["attempt"]) for one in hook.received] == [
         ("finished", "finished", 1),
@@ -319,11 +374,21 @@ def test_a_test_message_from_here(tmp_path, hooks):
     assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
     typed = [sys.executable, "-m", "clusterrun", "notify", "--test", "job.yaml", "--profile", ""]
     shown = subprocess.run(
-        typed, cwd=tmp_path, env={**request.environment, "HOOK": ""}, text=True, capture_output=True, check=False
+        typed,
+        cwd=tmp_path,
+        env={**request.environment, "HOOK": ""},
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert (shown.returncode, shown.stdout, shown.stderr) == (1, "", "HOOK is not set\n")
     shown = subprocess.run(
-        [*typed, "--json"], cwd=tmp_path, env=dict(request.environment), text=True, capture_output=True, check=False
+        [*typed, "--json"],
+        cwd=tmp_path,
+        env=dict(request.environment),
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert json.loads(shown.stdout) == {"missed": 0, "words": ["test: HOOK was told"]}
     silent = job(tmp_path, "true", notify=[])

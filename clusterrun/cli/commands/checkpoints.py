@@ -18,7 +18,9 @@ _HEADINGS = ("CHECKPOINT", "STEP", "SIZE", "AGE", "ATTEMPT", "VERIFIED", "")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
-    parser.add_argument("--verify", action="store_true", help="read every byte; exit code 1 where one is damaged")
+    parser.add_argument(
+        "--verify", action="store_true", help="read every byte; exit code 1 where one is damaged"
+    )
     add_json(parser)
 
 
@@ -38,7 +40,15 @@ def run(options: argparse.Namespace) -> int:
 def _row(one: SavedCheckpoint) -> tuple[str, ...]:
     step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
     mark = "<- resume" if one.next else ""
-    return one.name, step, format_size(one.size), format_age(time.time() - one.time), attempt, _verified(one), mark
+    return (
+        one.name,
+        step,
+        format_size(one.size),
+        format_age(time.time() - one.time),
+        attempt,
+        _verified(one),
+        mark,
+    )
 
 
 def _verified(one: SavedCheckpoint) -> str:

@@ -12,7 +12,15 @@ from clusterrun.cli.output.screen import print_table
 from clusterrun.errors import Problem, SpecError
 from clusterrun.slurm.states import State
 from clusterrun.units import format_age, format_size
-from clusterrun.upkeep.cleaning import Plan, Removal, Wish, carry_out, cleanup, plan_clean, states_of
+from clusterrun.upkeep.cleaning import (
+    Plan,
+    Removal,
+    Wish,
+    carry_out,
+    cleanup,
+    plan_clean,
+    states_of,
+)
 
 _HEADINGS = ("RUN", "STATE", "AGE", "SIZE", "REMOVED")
 
@@ -20,16 +28,33 @@ _HEADINGS = ("RUN", "STATE", "AGE", "SIZE", "REMOVED")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
-    add("--older-than", type=duration, metavar="AGE", help="what ended, or was saved, longer ago: 30d, 2w, 12h, 90min")
-    add("--state", type=_states, metavar="STATES", default=frozenset(),
-        help="runs that ended so: completed,failed,cancelled ...")  # fmt: skip
     add(
-        "--keep", type=whole_number, metavar="N", help="the newest N runs stay, or with --checkpoints those of each run"
+        "--older-than",
+        type=duration,
+        metavar="AGE",
+        help="what ended, or was saved, longer ago: 30d, 2w, 12h, 90min",
+    )
+    add(
+        "--state",
+        type=_states,
+        metavar="STATES",
+        default=frozenset(),
+        help="runs that ended so: completed,failed,cancelled ...",
+    )
+    add(
+        "--keep",
+        type=whole_number,
+        metavar="N",
+        help="the newest N runs stay, or with --checkpoints those of each run",
     )
     add("--rehearsals", action="store_true", help="what `clusterrun rehearse` has left")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--runs", action="store_true", help="whole runs, their logs and results too (the default)")
-    what.add_argument("--checkpoints", action="store_true", help="checkpoints only; the newest whole one stays")
+    what.add_argument(
+        "--runs", action="store_true", help="whole runs, their logs and results too (the default)"
+    )
+    what.add_argument(
+        "--checkpoints", action="store_true", help="checkpoints only; the newest whole one stays"
+    )
     add("--dry-run", action="store_true", help="only show what would go")
     add("-y", "--yes", action="store_true", help="do not ask")
     add_json(parser)
@@ -44,7 +69,9 @@ def _states(text: str) -> frozenset[State]:
 
 def run(options: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it."""
-    wish = Wish(options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints)
+    wish = Wish(
+        options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints
+    )
     plan = plan_clean(wish)
     for text in plan.notes:
         _note(text)
@@ -61,7 +88,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(cleanup(plan, gone))
     if ask:
-        print(f"{_things(gone)} removed, {format_size(sum(one.size for one in gone))} freed", file=sys.stderr)
+        print(
+            f"{_things(gone)} removed, {format_size(sum(one.size for one in gone))} freed",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -71,8 +101,22 @@ def _note(text: str) -> None:
 
 def _asked(plan: Plan) -> bool:
     if not sys.stdin.isatty():
-        raise SpecError([Problem("", "", "nobody can be asked here", "--yes removes what was shown, without asking")])
-    print(f"remove {_things(plan.removals)}, {format_size(plan.size)}? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise SpecError(
+            [
+                Problem(
+                    "",
+                    "",
+                    "nobody can be asked here",
+                    "--yes removes what was shown, without asking",
+                )
+            ]
+        )
+    print(
+        f"remove {_things(plan.removals)}, {format_size(plan.size)}? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -89,6 +133,9 @@ def _row(one: Removal) -> tuple[str, ...]:
 
 
 def _things(removals: tuple[Removal, ...] | list[Removal]) -> str:
-    runs, others = sum(one.kind == "run" for one in removals), sum(one.kind != "run" for one in removals)
+    runs, others = (
+        sum(one.kind == "run" for one in removals),
+        sum(one.kind != "run" for one in removals),
+    )
     words = [f"{runs} run{'s' * (runs != 1)}"] if runs or not others else []
     return ", ".join([*words, *([f"{others} checkpoint{'s' * (others != 1)}"] if others else [])])

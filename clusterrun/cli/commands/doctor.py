@@ -21,7 +21,11 @@ _STYLES = {"ok": STYLES["good"], "warning": STYLES["warning"], "problem": STYLES
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
-    add("--on-nodes", action="store_true", help="run a small job, on two nodes if it can be, and look there, too")
+    add(
+        "--on-nodes",
+        action="store_true",
+        help="run a small job, on two nodes if it can be, and look there, too",
+    )
     add(
         "--timeout",
         type=timeout,
@@ -29,11 +33,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="cancel that job after this time (default: 10min)",
     )
-    add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[],
-        help="override one value of the profile, such as slurm.partition=gpu; may be repeated")  # fmt: skip
-    add("--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)")
-    add("--write-profile", metavar="FILE", nargs="?", const="",
-        help="begin a profile with what was found (default: ~/.config/clusterrun/profile.yaml)")  # fmt: skip
+    add(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one value of the profile, such as slurm.partition=gpu; may be repeated",
+    )
+    add(
+        "--profile",
+        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
+    )
+    add(
+        "--write-profile",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="begin a profile with what was found (default: ~/.config/clusterrun/profile.yaml)",
+    )
     add("--force", action="store_true", help="let --write-profile replace a file")
     add_json(parser)
 
@@ -43,12 +61,18 @@ def run(options: argparse.Namespace) -> int:
     request = Request("", tuple(options.overrides), options.profile, own_python=True)
     found = doctor(request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_tell)
     if options.json:
-        print_json({"findings": found.findings, "problems": found.problems, "warnings": found.warnings})
+        print_json(
+            {"findings": found.findings, "problems": found.problems, "warnings": found.warnings}
+        )
     else:
-        print_table([_HEADINGS, *(row for finding in found.findings for row in _rows(finding))], _STYLES)
+        print_table(
+            [_HEADINGS, *(row for finding in found.findings for row in _rows(finding))], _STYLES
+        )
     if options.write_profile is not None:
         _write(found, options.write_profile, force=options.force)
-    print(f"{_count(found.problems, 'problem')}, {_count(found.warnings, 'warning')}", file=sys.stderr)
+    print(
+        f"{_count(found.problems, 'problem')}, {_count(found.warnings, 'warning')}", file=sys.stderr
+    )
     return 1 if found.problems else 0
 
 

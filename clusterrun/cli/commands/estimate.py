@@ -17,17 +17,43 @@ from clusterrun.planning.preparation import Request, prepare
 
 _count = option(lambda text: units.whole_number(text, least=1, most=MOST))
 _parameters = option(parameter_count)
-_HEADINGS = ("STRATEGY", "WEIGHTS", "GRADIENTS", "OPTIMIZER", "STATES", "BUFFERS", "ACTIVATIONS", "TOTAL", "ON CPU")
+_HEADINGS = (
+    "STRATEGY",
+    "WEIGHTS",
+    "GRADIENTS",
+    "OPTIMIZER",
+    "STATES",
+    "BUFFERS",
+    "ACTIVATIONS",
+    "TOTAL",
+    "ON CPU",
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
-    add("job", metavar="JOB.yaml", nargs="?", help="the job spec; what it says is the default of what follows")
-    add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as for submit")
+    add(
+        "job",
+        metavar="JOB.yaml",
+        nargs="?",
+        help="the job spec; what it says is the default of what follows",
+    )
+    add(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="as for submit",
+    )
     add("--profile", help="the site's defaults, with its gpu_memory")
     model = parser.add_mutually_exclusive_group()
-    model.add_argument("--config", type=Path, help="the model: a folder with transformers' config.json, or the file")
+    model.add_argument(
+        "--config",
+        type=Path,
+        help="the model: a folder with transformers' config.json, or the file",
+    )
     model.add_argument(
         "--parameters",
         type=_parameters,
@@ -35,7 +61,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the model's size, such as 7.5B",
     )
     add("--gpus", type=_count, help="GPUs in all")
-    add("--gpu-memory", type=option(units.bytes_of_size), metavar="SIZE", help="of each GPU, such as 80GB")
+    add(
+        "--gpu-memory",
+        type=option(units.bytes_of_size),
+        metavar="SIZE",
+        help="of each GPU, such as 80GB",
+    )
     add(
         "--batch",
         type=_count,
@@ -43,7 +74,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--sequence", type=_count, help="tokens of a sample")
     add("--checkpointing", action="store_true", default=None, help="with activation checkpointing")
-    add("--eager", action="store_true", default=None, help="attention keeps its scores (attn_implementation: eager)")
+    add(
+        "--eager",
+        action="store_true",
+        default=None,
+        help="attention keeps its scores (attn_implementation: eager)",
+    )
     add("--precision", choices=["no", "fp16", "bf16", "fp8"], help="accelerate's mixed_precision")
     add_json(parser, ", in bytes")
 
@@ -76,8 +112,18 @@ def _table(found: Report) -> str:
     rows = [[*_HEADINGS, *(["FITS"] if known else []), ""]]
     for needs in found.rows:
         states, mark = needs.states, "<- this run" if needs.strategy == found.own else ""
-        sizes = (states.weights, states.gradients, states.optimizer, states.total, needs.buffers, needs.activations,
-                 needs.total, states.host)  # fmt: skip
-        fits = [needs.fits(found.question.gpu_memory)] if found.question.gpu_memory is not None else []
+        sizes = (
+            states.weights,
+            states.gradients,
+            states.optimizer,
+            states.total,
+            needs.buffers,
+            needs.activations,
+            needs.total,
+            states.host,
+        )
+        fits = (
+            [needs.fits(found.question.gpu_memory)] if found.question.gpu_memory is not None else []
+        )
         rows.append([needs.strategy.name, *map(found.amount, sizes), *fits, mark])
     return "\n".join([found.title(), "", in_columns(rows), ""])

@@ -28,18 +28,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     without = "On a terminal it asks for what is not given; elsewhere, and with --yes, the defaults are taken."
     parser.description = f"{parser.description}. {without}"
-    parser.add_argument("--from-sbatch", metavar="FILE", help="an sbatch script of yours: it is read, and not run")
+    parser.add_argument(
+        "--from-sbatch", metavar="FILE", help="an sbatch script of yours: it is read, and not run"
+    )
     parser.add_argument("--script", metavar="FILE", help="the training script")
     parser.add_argument(
-        "--strategy", metavar="NAME", help="ddp, fsdp, zero1, zero2, zero3; or fsdp-offload and the like"
+        "--strategy",
+        metavar="NAME",
+        help="ddp, fsdp, zero1, zero2, zero3; or fsdp-offload and the like",
     )
     for name, (metavar, what) in _SLURM.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
     parser.add_argument("--name", help="what the run is called (default: as the script)")
     parser.add_argument(
-        "--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)"
+        "--profile",
+        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="the spec; - for stdout (default: NAME.yaml)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the spec; - for stdout (default: NAME.yaml)"
+    )
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
     parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
     add_json(parser)
@@ -50,12 +57,19 @@ def run(options: argparse.Namespace) -> int:
     from clusterrun.starter import new_file  # noqa: PLC0415 - `--help` starts faster without
 
     if options.json and options.output == new_file.STDOUT:
-        raise SpecError([Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")])
+        raise SpecError(
+            [Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")]
+        )
     new_file.check_words(options.name, options.script)
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     target = new_file.Target(options.output, options.force, options.profile)
     if options.from_sbatch is not None:
-        given = {"script": options.script, "strategy": options.strategy, "name": options.name, **slurm}
+        given = {
+            "script": options.script,
+            "strategy": options.strategy,
+            "name": options.name,
+            **slurm,
+        }
         new_file.check_alone(name for name, value in given.items() if value is not None)
         made = new_file.write_translation(options.from_sbatch, target)
     else:

@@ -11,9 +11,21 @@ from clusterrun.run_status.listing import list_runs, wanted
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--state", default="", help="only runs in this state, such as RUNNING; several with commas")
-    parser.add_argument("--since", default="", metavar="TIME", help="only runs that live, or did since then: 2d, 12h")
-    parser.add_argument("--name", default="", metavar="GLOB", help="only runs whose name or id fits, such as 'gpt2*'")
+    parser.add_argument(
+        "--state", default="", help="only runs in this state, such as RUNNING; several with commas"
+    )
+    parser.add_argument(
+        "--since",
+        default="",
+        metavar="TIME",
+        help="only runs that live, or did since then: 2d, 12h",
+    )
+    parser.add_argument(
+        "--name",
+        default="",
+        metavar="GLOB",
+        help="only runs whose name or id fits, such as 'gpt2*'",
+    )
     parser.add_argument("--tag", default="", help="only runs with this word in slurm.comment")
     add_json(parser)
 

@@ -16,13 +16,25 @@ from clusterrun.units import whole_number
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended, over requeues")
-    parser.add_argument("--attempt", type=_attempt, metavar="N",
-                        help="the output of this attempt, or `all` (default: the last)")  # fmt: skip
-    parser.add_argument("--rank", type=int, metavar="R", help="only the lines that say that this rank wrote them")
-    parser.add_argument("--node", metavar="NODE", help="only the lines that are known to be from this node")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on until the run has ended, over requeues"
+    )
+    parser.add_argument(
+        "--attempt",
+        type=_attempt,
+        metavar="N",
+        help="the output of this attempt, or `all` (default: the last)",
+    )
+    parser.add_argument(
+        "--rank", type=int, metavar="R", help="only the lines that say that this rank wrote them"
+    )
+    parser.add_argument(
+        "--node", metavar="NODE", help="only the lines that are known to be from this node"
+    )
     add_json(parser, ", an object a line")
-    parser.add_argument("--grep", metavar="PATTERN", help="only the lines that match this regular expression")
+    parser.add_argument(
+        "--grep", metavar="PATTERN", help="only the lines that match this regular expression"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,8 +44,14 @@ def run(options: argparse.Namespace) -> int:
         return _as_json(options, wanted)
     if has_colours():
         return _in_colours(options, wanted)
-    for piece in logs(options.run, attempt=options.attempt, follow=options.follow, rank=options.rank,
-                      node=options.node, grep=options.grep):  # fmt: skip
+    for piece in logs(
+        options.run,
+        attempt=options.attempt,
+        follow=options.follow,
+        rank=options.rank,
+        node=options.node,
+        grep=options.grep,
+    ):
         sys.stdout.write(piece)
         sys.stdout.flush()
     return 0
@@ -51,7 +69,9 @@ def _attempt(word: str) -> Which:
     try:
         return whole_number(word, least=1)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{word[:80]!r} is neither the number of an attempt nor `all`") from error
+        raise argparse.ArgumentTypeError(
+            f"{word[:80]!r} is neither the number of an attempt nor `all`"
+        ) from error
 
 
 def _in_colours(options: argparse.Namespace, wanted: Wanted) -> int:

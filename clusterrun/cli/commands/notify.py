@@ -13,9 +13,24 @@ from clusterrun.upkeep.notification import notify
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
-    add("--test", metavar="JOB.yaml|RUN", required=True, help="send a test message to every place that it names")
-    add("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as for submit")
-    add("--profile", help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)")
+    add(
+        "--test",
+        metavar="JOB.yaml|RUN",
+        required=True,
+        help="send a test message to every place that it names",
+    )
+    add(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="as for submit",
+    )
+    add(
+        "--profile",
+        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
+    )
     add_json(parser)
 
 

@@ -34,8 +34,14 @@ def run(options: argparse.Namespace) -> int:
     def tell(text: str) -> None:
         print(f"{time.monotonic() - begun:5.0f} s  {text}", file=sys.stderr, flush=True)
 
-    found = rehearse(request_of(options), steps=options.steps, local=options.local, timeout=options.timeout,
-                     tolerance=options.tolerance, tell=tell)  # fmt: skip
+    found = rehearse(
+        request_of(options),
+        steps=options.steps,
+        local=options.local,
+        timeout=options.timeout,
+        tolerance=options.tolerance,
+        tell=tell,
+    )
     if options.json:
         print_json(found)
     else:

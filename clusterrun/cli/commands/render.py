@@ -18,8 +18,11 @@ from clusterrun.planning.script import render
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_spec_options(parser)
-    parser.add_argument("--explain", action="store_true",
-                        help="in place of the script each value that it is made from, and its origin")  # fmt: skip
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="in place of the script each value that it is made from, and its origin",
+    )
     add_json(parser, ", with --explain")
 
 

@@ -19,7 +19,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--html", metavar="FILE", help="write one page with all curves, to look at in a browser")
+    shape.add_argument(
+        "--html", metavar="FILE", help="write one page with all curves, to look at in a browser"
+    )
     add_json(shape)
 
 
@@ -44,18 +46,30 @@ def _write(path: Path, found: RunReport) -> None:
 
 def _print(found: RunReport) -> None:
     split = found.split
-    ettr = "not known: the script does not use clusterrun.training" if split.unknown else "not known yet"
+    ettr = (
+        "not known: the script does not use clusterrun.training"
+        if split.unknown
+        else "not known yet"
+    )
     facts = {
         "run": found.status.run_id,
         "state": found.status.state.value,
         "wall": format_duration(split.wall),
-        "ETTR": ettr if split.ettr is None else f"{split.ettr:.1%} of it became training that counts",
-        "GPU hours": _hours(found.gpu_hours.used, found.gpu_hours.wasted) if found.gpu_hours else "",
+        "ETTR": ettr
+        if split.ettr is None
+        else f"{split.ettr:.1%} of it became training that counts",
+        "GPU hours": _hours(found.gpu_hours.used, found.gpu_hours.wasted)
+        if found.gpu_hours
+        else "",
         "node hours": _hours(found.node_hours.used, found.node_hours.wasted),
         "speed": f"{found.rate:.4g} samples/s" if found.rate else "",
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
-    seconds = {words: float(getattr(split, kind)) for kind, words in PARTS.items() if getattr(split, kind) > 0}
+    seconds = {
+        words: float(getattr(split, kind))
+        for kind, words in PARTS.items()
+        if getattr(split, kind) > 0
+    }
     wall = max(split.wall, 1e-9)
     rows = [
         (words, format_duration(part), f"{part / wall:.1%}", bar(part / wall, 1.0, 20))

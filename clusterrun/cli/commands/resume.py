@@ -13,11 +13,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN")
     parser.add_argument(
-        "--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[],
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
         help="change one value of the run's spec from now on, such as slurm.time=12:00:00; may be repeated",
-    )  # fmt: skip
+    )
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB")
+    shape.add_argument(
+        "--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB"
+    )
     add_json(shape)
 
 

@@ -13,9 +13,14 @@ from clusterrun.errors import Problem, SpecError
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("of", metavar="COMMAND", nargs="?", help="of what this command prints with --json")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write it there, over what stands there (default: stdout)"
+        "of", metavar="COMMAND", nargs="?", help="of what this command prints with --json"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write it there, over what stands there (default: stdout)",
     )
 
 

@@ -20,8 +20,14 @@ from clusterrun.run_status.from_files import RunStatus
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("run", metavar="RUN", nargs="?", help="without it, all runs that live, or the last one")
-    parser.add_argument("--watch", action="store_true", help="go on until it has ended; Slurm is asked once a minute")
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", help="without it, all runs that live, or the last one"
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on until it has ended; Slurm is asked once a minute",
+    )
     add_json(parser, ", with --watch a line for each change")
 
 
@@ -33,9 +39,16 @@ def run(options: argparse.Namespace) -> int:
         return watch(options.run, as_json=options.json)
     living = [] if options.run is not None else _living()
     if options.json:
-        others = {} if options.run is not None else {"living": [found.as_dict() for found in living]}
+        others = (
+            {} if options.run is not None else {"living": [found.as_dict() for found in living]}
+        )
         print_json(
-            {**all_known(living[0] if living else status("last" if options.run is None else options.run)), **others}
+            {
+                **all_known(
+                    living[0] if living else status("last" if options.run is None else options.run)
+                ),
+                **others,
+            }
         )
     elif len(living) > 1:
         print_runs(living)

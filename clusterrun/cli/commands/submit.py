@@ -16,10 +16,16 @@ from clusterrun.submission.submitting import submit_prepared, test_only
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_spec_options(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the script and ask Slurm whether it would take it")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the script and ask Slurm whether it would take it",
+    )
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB")
+    shape.add_argument(
+        "--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB"
+    )
     add_json(shape)
 
 
@@ -28,7 +34,10 @@ def run(options: argparse.Namespace) -> int:
     request = request_of(options)
     dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
     if dropped and not options.local:
-        print(f"note: left out, because they would override the spec: {', '.join(dropped)}", file=sys.stderr)
+        print(
+            f"note: left out, because they would override the spec: {', '.join(dropped)}",
+            file=sys.stderr,
+        )
     prepared = prepare(request)
     _warn(prepared)
     if options.dry_run:

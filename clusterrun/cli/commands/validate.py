@@ -28,7 +28,11 @@ def run(options: argparse.Namespace) -> int:
     each, least = plan.processes_a_node, f"{plan.least_nodes}-" * plan.elastic
     processes = plan.launch.processes or 0
     fewest = f"{(each or 0) * plan.least_nodes}-" * plan.elastic
-    count = f"{fewest}{processes} process{'es' * (processes > 1)}" if each else "as many processes as Slurm gives GPUs"
+    count = (
+        f"{fewest}{processes} process{'es' * (processes > 1)}"
+        if each
+        else "as many processes as Slurm gives GPUs"
+    )
     nodes = f"{least}{plan.nodes} node{'s' * (plan.nodes > 1)}"
     print(f"{options.job}: valid: {plan.name}, {nodes}, {count}", file=sys.stderr)
     if prepared.batch.in_words():

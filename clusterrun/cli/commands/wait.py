@@ -18,7 +18,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     add_json(parser)
     parser.add_argument(
-        "--timeout", type=timeout, metavar="TIME", help="give up after 90s, 30min or 2h, with exit code 124"
+        "--timeout",
+        type=timeout,
+        metavar="TIME",
+        help="give up after 90s, 30min or 2h, with exit code 124",
     )
 
 

@@ -38,7 +38,11 @@ def in_words(found: Why) -> str:
     if found.alive:
         lines += ["", "does it look alive", *map(_indented, _alive(found.alive))]
     if found.stopped:
-        which = f"why attempt {found.stopped.attempt} stopped" if found.stopped.attempt else "why it stopped"
+        which = (
+            f"why attempt {found.stopped.attempt} stopped"
+            if found.stopped.attempt
+            else "why it stopped"
+        )
         lines += ["", which, *map(_indented, _stopped(found.stopped))]
     lines += ["", "what comes next", *map(_indented, _next(found.next))]
     return "\n".join(lines)
@@ -62,7 +66,11 @@ def _waiting(waiting: Waiting) -> Iterator[str]:
 
 
 def _alive(alive: Alive) -> Iterator[str]:
-    verdict = {True: coloured("yes", style_of("good")), False: coloured("no", style_of("bad")), None: "not known"}
+    verdict = {
+        True: coloured("yes", style_of("good")),
+        False: coloured("no", style_of("bad")),
+        None: "not known",
+    }
     yield f"{verdict[alive.looks]}: {alive.words}"
 
 
@@ -73,7 +81,11 @@ def _stopped(stopped: Stopped) -> Iterator[str]:
         if stopped.means and stopped.means != stopped.words:
             yield stopped.means
         for place in stopped.places:
-            own = f", called from {place.script}" if place.script and place.script != place.inner else ""
+            own = (
+                f", called from {place.script}"
+                if place.script and place.script != place.inner
+                else ""
+            )
             yield f"rank {place.rank} on {place.node} stood in {place.inner}{own}"
         if stopped.do:
             yield f"do: {stopped.do}"

@@ -12,7 +12,9 @@ from clusterrun.errors import ClusterError, ClusterrunError, Problem, SpecError
 
 def add_json(parser: argparse._ActionsContainer, also: str = "") -> None:
     """Add the option; `also` says what is special about this command's."""
-    parser.add_argument("--json", action="store_true", help=f"print it as JSON{also}; `clusterrun schema` tells how")
+    parser.add_argument(
+        "--json", action="store_true", help=f"print it as JSON{also}; `clusterrun schema` tells how"
+    )
 
 
 def print_json(answer: object) -> None:
@@ -27,7 +29,11 @@ def print_failure(error: ClusterrunError) -> None:
 
 
 def _refusal(error: ClusterrunError) -> Problem:
-    return Problem("", "", error.what, error.hint) if isinstance(error, ClusterError) else Problem("", "", str(error))
+    return (
+        Problem("", "", error.what, error.hint)
+        if isinstance(error, ClusterError)
+        else Problem("", "", str(error))
+    )
 
 
 def _plain(value: object) -> object:

@@ -43,7 +43,12 @@ class _Bar:
         from rich.console import Console  # noqa: PLC0415 - likewise
 
         console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")))
-        columns = (parts.TextColumn(self._what), parts.BarColumn(), parts.DownloadColumn(), parts.TimeRemainingColumn())
+        columns = (
+            parts.TextColumn(self._what),
+            parts.BarColumn(),
+            parts.DownloadColumn(),
+            parts.TimeRemainingColumn(),
+        )
         bar = parts.Progress(*columns, console=console, transient=True)
         bar.add_task(self._what, total=total)
         bar.start()

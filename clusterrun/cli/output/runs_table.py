@@ -14,7 +14,9 @@ _HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 
 def print_runs(found: Sequence[RunStatus]) -> None:
     """Print runs for people."""
-    print_table([_HEADINGS, *map(_row, found)], {state.value: style_of(state.value) for state in State})
+    print_table(
+        [_HEADINGS, *map(_row, found)], {state.value: style_of(state.value) for state in State}
+    )
 
 
 def table(found: Sequence[RunStatus]) -> str:
@@ -23,6 +25,12 @@ def table(found: Sequence[RunStatus]) -> str:
 
 
 def _row(status: RunStatus) -> tuple[str, ...]:
-    step = "" if status.step is None else f"{status.step}/{status.total}" if status.total else str(status.step)
+    step = (
+        ""
+        if status.step is None
+        else f"{status.step}/{status.total}"
+        if status.total
+        else str(status.step)
+    )
     reason = "" if status.reason == "None" else status.reason
     return status.run_id, status.state.value, status.job_id, str(status.attempt or ""), step, reason

@@ -81,4 +81,6 @@ def kept_up_to_date() -> Iterator[Callable[[str], None]]:
 
     console = Console(no_color=not has_colours(), highlight=False)
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda text: live.update(Text.from_ansi(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        yield lambda text: live.update(
+            Text.from_ansi(text, no_wrap=True, overflow="ellipsis"), refresh=True
+        )

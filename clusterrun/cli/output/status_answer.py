@@ -14,4 +14,8 @@ from clusterrun.run_status.from_files import RunStatus
 def all_known(found: RunStatus) -> dict[str, object]:
     """Return a run's status, its outlook and its attempts as plain values."""
     attempts = list_attempts(RunPaths(Path(found.folder)))
-    return {**found.as_dict(), **outlook(found).as_dict(), "attempts": [asdict(attempt) for attempt in attempts]}
+    return {
+        **found.as_dict(),
+        **outlook(found).as_dict(),
+        "attempts": [asdict(attempt) for attempt in attempts],
+    }

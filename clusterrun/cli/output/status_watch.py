@@ -61,7 +61,14 @@ def _in_lines(look: Callable[[], list[RunStatus]], *, as_json: bool) -> None:
         for status in found:
             ahead = outlook(status)
             saved = ahead.last_checkpoint.name if ahead.last_checkpoint else ""
-            key = (status.state, status.reason, status.attempt, status.job_id, saved, ahead.doing == "start")
+            key = (
+                status.state,
+                status.reason,
+                status.attempt,
+                status.job_id,
+                saved,
+                ahead.doing == "start",
+            )
             before = told.get(status.run_id, ())
             if before[:-1] != key or (steps_too and before[-1] != status.step):
                 if as_json:
@@ -84,6 +91,13 @@ def _screen(found: list[RunStatus]) -> str:
     if len(found) > 1:
         return table(found)
     attempts = list_attempts(RunPaths(Path(found[0].folder)))
-    parts = [in_words(found[0], outlook(found[0])), table(list(found[0].tasks)) if found[0].tasks else ""]
-    parts += [in_columns([HEADINGS, *(row(attempt, found[0]) for attempt in attempts)])] if attempts else []
+    parts = [
+        in_words(found[0], outlook(found[0])),
+        table(list(found[0].tasks)) if found[0].tasks else "",
+    ]
+    parts += (
+        [in_columns([HEADINGS, *(row(attempt, found[0]) for attempt in attempts)])]
+        if attempts
+        else []
+    )
     return "\n\n".join(part for part in parts if part)

@@ -51,13 +51,30 @@ def row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
     """Return an attempt's row of a table."""
     last = attempt.number == found.attempt
     runs = last and not attempt.words and not found.state.final
-    ended = attempt.words or (found.reason if last and found.state.final else "runs" if runs else "")
-    start, end = ("?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to))
+    ended = attempt.words or (
+        found.reason if last and found.state.final else "runs" if runs else ""
+    )
+    start, end = (
+        "?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to)
+    )
     steps = "" if start == end == "?" else f"{start} to {end}"
     lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
-    began = "" if attempt.began is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.began))
+    began = (
+        ""
+        if attempt.began is None
+        else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.began))
+    )
     seconds = int(time.time()) - attempt.began if runs and attempt.began else attempt.seconds
-    return str(attempt.number), began, ended, steps, lost, format_clock(seconds), attempt.job_id, attempt.nodes
+    return (
+        str(attempt.number),
+        began,
+        ended,
+        steps,
+        lost,
+        format_clock(seconds),
+        attempt.job_id,
+        attempt.nodes,
+    )
 
 
 def in_a_line(found: RunStatus, ahead: Outlook) -> str:
@@ -87,7 +104,11 @@ def _plain_step(found: RunStatus) -> str:
 def _step(found: RunStatus) -> str:
     if found.step is None:
         return ""
-    drawn = f"  {bar(found.step, found.total)} {found.step / found.total:.0%}" if found.total and is_terminal() else ""
+    drawn = (
+        f"  {bar(found.step, found.total)} {found.step / found.total:.0%}"
+        if found.total and is_terminal()
+        else ""
+    )
     return _plain_step(found) + drawn
 
 
@@ -95,23 +116,43 @@ def _loss(found: RunStatus, ahead: Outlook | None) -> str:
     if found.loss is None:
         return ""
     losses: Sequence[float] = [loss for _, loss in ahead.losses] if ahead else ()
-    return f"{found.loss:.4f}" + (f"  {sparkline(losses)}" if len(losses) > 1 and is_terminal() else "")
+    return f"{found.loss:.4f}" + (
+        f"  {sparkline(losses)}" if len(losses) > 1 and is_terminal() else ""
+    )
 
 
 def _speed(ahead: Outlook) -> str:
-    parts = [f"{ahead.rate:.4g} samples/s"] if ahead.rate is not None and ahead.step_seconds is not None else []
+    parts = (
+        [f"{ahead.rate:.4g} samples/s"]
+        if ahead.rate is not None and ahead.step_seconds is not None
+        else []
+    )
     parts += [f"{ahead.step_seconds:.3g} s a step"] if ahead.step_seconds is not None else []
     return ", ".join(parts)
 
 
 def _left(found: RunStatus, ahead: Outlook | None) -> str:
-    parts = [f"{format_duration(ahead.left)} to the last step"] if ahead and ahead.left is not None else []
-    parts += [f"{format_duration(found.ends - time.time())} to the job's time limit"] if found.ends else []
+    parts = (
+        [f"{format_duration(ahead.left)} to the last step"]
+        if ahead and ahead.left is not None
+        else []
+    )
+    parts += (
+        [f"{format_duration(found.ends - time.time())} to the job's time limit"]
+        if found.ends
+        else []
+    )
     return ", ".join(parts)
 
 
 def _saved(saved: SavedCheckpoint) -> str:
-    told = "not ours to verify" if saved.kind == "script" else f"not whole: {saved.fault}" if saved.fault else "whole"
+    told = (
+        "not ours to verify"
+        if saved.kind == "script"
+        else f"not whole: {saved.fault}"
+        if saved.fault
+        else "whole"
+    )
     return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {told}"
 
 
@@ -122,5 +163,7 @@ def _next_save(found: RunStatus, ahead: Outlook) -> str:
     if ahead.next_checkpoint_step is None:
         return ""
     steps = max(ahead.next_checkpoint_step - (found.step or 0), 0)
-    when = "" if ahead.step_seconds is None else f", in {format_duration(steps * ahead.step_seconds)}"
+    when = (
+        "" if ahead.step_seconds is None else f", in {format_duration(steps * ahead.step_seconds)}"
+    )
     return f"at step {ahead.next_checkpoint_step}{when}"

@@ -18,7 +18,10 @@ def sparkline(values: Sequence[float], width: int = 32) -> str:
     if not values:
         return ""
     count = min(width, len(values))
-    parts = [values[len(values) * place // count : len(values) * (place + 1) // count] for place in range(count)]
+    parts = [
+        values[len(values) * place // count : len(values) * (place + 1) // count]
+        for place in range(count)
+    ]
     means = [sum(part) / len(part) for part in parts]
     least, most = min(means), max(means)
     scale = (len(_BARS) - 1) / (most - least) if most > least else 0.0

@@ -20,7 +20,9 @@ def check_arguments(given: Given, spec: JobSpec, source: Source | None) -> None:
         if source is not None and source.mentions(name):
             continue
         words = (
-            f"transformers 5 has {ARGUMENTS[name]} in its place" if ARGUMENTS[name] else "transformers 5 has it no more"
+            f"transformers 5 has {ARGUMENTS[name]} in its place"
+            if ARGUMENTS[name]
+            else "transformers 5 has it no more"
         )
         if source is not None and source.trainer:
             given.fault(_place(spec, name), f"TrainingArguments has no {name}", words)
@@ -40,5 +42,8 @@ def check_accumulation(given: Given, source: Source | None, training: Training) 
     """Note accumulation that is asked of accelerate where a Trainer trains: it gives its own word to accelerate."""
     own = training.argument_steps or 1
     if source is not None and source.trainer and training.steps not in (None, own):
-        given.fault(["accelerate", "gradient_accumulation_steps"], f"{training.steps} here, {own} in args, and a "
-                    "Trainer reads only its own", f"args.gradient_accumulation_steps: {training.steps}")  # fmt: skip
+        given.fault(
+            ["accelerate", "gradient_accumulation_steps"],
+            f"{training.steps} here, {own} in args, and a Trainer reads only its own",
+            f"args.gradient_accumulation_steps: {training.steps}",
+        )

@@ -19,7 +19,11 @@ class Batch:
     def samples(self) -> int | None:
         """The samples of one optimizer step, over all processes."""
         factors = (self.micro, self.processes, self.accumulation or 1)
-        return None if None in factors else (self.micro or 1) * (self.processes or 1) * (self.accumulation or 1)
+        return (
+            None
+            if None in factors
+            else (self.micro or 1) * (self.processes or 1) * (self.accumulation or 1)
+        )
 
     def in_words(self) -> str:
         """Say it for people; empty where nothing is known but the processes."""
@@ -27,8 +31,16 @@ class Batch:
             return ""
         default = " (the script's default)" if self.by_default else ""
         each = f"{self.micro} a process{default}" if self.micro else "what a process takes"
-        processes = f"{self.processes} process{'es' * (self.processes > 1)}" if self.processes else "the processes"
-        parts = [each, processes, *([f"{self.accumulation} accumulated"] if (self.accumulation or 1) > 1 else [])]
+        processes = (
+            f"{self.processes} process{'es' * (self.processes > 1)}"
+            if self.processes
+            else "the processes"
+        )
+        parts = [
+            each,
+            processes,
+            *([f"{self.accumulation} accumulated"] if (self.accumulation or 1) > 1 else []),
+        ]
         total = f" = {self.samples} samples a step" if self.samples else ""
         unsaid = "" if self.accumulation else ", unless the script accumulates"
         return " x ".join(parts) + total + (unsaid if total else "")

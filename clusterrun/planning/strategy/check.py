@@ -12,7 +12,14 @@ from clusterrun.job_spec.arguments import arguments_of
 from clusterrun.job_spec.load import expanded
 from clusterrun.job_spec.yaml_text import Path as Place
 from clusterrun.job_spec.yaml_text import dotted
-from clusterrun.planning.launch import Configs, Launch, asks_for_gpus, deepspeed_json, make_launch, overridden
+from clusterrun.planning.launch import (
+    Configs,
+    Launch,
+    asks_for_gpus,
+    deepspeed_json,
+    make_launch,
+    overridden,
+)
 from clusterrun.planning.strategy.arguments import check_accumulation, check_arguments
 from clusterrun.planning.strategy.batch import Batch
 from clusterrun.planning.strategy.config import check_config
@@ -59,7 +66,11 @@ class _Read:
     @property
     def files(self) -> list[Given]:
         """All that can be at fault."""
-        return [self.whole, self.words, *(file.given for file in (self.deepspeed, self.trainers) if file)]
+        return [
+            self.whole,
+            self.words,
+            *(file.given for file in (self.deepspeed, self.trainers) if file),
+        ]
 
 
 def check(loaded: Loaded, work_dir: Path) -> Findings:
@@ -110,7 +121,11 @@ def _text(file: ConfigFile | None) -> str | None:
 def _read(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> _Read:
     whole = Given(loaded.spec.model_dump(exclude_none=True), loaded.layers.line_of)
     config = _config_file(loaded, work_dir, problems)
-    words = config.given if config else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
+    words = (
+        config.given
+        if config
+        else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
+    )
     source = _source(loaded.spec.script, work_dir)
     deepspeed = _deepspeed_file(work_dir, words, problems)
     trainers = _trainers_json(arguments_of(loaded.spec), whole, source, work_dir, problems)
@@ -125,7 +140,11 @@ def _check_words(given: Given, machines: Machines, training: Training) -> None:
     kind = given.get("distributed_type")
     for name, own in _TYPES.items():
         if kind not in (None, own) and given.section(name):
-            given.fault([name], f"accelerate leaves it out for distributed_type {kind}", f"distributed_type: {own}")
+            given.fault(
+                [name],
+                f"accelerate leaves it out for distributed_type {kind}",
+                f"distributed_type: {own}",
+            )
     if kind == "DEEPSPEED" or (kind is None and given.section(SECTION)):
         check_deepspeed(given, machines, training)
     if kind == "FSDP" or (kind is None and given.section("fsdp_config")):
@@ -135,7 +154,12 @@ def _check_words(given: Given, machines: Machines, training: Training) -> None:
 def _check_jsons(read: _Read, machines: Machines, training: Training) -> None:
     if read.deepspeed is not None:
         said = read.words.get("mixed_precision") or training.precision
-        check_json(read.deepspeed.given, machines, training, str(said or ("?" if _decides(read.source) else "")))
+        check_json(
+            read.deepspeed.given,
+            machines,
+            training,
+            str(said or ("?" if _decides(read.source) else "")),
+        )
     if read.trainers is not None:
         check_json(read.trainers.given, machines, training, training.precision or "?")
 
@@ -154,20 +178,35 @@ def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) ->
     if name is None:
         return None
     place = (*strategy.prefix, SECTION, "deepspeed_config_file")
-    return read_deepspeed(work_dir / expanded(name), name, _telling(problems, strategy.line_of, place))
+    return read_deepspeed(
+        work_dir / expanded(name), name, _telling(problems, strategy.line_of, place)
+    )
 
 
 def _trainers_json(
-    arguments: Mapping[str, object], whole: Given, source: Source | None, work_dir: Path, problems: list[Problem]
+    arguments: Mapping[str, object],
+    whole: Given,
+    source: Source | None,
+    work_dir: Path,
+    problems: list[Problem],
 ) -> ConfigFile | None:
     """Read the JSON that a Trainer's own argument `--deepspeed` names; the script brings only accelerate's along."""
     name = arguments.get("deepspeed")
-    if source is None or not source.trainer or not isinstance(name, str) or not name.endswith(".json"):
+    if (
+        source is None
+        or not source.trainer
+        or not isinstance(name, str)
+        or not name.endswith(".json")
+    ):
         return None
-    return read_deepspeed(work_dir / expanded(name), name, _telling(problems, whole.line_of, ("args", "deepspeed")))
+    return read_deepspeed(
+        work_dir / expanded(name), name, _telling(problems, whole.line_of, ("args", "deepspeed"))
+    )
 
 
-def _telling(problems: list[Problem], line_of: Callable[[Place], str], place: Place) -> Callable[[str, str], None]:
+def _telling(
+    problems: list[Problem], line_of: Callable[[Place], str], place: Place
+) -> Callable[[str, str], None]:
     return lambda what, hint: problems.append(Problem(line_of(place), dotted(place), what, hint))
 
 
@@ -196,9 +235,13 @@ def _warnings(read: _Read) -> list[str]:
     if read.source is None:
         return []
     json = read.deepspeed.given if read.deepspeed else None
-    stage = json.get("zero_optimization", "stage") if json else read.words.get(SECTION, "zero_stage")
+    stage = (
+        json.get("zero_optimization", "stage") if json else read.words.get(SECTION, "zero_stage")
+    )
     return warnings(
-        read.source, zero3=quoted_number(stage) == 3, optimizer_in_json=bool(json and json.get("optimizer"))
+        read.source,
+        zero3=quoted_number(stage) == 3,
+        optimizer_in_json=bool(json and json.get("optimizer")),
     )
 
 
@@ -215,4 +258,6 @@ def _batch(read: _Read, machines: Machines, training: Training, spec: JobSpec) -
     elif training.steps is None and not training.trainer:
         steps = quoted_number(read.words.get(SECTION, "gradient_accumulation_steps")) or steps
     own_micro, own_steps = script_defaults(read.source, spec)
-    return Batch(micro or own_micro, machines.processes, steps or own_steps, by_default=micro is None)
+    return Batch(
+        micro or own_micro, machines.processes, steps or own_steps, by_default=micro is None
+    )

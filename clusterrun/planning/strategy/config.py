@@ -10,8 +10,22 @@ from clusterrun.planning.strategy.machines import Machines
 
 # accelerate starts one process a node for it, in silence, however many were asked for
 _ALONE = ("NO", "False")
-TYPES = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_SDAA", "MULTI_MUSA", "MULTI_XPU", "MULTI_HPU",
-         "MULTI_NEURON", "DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")  # fmt: skip
+TYPES = (
+    "NO",
+    "MULTI_CPU",
+    "MULTI_GPU",
+    "MULTI_NPU",
+    "MULTI_MLU",
+    "MULTI_SDAA",
+    "MULTI_MUSA",
+    "MULTI_XPU",
+    "MULTI_HPU",
+    "MULTI_NEURON",
+    "DEEPSPEED",
+    "FSDP",
+    "MEGATRON_LM",
+    "XLA",
+)
 
 
 def check_config(given: Given, machines: Machines) -> None:
@@ -21,11 +35,18 @@ def check_config(given: Given, machines: Machines) -> None:
     if where not in (None, "LOCAL_MACHINE", 0):
         given.fault(["compute_environment"], f"{where} is no cluster of Slurm's", "LOCAL_MACHINE")
     elif kind not in (*TYPES, "False"):
-        near = {"FSDP2": "FSDP, with fsdp_config: {fsdp_version: 2}", "TPU": "XLA", "DDP": "MULTI_GPU"}.get(kind, "")
+        near = {
+            "FSDP2": "FSDP, with fsdp_config: {fsdp_version: 2}",
+            "TPU": "XLA",
+            "DDP": "MULTI_GPU",
+        }.get(kind, "")
         given.fault(["distributed_type"], f"accelerate knows no {kind}", near)
     elif kind in _ALONE and (machines.nodes > 1 or machines.processes not in (1, None)):
-        given.fault(["distributed_type"], f"{kind.replace('False', 'NO')} starts independent processes, each a world "
-                    "of one", "distributed_type: MULTI_GPU, with use_cpu: true on CPUs")  # fmt: skip
+        given.fault(
+            ["distributed_type"],
+            f"{kind.replace('False', 'NO')} starts independent processes, each a world of one",
+            "distributed_type: MULTI_GPU, with use_cpu: true on CPUs",
+        )
     if machines.gpus and truth(given.get("use_cpu")):
         given.note(["use_cpu"], "GPUs are asked for, and this config trains on CPUs")
     _count(given, machines)
@@ -35,4 +56,7 @@ def _count(given: Given, machines: Machines) -> None:
     """Slurm's nodes decide; the user should know, because the size of a batch follows from it."""
     total = number(given.get("num_processes"))
     if total and machines.processes and total not in (-1, machines.processes):
-        given.note(["num_processes"], f"{total} there, {machines.processes} on the nodes that Slurm is asked for")
+        given.note(
+            ["num_processes"],
+            f"{total} there, {machines.processes} on the nodes that Slurm is asked for",
+        )

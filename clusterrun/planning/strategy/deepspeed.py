@@ -35,8 +35,11 @@ def check_deepspeed(given: Given, machines: Machines, training: Training) -> Non
         given.fault([SECTION], _ON_CPU, f"ask for GPUs, as slurm.gpus-per-node; {TRY_ON_CPU}")
     launcher = section.get("deepspeed_multinode_launcher", "standard")
     if machines.nodes > 1 and launcher != "standard":
-        given.fault([SECTION, "deepspeed_multinode_launcher"], f"{launcher} would start the nodes a second time, "
-                    "beside Slurm", "standard, or leave it out: one accelerate launch runs on each node")  # fmt: skip
+        given.fault(
+            [SECTION, "deepspeed_multinode_launcher"],
+            f"{launcher} would start the nodes a second time, beside Slurm",
+            "standard, or leave it out: one accelerate launch runs on each node",
+        )
     if deepspeed_json(section):
         _beside_json(given)
         return
@@ -49,23 +52,40 @@ def _accumulation(given: Given, training: Training) -> None:
     steps = quoted_number(given.section(SECTION).get("gradient_accumulation_steps"))
     place = [SECTION, "gradient_accumulation_steps"]
     if steps and training.steps and steps != training.steps:
-        given.fault(place, f"{steps} here, {training.steps} in accelerate.gradient_accumulation_steps",
-                    "say it there alone; it reaches DeepSpeed")  # fmt: skip
-    elif steps and not training.steps and training.argument_steps not in (None, steps) and not training.trainer:
-        given.fault(place, f"{steps} here, {training.argument_steps} in args; accelerate's would win",
-                    f"accelerate.gradient_accumulation_steps: {training.argument_steps}, and none here")  # fmt: skip
+        given.fault(
+            place,
+            f"{steps} here, {training.steps} in accelerate.gradient_accumulation_steps",
+            "say it there alone; it reaches DeepSpeed",
+        )
+    elif (
+        steps
+        and not training.steps
+        and training.argument_steps not in (None, steps)
+        and not training.trainer
+    ):
+        given.fault(
+            place,
+            f"{steps} here, {training.argument_steps} in args; accelerate's would win",
+            f"accelerate.gradient_accumulation_steps: {training.argument_steps}, and none here",
+        )
 
 
 def _beside_json(given: Given) -> None:
     path = deepspeed_json(given.section(SECTION))
     for key, word in BESIDE_JSON.items():
         if key in given.section(SECTION):
-            given.fault([SECTION, key], "accelerate refuses it beside deepspeed_config_file",
-                        f"say it in {path}, as {word}")  # fmt: skip
+            given.fault(
+                [SECTION, key],
+                "accelerate refuses it beside deepspeed_config_file",
+                f"say it in {path}, as {word}",
+            )
     if not given.in_spec and given.get("mixed_precision") is not None:
-        given.fault(["mixed_precision"], "accelerate refuses it beside deepspeed_config_file",
-                    f"delete it, and say it in {path}, as bf16.enabled; or use a spec's own mixed_precision "
-                    "with its deepspeed_config")  # fmt: skip
+        given.fault(
+            ["mixed_precision"],
+            "accelerate refuses it beside deepspeed_config_file",
+            f"delete it, and say it in {path}, as bf16.enabled; or use a spec's own mixed_precision "
+            "with its deepspeed_config",
+        )
 
 
 def _stage_and_offload(given: Given) -> None:
@@ -77,14 +97,23 @@ def _stage_and_offload(given: Given) -> None:
         device = section.get(f"offload_{what}_device") or "none"
         _offload(given, (SECTION,), f"offload_{what}_device", device)
         if device == "nvme" and section.get(f"offload_{what}_nvme_path") in (None, "none"):
-            given.fault([SECTION, f"offload_{what}_device"], "nvme needs a folder on each node's own disk",
-                        f"offload_{what}_nvme_path: /local/scratch")  # fmt: skip
+            given.fault(
+                [SECTION, f"offload_{what}_device"],
+                "nvme needs a folder on each node's own disk",
+                f"offload_{what}_nvme_path: /local/scratch",
+            )
     if section.get("offload_param_device") in ("cpu", "nvme") and stage != 3:
-        given.fault([SECTION, "offload_param_device"], "only ZeRO-3 shards parameters; DeepSpeed ignores it at stage "
-                    f"{stage}", "zero_stage: 3, or leave it out")  # fmt: skip
+        given.fault(
+            [SECTION, "offload_param_device"],
+            f"only ZeRO-3 shards parameters; DeepSpeed ignores it at stage {stage}",
+            "zero_stage: 3, or leave it out",
+        )
     if stage == 3 and not truth(section.get("zero3_save_16bit_model", "false")):
-        given.note([SECTION, "zero_stage"], "without zero3_save_16bit_model: true, accelerator.get_state_dict fails at "
-                   "the end of a training")  # fmt: skip
+        given.note(
+            [SECTION, "zero_stage"],
+            "without zero3_save_16bit_model: true, accelerator.get_state_dict fails at "
+            "the end of a training",
+        )
 
 
 def _offload(given: Given, path: tuple[str, ...], key: str, device: object) -> None:

@@ -25,8 +25,11 @@ OLD_ZERO = {
 def check_json(given: Given, machines: Machines, training: Training, precision: str) -> None:
     """Note what is wrong with a DeepSpeed JSON; `precision` is what fills its "auto"; empty: not said."""
     if not isinstance(given.values.get(_ZERO), dict):
-        given.fault([_ZERO], "is missing, and accelerate refuses a DeepSpeed config without it",
-                    'at least {"stage": 2}')  # fmt: skip
+        given.fault(
+            [_ZERO],
+            "is missing, and accelerate refuses a DeepSpeed config without it",
+            'at least {"stage": 2}',
+        )
     for key, word in OLD_ZERO.items():
         if key in given.section(_ZERO):
             given.fault([_ZERO, key], "an old word of DeepSpeed", f"today: {word}")
@@ -39,19 +42,28 @@ def check_json(given: Given, machines: Machines, training: Training, precision: 
 def _precision(given: Given, precision: str) -> None:
     fp16, bf16 = given.get("fp16", "enabled"), given.get("bf16", "enabled")
     if fp16 is True and bf16 is True:
-        given.fault(["bf16", "enabled"], "fp16 and bf16 are both enabled, which DeepSpeed refuses",
-                    '"auto" in both: mixed_precision says which')  # fmt: skip
+        given.fault(
+            ["bf16", "enabled"],
+            "fp16 and bf16 are both enabled, which DeepSpeed refuses",
+            '"auto" in both: mixed_precision says which',
+        )
         return
     other = {"bf16": ("fp16", fp16), "fp8": ("fp16", fp16), "fp16": ("bf16", bf16)}.get(precision)
     if other and other[1] is True:
-        given.fault([other[0], "enabled"], f"accelerate refuses it with mixed_precision: {precision}",
-                    '"auto" in both fp16.enabled and bf16.enabled')  # fmt: skip
+        given.fault(
+            [other[0], "enabled"],
+            f"accelerate refuses it with mixed_precision: {precision}",
+            '"auto" in both fp16.enabled and bf16.enabled',
+        )
     if not precision and fp16 == "auto" and bf16 == "auto":
         given.note(["bf16", "enabled"], "nothing says a mixed_precision, so that it trains in fp32")
     own = {"bf16": bf16, "fp16": fp16}.get(precision)
     if own is False:
-        given.fault([precision, "enabled"], f"false, so that mixed_precision: {precision} would train in fp32",
-                    '"auto" in both fp16.enabled and bf16.enabled')  # fmt: skip
+        given.fault(
+            [precision, "enabled"],
+            f"false, so that mixed_precision: {precision} would train in fp32",
+            '"auto" in both fp16.enabled and bf16.enabled',
+        )
 
 
 def _zero(given: Given) -> None:
@@ -59,26 +71,43 @@ def _zero(given: Given) -> None:
     for what in ("offload_optimizer", "offload_param"):
         device = given.get(_ZERO, what, "device")
         if device == "nvme" and not given.get(_ZERO, what, "nvme_path"):
-            given.fault([_ZERO, what, "device"], "nvme needs a folder on each node's own disk",
-                        '"nvme_path": "/local/scratch"')  # fmt: skip
+            given.fault(
+                [_ZERO, what, "device"],
+                "nvme needs a folder on each node's own disk",
+                '"nvme_path": "/local/scratch"',
+            )
         if what == "offload_param" and device in ("cpu", "nvme") and stage != 3:
-            given.fault([_ZERO, what], f"only ZeRO-3 shards parameters; DeepSpeed ignores it at stage {stage}",
-                        '"stage": 3, or leave it out')  # fmt: skip
+            given.fault(
+                [_ZERO, what],
+                f"only ZeRO-3 shards parameters; DeepSpeed ignores it at stage {stage}",
+                '"stage": 3, or leave it out',
+            )
     if stage == 3 and given.get(_ZERO, "stage3_gather_16bit_weights_on_model_save") is not True:
-        given.note([_ZERO, "stage"], "without stage3_gather_16bit_weights_on_model_save, accelerator.get_state_dict "
-                   "fails at the end of a training")  # fmt: skip
+        given.note(
+            [_ZERO, "stage"],
+            "without stage3_gather_16bit_weights_on_model_save, accelerator.get_state_dict "
+            "fails at the end of a training",
+        )
 
 
 def _same_as_elsewhere(given: Given, training: Training) -> None:
     """A number in the JSON wins over the spec's and the script's, with no more than a warning."""
     steps, asked = given.values.get(_STEPS), training.accumulation
     if asked and asked != 1 and steps is None:
-        given.fault([_STEPS], f"is missing, which accelerate reads as 1, not as the {asked} of the spec", '"auto"')
+        given.fault(
+            [_STEPS],
+            f"is missing, which accelerate reads as 1, not as the {asked} of the spec",
+            '"auto"',
+        )
     elif asked and number(steps) not in (None, asked):
         given.fault([_STEPS], f"{steps} here, {asked} in the spec; DeepSpeed's would win", '"auto"')
     micro = number(given.values.get(_MICRO))
     if micro and training.micro_batch and micro != training.micro_batch:
-        given.fault([_MICRO], f"{micro} here, {training.micro_batch} in args.{training.micro_batch_key}", '"auto"')
+        given.fault(
+            [_MICRO],
+            f"{micro} here, {training.micro_batch} in args.{training.micro_batch_key}",
+            '"auto"',
+        )
 
 
 def _whole_batch(given: Given, machines: Machines, training: Training) -> None:
@@ -90,11 +119,19 @@ def _whole_batch(given: Given, machines: Machines, training: Training) -> None:
     micro = number(given.values.get(_MICRO)) or training.micro_batch
     each = steps * machines.processes
     if micro and whole != micro * each:
-        given.fault(["train_batch_size"], f"{whole} is not {micro} a process x {machines.processes} processes x "
-                    f"{steps} accumulated, {micro * each}, which DeepSpeed demands", '"auto"')  # fmt: skip
+        given.fault(
+            ["train_batch_size"],
+            f"{whole} is not {micro} a process x {machines.processes} processes x "
+            f"{steps} accumulated, {micro * each}, which DeepSpeed demands",
+            '"auto"',
+        )
     elif whole % each:
-        given.fault(["train_batch_size"], f"{whole} does not divide by {machines.processes} processes x {steps} "
-                    "accumulated, which DeepSpeed demands", '"auto"')  # fmt: skip
+        given.fault(
+            ["train_batch_size"],
+            f"{whole} does not divide by {machines.processes} processes x {steps} "
+            "accumulated, which DeepSpeed demands",
+            '"auto"',
+        )
 
 
 def accumulation_of(given: Given, training: Training) -> int | None:

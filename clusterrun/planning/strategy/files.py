@@ -18,7 +18,13 @@ NO_TYPE = "is not an accelerate config: it has no distributed_type"
 IS_JSON = "is a DeepSpeed JSON, and no accelerate config"
 BELONGS = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
 MISSING_HINT = "a relative path begins at slurm.chdir, or where the command is typed"
-_DEEPSPEEDS = {"zero_optimization", "train_batch_size", "train_micro_batch_size_per_gpu", "fp16", "bf16"}
+_DEEPSPEEDS = {
+    "zero_optimization",
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "fp16",
+    "bf16",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,11 @@ def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> 
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        at = (
+            f"line {error.lineno}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error)
+        )
         fault(f"{path} is not valid JSON: {at}", "")
         return None
     if not isinstance(values, dict):

@@ -17,7 +17,14 @@ CHOICES = {
     "fsdp_sharding_strategy": (*SHARDING, "1", "2", "3", "4", "5"),
     "fsdp_auto_wrap_policy": ("TRANSFORMER_BASED_WRAP", "SIZE_BASED_WRAP", "NO_WRAP"),
     "fsdp_backward_prefetch": ("BACKWARD_PRE", "BACKWARD_POST", "NO_PREFETCH", "1", "2"),
-    "fsdp_state_dict_type": ("FULL_STATE_DICT", "LOCAL_STATE_DICT", "SHARDED_STATE_DICT", "1", "2", "3"),
+    "fsdp_state_dict_type": (
+        "FULL_STATE_DICT",
+        "LOCAL_STATE_DICT",
+        "SHARDED_STATE_DICT",
+        "1",
+        "2",
+        "3",
+    ),
 }
 # What FSDP2 says in place of a sharding strategy.
 INSTEAD = {
@@ -27,14 +34,22 @@ INSTEAD = {
     "HYBRID_SHARD": "parallelism_config with dp_replicate_size and dp_shard_size",
     "HYBRID_SHARD_ZERO2": "fsdp_reshard_after_forward: false, parallelism_config with dp_replicate_size",
 }
-_ONLY_FIRST = ("fsdp_backward_prefetch", "fsdp_forward_prefetch", "fsdp_use_orig_params", "fsdp_sync_module_states")
+_ONLY_FIRST = (
+    "fsdp_backward_prefetch",
+    "fsdp_forward_prefetch",
+    "fsdp_use_orig_params",
+    "fsdp_sync_module_states",
+)
 
 
 def check_fsdp(given: Given, machines: Machines) -> None:
     """Note what is wrong with an `fsdp_config`."""
     if not machines.gpus or truth(given.get("use_cpu")):
-        given.fault([SECTION], "on CPUs accelerate leaves FSDP out in silence, and trains with DDP",
-                    "ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config")  # fmt: skip
+        given.fault(
+            [SECTION],
+            "on CPUs accelerate leaves FSDP out in silence, and trains with DDP",
+            "ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config",
+        )
     words = _words(given)
     version = str(words.get("fsdp_version", (None, 1))[1])
     if version not in ("1", "2"):
@@ -49,8 +64,11 @@ def check_fsdp(given: Given, machines: Machines) -> None:
 def _words(given: Given) -> dict[str, tuple[str, object]]:
     """Return the section's words by their full names, each as written: accelerate takes both `x` and `fsdp_x`."""
     section = given.section(SECTION)
-    return {(key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
-            for key, value in section.items() if isinstance(key, str)}  # fmt: skip
+    return {
+        (key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
+        for key, value in section.items()
+        if isinstance(key, str)
+    }
 
 
 def _choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) -> None:
@@ -69,34 +87,57 @@ def _together(given: Given, words: dict[str, tuple[str, object]], version: str) 
 
     sync = words.get("fsdp_sync_module_states")
     if sync and not truth(sync[1]) and says("fsdp_cpu_ram_efficient_loading", "true"):
-        given.fault([SECTION, sync[0]], "false, while fsdp_cpu_ram_efficient_loading is true, as it is by default: "
-                    "accelerate refuses that", "fsdp_cpu_ram_efficient_loading: false, or true here")  # fmt: skip
+        given.fault(
+            [SECTION, sync[0]],
+            "false, while fsdp_cpu_ram_efficient_loading is true, as it is by default: "
+            "accelerate refuses that",
+            "fsdp_cpu_ram_efficient_loading: false, or true here",
+        )
     offload = words.get("fsdp_activation_checkpointing_offload")
-    if offload and truth(offload[1]) and not (says("fsdp_activation_checkpointing", "false") and version == "2"):
-        given.fault([SECTION, offload[0]], "needs fsdp_version: 2 and fsdp_activation_checkpointing: true")
+    if (
+        offload
+        and truth(offload[1])
+        and not (says("fsdp_activation_checkpointing", "false") and version == "2")
+    ):
+        given.fault(
+            [SECTION, offload[0]], "needs fsdp_version: 2 and fsdp_activation_checkpointing: true"
+        )
 
 
 def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
     strategy = words.get("fsdp_sharding_strategy")
     if strategy:
-        name = SHARDING[int(str(strategy[1])) - 1] if str(strategy[1]) in tuple("12345") else str(strategy[1]).upper()
+        name = (
+            SHARDING[int(str(strategy[1])) - 1]
+            if str(strategy[1]) in tuple("12345")
+            else str(strategy[1]).upper()
+        )
         what = f"FSDP2 does not read it; it says {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
         if name == "FULL_SHARD":
             given.note([SECTION, strategy[0]], what)
         else:
             given.fault(
-                [SECTION, strategy[0]], "FSDP2 does not read it", f"today: {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
+                [SECTION, strategy[0]],
+                "FSDP2 does not read it",
+                f"today: {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}",
             )
     reshard = words.get("fsdp_reshard_after_forward")
     if reshard and str(reshard[1]).lower() not in ("true", "false", "1", "0"):
-        given.fault([SECTION, reshard[0]], f"must be true or false with fsdp_version: 2, got {reshard[1]!r}",
-                    INSTEAD.get(str(reshard[1]).upper(), ""))  # fmt: skip
+        given.fault(
+            [SECTION, reshard[0]],
+            f"must be true or false with fsdp_version: 2, got {reshard[1]!r}",
+            INSTEAD.get(str(reshard[1]).upper(), ""),
+        )
     for name in _ONLY_FIRST:
         if name in words and words[name][1] not in (None, "NO_PREFETCH", False):
             given.note([SECTION, words[name][0]], "FSDP2 has no such setting, and leaves it out")
     state = words.get("fsdp_state_dict_type")
     if state and str(state[1]).upper() in ("LOCAL_STATE_DICT", "2"):
-        given.fault([SECTION, state[0]], "FSDP2 has no local state, and accelerate refuses it", "SHARDED_STATE_DICT")
+        given.fault(
+            [SECTION, state[0]],
+            "FSDP2 has no local state, and accelerate refuses it",
+            "SHARDED_STATE_DICT",
+        )
 
 
 def _first(given: Given, words: dict[str, tuple[str, object]]) -> None:

@@ -31,7 +31,9 @@ def _places(environment: Path | None) -> Iterator[Path]:
 
 
 def _read(accelerate: Path) -> Words:
-    config = ast.parse((accelerate / "commands" / "config" / "config_args.py").read_text(encoding="utf-8"))
+    config = ast.parse(
+        (accelerate / "commands" / "config" / "config_args.py").read_text(encoding="utf-8")
+    )
     launch = ast.parse((accelerate / "commands" / "launch.py").read_text(encoding="utf-8"))
     found = Words(frozenset(_fields(config)), frozenset(_flags(launch)))
     if not {"distributed_type", "num_processes"} <= found.config or "zero_stage" not in found.flags:
@@ -51,7 +53,11 @@ def _fields(tree: ast.Module) -> Iterator[str]:
 def _flags(tree: ast.Module) -> Iterator[str]:
     """The names of `add_argument("--name", ...)`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "add_argument"
+        ):
             for word in node.args:
                 if isinstance(word, ast.Constant) and str(word.value).startswith("--"):
                     yield str(word.value)[2:]

@@ -38,7 +38,14 @@ OLD_SECTION_KEYS = {
         "fsdp_mixed_precision_policy": "it follows from mixed_precision",
     },
 }
-_DEEPSPEEDS_OWN = {"fp16", "bf16", "optimizer", "scheduler", "train_batch_size", "train_micro_batch_size_per_gpu"}
+_DEEPSPEEDS_OWN = {
+    "fp16",
+    "bf16",
+    "optimizer",
+    "scheduler",
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+}
 
 
 def check_keys(given: Given, words: Words) -> None:
@@ -51,13 +58,21 @@ def check_keys(given: Given, words: Words) -> None:
     for name in SECTIONS:
         known = words.of_section(name)
         for key in sorted(set(map(str, given.section(name))) - known):
-            given.fault([name, key], "accelerate knows no such key, and says nothing", _section_hint(name, key, known))
+            given.fault(
+                [name, key],
+                "accelerate knows no such key, and says nothing",
+                _section_hint(name, key, known),
+            )
 
 
 def _section_hint(name: str, key: str, known: frozenset[str]) -> str:
     own = name == "deepspeed_config" and key in _DEEPSPEEDS_OWN
     old = OLD_SECTION_KEYS.get(name, {}).get(key)
-    return "DeepSpeed's own words go into deepspeed_config_file, a JSON" if own else old or _near(key, known)
+    return (
+        "DeepSpeed's own words go into deepspeed_config_file, a JSON"
+        if own
+        else old or _near(key, known)
+    )
 
 
 def _near(key: str, known: frozenset[str]) -> str:

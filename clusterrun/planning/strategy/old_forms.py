@@ -40,13 +40,28 @@ ARGUMENTS = {
 # Keywords of calls: the callable, the keyword, and what is written today.
 KEYWORDS = {
     ("DeepSpeedPlugin", "config"): "DeepSpeedPlugin(hf_ds_config=...)",
-    ("FullyShardedDataParallelPlugin", "optim_state_dict_type"): "nothing: it follows from state_dict_type",
-    ("FullyShardedDataParallelPlugin", "sharding_strategy"): "fsdp_version=2 and reshard_after_forward=True",
+    (
+        "FullyShardedDataParallelPlugin",
+        "optim_state_dict_type",
+    ): "nothing: it follows from state_dict_type",
+    (
+        "FullyShardedDataParallelPlugin",
+        "sharding_strategy",
+    ): "fsdp_version=2 and reshard_after_forward=True",
     ("Trainer", "tokenizer"): "Trainer(processing_class=...)",
     ("Accelerator", "fp16"): 'Accelerator(mixed_precision="fp16")',
     ("Accelerator", "logging_dir"): "Accelerator(project_dir=...)",
-    ("Accelerator", "dispatch_batches"): "Accelerator(dataloader_config=DataLoaderConfiguration(...))",
+    (
+        "Accelerator",
+        "dispatch_batches",
+    ): "Accelerator(dataloader_config=DataLoaderConfiguration(...))",
     ("Accelerator", "even_batches"): "Accelerator(dataloader_config=DataLoaderConfiguration(...))",
-    ("Accelerator", "use_seedable_sampler"): "Accelerator(dataloader_config=DataLoaderConfiguration(...))",
+    (
+        "Accelerator",
+        "use_seedable_sampler",
+    ): "Accelerator(dataloader_config=DataLoaderConfiguration(...))",
 }
-WRAP_POLICIES = {"TRANSFORMER_AUTO_WRAP": "TRANSFORMER_BASED_WRAP", "SIZE_AUTO_WRAP": "SIZE_BASED_WRAP"}
+WRAP_POLICIES = {
+    "TRANSFORMER_AUTO_WRAP": "TRANSFORMER_BASED_WRAP",
+    "SIZE_AUTO_WRAP": "SIZE_BASED_WRAP",
+}

@@ -14,7 +14,9 @@ from clusterrun.planning.strategy.machines import Machines
 PRECISIONS = ("no", "fp16", "bf16", "fp8")
 
 # What Slurm's sites call their GPUs, in any spelling with dashes or underscores.
-_WITH_FP8 = re.compile(r"(g?h[12]00|h20|h800|l40s?|l4|l20|ada|40[6-9]0|50[6-9]0|g?b[123]00|blackwell|hopper)")
+_WITH_FP8 = re.compile(
+    r"(g?h[12]00|h20|h800|l40s?|l4|l20|ada|40[6-9]0|50[6-9]0|g?b[123]00|blackwell|hopper)"
+)
 _WITHOUT_FP8 = re.compile(r"(a100|a800|a30|a40|a10g?|a16|a2|a[456]000|30[5-9]0|ampere)")
 _WITHOUT_BF16 = re.compile(
     r"(v100s?|p100|p40|p4|t4|k[48]0|m[46]0|titan|gtx|(10|16|20)[5-8]0(ti)?|volta|turing|pascal|kepler)"
@@ -26,9 +28,15 @@ def check_precision(given: Given, machines: Machines) -> None:
     """Note what is wrong with `mixed_precision` and `fp8_config`."""
     precision = given.get("mixed_precision")
     if precision is False:
-        given.fault(["mixed_precision"], "accelerate reads a bare no as false, and fails", "'no', with quotes")
+        given.fault(
+            ["mixed_precision"],
+            "accelerate reads a bare no as false, and fails",
+            "'no', with quotes",
+        )
     elif precision is not None and str(precision).lower() not in PRECISIONS:
-        given.fault(["mixed_precision"], f"must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+        given.fault(
+            ["mixed_precision"], f"must be one of {', '.join(PRECISIONS)}; got {precision!r}"
+        )
     _hardware(given, machines, str(precision).lower())
     _fp8(given, str(precision).lower())
 
@@ -36,12 +44,22 @@ def check_precision(given: Given, machines: Machines) -> None:
 def _hardware(given: Given, machines: Machines, precision: str) -> None:
     kind = machines.gpu_type
     if precision in ("fp16", "fp8") and not machines.gpus:
-        given.fault(["mixed_precision"], f"{precision} needs GPUs, and none are asked for", "bf16 works on CPUs, too")
+        given.fault(
+            ["mixed_precision"],
+            f"{precision} needs GPUs, and none are asked for",
+            "bf16 works on CPUs, too",
+        )
     elif precision == "fp8" and not has_fp8(kind):
-        given.fault(["mixed_precision"], f"{kind} has no fp8: that begins with Ada and Hopper",
-                    "bf16" if has_bf16(kind) else "fp16")  # fmt: skip
+        given.fault(
+            ["mixed_precision"],
+            f"{kind} has no fp8: that begins with Ada and Hopper",
+            "bf16" if has_bf16(kind) else "fp16",
+        )
     elif precision == "bf16" and not has_bf16(kind):
-        given.note(["mixed_precision"], f"{kind} has no bf16, and torch computes it slowly in its place; fp16 is fast")
+        given.note(
+            ["mixed_precision"],
+            f"{kind} has no bf16, and torch computes it slowly in its place; fp16 is fast",
+        )
 
 
 def has_fp8(kind: str) -> bool:
@@ -57,14 +75,22 @@ def has_bf16(kind: str) -> bool:
 def _means(pattern: re.Pattern[str], kind: str) -> bool:
     """`nvidia_a100-sxm4-80gb`, `rtx4090` and `l40s` are words with the model among them."""
     return any(
-        pattern.fullmatch(part) for word in re.split(r"[-_. ]", kind) for part in (word, word.removeprefix("rtx"))
+        pattern.fullmatch(part)
+        for word in re.split(r"[-_. ]", kind)
+        for part in (word, word.removeprefix("rtx"))
     )
 
 
 def _fp8(given: Given, precision: str) -> None:
     section = given.section("fp8_config")
     if section and precision != "fp8":
-        given.fault(["fp8_config"], "accelerate hands it on for mixed_precision: fp8 only", "mixed_precision: fp8")
+        given.fault(
+            ["fp8_config"],
+            "accelerate hands it on for mixed_precision: fp8 only",
+            "mixed_precision: fp8",
+        )
     key = "backend" if "backend" in section else "fp8_backend"
     if section and str(section.get(key, "AO")).upper() not in _BACKENDS:
-        given.fault(["fp8_config", key], f"must be one of {', '.join(_BACKENDS)}; got {section[key]!r}")
+        given.fault(
+            ["fp8_config", key], f"must be one of {', '.join(_BACKENDS)}; got {section[key]!r}"
+        )

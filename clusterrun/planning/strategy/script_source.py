@@ -81,7 +81,11 @@ def _call(node: ast.Call) -> Iterator[str]:
         if name.endswith("TrainingArguments") and keyword.arg in ARGUMENTS:
             words = ARGUMENTS[keyword.arg]
             yield f"TrainingArguments has no {keyword.arg}" + (f"; today: {words}" if words else "")
-        if name == "Accelerator" and keyword.arg == "deepspeed_plugin" and _is_mapping(keyword.value):
+        if (
+            name == "Accelerator"
+            and keyword.arg == "deepspeed_plugin"
+            and _is_mapping(keyword.value)
+        ):
             yield "Accelerator(deepspeed_plugin={...}) is an old form; today: DeepSpeedPlugin(hf_ds_config={...})"
         if keyword.arg == "auto_wrap_policy" and isinstance(keyword.value, ast.Constant):
             policy = WRAP_POLICIES.get(str(keyword.value.value).upper())
@@ -91,21 +95,32 @@ def _call(node: ast.Call) -> Iterator[str]:
 
 def _is_mapping(node: ast.expr) -> bool:
     """Whether it is a dict of DeepSpeed's words, and not one of plugins, which accelerate takes."""
-    return isinstance(node, ast.Dict) and not any(isinstance(value, (ast.Call, ast.Name)) for value in node.values)
+    return isinstance(node, ast.Dict) and not any(
+        isinstance(value, (ast.Call, ast.Name)) for value in node.values
+    )
 
 
 def _name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return (
+        node.attr
+        if isinstance(node, ast.Attribute)
+        else node.id
+        if isinstance(node, ast.Name)
+        else ""
+    )
 
 
 def _calls(nodes: list[ast.stmt]) -> Iterator[ast.Call]:
-    return (node for statement in nodes for node in ast.walk(statement) if isinstance(node, ast.Call))
+    return (
+        node for statement in nodes for node in ast.walk(statement) if isinstance(node, ast.Call)
+    )
 
 
 def _empty_weights(node: ast.With) -> Iterator[tuple[int, str]]:
     """`init_empty_weights` hides the weights from ZeRO-3, which makes them where they belong by itself."""
     around = any(
-        isinstance(item.context_expr, ast.Call) and _name(item.context_expr.func) == "init_empty_weights"
+        isinstance(item.context_expr, ast.Call)
+        and _name(item.context_expr.func) == "init_empty_weights"
         for item in node.items
     )
     if around and any(_name(call.func) == "from_pretrained" for call in _calls(node.body)):

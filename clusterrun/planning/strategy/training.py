@@ -42,8 +42,14 @@ def training_of(spec: JobSpec, source: Source | None) -> Training:
     key, size = next(((key, size) for key, size in sizes if size), ("", None))
     flags = [name for name in ("fp16", "bf16") if args.get(name) not in (None, False, "false")]
     precision = str(args.get("mixed_precision") or next(iter(flags), ""))
-    return Training(size, key, spec.accelerate.gradient_accumulation_steps, _whole(args.get(_STEPS)), precision,
-                    trainer=source is not None and source.trainer)  # fmt: skip
+    return Training(
+        size,
+        key,
+        spec.accelerate.gradient_accumulation_steps,
+        _whole(args.get(_STEPS)),
+        precision,
+        trainer=source is not None and source.trainer,
+    )
 
 
 def script_defaults(source: Source | None, spec: JobSpec) -> tuple[int | None, int | None]:

@@ -61,7 +61,11 @@ SECTIONS = {
 # Without a flag, but read (prepare_multi_gpu_env), or written by `accelerate config` (commands/config/cluster.py).
 UNFLAGGED = {
     "fsdp_config": {"fsdp_ignored_modules"},
-    "fp8_config": {"fp8_amax_history_length", "fp8_amax_compute_algorithm", "fp8_optimization_level"},
+    "fp8_config": {
+        "fp8_amax_history_length",
+        "fp8_amax_compute_algorithm",
+        "fp8_optimization_level",
+    },
     "mpirun_config": {"mpirun_ccl"},
 }
 
@@ -76,8 +80,12 @@ class Words:
     def of_section(self, name: str) -> frozenset[str]:
         """Return the words of a section, in every spelling that is read."""
         beginnings, short = SECTIONS[name]
-        whole = {flag for flag in self.flags if flag.startswith(beginnings)} | UNFLAGGED.get(name, set())
-        return frozenset(whole | {word.removeprefix(beginnings[0]) for word in whole} if short else whole)
+        whole = {flag for flag in self.flags if flag.startswith(beginnings)} | UNFLAGGED.get(
+            name, set()
+        )
+        return frozenset(
+            whole | {word.removeprefix(beginnings[0]) for word in whole} if short else whole
+        )
 
 
 KEPT = Words()

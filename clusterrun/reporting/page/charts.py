@@ -68,29 +68,49 @@ class Series:
 
 
 def chart(
-    name: str, titles: tuple[str, str], series: Series, marks: Sequence[tuple[float, int]], *, times: bool
+    name: str,
+    titles: tuple[str, str],
+    series: Series,
+    marks: Sequence[tuple[float, int]],
+    *,
+    times: bool,
 ) -> Chart:
     """Lay out a chart; `titles`: its own, and the x axis's; `marks`: where attempts begin; `times`: x is in seconds."""
-    every = [point for part in (series.kept, series.lost) for points in part.values() for point in points]
+    every = [
+        point for part in (series.kept, series.lost) for points in part.values() for point in points
+    ]
     xs, ys = [x for x, _ in every], [y for _, y in every]
     low, high = (min(ys), max(ys)) if ys else (0.0, 1.0)
     spare = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
-    across = Scale(0.0 if times else min(xs, default=0.0), max(xs, default=1.0), _LEFT, WIDTH - _RIGHT)
+    across = Scale(
+        0.0 if times else min(xs, default=0.0), max(xs, default=1.0), _LEFT, WIDTH - _RIGHT
+    )
     up = Scale(low - spare, high + spare, HEIGHT - _BOTTOM, _TOP)
     x_values = nice_times(across.high) if times else nice(across.low, across.high)
     return Chart(
-        name=name, title=titles[0], x_title=titles[1],
-        summary=f"from {ys[0]:.4g} to {ys[-1]:.4g}, between {low:.4g} and {high:.4g}" if ys else "nothing was told",
-        x_ticks=tuple(Tick(across(x), time_words(x, x_values) if times else f"{x:g}") for x in x_values),
+        name=name,
+        title=titles[0],
+        x_title=titles[1],
+        summary=f"from {ys[0]:.4g} to {ys[-1]:.4g}, between {low:.4g} and {high:.4g}"
+        if ys
+        else "nothing was told",
+        x_ticks=tuple(
+            Tick(across(x), time_words(x, x_values) if times else f"{x:g}") for x in x_values
+        ),
         y_ticks=tuple(Tick(up(y), f"{y:.3g}") for y in nice(up.low, up.high)),
-        marks=tuple(Tick(across(x), str(number)) for x, number in marks if across.low <= x <= across.high),
+        marks=tuple(
+            Tick(across(x), str(number)) for x, number in marks if across.low <= x <= across.high
+        ),
         lines=tuple(_lines(series, across, up)),
-    )  # fmt: skip
+    )
 
 
 def _lines(series: Series, across: Scale, up: Scale) -> list[Line]:
     found = []
-    for kind, words, part in (("lost", ", trained again later", series.lost), ("kept", "", series.kept)):
+    for kind, words, part in (
+        ("lost", ", trained again later", series.lost),
+        ("kept", "", series.kept),
+    ):
         for number, points in part.items():
             placed = " ".join(f"{across(x):g},{up(y):g}" for x, y in thinned(points))
             found.append(Line(kind, f"attempt {number}{words}", placed))
@@ -108,16 +128,26 @@ def timeline(
     told: Sequence[Story], waits_since: float | None, until: float
 ) -> tuple[list[Segment], list[Tick], list[Tick]]:
     """Lay out what a run did when; returns the parts, the attempts' numbers, and the ticks of the time axis."""
-    begun = min((one.began if one.asked is None else one.asked for one in told), default=waits_since or until)
+    begun = min(
+        (one.began if one.asked is None else one.asked for one in told),
+        default=waits_since or until,
+    )
     begun = begun if waits_since is None else min(begun, waits_since)
     across = Scale(begun, max(until, begun + 1), 0, LANE)
     segments = [segment for one in told for segment in _segments(one, across)]
     if waits_since is not None and until > waits_since:
         segments.append(_segment("waiting", "", (waits_since, until), across))
-    numbers = [Tick(across((one.began + one.ended) / 2), str(one.number)) for one in told
-               if across(one.ended) - across(one.began) > 18]  # fmt: skip
+    numbers = [
+        Tick(across((one.began + one.ended) / 2), str(one.number))
+        for one in told
+        if across(one.ended) - across(one.began) > 18
+    ]
     values = nice_times(until - begun, 10)
-    return segments, numbers, [Tick(across(begun + value), time_words(value, values)) for value in values]
+    return (
+        segments,
+        numbers,
+        [Tick(across(begun + value), time_words(value, values)) for value in values],
+    )
 
 
 def _segments(one: Story, across: Scale) -> list[Segment]:
@@ -126,15 +156,23 @@ def _segments(one: Story, across: Scale) -> list[Segment]:
     else:
         first = one.trained if one.first_step is None else one.first_step
         lost = one.trained if one.lost_from is None else one.lost_from
-        spans = [("start", one.began, first), ("productive", first, lost), ("lost", lost, one.trained),
-                 ("ending", one.trained, one.ended)]  # fmt: skip
+        spans = [
+            ("start", one.began, first),
+            ("productive", first, lost),
+            ("lost", lost, one.trained),
+            ("ending", one.trained, one.ended),
+        ]
     if one.asked is not None:
         spans.insert(0, ("waiting", one.asked, one.began))
     return [
-        _segment(kind, f"attempt {one.number}: ", (start, end), across) for kind, start, end in spans if end > start
+        _segment(kind, f"attempt {one.number}: ", (start, end), across)
+        for kind, start, end in spans
+        if end > start
     ]
 
 
 def _segment(kind: str, whose: str, span: tuple[float, float], across: Scale) -> Segment:
     start, end = across(span[0]), across(span[1])
-    return Segment(kind, f"{whose}{PARTS[kind]}, {span[1] - span[0]:.0f} s", start, round(end - start, 1))
+    return Segment(
+        kind, f"{whose}{PARTS[kind]}, {span[1] - span[0]:.0f} s", start, round(end - start, 1)
+    )

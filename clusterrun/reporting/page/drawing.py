@@ -25,9 +25,12 @@ Value = Callable[[Point], float | None]
 def page(found: RunReport) -> str:
     """Return the page."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()), undefined=jinja2.StrictUndefined, autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(template_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["span"] = format_clock
     environment.filters["local"] = local
     until = max((one.ended for one in found.stories), default=0.0)
@@ -35,11 +38,25 @@ def page(found: RunReport) -> str:
     waits = _waits_since(found)
     segments, numbers, ticks = timeline(found.stories, waits, until)
     return environment.get_template("report.html.j2").render(
-        run=found, status=found.status, split=found.split, parts=parts(found), charts=charts(found),
-        segments=segments, numbers=numbers, ticks=ticks, width=WIDTH, height=HEIGHT, lane=LANE, names=PARTS,
-        steps_lost=sum(one.steps_lost or 0 for one in found.attempts), version=__version__, now=time.time(),
-        last_loss=next((point.loss for point in reversed(found.curve) if point.loss is not None), None),
-    )  # fmt: skip
+        run=found,
+        status=found.status,
+        split=found.split,
+        parts=parts(found),
+        charts=charts(found),
+        segments=segments,
+        numbers=numbers,
+        ticks=ticks,
+        width=WIDTH,
+        height=HEIGHT,
+        lane=LANE,
+        names=PARTS,
+        steps_lost=sum(one.steps_lost or 0 for one in found.attempts),
+        version=__version__,
+        now=time.time(),
+        last_loss=next(
+            (point.loss for point in reversed(found.curve) if point.loss is not None), None
+        ),
+    )
 
 
 def parts(found: RunReport) -> list[tuple[str, str, float, float]]:
@@ -51,7 +68,9 @@ def parts(found: RunReport) -> list[tuple[str, str, float, float]]:
 
 def charts(found: RunReport) -> list[Chart]:
     """Lay out the curves: over steps and over time; what was never told has no chart."""
-    zero = min((one.began if one.asked is None else one.asked for one in found.stories), default=0.0)
+    zero = min(
+        (one.began if one.asked is None else one.asked for one in found.stories), default=0.0
+    )
     wanted: list[tuple[str, str, Value, bool]] = [
         ("loss-steps", "Loss over steps", lambda point: point.loss, False),
         ("loss-time", "Loss over time", lambda point: point.loss, True),
@@ -83,7 +102,11 @@ def _series(found: RunReport, y: Value, zero: float | None) -> Series:
     kept, lost = {}, {}
     for index, (one, measure) in enumerate(zip(found.attempts, found.measures, strict=True)):
         until = _repeated(found.attempts[index + 1 :])
-        placed = [(point.step, (x(point), value)) for point in measure.points if (value := y(point)) is not None]
+        placed = [
+            (point.step, (x(point), value))
+            for point in measure.points
+            if (value := y(point)) is not None
+        ]
         kept[one.number] = [place for step, place in placed if until is None or step <= until]
         lost[one.number] = [place for step, place in placed if until is not None and step > until]
         lost[one.number] = [*kept[one.number][-1:], *lost[one.number]] if lost[one.number] else []
@@ -98,7 +121,11 @@ def _repeated(later: tuple[Attempt, ...]) -> int | None:
 def _marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
     if times:
         return [(one.began - zero, one.number) for one in found.stories[1:]]
-    return [(float(one.step_from), one.number) for one in found.attempts[1:] if one.step_from is not None]
+    return [
+        (float(one.step_from), one.number)
+        for one in found.attempts[1:]
+        if one.step_from is not None
+    ]
 
 
 def _waits_since(found: RunReport) -> float | None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from clusterrun.job_spec import gpus, options
 from clusterrun.starter.from_sbatch.directives import Directives, Option
 
-_SIGNAL = re.compile(r"(?P<to>[RB]*:)?(?:SIG)?(?P<name>[A-Z0-9]+)(?:@(?P<lead>\d+))?", re.IGNORECASE)
+_SIGNAL = re.compile(
+    r"(?P<to>[RB]*:)?(?:SIG)?(?P<name>[A-Z0-9]+)(?:@(?P<lead>\d+))?", re.IGNORECASE
+)
 _KNOWN = options.KNOWN | set(options.OWNED) | set(options.REFUSED) | options.TASKS | {"chdir"}
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _COUNTED = ("nodes", "cpus-per-task", "gpus-per-task", "signal", "chdir")
@@ -67,15 +69,24 @@ class Asked:
         nodes, tasks = str(self.nodes), str(self.nodes * self.tasks_a_node)
         known = {"SLURM_SUBMIT_DIR": "."}
         if "-" not in self.text("nodes"):
-            known |= {"SLURM_NNODES": nodes, "SLURM_JOB_NUM_NODES": nodes, "SLURM_NTASKS": tasks, "SLURM_NPROCS": tasks}
+            known |= {
+                "SLURM_NNODES": nodes,
+                "SLURM_JOB_NUM_NODES": nodes,
+                "SLURM_NTASKS": tasks,
+                "SLURM_NPROCS": tasks,
+            }
         if self.text("ntasks-per-node"):
             known |= {"SLURM_NTASKS_PER_NODE": self.text("ntasks-per-node")}
         if self.text("cpus-per-task"):
             known |= {"SLURM_CPUS_PER_TASK": self.text("cpus-per-task")}
         if self.gpus_a_node:
             known |= {"SLURM_GPUS_ON_NODE": str(self.gpus_a_node)}
-        for option, name in (("gpus-per-node", "SLURM_GPUS_PER_NODE"), ("gpus", "SLURM_GPUS"),
-                             ("gpus-per-task", "SLURM_GPUS_PER_TASK"), ("job-name", "SLURM_JOB_NAME")):  # fmt: skip
+        for option, name in (
+            ("gpus-per-node", "SLURM_GPUS_PER_NODE"),
+            ("gpus", "SLURM_GPUS"),
+            ("gpus-per-task", "SLURM_GPUS_PER_TASK"),
+            ("job-name", "SLURM_JOB_NAME"),
+        ):
             known |= {name: self.text(option)} if self.text(option) else {}
         return known
 
@@ -93,7 +104,9 @@ class Asked:
     def _counted(self) -> Iterator[tuple[str, str]]:
         if self.text("nodes") or self.nodes > 1:
             yield "nodes", self.text("nodes") or str(self.nodes)
-        cpus = self.number("cpus-per-task") or (self.tasks_a_node > 1 and not self.text("cpus-per-gpu"))
+        cpus = self.number("cpus-per-task") or (
+            self.tasks_a_node > 1 and not self.text("cpus-per-gpu")
+        )
         if cpus:
             yield "cpus-per-task", str(int(cpus) * self.tasks_a_node)
         if self.text("gpus-per-task"):
@@ -118,7 +131,9 @@ class Asked:
 
     def newer(self) -> dict[str, str | bool]:
         """Return those of them that a newer sbatch may know: well-formed, and not one of the known ones misspelt."""
-        found = (option for option in self.unknown() if option.value and _NAME.fullmatch(option.name))
+        found = (
+            option for option in self.unknown() if option.value and _NAME.fullmatch(option.name)
+        )
         return {option.name: option.value for option in found if not nearest(option.name)}
 
 
@@ -128,6 +143,21 @@ def nearest(name: str) -> str:
 
 
 def _in_order(found: dict[str, str | bool]) -> dict[str, str | bool]:
-    first = ("partition", "account", "qos", "constraint", "nodes", "array", "gpus-per-node", "gpus", "gres",
-             "cpus-per-task", "cpus-per-gpu", "mem", "mem-per-cpu", "mem-per-gpu", "time")  # fmt: skip
+    first = (
+        "partition",
+        "account",
+        "qos",
+        "constraint",
+        "nodes",
+        "array",
+        "gpus-per-node",
+        "gpus",
+        "gres",
+        "cpus-per-task",
+        "cpus-per-gpu",
+        "mem",
+        "mem-per-cpu",
+        "mem-per-gpu",
+        "time",
+    )
     return {name: found[name] for name in (*first, *found) if name in found}

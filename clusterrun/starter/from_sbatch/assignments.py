@@ -36,7 +36,9 @@ class Assignments:
         else:
             word = one_word(value, self.scope)
             if self._is_secret(name, word):
-                self.scope.values[name] = Word((Shell(f"${{{name}}}"),), line_of(node) + self.offset)
+                self.scope.values[name] = Word(
+                    (Shell(f"${{{name}}}"),), line_of(node) + self.offset
+                )
                 return name, word
             self.scope.values[name] = self.without_secrets(word)
         found = self.scope.values[name]
@@ -45,11 +47,15 @@ class Assignments:
     def _append(self, name: str, value: Node) -> None:
         old = self.scope.look(name)
         if value.type == "array":
-            more = tuple(word for child in value.named_children for word in resolve(child, self.scope))
+            more = tuple(
+                word for child in value.named_children for word in resolve(child, self.scope)
+            )
             before = old if isinstance(old, tuple) else () if old is None else (old,)
             self.scope.values[name] = (*before, *more)
         elif isinstance(old, Word):
-            self.scope.values[name] = replace(old, parts=(*old.parts, *one_word(value, self.scope).parts))
+            self.scope.values[name] = replace(
+                old, parts=(*old.parts, *one_word(value, self.scope).parts)
+            )
         else:
             self.scope.values[name] = None
 
@@ -66,4 +72,7 @@ class Assignments:
         for value, name in secrets_in(word.text).items():
             self.facts.written_secrets.setdefault(value, name)
             self.facts.secrets.setdefault(self.facts.written_secrets[value], word.line)
-        return naming(word, {value: name for value, name in self.facts.written_secrets.items() if len(value) > 5})
+        return naming(
+            word,
+            {value: name for value, name in self.facts.written_secrets.items() if len(value) > 5},
+        )

@@ -83,7 +83,9 @@ def _why_python(started: Started, parsed: Parsed, asked: Asked, read_file: ReadF
     if started.inside:
         return "it stands in a loop or a condition"
     if asked.nodes > 1 or asked.gpus_a_node > 1:
-        return "it starts one process a node; as a `script`, accelerate would start one for each GPU"
+        return (
+            "it starts one process a node; as a `script`, accelerate would start one for each GPU"
+        )
     path = parsed.target.text if parsed.what == "script" and parsed.target is not None else None
     text = read_file(path) if path is not None else None
     uses = text is not None and ("accelerate" in text or "transformers" in text)
@@ -111,4 +113,6 @@ def command_of(started: Started, parsed: Parsed) -> str:
         return started.shell.strip("\\\n ") or " ".join(word.shell for word in started.words)
     if started.inside:
         return started.inside
-    return started.shell.strip() if started.shell else " ".join(word.shell for word in started.words)
+    return (
+        started.shell.strip() if started.shell else " ".join(word.shell for word in started.words)
+    )

@@ -9,13 +9,41 @@ from clusterrun.job_spec import options
 
 _MARK = "#SBATCH"
 _SHORT = {
-    "A": "account", "a": "array", "B": "extra-node-info", "b": "begin", "C": "constraint", "c": "cpus-per-task",
-    "D": "chdir", "d": "dependency", "e": "error", "F": "nodefile", "G": "gpus", "H": "hold", "h": "help",
-    "i": "input", "J": "job-name", "k": "no-kill", "L": "licenses", "M": "clusters", "m": "distribution",
-    "N": "nodes", "n": "ntasks", "O": "overcommit", "o": "output", "p": "partition", "Q": "quiet", "q": "qos",
-    "S": "core-spec", "s": "oversubscribe", "t": "time", "V": "version", "v": "verbose", "W": "wait",
-    "w": "nodelist", "x": "exclude",
-}  # fmt: skip
+    "A": "account",
+    "a": "array",
+    "B": "extra-node-info",
+    "b": "begin",
+    "C": "constraint",
+    "c": "cpus-per-task",
+    "D": "chdir",
+    "d": "dependency",
+    "e": "error",
+    "F": "nodefile",
+    "G": "gpus",
+    "H": "hold",
+    "h": "help",
+    "i": "input",
+    "J": "job-name",
+    "k": "no-kill",
+    "L": "licenses",
+    "M": "clusters",
+    "m": "distribution",
+    "N": "nodes",
+    "n": "ntasks",
+    "O": "overcommit",
+    "o": "output",
+    "p": "partition",
+    "Q": "quiet",
+    "q": "qos",
+    "S": "core-spec",
+    "s": "oversubscribe",
+    "t": "time",
+    "V": "version",
+    "v": "verbose",
+    "W": "wait",
+    "w": "nodelist",
+    "x": "exclude",
+}
 # They take no value, or only one that is joined by `=`.
 _BARE = frozenset(
     """
@@ -73,7 +101,11 @@ def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
     for word in rest:
         if word.startswith("--"):
             given, equals, value = word[2:].partition("=")
-            name = given if given in options.KNOWN | set(_BARE) else options.abbreviated(given) or given
+            name = (
+                given
+                if given in options.KNOWN | set(_BARE)
+                else options.abbreviated(given) or given
+            )
             yield name, value if equals else name in _BARE or next(rest, "")
         elif word.startswith("-") and word[1:2] in _SHORT:
             name = _SHORT[word[1]]

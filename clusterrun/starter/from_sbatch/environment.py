@@ -11,7 +11,9 @@ from clusterrun.starter.from_sbatch.facts import Facts, Kept
 from clusterrun.starter.from_sbatch.words import Scope, Word
 
 # Where the job script itself looks for conda (templates/functions/30-environment.sh).
-_FOUND_CONDA = re.compile(r".*/(miniforge3|mambaforge|miniconda3|anaconda3)|/opt/(conda|miniconda3|miniforge3)")
+_FOUND_CONDA = re.compile(
+    r".*/(miniforge3|mambaforge|miniconda3|anaconda3)|/opt/(conda|miniconda3|miniforge3)"
+)
 _CONDA = ("conda", "mamba", "micromamba")
 _LOADS = frozenset({"load", "add"})
 
@@ -59,12 +61,21 @@ def _keep(facts: Facts, text: str, line: int) -> None:
 
 def _module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
     words = [word for word in texts[1:] if not word.startswith("-")]
-    if texts[0] == "ml" and words and words[0] not in _LOADS | {"purge", "list", "use", "unload", "avail", "reset"}:
+    if (
+        texts[0] == "ml"
+        and words
+        and words[0] not in _LOADS | {"purge", "list", "use", "unload", "avail", "reset"}
+    ):
         words = ["load", *words]
     if not words or words[0] in ("purge", "list", "avail", "reset"):
         return  # a job begins without modules
     own_order = _own_modules(facts)
-    if words[0] in _LOADS and known and not own_order and not any(word.startswith("-") for word in words):
+    if (
+        words[0] in _LOADS
+        and known
+        and not own_order
+        and not any(word.startswith("-") for word in words)
+    ):
         facts.modules += [(line, word) for word in words[1:]]
         return
     if not own_order and not facts.modules:
@@ -93,7 +104,9 @@ def _source(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: 
         _keep(facts, text, line)
 
 
-def _activate_conda(facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
+def _activate_conda(
+    facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool
+) -> None:
     if len(names) == 1 and known and _own_modules(facts):
         _keep(facts, f"use_conda {quote(names[0])}", line)
         return
@@ -104,7 +117,9 @@ def _activate_conda(facts: Facts, names: Sequence[str], text: str, line: int, *,
         _keep(facts, text, line)
 
 
-def _folder(facts: Facts, scope: Scope, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
+def _folder(
+    facts: Facts, scope: Scope, names: Sequence[str], text: str, line: int, *, known: bool
+) -> None:
     if len(names) != 1 or not known:
         _keep(facts, text, line)
     elif names[0] not in (".", "./"):

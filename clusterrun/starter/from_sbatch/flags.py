@@ -21,11 +21,13 @@ _BARE = {
         no_tpu_cluster tpu_use_sudo
         """.split()
     ),
-    "torchrun": frozenset("standalone no_python m module run_path use_env virtual_local_rank".split()),
+    "torchrun": frozenset(
+        "standalone no_python m module run_path use_env virtual_local_rank".split()
+    ),
     "deepspeed": frozenset(
         "force_multi no_ssh no_ssh_check no_python module no_local_rank enable_each_rank_log save_pid".split()
     ),
-}  # fmt: skip
+}
 _LETTERS = {"m": "module", "q": "quiet", "r": "redirects", "t": "tee"}
 
 

@@ -12,8 +12,12 @@ LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
 RANKS = {**dict.fromkeys(LAUNCHERS, 3), "bash": 2, "python": 2, "other": 1}
 """What is more likely the training, where a script starts several things."""
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
-_MODULES = {"accelerate.commands.launch": "accelerate", "torch.distributed.run": "torchrun",
-            "torch.distributed.launch": "torchrun", "deepspeed.launcher.runner": "deepspeed"}  # fmt: skip
+_MODULES = {
+    "accelerate.commands.launch": "accelerate",
+    "torch.distributed.run": "torchrun",
+    "torch.distributed.launch": "torchrun",
+    "deepspeed.launcher.runner": "deepspeed",
+}
 _SHELLS = frozenset({"bash", "sh", "/bin/bash", "/bin/sh"})
 
 
@@ -27,7 +31,9 @@ def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
         return program.removesuffix("-launch"), list(words[1:])
     if _PYTHON.fullmatch(program):
         return _python(words)
-    return ("bash" if texts[:1] and texts[0] in _SHELLS and len(texts) > 1 else "other"), list(words)
+    return ("bash" if texts[:1] and texts[0] in _SHELLS and len(texts) > 1 else "other"), list(
+        words
+    )
 
 
 def _python(words: Sequence[Word]) -> tuple[str, list[Word]]:

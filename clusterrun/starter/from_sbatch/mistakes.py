@@ -23,22 +23,37 @@ _HOURS = frozenset({8, 12, 16, 24, 36, 48, 72, 96, 120, 168})
 def find_mistakes(facts: Facts, asked: Asked, chosen: Chosen) -> list[Problem]:
     """Return the mistakes of an old script in the order of its lines."""
     rules: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
-        _directives, _output, _time, _requeue, _variables_in_directives,
-        *mistakes_of_launch.RULES, *mistakes_of_shell.RULES,
-    )  # fmt: skip
+        _directives,
+        _output,
+        _time,
+        _requeue,
+        _variables_in_directives,
+        *mistakes_of_launch.RULES,
+        *mistakes_of_shell.RULES,
+    )
     found = sorted({fault for rule in rules for fault in rule(facts, asked, chosen)})
     return [
-        Problem(f"{facts.name}:{line}" if line else facts.name, name, what, hint) for line, name, what, hint in found
+        Problem(f"{facts.name}:{line}" if line else facts.name, name, what, hint)
+        for line, name, what, hint in found
     ]
 
 
 def _directives(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     for option in asked.unknown():
         meant = nearest(option.name)
-        hint = f"did you mean --{meant}?" if meant else "where your sbatch knows it: slurm.additional_parameters"
+        hint = (
+            f"did you mean --{meant}?"
+            if meant
+            else "where your sbatch knows it: slurm.additional_parameters"
+        )
         yield option.line, "directive", f"no sbatch from 22.05 to 26.05 has --{option.name}", hint
     for line in facts.directives.too_late:
-        yield line, "late-directive", "sbatch does not read #SBATCH behind the first command", "it is not in the spec"
+        yield (
+            line,
+            "late-directive",
+            "sbatch does not read #SBATCH behind the first command",
+            "it is not in the spec",
+        )
     for line, word in facts.directives.unread:
         yield line, "directive", f"{word!r} is no option of sbatch", ""
 
@@ -48,7 +63,12 @@ def _output(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
         text = asked.text(name)
         if text and text != "/dev/null" and not any(pattern in text for pattern in _JOB_PATTERNS):
             what = f"--{name}={text} has no %j, so that each job, and each start of one, writes over the last one's"
-            yield asked.line(name), "output", what, "each attempt now has a log of its own: `clusterrun logs`"
+            yield (
+                asked.line(name),
+                "output",
+                what,
+                "each attempt now has a log of its own: `clusterrun logs`",
+            )
 
 
 def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
@@ -66,9 +86,7 @@ def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
 
 def _requeue(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     if not facts.requeues and not {"requeue", "no-requeue"} & set(asked.directives.options):
-        what = (
-            "nothing requeues it: after the time limit or a crash, and at many sites after a preemption, it has ended"
-        )
+        what = "nothing requeues it: after the time limit or a crash, and at many sites after a preemption, it has ended"
         last = max((option.line for option in asked.directives.options.values()), default=1)
         yield last, "requeue", what, "the run now comes back by itself: the `requeue` section"
 
@@ -76,4 +94,9 @@ def _requeue(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
 def _variables_in_directives(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     for name, option in asked.directives.options.items():
         if isinstance(option.value, str) and "$" in option.value:
-            yield option.line, "directive", f"sbatch expands no variable in --{name}={option.value}", "write the value"
+            yield (
+                option.line,
+                "directive",
+                f"sbatch expands no variable in --{name}={option.value}",
+                "write the value",
+            )

@@ -49,7 +49,9 @@ def _in_double_quotes(facts: Facts, chosen: Chosen) -> Found:
     """`bash -c "... $SLURM_NODEID"`: the batch shell has put in its own number before bash sees the text."""
     last = max((word.line for word in chosen.started.words), default=chosen.started.line)
     first = min(
-        chosen.started.line, *(number for number, line in _code(facts) if "-c" in line and "bash" in line), 10**6
+        chosen.started.line,
+        *(number for number, line in _code(facts) if "-c" in line and "bash" in line),
+        10**6,
     )
     for number, line in _code(facts):
         if first <= number <= last + 1 and _outer_quote(facts, first) == '"':
@@ -94,8 +96,15 @@ def _launchers(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
 
 def _no_srun(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     started = chosen.started
-    remote = {"deepspeed_hostfile", "hostfile"} & set(chosen.parsed.flags) or "ssh" in started.inside
-    if asked.nodes > 1 and started.srun is None and not remote and started.kind in (*kinds.LAUNCHERS, "python"):
+    remote = {"deepspeed_hostfile", "hostfile"} & set(
+        chosen.parsed.flags
+    ) or "ssh" in started.inside
+    if (
+        asked.nodes > 1
+        and started.srun is None
+        and not remote
+        and started.kind in (*kinds.LAUNCHERS, "python")
+    ):
         what = f"without srun it runs on the first of {asked.nodes} nodes alone; the others wait, or idle"
         yield started.line, "srun", what, "the job script starts one launcher on each node"
 
@@ -105,13 +114,23 @@ def _bad_exit(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     several = asked.nodes * asked.tasks_a_node > 1
     if srun is not None and several and "kill-on-bad-exit" not in srun.options:
         what = "srun without --kill-on-bad-exit: when one task fails, the others wait for it until a time-out"
-        yield srun.line, "kill-on-bad-exit", what, "all nodes now end within seconds, and the run comes back"
+        yield (
+            srun.line,
+            "kill-on-bad-exit",
+            what,
+            "all nodes now end within seconds, and the run comes back",
+        )
 
 
 def _srun_cpus(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     srun = chosen.started.srun
     told = "SRUN_CPUS_PER_TASK" in facts.text
-    if srun is not None and asked.text("cpus-per-task") and "cpus-per-task" not in srun.options and not told:
+    if (
+        srun is not None
+        and asked.text("cpus-per-task")
+        and "cpus-per-task" not in srun.options
+        and not told
+    ):
         what = "since Slurm 22.05 srun does not inherit --cpus-per-task: its tasks may get one CPU"
         yield srun.line, "srun-cpus", what, "the step now has all CPUs of the allocation"
 
@@ -121,14 +140,21 @@ def _address(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
         found = _LOOPBACK.search(line)
         if found and (found[1] or asked.nodes > 1):
             what = f"{found[0].strip()} can be a loopback address, or one of several, which other nodes do not reach"
-            yield number, "address", what, "the job script takes an address of the first node that the others reach"
+            yield (
+                number,
+                "address",
+                what,
+                "the job script takes an address of the first node that the others reach",
+            )
 
 
 def _first_node(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     code = "\n".join(line for _, line in _code(facts))
     if asked.nodes < 2 or chosen.started.kind not in kinds.LAUNCHERS:
         return
-    if not re.search(r"scontrol +show +hostname|hostname|SLURMD_NODENAME|SLURM_LAUNCH_NODE_IPADDR", code):
+    if not re.search(
+        r"scontrol +show +hostname|hostname|SLURMD_NODENAME|SLURM_LAUNCH_NODE_IPADDR", code
+    ):
         what = "no `scontrol show hostnames`: nothing finds the first of the nodes that Slurm gave"
         yield chosen.started.line, "first-node", what, "the job script finds it"
 
@@ -141,10 +167,20 @@ def _num_processes(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     if gpus and given != nodes * gpus:
         each = f", and {given} is one node's" if given == gpus else ""
         what = f"--num_processes counts all nodes{each}: {nodes} x {gpus} GPUs are {nodes * gpus}"
-        yield word.line, "num-processes", what, "processes are now counted from the GPUs that Slurm gives"
+        yield (
+            word.line,
+            "num-processes",
+            what,
+            "processes are now counted from the GPUs that Slurm gives",
+        )
     elif not gpus and given % nodes:
         what = f"--num_processes counts all nodes, and {given} do not divide over {nodes}"
-        yield word.line, "num-processes", what, f"the spec has {given * nodes}: {given} for each node"
+        yield (
+            word.line,
+            "num-processes",
+            what,
+            f"the spec has {given * nodes}: {given} for each node",
+        )
 
 
 def _machines(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
@@ -157,9 +193,18 @@ def _machines(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
 
 
 def _idle_gpus(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    if chosen.started.kind == "python" and asked.gpus_a_node > 1 and tasks_of(chosen.started, asked) == 1:
+    if (
+        chosen.started.kind == "python"
+        and asked.gpus_a_node > 1
+        and tasks_of(chosen.started, asked) == 1
+    ):
         what = f"one process for {asked.gpus_a_node} GPUs: without a launcher most of them idle"
-        yield chosen.started.line, "idle-gpus", what, "as `script:` in the spec, accelerate starts one for each GPU"
+        yield (
+            chosen.started.line,
+            "idle-gpus",
+            what,
+            "as `script:` in the spec, accelerate starts one for each GPU",
+        )
 
 
 def _accumulation(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
@@ -188,10 +233,27 @@ def _job_id(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
             if word.text.startswith("--rdzv") or word == chosen.parsed.flags.get("rdzv_id"):
                 continue
             what = f"{word.text}: another job, as a successor is, does not find what this one has left there"
-            yield word.line, "job-id", what, "a fixed path, or below $CLUSTERRUN_RUN_DIR, the folder of the run"
+            yield (
+                word.line,
+                "job-id",
+                what,
+                "a fixed path, or below $CLUSTERRUN_RUN_DIR, the folder of the run",
+            )
 
 
 RULES: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
-    _node_rank, _port, _launchers, _no_srun, _bad_exit, _srun_cpus, _address, _first_node, _num_processes, _machines,
-    _idle_gpus, _accumulation, _cpu, _job_id,
-)  # fmt: skip
+    _node_rank,
+    _port,
+    _launchers,
+    _no_srun,
+    _bad_exit,
+    _srun_cpus,
+    _address,
+    _first_node,
+    _num_processes,
+    _machines,
+    _idle_gpus,
+    _accumulation,
+    _cpu,
+    _job_id,
+)

@@ -28,13 +28,24 @@ def _trap(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
                 "the training would go into the background (&), and be waited for; no trap is needed now",
             )
         if name and not batch:
-            what = f"--signal={name} without B: goes to the tasks of srun; this shell does not hear it"
-            yield asked.line("signal"), "trap-signal", what, "the nodes' shells of the job script hear it"
+            what = (
+                f"--signal={name} without B: goes to the tasks of srun; this shell does not hear it"
+            )
+            yield (
+                asked.line("signal"),
+                "trap-signal",
+                what,
+                "the nodes' shells of the job script hear it",
+            )
 
 
 def _background(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
     started = chosen.started
-    if started.background and not any(line >= started.line for line in facts.waits) and "wait" not in started.inside:
+    if (
+        started.background
+        and not any(line >= started.line for line in facts.waits)
+        and "wait" not in started.inside
+    ):
         what = "goes into the background, and nothing waits for it: the job ends at once, and it with the job"
         yield started.line, "background", what, "the job script waits for it"
 
@@ -42,7 +53,11 @@ def _background(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
 def _strict(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
     prepared = [line for line, _ in facts.modules]
     prepared += [place[0] for place in (facts.venv, facts.conda, facts.folder) if place]
-    prepared += [kept.line for kept in facts.kept if kept.text.startswith(("module ", "use_venv ", "use_conda "))]
+    prepared += [
+        kept.line
+        for kept in facts.kept
+        if kept.text.startswith(("module ", "use_venv ", "use_conda "))
+    ]
     if prepared and not facts.strict and not chosen.started.shell:
         what = "without `set -e` it goes on when this fails, and trains with another Python, or not at all"
         yield min(prepared), "set-e", what, "the job script stops, and says what failed"
@@ -76,7 +91,12 @@ def _has_value(lines: list[str], number: int, name: str) -> bool:
 def _pipe(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
     if chosen.started.piped and "pipefail" not in facts.text:
         what = "without `set -o pipefail` the exit code of a pipe is its last command's: a crash looks like success"
-        yield chosen.started.line, "pipe", what, "`clusterrun logs` keeps the output; the pipe is left out"
+        yield (
+            chosen.started.line,
+            "pipe",
+            what,
+            "`clusterrun logs` keeps the output; the pipe is left out",
+        )
 
 
 def _devices(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
@@ -87,5 +107,11 @@ def _devices(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
 
 
 RULES: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
-    _trap, _background, _strict, _module_order, _secrets, _pipe, _devices,
-)  # fmt: skip
+    _trap,
+    _background,
+    _strict,
+    _module_order,
+    _secrets,
+    _pipe,
+    _devices,
+)

@@ -22,8 +22,9 @@ _WORDS = {"true": True, "false": False}  # the spec gives a variable these very 
 _NOTHING = ("NONE", "NIL")
 
 
-def environment_section(facts: Facts, asked: Asked, chosen: Chosen, setup: list[Kept],
-                        shell: Mapping[str, str]) -> tuple[dict[str, Any], set[str]]:  # fmt: skip
+def environment_section(
+    facts: Facts, asked: Asked, chosen: Chosen, setup: list[Kept], shell: Mapping[str, str]
+) -> tuple[dict[str, Any], set[str]]:
     """Return the section, and the names of its variables whose values are those of the submitting shell.
 
     Secrets, which are noted in the facts, are in it by their names alone.
@@ -34,13 +35,25 @@ def environment_section(facts: Facts, asked: Asked, chosen: Chosen, setup: list[
     made = {*variables}.union(*(kept.defines for kept in setup))
     inherited = _inherited(facts, [chosen.command, *(kept.text for kept in setup)], made, shell)
     variables = {**inherited, **variables}
-    hidden = {name for name, value in variables.items() if names_of_secrets(value) or value in facts.written_secrets}
+    hidden = {
+        name
+        for name, value in variables.items()
+        if names_of_secrets(value) or value in facts.written_secrets
+    }
     secrets = {*facts.secrets, *hidden}
     inherits = asked.text("export").upper() not in _NOTHING
     if inherits:
         secrets |= {name for name in _OF_SERVICES if shell.get(name)}
-    shown = {name: _WORDS.get(value, typed(value)) for name, value in variables.items() if name not in hidden}
-    python = active_python(shell) if inherits and not (facts.venv or facts.conda or _activates(setup)) else {}
+    shown = {
+        name: _WORDS.get(value, typed(value))
+        for name, value in variables.items()
+        if name not in hidden
+    }
+    python = (
+        active_python(shell)
+        if inherits and not (facts.venv or facts.conda or _activates(setup))
+        else {}
+    )
     found: dict[str, Any] = {
         "modules": [name for _, name in facts.modules],
         "venv": facts.venv[1] if facts.venv else None,
@@ -88,11 +101,17 @@ def _of_option(facts: Facts, asked: Asked) -> dict[str, str]:
     return found
 
 
-def _inherited(facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]) -> dict[str, str]:
+def _inherited(
+    facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]
+) -> dict[str, str]:
     """Return the variables that setup lines and the command read, and that only the submitting shell had."""
     found = {}
     for name in sorted(set().union(*map(names_in, texts))):
-        if name in made or name in _EVERYWHERE or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_")):
+        if (
+            name in made
+            or name in _EVERYWHERE
+            or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_"))
+        ):
             continue
         if is_secret_name(name):
             facts.secrets.setdefault(name, 0)

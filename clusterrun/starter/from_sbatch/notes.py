@@ -16,8 +16,12 @@ from clusterrun.starter.from_sbatch.setup import left_behind
 
 def notes_of(facts: Facts, asked: Asked, chosen: Chosen, draft: Draft) -> list[Problem]:
     """Return what a person should know, in the order of the lines."""
-    found = sorted({*_launch(asked, chosen), *_options(asked), *_left(facts, chosen), *_shell(draft)})
-    made = [Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in found]
+    found = sorted(
+        {*_launch(asked, chosen), *_options(asked), *_left(facts, chosen), *_shell(draft)}
+    )
+    made = [
+        Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in found
+    ]
     return [*draft.notes, *made]
 
 
@@ -26,7 +30,9 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
     if not chosen.launched and started.kind in (*kinds.LAUNCHERS, "python") and chosen.why:
         yield started.line, f"stays as a `command`, run on each node as written: {chosen.why}"
     elif not chosen.launched:
-        where = "each node" if started.srun or asked.nodes == 1 else "the first node alone, as before,"
+        where = (
+            "each node" if started.srun or asked.nodes == 1 else "the first node alone, as before,"
+        )
         yield started.line, f"stays as a `command`, run on {where} as written"
     elif started.kind == "python" and asked.nodes * asked.tasks_a_node > 1:
         what = "accelerate now starts the processes: RANK, LOCAL_RANK and WORLD_SIZE say who they are, not SLURM_PROCID"
@@ -39,31 +45,57 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
     for line, flag, name in chosen.left:
         yield line, f"{flag} is left out: the script has {name} in its environment"
     srun = started.srun.options if started.srun else {}
-    for name in sorted(set(srun) & {"container-image", "container-mounts", "multi-prog", "mpi", "export"}):
-        yield started.line, f"srun --{name}={srun[name]} is not taken over: the job script calls srun itself"
+    for name in sorted(
+        set(srun) & {"container-image", "container-mounts", "multi-prog", "mpi", "export"}
+    ):
+        yield (
+            started.line,
+            f"srun --{name}={srun[name]} is not taken over: the job script calls srun itself",
+        )
     for text in started.dropped:
         feeds = text.endswith("|") or text.lstrip("0123456789").startswith("<")
-        instead = "nothing is written to its standard input" if feeds else "`clusterrun logs` shows what it prints"
+        instead = (
+            "nothing is written to its standard input"
+            if feeds
+            else "`clusterrun logs` shows what it prints"
+        )
         yield started.line, f"`{text}` is left out: {instead}"
     if started.inside and chosen.launched:
-        yield started.line, "the loop or condition around it is left out: the job script starts one launcher a node"
+        yield (
+            started.line,
+            "the loop or condition around it is left out: the job script starts one launcher a node",
+        )
 
 
 def _options(asked: Asked) -> Iterator[tuple[int, str]]:
     for name, option in asked.directives.options.items():
         if name in options.TASKS and asked.tasks_a_node > 1:
-            yield option.line, f"--{name}={option.value}: one task a node now; {asked.tasks_a_node} times its CPUs"
-        elif name in ("output", "error") and "%" in str(option.value):  # without, it is a mistake, and told as one
-            yield option.line, f"--{name} is left out: each attempt has a log of its own, which `clusterrun logs` shows"
+            yield (
+                option.line,
+                f"--{name}={option.value}: one task a node now; {asked.tasks_a_node} times its CPUs",
+            )
+        elif name in ("output", "error") and "%" in str(
+            option.value
+        ):  # without, it is a mistake, and told as one
+            yield (
+                option.line,
+                f"--{name} is left out: each attempt has a log of its own, which `clusterrun logs` shows",
+            )
         elif name in options.REFUSED or name in ("input", "export-file"):
             why = options.REFUSED.get(name) or options.OWNED[name]
             yield option.line, f"--{name} is not taken over: {why}"
     if asked.number("ntasks") > 1 and not asked.text("nodes") and not asked.text("ntasks-per-node"):
-        yield asked.line("ntasks"), "Slurm could spread these tasks over several nodes; the spec asks for one node"
+        yield (
+            asked.line("ntasks"),
+            "Slurm could spread these tasks over several nodes; the spec asks for one node",
+        )
     name, lead, batch = asked.signal
     if name and (batch or name != "USR1"):
         told = " and passes it on to the script as checkpoint.signal" if not batch else ""
-        yield asked.line("signal"), f"the job script asks for USR1@{lead} itself, on each node{told}"
+        yield (
+            asked.line("signal"),
+            f"the job script asks for USR1@{lead} itself, on each node{told}",
+        )
 
 
 def _left(facts: Facts, chosen: Chosen) -> Iterator[tuple[int, str]]:
@@ -72,7 +104,10 @@ def _left(facts: Facts, chosen: Chosen) -> Iterator[tuple[int, str]]:
     for line, _ in facts.traps:
         yield line, "the trap is left out: the job script saves and requeues by itself"
     if facts.typed_behind:
-        yield 0, "what is typed behind the script's name at sbatch is not in the spec: write it into args"
+        yield (
+            0,
+            "what is typed behind the script's name at sbatch is not in the spec: write it into args",
+        )
     for line in facts.unreadable:
         yield line, "cannot be read as bash; it stays as written"
 
@@ -80,10 +115,18 @@ def _left(facts: Facts, chosen: Chosen) -> Iterator[tuple[int, str]]:
 def _shell(draft: Draft) -> Iterator[tuple[int, str]]:
     environment = draft.values.get("environment") or {}
     setup = range(len(environment.get("setup", ())))
-    lines = [draft.comments.get(("environment", "setup", number), "").removeprefix("line ") for number in setup]
+    lines = [
+        draft.comments.get(("environment", "setup", number), "").removeprefix("line ")
+        for number in setup
+    ]
     if lines:
         which = f"line{'s' * (len(lines) > 1)} {', '.join(dict.fromkeys(lines))}"
-        yield 0, f"{which}: kept in environment.setup, which runs on the first node, and where each must succeed"
-    activated = any("activate" in line or line.startswith("use_") for line in environment.get("setup", ()))
+        yield (
+            0,
+            f"{which}: kept in environment.setup, which runs on the first node, and where each must succeed",
+        )
+    activated = any(
+        "activate" in line or line.startswith("use_") for line in environment.get("setup", ())
+    )
     if not activated and not {"venv", "conda", "modules"} & set(environment):
         yield 0, "names no Python: say which in environment.venv, conda or modules"

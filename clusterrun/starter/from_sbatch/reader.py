@@ -28,7 +28,9 @@ _DEEPEST = 5  # calls of functions within each other
 _ASSIGN = ("variable_assignment", "variable_assignments")
 
 
-def read_script(name: str, text: str, *, shell: Mapping[str, str], known: Mapping[str, str]) -> Facts:
+def read_script(
+    name: str, text: str, *, shell: Mapping[str, str], known: Mapping[str, str]
+) -> Facts:
     """Read a script without running it.
 
     `shell` is the environment that it would be submitted from; `known` are variables that Slurm sets, as far as the
@@ -48,7 +50,9 @@ def read_script(name: str, text: str, *, shell: Mapping[str, str], known: Mappin
 class Reader:
     """Reads statements into Facts. `offset` is the line before the text's first; `inside` what surrounds it."""
 
-    def __init__(self, facts: Facts, scope: Scope, offset: int = 0, outer: Started | None = None) -> None:
+    def __init__(
+        self, facts: Facts, scope: Scope, offset: int = 0, outer: Started | None = None
+    ) -> None:
         self.facts, self.scope, self.offset, self.outer = facts, scope, offset, outer
         self.assigned = Assignments(facts, scope, offset)
         self.inside = ""
@@ -138,7 +142,11 @@ class Reader:
 
     def export(self, name: str, value: object, line: int) -> None:
         """Note an exported variable; a secret by its name alone."""
-        if is_secret_name(name) and isinstance(value, Word) and (value.known or names_in(value.text) == {name}):
+        if (
+            is_secret_name(name)
+            and isinstance(value, Word)
+            and (value.known or names_in(value.text) == {name})
+        ):
             self.facts.secrets.setdefault(name, line)
         elif isinstance(value, Word):
             self.facts.variables.pop(name, None)
@@ -154,7 +162,9 @@ class Reader:
             self.keep(node)
             return
         self._in_front(inner)
-        redirected = any(child.type in ("file_redirect", "heredoc_redirect") for child in node.named_children)
+        redirected = any(
+            child.type in ("file_redirect", "heredoc_redirect") for child in node.named_children
+        )
         words = self.words(inner)
         text = text_of(node)
         name = words[0].text.rsplit("/", 1)[-1] if words else ""
@@ -180,8 +190,14 @@ class Reader:
     def _trains_in(self, name: str) -> bool:
         """Say whether a function starts a training, by itself or by another one."""
         text = text_of(self.functions[name])
-        others = [other for other in self.functions if other != name and re.search(rf"\b{re.escape(other)}\b", text)]
-        return self._trains(self.functions[name]) or any(self._trains(self.functions[other]) for other in others)
+        others = [
+            other
+            for other in self.functions
+            if other != name and re.search(rf"\b{re.escape(other)}\b", text)
+        ]
+        return self._trains(self.functions[name]) or any(
+            self._trains(self.functions[other]) for other in others
+        )
 
     def _in_front(self, node: Node) -> None:
         """Read assignments on the lines above a command, which the parser takes for the command's own."""
@@ -190,7 +206,9 @@ class Reader:
             above = name is not None and child.end_point[0] < name.start_point[0]
             if child.type == "variable_assignment" and above:
                 self.assigned.assign(child)
-                self.facts.kept.append(Kept(self.line(child), text_of(child), frozenset(_assigned(child)), soft=True))
+                self.facts.kept.append(
+                    Kept(self.line(child), text_of(child), frozenset(_assigned(child)), soft=True)
+                )
 
     def words(self, node: Node) -> list[Word]:
         """Return the words of a command without the variables set for it alone."""
@@ -200,18 +218,39 @@ class Reader:
                 found += resolve(child.named_children[0], self.scope)
             elif child.type not in ("variable_assignment", "file_redirect", "heredoc_redirect"):
                 found += resolve(child, self.scope)
-        return [self.assigned.without_secrets(replace(word, line=word.line + self.offset)) for word in found]
+        return [
+            self.assigned.without_secrets(replace(word, line=word.line + self.offset))
+            for word in found
+        ]
 
-    def start(self, node: Node, inner: Node, words: list[Word], *, background: bool, piped: bool) -> None:
+    def start(
+        self, node: Node, inner: Node, words: list[Word], *, background: bool, piped: bool
+    ) -> None:
         """Note a command that may be the training, or keep it."""
         srun, rest = behind_srun(words)
         kind, _ = kinds.kind_of(rest)
-        made = Started(self.line(node), text_of(node), tuple(rest), kind, srun, background, piped, self.inside,
-                       len(self.facts.kept), dropped=(*self.fed, *_redirections(node)))  # fmt: skip
+        made = Started(
+            self.line(node),
+            text_of(node),
+            tuple(rest),
+            kind,
+            srun,
+            background,
+            piped,
+            self.inside,
+            len(self.facts.kept),
+            dropped=(*self.fed, *_redirections(node)),
+        )
         if self.outer is not None:
             outer = self.outer
-            made = replace(made, srun=outer.srun or srun, background=outer.background or background,
-                           piped=outer.piped or piped, shell=outer.shell, after=outer.after)  # fmt: skip
+            made = replace(
+                made,
+                srun=outer.srun or srun,
+                background=outer.background or background,
+                piped=outer.piped or piped,
+                shell=outer.shell,
+                after=outer.after,
+            )
         if kind == "bash" and (found := _script_text(rest)) is not None:
             self._inner(made, found)
         elif kind != "other" or srun is not None:
@@ -262,12 +301,18 @@ class Reader:
 
 def _redirections(node: Node) -> list[str]:
     """Return where a command reads from and writes to; not `2>&1`, which stays true."""
-    found = [text_of(child) for child in node.named_children if child.type in ("file_redirect", "heredoc_redirect")]
+    found = [
+        text_of(child)
+        for child in node.named_children
+        if child.type in ("file_redirect", "heredoc_redirect")
+    ]
     return [text.partition("\n")[0] for text in found if not text.startswith("2>&")]
 
 
 def _assigned(node: Node) -> list[str]:
-    return [text_of(one.named_children[0]) for one in below(node) if one.type == "variable_assignment"]
+    return [
+        text_of(one.named_children[0]) for one in below(node) if one.type == "variable_assignment"
+    ]
 
 
 def _script_text(words: Sequence[Word]) -> Word | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(r"(^|_)(TOKENS?|API_?KEY|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASS|CREDENTIALS?|ACCESS_KEY(_ID)?)$")
+_NAME = re.compile(
+    r"(^|_)(TOKENS?|API_?KEY|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASS|CREDENTIALS?|ACCESS_KEY(_ID)?)$"
+)
 # The forms of the services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com, gitlab.com, comet.
 _FORMS = {
     "HF_TOKEN": r"\bhf_[A-Za-z0-9]{16,}",

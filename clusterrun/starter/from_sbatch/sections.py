@@ -21,8 +21,16 @@ _MEETING = frozenset(
     gradient_accumulation_steps config_file no_ssh no_ssh_check ssh_port dynamo_backend start_method
     """.split()
 )
-_PLAIN = frozenset({"mixed_precision", "num_cpu_threads_per_process", "enable_cpu_affinity", "debug",
-                    "main_training_function", "downcast_bf16"})  # fmt: skip
+_PLAIN = frozenset(
+    {
+        "mixed_precision",
+        "num_cpu_threads_per_process",
+        "enable_cpu_affinity",
+        "debug",
+        "main_training_function",
+        "downcast_bf16",
+    }
+)
 _DEEPSPEED = frozenset(
     """
     zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path offload_param_nvme_path
@@ -31,7 +39,9 @@ _DEEPSPEED = frozenset(
 )
 
 
-def accelerate_section(parsed: Parsed, config: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+def accelerate_section(
+    parsed: Parsed, config: dict[str, Any] | None
+) -> tuple[dict[str, Any], list[str]]:
     """Return the section, and the flags that no word of it stands for.
 
     `config` holds the values of the config file that the command names, where it could be read: flags beside it are
@@ -43,7 +53,11 @@ def accelerate_section(parsed: Parsed, config: dict[str, Any] | None) -> tuple[d
         return words, left
     if config is None or not words:
         return {"config_file": path}, [*left, *sorted(_flags_of(words))]
-    known = {key: value for key, value in config.items() if key in Accelerate.model_fields and key not in COMPUTED}
+    known = {
+        key: value
+        for key, value in config.items()
+        if key in Accelerate.model_fields and key not in COMPUTED
+    }
     known.pop("num_processes", None)
     merged = {**known, **words}
     for key, value in words.items():
@@ -54,7 +68,12 @@ def accelerate_section(parsed: Parsed, config: dict[str, Any] | None) -> tuple[d
 
 def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     found: dict[str, Any] = {}
-    groups: dict[str, dict[str, Any]] = {"deepspeed": {}, "fsdp": {}, "megatron_lm": {}, "dynamo": {}}
+    groups: dict[str, dict[str, Any]] = {
+        "deepspeed": {},
+        "fsdp": {},
+        "megatron_lm": {},
+        "dynamo": {},
+    }
     left: list[str] = []
     for name, word in parsed.flags.items():
         value = True if word is None else read_scalar(word.text) if word.known else None
@@ -66,7 +85,9 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
         elif group:
             groups[group][name] = value
         else:
-            found[name] = word.text if word is not None and name != "num_cpu_threads_per_process" else value
+            found[name] = (
+                word.text if word is not None and name != "num_cpu_threads_per_process" else value
+            )
     found |= {"use_cpu": True} if "cpu" in parsed.flags else {}
     for group, values in groups.items():
         asked = f"use_{group}" in parsed.flags or (group == "dynamo" and values)
@@ -80,11 +101,17 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
 def _group(name: str) -> str:
     if name in _DEEPSPEED:
         return "deepspeed"
-    return next((group for group in ("fsdp", "megatron_lm", "dynamo") if name.startswith(f"{group}_")), "")
+    return next(
+        (group for group in ("fsdp", "megatron_lm", "dynamo") if name.startswith(f"{group}_")), ""
+    )
 
 
 def _flags_of(words: dict[str, Any]) -> set[str]:
-    return {name for key, value in words.items() for name in (value if isinstance(value, dict) else [key])}
+    return {
+        name
+        for key, value in words.items()
+        for name in (value if isinstance(value, dict) else [key])
+    }
 
 
 def read_config(text: str) -> dict[str, Any] | None:

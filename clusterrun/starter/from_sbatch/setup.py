@@ -19,7 +19,9 @@ MEETING = frozenset(
     """.split()
 )
 # Variables that only build the command of the training.
-BUILDS = re.compile(r"([A-Za-z_]+_)?(CMD|COMMAND|LAUNCHER|SCRIPT|PROGRAM|ARGS|OPTS|OPTIONS|ARGUMENTS)")
+BUILDS = re.compile(
+    r"([A-Za-z_]+_)?(CMD|COMMAND|LAUNCHER|SCRIPT|PROGRAM|ARGS|OPTS|OPTIONS|ARGUMENTS)"
+)
 _NODE = re.compile(r"scontrol show host|SLURM_(JOB_)?NODELIST|hostname\b")
 
 
@@ -40,7 +42,11 @@ def setup_lines(facts: Facts, chosen: Chosen) -> list[Kept]:
         if _is_array(kept) and exported:
             continue  # an array cannot be exported: it stands in the command
         if exported and kept.soft and not text.startswith("export "):
-            text = f"export {text}" if len(kept.defines) == 1 else f"{text}; export {' '.join(sorted(exported))}"
+            text = (
+                f"export {text}"
+                if len(kept.defines) == 1
+                else f"{text}; export {' '.join(sorted(exported))}"
+            )
         elif exported and not kept.soft and "export" not in text:
             text = f"{text}\nexport {' '.join(sorted(exported))}"
         found.append(replace(kept, text=text))
@@ -54,7 +60,11 @@ def _is_array(kept: Kept) -> bool:
 def with_arrays(facts: Facts, chosen: Chosen) -> str:
     """Return the command with the arrays that it reads in front of it."""
     wanted = names_in(chosen.command)
-    arrays = [kept.text for kept in facts.kept[: chosen.started.after] if _is_array(kept) and kept.defines & wanted]
+    arrays = [
+        kept.text
+        for kept in facts.kept[: chosen.started.after]
+        if _is_array(kept) and kept.defines & wanted
+    ]
     return "\n".join([*arrays, chosen.command])
 
 
@@ -83,5 +93,9 @@ def _before(facts: Facts, chosen: Chosen) -> Iterable[Kept]:
 def left_behind(facts: Facts, chosen: Chosen) -> list[int]:
     """Return the lines behind the training, for which a spec has no place."""
     later = [kept.line for kept in facts.kept[chosen.started.after :] if not kept.soft]
-    later += [one.line for one in facts.started if one.line > chosen.started.line and one is not chosen.started]
+    later += [
+        one.line
+        for one in facts.started
+        if one.line > chosen.started.line and one is not chosen.started
+    ]
     return sorted(line for line in set(later) if line != chosen.started.line)

@@ -16,12 +16,39 @@ _BARE = frozenset(
     version whole
     """.split()
 )
-_SHORT = {"N": "nodes", "n": "ntasks", "c": "cpus-per-task", "w": "nodelist", "G": "gpus", "o": "output", "e": "error",
-          "J": "job-name", "p": "partition", "t": "time", "x": "exclude", "A": "account", "D": "chdir", "i": "input",
-          "m": "distribution", "W": "wait", "r": "relative", "C": "constraint"}  # fmt: skip
-_SHORT_BARE = {"K": "kill-on-bad-exit", "l": "label", "u": "unbuffered", "v": "verbose", "O": "overcommit",
-               "E": "preserve-env", "Q": "quiet", "X": "disable-status", "Z": "no-allocate", "k": "no-kill",
-               "s": "oversubscribe"}  # fmt: skip
+_SHORT = {
+    "N": "nodes",
+    "n": "ntasks",
+    "c": "cpus-per-task",
+    "w": "nodelist",
+    "G": "gpus",
+    "o": "output",
+    "e": "error",
+    "J": "job-name",
+    "p": "partition",
+    "t": "time",
+    "x": "exclude",
+    "A": "account",
+    "D": "chdir",
+    "i": "input",
+    "m": "distribution",
+    "W": "wait",
+    "r": "relative",
+    "C": "constraint",
+}
+_SHORT_BARE = {
+    "K": "kill-on-bad-exit",
+    "l": "label",
+    "u": "unbuffered",
+    "v": "verbose",
+    "O": "overcommit",
+    "E": "preserve-env",
+    "Q": "quiet",
+    "X": "disable-status",
+    "Z": "no-allocate",
+    "k": "no-kill",
+    "s": "oversubscribe",
+}
 _PREFIXES = frozenset({"time", "exec", "nohup", "command", "env", "stdbuf", "nice"})
 
 

@@ -40,11 +40,16 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
     directives = read_directives(text)
     for line, word in directives.unread:
         if word in ("hetjob", "packjob"):
-            what, hint = "a heterogeneous job; the nodes of a run are equal", "make a script of one of its components"
+            what, hint = (
+                "a heterogeneous job; the nodes of a run are equal",
+                "make a script of one of its components",
+            )
             raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
     asked = Asked(directives)
     known = asked.variables()
-    if asked.text("chdir") or re.search(r"^\s*cd +(?!\"?\$\{?SLURM_SUBMIT_DIR\}?\"?\s*$)", text, re.MULTILINE):
+    if asked.text("chdir") or re.search(
+        r"^\s*cd +(?!\"?\$\{?SLURM_SUBMIT_DIR\}?\"?\s*$)", text, re.MULTILINE
+    ):
         known["SLURM_SUBMIT_DIR"] = shell.get("PWD", ".")
     facts = read_script(name, text, shell=shell, known=known)
     folder = facts.folder[1] if facts.folder else ""
@@ -72,7 +77,9 @@ def _hide(draft: Draft, known: dict[str, str]) -> None:
         return without_secrets(value, known) if isinstance(value, str) else value
 
     draft.values = hidden(draft.values)
-    draft.mistakes = [replace(one, what=hidden(one.what), hint=hidden(one.hint)) for one in draft.mistakes]
+    draft.mistakes = [
+        replace(one, what=hidden(one.what), hint=hidden(one.hint)) for one in draft.mistakes
+    ]
     draft.notes = [replace(one, what=hidden(one.what)) for one in draft.notes]
 
 
@@ -91,8 +98,16 @@ def _with_default_config(chosen: Chosen, shell: Mapping[str, str], read_file: Re
 class _Translation:
     """Fills a draft, section by section."""
 
-    def __init__(self, draft: Draft, facts: Facts, asked: Asked, chosen: Chosen, shell: Mapping[str, str]) -> None:
-        self.draft, self.facts, self.asked, self.chosen, self.shell = draft, facts, asked, chosen, shell
+    def __init__(
+        self, draft: Draft, facts: Facts, asked: Asked, chosen: Chosen, shell: Mapping[str, str]
+    ) -> None:
+        self.draft, self.facts, self.asked, self.chosen, self.shell = (
+            draft,
+            facts,
+            asked,
+            chosen,
+            shell,
+        )
         self.values = draft.values
 
     def fill(self, read_file: ReadFile) -> None:
@@ -119,7 +134,9 @@ class _Translation:
         if not chosen.launched:
             text = without_secrets(with_arrays(self.facts, chosen), self.facts.written_secrets)
             alone = chosen.started.srun is None and self.asked.nodes > 1
-            self.values["command"] = f'if [ "$SLURM_NODEID" -eq 0 ]; then\n{text}\nfi' if alone else text
+            self.values["command"] = (
+                f'if [ "$SLURM_NODEID" -eq 0 ]; then\n{text}\nfi' if alone else text
+            )
             return
         target = chosen.parsed.target
         self.values[chosen.form] = target.text.removeprefix("./") if target is not None else ""
@@ -139,7 +156,9 @@ class _Translation:
         tasks = self.asked.tasks_a_node
         if tasks > 1 and "cpus-per-task" in found:
             each = self.asked.number("cpus-per-task") or 1
-            self._comment(f"{tasks} tasks of {each} before; now one task a node", "slurm", "cpus-per-task")
+            self._comment(
+                f"{tasks} tasks of {each} before; now one task a node", "slurm", "cpus-per-task"
+            )
         return found
 
     def _accelerate(self, read_file: ReadFile) -> None:
@@ -150,7 +169,9 @@ class _Translation:
         text = read_file(path) if path else None
         config = read_config(text) if text is not None else None
         section, left = accelerate_section(chosen.parsed, config)
-        unchanged = "config_file" in section  # accelerate reads its number of processes from it, too
+        unchanged = (
+            "config_file" in section
+        )  # accelerate reads its number of processes from it, too
         count = self._processes({} if unchanged else config or {})
         section |= {"num_processes": count} if count else {}
         steps = chosen.parsed.value("gradient_accumulation_steps")
@@ -159,7 +180,9 @@ class _Translation:
         if section:
             self.values["accelerate"] = section
         for flag in left:
-            what = f"--{flag} is not taken over: the spec has no word for it" + (" beside config_file" if path else "")
+            what = f"--{flag} is not taken over: the spec has no word for it" + (
+                " beside config_file" if path else ""
+            )
             self.draft.notes.append(Problem(f"{self.facts.name}:{chosen.started.line}", "", what))
 
     def _processes(self, config: Mapping[str, Any]) -> int:
@@ -180,7 +203,9 @@ class _Translation:
 
     def _environment(self) -> None:
         setup = setup_lines(self.facts, self.chosen)
-        section, inherited = environment_section(self.facts, self.asked, self.chosen, setup, self.shell)
+        section, inherited = environment_section(
+            self.facts, self.asked, self.chosen, setup, self.shell
+        )
         self.values["environment"] = section
         for key, name in active_python(self.shell).items():
             if section.get(key) == name and not self.facts.venv and not self.facts.conda:
@@ -211,7 +236,9 @@ def as_mapping(words: list[str]) -> dict[str, Any] | None:
             return None
         else:
             found[flag].append(word)
-    made = {name: values[0] if len(values) == 1 else values or True for name, values in found.items()}
+    made = {
+        name: values[0] if len(values) == 1 else values or True for name, values in found.items()
+    }
     back = [
         str(word)
         for name, value in made.items()
@@ -219,4 +246,7 @@ def as_mapping(words: list[str]) -> dict[str, Any] | None:
     ]
     if back != words:
         return None
-    return {name: [*map(typed, value)] if isinstance(value, list) else typed(value) for name, value in made.items()}
+    return {
+        name: [*map(typed, value)] if isinstance(value, list) else typed(value)
+        for name, value in made.items()
+    }

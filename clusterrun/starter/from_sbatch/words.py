@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 _NAMES = re.compile(r"\$\{?#?([A-Za-z_]\w*)")
 _EXPANSION = re.compile(r"\$\{?(#?)(\w+|[@*])(?:\[(@|\*|\d+)\])?(?:(:?[-+])(.*?))?\}?", re.DOTALL)
 _GLOB = re.compile(r"(?<!\\)[*?]|^\[|\{\d+\.\.\d+\}")
-_SUMS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.floordiv,
-         ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod}  # fmt: skip
+_SUMS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.floordiv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
 
 Part: TypeAlias = str
 """A piece of a word: a str is its value, a Shell is known only when the script runs."""
@@ -121,7 +127,9 @@ def naming(word: Word, known: Mapping[str, str]) -> Word:
     """Return a word that reads some of its text from variables: `known` maps what they hold to their names."""
     parts = word.parts
     for value, name in known.items():
-        parts = tuple(piece for part in parts for piece in _named(part, value, Shell(f"${{{name}}}")))
+        parts = tuple(
+            piece for part in parts for piece in _named(part, value, Shell(f"${{{name}}}"))
+        )
     return replace(word, parts=tuple(part for part in parts if part))
 
 
@@ -225,7 +233,9 @@ def _plain(text: str, scope: Scope) -> Part:
     home = scope.shell.get("HOME", "")
     if home and (text == "~" or text.startswith("~/")):
         text = home + text[1:]
-    return re.sub(r"\\(\n|.)", lambda found: "" if found[1] == "\n" else found[1], text, flags=re.DOTALL)
+    return re.sub(
+        r"\\(\n|.)", lambda found: "" if found[1] == "\n" else found[1], text, flags=re.DOTALL
+    )
 
 
 def _joined(node: Node, scope: Scope) -> tuple[Part, ...]:
@@ -258,7 +268,12 @@ def _value(node: Node, scope: Scope) -> Value:
         return None
     count, name, index, sign, other = found.groups()
     value = scope.look(name)
-    unset = value is None and name not in scope.values and not name.startswith("SLURM") and not name.isdigit()
+    unset = (
+        value is None
+        and name not in scope.values
+        and not name.startswith("SLURM")
+        and not name.isdigit()
+    )
     if sign in (":-", "-") and unset and not names_in(other):
         return Word((other.strip("\"'"),), line_of(node))
     if sign in (":+", "+") or value is None:
@@ -276,7 +291,9 @@ def _sum(text: str, scope: Scope) -> int | None:
 
     def number(found: re.Match[str]) -> str:
         value = scope.look(found[1])
-        return value.text if isinstance(value, Word) and value.known and value.text.isdigit() else "?"
+        return (
+            value.text if isinstance(value, Word) and value.known and value.text.isdigit() else "?"
+        )
 
     inner = re.sub(r"\$?\{?([A-Za-z_]\w*)\}?", number, text[3:-2]).strip()
     try:

@@ -42,10 +42,14 @@ class _Need:
 class AsyncSaver(Saver):
     """Saves as Saver does, or begins to; one save is under way at a time, and every rank must call the same."""
 
-    def __init__(self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence) -> None:
+    def __init__(
+        self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
+    ) -> None:
         super().__init__(accelerator, agreement, checkpoints, fence)
         # What the threads say to each other must not mix with what the training does: they have a group of their own.
-        self._writer = _Writer(accelerator, Agreement(int(accelerator.num_processes)), checkpoints, fence)
+        self._writer = _Writer(
+            accelerator, Agreement(int(accelerator.num_processes)), checkpoints, fence
+        )
         self._buffers = Buffers()
         self._flight: Flight[Checkpoint] | None = None
         self._told: set[bool] = set()
@@ -65,8 +69,12 @@ class AsyncSaver(Saver):
         plugin = self._accelerator.state.fsdp_plugin if self._accelerator.is_fsdp2 else None
         writes = Writes(self._checkpoints.draft(position.step), plugin)
         with self._dropped_on_failure(writes.folder):
-            self._together(lambda: self._make_room(writes.folder), here=self._accelerator.is_main_process)
-            self._together(lambda: writes.capture(lambda: self._accelerator.save_state(str(writes.folder))))
+            self._together(
+                lambda: self._make_room(writes.folder), here=self._accelerator.is_main_process
+            )
+            self._together(
+                lambda: writes.capture(lambda: self._accelerator.save_state(str(writes.folder)))
+            )
         copied = self._copy(writes.state)
         self._writer.take(writes, position, self._facts(position))
         stall = time.monotonic() - begun if copied else None
@@ -103,9 +111,13 @@ class AsyncSaver(Saver):
     def _grow(self, storages: Iterable[Any], lack: int) -> bool:
         node = int(self._accelerator.process_index) // self._per_node()
         needs = self._agreement.gather(_Need(node, lack, free_memory()))
-        total, free, fits = min((_on_node(needs, node) for node in {need.node for need in needs}), key=_tightness)
+        total, free, fits = min(
+            (_on_node(needs, node) for node in {need.node for need in needs}), key=_tightness
+        )
         self._tell(total, free, fits=fits)
-        grown = self._agreement.least(int(fits and _allocated(lambda: self._buffers.grow(storages))))
+        grown = self._agreement.least(
+            int(fits and _allocated(lambda: self._buffers.grow(storages)))
+        )
         if fits and not grown:
             self._tell(total, free, fits=False)
         return bool(grown)
@@ -144,7 +156,9 @@ class _Writer(Saver):
 
     def _stock(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
         # Nobody waits for it. The interpreter gives no more pools of threads while it shuts down.
-        return manifest.take_stock(draft, lambda name: name not in self.passing and mine(name), _Here())
+        return manifest.take_stock(
+            draft, lambda name: name not in self.passing and mine(name), _Here()
+        )
 
 
 class _Here(Executor):

@@ -23,7 +23,9 @@ class Flight(Generic[T]):
 
     def start(self) -> None:
         """Begin, and go on with something else. Where the system gives no thread, it is done when this returns."""
-        thread = Thread(target=self.run, name="clusterrun-save", daemon=True)  # Python would wait without a limit
+        thread = Thread(
+            target=self.run, name="clusterrun-save", daemon=True
+        )  # Python would wait without a limit
         try:
             thread.start()
         except RuntimeError:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 Key = tuple[str, int, int]  # a storage's device, address and size
-_Kind = tuple[int, bool]  # a size in bytes, and whether the memory is pinned: a GPU reaches it several times as fast
+_Kind = tuple[
+    int, bool
+]  # a size in bytes, and whether the memory is pinned: a GPU reaches it several times as fast
 
 
 class Buffers:
@@ -32,11 +34,15 @@ class Buffers:
         Raises MemoryError or RuntimeError where the system refuses it.
         """
         storages = list(storages)
-        self._held = {kind: self._held.get(kind, [])[:number] for kind, number in _count(storages).items()}
+        self._held = {
+            kind: self._held.get(kind, [])[:number] for kind, number in _count(storages).items()
+        }
         for kind, number in self._missing(storages).items():
             self._held[kind] += [_allocate(*kind) for _ in range(number)]
 
-    def filled_from(self, storages: dict[Key, torch.UntypedStorage]) -> dict[Key, torch.UntypedStorage]:
+    def filled_from(
+        self, storages: dict[Key, torch.UntypedStorage]
+    ) -> dict[Key, torch.UntypedStorage]:
         """Copy storages into the buffers, which must have grown for them; returns when all bytes have arrived."""
         import torch
 

@@ -95,13 +95,20 @@ class Writes:
                 write(state_dict, **more)
                 return
             frozen = self.state.freeze(state_dict)
-            self._writes.append((name, lambda group: write(self.state.thaw(frozen), **more | {"process_group": group})))
+            self._writes.append(
+                (
+                    name,
+                    lambda group: write(self.state.thaw(frozen), **more | {"process_group": group}),
+                )
+            )
 
         return held_back
 
     def _name(self, target: object) -> str | None:
         """Return the path of a target in the folder; None for whatever lies elsewhere or has no path."""
-        if not isinstance(target, (str, os.PathLike)) or not Path(target).is_relative_to(self.folder):
+        if not isinstance(target, (str, os.PathLike)) or not Path(target).is_relative_to(
+            self.folder
+        ):
             return None
         return str(Path(target).relative_to(self.folder))
 

@@ -73,7 +73,9 @@ def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> 
     return next(filter(None, sizes), None) or _first_wrong_content(folder, files, read_so_far)
 
 
-def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None) -> Entries:
+def take_stock(
+    folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None
+) -> Entries:
     """Flush every file and folder of a tree, and return size and checksum of those whose path is `mine`.
 
     Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises OSError.
@@ -81,7 +83,10 @@ def take_stock(folder: Path, mine: Callable[[str], bool] = lambda _: True, worke
     names = sorted(_names(folder))
     with workers or ThreadPoolExecutor(_THREADS) as pool:
         flushed = pool.map(flush, [folder / name for name in names])
-        sums = {name: checksum(folder / name, (folder / name).stat().st_size, pool) for name in filter(mine, names)}
+        sums = {
+            name: checksum(folder / name, (folder / name).stat().st_size, pool)
+            for name in filter(mine, names)
+        }
         list(flushed)  # raises what a flush raised
         entries = {name: _entry(wait()) for name, wait in sums.items()}
     for place, _, _ in _walk(folder):
@@ -126,7 +131,9 @@ def _parse(data: bytes) -> dict[str, Any]:
         raise ValueError("is damaged: its own checksum differs")
     content: dict[str, Any] = json.loads(data)
     if content.get("version") != VERSION:
-        raise ValueError(f"has version {content.get('version')}, this clusterrun reads version {VERSION}")
+        raise ValueError(
+            f"has version {content.get('version')}, this clusterrun reads version {VERSION}"
+        )
     return content
 
 
@@ -141,7 +148,9 @@ def _wrong_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None
 
 
 def _first_wrong_content(
-    folder: Path, files: Mapping[str, Mapping[str, Any]], read_so_far: Callable[[int], object] | None
+    folder: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    read_so_far: Callable[[int], object] | None,
 ) -> str | None:
     reason = None
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -28,7 +28,10 @@ class Optimum:
     """
 
     def __init__(
-        self, paths: RunPaths, last_save: Callable[[], float | None], clock: Callable[[], float] = time.time
+        self,
+        paths: RunPaths,
+        last_save: Callable[[], float | None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._paths, self._last_save, self._clock = paths, last_save, clock
 

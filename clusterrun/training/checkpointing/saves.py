@@ -39,7 +39,9 @@ class Saves:
         """How many checkpoints the run has published."""
         return whole(str(self._record.get("count", ""))) or 0
 
-    def published(self, checkpoint: str, step: int, seconds: float, stall: float | None = None) -> None:
+    def published(
+        self, checkpoint: str, step: int, seconds: float, stall: float | None = None
+    ) -> None:
         """Write down a checkpoint that is published, so many seconds after the save began. Raises OSError.
 
         `stall` is how long training stood still for it, where it was asynchronous. A stop may have to wait for such a

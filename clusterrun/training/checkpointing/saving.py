@@ -50,7 +50,9 @@ class Saver:
     sharing: Sharing | None = None  # says in the manifest how a step is shared
     passing: frozenset[str] = frozenset()  # files that go away again when the save is done
 
-    def __init__(self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence) -> None:
+    def __init__(
+        self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
+    ) -> None:
         self._accelerator, self._agreement = accelerator, agreement
         self._checkpoints, self._fence = checkpoints, fence
         self._attempt = checkpoints.attempt
@@ -74,7 +76,11 @@ class Saver:
 
     def _complete(self, draft: Path, position: Position) -> Checkpoint:
         """Flush, seal and publish a draft that all ranks have written."""
-        entries = self._stock_of_nodes(draft) if self._per_node() < self._accelerator.num_processes else {}
+        entries = (
+            self._stock_of_nodes(draft)
+            if self._per_node() < self._accelerator.num_processes
+            else {}
+        )
         main = self._accelerator.is_main_process
         published = self._together(lambda: self._publish(draft, position, entries), here=main)
         checkpoint = self._agreement.share(published)
@@ -98,7 +104,9 @@ class Saver:
             self._fence.check()
             return self._checkpoints.move(checkpoint, batch)
 
-        moved = self._agreement.share(self._together(restate, here=self._accelerator.is_main_process))
+        moved = self._agreement.share(
+            self._together(restate, here=self._accelerator.is_main_process)
+        )
         assert moved is not None  # noqa: S101 - the main process has moved it
         return moved
 
@@ -113,7 +121,9 @@ class Saver:
         for each in outcomes:
             if each.fence:
                 raise Fenced(each.fence)
-        refusals = [f"rank {rank}: {each.refusal}" for rank, each in enumerate(outcomes) if each.refusal]
+        refusals = [
+            f"rank {rank}: {each.refusal}" for rank, each in enumerate(outcomes) if each.refusal
+        ]
         raise SaveFailed(outcomes[0].refusal if len(outcomes) == 1 else "; ".join(refusals[:3]))
 
     def _make_room(self, draft: Path) -> None:
@@ -130,8 +140,14 @@ class Saver:
             raise OSError(refusals[0])
 
     def _stock_of_nodes(self, draft: Path) -> manifest.Entries:
-        part = self._together(lambda: self._take_stock(draft), here=self._accelerator.is_local_main_process)
-        return {name: entry for each in self._agreement.gather(part or {}) for name, entry in each.items()}
+        part = self._together(
+            lambda: self._take_stock(draft), here=self._accelerator.is_local_main_process
+        )
+        return {
+            name: entry
+            for each in self._agreement.gather(part or {})
+            for name, entry in each.items()
+        }
 
     def _take_stock(self, draft: Path) -> manifest.Entries:
         """Flush what this node wrote, and sum up the same while it is still in the node's memory."""

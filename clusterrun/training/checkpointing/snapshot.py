@@ -98,11 +98,15 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 def _is_dtensor(tensor: torch.Tensor) -> bool:
     # By name: where nothing is sharded, the import alone would cost tenths of a second.
-    return type(tensor).__name__ == "DTensor" and type(tensor).__module__.startswith("torch.distributed")
+    return type(tensor).__name__ == "DTensor" and type(tensor).__module__.startswith(
+        "torch.distributed"
+    )
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
-    local: torch.Tensor = getattr(tensor, "_local_tensor", tensor)  # to_local would record a gradient
+    local: torch.Tensor = getattr(
+        tensor, "_local_tensor", tensor
+    )  # to_local would record a gradient
     return local
 
 
@@ -111,7 +115,12 @@ def _stand_in(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) -> 
 
     local = _local(tensor)
     copy = torch.empty(0, dtype=local.dtype, device="cpu")
-    copy.set_(copies[key_of(local.untyped_storage())], local.storage_offset(), local.size(), local.stride())
+    copy.set_(
+        copies[key_of(local.untyped_storage())],
+        local.storage_offset(),
+        local.size(),
+        local.stride(),
+    )
     if _is_dtensor(tensor):
         # torch.distributed.checkpoint needs to know of which whole this is a part, and nothing of its device.
         sharded: Callable[..., torch.Tensor] = type(tensor)

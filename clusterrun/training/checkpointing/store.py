@@ -45,7 +45,9 @@ class Checkpoint:
     world_size: int
     size: int = 0
     strategy: str = ""
-    sharing: Mapping[str, Any] = field(default_factory=dict)  # see sharing.py; empty where it was not noted
+    sharing: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # see sharing.py; empty where it was not noted
 
     @property
     def name(self) -> str:
@@ -74,12 +76,16 @@ class Checkpoints:
         """
         for path in reversed(self._folders()):
             attempt = (crashed or {}).get(path.name)
-            reason = f"attempt {attempt} crashed while loading it" if attempt else self._damage(path)
+            reason = (
+                f"attempt {attempt} crashed while loading it" if attempt else self._damage(path)
+            )
             checkpoint = None if reason else _read(path)
             if checkpoint:
                 _say(f"{path.name} verified: every byte is as it was saved")
                 return checkpoint
-            _say(f"passing over {path.name}: {reason or 'its manifest.json does not say where training stood'}")
+            _say(
+                f"passing over {path.name}: {reason or 'its manifest.json does not say where training stood'}"
+            )
         return None
 
     def latest(self) -> Checkpoint | None:
@@ -140,7 +146,9 @@ class Checkpoints:
         surplus = own[own.index(whole[self._keep - 1]) + 1 :]
         try:
             hidden = [self._hide(path) for path in surplus if path not in further]
-        except OSError as error:  # no reason to say that the save failed: the checkpoint is published
+        except (
+            OSError
+        ) as error:  # no reason to say that the save failed: the checkpoint is published
             _say(f"old checkpoints stay for now: {error}")
             return
         # Training does not wait for it, nor does a stop, which may have seconds left: the next attempt clears the rest.
@@ -165,7 +173,9 @@ class Checkpoints:
         return path.rename(grave)
 
     def _folders(self) -> list[Path]:
-        return sorted((path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name)), key=_age)
+        return sorted(
+            (path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name)), key=_age
+        )
 
 
 def _age(path: Path) -> tuple[int, int]:

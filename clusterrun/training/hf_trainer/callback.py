@@ -37,20 +37,33 @@ class StopCallback(TrainerCallback):
     """What clusterrun does in one Trainer's training; must be the last callback, to see what the others want."""
 
     def __init__(self, trainer: Trainer, attempt: Attempt | None) -> None:
-        main, processes = trainer.accelerator.is_main_process, int(trainer.accelerator.num_processes)
-        name, keep, paths = (attempt.name, attempt.keep, attempt.paths) if attempt else (None, None, None)
+        main, processes = (
+            trainer.accelerator.is_main_process,
+            int(trainer.accelerator.num_processes),
+        )
+        name, keep, paths = (
+            (attempt.name, attempt.keep, attempt.paths) if attempt else (None, None, None)
+        )
         self._trainer, self._attempt = trainer, attempt
         self._agreement = Agreement(processes)
         self.state = OutputDirState(trainer, self._agreement, paths, name, keep)
         optimum = Optimum(paths or RunPaths(Path()), lambda: self.state.saves.last)
         self._schedule = SaveSchedule(attempt.every if attempt else None, optimum)
-        self._stop = StopRequest(attempt.stop_file, attempt.paths.stop if main else None) if attempt else None
+        self._stop = (
+            StopRequest(attempt.stop_file, attempt.paths.stop if main else None)
+            if attempt
+            else None
+        )
         watched = attempt.paths.progress if attempt and main else None
-        self._progress = Progress(watched, self.state.fenced, history_of(attempt, main=main), self._to_tell)
+        self._progress = Progress(
+            watched, self.state.fenced, history_of(attempt, main=main), self._to_tell
+        )
         self._losses, self._logged = losses_of(attempt, main=main), 0
         if attempt:
             stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
-        self._samples = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
+        self._samples = (
+            trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
+        )
         self._loss: float | None = None
         self._begin(active=False)
 
@@ -59,7 +72,9 @@ class StopCallback(TrainerCallback):
         self._agreed = Wish.NOTHING  # by all ranks, and not obeyed yet
         self._asked = False  # the save that comes is clusterrun's wish alone
         self._leaving = False
-        self._surplus: float | None = None  # the epoch, where Trainer is about to make a step too many
+        self._surplus: float | None = (
+            None  # the epoch, where Trainer is about to make a step too many
+        )
         self._evaluation_due = False
         self._before_evaluation: RandomState | None = None
 
@@ -81,7 +96,9 @@ class StopCallback(TrainerCallback):
         self._agreed = Wish.NOTHING if self._agreed == Wish.SAVE else self._agreed
         self._schedule.saved()
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Trainer has loaded its checkpoint."""
         self._begin(active=not state.is_hyper_param_search)
         atexit.unregister(_mark_trained)  # of an earlier training in the same script
@@ -99,20 +116,28 @@ class StopCallback(TrainerCallback):
         if control.should_training_stop or state.global_step >= state.max_steps:
             self._surplus = state.epoch
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
+    ) -> None:
         """Before the first batch of an optimizer step."""
         self._before_evaluation = None
         if self._active:
             self._progress.alive()
-        if self._surplus is not None:  # Trainer looks whether there is anything to train only after a step
+        if (
+            self._surplus is not None
+        ):  # Trainer looks whether there is anything to train only after a step
             for group in more["optimizer"].param_groups:
                 group["lr"] = 0.0
 
-    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """One batch of several that make an optimizer step is done."""
         self._progress.alive()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """An optimizer step is done."""
         if not self._active:
             return
@@ -129,7 +154,9 @@ class StopCallback(TrainerCallback):
             self._obey(control)
         self._expect_evaluation(control)
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """An epoch has ended, or was left."""
         if not self._active or self._surplus is not None:
             return
@@ -146,11 +173,15 @@ class StopCallback(TrainerCallback):
         if self._before_evaluation is None:
             return
         self._meet(self._agreement.exchange, due=False)
-        early = control.should_training_stop and state.global_step < state.max_steps  # a resume would train on
+        early = (
+            control.should_training_stop and state.global_step < state.max_steps
+        )  # a resume would train on
         if self._agreed == Wish.STOP and not early:
             self._leave_evaluation(self._before_evaluation)
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """An evaluation has ended: training is the same with it and without, cut short and repeated."""
         if self._before_evaluation:
             self._before_evaluation.restore()
@@ -171,12 +202,16 @@ class StopCallback(TrainerCallback):
                 self._losses.note(state.global_step, self._loss, since=self._logged)
                 self._logged = state.global_step
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """A checkpoint is sealed, or could not be saved."""
         if self._leaving:
             self._leave()
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Training is complete, also where another callback ended it; the script still has to save its model."""
         if not self._active:
             return
@@ -228,7 +263,9 @@ class StopCallback(TrainerCallback):
     def _repeat_evaluation(self) -> None:
         trainer = self._trainer
         if trainer.accelerator.is_main_process:
-            say(f"repeating the evaluation at step {trainer.state.global_step}, which was cut short")
+            say(
+                f"repeating the evaluation at step {trainer.state.global_step}, which was cut short"
+            )
         self._before_evaluation = RandomState.now(trainer.args.device)
         metrics = trainer._evaluate(None, None)  # noqa: SLF001 - what Trainer does at a step that evaluates
         if trainer._determine_best_metric(metrics=metrics, trial=None):  # noqa: SLF001
@@ -273,11 +310,18 @@ class StopCallback(TrainerCallback):
         return Position(state.global_step, epoch, round((state.epoch - epoch) * batches))
 
     def _to_tell(self, step: int) -> dict[str, object]:
-        return {"learning_rate": learning_rate(self._trainer.accelerator), **self._schedule.next_save(step)}
+        return {
+            "learning_rate": learning_rate(self._trainer.accelerator),
+            **self._schedule.next_save(step),
+        }
 
     def _outcome(self) -> dict[str, object]:
         newest, place = self.state.newest, self._position()
-        return {"step": place.step, "epoch": place.epoch, "checkpoint": newest.name if newest else ""}
+        return {
+            "step": place.step,
+            "epoch": place.epoch,
+            "checkpoint": newest.name if newest else "",
+        }
 
 
 def _mark_trained(attempt: Attempt, outcome: Mapping[str, object]) -> None:

@@ -17,7 +17,9 @@ from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.store import Checkpoint, Checkpoints
 from clusterrun.training.errors import TrainingError
 
-_NAME = re.compile(r"checkpoint-(\d+)", re.ASCII)  # as in transformers.trainer_utils.get_last_checkpoint
+_NAME = re.compile(
+    r"checkpoint-(\d+)", re.ASCII
+)  # as in transformers.trainer_utils.get_last_checkpoint
 _STATE = "trainer_state.json"  # the last file that Trainer's main process writes
 _ASIDE = "passed-over-"  # Trainer's own rotation counts every name that begins with checkpoint-
 
@@ -63,7 +65,11 @@ class OutputDir(Checkpoints):
         first = min((one.step for one in everything if one.sealed), default=None)
         for one in everything:
             attempt = (crashed or {}).get(str(one.path))
-            reason = f"attempt {attempt} crashed while loading it" if attempt else _superseded(one, everything)
+            reason = (
+                f"attempt {attempt} crashed while loading it"
+                if attempt
+                else _superseded(one, everything)
+            )
             reason = reason or _unfit(one, may_be_bare=first is None or one.step < first)
             if reason is None:
                 return one
@@ -109,7 +115,11 @@ class OutputDir(Checkpoints):
                     discard(one.path)
 
     def _all(self) -> list[TrainerCheckpoint]:
-        found = [(path, _NAME.fullmatch(path.name)) for path in self._folder.glob("checkpoint-*") if path.is_dir()]
+        found = [
+            (path, _NAME.fullmatch(path.name))
+            for path in self._folder.glob("checkpoint-*")
+            if path.is_dir()
+        ]
         read = [_read(path, int(match[1])) for path, match in found if match]
         return sorted(read, key=lambda one: one.step, reverse=True)
 
@@ -164,7 +174,12 @@ def _superseded(one: TrainerCheckpoint, everything: list[TrainerCheckpoint]) -> 
     # A fenced attempt may write until it notices. Each attempt sets aside what lies beyond its own beginning, so an
     # older attempt's checkpoint beyond a newer attempt's was written after that one had begun.
     for other in everything:
-        if one.run and one.run == other.run and one.attempt < other.attempt and one.step > other.step:
+        if (
+            one.run
+            and one.run == other.run
+            and one.attempt < other.attempt
+            and one.step > other.step
+        ):
             return f"attempt {one.attempt} wrote it when attempt {other.attempt} had taken over"
     return None
 
@@ -181,7 +196,10 @@ def _unfit(one: TrainerCheckpoint, *, may_be_bare: bool) -> str | None:
 def _incomplete(one: TrainerCheckpoint) -> str | None:
     if _step(one.path) != one.step:
         return f"no whole {_STATE} of this step"
-    empty = next((file.name for file in one.path.rglob("*") if file.is_file() and not file.stat().st_size), None)
+    empty = next(
+        (file.name for file in one.path.rglob("*") if file.is_file() and not file.stat().st_size),
+        None,
+    )
     if empty:
         return f"its {empty} is empty"
     deepspeed = any(one.path.glob("global_step*"))

@@ -39,7 +39,11 @@ class TrainerSaver(Saver):
 
         facts = super()._facts(position)
         versions: Any = facts["versions"]
-        return {**facts, **self.more_facts, "versions": {**versions, "transformers": transformers.__version__}}
+        return {
+            **facts,
+            **self.more_facts,
+            "versions": {**versions, "transformers": transformers.__version__},
+        }
 
 
 class OutputDirState(TrainingState):
@@ -48,14 +52,21 @@ class OutputDirState(TrainingState):
     newest: TrainerCheckpoint | None
 
     def __init__(
-        self, trainer: Trainer, agreement: Agreement, paths: RunPaths | None, attempt: str | None, keep: int | None
+        self,
+        trainer: Trainer,
+        agreement: Agreement,
+        paths: RunPaths | None,
+        attempt: str | None,
+        keep: int | None,
     ) -> None:
         folder = Path(trainer.args.output_dir or ".").absolute()
         super().__init__(trainer.accelerator, agreement, paths or RunPaths(folder), attempt, keep)
         self._trainer = trainer
         self._run = paths.folder.name if paths else ""
         self._checkpoints: OutputDir = OutputDir(folder, int(attempt or 1), keep)
-        self._saver: TrainerSaver = TrainerSaver(trainer.accelerator, agreement, self._checkpoints, self._fence)
+        self._saver: TrainerSaver = TrainerSaver(
+            trainer.accelerator, agreement, self._checkpoints, self._fence
+        )
 
     def choose(self, wanted: Path | None) -> TrainerCheckpoint | None:
         """Return the checkpoint to begin with on every rank; `wanted` is the one that the script names, if it does.
@@ -67,7 +78,9 @@ class OutputDirState(TrainingState):
         chosen = self._agreement.share(self._find(wanted) if self._main else None)
         self.leave_if_fenced()
         if chosen and chosen.world_size:
-            check_world_of_checkpoint(chosen.name, chosen.world_size, int(self._accelerator.num_processes))
+            check_world_of_checkpoint(
+                chosen.name, chosen.world_size, int(self._accelerator.num_processes)
+            )
         if self._main:
             self._checkpoints.set_aside(after=chosen.step if chosen else 0)
         self.newest = chosen
@@ -83,7 +96,9 @@ class OutputDirState(TrainingState):
         name = self.newest.name if self.newest else None
         self._say(f"resumed from {name}" if name else "no checkpoint yet, starting at step 0")
 
-    def save_trainer(self, write: Callable[[], None], position: Position, more_facts: dict[str, object]) -> None:
+    def save_trainer(
+        self, write: Callable[[], None], position: Position, more_facts: dict[str, object]
+    ) -> None:
         """Let Trainer `write` its checkpoint of this step, and seal it with `more_facts`; otherwise as `save`."""
         if self.newest and self.newest.step == position.step:
             self.newest = None  # Trainer writes over it
@@ -96,7 +111,11 @@ class OutputDirState(TrainingState):
 
         with _held(args, asked=bool(more_facts["asked"])):
             self._saver.write = write_and_note
-            self._saver.more_facts = {**more_facts, "run": self._run, "model_only": args.save_only_model}
+            self._saver.more_facts = {
+                **more_facts,
+                "run": self._run,
+                "model_only": args.save_only_model,
+            }
             self.save(position)
         if self._main and self.newest is before:
             discard(self._checkpoints.draft(position.step))
@@ -105,7 +124,9 @@ class OutputDirState(TrainingState):
         """Note that the checkpoint of this step is the best, as Trainer does only when it writes one."""
         state, args = self._trainer.state, self._trainer.args
         folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
-        if state.best_global_step == state.global_step and folder.is_dir():  # Trainer counts it under some strategies
+        if (
+            state.best_global_step == state.global_step and folder.is_dir()
+        ):  # Trainer counts it under some strategies
             state.best_model_checkpoint = str(folder)
             self._keep_best()
 
@@ -118,7 +139,9 @@ class OutputDirState(TrainingState):
         first = self._attempt is None or int(self._attempt) == 1
         if explicit and first:
             return explicit
-        newest = self._checkpoints.newest(crashed_resumes(self._paths, self._attempt) if self._attempt else None)
+        newest = self._checkpoints.newest(
+            crashed_resumes(self._paths, self._attempt) if self._attempt else None
+        )
         return explicit if explicit and (not newest or newest.step < explicit.step) else newest
 
 

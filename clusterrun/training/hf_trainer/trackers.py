@@ -22,7 +22,9 @@ class MLflowRecord(TrainerCallback):
     def __init__(self, record: Path) -> None:
         self._record = record
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """MLflowCallback has started the run."""
         mlflow = sys.modules.get("mlflow")
         run = mlflow.active_run() if mlflow and state.is_world_process_zero else None

@@ -64,14 +64,20 @@ class History:
 
     def _thin(self) -> None:
         self._kept = self._kept[::2]
-        self._size, self._interval, self._whole = sum(len(text) for _, text in self._kept), self._interval * 2, False
+        self._size, self._interval, self._whole = (
+            sum(len(text) for _, text in self._kept),
+            self._interval * 2,
+            False,
+        )
 
     def _put(self, newest: bytes) -> None:
         """Let the file end with the newest line. A reader may see it cut off."""
         if not self._whole:
             self._rewrite()
         self._whole = False
-        descriptor = os.open(self.lines, os.O_WRONLY)  # closed each time: NFS shows others what a closed file has
+        descriptor = os.open(
+            self.lines, os.O_WRONLY
+        )  # closed each time: NFS shows others what a closed file has
         try:
             os.pwrite(descriptor, newest, self._size)
             os.ftruncate(descriptor, self._size + len(newest))

@@ -32,8 +32,12 @@ class Losses:
         """Take note of a step's loss; `since` is the step before, where nothing else is said."""
         if self._path is None:
             return
-        values = {"step": step, "since": step - 1 if since is None else since,
-                  "loss": None if loss is None else float(loss), "time": round(time.time(), 3)}  # fmt: skip
+        values = {
+            "step": step,
+            "since": step - 1 if since is None else since,
+            "loss": None if loss is None else float(loss),
+            "time": round(time.time(), 3),
+        }
         self._lines.append(json.dumps(values) + "\n")
         if time.monotonic() - self._written >= _PATIENCE:
             self.write()
@@ -51,7 +55,9 @@ class Losses:
                 os.close(descriptor)
 
 
-def losses_of(attempt: Attempt | None, *, main: bool, environment: Mapping[str, str] = os.environ) -> Losses:
+def losses_of(
+    attempt: Attempt | None, *, main: bool, environment: Mapping[str, str] = os.environ
+) -> Losses:
     """Return where the main process of an attempt writes its losses, if its environment asks for them."""
     asked = attempt is not None and main and environment.get(ASKED)
     return Losses(attempt.paths.losses(attempt.name) if attempt and asked else None)

@@ -15,7 +15,9 @@ from clusterrun.training.errors import TrainingError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-EXIT_NO_RESTART = 93  # for a look at the process; the script goes by the marker, because launchers lose the code
+EXIT_NO_RESTART = (
+    93  # for a look at the process; the script goes by the marker, because launchers lose the code
+)
 
 
 def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[str, object]) -> None:
@@ -31,10 +33,14 @@ def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[st
         if read_record(paths.current).get("attempt", attempt) == attempt:
             write_record(paths.trainer(attempt), {"outcome": outcome, **blank, **one_line})
     except OSError as error:
-        sys.stderr.write(f"clusterrun: warning: how this attempt ended could not be written down: {error}\n")
+        sys.stderr.write(
+            f"clusterrun: warning: how this attempt ended could not be written down: {error}\n"
+        )
 
 
-def refusals_marked(environment: Mapping[str, str] = os.environ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def refusals_marked(
+    environment: Mapping[str, str] = os.environ,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function mark its attempt `no-restart` when it raises TrainingError: the next one would end the same way.
 
     Without clusterrun nothing is written. It goes by the bare environment, because that may be what is refused.

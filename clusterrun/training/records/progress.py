@@ -59,14 +59,24 @@ class _Note:
     def line(self, loss: float | None, more: Mapping[str, object]) -> dict[str, object]:
         """Return the line of the metrics."""
         assert self.known is not None  # noqa: S101 - there is a first step
-        return {"time": _wall(self.known.at), "step": self.known.step, "loss": finite(loss),
-                "learning_rate": more.get("learning_rate"), "rate": number(self.rate),
-                "saving": round(self.saving, 3)}  # fmt: skip
+        return {
+            "time": _wall(self.known.at),
+            "step": self.known.step,
+            "loss": finite(loss),
+            "learning_rate": more.get("learning_rate"),
+            "rate": number(self.rate),
+            "saving": round(self.saving, 3),
+        }
 
     def times(self) -> dict[str, object]:
         """Return what is known of the attempt as a whole."""
         left = {} if self.left is None else {"left": _wall(self.left)}
-        return {"first_step": _wall(self.first or 0.0), "saving": f"{self.saving:.3f}", "saves": self.saves, **left}
+        return {
+            "first_step": _wall(self.first or 0.0),
+            "saving": f"{self.saving:.3f}",
+            "saves": self.saves,
+            **left,
+        }
 
 
 class Progress:
@@ -97,7 +107,9 @@ class Progress:
         self._left: float | None = None
         self._saving, self._saves = 0.0, 0
 
-    def update(self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None) -> None:
+    def update(
+        self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None
+    ) -> None:
         """Take note of one optimizer step; the first is written at once, a later one about once a second."""
         if self._path is None:
             return
@@ -115,7 +127,11 @@ class Progress:
 
     def alive(self) -> None:
         """Take note that something was done between two steps, such as one batch."""
-        if self._path is not None and time.monotonic() - self._written >= _PATIENCE and self._idle():
+        if (
+            self._path is not None
+            and time.monotonic() - self._written >= _PATIENCE
+            and self._idle()
+        ):
             self._tell()
 
     def begin(self, doing: Doing) -> None:
@@ -155,7 +171,11 @@ class Progress:
         with suppress(OSError):
             old = read_record(path)
             step = whole(old.get("step"))
-            return None if step is None else _Known(step, whole(old.get("total")), number(old.get("loss")))
+            return (
+                None
+                if step is None
+                else _Known(step, whole(old.get("total")), number(old.get("loss")))
+            )
         return None
 
     def _idle(self) -> bool:
@@ -166,7 +186,9 @@ class Progress:
             self._notes = Queue()
             # A daemon: a script that ends, however it does, waits for no file server, but a moment for the last write.
             atexit.register(_settle, self._notes)
-            threading.Thread(target=_work, args=(self._teller, self._notes), name="progress", daemon=True).start()
+            threading.Thread(
+                target=_work, args=(self._teller, self._notes), name="progress", daemon=True
+            ).start()
         self._notes.put(self._take())
 
     def _take(self) -> _Note:
@@ -177,7 +199,16 @@ class Progress:
         self._new, self._written = False, now
         patience = self._patience.seconds(self._doing)
         left = self._left if self._doing in _BEHIND else None
-        return _Note(self._known, self._rate, self._doing, patience, self._first, left, self._saving, self._saves)
+        return _Note(
+            self._known,
+            self._rate,
+            self._doing,
+            patience,
+            self._first,
+            left,
+            self._saving,
+            self._saves,
+        )
 
 
 @dataclass(frozen=True)
@@ -189,7 +220,9 @@ class _Teller:
     more: Callable[[int], Mapping[str, object]]
 
     def tell(self, note: _Note) -> None:
-        with suppress(Exception):  # a full disk, or a loss that a broken GPU cannot tell, which shows elsewhere
+        with suppress(
+            Exception
+        ):  # a full disk, or a loss that a broken GPU cannot tell, which shows elsewhere
             loss = None if note.known is None or note.known.loss is None else float(note.known.loss)
             more = self.more(note.known.step) if note.known else {}
             with suppress(OSError):

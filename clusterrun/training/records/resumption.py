@@ -15,13 +15,18 @@ def crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
     crashed = {}
     for earlier in paths.attempts():
         record = read_record(paths.resumed(earlier))
-        died = record.get("state") == "loading" and read_record(paths.end(earlier)).get("cause") == Cause.CRASH
+        died = (
+            record.get("state") == "loading"
+            and read_record(paths.end(earlier)).get("cause") == Cause.CRASH
+        )
         if died and int(earlier) < int(attempt) and record.get("checkpoint"):
             crashed[record["checkpoint"]] = earlier
     return crashed
 
 
-def write_resume(paths: RunPaths, attempt: str, checkpoint: str, step: int, *, loaded: bool) -> None:
+def write_resume(
+    paths: RunPaths, attempt: str, checkpoint: str, step: int, *, loaded: bool
+) -> None:
     """Write down that an attempt begins to load a checkpoint, or that all ranks have. Raises OSError."""
     state = "resumed" if loaded else "loading"
     write_record(paths.resumed(attempt), {"checkpoint": checkpoint, "step": step, "state": state})

@@ -37,16 +37,26 @@ class Trackers:
     def __init__(self, accelerator: Accelerator, record: Path) -> None:
         self._accelerator, self._record = accelerator, record
 
-    def init(self, project_name: str, config: Words | None, init_kwargs: Mapping[str, Words]) -> None:
+    def init(
+        self, project_name: str, config: Words | None, init_kwargs: Mapping[str, Words]
+    ) -> None:
         """Start them as `accelerator.init_trackers` does, each with the run that the record names for it."""
         known = read_record(self._record)
-        kwargs = {name: words_for(name, known, init_kwargs.get(name, {})) for name in {*known, *init_kwargs}}
+        kwargs = {
+            name: words_for(name, known, init_kwargs.get(name, {}))
+            for name in {*known, *init_kwargs}
+        }
         self._accelerator.init_trackers(project_name, init_kwargs=kwargs)
         for tracker in self._accelerator.trackers:
-            if config is not None and not (tracker.name in known and tracker.name in _TAKES_CONFIG_ONCE):
+            if config is not None and not (
+                tracker.name in known and tracker.name in _TAKES_CONFIG_ONCE
+            ):
                 tracker.store_init_configuration(config)
         if self._accelerator.is_main_process:
-            remember(self._record, {tracker.name: _run_of(tracker) for tracker in self._accelerator.trackers})
+            remember(
+                self._record,
+                {tracker.name: _run_of(tracker) for tracker in self._accelerator.trackers},
+            )
 
 
 def words_for(name: str, known: Mapping[str, str], given: Words) -> Words:
@@ -70,7 +80,9 @@ def remember(record: Path, runs: Mapping[str, str | None]) -> None:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_record(record, found)
     except OSError as error:
-        sys.stderr.write(f"clusterrun: warning: the next attempt will not know the trackers' runs: {error}\n")
+        sys.stderr.write(
+            f"clusterrun: warning: the next attempt will not know the trackers' runs: {error}\n"
+        )
 
 
 def _run_of(tracker: GeneralTracker) -> str | None:

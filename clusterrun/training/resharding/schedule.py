@@ -18,10 +18,10 @@ from clusterrun.training.resharding.world_size import counted, same_curve, speed
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_POINTS = sorted({int(1.3**power) for power in range(60)} | {0})  # optimizer steps, up to five million
-_HINT = (
-    "count steps with accelerator.gradient_accumulation_steps once TrainingRun is made; or run with as many as before"
-)
+_POINTS = sorted(
+    {int(1.3**power) for power in range(60)} | {0}
+)  # optimizer steps, up to five million
+_HINT = "count steps with accelerator.gradient_accumulation_steps once TrainingRun is made; or run with as many as before"
 
 
 class Schedules:
@@ -35,7 +35,10 @@ class Schedules:
         """Return what a manifest says of each: `steps` at an optimizer step, and the `curves` that the script gave."""
         own = self._accelerator._schedulers  # noqa: SLF001 - accelerate tells of them in no other way
         now = self._speeds or [_natural(one) for one in own]
-        return [{"steps": speed, "curves": _curves(_inner(one), speed)} for one, speed in zip(own, now, strict=True)]
+        return [
+            {"steps": speed, "curves": _curves(_inner(one), speed)}
+            for one, speed in zip(own, now, strict=True)
+        ]
 
     def choose(self, saved: list[dict[str, Any]], processes: int) -> list[int]:
         """Return the speed of each for a checkpoint that says `saved` of them and was written by `processes`.
@@ -44,8 +47,13 @@ class Schedules:
         """
         own = self._accelerator._schedulers  # noqa: SLF001
         if len(own) != len(saved):
-            raise TrainingError(f"{len(saved)} learning rate schedulers were saved, {len(own)} are prepared", _HINT)
-        return [_speed(*pair, processes, int(self._accelerator.num_processes)) for pair in zip(own, saved, strict=True)]
+            raise TrainingError(
+                f"{len(saved)} learning rate schedulers were saved, {len(own)} are prepared", _HINT
+            )
+        return [
+            _speed(*pair, processes, int(self._accelerator.num_processes))
+            for pair in zip(own, saved, strict=True)
+        ]
 
     def follow(self, chosen: list[int], saved: list[dict[str, Any]]) -> None:
         """Let the schedulers, whose state is loaded, go on at the chosen speeds."""
@@ -60,7 +68,9 @@ class Schedules:
 
 def _step(prepared: Any, times: int, *args: Any, **named: Any) -> None:
     """Stand in for AcceleratedScheduler.step, which counts the processes that are here now."""
-    if prepared.gradient_state.sync_gradients and not any(one.step_was_skipped for one in prepared.optimizers):
+    if prepared.gradient_state.sync_gradients and not any(
+        one.step_was_skipped for one in prepared.optimizers
+    ):
         for _ in range(times):
             prepared.scheduler.step(*args, **named)
 
@@ -71,7 +81,9 @@ def _speed(prepared: Any, saved: dict[str, Any], processes: int, now: int) -> in
         return before
     problem = _problem(prepared)
     if problem:
-        raise TrainingError(f"the learning rate cannot be kept with another number of processes: {problem}", _HINT)
+        raise TrainingError(
+            f"the learning rate cannot be kept with another number of processes: {problem}", _HINT
+        )
     candidates = speeds(before, processes, now) if type(inner).__name__ == "LambdaLR" else [before]
     for speed in candidates:
         if _same(saved["curves"], _curves(inner, speed)):
@@ -123,7 +135,9 @@ def _inner(prepared: Any) -> Any:
 
 def _curves(scheduler: Any, speed: int) -> list[list[float | None]]:
     """Return what the script's functions give at some optimizer steps."""
-    return [[_value(function, step * speed) for step in _POINTS] for function in _functions(scheduler)]
+    return [
+        [_value(function, step * speed) for step in _POINTS] for function in _functions(scheduler)
+    ]
 
 
 def _functions(scheduler: Any) -> Iterator[Any]:

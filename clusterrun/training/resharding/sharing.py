@@ -95,7 +95,9 @@ class Sharing:
         self._schedules.follow(self._chosen, newest.sharing["schedules"])
         self._epoch_steps = newest.sharing["epoch_steps"]
         if self._changed:
-            self._accelerator.step = 0  # accelerate's count of batches, from which it sees when to step
+            self._accelerator.step = (
+                0  # accelerate's count of batches, from which it sees when to step
+            )
             self._seed(newest)
             now = int(self._accelerator.gradient_accumulation_steps)
             position.batch = batch_for(position.batch, saved.accumulation, now)
@@ -195,7 +197,11 @@ class Sharing:
 def _share(checkpoint: Checkpoint) -> Share | None:
     """Return how a checkpoint's step was shared; None for one of an older clusterrun, or of a Trainer."""
     saved: Mapping[str, Any] = checkpoint.sharing
-    return Share(checkpoint.world_size, int(saved["accumulation"]), int(saved["asked"])) if saved else None
+    return (
+        Share(checkpoint.world_size, int(saved["accumulation"]), int(saved["asked"]))
+        if saved
+        else None
+    )
 
 
 def _plain(strategy: str) -> bool:

@@ -42,7 +42,9 @@ def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int
         if asked * processes == saved.batches:
             return asked
         wanted = f"; this attempt asks for {asked * processes} ({processes} x {asked})"
-        raise TrainingError(said + ": " + a_step + wanted, f"leave gradient_accumulation_steps at {saved.asked}")
+        raise TrainingError(
+            said + ": " + a_step + wanted, f"leave gradient_accumulation_steps at {saved.asked}"
+        )
     if saved.batches % processes:
         would = ", ".join(map(str, divisors(saved.batches)))
         raise TrainingError(
@@ -69,14 +71,17 @@ def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
     do not need `saved`, and those that count the batches of one process need the third.
     """
     third = saved * saved_processes
-    return list(dict.fromkeys([processes, saved, *([] if third % processes else [third // processes])]))
+    return list(
+        dict.fromkeys([processes, saved, *([] if third % processes else [third // processes])])
+    )
 
 
 def same_curve(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
     """Whether two learning rate curves, given by their values at the same optimizer steps, are the same one."""
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(
-        a == b or (a is not None and b is not None and isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)) for a, b in pairs
+        a == b or (a is not None and b is not None and isclose(a, b, rel_tol=1e-6, abs_tol=1e-9))
+        for a, b in pairs
     )
 
 

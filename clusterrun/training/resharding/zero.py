@@ -28,7 +28,9 @@ def is_zero(accelerator: Accelerator) -> bool:
 def accumulation(accelerator: Accelerator) -> int:
     """Return over how many batches gradients are accumulated; DeepSpeed's config goes before accelerate's word."""
     said = (
-        accelerator.deepspeed_plugin.deepspeed_config.get("gradient_accumulation_steps") if is_zero(accelerator) else ""
+        accelerator.deepspeed_plugin.deepspeed_config.get("gradient_accumulation_steps")
+        if is_zero(accelerator)
+        else ""
     )
     return said if isinstance(said, int) else int(accelerator.gradient_accumulation_steps)
 
@@ -41,7 +43,9 @@ def accumulate(accelerator: Accelerator, steps: int) -> None:
     accelerator.deepspeed_plugin.deepspeed_config["gradient_accumulation_steps"] = steps
     accelerator.deepspeed_plugin.gradient_accumulation_steps = steps
     for engine in accelerator._models:  # noqa: SLF001 - one that is made already
-        engine.set_train_batch_size(engine.train_micro_batch_size_per_gpu() * steps * int(accelerator.num_processes))
+        engine.set_train_batch_size(
+            engine.train_micro_batch_size_per_gpu() * steps * int(accelerator.num_processes)
+        )
 
 
 def problem(accelerator: Accelerator) -> str | None:
@@ -53,16 +57,22 @@ def problem(accelerator: Accelerator) -> str | None:
             return f"DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as {left_out[0]}"
         config = engine.config.get("zero_optimization", {})
         if any(
-            (config.get(f"offload_{what}") or {}).get("device", "none") != "none" for what in ("optimizer", "param")
+            (config.get(f"offload_{what}") or {}).get("device", "none") != "none"
+            for what in ("optimizer", "param")
         ):
             return "ZeRO with offload was not tried with another number"
         # what it carries is Adam's: exp_avg, exp_avg_sq and step
-        if not hasattr(engine.optimizer, "optimizer") or "betas" not in engine.optimizer.optimizer.defaults:
+        if (
+            not hasattr(engine.optimizer, "optimizer")
+            or "betas" not in engine.optimizer.optimizer.defaults
+        ):
             return "DeepSpeed's universal checkpoint holds the states of Adam and AdamW only"
     return None
 
 
-def load(accelerator: Accelerator, checkpoint: Path, staging: Path, wait: Callable[[], None]) -> None:
+def load(
+    accelerator: Accelerator, checkpoint: Path, staging: Path, wait: Callable[[], None]
+) -> None:
     """Load a checkpoint that another number of ranks has saved; every rank must call it. Raises OSError.
 
     The main process converts it into `staging`, which all nodes see; `wait` waits for all ranks.
@@ -93,8 +103,16 @@ def _convert(checkpoint: Path, folder: Path) -> None:
             continue
         words = {"input_folder": str(entry.absolute()), "output_folder": str(folder / entry.name)}
         with contextlib.redirect_stdout(sys.stderr):
-            main(Namespace(**words, num_extract_workers=1, num_merge_workers=1, keep_temp_folder=False, strict=True,
-                           inject_missing_state=True))  # fmt: skip
+            main(
+                Namespace(
+                    **words,
+                    num_extract_workers=1,
+                    num_merge_workers=1,
+                    keep_temp_folder=False,
+                    strict=True,
+                    inject_missing_state=True,
+                )
+            )
 
 
 def _restore_groups(engine: Any, folder: Path) -> None:
@@ -120,7 +138,8 @@ def _tied(module: Any) -> set[str]:
     """List the other names of weights that have several."""
     first: dict[int, str] = {}
     both = (
-        (name, one, first.setdefault(id(one), name)) for name, one in module.named_parameters(remove_duplicate=False)
+        (name, one, first.setdefault(id(one), name))
+        for name, one in module.named_parameters(remove_duplicate=False)
     )
     return {name for name, _, known in both if name != known}
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch.distributed
 
 T = TypeVar("T")
-_PROPOSALS = 16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
+_PROPOSALS = (
+    16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
+)
 # All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file server's pace. That a rank
 # is dead its launcher notices, not this group.
 _TIMEOUT = timedelta(hours=12)
@@ -48,7 +50,9 @@ class Agreement:
 
             self._group = torch.distributed.new_group(timeout=_TIMEOUT, backend="gloo")
             atexit.register(self._close_at_exit)
-            self._code = bytearray(1)  # read and written without torch, which takes its time for that
+            self._code = bytearray(
+                1
+            )  # read and written without torch, which takes its time for that
             self._tensor = torch.frombuffer(self._code, dtype=torch.uint8)
             self._options = torch.distributed.AllreduceOptions()
             self._options.reduceOp = torch.distributed.ReduceOp(torch.distributed.ReduceOp.MAX)
@@ -106,7 +110,9 @@ class Agreement:
                 torch.distributed.destroy_process_group(group)
 
     def _close_at_exit(self) -> None:
-        if self._pending is None:  # otherwise something went wrong, and another rank may never answer
+        if (
+            self._pending is None
+        ):  # otherwise something went wrong, and another rank may never answer
             self.close()
 
     def share(self, value: T) -> T:

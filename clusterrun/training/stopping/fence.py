@@ -33,7 +33,9 @@ class Fence:
         """
         if not self._seen and (now or time.monotonic() >= self._next_look):
             self._next_look = time.monotonic() + _PATIENCE
-            with suppress(OSError):  # a file server that is away for a moment must not end a training run
+            with suppress(
+                OSError
+            ):  # a file server that is away for a moment must not end a training run
                 self._seen = self._other() is not None
         return self._seen
 

@@ -35,7 +35,9 @@ class Pace:
         elapsed, steps = self._clock() - self._asked_at, self._steps
         self._asked_at, self._steps = self._asked_at + elapsed, 0
         most = min(self._doublings + 1, _MOST) if steps else 0
-        return next((more for more in range(most, 0, -1) if elapsed / steps * (1 << more) <= _SECONDS), 0)
+        return next(
+            (more for more in range(most, 0, -1) if elapsed / steps * (1 << more) <= _SECONDS), 0
+        )
 
     def follow(self, doublings: int) -> None:
         """Take over what all ranks agreed on."""

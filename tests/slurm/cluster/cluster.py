@@ -80,7 +80,16 @@ class Cluster:
         folder of a Debian suite (`suites.py`), whose Slurm is run instead of this machine's.
         """
         folder = (folder or Path(tempfile.mkdtemp(prefix="slurm-"))).resolve()
-        options = ["-n", str(nodes), "-g", str(gpus), "-t", gpu_type, "-a", "dbd" if accounting else "none"]
+        options = [
+            "-n",
+            str(nodes),
+            "-g",
+            str(gpus),
+            "-t",
+            gpu_type,
+            "-a",
+            "dbd" if accounting else "none",
+        ]
         options += ["-w", str(os.getpid()), *(["-c"] if cgroup else [])]
         options += ["-s", str(suite)] if suite else []
         options += [word for path in (*python_paths(), *bind) for word in ("-b", str(path))]
@@ -122,7 +131,9 @@ class Cluster:
         Its environment is what a login gives, and `env`. Raises `CommandFailed` (if `check`) and
         `CommandTimedOut`, which has ended the command.
         """
-        return process.run(self._login(user, argv, cwd, env), timeout=timeout, check=check, stdin=input)
+        return process.run(
+            self._login(user, argv, cwd, env), timeout=timeout, check=check, stdin=input
+        )
 
     def popen_as(
         self,

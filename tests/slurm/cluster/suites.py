@@ -123,7 +123,9 @@ def make(name: str, folder: Path, packages: str) -> None:
 def mirror() -> str:
     """The mirror of Debian's own archive in apt's sources. Raises Unavailable."""
     form = "$(REPO_URI) $(ORIGIN) $(LABEL)"
-    for line in answer(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], 30).splitlines():
+    for line in answer(
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], 30
+    ).splitlines():
         if line.endswith(" Debian Debian"):
             return line.split()[0]
     raise Unavailable("this machine's apt has no mirror of Debian")

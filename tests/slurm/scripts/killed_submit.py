@@ -28,7 +28,9 @@ def hook(event: str, arguments: tuple[object, ...]) -> None:
     if event not in EVENTS:
         return
     text = " ".join(str(argument) for argument in arguments[:2])
-    if event not in ("subprocess.Popen", "fcntl.flock") and not any(folder in text for folder in watched):
+    if event not in ("subprocess.Popen", "fcntl.flock") and not any(
+        folder in text for folder in watched
+    ):
         return
     count += 1
     if count == at:

@@ -22,4 +22,6 @@ def paced(run, position, **values):
 
 
 TrainingRun.step_done = paced
-runpy.run_path(str(Path(__file__).parents[3] / "examples" / "train_causal_lm.py"), run_name="__main__")
+runpy.run_path(
+    str(Path(__file__).parents[3] / "examples" / "train_causal_lm.py"), run_name="__main__"
+)

@@ -17,7 +17,10 @@ from clusterrun.run_folder.records import write_record
 from clusterrun.training.checkpointing import manifest
 
 how, folder = sys.argv[1], Path(os.environ["CLUSTERRUN_RUN_DIR"])
-attempt, every = os.environ["CLUSTERRUN_ATTEMPT"], int(os.environ["CLUSTERRUN_CHECKPOINT_EVERY"].split()[0])
+attempt, every = (
+    os.environ["CLUSTERRUN_ATTEMPT"],
+    int(os.environ["CLUSTERRUN_CHECKPOINT_EVERY"].split()[0]),
+)
 asked, here = Path(os.environ["CLUSTERRUN_STOP_FILE"]), folder / "events" / f"attempt-{attempt}"
 PACE, LAST = 0.05, 2000  # seconds a step; more steps than any test waits for
 names = sorted(path.parent.name for path in folder.glob("checkpoints/step-*/manifest.json"))
@@ -37,13 +40,18 @@ def save(step):
     draft = folder / "staging" / name
     draft.mkdir()
     (draft / "model.safetensors").write_text(f"{loss_of(step)}\n")
-    manifest.seal(draft, {"attempt": int(attempt), "step": step, "epoch": 0, "batch": step, "world_size": 1})
+    manifest.seal(
+        draft, {"attempt": int(attempt), "step": step, "epoch": 0, "batch": step, "world_size": 1}
+    )
     draft.rename(folder / "checkpoints" / name)
     write_record(folder / "saves", {"checkpoint": name, "step": step, "time": int(time.time())})
 
 
 def leave(outcome, step):
-    write_record(here.with_suffix(".trainer"), {"outcome": outcome, "step": step, "epoch": 0, "checkpoint": ""})
+    write_record(
+        here.with_suffix(".trainer"),
+        {"outcome": outcome, "step": step, "epoch": 0, "checkpoint": ""},
+    )
     raise SystemExit(0)
 
 

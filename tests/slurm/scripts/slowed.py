@@ -35,4 +35,6 @@ sys.argv[0] = str(SCRIPT)
 runpy.run_path(str(SCRIPT), run_name="__main__")
 sys.stdout.flush()
 sys.stderr.flush()
-os._exit(0)  # torch aborts now and then while the interpreter shuts down, which would be a crash after the end
+os._exit(
+    0
+)  # torch aborts now and then while the interpreter shuts down, which would be a crash after the end

@@ -35,12 +35,22 @@ def parse_args():
     add("--gradient_accumulation_steps", type=int, default=2)
     add("--width", type=int, default=32, help="of the hidden layers")
     add("--pace", type=float, default=0.0, help="seconds that a slow step takes longer")
-    add("--slow_at", type=int, nargs="*", default=[], help="attempt N is slow from the N-th of these steps on")
+    add(
+        "--slow_at",
+        type=int,
+        nargs="*",
+        default=[],
+        help="attempt N is slow from the N-th of these steps on",
+    )
     add("--crash_rank", type=int, default=0)
     add("--crash_step", type=int, default=0)
     add("--crash_attempts", type=int, default=1, help="crash in this many attempts, the first ones")
     add("--crash_how", choices=HOW, default="exception")
-    add("--linger", action="store_true", help="sit between the last step and the end until output/hurry is there")
+    add(
+        "--linger",
+        action="store_true",
+        help="sit between the last step and the end until output/hurry is there",
+    )
     add("--hang_others", action="store_true", help="the other ranks sit and do not talk")
     add(
         "--slow_save",
@@ -86,7 +96,9 @@ def make_model(width):
 def make_data(samples):
     draw = torch.Generator().manual_seed(SEED)
     features = torch.randn(samples, FEATURES, generator=draw)
-    targets = features.sin().sum(dim=1, keepdim=True) + 0.1 * torch.randn(samples, 1, generator=draw)
+    targets = features.sin().sum(dim=1, keepdim=True) + 0.1 * torch.randn(
+        samples, 1, generator=draw
+    )
     return TensorDataset(features, targets)
 
 
@@ -95,7 +107,9 @@ def prepare(args, accelerator):
     data = make_data(args.epoch_steps * BATCH * processes * accelerator.gradient_accumulation_steps)
     own = torch.Generator().manual_seed(SEED)
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, generator=own)
-    eval_loader = DataLoader(Subset(data, range(EVAL_BATCHES * BATCH * processes)), batch_size=BATCH)
+    eval_loader = DataLoader(
+        Subset(data, range(EVAL_BATCHES * BATCH * processes)), batch_size=BATCH
+    )
     model = make_model(args.width)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     # a prepared scheduler is stepped once for each process at an optimizer step
@@ -135,7 +149,9 @@ def number(run):
 
 def dawdle(args, run):
     slow = number(run) <= len(args.slow_at) and run.step >= args.slow_at[number(run) - 1]
-    if slow and not (args.output / "hurry").exists():  # a test makes this file when it has seen enough
+    if (
+        slow and not (args.output / "hurry").exists()
+    ):  # a test makes this file when it has seen enough
         time.sleep(args.pace)
 
 
@@ -182,7 +198,9 @@ def train(args, accelerator, run, prepared):
 
 
 def write_weights(args, accelerator, prepared):
-    weights = prepared.model.state_dict()  # not accelerator.get_state_dict, which takes seconds to import DeepSpeed
+    weights = (
+        prepared.model.state_dict()
+    )  # not accelerator.get_state_dict, which takes seconds to import DeepSpeed
     if accelerator.is_main_process:
         digest = hashlib.sha256()
         for name in sorted(weights):

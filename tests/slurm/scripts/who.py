@@ -21,7 +21,9 @@ seen = {
     "precision": accelerator.mixed_precision,
     "address": os.environ["MASTER_ADDR"],
     "port": int(os.environ["MASTER_PORT"]),
-    "variables": {name: os.environ.get(name) for name in ("FROM_LOGIN", "FROM_SPEC", "HF_TOKEN", "FROM_SETUP")},
+    "variables": {
+        name: os.environ.get(name) for name in ("FROM_LOGIN", "FROM_SPEC", "HF_TOKEN", "FROM_SETUP")
+    },
     "folder": str(Path.cwd()),
 }
 folder = Path(os.environ["CLUSTERRUN_RUN_DIR"]) / "who"
