@@ -92,7 +92,8 @@ def page(
     command = f"python benchmarks/chaos.py --kills {options.kills} --damages {options.damages} --seed {options.seed}"
     made = f"Made by `{command}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}, in {seconds:.0f} s."
     versions = f"torch {version('torch')}, accelerate {version('accelerate')}"
-    machine = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), load average {os.getloadavg()[0]:.1f}"
+    kind = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()})"
+    machine = f"{kind}, load average {os.getloadavg()[0]:.1f}"
     return "\n".join([
         "# Kills and damages", "",
         made, f"{machine} at the end, Python {platform.python_version()}, {versions}.",

@@ -29,9 +29,8 @@ def _overwrite(data: bytes) -> bytes:
     """Replace a block of the file by another content, as a file system that mixes up blocks does."""
     start = random.randrange(len(data))  # noqa: S311
     block = data[start : start + 4096]
-    return (
-        data[:start] + bytes(byte ^ random.randint(1, 255) for byte in block) + data[start + 4096 :]
-    )  # noqa: S311
+    damaged = bytes(byte ^ random.randint(1, 255) for byte in block)  # noqa: S311
+    return data[:start] + damaged + data[start + 4096 :]
 
 
 SPOILERS: dict[str, Callable[[bytes], bytes]] = {

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = (
-    False  # a type checker takes it for true; importing `typing` for it costs every start 6 ms
-)
+# A type checker takes it for true; importing `typing` for it costs every start 6 ms.
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of _PLACES; a test compares them
-    __version__: str
     # isort: off
     from clusterrun.api import (
         Run as Run,
@@ -78,6 +76,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     from clusterrun.job_spec.load import Loaded as Loaded
     from clusterrun.job_spec.model import JobSpec as JobSpec
     from clusterrun.run_status.from_files import RunStatus as RunStatus
+    from clusterrun.version import __version__ as __version__
     # isort: on
 
 # The public names, by the module that each is in. `__all__`, `__getattr__` and `__dir__` are made from this table.
@@ -107,6 +106,7 @@ _PLACES = {
     "job_spec.load": "Loaded",
     "job_spec.model": "JobSpec",
     "run_status.from_files": "RunStatus",
+    "version": "__version__",
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
 
@@ -115,8 +115,6 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - a type checker reads the imports abov
 
 def __getattr__(name: str) -> object:
     """Import the module of a public name when the name is first used."""
-    if name == "__version__":
-        return importlib.import_module("clusterrun.version").__version__
     if name not in _HOME:
         raise AttributeError(f"module 'clusterrun' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(f"clusterrun.{_HOME[name]}"), name)

@@ -180,9 +180,9 @@ def why(run: RunLike = "last") -> Why:
     return diagnose(_name(run))
 
 
-def list(
+def list(  # noqa: A001 - the command's name
     *, state: str = "", since: str = "", name: str = "", tag: str = ""
-) -> tuple[RunStatus, ...]:  # noqa: A001
+) -> tuple[RunStatus, ...]:
     """Return what all runs of this user do now, the active ones first, the newest first.
 
     `state` is one or several with commas, `since` an age (`2d`) or a time, `name` a pattern such as `gpt2*`, `tag` a

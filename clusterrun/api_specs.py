@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
@@ -28,12 +28,13 @@ from clusterrun.site_checks.examine import Examination
 from clusterrun.site_checks.examine import doctor as examine
 from clusterrun.site_checks.first_profile import first_profile
 from clusterrun.site_checks.first_profile import write_profile as put_profile
-from clusterrun.slurm.states import State
 from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import Wish
 from clusterrun.submission.submitting import test_only
 from clusterrun.upkeep import cleaning
+
+Value = TypeVar("Value")
 
 JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
 """A job spec: the path of its file, a mapping with its keys, or what `load_spec` returned."""
@@ -176,13 +177,14 @@ def estimate(  # noqa: PLR0913 - the options of the command
     return answering.estimate_of(given, planned).values()
 
 
-def _read(name: str, reader: Callable[[str], int], value: int | str | None) -> int | None:
+def _read(name: str, reader: Callable[[str], Value], value: Value | str | None) -> Value | None:
     if not isinstance(value, str):
         return value
     try:
         return reader(value)
     except ValueError as error:
-        raise SpecError([Problem("", name, str(error))]) from error
+        what, _, hint = str(error).partition("\n")
+        raise SpecError([Problem("", name, what, hint)]) from error
 
 
 def init(  # noqa: PLR0913 - the options of the command
@@ -293,11 +295,8 @@ def clean(
     newest stay. With `dry_run` nothing is removed. Raises SpecError if no condition is given, or one is not valid;
     ClusterError if the disk refuses.
     """
-    try:
-        age = units.seconds_of_duration(older_than) if isinstance(older_than, str) else older_than
-        states = cleaning.states_of(state) if state else frozenset[State]()
-    except ValueError as error:
-        raise SpecError([Problem("", "", str(error))]) from error
+    age = _read("older_than", units.seconds_of_duration, older_than)
+    states = _read("state", cleaning.states_of, state or None) or frozenset()
     plan = cleaning.plan_clean(cleaning.Wish(age, states, keep, rehearsals, checkpoints))
     return cleaning.cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
 

@@ -55,7 +55,7 @@ INSTEAD = {
 
 def public() -> dict[str, Any]:
     """Return every public name and what it is."""
-    return {name: getattr(clusterrun, name) for name in clusterrun.__all__}
+    return {name: getattr(clusterrun, name) for name in clusterrun.__all__ if name != "__version__"}
 
 
 def shown(default: object) -> str:

@@ -129,7 +129,7 @@ def test_the_training_library_loads_the_standard_library_only(tmp_path: Path) ->
 def options_of(command: str) -> set[str]:
     """Return what argparse calls the values of a command's options."""
     parser = argparse.ArgumentParser(add_help=False)
-    importlib.import_module(f"clusterrun.cli.{command}").add_options(parser)
+    importlib.import_module(f"clusterrun.cli.commands.{command}").add_options(parser)
     return {action.dest for action in parser._actions}
 
 
@@ -204,10 +204,11 @@ def cluster(desk: Desk) -> Desk:
     desk.command("srun", "")
     desk.command("squeue", f"[ -e {desk.folder}/gone ] || echo '7|7|7|PENDING|Resources|N/A||'")
     desk.command("scancel", f"echo >> {desk.folder}/gone")
-    script = f"{desk.folder}/runs/tiny-*/job.sbatch"
     desk.command(
         "scontrol",
-        f"echo 'JobId=7 JobName=x UserId=me({os.getuid()}) JobState=PENDING Command='{script}' WorkDir=/'",
+        f"""for script in {desk.folder}/runs/*/job.sbatch; do
+  echo "JobId=7 JobName=x UserId=me({os.getuid()}) JobState=PENDING Command=$script WorkDir=/"
+done""",
     )
     return desk
 

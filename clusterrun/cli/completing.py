@@ -42,9 +42,10 @@ def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> N
 def _add_name(parser: argparse.ArgumentParser, command: str) -> None:
     from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
 
-    commands = next(
-        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-    )  # noqa: SLF001 - argparse has no other way to its commands
+    # argparse has no other way to its commands
+    subparsers = argparse._SubParsersAction  # noqa: SLF001
+    actions = parser._actions  # noqa: SLF001
+    commands = next(action for action in actions if isinstance(action, subparsers))
     name = commands.choices[command].add_argument("name", nargs="?")
     name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))
 

@@ -123,7 +123,8 @@ def test_a_run_or_a_spec_is_completed_without_loading_what_commands_need(tmp_pat
     assert not modules & {"submitit", "yaml", "jinja2", "rich", "torch", "pydantic"}
     if "-" not in line:
         assert not {name for name in modules if name.startswith("clusterrun.")} - {
-            "clusterrun.cli", "clusterrun.cli.help", "clusterrun.cli.completing", "clusterrun.__main__"
+            "clusterrun.cli", "clusterrun.cli.help", "clusterrun.cli.completing",
+            "clusterrun.version", "clusterrun.__main__"
         }  # fmt: skip
 
 

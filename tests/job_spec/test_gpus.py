@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clusterrun.report import gpus_of
 
 from clusterrun import cli
 from clusterrun.errors import SpecError
@@ -14,6 +13,7 @@ from clusterrun.job_spec.gpu_memory import of_job
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.planning.plan import asks_for_gpus
 from clusterrun.planning.strategy.machines import machines_of
+from clusterrun.reporting.run_report import gpus_of
 from tests.support.bash_functions import bash
 from tests.support.drafts import translated
 

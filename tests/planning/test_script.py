@@ -212,8 +212,8 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "  run_id=$run_id-$SLURM_ARRAY_TASK_ID run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID  # a run of its own",
         "  share=group",
         "  checkpoint_path="
-        + """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')"""
-        + """'/it'"'"'s/'"""
+        """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')"""
+        """'/it'"'"'s/'"""
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
         "  stop_signal=TERM",
         "  num_processes=1",

@@ -304,7 +304,7 @@ def test_the_journal_tells_the_effective_batch(tmp_path):
     """What an optimizer step takes is written down before a job is queued."""
     paths = RunPaths(tmp_path)
     paths.events.mkdir()
-    keep(Run("zero3", paths), prepared("zero3"))
+    keep(Run("zero3", paths), prepared("zero3"), {})
     assert (
         read_record(paths.intent)["batch"]
         == "8 a process x 8 processes x 4 accumulated = 256 samples a step"

@@ -20,6 +20,7 @@ from clusterrun.run_folder.settings import FORMAT, format_of, refuse_newer, sett
 from clusterrun.run_logs.ranks import ranks_of
 from tests.support.bash_functions import bash
 from tests.support.cli_desk import Desk
+from tests.support.planned import plan_of
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parents[1] / "data"
@@ -132,7 +133,7 @@ def test_a_piped_script_writes_the_settings_that_submit_writes(
 ) -> None:
     """Both are the plan's, so that a reader need not know how a run was handed over."""
     spec = JobSpec(name="a", script="a.py", slurm=slurm, accelerate={"num_processes": 8})
-    plan = make_plan(spec, source="a.yaml", version="0")
+    plan = plan_of(spec, source="a.yaml", version="0")
     (line,) = [line for line in render(plan).splitlines() if line.startswith("  settings=(")]
     text = f'{line}\nmake_run_folder; make_run_folder; cat "$run_dir/events/submit.settings"'
     done = bash(text, run_dir=tmp_path / "run 1", array_job="7_1")
@@ -179,4 +180,6 @@ def test_a_spec_of_0_1_0_is_valid_and_renders(tmp_path: Path, spec: Path) -> Non
         )
     )
     assert found.problems == ()
-    assert found.script(Identity("a-1", tmp_path / "runs" / "a-1")).endswith('\nmain "$@"\n')
+    assert render(make_plan(found, Identity("a-1", tmp_path / "runs" / "a-1"))).endswith(
+        '\nmain "$@"\n'
+    )

@@ -132,9 +132,8 @@ def test_no_secret_is_written_or_told(name):
 ])  # fmt: skip
 def test_a_secret_among_the_arguments(words, form, expected):
     """Under a name of its own it is left out, and told; elsewhere the command reads it from the environment."""
-    draft = translated(
-        f"#!/bin/bash\naccelerate launch t.py {words}\n", HF_TOKEN="aSecretOfTheShell"
-    )  # noqa: S106
+    text = f"#!/bin/bash\naccelerate launch t.py {words}\n"
+    draft = translated(text, HF_TOKEN="aSecretOfTheShell")  # noqa: S106
     assert "aSecretOfTheShell" not in str(draft)
     assert draft.values[form] == expected
     assert draft.values["environment"]["secrets"] == ["HF_TOKEN"]

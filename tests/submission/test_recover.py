@@ -368,7 +368,7 @@ checkpoint: {every: 2h}
                             str(tmp_path / "site.yaml"), (), environment, tmp_path))  # fmt: skip
     run = Run("r", RunPaths(tmp_path / "runs" / "r"))
     run.paths.events.mkdir(parents=True)
-    keep(run, first)
+    keep(run, first, {})
     second = prepare(
         kept_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath})
     )
