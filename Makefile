@@ -22,7 +22,7 @@ test: $(VENV)/.test cluster-packages   ## style, types, and all tests but those 
 	@tools/test
 
 extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time, and those without a cluster on the lowest and newest versions
-	@tools/test tests -m extended
+	@tools/test --extended
 	@tools/ranges lowest
 	@tools/ranges newest
 

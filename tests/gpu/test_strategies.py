@@ -45,8 +45,9 @@ def train(
         "PARAM",
     ):  # accelerate's launcher does not hand these on from a config
         environment[f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_NVME_PATH"] = str(folder)
+    log = folder / "log"
     return start_configured(
-        section, script, *words, environment=environment, log=folder / "log", ranks=ranks
+        section, script, *words, environment=environment, log=log, ranks=ranks, real=True
     ).wait()
 
 

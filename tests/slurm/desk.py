@@ -23,14 +23,14 @@ CLUSTERRUN = Path(sys.prefix) / "bin" / "clusterrun"
 
 
 def until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for something that must come true; who asks rests at least as long as the question took."""
+    """Wait for something that must come true; who asks rests twice as long as the question took."""
     end = time.monotonic() + seconds
     while True:
         asked = time.monotonic()
         if true():
             return
         assert time.monotonic() < end, f"never came true in {seconds} s: {what}"
-        time.sleep(max(0.2, time.monotonic() - asked))
+        time.sleep(max(0.2, 2 * (time.monotonic() - asked)))
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from clusterrun.run_folder.records import read_record
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
+from tests.support.made_once import made_once
 from tests.training_scripts import launches
 
 SURVIVOR = SCRIPTS / "survivor.py"
@@ -89,17 +89,20 @@ def trained(folder: Path) -> Trained:
 @lru_cache
 def reference(ranks: int, width: int) -> Trained:
     """What the training gives where nothing interrupts it: without Slurm, and without clusterrun's script."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        start = launches.start_two if ranks == 2 else launches.start
-        environment = launches.clean_environment(folder) | (
-            {"ACCELERATE_USE_CPU": "true"} if ranks == 2 else {}
-        )
-        words = ["--output", folder / "output", "--width", width]
-        launch = start(SURVIVOR, *words, environment=environment, log=folder / "log")
-        ended = launch.wait()
-        assert ended.code == 0, ended.output
+    with made_once(
+        f"reference-{ranks}-{width}", lambda folder: train_uninterrupted(folder, ranks, width)
+    ) as folder:
         return trained(folder)
+
+
+def train_uninterrupted(folder: Path, ranks: int, width: int) -> None:
+    start = launches.start_two if ranks == 2 else launches.start
+    environment = launches.clean_environment(folder) | (
+        {"ACCELERATE_USE_CPU": "true"} if ranks == 2 else {}
+    )
+    words = ["--output", folder / "output", "--width", width]
+    ended = start(SURVIVOR, *words, environment=environment, log=folder / "log").wait()
+    assert ended.code == 0, ended.output
 
 
 def survive(desk: Desk, name: str, *, ranks: int = 2, **values: Any) -> Submitted:

@@ -164,7 +164,7 @@ def test_cancel_ends_every_process_on_every_node(desk: Desk) -> None:
 
 def test_stop_saves_and_leaves(desk: Desk) -> None:
     """`stop` publishes a checkpoint of the step it stopped at; the run ends well and does not come back."""
-    run = desk.submit("stopped", **PACED, slurm={"nodes": 2, "gpus-per-node": 2})
+    run = desk.submit("stopped", **PACED, slurm=TWO_RANKS)
     until(lambda: run.step() > 3, 90, "training begins")
     desk.cli("stop", run.run_id)
 

@@ -1,1 +1,1 @@
-"""What several tests stand on."""
+"""What the tests share that is no test and no fixture."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.checkpointing.manifest import seal
 
+from .warm import WarmProcess, start_warm
+
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "train_causal_lm.py"
 COUNT_STEPS = Path(__file__).parent / "count_steps.py"
@@ -59,7 +61,7 @@ class Ended:
 class Launch:
     """A launch under way, its output in a file."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | WarmProcess
     log: Path
 
     def wait(self) -> Ended:
@@ -76,16 +78,18 @@ class Launch:
 
 
 def start(script: Path, *arguments: object, environment: dict[str, str], log: Path) -> Launch:
-    """Start a script as one process."""
-    command = [sys.executable, str(script), *map(str, arguments)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    return Launch(process, log)
+    """Start a script as one process, a fork of a warm Python."""
+    words = [str(script), *map(str, arguments)]
+    return Launch(
+        start_warm(words, environment=environment, log=log, launch=False, heavy=is_heavy(script)),
+        log,
+    )
 
 
 def start_two(script: Path, *arguments: object, environment: dict[str, str], log: Path) -> Launch:
     """Start a script as two CPU processes of `accelerate launch`."""
-    return _start_node("1", 0, free_port(), script, *arguments, environment=environment, log=log)
+    words = [*node_words("1", 0, free_port()), str(script), *map(str, arguments)]
+    return accelerate_launch(words, environment=environment, log=log, heavy=is_heavy(script))
 
 
 def start_two_nodes(
@@ -94,33 +98,44 @@ def start_two_nodes(
     """Start a script as two launchers with a process each, as on two nodes; the second's output goes beside `log`."""
     port, logs = free_port(), [log, log.with_suffix(".second")]
     return [
-        _start_node("2", rank, port, script, *arguments, environment=environment, log=logs[rank])
+        accelerate_launch([*node_words("2", rank, port), str(script), *map(str, arguments)],
+                          environment=environment, log=logs[rank], heavy=is_heavy(script))
         for rank in (0, 1)
-    ]
+    ]  # fmt: skip
+
+
+def node_words(machines: str, rank: int, port: int) -> list[str]:
+    """The options of `accelerate launch` for two CPU processes on one or two nodes."""
+    words = f"--multi_gpu --num_machines {machines} --machine_rank {rank} --num_processes 2 --mixed_precision no"
+    return f"{words} --dynamo_backend no --main_process_ip 127.0.0.1 --main_process_port {port}".split()
+
+
+def accelerate_launch(
+    words: list[str], *, environment: dict[str, str], log: Path, heavy: bool
+) -> Launch:
+    """Start `accelerate launch WORD...` as forks of a warm Python, without torchrun's agent."""
+    return Launch(
+        start_warm(words, environment=environment, log=log, launch=True, heavy=heavy), log
+    )
+
+
+def real_accelerate_launch(words: list[str], *, environment: dict[str, str], log: Path) -> Launch:
+    """Start `accelerate launch WORD...` itself."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", *words]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    return Launch(process, log)
+
+
+def is_heavy(script: Path) -> bool:
+    """Whether a script imports transformers."""
+    return "transformers" in script.read_text()
 
 
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
-
-
-def _start_node(
-    machines: str,
-    rank: int,
-    port: int,
-    script: Path,
-    *arguments: object,
-    environment: dict[str, str],
-    log: Path,
-) -> Launch:
-    words = f"--multi_gpu --num_machines {machines} --machine_rank {rank} --num_processes 2 --mixed_precision no"
-    words += f" --dynamo_backend no --main_process_ip 127.0.0.1 --main_process_port {port}"
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", *words.split()]
-    command = [*launcher, str(script), *map(str, arguments)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    return Launch(process, log)
 
 
 def count_steps(folder: Path, *options: object, environment: dict[str, str]) -> Ended:

@@ -6,12 +6,15 @@ where there are GPUs; PyTorch's would also train here, so the ranks are called w
 """
 
 import os
-import runpy
 import sys
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
+
+sys.path.append(str(Path(__file__).parent))  # also where another script has run this one
+from leaving import leave, run_script
 
 if os.environ.get("DS_ACCELERATOR") == "cpu":
     import deepspeed.ops
@@ -22,5 +25,4 @@ if os.environ.get("BACKEND"):
     state = PartialState(backend=os.environ["BACKEND"])
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         state.distributed_type, state.device = DistributedType.MULTI_GPU, torch.device("cpu")
-sys.argv[0] = os.environ["SCRIPT"]
-runpy.run_path(sys.argv[0], run_name="__main__")
+leave(run_script([os.environ["SCRIPT"], *sys.argv[1:]]))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .launches import EXAMPLE, Launch, free_port
+from .launches import (
+    EXAMPLE,
+    Launch,
+    accelerate_launch,
+    free_port,
+    is_heavy,
+    real_accelerate_launch,
+)
 
 OVER_GLOO = Path(__file__).parent / "over_gloo.py"
 
@@ -84,8 +89,8 @@ def start_ranks(strategy: Strategy, script: Path, *arguments: object, environmen
 
 
 def start_configured(section: dict[str, Any], script: Path, *arguments: object, environment: dict[str, str], log: Path,
-                     ranks: int) -> Launch:  # fmt: skip
-    """Start a script with `accelerate launch` and a config of these words."""
+                     ranks: int, real: bool = False) -> Launch:  # fmt: skip
+    """Start a script with `accelerate launch` and a config of these words; `real`: not as forks, which need CPUs."""
     kinds = {"deepspeed_config": "DEEPSPEED", "fsdp_config": "FSDP"}
     kind = next((kinds[word] for word in section if word in kinds), "MULTI_GPU")
     config = log.with_name(f"{log.name}-accelerate.yaml")
@@ -112,7 +117,8 @@ def start_configured(section: dict[str, Any], script: Path, *arguments: object, 
         script,
         *arguments,
     ]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *map(str, words)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    return Launch(process, log)
+    argv = [str(word) for word in words]
+    if real:
+        return real_accelerate_launch(argv, environment=environment, log=log)
+    heavy = is_heavy(Path(environment.get("SCRIPT", script)))
+    return accelerate_launch(argv, environment=environment, log=log, heavy=heavy)
