@@ -122,7 +122,7 @@ def test_a_process_that_dies_is_a_fault(
 def test_the_command_keeps_the_exit_status(tmp_path: Path, words: list[str], module: str) -> None:
     """tools/test checks the style, then runs all tests, or pytest with the words that it was given."""
     programs = {
-        ".venv/bin/python": '#!/bin/bash\necho "$*" >> calls\nexit 7\n',
+        ".venv/bin/python": '#!/bin/bash\n[ "$*" != "-m tests.support.versions" ] || exit 0\necho "$*" >> calls\nexit 7\n',
         "tools/check": "#!/bin/bash\necho check >> calls\n",
         "bin/sudo": '#!/bin/bash\nshift; exec "$@"\n',
         "tools/test": (ROOT / "tools" / "test").read_text(),
@@ -219,5 +219,5 @@ def test_processes_share_the_files(tmp_path: Path) -> None:
 
 def test_the_longest_files_are_there() -> None:
     """No name of the list is left from a file that was renamed."""
-    there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
     assert set(work_queue.seconds_of_longest()) <= there

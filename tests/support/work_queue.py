@@ -56,11 +56,16 @@ def claimed_files(
     queue.mkdir(parents=True, exist_ok=True)
     files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
     seconds = seconds_of_longest()
-    files.sort(key=lambda tests: -seconds.get(tests[0].path.name, 0))
+    files.sort(key=lambda tests: -seconds.get(file_of(tests[0]), 0))
     files.sort(key=lambda tests: needs_cluster(tests[0]) != cluster_first)
     for tests in files:
-        if claim(queue / (tests[0].nodeid.split("::")[0].replace("/", ".") + ".claimed")):
+        if claim(queue / (file_of(tests[0]).replace("/", ".") + ".claimed")):
             yield tests
+
+
+def file_of(test: pytest.Item) -> str:
+    """Return the path of a test's file, from the root of the checkout."""
+    return test.nodeid.split("::")[0]
 
 
 def claim(path: Path) -> bool:
@@ -73,6 +78,6 @@ def claim(path: Path) -> bool:
 
 
 def seconds_of_longest() -> dict[str, float]:
-    """The measured seconds of the longest test files, by their names."""
+    """Return the measured seconds of the longest test files, by their paths."""
     lines = (line.split() for line in LONGEST.read_text().splitlines() if not line.startswith("#"))
     return {name: float(seconds) for name, seconds in lines}
