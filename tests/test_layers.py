@@ -225,6 +225,14 @@ def test_the_floors_are_those_of_the_page():
     assert [line.split()[1:] for line in reversed(table.splitlines())] == [*FLOORS]
 
 
+def test_the_journey_names_every_folder():
+    """The page has a heading for each folder of the package."""
+    page = (PACKAGE.parent / "docs" / "journey.md").read_text()
+    headings = " ".join(re.findall(r"^## (.*)$", page, re.MULTILINE))
+    folders = {name for name in FLOOR_OF if (PACKAGE / name).is_dir()}
+    assert {name for name in folders if f"{name}/" not in headings} == set()
+
+
 def test_no_module_is_called_like_a_public_function():
     """A name is a function or a module, not both; the files of the commands are called as the commands are."""
     functions = {name for name in clusterrun.__all__ if name.islower()}
