@@ -1,8 +1,8 @@
 """A run without Slurm: the same script, the same run folder, attempts one after the other on this machine.
 
-A supervisor process stands for slurmctld. Each attempt is one submission to submitit's local executor, which runs
-the job script with stand-ins for the Slurm commands that the script calls. A preemption is what it is on Slurm:
-TERM to the step's shell.
+A supervisor process stands for slurmctld. Each attempt is one submission to submitit's local
+executor, which runs the job script with stand-ins for the Slurm commands that the script calls. A
+preemption is what it is on Slurm: TERM to the step's shell.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ KILL_WAIT = (
 _POLL_SECONDS = 0.2
 _START_SECONDS = 20.0
 
-# Both files are arguments, and $0 is what `bash SCRIPT` makes it. BASH_ENV would not do: bash expands what is in it,
-# commands too.
+# Both files are arguments, and $0 is what `bash SCRIPT` makes it. BASH_ENV would not do: bash
+# expands what is in it, commands too.
 _RUN_SCRIPT = """stand_ins=$1; shift; . "$stand_ins" && unset stand_ins && . "$0\""""
 # Functions come before programs on PATH, so the script finds these in place of Slurm's commands.
 _STAND_INS = """\

@@ -1,8 +1,9 @@
 """Durations, sizes and times, read and written in one place.
 
-Two notations of a duration are kept apart. People write `90s`, `1.5 h` or `2 days`, where a number always has a unit.
-Slurm writes `30` for minutes and `1:30` for a minute and a half (sbatch(1), `--time`). What cannot be read raises
-ValueError; the first line of its message is the fault, the second, if there is one, a hint.
+Two notations of a duration are kept apart. People write `90s`, `1.5 h` or `2 days`, where a number
+always has a unit. Slurm writes `30` for minutes and `1:30` for a minute and a half (sbatch(1),
+`--time`). What cannot be read raises ValueError; the first line of its message is the fault, the
+second, if there is one, a hint.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def _shown(text: str) -> str:
 def seconds_of_duration(text: str, *, bare: str = "", forms: str = DURATION_FORMS) -> float:
     """Return the seconds of `90s`, `1.5 h`, `1 h 20 min`, `2 days`, or of Slurm's times with a colon or a dash.
 
-    `bare` is the unit of a number without one, if there is to be one. `forms` are what the hint proposes where
-    nothing nearer to the text is known. Raises ValueError for all else.
+    `bare` is the unit of a number without one, if there is to be one. `forms` are what the hint
+    proposes where nothing nearer to the text is known. Raises ValueError for all else.
     """
     if bare and re.fullmatch(_NUMBER, text):
         text += bare
@@ -88,7 +89,8 @@ def steps_of(text: str) -> int | None:
 def seconds_of_slurm_time(text: str) -> int | None:
     """Return the seconds of a time in any form that sbatch reads; None for no limit.
 
-    Raises ValueError for all else, and proposes the Slurm time where the text is a duration as people write it.
+    Raises ValueError for all else, and proposes the Slurm time where the text is a duration as
+    people write it.
     """
     if text.lower() in SLURM_UNLIMITED:
         return None

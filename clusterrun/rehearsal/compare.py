@@ -1,7 +1,7 @@
 """Two trainings beside each other: the one that came back, and the reference that nobody interrupted.
 
-What both did before the stop is the control. Where they differ there already, the training itself cannot be repeated,
-and a difference after the return says nothing of the return.
+What both did before the stop is the control. Where they differ there already, the training itself
+cannot be repeated, and a difference after the return says nothing of the return.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def compare_losses(
 ) -> Losses:
     """Compare the losses of the first attempt and of the one that came back with the reference's.
 
-    Only losses over the same steps are compared: a Trainer's, which is a mean since the last one, is another one where
-    the stop fell in between.
+    Only losses over the same steps are compared: a Trainer's, which is a mean since the last one,
+    is another one where the stop fell in between.
     """
     wanted = _by_step(reference)
     early = [

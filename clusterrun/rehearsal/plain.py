@@ -11,8 +11,9 @@ from clusterrun.rehearsal.seen import Followed, Saved
 def may_be_stopped(run: Followed, *, saves_when_asked: bool) -> bool:
     """Whether enough is saved for a stop whose return can be judged.
 
-    With two checkpoints, a script that begins at the start gives itself away by the number of its first. One that saves
-    when it is asked makes the second then; where names have no numbers, there is nothing to wait for.
+    With two checkpoints, a script that begins at the start gives itself away by the number of its
+    first. One that saves when it is asked makes the second then; where names have no numbers, there
+    is nothing to wait for.
     """
     steps = {one.step for one in run.saved.values()}
     return len(steps) > 1 or steps == {None} or (bool(steps) and saves_when_asked)

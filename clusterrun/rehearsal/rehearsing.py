@@ -1,7 +1,8 @@
 """`rehearse`: stops a job as Slurm would, after a few steps, and proves that it comes back as if nobody had.
 
-Two runs: the rehearsal, which is stopped and comes back, and a reference of the same spec, which nobody interrupts.
-Both are ordinary runs. On a cluster the reference trains while the rehearsal waits for its return.
+Two runs: the rehearsal, which is stopped and comes back, and a reference of the same spec, which
+nobody interrupts. Both are ordinary runs. On a cluster the reference trains while the rehearsal
+waits for its return.
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ def rehearse(
 ) -> Rehearsal:
     """Rehearse the preemption of a job, and return what was found.
 
-    A checkpoint is saved every `steps` optimizer steps, and the run is stopped halfway to the second. `timeout` is in
-    seconds, for all of it; `tolerance` is how far losses may differ, relative to the reference's. `tell` gets what
-    happens, a line at a time. What still runs at the end, or at an error, is cancelled.
+    A checkpoint is saved every `steps` optimizer steps, and the run is stopped halfway to the
+    second. `timeout` is in seconds, for all of it; `tolerance` is how far losses may differ,
+    relative to the reference's. `tell` gets what happens, a line at a time. What still runs at the
+    end, or at an error, is cancelled.
 
-    Raises SpecError for mistakes in the spec and for a job whose rehearsal would prove nothing, ClusterError where
-    Slurm refuses.
+    Raises SpecError for mistakes in the spec and for a job whose rehearsal would prove nothing,
+    ClusterError where Slurm refuses.
     """
     if steps < 1:
         raise SpecError([Problem("--steps", "", f"must be at least 1, got {steps}")])
@@ -225,7 +227,8 @@ class _Stage:
             )
 
     def _requeue(self, run: Run) -> None:
-        # Some versions of Slurm requeue by themselves what they preempt, and the script waits for that.
+        # Some versions of Slurm requeue by themselves what they preempt, and the script waits for
+        # that.
         try:
             self._stand_in.requeue(run)
         except ClusterError as error:

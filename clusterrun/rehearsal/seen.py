@@ -56,7 +56,8 @@ class Seen:
 class Saved:
     """A whole checkpoint: whose it is, where training stood, and size and checksum of its files.
 
-    Of a plain script's the files are not known, and the step is the number in its name, if there is one.
+    Of a plain script's the files are not known, and the step is the number in its name, if there is
+    one.
     """
 
     path: Path

@@ -107,8 +107,8 @@ class Index:
     def _find(self, name: str) -> Run:
         """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.
 
-        A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder.
-        Raises SpecError where none or several fit, ClusterError where the folder is another user's and closed.
+        A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder. Raises SpecError
+        where none or several fit, ClusterError where the folder is another user's and closed.
         """
         if not name:
             raise SpecError([Problem("", "", "RUN is empty", "`clusterrun list` shows the runs")])

@@ -1,7 +1,8 @@
 """What belongs to a run: its folder, its processes, its jobs. Nothing else is signalled, cancelled or removed.
 
-A record is a file that anybody may have spoilt, or another user may have written. So an id that is read from one
-is only a hint: the process or the job is looked at, and left alone unless it is the run's.
+A record is a file that anybody may have spoilt, or another user may have written. So an id that is
+read from one is only a hint: the process or the job is looked at, and left alone unless it is the
+run's.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def caller() -> str:
 def open_stop(paths: RunPaths) -> Iterator[int]:
     """Open the stop file of a run for writing, as it is: a teammate may write that of a shared run, and make none.
 
-    What lies under that name in another user's folder may be a link to a file of one's own: that is no stop file.
-    Raises OSError.
+    What lies under that name in another user's folder may be a link to a file of one's own: that is
+    no stop file. Raises OSError.
     """
     owner = paths.folder.lstat().st_uid
     make = os.O_CREAT if owner == os.getuid() else 0
@@ -137,7 +138,8 @@ def process_id_of(text: str) -> int | None:
 def is_of_run(process_id: int, folder: Path) -> bool:
     """Say whether a process is the caller's and of a local run.
 
-    It is known by CLUSTERRUN_RUN_DIR or run_dir in the environment that it began with, which no other run has.
+    It is known by CLUSTERRUN_RUN_DIR or run_dir in the environment that it began with, which no
+    other run has.
     """
     entry = Path(f"/proc/{process_id}")
     try:
@@ -158,8 +160,8 @@ def processes_of(folder: Path) -> list[int]:
 def cancel_jobs(run: Run, job_ids: Iterable[str], *, only_pending: bool = False) -> None:
     """Cancel those of some jobs that are the run's; one that has ended is no mistake.
 
-    Raises ClusterError where the only jobs that live are not the run's, or Slurm refuses, NoAnswer where it cannot
-    be asked.
+    Raises ClusterError where the only jobs that live are not the run's, or Slurm refuses, NoAnswer
+    where it cannot be asked.
     """
     for job_id in _own(run, job_ids):
         cancel_job(job_id, only_pending=only_pending)
@@ -195,7 +197,8 @@ def _own(run: Run, job_ids: Iterable[str]) -> list[str]:
 def is_job_of(run: Run, facts: JobFacts) -> bool:
     """Say whether a job is the caller's and was made from the run's script.
 
-    A script of `clusterrun render | sbatch` has no path: its run is called by the job's name and id.
+    A script of `clusterrun render | sbatch` has no path: its run is called by the job's name and
+    id.
     """
     if facts.user_id != os.getuid():
         return False

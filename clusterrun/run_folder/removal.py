@@ -13,8 +13,8 @@ MARK = ".trash-"
 def remove(path: Path, beside: Path | None = None) -> None:
     """Remove a file or folder by way of a new name in `beside`, on the same file system (default: its own folder).
 
-    Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not there is no mistake.
-    Raises OSError.
+    Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not
+    there is no mistake. Raises OSError.
     """
     finish(give_up(path, beside))
 

@@ -1,6 +1,7 @@
 """What was settled for a run before it began: the record `events/submit.settings`, and the format of its folder.
 
-`submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same words.
+`submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same
+words.
 """
 
 from __future__ import annotations

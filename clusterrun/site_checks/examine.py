@@ -51,8 +51,9 @@ def doctor(
 ) -> Examination:
     """Say what this cluster allows and what stands in a run's way; with `on_nodes` a small job looks there, too.
 
-    `request` gives profile, overrides and environment; its source is not read. `timeout` is in seconds, for the job.
-    Raises nothing for what is found: a mistake in the profile is a finding, too.
+    `request` gives profile, overrides and environment; its source is not read. `timeout` is in
+    seconds, for the job. Raises nothing for what is found: a mistake in the profile is a finding,
+    too.
     """
     request = request or Request("")
     prepared, mistakes = _prepared(request)

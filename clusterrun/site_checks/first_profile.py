@@ -37,7 +37,8 @@ def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
 def write_profile(path: Path, text: str, *, force: bool) -> None:
     """Write a profile.
 
-    Raises SpecError where a file is there and `force` is not given, ClusterError where the disk refuses.
+    Raises SpecError where a file is there and `force` is not given, ClusterError where the disk
+    refuses.
     """
     if path.exists() and not force:
         raise SpecError(

@@ -69,9 +69,9 @@ class Visit:
 def visit(request: Request, timeout: float, tell: Callable[[str], None] = lambda _: None) -> Visit:
     """Run the checks as a job and return what the nodes told.
 
-    `request` gives profile, overrides and environment; `timeout` is in seconds, the wait in the queue included. The
-    job is cancelled when that is over, and at Ctrl-C; the run is removed when all went well.
-    Raises SpecError for a mistake in the profile, ClusterError where Slurm refuses.
+    `request` gives profile, overrides and environment; `timeout` is in seconds, the wait in the
+    queue included. The job is cancelled when that is over, and at Ctrl-C; the run is removed when
+    all went well. Raises SpecError for a mistake in the profile, ClusterError where Slurm refuses.
     """
     index = Index(request.environment)
     index.make()

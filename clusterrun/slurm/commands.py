@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from clusterrun.errors import ClusterError
 
-# `status` has 10 s in all; a dead slurmctld lets squeue fail after 9 s by itself (measured, Slurm 22.05).
+# `status` has 10 s in all; a dead slurmctld lets squeue fail after 9 s by itself (measured, Slurm
+# 22.05).
 ASK_SECONDS = 4.5
 # MaxJobCount reached: sbatch tries again for 120 s by itself (measured, Slurm 22.05).
 SUBMIT_SECONDS = 60.0
 
-# Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT VARIABLES of each man
-# page): filters, formats, and inside a job that job's options. The locale words messages and numbers.
+# Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT
+# VARIABLES of each man page): filters, formats, and inside a job that job's options. The locale
+# words messages and numbers.
 _OF_CLIENTS = (
     "SLURM_",
     "SBATCH_",

@@ -14,8 +14,8 @@ KILL_WAIT = 30.0  # Slurm's default (slurm.conf(5))
 def signal_as_preempted(job_id: str) -> list[str]:
     """Send CONT and TERM to a job's steps, nothing to its batch shell; returns the steps.
 
-    A preemption does the same (seen, Slurm 22.05 and 26.05). Raises ClusterError where Slurm refuses, or there is no
-    step.
+    A preemption does the same (seen, Slurm 22.05 and 26.05). Raises ClusterError where Slurm
+    refuses, or there is no step.
     """
     steps = _steps(job_id)
     if not steps:
@@ -37,7 +37,8 @@ def requeue_at_once(job_id: str) -> None:
 def time_to_leave(job_id: str) -> tuple[float, str]:
     """Return how many seconds a preempted job has before it is killed, and what of slurm.conf(5) says so.
 
-    It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is not seen here.
+    It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is
+    not seen here.
     """
     job = _show("job", "--oneliner", job_id)
     partition = _value(r"\bPartition=(\S+)", job)

@@ -1,7 +1,7 @@
 """submitit's executor and watcher, and every private part of them that we use; tests name each.
 
-submitit makes a script of its own and pickles a function into it. We hand over a finished script instead, and
-keep its job object and its reading of sacct.
+submitit makes a script of its own and pickles a function into it. We hand over a finished script
+instead, and keep its job object and its reading of sacct.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Hands the script of a run folder to Slurm, or starts it here, exactly once.
 
-The order is the guarantee. What is about to happen is written first (pending, then the run folder with its
-intent); sbatch is called under a lock that its process inherits, so that a client which is killed leaves the lock
-with its sbatch; the job id is written last. A later try finds what is pending, asks Slurm for a job made from that
-run folder's script, and only then, if there is none, calls sbatch.
+The order is the guarantee. What is about to happen is written first (pending, then the run folder
+with its intent); sbatch is called under a lock that its process inherits, so that a client which is
+killed leaves the lock with its sbatch; the job id is written last. A later try finds what is
+pending, asks Slurm for a job made from that run folder's script, and only then, if there is none,
+calls sbatch.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def known_job(what: Handover) -> str | None:
 def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int) -> str:
     """Call sbatch, or start the run here; returns the job id.
 
-    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a job was queued.
+    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a
+    job was queued.
     """
     options = () if what.local else _options(plan)
     cluster = "" if what.local else _cluster(environment)

@@ -41,9 +41,10 @@ def resume(
 ) -> Run:
     """Let a run that stopped or was given up go on, as a new attempt in a new job; returns it with the job's id.
 
-    `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run lives, when it has
-    finished, and where Slurm refuses; SpecError for mistakes in the overrides; NoAnswer where it is not known whether
-    the job was queued (call again: it is looked for before anything is queued).
+    `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run
+    lives, when it has finished, and where Slurm refuses; SpecError for mistakes in the overrides;
+    NoAnswer where it is not known whether the job was queued (call again: it is looked for before
+    anything is queued).
     """
     given = dict(os.environ) if environment is None else environment
     index = index or Index(given)

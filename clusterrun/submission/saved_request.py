@@ -40,8 +40,9 @@ def keep(
 ) -> None:
     """Write the resolved spec, and last the intent: submission `number` of this run is about to be queued.
 
-    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the run, where not all
-    of them are queued. Of all submissions it keeps when they were asked for, and behind which attempt.
+    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the
+    run, where not all of them are queued. Of all submissions it keeps when they were asked for, and
+    behind which attempt.
     """
     write_whole(run.paths.spec, _text(prepared))
     write_record(run.paths.settings, settings)

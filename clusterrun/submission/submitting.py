@@ -27,8 +27,9 @@ from clusterrun.submission.saved_request import keep
 def submit(request: Request, *, local: bool = False) -> Run:
     """Make a run of a spec and queue it; returns the run with its job id.
 
-    Raises SpecError for mistakes in the spec, ClusterError where Slurm refuses, NoAnswer where it is not known
-    whether the job was queued (call again: it is looked for before anything is queued).
+    Raises SpecError for mistakes in the spec, ClusterError where Slurm refuses, NoAnswer where it
+    is not known whether the job was queued (call again: it is looked for before anything is
+    queued).
     """
     return submit_prepared(prepare(request), local=local)
 

@@ -71,7 +71,8 @@ def check_naming(accelerator: Accelerator) -> None:
 def check_world_of_checkpoint(name: str, saved: int, present: int, why: str = "") -> None:
     """Raise TrainingError unless a checkpoint was saved by as many processes as are here now.
 
-    With another number, the learning rate and the place in the data would be wrong in silence; `why` says more.
+    With another number, the learning rate and the place in the data would be wrong in silence;
+    `why` says more.
     """
     if saved != present:
         raise TrainingError(

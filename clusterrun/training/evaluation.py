@@ -24,8 +24,8 @@ def as_in_training() -> Iterator[None]:
 class Evaluation:
     """An evaluation under way; `looks` is after how many batches all ranks can look up together.
 
-    Training goes on with the random state from before it. So it is the same whether an evaluation ran through, was cut
-    short by a stop, or is run again by the attempt that resumes.
+    Training goes on with the random state from before it. So it is the same whether an evaluation
+    ran through, was cut short by a stop, or is run again by the attempt that resumes.
     """
 
     def __init__(self, accelerator: Accelerator, looks: int) -> None:

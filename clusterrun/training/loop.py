@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Loop(ABC):
     """A training loop that goes on where an earlier attempt left it.
 
-    It resumes at its first use, saves when a checkpoint is due, and leaves when asked: by SystemExit(0), on all ranks
-    at the same place, when all is saved. Every rank must use it alike.
+    It resumes at its first use, saves when a checkpoint is due, and leaves when asked: by
+    SystemExit(0), on all ranks at the same place, when all is saved. Every rank must use it alike.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -61,8 +61,8 @@ class Loop(ABC):
     def epochs(self, number: int, *, total: int | None = None) -> Iterator[int]:
         """Give the epochs of a training of `number` epochs, counted from 0, from the one that it was left in.
 
-        Those who watch the run are shown `total` optimizer steps. Without it they are counted from epochs and batches,
-        which is too many where a `break` ends the training early.
+        Those who watch the run are shown `total` optimizer steps. Without it they are counted from
+        epochs and batches, which is too many where a `break` ends the training early.
         """
         position = self._begin()
         self._epochs, self._total = number, total
@@ -76,9 +76,10 @@ class Loop(ABC):
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
         """Give the batches that are left of this epoch, in the order of this epoch.
 
-        An optimizer step is done when the loop's body comes back for the next batch and `accelerator.sync_gradients`
-        is true. A `break` ends the epoch, also for an attempt that resumes after it. An attempt that resumes after the
-        last batch of an epoch gets none, and goes on behind the loop.
+        An optimizer step is done when the loop's body comes back for the next batch and
+        `accelerator.sync_gradients` is true. A `break` ends the epoch, also for an attempt that
+        resumes after it. An attempt that resumes after the last batch of an epoch gets none, and
+        goes on behind the loop.
 
         Raises TrainingError when it is used twice in an epoch.
         """
@@ -111,13 +112,14 @@ class Loop(ABC):
     def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
         """Give the batches of an evaluation; between them requests are seen and due checkpoints saved.
 
-        It leaves the random state as it found it. An evaluation behind an epoch's batches that a stop cuts short is
-        begun anew by the attempt that resumes; one amid an epoch is not.
+        It leaves the random state as it found it. An evaluation behind an epoch's batches that a
+        stop cuts short is begun anew by the attempt that resumes; one amid an epoch is not.
 
-        Every rank must call it and take as many batches as the others. With loaders of different lengths, as with
-        `even_batches=False`, requests are seen up to the shortest; with one of unknown length only where Accelerate
-        shares out its batches; and never amid gradient accumulation. `position` is for a script that counts for itself
-        in other objects than the one that `resume` returned.
+        Every rank must call it and take as many batches as the others. With loaders of different
+        lengths, as with `even_batches=False`, requests are seen up to the shortest; with one of
+        unknown length only where Accelerate shares out its batches; and never amid gradient
+        accumulation. `position` is for a script that counts for itself in other objects than the
+        one that `resume` returned.
         """
         place = position or self._begin()
         self._tally.count_if_trained(place)
@@ -194,7 +196,8 @@ class Loop(ABC):
         batches = iter(rest_of_epoch(loader, position.epoch, position.batch))
         if not position.batch:
             return batches
-        # A loader draws from the common stream when it begins. It had done so before the state was saved.
+        # A loader draws from the common stream when it begins. It had done so before the state was
+        # saved.
         saved = RandomState.now(self._accelerator.device)
         first = list(islice(batches, 1))
         saved.restore()

@@ -93,8 +93,9 @@ class TrainingRun(Loop):
     def resume(self) -> Position:
         """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
 
-        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and when
-        the checkpoint was saved by a number of processes from which this one cannot go on exactly.
+        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and
+        when the checkpoint was saved by a number of processes from which this one cannot go on
+        exactly.
         """
         check_prepared(self._accelerator)
         self._progress.begin(Doing.START)
@@ -111,15 +112,17 @@ class TrainingRun(Loop):
     ) -> None:
         """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does, with these arguments.
 
-        In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs` names goes before it.
-        Call it on every rank. Raises what the trackers raise, also when the run is no longer in their store.
+        In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs`
+        names goes before it. Call it on every rank. Raises what the trackers raise, also when the
+        run is no longer in their store.
         """
         self._trackers.init(project_name, config, init_kwargs or {})
 
     def must_not_restart(self, reason: str) -> NoReturn:
         """Say that no attempt of this run can get any further, and leave with exit code 93.
 
-        Any rank may call it, at any time; the job script ends the others, and starts nothing again. Raises SystemExit.
+        Any rank may call it, at any time; the job script ends the others, and starts nothing again.
+        Raises SystemExit.
         """
         newest = self._state.newest
         known = (
@@ -147,7 +150,8 @@ class TrainingRun(Loop):
 
         Call it on every rank, once after each optimizer step, with `position` brought up to date.
         It saves when a checkpoint is due. A stop is obeyed one step after it was seen, on all ranks
-        at the same step; where steps are short, the ranks look every few steps, four times a second.
+        at the same step; where steps are short, the ranks look every few steps, four times a
+        second.
 
         Those who watch the run are shown `total` (optimizer steps of the whole training), `loss`
         (of this step) and a rate in samples/s, for which `samples` counts this step's samples over
@@ -173,7 +177,8 @@ class TrainingRun(Loop):
     def finish(self, position: Position | None = None) -> None:
         """Say that training is complete; nobody starts it again. Call it on every rank, last.
 
-        `position` is for a script that counts for itself in other objects than the one that `resume` returned.
+        `position` is for a script that counts for itself in other objects than the one that
+        `resume` returned.
         """
         place = self._begin()
         self._come_back(place)

@@ -29,8 +29,9 @@ T = TypeVar("T")
 class TrainingState:
     """The state of an Accelerator, kept below a run folder; `agreement` joins the ranks, all of which call the same.
 
-    `attempt` is four digits, or None without clusterrun: then nothing but checkpoints is written. `keep` is how many
-    checkpoints stay, None for all. With `async_save` checkpoints are written beside the training, where that can be.
+    `attempt` is four digits, or None without clusterrun: then nothing but checkpoints is written.
+    `keep` is how many checkpoints stay, None for all. With `async_save` checkpoints are written
+    beside the training, where that can be.
     """
 
     def __init__(
@@ -74,8 +75,9 @@ class TrainingState:
     def resume(self) -> Position:
         """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
 
-        Raises TrainingError when it was saved by a number of processes from which this one cannot go on exactly, and
-        SystemExit when another attempt has taken over; nothing is written before.
+        Raises TrainingError when it was saved by a number of processes from which this one cannot
+        go on exactly, and SystemExit when another attempt has taken over; nothing is written
+        before.
         """
         # One rank looks: file servers may show different folders to different nodes for a while.
         newest = self._agreement.share(self._look() if self._main else None)
@@ -102,8 +104,9 @@ class TrainingState:
     def save(self, position: Position, *, ended: bool = False, leaving: bool = False) -> None:
         """Save a checkpoint unless this step has one; that one is told if its epoch has `ended` since.
 
-        Where the disk does not take it, it is told, and `newest` stays what it was. When it returns it may still be
-        under way, unless the training is `leaving`. Raises SystemExit when another attempt has taken over.
+        Where the disk does not take it, it is told, and `newest` stays what it was. When it returns
+        it may still be under way, unless the training is `leaving`. Raises SystemExit when another
+        attempt has taken over.
         """
         if not leaving and self._is_under_way(position, ended=ended):
             return
@@ -112,7 +115,8 @@ class TrainingState:
         if newest is None or newest.step != position.step:
             self._save(position, leaving=leaving)
             return
-        # One rank decides: where only some have a progress bar, only some have seen yet that the epoch ended.
+        # One rank decides: where only some have a progress bar, only some have seen yet that the
+        # epoch ended.
         batch = self._agreement.share(
             _last_batch(newest.epoch, position) if ended else newest.batch
         )
@@ -254,7 +258,8 @@ class TrainingState:
 def _last_batch(epoch: int, position: Position) -> int:
     """Return which batch ended the epoch of a checkpoint, as a training knows that stands at the same step still.
 
-    It stays in its epoch, though the training may be in the next: what was done between the two is not in its state.
+    It stays in its epoch, though the training may be in the next: what was done between the two is
+    not in its state.
     """
     return position.batch if position.epoch == epoch else sys.maxsize
 

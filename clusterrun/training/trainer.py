@@ -5,10 +5,10 @@
     trainer.train()
 
 It adds a TrainerCallback, which alone would not do: what `train` loads is decided by its argument
-`resume_from_checkpoint` before any callback is asked, no callback is given the trainer, and only scripts read
-`TrainingArguments.resume_from_checkpoint` (transformers 5.23). So `resumable` also stands before two methods of this
-one trainer: `train`, to choose the checkpoint, and `_save_checkpoint`, to seal what every save of Trainer has written.
-Needs transformers at import.
+`resume_from_checkpoint` before any callback is asked, no callback is given the trainer, and only
+scripts read `TrainingArguments.resume_from_checkpoint` (transformers 5.23). So `resumable` also
+stands before two methods of this one trainer: `train`, to choose the checkpoint, and
+`_save_checkpoint`, to seal what every save of Trainer has written. Needs transformers at import.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ _ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 def resumable(trainer: T) -> T:
     """Make a Trainer resume by itself, save safely, and leave when asked; returns the same trainer.
 
-    `trainer.train()` then begins with the newest checkpoint in `output_dir` that verifies. A stop saves at an optimizer
-    step and leaves by SystemExit(0) on all ranks: what follows `train` runs once, with the finished model. What the job
-    spec says of checkpoints is done beside Trainer's own `save_strategy`, whose checkpoints are kept as
-    `save_total_limit` says. Without clusterrun it resumes and seals.
+    `trainer.train()` then begins with the newest checkpoint in `output_dir` that verifies. A stop
+    saves at an optimizer step and leaves by SystemExit(0) on all ranks: what follows `train` runs
+    once, with the finished model. What the job spec says of checkpoints is done beside Trainer's
+    own `save_strategy`, whose checkpoints are kept as `save_total_limit` says. Without clusterrun
+    it resumes and seals.
 
-    Call it on every rank. Raises TrainingError when the processes are not those that were asked for.
+    Call it on every rank. Raises TrainingError when the processes are not those that were asked
+    for.
     """
     attempt = read_protocol(os.environ)
     check_world(trainer.accelerator, os.environ, attempt.world_size if attempt else None)

@@ -114,7 +114,8 @@ def cleanup(plan: Plan, gone: Collection[Removal]) -> Cleanup:
 def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
     """Choose what goes; removes nothing.
 
-    Raises SpecError for a wish without a condition. Where Slurm does not answer, only runs whose end is written count.
+    Raises SpecError for a wish without a condition. Where Slurm does not answer, only runs whose
+    end is written count.
     """
     if not wish.says_what:
         hint = "--older-than 30d, --state failed,cancelled, --keep 10 or --rehearsals; --dry-run shows what would go"
@@ -149,8 +150,8 @@ def carry_out(
 ) -> list[Removal]:
     """Remove what was planned and return what went; a run that may live, or has changed since then, is left alone.
 
-    `tell` gets how many bytes are freed, and of how many; `note` why something stays. Raises ClusterError where the
-    disk refuses: the next `clean` finishes what was begun.
+    `tell` gets how many bytes are freed, and of how many; `note` why something stays. Raises
+    ClusterError where the disk refuses: the next `clean` finishes what was begun.
     """
     index, inquiry = index or Index(), Inquiry()
     index.make()

@@ -34,8 +34,8 @@ class NotificationTest:
 def notify(name: str, request: Request) -> NotificationTest:
     """Send a test message to every place of a job spec, or of a run.
 
-    `name` is a file, or what names a run; `request` gives profile, overrides and environment, which has the secrets.
-    Raises SpecError where it names no place, ClusterError where there is no bash.
+    `name` is a file, or what names a run; `request` gives profile, overrides and environment, which
+    has the secrets. Raises SpecError where it names no place, ClusterError where there is no bash.
     """
     spec, run_id = _spec_of(name, request)
     if not spec.notify:

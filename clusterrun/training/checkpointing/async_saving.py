@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _MARGIN = 1.1, 64 << 20  # training and the writers need memory as well: a factor, and bytes
-# Calls what writes a checkpoint, with the seconds for which training stood still; None: until it was published.
+# Calls what writes a checkpoint, with the seconds for which training stood still; None: until it
+# was published.
 Note = Callable[[Callable[[], Checkpoint], float | None], Checkpoint]
 
 
@@ -46,7 +47,8 @@ class AsyncSaver(Saver):
         self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
     ) -> None:
         super().__init__(accelerator, agreement, checkpoints, fence)
-        # What the threads say to each other must not mix with what the training does: they have a group of their own.
+        # What the threads say to each other must not mix with what the training does: they have a
+        # group of their own.
         self._writer = _Writer(
             accelerator, Agreement(int(accelerator.num_processes)), checkpoints, fence
         )
@@ -62,8 +64,8 @@ class AsyncSaver(Saver):
     def begin(self, position: Position, note: Note) -> bool:
         """Copy the state and begin to write it; nothing may be under way. False: it is written already.
 
-        That is where memory is short on any node, which is told once. Raises what `save` does where it fails before
-        the copy; after it, `collect` does.
+        That is where memory is short on any node, which is told once. Raises what `save` does where
+        it fails before the copy; after it, `collect` does.
         """
         begun = time.monotonic()
         plugin = self._accelerator.state.fsdp_plugin if self._accelerator.is_fsdp2 else None

@@ -8,7 +8,8 @@ from threading import Thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# At the end of a process that leaves without asking for the result, as one that crashes: another rank may hang.
+# At the end of a process that leaves without asking for the result, as one that crashes: another
+# rank may hang.
 _PATIENCE = 600.0  # seconds
 
 

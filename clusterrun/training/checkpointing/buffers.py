@@ -1,6 +1,7 @@
 """Memory of the host that holds copies of tensors, kept from one save to the next.
 
-Memory that is touched for the first time comes slowly from the system: a copy into new memory takes many times as long.
+Memory that is touched for the first time comes slowly from the system: a copy into new memory takes
+many times as long.
 """
 
 from __future__ import annotations

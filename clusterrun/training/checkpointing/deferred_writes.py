@@ -1,8 +1,9 @@
 """What `accelerator.save_state` would write, held back as a list of writes, to be carried out later by another thread.
 
-Accelerate itself decides which rank writes which file, and calls the hooks and the state_dict of every object at the
-moment of the save. Only its three writers are stood in for while it does: torch.save, safetensors' save_file, and
-torch.distributed.checkpoint.save for a sharded state. So the files are Accelerate's own.
+Accelerate itself decides which rank writes which file, and calls the hooks and the state_dict of
+every object at the moment of the save. Only its three writers are stood in for while it does:
+torch.save, safetensors' save_file, and torch.distributed.checkpoint.save for a sharded state. So
+the files are Accelerate's own.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Writes:
     def carry_out(self, group: torch.distributed.ProcessGroup | None) -> None:
         """Write all, the sharded parts together with the others of the group.
 
-        Raises OSError where the disk refuses, after all was tried: the ranks meet at each sharded part.
+        Raises OSError where the disk refuses, after all was tried: the ranks meet at each sharded
+        part.
         """
         refusals = []
         for name, write in self._writes:
@@ -69,7 +71,8 @@ class Writes:
                 held = self._hold_back(safetensors)
                 stack.enter_context(_replaced(accelerate.utils.other, "safe_save_file", held))
             if self.plugin is not None:
-                # The state is copied once: straight from the device, and after it is known that there is room.
+                # The state is copied once: straight from the device, and after it is known that
+                # there is room.
                 config = self.plugin.state_dict_config
                 if hasattr(config, "offload_to_cpu"):
                     stack.enter_context(_replaced(config, "offload_to_cpu", False))

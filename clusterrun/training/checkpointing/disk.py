@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# torch.save says nothing of the disk: its writer notices that it is not where it should be, and the reason is lost.
+# torch.save says nothing of the disk: its writer notices that it is not where it should be, and the
+# reason is lost.
 _OF_TORCH = ("inline_container", "PytorchStreamWriter", "iostream error")
 _MARGIN = 1.05, 1 << 20  # a checkpoint grows a little, and logs need room too: a factor, and bytes
 
@@ -17,8 +18,8 @@ _MARGIN = 1.05, 1 << 20  # a checkpoint grows a little, and logs need room too: 
 def refusal(error: BaseException) -> str | None:
     """Say in words why the disk refused, or return None when an error is none of the disk's.
 
-    Knows OSError, what torch.save and safetensors raise in its place, and torch.distributed.checkpoint's collection
-    of what several ranks raised.
+    Knows OSError, what torch.save and safetensors raise in its place, and
+    torch.distributed.checkpoint's collection of what several ranks raised.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -43,8 +44,9 @@ def _refusal_of_ranks(error: BaseException) -> str | None:
 def held_back() -> Iterator[list[str]]:
     """Let torch.save return where the disk refuses, and list the reasons instead.
 
-    DeepSpeed and FSDP meet between their files: a rank that left there with an error would let the others wait for it
-    for good. What was written of the file is removed, which leaves room for the small ones that follow.
+    DeepSpeed and FSDP meet between their files: a rank that left there with an error would let the
+    others wait for it for good. What was written of the file is removed, which leaves room for the
+    small ones that follow.
     """
     import torch
 

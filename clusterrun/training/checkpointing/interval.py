@@ -40,7 +40,8 @@ def parse_interval(text: str) -> Interval:
 class SaveSchedule:
     """Says when the next checkpoint is due; without an interval, never.
 
-    `optimum` returns the seconds from one save to the next for `auto`; it is asked once in each interval.
+    `optimum` returns the seconds from one save to the next for `auto`; it is asked once in each
+    interval.
     """
 
     def __init__(

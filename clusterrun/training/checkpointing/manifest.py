@@ -28,8 +28,9 @@ Entries = dict[str, dict[str, object]]
 def seal(folder: Path, facts: Mapping[str, object], entries: Entries | None = None) -> None:
     """Flush every file of a folder and write its manifest last: `version`, the facts, and `files`.
 
-    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is what `take_stock` returned,
-    where it has been called already. The facts must be JSON values. Raises OSError where the disk does not take it.
+    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is what
+    `take_stock` returned, where it has been called already. The facts must be JSON values. Raises
+    OSError where the disk does not take it.
     """
     files = take_stock(folder) if entries is None else entries
     _write(folder, {"version": VERSION, **facts, "files": files})
@@ -38,7 +39,8 @@ def seal(folder: Path, facts: Mapping[str, object], entries: Entries | None = No
 def restate(folder: Path, facts: Mapping[str, object]) -> None:
     """Change facts in the manifest of a sealed folder, whose files are not looked at.
 
-    Raises OSError where there is no whole manifest, or the disk does not take the new one: then the old one stays.
+    Raises OSError where there is no whole manifest, or the disk does not take the new one: then the
+    old one stays.
     """
     content = read(folder)
     if content is None:
@@ -58,7 +60,8 @@ def read(folder: Path) -> dict[str, Any] | None:
 def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> str | None:
     """Say in words what is wrong with a checkpoint folder; None: every byte is as it was when it was sealed.
 
-    Files that the manifest does not name are no damage. All files are read; `read_so_far` is told the bytes of each.
+    Files that the manifest does not name are no damage. All files are read; `read_so_far` is told
+    the bytes of each.
     """
     try:
         content = _parse((folder / NAME).read_bytes())
@@ -78,7 +81,8 @@ def take_stock(
 ) -> Entries:
     """Flush every file and folder of a tree, and return size and checksum of those whose path is `mine`.
 
-    Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises OSError.
+    Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises
+    OSError.
     """
     names = sorted(_names(folder))
     with workers or ThreadPoolExecutor(_THREADS) as pool:

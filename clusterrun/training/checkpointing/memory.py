@@ -1,6 +1,7 @@
 """How much memory this process may still take: the machine's, its cgroup's and its own limits.
 
-Slurm puts a job's memory limit into a cgroup (ConstrainRAMSpace), and may limit the address space (VSizeFactor).
+Slurm puts a job's memory limit into a cgroup (ConstrainRAMSpace), and may limit the address space
+(VSizeFactor).
 """
 
 from __future__ import annotations

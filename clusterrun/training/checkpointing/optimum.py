@@ -13,18 +13,20 @@ from clusterrun.run_folder.records import number, read_record
 _FIRST = 120.0  # seconds to the first save, which is there to be measured
 _LEAST, _MOST = 30.0, 3600.0  # seconds
 _SHARE = 10  # an interval is at least so many times a save: more than a tenth of the time is never spent on saving
-# Before anything was seen, a run counts as interrupted once in four hours. This pseudo-observation is the prior of a
-# Poisson rate: it keeps one early interruption, or none so far, from saying too much, and fades as the run grows.
+# Before anything was seen, a run counts as interrupted once in four hours. This pseudo-observation
+# is the prior of a Poisson rate: it keeps one early interruption, or none so far, from saying too
+# much, and fades as the run grows.
 _PRIOR_SECONDS, _PRIOR_COUNT = 4 * 3600.0, 1
-# What can come without a warning. A time limit, a person's stop and a cancellation are known long enough ahead.
+# What can come without a warning. A time limit, a person's stop and a cancellation are known long
+# enough ahead.
 _INTERRUPTIONS = {Cause.PREEMPTION, Cause.NODE_FAILURE, Cause.CRASH, Cause.REQUEUE}
 
 
 class Optimum:
     """The interval between two saves, in seconds, for `every: auto`.
 
-    `last_save` tells how many seconds the run's last save took, None before the first. The interruptions are read from
-    the run's records each time. One process decides for all.
+    `last_save` tells how many seconds the run's last save took, None before the first. The
+    interruptions are read from the run's records each time. One process decides for all.
     """
 
     def __init__(
@@ -49,9 +51,9 @@ class Optimum:
 def best_interval(save_seconds: float, between: float) -> float:
     """Return the seconds between saves that cost least, saving and lost work taken together.
 
-    sqrt(2 * seconds of a save * mean seconds between interruptions), within bounds. The rule is from J. W. Young,
-    A first order approximation to the optimum checkpoint interval, 1974, and J. T. Daly, A higher order estimate of
-    the optimum checkpoint interval for restart dumps, 2006.
+    sqrt(2 * seconds of a save * mean seconds between interruptions), within bounds. The rule is
+    from J. W. Young, A first order approximation to the optimum checkpoint interval, 1974, and J.
+    T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006.
     """
     return max(min(math.sqrt(2 * save_seconds * between), _MOST), _LEAST, _SHARE * save_seconds)
 

@@ -23,8 +23,8 @@ class Saves:
     def last(self) -> float | None:
         """How long training stood still for the last save; None before the first.
 
-        For an asynchronous one at least a tenth of the time until it was published: what is never saved more often
-        than every ten times this long has always finished the one before.
+        For an asynchronous one at least a tenth of the time until it was published: what is never
+        saved more often than every ten times this long has always finished the one before.
         """
         whole, stall = (number(str(self._record.get(key, ""))) for key in ("seconds", "stall"))
         return whole if whole is None or stall is None else max(stall, whole / 10)
@@ -44,8 +44,9 @@ class Saves:
     ) -> None:
         """Write down a checkpoint that is published, so many seconds after the save began. Raises OSError.
 
-        `stall` is how long training stood still for it, where it was asynchronous. A stop may have to wait for such a
-        one before it can save itself, so `longest`, by which the job script asks early enough, counts it twice.
+        `stall` is how long training stood still for it, where it was asynchronous. A stop may have
+        to wait for such a one before it can save itself, so `longest`, by which the job script asks
+        early enough, counts it twice.
         """
         needed = seconds if stall is None else 2 * seconds
         self._record = {

@@ -65,8 +65,8 @@ class Saver:
     def save(self, position: Position) -> Checkpoint:
         """Save the state of all ranks, publish it and prune. Every rank must call it.
 
-        Raises SaveFailed on all ranks where the disk does not take a part of it from any of them, and Fenced on all
-        where another attempt has taken over.
+        Raises SaveFailed on all ranks where the disk does not take a part of it from any of them,
+        and Fenced on all where another attempt has taken over.
         """
         draft = self._checkpoints.draft(position.step)
         with self._dropped_on_failure(draft):
@@ -210,7 +210,8 @@ def _attempt_to(action: Callable[[], T]) -> _Outcome[T]:
 
 
 def _writer(name: str) -> int:
-    # Accelerate, DeepSpeed and torch.distributed.checkpoint number the files of ranks; rank 0 writes the others.
-    # A wrong guess costs time only: another node reads the file, or the main process, which takes what nobody took.
+    # Accelerate, DeepSpeed and torch.distributed.checkpoint number the files of ranks; rank 0
+    # writes the others. A wrong guess costs time only: another node reads the file, or the main
+    # process, which takes what nobody took.
     match = _WRITER.search(Path(name).name)
     return int(match[1]) if match else 0

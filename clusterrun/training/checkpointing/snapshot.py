@@ -24,8 +24,8 @@ class _Reference:
 class Snapshot:
     """Freezes values; `thaw` returns each as it was, with its tensors as they were at `copy`, on the CPU.
 
-    Tensors that share a storage share its copy, so torch.save writes the same bytes. Until `copy` they are the live
-    ones.
+    Tensors that share a storage share its copy, so torch.save writes the same bytes. Until `copy`
+    they are the live ones.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,8 @@ class _Pickler(pickle.Pickler):
         self._snapshot, self._type = snapshot, torch.Tensor
 
     def persistent_id(self, obj: object) -> _Reference | None:
-        # The rest (sparse, quantized, empty ones, classes of their own) pickles itself, from parts that are tensors.
+        # The rest (sparse, quantized, empty ones, classes of their own) pickles itself, from parts
+        # that are tensors.
         plain = isinstance(obj, self._type) and _is_plain(obj)
         return self._snapshot.note(obj) if plain else None  # type: ignore[arg-type]
 
@@ -122,7 +123,8 @@ def _stand_in(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) -> 
         local.stride(),
     )
     if _is_dtensor(tensor):
-        # torch.distributed.checkpoint needs to know of which whole this is a part, and nothing of its device.
+        # torch.distributed.checkpoint needs to know of which whole this is a part, and nothing of
+        # its device.
         sharded: Callable[..., torch.Tensor] = type(tensor)
         return sharded(copy, getattr(tensor, "_spec"), requires_grad=False)  # noqa: B009 - torch has no public name
     if isinstance(tensor, torch.nn.Parameter):

@@ -24,8 +24,8 @@ _NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
 class Position:
     """Where training stands: optimizer steps done, the epoch, and its batches already consumed.
 
-    All count from 0; `batch` counts the batches that one process took in this epoch, and is `sys.maxsize` where the
-    epoch has ended after a number that is not known.
+    All count from 0; `batch` counts the batches that one process took in this epoch, and is
+    `sys.maxsize` where the epoch has ended after a number that is not known.
     """
 
     step: int = 0
@@ -70,9 +70,10 @@ class Checkpoints:
     def newest(self, crashed: Mapping[str, str] | None = None) -> Checkpoint | None:
         """Return the newest checkpoint that verifies, if there is one; says on stderr what it passes over, and why.
 
-        `crashed` names those that an earlier attempt died of while it loaded them, each with that attempt. They are
-        passed over as damaged ones are, down to step 0: what killed one attempt would kill the next one as well, and a
-        run that trains from further back gets on, while one that dies at every start never does.
+        `crashed` names those that an earlier attempt died of while it loaded them, each with that
+        attempt. They are passed over as damaged ones are, down to step 0: what killed one attempt
+        would kill the next one as well, and a run that trains from further back gets on, while one
+        that dies at every start never does.
         """
         for path in reversed(self._folders()):
             attempt = (crashed or {}).get(path.name)
@@ -133,8 +134,9 @@ class Checkpoints:
     def prune(self) -> None:
         """Remove all but the `keep` newest whole checkpoints of this attempt and earlier ones.
 
-        Damaged ones do not count, and go with those that are older than what is kept. One that is further along than
-        the newest stays: it was passed over because its resume crashed, and a person may know better.
+        Damaged ones do not count, and go with those that are older than what is kept. One that is
+        further along than the newest stays: it was passed over because its resume crashed, and a
+        person may know better.
         """
         if self._keep is None:
             return
@@ -151,7 +153,8 @@ class Checkpoints:
         ) as error:  # no reason to say that the save failed: the checkpoint is published
             _say(f"old checkpoints stay for now: {error}")
             return
-        # Training does not wait for it, nor does a stop, which may have seconds left: the next attempt clears the rest.
+        # Training does not wait for it, nor does a stop, which may have seconds left: the next
+        # attempt clears the rest.
         self._removal = Thread(target=_remove, args=(hidden,), name="clusterrun-prune", daemon=True)
         self._removal.start()
 
@@ -179,7 +182,8 @@ class Checkpoints:
 
 
 def _age(path: Path) -> tuple[int, int]:
-    # A later attempt knew all that earlier ones had published, whatever step a fenced one has reached since.
+    # A later attempt knew all that earlier ones had published, whatever step a fenced one has
+    # reached since.
     match = _NAME.fullmatch(path.name)
     return (int(match["attempt"]), int(match["step"])) if match else (0, 0)
 

@@ -148,7 +148,8 @@ class StopCallback(TrainerCallback):
             self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
             self._losses.note(state.global_step, None)
         self._meet(self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step))
-        # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for waits until then.
+        # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for
+        # waits until then.
         ends_epoch = state.epoch == int(state.epoch)
         if not control.should_training_stop and (control.should_evaluate or not ends_epoch):
             self._obey(control)

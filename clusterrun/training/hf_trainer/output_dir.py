@@ -1,6 +1,7 @@
 """The checkpoints that `transformers.Trainer` keeps in its output_dir: which to resume, and which to give up.
 
-Trainer writes `checkpoint-<step>` in place. What makes one whole is the manifest, written into it last.
+Trainer writes `checkpoint-<step>` in place. What makes one whole is the manifest, written into it
+last.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _ASIDE = "passed-over-"  # Trainer's own rotation counts every name that begins 
 class TrainerCheckpoint(Checkpoint):
     """A checkpoint folder of Trainer; `run` is the id of the run that saved it, empty without clusterrun.
 
-    Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is what the random states tell, 0 for unknown.
+    Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is what the random states
+    tell, 0 for unknown.
     """
 
     sealed: bool = False
@@ -46,7 +48,8 @@ class TrainerCheckpoint(Checkpoint):
 class OutputDir(Checkpoints):
     """The checkpoints of one output_dir, seen from one attempt (a number).
 
-    `keep` is how many of those stay that clusterrun asked for, `limit` how many of the others; None keeps all.
+    `keep` is how many of those stay that clusterrun asked for, `limit` how many of the others; None
+    keeps all.
     """
 
     def __init__(self, folder: Path, attempt: int, keep: int | None) -> None:
@@ -57,9 +60,9 @@ class OutputDir(Checkpoints):
     def newest(self, crashed: Mapping[str, str] | None = None) -> TrainerCheckpoint | None:
         """Return the newest checkpoint that verifies; says on stderr what it passes over, and why.
 
-        `crashed` maps the paths of those that an earlier attempt died of while it loaded them to that attempt. Without
-        a manifest a checkpoint counts when it is older than all that have one, and nothing that Trainer needs is
-        missing: it was there before clusterrun was.
+        `crashed` maps the paths of those that an earlier attempt died of while it loaded them to
+        that attempt. Without a manifest a checkpoint counts when it is older than all that have
+        one, and nothing that Trainer needs is missing: it was there before clusterrun was.
         """
         everything = self._all()
         first = min((one.step for one in everything if one.sealed), default=None)
@@ -171,8 +174,9 @@ def _read(path: Path, step: int) -> TrainerCheckpoint:
 
 
 def _superseded(one: TrainerCheckpoint, everything: list[TrainerCheckpoint]) -> str | None:
-    # A fenced attempt may write until it notices. Each attempt sets aside what lies beyond its own beginning, so an
-    # older attempt's checkpoint beyond a newer attempt's was written after that one had begun.
+    # A fenced attempt may write until it notices. Each attempt sets aside what lies beyond its own
+    # beginning, so an older attempt's checkpoint beyond a newer attempt's was written after that
+    # one had begun.
     for other in everything:
         if (
             one.run

@@ -71,9 +71,9 @@ class OutputDirState(TrainingState):
     def choose(self, wanted: Path | None) -> TrainerCheckpoint | None:
         """Return the checkpoint to begin with on every rank; `wanted` is the one that the script names, if it does.
 
-        It wins in the first attempt and without clusterrun; later, only where output_dir holds nothing newer.
-        Raises TrainingError where it is none or damaged, or was saved by another number of processes, and SystemExit
-        when another attempt has taken over.
+        It wins in the first attempt and without clusterrun; later, only where output_dir holds
+        nothing newer. Raises TrainingError where it is none or damaged, or was saved by another
+        number of processes, and SystemExit when another attempt has taken over.
         """
         chosen = self._agreement.share(self._find(wanted) if self._main else None)
         self.leave_if_fenced()

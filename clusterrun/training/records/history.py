@@ -25,10 +25,11 @@ Values = Mapping[str, object]
 class History:
     """Writes an attempt's `metrics/`; one thread at a time may use it, and no step waits for it.
 
-    `lines` has a JSON line for a moment of the training: `time` (Unix seconds) at which `step` was done, `loss`,
-    `learning_rate`, `rate` (samples/s; null where something is not known), and `saving`, the seconds that training has
-    stood still for saves since the attempt began. The last line is replaced until the interval is over. When there are
-    too many lines, every second one goes and the interval doubles. `times` has what is known of the attempt as a whole.
+    `lines` has a JSON line for a moment of the training: `time` (Unix seconds) at which `step` was
+    done, `loss`, `learning_rate`, `rate` (samples/s; null where something is not known), and
+    `saving`, the seconds that training has stood still for saves since the attempt began. The last
+    line is replaced until the interval is over. When there are too many lines, every second one
+    goes and the interval doubles. `times` has what is known of the attempt as a whole.
     """
 
     lines: Path

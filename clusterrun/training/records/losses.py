@@ -19,8 +19,9 @@ _PATIENCE = 1.0  # seconds between two writes
 class Losses:
     """Appends a JSON line for each step: `step`, `since`, `loss` and `time` (Unix seconds); a path of None: nothing.
 
-    `loss` is the main process's own, all its digits, the mean over the steps behind `since` up to `step`; null where
-    none was told. Unlike the progress file it waits for the GPU at every step, so nobody has it who does not ask.
+    `loss` is the main process's own, all its digits, the mean over the steps behind `since` up to
+    `step`; null where none was told. Unlike the progress file it waits for the GPU at every step,
+    so nobody has it who does not ask.
     """
 
     def __init__(self, path: Path | None) -> None:

@@ -23,9 +23,9 @@ EXIT_NO_RESTART = (
 def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[str, object]) -> None:
     """Write how the attempt ended, with `step`, `epoch`, `checkpoint` and `reason` where known.
 
-    `outcome` is `finished`, `trained` (finished, if the script exits with 0), `stopped` or `no-restart`. An attempt
-    that another one has taken over writes nothing. Where the disk does not take it, that is said, and the job script
-    goes by exit codes.
+    `outcome` is `finished`, `trained` (finished, if the script exits with 0), `stopped` or
+    `no-restart`. An attempt that another one has taken over writes nothing. Where the disk does not
+    take it, that is said, and the job script goes by exit codes.
     """
     blank = {"step": "", "epoch": "", "checkpoint": ""}
     one_line = {key: " ".join(str(value).split()) for key, value in values.items()}
@@ -43,7 +43,8 @@ def refusals_marked(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function mark its attempt `no-restart` when it raises TrainingError: the next one would end the same way.
 
-    Without clusterrun nothing is written. It goes by the bare environment, because that may be what is refused.
+    Without clusterrun nothing is written. It goes by the bare environment, because that may be what
+    is refused.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

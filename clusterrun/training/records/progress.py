@@ -82,10 +82,10 @@ class _Note:
 class Progress:
     """Writes step, total, loss, rate (samples/s), time (Unix seconds), what is done, and a patience in seconds.
 
-    It writes about once a second, and when something else is begun. A thread does, so that no step waits for a file
-    server, or for the GPU to know its loss. A path of None, on all ranks but the main one, writes nothing; nor is
-    anything but `update` and `write` heard while `fenced`. The same thread keeps the `history`, and asks at each write
-    what `more` there is to tell at a step.
+    It writes about once a second, and when something else is begun. A thread does, so that no step
+    waits for a file server, or for the GPU to know its loss. A path of None, on all ranks but the
+    main one, writes nothing; nor is anything but `update` and `write` heard while `fenced`. The
+    same thread keeps the `history`, and asks at each write what `more` there is to tell at a step.
     """
 
     def __init__(
@@ -184,7 +184,8 @@ class Progress:
     def _hand_over(self) -> None:
         if self._notes is None:
             self._notes = Queue()
-            # A daemon: a script that ends, however it does, waits for no file server, but a moment for the last write.
+            # A daemon: a script that ends, however it does, waits for no file server, but a moment
+            # for the last write.
             atexit.register(_settle, self._notes)
             threading.Thread(
                 target=_work, args=(self._teller, self._notes), name="progress", daemon=True

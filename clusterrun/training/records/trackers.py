@@ -1,8 +1,8 @@
 """Experiment trackers of Accelerate, whose runs go on over the attempts of a training.
 
-Each goes on in its own way: wandb takes any id, and goes on with it under `resume="allow"`; MLflow and Aim make their
-ids, and want one that exists; TensorBoard goes on where the folder is the same (seen with accelerate 1.15, wandb 0.31,
-MLflow 3.17, Aim 3.29).
+Each goes on in its own way: wandb takes any id, and goes on with it under `resume="allow"`; MLflow
+and Aim make their ids, and want one that exists; TensorBoard goes on where the folder is the same
+(seen with accelerate 1.15, wandb 0.31, MLflow 3.17, Aim 3.29).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
 Words = dict[str, Any]
-# MLflow refuses another value for a parameter that it has; TensorBoard's writer makes one more run of each config.
+# MLflow refuses another value for a parameter that it has; TensorBoard's writer makes one more run
+# of each config.
 _TAKES_CONFIG_ONCE = {"mlflow", "tensorboard"}
 _RUN = {
     "wandb": attrgetter("tracker.id"),
@@ -67,7 +68,8 @@ def words_for(name: str, known: Mapping[str, str], given: Words) -> Words:
     words: dict[str, Words] = {
         "wandb": {"id": run, "resume": "allow"},
         "mlflow": {"run_id": run},
-        # A process that was killed has left its lock, which Aim takes for a living one's on another machine.
+        # A process that was killed has left its lock, which Aim takes for a living one's on another
+        # machine.
         "aim": {"run_hash": run, "force_resume": True},
     }
     return {**words.get(name, {}), **given}

@@ -1,8 +1,9 @@
 """The learning rate as a function of optimizer steps, whatever the number of processes.
 
-A prepared scheduler makes `num_processes` steps of its schedule at each optimizer step (accelerate/scheduler.py). Most
-schedulers keep their numbers in their state, so that they only have to go on at the speed they had. What LambdaLR
-computes comes from the script, which may count differently now: its curve tells at which speed it is the same.
+A prepared scheduler makes `num_processes` steps of its schedule at each optimizer step
+(accelerate/scheduler.py). Most schedulers keep their numbers in their state, so that they only have
+to go on at the speed they had. What LambdaLR computes comes from the script, which may count
+differently now: its curve tells at which speed it is the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How the ranks share an optimizer step, kept the same when a run resumes with another number of them.
 
-What is kept: the samples of each step, the learning rate as a function of steps, the place in the data. What is not:
-random numbers of ranks that were not there before, and the order in which gradients are added.
+What is kept: the samples of each step, the learning rate as a function of steps, the place in the
+data. What is not: random numbers of ranks that were not there before, and the order in which
+gradients are added.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Sharing:
     def begin_as(self, newest: Checkpoint | None, reference: int | None) -> None:
         """Accumulate as the run's newest checkpoint wants it, so that the script counts its steps right from the start.
 
-        Without one, a step takes what `reference` processes would take, where there is such a number. Raises
-        TrainingError where that cannot be shared out; with a checkpoint only `check` does, when it has been read.
+        Without one, a step takes what `reference` processes would take, where there is such a
+        number. Raises TrainingError where that cannot be shared out; with a checkpoint only `check`
+        does, when it has been read.
         """
         if newest is None and reference:
             self._begin_for(reference)

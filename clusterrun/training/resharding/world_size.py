@@ -1,7 +1,8 @@
 """Another number of processes: the arithmetic that keeps what an optimizer step takes. Nothing here knows torch.
 
-A step takes `processes x accumulation` batches of the script's DataLoader. Accelerate deals them out one after the
-other (BatchSamplerShard), so that a step's batches are the same ones for any number of processes that divides them.
+A step takes `processes x accumulation` batches of the script's DataLoader. Accelerate deals them
+out one after the other (BatchSamplerShard), so that a step's batches are the same ones for any
+number of processes that divides them.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Share:
 def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int:
     """Return over how many batches each of the processes accumulates, so that a step of checkpoint `name` stays whole.
 
-    `asked` is what the script asks now: where that has changed since, somebody wants it so. Raises TrainingError, with
-    the numbers that would do, where a step cannot be shared out.
+    `asked` is what the script asks now: where that has changed since, somebody wants it so. Raises
+    TrainingError, with the numbers that would do, where a step cannot be shared out.
     """
     if processes == saved.processes:
         return saved.accumulation if asked == saved.asked else asked
@@ -57,7 +58,8 @@ def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int
 def batch_for(batch: int, saved: int, now: int) -> int:
     """Return how many batches of its epoch one process has taken, when a step takes `now` of them instead of `saved`.
 
-    A checkpoint lies between two steps. So what is no multiple is an epoch's end, whose last step was a shorter one.
+    A checkpoint lies between two steps. So what is no multiple is an epoch's end, whose last step
+    was a shorter one.
     """
     if batch == sys.maxsize or saved == now:
         return batch
@@ -67,8 +69,9 @@ def batch_for(batch: int, saved: int, now: int) -> int:
 def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
     """List how many steps of its schedule a scheduler may make at an optimizer step now, the likeliest first.
 
-    It made `saved` of them. Scripts that multiply their total by the number of processes need `processes`, those that
-    do not need `saved`, and those that count the batches of one process need the third.
+    It made `saved` of them. Scripts that multiply their total by the number of processes need
+    `processes`, those that do not need `saved`, and those that count the batches of one process
+    need the third.
     """
     third = saved * saved_processes
     return list(

@@ -1,7 +1,8 @@
 """ZeRO's share of the work: DeepSpeed's own accumulation, and its universal checkpoint for another number of ranks.
 
-Under ZeRO each rank saves a part of the optimizer, and as many ranks must load them. `deepspeed.checkpoint` puts the
-parts together into a folder that any number can load: once more as many bytes as the optimizer has, on the same disk.
+Under ZeRO each rank saves a part of the optimizer, and as many ranks must load them.
+`deepspeed.checkpoint` puts the parts together into a folder that any number can load: once more as
+many bytes as the optimizer has, on the same disk.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def _convert(checkpoint: Path, folder: Path) -> None:
 def _restore_groups(engine: Any, folder: Path) -> None:
     """Give each group of parameters its own rates and its own count of steps again.
 
-    Stage 3 loads the first group's rates into all, and one tensor as the count of all, which each then counts up
-    (DeepSpeed 0.19, zero/stage3.py).
+    Stage 3 loads the first group's rates into all, and one tensor as the count of all, which each
+    then counts up (DeepSpeed 0.19, zero/stage3.py).
     """
     import torch
 

@@ -19,8 +19,8 @@ T = TypeVar("T")
 _PROPOSALS = (
     16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
 )
-# All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file server's pace. That a rank
-# is dead its launcher notices, not this group.
+# All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file
+# server's pace. That a rank is dead its launcher notices, not this group.
 _TIMEOUT = timedelta(hours=12)
 
 
@@ -97,8 +97,8 @@ class Agreement:
     def close(self) -> None:
         """End the exchange: nothing is agreed any more. Every rank must call it, before the process ends.
 
-        A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the process, after all
-        went well. Destroying the group waits for its threads.
+        A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the
+        process, after all went well. Destroying the group waits for its threads.
         """
         self.settle()
         self._closed = True
@@ -147,6 +147,7 @@ class Agreement:
         return int(box.item())
 
     def _launch(self, group: torch.distributed.ProcessGroup, wish: Wish) -> None:
-        # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long, at every step.
+        # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long,
+        # at every step.
         self._code[0] = wish * _PROPOSALS + _PROPOSALS - 1 - self._pace.propose()
         self._pending = group.allreduce([self._tensor], self._options)

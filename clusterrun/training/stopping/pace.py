@@ -12,8 +12,9 @@ _MOST = 3  # doublings, that is 8 steps: a step may be far longer than those bef
 class Pace:
     """The number of steps between two exchanges, a power of two, the same on all ranks.
 
-    Each rank proposes how often to double one step, from the time that its steps took; all follow the least proposal,
-    which is the slowest rank's. It grows by one doubling an exchange, and falls at once.
+    Each rank proposes how often to double one step, from the time that its steps took; all follow
+    the least proposal, which is the slowest rank's. It grows by one doubling an exchange, and falls
+    at once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +31,8 @@ class Pace:
     def propose(self) -> int:
         """Return this rank's proposal, in doublings; call it at each exchange.
 
-        An exchange that is not a step's, amid an evaluation, tells nothing about steps: each is asked again.
+        An exchange that is not a step's, amid an evaluation, tells nothing about steps: each is
+        asked again.
         """
         elapsed, steps = self._clock() - self._asked_at, self._steps
         self._asked_at, self._steps = self._asked_at + elapsed, 0

@@ -43,8 +43,9 @@ class StopRequest:
 def _keep_from_children() -> None:
     """See that a SIGTERM that this process was started to ignore does not end its children.
 
-    Slurm's linuxproc tracking signals every process of a step, and torch gives the workers of a DataLoader a handler
-    that ends them: training would crash in place of saving. Children inherit the mask, and handlers wait behind it.
+    Slurm's linuxproc tracking signals every process of a step, and torch gives the workers of a
+    DataLoader a handler that ends them: training would crash in place of saving. Children inherit
+    the mask, and handlers wait behind it.
     """
     if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-# A real-time signal: not Slurm's (TERM, CONT, USR1, XCPU), torch's (INT, HUP, QUIT, CHLD, BUS), nor one that people ask
-# for (USR1, USR2). Counted from the end of the range, because the C libraries reserve different ones at its beginning;
-# the last ones themselves have takers (valgrind). `templates/functions/65-hang.sh` sends it.
+# A real-time signal: not Slurm's (TERM, CONT, USR1, XCPU), torch's (INT, HUP, QUIT, CHLD, BUS), nor
+# one that people ask for (USR1, USR2). Counted from the end of the range, because the C libraries
+# reserve different ones at its beginning; the last ones themselves have takers (valgrind).
+# `templates/functions/65-hang.sh` sends it.
 SIGNAL = signal.SIGRTMAX - 7
 _open: list[IO[bytes]] = []  # until the process ends: the handler writes there
 
@@ -19,8 +20,9 @@ _open: list[IO[bytes]] = []  # until the process ends: the handler writes there
 def stacks_on_request(folder: Path, rank: int) -> None:
     """Have this process write the stacks of all its threads into a file of `folder` whenever it gets SIGNAL.
 
-    The file, `stacks-<rank>-<process id>`, is the sign that it may be sent: it would end another process. A handler
-    in C does it, which waits for nothing that Python does. Processes that are forked later do the same.
+    The file, `stacks-<rank>-<process id>`, is the sign that it may be sent: it would end another
+    process. A handler in C does it, which waits for nothing that Python does. Processes that are
+    forked later do the same.
     """
     if signal.getsignal(SIGNAL) is not signal.SIG_DFL:
         return  # the script has a use for it
