@@ -30,7 +30,7 @@ def quote(value: object) -> str:
 
 
 def quote_around(text: str, placeholder: str, shell: str) -> Shell:
-    """Return a text as one shell word with some shell in the places of a placeholder, all else quoted."""
+    """Return a text as one shell word, quoted except for `shell` in place of the placeholder."""
     if placeholder not in text:
         return Shell(quote(text))
     return Shell(shell.join(quote(part) if part else "" for part in text.split(placeholder)))

@@ -1,4 +1,4 @@
-"""Two trainings beside each other: the one that came back, and the reference that nobody interrupted.
+"""Compare two trainings: the interrupted one and the uninterrupted reference.
 
 What both did before the stop is the control. Where they differ there already, the training itself
 cannot be repeated, and a difference after the return says nothing of the return.
@@ -59,7 +59,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Weights:
-    """The checkpoints of a step that both runs have saved after the return, by size and checksum of their files."""
+    """The checkpoints of one step, saved by both runs after the resume; by size and checksum."""
 
     step: int
     """Of both checkpoints."""

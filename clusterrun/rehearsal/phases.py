@@ -31,7 +31,10 @@ class Times:
 
 
 def phases_of(times: Times, run: Followed, *, plain: bool, local: bool) -> list[Phase]:
-    """List the phases that were seen, in their order. The clocks of nodes, file server and this machine are mixed."""
+    """List the phases that were seen, in order.
+
+    The clocks of the nodes, the file server and this machine are mixed.
+    """
     began = [attempt.began for attempt in run.attempts] + [None, None]
     first = "first checkpoint" if plain else "first step"
     saved = times.saved if times.saved and times.asked and times.saved > times.asked else None

@@ -1,4 +1,7 @@
-"""The return of a script that keeps its own checkpoints: what it was handed, and what it saved next."""
+"""Judge the resume of a script that keeps its own checkpoints.
+
+What counts is which checkpoint it was given, and what it saved next.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def may_be_stopped(run: Followed, *, saves_when_asked: bool) -> bool:
 
 
 def goes_on(run: Followed) -> bool:
-    """Whether the second attempt has saved another checkpoint than the one that it was handed, or was handed none."""
+    """Return whether the second attempt saved a new checkpoint, or was given none."""
     return bool(run.attempts[1].resumed) and (_handed(run) is None or _next(run) is not None)
 
 
@@ -38,7 +41,8 @@ def judge(run: Followed, found: Rehearsal) -> Rehearsal:
             f"{what}: the script began at the start (checkpoint.resume says how it is handed over)"
         )
     found.notes.append(
-        "losses and weights were not compared: what the script's own checkpoints hold, only it knows"
+        "losses and weights were not compared: what the script's own checkpoints hold, only it "
+        "knows"
     )
     return replace(found, back=handed.step)
 

@@ -1,4 +1,4 @@
-"""`rehearse`: stops a job as Slurm would, after a few steps, and proves that it comes back as if nobody had.
+"""Rehearse a preemption: stop a job as Slurm would, and prove that it resumes as if uninterrupted.
 
 Two runs: the rehearsal, which is stopped and comes back, and a reference of the same spec, which
 nobody interrupts. Both are ordinary runs. On a cluster the reference trains while the rehearsal
@@ -123,7 +123,10 @@ class _Stage:
             self._watch.followed[0].saved or self._run.step_of(1) is not None
         )
         if says_nothing(self._prepared) and not seen:
-            what = "nothing was ever saved: the script does not use clusterrun.training, and checkpoint.path is not given"
+            what = (
+                "nothing was ever saved: the script does not use clusterrun.training, and "
+                "checkpoint.path is not given"
+            )
             self.found.reasons.append(f"{what}; it begins at the start again")
 
     def end(self) -> None:
@@ -162,13 +165,15 @@ class _Stage:
         self._times.submitted = time.time()
         self._watch.until(lambda: bool(self._run.attempts), "it starts")
         self._tell(
-            f"started on {read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}"
+            "started on "
+            f"{read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}"
         )
         patience = _SILENT_SECONDS if says_nothing(self._prepared) else None
         if not self._watch.until(lambda: self._trains(1), "its first step", patience=patience):
             self._blind = True
             self._tell(
-                f"neither a step nor a checkpoint was seen for {_SILENT_SECONDS:g} s; it is stopped all the same"
+                f"neither a step nor a checkpoint was seen for {_SILENT_SECONDS:g} s; it is "
+                "stopped all the same"
             )
             return
         if back := self._run.attempts[0].back_at:
@@ -207,7 +212,8 @@ class _Stage:
             lambda: bool(read_record(run.paths.end(first))), "it leaves", patience=grace
         ):
             self._tell(
-                "it has not left: it is killed and queued again, as Slurm does when that time is over"
+                "it has not left: it is killed and queued again, as Slurm does when that time is "
+                "over"
             )
             self.found.notes.append(f"it had not left after {grace:g} s ({whose}), and was killed")
             self._requeue(run)
@@ -310,7 +316,10 @@ class _Stage:
         self._know(weights=compare_weights(first, second, reference.saved.values()))
         judge_training(self.found)
         if not after:
-            what = "the clusterrun of the training environment is one that writes no losses down: install this one there"
+            what = (
+                "the clusterrun of the training environment is one that writes no losses down: "
+                "install this one there"
+            )
             self.found.notes.append(what)
 
 

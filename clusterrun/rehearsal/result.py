@@ -1,4 +1,4 @@
-"""What a rehearsal found: whether the run survives, why not, at which steps, and how long each phase took."""
+"""The result of a rehearsal: the outcome, its reasons, the steps, and how long each phase took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the folder of a run shows of its attempts, its steps and its checkpoints. Slurm is not asked."""
+"""Read a run's attempts, steps and checkpoints from its folder, without querying Slurm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Seen:
-    """One attempt: its records, empty where they are not there yet, and the steps that it wrote down."""
+    """One attempt: its records, empty until they are written, and the steps that it recorded."""
 
     name: str
     began: float
@@ -91,7 +91,7 @@ class Followed:
             self.saved.setdefault((str(one.path), one.time), one)
 
     def step_of(self, number: int) -> int | None:
-        """Return the newest step that an attempt, counted from 1, has done; None until it has done one."""
+        """Return the newest step of an attempt, counted from 1; None before its first step."""
         if number > len(self.attempts):
             return None
         seen, progress = self.attempts[number - 1], read_record(self.run.paths.progress)

@@ -1,4 +1,4 @@
-"""Stands in for the preemption: Slurm's own signals, sent by the user; and the same without Slurm."""
+"""Stand in for Slurm's preemption: the same signals, sent by the user, with or without Slurm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from clusterrun.slurm.states import State, state_of
 
 
 class StandIn(Protocol):
-    """What a preemption does to a run, and what the queue says of it. Each raises ClusterError where Slurm refuses."""
+    """Preempts a run, and reports what the queue shows.
+
+    Each method raises ClusterError if Slurm refuses.
+    """
 
     words: str
     """What is done, for people."""
@@ -38,9 +41,15 @@ class StandIn(Protocol):
 
 
 class OnSlurm:
-    """On a cluster. Slurm preempts for a job that needs the nodes; a user can send the same signals, and requeue."""
+    """Preempts on a cluster.
 
-    words = "CONT and TERM to its step, as Slurm's preemption sends them, and a requeue; Slurm itself preempted nothing"
+    Slurm preempts for a job that needs the nodes; a user can send the same signals, and requeue.
+    """
+
+    words = (
+        "CONT and TERM to its step, as Slurm's preemption sends them, and a requeue; Slurm itself "
+        "preempted nothing"
+    )
 
     def stop(self, run: Run) -> None:
         """As `scancel --signal`, to the steps alone."""

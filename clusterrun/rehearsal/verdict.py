@@ -1,4 +1,4 @@
-"""From what was seen to a verdict: where the run came back, and whether it trains as if nobody had stopped it."""
+"""Judge a rehearsal: where the run resumed, and whether it trains as if uninterrupted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from clusterrun.rehearsal.result import Rehearsal
 
 _CAUSES = (
     "\nusual causes: random numbers (dropout) or a state that the checkpoint does not hold "
-    "(register_for_checkpointing), an order of data that cannot be restored, or kernels that are not deterministic"
+    "(register_for_checkpointing), an order of data that cannot be restored, or kernels that are "
+    "not deterministic"
 )
 
 
@@ -26,17 +27,21 @@ def judge_return(found: Rehearsal) -> None:
     if found.left is not None and found.saved is not None and found.left > found.saved:
         lost = found.left - found.saved
         found.notes.append(
-            f"{lost} steps were lost: it left at step {found.left}, and step {found.saved} was saved last"
+            f"{lost} steps were lost: it left at step {found.left}, and step {found.saved} was "
+            "saved last"
         )
 
 
 def judge_training(found: Rehearsal) -> None:
-    """Say what is wrong with the losses and weights after the return, and what could not be compared."""
+    """Report what is wrong with the losses and weights after the resume, or was not compared."""
     losses, weights = found.losses, found.weights
     if losses and losses.same is False:
         found.reasons.append(_differing_losses(losses))
     if weights and weights.same is False and not (losses and losses.same is not None):
-        what = f"the weights at step {weights.step} differ from the reference's, and before the stop they did not"
+        what = (
+            f"the weights at step {weights.step} differ from the reference's, and before the stop "
+            "they did not"
+        )
         found.reasons.append(f"{what}{_CAUSES}")
     if losses and losses.same is None:
         found.notes.append(_not_compared(losses))
@@ -57,14 +62,18 @@ def _differing_losses(losses: Losses) -> str:
     alike = "bit for bit" if not losses.largest_before else f"within {losses.largest_before:.1e}"
     before = f"; before the stop they are the same, {alike}" if losses.before else ""
     return (
-        f"the losses differ from step {losses.differ_from} on, by up to {losses.largest:.2g} times the reference's "
+        f"the losses differ from step {losses.differ_from} on, by up to {losses.largest:.2g} "
+        "times the reference's "
         f"(step {losses.largest_at}){before}{_CAUSES}"
     )
 
 
 def _not_compared(losses: Losses) -> str:
     if not losses.after:
-        return "the losses were not compared: the script tells none (run.log(loss=...), or a Trainer's logging_steps)"
+        return (
+            "the losses were not compared: the script tells none (run.log(loss=...), or a "
+            "Trainer's logging_steps)"
+        )
     return (
         f"the losses could not be compared: the two runs differ before the stop already, by up to "
         f"{losses.largest_before:.2g}, so the training cannot be repeated (is a seed set?)"
@@ -80,7 +89,10 @@ def words_of_losses(losses: Losses) -> str:
         return f"differ from step {losses.differ_from} on ({steps})"
     if not losses.largest:
         return f"the same, bit for bit ({steps})"
-    return f"the same within {losses.largest:.1e} of each, the most at step {losses.largest_at} ({steps})"
+    return (
+        f"the same within {losses.largest:.1e} of each, the most at step {losses.largest_at} "
+        f"({steps})"
+    )
 
 
 def words_of_weights(weights: Weights) -> str:

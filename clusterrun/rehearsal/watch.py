@@ -83,7 +83,10 @@ class Watch:
             self.until(over, "the runs end", patience=_LEAVE_SECONDS)
 
     def cancel(self) -> list[str]:
-        """End the runs that live, and return their ids; where Slurm does not answer, it says so in the place of one."""
+        """Cancel the active runs and return their ids.
+
+        If Slurm does not answer, a message takes the place of an id.
+        """
         ended = []
         for followed in self.followed:
             followed.asked = True
@@ -104,7 +107,8 @@ class Watch:
             self.check()
             if found.state.final and not followed.asked:
                 raise NotSurvived(
-                    f"{followed.run.run_id} is {found.state.value}: {found.reason}{_log_of(followed)}"
+                    f"{followed.run.run_id} is {found.state.value}: "
+                    f"{found.reason}{_log_of(followed)}"
                 )
         self._next_question = time.monotonic() + _ASK_SECONDS
 
@@ -143,12 +147,15 @@ def _finished(followed: Followed) -> str:
         else "a step that it did not tell"
     )
     if followed.interruptions and not (step is not None and step == total):
-        return f"when it was asked to stop it said that training was finished, at {place}, so nobody starts it again"
+        return (
+            f"when it was asked to stop it said that training was finished, at {place}, so nobody "
+            "starts it again"
+        )
     return f"training was finished at {place}, before it could be stopped and come back"
 
 
 def _last_words(followed: Followed) -> str:
-    """The first error in the newest attempt's log, which is the failing rank's, or else its last lines."""
+    """Return the first error in the newest log, the failing rank's; else the last lines."""
     log = followed.run.paths.log(followed.attempts[-1].name)
     lines = [line for line in _text(log).splitlines() if line.strip()]
     found = next((match["words"] for match in map(_ERROR.match, lines) if match), "")

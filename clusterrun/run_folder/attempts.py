@@ -1,4 +1,4 @@
-"""The attempts of a run, from the small files that they left: when, how each ended, and what that cost."""
+"""Read a run's attempts from its records: when each ran, how it ended, and what that cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _SILENT = "node failure (it never said how it ended)"
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a run. Times are seconds since the epoch; steps are optimizer steps; None: not known."""
+    """One attempt of a run.
+
+    Times are in seconds since the epoch, steps are optimizer steps; None if unknown.
+    """
 
     number: int
     """From 1 on."""
@@ -96,7 +99,7 @@ def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
 def _reached(
     paths: RunPaths, name: str, end: Mapping[str, str] | None, step_from: int | None
 ) -> int | None:
-    """Find the step that an attempt reached: its trainer knows best, then what `progress` showed at its end."""
+    """Find the step that an attempt reached: its trainer's record, else `progress` at its end."""
     if step_from is None:
         return None
     shown = read_record(paths.progress) if end is None else end

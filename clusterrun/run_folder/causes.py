@@ -105,7 +105,7 @@ MEANINGS = {
 
 
 def meaning_of(word: str) -> Meaning:
-    """Return what a recorded word means; of a word that is not a cause known here, the word itself."""
+    """Return the meaning of a recorded cause; an unknown word is returned as it is."""
     try:
         return MEANINGS[Cause(word)]
     except ValueError:

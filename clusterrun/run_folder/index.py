@@ -45,7 +45,7 @@ class Index:
         self.pending = self.folder / "pending"
 
     def make(self) -> None:
-        """Make the index's folders, for this user only. Raises ClusterError where that cannot be."""
+        """Create the index's folders, for this user only. Raises ClusterError if that fails."""
         for folder in (self.folder, self.runs, self.pending):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +59,10 @@ class Index:
         write_record(self.runs / run.run_id, values)
 
     def resumption(self, run: Run) -> Path:
-        """Return the record of a `resume` under way; who resumes a run or removes it holds the lock beside it."""
+        """Return the record of a `resume` in progress.
+
+        Whoever resumes or removes the run holds the lock next to it.
+        """
         import hashlib  # noqa: PLC0415 - only where a run is changed
 
         name = hashlib.sha256(os.fsencode(os.path.realpath(run.paths.folder))).hexdigest()[:32]
@@ -70,11 +73,11 @@ class Index:
         (self.runs / run_id).unlink(missing_ok=True)
 
     def all(self) -> list[Run]:
-        """List the runs, the one written last at the end. Raises ClusterError where the index is not readable."""
+        """List the runs, newest last. Raises ClusterError if the index is not readable."""
         return [self.run(name) for name in self.names()]
 
     def names(self) -> dict[str, int]:
-        """Return the ids of the runs, the one written last at the end, each with its entry's time of change in ns.
+        """Return the ids of the runs, newest entry last, each with its modification time in ns.
 
         Raises ClusterError where the index is not readable.
         """
@@ -98,7 +101,10 @@ class Index:
         )
 
     def find(self, name: str) -> Run:
-        """Find a run, as `_find` does. Raises ClusterError as well for a folder that a newer clusterrun has made."""
+        """Find a run by name.
+
+        Raises ClusterError if no run or several match, or if a newer clusterrun made its folder.
+        """
         run = self._find(name)
         with suppress(PermissionError):  # a teammate's, whose records are closed
             refuse_newer(run.paths)
@@ -189,7 +195,10 @@ def closed(folder: Path) -> tuple[str, str]:
             f"only its owner sees this of {folder}",
             "`clusterrun stop` and `clusterrun logs` are open to you",
         )
-    hint = f"ask {_owner(folder)} to submit with `share: group`: then its group may read the logs, and stop it"
+    hint = (
+        f"ask {_owner(folder)} to submit with `share: group`: then its group may read the logs, "
+        "and stop it"
+    )
     return f"{folder} is not open to you", hint
 
 

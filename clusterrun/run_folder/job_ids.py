@@ -39,7 +39,7 @@ def job_after(paths: RunPaths, attempt: str) -> str:
 
 
 def smaller_job(paths: RunPaths) -> str:
-    """Return the job that waits for fewer nodes, beside the run's own, since its last attempt; empty for none."""
+    """Return the job that waits for fewer nodes since the last attempt; empty if there is none."""
     attempts = paths.attempts()
     return read_job(paths.smaller(attempts[-1])) if attempts else ""
 
@@ -55,7 +55,7 @@ def read_job(record: Path) -> str:
 
 
 def cluster_of(paths: RunPaths) -> str:
-    """Return the cluster of a run's jobs; empty if neither its submission nor an attempt recorded one.
+    """Return the cluster of a run's jobs; empty if no submission or attempt recorded it.
 
     A task of an array was submitted with the whole array.
     """

@@ -1,4 +1,4 @@
-"""What an attempt wrote down of its training over time, read back; see training/history.py, which writes it."""
+"""Read the metrics that an attempt recorded over time; training/records/history.py writes them."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Measured:
     first_step: float | None = None
     """When its first step was done, in seconds since the epoch."""
     left: float | None = None
-    """When its training was over and it began to leave, in seconds since the epoch; None where it could not tell."""
+    """When its training ended and it began to exit, in seconds since the epoch; None if unknown."""
     saving: float = 0.0
     """Seconds that training stood still for saves."""
     saves: int = 0
 
 
 def measured(paths: RunPaths, attempt: str) -> Measured:
-    """Read what an attempt measured; lines that are not whole are left out, and so are files that are not there."""
+    """Read the metrics of an attempt; incomplete lines and missing files are left out."""
     times = read_record(paths.times(attempt))
     return Measured(
         points=tuple(_points(paths.metrics(attempt))),

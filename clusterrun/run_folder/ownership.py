@@ -1,4 +1,4 @@
-"""What belongs to a run: its folder, its processes, its jobs. Nothing else is signalled, cancelled or removed.
+"""What belongs to a run: folder, processes, jobs; nothing else is signalled, cancelled or removed.
 
 A record is a file that anybody may have spoilt, or another user may have written. So an id that is
 read from one is only a hint: the process or the job is looked at, and left alone unless it is the
@@ -28,7 +28,7 @@ _LONGEST_ID = 32  # bytes; an id record is shorter
 
 
 def require_own_folder(run: Run, action: str) -> None:
-    """Refuse to do to another user's run what is its owner's alone; `action` completes "cannot ...".
+    """Refuse to do to another user's run what only its owner may; `action` completes "cannot ...".
 
     Raises ClusterError.
     """
@@ -41,7 +41,7 @@ def require_own_folder(run: Run, action: str) -> None:
 
 
 def foreign_owner(folder: Path) -> str:
-    """Return the name of the other user to whom a folder belongs; empty for one's own, and where there is none."""
+    """Return the name of the other user who owns a folder; empty for one's own or a missing one."""
     try:
         found = folder.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -66,7 +66,7 @@ def caller() -> str:
 
 @contextlib.contextmanager
 def open_stop(paths: RunPaths) -> Iterator[int]:
-    """Open the stop file of a run for writing, as it is: a teammate may write that of a shared run, and make none.
+    """Open a run's existing stop file for writing: a teammate may write it, but not create one.
 
     What lies under that name in another user's folder may be a link to a file of one's own: that is
     no stop file. Raises OSError.
@@ -84,7 +84,7 @@ def open_stop(paths: RunPaths) -> Iterator[int]:
 
 
 def signal_process(paths: RunPaths, record: Path, number: int) -> bool:
-    """Send a signal to the process that a record of a local run names; returns whether there was one of this run."""
+    """Signal the process that a local run's record names; return whether it was one of this run."""
     process_id = read_process_id(record)
     if process_id is None:
         return False
@@ -101,7 +101,7 @@ def signal_process(paths: RunPaths, record: Path, number: int) -> bool:
 
 @contextlib.contextmanager
 def _held(process_id: int) -> Iterator[int | None]:
-    """Hold on to a process, so that the one that is looked at is the one that is signalled; None before Linux 5.3."""
+    """Open a process, so that the one checked is the one signalled; None before Linux 5.3."""
     try:
         descriptor = os.pidfd_open(process_id)
     except ProcessLookupError:
@@ -116,7 +116,7 @@ def _held(process_id: int) -> Iterator[int | None]:
 
 
 def read_process_id(record: Path) -> int | None:
-    """Return the process id that is all of a small file of one's own; None for anything else, such as 0 and -1."""
+    """Return the process id that is all of a small file of one's own; None for all else, even 0."""
     try:
         descriptor = os.open(record, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -131,7 +131,7 @@ def read_process_id(record: Path) -> int | None:
 
 
 def process_id_of(text: str) -> int | None:
-    """Return the process id in a text; None where it has none, and for 1, which is no process of a run."""
+    """Return the process id in a text; None if it has none, and for 1, which is never a run's."""
     return int(text) if _PROCESS_ID.fullmatch(text) and int(text) > 1 else None
 
 
@@ -168,7 +168,7 @@ def cancel_jobs(run: Run, job_ids: Iterable[str], *, only_pending: bool = False)
 
 
 def signal_job(run: Run, job_id: str, name: str) -> None:
-    """Send a signal to the steps of a job of the run. Raises ClusterError where it is not the run's, or has ended."""
+    """Signal the steps of a run's job. Raises ClusterError if it is another's, or has ended."""
     require_job(run, job_id)
     signal_step(job_id, name)
 

@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, most of them key=value, one value a line; and a lock for those who write."""
+"""Write small files atomically, most of them key=value, one value a line; and lock writers out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process.
+    """Hold a lock that child processes inherit: flock(2) belongs to the open file.
 
     Raises BlockingIOError where another holds it, without `wait`.
     """

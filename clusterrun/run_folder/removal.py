@@ -1,4 +1,4 @@
-"""Removes folders so that nobody meets them half removed: first the name goes, then what is in them."""
+"""Remove folders so that nobody sees one half removed: rename it first, then delete it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ MARK = ".trash-"
 
 
 def remove(path: Path, beside: Path | None = None) -> None:
-    """Remove a file or folder by way of a new name in `beside`, on the same file system (default: its own folder).
+    """Remove a file or folder, renamed first into `beside`, on the same file system.
+
+    The default is its own folder.
 
     Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not
     there is no mistake. Raises OSError.
@@ -20,7 +22,7 @@ def remove(path: Path, beside: Path | None = None) -> None:
 
 
 def give_up(path: Path, beside: Path | None = None) -> Path:
-    """Take a file or folder out of everybody's way, at once; return its new name, which `finish` removes."""
+    """Rename a file or folder out of the way; return the new path, for `finish` to remove."""
     beside = beside or path.parent
     trash = path if path.name.startswith(MARK) else beside / f"{MARK}{path.name}"
     if trash != path and (path.exists() or path.is_symlink()):
@@ -39,7 +41,7 @@ def finish(trash: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes that a file or folder takes on the disk; no link is followed, and a file counts once."""
+    """Return a path's bytes on disk; no link is followed, and a file is counted once."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_blocks * 512 if path.exists() or path.is_symlink() else 0
     seen, total = set(), 0

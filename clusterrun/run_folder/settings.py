@@ -1,4 +1,4 @@
-"""What was settled for a run before it began: the record `events/submit.settings`, and the format of its folder.
+"""The record `events/submit.settings`: what was decided before a run began, and its format.
 
 `submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same
 words.
@@ -14,7 +14,10 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 
 FORMAT = 2
-"""Of the run folders that this version writes. 1, which 0.1.0 wrote, has no number and no settings."""
+"""The format of the run folders that this version writes.
+
+Format 1, written by 0.1.0, has no number and no settings.
+"""
 
 _IN_THE_SCRIPT = re.compile(r"\b(num_processes|processes_a_node|most_crashes)=([0-9]{1,9})\b")
 
@@ -53,7 +56,10 @@ def refuse_newer(paths: RunPaths) -> None:
     """Raise ClusterError for a run folder of a format that this version does not know."""
     found = format_of(paths)
     if found > FORMAT:
-        what = f"{paths.folder} was made by a newer clusterrun (format {found}; this version reads up to {FORMAT})"
+        what = (
+            f"{paths.folder} was made by a newer clusterrun (format {found}; this version reads "
+            f"up to {FORMAT})"
+        )
         raise ClusterError(what, "upgrade clusterrun")
 
 

@@ -1,4 +1,4 @@
-"""The folders that runs need: whether they can be written, have room, and are seen from every node."""
+"""Check the folders that runs need: writable, with room, and visible from every node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_ONE_NODE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - named be
 
 @dataclass(frozen=True)
 class Place:
-    """Where run folders would be made: the nearest folder above that is there, and what its file system says."""
+    """Where run folders would be made: the nearest existing parent folder and its file system."""
 
     folder: Path
     there: Path
@@ -143,7 +143,8 @@ def of_quota(text: str) -> list[Finding]:
 
 def _quota(row: re.Match[str], limit: int) -> Finding:
     share = int(row["used"]) / limit
-    what = f"{row['where']}: {int(row['used']) * 1024 / 1e9:.1f} of {limit * 1024 / 1e9:.1f} GB"  # in blocks of 1024 bytes
+    used_gb, limit_gb = (blocks * 1024 / 1e9 for blocks in (int(row["used"]), limit))
+    what = f"{row['where']}: {used_gb:.1f} of {limit_gb:.1f} GB"
     remedy = "remove what is not needed there; the index of runs lies in your home"
     if row["over"]:
         return problem("quota", f"{what}: it is used up", remedy)

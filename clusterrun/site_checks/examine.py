@@ -49,7 +49,7 @@ def doctor(
     timeout: float = 600.0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Examination:
-    """Say what this cluster allows and what stands in a run's way; with `on_nodes` a small job looks there, too.
+    """Report what this cluster allows and what prevents runs; `on_nodes` adds a small test job.
 
     `request` gives profile, overrides and environment; its source is not read. `timeout` is in
     seconds, for the job. Raises nothing for what is found: a mistake in the profile is a finding,
@@ -109,7 +109,7 @@ def _of_machine(prepared: Prepared) -> list[Finding]:
 
 
 def _with_nodes(here: list[Finding], there: list[Finding]) -> list[Finding]:
-    """What the nodes have shown of the run root is more than what its file system's type let guess."""
+    """Replace what the file system type let us guess of the run root by what the nodes saw."""
     shared = [finding for finding in there if finding.topic == "shared folder"]
     if not shared or any(finding.verdict == PROBLEM for finding in shared):
         return [*here, *there]

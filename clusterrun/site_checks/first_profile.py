@@ -58,15 +58,24 @@ def _run_root(environment: Mapping[str, str]) -> list[str]:
     for name in _VARIABLES:
         if environment.get(name) and _usable(environment[name]):
             return [
-                f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node must see it"
+                (
+                    f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node "
+                    "must see it"
+                )
             ]
     for folder in _FOLDERS:
         if _usable(folder.replace("$USER", environment.get("USER", "?"))):
             return [
-                f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node must see it"
+                (
+                    f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node "
+                    "must see it"
+                )
             ]
     return [
-        "# No scratch folder was found. Checkpoints are large, and every node must see them: name one with room.",
+        (
+            "# No scratch folder was found. Checkpoints are large, and every node must see them: name "
+            "one with room."
+        ),
         "run_root: ~/runs",
     ]
 
@@ -99,7 +108,10 @@ def _partition(site: Site | None) -> list[str]:
     chosen = _chosen(usable, _with_gpus(site) if site else set())
     others = ", ".join(one.name for one in usable if one is not chosen)
     return [
-        f"  partition: {json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"
+        (
+            "  partition: "
+            f"{json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"
+        )
     ]
 
 
@@ -124,7 +136,10 @@ def _account(site: Site | None) -> list[str]:
 def _time(site: Site | None) -> list[str]:
     return (
         [
-            "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many as it needs"
+            (
+                "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many "
+                "as it needs"
+            )
         ]
         if site
         else []
@@ -143,6 +158,7 @@ def _environment(environment: Mapping[str, str]) -> list[str]:
         )
     else:
         lines.append(
-            "  # venv: ~/venvs/train     # or conda; without one, the Python that is active at submit"
+            "  # venv: ~/venvs/train     # or conda; without one, the Python that is active at "
+            "submit"
         )
     return [*lines, "  # modules: [cuda/12.4]"]

@@ -78,7 +78,10 @@ def _shared(node: int, visit: Visit) -> Iterator[Finding]:
 
 def _clock(host: str, exchange: Exchange) -> Finding:
     skew, within = exchange.skew or 0.0, (exchange.delay or 0.0) / 2
-    what = f"{host}: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's clock, to {within:.1f} s"
+    what = (
+        f"{host}: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's clock, "
+        f"to {within:.1f} s"
+    )
     if abs(skew) - within > _SKEW_SECONDS:
         return warning(
             "clock", what, "for your administrators: chrony or ntp; times in logs do not compare"
@@ -170,5 +173,8 @@ def _met(visit: Visit) -> list[Finding]:
     if words == {"met"}:
         return [ok("rendezvous", f"the nodes met at {address}")]
     told = "; ".join(sorted(words - {"met"}))
-    remedy = "a firewall between the nodes, perhaps: ports 10000 to 29999 of the first node must be open to the others"
+    remedy = (
+        "a firewall between the nodes, perhaps: ports 10000 to 29999 of the first node must be "
+        "open to the others"
+    )
     return [problem("rendezvous", f"the nodes did not meet at {address}: {told}", remedy)]

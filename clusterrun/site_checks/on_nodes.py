@@ -1,4 +1,4 @@
-"""A small run on two nodes, or one, that looks at the shared folder, the clocks, Python and the rendezvous there."""
+"""Run a small job on two nodes, or one, to check shared folder, clocks, Python and rendezvous."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _END_SECONDS = 30.0  # for the job's own last words
 
 @dataclass
 class Exchange:
-    """One node's file that was seen here, and the answer to ours; times are seconds since the epoch, of this clock."""
+    """One node's file as seen here, and its answer; times are Unix seconds of this clock."""
 
     here: float
     pong: float | None = None

@@ -1,4 +1,4 @@
-"""From Slurm's partitions and QOS to findings: which this user may use, their limits, and who preempts whom."""
+"""Check Slurm's partitions and QOS: which ones this user may use, limits, and preemption."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def accounts_of(site: Site) -> frozenset[str]:
 
 
 def why_closed(partition: Partition, who: Who) -> str:
-    """Say why this user's jobs do not start in a partition; empty where they do, as far as is known."""
+    """Return why this user's jobs do not start in a partition; empty if no reason is known."""
     keys = partition.keys
     if keys.get("State", "UP") != "UP":
         return f"State={keys['State']}"
@@ -132,7 +132,10 @@ def _partition(
     if not preemptors:
         return ok(topic, told)
     mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
-    what = f"{told}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace {one.grace} s"
+    what = (
+        f"{told}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace "
+        f"{one.grace} s"
+    )
     return _judged(topic, what, mode, one.grace)
 
 

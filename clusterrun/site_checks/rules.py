@@ -1,4 +1,4 @@
-"""From Slurm's configuration to findings: what it does to runs beyond a single partition. Sources: slurm.conf(5)."""
+"""Check Slurm's configuration for what affects runs in every partition. Source: slurm.conf(5)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,10 @@ def _user_signal(config: Config) -> Finding:
 
 def _kill_wait(config: Config) -> Finding:
     seconds = seconds_in(config.get("KillWait", ""))
-    what = f"KillWait={config.get('KillWait', '?')}: between TERM and KILL at `scontrol requeue`, scancel and time limits"
+    what = (
+        f"KillWait={config.get('KillWait', '?')}: between TERM and KILL at `scontrol requeue`, "
+        "scancel and time limits"
+    )
     if seconds is not None and seconds < _LITTLE_KILL_WAIT:
         return warning(
             "kill wait", what, "a save that begins then is cut off: keep checkpoint.every short"
@@ -125,7 +128,10 @@ def _tracking(config: Config) -> Finding:
         all_hear = "; SignalChildrenProcesses: all hear them" * _yes(
             config.get("SignalChildrenProcesses")
         )
-        what = "processes end with their task; signals reach the task alone, and the job script hands them on"
+        what = (
+            "processes end with their task; signals reach the task alone, and the job script "
+            "hands them on"
+        )
         return ok("process tracking", f"{kind}: {what}{all_hear}")
     what = (
         f"{kind}: a process that leaves its parents can outlive its job, and hold memory and GPUs"

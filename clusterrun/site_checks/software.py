@@ -57,7 +57,7 @@ def of_containers() -> Finding:
 
 
 def python_of(environment: Environment, work_dir: Path) -> Path | None:
-    """Return the Python of the environment; None where only the nodes can tell, after modules or setup lines."""
+    """Return the environment's Python; None if modules or setup lines decide it on the nodes."""
     if environment.venv is not None:
         return work_dir / Path(environment.venv).expanduser() / "bin" / "python"
     if environment.conda is not None and "/" in environment.conda:
@@ -90,7 +90,10 @@ def of_python(python: Path | None) -> list[Finding]:
         )
         return of_versions(f"{python}", json.loads(done.stdout))
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        remedy = "name the environment of your training with environment.venv or conda in the profile or the spec"
+        remedy = (
+            "name the environment of your training with environment.venv or conda in the profile "
+            "or the spec"
+        )
         return [problem("python", f"{python}: {type(error).__name__}", remedy)]
 
 

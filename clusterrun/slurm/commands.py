@@ -59,7 +59,7 @@ def installed() -> bool:
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Drop what changes Slurm's answers, or the job: every setting of its commands but those that reach Slurm."""
+    """Drop the variables that change Slurm's answers or the job, except those that reach Slurm."""
     return {
         name: value
         for name, value in environment.items()
@@ -74,7 +74,7 @@ def call(
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
 ) -> Answer:
-    """Run a Slurm command in a clean environment; `keep_open` are file descriptors that it inherits.
+    """Run a Slurm command in a clean environment; `keep_open` lists the inherited descriptors.
 
     Raises NoAnswer when it takes longer than `seconds`, ClusterError when it is not there.
     """
@@ -95,6 +95,9 @@ def call(
             f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers"
         ) from error
     except FileNotFoundError as error:
-        hint = "run this on a login node; `submit --local` runs without Slurm, `render` shows the script anywhere"
+        hint = (
+            "run this on a login node; `submit --local` runs without Slurm, `render` shows the "
+            "script anywhere"
+        )
         raise ClusterError(f"{argv[0]} is not on this machine", hint) from error
     return Answer(done.returncode, done.stdout, done.stderr.strip())

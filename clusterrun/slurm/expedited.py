@@ -1,4 +1,4 @@
-"""Slurm's expedited requeue: a job that comes back has no delay, and the highest priority (25.11 and newer)."""
+"""Slurm's expedited requeue: no delay, and the highest priority (25.11 and newer)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ OPTION = "--requeue=expedite"
 
 
 def is_enabled() -> bool:
-    """Say whether this cluster allows it (slurm.conf(5), SlurmctldParameters); not where it does not answer.
+    """Return whether this cluster allows it (slurm.conf(5), SlurmctldParameters).
+
+    False if Slurm does not answer.
 
     A requeue with a delay is no harm, and whether Slurm is there sbatch says next.
     """

@@ -1,4 +1,4 @@
-"""What scontrol knows of a job, asked for by its id: no filter or format of the user's changes the answer."""
+"""Query scontrol for a job by its id: the user's filters and formats do not change its answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JobFacts:
 
 
 def job_facts(job_id: str) -> list[JobFacts]:
-    """Ask scontrol for a job, of an array for each of its tasks; empty where Slurm does not know such an id.
+    """Query scontrol for a job, or for each task of an array; empty if Slurm does not know the id.
 
     Raises NoAnswer where it cannot be asked.
     """

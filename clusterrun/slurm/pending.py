@@ -39,7 +39,7 @@ class Partition:
 
 
 def pending_job(job_id: str) -> PendingJob | None:
-    """Ask squeue for one job; None where it does not know it. Raises NoAnswer where it cannot be asked."""
+    """Query squeue for one job; None if it does not know it. Raises NoAnswer if squeue fails."""
     answer = call(
         [
             "squeue",
@@ -79,7 +79,7 @@ def _job(line: str) -> PendingJob:
 
 
 def jobs_ahead(partition: str, priority: int) -> int:
-    """Count the pending jobs of a partition with a higher priority, as far as the user may see them."""
+    """Count a partition's pending jobs with a higher priority, as far as they are visible."""
     answer = call(
         [
             "squeue",
@@ -135,7 +135,7 @@ def reservations() -> list[Reservation]:
 
 
 def nodes_by_state(partition: str) -> dict[str, int]:
-    """Count a partition's nodes by their states in sinfo's words, such as `idle`, `mixed`, `drained`."""
+    """Count a partition's nodes by sinfo's state names, such as `idle`, `mixed`, `drained`."""
     counts: dict[str, int] = {}
     for line in _lines(
         "sinfo", call(["sinfo", "--noheader", f"--partition={partition}", "--format=%D|%T"])

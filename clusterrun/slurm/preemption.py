@@ -1,4 +1,4 @@
-"""What a user can do of a preemption: the same signals to the steps, and the requeue at the end of the grace time."""
+"""Imitate a preemption as a user: the same signals to the steps, then a requeue."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def signal_as_preempted(job_id: str) -> list[str]:
 
 
 def requeue_at_once(job_id: str) -> None:
-    """End a job and queue it again, as Slurm does when the grace time is over. Raises ClusterError where it refuses."""
+    """Requeue a job, as Slurm does after the grace time. Raises ClusterError if Slurm refuses."""
     answer = call(["scontrol", "requeue", job_id], seconds=10)
     if answer.code:
         raise ClusterError(f"scontrol requeue: {answer.err}")
 
 
 def time_to_leave(job_id: str) -> tuple[float, str]:
-    """Return how many seconds a preempted job has before it is killed, and what of slurm.conf(5) says so.
+    """Return a preempted job's seconds before the kill, and the setting of slurm.conf(5) behind it.
 
     It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is
     not seen here.

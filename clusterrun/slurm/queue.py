@@ -26,14 +26,14 @@ class QueuedJob:
     state: str
     reason: str
     span: str
-    """When it began or is expected to, and when its time limit ends it, in local time; `N/A` where not known."""
+    """Start, actual or expected, and end by the time limit, in local time; `N/A` if unknown."""
     nodes: str
     command: str
     """The path of the batch script, as it was given to sbatch."""
 
     @property
     def ends(self) -> int | None:
-        """When its time limit ends it, in seconds since the epoch; None where there is none, or it has not begun."""
+        """End by the time limit, in seconds since the epoch; None without a limit or a start."""
         from datetime import datetime  # noqa: PLC0415 - only for a job that runs
 
         try:
@@ -43,7 +43,7 @@ class QueuedJob:
 
 
 def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
-    """List the user's jobs that slurmctld still knows, ended ones included (MinJobAge, 300 s by default).
+    """List the user's jobs that slurmctld still knows, including ended ones (MinJobAge, 300 s).
 
     Raises NoAnswer when slurmctld cannot be asked.
     """
@@ -63,7 +63,7 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
 
 
 def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
-    """Cancel a job; one that is not there any more is no mistake. Raises ClusterError when Slurm refuses.
+    """Cancel a job; a job that is already gone is no error. Raises ClusterError if Slurm refuses.
 
     Whose job it is, the caller has looked at (`ownership`).
     """
@@ -78,21 +78,24 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
 
 
 def signal_step(job_id: str, name: str) -> None:
-    """Send a signal to a job's steps, not to its batch shell. Raises ClusterError when Slurm refuses."""
+    """Signal a job's steps, not its batch shell. Raises ClusterError if Slurm refuses."""
     answer = call(["scancel", f"--signal={name}", "--", _checked(job_id)], seconds=10)
     if answer.code:
         raise ClusterError(answer.err or "scancel: failed")
 
 
 def _checked(job_id: str) -> str:
-    """What is no id would be an option, or a filter, of the command: `--me` is all jobs of a user."""
+    """Raise unless this is a job id.
+
+    Anything else would be an option or a filter of the command: `--me` means all of a user's jobs.
+    """
     if not valid_job_id(job_id):
         raise ClusterError(f"{job_id!r} is not a valid job id")
     return job_id
 
 
 def may_requeue(job_id: str) -> bool:
-    """Say whether Slurm would requeue a job (`Requeue=` of scontrol); raises NoAnswer when it cannot be asked."""
+    """Return whether a job may be requeued (scontrol's `Requeue=`). Raises NoAnswer on failure."""
     answer = call(["scontrol", "show", "job", "--oneliner", _checked(job_id)])
     if answer.code:
         raise NoAnswer(
@@ -103,7 +106,7 @@ def may_requeue(job_id: str) -> bool:
 
 
 def job_with_script(path: str, name: str, *, but: Collection[str] = ()) -> str | None:
-    """Find the job that was made from a script file, by squeue and then by sacct; None where neither knows it.
+    """Find the job submitted from a script file, by squeue, then sacct; None if neither knows it.
 
     `but` are jobs that were made from that file before.
     """

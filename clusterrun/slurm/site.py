@@ -1,4 +1,4 @@
-"""What Slurm's commands say of the cluster itself: its configuration, partitions, QOS and accounting."""
+"""Query Slurm for the cluster itself: configuration, partitions, QOS and accounting."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import Answer, call
 
 SECONDS = 10.0
-"""How long one question may take; a dead slurmctld lets its clients fail after 9 s (measured, Slurm 22.05)."""
+"""Timeout of one query; clients give up on a dead slurmctld after 9 s (measured, Slurm 22.05)."""
 _QUESTIONS = {
     "config": "scontrol show config",
     "partitions": "scontrol show partition --oneliner",
     "nodes": "sinfo --noheader --format=%P|%D|%c|%m|%G",
-    "accounting": "sacct --noheader --parsable2 --allocations --starttime=now-1hour --format=JobID,State",
-    "qos": "sacctmgr --noheader --parsable2 show qos format=Name,Preempt,PreemptMode,GraceTime,MaxWall",
-    "associations": "sacctmgr --noheader --parsable2 show assoc where user={user} format=Account,Partition,QOS",
+    "accounting": (
+        "sacct --noheader --parsable2 --allocations --starttime=now-1hour --format=JobID,State"
+    ),
+    "qos": (
+        "sacctmgr --noheader --parsable2 show qos format=Name,Preempt,PreemptMode,GraceTime,MaxWall"
+    ),
+    "associations": (
+        "sacctmgr --noheader --parsable2 show assoc where user={user} format=Account,Partition,QOS"
+    ),
     "srun": "srun --help",
 }
 _WITH_ACCOUNTING = ("qos", "associations")
@@ -24,7 +30,10 @@ _WITH_ACCOUNTING = ("qos", "associations")
 
 @dataclass(frozen=True)
 class Site:
-    """The answers to one round of questions; a command that did not answer has code -1, one not asked -2."""
+    """The answers to one round of queries.
+
+    A command that did not answer has code -1, one that was not run -2.
+    """
 
     config: Answer
     partitions: Answer
@@ -45,7 +54,7 @@ class Site:
 
 
 def ask_site(user: str) -> Site:
-    """Ask each question once; when slurmctld does not answer the first, the others are not asked."""
+    """Run each query once; if slurmctld does not answer the first, the others are skipped."""
     found: dict[str, Answer] = {}
     for name, words in _QUESTIONS.items():
         away = bool(found) and found["config"].code != 0
@@ -76,7 +85,7 @@ def seconds_in(text: str) -> int | None:
 
 
 def listed(text: str, key: str) -> str | None:
-    """Return a key's value in a list such as `bf_continue,requeue_delay=1`: "" for a bare word, None: not there."""
+    """Return a key's value in `bf_continue,requeue_delay=1`: "" for a bare word, None if absent."""
     for part in text.split(","):
         name, _, value = part.partition("=")
         if name.strip() == key:
@@ -107,7 +116,10 @@ class Partition:
         return self.keys.get("Default") == "YES"
 
     def preempt_mode(self, cluster: str) -> str:
-        """What happens to a preempted job; `cluster` is the configuration's PreemptMode, without GANG."""
+        """Return what happens to a preempted job.
+
+        `cluster` is the configuration's PreemptMode, without GANG.
+        """
         own = (self.keys.get("PreemptMode") or "").upper()
         mode = own if own and own != "CLUSTER" else cluster.upper()
         return next((word for word in mode.split(",") if word not in ("GANG", "WITHIN")), "OFF")

@@ -1,4 +1,4 @@
-"""Slurm's job states, each once, and what a run's state is called. Source: squeue(1), JOB STATE CODES."""
+"""Map Slurm's job states to a run's states. Source: squeue(1), JOB STATE CODES."""
 
 from __future__ import annotations
 
@@ -31,8 +31,13 @@ class State(str, Enum):
 
 
 _BY_SLURM = {
-    State.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING",
-    State.RUNNING: "RUNNING COMPLETING CONFIGURING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED POWER_UP_NODE",
+    State.PENDING: (
+        "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING"
+    ),
+    State.RUNNING: (
+        "RUNNING COMPLETING CONFIGURING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED "
+        "POWER_UP_NODE"
+    ),
     State.COMPLETED: "COMPLETED",
     State.CANCELLED: "CANCELLED REVOKED",
     State.FAILED: "FAILED BOOT_FAIL LAUNCH_FAILED RECONFIG_FAIL",
@@ -45,7 +50,7 @@ _TABLE = {name: state for state, names in _BY_SLURM.items() for name in names.sp
 
 
 def state_of(slurm: str) -> State:
-    """Translate a state of squeue or sacct, such as `CANCELLED by 1000`; one that is new counts as RUNNING.
+    """Translate a state of squeue or sacct such as `CANCELLED by 1000`; unknown ones are RUNNING.
 
     A state that this table does not know must not end a run that may be alive.
     """

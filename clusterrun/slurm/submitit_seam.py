@@ -57,7 +57,10 @@ class ScriptExecutor(SlurmExecutor):
         self.options: tuple[str, ...] = ()
 
     def submit_script(self, script: Path, options: Sequence[str] = ()) -> RunJob:
-        """Hand a script to sbatch, with options before it. Raises NoAnswer, or ClusterError with sbatch's own words."""
+        """Submit a script with extra sbatch options.
+
+        Raises NoAnswer, or ClusterError with sbatch's own words.
+        """
         self.options = tuple(options)
         job = self._submit_command(str(script))
         assert isinstance(job, RunJob)  # noqa: S101 - for the type checker: job_class says so

@@ -53,7 +53,7 @@ def clear(pending: Path) -> None:
 
 
 def known_job(what: Handover) -> str | None:
-    """Find the job that an earlier try of this submission may have queued: in the run's files, then in Slurm."""
+    """Find the job that an earlier try of this submission queued: in its files, then in Slurm."""
     paths = what.run.paths
     written = read_record(paths.job)
     if written.get("number") == str(what.number):
@@ -111,7 +111,7 @@ def _gpus(slurm: Slurm) -> int:
 
 
 def _cluster(environment: Mapping[str, str]) -> str:
-    """Name the cluster that sbatch will reach. Raises ClusterError if that may be one of several."""
+    """Return the name of the cluster that sbatch will reach. Raises ClusterError if ambiguous."""
     refuse_several_clusters(environment)
     return reached_cluster(environment)
 

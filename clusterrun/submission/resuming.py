@@ -1,4 +1,7 @@
-"""For a run that stopped, or stands in the way: `resume` and `requeue`. What a job does by itself is in templates/."""
+"""Restart a stopped run, or requeue a running one.
+
+What a job does by itself is in templates/.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def resume(
     environment: Mapping[str, str] | None = None,
     index: Index | None = None,
 ) -> Run:
-    """Let a run that stopped or was given up go on, as a new attempt in a new job; returns it with the job's id.
+    """Resume a run that stopped or gave up, as a new attempt in a new job; return it with that job.
 
     `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run
     lives, when it has finished, and where Slurm refuses; SpecError for mistakes in the overrides;
@@ -82,7 +85,7 @@ def resume(
 
 
 def requeue(name: str, index: Index | None = None) -> RunStatus:
-    """Ask a running run to save, leave, and come back in the same job; of one that waits, nothing is asked.
+    """Request a running run to save, exit and restart in the same job; a pending one is left alone.
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
@@ -105,7 +108,7 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
 
 
 def _ask_to_come_back(run: Run, job_id: str, *, local: bool) -> None:
-    """`scontrol requeue` would kill at once; a signal to the steps lets the trainers save and leave first."""
+    """Signal the steps, so that training saves and exits; `scontrol requeue` kills at once."""
     paths = run.paths
     by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (
         None,
@@ -162,12 +165,15 @@ def _adopted(run: Run, begun: Mapping[str, str], index: Index) -> Run:
 
 
 def _refuse_living(run: Run, *, begun: bool) -> list[Run]:
-    """Raise where the run lives or has finished; returns the tasks of an array that have not finished."""
+    """Raise if the run is active or has finished; return the unfinished tasks of an array."""
     found = run_status(run)
     if found.state is State.NO_ANSWER:
         raise NoAnswer(found.reason, "ask again when Slurm answers")
     if not found.state.final and (found.job_id or not begun):
-        hint = f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` ends it first"
+        hint = (
+            f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` "
+            "ends it first"
+        )
         what = f"job {found.job_id}" if found.job_id else found.reason
         raise ClusterError(
             f"{run.run_id} is {found.state.value} ({what}): there is nothing to resume", hint
@@ -216,7 +222,7 @@ def _still_there(run: Run) -> str:
 def _next(
     run: Run, overrides: Sequence[str], environment: Mapping[str, str], left: Sequence[Run]
 ) -> tuple[Handover, Prepared]:
-    """Decide what is queued: the run's own spec with what is typed over it, and of an array what is left of it."""
+    """Decide what is queued: the run's spec with overrides; of an array the unfinished tasks."""
     last = whole(read_record(run.paths.job).get("number")) or 1
     spec = _kept(run.paths.spec, last)
     array = [f"slurm.array='{','.join(_number(task) for task in left)}'"] if left else []
@@ -267,7 +273,7 @@ def _handed_over(
 def _set_free(
     what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run]
 ) -> None:
-    """Write the new script, and take away what would let an attempt leave at once; the intent comes last."""
+    """Write the new script and clear what would stop an attempt at once; the intent comes last."""
     run = what.run
     for path in (run.paths.spec, run.paths.script):
         if not _kept(path, what.number - 1).exists():

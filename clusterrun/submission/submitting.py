@@ -38,7 +38,10 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> Run:
     """Submit a spec that is prepared already; returns and raises what `submit` does."""
     refuse_problems(prepared)
     if not local and not installed():
-        hint = "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the script"
+        hint = (
+            "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the "
+            "script"
+        )
         raise ClusterError("sbatch is not on this machine", hint)
     if local and prepared.loaded.spec.slurm.array:
         raise ClusterError(
@@ -106,7 +109,7 @@ def _digest(prepared: Prepared, *, local: bool) -> str:
 def _begun(
     pending: Path, prepared: Prepared, identity: Identity, plan: LaunchPlan, script: str
 ) -> Run:
-    """Take up the submission that was begun for this spec, or begin one; its folder is whole afterwards."""
+    """Continue the submission begun for this spec, or begin one; its folder is complete."""
     run = Run(identity.run_id, RunPaths(Path(identity.folder)))
     write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
     if not run.paths.intent.exists():

@@ -1,4 +1,4 @@
-"""One evaluation amid a training: how often it looks up, and the random state that it leaves as it found it."""
+"""One evaluation during a training: when it checks for requests, and its restored random state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def as_in_training() -> Iterator[None]:
-    """Have tensors as training needs them, also amid code under `torch.no_grad` or `torch.inference_mode`."""
+    """Make tensors usable for training, even under `torch.no_grad` or `torch.inference_mode`."""
     import torch
 
     with torch.inference_mode(mode=False), torch.enable_grad():

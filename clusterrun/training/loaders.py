@@ -1,4 +1,4 @@
-"""What a DataLoader can promise: its length, the rest of an epoch, and whether its order can be had again."""
+"""Inspect a DataLoader: its length, the rest of an epoch, and whether its order is reproducible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 T = TypeVar("T")
-_SEEDABLE = "Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)) makes it exact"
+_SEEDABLE = (
+    "Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)) makes it "
+    "exact"
+)
 _SET_EPOCH = "give it a method set_epoch(epoch) from which its order follows"
 
 
@@ -24,7 +27,10 @@ def length(loader: Iterable[Any]) -> int | None:
 
 
 def common_length(loader: Iterable[Any], processes: int) -> int:
-    """Return a number of batches that this loader gives for certain; `sys.maxsize`: as many as all other ranks' do."""
+    """Return how many batches this loader is sure to give.
+
+    `sys.maxsize` means as many as all other ranks' loaders.
+    """
     from accelerate.data_loader import DataLoaderDispatcher, IterableDatasetShard
 
     dataset = getattr(loader, "dataset", None)
@@ -38,7 +44,7 @@ def common_length(loader: Iterable[Any], processes: int) -> int:
 
 
 def rest_of_epoch(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T]:
-    """Return the batches of an epoch that are left when `taken` of them were consumed by this process."""
+    """Return the remaining batches of an epoch after this process consumed `taken` of them."""
     _set_epoch(loader, epoch)
     if taken >= (length(loader) or sys.maxsize):
         return ()
@@ -90,7 +96,10 @@ def order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
     if isinstance(loader.dataset, IterableDataset):
         return (
             "an iterable dataset is read again from its beginning, and may give another order",
-            "see that it gives the same samples in each pass, or in each epoch by its set_epoch(epoch)",
+            (
+                "see that it gives the same samples in each pass, or in each epoch by its "
+                "set_epoch(epoch)"
+            ),
         )
     return next(filter(None, map(_sampler_problem, _deciding(loader))), None)
 
@@ -117,7 +126,7 @@ def _samplers(loader: Any) -> Iterator[Any]:
 
 
 def _deciding(loader: Any) -> Iterator[Any]:
-    """List the samplers that decide the order; those of torch and accelerate that only group indices do not."""
+    """List the samplers that decide the order, without torch's and accelerate's index grouping."""
     from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
     from torch.utils.data import BatchSampler
 
@@ -164,4 +173,5 @@ def _describe(loader: Any) -> str:
         else dataset
     )
     number = length(loader)
-    return f"{type(inner).__name__}, {'unknown length' if number is None else f'{number} batches an epoch'}"
+    number_text = "unknown length" if number is None else f"{number} batches an epoch"
+    return f"{type(inner).__name__}, {number_text}"

@@ -1,4 +1,4 @@
-"""The words of a training loop: epochs, batches and evaluation, which stand on resume, step_done and respond."""
+"""The methods of a training loop: epochs, batches, evaluation, on top of resume and step_done."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Loop(ABC):
 
     @property
     def step(self) -> int:
-        """The optimizer steps done since the run began, one that the loop's body has just made included.
+        """The optimizer steps since the run began, including one just made by the loop's body.
 
         Raises TrainingError before the run has resumed.
         """
@@ -59,7 +59,7 @@ class Loop(ABC):
         return self._position.step
 
     def epochs(self, number: int, *, total: int | None = None) -> Iterator[int]:
-        """Give the epochs of a training of `number` epochs, counted from 0, from the one that it was left in.
+        """Yield the epochs, counted from 0, of a training of `number`, starting at the resumed one.
 
         Those who watch the run are shown `total` optimizer steps. Without it they are counted from
         epochs and batches, which is too many where a `break` ends the training early.
@@ -110,7 +110,7 @@ class Loop(ABC):
             self._progress.begin(Doing.EPOCH)
 
     def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
-        """Give the batches of an evaluation; between them requests are seen and due checkpoints saved.
+        """Yield an evaluation's batches; between them, handle requests and due saves.
 
         It leaves the random state as it found it. An evaluation behind an epoch's batches that a
         stop cuts short is begun anew by the attempt that resumes; one amid an epoch is not.
@@ -137,7 +137,7 @@ class Loop(ABC):
                 self._end_evaluation()
 
     def log(self, *, loss: SupportsFloat) -> None:
-        """Show the loss of a batch to those who watch the run; a tensor's value is read about once a second."""
+        """Report the loss of a batch; a tensor's value is read about once a second."""
         detach = getattr(loss, "detach", None)
         self._loss = detach() if detach else loss
 
@@ -166,7 +166,7 @@ class Loop(ABC):
 
     @abstractmethod
     def _check_loader(self, loader: Iterable[Any], steps: int) -> None:
-        """Look at the loader of an epoch of `steps` optimizer steps, 0 for unknown. Raises TrainingError."""
+        """Check the loader of an epoch of `steps` steps (0: unknown). Raises TrainingError."""
 
     @abstractmethod
     def _say(self, text: str) -> None:
@@ -182,8 +182,10 @@ class Loop(ABC):
     def _enter(self, position: Position, loader: Iterable[Any]) -> None:
         if self._entered == position.epoch:
             raise TrainingError(
-                f"run.batches was used twice in epoch {position.epoch}: nobody could say where to resume",
-                "use it once inside `for epoch in run.epochs(...)`, and run.evaluation for an evaluation's batches",
+                f"run.batches was used twice in epoch {position.epoch}: nobody could say where to "
+                "resume",
+                "use it once inside `for epoch in run.epochs(...)`, and run.evaluation for an "
+                "evaluation's batches",
             )
         self._entered = position.epoch
         self._warn(loader)

@@ -25,7 +25,7 @@ class Attempt:
     keep: int | None
     async_save: bool = False
     reference: int | None = (
-        None  # processes on the most nodes that Slurm may give, where it chooses; the spec means those
+        None  # processes on the most nodes that Slurm may choose; the spec refers to those
     )
 
 

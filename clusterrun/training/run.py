@@ -91,7 +91,7 @@ class TrainingRun(Loop):
 
     @refusals_marked()
     def resume(self) -> Position:
-        """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
+        """Load the newest verified checkpoint and return its position; step 0 if there is none.
 
         Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and
         when the checkpoint was saved by a number of processes from which this one cannot go on
@@ -110,7 +110,7 @@ class TrainingRun(Loop):
         config: dict[str, Any] | None = None,
         init_kwargs: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does, with these arguments.
+        """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does.
 
         In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs`
         names goes before it. Call it on every rank. Raises what the trackers raise, also when the

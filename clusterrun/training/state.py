@@ -1,4 +1,4 @@
-"""The state of a training: loaded when an attempt begins, saved while it runs, and left to whoever takes over."""
+"""The state of a training: loaded at an attempt's start, saved during it, and handed over."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ T = TypeVar("T")
 
 
 class TrainingState:
-    """The state of an Accelerator, kept below a run folder; `agreement` joins the ranks, all of which call the same.
+    """An Accelerator's state, kept below a run folder.
+
+    `agreement` joins the ranks, all of which make the same calls.
 
     `attempt` is four digits, or None without clusterrun: then nothing but checkpoints is written.
     `keep` is how many checkpoints stay, None for all. With `async_save` checkpoints are written
@@ -63,7 +65,7 @@ class TrainingState:
         )
 
     def share_steps(self, reference: int | None) -> None:
-        """Share out steps as the newest checkpoint wants it, and say so in those to come; every rank must call it.
+        """Share steps as the newest checkpoint did, and record it in later ones, on every rank.
 
         `reference` is as in `Sharing.begin_as`, which raises TrainingError.
         """
@@ -73,7 +75,7 @@ class TrainingState:
         )
 
     def resume(self) -> Position:
-        """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
+        """Load the newest verified checkpoint and return its position; step 0 if there is none.
 
         Raises TrainingError when it was saved by a number of processes from which this one cannot
         go on exactly, and SystemExit when another attempt has taken over; nothing is written
@@ -102,7 +104,7 @@ class TrainingState:
         return position
 
     def save(self, position: Position, *, ended: bool = False, leaving: bool = False) -> None:
-        """Save a checkpoint unless this step has one; that one is told if its epoch has `ended` since.
+        """Save a checkpoint, or if this step has one, record in it that its epoch has `ended`.
 
         Where the disk does not take it, it is told, and `newest` stays what it was. When it returns
         it may still be under way, unless the training is `leaving`. Raises SystemExit when another
@@ -128,11 +130,12 @@ class TrainingState:
             self._say(f"{newest.name} is now at the end of epoch {newest.epoch}")
 
     def settle(self) -> None:
-        """Wait for a save that is under way; every rank must call it. Raises SystemExit as `save` does."""
+        """Wait for a save under way; every rank must call it. Raises SystemExit as `save` does."""
         if self._background and self._background.under_way:
             if self._background.busy():
                 self._say(
-                    f"waiting for the save of step {self._background.under_way.step}, which is still being written"
+                    f"waiting for the save of step {self._background.under_way.step}, which is "
+                    "still being written"
                 )
             self._put(self._background.collect)
 
@@ -141,32 +144,32 @@ class TrainingState:
         return self._background is not None and self._background.busy()
 
     def watch(self) -> None:
-        """Raise what a save under way has raised, unless it is one of the failures that `settle` deals with."""
+        """Raise the error of a save under way, unless it is one that `settle` handles."""
         error = self._background.failed_with() if self._background else None
         if error is not None and not isinstance(error, (SaveFailed, Fenced)):
             raise error
 
     def tidy(self) -> None:
-        """Leave nothing behind but checkpoints: wait for the removal of old ones. Nobody comes back to clear it up."""
+        """Wait for the removal of old checkpoints: no later attempt may come to clean up."""
         self._checkpoints.tidy()
 
     def fenced(self) -> bool:
-        """Whether another attempt has taken over, as the main process sees every few seconds; others see nothing."""
+        """Return whether another attempt took over; the main process looks every few seconds."""
         return self._fence.seen()
 
     def leave_if_fenced(self) -> None:
-        """Look again, and leave if another attempt has taken over; every rank must call it. Raises SystemExit."""
+        """Check again, and exit if another attempt took over, on every rank. Raises SystemExit."""
         if self._agreement.share(self._fence.seen(now=True)):
             self.leave_fenced()
 
     def leave_fenced(self) -> NoReturn:
-        """Leave with exit code 1, writing nothing; every rank must, for none can train alone. Raises SystemExit."""
+        """Exit with code 1, on every rank, without writing: none can train alone."""
         self._say("another attempt of this run has taken over: leaving, and writing nothing more")
         self._agreement.close()
         raise SystemExit(1)
 
     def _is_under_way(self, position: Position, *, ended: bool) -> bool:
-        """Whether a save under way says all of this step; if its epoch has `ended` since, it may not."""
+        """Return whether a save under way covers this step, and also that its epoch has `ended`."""
         place = self._background.under_way if self._background else None
         if place is None or place.step != position.step:
             return False
@@ -243,7 +246,8 @@ class TrainingState:
     def _failed(self, position: Position, reason: str) -> None:
         last = self.newest.name if self.newest else "none"
         self._say(
-            f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is {last}"
+            f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is "
+            f"{last}"
         )
         with suppress(OSError):  # the disk that takes no checkpoint may not take this either
             if not self._fence.seen(now=True):  # then the draft was cleared away
@@ -256,7 +260,7 @@ class TrainingState:
 
 
 def _last_batch(epoch: int, position: Position) -> int:
-    """Return which batch ended the epoch of a checkpoint, as a training knows that stands at the same step still.
+    """Return the batch that ended a checkpoint's epoch, if training is still at the same step.
 
     It stays in its epoch, though the training may be in the next: what was done between the two is
     not in its state.

@@ -13,7 +13,7 @@ _NOTHING: Any = object()  # no batch: None may be one
 
 
 class Tally:
-    """Counts batches and optimizer steps into a position, each once, as soon as it is certain that they are done."""
+    """Counts batches and optimizer steps into a position, each once it is certainly done."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
@@ -47,7 +47,7 @@ class Tally:
             self._step_open = True
 
     def close_step(self) -> int | None:
-        """Return the samples, over all ranks, of a step that was counted; None: there was none since the last call."""
+        """Return the samples of a newly counted step, over all ranks; None if there was none."""
         if not self._step_open:
             return None
         samples, self._samples, self._step_open = self._samples, 0, False

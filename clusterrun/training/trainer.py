@@ -1,4 +1,4 @@
-"""One line makes a `transformers.Trainer`, or a trainer built on it, go on after whatever stops its job.
+"""Make a `transformers.Trainer`, or a trainer built on it, resumable with one line.
 
     trainer = Trainer(model=model, args=args, train_dataset=data)
     resumable(trainer)
@@ -55,7 +55,8 @@ def resumable(trainer: T) -> T:
         trainer.add_callback(MLflowRecord(attempt.paths.trackers))
         if attempt.async_save and trainer.accelerator.is_main_process:
             say(
-                "warning: saving synchronously: Trainer writes its own checkpoints, and only while training waits"
+                "warning: saving synchronously: Trainer writes its own checkpoints, and only "
+                "while training waits"
             )
     callback = StopCallback(trainer, attempt)
     trainer.add_callback(callback)
@@ -95,21 +96,23 @@ def _check_accumulation(trainer: Trainer) -> None:
     ):  # accelerate launch sets it for DeepSpeed
         raise TrainingError(
             f"Trainer accumulates gradients over {present} batches, but {_ACCUMULATION} is {asked}",
-            f"Trainer does not look at it: set gradient_accumulation_steps={asked} in TrainingArguments",
+            f"Trainer does not look at it: set gradient_accumulation_steps={asked} in "
+            "TrainingArguments",
         )
 
 
 def _check_nodes(trainer: Trainer, reference: int | None) -> None:
     if reference and reference != trainer.accelerator.num_processes:
         raise TrainingError(
-            f"slurm.nodes is a range, and a Trainer's steps cannot follow it: {trainer.accelerator.num_processes} "
+            "slurm.nodes is a range, and a Trainer's steps cannot follow it: "
+            f"{trainer.accelerator.num_processes} "
             f"processes are here, {reference} on the most nodes",
             "give slurm.nodes one number",
         )
 
 
 def _give_back_signal(trainer: Trainer) -> None:
-    """Undo `enable_jit_checkpoint`: its stop looks like the end of the training, and comes 3 s after clusterrun's."""
+    """Undo `enable_jit_checkpoint`: its stop looks like the end of training, 3 s after ours."""
     callback = trainer.pop_callback(JITCheckpointCallback)
     if callback:
         callback.on_train_end(trainer.args, trainer.state, trainer.control)

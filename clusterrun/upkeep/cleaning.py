@@ -1,4 +1,4 @@
-"""`clean`: removes old runs, or old checkpoints of runs that have ended. A run that may live is never touched."""
+"""Remove old runs, or old checkpoints of ended runs; a possibly active run is never touched."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Removal:
-    """One thing that goes: a run with its folder and its entry in the index, or one checkpoint of it."""
+    """One removal: a run with its folder and its index entry, or one of its checkpoints."""
 
     run: Run
     path: Path
@@ -67,7 +67,7 @@ class Removal:
     size: int
     """Bytes on the disk."""
     ended: float = 0.0
-    """When the run ended, in seconds since the epoch: one that has run again since is another matter."""
+    """When the run ended, in Unix seconds: if it has run again since, it stays."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -95,7 +95,7 @@ class Plan:
 
 
 def states_of(text: str) -> frozenset[State]:
-    """Return the states of `completed,failed`. Raises ValueError for a state in which no run ends."""
+    """Return the states in `completed,failed`. Raises ValueError for a state that is not final."""
     known = {state.value: state for state in State if state.final}
     words = [word.strip().upper() for word in text.split(",")]
     wrong = [word for word in words if word not in known]
@@ -118,7 +118,10 @@ def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
     end is written count.
     """
     if not wish.says_what:
-        hint = "--older-than 30d, --state failed,cancelled, --keep 10 or --rehearsals; --dry-run shows what would go"
+        hint = (
+            "--older-than 30d, --state failed,cancelled, --keep 10 or --rehearsals; --dry-run "
+            "shows what would go"
+        )
         raise SpecError([Problem("", "", "clean needs to be told what is to go", hint)])
     index = index or Index()
     dead, notes = _dead(index)
@@ -135,7 +138,7 @@ def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
 
 
 def clean(wish: Wish, index: Index | None = None) -> list[Removal]:
-    """Remove what fits a wish and return what went; `plan_clean` and `carry_out` do it in two steps.
+    """Remove what fits the conditions and return it, as `plan_clean` and `carry_out` do.
 
     Raises SpecError for a wish without a condition, ClusterError where the disk refuses.
     """
@@ -148,7 +151,7 @@ def carry_out(
     tell: Callable[[int, int], object] | None = None,
     note: Callable[[str], object] | None = None,
 ) -> list[Removal]:
-    """Remove what was planned and return what went; a run that may live, or has changed since then, is left alone.
+    """Carry out a plan and return what was removed; runs that changed or may be active stay.
 
     `tell` gets how many bytes are freed, and of how many; `note` why something stays. Raises
     ClusterError where the disk refuses: the next `clean` finishes what was begun.
@@ -169,7 +172,7 @@ def carry_out(
 
 
 def _remove(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
-    """Remove one thing; returns why it stays, or None. Nobody resumes the run while that is decided.
+    """Remove one thing; return why it stays, or None. Nobody can resume the run meanwhile.
 
     The lock is held until the thing has lost its name; what takes minutes comes after.
     """
@@ -218,7 +221,7 @@ def _why_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
 
 
 def remove_run(run: Run, index: Index) -> None:
-    """Remove a run's folder, and last its entry in the index. Raises ClusterError where the disk refuses."""
+    """Remove a run's folder, then its index entry. Raises ClusterError if the disk refuses."""
     if run.paths.folder.exists() and not _is_run(run):
         raise ClusterError(
             f"{run.paths.folder} is not the folder of {run.run_id}", "look into it yourself"
@@ -240,7 +243,7 @@ def _on_the_disk(path: Path) -> Iterator[None]:
 
 
 def _is_run(run: Run) -> bool:
-    """Whether this is the folder of the run that the index calls so, and no link to another place."""
+    """Return whether this is the run's own folder, and no link to another place."""
     folder = run.paths.folder
     return folder.name == run.run_id and not folder.is_symlink() and run.paths.events.is_dir()
 
@@ -263,13 +266,14 @@ def _dead(index: Index) -> tuple[list[tuple[Run, RunStatus]], tuple[str, ...]]:
 
 
 def _why_not(run: Run, status: RunStatus, living: Collection[str]) -> str | None:
-    """Say why a run must not be touched; empty where that goes without saying, None where it may be."""
+    """Return why a run must not be touched; empty if that is obvious, None if it may be."""
     if owner := foreign_owner(run.paths.folder):
         return f"{run.paths.folder} belongs to {owner}"
     if status.state is State.NO_ANSWER:
         return f"Slurm does not answer ({status.reason}), and its end is not written"
     if not status.state.final or {*status.job_ids, status.job_id} & set(living):
-        return ""  # newer Slurm may start a finished run again: its job is in the queue then, and needs its folder
+        # Newer Slurm may restart a finished run: its job is queued then, and needs its folder.
+        return ""
     if not run.paths.folder.exists() and not run.paths.folder.is_symlink():
         return (
             None
@@ -367,7 +371,7 @@ def _superfluous(there: Sequence[SavedCheckpoint], wish: Wish) -> Iterator[Saved
 
 
 def _newest_whole(there: Sequence[SavedCheckpoint]) -> str:
-    """Return the path of the newest checkpoint of which every byte is as it was; of a script's own, the newest."""
+    """Return the path of the newest undamaged checkpoint; of a script's own, just the newest."""
     from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads, for this alone
 
     for one in reversed(there):

@@ -1,4 +1,4 @@
-"""`notify`: sends a test message to the places that a spec names, from here, by the job script's own functions."""
+"""Send a test message to the places in a spec's `notify`, with the job script's own functions."""
 
 from __future__ import annotations
 

@@ -41,7 +41,10 @@ class _Need:
 
 
 class AsyncSaver(Saver):
-    """Saves as Saver does, or begins to; one save is under way at a time, and every rank must call the same."""
+    """Saves as Saver does, in the background.
+
+    One save is under way at a time, and every rank must call the same methods.
+    """
 
     def __init__(
         self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
@@ -62,7 +65,7 @@ class AsyncSaver(Saver):
         return self._writer.position if self._flight else None
 
     def begin(self, position: Position, note: Note) -> bool:
-        """Copy the state and begin to write it; nothing may be under way. False: it is written already.
+        """Copy the state and start to write it; no save may be under way. False: already written.
 
         That is where memory is short on any node, which is told once. Raises what `save` does where
         it fails before the copy; after it, `collect` does.
@@ -126,7 +129,10 @@ class AsyncSaver(Saver):
 
     def _tell(self, total: int, free: int | None, *, fits: bool) -> None:
         there = "nobody knows how much is free" if free is None else f"{words(free)} are free there"
-        text = f"the copy of an asynchronous checkpoint takes {words(total)} of a node's memory, and {there}"
+        text = (
+            f"the copy of an asynchronous checkpoint takes {words(total)} of a node's memory, and "
+            f"{there}"
+        )
         if fits not in self._told and self._accelerator.is_main_process:
             text = text if fits else f"warning: {text}: saving synchronously"
             sys.stderr.write(f"clusterrun: {text}\n")
@@ -142,7 +148,7 @@ class _Writer(Saver):
     known: dict[str, object] | None = None
 
     def take(self, writes: Writes, position: Position, known: dict[str, object]) -> None:
-        """Take over what is to be written, and what its manifest says of it; the training moves on."""
+        """Take over the deferred writes and the manifest's facts, while the training continues."""
         self.writes, self.position, self.known = writes, replace(position), known
 
     def _facts(self, position: Position) -> dict[str, object]:

@@ -23,7 +23,10 @@ class Flight(Generic[T]):
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, and go on with something else. Where the system gives no thread, it is done when this returns."""
+        """Start the work in a thread.
+
+        If the system gives no thread, the work is done when this returns.
+        """
         thread = Thread(
             target=self.run, name="clusterrun-save", daemon=True
         )  # Python would wait without a limit

@@ -44,7 +44,7 @@ class Buffers:
     def filled_from(
         self, storages: dict[Key, torch.UntypedStorage]
     ) -> dict[Key, torch.UntypedStorage]:
-        """Copy storages into the buffers, which must have grown for them; returns when all bytes have arrived."""
+        """Copy storages into the buffers, which have grown; return when all bytes have arrived."""
         import torch
 
         free = {kind: iter(buffers) for kind, buffers in self._held.items()}

@@ -23,7 +23,10 @@ class Sum(NamedTuple):
 
 
 def checksum(path: Path, size: int, pool: Executor) -> Callable[[], Sum]:
-    """Begin to read a file of so many bytes, and return what waits for its sum, which raises OSError."""
+    """Start to read `size` bytes of a file; the returned function waits for the sum.
+
+    It raises OSError if the file cannot be read.
+    """
     parts = [pool.submit(_sum, path, start) for start in range(0, max(size, 1), _SEGMENT)]
     return lambda: _joined([part.result() for part in parts])
 
@@ -47,7 +50,7 @@ def _joined(parts: list[Sum]) -> Sum:
 
 
 def combine(first: int, second: Sum) -> int:
-    """Return the CRC-32 of two pieces of data, one behind the other; the rule is zlib's `crc32_combine`."""
+    """Return the CRC-32 of two concatenated pieces of data; the rule is zlib's `crc32_combine`."""
     return _times(_power(8 * second.size), first) ^ second.crc32
 
 

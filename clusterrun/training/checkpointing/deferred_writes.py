@@ -1,4 +1,4 @@
-"""What `accelerator.save_state` would write, held back as a list of writes, to be carried out later by another thread.
+"""Hold back the writes of `accelerator.save_state`, for another thread to carry out later.
 
 Accelerate itself decides which rank writes which file, and calls the hooks and the state_dict of
 every object at the moment of the save. Only its three writers are stood in for while it does:
@@ -35,7 +35,7 @@ class Writes:
     _writes: list[tuple[str, Write]] = field(default_factory=list)
 
     def capture(self, save: Callable[[], object]) -> None:
-        """Call `save`, and hold back what it would write into the folder; what else it writes is written."""
+        """Call `save`, and hold back its writes into the folder; other writes happen at once."""
         with self._stand_ins():
             save()
 
@@ -108,7 +108,7 @@ class Writes:
         return held_back
 
     def _name(self, target: object) -> str | None:
-        """Return the path of a target in the folder; None for whatever lies elsewhere or has no path."""
+        """Return the path of a target in the folder; None for one elsewhere or without a path."""
         if not isinstance(target, (str, os.PathLike)) or not Path(target).is_relative_to(
             self.folder
         ):

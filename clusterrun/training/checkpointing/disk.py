@@ -1,4 +1,4 @@
-"""What a disk that takes no more looks like: to torch, to safetensors, and before anything is written."""
+"""Recognize a full disk: by the errors of torch and safetensors, and before anything is written."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def held_back() -> Iterator[list[str]]:
 
 
 def lack_of_space(folder: Path, size: int) -> str | None:
-    """Say with the numbers that `size` more bytes do not fit where a folder lies; None: they do, or nobody knows.
+    """Describe a lack of room for `size` more bytes below a folder; None if unknown or they fit.
 
     A quota is not seen here. Raises OSError.
     """

@@ -12,7 +12,7 @@ from clusterrun.training.errors import TrainingError
 
 @dataclass(frozen=True)
 class Interval:
-    """A time in seconds, a number of optimizer steps, or `auto`: what loses the least time. One of the three."""
+    """Seconds, optimizer steps, or `auto`, which loses the least time: one of the three."""
 
     seconds: float | None = None
     steps: int | None = None
@@ -20,7 +20,7 @@ class Interval:
 
 
 def parse_interval(text: str) -> Interval:
-    """Read `90s`, `10min`, `2h`, `500 steps` or `auto`; raises TrainingError for all else, and zero."""
+    """Parse `90s`, `10min`, `2h`, `500 steps` or `auto`. Raises TrainingError otherwise."""
     text = text.strip()
     if text == "auto":
         return Interval(auto=True)
@@ -65,7 +65,7 @@ class SaveSchedule:
         return self._every.steps is not None and step % self._every.steps == 0
 
     def next_save(self, step: int) -> dict[str, object]:
-        """Say at which step (`save_at_step`) or when (`save_at`, Unix seconds) the next checkpoint is due, if known."""
+        """Return when the next checkpoint is due: `save_at_step`, or `save_at` in Unix seconds."""
         if self._every.steps is not None:
             return {"save_at_step": (step // self._every.steps + 1) * self._every.steps}
         if self._limit is None:

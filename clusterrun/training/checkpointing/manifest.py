@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint folder: every file with its size and checksum, and what the state belongs to.
+"""The manifest of a checkpoint folder: its files with size and checksum, and facts on the state.
 
 It is written last, so a folder without one is not whole. It also carries a checksum of itself.
 """
@@ -50,7 +50,7 @@ def restate(folder: Path, facts: Mapping[str, object]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a folder, or None where it is missing or damaged; the files are not looked at."""
+    """Return a folder's manifest; None if missing or damaged. The files are not checked."""
     try:
         return _parse((folder / NAME).read_bytes())
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> str | None:
-    """Say in words what is wrong with a checkpoint folder; None: every byte is as it was when it was sealed.
+    """Describe the damage of a checkpoint folder; None if every byte is as it was when sealed.
 
     Files that the manifest does not name are no damage. All files are read; `read_so_far` is told
     the bytes of each.
@@ -79,7 +79,7 @@ def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> 
 def take_stock(
     folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None
 ) -> Entries:
-    """Flush every file and folder of a tree, and return size and checksum of those whose path is `mine`.
+    """Flush every file and folder of a tree; return size and checksum of the paths that are `mine`.
 
     Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises
     OSError.

@@ -16,7 +16,7 @@ _V2 = "memory.max", "memory.current", ""
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Return how many bytes may still be taken, pages of the file cache included; None where nobody knows.
+    """Return the available bytes of memory, reclaimable page cache included; None if unknown.
 
     `root` is where proc and sys are. What of the cache is not yet on the disk does not count.
     """
@@ -35,7 +35,7 @@ def _of_address_space(root: Path) -> int | None:
 
 
 def _of_cgroups(root: Path) -> Iterator[int]:
-    """Yield the room below each limit that holds for this process: each level of the hierarchy may have one."""
+    """Yield the room below each memory limit of this process; each cgroup level may have one."""
     for mount, path, names in _hierarchies(root):
         for level in (path, *path.parents):
             room = _room(mount / level, *names)

@@ -12,7 +12,7 @@ from clusterrun.run_folder.records import number, read_record
 
 _FIRST = 120.0  # seconds to the first save, which is there to be measured
 _LEAST, _MOST = 30.0, 3600.0  # seconds
-_SHARE = 10  # an interval is at least so many times a save: more than a tenth of the time is never spent on saving
+_SHARE = 10  # an interval is at least this many saves long: a tenth of the time at most
 # Before anything was seen, a run counts as interrupted once in four hours. This pseudo-observation
 # is the prior of a Poisson rate: it keeps one early interruption, or none so far, from saying too
 # much, and fades as the run grows.
@@ -59,7 +59,7 @@ def best_interval(save_seconds: float, between: float) -> float:
 
 
 def between_interruptions(paths: RunPaths, now: float) -> float:
-    """Return the mean seconds from one interruption of this run to the next, as far as it has been seen."""
+    """Return the mean seconds between interruptions of this run, as far as observed."""
     names = paths.attempts()
     spans = [_span(paths, name, now, last=name == names[-1]) for name in names]
     seconds = _PRIOR_SECONDS + sum(lasted for lasted, _ in spans)

@@ -45,7 +45,10 @@ class _Outcome(Generic[T]):
 
 
 class Saver:
-    """Writes checkpoints of an Accelerator's state; `agreement` joins the ranks, `fence` forbids publishing."""
+    """Writes an Accelerator's checkpoints.
+
+    `agreement` joins the ranks, `fence` forbids publishing.
+    """
 
     sharing: Sharing | None = None  # says in the manifest how a step is shared
     passing: frozenset[str] = frozenset()  # files that go away again when the save is done
@@ -98,7 +101,7 @@ class Saver:
             raise
 
     def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
-        """Have a checkpoint of this attempt say that `batch` batches of its epoch were taken; otherwise as `save`."""
+        """Record in this attempt's checkpoint that `batch` batches were taken; else as `save`."""
 
         def restate() -> Checkpoint:
             self._fence.check()
@@ -111,7 +114,7 @@ class Saver:
         return moved
 
     def _together(self, action: Callable[[], T], *, here: bool = True) -> T | None:
-        """Run a phase on the ranks that take part; all wait for all, and all learn when one could not do it."""
+        """Run a phase on the participating ranks; all wait, and all learn if it failed on one."""
         outcome: _Outcome[T] = _attempt_to(action) if here else _Outcome()
         if not self._agreement.least(int(outcome.good)):
             self._fail(self._agreement.gather(replace(outcome, value=None)))
@@ -150,7 +153,7 @@ class Saver:
         }
 
     def _take_stock(self, draft: Path) -> manifest.Entries:
-        """Flush what this node wrote, and sum up the same while it is still in the node's memory."""
+        """Flush what this node wrote, and checksum it while it is still in the node's memory."""
         per_node = self._per_node()
         node = int(self._accelerator.process_index) // per_node
         return self._stock(draft, lambda name: _writer(name) // per_node == node)
@@ -166,7 +169,8 @@ class Saver:
         manifest.seal(draft, self._facts(position), entries)
         self._fence.check()
         checkpoint = self._checkpoints.publish(draft)
-        self._fence.check()  # it may have stood still for long between the two, on a file server that was away
+        # Between the two checks it may have hung for long, on an unavailable file server.
+        self._fence.check()
         self._checkpoints.prune()
         return checkpoint
 

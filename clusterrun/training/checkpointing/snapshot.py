@@ -1,4 +1,4 @@
-"""What is to be saved, as it is at one moment: tensors are copied into memory, and all else is pickled at once."""
+"""Snapshot what is to be saved: tensors are copied into memory, all else is pickled at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Reference:
 
 
 class Snapshot:
-    """Freezes values; `thaw` returns each as it was, with its tensors as they were at `copy`, on the CPU.
+    """Freezes values; `thaw` returns each with its tensors as they were at `copy`, on the CPU.
 
     Tensors that share a storage share its copy, so torch.save writes the same bytes. Until `copy`
     they are the live ones.
@@ -33,7 +33,7 @@ class Snapshot:
         self._numbers: dict[int, int] = {}
 
     def freeze(self, value: object) -> bytes:
-        """Pickle a value without its tensors, which are noted. Raises what pickle, and so torch.save, raises."""
+        """Pickle a value without its tensors, which are noted. Raises as pickle does."""
         file = io.BytesIO()
         _Pickler(file, self).dump(value)
         return file.getvalue()

@@ -1,4 +1,4 @@
-"""The checkpoints of a run on the disk: whole or not there, found by what they hold, and removed in time.
+"""The checkpoints of a run on disk: written atomically, verified by content, and pruned.
 
 A checkpoint is a folder of `accelerator.save_state` with a `manifest.json` beside the state, so
 `accelerator.load_state` reads it. It is written in a staging folder; one rename publishes it.
@@ -68,7 +68,7 @@ class Checkpoints:
         self._removal: Thread | None = None
 
     def newest(self, crashed: Mapping[str, str] | None = None) -> Checkpoint | None:
-        """Return the newest checkpoint that verifies, if there is one; says on stderr what it passes over, and why.
+        """Return the newest checkpoint that verifies, if any; report skipped ones on stderr.
 
         `crashed` names those that an earlier attempt died of while it loaded them, each with that
         attempt. They are passed over as damaged ones are, down to step 0: what killed one attempt
@@ -85,7 +85,8 @@ class Checkpoints:
                 _say(f"{path.name} verified: every byte is as it was saved")
                 return checkpoint
             _say(
-                f"passing over {path.name}: {reason or 'its manifest.json does not say where training stood'}"
+                f"passing over {path.name}: "
+                f"{reason or 'its manifest.json does not say where training stood'}"
             )
         return None
 
@@ -104,7 +105,7 @@ class Checkpoints:
         return self._staging / f"step-{step:08d}-{self.attempt:04d}"
 
     def make_room(self, draft: Path) -> None:
-        """Make a draft's folder, and wait for the removal of what was pruned before. Raises OSError."""
+        """Create a draft's folder, after the removal of pruned checkpoints. Raises OSError."""
         self.tidy()
         self.drop(draft)
         draft.mkdir(parents=True)
@@ -127,7 +128,7 @@ class Checkpoints:
         return replace(checkpoint, path=target)
 
     def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
-        """Have a checkpoint say that another number of its epoch's batches was taken. Raises OSError."""
+        """Record another number of batches of the epoch in a checkpoint. Raises OSError."""
         manifest.restate(checkpoint.path, {"batch": batch})
         return replace(checkpoint, batch=batch)
 

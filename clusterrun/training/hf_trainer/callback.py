@@ -34,7 +34,10 @@ from clusterrun.training.stopping.stacks import stacks_on_request
 
 
 class StopCallback(TrainerCallback):
-    """What clusterrun does in one Trainer's training; must be the last callback, to see what the others want."""
+    """Clusterrun's part in one Trainer's training.
+
+    It must be the last callback, to see what the others want.
+    """
 
     def __init__(self, trainer: Trainer, attempt: Attempt | None) -> None:
         main, processes = (
@@ -85,7 +88,7 @@ class StopCallback(TrainerCallback):
         self._trainer.add_callback(self)
 
     def save(self, write: Callable[..., None], model: Any, trial: Any = None) -> None:
-        """Let Trainer `write` a checkpoint as its _save_checkpoint does, and seal it. Every rank must call it."""
+        """Let Trainer `write` a checkpoint as in _save_checkpoint, and seal it, on every rank."""
         if not self._active:
             write(model, trial)
             return
@@ -169,7 +172,7 @@ class StopCallback(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """A batch of an evaluation is done; outside of a training's own evaluations nothing is seen."""
+        """Check for a stop after a batch of an evaluation, if it is one of the training's own."""
         self._progress.alive()
         if self._before_evaluation is None:
             return
@@ -183,7 +186,7 @@ class StopCallback(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """An evaluation has ended: training is the same with it and without, cut short and repeated."""
+        """Restore the random state after an evaluation, so that training is the same without it."""
         if self._before_evaluation:
             self._before_evaluation.restore()
 
@@ -213,7 +216,7 @@ class StopCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Training is complete, also where another callback ended it; the script still has to save its model."""
+        """Finish the records; training is complete, but the script still has to save its model."""
         if not self._active:
             return
         self._active, self._before_evaluation = False, None
@@ -326,7 +329,7 @@ class StopCallback(TrainerCallback):
 
 
 def _mark_trained(attempt: Attempt, outcome: Mapping[str, object]) -> None:
-    """Mark the run trained when its script has ended; registered by atexit, which runs after an error as well.
+    """Mark the run trained when its script has ended; atexit calls this, after an error as well.
 
     With which exit code it ended only the job script will know, and makes `trained` finished.
     """

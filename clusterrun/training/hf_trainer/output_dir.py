@@ -1,4 +1,4 @@
-"""The checkpoints that `transformers.Trainer` keeps in its output_dir: which to resume, and which to give up.
+"""The checkpoints in a `transformers.Trainer`'s output_dir: which to resume, which to remove.
 
 Trainer writes `checkpoint-<step>` in place. What makes one whole is the manifest, written into it
 last.
@@ -27,7 +27,9 @@ _ASIDE = "passed-over-"  # Trainer's own rotation counts every name that begins 
 
 @dataclass(frozen=True)
 class TrainerCheckpoint(Checkpoint):
-    """A checkpoint folder of Trainer; `run` is the id of the run that saved it, empty without clusterrun.
+    """A checkpoint folder of Trainer.
+
+    `run` is the id of the run that saved it, empty without clusterrun.
 
     Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is what the random states
     tell, 0 for unknown.
@@ -80,7 +82,7 @@ class OutputDir(Checkpoints):
         return None
 
     def set_aside(self, after: int) -> None:
-        """Rename what lies beyond the step that training goes on from, so that Trainer does not write into it."""
+        """Rename checkpoints beyond the resumed step, so that Trainer does not write into them."""
         for one in self._all():
             if one.step > after:
                 target = one.path.with_name(_ASIDE + one.path.name)
@@ -106,7 +108,7 @@ class OutputDir(Checkpoints):
         return _read(draft, int(draft.name.rpartition("-")[2]))
 
     def prune(self) -> None:
-        """Remove the oldest, as Trainer does at a save_total_limit; the newest and the best stay."""
+        """Remove the oldest, as Trainer does at a save_total_limit; keep the newest and best."""
         everything = self._all()
         spared = {everything[0].path, self.best} if everything else set()
         for asked, number in ((False, self.limit), (True, self._keep)):
@@ -128,7 +130,7 @@ class OutputDir(Checkpoints):
 
 
 def named(path: Path) -> TrainerCheckpoint:
-    """Return the checkpoint that a script names. Raises TrainingError where it is none, or damaged."""
+    """Return the checkpoint that a script names. Raises TrainingError if it is none, or damaged."""
     step = _step(path)
     reason = None if step is not None else f"it has no whole {_STATE}"
     if (path / manifest.NAME).exists():
@@ -142,7 +144,7 @@ def named(path: Path) -> TrainerCheckpoint:
 
 
 def discard(path: Path) -> None:
-    """Remove a checkpoint, its manifest first: what a kill leaves of it is not taken for a whole one."""
+    """Remove a checkpoint, its manifest first, so that a killed removal leaves no complete one."""
     (path / manifest.NAME).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
 

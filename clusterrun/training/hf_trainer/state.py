@@ -1,4 +1,4 @@
-"""The state of a Trainer: chosen when it begins, sealed after Trainer has written it, in its own output_dir."""
+"""The state of a Trainer: selected at the start, and sealed in output_dir after each write."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class OutputDirState(TrainingState):
         )
 
     def choose(self, wanted: Path | None) -> TrainerCheckpoint | None:
-        """Return the checkpoint to begin with on every rank; `wanted` is the one that the script names, if it does.
+        """Return the checkpoint to start from, on every rank; `wanted` is the one the script names.
 
         It wins in the first attempt and without clusterrun; later, only where output_dir holds
         nothing newer. Raises TrainingError where it is none or damaged, or was saved by another
@@ -99,7 +99,7 @@ class OutputDirState(TrainingState):
     def save_trainer(
         self, write: Callable[[], None], position: Position, more_facts: dict[str, object]
     ) -> None:
-        """Let Trainer `write` its checkpoint of this step, and seal it with `more_facts`; otherwise as `save`."""
+        """Let Trainer `write` its checkpoint, and seal it with `more_facts`; else as `save`."""
         if self.newest and self.newest.step == position.step:
             self.newest = None  # Trainer writes over it
         before, args = self.newest, self._trainer.args
@@ -121,7 +121,7 @@ class OutputDirState(TrainingState):
             discard(self._checkpoints.draft(position.step))
 
     def note_best(self) -> None:
-        """Note that the checkpoint of this step is the best, as Trainer does only when it writes one."""
+        """Note that this step's checkpoint is the best, as Trainer does only when it writes one."""
         state, args = self._trainer.state, self._trainer.args
         folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
         if (
@@ -147,7 +147,7 @@ class OutputDirState(TrainingState):
 
 @contextmanager
 def _held(args: Any, *, asked: bool) -> Iterator[None]:
-    """Have Trainer remove nothing before the new checkpoint is sealed, and save all that a resume needs."""
+    """Make Trainer keep old checkpoints until the new one is sealed, and save all state."""
     kept = args.save_total_limit, args.save_only_model
     args.save_total_limit = None
     if asked:

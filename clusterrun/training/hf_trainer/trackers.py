@@ -1,4 +1,4 @@
-"""The MLflow run of a Trainer's training: written down for the job script, which names it to the next attempt.
+"""Record the MLflow run of a Trainer's training, for the job script to pass to the next attempt.
 
 wandb and TensorBoard need nothing beside what the job script sets: transformers reads it.
 """
@@ -17,7 +17,7 @@ from clusterrun.training.records.trackers import remember
 
 
 class MLflowRecord(TrainerCallback):
-    """Writes into the file `record` which MLflow run a training is in; comes after Trainer's own MLflowCallback."""
+    """Records the training's MLflow run in `record`; runs after Trainer's MLflowCallback."""
 
     def __init__(self, record: Path) -> None:
         self._record = record

@@ -1,4 +1,4 @@
-"""What a training was like over time, for those who look at the run later: the loss, the speed, the stalls."""
+"""Record a training over time, for later reports: the loss, the speed, the stalls."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def history_of(attempt: Attempt | None, *, main: bool) -> History | None:
 
 
 def learning_rate(accelerator: Any) -> float | None:
-    """Return the learning rate of the first parameters of an Accelerator's first optimizer; None where it has none."""
+    """Return the learning rate of the first optimizer's first parameter group; None if none."""
     with suppress(Exception):  # whatever optimizer a script has, this is for a picture of it
         return finite(accelerator._optimizers[0].param_groups[0]["lr"])  # noqa: SLF001
     return None

@@ -1,4 +1,4 @@
-"""Every step's loss, written down where somebody wants to compare them, as `clusterrun rehearse` does."""
+"""Record every step's loss for a comparison, as `clusterrun rehearse` needs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATIENCE = 1.0  # seconds between two writes
 
 
 class Losses:
-    """Appends a JSON line for each step: `step`, `since`, `loss` and `time` (Unix seconds); a path of None: nothing.
+    """Appends a JSON line per step: `step`, `since`, `loss`, `time` (Unix s); no path, no lines.
 
     `loss` is the main process's own, all its digits, the mean over the steps behind `since` up to
     `step`; null where none was told. Unlike the progress file it waits for the GPU at every step,
@@ -44,7 +44,7 @@ class Losses:
             self.write()
 
     def write(self) -> None:
-        """Write what was noted since the last write. A disk that does not take it ends no training."""
+        """Write what was noted since the last write. A failing disk does not end the training."""
         if self._path is None or not self._lines:
             return
         text, self._lines, self._written = "".join(self._lines), [], time.monotonic()
@@ -59,6 +59,6 @@ class Losses:
 def losses_of(
     attempt: Attempt | None, *, main: bool, environment: Mapping[str, str] = os.environ
 ) -> Losses:
-    """Return where the main process of an attempt writes its losses, if its environment asks for them."""
+    """Return where the main process of an attempt writes its losses, if the environment says so."""
     asked = attempt is not None and main and environment.get(ASKED)
     return Losses(attempt.paths.losses(attempt.name) if attempt and asked else None)

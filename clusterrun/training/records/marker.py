@@ -1,4 +1,4 @@
-"""The marker `events/attempt-<n>.trainer`: how the trainer left, for the job script to decide what follows."""
+"""The marker `events/attempt-<n>.trainer`: how the trainer exited; the job script acts on it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[st
 def refusals_marked(
     environment: Mapping[str, str] = os.environ,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function mark its attempt `no-restart` when it raises TrainingError: the next one would end the same way.
+    """Decorate a function to mark its attempt `no-restart` on TrainingError, which would recur.
 
     Without clusterrun nothing is written. It goes by the bare environment, because that may be what
     is refused.

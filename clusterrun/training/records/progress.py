@@ -1,4 +1,4 @@
-"""The `progress` file: how far the run is, for those who watch it, and how long nothing new is to be no alarm."""
+"""The `progress` file: how far the run is, and how long a silence is acceptable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Note:
-    """What a write tells. Instants are those of time.monotonic; `first` and `left` are None before they are there."""
+    """The content of a write. Instants are of time.monotonic; `first` and `left` may be None."""
 
     known: _Known | None
     rate: str
@@ -54,7 +54,8 @@ class _Note:
         told = "" if loss is None else f"{loss:.6g}"
         total = "" if self.known.total is None else self.known.total
         others = "".join(f"{key}={value}\n" for key, value in more.items() if value is not None)
-        return f"step={self.known.step}\ntotal={total}\nloss={told}\nrate={self.rate}\n{watched}{others}"
+        numbers = f"step={self.known.step}\ntotal={total}\nloss={told}\nrate={self.rate}\n"
+        return f"{numbers}{watched}{others}"
 
     def line(self, loss: float | None, more: Mapping[str, object]) -> dict[str, object]:
         """Return the line of the metrics."""
@@ -80,7 +81,7 @@ class _Note:
 
 
 class Progress:
-    """Writes step, total, loss, rate (samples/s), time (Unix seconds), what is done, and a patience in seconds.
+    """Writes step, total, loss, rate (samples/s), time (Unix s), the activity, and a patience in s.
 
     It writes about once a second, and when something else is begun. A thread does, so that no step
     waits for a file server, or for the GPU to know its loss. A path of None, on all ranks but the
@@ -110,7 +111,7 @@ class Progress:
     def update(
         self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None
     ) -> None:
-        """Take note of one optimizer step; the first is written at once, a later one about once a second."""
+        """Note one optimizer step; the first is written at once, later ones about once a second."""
         if self._path is None:
             return
         now = time.monotonic()
@@ -135,7 +136,7 @@ class Progress:
             self._tell()
 
     def begin(self, doing: Doing) -> None:
-        """Tell at once that something else than a step is done from here on, until the next step is."""
+        """Write at once that something other than a step happens from here until the next step."""
         self._patience.pause()
         if self._path is None or (doing is self._doing and self._notes is not None):
             return
@@ -242,7 +243,7 @@ def _work(teller: _Teller, notes: Queue[_Note]) -> None:
 
 
 def _settle(notes: Queue[_Note]) -> None:
-    """Wait, a second at most, until nothing is being written: a process that ends amid that leaves a draft behind."""
+    """Wait up to a second for a write in progress: exiting during it would leave a draft behind."""
     with notes.all_tasks_done:
         notes.all_tasks_done.wait_for(lambda: not notes.unfinished_tasks, timeout=_LAST_WRITE)
 

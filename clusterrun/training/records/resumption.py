@@ -8,7 +8,7 @@ from clusterrun.run_folder.records import read_record, write_record
 
 
 def crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
-    """Return the checkpoints that an earlier attempt died of while it loaded them, each with that attempt.
+    """Return the checkpoints that killed an earlier attempt while loading, each with that attempt.
 
     A preemption or a dead node amid a load says nothing about the checkpoint: only a crash does.
     """
@@ -27,6 +27,6 @@ def crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
 def write_resume(
     paths: RunPaths, attempt: str, checkpoint: str, step: int, *, loaded: bool
 ) -> None:
-    """Write down that an attempt begins to load a checkpoint, or that all ranks have. Raises OSError."""
+    """Record that an attempt starts to load a checkpoint, or has on all ranks. Raises OSError."""
     state = "resumed" if loaded else "loading"
     write_record(paths.resumed(attempt), {"checkpoint": checkpoint, "step": step, "state": state})

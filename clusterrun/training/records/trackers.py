@@ -41,7 +41,7 @@ class Trackers:
     def init(
         self, project_name: str, config: Words | None, init_kwargs: Mapping[str, Words]
     ) -> None:
-        """Start them as `accelerator.init_trackers` does, each with the run that the record names for it."""
+        """Start them as `accelerator.init_trackers` does, each with its recorded run."""
         known = read_record(self._record)
         kwargs = {
             name: words_for(name, known, init_kwargs.get(name, {}))
@@ -61,7 +61,7 @@ class Trackers:
 
 
 def words_for(name: str, known: Mapping[str, str], given: Words) -> Words:
-    """Return what a tracker's start is told beside what the script has `given`, which goes before it."""
+    """Return the extra arguments of a tracker's start; what the script has `given` wins."""
     run = known.get(name)
     if not run or not _NAMES_A_RUN.isdisjoint(given):
         return given
@@ -76,7 +76,7 @@ def words_for(name: str, known: Mapping[str, str], given: Words) -> Words:
 
 
 def remember(record: Path, runs: Mapping[str, str | None]) -> None:
-    """Write down which runs the next attempt goes on with; a disk that does not take it costs no training."""
+    """Record the runs that the next attempt continues; a failing disk does not end the training."""
     found = {**read_record(record), **{name: run for name, run in runs.items() if run}}
     try:
         record.parent.mkdir(parents=True, exist_ok=True)

@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 _POINTS = sorted(
     {int(1.3**power) for power in range(60)} | {0}
 )  # optimizer steps, up to five million
-_HINT = "count steps with accelerator.gradient_accumulation_steps once TrainingRun is made; or run with as many as before"
+_HINT = (
+    "count steps with accelerator.gradient_accumulation_steps once TrainingRun is made; or run "
+    "with as many as before"
+)
 
 
 class Schedules:
-    """The schedulers that an Accelerator has prepared, and how many steps of its schedule each makes at a time."""
+    """An Accelerator's prepared schedulers, and how many schedule steps each makes at a time."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self._speeds: list[int] | None = None
 
     def facts(self) -> list[dict[str, object]]:
-        """Return what a manifest says of each: `steps` at an optimizer step, and the `curves` that the script gave."""
+        """Return the manifest's facts: `steps` per optimizer step, and the script's `curves`."""
         own = self._accelerator._schedulers  # noqa: SLF001 - accelerate tells of them in no other way
         now = self._speeds or [_natural(one) for one in own]
         return [
@@ -42,7 +45,7 @@ class Schedules:
         ]
 
     def choose(self, saved: list[dict[str, Any]], processes: int) -> list[int]:
-        """Return the speed of each for a checkpoint that says `saved` of them and was written by `processes`.
+        """Return each one's speed for a checkpoint with the facts `saved`, written by `processes`.
 
         Raises TrainingError where none keeps the curve.
         """
@@ -90,7 +93,8 @@ def _speed(prepared: Any, saved: dict[str, Any], processes: int, now: int) -> in
         if _same(saved["curves"], _curves(inner, speed)):
             return speed
     raise TrainingError(
-        f"the learning rate that the script computes for {counted(now)} is not the one it computed for {processes}",
+        f"the learning rate that the script computes for {counted(now)} is not the one it "
+        f"computed for {processes}",
         _HINT,
     )
 
@@ -142,7 +146,7 @@ def _curves(scheduler: Any, speed: int) -> list[list[float | None]]:
 
 
 def _functions(scheduler: Any) -> Iterator[Any]:
-    """List the functions that are in no state: torch saves those objects that are neither function nor partial."""
+    """List the functions without state: torch saves objects, but no functions or partials."""
     found = getattr(scheduler, "lr_lambdas", ())
     yield from (one for one in found if isinstance(one, (FunctionType, partial)))
     for inner in getattr(scheduler, "_schedulers", ()):

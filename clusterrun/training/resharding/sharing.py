@@ -1,4 +1,4 @@
-"""How the ranks share an optimizer step, kept the same when a run resumes with another number of them.
+"""Share an optimizer step among the ranks, in the same way after a change of their number.
 
 What is kept: the samples of each step, the learning rate as a function of steps, the place in the
 data. What is not: random numbers of ranks that were not there before, and the order in which
@@ -40,7 +40,7 @@ class Sharing:
         self._chosen: list[int] = []
 
     def begin_as(self, newest: Checkpoint | None, reference: int | None) -> None:
-        """Accumulate as the run's newest checkpoint wants it, so that the script counts its steps right from the start.
+        """Accumulate as the newest checkpoint did, so that the script counts steps correctly.
 
         Without one, a step takes what `reference` processes would take, where there is such a
         number. Raises TrainingError where that cannot be shared out; with a checkpoint only `check`
@@ -66,7 +66,7 @@ class Sharing:
         }
 
     def check(self, newest: Checkpoint, strategy: str) -> None:
-        """Raise TrainingError unless a checkpoint can be gone on from exactly; nothing is loaded yet.
+        """Raise TrainingError unless a checkpoint can be resumed exactly; nothing is loaded yet.
 
         `strategy` is the one that saved it, as its manifest says.
         """
@@ -82,14 +82,14 @@ class Sharing:
         self._chosen = self._schedules.choose(newest.sharing["schedules"], newest.world_size)
 
     def load(self, newest: Checkpoint, staging: Path, wait: Callable[[], None]) -> None:
-        """Load a checkpoint that was checked, on every rank; `wait` waits for all, `staging` is for what passes."""
+        """Load a verified checkpoint on every rank; `wait` is a barrier, `staging` is temporary."""
         if self._changed and zero.is_zero(self._accelerator):
             zero.load(self._accelerator, newest.path, staging, wait)
         else:
             self._accelerator.load_state(str(newest.path))
 
     def loaded(self, newest: Checkpoint) -> Position:
-        """Put right what Accelerate has loaded for another number of processes; return the position for this one."""
+        """Adapt the state of another number of processes after loading; return its position."""
         position = Position(newest.step, newest.epoch, newest.batch)
         saved = _share(newest)
         if saved is None:
@@ -119,7 +119,7 @@ class Sharing:
         )
 
     def check_loader(self, loader: Iterable[Any], steps: int) -> None:
-        """Raise TrainingError unless a training's loader, of `steps` an epoch (0: unknown), is shared as it was."""
+        """Raise TrainingError unless a loader of `steps` (0: unknown) is shared as before."""
         from accelerate.data_loader import DataLoaderStateMixin
 
         before, self._epoch_steps = self._epoch_steps, steps or None
@@ -127,12 +127,14 @@ class Sharing:
             return
         if not isinstance(loader, DataLoaderStateMixin):
             raise TrainingError(
-                "another number of processes saved the checkpoint, and run.batches was given no prepared DataLoader",
+                "another number of processes saved the checkpoint, and run.batches was given no "
+                "prepared DataLoader",
                 "hand run.batches the loader that accelerator.prepare returned, itself",
             )
         if steps and before and before != steps:
             raise TrainingError(
-                f"an epoch has {steps} optimizer steps with {counted(self._processes)}, and had {before} before",
+                f"an epoch has {steps} optimizer steps with {counted(self._processes)}, and had "
+                f"{before} before",
                 "drop_last=False keeps their number; or run with as many processes as before",
             )
 
@@ -174,7 +176,8 @@ class Sharing:
         batches = reference * self._asked
         if batches % self._processes:
             raise TrainingError(
-                f"{batches} batches a step ({reference} processes x {self._asked} accumulated, on the most nodes that "
+                f"{batches} batches a step ({reference} processes x {self._asked} accumulated, on "
+                "the most nodes that "
                 f"slurm.nodes allows) cannot be shared out among {counted(self._processes)}",
                 "give slurm.nodes one number",
             )
@@ -188,7 +191,7 @@ class Sharing:
                 zero.accumulate(self._accelerator, steps)
 
     def _seed(self, newest: Checkpoint) -> None:
-        """Seed a rank for which no random state was saved, alike for each attempt that resumes from the checkpoint."""
+        """Seed a rank without a saved random state, the same for each resume of the checkpoint."""
         from accelerate.utils import set_seed
 
         rank = int(self._accelerator.process_index)
@@ -197,7 +200,7 @@ class Sharing:
 
 
 def _share(checkpoint: Checkpoint) -> Share | None:
-    """Return how a checkpoint's step was shared; None for one of an older clusterrun, or of a Trainer."""
+    """Return how a checkpoint's step was shared; None for an older clusterrun, or a Trainer."""
     saved: Mapping[str, Any] = checkpoint.sharing
     return (
         Share(checkpoint.world_size, int(saved["accumulation"]), int(saved["asked"]))

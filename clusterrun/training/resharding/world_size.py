@@ -1,4 +1,6 @@
-"""Another number of processes: the arithmetic that keeps what an optimizer step takes. Nothing here knows torch.
+"""Keep an optimizer step's batches for another number of processes: plain arithmetic.
+
+Nothing here imports torch.
 
 A step takes `processes x accumulation` batches of the script's DataLoader. Accelerate deals them
 out one after the other (BatchSamplerShard), so that a step's batches are the same ones for any
@@ -17,7 +19,7 @@ from clusterrun.training.errors import TrainingError
 
 @dataclass(frozen=True)
 class Share:
-    """How many processes share a step, and how many batches each of them adds up; `asked` is what the script asked."""
+    """How a step is shared: processes, and batches accumulated by each; `asked` is the script's."""
 
     processes: int
     accumulation: int
@@ -30,15 +32,21 @@ class Share:
 
 
 def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int:
-    """Return over how many batches each of the processes accumulates, so that a step of checkpoint `name` stays whole.
+    """Return each process's accumulation, so that a step of checkpoint `name` keeps its batches.
 
     `asked` is what the script asks now: where that has changed since, somebody wants it so. Raises
     TrainingError, with the numbers that would do, where a step cannot be shared out.
     """
     if processes == saved.processes:
         return saved.accumulation if asked == saved.asked else asked
-    said = f"checkpoint {name} was saved by {counted(saved.processes)}, but this attempt has {processes}"
-    a_step = f"a step of it takes {saved.batches} batches ({saved.processes} x {saved.accumulation} accumulated)"
+    said = (
+        f"checkpoint {name} was saved by {counted(saved.processes)}, but this attempt has "
+        f"{processes}"
+    )
+    a_step = (
+        f"a step of it takes {saved.batches} batches ({saved.processes} x {saved.accumulation} "
+        "accumulated)"
+    )
     if asked != saved.asked:
         if asked * processes == saved.batches:
             return asked
@@ -56,7 +64,7 @@ def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int
 
 
 def batch_for(batch: int, saved: int, now: int) -> int:
-    """Return how many batches of its epoch one process has taken, when a step takes `now` of them instead of `saved`.
+    """Convert a process's batches of an epoch from steps of `saved` batches to steps of `now`.
 
     A checkpoint lies between two steps. So what is no multiple is an epoch's end, whose last step
     was a shorter one.
@@ -67,7 +75,7 @@ def batch_for(batch: int, saved: int, now: int) -> int:
 
 
 def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
-    """List how many steps of its schedule a scheduler may make at an optimizer step now, the likeliest first.
+    """List how many schedule steps a scheduler may make per optimizer step now, likeliest first.
 
     It made `saved` of them. Scripts that multiply their total by the number of processes need
     `processes`, those that do not need `saved`, and those that count the batches of one process
@@ -80,7 +88,7 @@ def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
 
 
 def same_curve(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
-    """Whether two learning rate curves, given by their values at the same optimizer steps, are the same one."""
+    """Return whether two learning rate curves, as values at the same optimizer steps, are equal."""
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(
         a == b or (a is not None and b is not None and isclose(a, b, rel_tol=1e-6, abs_tol=1e-9))

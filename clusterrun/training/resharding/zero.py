@@ -1,4 +1,4 @@
-"""ZeRO's share of the work: DeepSpeed's own accumulation, and its universal checkpoint for another number of ranks.
+"""DeepSpeed ZeRO: its own accumulation, and its universal checkpoint for another number of ranks.
 
 Under ZeRO each rank saves a part of the optimizer, and as many ranks must load them.
 `deepspeed.checkpoint` puts the parts together into a folder that any number can load: once more as
@@ -27,7 +27,7 @@ def is_zero(accelerator: Accelerator) -> bool:
 
 
 def accumulation(accelerator: Accelerator) -> int:
-    """Return over how many batches gradients are accumulated; DeepSpeed's config goes before accelerate's word."""
+    """Return the gradient accumulation; DeepSpeed's config takes precedence over accelerate's."""
     said = (
         accelerator.deepspeed_plugin.deepspeed_config.get("gradient_accumulation_steps")
         if is_zero(accelerator)
@@ -55,7 +55,10 @@ def problem(accelerator: Accelerator) -> str | None:
         trained = {name for name, one in engine.module.named_parameters() if one.requires_grad}
         left_out = sorted(set(engine.module.state_dict()) - trained - _tied(engine.module))
         if left_out:
-            return f"DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as {left_out[0]}"
+            return (
+                "DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as "
+                f"{left_out[0]}"
+            )
         config = engine.config.get("zero_optimization", {})
         if any(
             (config.get(f"offload_{what}") or {}).get("device", "none") != "none"
@@ -74,7 +77,7 @@ def problem(accelerator: Accelerator) -> str | None:
 def load(
     accelerator: Accelerator, checkpoint: Path, staging: Path, wait: Callable[[], None]
 ) -> None:
-    """Load a checkpoint that another number of ranks has saved; every rank must call it. Raises OSError.
+    """Load a checkpoint of another number of ranks; every rank must call it. Raises OSError.
 
     The main process converts it into `staging`, which all nodes see; `wait` waits for all ranks.
     """

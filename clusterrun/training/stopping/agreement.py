@@ -34,7 +34,7 @@ class Wish(IntEnum):
 
 
 class Agreement:
-    """Reduces the ranks' wishes, asynchronously: asked at one step, known at the next; see pace.py for which steps.
+    """Reduces the ranks' wishes asynchronously: handed in at one step, known at the next.
 
     It has a gloo group of its own, because reading a result on NCCL would make the GPU wait.
     A world of one process needs no group, and knows at once.
@@ -76,7 +76,7 @@ class Agreement:
         return agreed
 
     def exchange_at_pace(self, wish: Callable[[], Wish]) -> Wish:
-        """As `exchange`, once a step; where steps are short, only every few steps is `wish` asked and handed in.
+        """Exchange as `exchange` does, once a step, but only every few steps if they are short.
 
         What was agreed is still known one step later.
         """
@@ -95,7 +95,7 @@ class Agreement:
         return Wish(wish)
 
     def close(self) -> None:
-        """End the exchange: nothing is agreed any more. Every rank must call it, before the process ends.
+        """End the exchange: nothing more is agreed. Every rank must call it before it exits.
 
         A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the
         process, after all went well. Destroying the group waits for its threads.
@@ -126,7 +126,7 @@ class Agreement:
         return box[0]
 
     def gather(self, value: T) -> list[T]:
-        """Return what every rank handed in, by rank, once all have; the values must be picklable."""
+        """Return every rank's value, by rank, once all are in; the values must be picklable."""
         if self._group is None:
             return [value]
         import torch.distributed

@@ -16,7 +16,7 @@ class Fenced(Exception):
 
 
 class Fence:
-    """Asks the run's `current` record, whose `attempt` is the newest one, whether this attempt (a number) still is.
+    """Checks whether this attempt is still the `attempt` of the run's `current` record.
 
     A path of None, on all ranks but the main one, fences nothing.
     """
@@ -40,7 +40,7 @@ class Fence:
         return self._seen
 
     def check(self) -> None:
-        """Raise Fenced when another attempt is current now, and OSError when that cannot be known."""
+        """Raise Fenced if another attempt is current, and OSError if that cannot be determined."""
         other = self._other()
         if other is not None:
             raise Fenced(f"attempt {other} has taken over")

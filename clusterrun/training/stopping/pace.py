@@ -1,11 +1,11 @@
-"""At which steps the ranks ask each other: at each where steps are long, at every few where they are short."""
+"""Pace the exchange between ranks: every step if steps are long, every few if they are short."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-_SECONDS = 0.25  # between two exchanges, where steps are shorter: costs nothing, and is early enough for any grace
+_SECONDS = 0.25  # between two exchanges of short steps: costs nothing, early enough for any grace
 _MOST = 3  # doublings, that is 8 steps: a step may be far longer than those before it
 
 

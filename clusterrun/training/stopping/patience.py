@@ -27,7 +27,7 @@ class Doing(str, Enum):
 
 
 class Patience:
-    """Measures the time between optimizer steps, and says how many seconds of silence are too many."""
+    """Measures the time between optimizer steps, and derives how long a silence is too long."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=_RECENT)
@@ -35,7 +35,7 @@ class Patience:
         self._last: float | None = None
 
     def step(self, now: float) -> None:
-        """Note that an optimizer step is done; `now` in seconds, of any clock that only goes forward."""
+        """Note an optimizer step; `now` is in seconds, of any clock that only moves forward."""
         if self._last is not None:
             taken = now - self._last
             self._recent.append(taken)

@@ -1,4 +1,4 @@
-"""Every rank can be asked where it is: at a signal it writes its Python stacks, also where it hangs in a collective."""
+"""Dump a rank's Python stacks at a signal, even if it hangs in a collective."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _open: list[IO[bytes]] = []  # until the process ends: the handler writes there
 
 
 def stacks_on_request(folder: Path, rank: int) -> None:
-    """Have this process write the stacks of all its threads into a file of `folder` whenever it gets SIGNAL.
+    """Write the stacks of all threads of this process into a file of `folder` at each SIGNAL.
 
     The file, `stacks-<rank>-<process id>`, is the sign that it may be sent: it would end another
     process. A handler in C does it, which waits for nothing that Python does. Processes that are
