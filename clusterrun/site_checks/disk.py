@@ -143,6 +143,7 @@ def of_quota(text: str) -> list[Finding]:
 
 def _quota(row: re.Match[str], limit: int) -> Finding:
     share = int(row["used"]) / limit
+    # quota(1) counts blocks of 1024 bytes.
     used_gb, limit_gb = (blocks * 1024 / 1e9 for blocks in (int(row["used"]), limit))
     what = f"{row['where']}: {used_gb:.1f} of {limit_gb:.1f} GB"
     remedy = "remove what is not needed there; the index of runs lies in your home"

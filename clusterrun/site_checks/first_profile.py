@@ -59,22 +59,22 @@ def _run_root(environment: Mapping[str, str]) -> list[str]:
         if environment.get(name) and _usable(environment[name]):
             return [
                 (
-                    f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node "
-                    "must see it"
+                    f"run_root: ${name}/runs     # where runs and their checkpoints lie; every "
+                    "node must see it"
                 )
             ]
     for folder in _FOLDERS:
         if _usable(folder.replace("$USER", environment.get("USER", "?"))):
             return [
                 (
-                    f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node "
-                    "must see it"
+                    f"run_root: {folder}/runs     # where runs and their checkpoints lie; every "
+                    "node must see it"
                 )
             ]
     return [
         (
-            "# No scratch folder was found. Checkpoints are large, and every node must see them: name "
-            "one with room."
+            "# No scratch folder was found. Checkpoints are large, and every node must see them: "
+            "name one with room."
         ),
         "run_root: ~/runs",
     ]
@@ -137,8 +137,8 @@ def _time(site: Site | None) -> list[str]:
     return (
         [
             (
-                "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many "
-                "as it needs"
+                "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as "
+                "many as it needs"
             )
         ]
         if site
