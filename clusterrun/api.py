@@ -17,7 +17,7 @@ from clusterrun.reporting.page.drawing import page
 from clusterrun.reporting.run_report import RunReport
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index
-from clusterrun.run_folder.index import Run as Known
+from clusterrun.run_folder.index import RunRef as Known
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_logs import reading as log_reading
 from clusterrun.run_logs.filters import Wanted

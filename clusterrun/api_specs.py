@@ -24,15 +24,15 @@ from clusterrun.planning.preparation import Request, active_python, prepare
 from clusterrun.planning.script import render as render_plan
 from clusterrun.planning.validation import plan_and_render, valid_spec
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
-from clusterrun.site_checks.examine import Examination
-from clusterrun.site_checks.examine import doctor as examine
+from clusterrun.site_checks.examination import Examination
+from clusterrun.site_checks.examination import doctor as examine
 from clusterrun.site_checks.first_profile import first_profile
 from clusterrun.site_checks.first_profile import write_profile as put_profile
 from clusterrun.slurm.states import State
 from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import Wish
-from clusterrun.submission.submitting import test_only
+from clusterrun.submission.submitting import try_submission
 from clusterrun.upkeep import cleaning
 
 JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
@@ -140,7 +140,7 @@ def dry_run(
 
     Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses.
     """
-    return test_only(prepare(request_of(job, overrides, profile, templates)))
+    return try_submission(prepare(request_of(job, overrides, profile, templates)))
 
 
 def estimate(  # noqa: PLR0913 - the options of the command
@@ -295,11 +295,11 @@ def clean(
     """
     try:
         age = units.seconds_of_duration(older_than) if isinstance(older_than, str) else older_than
-        states = cleaning.states_of(state) if state else frozenset[State]()
+        states = cleaning.parse_states(state) if state else frozenset[State]()
     except ValueError as error:
         raise SpecError([Problem("", "", str(error))]) from error
-    plan = cleaning.plan_clean(cleaning.Wish(age, states, keep, rehearsals, checkpoints))
-    return cleaning.cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
+    plan = cleaning.plan_clean(cleaning.Criteria(age, states, keep, rehearsals, checkpoints))
+    return cleaning.as_cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:

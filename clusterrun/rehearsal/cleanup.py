@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 
-from clusterrun.rehearsal.seen import Followed
+from clusterrun.rehearsal.observation import FollowedRun
 from clusterrun.run_folder.removal import remove
 
 
-def remove_checkpoints(followed: Followed) -> int:
+def remove_checkpoints(followed: FollowedRun) -> int:
     """Remove a run's checkpoints, those in its own folder only; returns how many there were."""
     own = followed.run.paths.folder.resolve()
     followed.look()

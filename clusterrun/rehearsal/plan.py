@@ -16,7 +16,7 @@ _LONGEST_NAME = 64  # as clusterrun.job_spec.values.NAME has it
 
 
 @dataclass(frozen=True)
-class Plan:
+class RehearsalPlan:
     """The schedule of a rehearsal: a checkpoint every `every` steps, a stop between two of them."""
 
     every: int
@@ -31,7 +31,7 @@ class Plan:
         return (left // self.every + 2) * self.every
 
 
-def both_runs(prepared: Prepared, plan: Plan) -> tuple[Prepared, Prepared]:
+def plan_runs(prepared: Prepared, plan: RehearsalPlan) -> tuple[Prepared, Prepared]:
     """Return the two runs of a rehearsal: the interrupted run and the uninterrupted reference.
 
     All else stays as the spec says it. A script that has `checkpoint.path` saves when it likes.
@@ -42,11 +42,13 @@ def both_runs(prepared: Prepared, plan: Plan) -> tuple[Prepared, Prepared]:
         variables = {**spec.environment.variables, ASKED: "1"}
         environment = spec.environment.model_copy(update={"variables": variables})
         spec = spec.model_copy(update={"checkpoint": checkpoint, "environment": environment})
-    rehearsal, reference = (_named(prepared, spec, word) for word in ("rehearsal", "reference"))
+    rehearsal, reference = (
+        _rename_job(prepared, spec, word) for word in ("rehearsal", "reference")
+    )
     return rehearsal, reference
 
 
-def _named(prepared: Prepared, spec: JobSpec, word: str) -> Prepared:
+def _rename_job(prepared: Prepared, spec: JobSpec, word: str) -> Prepared:
     """Return what was prepared, for another spec.
 
     Nothing that was prepared depends on what is changed here: the launch, the files, the problems.
@@ -57,7 +59,7 @@ def _named(prepared: Prepared, spec: JobSpec, word: str) -> Prepared:
     )
 
 
-def refuse(prepared: Prepared) -> None:
+def refuse_unfit_job(prepared: Prepared) -> None:
     """Raise SpecError for a job whose rehearsal would prove nothing, or touch another run.
 
     All reasons are listed.
@@ -84,7 +86,7 @@ def refuse(prepared: Prepared) -> None:
         raise SpecError(problems)
 
 
-def pattern_of(prepared: Prepared, folder: Path) -> str:
+def checkpoint_pattern(prepared: Prepared, folder: Path) -> str:
     """Return the absolute pattern of a plain script's checkpoints; empty if it has none."""
     path = prepared.loaded.spec.checkpoint.path
     if path is None:
@@ -94,7 +96,7 @@ def pattern_of(prepared: Prepared, folder: Path) -> str:
     )
 
 
-def says_nothing(prepared: Prepared) -> bool:
+def script_reports_nothing(prepared: Prepared) -> bool:
     """Return whether a script's text neither uses clusterrun.training nor names its checkpoints."""
     spec = prepared.loaded.spec
     if spec.checkpoint.path is not None or spec.script is None:

@@ -15,18 +15,24 @@ from typing import Any
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.validation import refuse_problems
-from clusterrun.rehearsal import plain
+from clusterrun.rehearsal import plain_script
 from clusterrun.rehearsal.cleanup import remove_checkpoints
-from clusterrun.rehearsal.compare import compare_losses, compare_weights
-from clusterrun.rehearsal.phases import Times, phases_of
-from clusterrun.rehearsal.plan import Plan, both_runs, pattern_of, refuse, says_nothing
+from clusterrun.rehearsal.comparison import compare_losses, compare_weights
+from clusterrun.rehearsal.observation import FollowedRun
+from clusterrun.rehearsal.phases import Times, list_phases
+from clusterrun.rehearsal.plan import (
+    RehearsalPlan,
+    checkpoint_pattern,
+    plan_runs,
+    refuse_unfit_job,
+    script_reports_nothing,
+)
 from clusterrun.rehearsal.result import NOT_SURVIVED, OUT_OF_TIME, SURVIVED, Rehearsal
-from clusterrun.rehearsal.seen import Followed
 from clusterrun.rehearsal.stand_in import Here, OnSlurm, StandIn
-from clusterrun.rehearsal.verdict import judge_return, judge_training
+from clusterrun.rehearsal.verdict import judge_resume, judge_training
 from clusterrun.rehearsal.watch import NotSurvived, OutOfTime, Watch
 from clusterrun.run_folder.causes import Cause
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.submission.submitting import submit_prepared
 
@@ -57,9 +63,9 @@ def rehearse(
         raise SpecError([Problem("--steps", "", f"must be at least 1, got {steps}")])
     prepared = prepare(request)
     refuse_problems(prepared)
-    refuse(prepared)
+    refuse_unfit_job(prepared)
     stage = _Stage(
-        prepared, Plan(steps), local=local, timeout=timeout, tolerance=tolerance, tell=tell
+        prepared, RehearsalPlan(steps), local=local, timeout=timeout, tolerance=tolerance, tell=tell
     )
     try:
         stage.play()
@@ -78,7 +84,7 @@ class _Stage:
     def __init__(
         self,
         prepared: Prepared,
-        plan: Plan,
+        plan: RehearsalPlan,
         *,
         local: bool,
         timeout: float,
@@ -89,7 +95,7 @@ class _Stage:
         self._tolerance, self._tell = tolerance, tell
         name = prepared.loaded.spec.name
         self._plain = prepared.loaded.spec.checkpoint.path is not None
-        self._both = both_runs(prepared, plan)
+        self._both = plan_runs(prepared, plan)
         self._stand_in: StandIn = Here() if local else OnSlurm()
         self._watch = Watch(Index(prepared.request.environment), time.monotonic() + timeout)
         self._times = Times()
@@ -122,7 +128,7 @@ class _Stage:
         seen = self._watch.followed and (
             self._watch.followed[0].saved or self._run.step_of(1) is not None
         )
-        if says_nothing(self._prepared) and not seen:
+        if script_reports_nothing(self._prepared) and not seen:
             what = (
                 "nothing was ever saved: the script does not use clusterrun.training, and "
                 "checkpoint.path is not given"
@@ -141,7 +147,7 @@ class _Stage:
                 attempt.nodes for followed in self._watch.followed for attempt in followed.attempts
             ]
         )
-        self._know(phases=phases_of(self._times, self._run, plain=self._plain, local=self._local))
+        self._know(phases=list_phases(self._times, self._run, plain=self._plain, local=self._local))
         if self.found.outcome == SURVIVED:
             removed = sum(map(remove_checkpoints, self._watch.followed))
             self._tell(f"{removed} checkpoints removed; the run folders stay")
@@ -149,12 +155,14 @@ class _Stage:
             self.found.reasons.append("it was interrupted")
 
     @property
-    def _run(self) -> Followed:
+    def _run(self) -> FollowedRun:
         return self._watch.followed[0]
 
-    def _submitted(self, prepared: Prepared) -> Run:
+    def _submitted(self, prepared: Prepared) -> RunRef:
         run = submit_prepared(prepared, local=self._local)
-        self._watch.followed.append(Followed(run, pattern_of(self._prepared, run.paths.folder)))
+        self._watch.followed.append(
+            FollowedRun(run, checkpoint_pattern(self._prepared, run.paths.folder))
+        )
         what = "started here, process" if self._local else "queued as job"
         self._tell(f"{run.run_id}: {what} {run.job_id}; run folder: {run.paths.folder}")
         return run
@@ -168,7 +176,7 @@ class _Stage:
             "started on "
             f"{read_record(run.paths.begin(self._run.attempts[0].name)).get('nodes', '?')}"
         )
-        patience = _SILENT_SECONDS if says_nothing(self._prepared) else None
+        patience = _SILENT_SECONDS if script_reports_nothing(self._prepared) else None
         if not self._watch.until(lambda: self._trains(1), "its first step", patience=patience):
             self._blind = True
             self._tell(
@@ -196,7 +204,7 @@ class _Stage:
     def _may_be_stopped(self) -> bool:
         if self._plain:
             signal = self._prepared.loaded.spec.checkpoint.signal
-            return plain.may_be_stopped(self._run, saves_when_asked=signal is not None)
+            return plain_script.can_be_stopped(self._run, saves_when_asked=signal is not None)
         return self._blind or (self._run.step_of(1) or 0) >= self._plan.stop_at
 
     def _interrupt(self) -> None:
@@ -232,7 +240,7 @@ class _Stage:
                 "it saved nothing when it was asked to stop" + (f": {failed}" if failed else "")
             )
 
-    def _requeue(self, run: Run) -> None:
+    def _requeue(self, run: RunRef) -> None:
         # Some versions of Slurm requeue by themselves what they preempt, and the script waits for
         # that.
         try:
@@ -266,11 +274,11 @@ class _Stage:
         second = self._run.attempts[1]
         self._times.first_again = self._first_time(2)
         if self._plain:
-            self.found = plain.judge(self._run, self.found)
+            self.found = plain_script.judge_checkpoints(self._run, self.found)
         else:
             self._know(back=second.back_at)
             self._know(first=second.steps[0].step if second.steps else None)
-            judge_return(self.found)
+            judge_resume(self.found)
             self.found.reasons.extend(_passed_over(self._run) if self.found.reasons else [])
         self._tell(f"it is back: with the checkpoint of step {self.found.back}")
 
@@ -288,7 +296,7 @@ class _Stage:
 
     def _goes_on(self) -> bool:
         if self._plain:
-            return plain.goes_on(self._run)
+            return plain_script.has_continued(self._run)
         return self._run.attempts[1].back_at is not None and self._run.step_of(2) is not None
 
     def _train_on(self) -> None:
@@ -323,7 +331,7 @@ class _Stage:
             self.found.notes.append(what)
 
 
-def _passed_over(run: Followed) -> list[str]:
+def _passed_over(run: FollowedRun) -> list[str]:
     """What the trainers said of checkpoints that they did not take."""
     log = run.run.paths.log(run.attempts[1].name)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clusterrun.rehearsal.compare import Losses, Weights
+from clusterrun.rehearsal.comparison import LossComparison, WeightComparison
 from clusterrun.rehearsal.result import Rehearsal
 
 _CAUSES = (
@@ -12,7 +12,7 @@ _CAUSES = (
 )
 
 
-def judge_return(found: Rehearsal) -> None:
+def judge_resume(found: Rehearsal) -> None:
     """Say what is wrong with the step at which the run came back."""
     if found.saved is not None and found.back is not None and found.back != found.saved:
         where = (
@@ -36,7 +36,7 @@ def judge_training(found: Rehearsal) -> None:
     """Report what is wrong with the losses and weights after the resume, or was not compared."""
     losses, weights = found.losses, found.weights
     if losses and losses.same is False:
-        found.reasons.append(_differing_losses(losses))
+        found.reasons.append(_describe_differing_losses(losses))
     if weights and weights.same is False and not (losses and losses.same is not None):
         what = (
             f"the weights at step {weights.step} differ from the reference's, and before the stop "
@@ -44,7 +44,7 @@ def judge_training(found: Rehearsal) -> None:
         )
         found.reasons.append(f"{what}{_CAUSES}")
     if losses and losses.same is None:
-        found.notes.append(_not_compared(losses))
+        found.notes.append(_explain_no_comparison(losses))
     if weights and weights.differing and (weights.repeatable is False or (losses and losses.same)):
         words = (
             "nor were they before the stop"
@@ -58,7 +58,7 @@ def judge_training(found: Rehearsal) -> None:
         found.notes.append("that it came back at the right step is all that is proved")
 
 
-def _differing_losses(losses: Losses) -> str:
+def _describe_differing_losses(losses: LossComparison) -> str:
     alike = "bit for bit" if not losses.largest_before else f"within {losses.largest_before:.1e}"
     before = f"; before the stop they are the same, {alike}" if losses.before else ""
     return (
@@ -68,7 +68,7 @@ def _differing_losses(losses: Losses) -> str:
     )
 
 
-def _not_compared(losses: Losses) -> str:
+def _explain_no_comparison(losses: LossComparison) -> str:
     if not losses.after:
         return (
             "the losses were not compared: the script tells none (run.log(loss=...), or a "
@@ -80,7 +80,7 @@ def _not_compared(losses: Losses) -> str:
     )
 
 
-def words_of_losses(losses: Losses) -> str:
+def describe_losses(losses: LossComparison) -> str:
     """Say how the losses compare, on one line."""
     if losses.same is None:
         return "not compared"
@@ -95,22 +95,22 @@ def words_of_losses(losses: Losses) -> str:
     )
 
 
-def words_of_weights(weights: Weights) -> str:
+def describe_weights(weights: WeightComparison) -> str:
     """Say how the weights compare, on one line."""
     if not weights.files:
         return (
             f"not compared: no file of the checkpoint at step {weights.step} is known to hold them"
         )
     if weights.differing:
-        return f"not the same, bit for bit, at step {weights.step}: {_few(weights.differing)}"
+        return f"not the same, bit for bit, at step {weights.step}: {_name_few(weights.differing)}"
     beside = (
-        f"; other files that differ: {_few(weights.others)}"
+        f"; other files that differ: {_name_few(weights.others)}"
         if weights.others
         else ", nor does any other file differ"
     )
-    return f"the same, bit for bit, at step {weights.step}: {_few(weights.files)}{beside}"
+    return f"the same, bit for bit, at step {weights.step}: {_name_few(weights.files)}{beside}"
 
 
-def _few(names: tuple[str, ...]) -> str:
+def _name_few(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

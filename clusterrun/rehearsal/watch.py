@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
-from clusterrun.rehearsal.seen import Followed
-from clusterrun.run_folder.attempts import in_words
+from clusterrun.rehearsal.observation import FollowedRun
+from clusterrun.run_folder.attempts import describe_end
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.records import read_record, whole
@@ -17,7 +17,7 @@ from clusterrun.run_status.control import cancel, run_status, stop
 from clusterrun.slurm.states import State
 
 _POLL_SECONDS = 0.3
-_ASK_SECONDS = 5.0  # between two questions to Slurm
+_QUERY_SECONDS = 5.0  # between two questions to Slurm
 _LEAVE_SECONDS = 60.0  # for a last save
 _GONE = {Cause.CRASH, Cause.NO_RESTART, Cause.FAILED_START, Cause.CANCEL, Cause.STOP}
 _ERROR = re.compile(r"^(\[rank\d+\]: )?(?P<words>[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*)$")
@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, index: Index, deadline: float) -> None:
         self._index, self._deadline = index, deadline
         self._next_question = 0.0
-        self.followed: list[Followed] = []
+        self.followed: list[FollowedRun] = []
 
     def until(self, true: Callable[[], bool], what: str, *, patience: float | None = None) -> bool:
         """Wait until something is true; False where it is not after `patience` seconds.
@@ -51,12 +51,12 @@ class Watch:
             if true():
                 return True
             self.check()
-            self._ask_slurm()
+            self._query_slurm()
             now = time.monotonic()
             if patience is not None and now - begun >= patience:
                 return False
             if now >= self._deadline:
-                raise OutOfTime(f"still waiting: {what}{self._states()}")
+                raise OutOfTime(f"still waiting: {what}{self._describe_pending()}")
             time.sleep(_POLL_SECONDS)
 
     def look(self) -> None:
@@ -98,7 +98,7 @@ class Watch:
                 ended.append(f"{followed.run.run_id} (not cancelled: {str(error).splitlines()[0]})")
         return ended
 
-    def _ask_slurm(self) -> None:
+    def _query_slurm(self) -> None:
         if time.monotonic() < self._next_question:
             return
         for followed in self.followed:
@@ -108,11 +108,11 @@ class Watch:
             if found.state.final and not followed.asked:
                 raise NotSurvived(
                     f"{followed.run.run_id} is {found.state.value}: "
-                    f"{found.reason}{_log_of(followed)}"
+                    f"{found.reason}{_describe_log(followed)}"
                 )
-        self._next_question = time.monotonic() + _ASK_SECONDS
+        self._next_question = time.monotonic() + _QUERY_SECONDS
 
-    def _states(self) -> str:
+    def _describe_pending(self) -> str:
         found = [run_status(followed.run) for followed in self.followed]
         waiting = [one for one in found if one.state is State.PENDING]
         words = (
@@ -122,23 +122,23 @@ class Watch:
         return "".join(f"; {word}" for word in words)
 
 
-def _raise_trouble(followed: Followed) -> None:
+def _raise_trouble(followed: FollowedRun) -> None:
     """Raise NotSurvived for an attempt that ended otherwise than it was asked to."""
     if followed.asked or not followed.attempts:
         return
     number, newest, name = len(followed.attempts), followed.attempts[-1], followed.run.run_id
     if newest.finished:
-        raise NotSurvived(f"{name}: {_finished(followed)}")
+        raise NotSurvived(f"{name}: {_describe_finish(followed)}")
     if newest.end.get("cause") in _GONE or newest.end.get("next") == "end":
         raise NotSurvived(
-            f"{name}, attempt {number}: {in_words(newest.end)}{_last_words(followed)}"
+            f"{name}, attempt {number}: {describe_end(newest.end)}{_last_log_lines(followed)}"
         )
     if number > followed.interruptions + 1:
-        words = in_words(followed.attempts[followed.interruptions].end) or "it never said why"
+        words = describe_end(followed.attempts[followed.interruptions].end) or "it never said why"
         raise NotSurvived(f"{name} was interrupted by somebody else ({words}): rehearse again")
 
 
-def _finished(followed: Followed) -> str:
+def _describe_finish(followed: FollowedRun) -> str:
     step = followed.step_of(len(followed.attempts))
     total = whole(read_record(followed.run.paths.progress).get("total"))
     place = (
@@ -154,17 +154,17 @@ def _finished(followed: Followed) -> str:
     return f"training was finished at {place}, before it could be stopped and come back"
 
 
-def _last_words(followed: Followed) -> str:
+def _last_log_lines(followed: FollowedRun) -> str:
     """Return the first error in the newest log, the failing rank's; else the last lines."""
     log = followed.run.paths.log(followed.attempts[-1].name)
-    lines = [line for line in _text(log).splitlines() if line.strip()]
+    lines = [line for line in _read_text(log).splitlines() if line.strip()]
     found = next((match["words"] for match in map(_ERROR.match, lines) if match), "")
     said = [line for line in lines if not line.startswith("clusterrun: ")]
     told = [found] if found else said[-_LAST_LINES:]
-    return "".join(f"\n  {line}" for line in told) + _log_of(followed)
+    return "".join(f"\n  {line}" for line in told) + _describe_log(followed)
 
 
-def _log_of(followed: Followed) -> str:
+def _describe_log(followed: FollowedRun) -> str:
     return (
         f"\n  its log: {followed.run.paths.log(followed.attempts[-1].name)}"
         if followed.attempts
@@ -172,7 +172,7 @@ def _log_of(followed: Followed) -> str:
     )
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

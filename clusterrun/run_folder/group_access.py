@@ -25,7 +25,7 @@ def open_to_group(paths: RunPaths) -> None:
     )  # where scripts write, whatever the umask of theirs
 
 
-def closed_to_group(folder: Path) -> Path | None:
+def find_closed_folder(folder: Path) -> Path | None:
     """Return the first folder on the path that only its owner can enter; None if there is none."""
     for place in (*reversed(folder.parents), folder):
         try:

@@ -12,7 +12,7 @@ from clusterrun.slurm.ids import job_id
 def job_ids(paths: RunPaths) -> tuple[str, ...]:
     """List the jobs of a run, oldest first."""
     earlier = map(job_id, read_record(paths.job).get("earlier", "").split())
-    every = [*earlier, *_of_attempts(paths, paths.attempts()), read_job(paths.job)]
+    every = [*earlier, *_jobs_of_attempts(paths, paths.attempts()), read_job(paths.job)]
     return tuple(dict.fromkeys(job for job in every if job))
 
 
@@ -20,7 +20,7 @@ def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
     """Return the jobs of the attempts up to one of them, their successors too."""
     return {
         job
-        for job in _of_attempts(paths, [name for name in paths.attempts() if name <= attempt])
+        for job in _jobs_of_attempts(paths, [name for name in paths.attempts() if name <= attempt])
         if job
     }
 
@@ -44,7 +44,7 @@ def smaller_job(paths: RunPaths) -> str:
     return read_job(paths.smaller(attempts[-1])) if attempts else ""
 
 
-def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
+def _jobs_of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
     files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
     return [read_job(file) for file in files]
 

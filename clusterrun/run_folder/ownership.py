@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.slurm.jobs_by_id import JobFacts, job_facts
 from clusterrun.slurm.queue import cancel_job, signal_step
@@ -27,7 +27,7 @@ _MARKS = (b"CLUSTERRUN_RUN_DIR=", b"run_dir=")
 _LONGEST_ID = 32  # bytes; an id record is shorter
 
 
-def require_own_folder(run: Run, action: str) -> None:
+def require_own_folder(run: RunRef, action: str) -> None:
     """Refuse to do to another user's run what only its owner may; `action` completes "cannot ...".
 
     Raises ClusterError.
@@ -88,7 +88,7 @@ def signal_process(paths: RunPaths, record: Path, number: int) -> bool:
     process_id = read_process_id(record)
     if process_id is None:
         return False
-    with contextlib.suppress(OSError), _held(process_id) as descriptor:
+    with contextlib.suppress(OSError), _open_process(process_id) as descriptor:
         if not is_of_run(process_id, paths.folder):
             return False
         if descriptor is None:
@@ -100,7 +100,7 @@ def signal_process(paths: RunPaths, record: Path, number: int) -> bool:
 
 
 @contextlib.contextmanager
-def _held(process_id: int) -> Iterator[int | None]:
+def _open_process(process_id: int) -> Iterator[int | None]:
     """Open a process, so that the one checked is the one signalled; None before Linux 5.3."""
     try:
         descriptor = os.pidfd_open(process_id)
@@ -157,30 +157,30 @@ def processes_of(folder: Path) -> list[int]:
     return [number for number in numbers if is_of_run(number, folder)]
 
 
-def cancel_jobs(run: Run, job_ids: Iterable[str], *, only_pending: bool = False) -> None:
+def cancel_jobs(run: RunRef, job_ids: Iterable[str], *, only_pending: bool = False) -> None:
     """Cancel those of some jobs that are the run's; one that has ended is no mistake.
 
     Raises ClusterError where the only jobs that live are not the run's, or Slurm refuses, NoAnswer
     where it cannot be asked.
     """
-    for job_id in _own(run, job_ids):
+    for job_id in _own_jobs(run, job_ids):
         cancel_job(job_id, only_pending=only_pending)
 
 
-def signal_job(run: Run, job_id: str, name: str) -> None:
+def signal_job(run: RunRef, job_id: str, name: str) -> None:
     """Signal the steps of a run's job. Raises ClusterError if it is another's, or has ended."""
     require_job(run, job_id)
     signal_step(job_id, name)
 
 
-def require_job(run: Run, job_id: str) -> None:
+def require_job(run: RunRef, job_id: str) -> None:
     """Raise ClusterError where a job is not the run's, or Slurm does not know it."""
-    if not _own(run, [job_id]):
+    if not _own_jobs(run, [job_id]):
         hint = f"`clusterrun status {run.run_id}` shows the run's state"
         raise ClusterError(f"Slurm does not know job {job_id or 'of the run'}", hint)
 
 
-def _own(run: Run, job_ids: Iterable[str]) -> list[str]:
+def _own_jobs(run: RunRef, job_ids: Iterable[str]) -> list[str]:
     own, others = [], []
     for job_id in dict.fromkeys(filter(None, job_ids)):
         found = job_facts(job_id)
@@ -194,7 +194,7 @@ def _own(run: Run, job_ids: Iterable[str]) -> list[str]:
     return own
 
 
-def is_job_of(run: Run, facts: JobFacts) -> bool:
+def is_job_of(run: RunRef, facts: JobFacts) -> bool:
     """Say whether a job is the caller's and was made from the run's script.
 
     A script of `clusterrun render | sbatch` has no path: its run is called by the job's name and

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-_WHOLE = re.compile(r"-?[0-9]{1,30}")
+_INTEGER = re.compile(r"-?[0-9]{1,30}")
 
 
 def read_record(path: Path) -> dict[str, str]:
@@ -54,7 +54,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
 
 def whole(text: str | None) -> int | None:
     """Return a record's whole number; None where it has none."""
-    return int(text) if text and _WHOLE.fullmatch(text) else None
+    return int(text) if text and _INTEGER.fullmatch(text) else None
 
 
 def number(text: str | None) -> float | None:

@@ -18,21 +18,21 @@ def remove(path: Path, beside: Path | None = None) -> None:
     Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not
     there is no mistake. Raises OSError.
     """
-    finish(give_up(path, beside))
+    delete_trash(set_aside(path, beside))
 
 
-def give_up(path: Path, beside: Path | None = None) -> Path:
+def set_aside(path: Path, beside: Path | None = None) -> Path:
     """Rename a file or folder out of the way; return the new path, for `finish` to remove."""
     beside = beside or path.parent
     trash = path if path.name.startswith(MARK) else beside / f"{MARK}{path.name}"
     if trash != path and (path.exists() or path.is_symlink()):
         beside.mkdir(mode=0o700, exist_ok=True)
-        finish(trash)  # of that name there may be one that is half removed
+        delete_trash(trash)  # of that name there may be one that is half removed
         path.rename(trash)
     return trash
 
 
-def finish(trash: Path) -> None:
+def delete_trash(trash: Path) -> None:
     """Remove what was given up; what is not there is no mistake."""
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash)

@@ -23,11 +23,11 @@ def reached_cluster(environment: Mapping[str, str] | None = None) -> str:
     It is empty if Slurm does not answer; it may be a list as the variable gives it.
     """
     named = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
-    return named.lower() or _own_cluster()
+    return named.lower() or _configured_cluster()
 
 
 @cache
-def _own_cluster() -> str:
+def _configured_cluster() -> str:
     """Slurm is asked once a process (4 ms)."""
     try:
         answer = call(["scontrol", "show", "config"])

@@ -19,7 +19,7 @@ SUBMIT_SECONDS = 60.0
 # Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT
 # VARIABLES of each man page): filters, formats, and inside a job that job's options. The locale
 # words messages and numbers.
-_OF_CLIENTS = (
+_CLIENT_PREFIXES = (
     "SLURM_",
     "SBATCH_",
     "SALLOC_",
@@ -35,13 +35,13 @@ _OF_CLIENTS = (
     "SREPORT_",
     "LC_",
 )
-_OF_ALL_PROGRAMS = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
+_LOCALE_VARIABLES = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
 # Where Slurm is, which of several clusters is meant, and the user's token.
-_TO_REACH_SLURM = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
+_CONNECTION_VARIABLES = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """What a command said."""
 
     code: int
@@ -63,7 +63,8 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name in _TO_REACH_SLURM or not (name.startswith(_OF_CLIENTS) or name in _OF_ALL_PROGRAMS)
+        if name in _CONNECTION_VARIABLES
+        or not (name.startswith(_CLIENT_PREFIXES) or name in _LOCALE_VARIABLES)
     }
 
 
@@ -73,7 +74,7 @@ def call(
     seconds: float = ASK_SECONDS,
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
-) -> Answer:
+) -> CommandResult:
     """Run a Slurm command in a clean environment; `keep_open` lists the inherited descriptors.
 
     Raises NoAnswer when it takes longer than `seconds`, ClusterError when it is not there.
@@ -100,4 +101,4 @@ def call(
             "script anywhere"
         )
         raise ClusterError(f"{argv[0]} is not on this machine", hint) from error
-    return Answer(done.returncode, done.stdout, done.stderr.strip())
+    return CommandResult(done.returncode, done.stdout, done.stderr.strip())

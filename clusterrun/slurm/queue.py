@@ -67,7 +67,12 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
 
     Whose job it is, the caller has looked at (`ownership`).
     """
-    argv = ["scancel", *(["--state=PENDING"] if only_pending else []), "--", _checked(job_id)]
+    argv = [
+        "scancel",
+        *(["--state=PENDING"] if only_pending else []),
+        "--",
+        _require_job_id(job_id),
+    ]
     answer = call(argv, seconds=10)
     if (
         answer.code
@@ -79,12 +84,12 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
 
 def signal_step(job_id: str, name: str) -> None:
     """Signal a job's steps, not its batch shell. Raises ClusterError if Slurm refuses."""
-    answer = call(["scancel", f"--signal={name}", "--", _checked(job_id)], seconds=10)
+    answer = call(["scancel", f"--signal={name}", "--", _require_job_id(job_id)], seconds=10)
     if answer.code:
         raise ClusterError(answer.err or "scancel: failed")
 
 
-def _checked(job_id: str) -> str:
+def _require_job_id(job_id: str) -> str:
     """Raise unless this is a job id.
 
     Anything else would be an option or a filter of the command: `--me` means all of a user's jobs.
@@ -96,7 +101,7 @@ def _checked(job_id: str) -> str:
 
 def may_requeue(job_id: str) -> bool:
     """Return whether a job may be requeued (scontrol's `Requeue=`). Raises NoAnswer on failure."""
-    answer = call(["scontrol", "show", "job", "--oneliner", _checked(job_id)])
+    answer = call(["scontrol", "show", "job", "--oneliner", _require_job_id(job_id)])
     if answer.code:
         raise NoAnswer(
             f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",

@@ -6,11 +6,11 @@ import re
 from dataclasses import asdict, dataclass
 
 from clusterrun.errors import ClusterError
-from clusterrun.slurm.commands import Answer, call
+from clusterrun.slurm.commands import CommandResult, call
 
 SECONDS = 10.0
 """Timeout of one query; clients give up on a dead slurmctld after 9 s (measured, Slurm 22.05)."""
-_QUESTIONS = {
+_QUERIES = {
     "config": "scontrol show config",
     "partitions": "scontrol show partition --oneliner",
     "nodes": "sinfo --noheader --format=%P|%D|%c|%m|%G",
@@ -35,13 +35,13 @@ class Site:
     A command that did not answer has code -1, one that was not run -2.
     """
 
-    config: Answer
-    partitions: Answer
-    nodes: Answer
-    accounting: Answer
-    qos: Answer
-    associations: Answer
-    srun: Answer
+    config: CommandResult
+    partitions: CommandResult
+    nodes: CommandResult
+    accounting: CommandResult
+    qos: CommandResult
+    associations: CommandResult
+    srun: CommandResult
 
     def as_dict(self) -> dict[str, dict[str, object]]:
         """Return plain values, for a file."""
@@ -50,26 +50,28 @@ class Site:
     @classmethod
     def of(cls, values: dict[str, dict[str, object]]) -> Site:
         """Return the answers that `as_dict` wrote."""
-        return cls(**{name: Answer(**answer) for name, answer in values.items()})  # type: ignore[arg-type]
+        return cls(**{name: CommandResult(**answer) for name, answer in values.items()})  # type: ignore[arg-type]
 
 
-def ask_site(user: str) -> Site:
+def query_site(user: str) -> Site:
     """Run each query once; if slurmctld does not answer the first, the others are skipped."""
-    found: dict[str, Answer] = {}
-    for name, words in _QUESTIONS.items():
+    found: dict[str, CommandResult] = {}
+    for name, words in _QUERIES.items():
         away = bool(found) and found["config"].code != 0
         unaccounted = name in _WITH_ACCOUNTING and found["accounting"].code != 0
         found[name] = (
-            Answer(-2, "", "not asked") if away or unaccounted else _ask(words.format(user=user))
+            CommandResult(-2, "", "not asked")
+            if away or unaccounted
+            else _query(words.format(user=user))
         )
     return Site(**found)
 
 
-def _ask(words: str) -> Answer:
+def _query(words: str) -> CommandResult:
     try:
         return call(words.split(), seconds=SECONDS)
     except ClusterError as error:
-        return Answer(-1, "", error.what)
+        return CommandResult(-1, "", error.what)
 
 
 def configuration(text: str) -> dict[str, str]:
@@ -84,7 +86,7 @@ def seconds_in(text: str) -> int | None:
     return int(found[0]) if found else None
 
 
-def listed(text: str, key: str) -> str | None:
+def listed_value(text: str, key: str) -> str | None:
     """Return a key's value in `bf_continue,requeue_delay=1`: "" for a bare word, None if absent."""
     for part in text.split(","):
         name, _, value = part.partition("=")

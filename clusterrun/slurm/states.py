@@ -30,7 +30,7 @@ class State(str, Enum):
         return self not in (State.PENDING, State.RUNNING, State.NO_ANSWER)
 
 
-_BY_SLURM = {
+_SLURM_STATES = {
     State.PENDING: (
         "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING"
     ),
@@ -46,7 +46,7 @@ _BY_SLURM = {
     State.NODE_FAIL: "NODE_FAIL",
     State.OUT_OF_MEMORY: "OUT_OF_MEMORY",
 }
-_TABLE = {name: state for state, names in _BY_SLURM.items() for name in names.split()}
+_STATE_BY_NAME = {name: state for state, names in _SLURM_STATES.items() for name in names.split()}
 
 
 def state_of(slurm: str) -> State:
@@ -55,4 +55,4 @@ def state_of(slurm: str) -> State:
     A state that this table does not know must not end a run that may be alive.
     """
     word = slurm.split(maxsplit=1)[0].rstrip("+") if slurm.strip() else ""
-    return _TABLE.get(word, State.RUNNING)
+    return _STATE_BY_NAME.get(word, State.RUNNING)

@@ -73,7 +73,7 @@ class ScriptExecutor(SlurmExecutor):
             argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open
         )
         if answer.code:
-            raise ClusterError(_in_short(answer.err))
+            raise ClusterError(_sbatch_message(answer.err))
         try:
             job_id = self._get_job_id_from_submission_command(answer.out)
         except FailedSubmissionError as error:
@@ -84,7 +84,7 @@ class ScriptExecutor(SlurmExecutor):
         return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
 
 
-def _in_short(error: str) -> str:
+def _sbatch_message(error: str) -> str:
     lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in error.splitlines()]
     return "sbatch: " + ("; ".join(line for line in lines if line) or "refused without a word")
 

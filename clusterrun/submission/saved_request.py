@@ -13,7 +13,7 @@ import yaml
 
 from clusterrun.errors import ClusterError
 from clusterrun.planning.preparation import Prepared, Request
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record, write_record, write_whole
 from clusterrun.run_folder.settings import FORMAT
 
@@ -30,8 +30,8 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def keep(
-    run: Run,
+def save_request(
+    run: RunRef,
     prepared: Prepared,
     settings: Mapping[str, object],
     number: int = 1,
@@ -44,7 +44,7 @@ def keep(
     run, where not all of them are queued. Of all submissions it keeps when they were asked for, and
     behind which attempt.
     """
-    write_whole(run.paths.spec, _text(prepared))
+    write_whole(run.paths.spec, _dump_spec(prepared))
     write_record(run.paths.settings, settings)
     request = {
         "source": str(Path(prepared.request.source).absolute()),
@@ -68,8 +68,8 @@ def keep(
     write_record(run.paths.intent, values)
 
 
-def kept_request(
-    run: Run, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
+def load_request(
+    run: RunRef, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
 ) -> Request:
     """Return the request that made a run, with `spec`, a resolved spec it kept, as its source.
 
@@ -99,7 +99,7 @@ def kept_request(
     )
 
 
-def _text(prepared: Prepared) -> str:
+def _dump_spec(prepared: Prepared) -> str:
     """Return the resolved spec with an absolute working folder: it is kept in another folder."""
     resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
     if prepared.loaded.chdir:

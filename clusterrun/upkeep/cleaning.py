@@ -12,10 +12,10 @@ from typing import Any
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.results import CleanedItem, Cleanup
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.ownership import foreign_owner
 from clusterrun.run_folder.records import locked, read_record, whole
-from clusterrun.run_folder.removal import MARK, finish, give_up, remove, size_of
+from clusterrun.run_folder.removal import MARK, delete_trash, remove, set_aside, size_of
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.from_files import RunStatus
 from clusterrun.run_status.listing import list_runs
@@ -29,7 +29,7 @@ _REHEARSAL = re.compile(r".*-(rehearsal|reference)-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 @dataclass(frozen=True)
-class Wish:
+class Criteria:
     """What is to go: what fits all conditions that are given. Without any, nothing does."""
 
     older_than: float | None = None
@@ -57,7 +57,7 @@ class Wish:
 class Removal:
     """One removal: a run with its folder and its index entry, or one of its checkpoints."""
 
-    run: Run
+    run: RunRef
     path: Path
     kind: str
     """`run`, `checkpoint`, or `rest`: what was begun to be removed, and not finished."""
@@ -82,7 +82,7 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CleanupPlan:
     """What goes, and why something else stays that may have been meant."""
 
     removals: tuple[Removal, ...]
@@ -94,7 +94,7 @@ class Plan:
         return sum(removal.size for removal in self.removals)
 
 
-def states_of(text: str) -> frozenset[State]:
+def parse_states(text: str) -> frozenset[State]:
     """Return the states in `completed,failed`. Raises ValueError for a state that is not final."""
     known = {state.value: state for state in State if state.final}
     words = [word.strip().upper() for word in text.split(",")]
@@ -105,13 +105,13 @@ def states_of(text: str) -> frozenset[State]:
     return frozenset(known[word] for word in words)
 
 
-def cleanup(plan: Plan, gone: Collection[Removal]) -> Cleanup:
+def as_cleanup(plan: CleanupPlan, gone: Collection[Removal]) -> Cleanup:
     """Return what was planned and what of it is gone, as plain values."""
     items = (CleanedItem(**one.as_dict(), removed=one in gone) for one in plan.removals)
     return Cleanup(tuple(items), plan.size, plan.notes)
 
 
-def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
+def plan_clean(wish: Criteria, index: Index | None = None) -> CleanupPlan:
     """Choose what goes; removes nothing.
 
     Raises SpecError for a wish without a condition. Where Slurm does not answer, only runs whose
@@ -124,20 +124,26 @@ def plan_clean(wish: Wish, index: Index | None = None) -> Plan:
         )
         raise SpecError([Problem("", "", "clean needs to be told what is to go", hint)])
     index = index or Index()
-    dead, notes = _dead(index)
+    dead, notes = _list_ended_runs(index)
     meant = [pair for pair in dead if not wish.states or pair[1].state in wish.states]
     meant = [pair for pair in meant if not wish.rehearsals or _REHEARSAL.fullmatch(pair[0].run_id)]
     if wish.checkpoints:
-        return Plan(
-            tuple(one for run, status in meant for one in _checkpoints(run, status, wish, index)),
+        return CleanupPlan(
+            tuple(
+                one for run, status in meant for one in _list_checkpoints(run, status, wish, index)
+            ),
             notes,
         )
     staying = {run.run_id for run, _ in dead[-wish.keep :]} if wish.keep else set()
-    gone = [_of_run(run, status, index) for run, status in meant if run.run_id not in staying]
-    return Plan((*_rests(index), *(one for one in gone if _old(one, wish))), notes)
+    gone = [
+        _removal_of_run(run, status, index) for run, status in meant if run.run_id not in staying
+    ]
+    return CleanupPlan(
+        (*_list_leftovers(index), *(one for one in gone if _is_old_enough(one, wish))), notes
+    )
 
 
-def clean(wish: Wish, index: Index | None = None) -> list[Removal]:
+def clean(wish: Criteria, index: Index | None = None) -> list[Removal]:
     """Remove what fits the conditions and return it, as `plan_clean` and `carry_out` do.
 
     Raises SpecError for a wish without a condition, ClusterError where the disk refuses.
@@ -146,7 +152,7 @@ def clean(wish: Wish, index: Index | None = None) -> list[Removal]:
 
 
 def carry_out(
-    plan: Plan,
+    plan: CleanupPlan,
     index: Index | None = None,
     tell: Callable[[int, int], object] | None = None,
     note: Callable[[str], object] | None = None,
@@ -160,7 +166,7 @@ def carry_out(
     index.make()
     gone = []
     for removal in plan.removals:
-        why = _remove(removal, index, inquiry)
+        why = _remove_one(removal, index, inquiry)
         if why and note:
             note(f"{removal.run.run_id} stays: {why}")
         if why is not None:
@@ -171,32 +177,32 @@ def carry_out(
     return gone
 
 
-def _remove(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
+def _remove_one(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
     """Remove one thing; return why it stays, or None. Nobody can resume the run meanwhile.
 
     The lock is held until the thing has lost its name; what takes minutes comes after.
     """
     run = removal.run
     of_run = removal.path.parent == run.paths.folder.parent
-    with _on_the_disk(removal.path):
+    with _disk_errors_reported(removal.path):
         try:
             with locked(index.resumption(run).with_suffix(".lock"), wait=False):
-                why = _why_now(removal, index, inquiry)
+                why = _reason_to_keep_now(removal, index, inquiry)
                 if why is not None:
                     return why
-                trash = give_up(
+                trash = set_aside(
                     removal.path,
                     run.paths.folder.parent if of_run else run.paths.folder / "staging",
                 )
         except BlockingIOError:
             return "it is being resumed"
-        finish(trash)
+        delete_trash(trash)
     if of_run:
         index.remove(run.run_id)
     return None
 
 
-def _why_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
+def _reason_to_keep_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
     """Ask again about one run, right before it goes."""
     run = removal.run
     if removal.path.name == MARK + run.run_id:
@@ -207,12 +213,12 @@ def _why_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
         status = run_status(run)
     except ClusterError as error:
         return error.what
-    if status.state.final and (status.state.value, _ended(run, index)) != (
+    if status.state.final and (status.state.value, _end_time(run, index)) != (
         removal.state,
         removal.ended,
     ):
         return "it has run again since"
-    why = _why_not(run, status, ())
+    why = _reason_to_keep(run, status, ())
     return (
         inquiry.sign_of_life(run, status) or None
         if why is None
@@ -220,19 +226,19 @@ def _why_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
     )
 
 
-def remove_run(run: Run, index: Index) -> None:
+def remove_run(run: RunRef, index: Index) -> None:
     """Remove a run's folder, then its index entry. Raises ClusterError if the disk refuses."""
-    if run.paths.folder.exists() and not _is_run(run):
+    if run.paths.folder.exists() and not _is_folder_of(run):
         raise ClusterError(
             f"{run.paths.folder} is not the folder of {run.run_id}", "look into it yourself"
         )
-    with _on_the_disk(run.paths.folder):
+    with _disk_errors_reported(run.paths.folder):
         remove(run.paths.folder)
     index.remove(run.run_id)
 
 
 @contextmanager
-def _on_the_disk(path: Path) -> Iterator[None]:
+def _disk_errors_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -242,30 +248,30 @@ def _on_the_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_run(run: Run) -> bool:
+def _is_folder_of(run: RunRef) -> bool:
     """Return whether this is the run's own folder, and no link to another place."""
     folder = run.paths.folder
     return folder.name == run.run_id and not folder.is_symlink() and run.paths.events.is_dir()
 
 
-def _dead(index: Index) -> tuple[list[tuple[Run, RunStatus]], tuple[str, ...]]:
+def _list_ended_runs(index: Index) -> tuple[list[tuple[RunRef, RunStatus]], tuple[str, ...]]:
     """Return the runs that have ended for sure, the oldest first, and why others do not count."""
     runs = {run.run_id: run for run in index.all()}
-    living, inquiry = _living_jobs(), Inquiry()
+    living, inquiry = _list_active_jobs(), Inquiry()
     dead, notes = [], []
     for status in list_runs(index):
         run = runs.get(status.run_id)
-        why = None if run is None else _why_not(run, status, living)
+        why = None if run is None else _reason_to_keep(run, status, living)
         if run is not None and why is None and not wrote_its_end(run, status):
             why = inquiry.sign_of_life(run, status) or None
         if run is not None and why is None:
             dead.append((run, status))
         elif why:
             notes.append(f"{status.run_id} stays: {why}")
-    return sorted(dead, key=lambda pair: _ended(pair[0], index)), tuple(notes)
+    return sorted(dead, key=lambda pair: _end_time(pair[0], index)), tuple(notes)
 
 
-def _why_not(run: Run, status: RunStatus, living: Collection[str]) -> str | None:
+def _reason_to_keep(run: RunRef, status: RunStatus, living: Collection[str]) -> str | None:
     """Return why a run must not be touched; empty if that is obvious, None if it may be."""
     if owner := foreign_owner(run.paths.folder):
         return f"{run.paths.folder} belongs to {owner}"
@@ -280,10 +286,10 @@ def _why_not(run: Run, status: RunStatus, living: Collection[str]) -> str | None
             if run.paths.folder.parent.is_dir()
             else f"{run.paths.folder.parent} is not there now"
         )
-    return None if _is_run(run) else f"{run.paths.folder} is a link, or not its folder"
+    return None if _is_folder_of(run) else f"{run.paths.folder} is a link, or not its folder"
 
 
-def _living_jobs() -> Collection[str]:
+def _list_active_jobs() -> Collection[str]:
     """Return the ids of this user's jobs that have not ended, as far as Slurm answers."""
     try:
         jobs = own_jobs() if installed() else []
@@ -297,7 +303,7 @@ def _living_jobs() -> Collection[str]:
     }
 
 
-def _ended(run: Run, index: Index) -> float:
+def _end_time(run: RunRef, index: Index) -> float:
     """Return when a run wrote its last word, in seconds since the epoch."""
     folders = [run.paths.events, *run.paths.folder.glob("task-*/events")]
     ends = [
@@ -311,19 +317,19 @@ def _ended(run: Run, index: Index) -> float:
     )
 
 
-def _of_run(run: Run, status: RunStatus, index: Index) -> Removal:
-    ended = _ended(run, index)
+def _removal_of_run(run: RunRef, status: RunStatus, index: Index) -> Removal:
+    ended = _end_time(run, index)
     size = size_of(run.paths.folder)
     return Removal(
         run, run.paths.folder, "run", status.state.value, time.time() - ended, size, ended
     )
 
 
-def _old(one: Removal, wish: Wish) -> bool:
+def _is_old_enough(one: Removal, wish: Criteria) -> bool:
     return wish.older_than is None or one.age > wish.older_than
 
 
-def _rests(index: Index) -> Iterator[Removal]:
+def _list_leftovers(index: Index) -> Iterator[Removal]:
     """List the run folders that an interrupted `clean` has renamed already."""
     for run in index.all():
         trash = run.paths.folder.with_name(MARK + run.run_id)
@@ -333,9 +339,11 @@ def _rests(index: Index) -> Iterator[Removal]:
             )
 
 
-def _checkpoints(run: Run, status: RunStatus, wish: Wish, index: Index) -> Iterator[Removal]:
+def _list_checkpoints(
+    run: RunRef, status: RunStatus, wish: Criteria, index: Index
+) -> Iterator[Removal]:
     """List the checkpoints of a run, or of each task of an array, that go."""
-    ended, state = _ended(run, index), status.state.value
+    ended, state = _end_time(run, index), status.state.value
     for folder in [Path(task.folder) for task in status.tasks] or [run.paths.folder]:
         if not folder.joinpath("events").is_dir():
             continue
@@ -345,14 +353,14 @@ def _checkpoints(run: Run, status: RunStatus, wish: Wish, index: Index) -> Itera
             yield Removal(
                 run, path, "rest", state, time.time() - path.lstat().st_mtime, size_of(path), ended
             )
-        for one in _superfluous(_inside(folder, checkpoints(f"{folder}/")), wish):
+        for one in _select_superfluous(_keep_inside(folder, checkpoints(f"{folder}/")), wish):
             path = Path(one.path)
             yield Removal(
                 run, path, "checkpoint", state, time.time() - one.time, size_of(path), ended
             )
 
 
-def _inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:
+def _keep_inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:
     own = folder.resolve()
     return [
         one
@@ -361,16 +369,21 @@ def _inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpo
     ]
 
 
-def _superfluous(there: Sequence[SavedCheckpoint], wish: Wish) -> Iterator[SavedCheckpoint]:
+def _select_superfluous(
+    there: Sequence[SavedCheckpoint], wish: Criteria
+) -> Iterator[SavedCheckpoint]:
     """Of one run's checkpoints, the newest whole one stays whatever the wish is."""
-    staying = {_newest_whole(there), *(one.path for one in there[len(there) - (wish.keep or 0) :])}
+    staying = {
+        _newest_undamaged(there),
+        *(one.path for one in there[len(there) - (wish.keep or 0) :]),
+    }
     for one in there:
         old = wish.older_than is None or time.time() - one.time > wish.older_than
         if old and one.path not in staying:
             yield one
 
 
-def _newest_whole(there: Sequence[SavedCheckpoint]) -> str:
+def _newest_undamaged(there: Sequence[SavedCheckpoint]) -> str:
     """Return the path of the newest undamaged checkpoint; of a script's own, just the newest."""
     from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads, for this alone
 

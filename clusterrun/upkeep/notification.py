@@ -15,7 +15,7 @@ from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import FUNCTIONS, NOTIFY, template_folder
 from clusterrun.quoting import quote
 from clusterrun.run_folder.index import Index
-from clusterrun.submission.saved_request import kept_request
+from clusterrun.submission.saved_request import load_request
 
 _SECONDS = 15
 """For all messages of a test; a job's end has five."""
@@ -41,7 +41,9 @@ def notify(name: str, request: Request) -> NotificationTest:
     if not spec.notify:
         hint = "notify: [{on: [finished], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}]"
         raise SpecError([Problem(name, "notify", "nobody is to be told", hint)])
-    return _sent(run_id, [notice_words(notice) for notice in spec.notify], request.environment)
+    return _send_message(
+        run_id, [notice_words(notice) for notice in spec.notify], request.environment
+    )
 
 
 def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:
@@ -49,11 +51,13 @@ def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:
         spec = prepare(request).loaded.spec
         return spec, spec.name
     run = Index(request.environment).find(name)
-    kept = kept_request(run, run.paths.spec, request.overrides, request.environment)
+    kept = load_request(run, run.paths.spec, request.overrides, request.environment)
     return prepare(kept).loaded.spec, run.run_id
 
 
-def _sent(run_id: str, notices: Sequence[str], environment: Mapping[str, str]) -> NotificationTest:
+def _send_message(
+    run_id: str, notices: Sequence[str], environment: Mapping[str, str]
+) -> NotificationTest:
     folder = template_folder() / FUNCTIONS
     lines = [
         *(folder.joinpath(file).read_text(encoding="utf-8") for file in ("10-records.sh", NOTIFY)),

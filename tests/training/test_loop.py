@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.run_folder.metrics import measured
+from clusterrun.run_folder.metrics import read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.checkpointing.manifest import damage
@@ -199,7 +199,7 @@ def test_progress_knows_the_total(two):
 
 def test_the_metrics_end_with_the_last_step(two):
     """Loss, learning rate and speed are kept by attempt, with the first step, the saves, and the time of leaving."""
-    found = measured(RunPaths(two / "whole"), "0001")
+    found = read_metrics(RunPaths(two / "whole"), "0001")
     first, last = found.points[0], found.points[-1]
     assert last.step == 4 * STEPS
     assert last.loss == pytest.approx(

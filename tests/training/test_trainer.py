@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from clusterrun.run_folder.metrics import measured
+from clusterrun.run_folder.metrics import read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training import TrainingError
@@ -202,7 +202,7 @@ def test_those_who_watch_see_the_last_step_and_save(story):
     progress, saves = read_record(story.parts / "progress"), read_record(story.parts / "saves")
     assert (progress["step"], progress["total"]) == ("27", "27")
     assert float(progress["loss"]) == pytest.approx(history(story.parts)[-2]["loss"], rel=1e-4)
-    found = [measured(RunPaths(story.parts), f"{attempt:04d}") for attempt in (1, 2, 3, 4)]
+    found = [read_metrics(RunPaths(story.parts), f"{attempt:04d}") for attempt in (1, 2, 3, 4)]
     assert [one.points[-1].step for one in found] == [2, 5, 8, 27]
     assert all(
         one.first_step <= one.left and one.points[-1].learning_rate is not None for one in found

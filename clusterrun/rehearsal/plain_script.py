@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from clusterrun.rehearsal.observation import FollowedRun, SeenCheckpoint
 from clusterrun.rehearsal.result import Rehearsal
-from clusterrun.rehearsal.seen import Followed, Saved
 
 
-def may_be_stopped(run: Followed, *, saves_when_asked: bool) -> bool:
+def can_be_stopped(run: FollowedRun, *, saves_when_asked: bool) -> bool:
     """Whether enough is saved for a stop whose return can be judged.
 
     With two checkpoints, a script that begins at the start gives itself away by the number of its
@@ -22,14 +22,16 @@ def may_be_stopped(run: Followed, *, saves_when_asked: bool) -> bool:
     return len(steps) > 1 or steps == {None} or (bool(steps) and saves_when_asked)
 
 
-def goes_on(run: Followed) -> bool:
+def has_continued(run: FollowedRun) -> bool:
     """Return whether the second attempt saved a new checkpoint, or was given none."""
-    return bool(run.attempts[1].resumed) and (_handed(run) is None or _next(run) is not None)
+    return bool(run.attempts[1].resumed) and (
+        _checkpoint_given(run) is None or _checkpoint_saved_next(run) is not None
+    )
 
 
-def judge(run: Followed, found: Rehearsal) -> Rehearsal:
+def judge_checkpoints(run: FollowedRun, found: Rehearsal) -> Rehearsal:
     """Say with what the second attempt came back, and what is wrong with that."""
-    handed, new = _handed(run), _next(run)
+    handed, new = _checkpoint_given(run), _checkpoint_saved_next(run)
     if handed is None:
         found.reasons.append(
             "it was started again without a checkpoint: checkpoint.path matched none"
@@ -47,13 +49,13 @@ def judge(run: Followed, found: Rehearsal) -> Rehearsal:
     return replace(found, back=handed.step)
 
 
-def _handed(run: Followed) -> Saved | None:
+def _checkpoint_given(run: FollowedRun) -> SeenCheckpoint | None:
     name = run.attempts[1].resumed.get("checkpoint", "")
     return next((one for one in run.saved.values() if str(one.path) == name), None)
 
 
-def _next(run: Followed) -> Saved | None:
-    handed = _handed(run)
+def _checkpoint_saved_next(run: FollowedRun) -> SeenCheckpoint | None:
+    handed = _checkpoint_given(run)
     again = None if handed is None else handed.step
     own = [
         one
