@@ -19,12 +19,12 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import locked, read_record, write_record, write_whole
 from clusterrun.slurm.commands import NoAnswer, installed
-from clusterrun.slurm.commands call as ask
+from clusterrun.slurm.commands import call as ask
 from clusterrun.submission.exactly_once import (
     Handover,
-    queue_job,
     clear_pending,
     find_known_job,
+    queue_job,
     record_job,
 )
 from clusterrun.submission.saved_request import save_request
