@@ -10,7 +10,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.planning.preparation import Prepared
-from clusterrun.training.records.losses import ASKED
+from clusterrun.training.records.losses import LOSSES_VARIABLE
 
 _LONGEST_NAME = 64  # as clusterrun.job_spec.values.NAME has it
 
@@ -39,7 +39,7 @@ def plan_runs(prepared: Prepared, plan: RehearsalPlan) -> tuple[Prepared, Prepar
     spec = prepared.loaded.spec
     if spec.checkpoint.path is None:
         checkpoint = spec.checkpoint.model_copy(update={"every": f"{plan.every} steps"})
-        variables = {**spec.environment.variables, ASKED: "1"}
+        variables = {**spec.environment.variables, LOSSES_VARIABLE: "1"}
         environment = spec.environment.model_copy(update={"variables": variables})
         spec = spec.model_copy(update={"checkpoint": checkpoint, "environment": environment})
     rehearsal, reference = (

@@ -180,7 +180,7 @@ def _sealed(
     if match is None:
         return None
     attempt = match.groupdict().get("attempt") or (content or {}).get("attempt")
-    fault = manifest.damage(path, told) if verify else _missing(path, content, manifest.NAME)
+    fault = manifest.find_damage(path, told) if verify else _missing(path, content, manifest.NAME)
     sealed = path / manifest.NAME
     return SavedCheckpoint(
         name=path.name,

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeVar
 
 from clusterrun.training.checkpointing.store import Position
 from clusterrun.training.errors import TrainingError
-from clusterrun.training.evaluation import Evaluation, as_in_training
-from clusterrun.training.loaders import common_length, length, order_warnings, rest_of_epoch
+from clusterrun.training.evaluation import Evaluation, training_mode
+from clusterrun.training.loaders import (
+    common_loader_length,
+    list_order_warnings,
+    loader_length,
+    remaining_batches,
+)
 from clusterrun.training.randomness import RandomState
-from clusterrun.training.records.marker import refusals_marked
+from clusterrun.training.records.events import mark_refusals
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.stopping.patience import Activity
 from clusterrun.training.tally import Tally
 
 if TYPE_CHECKING:
@@ -64,14 +69,14 @@ class Loop(ABC):
         Those who watch the run are shown `total` optimizer steps. Without it they are counted from
         epochs and batches, which is too many where a `break` ends the training early.
         """
-        position = self._begin()
+        position = self._resume_once()
         self._epochs, self._total = number, total
         while position.epoch < number:
             yield position.epoch
-            self._come_back(position)
+            self._finish_batch(position)
             position.epoch, position.batch = position.epoch + 1, 0
             self._ended = position.step
-            self._report(position)
+            self._report_step(position)
 
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
         """Give the batches that are left of this epoch, in the order of this epoch.
@@ -85,29 +90,29 @@ class Loop(ABC):
         """
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
-        position = self._begin()
-        self._enter(position, loader)
-        self._progress.begin(Doing.START)
+        position = self._resume_once()
+        self._enter_epoch(position, loader)
+        self._progress.begin(Activity.START)
         epoch = position.epoch
         watch = register_optimizer_step_post_hook(self._tally.note_step)
         try:
-            for batch in self._rest(loader, position):
+            for batch in self._remaining_batches(loader, position):
                 self._tally.give(batch)
                 yield batch
-                self._come_back(position)
-                self._report(position)
+                self._finish_batch(position)
+                self._report_step(position)
                 self._progress.alive()
         except GeneratorExit:
             if (
                 position.epoch == epoch
             ):  # otherwise a progress bar has kept it, and another epoch is under way
-                self._come_back(position)
-                position.batch = max(position.batch, length(loader) or sys.maxsize)
+                self._finish_batch(position)
+                position.batch = max(position.batch, loader_length(loader) or sys.maxsize)
                 self._ended = position.step
             raise
         finally:
             watch.remove()
-            self._progress.begin(Doing.EPOCH)
+            self._progress.begin(Activity.EPOCH)
 
     def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
         """Yield an evaluation's batches; between them, handle requests and due saves.
@@ -121,17 +126,17 @@ class Loop(ABC):
         accumulation. `position` is for a script that counts for itself in other objects than the
         one that `resume` returned.
         """
-        place = position or self._begin()
+        place = position or self._resume_once()
         self._tally.count_if_trained(place)
-        evaluation = Evaluation(self._accelerator, self._common_looks(loader))
+        evaluation = Evaluation(self._accelerator, self._common_checks(loader))
         self._evaluation = outermost = self._evaluation or evaluation
-        self._progress.begin(Doing.EVALUATION)
+        self._progress.begin(Activity.EVALUATION)
         try:
             for batch in loader:
                 yield batch
                 self._progress.alive()
-                if evaluation.may_look():
-                    self._look_up(outermost, place)
+                if evaluation.may_check():
+                    self._check_requests(outermost, place)
         finally:
             if self._evaluation is evaluation:
                 self._end_evaluation()
@@ -161,7 +166,7 @@ class Loop(ABC):
         """Do what is asked for amid long work between two steps; True: leave."""
 
     @abstractmethod
-    def _least(self, number: int) -> int:
+    def _least_of_ranks(self, number: int) -> int:
         """Return the smallest of the numbers that all ranks hand in."""
 
     @abstractmethod
@@ -169,17 +174,17 @@ class Loop(ABC):
         """Check the loader of an epoch of `steps` steps (0: unknown). Raises TrainingError."""
 
     @abstractmethod
-    def _say(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         """Tell the user, once for all ranks."""
 
-    def _begin(self) -> Position:
+    def _resume_once(self) -> Position:
         if self._position is None:
-            with as_in_training():  # the first use may be an evaluation
+            with training_mode():  # the first use may be an evaluation
                 self._position = self.resume()
         return self._position
 
-    @refusals_marked()
-    def _enter(self, position: Position, loader: Iterable[Any]) -> None:
+    @mark_refusals()
+    def _enter_epoch(self, position: Position, loader: Iterable[Any]) -> None:
         if self._entered == position.epoch:
             raise TrainingError(
                 f"run.batches was used twice in epoch {position.epoch}: nobody could say where to "
@@ -189,13 +194,15 @@ class Loop(ABC):
             )
         self._entered = position.epoch
         self._warn(loader)
-        steps = math.ceil((length(loader) or 0) / self._accelerator.gradient_accumulation_steps)
+        steps = math.ceil(
+            (loader_length(loader) or 0) / self._accelerator.gradient_accumulation_steps
+        )
         self._check_loader(loader, steps)
         if self._total is None and self._epochs:
             self._total = steps * self._epochs or None
 
-    def _rest(self, loader: Iterable[T], position: Position) -> Iterator[T]:
-        batches = iter(rest_of_epoch(loader, position.epoch, position.batch))
+    def _remaining_batches(self, loader: Iterable[T], position: Position) -> Iterator[T]:
+        batches = iter(remaining_batches(loader, position.epoch, position.batch))
         if not position.batch:
             return batches
         # A loader draws from the common stream when it begins. It had done so before the state was
@@ -205,24 +212,26 @@ class Loop(ABC):
         saved.restore()
         return chain(first, batches)
 
-    def _come_back(self, position: Position) -> None:
+    def _finish_batch(self, position: Position) -> None:
         self._end_evaluation()
         self._tally.count(position)
 
-    def _report(self, position: Position) -> None:
+    def _report_step(self, position: Position) -> None:
         samples = self._tally.close_step()
         if samples is not None and self.step_done(
             position, total=self._total, loss=self._loss, samples=samples
         ):
             self._exit()
 
-    def _common_looks(self, loader: Iterable[Any]) -> int:
+    def _common_checks(self, loader: Iterable[Any]) -> int:
         if not self._accelerator.sync_gradients:
             return 0
-        return self._least(common_length(loader, int(self._accelerator.num_processes)))
+        return self._least_of_ranks(
+            common_loader_length(loader, int(self._accelerator.num_processes))
+        )
 
-    def _look_up(self, evaluation: Evaluation, position: Position) -> None:
-        with evaluation.set_aside():
+    def _check_requests(self, evaluation: Evaluation, position: Position) -> None:
+        with evaluation.suspended():
             leave = self.respond(position)
         if leave:
             self._exit()
@@ -237,7 +246,7 @@ class Loop(ABC):
         raise SystemExit(0)
 
     def _warn(self, *loaders: Iterable[Any]) -> None:
-        for warning in order_warnings(self._accelerator, *loaders):
+        for warning in list_order_warnings(self._accelerator, *loaders):
             if warning not in self._warned:
-                self._say(warning)
+                self._log_line(warning)
             self._warned.add(warning)

@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, reason_to_wait
+from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, why_synchronous
 from clusterrun.training.checkpointing.saves import Saves
 from clusterrun.training.checkpointing.saving import SaveFailed, Saver
-from clusterrun.training.checkpointing.store import Checkpoint, Checkpoints, Position
-from clusterrun.training.records.resumption import crashed_resumes, write_resume
+from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
+from clusterrun.training.records.resumption import find_crashed_resumes, write_resume
 from clusterrun.training.resharding.sharing import Sharing
 from clusterrun.training.stopping.agreement import Agreement
 from clusterrun.training.stopping.fence import Fence, Fenced
@@ -52,15 +52,15 @@ class TrainingState:
         number = int(attempt) if attempt else 1
         self._checkpoints = Checkpoints(paths.checkpoints, paths.folder / "staging", number, keep)
         self._fence = Fence(paths.current if self._attempt else None, number)
-        against = reason_to_wait(accelerator) if async_save else None
+        against = why_synchronous(accelerator) if async_save else None
         if against:
-            self._say(f"warning: saving synchronously: {against}")
+            self._log_line(f"warning: saving synchronously: {against}")
         parts = accelerator, agreement, self._checkpoints, self._fence
         self._background = AsyncSaver(*parts) if async_save and not against else None
         self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
         self.sharing = Sharing(accelerator)
-        self.newest: Checkpoint | None = (
+        self.newest: StoredCheckpoint | None = (
             None  # the one that the training stands on: loaded, or saved last
         )
 
@@ -82,7 +82,7 @@ class TrainingState:
         before.
         """
         # One rank looks: file servers may show different folders to different nodes for a while.
-        newest = self._agreement.share(self._look() if self._main else None)
+        newest = self._agreement.share(self._find_checkpoint() if self._main else None)
         self.leave_if_fenced()
         if newest:
             self.sharing.check(newest, newest.strategy)
@@ -93,14 +93,14 @@ class TrainingState:
         position = self._load(newest) if newest else Position()
         self._agreement.gather(None)  # it has come through only when all ranks have
         self._note_resume(newest, loaded=True)
-        self._say(
-            f"resumed from {newest.name}: {_place(newest)}"
+        self._log_line(
+            f"resumed from {newest.name}: {_describe_position(newest)}"
             if newest
             else "no checkpoint yet, starting at step 0"
         )
         note = self.sharing.note(newest) if newest else None
         if note:
-            self._say(note)
+            self._log_line(note)
         return position
 
     def save(self, position: Position, *, ended: bool = False, leaving: bool = False) -> None:
@@ -126,18 +126,20 @@ class TrainingState:
             return
         if newest.attempt != self._checkpoints.attempt:
             self._save(position, leaving=leaving)
-        elif self._put(lambda: self._telling(position, lambda: self._saver.move(newest, batch))):
-            self._say(f"{newest.name} is now at the end of epoch {newest.epoch}")
+        elif self._save_as_newest(
+            lambda: self._log_failure(position, lambda: self._saver.move(newest, batch))
+        ):
+            self._log_line(f"{newest.name} is now at the end of epoch {newest.epoch}")
 
     def settle(self) -> None:
         """Wait for a save under way; every rank must call it. Raises SystemExit as `save` does."""
         if self._background and self._background.under_way:
             if self._background.busy():
-                self._say(
+                self._log_line(
                     f"waiting for the save of step {self._background.under_way.step}, which is "
                     "still being written"
                 )
-            self._put(self._background.collect)
+            self._save_as_newest(self._background.collect)
 
     def busy(self) -> bool:
         """Whether this rank still writes a checkpoint."""
@@ -164,7 +166,9 @@ class TrainingState:
 
     def leave_fenced(self) -> NoReturn:
         """Exit with code 1, on every rank, without writing: none can train alone."""
-        self._say("another attempt of this run has taken over: leaving, and writing nothing more")
+        self._log_line(
+            "another attempt of this run has taken over: leaving, and writing nothing more"
+        )
         self._agreement.close()
         raise SystemExit(1)
 
@@ -178,15 +182,15 @@ class TrainingState:
         )
 
     def _save(self, position: Position, *, leaving: bool) -> None:
-        note = partial(self._noted, replace(position), time.monotonic())
+        note = partial(self._log_save, replace(position), time.monotonic())
         if self._background and not leaving:
-            self._begin(self._background, position, note)
+            self._begin_in_background(self._background, position, note)
         else:
-            self._put(lambda: note(lambda: self._saver.save(position)))
+            self._save_as_newest(lambda: note(lambda: self._saver.save(position)))
 
-    def _begin(self, background: AsyncSaver, position: Position, note: Note) -> None:
+    def _begin_in_background(self, background: AsyncSaver, position: Position, note: Note) -> None:
         try:
-            begun = self._telling(position, lambda: background.begin(position, note))
+            begun = self._log_failure(position, lambda: background.begin(position, note))
         except SaveFailed:
             return
         except Fenced:
@@ -194,28 +198,28 @@ class TrainingState:
         if not begun:
             self.settle()
 
-    def _noted(
+    def _log_save(
         self,
         position: Position,
         begun: float,
-        write: Callable[[], Checkpoint],
+        write: Callable[[], StoredCheckpoint],
         stall: float | None = None,
-    ) -> Checkpoint:
+    ) -> StoredCheckpoint:
         """Tell and write down how a save went."""
-        saved = self._telling(position, write)
+        saved = self._log_failure(position, write)
         with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
             self.saves.published(saved.name, position.step, time.monotonic() - begun, stall)
-        self._say(f"saved {saved.name}")
+        self._log_line(f"saved {saved.name}")
         return saved
 
-    def _telling(self, position: Position, write: Callable[[], T]) -> T:
+    def _log_failure(self, position: Position, write: Callable[[], T]) -> T:
         try:
             return write()
         except SaveFailed as failure:
-            self._failed(position, str(failure))
+            self._record_failure(position, str(failure))
             raise
 
-    def _put(self, write: Callable[[], Checkpoint]) -> Checkpoint | None:
+    def _save_as_newest(self, write: Callable[[], StoredCheckpoint]) -> StoredCheckpoint | None:
         try:
             self.newest = write()
         except SaveFailed:  # it has been told
@@ -224,28 +228,28 @@ class TrainingState:
             self.leave_fenced()
         return self.newest
 
-    def _look(self) -> Checkpoint | None:
+    def _find_checkpoint(self) -> StoredCheckpoint | None:
         return self._checkpoints.newest(
-            crashed_resumes(self._paths, self._attempt) if self._attempt else None
+            find_crashed_resumes(self._paths, self._attempt) if self._attempt else None
         )
 
-    def _load(self, newest: Checkpoint) -> Position:
+    def _load(self, newest: StoredCheckpoint) -> Position:
         self._note_resume(newest, loaded=False)
-        self.sharing.load(newest, self._paths.folder / "staging", self._wait)
+        self.sharing.load(newest, self._paths.folder / "staging", self._wait_for_ranks)
         return self.sharing.loaded(newest)
 
-    def _wait(self) -> None:
+    def _wait_for_ranks(self) -> None:
         self._agreement.gather(None)
 
-    def _note_resume(self, newest: Checkpoint | None, *, loaded: bool) -> None:
+    def _note_resume(self, newest: StoredCheckpoint | None, *, loaded: bool) -> None:
         if self._attempt:
             name, step = (newest.name, newest.step) if newest else ("", 0)
             with suppress(OSError):  # a full disk is no reason not to train
                 write_resume(self._paths, self._attempt, name, step, loaded=loaded)
 
-    def _failed(self, position: Position, reason: str) -> None:
+    def _record_failure(self, position: Position, reason: str) -> None:
         last = self.newest.name if self.newest else "none"
-        self._say(
+        self._log_line(
             f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is "
             f"{last}"
         )
@@ -253,7 +257,7 @@ class TrainingState:
             if not self._fence.seen(now=True):  # then the draft was cleared away
                 self.saves.failed(reason)
 
-    def _say(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         if self._main:
             sys.stderr.write(f"clusterrun: {text}\n")
             sys.stderr.flush()
@@ -268,7 +272,7 @@ def _last_batch(epoch: int, position: Position) -> int:
     return position.batch if position.epoch == epoch else sys.maxsize
 
 
-def _place(newest: Checkpoint) -> str:
+def _describe_position(newest: StoredCheckpoint) -> str:
     return f"epoch {newest.epoch}, " + (
         "its end" if newest.batch == sys.maxsize else f"batch {newest.batch}"
     )

@@ -39,7 +39,7 @@ class Tally:
         """Count the batch that the body is done with, unless it was counted before."""
         if self._given is _NOTHING:
             return
-        self._samples += _size(self._given) * int(self._accelerator.num_processes)
+        self._samples += _batch_size(self._given) * int(self._accelerator.num_processes)
         self._given, self._trained = _NOTHING, False
         position.batch += 1
         if self._accelerator.sync_gradients:
@@ -54,7 +54,7 @@ class Tally:
         return samples
 
 
-def _size(batch: Any) -> int:
+def _batch_size(batch: Any) -> int:
     from accelerate.utils import find_batch_size
 
     try:

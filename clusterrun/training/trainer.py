@@ -24,16 +24,16 @@ from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 from clusterrun.training.checks import check_world
 from clusterrun.training.errors import TrainingError
 from clusterrun.training.hf_trainer.callback import StopCallback
-from clusterrun.training.hf_trainer.output_dir import say
+from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.trackers import MLflowRecord
 from clusterrun.training.protocol import read_protocol
-from clusterrun.training.records.marker import refusals_marked
+from clusterrun.training.records.events import mark_refusals
 
 T = TypeVar("T", bound=Trainer)
 _ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 
-@refusals_marked()
+@mark_refusals()
 def resumable(trainer: T) -> T:
     """Make a Trainer resume by itself, save safely, and leave when asked; returns the same trainer.
 
@@ -51,10 +51,10 @@ def resumable(trainer: T) -> T:
     if attempt:
         _check_accumulation(trainer)
         _check_nodes(trainer, attempt.reference)
-        _give_back_signal(trainer)
+        _restore_signal(trainer)
         trainer.add_callback(MLflowRecord(attempt.paths.trackers))
         if attempt.async_save and trainer.accelerator.is_main_process:
-            say(
+            log_line(
                 "warning: saving synchronously: Trainer writes its own checkpoints, and only "
                 "while training waits"
             )
@@ -66,7 +66,7 @@ def resumable(trainer: T) -> T:
     return trainer
 
 
-@refusals_marked()
+@mark_refusals()
 def _train(
     train: Any,
     callback: StopCallback,
@@ -111,7 +111,7 @@ def _check_nodes(trainer: Trainer, reference: int | None) -> None:
         )
 
 
-def _give_back_signal(trainer: Trainer) -> None:
+def _restore_signal(trainer: Trainer) -> None:
     """Undo `enable_jit_checkpoint`: its stop looks like the end of training, 3 s after ours."""
     callback = trainer.pop_callback(JITCheckpointCallback)
     if callback:

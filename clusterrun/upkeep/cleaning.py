@@ -388,7 +388,7 @@ def _newest_undamaged(there: Sequence[SavedCheckpoint]) -> str:
     from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads, for this alone
 
     for one in reversed(there):
-        fault = one.fault if one.kind == "script" else manifest.damage(Path(one.path))
+        fault = one.fault if one.kind == "script" else manifest.find_damage(Path(one.path))
         if not fault:
             return one.path
     return ""

@@ -26,8 +26,8 @@ from clusterrun.rehearsal.result import NOT_SURVIVED, OUT_OF_TIME, SURVIVED, Reh
 from clusterrun.rehearsal.verdict import judge_resume, judge_training
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.training.protocol import Attempt
-from clusterrun.training.records.losses import Losses, losses_of
+from clusterrun.training.protocol import AttemptContext
+from clusterrun.training.records.losses import Losses, open_losses
 
 CHECKOUT = Path(__file__).parents[2]
 SCRIPT = CHECKOUT / "tests" / "slurm" / "scripts" / "rehearsed.py"
@@ -423,8 +423,8 @@ def test_the_goal_lies_behind_the_return() -> None:
 def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> None:
     """With all its digits; a loss that is not told is null, and nobody who does not ask has a file."""
     (tmp_path / "events").mkdir()
-    attempt = Attempt(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
-    asked = losses_of(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
+    attempt = AttemptContext(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
+    asked = open_losses(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
     asked.note(1, 0.1 + 0.2)
     asked.note(2, None)
     asked.note(3, float("inf"), since=1)
@@ -436,9 +436,9 @@ def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> Non
         (1, 0, 0.30000000000000004), (2, 1, None), (3, 1, float("inf")),
     ]  # fmt: skip
     for other in (
-        losses_of(attempt, main=False, environment={"CLUSTERRUN_LOSSES": "1"}),
-        losses_of(attempt, main=True, environment={}),
-        losses_of(None, main=True, environment={"CLUSTERRUN_LOSSES": "1"}),
+        open_losses(attempt, main=False, environment={"CLUSTERRUN_LOSSES": "1"}),
+        open_losses(attempt, main=True, environment={}),
+        open_losses(None, main=True, environment={"CLUSTERRUN_LOSSES": "1"}),
         Losses(tmp_path / "no such folder" / "losses"),
     ):
         other.note(9, 1.0)

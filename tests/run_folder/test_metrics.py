@@ -15,9 +15,9 @@ from clusterrun.run_folder.metrics import Metrics, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.checkpointing.interval import SaveSchedule, parse_interval
-from clusterrun.training.records.history import History, finite, history_of, learning_rate
+from clusterrun.training.records.history import History, finite_or_none, learning_rate, open_history
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.stopping.patience import Activity
 
 
 def line(moment: float, step: int, **more: object) -> dict[str, object]:
@@ -113,15 +113,15 @@ def test_the_history_of_a_training(paths):
     )
     paths.progress.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
     begun = time.time()
-    progress.begin(Doing.START)
+    progress.begin(Activity.START)
     progress._notes.join()
     assert read_metrics(paths, "0001") == Metrics()  # the step it shows is an earlier attempt's
     progress.update(31, 50, 0.5, 8)
     for _ in range(2):
-        with progress.amid(Doing.SAVE):
+        with progress.amid(Activity.SAVE):
             time.sleep(0.05)
     progress.update(32, 50, 0.25, 8)
-    progress.begin(Doing.END)
+    progress.begin(Activity.END)
     progress.write()
     found = read_metrics(paths, "0001")
     assert (found.saves, found.saving >= 0.1) == (2, True)
@@ -150,14 +150,14 @@ def test_a_history_that_cannot_be_written_ends_no_training(paths):
 def test_a_fenced_attempt_writes_none(paths):
     """Nothing is heard of its saves and signs of life."""
     progress = Progress(paths.progress, lambda: True, history(paths))
-    with progress.amid(Doing.SAVE):
+    with progress.amid(Activity.SAVE):
         pass
     assert list(paths.folder.iterdir()) == []
 
 
 def test_only_the_main_process_under_clusterrun_has_one():
     """The others, and a script without clusterrun, write nothing."""
-    assert history_of(None, main=True) is None
+    assert open_history(None, main=True) is None
 
 
 class Optimizer:
@@ -176,7 +176,7 @@ def test_the_learning_rate_where_it_is_known():
     assert [learning_rate(one) for one in (Accelerator(), Accelerator("warm"), object(), None)] == [
         None
     ] * 4
-    assert [finite(value) for value in (None, float("nan"), float("inf"), 2)] == [
+    assert [finite_or_none(value) for value in (None, float("nan"), float("inf"), 2)] == [
         None,
         None,
         None,

@@ -16,7 +16,7 @@ from clusterrun.training.checkpointing.interval import Interval, SaveSchedule, p
 from clusterrun.training.checkpointing.store import Checkpoints
 from clusterrun.training.protocol import read_protocol
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.request import StopRequest
+from clusterrun.training.stopping.requests import StopRequest
 from tests.training_scripts.launches import ROOT, fake_checkpoint, names
 
 

@@ -452,7 +452,7 @@ def test_a_checkpoint_that_is_named_must_be_whole(tmp_path, train):
 def test_without_clusterrun_it_resumes_and_seals(tmp_path, train):
     """The same line in a script that is run by hand goes on from the newest checkpoint, and keeps no journal."""
     train(None, "--max_steps", 5, "--save_steps", 2)
-    assert manifest.damage(tmp_path / "output" / "checkpoint-5") is None
+    assert manifest.find_damage(tmp_path / "output" / "checkpoint-5") is None
     (tmp_path / "output" / "checkpoint-5" / "trainer_state.json").write_text("{}")
     trainer = train(None, "--max_steps", 6, "--save_steps", 2, "--logging_steps", 1)
     assert trainer.state.global_step == 6

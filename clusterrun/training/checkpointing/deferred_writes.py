@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.checkpointing.disk import refusal
+from clusterrun.training.checkpointing.disk import write_error_reason
 from clusterrun.training.checkpointing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Writes:
 
     def capture(self, save: Callable[[], object]) -> None:
         """Call `save`, and hold back its writes into the folder; other writes happen at once."""
-        with self._stand_ins():
+        with self._replace_writers():
             save()
 
     def carry_out(self, group: torch.distributed.ProcessGroup | None) -> None:
@@ -50,7 +50,7 @@ class Writes:
             try:
                 write(group)
             except BaseException as error:  # torch.distributed.checkpoint's error is no Exception
-                reason = refusal(error)
+                reason = write_error_reason(error)
                 if reason is None:
                     raise
                 refusals.append(f"{name}: {reason}")
@@ -60,24 +60,28 @@ class Writes:
             raise OSError(refusals[0])
 
     @contextmanager
-    def _stand_ins(self) -> Iterator[None]:
+    def _replace_writers(self) -> Iterator[None]:
         import accelerate.utils.other
         import torch
 
         with ExitStack() as stack:
-            stack.enter_context(_replaced(torch, "save", self._hold_back(torch.save)))
+            stack.enter_context(_replace_attribute(torch, "save", self._hold_back(torch.save)))
             safetensors = getattr(accelerate.utils.other, "safe_save_file", None)
             if safetensors:  # otherwise the model is written at once
                 held = self._hold_back(safetensors)
-                stack.enter_context(_replaced(accelerate.utils.other, "safe_save_file", held))
+                stack.enter_context(
+                    _replace_attribute(accelerate.utils.other, "safe_save_file", held)
+                )
             if self.plugin is not None:
                 # The state is copied once: straight from the device, and after it is known that
                 # there is room.
                 config = self.plugin.state_dict_config
                 if hasattr(config, "offload_to_cpu"):
-                    stack.enter_context(_replaced(config, "offload_to_cpu", False))
+                    stack.enter_context(_replace_attribute(config, "offload_to_cpu", False))
                 module = importlib.import_module("torch.distributed.checkpoint")
-                stack.enter_context(_replaced(module, "save", self._hold_back_sharded(module.save)))
+                stack.enter_context(
+                    _replace_attribute(module, "save", self._hold_back_sharded(module.save))
+                )
             yield
 
     def _hold_back(self, write: Callable[..., Any]) -> Callable[..., None]:
@@ -117,7 +121,7 @@ class Writes:
 
 
 @contextmanager
-def _replaced(module: object, name: str, stand_in: object) -> Iterator[None]:
+def _replace_attribute(module: object, name: str, stand_in: object) -> Iterator[None]:
     true = getattr(module, name)
     setattr(module, name, stand_in)
     try:

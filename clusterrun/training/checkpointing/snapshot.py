@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.checkpointing.buffers import Buffers, Key, key_of
+from clusterrun.training.checkpointing.buffers import Buffers, Key, storage_key
 
 if TYPE_CHECKING:
     import torch
@@ -44,13 +44,13 @@ class Snapshot:
 
     def storages(self) -> dict[Key, torch.UntypedStorage]:
         """Return the storages of all tensors, each once."""
-        found = (_local(tensor).untyped_storage() for tensor in self._tensors)
-        return {key_of(storage): storage for storage in found}
+        found = (_local_part(tensor).untyped_storage() for tensor in self._tensors)
+        return {storage_key(storage): storage for storage in found}
 
     def copy(self, buffers: Buffers) -> None:
         """Copy all tensors as they are now, into buffers that have grown for them."""
         copies = buffers.filled_from(self.storages())
-        self._tensors = [_stand_in(tensor, copies) for tensor in self._tensors]
+        self._tensors = [_copy_tensor(tensor, copies) for tensor in self._tensors]
 
     def note(self, tensor: torch.Tensor) -> _Reference:
         """Take a tensor in; the same one is taken once."""
@@ -91,7 +91,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     import torch
 
     if _is_dtensor(tensor):
-        return _is_plain(_local(tensor))
+        return _is_plain(_local_part(tensor))
     usual = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
     odd = usual and (tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_meta)
     return usual and not odd and tensor.untyped_storage().nbytes() > 0
@@ -104,20 +104,20 @@ def _is_dtensor(tensor: torch.Tensor) -> bool:
     )
 
 
-def _local(tensor: torch.Tensor) -> torch.Tensor:
+def _local_part(tensor: torch.Tensor) -> torch.Tensor:
     local: torch.Tensor = getattr(
         tensor, "_local_tensor", tensor
     )  # to_local would record a gradient
     return local
 
 
-def _stand_in(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) -> torch.Tensor:
+def _copy_tensor(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) -> torch.Tensor:
     import torch
 
-    local = _local(tensor)
+    local = _local_part(tensor)
     copy = torch.empty(0, dtype=local.dtype, device="cpu")
     copy.set_(
-        copies[key_of(local.untyped_storage())],
+        copies[storage_key(local.untyped_storage())],
         local.storage_offset(),
         local.size(),
         local.stride(),

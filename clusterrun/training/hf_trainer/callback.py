@@ -18,19 +18,19 @@ from clusterrun.run_folder.records import read_record
 from clusterrun.training.checkpointing.interval import SaveSchedule
 from clusterrun.training.checkpointing.optimum import Optimum
 from clusterrun.training.checkpointing.store import Position
-from clusterrun.training.hf_trainer.output_dir import say
+from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.state import OutputDirState
-from clusterrun.training.loaders import length, order_warnings
-from clusterrun.training.protocol import Attempt
+from clusterrun.training.loaders import list_order_warnings, loader_length
+from clusterrun.training.protocol import AttemptContext
 from clusterrun.training.randomness import RandomState
-from clusterrun.training.records.history import history_of, learning_rate
-from clusterrun.training.records.losses import losses_of
-from clusterrun.training.records.marker import write_marker
+from clusterrun.training.records.events import write_marker
+from clusterrun.training.records.history import learning_rate, open_history
+from clusterrun.training.records.losses import open_losses
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.agreement import Agreement, Wish
-from clusterrun.training.stopping.patience import Doing
-from clusterrun.training.stopping.request import StopRequest
-from clusterrun.training.stopping.stacks import stacks_on_request
+from clusterrun.training.stopping.agreement import Agreement, RankRequest
+from clusterrun.training.stopping.patience import Activity
+from clusterrun.training.stopping.requests import StopRequest
+from clusterrun.training.stopping.stacks import dump_stacks_on_request
 
 
 class StopCallback(TrainerCallback):
@@ -39,7 +39,7 @@ class StopCallback(TrainerCallback):
     It must be the last callback, to see what the others want.
     """
 
-    def __init__(self, trainer: Trainer, attempt: Attempt | None) -> None:
+    def __init__(self, trainer: Trainer, attempt: AttemptContext | None) -> None:
         main, processes = (
             trainer.accelerator.is_main_process,
             int(trainer.accelerator.num_processes),
@@ -59,23 +59,23 @@ class StopCallback(TrainerCallback):
         )
         watched = attempt.paths.progress if attempt and main else None
         self._progress = Progress(
-            watched, self.state.fenced, history_of(attempt, main=main), self._to_tell
+            watched, self.state.fenced, open_history(attempt, main=main), self._extra_progress
         )
-        self._losses, self._logged = losses_of(attempt, main=main), 0
+        self._losses, self._logged = open_losses(attempt, main=main), 0
         if attempt:
-            stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
+            dump_stacks_on_request(attempt.stop_file.parent, int(trainer.accelerator.process_index))
         self._samples = (
             trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
         )
         self._loss: float | None = None
-        self._begin(active=False)
+        self._reset(active=False)
 
-    def _begin(self, *, active: bool) -> None:
+    def _reset(self, *, active: bool) -> None:
         self._active = active  # in a training, and not in one of a hyperparameter search
-        self._agreed = Wish.NOTHING  # by all ranks, and not obeyed yet
-        self._asked = False  # the save that comes is clusterrun's wish alone
+        self._agreed = RankRequest.NOTHING  # by all ranks, and not obeyed yet
+        self._save_is_ours = False  # the save that comes is clusterrun's wish alone
         self._leaving = False
-        self._surplus: float | None = (
+        self._surplus_epoch: float | None = (
             None  # the epoch, where Trainer is about to make a step too many
         )
         self._evaluation_due = False
@@ -83,7 +83,7 @@ class StopCallback(TrainerCallback):
 
     def move_to_the_end(self) -> None:
         """Be the last callback also where the script added some later; a training begins."""
-        self._progress.begin(Doing.START)
+        self._progress.begin(Activity.START)
         self._trainer.remove_callback(self)
         self._trainer.add_callback(self)
 
@@ -92,32 +92,35 @@ class StopCallback(TrainerCallback):
         if not self._active:
             write(model, trial)
             return
-        facts: dict[str, object] = {"asked": self._asked, "evaluation_due": self._evaluation_due}
-        with self._progress.amid(Doing.SAVE):
+        facts: dict[str, object] = {
+            "asked": self._save_is_ours,
+            "evaluation_due": self._evaluation_due,
+        }
+        with self._progress.during(Activity.SAVE):
             self.state.save_trainer(partial(write, model, trial), self._position(), facts)
-        self._asked = False
-        self._agreed = Wish.NOTHING if self._agreed == Wish.SAVE else self._agreed
+        self._save_is_ours = False
+        self._agreed = RankRequest.NOTHING if self._agreed == RankRequest.SAVE else self._agreed
         self._schedule.saved()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Trainer has loaded its checkpoint."""
-        self._begin(active=not state.is_hyper_param_search)
+        self._reset(active=not state.is_hyper_param_search)
         atexit.unregister(_mark_trained)  # of an earlier training in the same script
         if not self._active:
-            self._progress.begin(Doing.OTHER)
+            self._progress.begin(Activity.OTHER)
             return
-        self.state.loaded()
+        self.state.note_loaded()
         if self._trainer.accelerator.is_main_process:
-            for warning in order_warnings(self._trainer.accelerator):
-                say(warning)
+            for warning in list_order_warnings(self._trainer.accelerator):
+                log_line(warning)
         self._schedule.saved()
         self._logged = state.global_step
         if self.state.newest and self.state.newest.evaluation_due:
             self._repeat_evaluation()
         if control.should_training_stop or state.global_step >= state.max_steps:
-            self._surplus = state.epoch
+            self._surplus_epoch = state.epoch
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
@@ -127,7 +130,7 @@ class StopCallback(TrainerCallback):
         if self._active:
             self._progress.alive()
         if (
-            self._surplus is not None
+            self._surplus_epoch is not None
         ):  # Trainer looks whether there is anything to train only after a step
             for group in more["optimizer"].param_groups:
                 group["lr"] = 0.0
@@ -144,13 +147,15 @@ class StopCallback(TrainerCallback):
         """An optimizer step is done."""
         if not self._active:
             return
-        if self._surplus is not None:
+        if self._surplus_epoch is not None:
             self._take_back_step(state, control)
             return
         if not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
             self._losses.note(state.global_step, None)
-        self._meet(self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step))
+        self._exchange_requests(
+            self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step)
+        )
         # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for
         # waits until then.
         ends_epoch = state.epoch == int(state.epoch)
@@ -162,9 +167,9 @@ class StopCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """An epoch has ended, or was left."""
-        if not self._active or self._surplus is not None:
+        if not self._active or self._surplus_epoch is not None:
             return
-        self._progress.begin(Doing.EPOCH)
+        self._progress.begin(Activity.EPOCH)
         if not control.should_training_stop:
             self._obey(control)
         self._expect_evaluation(control)
@@ -176,11 +181,11 @@ class StopCallback(TrainerCallback):
         self._progress.alive()
         if self._before_evaluation is None:
             return
-        self._meet(self._agreement.exchange, due=False)
+        self._exchange_requests(self._agreement.exchange, due=False)
         early = (
             control.should_training_stop and state.global_step < state.max_steps
         )  # a resume would train on
-        if self._agreed == Wish.STOP and not early:
+        if self._agreed == RankRequest.STOP and not early:
             self._leave_evaluation(self._before_evaluation)
 
     def on_evaluate(
@@ -225,49 +230,51 @@ class StopCallback(TrainerCallback):
             self._progress.write()
             self._losses.write()
             atexit.register(_mark_trained, self._attempt, self._outcome())
-        self._progress.begin(Doing.OTHER)
+        self._progress.begin(Activity.OTHER)
 
-    def _meet(self, exchange: Callable[[Callable[[], Wish]], Wish], *, due: bool) -> None:
+    def _exchange_requests(
+        self, exchange: Callable[[Callable[[], RankRequest]], RankRequest], *, due: bool
+    ) -> None:
         if self._attempt is None:
             return
-        agreed = exchange(self._wish)
-        if agreed == Wish.FENCED:
+        agreed = exchange(self._rank_request)
+        if agreed == RankRequest.FENCED:
             self.state.leave_fenced()
-        self._agreed = max(self._agreed, agreed, Wish.SAVE if due else Wish.NOTHING)
+        self._agreed = max(self._agreed, agreed, RankRequest.SAVE if due else RankRequest.NOTHING)
 
-    def _wish(self) -> Wish:
+    def _rank_request(self) -> RankRequest:
         if self.state.fenced():
-            return Wish.FENCED
-        if self._stop and self._stop.heard():
-            return Wish.STOP
+            return RankRequest.FENCED
+        if self._stop and self._stop.requested():
+            return RankRequest.STOP
         if self._trainer.accelerator.is_main_process and self._schedule.time_is_up():
-            return Wish.SAVE
-        return Wish.NOTHING
+            return RankRequest.SAVE
+        return RankRequest.NOTHING
 
     def _obey(self, control: TrainerControl) -> None:
-        if self._agreed == Wish.NOTHING:
+        if self._agreed == RankRequest.NOTHING:
             return
-        if self._at_newest() and not control.should_save and not control.should_evaluate:
-            if self._agreed == Wish.STOP:
+        if self._is_at_newest() and not control.should_save and not control.should_evaluate:
+            if self._agreed == RankRequest.STOP:
                 self._leave()
-            self._agreed = Wish.NOTHING
+            self._agreed = RankRequest.NOTHING
             return
-        self._asked = not control.should_save
+        self._save_is_ours = not control.should_save
         control.should_save = True
-        if self._agreed == Wish.STOP:
+        if self._agreed == RankRequest.STOP:
             self._evaluation_due = control.should_evaluate
             control.should_evaluate = False
             self._leaving = True
 
     def _expect_evaluation(self, control: TrainerControl) -> None:
         if control.should_evaluate:
-            self._progress.begin(Doing.EVALUATION)
+            self._progress.begin(Activity.EVALUATION)
             self._before_evaluation = RandomState.now(self._trainer.args.device)
 
     def _repeat_evaluation(self) -> None:
         trainer = self._trainer
         if trainer.accelerator.is_main_process:
-            say(
+            log_line(
                 f"repeating the evaluation at step {trainer.state.global_step}, which was cut short"
             )
         self._before_evaluation = RandomState.now(trainer.args.device)
@@ -279,18 +286,18 @@ class StopCallback(TrainerCallback):
     def _leave_evaluation(self, before: RandomState) -> NoReturn:
         before.restore()
         newest, model = self.state.newest, self._trainer.model
-        if not (newest and self._at_newest() and newest.evaluation_due):
-            self._asked = self._evaluation_due = True
+        if not (newest and self._is_at_newest() and newest.evaluation_due):
+            self._save_is_ours = self._evaluation_due = True
             self._trainer._save_checkpoint(model, None)  # type: ignore[arg-type]  # noqa: SLF001
         self._leave()
 
     def _take_back_step(self, state: TrainerState, control: TrainerControl) -> None:
-        state.global_step, state.epoch = state.global_step - 1, self._surplus or 0.0
+        state.global_step, state.epoch = state.global_step - 1, self._surplus_epoch or 0.0
         control.should_log = control.should_evaluate = control.should_save = False
         control.should_training_stop = True
 
     def _leave(self) -> NoReturn:
-        self._progress.begin(Doing.END)
+        self._progress.begin(Activity.END)
         self._agreement.settle()
         self._trainer.accelerator.wait_for_everyone()
         self.state.leave_if_fenced()
@@ -299,10 +306,10 @@ class StopCallback(TrainerCallback):
             self._progress.write()
             self._losses.write()
             write_marker(self._attempt.paths, self._attempt.name, "stopped", self._outcome())
-            say(f"stopped at step {self._trainer.state.global_step}")
+            log_line(f"stopped at step {self._trainer.state.global_step}")
         raise SystemExit(0)
 
-    def _at_newest(self) -> bool:
+    def _is_at_newest(self) -> bool:
         newest = self.state.newest
         return newest is not None and newest.step == self._trainer.state.global_step
 
@@ -310,10 +317,10 @@ class StopCallback(TrainerCallback):
         state = self._trainer.state
         epoch = int(state.epoch)
         loader: Any = self._trainer.callback_handler.train_dataloader
-        batches = length(loader) or 0
+        batches = loader_length(loader) or 0
         return Position(state.global_step, epoch, round((state.epoch - epoch) * batches))
 
-    def _to_tell(self, step: int) -> dict[str, object]:
+    def _extra_progress(self, step: int) -> dict[str, object]:
         return {
             "learning_rate": learning_rate(self._trainer.accelerator),
             **self._schedule.next_save(step),
@@ -328,7 +335,7 @@ class StopCallback(TrainerCallback):
         }
 
 
-def _mark_trained(attempt: Attempt, outcome: Mapping[str, object]) -> None:
+def _mark_trained(attempt: AttemptContext, outcome: Mapping[str, object]) -> None:
     """Mark the run trained when its script has ended; atexit calls this, after an error as well.
 
     With which exit code it ended only the job script will know, and makes `trained` finished.
@@ -336,4 +343,4 @@ def _mark_trained(attempt: Attempt, outcome: Mapping[str, object]) -> None:
     failed = getattr(sys, "last_type", None) is not None
     if not failed and not read_record(attempt.paths.trainer(attempt.name)):
         write_marker(attempt.paths, attempt.name, "trained", outcome)
-        say(f"finished at step {outcome['step']}")
+        log_line(f"finished at step {outcome['step']}")

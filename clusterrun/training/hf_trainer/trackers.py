@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainingArguments
 from transformers.trainer_callback import TrainerState
 
-from clusterrun.training.records.trackers import remember
+from clusterrun.training.records.trackers import record_runs
 
 
 class MLflowRecord(TrainerCallback):
@@ -29,4 +29,4 @@ class MLflowRecord(TrainerCallback):
         mlflow = sys.modules.get("mlflow")
         run = mlflow.active_run() if mlflow and state.is_world_process_zero else None
         if run and not state.is_hyper_param_search:
-            remember(self._record, {"mlflow": run.info.run_id})
+            record_runs(self._record, {"mlflow": run.info.run_id})

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import SupportsFloat
 
-from clusterrun.training.protocol import Attempt
+from clusterrun.training.protocol import AttemptContext
 
-ASKED = "CLUSTERRUN_LOSSES"  # the environment variable that asks for it
+LOSSES_VARIABLE = "CLUSTERRUN_LOSSES"  # the environment variable that asks for it
 _PATIENCE = 1.0  # seconds between two writes
 
 
@@ -56,9 +56,9 @@ class Losses:
                 os.close(descriptor)
 
 
-def losses_of(
-    attempt: Attempt | None, *, main: bool, environment: Mapping[str, str] = os.environ
+def open_losses(
+    attempt: AttemptContext | None, *, main: bool, environment: Mapping[str, str] = os.environ
 ) -> Losses:
     """Return where the main process of an attempt writes its losses, if the environment says so."""
-    asked = attempt is not None and main and environment.get(ASKED)
+    asked = attempt is not None and main and environment.get(LOSSES_VARIABLE)
     return Losses(attempt.paths.losses(attempt.name) if attempt and asked else None)

@@ -7,7 +7,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 
 
-def crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
+def find_crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
     """Return the checkpoints that killed an earlier attempt while loading, each with that attempt.
 
     A preemption or a dead node amid a load says nothing about the checkpoint: only a crash does.

@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.checkpointing.store import Checkpoint, Position
+from clusterrun.training.checkpointing.store import Position, StoredCheckpoint
 from clusterrun.training.checks import check_world_of_checkpoint
 from clusterrun.training.errors import TrainingError
-from clusterrun.training.loaders import keeps_its_place
+from clusterrun.training.loaders import keeps_own_position
 from clusterrun.training.resharding import zero
 from clusterrun.training.resharding.schedule import Schedules
 from clusterrun.training.resharding.world_size import Share, accumulation_for, batch_for, counted
@@ -39,7 +39,7 @@ class Sharing:
         self._changed = False
         self._chosen: list[int] = []
 
-    def begin_as(self, newest: Checkpoint | None, reference: int | None) -> None:
+    def begin_as(self, newest: StoredCheckpoint | None, reference: int | None) -> None:
         """Accumulate as the newest checkpoint did, so that the script counts steps correctly.
 
         Without one, a step takes what `reference` processes would take, where there is such a
@@ -47,10 +47,10 @@ class Sharing:
         does, when it has been read.
         """
         if newest is None and reference:
-            self._begin_for(reference)
+            self._accumulate_for(reference)
         with suppress(TrainingError):
             if newest:
-                self._accumulate(newest)
+                self._accumulate_as(newest)
 
     def facts(self) -> dict[str, object]:
         """Return what a manifest says of it."""
@@ -65,12 +65,12 @@ class Sharing:
             }
         }
 
-    def check(self, newest: Checkpoint, strategy: str) -> None:
+    def check(self, newest: StoredCheckpoint, strategy: str) -> None:
         """Raise TrainingError unless a checkpoint can be resumed exactly; nothing is loaded yet.
 
         `strategy` is the one that saved it, as its manifest says.
         """
-        saved = _share(newest)
+        saved = _share_of(newest)
         if saved is None:
             check_world_of_checkpoint(newest.name, newest.world_size, self._processes)
             return
@@ -78,20 +78,20 @@ class Sharing:
         if self._changed:
             self._check_strategy(newest, strategy)
             self._check_loaders(newest)
-        self._accumulate(newest)
+        self._accumulate_as(newest)
         self._chosen = self._schedules.choose(newest.sharing["schedules"], newest.world_size)
 
-    def load(self, newest: Checkpoint, staging: Path, wait: Callable[[], None]) -> None:
+    def load(self, newest: StoredCheckpoint, staging: Path, wait: Callable[[], None]) -> None:
         """Load a verified checkpoint on every rank; `wait` is a barrier, `staging` is temporary."""
         if self._changed and zero.is_zero(self._accelerator):
             zero.load(self._accelerator, newest.path, staging, wait)
         else:
             self._accelerator.load_state(str(newest.path))
 
-    def loaded(self, newest: Checkpoint) -> Position:
+    def loaded(self, newest: StoredCheckpoint) -> Position:
         """Adapt the state of another number of processes after loading; return its position."""
         position = Position(newest.step, newest.epoch, newest.batch)
-        saved = _share(newest)
+        saved = _share_of(newest)
         if saved is None:
             return position
         self._schedules.follow(self._chosen, newest.sharing["schedules"])
@@ -100,14 +100,14 @@ class Sharing:
             self._accelerator.step = (
                 0  # accelerate's count of batches, from which it sees when to step
             )
-            self._seed(newest)
+            self._seed_new_rank(newest)
             now = int(self._accelerator.gradient_accumulation_steps)
             position.batch = batch_for(position.batch, saved.accumulation, now)
         return position
 
-    def note(self, newest: Checkpoint) -> str | None:
+    def note(self, newest: StoredCheckpoint) -> str | None:
         """Say, for the log, what is shared out differently now; None where nothing is."""
-        saved = _share(newest)
+        saved = _share_of(newest)
         if not self._changed or saved is None:
             return None
         now = int(self._accelerator.gradient_accumulation_steps)
@@ -138,16 +138,16 @@ class Sharing:
                 "drop_last=False keeps their number; or run with as many processes as before",
             )
 
-    def _check_strategy(self, newest: Checkpoint, strategy: str) -> None:
+    def _check_strategy(self, newest: StoredCheckpoint, strategy: str) -> None:
         now = str(self._accelerator.distributed_type.value)
         state = self._accelerator.state
-        if strategy != now and not (_plain(strategy) and _plain(now)):
+        if strategy != now and not (_has_plain_state(strategy) and _has_plain_state(now)):
             why = f"it holds the state of {strategy}, not of {now}"
         elif now == "FSDP" and getattr(state.fsdp_plugin, "fsdp_version", 1) != 2:
             why = "FSDP1 is not tried with another number; fsdp_version: 2 is"
-        elif now == "DEEPSPEED" and (hindrance := zero.problem(self._accelerator)):
+        elif now == "DEEPSPEED" and (hindrance := zero.find_problem(self._accelerator)):
             why = hindrance
-        elif not _plain(now) and now not in {"FSDP", "DEEPSPEED"}:
+        elif not _has_plain_state(now) and now not in {"FSDP", "DEEPSPEED"}:
             why = f"{now} loads only what as many have saved"
         elif getattr(self._accelerator, "parallelism_config", None) is not None:
             why = "with a parallelism_config not every process has batches of its own"
@@ -157,8 +157,8 @@ class Sharing:
             return
         check_world_of_checkpoint(newest.name, newest.world_size, self._processes, why)
 
-    def _check_loaders(self, newest: Checkpoint) -> None:
-        if any(map(keeps_its_place, self._accelerator._dataloaders)):  # noqa: SLF001
+    def _check_loaders(self, newest: StoredCheckpoint) -> None:
+        if any(map(keeps_own_position, self._accelerator._dataloaders)):  # noqa: SLF001
             why = "of a StatefulDataLoader only one process's place is saved"
             check_world_of_checkpoint(newest.name, newest.world_size, self._processes, why)
         before, now = newest.sharing["batch_sizes"], self._batch_sizes()
@@ -170,7 +170,7 @@ class Sharing:
         loaders = self._accelerator._dataloaders  # noqa: SLF001
         return [getattr(getattr(one, "batch_sampler", None), "batch_size", None) for one in loaders]
 
-    def _begin_for(self, reference: int) -> None:
+    def _accumulate_for(self, reference: int) -> None:
         if self._accelerator.split_batches or reference == self._processes:
             return
         batches = reference * self._asked
@@ -183,14 +183,14 @@ class Sharing:
             )
         zero.accumulate(self._accelerator, batches // self._processes)
 
-    def _accumulate(self, newest: Checkpoint) -> None:
-        saved = _share(newest)
+    def _accumulate_as(self, newest: StoredCheckpoint) -> None:
+        saved = _share_of(newest)
         if saved and not self._accelerator.split_batches:
             steps = accumulation_for(saved, self._processes, self._asked, newest.name)
             if steps != zero.accumulation(self._accelerator):
                 zero.accumulate(self._accelerator, steps)
 
-    def _seed(self, newest: Checkpoint) -> None:
+    def _seed_new_rank(self, newest: StoredCheckpoint) -> None:
         """Seed a rank without a saved random state, the same for each resume of the checkpoint."""
         from accelerate.utils import set_seed
 
@@ -199,7 +199,7 @@ class Sharing:
             set_seed(zlib.crc32(f"{newest.step} {rank}".encode()))
 
 
-def _share(checkpoint: Checkpoint) -> Share | None:
+def _share_of(checkpoint: StoredCheckpoint) -> Share | None:
     """Return how a checkpoint's step was shared; None for an older clusterrun, or a Trainer."""
     saved: Mapping[str, Any] = checkpoint.sharing
     return (
@@ -209,6 +209,6 @@ def _share(checkpoint: Checkpoint) -> Share | None:
     )
 
 
-def _plain(strategy: str) -> bool:
+def _has_plain_state(strategy: str) -> bool:
     """Whether one rank has saved the whole state."""
     return strategy == _ALONE or strategy.startswith("MULTI_")

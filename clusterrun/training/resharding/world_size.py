@@ -74,7 +74,7 @@ def batch_for(batch: int, saved: int, now: int) -> int:
     return sys.maxsize if batch % saved else batch // saved * now
 
 
-def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
+def candidate_speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
     """List how many schedule steps a scheduler may make per optimizer step now, likeliest first.
 
     It made `saved` of them. Scripts that multiply their total by the number of processes need
@@ -87,7 +87,7 @@ def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
     )
 
 
-def same_curve(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
+def curves_are_equal(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
     """Return whether two learning rate curves, as values at the same optimizer steps, are equal."""
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(

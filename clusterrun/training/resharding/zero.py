@@ -49,11 +49,11 @@ def accumulate(accelerator: Accelerator, steps: int) -> None:
         )
 
 
-def problem(accelerator: Accelerator) -> str | None:
+def find_problem(accelerator: Accelerator) -> str | None:
     """Say why the universal checkpoint would not hold all of the state; None where it does."""
     for engine in accelerator._models:  # noqa: SLF001
         trained = {name for name, one in engine.module.named_parameters() if one.requires_grad}
-        left_out = sorted(set(engine.module.state_dict()) - trained - _tied(engine.module))
+        left_out = sorted(set(engine.module.state_dict()) - trained - _tied_names(engine.module))
         if left_out:
             return (
                 "DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as "
@@ -138,7 +138,7 @@ def _restore_groups(engine: Any, folder: Path) -> None:
         group.update({key: value for key, value in before.items() if key != "params"})
 
 
-def _tied(module: Any) -> set[str]:
+def _tied_names(module: Any) -> set[str]:
     """List the other names of weights that have several."""
     first: dict[int, str] = {}
     both = (

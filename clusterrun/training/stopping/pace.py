@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 _SECONDS = 0.25  # between two exchanges of short steps: costs nothing, early enough for any grace
-_MOST = 3  # doublings, that is 8 steps: a step may be far longer than those before it
+_MOST_DOUBLINGS = 3  # doublings, that is 8 steps: a step may be far longer than those before it
 
 
 class Pace:
@@ -23,7 +23,7 @@ class Pace:
         self._steps = 0  # since the last exchange
         self._asked_at = 0.0
 
-    def passes_by(self) -> bool:
+    def skips_step(self) -> bool:
         """Whether nothing is asked at this step; call it once a step."""
         self._steps += 1
         return self._steps < 1 << self._doublings
@@ -36,7 +36,7 @@ class Pace:
         """
         elapsed, steps = self._clock() - self._asked_at, self._steps
         self._asked_at, self._steps = self._asked_at + elapsed, 0
-        most = min(self._doublings + 1, _MOST) if steps else 0
+        most = min(self._doublings + 1, _MOST_DOUBLINGS) if steps else 0
         return next(
             (more for more in range(most, 0, -1) if elapsed / steps * (1 << more) <= _SECONDS), 0
         )

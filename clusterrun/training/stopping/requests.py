@@ -21,15 +21,17 @@ class StopRequest:
         self._signal_file = str(signal_file)  # looked up at every step: no Path, no exception
         self._person_file = person_file
         self._next_look = 0.0
-        self._heard = False
-        _keep_from_children()
+        self._requested = False
+        _shield_children()
 
-    def heard(self) -> bool:
+    def requested(self) -> bool:
         """Whether a stop was asked for; once True, always True."""
-        self._heard = self._heard or os.access(self._signal_file, os.F_OK) or self._person_asked()
-        return self._heard
+        self._requested = (
+            self._requested or os.access(self._signal_file, os.F_OK) or self._person_requested()
+        )
+        return self._requested
 
-    def _person_asked(self) -> bool:
+    def _person_requested(self) -> bool:
         if self._person_file is None or time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + _PATIENCE
@@ -40,7 +42,7 @@ class StopRequest:
             return False  # a file server that is away for a moment must not end a training run
 
 
-def _keep_from_children() -> None:
+def _shield_children() -> None:
     """See that a SIGTERM that this process was started to ignore does not end its children.
 
     Slurm's linuxproc tracking signals every process of a step, and torch gives the workers of a

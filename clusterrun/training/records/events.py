@@ -38,7 +38,7 @@ def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[st
         )
 
 
-def refusals_marked(
+def mark_refusals(
     environment: Mapping[str, str] = os.environ,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function to mark its attempt `no-restart` on TrainingError, which would recur.
