@@ -33,7 +33,7 @@ from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import Wish
 from clusterrun.submission.submitting import try_submission
-from clusterrun.upkeep import cleaning
+from clusterrun.upkeep import cleaning, cleanup_plan
 
 JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
 """A job spec: the path of its file, a mapping with its keys, or what `load_spec` returned."""
@@ -295,10 +295,12 @@ def clean(
     """
     try:
         age = units.seconds_of_duration(older_than) if isinstance(older_than, str) else older_than
-        states = cleaning.parse_states(state) if state else frozenset[State]()
+        states = cleanup_plan.parse_states(state) if state else frozenset[State]()
     except ValueError as error:
         raise SpecError([Problem("", "", str(error))]) from error
-    plan = cleaning.plan_clean(cleaning.Criteria(age, states, keep, rehearsals, checkpoints))
+    plan = cleanup_plan.plan_clean(
+        cleanup_plan.Criteria(age, states, keep, rehearsals, checkpoints)
+    )
     return cleaning.as_cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
 
 

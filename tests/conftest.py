@@ -26,7 +26,7 @@ def pytest_report_header() -> str:
 
 def pytest_unconfigure() -> None:
     """Close what a training process keeps open to its end, where tests have been one."""
-    if stacks := sys.modules.get("clusterrun.training.stopping.stacks"):
+    if stacks := sys.modules.get("clusterrun.training.stopping.requests"):
         faulthandler.unregister(stacks.SIGNAL)
         while stacks._open:
             stacks._open.pop().close()

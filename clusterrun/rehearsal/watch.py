@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
@@ -13,6 +15,7 @@ from clusterrun.run_folder.attempts import describe_end
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.records import read_record, whole
+from clusterrun.run_folder.removal import remove
 from clusterrun.run_status.control import cancel, run_status, stop
 from clusterrun.slurm.states import State
 
@@ -98,6 +101,10 @@ class Watch:
                 ended.append(f"{followed.run.run_id} (not cancelled: {str(error).splitlines()[0]})")
         return ended
 
+    def remove_checkpoints(self) -> int:
+        """Remove the runs' checkpoints in their own folders; return how many there were."""
+        return sum(map(_remove_checkpoints, self.followed))
+
     def _query_slurm(self) -> None:
         if time.monotonic() < self._next_question:
             return
@@ -120,6 +127,19 @@ class Watch:
             for one in waiting
         )
         return "".join(f"; {word}" for word in words)
+
+
+def _remove_checkpoints(followed: FollowedRun) -> int:
+    own = followed.run.paths.folder.resolve()
+    followed.look()
+    there = {one.path for one in followed.saved.values() if one.path.exists()}
+    inside = [path for path in there if path.resolve().is_relative_to(own)]
+    staging = followed.run.paths.folder / "staging"
+    for path in inside:
+        with suppress(OSError):
+            remove(path, staging)
+    shutil.rmtree(staging, ignore_errors=True)  # what was pruned, and is half removed
+    return len(inside)
 
 
 def _raise_trouble(followed: FollowedRun) -> None:

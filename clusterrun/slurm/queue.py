@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import NoAnswer, call
 from clusterrun.slurm.ids import job_id as valid_job_id
 
+EXPEDITE_OPTION = "--requeue=expedite"
+"""sbatch's option for requeues without delay, at the highest priority (25.11 and newer).
+
+Where it is not enabled, sbatch refuses the job (sbatch(1)).
+"""
 # The command is last, because a path may have any character.
 _FORMAT = "%i|%A|%F|%T|%r|%S %e|%N|%o"
 
@@ -108,6 +114,22 @@ def may_requeue(job_id: str) -> bool:
             "ask again later",
         )
     return " Requeue=0 " not in answer.out
+
+
+def expedited_requeue_is_enabled() -> bool:
+    """Return whether the cluster expedites requeues (slurm.conf(5), SlurmctldParameters).
+
+    False if Slurm does not answer. A requeue with a delay is no harm, and whether Slurm is there sbatch says next.
+    """
+    try:
+        answer = call(["scontrol", "show", "config"])
+    except ClusterError:
+        return False
+    return bool(
+        re.search(
+            r"^SlurmctldParameters\s*=.*\benable_expedited_requeue\b", answer.out, re.MULTILINE
+        )
+    )
 
 
 def job_with_script(path: str, name: str, *, but: Collection[str] = ()) -> str | None:

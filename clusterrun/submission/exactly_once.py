@@ -118,9 +118,12 @@ def _reached_cluster(environment: Mapping[str, str]) -> str:
 
 def _cluster_options(plan: LaunchPlan) -> tuple[str, ...]:
     """List what only the cluster can tell whether sbatch takes it; the script has all the rest."""
-    from clusterrun.slurm import expedited  # noqa: PLC0415 - only where sbatch is called
+    from clusterrun.slurm.queue import (  # noqa: PLC0415 - only where sbatch is called
+        EXPEDITE_OPTION,
+        expedited_requeue_is_enabled,
+    )
 
-    return (expedited.OPTION,) if plan.may_expedite and expedited.is_enabled() else ()
+    return (EXPEDITE_OPTION,) if plan.may_expedite and expedited_requeue_is_enabled() else ()
 
 
 def record_job(what: Handover, job_id: str) -> RunRef:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 from clusterrun.training.resharding.world_size import counted
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeVar
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing.store import Position
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.evaluation import Evaluation, training_mode
 from clusterrun.training.loaders import (
     common_loader_length,

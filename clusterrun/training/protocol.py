@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterrun.errors import TrainingError
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.interval import Interval, parse_interval
-from clusterrun.training.errors import TrainingError
 
 VERSION = "1"
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
+from clusterrun.errors import TrainingError
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.interval import SaveSchedule, parse_interval
 from clusterrun.training.checkpointing.optimum import Optimum
 from clusterrun.training.checkpointing.store import Position
 from clusterrun.training.checks import check_accumulation, check_naming, check_prepared, check_world
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.loop import Loop
 from clusterrun.training.protocol import read_protocol
 from clusterrun.training.records.events import EXIT_NO_RESTART, mark_refusals, write_marker
@@ -24,8 +24,7 @@ from clusterrun.training.records.trackers import Trackers
 from clusterrun.training.state import TrainingState
 from clusterrun.training.stopping.agreement import Agreement, RankRequest
 from clusterrun.training.stopping.patience import Activity
-from clusterrun.training.stopping.requests import StopRequest
-from clusterrun.training.stopping.stacks import dump_stacks_on_request
+from clusterrun.training.stopping.requests import StopRequest, dump_stacks_on_request
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

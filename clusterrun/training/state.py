@@ -15,7 +15,7 @@ from clusterrun.training.checkpointing.async_saving import AsyncSaver, Note, why
 from clusterrun.training.checkpointing.saves import Saves
 from clusterrun.training.checkpointing.saving import SaveFailed, Saver
 from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
-from clusterrun.training.records.resumption import find_crashed_resumes, write_resume
+from clusterrun.training.records.events import find_crashed_resumes, write_resume
 from clusterrun.training.resharding.sharing import Sharing
 from clusterrun.training.stopping.agreement import Agreement
 from clusterrun.training.stopping.fence import Fence, Fenced

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 from transformers import Trainer
 from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checks import check_world
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.hf_trainer.callback import StopCallback
 from clusterrun.training.hf_trainer.output_dir import log_line
 from clusterrun.training.hf_trainer.trackers import MLflowRecord

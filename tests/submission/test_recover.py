@@ -27,10 +27,12 @@ from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.control import cancel, run_status, status, stop, wait
 from clusterrun.run_status.saved_checkpoints import checkpoints
 from clusterrun.slurm.states import State
-from clusterrun.submission.resuming import requeue, resume
+from clusterrun.submission.requeuing import requeue
+from clusterrun.submission.resuming import resume
 from clusterrun.submission.saved_request import load_request, save_request
 from clusterrun.training.checkpointing import manifest
-from clusterrun.upkeep.cleaning import Criteria, carry_out, plan_clean
+from clusterrun.upkeep.cleaning import carry_out
+from clusterrun.upkeep.cleanup_plan import Criteria, plan_clean
 from tests.test_local import CHECKOUT, Laptop, until
 
 COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"

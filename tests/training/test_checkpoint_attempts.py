@@ -10,7 +10,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.training.checkpointing.manifest import find_damage, seal
 from clusterrun.training.checkpointing.store import Checkpoints
-from clusterrun.training.records.resumption import find_crashed_resumes
+from clusterrun.training.records.events import find_crashed_resumes
 from clusterrun.training.stopping.fence import Fence, Fenced
 from tests.training_scripts.launches import (
     ROOT,

@@ -13,7 +13,7 @@ import pytest
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.records.progress import Progress
 from clusterrun.training.stopping.patience import Activity, Patience
-from clusterrun.training.stopping.stacks import STACKS_SIGNAL
+from clusterrun.training.stopping.requests import STACKS_SIGNAL
 from tests.slurm.desk import until
 
 MINUTES, HOURS = 60, 3600
@@ -141,11 +141,11 @@ def test_a_fenced_attempt_says_nothing(tmp_path):
 STUCK = """
 import ctypes, os, sys
 from pathlib import Path
-from clusterrun.training.stopping.stacks import stacks_on_request
+from clusterrun.training.stopping.requests import dump_stacks_on_request
 def stuck():
     while True:
         ctypes.PyDLL(None).pause()  # in C, with the interpreter's lock
-stacks_on_request(Path(sys.argv[1]), 3)
+dump_stacks_on_request(Path(sys.argv[1]), 3)
 print("ready", flush=True)
 stuck()
 """
@@ -173,8 +173,8 @@ def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
 def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
     """No file is left then, which would say that the rank can be asked."""
     code = STUCK.replace(
-        "stacks_on_request(Path",
-        "import signal; signal.signal(signal.SIGRTMAX - 7, print); stacks_on_request(Path",
+        "dump_stacks_on_request(Path",
+        "import signal; signal.signal(signal.SIGRTMAX - 7, print); dump_stacks_on_request(Path",
     )
     done = subprocess.run(
         [sys.executable, "-c", code.replace("\nstuck()", ""), tmp_path], check=True

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing.manifest import update_facts
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.resharding.world_size import (
     Share,
     accumulation_for,

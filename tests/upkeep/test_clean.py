@@ -22,7 +22,8 @@ from clusterrun.run_folder.records import locked
 from clusterrun.slurm.states import State
 from clusterrun.submission.resuming import resume
 from clusterrun.training.checkpointing import manifest
-from clusterrun.upkeep.cleaning import Criteria, carry_out, clean, plan_clean
+from clusterrun.upkeep.cleaning import carry_out, clean
+from clusterrun.upkeep.cleanup_plan import Criteria, plan_clean
 
 DAY = 86400
 MONTH = Criteria(older_than=30 * DAY)

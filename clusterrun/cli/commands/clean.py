@@ -12,12 +12,11 @@ from clusterrun.cli.output.screen import print_table
 from clusterrun.errors import Problem, SpecError
 from clusterrun.slurm.states import State
 from clusterrun.units import format_age, format_size
-from clusterrun.upkeep.cleaning import (
+from clusterrun.upkeep.cleaning import as_cleanup, carry_out
+from clusterrun.upkeep.cleanup_plan import (
     CleanupPlan,
     Criteria,
     Removal,
-    as_cleanup,
-    carry_out,
     parse_states,
     plan_clean,
 )
@@ -69,10 +68,10 @@ def _states(text: str) -> frozenset[State]:
 
 def run(options: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it."""
-    wish = Criteria(
+    criteria = Criteria(
         options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints
     )
-    plan = plan_clean(wish)
+    plan = plan_clean(criteria)
     for text in plan.notes:
         _note(text)
     if not options.json:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clusterrun import units
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SaveSchedule:
     def saved(self) -> None:
         """Begin the next interval now."""
         self._since = self._clock()
-        self._asked = False
+        self._reported = False
         self._limit = self._every.seconds
 
     def due_at(self, step: int) -> bool:
@@ -80,6 +80,6 @@ class SaveSchedule:
         if self._every.auto and self._limit is None:
             self._limit = self._optimum()
         late = self._limit is not None and self._clock() - self._since >= self._limit
-        first = late and not self._asked
-        self._asked = late
+        first = late and not self._reported
+        self._reported = late
         return first

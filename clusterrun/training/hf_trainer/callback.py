@@ -29,8 +29,7 @@ from clusterrun.training.records.losses import open_losses
 from clusterrun.training.records.progress import Progress
 from clusterrun.training.stopping.agreement import Agreement, RankRequest
 from clusterrun.training.stopping.patience import Activity
-from clusterrun.training.stopping.requests import StopRequest
-from clusterrun.training.stopping.stacks import dump_stacks_on_request
+from clusterrun.training.stopping.requests import StopRequest, dump_stacks_on_request
 
 
 class StopCallback(TrainerCallback):

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.store import Checkpoints, StoredCheckpoint
-from clusterrun.training.errors import TrainingError
 
 _NAME = re.compile(
     r"checkpoint-(\d+)", re.ASCII

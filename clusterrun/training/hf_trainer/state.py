@@ -18,7 +18,7 @@ from clusterrun.training.hf_trainer.output_dir import (
     discard_checkpoint,
     read_named_checkpoint,
 )
-from clusterrun.training.records.resumption import find_crashed_resumes
+from clusterrun.training.records.events import find_crashed_resumes
 from clusterrun.training.state import TrainingState
 from clusterrun.training.stopping.agreement import Agreement
 
@@ -80,7 +80,7 @@ class OutputDirState(TrainingState):
         nothing newer. Raises TrainingError where it is none or damaged, or was saved by another
         number of processes, and SystemExit when another attempt has taken over.
         """
-        chosen = self._agreement.share(self._find_checkpoint(wanted) if self._main else None)
+        chosen = self._agreement.share(self._find_named_or_newest(wanted) if self._main else None)
         self.leave_if_fenced()
         if chosen and chosen.world_size:
             check_world_of_checkpoint(
@@ -91,13 +91,13 @@ class OutputDirState(TrainingState):
         self.newest = chosen
         if chosen:
             self._saver.expect(chosen.size)
-            self._note_resume(chosen, note_loaded=False)
+            self._note_resume(chosen, loaded=False)
         return chosen
 
     def note_loaded(self) -> None:
         """Note that Trainer has loaded what was chosen; every rank must call it."""
         self._agreement.gather(None)
-        self._note_resume(self.newest, note_loaded=True)
+        self._note_resume(self.newest, loaded=True)
         name = self.newest.name if self.newest else None
         self._log_line(f"resumed from {name}" if name else "no checkpoint yet, starting at step 0")
 
@@ -139,7 +139,7 @@ class OutputDirState(TrainingState):
         best = self._trainer.state.best_model_checkpoint
         self._checkpoints.best = Path(best).absolute() if best else None
 
-    def _find_checkpoint(self, wanted: Path | None) -> TrainerCheckpoint | None:
+    def _find_named_or_newest(self, wanted: Path | None) -> TrainerCheckpoint | None:
         explicit = read_named_checkpoint(wanted) if wanted else None
         first = self._attempt is None or int(self._attempt) == 1
         if explicit and first:

@@ -13,7 +13,7 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 from clusterrun.training.resharding.world_size import candidate_speeds, counted, curves_are_equal
 
 if TYPE_CHECKING:

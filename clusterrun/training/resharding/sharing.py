@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing.store import Position, StoredCheckpoint
 from clusterrun.training.checks import check_world_of_checkpoint
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.loaders import keeps_own_position
 from clusterrun.training.resharding import zero
 from clusterrun.training.resharding.schedule import Schedules
@@ -33,7 +33,7 @@ class Sharing:
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self._processes = int(accelerator.num_processes)
-        self._asked = zero.accumulation(accelerator)
+        self._script_accumulation = zero.accumulation(accelerator)
         self._schedules = Schedules(accelerator)
         self._epoch_steps: int | None = None  # optimizer steps of an epoch
         self._changed = False
@@ -57,7 +57,7 @@ class Sharing:
         return {
             "sharing": {
                 "accumulation": int(self._accelerator.gradient_accumulation_steps),
-                "asked": self._asked,
+                "asked": self._script_accumulation,
                 "batch_sizes": self._batch_sizes(),
                 "split_batches": bool(self._accelerator.split_batches),
                 "epoch_steps": self._epoch_steps,
@@ -173,10 +173,10 @@ class Sharing:
     def _accumulate_for(self, reference: int) -> None:
         if self._accelerator.split_batches or reference == self._processes:
             return
-        batches = reference * self._asked
+        batches = reference * self._script_accumulation
         if batches % self._processes:
             raise TrainingError(
-                f"{batches} batches a step ({reference} processes x {self._asked} accumulated, on "
+                f"{batches} batches a step ({reference} processes x {self._script_accumulation} accumulated, on "
                 "the most nodes that "
                 f"slurm.nodes allows) cannot be shared out among {counted(self._processes)}",
                 "give slurm.nodes one number",
@@ -186,7 +186,7 @@ class Sharing:
     def _accumulate_as(self, newest: StoredCheckpoint) -> None:
         saved = _share_of(newest)
         if saved and not self._accelerator.split_batches:
-            steps = accumulation_for(saved, self._processes, self._asked, newest.name)
+            steps = accumulation_for(saved, self._processes, self._script_accumulation, newest.name)
             if steps != zero.accumulation(self._accelerator):
                 zero.accumulate(self._accelerator, steps)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose
 
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 
 
 @dataclass(frozen=True)

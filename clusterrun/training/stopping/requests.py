@@ -1,13 +1,22 @@
-"""Whether anyone has asked this process to stop."""
+"""What a training process is requested to do from outside: to stop, or to dump its stacks."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 _PATIENCE = 2.0  # seconds between two looks at the person's file, which may lie on a network
+# A real-time signal: not Slurm's (TERM, CONT, USR1, XCPU), torch's (INT, HUP, QUIT, CHLD, BUS), nor
+# one that people ask for (USR1, USR2). Counted from the end of the range, because the C libraries
+# reserve different ones at its beginning; the last ones themselves have takers (valgrind).
+# `templates/functions/65-hang.sh` sends it.
+STACKS_SIGNAL = signal.SIGRTMAX - 7
+_open: list[IO[bytes]] = []  # until the process ends: the handler writes there
 
 
 class StopRequest:
@@ -51,3 +60,18 @@ def _shield_children() -> None:
     """
     if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def dump_stacks_on_request(folder: Path, rank: int) -> None:
+    """Write the stacks of all threads into a file of `folder` at each STACKS_SIGNAL.
+
+    The file, `stacks-<rank>-<process id>`, is the sign that it may be sent: it would end another
+    process. A handler in C does it, which waits for nothing that Python does. Processes that are
+    forked later do the same.
+    """
+    if signal.getsignal(STACKS_SIGNAL) is not signal.SIG_DFL:
+        return  # the script has a use for it
+    with suppress(OSError):  # a full disk is no reason not to train
+        file = (folder / f"stacks-{rank}-{os.getpid()}").open("ab", buffering=0)
+        faulthandler.register(STACKS_SIGNAL, file=file, all_threads=True)
+        _open.append(file)
