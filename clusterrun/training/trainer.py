@@ -23,9 +23,8 @@ from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 
 from clusterrun.errors import TrainingError
 from clusterrun.training.checks import check_world
-from clusterrun.training.hf_trainer.callback import StopCallback
+from clusterrun.training.hf_trainer.callbacks import MLflowRecord, StopCallback
 from clusterrun.training.hf_trainer.output_dir import log_line
-from clusterrun.training.hf_trainer.trackers import MLflowRecord
 from clusterrun.training.protocol import read_protocol
 from clusterrun.training.records.events import mark_refusals
 

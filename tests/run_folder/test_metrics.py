@@ -61,7 +61,7 @@ def test_who_may_read_it(paths):
     before = os.umask(0)
     try:
         kept = history(paths)
-        kept.tell({"first_step": 3.0})
+        kept.write_times({"first_step": 3.0})
         kept.add(line(1000, 1))
     finally:
         os.umask(before)
@@ -118,7 +118,7 @@ def test_the_history_of_a_training(paths):
     assert read_metrics(paths, "0001") == Metrics()  # the step it shows is an earlier attempt's
     progress.update(31, 50, 0.5, 8)
     for _ in range(2):
-        with progress.amid(Activity.SAVE):
+        with progress.during(Activity.SAVE):
             time.sleep(0.05)
     progress.update(32, 50, 0.25, 8)
     progress.begin(Activity.END)
@@ -150,7 +150,7 @@ def test_a_history_that_cannot_be_written_ends_no_training(paths):
 def test_a_fenced_attempt_writes_none(paths):
     """Nothing is heard of its saves and signs of life."""
     progress = Progress(paths.progress, lambda: True, history(paths))
-    with progress.amid(Activity.SAVE):
+    with progress.during(Activity.SAVE):
         pass
     assert list(paths.folder.iterdir()) == []
 

@@ -78,9 +78,9 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
 
     yield run
     torch.set_num_threads(threads)
-    from clusterrun.training.hf_trainer import callback as trainer_callback
+    from clusterrun.training.hf_trainer.session import mark_trained
 
-    atexit.unregister(trainer_callback._mark_trained)
+    atexit.unregister(mark_trained)
 
 
 def history(folder: Path, place: str = "output") -> list[dict[str, float]]:
