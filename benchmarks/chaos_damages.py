@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from clusterrun.training.checkpointing.manifest import damage
+from clusterrun.training.checkpointing.manifest import find_damage
 
 
 def _flip(data: bytes) -> bytes:
@@ -61,8 +61,8 @@ def spoil(
         else:
             path.write_bytes(SPOILERS[kind](data))
         made[path.name, kind] += 1
-        found[path.name, kind] += damage(checkpoint) is not None
+        found[path.name, kind] += find_damage(checkpoint) is not None
         path.write_bytes(data)
-        if (reason := damage(checkpoint)) is not None:
+        if (reason := find_damage(checkpoint)) is not None:
             raise SystemExit(f"a whole checkpoint was called damaged: {reason}")
     return made, found

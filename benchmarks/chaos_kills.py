@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chaos_trainers import Tell, forked, plain_trainer
 
-from clusterrun.training.checkpointing.manifest import NAME, damage
+from clusterrun.training.checkpointing.manifest import NAME, find_damage
 
 Trainer = Callable[[Path, int, Tell], None]
 
@@ -86,7 +86,7 @@ def kill_clusterrun(trainer: Trainer, folder: Path, kills: int, log: int) -> Sto
         _count_resume(story, life, newest)
         story.moments[_moment(folder, life, attempt)] += 1
         verified = [
-            _step(path) for path in (folder / "checkpoints").iterdir() if damage(path) is None
+            _step(path) for path in (folder / "checkpoints").iterdir() if find_damage(path) is None
         ]
         story.without += bool(life.reported) and not verified
         newest = max([life.reported, *verified])

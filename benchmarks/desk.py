@@ -50,7 +50,7 @@ RATIOS = (("clusterrun list", ARRAY), ("clusterrun list", SACCT), ("clusterrun l
 
 def make_runs(count: int) -> None:
     """Make runs that have ended, with the records that submitter, script and trainer write; runs as the user."""
-    from clusterrun.run_folder.index import Index, Run  # noqa: PLC0415 - in the process that makes them
+    from clusterrun.run_folder.index import Index, RunRef  # noqa: PLC0415 - in the process that makes them
     from clusterrun.run_folder.paths import RunPaths  # noqa: PLC0415 - likewise
     from clusterrun.run_folder.records import write_record  # noqa: PLC0415 - likewise
     from clusterrun.training.records.history import History  # noqa: PLC0415 - likewise
@@ -81,7 +81,7 @@ def make_runs(count: int) -> None:
                 {"time": float(now), "step": 300, "loss": 1.0}
             )
         paths.progress.write_text("step=300\ntotal=300\nloss=1.0\n", encoding="utf-8")
-        index.add(Run(run_id, paths, job_id))
+        index.add(RunRef(run_id, paths, job_id))
 
 
 def seconds(argv: list[str]) -> tuple[float, list[str]]:

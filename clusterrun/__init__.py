@@ -69,7 +69,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         ValidSpec as ValidSpec,
     )
     from clusterrun.reporting.run_report import RunReport as RunReport
-    from clusterrun.site_checks.examine import Examination as Examination
+    from clusterrun.site_checks.examination import Examination as Examination
     from clusterrun.site_checks.finding import Finding as Finding
     from clusterrun.slurm.commands import NoAnswer as NoAnswer
     from clusterrun.slurm.states import State as State

@@ -17,7 +17,7 @@ from clusterrun.reporting.page.drawing import page
 from clusterrun.reporting.run_report import RunReport
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index
-from clusterrun.run_folder.index import Run as Known
+from clusterrun.run_folder.index import RunRef as Known
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_logs import reading as log_reading
 from clusterrun.run_logs.filters import Wanted
@@ -29,7 +29,7 @@ from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.forecast import outlook as look_ahead
 from clusterrun.run_status.from_files import RunStatus
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
-from clusterrun.submission import resuming as recover
+from clusterrun.submission import requeuing, resuming
 from clusterrun.submission.submitting import submit as submit_request
 from clusterrun.upkeep.notification import NotificationTest
 from clusterrun.upkeep.notification import notify as send_test
@@ -261,7 +261,7 @@ def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
     Raises ClusterError while the run is active, if it has finished, and if Slurm refuses; SpecError for mistakes in the
     overrides; NoAnswer if it is not known whether the job was queued (call again).
     """
-    return _object(recover.resume(_name(run), overrides))
+    return _object(resuming.resume(_name(run), overrides))
 
 
 def requeue(run: RunLike) -> RunStatus:
@@ -269,7 +269,7 @@ def requeue(run: RunLike) -> RunStatus:
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
-    return recover.requeue(_name(run))
+    return requeuing.requeue(_name(run))
 
 
 def checkpoints(run: RunLike = "last", *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:

@@ -24,15 +24,15 @@ from clusterrun.planning.preparation import Request, active_python, prepare
 from clusterrun.planning.script import render as render_plan
 from clusterrun.planning.validation import plan_and_render, valid_spec
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
-from clusterrun.site_checks.examine import Examination
-from clusterrun.site_checks.examine import doctor as examine
+from clusterrun.site_checks.examination import Examination
+from clusterrun.site_checks.examination import doctor as examine
 from clusterrun.site_checks.first_profile import first_profile
 from clusterrun.site_checks.first_profile import write_profile as put_profile
 from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import Wish
-from clusterrun.submission.submitting import test_only
-from clusterrun.upkeep import cleaning
+from clusterrun.submission.submitting import try_submission
+from clusterrun.upkeep import cleaning, cleanup_plan
 
 Value = TypeVar("Value")
 
@@ -141,7 +141,7 @@ def dry_run(
 
     Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses.
     """
-    return test_only(prepare(request_of(job, overrides, profile, templates)))
+    return try_submission(prepare(request_of(job, overrides, profile, templates)))
 
 
 def estimate(  # noqa: PLR0913 - the options of the command
@@ -296,9 +296,10 @@ def clean(
     ClusterError if the disk refuses.
     """
     age = _read("older_than", units.seconds_of_duration, older_than)
-    states = _read("state", cleaning.states_of, state or None) or frozenset()
-    plan = cleaning.plan_clean(cleaning.Wish(age, states, keep, rehearsals, checkpoints))
-    return cleaning.cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
+    states = _read("state", cleanup_plan.parse_states, state or None) or frozenset()
+    criteria = cleanup_plan.Criteria(age, states, keep, rehearsals, checkpoints)
+    plan = cleanup_plan.plan_clean(criteria)
+    return cleaning.as_cleanup(plan, [] if dry_run else cleaning.carry_out(plan))
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:

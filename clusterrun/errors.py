@@ -2,7 +2,8 @@
 
 ClusterrunError
 ├── SpecError       the user's file, option or name is wrong; the command exits with 2
-└── ClusterError    Slurm, or the machine, said no or did not answer; the command exits with 1
+├── ClusterError    Slurm or the machine refused, or did not answer; the command exits with 1
+└── TrainingError   a training script cannot continue; its job is not restarted
 
 Anything else that reaches the command line is a bug: exit 3, with a log file.
 """
@@ -56,3 +57,11 @@ class ClusterError(ClusterrunError):
     def __init__(self, what: str, hint: str = "") -> None:
         self.what, self.hint = what, hint
         super().__init__(f"{what}\n  hint: {hint}" if hint else what)
+
+
+class TrainingError(ClusterrunError):
+    """Training must not continue like this; `what` is wrong, and `hint` says what to do next."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        self.what, self.hint = what, hint
+        super().__init__(f"{what}\n  hint: {hint}")

@@ -1,8 +1,8 @@
-"""A run without Slurm: the same script, the same run folder, attempts one after the other on this machine.
+"""Run a job without Slurm: same script, same run folder, attempts in sequence on this machine.
 
-A supervisor process stands for slurmctld. Each attempt is one submission to submitit's local executor, which runs
-the job script with stand-ins for the Slurm commands that the script calls. A preemption is what it is on Slurm:
-TERM to the step's shell.
+A supervisor process stands for slurmctld. Each attempt is one submission to submitit's local
+executor, which runs the job script with stand-ins for the Slurm commands that the script calls. A
+preemption is what it is on Slurm: TERM to the step's shell.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ KILL_WAIT = (
 _POLL_SECONDS = 0.2
 _START_SECONDS = 20.0
 
-# Both files are arguments, and $0 is what `bash SCRIPT` makes it. BASH_ENV would not do: bash expands what is in it,
-# commands too.
+# Both files are arguments, and $0 is what `bash SCRIPT` makes it. BASH_ENV would not do: bash
+# expands what is in it, commands too.
 _RUN_SCRIPT = """stand_ins=$1; shift; . "$stand_ins" && unset stand_ins && . "$0\""""
 # Functions come before programs on PATH, so the script finds these in place of Slurm's commands.
 _STAND_INS = """\
@@ -138,12 +138,12 @@ def supervisor_host(paths: RunPaths) -> str:
 
 
 def preempt(paths: RunPaths) -> None:
-    """Do to a running attempt what Slurm does at a preemption: TERM to the step, nothing to the batch shell."""
+    """Preempt a running attempt as Slurm does: TERM to the step, nothing to the batch shell."""
     signal_process(paths, paths.local / "step.pid", signal.SIGTERM)
 
 
 def requeue_at_once(paths: RunPaths) -> None:
-    """End a running attempt and begin the next one, as Slurm does when the grace time of a preemption is over."""
+    """End a running attempt and start the next one, as Slurm does after the grace time."""
     (paths.local / "requeue").touch()
 
 
@@ -169,7 +169,7 @@ def supervise(folder: str) -> None:
 
 
 def run_attempt(folder: str, job_id: int, restart: int) -> int:
-    """Run the job script once, with Slurm's variables, and hold it to its time limit; returns its exit code."""
+    """Run the job script once, with Slurm's variables and its time limit; return its exit code."""
     paths = RunPaths(Path(folder))
     settings = read_record(paths.local / "settings")
     with (paths.logs / f"slurm-{job_id}.out").open("ab") as log:

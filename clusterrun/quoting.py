@@ -30,7 +30,7 @@ def quote(value: object) -> str:
 
 
 def quote_around(text: str, placeholder: str, shell: str) -> Shell:
-    """Return a text as one shell word with some shell in the places of a placeholder, all else quoted."""
+    """Return a text as one shell word, quoted except for `shell` in place of the placeholder."""
     if placeholder not in text:
         return Shell(quote(text))
     return Shell(shell.join(quote(part) if part else "" for part in text.split(placeholder)))
@@ -39,8 +39,8 @@ def quote_around(text: str, placeholder: str, shell: str) -> Shell:
 def quote_for_sbatch(value: object) -> str:
     """Return a value as one word of a `#SBATCH` line.
 
-    sbatch reads such a line much as a shell does, but a backslash escapes between single quotes, too
-    (_get_argument in src/sbatch/opt.c). Raises ValueError for control characters.
+    sbatch reads such a line much as a shell does, but a backslash escapes between single quotes,
+    too (_get_argument in src/sbatch/opt.c). Raises ValueError for control characters.
     """
     return quote(str(value).replace("\\", "\\\\"))
 
@@ -48,8 +48,9 @@ def quote_for_sbatch(value: object) -> str:
 def control_character(text: str) -> str:
     """Name the first character that may not stand in a script line, or return an empty string.
 
-    Unicode category Cc (newline, NUL, escape ...), the line and paragraph separators, lone surrogates
-    and the bidirectional overrides, which make a line read otherwise than it runs (CVE-2021-42574).
+    Unicode category Cc (newline, NUL, escape ...), the line and paragraph separators, lone
+    surrogates and the bidirectional overrides, which make a line read otherwise than it runs
+    (CVE-2021-42574).
     """
     for character in text:
         if character in _OVERRIDES or unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"}:

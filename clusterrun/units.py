@@ -1,8 +1,9 @@
 """Durations, sizes and times, read and written in one place.
 
-Two notations of a duration are kept apart. People write `90s`, `1.5 h` or `2 days`, where a number always has a unit.
-Slurm writes `30` for minutes and `1:30` for a minute and a half (sbatch(1), `--time`). What cannot be read raises
-ValueError; the first line of its message is the fault, the second, if there is one, a hint.
+Two notations of a duration are kept apart. People write `90s`, `1.5 h` or `2 days`, where a number
+always has a unit. Slurm writes `30` for minutes and `1:30` for a minute and a half (sbatch(1),
+`--time`). What cannot be read raises ValueError; the first line of its message is the fault, the
+second, if there is one, a hint.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def _shown(text: str) -> str:
 
 
 def seconds_of_duration(text: str, *, bare: str = "", forms: str = DURATION_FORMS) -> float:
-    """Return the seconds of `90s`, `1.5 h`, `1 h 20 min`, `2 days`, or of Slurm's times with a colon or a dash.
+    """Return the seconds of `90s`, `1.5 h`, `1 h 20 min`, `2 days`, or a Slurm time (`:` or `-`).
 
-    `bare` is the unit of a number without one, if there is to be one. `forms` are what the hint proposes where
-    nothing nearer to the text is known. Raises ValueError for all else.
+    `bare` is the unit of a number without one, if there is to be one. `forms` are what the hint
+    proposes where nothing nearer to the text is known. Raises ValueError for all else.
     """
     if bare and re.fullmatch(_NUMBER, text):
         text += bare
@@ -72,7 +73,7 @@ def _duration_hint(text: str, forms: str) -> str:
 
 
 def format_interval(seconds: float) -> str:
-    """Write a duration as one number with s, min or h, the units that protocol 1 of the training library reads."""
+    """Format a duration as one number with s, min or h, as training protocol 1 reads it."""
     for unit in ("h", "min"):
         if seconds and seconds % _LENGTHS[unit] == 0:
             return f"{seconds / _LENGTHS[unit]:.0f}{unit}"
@@ -88,7 +89,8 @@ def steps_of(text: str) -> int | None:
 def seconds_of_slurm_time(text: str) -> int | None:
     """Return the seconds of a time in any form that sbatch reads; None for no limit.
 
-    Raises ValueError for all else, and proposes the Slurm time where the text is a duration as people write it.
+    Raises ValueError for all else, and proposes the Slurm time where the text is a duration as
+    people write it.
     """
     if text.lower() in SLURM_UNLIMITED:
         return None
@@ -110,7 +112,7 @@ def _seconds_of_slurm(text: str) -> int:
 
 
 def seconds_of_slurm_clock(text: str) -> int | None:
-    """Return the seconds of a time as Slurm prints it (`00:00:15`, `1-02:00:00`), where `15` is seconds.
+    """Return the seconds of a time as Slurm prints it (`00:00:15`, `1-02:00:00`); `15` is 15 s.
 
     None for what is not a time, such as an empty column.
     """
@@ -128,7 +130,7 @@ def format_slurm_time(seconds: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration by its two largest units: `1 h 20 min`, `45 s`; seconds only below ten minutes."""
+    """Format a duration by its two largest units: `1 h 20 min`, `45 s`; in seconds below 10 min."""
     left = max(round(seconds), 0)
     if left < 60:
         return f"{left} s"
@@ -159,7 +161,9 @@ def format_clock(seconds: float | None) -> str:
 
 
 def moment_of(text: str, now: float) -> float:
-    """Return seconds since the epoch of a duration before `now` (`2d`), or of a time in ISO 8601, local without a zone.
+    """Return the Unix seconds of a duration before `now` (`2d`), or of an ISO 8601 time.
+
+    A time without a zone is local.
 
     Raises ValueError for all else.
     """
@@ -177,7 +181,7 @@ def moment_of(text: str, now: float) -> float:
 
 
 def bytes_of_size(text: str) -> int:
-    """Return the bytes of `80GB`, `80GiB` or `81559MiB`. Raises ValueError for all else, and zero."""
+    """Return the bytes of `80GB`, `80GiB` or `81559MiB`. Raises ValueError for all else and 0."""
     found = _SIZE.fullmatch(text)
     size = 0
     if found:
@@ -196,7 +200,7 @@ def _size_hint(text: str) -> str:
 
 
 def check_slurm_memory(text: str) -> str:
-    """Return an amount of memory for sbatch as written; raises ValueError, with the value to write, for all else."""
+    """Return an amount of memory as sbatch takes it. Raises ValueError, with the value to write."""
     if SLURM_MEMORY.fullmatch(text):
         return text
     found = _SIZE.fullmatch(text.upper().replace("I", "i").replace(",", "."))
@@ -218,7 +222,10 @@ def format_size(size: float) -> str:
 
 
 def count_of(text: str, most: int = 10**15) -> int:
-    """Return a count such as `7.5B`, `350M` or `124439808`. Raises ValueError for all else, zero, and above `most`."""
+    """Return a count such as `7.5B`, `350M` or `124439808`, up to `most`.
+
+    Raises ValueError for all else, and for zero.
+    """
     found = _COUNT.fullmatch(text.upper())
     count = int(float(found["number"]) * 1000 ** _THOUSANDS[found["unit"]]) if found else 0
     if not 1 <= count <= most:
@@ -227,7 +234,7 @@ def count_of(text: str, most: int = 10**15) -> int:
 
 
 def whole_number(text: str, least: int = 0, most: int = 10**15) -> int:
-    """Return a whole number in ASCII digits. Raises ValueError for all else, and outside of the limits."""
+    """Return a whole number in ASCII digits. Raises ValueError for all else and out of range."""
     if not _WHOLE.fullmatch(text) or not least <= int(text) <= most:
         raise ValueError(
             f"{_shown(text)} is not a whole number" + f" from {least} up" * bool(least)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clusterrun.local import preempt
 from clusterrun.planning.preparation import Request
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record
 from clusterrun.run_logs.reading import logs
 from clusterrun.run_status.control import RunStatus, run_status
@@ -27,7 +27,7 @@ def tell(text: str) -> None:
     print(f"\n\033[1m== {text}\033[0m", flush=True)
 
 
-def follow(run: Run) -> RunStatus:
+def follow(run: RunRef) -> RunStatus:
     """Show the step and the loss on one line until the run has ended; preempt it once, in the middle."""
     preempted, shown = False, ""
     while not (status := run_status(run)).state.final:

@@ -26,10 +26,10 @@ def pytest_report_header() -> str:
 
 def pytest_unconfigure() -> None:
     """Close what a training process keeps open to its end, where tests have been one."""
-    if stacks := sys.modules.get("clusterrun.training.stopping.stacks"):
-        faulthandler.unregister(stacks.SIGNAL)
-        while stacks._open:
-            stacks._open.pop().close()
+    if requests := sys.modules.get("clusterrun.training.stopping.requests"):
+        faulthandler.unregister(requests.STACKS_SIGNAL)
+        while requests._open:
+            requests._open.pop().close()
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_a_library_is_behind_one_module():
 
 
 RECORDS = {"run_folder.paths", "run_folder.records", "run_folder.causes"}
-FOR_TRAINERS = {"training.trainer", "training.hf_trainer.callback", "training.hf_trainer.trackers"}
+FOR_TRAINERS = {"training.trainer", "training.hf_trainer.callbacks", "training.hf_trainer.session"}
 
 
 def test_the_training_library_can_be_imported_anywhere():

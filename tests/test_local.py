@@ -18,7 +18,7 @@ import yaml
 from clusterrun.errors import ClusterError
 from clusterrun.local import end_all, preempt
 from clusterrun.planning.preparation import Request
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.run_logs.reading import logs
@@ -58,9 +58,9 @@ class Laptop:
             "USER": "someone",
         }
         self.index = Index(self.environment)
-        self.runs: list[Run] = []
+        self.runs: list[RunRef] = []
 
-    def submit(self, name: str, **values: Any) -> Run:
+    def submit(self, name: str, **values: Any) -> RunRef:
         slurm = {"chdir": str(CHECKOUT), **values.pop("slurm", {})}
         environment = {"venv": sys.prefix, "variables": {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1}}
         (self.folder / "site.yaml").write_text(f"run_root: {self.folder}/runs\n")
@@ -76,10 +76,10 @@ class Laptop:
         self.runs.append(run)
         return run
 
-    def step(self, run: Run) -> int:
+    def step(self, run: RunRef) -> int:
         return int(read_record(run.paths.progress).get("step", "0"))
 
-    def losses(self, run: Run) -> list[tuple[int, float, float]]:
+    def losses(self, run: RunRef) -> list[tuple[int, float, float]]:
         lines = map(
             json.loads, (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()
         )
@@ -87,7 +87,7 @@ class Laptop:
             (line["step"], line["loss"], line["learning_rate"]) for line in lines if "loss" in line
         ]
 
-    def causes(self, run: Run) -> list[str]:
+    def causes(self, run: RunRef) -> list[str]:
         return [
             read_record(run.paths.end(attempt)).get("cause", "") for attempt in run.paths.attempts()
         ]
@@ -140,7 +140,7 @@ def test_stop_between_two_attempts_asks_no_slurm(
     index, paths = Index({"HOME": str(tmp_path)}), RunPaths(tmp_path / "runs" / "local-1")
     paths.events.mkdir(parents=True)
     paths.job.write_text("job_id=4711\nlocal=1\n")
-    run = Run("local-1", paths, "4711")
+    run = RunRef("local-1", paths, "4711")
     index.add(run)
     waits = replace(from_files(run), state=State.PENDING)
     monkeypatch.setattr(track, "run_status", lambda _: waits)

@@ -12,7 +12,7 @@ from clusterrun.diagnosis.log_tail import read_tail
 from clusterrun.diagnosis.next import what_next
 from clusterrun.diagnosis.queue import why_waiting
 from clusterrun.run_folder.attempts import Attempt, list_attempts
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.current import is_local, run_status
 from clusterrun.run_status.from_files import RunStatus
@@ -53,7 +53,7 @@ def _reason(found: RunStatus) -> str:
     return STATES.get(found.state.value, reason)
 
 
-def _waiting(run: Run, found: RunStatus) -> Waiting | None:
+def _waiting(run: RunRef, found: RunStatus) -> Waiting | None:
     if found.state is not State.PENDING or is_local(run):
         return None
     return why_waiting(found)
@@ -78,7 +78,7 @@ def _latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
     return there[-1] if there else None
 
 
-def _of_array(run: Run, found: RunStatus) -> Why:
+def _of_array(run: RunRef, found: RunStatus) -> Why:
     """An array's tasks are runs of their own: the one is named that asks for a look."""
     first = next(
         (task for task in found.tasks if task.state.final and task.state is not State.COMPLETED),

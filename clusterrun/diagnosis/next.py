@@ -8,7 +8,7 @@ from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
-from clusterrun.run_folder.settings import settings_of
+from clusterrun.run_folder.settings import read_settings
 from clusterrun.run_status.from_files import RunStatus
 from clusterrun.slurm.states import State
 
@@ -16,7 +16,7 @@ from clusterrun.slurm.states import State
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:
     """Say what comes next; `last` is the last attempt that has ended."""
     crashes = whole(read_record(paths.ledger).get("crashes")) or 0
-    most = settings_of(paths).get("most_crashes")
+    most = read_settings(paths).get("most_crashes")
     left = None if most is None else max(most - crashes, 0)
     words, command = _words(found, last, crashes, local=local)
     if left is not None and not found.state.final:

@@ -12,7 +12,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.run_status.from_files import RunStatus
 from clusterrun.slurm.node_lists import node_names
 from clusterrun.slurm.pending import (
-    Partition,
+    PartitionLimits,
     PendingJob,
     excluded_nodes,
     jobs_ahead,
@@ -109,7 +109,7 @@ def _facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
         yield from _kept()
 
 
-def _limits(limits: Partition, job: PendingJob) -> str:
+def _limits(limits: PartitionLimits, job: PendingJob) -> str:
     return (
         f"partition {job.partition}: state {limits.state}, at most {limits.max_time} and {limits.max_nodes} nodes, "
         f"of {limits.total_nodes}; it asks for {job.time_limit} and {job.nodes} nodes"

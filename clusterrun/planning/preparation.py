@@ -19,7 +19,7 @@ from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
-from clusterrun.run_folder.group_access import closed_to_group
+from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.version import __version__
 
 
@@ -90,7 +90,7 @@ def prepare(request: Request) -> Prepared:
         notes.append(
             f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}"
         )
-    closed = closed_to_group(run_root) if loaded.spec.share else None
+    closed = find_closed_folder(run_root) if loaded.spec.share else None
     if closed is not None:
         notes.append(
             f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in"

@@ -1,1 +1,1 @@
-"""The parts of a rehearsal: what is asked of a run, what is done to it, what is seen of it, and what that proves."""
+"""The parts of a rehearsal: its plan, the interruption, what was seen, and the verdict."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from clusterrun.rehearsal.result import Phase, Rehearsal
-from clusterrun.rehearsal.verdict import words_of_losses, words_of_weights
+from clusterrun.rehearsal.verdict import describe_losses, describe_weights
 
 
-def in_words(found: Rehearsal) -> str:
+def format_outcome(found: Rehearsal) -> str:
     """Write the outcome, the facts and the times, a line each."""
     lines = [f"{found.name}: {found.outcome}"]
     lines += [f"  {line}" for reason in found.reasons for line in reason.splitlines()]
@@ -14,36 +14,37 @@ def in_words(found: Rehearsal) -> str:
         "done to it": found.how,
         "left": ""
         if found.left is None
-        else f"at step {found.left}; the newest checkpoint is of {_step(found.saved)}",
-        "came back": _return(found),
-        "losses": words_of_losses(found.losses) if found.losses else "",
-        "weights": words_of_weights(found.weights) if found.weights else "",
-        "nodes": ", then ".join(nodes for nodes in found.nodes[:2]) + _reference_nodes(found),
+        else f"at step {found.left}; the newest checkpoint is of {_describe_step(found.saved)}",
+        "came back": _describe_resume(found),
+        "losses": describe_losses(found.losses) if found.losses else "",
+        "weights": describe_weights(found.weights) if found.weights else "",
+        "nodes": ", then ".join(nodes for nodes in found.nodes[:2])
+        + _describe_reference_nodes(found),
         "run": found.folder,
         "reference": found.reference_folder,
     }
     lines += ["", *(f"{name:<12}{value}" for name, value in facts.items() if value)]
     lines += [f"{'note':<12}{note}" for note in found.notes]
     if found.phases:
-        lines += ["", *map(_row, found.phases)]
+        lines += ["", *map(_format_phase, found.phases)]
     return "\n".join(lines)
 
 
-def _return(found: Rehearsal) -> str:
+def _describe_resume(found: Rehearsal) -> str:
     if found.back is None:
         return ""
     first = "" if found.first is None else f"; its first step was {found.first}"
-    return f"with the checkpoint of {_step(found.back)}{first}"
+    return f"with the checkpoint of {_describe_step(found.back)}{first}"
 
 
-def _reference_nodes(found: Rehearsal) -> str:
+def _describe_reference_nodes(found: Rehearsal) -> str:
     return f"; the reference: {found.nodes[2]}" if found.reference and len(found.nodes) > 2 else ""
 
 
-def _step(step: int | None) -> str:
+def _describe_step(step: int | None) -> str:
     return "no step that is known" if step is None else f"step {step}"
 
 
-def _row(phase: Phase) -> str:
+def _format_phase(phase: Phase) -> str:
     seconds = "not seen" if phase.seconds is None else f"{phase.seconds:.1f} s"
     return f"{phase.name:<34}{seconds:>10}" + (f"  {phase.note}" if phase.note else "")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clusterrun.rehearsal.observation import FollowedRun
 from clusterrun.rehearsal.result import Phase
-from clusterrun.rehearsal.seen import Followed
 
 _BY_BEGIN_TIME = (
     "Slurm lets a requeued job wait, 120 s by default (cred_expire in slurm.conf's AuthInfo)"
@@ -30,29 +30,32 @@ class Times:
     first_again: float | None = None
 
 
-def phases_of(times: Times, run: Followed, *, plain: bool, local: bool) -> list[Phase]:
-    """List the phases that were seen, in their order. The clocks of nodes, file server and this machine are mixed."""
+def list_phases(times: Times, run: FollowedRun, *, plain: bool, local: bool) -> list[Phase]:
+    """List the phases that were seen, in order.
+
+    The clocks of the nodes, the file server and this machine are mixed.
+    """
     began = [attempt.began for attempt in run.attempts] + [None, None]
     first = "first checkpoint" if plain else "first step"
     saved = times.saved if times.saved and times.asked and times.saved > times.asked else None
     queued = times.left if local else times.pending
     found = [
-        _phase("submitted to started", times.submitted, began[0]),
-        _phase(f"started to {first}", began[0], times.first),
-        _phase(f"{first} to TERM", times.first, times.asked),
-        _phase("TERM to saved", times.asked, saved),
-        _phase("TERM to left", times.asked, times.left),
-        *([] if local else [_phase("left to pending again", times.left, times.pending)]),
-        _phase(
+        _make_phase("submitted to started", times.submitted, began[0]),
+        _make_phase(f"started to {first}", began[0], times.first),
+        _make_phase(f"{first} to TERM", times.first, times.asked),
+        _make_phase("TERM to saved", times.asked, saved),
+        _make_phase("TERM to left", times.asked, times.left),
+        *([] if local else [_make_phase("left to pending again", times.left, times.pending)]),
+        _make_phase(
             "left to started again" if local else "pending to started again",
             queued,
             began[1],
             _BY_BEGIN_TIME if times.reason == "BeginTime" else "",
         ),
-        _phase(f"started again to {first}", began[1], times.first_again),
+        _make_phase(f"started again to {first}", began[1], times.first_again),
     ]
     return [phase for phase in found if phase is not None]
 
 
-def _phase(name: str, start: float | None, end: float | None, note: str = "") -> Phase | None:
+def _make_phase(name: str, start: float | None, end: float | None, note: str = "") -> Phase | None:
     return None if start is None or end is None else Phase(name, max(end - start, 0.0), note)

@@ -1,11 +1,11 @@
-"""What a rehearsal found: whether the run survives, why not, at which steps, and how long each phase took."""
+"""The result of a rehearsal: the outcome, its reasons, the steps, and how long each phase took."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clusterrun.rehearsal.compare import Losses, Weights
+from clusterrun.rehearsal.comparison import LossComparison, WeightComparison
 
 SURVIVED, NOT_SURVIVED, OUT_OF_TIME = "survived", "did not survive", "out of time"
 
@@ -54,9 +54,9 @@ class Rehearsal:
     """The first step that it did after that."""
     nodes: list[str] = field(default_factory=list)
     """Where its attempts ran, and last where the reference did, if there was one."""
-    losses: Losses | None = None
+    losses: LossComparison | None = None
     """Compared with the reference's."""
-    weights: Weights | None = None
+    weights: WeightComparison | None = None
     """Likewise."""
     phases: list[Phase] = field(default_factory=list)
     """What took how long."""

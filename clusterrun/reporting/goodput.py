@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from clusterrun.run_folder.attempts import Attempt
-from clusterrun.run_folder.metrics import Measured, Point
+from clusterrun.run_folder.metrics import Metrics, Point
 
 PARTS = {
     "productive": "training that counts",
@@ -89,7 +89,7 @@ class Story:
 
 def stories(
     attempts: Sequence[Attempt],
-    measures: Sequence[Measured],
+    measures: Sequence[Metrics],
     asked: Sequence[tuple[float, int]],
     until: float | None,
 ) -> list[Story]:
@@ -150,7 +150,7 @@ def _since(one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]
 
 def _story(
     one: Attempt,
-    measure: Measured,
+    measure: Metrics,
     asked: float | None,
     living: float | None,
     repeated: int | None,
@@ -204,7 +204,7 @@ def _story(
     return Story(one.number, asked, began, known_first, lost_from, trained, ended, split)
 
 
-def _last_sign(measure: Measured, began: float) -> float:
+def _last_sign(measure: Metrics, began: float) -> float:
     """Return when an attempt is known to have trained last."""
     if measure.left is not None:
         return measure.left

@@ -12,8 +12,8 @@ from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.job_spec import gpus
 from clusterrun.reporting.goodput import Split, Story, stories, total, waiting_still
 from clusterrun.run_folder.attempts import Attempt, list_attempts
-from clusterrun.run_folder.index import Index, closed
-from clusterrun.run_folder.metrics import Measured, Point, curve, measured
+from clusterrun.run_folder.index import Index, describe_closed_folder
+from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.run_status.current import run_status
@@ -53,7 +53,7 @@ class RunReport:
     """Samples a second while it trained: the median over its moments."""
     curve: tuple[Point, ...] = field(repr=False)
     """The moments of the training that count."""
-    measures: tuple[Measured, ...] = field(repr=False)
+    measures: tuple[Metrics, ...] = field(repr=False)
     """What each attempt measured: its first step, its stalls, when it exited."""
     spec: str = field(repr=False)
     """The resolved spec."""
@@ -95,17 +95,17 @@ def report(name: str, index: Index | None = None) -> RunReport:
     try:
         return _report(run.paths, found)
     except PermissionError as error:
-        raise ClusterError(*closed(run.paths.folder)) from error
+        raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
 
 def _report(paths: RunPaths, found: RunStatus) -> RunReport:
     attempts = list_attempts(paths)
-    measures = [measured(paths, f"{one.number:04d}") for one in attempts]
+    measures = [read_metrics(paths, f"{one.number:04d}") for one in attempts]
     asked = _asked(paths)
     until = None if found.state.final else time.time()
     told = stories(attempts, measures, asked, until)
     still = waiting_still(told, asked, until)
-    points = curve(measures)
+    points = join_points(measures)
     rates = sorted(point.rate for point in points if point.rate)
     options = _slurm_options(paths)
     nodes = {one.number: count_nodes(one.nodes) for one in attempts}

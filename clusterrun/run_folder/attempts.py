@@ -1,4 +1,4 @@
-"""The attempts of a run, from the small files that they left: when, how each ended, and what that cost."""
+"""Read a run's attempts from its records: when each ran, how it ended, and what that cost."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from clusterrun.run_folder.causes import Cause, meaning_of
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 
-_SILENT = "node failure (it never said how it ended)"
+_NO_END_RECORD = "node failure (it never said how it ended)"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a run. Times are seconds since the epoch; steps are optimizer steps; None: not known."""
+    """One attempt of a run.
+
+    Times are in seconds since the epoch, steps are optimizer steps; None if unknown.
+    """
 
     number: int
     """From 1 on."""
@@ -49,13 +52,14 @@ class Attempt:
 def list_attempts(paths: RunPaths) -> list[Attempt]:
     """List the attempts of a run, oldest first."""
     names = paths.attempts()
-    found = [_attempt(paths, name, last=name == names[-1]) for name in names]
+    found = [_read_attempt(paths, name, last=name == names[-1]) for name in names]
     return [
-        replace(one, steps_lost=_lost(one, found[index + 1 :])) for index, one in enumerate(found)
+        replace(one, steps_lost=_count_steps_lost(one, found[index + 1 :]))
+        for index, one in enumerate(found)
     ]
 
 
-def in_words(end: Mapping[str, str]) -> str:
+def describe_end(end: Mapping[str, str]) -> str:
     """Say for people how an attempt ended, from the record that it wrote."""
     cause = end.get("cause", "")
     code = end.get("exit_code", "?")
@@ -64,7 +68,7 @@ def in_words(end: Mapping[str, str]) -> str:
     return f"{words}: {end['reason']}" if end.get("reason") else words
 
 
-def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
+def _read_attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
     begin, end, resumed = (
         read_record(path) for path in (paths.begin(name), paths.end(name), paths.resumed(name))
     )
@@ -83,9 +87,9 @@ def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
         ended=ended,
         seconds=None if began is None or ended is None else max(ended - began, 0),
         cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""),
-        words=_SILENT if silent else in_words(end),
+        words=_NO_END_RECORD if silent else describe_end(end),
         step_from=step_from,
-        step_to=_reached(paths, name, end if end or not last else None, step_from),
+        step_to=_find_step_reached(paths, name, end if end or not last else None, step_from),
         steps_lost=None,
         checkpoint=resumed.get("checkpoint", ""),
         exit_code=whole(end.get("exit_code")),
@@ -93,10 +97,10 @@ def _attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
     )
 
 
-def _reached(
+def _find_step_reached(
     paths: RunPaths, name: str, end: Mapping[str, str] | None, step_from: int | None
 ) -> int | None:
-    """Find the step that an attempt reached: its trainer knows best, then what `progress` showed at its end."""
+    """Find the step that an attempt reached: its trainer's record, else `progress` at its end."""
     if step_from is None:
         return None
     shown = read_record(paths.progress) if end is None else end
@@ -107,7 +111,7 @@ def _reached(
     return max(step_from, known[0])  # `progress` may still show the attempt before
 
 
-def _lost(one: Attempt, later: list[Attempt]) -> int | None:
+def _count_steps_lost(one: Attempt, later: list[Attempt]) -> int | None:
     if one.cause == Cause.FINISHED:
         return 0
     resumed = next((attempt.step_from for attempt in later if attempt.step_from is not None), None)

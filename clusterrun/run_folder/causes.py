@@ -1,7 +1,7 @@
 """Why an attempt ended: the words that the job script records, and what they mean to people.
 
-The rule by which a cause is found is in docs/survival.md, as bash in templates/functions. A record may have a word
-that is not here, of a newer version or a damaged disk: it is shown as it is.
+The rule by which a cause is found is in docs/survival.md, as bash in templates/functions. A record
+may have a word that is not here, of a newer version or a damaged disk: it is shown as it is.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ MEANINGS = {
 
 
 def meaning_of(word: str) -> Meaning:
-    """Return what a recorded word means; of a word that is not a cause known here, the word itself."""
+    """Return the meaning of a recorded cause; an unknown word is returned as it is."""
     try:
         return MEANINGS[Cause(word)]
     except ValueError:

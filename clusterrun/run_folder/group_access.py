@@ -1,4 +1,7 @@
-"""`share: group`: what of a run folder its group may use, the logs to read and `stop` to write; all else is closed."""
+"""Give a run folder's group what `share: group` promises.
+
+The group may read the logs and write `stop`; all else stays closed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from clusterrun.run_folder.paths import RunPaths
 
 
 def open_to_group(paths: RunPaths) -> None:
-    """Open the logs and `stop` of a run to its folder's group; the job script does so for the folder of a task."""
+    """Open a run's logs and `stop` to its folder's group.
+
+    The job script does so for the folder of a task.
+    """
     # a folder that hands its group down goes on doing so, which chmod(2) would end
     for folder in (paths.folder, paths.logs):
         folder.chmod(0o750 | (folder.stat().st_mode & stat.S_ISGID))
@@ -19,8 +25,8 @@ def open_to_group(paths: RunPaths) -> None:
     )  # where scripts write, whatever the umask of theirs
 
 
-def closed_to_group(folder: Path) -> Path | None:
-    """Return the first folder on the way to this one that only its owner can enter; None where there is none yet."""
+def find_closed_folder(folder: Path) -> Path | None:
+    """Return the first folder on the path that only its owner can enter; None if there is none."""
     for place in (*reversed(folder.parents), folder):
         try:
             mode = place.stat().st_mode

@@ -17,17 +17,17 @@ from clusterrun.slurm.ids import task_numbers
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRef:
     """A run: its id, its folder, and the id of its job where one is known."""
 
     run_id: str
     paths: RunPaths
     job_id: str = ""
 
-    def task(self, number: int) -> Run:
+    def task(self, number: int) -> RunRef:
         """Return a task of an array, which is a run of its own in a folder of its own."""
         job_id = f"{self.job_id}_{number}" if self.job_id else ""
-        return Run(
+        return RunRef(
             f"{self.run_id}-{number}", RunPaths(self.paths.folder / f"task-{number}"), job_id
         )
 
@@ -45,21 +45,24 @@ class Index:
         self.pending = self.folder / "pending"
 
     def make(self) -> None:
-        """Make the index's folders, for this user only. Raises ClusterError where that cannot be."""
+        """Create the index's folders, for this user only. Raises ClusterError if that fails."""
         for folder in (self.folder, self.runs, self.pending):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise _no_folder(folder, error) from error
+                raise _index_error(folder, error) from error
 
-    def add(self, run: Run) -> None:
+    def add(self, run: RunRef) -> None:
         """Write down where a run lies."""
         self.make()
         values = {"folder": run.paths.folder, "job_id": run.job_id}
         write_record(self.runs / run.run_id, values)
 
-    def resumption(self, run: Run) -> Path:
-        """Return the record of a `resume` under way; who resumes a run or removes it holds the lock beside it."""
+    def resumption(self, run: RunRef) -> Path:
+        """Return the record of a `resume` in progress.
+
+        Whoever resumes or removes the run holds the lock next to it.
+        """
         import hashlib  # noqa: PLC0415 - only where a run is changed
 
         name = hashlib.sha256(os.fsencode(os.path.realpath(run.paths.folder))).hexdigest()[:32]
@@ -69,12 +72,12 @@ class Index:
         """Forget a run that never was."""
         (self.runs / run_id).unlink(missing_ok=True)
 
-    def all(self) -> list[Run]:
-        """List the runs, the one written last at the end. Raises ClusterError where the index is not readable."""
+    def all(self) -> list[RunRef]:
+        """List the runs, newest last. Raises ClusterError if the index is not readable."""
         return [self.run(name) for name in self.names()]
 
     def names(self) -> dict[str, int]:
-        """Return the ids of the runs, the one written last at the end, each with its entry's time of change in ns.
+        """Return the ids of the runs, newest entry last, each with its modification time in ns.
 
         Raises ClusterError where the index is not readable.
         """
@@ -87,39 +90,44 @@ class Index:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise _no_folder(self.runs, error) from error
-        return {name: changed for changed, name in sorted(map(_written, entries))}
+            raise _index_error(self.runs, error) from error
+        return {name: changed for changed, name in sorted(map(_entry_age, entries))}
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> RunRef:
         """Return a run of the index."""
         values = read_record(self.runs / run_id)
-        return Run(
+        return RunRef(
             run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", "")
         )
 
-    def find(self, name: str) -> Run:
-        """Find a run, as `_find` does. Raises ClusterError as well for a folder that a newer clusterrun has made."""
+    def find(self, name: str) -> RunRef:
+        """Find a run by name.
+
+        Raises ClusterError if no run or several match, or if a newer clusterrun made its folder.
+        """
         run = self._find(name)
         with suppress(PermissionError):  # a teammate's, whose records are closed
             refuse_newer(run.paths)
         return run
 
-    def _find(self, name: str) -> Run:
+    def _find(self, name: str) -> RunRef:
         """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.
 
-        A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder.
-        Raises SpecError where none or several fit, ClusterError where the folder is another user's and closed.
+        A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder. Raises SpecError
+        where none or several fit, ClusterError where the folder is another user's and closed.
         """
         if not name:
             raise SpecError([Problem("", "", "RUN is empty", "`clusterrun list` shows the runs")])
-        if "/" in name and (found := _in_folder(Path(name))):
+        if "/" in name and (found := _find_in_folder(Path(name))):
             return found
         names = self.names()
         if name in names or (name == "last" and names):  # of many runs, no other is read
             return self.run(name if name in names else next(reversed(names)))
         runs = self.all()
         exact = (
-            [run for run in runs if name == run.job_id] or _task(runs, name) or _later(runs, name)
+            [run for run in runs if name == run.job_id]
+            or _find_task(runs, name)
+            or _find_by_later_job(runs, name)
         )
         fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
         if len(fitting) == 1:
@@ -135,18 +143,18 @@ class Index:
         raise SpecError([Problem("", "", what, hint)])
 
 
-def _no_folder(folder: Path, error: OSError) -> ClusterError:
+def _index_error(folder: Path, error: OSError) -> ClusterError:
     hint = "move away what stands there, or set XDG_STATE_HOME to a folder of yours"
     return ClusterError(
         f"the index of your runs, {folder}: {(error.strerror or str(error)).lower()}", hint
     )
 
 
-def _written(entry: os.DirEntry[str]) -> tuple[int, str]:
+def _entry_age(entry: os.DirEntry[str]) -> tuple[int, str]:
     return entry.stat().st_mtime_ns, entry.name
 
 
-def _task(runs: list[Run], name: str) -> list[Run]:
+def _find_task(runs: list[RunRef], name: str) -> list[RunRef]:
     """Find the task of an array that `<run id>-<task>` or `<job id>_<task>` names."""
     for mark in "-_":
         whose, _, number = name.rpartition(mark)
@@ -159,7 +167,7 @@ def _task(runs: list[Run], name: str) -> list[Run]:
     return []
 
 
-def _later(runs: list[Run], name: str) -> list[Run]:
+def _find_by_later_job(runs: list[RunRef], name: str) -> list[RunRef]:
     """Find the run that another job of its own, a successor's, names."""
     if not name.isdecimal():
         return []
@@ -168,32 +176,35 @@ def _later(runs: list[Run], name: str) -> list[Run]:
     ]
 
 
-def _in_folder(folder: Path) -> Run | None:
+def _find_in_folder(folder: Path) -> RunRef | None:
     try:
         if not (folder / "events").is_dir():
             return None
         folder = folder.resolve()
     except PermissionError as error:
-        raise ClusterError(*closed(folder)) from error
+        raise ClusterError(*describe_closed_folder(folder)) from error
     paths, above = RunPaths(folder), RunPaths(folder.parent)
     number = folder.name.removeprefix("task-")
     if number != folder.name and number.isdecimal() and above.events.is_dir():
-        return Run(folder.parent.name, above, _job_of(above)).task(int(number))
-    return Run(folder.name, paths, _job_of(paths))
+        return RunRef(folder.parent.name, above, _read_newest_job(above)).task(int(number))
+    return RunRef(folder.name, paths, _read_newest_job(paths))
 
 
-def closed(folder: Path) -> tuple[str, str]:
+def describe_closed_folder(folder: Path) -> tuple[str, str]:
     """Say that a folder is another user's, and what opens it."""
     if os.access(RunPaths(folder).stop, os.W_OK):
         return (
             f"only its owner sees this of {folder}",
             "`clusterrun stop` and `clusterrun logs` are open to you",
         )
-    hint = f"ask {_owner(folder)} to submit with `share: group`: then its group may read the logs, and stop it"
+    hint = (
+        f"ask {_owner_name(folder)} to submit with `share: group`: then its group may read the logs, "
+        "and stop it"
+    )
     return f"{folder} is not open to you", hint
 
 
-def _owner(folder: Path) -> str:
+def _owner_name(folder: Path) -> str:
     for place in (folder, *folder.parents):
         try:
             return place.owner()
@@ -202,7 +213,7 @@ def _owner(folder: Path) -> str:
     return "its owner"
 
 
-def _job_of(paths: RunPaths) -> str:
+def _read_newest_job(paths: RunPaths) -> str:
     try:
         return newest_job(paths)
     except PermissionError:  # a teammate may read the logs, and write the stop

@@ -12,7 +12,7 @@ from clusterrun.slurm.ids import job_id
 def job_ids(paths: RunPaths) -> tuple[str, ...]:
     """List the jobs of a run, oldest first."""
     earlier = map(job_id, read_record(paths.job).get("earlier", "").split())
-    every = [*earlier, *_of_attempts(paths, paths.attempts()), read_job(paths.job)]
+    every = [*earlier, *_jobs_of_attempts(paths, paths.attempts()), read_job(paths.job)]
     return tuple(dict.fromkeys(job for job in every if job))
 
 
@@ -20,7 +20,7 @@ def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
     """Return the jobs of the attempts up to one of them, their successors too."""
     return {
         job
-        for job in _of_attempts(paths, [name for name in paths.attempts() if name <= attempt])
+        for job in _jobs_of_attempts(paths, [name for name in paths.attempts() if name <= attempt])
         if job
     }
 
@@ -39,12 +39,12 @@ def job_after(paths: RunPaths, attempt: str) -> str:
 
 
 def smaller_job(paths: RunPaths) -> str:
-    """Return the job that waits for fewer nodes, beside the run's own, since its last attempt; empty for none."""
+    """Return the job that waits for fewer nodes since the last attempt; empty if there is none."""
     attempts = paths.attempts()
     return read_job(paths.smaller(attempts[-1])) if attempts else ""
 
 
-def _of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
+def _jobs_of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
     files = [file(name) for name in attempts for file in (paths.begin, paths.successor)]
     return [read_job(file) for file in files]
 
@@ -55,7 +55,7 @@ def read_job(record: Path) -> str:
 
 
 def cluster_of(paths: RunPaths) -> str:
-    """Return the cluster of a run's jobs; empty if neither its submission nor an attempt recorded one.
+    """Return the cluster of a run's jobs; empty if no submission or attempt recorded it.
 
     A task of an array was submitted with the whole array.
     """

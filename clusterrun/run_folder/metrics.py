@@ -1,4 +1,4 @@
-"""What an attempt wrote down of its training over time, read back; see training/history.py, which writes it."""
+"""Read the metrics that an attempt recorded over time; training/records/history.py writes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Metrics:
     """What one attempt measured; all empty for a script that does not use clusterrun.training."""
 
     points: tuple[Point, ...] = ()
@@ -36,57 +36,57 @@ class Measured:
     first_step: float | None = None
     """When its first step was done, in seconds since the epoch."""
     left: float | None = None
-    """When its training was over and it began to leave, in seconds since the epoch; None where it could not tell."""
+    """When its training ended and it began to exit, in seconds since the epoch; None if unknown."""
     saving: float = 0.0
     """Seconds that training stood still for saves."""
     saves: int = 0
 
 
-def measured(paths: RunPaths, attempt: str) -> Measured:
-    """Read what an attempt measured; lines that are not whole are left out, and so are files that are not there."""
+def read_metrics(paths: RunPaths, attempt: str) -> Metrics:
+    """Read the metrics of an attempt; incomplete lines and missing files are left out."""
     times = read_record(paths.times(attempt))
-    return Measured(
-        points=tuple(_points(paths.metrics(attempt))),
-        first_step=_finite(number(times.get("first_step"))),
-        left=_finite(number(times.get("left"))),
-        saving=_finite(number(times.get("saving"))) or 0.0,
+    return Metrics(
+        points=tuple(_read_points(paths.metrics(attempt))),
+        first_step=_finite_number(number(times.get("first_step"))),
+        left=_finite_number(number(times.get("left"))),
+        saving=_finite_number(number(times.get("saving"))) or 0.0,
         saves=whole(times.get("saves")) or 0,
     )
 
 
-def _points(path: Path) -> list[Point]:
+def _read_points(path: Path) -> list[Point]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return []
     points: list[Point] = []
     for line in text.splitlines():
-        point = _point(line)
+        point = _parse_point(line)
         if point and (not points or point.time >= points[-1].time):
             points.append(point)
     return points
 
 
-def _point(line: str) -> Point | None:
+def _parse_point(line: str) -> Point | None:
     try:
         values = json.loads(line)
         time, step = float(values["time"]), int(values["step"])
     except (ValueError, TypeError, KeyError, OverflowError):  # half a line, or what is none
         return None
     loss, learning_rate, rate, saving = (
-        _finite(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
+        _finite_number(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
     )
     return (
         Point(time, step, loss, learning_rate, rate, saving or 0.0) if math.isfinite(time) else None
     )
 
 
-def _finite(value: object) -> float | None:
+def _finite_number(value: object) -> float | None:
     known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if known else None  # type: ignore[arg-type]
 
 
-def curve(attempts: Sequence[Measured]) -> list[Point]:
+def join_points(attempts: Sequence[Metrics]) -> list[Point]:
     """Return the moments of a training that count, from its attempts, oldest first.
 
     What a later attempt trained again is left out of the earlier one.

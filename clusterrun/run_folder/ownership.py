@@ -1,7 +1,8 @@
-"""What belongs to a run: its folder, its processes, its jobs. Nothing else is signalled, cancelled or removed.
+"""What belongs to a run: folder, processes, jobs; nothing else is signalled, cancelled or removed.
 
-A record is a file that anybody may have spoilt, or another user may have written. So an id that is read from one
-is only a hint: the process or the job is looked at, and left alone unless it is the run's.
+A record is a file that anybody may have spoilt, or another user may have written. So an id that is
+read from one is only a hint: the process or the job is looked at, and left alone unless it is the
+run's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.slurm.jobs_by_id import JobFacts, job_facts
 from clusterrun.slurm.queue import cancel_job, signal_step
@@ -26,8 +27,8 @@ _MARKS = (b"CLUSTERRUN_RUN_DIR=", b"run_dir=")
 _LONGEST_ID = 32  # bytes; an id record is shorter
 
 
-def require_own_folder(run: Run, action: str) -> None:
-    """Refuse to do to another user's run what is its owner's alone; `action` completes "cannot ...".
+def require_own_folder(run: RunRef, action: str) -> None:
+    """Refuse to do to another user's run what only its owner may; `action` completes "cannot ...".
 
     Raises ClusterError.
     """
@@ -40,7 +41,7 @@ def require_own_folder(run: Run, action: str) -> None:
 
 
 def foreign_owner(folder: Path) -> str:
-    """Return the name of the other user to whom a folder belongs; empty for one's own, and where there is none."""
+    """Return the name of the other user who owns a folder; empty for one's own or a missing one."""
     try:
         found = folder.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -65,10 +66,10 @@ def caller() -> str:
 
 @contextlib.contextmanager
 def open_stop(paths: RunPaths) -> Iterator[int]:
-    """Open the stop file of a run for writing, as it is: a teammate may write that of a shared run, and make none.
+    """Open a run's existing stop file for writing: a teammate may write it, but not create one.
 
-    What lies under that name in another user's folder may be a link to a file of one's own: that is no stop file.
-    Raises OSError.
+    What lies under that name in another user's folder may be a link to a file of one's own: that is
+    no stop file. Raises OSError.
     """
     owner = paths.folder.lstat().st_uid
     make = os.O_CREAT if owner == os.getuid() else 0
@@ -83,11 +84,11 @@ def open_stop(paths: RunPaths) -> Iterator[int]:
 
 
 def signal_process(paths: RunPaths, record: Path, number: int) -> bool:
-    """Send a signal to the process that a record of a local run names; returns whether there was one of this run."""
+    """Signal the process that a local run's record names; return whether it was one of this run."""
     process_id = read_process_id(record)
     if process_id is None:
         return False
-    with contextlib.suppress(OSError), _held(process_id) as descriptor:
+    with contextlib.suppress(OSError), _open_process(process_id) as descriptor:
         if not is_of_run(process_id, paths.folder):
             return False
         if descriptor is None:
@@ -99,8 +100,8 @@ def signal_process(paths: RunPaths, record: Path, number: int) -> bool:
 
 
 @contextlib.contextmanager
-def _held(process_id: int) -> Iterator[int | None]:
-    """Hold on to a process, so that the one that is looked at is the one that is signalled; None before Linux 5.3."""
+def _open_process(process_id: int) -> Iterator[int | None]:
+    """Open a process, so that the one checked is the one signalled; None before Linux 5.3."""
     try:
         descriptor = os.pidfd_open(process_id)
     except ProcessLookupError:
@@ -115,7 +116,7 @@ def _held(process_id: int) -> Iterator[int | None]:
 
 
 def read_process_id(record: Path) -> int | None:
-    """Return the process id that is all of a small file of one's own; None for anything else, such as 0 and -1."""
+    """Return the process id that is all of a small file of one's own; None for all else, even 0."""
     try:
         descriptor = os.open(record, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -130,14 +131,15 @@ def read_process_id(record: Path) -> int | None:
 
 
 def process_id_of(text: str) -> int | None:
-    """Return the process id in a text; None where it has none, and for 1, which is no process of a run."""
+    """Return the process id in a text; None if it has none, and for 1, which is never a run's."""
     return int(text) if _PROCESS_ID.fullmatch(text) and int(text) > 1 else None
 
 
 def is_of_run(process_id: int, folder: Path) -> bool:
     """Say whether a process is the caller's and of a local run.
 
-    It is known by CLUSTERRUN_RUN_DIR or run_dir in the environment that it began with, which no other run has.
+    It is known by CLUSTERRUN_RUN_DIR or run_dir in the environment that it began with, which no
+    other run has.
     """
     entry = Path(f"/proc/{process_id}")
     try:
@@ -155,30 +157,30 @@ def processes_of(folder: Path) -> list[int]:
     return [number for number in numbers if is_of_run(number, folder)]
 
 
-def cancel_jobs(run: Run, job_ids: Iterable[str], *, only_pending: bool = False) -> None:
+def cancel_jobs(run: RunRef, job_ids: Iterable[str], *, only_pending: bool = False) -> None:
     """Cancel those of some jobs that are the run's; one that has ended is no mistake.
 
-    Raises ClusterError where the only jobs that live are not the run's, or Slurm refuses, NoAnswer where it cannot
-    be asked.
+    Raises ClusterError where the only jobs that live are not the run's, or Slurm refuses, NoAnswer
+    where it cannot be asked.
     """
-    for job_id in _own(run, job_ids):
+    for job_id in _own_jobs(run, job_ids):
         cancel_job(job_id, only_pending=only_pending)
 
 
-def signal_job(run: Run, job_id: str, name: str) -> None:
-    """Send a signal to the steps of a job of the run. Raises ClusterError where it is not the run's, or has ended."""
+def signal_job(run: RunRef, job_id: str, name: str) -> None:
+    """Signal the steps of a run's job. Raises ClusterError if it is another's, or has ended."""
     require_job(run, job_id)
     signal_step(job_id, name)
 
 
-def require_job(run: Run, job_id: str) -> None:
+def require_job(run: RunRef, job_id: str) -> None:
     """Raise ClusterError where a job is not the run's, or Slurm does not know it."""
-    if not _own(run, [job_id]):
+    if not _own_jobs(run, [job_id]):
         hint = f"`clusterrun status {run.run_id}` shows the run's state"
         raise ClusterError(f"Slurm does not know job {job_id or 'of the run'}", hint)
 
 
-def _own(run: Run, job_ids: Iterable[str]) -> list[str]:
+def _own_jobs(run: RunRef, job_ids: Iterable[str]) -> list[str]:
     own, others = [], []
     for job_id in dict.fromkeys(filter(None, job_ids)):
         found = job_facts(job_id)
@@ -192,10 +194,11 @@ def _own(run: Run, job_ids: Iterable[str]) -> list[str]:
     return own
 
 
-def is_job_of(run: Run, facts: JobFacts) -> bool:
+def is_job_of(run: RunRef, facts: JobFacts) -> bool:
     """Say whether a job is the caller's and was made from the run's script.
 
-    A script of `clusterrun render | sbatch` has no path: its run is called by the job's name and id.
+    A script of `clusterrun render | sbatch` has no path: its run is called by the job's name and
+    id.
     """
     if facts.user_id != os.getuid():
         return False

@@ -39,7 +39,7 @@ class RunPaths:
 
     @property
     def settings(self) -> Path:
-        """What was settled before the run began: processes, nodes, and the format of this folder."""
+        """What was decided before the run began: processes, nodes, format of this folder."""
         return self.events / "submit.settings"
 
     @property
@@ -54,7 +54,7 @@ class RunPaths:
 
     @property
     def requeue(self) -> Path:
-        """Written when `clusterrun requeue` was asked for; the job script takes it away when it comes back."""
+        """Written when `clusterrun requeue` was requested; the next attempt's script removes it."""
         return self.folder / "requeue"
 
     @property
@@ -69,12 +69,12 @@ class RunPaths:
 
     @property
     def trackers(self) -> Path:
-        """The runs of experiment trackers that the next attempt goes on with, by the trackers' names."""
+        """The experiment tracker runs that the next attempt continues, by the trackers' names."""
         return self.folder / "trackers"
 
     @property
     def current(self) -> Path:
-        """The newest attempt, written by the job script when it begins: an older one that still runs is fenced."""
+        """The newest attempt, written by its job script; an older one that still runs is fenced."""
         return self.folder / "current"
 
     @property
@@ -89,7 +89,7 @@ class RunPaths:
 
     @property
     def nodes(self) -> Path:
-        """One small file a node that crashed first, or was not fit; `until` says how long it is left out."""
+        """One file for each node that crashed first, or was unfit; `until` ends its exclusion."""
         return self.folder / "nodes"
 
     @property
@@ -116,15 +116,15 @@ class RunPaths:
         return self.events / f"attempt-{attempt}.end"
 
     def successor(self, attempt: str) -> Path:
-        """Return the file in which an attempt says which job goes on with the run, where that is another one."""
+        """Return the file in which an attempt names the job that continues the run, if another."""
         return self.events / f"attempt-{attempt}.successor"
 
     def smaller(self, attempt: str) -> Path:
-        """Return the file in which an attempt says which job asks for fewer nodes, beside the one that comes back."""
+        """Return the file in which an attempt names the job that requests fewer nodes, if any."""
         return self.events / f"attempt-{attempt}.smaller"
 
     def resumed(self, attempt: str) -> Path:
-        """Return the file in which the trainer says what an attempt loads, and that it has loaded it."""
+        """Return the file in which the trainer records the checkpoint that an attempt loads."""
         return self.events / f"attempt-{attempt}.resume"
 
     def trainer(self, attempt: str) -> Path:
@@ -136,11 +136,11 @@ class RunPaths:
         return self.events / f"attempt-{attempt}.losses"
 
     def metrics(self, attempt: str) -> Path:
-        """Return the file of an attempt's loss, learning rate and speed over time: JSON lines, thinned."""
+        """Return the file of loss, learning rate and speed over time: JSON lines, thinned."""
         return self.folder / "metrics" / f"attempt-{attempt}.jsonl"
 
     def times(self, attempt: str) -> Path:
-        """Return the record of when an attempt's first step was done, and how long it stood still for saves."""
+        """Return the record of an attempt's first step, and of its time spent waiting for saves."""
         return self.folder / "metrics" / f"attempt-{attempt}.times"
 
     def log(self, attempt: str) -> Path:

@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, most of them key=value, one value a line; and a lock for those who write."""
+"""Write small files atomically, most of them key=value, one value a line; and lock writers out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-_WHOLE = re.compile(r"-?[0-9]{1,30}")
+_INTEGER = re.compile(r"-?[0-9]{1,30}")
 
 
 def read_record(path: Path) -> dict[str, str]:
@@ -40,7 +40,7 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold a lock that child processes inherit: flock(2) belongs to the open file, not to the process.
+    """Hold a lock that child processes inherit: flock(2) belongs to the open file.
 
     Raises BlockingIOError where another holds it, without `wait`.
     """
@@ -54,7 +54,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
 
 def whole(text: str | None) -> int | None:
     """Return a record's whole number; None where it has none."""
-    return int(text) if text and _WHOLE.fullmatch(text) else None
+    return int(text) if text and _INTEGER.fullmatch(text) else None
 
 
 def number(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Removes folders so that nobody meets them half removed: first the name goes, then what is in them."""
+"""Remove folders so that nobody sees one half removed: rename it first, then delete it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ MARK = ".trash-"
 
 
 def remove(path: Path, beside: Path | None = None) -> None:
-    """Remove a file or folder by way of a new name in `beside`, on the same file system (default: its own folder).
+    """Remove a file or folder, renamed first into `beside`, on the same file system.
 
-    Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not there is no mistake.
-    Raises OSError.
+    The default is its own folder.
+
+    Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not
+    there is no mistake. Raises OSError.
     """
-    finish(give_up(path, beside))
+    delete_trash(set_aside(path, beside))
 
 
-def give_up(path: Path, beside: Path | None = None) -> Path:
-    """Take a file or folder out of everybody's way, at once; return its new name, which `finish` removes."""
+def set_aside(path: Path, beside: Path | None = None) -> Path:
+    """Rename a file or folder out of the way; return the new path, for `finish` to remove."""
     beside = beside or path.parent
     trash = path if path.name.startswith(MARK) else beside / f"{MARK}{path.name}"
     if trash != path and (path.exists() or path.is_symlink()):
         beside.mkdir(mode=0o700, exist_ok=True)
-        finish(trash)  # of that name there may be one that is half removed
+        delete_trash(trash)  # of that name there may be one that is half removed
         path.rename(trash)
     return trash
 
 
-def finish(trash: Path) -> None:
+def delete_trash(trash: Path) -> None:
     """Remove what was given up; what is not there is no mistake."""
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash)
@@ -39,7 +41,7 @@ def finish(trash: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes that a file or folder takes on the disk; no link is followed, and a file counts once."""
+    """Return a path's bytes on disk; no link is followed, and a file is counted once."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_blocks * 512 if path.exists() or path.is_symlink() else 0
     seen, total = set(), 0

@@ -1,6 +1,7 @@
-"""What was settled for a run before it began: the record `events/submit.settings`, and the format of its folder.
+"""The record `events/submit.settings`: what was decided before a run began, and its format.
 
-`submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same words.
+`submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same
+words.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 
 FORMAT = 2
-"""Of the run folders that this version writes. 1, which 0.1.0 wrote, has no number and no settings."""
+"""The format of the run folders that this version writes.
+
+Format 1, written by 0.1.0, has no number and no settings.
+"""
 
 _IN_THE_SCRIPT = re.compile(r"\b(num_processes|processes_a_node|most_crashes)=([0-9]{1,9})\b")
 
 
-def settings_of(paths: RunPaths) -> dict[str, int]:
+def read_settings(paths: RunPaths) -> dict[str, int]:
     """Return the settings of a run that are numbers; what is not known is left out."""
-    for folder in _folders(paths):
+    for folder in _folders_with_records(paths):
         if found := read_record(RunPaths(folder).settings):
             return {
                 key: number for key, value in found.items() if (number := whole(value)) is not None
@@ -30,7 +34,7 @@ def settings_of(paths: RunPaths) -> dict[str, int]:
 
 def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
     """Read what `main` of the job script sets: 0.1.0 recorded it nowhere else."""
-    for folder in _folders(paths):
+    for folder in _folders_with_records(paths):
         try:
             text = RunPaths(folder).script.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -40,26 +44,31 @@ def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
     return {}
 
 
-def format_of(paths: RunPaths) -> int:
+def read_format(paths: RunPaths) -> int:
     """Return the format of a run folder: the newest number in its records, 1 without one."""
     records = [
-        read_record(file) for folder in _folders(paths) for file in _numbered(RunPaths(folder))
+        read_record(file)
+        for folder in _folders_with_records(paths)
+        for file in _records_with_format(RunPaths(folder))
     ]
     return max(1, *(whole(record.get("format")) or 1 for record in records))
 
 
 def refuse_newer(paths: RunPaths) -> None:
     """Raise ClusterError for a run folder of a format that this version does not know."""
-    found = format_of(paths)
+    found = read_format(paths)
     if found > FORMAT:
-        what = f"{paths.folder} was made by a newer clusterrun (format {found}; this version reads up to {FORMAT})"
+        what = (
+            f"{paths.folder} was made by a newer clusterrun (format {found}; this version reads "
+            f"up to {FORMAT})"
+        )
         raise ClusterError(what, "upgrade clusterrun")
 
 
-def _numbered(paths: RunPaths) -> tuple[Path, ...]:
+def _records_with_format(paths: RunPaths) -> tuple[Path, ...]:
     return paths.intent, paths.settings
 
 
-def _folders(paths: RunPaths) -> tuple[Path, ...]:
+def _folders_with_records(paths: RunPaths) -> tuple[Path, ...]:
     """A task of an array has the records and the script of the array."""
     return paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])

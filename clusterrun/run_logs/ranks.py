@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
-from clusterrun.run_folder.settings import settings_of
+from clusterrun.run_folder.settings import read_settings
 from clusterrun.slurm.node_lists import node_names
 
 
@@ -29,7 +29,7 @@ class Ranks:
 def ranks_of(paths: RunPaths, attempt: int) -> Ranks:
     """Say where the ranks of an attempt run. Where each node's GPUs are counted, nothing is known beforehand."""
     nodes = tuple(node_names(read_record(paths.begin(f"{attempt:04d}")).get("nodes", "")))
-    settled = settings_of(paths)
+    settled = read_settings(paths)
     per_node, total = settled.get("processes_a_node"), settled.get("num_processes")
     if per_node is None and total and nodes and total % len(nodes) == 0:
         per_node = total // len(nodes)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from clusterrun.errors import ClusterError
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_logs.attribution import Line
 from clusterrun.run_logs.filters import Sieve, Wanted, complain
 from clusterrun.run_logs.ranks import ranks_of
@@ -67,7 +67,7 @@ def log_lines(
     return _lines(Index().find(name), attempt, wanted, follow=follow)
 
 
-def _pieces(run: Run, attempt: Which, *, follow: bool) -> Iterator[tuple[Path, str]]:
+def _pieces(run: RunRef, attempt: Which, *, follow: bool) -> Iterator[tuple[Path, str]]:
     if follow:
         return _followed(run, attempt)
     return _whole(_logs_of(run, attempt))
@@ -102,7 +102,7 @@ class _Log:
             yield LogLine(self.attempt, line, raw)
 
 
-def _lines(run: Run, attempt: Which, wanted: Wanted, *, follow: bool) -> Iterator[LogLine]:
+def _lines(run: RunRef, attempt: Which, wanted: Wanted, *, follow: bool) -> Iterator[LogLine]:
     open_logs: dict[Path, _Log] = {}
     for path, text in _pieces(run, attempt, follow=follow):
         if path not in open_logs:
@@ -121,7 +121,7 @@ def _number(path: Path) -> int:
     return int(word) if word.isdecimal() else 0
 
 
-def _logs_of(run: Run, attempt: Which) -> list[Path]:
+def _logs_of(run: RunRef, attempt: Which) -> list[Path]:
     written = _logs_from(run, 0)
     if isinstance(attempt, int):
         path = run.paths.log(f"{attempt:04d}")
@@ -167,7 +167,7 @@ class _Place:
         return self.decoder.decode(data)
 
 
-def _followed(run: Run, attempt: Which) -> Iterator[tuple[Path, str]]:
+def _followed(run: RunRef, attempt: Which) -> Iterator[tuple[Path, str]]:
     number = 0 if attempt == "all" else attempt
     ended, asked = False, 0.0
     places: dict[Path, _Place] = {}
@@ -189,7 +189,7 @@ def _followed(run: Run, attempt: Which) -> Iterator[tuple[Path, str]]:
             time.sleep(_POLL_SECONDS)
 
 
-def _has_ended(run: Run, *, by_itself: bool = False) -> bool:
+def _has_ended(run: RunRef, *, by_itself: bool = False) -> bool:
     """The end that the script writes is seen without asking Slurm; a teammate, who may read logs only, sees none."""
     try:
         return last_end(run).get("next") == "end" if by_itself else run_status(run).state.final
@@ -197,13 +197,13 @@ def _has_ended(run: Run, *, by_itself: bool = False) -> bool:
         return False
 
 
-def _logs_from(run: Run, number: int | None) -> list[Path]:
+def _logs_from(run: RunRef, number: int | None) -> list[Path]:
     """List the logs from an attempt on; without one, from the last that there is."""
     first = run.paths.log(f"{_newest(run) if number is None else number:04d}").name
     return sorted(path for path in run.paths.logs.glob("attempt-*.log") if path.name >= first)
 
 
-def _newest(run: Run) -> int:
+def _newest(run: RunRef) -> int:
     written = sorted(
         path.stem.removeprefix("attempt-") for path in run.paths.logs.glob("attempt-*.log")
     )

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from clusterrun.errors import ClusterError
-from clusterrun.run_folder.index import Index, Run, closed
+from clusterrun.run_folder.index import Index, RunRef, describe_closed_folder
 from clusterrun.run_folder.job_ids import smaller_job
 from clusterrun.run_folder.ownership import (
     caller,
@@ -97,7 +97,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     return replace(before, reason="asked to save and leave")
 
 
-def _ask(run: Run) -> None:
+def _ask(run: RunRef) -> None:
     text = f"asked by {caller()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
     with open_stop(run.paths) as descriptor:
         # rank 0 reads the file's first line, so it is there in one write
@@ -105,7 +105,7 @@ def _ask(run: Run) -> None:
         os.write(descriptor, text.encode())
 
 
-def _stop_of_another(run: Run) -> RunStatus:
+def _stop_of_another(run: RunRef) -> RunStatus:
     """What its state is, only its owner can see: the request is written, and no more is known."""
     numbers = [path.name.removeprefix("task-") for path in run.paths.folder.glob("task-*")]
     tasks = [run.task(int(number)) for number in numbers if number.isdecimal()]
@@ -113,7 +113,7 @@ def _stop_of_another(run: Run) -> RunStatus:
         for asked in [run, *tasks]:
             _ask(asked)
     except OSError as error:
-        raise ClusterError(*closed(run.paths.folder)) from error
+        raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
     return unseen(run, "asked to save and leave; only its owner sees its state")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clusterrun.errors import ClusterError
 from clusterrun.run_folder.causes import Cause
-from clusterrun.run_folder.index import Run, closed
+from clusterrun.run_folder.index import RunRef, describe_closed_folder
 from clusterrun.run_folder.job_ids import cluster_of
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.run_status.from_files import RunStatus, awaited, from_files, last_end
@@ -60,7 +60,7 @@ class Said:
     """The states that sacct named, by job id; a job that neither knows has vanished."""
 
 
-def run_status(run: Run, said: Said | None = None) -> RunStatus:
+def run_status(run: RunRef, said: Said | None = None) -> RunStatus:
     """Say what a run does now; Slurm is not asked where it is known what it `said`.
 
     Raises ClusterError where the run's folder is another user's and closed.
@@ -69,7 +69,7 @@ def run_status(run: Run, said: Said | None = None) -> RunStatus:
         array = read_record(run.paths.intent).get("array")
         return _array(run, array, said) if array else _one(run, said)
     except PermissionError as error:
-        raise ClusterError(*closed(run.paths.folder)) from error
+        raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
 
 def ask_queue() -> Queue | ClusterError:
@@ -96,7 +96,7 @@ def ask_accounts(found: Iterable[RunStatus]) -> dict[str, str]:
     return accounted_states(list(gone), Path(next(iter(gone.values()))))
 
 
-def is_over(known: RunStatus, run: Run) -> bool:
+def is_over(known: RunStatus, run: RunRef) -> bool:
     """Say whether the files are enough: an end is written, and is not to be corrected any more."""
     end = last_end(run)
     ended = whole(end.get("ended"))
@@ -108,19 +108,19 @@ def is_over(known: RunStatus, run: Run) -> bool:
     return known.state.final and not fresh
 
 
-def refuse_other_cluster(run: Run) -> None:
+def refuse_other_cluster(run: RunRef) -> None:
     """Raise ClusterError if the run's job is on another cluster: here its number is another job's, or nobody's."""
     cluster = "" if is_local(run) else cluster_of(run.paths)
     if elsewhere := other_cluster(cluster):
         raise ClusterError(elsewhere.rpartition("; ")[0], how_to_reach(cluster))
 
 
-def is_local(run: Run) -> bool:
+def is_local(run: RunRef) -> bool:
     """Say whether a run is one without Slurm."""
     return read_record(run.paths.job).get("local") == "1"
 
 
-def _array(run: Run, array: str, said: Said | None) -> RunStatus:
+def _array(run: RunRef, array: str, said: Said | None) -> RunStatus:
     """An array's state is made of its tasks', which are asked for with one call of squeue, and of sacct at most."""
     if said is None:
         queue = ask_queue()
@@ -142,7 +142,7 @@ def _array(run: Run, array: str, said: Said | None) -> RunStatus:
     return replace(whole_run, state=state, reason=f"{len(tasks)} tasks: {words}", tasks=tasks)
 
 
-def _waiting(task: Run, array: RunStatus, said: Said) -> RunStatus:
+def _waiting(task: RunRef, array: RunStatus, said: Said) -> RunStatus:
     """Say what a task does that has no folder yet: of many, most wait, and nothing of them need be read."""
     job = None if isinstance(said.queue, ClusterError) else said.queue.get(task.job_id)
     if job is None or state_of(job.state) is not State.PENDING:
@@ -164,14 +164,14 @@ def _waiting(task: Run, array: RunStatus, said: Said) -> RunStatus:
     )
 
 
-def _one(run: Run, said: Said | None) -> RunStatus:
+def _one(run: RunRef, said: Said | None) -> RunStatus:
     known = from_files(run)
     if is_over(known, run):
         return known
     return _local(run, known) if is_local(run) else _from_slurm(run, known, said)
 
 
-def _from_slurm(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
+def _from_slurm(run: RunRef, known: RunStatus, said: Said | None) -> RunStatus:
     queue = said.queue if said else None
     if not known.job_id:
         return _not_queued(run, known)
@@ -193,7 +193,7 @@ def _from_slurm(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
     return _forgotten(run, known, said) if job is None else _by_queue(run, known, job)
 
 
-def _ending(run: Run, known: RunStatus, job: QueuedJob | None) -> RunStatus:
+def _ending(run: RunRef, known: RunStatus, job: QueuedJob | None) -> RunStatus:
     """It wrote that it was cancelled; while Slurm still has the job, that may be corrected."""
     state = State.CANCELLED if job is None else state_of(job.state)
     if job is None or state.final:
@@ -203,7 +203,7 @@ def _ending(run: Run, known: RunStatus, job: QueuedJob | None) -> RunStatus:
     )
 
 
-def _by_queue(run: Run, known: RunStatus, job: QueuedJob) -> RunStatus:
+def _by_queue(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStatus:
     state = state_of(job.state)
     if state is State.CANCELLED and _stopped_while_it_waited(run):
         return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
@@ -224,7 +224,7 @@ def _by_queue(run: Run, known: RunStatus, job: QueuedJob) -> RunStatus:
     )
 
 
-def _not_queued(run: Run, known: RunStatus) -> RunStatus:
+def _not_queued(run: RunRef, known: RunStatus) -> RunStatus:
     if run.paths.cancelled.exists():
         return replace(known, state=State.CANCELLED, reason="cancelled")
     again = "resume" if awaited(run) else "submit"
@@ -243,7 +243,7 @@ def _queued(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | None
 
 
 def _unknown_successor(
-    run: Run, known: RunStatus, queue: Queue | ClusterError | None
+    run: RunRef, known: RunStatus, queue: Queue | ClusterError | None
 ) -> QueuedJob | None:
     """Find the successor of an attempt that was ended before it could write down the job's id."""
     record = run.paths.successor(f"{known.attempt:04d}")
@@ -258,7 +258,7 @@ def _unknown_successor(
     return fitting[0] if fitting else None
 
 
-def _just_ended(run: Run) -> bool:
+def _just_ended(run: RunRef) -> bool:
     end = last_end(run)
     ended = whole(end.get("ended"))
     return (
@@ -268,7 +268,7 @@ def _just_ended(run: Run) -> bool:
     )
 
 
-def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
+def _forgotten(run: RunRef, known: RunStatus, said: Said | None) -> RunStatus:
     """Slurmctld forgot the job: sacct may know it; else it is gone, and what is written decides."""
     again = from_files(run)
     if again.state.final:
@@ -288,7 +288,7 @@ def _forgotten(run: Run, known: RunStatus, said: Said | None) -> RunStatus:
     return gone
 
 
-def _stopped_while_it_waited(run: Run) -> bool:
+def _stopped_while_it_waited(run: RunRef) -> bool:
     """Say whether a person took it out of the queue by `stop`: to Slurm that is a cancelled job."""
     began = bool(run.paths.attempts()) and not awaited(run)
     return (
@@ -296,7 +296,7 @@ def _stopped_while_it_waited(run: Run) -> bool:
     )
 
 
-def _asked(run: Run, name: str) -> bool:
+def _asked(run: RunRef, name: str) -> bool:
     """Say whether a person's request is there; of a task that has not begun, it lies in the folder of the array."""
     folder = run.paths.folder
     places = [folder, folder.parent] if folder.name.startswith("task-") else [folder]
@@ -305,7 +305,7 @@ def _asked(run: Run, name: str) -> bool:
     )
 
 
-def _local(run: Run, known: RunStatus) -> RunStatus:
+def _local(run: RunRef, known: RunStatus) -> RunStatus:
     from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
 
     if supervisor_lives(run.paths):

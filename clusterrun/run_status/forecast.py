@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clusterrun.run_folder.index import Run
-from clusterrun.run_folder.metrics import Measured, Point, curve, measured
+from clusterrun.run_folder.index import RunRef
+from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import number, read_record, whole
 from clusterrun.run_status.from_files import RunStatus
@@ -62,9 +62,11 @@ def outlook(found: RunStatus) -> Outlook:
         left=None if speed is None or ahead is None else round(speed * ahead),
         next_checkpoint_step=whole(progress.get("save_at_step")),
         next_checkpoint_at=whole(progress.get("save_at")),
-        last_checkpoint=last_checkpoint(Run(found.run_id, paths)),
+        last_checkpoint=last_checkpoint(RunRef(found.run_id, paths)),
         losses=tuple(
-            {point.step: point.loss for point in curve(newest) if point.loss is not None}.items()
+            {
+                point.step: point.loss for point in join_points(newest) if point.loss is not None
+            }.items()
         ),
     )
 
@@ -77,11 +79,11 @@ def step_seconds(points: Sequence[Point]) -> float | None:
     return (recent[-1].time - recent[0].time) / (recent[-1].step - recent[0].step)
 
 
-def _newest(paths: RunPaths) -> list[Measured]:
+def _newest(paths: RunPaths) -> list[Metrics]:
     """Read the newest attempts, as many as are needed for a picture, the oldest first."""
-    found: list[Measured] = []
+    found: list[Metrics] = []
     for name in reversed(paths.attempts()):
-        found.append(measured(paths, name))
+        found.append(read_metrics(paths, name))
         if sum(len(one.points) for one in found) >= _POINTS:
             break
     return found[::-1]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
 
-from clusterrun.run_folder.attempts import in_words
+from clusterrun.run_folder.attempts import describe_end
 from clusterrun.run_folder.causes import meaning_of
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.job_ids import job_after, job_ids, read_job
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import number, read_record, whole
@@ -78,7 +78,7 @@ class RunStatus:
         return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
 
 
-def unseen(run: Run, reason: str) -> RunStatus:
+def unseen(run: RunRef, reason: str) -> RunStatus:
     """Say that nothing is known of a run, and why."""
     folder = str(run.paths.folder)
     return RunStatus(
@@ -86,7 +86,7 @@ def unseen(run: Run, reason: str) -> RunStatus:
     )
 
 
-def from_files(run: Run) -> RunStatus:
+def from_files(run: RunRef) -> RunStatus:
     """Say what the files tell: the end where there is one, else RUNNING after the first beginning, PENDING before."""
     last = _last(run)
     begin, end = (read_record(run.paths.begin(last)) if last else {}), last_end(run, last)
@@ -102,7 +102,7 @@ def from_files(run: Run) -> RunStatus:
     return RunStatus(
         run_id=run.run_id,
         state=state,
-        reason=in_words(end),
+        reason=describe_end(end),
         job_id=_job_id(run, begin, waits=waits),
         attempt=int(last or 0),
         step=whole(progress.get("step")),
@@ -119,7 +119,7 @@ def from_files(run: Run) -> RunStatus:
     )
 
 
-def tags_of(run: Run) -> tuple[str, ...]:
+def tags_of(run: RunRef) -> tuple[str, ...]:
     """Return the words of the run's `slurm.comment`; of a task, those of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
     comment = next(
@@ -128,19 +128,19 @@ def tags_of(run: Run) -> tuple[str, ...]:
     return tuple(comment.replace(",", " ").split())
 
 
-def last_end(run: Run, last: str | None = None) -> Mapping[str, str]:
+def last_end(run: RunRef, last: str | None = None) -> Mapping[str, str]:
     """Return the end that the last attempt wrote; empty while it runs, and after a `resume` until the next begins."""
     last = _last(run) if last is None else last
     return read_record(run.paths.end(last)) if last and not awaited(run, last) else {}
 
 
-def awaited(run: Run, last: str | None = None) -> bool:
+def awaited(run: RunRef, last: str | None = None) -> bool:
     """Say whether a person resumed the run after its last attempt, and the next has not begun."""
     last = _last(run) if last is None else last
     return bool(last) and read_record(run.paths.intent).get("after") == last
 
 
-def _avoided(run: Run) -> tuple[str, ...]:
+def _avoided(run: RunRef) -> tuple[str, ...]:
     found = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
     return tuple(
         f"{name} ({values.get('reason', '')})"
@@ -149,11 +149,11 @@ def _avoided(run: Run) -> tuple[str, ...]:
     )
 
 
-def _last(run: Run) -> str:
+def _last(run: RunRef) -> str:
     return (run.paths.attempts() or [""])[-1]
 
 
-def _job_id(run: Run, begin: Mapping[str, str], *, waits: bool) -> str:
+def _job_id(run: RunRef, begin: Mapping[str, str], *, waits: bool) -> str:
     if begin and not waits and (job_id := job_after(run.paths, _last(run))):
         return job_id
     intent, handed = read_record(run.paths.intent), read_record(run.paths.job)

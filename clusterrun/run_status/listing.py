@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 
 from clusterrun import units
 from clusterrun.errors import ClusterError, Problem, SpecError
-from clusterrun.run_folder.index import Index, Run
-from clusterrun.run_folder.settings import FORMAT, format_of
+from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.settings import FORMAT, read_format
 from clusterrun.run_status.current import Queue, Said, ask_accounts, ask_queue, is_over, run_status
 from clusterrun.run_status.from_files import RunStatus, from_files, unseen
 from clusterrun.run_status.summary import Summaries
@@ -68,7 +68,7 @@ def list_runs(
     index: Index | None = None,
     only: Wanted | None = None,
     *,
-    look: Callable[[Run], RunStatus] | None = None,
+    look: Callable[[RunRef], RunStatus] | None = None,
 ) -> list[RunStatus]:
     """Say what every run of this user does now: first those that live, the newest first; then the others likewise.
 
@@ -115,13 +115,13 @@ def active_runs() -> list[RunStatus]:
     return [found for found in list_runs(only=LIVING) if found.reason != CLOSED]
 
 
-def _is_newer(run: Run) -> bool:
+def _is_newer(run: RunRef) -> bool:
     with suppress(PermissionError):
-        return format_of(run.paths) > FORMAT
+        return read_format(run.paths) > FORMAT
     return False
 
 
-def _readable(run: Run) -> RunStatus | None:
+def _readable(run: RunRef) -> RunStatus | None:
     try:
         return from_files(run)
     except PermissionError:
@@ -129,7 +129,7 @@ def _readable(run: Run) -> RunStatus | None:
 
 
 def _asked(
-    runs: Mapping[str, Run], queue: Queue | ClusterError
+    runs: Mapping[str, RunRef], queue: Queue | ClusterError
 ) -> tuple[dict[str, RunStatus], dict[str, RunStatus]]:
     """Return what Slurm makes of runs whose files do not say that they are over; and those of them that are, for good.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clusterrun.errors import ClusterError
 from clusterrun.local import supervisor_host, supervisor_lives
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.job_ids import smaller_job
 from clusterrun.run_folder.ownership import processes_of
 from clusterrun.run_folder.paths import RunPaths
@@ -35,7 +35,7 @@ class Inquiry:
 
     answers: bool = True
 
-    def sign_of_life(self, run: Run, status: RunStatus) -> str:
+    def sign_of_life(self, run: RunRef, status: RunStatus) -> str:
         """Say why a run may be alive that looks dead; empty where it is not.
 
         Where Slurm does not answer, only a run that wrote its own end is dead.
@@ -53,7 +53,7 @@ class Inquiry:
             found = _quiet_enough(run) if not installed() else "Slurm does not answer"
         return found or _fresh_log(run, status)
 
-    def _sign_in_slurm(self, run: Run, status: RunStatus, *, over: bool) -> str:
+    def _sign_in_slurm(self, run: RunRef, status: RunStatus, *, over: bool) -> str:
         ids = _ids(run, status)
         living = [job for job in own_jobs() if not state_of(job.state).final]
         script = str(run.paths.script)
@@ -71,7 +71,7 @@ class Inquiry:
         return _quiet_enough(run)
 
     @staticmethod
-    def _accounted(run: Run, status: RunStatus) -> bool:
+    def _accounted(run: RunRef, status: RunStatus) -> bool:
         """Say whether sacct knows that the job has ended, and does not only know nothing of it."""
         from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import
 
@@ -83,15 +83,15 @@ class Inquiry:
         return bool(word) and state_of(str(word)).final
 
 
-def wrote_its_end(run: Run, status: RunStatus) -> bool:
+def wrote_its_end(run: RunRef, status: RunStatus) -> bool:
     """Say whether a run, or each task of an array, has written that it ended for good."""
     runs = [
-        Run(task.run_id, RunPaths(Path(task.folder)), task.job_id) for task in status.tasks
+        RunRef(task.run_id, RunPaths(Path(task.folder)), task.job_id) for task in status.tasks
     ] or [run]
     return all(last_end(one).get("next") == "end" for one in runs)
 
 
-def _ids(run: Run, status: RunStatus) -> set[str]:
+def _ids(run: RunRef, status: RunStatus) -> set[str]:
     """The jobs that may be the run's newest: of many successors the last two, and what each task had."""
     tasks = {task.job_id.partition("_")[0] for task in status.tasks}
     return {
@@ -101,7 +101,7 @@ def _ids(run: Run, status: RunStatus) -> set[str]:
     }
 
 
-def _sign_here(run: Run, *, over: bool) -> str:
+def _sign_here(run: RunRef, *, over: bool) -> str:
     if supervisor_lives(run.paths):
         return "its supervisor is running"
     if found := processes_of(run.paths.folder):
@@ -112,7 +112,7 @@ def _sign_here(run: Run, *, over: bool) -> str:
     return f"it wrote no end, and runs on {host}" if host else _quiet_enough(run)
 
 
-def _quiet_enough(run: Run) -> str:
+def _quiet_enough(run: RunRef) -> str:
     """A run that never said that it ended, and of which Slurm says nothing, has been quiet for a day."""
     age = time.time() - max(_changes(run.paths), default=0.0)
     hours = f"{max(age, 0) / 3600:.1f} h"
@@ -123,7 +123,7 @@ def _quiet_enough(run: Run) -> str:
     )
 
 
-def _fresh_log(run: Run, status: RunStatus) -> str:
+def _fresh_log(run: RunRef, status: RunStatus) -> str:
     """A run that ended, and is written to still, lives again."""
     newest = max(_changes(run.paths), default=0.0)
     ended = max((one.ended or 0 for one in (status, *status.tasks)), default=0)

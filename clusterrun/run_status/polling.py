@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clusterrun.errors import ClusterError
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_status.current import Queue, Said, by_id, is_local, run_status
 from clusterrun.run_status.from_files import RunStatus, from_files, last_end
 from clusterrun.run_status.listing import LIVING, list_runs
@@ -14,7 +14,7 @@ from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State
 
 
-def watched(run: Run, index: Index) -> RunStatus:
+def watched(run: RunRef, index: Index) -> RunStatus:
     """Say what a run does now, as `run_status` does, with an answer of squeue that is a minute old at most.
 
     A run that has gone from the queue is asked for once more, and is final then.
@@ -29,7 +29,7 @@ def watched_living(index: Index) -> list[RunStatus]:
     return list_runs(index, LIVING, look=lambda run: _by(answer, run))
 
 
-def _by(answer: SharedAnswer, run: Run) -> RunStatus:
+def _by(answer: SharedAnswer, run: RunRef) -> RunStatus:
     """Where the run has written a record since Slurm was asked, its files know better."""
     known = from_files(run)
     if known.state.final or answer.asked > _changed(run):
@@ -55,7 +55,7 @@ def _queue(answer: SharedAnswer) -> Queue | ClusterError:
     return jobs if isinstance(jobs, ClusterError) else by_id(jobs)
 
 
-def _changed(run: Run) -> float:
+def _changed(run: RunRef) -> float:
     """Return when a record of the run came last."""
     try:
         return run.paths.events.stat().st_mtime

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
-from clusterrun.run_folder.index import Index, Run, closed
+from clusterrun.run_folder.index import Index, RunRef, describe_closed_folder
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 
@@ -71,10 +71,10 @@ def checkpoints(
     try:
         return _listed(run, verify=verify, tell=tell)
     except PermissionError as error:
-        raise ClusterError(*closed(run.paths.folder)) from error
+        raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
 
-def last_checkpoint(run: Run) -> SavedCheckpoint | None:
+def last_checkpoint(run: RunRef) -> SavedCheckpoint | None:
     """Return the checkpoint that was saved last, without reading it through; None before the first."""
     saved = read_record(run.paths.saves).get("checkpoint")
     if saved:
@@ -85,7 +85,7 @@ def last_checkpoint(run: Run) -> SavedCheckpoint | None:
 
 
 def _listed(
-    run: Run, *, verify: bool, tell: Callable[[int, int], object] | None
+    run: RunRef, *, verify: bool, tell: Callable[[int, int], object] | None
 ) -> list[SavedCheckpoint]:
     pattern = _pattern(run)
     if pattern:
@@ -116,7 +116,7 @@ def _age(one: SavedCheckpoint) -> tuple[int, int]:
     return (one.attempt or 0) if one.kind == "clusterrun" else 0, one.step or 0
 
 
-def _pattern(run: Run) -> str:
+def _pattern(run: RunRef) -> str:
     """Return the pattern of the script's own checkpoints, absolute; empty where it uses clusterrun.training."""
     for folder in (run.paths.folder, run.paths.folder.parent):  # a task's spec is its array's
         kept = read_record(RunPaths(folder).intent).get("request")
@@ -180,7 +180,7 @@ def _sealed(
     if match is None:
         return None
     attempt = match.groupdict().get("attempt") or (content or {}).get("attempt")
-    fault = manifest.damage(path, told) if verify else _missing(path, content, manifest.NAME)
+    fault = manifest.find_damage(path, told) if verify else _missing(path, content, manifest.NAME)
     sealed = path / manifest.NAME
     return SavedCheckpoint(
         name=path.name,

@@ -1,4 +1,4 @@
-"""The folders that runs need: whether they can be written, have room, and are seen from every node."""
+"""Check the folders that runs need: writable, with room, and visible from every node."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OF_ONE_NODE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - named be
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where run folders would be made: the nearest folder above that is there, and what its file system says."""
+class RunRootFacts:
+    """Where run folders would be made: the nearest existing parent folder and its file system."""
 
     folder: Path
     there: Path
@@ -35,10 +35,10 @@ class Place:
     writable: bool
 
 
-def judge_run_root(folder: Path) -> list[Finding]:
+def check_run_root(folder: Path) -> list[Finding]:
     """Look at the folder where runs are to lie, which need not be there yet, and judge it."""
     try:
-        return of_run_root(look_at(folder))
+        return judge_run_root(inspect_folder(folder))
     except (
         OSError
     ) as error:  # closed to this user on the way, or a file server that does not answer
@@ -50,24 +50,30 @@ def judge_run_root(folder: Path) -> list[Finding]:
         ]
 
 
-def look_at(folder: Path) -> Place:
+def inspect_folder(folder: Path) -> RunRootFacts:
     """Look at a folder that need not be there yet. Raises OSError."""
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     room = os.statvfs(there)
     mount = next((place for place in (there, *there.parents) if place.is_mount()), Path("/"))
     files = room.f_favail if room.f_files else None
     free = room.f_bavail * room.f_frsize
-    return Place(
-        folder, there, mount, _kind(there), free, files, os.access(there, os.W_OK | os.X_OK)
+    return RunRootFacts(
+        folder,
+        there,
+        mount,
+        _file_system_type(there),
+        free,
+        files,
+        os.access(there, os.W_OK | os.X_OK),
     )
 
 
-def _kind(folder: Path) -> str:
-    answer = _said(["stat", "--file-system", "--format=%T", str(folder)])
+def _file_system_type(folder: Path) -> str:
+    answer = _run_command(["stat", "--file-system", "--format=%T", str(folder)])
     return answer.strip() or "unknown"
 
 
-def of_run_root(place: Place) -> list[Finding]:
+def judge_run_root(place: RunRootFacts) -> list[Finding]:
     """Judge the place where runs are to lie."""
     if not place.writable:
         what = f"{place.folder} cannot be made: {place.there} is not open to you"
@@ -76,10 +82,10 @@ def of_run_root(place: Place) -> list[Finding]:
                 "run root", what, "name another run_root in the profile, on the cluster's scratch"
             )
         ]
-    return [_shared(place), *_room(place)]
+    return [_judge_sharing(place), *_judge_space(place)]
 
 
-def _shared(place: Place) -> Finding:
+def _judge_sharing(place: RunRootFacts) -> Finding:
     of_one = any(
         place.there.is_relative_to(name) and Path(name).is_relative_to(place.mount)
         for name in _OF_ONE_NODE
@@ -99,7 +105,7 @@ def _shared(place: Place) -> Finding:
     return ok("run root", what)
 
 
-def _room(place: Place) -> list[Finding]:
+def _judge_space(place: RunRootFacts) -> list[Finding]:
     found = []
     what = f"{place.free / 1e9:.1f} GB free at {place.there}"
     if place.free < LITTLE_ROOM:
@@ -123,12 +129,12 @@ def _room(place: Place) -> list[Finding]:
     return found
 
 
-def ask_quota() -> str:
+def query_quota() -> str:
     """Return what quota(1) says of this user; empty where it is not installed."""
-    return _said(["quota", "--no-wrap"]) if shutil.which("quota") else ""
+    return _run_command(["quota", "--no-wrap"]) if shutil.which("quota") else ""
 
 
-def of_quota(text: str) -> list[Finding]:
+def check_quota(text: str) -> list[Finding]:
     """Judge the lines of quota(1): a limit that is passed is marked with an asterisk there."""
     found = []
     for line in text.splitlines():
@@ -137,20 +143,22 @@ def of_quota(text: str) -> list[Finding]:
         )
         limit = int(match["soft"]) or int(match["hard"]) if match else 0
         if match and limit:
-            found.append(_quota(match, limit))
+            found.append(_judge_quota(match, limit))
     return found
 
 
-def _quota(row: re.Match[str], limit: int) -> Finding:
+def _judge_quota(row: re.Match[str], limit: int) -> Finding:
     share = int(row["used"]) / limit
-    what = f"{row['where']}: {int(row['used']) * 1024 / 1e9:.1f} of {limit * 1024 / 1e9:.1f} GB"  # in blocks of 1024 bytes
+    # quota(1) counts blocks of 1024 bytes.
+    used_gb, limit_gb = (blocks * 1024 / 1e9 for blocks in (int(row["used"]), limit))
+    what = f"{row['where']}: {used_gb:.1f} of {limit_gb:.1f} GB"
     remedy = "remove what is not needed there; the index of runs lies in your home"
     if row["over"]:
         return problem("quota", f"{what}: it is used up", remedy)
     return warning("quota", what, remedy) if share > 0.9 else ok("quota", what)
 
 
-def _said(argv: list[str]) -> str:
+def _run_command(argv: list[str]) -> str:
     try:
         done = subprocess.run(
             argv,

@@ -9,7 +9,10 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact of this cluster. A warning costs a run something; with a problem a run would not work."""
+    """One fact about this cluster.
+
+    A warning costs a run something; with a problem a run would not work.
+    """
 
     topic: str
     """What was looked at."""

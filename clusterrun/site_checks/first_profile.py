@@ -27,17 +27,18 @@ def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
     lines = [
         "# The defaults under every job spec; `clusterrun doctor` wrote this. Mend what is wrong."
     ]
-    lines += _run_root(environment)
-    lines += _gpu_memory(site)
-    lines += ["slurm:", *_partition(site), *_account(site), *_time(site)]
-    lines += _environment(environment)
+    lines += _run_root_lines(environment)
+    lines += _gpu_memory_lines(site)
+    lines += ["slurm:", *_partition_lines(site), *_account_lines(site), *_time_lines(site)]
+    lines += _environment_lines(environment)
     return "\n".join(lines) + "\n"
 
 
 def write_profile(path: Path, text: str, *, force: bool) -> None:
     """Write a profile.
 
-    Raises SpecError where a file is there and `force` is not given, ClusterError where the disk refuses.
+    Raises SpecError where a file is there and `force` is not given, ClusterError where the disk
+    refuses.
     """
     if path.exists() and not force:
         raise SpecError(
@@ -52,67 +53,79 @@ def write_profile(path: Path, text: str, *, force: bool) -> None:
         ) from error
 
 
-def _run_root(environment: Mapping[str, str]) -> list[str]:
+def _run_root_lines(environment: Mapping[str, str]) -> list[str]:
     """Scratch, if it can be found: every node must see it, and checkpoints are large."""
     for name in _VARIABLES:
-        if environment.get(name) and _usable(environment[name]):
+        if environment.get(name) and _is_writable_folder(environment[name]):
             return [
-                f"run_root: ${name}/runs     # where runs and their checkpoints lie; every node must see it"
+                (
+                    f"run_root: ${name}/runs     # where runs and their checkpoints lie; every "
+                    "node must see it"
+                )
             ]
     for folder in _FOLDERS:
-        if _usable(folder.replace("$USER", environment.get("USER", "?"))):
+        if _is_writable_folder(folder.replace("$USER", environment.get("USER", "?"))):
             return [
-                f"run_root: {folder}/runs     # where runs and their checkpoints lie; every node must see it"
+                (
+                    f"run_root: {folder}/runs     # where runs and their checkpoints lie; every "
+                    "node must see it"
+                )
             ]
     return [
-        "# No scratch folder was found. Checkpoints are large, and every node must see them: name one with room.",
+        (
+            "# No scratch folder was found. Checkpoints are large, and every node must see them: "
+            "name one with room."
+        ),
         "run_root: ~/runs",
     ]
 
 
-def _usable(folder: str) -> bool:
+def _is_writable_folder(folder: str) -> bool:
     return Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-def _gpu_memory(site: Site | None) -> list[str]:
+def _gpu_memory_lines(site: Site | None) -> list[str]:
     """Slurm knows the names of GPUs, not what they hold."""
     offered = [line.split("|")[-1] for line in site.nodes.out.splitlines()] if site else []
-    types = sorted({name for text in offered for name in _types_in(text)})
+    types = sorted({name for text in offered for name in _gpu_types(text)})
     known = ", ".join(f"{name}: 80GB" for name in types) or "gpu: 80GB"
     return [f"# gpu_memory: {{{known}}}     # of each GPU, for `estimate`: put in the true sizes"]
 
 
-def _types_in(offered: str) -> list[str]:
+def _gpu_types(offered: str) -> list[str]:
     try:
         return gpus.types_of({"gres": offered})
     except ValueError:  # `no_consume` and the like
         return []
 
 
-def _partition(site: Site | None) -> list[str]:
+def _partition_lines(site: Site | None) -> list[str]:
     found = partitions(site.partitions.out) if site else []
     who = Who(accounts=accounts_of(site)) if site else Who()
     usable = [one for one in found if not why_closed(one, who)]
     if not usable:
         return ["  # partition: gpu"]
-    chosen = _chosen(usable, _with_gpus(site) if site else set())
+    chosen = _choose_partition(usable, _partitions_with_gpus(site) if site else set())
     others = ", ".join(one.name for one in usable if one is not chosen)
     return [
-        f"  partition: {json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"
+        (
+            "  partition: "
+            f"{json.dumps(chosen.name)}{f'     # also open to you: {others}' if others else ''}"
+        )
     ]
 
 
-def _chosen(usable: Sequence[Partition], with_gpus: set[str]) -> Partition:
+def _choose_partition(usable: Sequence[Partition], with_gpus: set[str]) -> Partition:
     """Prefer a partition with GPUs, and of these the default one."""
     return max(usable, key=lambda one: (one.name in with_gpus, one.default))
 
 
-def _with_gpus(site: Site) -> set[str]:
+def _partitions_with_gpus(site: Site) -> set[str]:
     rows = [line.split("|") for line in site.nodes.out.splitlines()]
     return {row[0].rstrip("*") for row in rows if len(row) == 5 and "gpu" in row[4]}
 
 
-def _account(site: Site | None) -> list[str]:
+def _account_lines(site: Site | None) -> list[str]:
     accounts = sorted(accounts_of(site)) if site else []
     if len(accounts) == 1:
         return [f"  account: {json.dumps(accounts[0])}"]
@@ -120,17 +133,20 @@ def _account(site: Site | None) -> list[str]:
     return [f"  # account: {accounts[0] if accounts else 'my-project'}{known}"]
 
 
-def _time(site: Site | None) -> list[str]:
+def _time_lines(site: Site | None) -> list[str]:
     return (
         [
-            "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as many as it needs"
+            (
+                "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as "
+                "many as it needs"
+            )
         ]
         if site
         else []
     )
 
 
-def _environment(environment: Mapping[str, str]) -> list[str]:
+def _environment_lines(environment: Mapping[str, str]) -> list[str]:
     lines = ["environment:"]
     if environment.get("VIRTUAL_ENV"):
         lines.append(
@@ -142,6 +158,7 @@ def _environment(environment: Mapping[str, str]) -> list[str]:
         )
     else:
         lines.append(
-            "  # venv: ~/venvs/train     # or conda; without one, the Python that is active at submit"
+            "  # venv: ~/venvs/train     # or conda; without one, the Python that is active at "
+            "submit"
         )
     return [*lines, "  # modules: [cuda/12.4]"]

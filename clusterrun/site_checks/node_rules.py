@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
 from clusterrun.site_checks.on_nodes import Exchange, Visit
-from clusterrun.site_checks.software import of_versions
+from clusterrun.site_checks.software import check_versions
 
 _SLOW_SECONDS = 10.0
 _SKEW_SECONDS = 5.0
@@ -15,29 +15,29 @@ _LITTLE_TMP = 10**9
 _LITTLE_SHM = 10**9  # DataLoader workers hand batches over there
 
 
-def of_visit(visit: Visit) -> list[Finding]:
+def judge_visit(visit: Visit) -> list[Finding]:
     """Judge what one job on the nodes brought back."""
     if not visit.reports and not visit.exchanges:
-        return [_nothing(visit)]
-    found = [line for node in sorted(visit.exchanges) for line in _shared(node, visit)]
+        return [_judge_empty_visit(visit)]
+    found = [line for node in sorted(visit.exchanges) for line in _judge_sharing(node, visit)]
     for node in sorted(visit.reports):
-        found += _node(visit.reports[node])
+        found += _judge_node(visit.reports[node])
     if not visit.complete:
         found.append(
             problem(
                 "on nodes",
                 f"not every node has told all: {visit.state} {visit.reason}".strip(),
-                _logs(visit),
+                _where_logs_are(visit),
             )
         )
-    return [*found, *_met(visit)]
+    return [*found, *_judge_rendezvous(visit)]
 
 
-def _logs(visit: Visit) -> str:
+def _where_logs_are(visit: Visit) -> str:
     return f"`clusterrun logs {visit.run_id}`; its folder is {visit.folder}"
 
 
-def _nothing(visit: Visit) -> Finding:
+def _judge_empty_visit(visit: Visit) -> Finding:
     if visit.state == "TIMEOUT":
         what = (
             f"the job did not begin in time ({visit.reason or 'no reason told'}) and was cancelled"
@@ -49,16 +49,18 @@ def _nothing(visit: Visit) -> Finding:
         what = f"the job ran, but nothing of it is seen here in {visit.folder}"
         return problem("shared folder", what, "name a run_root that login machine and nodes share")
     return problem(
-        "on nodes", f"the job ended without a word: {visit.state} ({visit.reason})", _logs(visit)
+        "on nodes",
+        f"the job ended without a word: {visit.state} ({visit.reason})",
+        _where_logs_are(visit),
     )
 
 
-def _name(node: int, visit: Visit) -> str:
+def _node_name(node: int, visit: Visit) -> str:
     return visit.reports.get(node, {}).get("host") or f"node {node}"
 
 
-def _shared(node: int, visit: Visit) -> Iterator[Finding]:
-    exchange, host = visit.exchanges[node], _name(node, visit)
+def _judge_sharing(node: int, visit: Visit) -> Iterator[Finding]:
+    exchange, host = visit.exchanges[node], _node_name(node, visit)
     if exchange.delay is None:
         what = f"{host}: its file is seen here, and ours was not answered"
         yield problem(
@@ -73,12 +75,15 @@ def _shared(node: int, visit: Visit) -> Iterator[Finding]:
         yield warning("shared folder", what, remedy)
     else:
         yield ok("shared folder", what)
-    yield _clock(host, exchange)
+    yield _judge_clock(host, exchange)
 
 
-def _clock(host: str, exchange: Exchange) -> Finding:
+def _judge_clock(host: str, exchange: Exchange) -> Finding:
     skew, within = exchange.skew or 0.0, (exchange.delay or 0.0) / 2
-    what = f"{host}: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's clock, to {within:.1f} s"
+    what = (
+        f"{host}: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's clock, "
+        f"to {within:.1f} s"
+    )
     if abs(skew) - within > _SKEW_SECONDS:
         return warning(
             "clock", what, "for your administrators: chrony or ntp; times in logs do not compare"
@@ -86,15 +91,15 @@ def _clock(host: str, exchange: Exchange) -> Finding:
     return ok("clock", what)
 
 
-def _node(report: dict[str, str]) -> list[Finding]:
+def _judge_node(report: dict[str, str]) -> list[Finding]:
     host = report.get("host", "?")
-    return [*_python(host, report), *_room(host, report), _gpus(host, report)]
+    return [*_judge_python(host, report), *_judge_space(host, report), _judge_gpus(host, report)]
 
 
-def _python(host: str, report: dict[str, str]) -> list[Finding]:
+def _judge_python(host: str, report: dict[str, str]) -> list[Finding]:
     where = f"{host}: {report.get('python') or 'no python'}"
     try:
-        return of_versions(where, json.loads(report.get("versions", "")))
+        return check_versions(where, json.loads(report.get("versions", "")))
     except ValueError:
         words = report.get("versions") or "it said nothing"
         return [
@@ -106,7 +111,7 @@ def _python(host: str, report: dict[str, str]) -> list[Finding]:
         ]
 
 
-def _room(host: str, report: dict[str, str]) -> Iterator[Finding]:
+def _judge_space(host: str, report: dict[str, str]) -> Iterator[Finding]:
     for key, folder, least in (("tmp", "/tmp", _LITTLE_TMP), ("shm", "/dev/shm", _LITTLE_SHM)):  # noqa: S108
         kilobytes = whole_or_none(report.get(key))
         if kilobytes is None:
@@ -131,7 +136,7 @@ def whole_or_none(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _gpus(host: str, report: dict[str, str]) -> Finding:
+def _judge_gpus(host: str, report: dict[str, str]) -> Finding:
     seen, given = report.get("gpus") or "0", report.get("given") or ""
     if given and given != "0" and seen == "0":
         what = f"{host}: Slurm gave {given} GPUs, and nvidia-smi shows none"
@@ -154,7 +159,7 @@ def _gpus(host: str, report: dict[str, str]) -> Finding:
     return ok("gpus", f"{host}: {seen}")
 
 
-def _met(visit: Visit) -> list[Finding]:
+def _judge_rendezvous(visit: Visit) -> list[Finding]:
     if not visit.complete:
         return []
     words = {report.get("met", "") for report in visit.reports.values()}
@@ -170,5 +175,8 @@ def _met(visit: Visit) -> list[Finding]:
     if words == {"met"}:
         return [ok("rendezvous", f"the nodes met at {address}")]
     told = "; ".join(sorted(words - {"met"}))
-    remedy = "a firewall between the nodes, perhaps: ports 10000 to 29999 of the first node must be open to the others"
+    remedy = (
+        "a firewall between the nodes, perhaps: ports 10000 to 29999 of the first node must be "
+        "open to the others"
+    )
     return [problem("rendezvous", f"the nodes did not meet at {address}: {told}", remedy)]

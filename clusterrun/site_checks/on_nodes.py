@@ -1,4 +1,4 @@
-"""A small run on two nodes, or one, that looks at the shared folder, the clocks, Python and the rendezvous there."""
+"""Run a small job on two nodes, or one, to check shared folder, clocks, Python and rendezvous."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from clusterrun.errors import ClusterError
 from clusterrun.planning.preparation import Request
 from clusterrun.planning.script import template_folder
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.records import number, read_record, whole, write_whole
 from clusterrun.run_status.control import cancel, run_status
 from clusterrun.run_status.from_files import RunStatus
@@ -28,7 +28,7 @@ _END_SECONDS = 30.0  # for the job's own last words
 
 @dataclass
 class Exchange:
-    """One node's file that was seen here, and the answer to ours; times are seconds since the epoch, of this clock."""
+    """One node's file as seen here, and its answer; times are Unix seconds of this clock."""
 
     here: float
     pong: float | None = None
@@ -66,24 +66,26 @@ class Visit:
         return bool(told) and len(told) >= (told[0] or 1)
 
 
-def visit(request: Request, timeout: float, tell: Callable[[str], None] = lambda _: None) -> Visit:
+def visit_nodes(
+    request: Request, timeout: float, tell: Callable[[str], None] = lambda _: None
+) -> Visit:
     """Run the checks as a job and return what the nodes told.
 
-    `request` gives profile, overrides and environment; `timeout` is in seconds, the wait in the queue included. The
-    job is cancelled when that is over, and at Ctrl-C; the run is removed when all went well.
-    Raises SpecError for a mistake in the profile, ClusterError where Slurm refuses.
+    `request` gives profile, overrides and environment; `timeout` is in seconds, the wait in the
+    queue included. The job is cancelled when that is over, and at Ctrl-C; the run is removed when
+    all went well. Raises SpecError for a mistake in the profile, ClusterError where Slurm refuses.
     """
     index = Index(request.environment)
     index.make()
     source = (
         index.folder / f"{NAME}.yaml"
     )  # the same place each time: an interrupted submission is taken up again
-    write_whole(source, json.dumps(spec()))
+    write_whole(source, json.dumps(check_spec()))
     before = {run.run_id for run in index.all()}
     try:
         run = submit(replace(request, source=str(source)))
         tell(f"queued as job {run.job_id}; it is cancelled at Ctrl-C, and after {timeout:g} s")
-        found = _followed(run, time.monotonic() + timeout, tell)
+        found = _follow_run(run, time.monotonic() + timeout, tell)
     except BaseException:
         for made in index.all():
             if made.run_id.startswith(NAME) and made.run_id not in before:
@@ -94,7 +96,7 @@ def visit(request: Request, timeout: float, tell: Callable[[str], None] = lambda
     return found
 
 
-def spec() -> dict[str, object]:
+def check_spec() -> dict[str, object]:
     """Return the job spec of the checks; everything else is the profile's."""
     script = (template_folder() / "doctor" / "node.sh").read_text(encoding="utf-8")
     versions = base64.b64encode(ASK.encode()).decode()
@@ -109,32 +111,32 @@ def spec() -> dict[str, object]:
     }
 
 
-def _followed(run: Run, end: float, tell: Callable[[str], None]) -> Visit:
+def _follow_run(run: RunRef, end: float, tell: Callable[[str], None]) -> Visit:
     found = Visit(run.run_id, str(run.paths.folder))
     asked, state = time.monotonic(), None
     while not found.complete:
-        _look(run, found)
+        _answer_nodes(run, found)
         if time.monotonic() - asked > _ASK_SECONDS:
-            state, asked = _told(run, state, tell), time.monotonic()
+            state, asked = _report_status(run, state, tell), time.monotonic()
             if state.state.final:
-                _look(run, found)
+                _answer_nodes(run, found)
                 break
         if time.monotonic() > end:
             found.state, found.reason = "TIMEOUT", run_status(run).reason
             cancel(run.run_id)
             return found
         time.sleep(_LOOK_SECONDS)
-    return _ended(run, found)
+    return _wait_for_end(run, found)
 
 
-def _told(run: Run, before: RunStatus | None, tell: Callable[[str], None]) -> RunStatus:
+def _report_status(run: RunRef, before: RunStatus | None, tell: Callable[[str], None]) -> RunStatus:
     now = run_status(run)
     if before is None or (now.state, now.reason) != (before.state, before.reason):
         tell(f"{now.state.value}{f' ({now.reason})' if now.reason not in ('', 'None') else ''}")
     return now
 
 
-def _ended(run: Run, found: Visit) -> Visit:
+def _wait_for_end(run: RunRef, found: Visit) -> Visit:
     """Wait for the run's own end, so that nothing writes into its folder any more."""
     end = time.monotonic() + _END_SECONDS
     now = run_status(run)
@@ -145,10 +147,10 @@ def _ended(run: Run, found: Visit) -> Visit:
     return found
 
 
-def _look(run: Run, found: Visit) -> None:
+def _answer_nodes(run: RunRef, found: Visit) -> None:
     """Answer the nodes that have come, and take their answers and reports."""
     folder = run.paths.folder / "output"
-    for place in _listed(folder):
+    for place in _list_files(folder):
         kind, _, name = place.name.partition("-")
         node = whole(name)
         if node is None:
@@ -163,7 +165,7 @@ def _look(run: Run, found: Visit) -> None:
             found.reports[node] = read_record(place)
 
 
-def _listed(folder: Path) -> Sequence[Path]:
+def _list_files(folder: Path) -> Sequence[Path]:
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:

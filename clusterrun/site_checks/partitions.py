@@ -1,4 +1,4 @@
-"""From Slurm's partitions and QOS to findings: which this user may use, their limits, and who preempts whom."""
+"""Check Slurm's partitions and QOS: which ones this user may use, limits, and preemption."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def accounts_of(site: Site) -> frozenset[str]:
 
 
 def why_closed(partition: Partition, who: Who) -> str:
-    """Say why this user's jobs do not start in a partition; empty where they do, as far as is known."""
+    """Return why this user's jobs do not start in a partition; empty if no reason is known."""
     keys = partition.keys
     if keys.get("State", "UP") != "UP":
         return f"State={keys['State']}"
     for key, kind in _ALLOWED.items():
         allowed, mine = keys.get(key, "ALL"), getattr(who, kind)
-        if allowed not in ("ALL", "(null)") and mine and not mine & set(names_in(allowed)):
+        if allowed not in ("ALL", "(null)") and mine and not mine & set(expand_names(allowed)):
             return f"{key}={allowed}"
     denied = set(keys.get("DenyAccounts", "").split(","))
     if who.accounts and who.accounts <= denied:
@@ -47,15 +47,15 @@ def why_closed(partition: Partition, who: Who) -> str:
     return ""
 
 
-def names_in(hosts: str) -> list[str]:
+def expand_names(hosts: str) -> list[str]:
     """Expand Slurm's list of names, such as `n[1-3,7],login`: each name once, in order."""
     found: dict[str, None] = {}
     for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", hosts):
-        found.update(dict.fromkeys(_expanded(part)))
+        found.update(dict.fromkeys(_expand_name(part)))
     return list(found)
 
 
-def _expanded(pattern: str) -> Iterator[str]:
+def _expand_name(pattern: str) -> Iterator[str]:
     before, bracket, rest = pattern.partition("[")
     if not bracket:
         yield before
@@ -64,21 +64,21 @@ def _expanded(pattern: str) -> Iterator[str]:
     for span in inside.split(","):
         first, _, last = span.partition("-")
         for number in range(int(first), int(last or first) + 1):
-            yield from _expanded(f"{before}{number:0{len(first)}d}{behind}")
+            yield from _expand_name(f"{before}{number:0{len(first)}d}{behind}")
 
 
-def of_partitions(site: Site, who: Who, wanted: str | None) -> list[Finding]:
+def check_partitions(site: Site, who: Who, wanted: str | None) -> list[Finding]:
     """Return a finding for each partition; `wanted` is the one that the profile names."""
     if site.partitions.code:
-        return [] if site.config.code else [_unlisted(site)]
+        return [] if site.config.code else [_no_partition_list(site)]
     found = partitions(site.partitions.out)
     closed = {one.name: why for one in found if (why := why_closed(one, who))}
     config = configuration(site.config.out)
-    lines = [_partition(one, found, config, closed.get(one.name, "")) for one in found]
-    return [*_of_the_profile(found, closed, wanted), *lines, *_of_qos(site, config)]
+    lines = [_judge_partition(one, found, config, closed.get(one.name, "")) for one in found]
+    return [*_judge_profile(found, closed, wanted), *lines, *_check_qos(site, config)]
 
 
-def _unlisted(site: Site) -> Finding:
+def _no_partition_list(site: Site) -> Finding:
     return problem(
         "partitions",
         f"scontrol show partition: {site.partitions.err or 'failed'}",
@@ -86,7 +86,7 @@ def _unlisted(site: Site) -> Finding:
     )
 
 
-def _of_the_profile(
+def _judge_profile(
     found: Sequence[Partition], closed: dict[str, str], wanted: str | None
 ) -> list[Finding]:
     names = [one.name for one in found]
@@ -120,7 +120,7 @@ def _of_the_profile(
     return []
 
 
-def _partition(
+def _judge_partition(
     one: Partition, others: Sequence[Partition], config: dict[str, str], closed: str
 ) -> Finding:
     topic = f"partition {one.name}"
@@ -128,15 +128,18 @@ def _partition(
     told = f"time {longest}, nodes {most} of {every}{', the default' * one.default}"
     if closed:
         return ok(topic, f"closed to you ({closed}); {told}")
-    preemptors = _preemptors(one, others, config)
+    preemptors = _list_preemptors(one, others, config)
     if not preemptors:
         return ok(topic, told)
     mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
-    what = f"{told}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace {one.grace} s"
-    return _judged(topic, what, mode, one.grace)
+    what = (
+        f"{told}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace "
+        f"{one.grace} s"
+    )
+    return _judge_preemption(topic, what, mode, one.grace)
 
 
-def _judged(topic: str, what: str, mode: str, grace: int) -> Finding:
+def _judge_preemption(topic: str, what: str, mode: str, grace: int) -> Finding:
     if mode == "SUSPEND":
         return warning(
             topic,
@@ -154,17 +157,19 @@ def _judged(topic: str, what: str, mode: str, grace: int) -> Finding:
     return ok(topic, what)
 
 
-def _preemptors(one: Partition, every: Sequence[Partition], config: dict[str, str]) -> list[str]:
+def _list_preemptors(
+    one: Partition, every: Sequence[Partition], config: dict[str, str]
+) -> list[str]:
     """Name the partitions of a higher PriorityTier that share a node with this one."""
     mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
     if config.get("PreemptType") != "preempt/partition_prio" or mode == "OFF":
         return []
-    mine = set(names_in(one.keys.get("Nodes", "")))
+    mine = set(expand_names(one.keys.get("Nodes", "")))
     higher = [other for other in every if other.tier > one.tier]
-    return [other.name for other in higher if mine & set(names_in(other.keys.get("Nodes", "")))]
+    return [other.name for other in higher if mine & set(expand_names(other.keys.get("Nodes", "")))]
 
 
-def _of_qos(site: Site, config: dict[str, str]) -> list[Finding]:
+def _check_qos(site: Site, config: dict[str, str]) -> list[Finding]:
     """Where QOS decide, `Preempt` of one lists those whose jobs it preempts (sacctmgr(1))."""
     if config.get("PreemptType") != "preempt/qos" or site.qos.code:
         return []
@@ -175,5 +180,7 @@ def _of_qos(site: Site, config: dict[str, str]) -> list[Finding]:
         if by:
             word = (config.get("PreemptMode", "") if mode in ("", "cluster") else mode).upper()
             what = f"preempted by {', '.join(by)}: {_ENDS.get(word, word)}, grace {grace}"
-            found.append(_judged(f"qos {name}", what, word, seconds_of_slurm_clock(grace) or 0))
+            found.append(
+                _judge_preemption(f"qos {name}", what, word, seconds_of_slurm_clock(grace) or 0)
+            )
     return found

@@ -1,4 +1,4 @@
-"""From Slurm's configuration to findings: what it does to runs beyond a single partition. Sources: slurm.conf(5)."""
+"""Check Slurm's configuration for what affects runs in every partition. Source: slurm.conf(5)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from itertools import chain
 
 from clusterrun.site_checks.finding import Finding, ok, problem, warning
-from clusterrun.slurm.commands import Answer
-from clusterrun.slurm.site import Site, configuration, listed, seconds_in
+from clusterrun.slurm.commands import CommandResult
+from clusterrun.slurm.site import Site, configuration, listed_value, seconds_in
 
 TESTED = ("22.05", "24.11", "26.05")
 _CRED_EXPIRE = 120  # AuthInfo's default
@@ -17,16 +17,28 @@ _LITTLE_KILL_WAIT = 10
 Config = Mapping[str, str]
 
 
-def of_slurm(site: Site) -> list[Finding]:
+def check_slurm(site: Site) -> list[Finding]:
     """Return the findings of one round of answers; of a slurmctld that is away, that alone."""
     if site.config.code:
-        return [_away(site.config)]
+        return [_report_no_answer(site.config)]
     config = configuration(site.config.out)
-    one = (_version, _requeue, _delay, _expedited, _user_signal, _kill_wait, _limits, _tracking)
-    return [*(rule(config) for rule in one), *chain(_accounting(site, config), [_pyxis(site.srun)])]
+    one = (
+        _check_version,
+        _check_requeue,
+        _check_requeue_delay,
+        _check_expedited_requeue,
+        _check_preemption,
+        _check_kill_wait,
+        _check_limits,
+        _check_process_tracking,
+    )
+    return [
+        *(rule(config) for rule in one),
+        *chain(_check_accounting(site, config), [_check_pyxis(site.srun)]),
+    ]
 
 
-def _away(answer: Answer) -> Finding:
+def _report_no_answer(answer: CommandResult) -> Finding:
     words = answer.err.splitlines()[-1] if answer.err else "scontrol failed without a word"
     return problem(
         "slurm",
@@ -35,15 +47,15 @@ def _away(answer: Answer) -> Finding:
     )
 
 
-def version_of(config: Config) -> tuple[int, int]:
+def parse_version(config: Config) -> tuple[int, int]:
     """Return Slurm's version as two numbers; (0, 0) where it is not told."""
     found = re.match(r"(\d+)\.(\d+)", config.get("SLURM_VERSION", ""))
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _version(config: Config) -> Finding:
+def _check_version(config: Config) -> Finding:
     version, cluster = config.get("SLURM_VERSION", "?"), config.get("ClusterName", "?")
-    if version_of(config) < (22, 5):
+    if parse_version(config) < (22, 5):
         what = f"Slurm {version}, cluster {cluster}: older than any that clusterrun is tested on"
         return warning(
             "slurm",
@@ -53,7 +65,7 @@ def _version(config: Config) -> Finding:
     return ok("slurm", f"Slurm {version}, cluster {cluster}")
 
 
-def _requeue(config: Config) -> Finding:
+def _check_requeue(config: Config) -> Finding:
     if config.get("JobRequeue") == "0":
         return ok(
             "requeue",
@@ -64,37 +76,37 @@ def _requeue(config: Config) -> Finding:
 
 def requeue_delay(config: Config) -> tuple[int, str]:
     """Return how many seconds a requeued job waits at least, and which key says so."""
-    given = listed(config.get("SchedulerParameters", ""), "requeue_delay")
-    if given and given.isdecimal() and version_of(config) >= (25, 11):
+    given = listed_value(config.get("SchedulerParameters", ""), "requeue_delay")
+    if given and given.isdecimal() and parse_version(config) >= (25, 11):
         return int(given), "SchedulerParameters=requeue_delay"
-    expire = listed(config.get("AuthInfo", ""), "cred_expire")
+    expire = listed_value(config.get("AuthInfo", ""), "cred_expire")
     if expire and expire.isdecimal():
         return int(expire), "AuthInfo=cred_expire"
     return _CRED_EXPIRE, "cred_expire's default"
 
 
-def _delay(config: Config) -> Finding:
+def _check_requeue_delay(config: Config) -> Finding:
     seconds, key = requeue_delay(config)
     faster = "`requeue: {by: successor}` begins without it, as another job" if seconds > 30 else ""
     return ok("requeue delay", f"a requeued job waits {seconds} s at least ({key})", faster)
 
 
-def _expedited(config: Config) -> Finding:
-    on = listed(config.get("SlurmctldParameters", ""), "enable_expedited_requeue") is not None
-    if on and version_of(config) >= (25, 11):
+def _check_expedited_requeue(config: Config) -> Finding:
+    on = listed_value(config.get("SlurmctldParameters", ""), "enable_expedited_requeue") is not None
+    if on and parse_version(config) >= (25, 11):
         return ok(
             "expedited requeue", "enable_expedited_requeue is set: sbatch takes --requeue=expedite"
         )
-    why = "not set" if version_of(config) >= (25, 11) else "this Slurm has none (from 25.11)"
+    why = "not set" if parse_version(config) >= (25, 11) else "this Slurm has none (from 25.11)"
     return ok("expedited requeue", f"enable_expedited_requeue: {why}")
 
 
-def _user_signal(config: Config) -> Finding:
+def _check_preemption(config: Config) -> Finding:
     if config.get("PreemptType", "preempt/none") == "preempt/none":
         return ok("preemption", "PreemptType=preempt/none: no job preempts another")
     kind, mode = config["PreemptType"], config.get("PreemptMode", "OFF")
     told = f"PreemptType={kind}, PreemptMode={mode}"
-    if listed(config.get("SlurmctldParameters", ""), "preempt_send_user_signal") is not None:
+    if listed_value(config.get("SlurmctldParameters", ""), "preempt_send_user_signal") is not None:
         return ok(
             "preemption", f"{told}; preempt_send_user_signal: the warning is the job's --signal"
         )
@@ -104,9 +116,12 @@ def _user_signal(config: Config) -> Finding:
     )
 
 
-def _kill_wait(config: Config) -> Finding:
+def _check_kill_wait(config: Config) -> Finding:
     seconds = seconds_in(config.get("KillWait", ""))
-    what = f"KillWait={config.get('KillWait', '?')}: between TERM and KILL at `scontrol requeue`, scancel and time limits"
+    what = (
+        f"KillWait={config.get('KillWait', '?')}: between TERM and KILL at `scontrol requeue`, "
+        "scancel and time limits"
+    )
     if seconds is not None and seconds < _LITTLE_KILL_WAIT:
         return warning(
             "kill wait", what, "a save that begins then is cut off: keep checkpoint.every short"
@@ -114,18 +129,21 @@ def _kill_wait(config: Config) -> Finding:
     return ok("kill wait", what)
 
 
-def _limits(config: Config) -> Finding:
+def _check_limits(config: Config) -> Finding:
     keys = ("MaxArraySize", "MaxJobCount", "MinJobAge")
     return ok("limits", ", ".join(f"{key}={config.get(key, '?')}" for key in keys))
 
 
-def _tracking(config: Config) -> Finding:
+def _check_process_tracking(config: Config) -> Finding:
     kind = config.get("ProctrackType", "?")
     if kind == "proctrack/cgroup":
-        all_hear = "; SignalChildrenProcesses: all hear them" * _yes(
+        all_hear = "; SignalChildrenProcesses: all hear them" * _is_yes(
             config.get("SignalChildrenProcesses")
         )
-        what = "processes end with their task; signals reach the task alone, and the job script hands them on"
+        what = (
+            "processes end with their task; signals reach the task alone, and the job script "
+            "hands them on"
+        )
         return ok("process tracking", f"{kind}: {what}{all_hear}")
     what = (
         f"{kind}: a process that leaves its parents can outlive its job, and hold memory and GPUs"
@@ -137,11 +155,11 @@ def _tracking(config: Config) -> Finding:
     )
 
 
-def _yes(value: str | None) -> bool:
+def _is_yes(value: str | None) -> bool:
     return (value or "").lower() == "yes"
 
 
-def _accounting(site: Site, config: Config) -> list[Finding]:
+def _check_accounting(site: Site, config: Config) -> list[Finding]:
     if site.accounting.code == 0:
         return [ok("accounting", "sacct answers")]
     words = site.accounting.err.splitlines()[-1] if site.accounting.err else "no word"
@@ -162,7 +180,7 @@ def _accounting(site: Site, config: Config) -> list[Finding]:
     return [problem("accounting", what, remedy)]
 
 
-def _pyxis(srun: Answer) -> Finding:
+def _check_pyxis(srun: CommandResult) -> Finding:
     if srun.code:
         return warning(
             "pyxis",

@@ -30,7 +30,7 @@ print(json.dumps(found))
 """
 
 
-def of_commands() -> list[Finding]:
+def check_commands() -> list[Finding]:
     """Say which of Slurm's commands are here."""
     absent = [name for name in COMMANDS if shutil.which(name) is None]
     if absent:
@@ -47,7 +47,7 @@ def of_commands() -> list[Finding]:
     return [ok("commands", f"{', '.join(COMMANDS)} and sacct are on PATH")]
 
 
-def of_containers() -> Finding:
+def check_containers() -> Finding:
     """Say which container programs this machine has."""
     here = [name for name in ("apptainer", "singularity", "enroot") if shutil.which(name)]
     return ok(
@@ -56,8 +56,8 @@ def of_containers() -> Finding:
     )
 
 
-def python_of(environment: Environment, work_dir: Path) -> Path | None:
-    """Return the Python of the environment; None where only the nodes can tell, after modules or setup lines."""
+def find_python(environment: Environment, work_dir: Path) -> Path | None:
+    """Return the environment's Python; None if modules or setup lines decide it on the nodes."""
     if environment.venv is not None:
         return work_dir / Path(environment.venv).expanduser() / "bin" / "python"
     if environment.conda is not None and "/" in environment.conda:
@@ -69,7 +69,7 @@ def python_of(environment: Environment, work_dir: Path) -> Path | None:
     return None
 
 
-def of_python(python: Path | None) -> list[Finding]:
+def check_python(python: Path | None) -> list[Finding]:
     """Ask a Python for its version and its packages'."""
     if python is None:
         return [
@@ -88,16 +88,19 @@ def of_python(python: Path | None) -> list[Finding]:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-        return of_versions(f"{python}", json.loads(done.stdout))
+        return check_versions(f"{python}", json.loads(done.stdout))
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        remedy = "name the environment of your training with environment.venv or conda in the profile or the spec"
+        remedy = (
+            "name the environment of your training with environment.venv or conda in the profile "
+            "or the spec"
+        )
         return [problem("python", f"{python}: {type(error).__name__}", remedy)]
 
 
-def of_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
+def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
     """Judge the versions in an environment against what clusterrun's `train` extra asks for."""
     told = ", ".join(f"{name} {version}" for name, version in found.items() if version)
-    needed = needs()
+    needed = required_versions()
     for name in ("accelerate", "torch"):
         if found.get(name) is None:
             what = f"{where} ({told}) has no {name}"
@@ -108,7 +111,9 @@ def of_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
                     f"install {name}>={needed.get(name, '')} there; a `command` needs none",
                 )
             ]
-    old = [f"{name}>={least}" for name, least in needed.items() if _older(found.get(name), least)]
+    old = [
+        f"{name}>={least}" for name, least in needed.items() if _is_older(found.get(name), least)
+    ]
     if old:
         return [
             warning("python", f"{where}: {told}", f"clusterrun is tested with {', '.join(old)}")
@@ -116,7 +121,7 @@ def of_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
     return [ok("python", f"{where}: {told}")]
 
 
-def needs() -> dict[str, str]:
+def required_versions() -> dict[str, str]:
     """Return the least versions that clusterrun's `train` extra names."""
     try:
         lines = metadata.requires("clusterrun") or []
@@ -128,9 +133,9 @@ def needs() -> dict[str, str]:
     return {row[1]: row[2] for row in rows if row and row[1] in _PACKAGES}
 
 
-def _older(version: str | None, least: str) -> bool:
-    return version is not None and _numbers(version) < _numbers(least)
+def _is_older(version: str | None, least: str) -> bool:
+    return version is not None and _version_numbers(version) < _version_numbers(least)
 
 
-def _numbers(version: str) -> list[int]:
+def _version_numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:3]]

@@ -1,4 +1,7 @@
-"""Which of several clusters Slurm's commands reach from this shell: job ids are numbers of one cluster only."""
+"""Find the cluster that Slurm's commands reach from this shell.
+
+Job ids are numbers of one cluster only.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import call
 
 VARIABLE = "SLURM_CLUSTERS"
-"""What every command of Slurm takes for `--clusters`; a list of names, or `all`, is more than one."""
+"""Slurm's commands read it as their `--clusters`; a list of names, or `all`, is several."""
 
 
 def reached_cluster(environment: Mapping[str, str] | None = None) -> str:
-    """Return the name of the cluster that is asked: SLURM_CLUSTERS, else ClusterName of the configuration.
+    """Return the name of the current cluster: SLURM_CLUSTERS, else ClusterName of slurm.conf.
 
     It is empty if Slurm does not answer; it may be a list as the variable gives it.
     """
     named = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
-    return named.lower() or _own_cluster()
+    return named.lower() or _configured_cluster()
 
 
 @cache
-def _own_cluster() -> str:
+def _configured_cluster() -> str:
     """Slurm is asked once a process (4 ms)."""
     try:
         answer = call(["scontrol", "show", "config"])
@@ -35,7 +38,7 @@ def _own_cluster() -> str:
 
 
 def refuse_several_clusters(environment: Mapping[str, str]) -> None:
-    """Raise ClusterError if SLURM_CLUSTERS names more than one cluster: sbatch would choose among them."""
+    """Raise ClusterError if SLURM_CLUSTERS names several clusters: sbatch would choose one."""
     named = environment.get(VARIABLE, "")
     if "," in named or named.strip().lower() == "all":
         raise ClusterError(
@@ -44,11 +47,12 @@ def refuse_several_clusters(environment: Mapping[str, str]) -> None:
 
 
 def other_cluster(recorded: str) -> str:
-    """Say why a job of cluster `recorded` must not be looked for here; empty if it may, or if nothing is recorded."""
+    """Return why a job of cluster `recorded` must not be looked up here; empty if it may be."""
     reached = reached_cluster() if recorded else ""
     if not reached or reached == recorded.lower():
         return ""
-    return f"run was submitted to cluster {recorded}, and Slurm's commands reach {reached} here; {how_to_reach(recorded)}"
+    where = f"run was submitted to cluster {recorded}, and Slurm's commands reach {reached} here"
+    return f"{where}; {how_to_reach(recorded)}"
 
 
 def how_to_reach(cluster: str) -> str:

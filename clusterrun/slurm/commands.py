@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 from clusterrun.errors import ClusterError
 
-# `status` has 10 s in all; a dead slurmctld lets squeue fail after 9 s by itself (measured, Slurm 22.05).
+# `status` has 10 s in all; a dead slurmctld lets squeue fail after 9 s by itself (measured, Slurm
+# 22.05).
 ASK_SECONDS = 4.5
 # MaxJobCount reached: sbatch tries again for 120 s by itself (measured, Slurm 22.05).
 SUBMIT_SECONDS = 60.0
 
-# Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT VARIABLES of each man
-# page): filters, formats, and inside a job that job's options. The locale words messages and numbers.
-_OF_CLIENTS = (
+# Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT
+# VARIABLES of each man page): filters, formats, and inside a job that job's options. The locale
+# words messages and numbers.
+_CLIENT_PREFIXES = (
     "SLURM_",
     "SBATCH_",
     "SALLOC_",
@@ -33,13 +35,13 @@ _OF_CLIENTS = (
     "SREPORT_",
     "LC_",
 )
-_OF_ALL_PROGRAMS = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
+_LOCALE_VARIABLES = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
 # Where Slurm is, which of several clusters is meant, and the user's token.
-_TO_REACH_SLURM = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
+_CONNECTION_VARIABLES = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """What a command said."""
 
     code: int
@@ -57,11 +59,12 @@ def installed() -> bool:
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Drop what changes Slurm's answers, or the job: every setting of its commands but those that reach Slurm."""
+    """Drop the variables that change Slurm's answers or the job, except those that reach Slurm."""
     return {
         name: value
         for name, value in environment.items()
-        if name in _TO_REACH_SLURM or not (name.startswith(_OF_CLIENTS) or name in _OF_ALL_PROGRAMS)
+        if name in _CONNECTION_VARIABLES
+        or not (name.startswith(_CLIENT_PREFIXES) or name in _LOCALE_VARIABLES)
     }
 
 
@@ -71,8 +74,8 @@ def call(
     seconds: float = ASK_SECONDS,
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
-) -> Answer:
-    """Run a Slurm command in a clean environment; `keep_open` are file descriptors that it inherits.
+) -> CommandResult:
+    """Run a Slurm command in a clean environment; `keep_open` lists the inherited descriptors.
 
     Raises NoAnswer when it takes longer than `seconds`, ClusterError when it is not there.
     """
@@ -93,6 +96,9 @@ def call(
             f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers"
         ) from error
     except FileNotFoundError as error:
-        hint = "run this on a login node; `submit --local` runs without Slurm, `render` shows the script anywhere"
+        hint = (
+            "run this on a login node; `submit --local` runs without Slurm, `render` shows the "
+            "script anywhere"
+        )
         raise ClusterError(f"{argv[0]} is not on this machine", hint) from error
-    return Answer(done.returncode, done.stdout, done.stderr.strip())
+    return CommandResult(done.returncode, done.stdout, done.stderr.strip())

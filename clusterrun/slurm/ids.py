@@ -16,7 +16,7 @@ def job_id(text: str | None) -> str:
 
 
 def task_numbers(array: str) -> list[int]:
-    """List the task numbers of an array's text, such as `0-3`, `1,5,7` or `0-15:4%2` (sbatch(1), --array)."""
+    """List an array's task numbers, such as `0-3`, `1,5,7` or `0-15:4%2` (sbatch(1), --array)."""
     found: set[int] = set()
     for part in array.partition("%")[0].split(","):
         span, _, step = part.partition(":")

@@ -1,4 +1,4 @@
-"""What scontrol knows of a job, asked for by its id: no filter or format of the user's changes the answer."""
+"""Query scontrol for a job by its id: the user's filters and formats do not change its answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JobFacts:
 
 
 def job_facts(job_id: str) -> list[JobFacts]:
-    """Ask scontrol for a job, of an array for each of its tasks; empty where Slurm does not know such an id.
+    """Query scontrol for a job, or for each task of an array; empty if Slurm does not know the id.
 
     Raises NoAnswer where it cannot be asked.
     """
@@ -42,22 +42,22 @@ def job_facts(job_id: str) -> list[JobFacts]:
             f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
             "ask again later",
         )
-    return [_facts(line) for line in answer.out.splitlines() if line.startswith("JobId=")]
+    return [_parse_job(line) for line in answer.out.splitlines() if line.startswith("JobId=")]
 
 
-def _facts(line: str) -> JobFacts:
+def _parse_job(line: str) -> JobFacts:
     user = re.search(r" UserId=.*?\((\d+)\)", line)
-    command = _value(r" Command=(.*?) WorkDir=", line)
+    command = _find_value(r" Command=(.*?) WorkDir=", line)
     return JobFacts(
-        job_id=_value(r"^JobId=(\d+)", line),
-        array_id=_value(r" ArrayJobId=(\d+)", line),
-        name=_value(r" JobName=(.*?) UserId=", line),
+        job_id=_find_value(r"^JobId=(\d+)", line),
+        array_id=_find_value(r" ArrayJobId=(\d+)", line),
+        name=_find_value(r" JobName=(.*?) UserId=", line),
         user_id=int(user[1]) if user else -1,
-        state=state_of(_value(r" JobState=(\S+)", line)),
+        state=state_of(_find_value(r" JobState=(\S+)", line)),
         command="" if command == "(null)" else command,
     )
 
 
-def _value(pattern: str, line: str) -> str:
+def _find_value(pattern: str, line: str) -> str:
     found = re.search(pattern, line)
     return found[1] if found else ""

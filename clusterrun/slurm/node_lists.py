@@ -12,18 +12,22 @@ _RANGE = re.compile(r"\[([^\]]*)\]")
 
 def node_names(text: str) -> list[str]:
     """List the nodes of a list, in its order."""
-    return [name for part in _PART.findall(text) for name in _spelled(part)]
+    return [name for part in _PART.findall(text) for name in _expand_part(part)]
 
 
-def _spelled(part: str) -> list[str]:
+def _expand_part(part: str) -> list[str]:
     found = _RANGE.search(part)
     if found is None:
         return [part]
     before, after = part[: found.start()], part[found.end() :]
-    return [before + number + rest for number in _numbers(found[1]) for rest in _spelled(after)]
+    return [
+        before + number + rest
+        for number in _expand_ranges(found[1])
+        for rest in _expand_part(after)
+    ]
 
 
-def _numbers(text: str) -> list[str]:
+def _expand_ranges(text: str) -> list[str]:
     found: list[str] = []
     for span in text.split(","):
         first, _, last = span.partition("-")
@@ -36,10 +40,10 @@ def _numbers(text: str) -> list[str]:
 
 def count_nodes(nodes: str) -> int:
     """Count the nodes of a list such as `n[1-2,05],gpu7` without expanding them."""
-    return sum(prod(map(_count, _RANGE.findall(name))) for name in _NAME.findall(nodes))
+    return sum(prod(map(_count_range, _RANGE.findall(name))) for name in _NAME.findall(nodes))
 
 
-def _count(ranges: str) -> int:
+def _count_range(ranges: str) -> int:
     counted = 0
     for part in ranges.split(","):
         first, _, last = part.partition("-")

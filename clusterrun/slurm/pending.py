@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clusterrun.slurm.commands import Answer, NoAnswer, call
+from clusterrun.slurm.commands import CommandResult, NoAnswer, call
 
 _FORMAT = "%i|%T|%r|%S|%P|%Q|%D|%l|%E|%V"
 
@@ -29,7 +29,7 @@ class PendingJob:
 
 
 @dataclass(frozen=True)
-class Partition:
+class PartitionLimits:
     """What scontrol shows of a partition, of what keeps jobs waiting."""
 
     state: str
@@ -39,7 +39,7 @@ class Partition:
 
 
 def pending_job(job_id: str) -> PendingJob | None:
-    """Ask squeue for one job; None where it does not know it. Raises NoAnswer where it cannot be asked."""
+    """Query squeue for one job; None if it does not know it. Raises NoAnswer if squeue fails."""
     answer = call(
         [
             "squeue",
@@ -53,12 +53,14 @@ def pending_job(job_id: str) -> PendingJob | None:
     if answer.code and "Invalid job id" in answer.err:
         return None
     found = [
-        _job(line) for line in _lines("squeue", answer) if line.count("|") >= _FORMAT.count("|")
+        _parse_job(line)
+        for line in _output_lines("squeue", answer)
+        if line.count("|") >= _FORMAT.count("|")
     ]
     return found[0] if found else None
 
 
-def _job(line: str) -> PendingJob:
+def _parse_job(line: str) -> PendingJob:
     *head, dependency_and_time = line.split("|", 8)
     dependency, _, submitted = dependency_and_time.rpartition("|")
     job_id, state, reason, start, partition, priority, nodes, limit = (
@@ -68,18 +70,18 @@ def _job(line: str) -> PendingJob:
         job_id,
         state,
         reason,
-        _known(start),
+        _time_or_empty(start),
         partition,
         int(priority) if priority.isdecimal() else None,
         nodes,
         limit,
         "" if dependency in ("(null)", "") else dependency,
-        _known(submitted.strip()),
+        _time_or_empty(submitted.strip()),
     )
 
 
 def jobs_ahead(partition: str, priority: int) -> int:
-    """Count the pending jobs of a partition with a higher priority, as far as the user may see them."""
+    """Count a partition's pending jobs with a higher priority, as far as they are visible."""
     answer = call(
         [
             "squeue",
@@ -91,17 +93,19 @@ def jobs_ahead(partition: str, priority: int) -> int:
         ]
     )
     return sum(
-        1 for line in _lines("squeue", answer) if line.strip().isdecimal() and int(line) > priority
+        1
+        for line in _output_lines("squeue", answer)
+        if line.strip().isdecimal() and int(line) > priority
     )
 
 
-def partition_limits(name: str) -> Partition:
+def partition_limits(name: str) -> PartitionLimits:
     """Ask scontrol for a partition."""
     text = "\n".join(
-        _lines("scontrol", call(["scontrol", "show", "partition", "--oneliner", name]))
+        _output_lines("scontrol", call(["scontrol", "show", "partition", "--oneliner", name]))
     )
     values = dict(re.findall(r"\b(\w+)=(\S+)", text))
-    return Partition(
+    return PartitionLimits(
         *(values.get(key, "") for key in ("State", "MaxTime", "MaxNodes", "TotalNodes"))
     )
 
@@ -119,7 +123,7 @@ class Reservation:
 
 def reservations() -> list[Reservation]:
     """Ask scontrol for all reservations, of which there are mostly few."""
-    lines = _lines("scontrol", call(["scontrol", "show", "reservation", "--oneliner"]))
+    lines = _output_lines("scontrol", call(["scontrol", "show", "reservation", "--oneliner"]))
     found = [dict(re.findall(r"\b(\w+)=(\S+)", line)) for line in lines]
     return [
         Reservation(
@@ -135,9 +139,9 @@ def reservations() -> list[Reservation]:
 
 
 def nodes_by_state(partition: str) -> dict[str, int]:
-    """Count a partition's nodes by their states in sinfo's words, such as `idle`, `mixed`, `drained`."""
+    """Count a partition's nodes by sinfo's state names, such as `idle`, `mixed`, `drained`."""
     counts: dict[str, int] = {}
-    for line in _lines(
+    for line in _output_lines(
         "sinfo", call(["sinfo", "--noheader", f"--partition={partition}", "--format=%D|%T"])
     ):
         number, _, state = line.strip().partition("|")
@@ -148,16 +152,18 @@ def nodes_by_state(partition: str) -> dict[str, int]:
 
 def excluded_nodes(job_id: str) -> str:
     """Return the nodes that a job leaves out (`ExcNodeList=`), as Slurm writes them."""
-    text = "\n".join(_lines("scontrol", call(["scontrol", "show", "job", "--oneliner", job_id])))
+    text = "\n".join(
+        _output_lines("scontrol", call(["scontrol", "show", "job", "--oneliner", job_id]))
+    )
     found = re.search(r"\bExcNodeList=(\S+)", text)
     return found[1] if found and found[1] != "(null)" else ""
 
 
-def _known(time: str) -> str:
+def _time_or_empty(time: str) -> str:
     return "" if time in ("N/A", "Unknown", "") else time
 
 
-def _lines(command: str, answer: Answer) -> list[str]:
+def _output_lines(command: str, answer: CommandResult) -> list[str]:
     if answer.code:
         raise NoAnswer(
             f"{command}: {answer.err.splitlines()[-1] if answer.err else 'failed'}",

@@ -1,4 +1,4 @@
-"""What a user can do of a preemption: the same signals to the steps, and the requeue at the end of the grace time."""
+"""Imitate a preemption as a user: the same signals to the steps, then a requeue."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ KILL_WAIT = 30.0  # Slurm's default (slurm.conf(5))
 def signal_as_preempted(job_id: str) -> list[str]:
     """Send CONT and TERM to a job's steps, nothing to its batch shell; returns the steps.
 
-    A preemption does the same (seen, Slurm 22.05 and 26.05). Raises ClusterError where Slurm refuses, or there is no
-    step.
+    A preemption does the same (seen, Slurm 22.05 and 26.05). Raises ClusterError where Slurm
+    refuses, or there is no step.
     """
-    steps = _steps(job_id)
+    steps = _list_steps(job_id)
     if not steps:
         raise ClusterError(f"job {job_id} has no step to signal")
     for name in ("CONT", "TERM"):
@@ -28,31 +28,32 @@ def signal_as_preempted(job_id: str) -> list[str]:
 
 
 def requeue_at_once(job_id: str) -> None:
-    """End a job and queue it again, as Slurm does when the grace time is over. Raises ClusterError where it refuses."""
+    """Requeue a job, as Slurm does after the grace time. Raises ClusterError if Slurm refuses."""
     answer = call(["scontrol", "requeue", job_id], seconds=10)
     if answer.code:
         raise ClusterError(f"scontrol requeue: {answer.err}")
 
 
-def time_to_leave(job_id: str) -> tuple[float, str]:
-    """Return how many seconds a preempted job has before it is killed, and what of slurm.conf(5) says so.
+def grace_time(job_id: str) -> tuple[float, str]:
+    """Return a preempted job's seconds before the kill, and the setting of slurm.conf(5) behind it.
 
-    It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is not seen here.
+    It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is
+    not seen here.
     """
-    job = _show("job", "--oneliner", job_id)
-    partition = _value(r"\bPartition=(\S+)", job)
+    job = _show_or_empty("job", "--oneliner", job_id)
+    partition = _find_value(r"\bPartition=(\S+)", job)
     grace = (
-        _value(r"\bGraceTime=(\d+)", _show("partition", "--oneliner", partition))
+        _find_value(r"\bGraceTime=(\d+)", _show_or_empty("partition", "--oneliner", partition))
         if partition
         else ""
     )
     if grace and int(grace):
         return float(grace), f"GraceTime of partition {partition}"
-    wait = _value(r"^KillWait\s*=\s*(\d+)", _show("config"))
+    wait = _find_value(r"^KillWait\s*=\s*(\d+)", _show_or_empty("config"))
     return float(wait or KILL_WAIT), "KillWait, as the partition has no GraceTime"
 
 
-def _steps(job_id: str) -> list[str]:
+def _list_steps(job_id: str) -> list[str]:
     answer = call(["squeue", "--noheader", "--steps", f"--jobs={job_id}", "--format=%i"])
     if answer.code:
         raise NoAnswer(
@@ -61,11 +62,11 @@ def _steps(job_id: str) -> list[str]:
     return [word for word in answer.out.split() if _STEP.fullmatch(word)]
 
 
-def _show(*what: str) -> str:
+def _show_or_empty(*what: str) -> str:
     answer = call(["scontrol", "show", *what])
     return "" if answer.code else answer.out
 
 
-def _value(pattern: str, text: str) -> str:
+def _find_value(pattern: str, text: str) -> str:
     found = re.search(pattern, text, re.MULTILINE)
     return found[1] if found else ""

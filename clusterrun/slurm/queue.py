@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import NoAnswer, call
 from clusterrun.slurm.ids import job_id as valid_job_id
 
+EXPEDITE_OPTION = "--requeue=expedite"
+"""sbatch's option for requeues without delay, at the highest priority (25.11 and newer).
+
+Where it is not enabled, sbatch refuses the job (sbatch(1)).
+"""
 # The command is last, because a path may have any character.
 _FORMAT = "%i|%A|%F|%T|%r|%S %e|%N|%o"
 
@@ -26,14 +32,14 @@ class QueuedJob:
     state: str
     reason: str
     span: str
-    """When it began or is expected to, and when its time limit ends it, in local time; `N/A` where not known."""
+    """Start, actual or expected, and end by the time limit, in local time; `N/A` if unknown."""
     nodes: str
     command: str
     """The path of the batch script, as it was given to sbatch."""
 
     @property
     def ends(self) -> int | None:
-        """When its time limit ends it, in seconds since the epoch; None where there is none, or it has not begun."""
+        """End by the time limit, in seconds since the epoch; None without a limit or a start."""
         from datetime import datetime  # noqa: PLC0415 - only for a job that runs
 
         try:
@@ -43,7 +49,7 @@ class QueuedJob:
 
 
 def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
-    """List the user's jobs that slurmctld still knows, ended ones included (MinJobAge, 300 s by default).
+    """List the user's jobs that slurmctld still knows, including ended ones (MinJobAge, 300 s).
 
     Raises NoAnswer when slurmctld cannot be asked.
     """
@@ -63,11 +69,16 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
 
 
 def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
-    """Cancel a job; one that is not there any more is no mistake. Raises ClusterError when Slurm refuses.
+    """Cancel a job; a job that is already gone is no error. Raises ClusterError if Slurm refuses.
 
     Whose job it is, the caller has looked at (`ownership`).
     """
-    argv = ["scancel", *(["--state=PENDING"] if only_pending else []), "--", _checked(job_id)]
+    argv = [
+        "scancel",
+        *(["--state=PENDING"] if only_pending else []),
+        "--",
+        _require_job_id(job_id),
+    ]
     answer = call(argv, seconds=10)
     if (
         answer.code
@@ -78,22 +89,25 @@ def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
 
 
 def signal_step(job_id: str, name: str) -> None:
-    """Send a signal to a job's steps, not to its batch shell. Raises ClusterError when Slurm refuses."""
-    answer = call(["scancel", f"--signal={name}", "--", _checked(job_id)], seconds=10)
+    """Signal a job's steps, not its batch shell. Raises ClusterError if Slurm refuses."""
+    answer = call(["scancel", f"--signal={name}", "--", _require_job_id(job_id)], seconds=10)
     if answer.code:
         raise ClusterError(answer.err or "scancel: failed")
 
 
-def _checked(job_id: str) -> str:
-    """What is no id would be an option, or a filter, of the command: `--me` is all jobs of a user."""
+def _require_job_id(job_id: str) -> str:
+    """Raise unless this is a job id.
+
+    Anything else would be an option or a filter of the command: `--me` means all of a user's jobs.
+    """
     if not valid_job_id(job_id):
         raise ClusterError(f"{job_id!r} is not a valid job id")
     return job_id
 
 
 def may_requeue(job_id: str) -> bool:
-    """Say whether Slurm would requeue a job (`Requeue=` of scontrol); raises NoAnswer when it cannot be asked."""
-    answer = call(["scontrol", "show", "job", "--oneliner", _checked(job_id)])
+    """Return whether a job may be requeued (scontrol's `Requeue=`). Raises NoAnswer on failure."""
+    answer = call(["scontrol", "show", "job", "--oneliner", _require_job_id(job_id)])
     if answer.code:
         raise NoAnswer(
             f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
@@ -102,8 +116,24 @@ def may_requeue(job_id: str) -> bool:
     return " Requeue=0 " not in answer.out
 
 
+def expedited_requeue_is_enabled() -> bool:
+    """Return whether the cluster expedites requeues (slurm.conf(5), SlurmctldParameters).
+
+    False if Slurm does not answer. A requeue with a delay is no harm, and whether Slurm is there sbatch says next.
+    """
+    try:
+        answer = call(["scontrol", "show", "config"])
+    except ClusterError:
+        return False
+    return bool(
+        re.search(
+            r"^SlurmctldParameters\s*=.*\benable_expedited_requeue\b", answer.out, re.MULTILINE
+        )
+    )
+
+
 def job_with_script(path: str, name: str, *, but: Collection[str] = ()) -> str | None:
-    """Find the job that was made from a script file, by squeue and then by sacct; None where neither knows it.
+    """Find the job submitted from a script file, by squeue, then sacct; None if neither knows it.
 
     `but` are jobs that were made from that file before.
     """

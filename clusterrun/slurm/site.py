@@ -1,4 +1,4 @@
-"""What Slurm's commands say of the cluster itself: its configuration, partitions, QOS and accounting."""
+"""Query Slurm for the cluster itself: configuration, partitions, QOS and accounting."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import re
 from dataclasses import asdict, dataclass
 
 from clusterrun.errors import ClusterError
-from clusterrun.slurm.commands import Answer, call
+from clusterrun.slurm.commands import CommandResult, call
 
 SECONDS = 10.0
-"""How long one question may take; a dead slurmctld lets its clients fail after 9 s (measured, Slurm 22.05)."""
-_QUESTIONS = {
+"""Timeout of one query; clients give up on a dead slurmctld after 9 s (measured, Slurm 22.05)."""
+_QUERIES = {
     "config": "scontrol show config",
     "partitions": "scontrol show partition --oneliner",
     "nodes": "sinfo --noheader --format=%P|%D|%c|%m|%G",
-    "accounting": "sacct --noheader --parsable2 --allocations --starttime=now-1hour --format=JobID,State",
-    "qos": "sacctmgr --noheader --parsable2 show qos format=Name,Preempt,PreemptMode,GraceTime,MaxWall",
-    "associations": "sacctmgr --noheader --parsable2 show assoc where user={user} format=Account,Partition,QOS",
+    "accounting": (
+        "sacct --noheader --parsable2 --allocations --starttime=now-1hour --format=JobID,State"
+    ),
+    "qos": (
+        "sacctmgr --noheader --parsable2 show qos format=Name,Preempt,PreemptMode,GraceTime,MaxWall"
+    ),
+    "associations": (
+        "sacctmgr --noheader --parsable2 show assoc where user={user} format=Account,Partition,QOS"
+    ),
     "srun": "srun --help",
 }
 _WITH_ACCOUNTING = ("qos", "associations")
@@ -24,15 +30,18 @@ _WITH_ACCOUNTING = ("qos", "associations")
 
 @dataclass(frozen=True)
 class Site:
-    """The answers to one round of questions; a command that did not answer has code -1, one not asked -2."""
+    """The answers to one round of queries.
 
-    config: Answer
-    partitions: Answer
-    nodes: Answer
-    accounting: Answer
-    qos: Answer
-    associations: Answer
-    srun: Answer
+    A command that did not answer has code -1, one that was not run -2.
+    """
+
+    config: CommandResult
+    partitions: CommandResult
+    nodes: CommandResult
+    accounting: CommandResult
+    qos: CommandResult
+    associations: CommandResult
+    srun: CommandResult
 
     def as_dict(self) -> dict[str, dict[str, object]]:
         """Return plain values, for a file."""
@@ -41,26 +50,28 @@ class Site:
     @classmethod
     def of(cls, values: dict[str, dict[str, object]]) -> Site:
         """Return the answers that `as_dict` wrote."""
-        return cls(**{name: Answer(**answer) for name, answer in values.items()})  # type: ignore[arg-type]
+        return cls(**{name: CommandResult(**answer) for name, answer in values.items()})  # type: ignore[arg-type]
 
 
-def ask_site(user: str) -> Site:
-    """Ask each question once; when slurmctld does not answer the first, the others are not asked."""
-    found: dict[str, Answer] = {}
-    for name, words in _QUESTIONS.items():
+def query_site(user: str) -> Site:
+    """Run each query once; if slurmctld does not answer the first, the others are skipped."""
+    found: dict[str, CommandResult] = {}
+    for name, words in _QUERIES.items():
         away = bool(found) and found["config"].code != 0
         unaccounted = name in _WITH_ACCOUNTING and found["accounting"].code != 0
         found[name] = (
-            Answer(-2, "", "not asked") if away or unaccounted else _ask(words.format(user=user))
+            CommandResult(-2, "", "not asked")
+            if away or unaccounted
+            else _query(words.format(user=user))
         )
     return Site(**found)
 
 
-def _ask(words: str) -> Answer:
+def _query(words: str) -> CommandResult:
     try:
         return call(words.split(), seconds=SECONDS)
     except ClusterError as error:
-        return Answer(-1, "", error.what)
+        return CommandResult(-1, "", error.what)
 
 
 def configuration(text: str) -> dict[str, str]:
@@ -75,8 +86,8 @@ def seconds_in(text: str) -> int | None:
     return int(found[0]) if found else None
 
 
-def listed(text: str, key: str) -> str | None:
-    """Return a key's value in a list such as `bf_continue,requeue_delay=1`: "" for a bare word, None: not there."""
+def listed_value(text: str, key: str) -> str | None:
+    """Return a key's value in `bf_continue,requeue_delay=1`: "" for a bare word, None if absent."""
     for part in text.split(","):
         name, _, value = part.partition("=")
         if name.strip() == key:
@@ -107,7 +118,10 @@ class Partition:
         return self.keys.get("Default") == "YES"
 
     def preempt_mode(self, cluster: str) -> str:
-        """What happens to a preempted job; `cluster` is the configuration's PreemptMode, without GANG."""
+        """Return what happens to a preempted job.
+
+        `cluster` is the configuration's PreemptMode, without GANG.
+        """
         own = (self.keys.get("PreemptMode") or "").upper()
         mode = own if own and own != "CLUSTER" else cluster.upper()
         return next((word for word in mode.split(",") if word not in ("GANG", "WITHIN")), "OFF")

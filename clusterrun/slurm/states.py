@@ -1,4 +1,4 @@
-"""Slurm's job states, each once, and what a run's state is called. Source: squeue(1), JOB STATE CODES."""
+"""Map Slurm's job states to a run's states. Source: squeue(1), JOB STATE CODES."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ class State(str, Enum):
         return self not in (State.PENDING, State.RUNNING, State.NO_ANSWER)
 
 
-_BY_SLURM = {
-    State.PENDING: "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING",
-    State.RUNNING: "RUNNING COMPLETING CONFIGURING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED POWER_UP_NODE",
+_SLURM_STATES = {
+    State.PENDING: (
+        "PENDING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT EXPEDITING"
+    ),
+    State.RUNNING: (
+        "RUNNING COMPLETING CONFIGURING RESIZING SIGNALING STAGE_OUT STOPPED SUSPENDED "
+        "POWER_UP_NODE"
+    ),
     State.COMPLETED: "COMPLETED",
     State.CANCELLED: "CANCELLED REVOKED",
     State.FAILED: "FAILED BOOT_FAIL LAUNCH_FAILED RECONFIG_FAIL",
@@ -41,13 +46,13 @@ _BY_SLURM = {
     State.NODE_FAIL: "NODE_FAIL",
     State.OUT_OF_MEMORY: "OUT_OF_MEMORY",
 }
-_TABLE = {name: state for state, names in _BY_SLURM.items() for name in names.split()}
+_STATE_BY_NAME = {name: state for state, names in _SLURM_STATES.items() for name in names.split()}
 
 
 def state_of(slurm: str) -> State:
-    """Translate a state of squeue or sacct, such as `CANCELLED by 1000`; one that is new counts as RUNNING.
+    """Translate a state of squeue or sacct such as `CANCELLED by 1000`; unknown ones are RUNNING.
 
     A state that this table does not know must not end a run that may be alive.
     """
     word = slurm.split(maxsplit=1)[0].rstrip("+") if slurm.strip() else ""
-    return _TABLE.get(word, State.RUNNING)
+    return _STATE_BY_NAME.get(word, State.RUNNING)

@@ -1,7 +1,7 @@
 """submitit's executor and watcher, and every private part of them that we use; tests name each.
 
-submitit makes a script of its own and pickles a function into it. We hand over a finished script instead, and
-keep its job object and its reading of sacct.
+submitit makes a script of its own and pickles a function into it. We hand over a finished script
+instead, and keep its job object and its reading of sacct.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ class ScriptExecutor(SlurmExecutor):
         self.options: tuple[str, ...] = ()
 
     def submit_script(self, script: Path, options: Sequence[str] = ()) -> RunJob:
-        """Hand a script to sbatch, with options before it. Raises NoAnswer, or ClusterError with sbatch's own words."""
+        """Submit a script with extra sbatch options.
+
+        Raises NoAnswer, or ClusterError with sbatch's own words.
+        """
         self.options = tuple(options)
         job = self._submit_command(str(script))
         assert isinstance(job, RunJob)  # noqa: S101 - for the type checker: job_class says so
@@ -70,7 +73,7 @@ class ScriptExecutor(SlurmExecutor):
             argv, seconds=SUBMIT_SECONDS, environment=self._environment, keep_open=self._keep_open
         )
         if answer.code:
-            raise ClusterError(_in_short(answer.err))
+            raise ClusterError(_sbatch_message(answer.err))
         try:
             job_id = self._get_job_id_from_submission_command(answer.out)
         except FailedSubmissionError as error:
@@ -81,7 +84,7 @@ class ScriptExecutor(SlurmExecutor):
         return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
 
 
-def _in_short(error: str) -> str:
+def _sbatch_message(error: str) -> str:
     lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in error.splitlines()]
     return "sbatch: " + ("; ".join(line for line in lines if line) or "refused without a word")
 

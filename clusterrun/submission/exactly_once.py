@@ -1,9 +1,10 @@
 """Hands the script of a run folder to Slurm, or starts it here, exactly once.
 
-The order is the guarantee. What is about to happen is written first (pending, then the run folder with its
-intent); sbatch is called under a lock that its process inherits, so that a client which is killed leaves the lock
-with its sbatch; the job id is written last. A later try finds what is pending, asks Slurm for a job made from that
-run folder's script, and only then, if there is none, calls sbatch.
+The order is the guarantee. What is about to happen is written first (pending, then the run folder
+with its intent); sbatch is called under a lock that its process inherits, so that a client which is
+killed leaves the lock with its sbatch; the job id is written last. A later try finds what is
+pending, asks Slurm for a job made from that run folder's script, and only then, if there is none,
+calls sbatch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.job_spec import gpus
 from clusterrun.job_spec.model import Slurm
 from clusterrun.planning.plan import LaunchPlan
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.job_ids import jobs_until, read_job
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.slurm.clusters import other_cluster, reached_cluster, refuse_several_clusters
@@ -31,7 +32,7 @@ SETTLE_SECONDS = 1.0
 class Handover:
     """One submission of a run: the first, or one more after `resume`."""
 
-    run: Run
+    run: RunRef
     job_name: str
     number: int = 1
     after: str = ""
@@ -44,15 +45,15 @@ class Handover:
         return self.run.paths.events / "submit.sbatch"
 
 
-def clear(pending: Path) -> None:
+def clear_pending(pending: Path) -> None:
     """Drop the record of a submission that is over, and what a killed client left of writing it."""
     for draft in pending.parent.glob(f".{pending.name}.*"):
         draft.unlink(missing_ok=True)
     pending.unlink(missing_ok=True)  # last: from here on another submission is another one
 
 
-def known_job(what: Handover) -> str | None:
-    """Find the job that an earlier try of this submission may have queued: in the run's files, then in Slurm."""
+def find_known_job(what: Handover) -> str | None:
+    """Find the job that an earlier try of this submission queued: in its files, then in Slurm."""
     paths = what.run.paths
     written = read_record(paths.job)
     if written.get("number") == str(what.number):
@@ -67,16 +68,17 @@ def known_job(what: Handover) -> str | None:
         raise ClusterError(
             elsewhere, "submit again there: the job is looked for before anything is queued"
         )
-    return _started_here(what) if what.local else _queued(what)
+    return _find_supervisor_job(what) if what.local else _find_queued_job(what)
 
 
-def call(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int) -> str:
+def queue_job(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int) -> str:
     """Call sbatch, or start the run here; returns the job id.
 
-    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a job was queued.
+    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a
+    job was queued.
     """
-    options = () if what.local else _options(plan)
-    cluster = "" if what.local else _cluster(environment)
+    options = () if what.local else _cluster_options(plan)
+    cluster = "" if what.local else _reached_cluster(environment)
     write_record(what.marker, {"time": int(time.time()), "number": what.number, "cluster": cluster})
     if what.local:
         return _start_here(what, plan, environment)
@@ -93,7 +95,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
     job = LocalJob(
         nodes=plan.nodes,
         least_nodes=plan.least_nodes,
-        gpus=_gpus(slurm) if plan.gpus_asked else None,
+        gpus=_most_gpus(slurm) if plan.gpus_asked else None,
         limit_s=units.seconds_of_slurm_time(slurm.time) if slurm.time else None,
         lead_s=plan.signal_lead,
         secrets=plan.spec.environment.secrets,
@@ -102,26 +104,29 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
     return start(what.run.paths, job, environment)
 
 
-def _gpus(slurm: Slurm) -> int:
+def _most_gpus(slurm: Slurm) -> int:
     """Return the most GPUs that any of the spec's options gives a node."""
     requests = gpus.requests(slurm.options).values()
     return max((sum(one.count for one in listing) for listing in requests), default=0)
 
 
-def _cluster(environment: Mapping[str, str]) -> str:
-    """Name the cluster that sbatch will reach. Raises ClusterError if that may be one of several."""
+def _reached_cluster(environment: Mapping[str, str]) -> str:
+    """Return the name of the cluster that sbatch will reach. Raises ClusterError if ambiguous."""
     refuse_several_clusters(environment)
     return reached_cluster(environment)
 
 
-def _options(plan: LaunchPlan) -> tuple[str, ...]:
+def _cluster_options(plan: LaunchPlan) -> tuple[str, ...]:
     """List what only the cluster can tell whether sbatch takes it; the script has all the rest."""
-    from clusterrun.slurm import expedited  # noqa: PLC0415 - only where sbatch is called
+    from clusterrun.slurm.queue import (  # noqa: PLC0415 - only where sbatch is called
+        EXPEDITE_OPTION,
+        expedited_requeue_is_enabled,
+    )
 
-    return (expedited.OPTION,) if plan.may_expedite and expedited.is_enabled() else ()
+    return (EXPEDITE_OPTION,) if plan.may_expedite and expedited_requeue_is_enabled() else ()
 
 
-def written_down(what: Handover, job_id: str) -> Run:
+def record_job(what: Handover, job_id: str) -> RunRef:
     """Write the job's id into the run's folder, which is the end of a submission."""
     marker = read_record(what.marker)
     cluster = marker.get("cluster", "") if marker.get("number") == str(what.number) else ""
@@ -132,23 +137,23 @@ def written_down(what: Handover, job_id: str) -> Run:
         "submitted": int(time.time()),
         "number": what.number,
         "after": what.after,
-        "earlier": " ".join(sorted(_earlier(what))),
+        "earlier": " ".join(sorted(_earlier_jobs(what))),
     }
     write_record(what.run.paths.job, values)
     return replace(what.run, job_id=job_id)
 
 
-def _started_here(what: Handover) -> str | None:
+def _find_supervisor_job(what: Handover) -> str | None:
     from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
 
     lives = supervisor_lives(what.run.paths)
     return read_record(what.run.paths.local / "supervisor").get("job_id") if lives else None
 
 
-def _queued(what: Handover) -> str | None:
+def _find_queued_job(what: Handover) -> str | None:
     from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after a submission broke off
 
-    script, but = str(what.run.paths.script), _earlier(what)
+    script, but = str(what.run.paths.script), _earlier_jobs(what)
     found = job_with_script(script, what.job_name, but=but)
     if found is None:
         time.sleep(SETTLE_SECONDS)
@@ -156,7 +161,7 @@ def _queued(what: Handover) -> str | None:
     return found
 
 
-def _earlier(what: Handover) -> set[str]:
+def _earlier_jobs(what: Handover) -> set[str]:
     """The jobs of the submissions before, which were made from a script of the same name."""
     paths, written = what.run.paths, read_record(what.run.paths.job)
     jobs = jobs_until(paths, what.after)

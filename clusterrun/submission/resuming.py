@@ -1,4 +1,4 @@
-"""For a run that stopped, or stands in the way: `resume` and `requeue`. What a job does by itself is in templates/."""
+"""Resume a stopped run in a new job; what a job does by itself is in templates/."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.preparation import Prepared, prepare
 from clusterrun.planning.validation import plan_and_render
 from clusterrun.run_folder.causes import Cause
-from clusterrun.run_folder.index import Index, Run
-from clusterrun.run_folder.ownership import caller, require_own_folder, signal_job
+from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.ownership import require_own_folder
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_folder.records import locked, read_record, whole, write_record, write_whole
+from clusterrun.run_folder.records import locked, read_record, whole, write_record
 from clusterrun.run_folder.removal import MARK
 from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
-from clusterrun.run_status.from_files import RunStatus
 from clusterrun.run_status.summary import Summaries
 from clusterrun.slurm.commands import NoAnswer
-from clusterrun.slurm.queue import may_requeue, own_jobs
+from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
-from clusterrun.submission.exactly_once import Handover, call, clear, known_job, written_down
-from clusterrun.submission.saved_request import keep, kept_request
+from clusterrun.submission.exactly_once import (
+    Handover,
+    clear_pending,
+    find_known_job,
+    queue_job,
+)
+from clusterrun.submission.resumed_folder import (
+    numbered_copy,
+    record_jobs,
+    restore_files,
+    snapshot_files,
+    write_submission,
+)
+from clusterrun.submission.saved_request import load_request
 
 # After its end is written a job lasts for KillWait more, 30 s by default (slurm.conf(5)).
 _ENDING_SECONDS = 60.0
@@ -38,31 +49,35 @@ def resume(
     *,
     environment: Mapping[str, str] | None = None,
     index: Index | None = None,
-) -> Run:
-    """Let a run that stopped or was given up go on, as a new attempt in a new job; returns it with the job's id.
+) -> RunRef:
+    """Resume a run that stopped or gave up, as a new attempt in a new job; return it with that job.
 
-    `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run lives, when it has
-    finished, and where Slurm refuses; SpecError for mistakes in the overrides; NoAnswer where it is not known whether
-    the job was queued (call again: it is looked for before anything is queued).
+    `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run
+    lives, when it has finished, and where Slurm refuses; SpecError for mistakes in the overrides;
+    NoAnswer where it is not known whether the job was queued (call again: it is looked for before
+    anything is queued).
     """
     given = dict(os.environ) if environment is None else environment
     index = index or Index(given)
     run = index.find(name)
-    _refuse_what_is_no_run_of_ours(run)
+    _require_resumable_folder(run)
     refuse_other_cluster(run)
     index.make()
     pending = index.resumption(run)
     with locked(pending.with_suffix(".lock")) as lock:
-        _refuse_what_is_no_run_of_ours(run)  # again: who held the lock may have been `clean`
+        _require_resumable_folder(run)  # again: who held the lock may have been `clean`
         begun = read_record(pending)
-        run, adopted = _adopted(run, begun, index), begun.get("overrides") == _digest(*overrides)
+        run, adopted = (
+            _adopt_interrupted(run, begun, index),
+            begun.get("overrides") == _digest_words(*overrides),
+        )
         if begun and run.job_id and adopted and not run_status(run).state.final:
-            clear(pending)
+            clear_pending(pending)
             return run
-        left = _refuse_living(run, begun=bool(begun))
-        _wait_for_the_end(run)
-        what, prepared = _next(run, overrides, given, left)
-        plan, script = plan_and_render(prepared, _identity(run))
+        left = _require_unfinished(run, begun=bool(begun))
+        _wait_for_end(run)
+        what, prepared = _plan_handover(run, overrides, given, left)
+        plan, script = plan_and_render(prepared, _identity_of(run))
         write_record(
             pending,
             {
@@ -70,65 +85,17 @@ def resume(
                 "after": what.after,
                 "job_name": what.job_name,
                 "local": int(what.local),
-                "overrides": _digest(*overrides),
+                "overrides": _digest_words(*overrides),
             },
         )
         Summaries(index).forget(run.run_id)
-        run = _handed_over(what, prepared, plan, script, left, lock, pending)
+        run = _queue_or_restore(what, prepared, plan, script, left, lock, pending)
         index.add(run)
-        clear(pending)
+        clear_pending(pending)
     return run
 
 
-def requeue(name: str, index: Index | None = None) -> RunStatus:
-    """Ask a running run to save, leave, and come back in the same job; of one that waits, nothing is asked.
-
-    Raises ClusterError for a run that has ended, or whose job may not be requeued.
-    """
-    run = (index or Index()).find(name)
-    require_own_folder(run, "requeue")
-    refuse_other_cluster(run)
-    found = run_status(run)
-    if found.state is State.PENDING:
-        return replace(found, reason="it waits already: nothing to do")
-    if found.state is State.NO_ANSWER:
-        raise NoAnswer(found.reason, "ask again when Slurm answers")
-    if found.state.final:
-        hint = f"`clusterrun resume {run.run_id}` lets it go on from its last checkpoint"
-        raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
-    for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
-        _ask_to_come_back(
-            replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
-        )
-    return replace(found, reason="asked to save and come back")
-
-
-def _ask_to_come_back(run: Run, job_id: str, *, local: bool) -> None:
-    """`scontrol requeue` would kill at once; a signal to the steps lets the trainers save and leave first."""
-    paths = run.paths
-    by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (
-        None,
-        "requeue",
-    )
-    if not local and by_requeue and not may_requeue(job_id):
-        hint = "`clusterrun stop`, and when it has left, `clusterrun resume`"
-        raise ClusterError(
-            f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint
-        )
-    write_record(paths.requeue, {"by": caller(), "time": int(time.time())})
-    try:
-        if local:
-            from clusterrun.local import preempt  # noqa: PLC0415 - only for a local run
-
-            preempt(paths)
-        else:
-            signal_job(run, job_id, "USR1")
-    except ClusterError:
-        paths.requeue.unlink(missing_ok=True)
-        raise
-
-
-def _refuse_what_is_no_run_of_ours(run: Run) -> None:
+def _require_resumable_folder(run: RunRef) -> None:
     folder = run.paths.folder
     if not folder.is_dir() and folder.with_name(MARK + folder.name).is_dir():
         raise ClusterError(
@@ -145,40 +112,43 @@ def _refuse_what_is_no_run_of_ours(run: Run) -> None:
         raise ClusterError(f"{run.run_id} is a task of the array {array}", hint)
 
 
-def _adopted(run: Run, begun: Mapping[str, str], index: Index) -> Run:
+def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> RunRef:
     """Take up a `resume` whose client was killed: its job may be queued."""
     if not begun:
         return run
     what = Handover(
         run, begun["job_name"], int(begun["number"]), begun["after"], local=begun["local"] == "1"
     )
-    job_id = known_job(what)
+    job_id = find_known_job(what)
     if not job_id:
         return replace(run, job_id="")
-    run = _written_down(what, job_id)
+    run = record_jobs(what, job_id)
     index.add(run)
     return run
 
 
-def _refuse_living(run: Run, *, begun: bool) -> list[Run]:
-    """Raise where the run lives or has finished; returns the tasks of an array that have not finished."""
+def _require_unfinished(run: RunRef, *, begun: bool) -> list[RunRef]:
+    """Raise if the run is active or has finished; return the unfinished tasks of an array."""
     found = run_status(run)
     if found.state is State.NO_ANSWER:
         raise NoAnswer(found.reason, "ask again when Slurm answers")
     if not found.state.final and (found.job_id or not begun):
-        hint = f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` ends it first"
+        hint = (
+            f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` "
+            "ends it first"
+        )
         what = f"job {found.job_id}" if found.job_id else found.reason
         raise ClusterError(
             f"{run.run_id} is {found.state.value} ({what}): there is nothing to resume", hint
         )
     tasks = [run.task(int(task.run_id.rpartition("-")[2])) for task in found.tasks]
-    left = [task for task in tasks if not _finished(task.paths)]
-    if _finished(run.paths) or (tasks and not left):
+    left = [task for task in tasks if not _has_finished(task.paths)]
+    if _has_finished(run.paths) or (tasks and not left):
         raise ClusterError(f"{run.run_id} has finished", "submit its spec again for another run")
     return left
 
 
-def _finished(paths: RunPaths) -> bool:
+def _has_finished(paths: RunPaths) -> bool:
     """The script would find the same and leave at once."""
     marks = [
         (read_record(paths.trainer(name)), read_record(paths.end(name)))
@@ -190,10 +160,10 @@ def _finished(paths: RunPaths) -> bool:
     )
 
 
-def _wait_for_the_end(run: Run) -> None:
+def _wait_for_end(run: RunRef) -> None:
     """A job that wrote its end may still be saving, or be killed; two attempts must not meet."""
     give_up = time.monotonic() + _ENDING_SECONDS
-    while (job_id := _still_there(run)) and time.monotonic() < give_up:
+    while (job_id := _job_still_ending(run)) and time.monotonic() < give_up:
         time.sleep(0.5)
     if job_id:
         raise ClusterError(
@@ -202,7 +172,7 @@ def _wait_for_the_end(run: Run) -> None:
         )
 
 
-def _still_there(run: Run) -> str:
+def _job_still_ending(run: RunRef) -> str:
     job_id = run_status(run).job_id
     if is_local(run):
         from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
@@ -212,15 +182,15 @@ def _still_there(run: Run) -> str:
     return job_id if any(not state_of(job.state).final for job in jobs) else ""
 
 
-def _next(
-    run: Run, overrides: Sequence[str], environment: Mapping[str, str], left: Sequence[Run]
+def _plan_handover(
+    run: RunRef, overrides: Sequence[str], environment: Mapping[str, str], left: Sequence[RunRef]
 ) -> tuple[Handover, Prepared]:
-    """Decide what is queued: the run's own spec with what is typed over it, and of an array what is left of it."""
+    """Decide what is queued: the run's spec with overrides; of an array the unfinished tasks."""
     last = whole(read_record(run.paths.job).get("number")) or 1
-    spec = _kept(run.paths.spec, last)
-    array = [f"slurm.array='{','.join(_number(task) for task in left)}'"] if left else []
+    spec = numbered_copy(run.paths.spec, last)
+    array = [f"slurm.array='{','.join(_task_number(task) for task in left)}'"] if left else []
     prepared = prepare(
-        kept_request(
+        load_request(
             run, spec if spec.exists() else run.paths.spec, [*overrides, *array], environment
         )
     )
@@ -228,116 +198,35 @@ def _next(
     return Handover(run, prepared.loaded.spec.name, last + 1, after, local=is_local(run)), prepared
 
 
-def _number(task: Run) -> str:
+def _task_number(task: RunRef) -> str:
     return task.run_id.rpartition("-")[2]
 
 
-def _kept(path: Path, number: int) -> Path:
-    """The spec or script of submission `number`, beside the newest."""
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")
-
-
-def _identity(run: Run) -> Identity:
+def _identity_of(run: RunRef) -> Identity:
     return Identity(run.run_id, PurePosixPath(run.paths.folder))
 
 
-def _handed_over(
+def _queue_or_restore(
     what: Handover,
     prepared: Prepared,
     plan: LaunchPlan,
     script: str,
-    left: Sequence[Run],
+    left: Sequence[RunRef],
     lock: int,
     pending: Path,
-) -> Run:
+) -> RunRef:
     """Queue it; on a clear refusal the run is as it was before."""
-    before = _remembered(what.run, left)
+    before = snapshot_files(what.run, left)
     try:
-        _set_free(what, prepared, plan, script, left)
-        return _written_down(what, call(what, plan, prepared.request.environment, lock))
+        write_submission(what, prepared, plan, script, left)
+        return record_jobs(what, queue_job(what, plan, prepared.request.environment, lock))
     except NoAnswer:
         raise
     except (ClusterError, SpecError):
-        _restore(before)
-        clear(pending)
+        restore_files(before)
+        clear_pending(pending)
         raise
 
 
-def _set_free(
-    what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[Run]
-) -> None:
-    """Write the new script, and take away what would let an attempt leave at once; the intent comes last."""
-    run = what.run
-    for path in (run.paths.spec, run.paths.script):
-        if not _kept(path, what.number - 1).exists():
-            os.link(path, _kept(path, what.number - 1))
-    write_whole(run.paths.script, script)
-    for one in (run, *left):
-        if one.paths.folder.is_dir():
-            _forgive(one.paths)
-    for task in left:
-        if attempts := task.paths.attempts():
-            write_record(
-                task.paths.intent,
-                {"run_id": task.run_id, "number": what.number, "after": attempts[-1]},
-            )
-    keep(
-        run,
-        prepared,
-        plan.settings,
-        what.number,
-        what.after,
-        array=read_record(run.paths.intent).get("array", ""),
-    )
-
-
-def _forgive(paths: RunPaths) -> None:
-    """No stop, no cancellation, nothing held against it: a person has looked at the run."""
-    if paths.stop.exists():
-        os.truncate(paths.stop, 0)  # as it is: a teammate may write it where the run is shared
-    paths.cancelled.unlink(missing_ok=True)
-    paths.requeue.unlink(missing_ok=True)
-    attempts = paths.attempts()
-    if attempts:
-        write_record(
-            paths.ledger,
-            {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0},
-        )
-    for name in attempts:
-        loaded = read_record(paths.resumed(name))
-        if loaded.get("state") == "loading":  # the checkpoint is tried again
-            write_record(paths.resumed(name), {**loaded, "state": "failed"})
-
-
-def _written_down(what: Handover, job_id: str) -> Run:
-    """Write down the job of the run, and of the tasks of an array that it goes on with."""
-    run = written_down(what, job_id)
-    for path in run.paths.folder.glob("task-*/events/submit.intent"):
-        task = run.task(int(path.parent.parent.name.removeprefix("task-")))
-        if read_record(path).get("number") == str(what.number):
-            write_record(task.paths.job, {"job_id": task.job_id, "local": 0, "number": what.number})
-    return run
-
-
-def _remembered(run: Run, left: Sequence[Run]) -> dict[Path, str | None]:
-    """What `_set_free` is about to change, for the case that Slurm refuses."""
-    paths = [run.paths.spec, run.paths.script, run.paths.settings]
-    for one in (run, *left):
-        own = one.paths
-        paths += [own.stop, own.cancelled, own.ledger, own.intent, own.events / "submit.sbatch"]
-        paths += [own.resumed(name) for name in own.attempts()]
-    return {path: path.read_text(encoding="utf-8") if path.exists() else None for path in paths}
-
-
-def _restore(before: Mapping[Path, str | None]) -> None:
-    for path, text in before.items():
-        if text is None:
-            path.unlink(missing_ok=True)
-        elif path.name == "stop":
-            path.write_text(text, encoding="utf-8")
-        else:
-            write_whole(path, text)
-
-
-def _digest(*words: str) -> str:
+def _digest_words(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]

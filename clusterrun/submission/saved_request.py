@@ -1,4 +1,4 @@
-"""What a run folder keeps of the request that made it, so that `resume` can make the script again."""
+"""The request that made a run, kept in its folder so that `resume` can render the script again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from clusterrun.errors import ClusterError
 from clusterrun.planning.preparation import Prepared, Request
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record, write_record, write_whole
 from clusterrun.run_folder.settings import FORMAT
 
@@ -30,20 +30,21 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def keep(
-    run: Run,
+def save_request(
+    run: RunRef,
     prepared: Prepared,
     settings: Mapping[str, object],
     number: int = 1,
     after: str = "",
     array: str = "",
 ) -> None:
-    """Write the resolved spec, and last the intent: submission `number` of this run is about to be queued.
+    """Write the resolved spec, then the intent: submission `number` is about to be queued.
 
-    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the run, where not all
-    of them are queued. Of all submissions it keeps when they were asked for, and behind which attempt.
+    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the
+    run, where not all of them are queued. Of all submissions it keeps when they were asked for, and
+    behind which attempt.
     """
-    write_whole(run.paths.spec, _text(prepared))
+    write_whole(run.paths.spec, _dump_spec(prepared))
     write_record(run.paths.settings, settings)
     request = {
         "source": str(Path(prepared.request.source).absolute()),
@@ -67,18 +68,24 @@ def keep(
     write_record(run.paths.intent, values)
 
 
-def kept_request(
-    run: Run, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
+def load_request(
+    run: RunRef, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
 ) -> Request:
-    """Return the request that a run was made by, with `spec`, a resolved spec that it kept, in place of the source.
+    """Return the request that made a run, with `spec`, a resolved spec it kept, as its source.
 
     Raises ClusterError for a run folder that was not made by `submit`.
     """
     kept = read_record(run.paths.intent).get("request")
     if kept is None or not spec.exists():
         what = f"{run.run_id} was not made by `clusterrun submit`, so its spec is not known here"
-        job = f"empty `stop` and remove `cancelled` in its folder, then `scontrol requeue {run.job_id}`"
-        hint = f"while Slurm knows its job: {job}; the script, piped into sbatch again, begins a new run"
+        job = (
+            "empty `stop` and remove `cancelled` in its folder, then `scontrol requeue "
+            f"{run.job_id}`"
+        )
+        hint = (
+            f"while Slurm knows its job: {job}; the script, piped into sbatch again, begins a new "
+            "run"
+        )
         raise ClusterError(what, hint)
     values: dict[str, Any] = json.loads(kept)
     return Request(
@@ -92,8 +99,8 @@ def kept_request(
     )
 
 
-def _text(prepared: Prepared) -> str:
-    """The resolved spec; its working folder is absolute, because the spec lies in another folder than the source."""
+def _dump_spec(prepared: Prepared) -> str:
+    """Return the resolved spec with an absolute working folder: it is kept in another folder."""
     resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
     if prepared.loaded.chdir:
         resolved["slurm"]["chdir"] = prepared.loaded.chdir

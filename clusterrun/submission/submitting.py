@@ -15,29 +15,39 @@ from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.validation import plan_and_render, refuse_problems
 from clusterrun.results import DryRun
 from clusterrun.run_folder.group_access import open_to_group
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import locked, read_record, write_record, write_whole
 from clusterrun.slurm.commands import NoAnswer, installed
 from clusterrun.slurm.commands import call as ask
-from clusterrun.submission.exactly_once import Handover, call, clear, known_job, written_down
-from clusterrun.submission.saved_request import keep
+from clusterrun.submission.exactly_once import (
+    Handover,
+    clear_pending,
+    find_known_job,
+    queue_job,
+    record_job,
+)
+from clusterrun.submission.saved_request import save_request
 
 
-def submit(request: Request, *, local: bool = False) -> Run:
+def submit(request: Request, *, local: bool = False) -> RunRef:
     """Make a run of a spec and queue it; returns the run with its job id.
 
-    Raises SpecError for mistakes in the spec, ClusterError where Slurm refuses, NoAnswer where it is not known
-    whether the job was queued (call again: it is looked for before anything is queued).
+    Raises SpecError for mistakes in the spec, ClusterError where Slurm refuses, NoAnswer where it
+    is not known whether the job was queued (call again: it is looked for before anything is
+    queued).
     """
     return submit_prepared(prepare(request), local=local)
 
 
-def submit_prepared(prepared: Prepared, *, local: bool = False) -> Run:
+def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
     """Submit a spec that is prepared already; returns and raises what `submit` does."""
     refuse_problems(prepared)
     if not local and not installed():
-        hint = "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the script"
+        hint = (
+            "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the "
+            "script"
+        )
         raise ClusterError("sbatch is not on this machine", hint)
     if local and prepared.loaded.spec.slurm.array:
         raise ClusterError(
@@ -45,25 +55,25 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> Run:
         )
     index = Index(prepared.request.environment)
     index.make()
-    pending = index.pending / _digest(prepared, local=local)
+    pending = index.pending / _digest_request(prepared, local=local)
     with locked(pending.with_suffix(".lock")) as lock:
         identity = identity_of(
             prepared, read_record(pending).get("run_id") or _new_id(prepared.loaded.spec.name)
         )
         plan, script = plan_and_render(prepared, identity)
-        run = _begun(pending, prepared, identity, plan, script)
+        run = _begin_submission(pending, prepared, identity, plan, script)
         index.add(run)
         what = Handover(run, plan.name, local=local)
-        job_id = known_job(what) or _hand_over(
+        job_id = find_known_job(what) or _queue_or_forget(
             what, plan, prepared.request.environment, lock, pending, index
         )
-        run = written_down(what, job_id)
+        run = record_job(what, job_id)
         index.add(run)
-        clear(pending)
+        clear_pending(pending)
     return run
 
 
-def test_only(prepared: Prepared) -> DryRun:
+def try_submission(prepared: Prepared) -> DryRun:
     """Render a spec and let Slurm say whether it would take it; queues nothing.
 
     Raises ClusterError with sbatch's words where it would not. Without Slurm the words are empty.
@@ -90,7 +100,7 @@ def _scratch_script(text: str) -> Iterator[str]:
         yield file.name
 
 
-def _digest(prepared: Prepared, *, local: bool) -> str:
+def _digest_request(prepared: Prepared, *, local: bool) -> str:
     """Name a submission by what was asked for: the file, the values, the folder."""
     spec = prepared.loaded.spec.model_dump_json()
     parts = [
@@ -102,11 +112,11 @@ def _digest(prepared: Prepared, *, local: bool) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _begun(
+def _begin_submission(
     pending: Path, prepared: Prepared, identity: Identity, plan: LaunchPlan, script: str
-) -> Run:
-    """Take up the submission that was begun for this spec, or begin one; its folder is whole afterwards."""
-    run = Run(identity.run_id, RunPaths(Path(identity.folder)))
+) -> RunRef:
+    """Continue the submission begun for this spec, or begin one; its folder is complete."""
+    run = RunRef(identity.run_id, RunPaths(Path(identity.folder)))
     write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
     if not run.paths.intent.exists():
         _write_folder(run, prepared, plan, script)
@@ -117,7 +127,7 @@ def _new_id(name: str) -> str:
     return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
 
 
-def _write_folder(run: Run, prepared: Prepared, plan: LaunchPlan, script: str) -> None:
+def _write_folder(run: RunRef, prepared: Prepared, plan: LaunchPlan, script: str) -> None:
     """Write everything that submitter, node and trainer share; the intent comes last."""
     paths = run.paths
     try:
@@ -134,10 +144,10 @@ def _write_folder(run: Run, prepared: Prepared, plan: LaunchPlan, script: str) -
     write_whole(paths.stop, "")
     if prepared.loaded.spec.share:
         open_to_group(paths)
-    keep(run, prepared, plan.settings)
+    save_request(run, prepared, plan.settings)
 
 
-def _hand_over(
+def _queue_or_forget(
     what: Handover,
     plan: LaunchPlan,
     environment: Mapping[str, str],
@@ -147,18 +157,18 @@ def _hand_over(
 ) -> str:
     """Call sbatch, or start the run here; on a clear refusal nothing is left behind."""
     try:
-        return call(what, plan, environment, lock)
+        return queue_job(what, plan, environment, lock)
     except NoAnswer:
         raise
     except (ClusterError, SpecError):
-        _forget(what.run, pending, index)
+        _forget_run(what.run, pending, index)
         raise
 
 
-def _forget(run: Run, pending: Path, index: Index) -> None:
+def _forget_run(run: RunRef, pending: Path, index: Index) -> None:
     """Take back what was written for a run that Slurm refused."""
     import shutil  # noqa: PLC0415 - only on a refusal
 
     index.remove(run.run_id)
     shutil.rmtree(run.paths.folder, ignore_errors=True)
-    clear(pending)
+    clear_pending(pending)

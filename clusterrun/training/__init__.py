@@ -10,8 +10,8 @@ A loop that counts for itself uses `resume`, `step_done` and `finish` with a `Po
 Importing it needs the standard library only; torch and accelerate are the script's own.
 """
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing.store import Position
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.run import TrainingRun
 
 __all__ = ["Position", "TrainingError", "TrainingRun"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 from clusterrun.training.resharding.world_size import counted
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def check_world(
     launched = int(environment.get("WORLD_SIZE") or seen)
     if launched != seen:
         raise TrainingError(
-            f"accelerate sees {counted(seen)}, the launcher started {launched} (WORLD_SIZE): each would train alone",
+            f"accelerate sees {counted(seen)}, the launcher started {launched} (WORLD_SIZE): each "
+            "would train alone",
             "on CPUs set ACCELERATE_USE_CPU=true and launch with --multi_gpu; with DeepSpeed on "
             'CPUs unset it and give the Accelerator InitProcessGroupKwargs(backend="gloo")',
         )
@@ -45,33 +46,38 @@ def check_accumulation(accelerator: Accelerator, environment: Mapping[str, str])
         return
     if int(asked) != accelerator.gradient_accumulation_steps:
         raise TrainingError(
-            f"gradients are accumulated over {accelerator.gradient_accumulation_steps} batches, but {name} is {asked}",
+            f"gradients are accumulated over {accelerator.gradient_accumulation_steps} batches, "
+            f"but {name} is {asked}",
             "do not pass a GradientAccumulationPlugin to the Accelerator; it hides the variable",
         )
 
 
 def check_prepared(accelerator: Accelerator) -> None:
-    """Raise TrainingError where the Accelerator has no model yet: it would load a checkpoint into nothing."""
+    """Raise TrainingError if the Accelerator has no model yet to load a checkpoint into."""
     if not getattr(accelerator, "_models", True):
         raise TrainingError(
             "the run was resumed before accelerator.prepare(), so no model would be loaded",
-            "call accelerator.prepare() before run.resume(), run.epochs(), run.batches() and run.evaluation()",
+            "call accelerator.prepare() before run.resume(), run.epochs(), run.batches() and "
+            "run.evaluation()",
         )
 
 
 def check_naming(accelerator: Accelerator) -> None:
-    """Raise TrainingError where accelerate names checkpoints itself: it ignores the folder that it is told then."""
+    """Raise TrainingError if accelerate names checkpoints itself: it then ignores our folder."""
     if accelerator.project_configuration.automatic_checkpoint_naming:
         raise TrainingError(
-            "the Accelerator has automatic_checkpoint_naming, which counts from 0 again after each resume",
-            "leave it out of the ProjectConfiguration: TrainingRun names checkpoints by step and attempt",
+            "the Accelerator has automatic_checkpoint_naming, which counts from 0 again after "
+            "each resume",
+            "leave it out of the ProjectConfiguration: TrainingRun names checkpoints by step and "
+            "attempt",
         )
 
 
 def check_world_of_checkpoint(name: str, saved: int, present: int, why: str = "") -> None:
     """Raise TrainingError unless a checkpoint was saved by as many processes as are here now.
 
-    With another number, the learning rate and the place in the data would be wrong in silence; `why` says more.
+    With another number, the learning rate and the place in the data would be wrong in silence;
+    `why` says more.
     """
     if saved != present:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""One evaluation amid a training: how often it looks up, and the random state that it leaves as it found it."""
+"""One evaluation during a training: when it checks for requests, and its restored random state."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def as_in_training() -> Iterator[None]:
-    """Have tensors as training needs them, also amid code under `torch.no_grad` or `torch.inference_mode`."""
+def training_mode() -> Iterator[None]:
+    """Make tensors usable for training, even under `torch.no_grad` or `torch.inference_mode`."""
     import torch
 
     with torch.inference_mode(mode=False), torch.enable_grad():
@@ -24,25 +24,25 @@ def as_in_training() -> Iterator[None]:
 class Evaluation:
     """An evaluation under way; `looks` is after how many batches all ranks can look up together.
 
-    Training goes on with the random state from before it. So it is the same whether an evaluation ran through, was cut
-    short by a stop, or is run again by the attempt that resumes.
+    Training goes on with the random state from before it. So it is the same whether an evaluation
+    ran through, was cut short by a stop, or is run again by the attempt that resumes.
     """
 
-    def __init__(self, accelerator: Accelerator, looks: int) -> None:
-        self._accelerator, self._looks = accelerator, looks
+    def __init__(self, accelerator: Accelerator, checks: int) -> None:
+        self._accelerator, self._checks = accelerator, checks
         self._before = RandomState.now(accelerator.device)
 
-    def may_look(self) -> bool:
+    def may_check(self) -> bool:
         """Whether all ranks look up after the batch that is done now."""
-        self._looks -= 1
-        return self._looks >= 0
+        self._checks -= 1
+        return self._checks >= 0
 
     @contextmanager
-    def set_aside(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Have things as they are in training for a while, so that a checkpoint can be saved."""
         now = RandomState.now(self._accelerator.device)
         self._before.restore()
-        with as_in_training():
+        with training_mode():
             yield
         now.restore()
 

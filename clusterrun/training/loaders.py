@@ -1,4 +1,4 @@
-"""What a DataLoader can promise: its length, the rest of an epoch, and whether its order can be had again."""
+"""Inspect a DataLoader: its length, the rest of an epoch, and whether its order is reproducible."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 T = TypeVar("T")
-_SEEDABLE = "Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)) makes it exact"
+_SEEDABLE = (
+    "Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)) makes it "
+    "exact"
+)
 _SET_EPOCH = "give it a method set_epoch(epoch) from which its order follows"
 
 
-def length(loader: Iterable[Any]) -> int | None:
+def loader_length(loader: Iterable[Any]) -> int | None:
     """Return how many batches a loader gives in an epoch; None where that is not known before."""
     try:
         return len(loader) if isinstance(loader, Sized) else None
@@ -23,8 +26,11 @@ def length(loader: Iterable[Any]) -> int | None:
         return None
 
 
-def common_length(loader: Iterable[Any], processes: int) -> int:
-    """Return a number of batches that this loader gives for certain; `sys.maxsize`: as many as all other ranks' do."""
+def common_loader_length(loader: Iterable[Any], processes: int) -> int:
+    """Return how many batches this loader is sure to give.
+
+    `sys.maxsize` means as many as all other ranks' loaders.
+    """
     from accelerate.data_loader import DataLoaderDispatcher, IterableDatasetShard
 
     dataset = getattr(loader, "dataset", None)
@@ -34,25 +40,25 @@ def common_length(loader: Iterable[Any], processes: int) -> int:
         or isinstance(dataset, IterableDatasetShard)
     ):
         return sys.maxsize
-    return length(loader) or 0
+    return loader_length(loader) or 0
 
 
-def rest_of_epoch(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T]:
-    """Return the batches of an epoch that are left when `taken` of them were consumed by this process."""
+def remaining_batches(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T]:
+    """Return the remaining batches of an epoch after this process consumed `taken` of them."""
     _set_epoch(loader, epoch)
-    if taken >= (length(loader) or sys.maxsize):
+    if taken >= (loader_length(loader) or sys.maxsize):
         return ()
-    if not taken or keeps_its_place(loader):
+    if not taken or keeps_own_position(loader):
         return loader
     if not hasattr(loader, "dataset"):
         return islice(loader, taken, None)
     from accelerate import skip_first_batches
 
-    rest: Iterable[T] = skip_first_batches(loader, taken * _reads_at_once(loader))
+    rest: Iterable[T] = skip_first_batches(loader, taken * _batches_per_read(loader))
     return rest
 
 
-def order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[str]:
+def list_order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[str]:
     """Name each loader whose order cannot be restored exactly, with the reason and what to do.
 
     Looked at are those that the Accelerator prepared and `more`.
@@ -61,25 +67,23 @@ def order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[str]:
     loaders = prepared + [one for one in more if all(one is not other for other in prepared)]
     warnings = []
     for position, loader in enumerate(loaders, 1):
-        problem = order_problem(loader)
+        problem = find_order_problem(loader)
         if problem:
             which = (
                 f"{position} of {len(prepared)}"
                 if position <= len(prepared)
                 else "that was not prepared"
             )
-            text = (
-                f"the order of DataLoader {which} ({_describe(loader)}) cannot be restored exactly"
-            )
+            text = f"the order of DataLoader {which} ({_describe_loader(loader)}) cannot be restored exactly"
             warnings.append(f"warning: {text}: {problem[0]}\n  hint: {problem[1]}")
     return warnings
 
 
-def order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
+def find_order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
     """Say why the order of a loader cannot be had again, and what to do; None where it can."""
     from torch.utils.data import IterableDataset
 
-    if keeps_its_place(loader):
+    if keeps_own_position(loader):
         return (
             "it is a StatefulDataLoader, of which one state is saved for all ranks",
             "use_stateful_dataloader=False",
@@ -90,9 +94,12 @@ def order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
     if isinstance(loader.dataset, IterableDataset):
         return (
             "an iterable dataset is read again from its beginning, and may give another order",
-            "see that it gives the same samples in each pass, or in each epoch by its set_epoch(epoch)",
+            (
+                "see that it gives the same samples in each pass, or in each epoch by its "
+                "set_epoch(epoch)"
+            ),
         )
-    return next(filter(None, map(_sampler_problem, _deciding(loader))), None)
+    return next(filter(None, map(_sampler_problem, _order_samplers(loader))), None)
 
 
 def _sampler_problem(sampler: Any) -> tuple[str, str] | None:
@@ -106,7 +113,7 @@ def _sampler_problem(sampler: Any) -> tuple[str, str] | None:
     return f"nothing seeds its {type(sampler).__name__} for an epoch", _SET_EPOCH
 
 
-def _samplers(loader: Any) -> Iterator[Any]:
+def _list_samplers(loader: Any) -> Iterator[Any]:
     """List the batch samplers and samplers of a loader, the outermost first."""
     found = getattr(loader, "batch_sampler", None)
     found = getattr(loader, "sampler", None) if found is None else found
@@ -116,12 +123,12 @@ def _samplers(loader: Any) -> Iterator[Any]:
         found = getattr(found, "sampler", None) if inner is None else inner
 
 
-def _deciding(loader: Any) -> Iterator[Any]:
-    """List the samplers that decide the order; those of torch and accelerate that only group indices do not."""
+def _order_samplers(loader: Any) -> Iterator[Any]:
+    """List the samplers that decide the order, without torch's and accelerate's index grouping."""
     from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
     from torch.utils.data import BatchSampler
 
-    for sampler in _samplers(loader):
+    for sampler in _list_samplers(loader):
         if type(sampler) not in {BatchSampler, BatchSamplerShard, SkipBatchSampler}:
             yield sampler
             return
@@ -129,12 +136,12 @@ def _deciding(loader: Any) -> Iterator[Any]:
 
 def _set_epoch(loader: Any, epoch: int) -> None:
     # accelerate reaches a sampler or a dataset, not both, and no batch sampler that it has sharded
-    for one in (loader, *_samplers(loader), getattr(loader, "dataset", None)):
+    for one in (loader, *_list_samplers(loader), getattr(loader, "dataset", None)):
         if hasattr(one, "set_epoch"):
             one.set_epoch(epoch)
 
 
-def keeps_its_place(loader: Any) -> bool:
+def keeps_own_position(loader: Any) -> bool:
     """Whether a loader saves and restores its place itself, as a StatefulDataLoader does."""
     return (
         bool(getattr(loader, "use_stateful_dataloader", False))
@@ -142,7 +149,7 @@ def keeps_its_place(loader: Any) -> bool:
     )
 
 
-def _reads_at_once(loader: Any) -> int:
+def _batches_per_read(loader: Any) -> int:
     """Return how many of the batches that accelerate's skip counts make one that a process gets."""
     from accelerate.data_loader import DataLoaderDispatcher
     from torch.utils.data import IterableDataset
@@ -156,12 +163,13 @@ def _reads_at_once(loader: Any) -> int:
     return int(loader.state.num_processes)
 
 
-def _describe(loader: Any) -> str:
+def _describe_loader(loader: Any) -> str:
     dataset = getattr(loader, "dataset", loader)
     inner = (
         getattr(dataset, "dataset", dataset)
         if type(dataset).__name__ == "IterableDatasetShard"
         else dataset
     )
-    number = length(loader)
-    return f"{type(inner).__name__}, {'unknown length' if number is None else f'{number} batches an epoch'}"
+    number = loader_length(loader)
+    number_text = "unknown length" if number is None else f"{number} batches an epoch"
+    return f"{type(inner).__name__}, {number_text}"

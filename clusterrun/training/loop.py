@@ -1,4 +1,4 @@
-"""The words of a training loop: epochs, batches and evaluation, which stand on resume, step_done and respond."""
+"""The methods of a training loop: epochs, batches, evaluation, on top of resume and step_done."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeVar
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing.store import Position
-from clusterrun.training.errors import TrainingError
-from clusterrun.training.evaluation import Evaluation, as_in_training
-from clusterrun.training.loaders import common_length, length, order_warnings, rest_of_epoch
+from clusterrun.training.evaluation import Evaluation, training_mode
+from clusterrun.training.loaders import (
+    common_loader_length,
+    list_order_warnings,
+    loader_length,
+    remaining_batches,
+)
 from clusterrun.training.randomness import RandomState
-from clusterrun.training.records.marker import refusals_marked
+from clusterrun.training.records.events import mark_refusals
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.stopping.patience import Activity
 from clusterrun.training.tally import Tally
 
 if TYPE_CHECKING:
@@ -28,8 +33,8 @@ T = TypeVar("T")
 class Loop(ABC):
     """A training loop that goes on where an earlier attempt left it.
 
-    It resumes at its first use, saves when a checkpoint is due, and leaves when asked: by SystemExit(0), on all ranks
-    at the same place, when all is saved. Every rank must use it alike.
+    It resumes at its first use, saves when a checkpoint is due, and leaves when asked: by
+    SystemExit(0), on all ranks at the same place, when all is saved. Every rank must use it alike.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -47,7 +52,7 @@ class Loop(ABC):
 
     @property
     def step(self) -> int:
-        """The optimizer steps done since the run began, one that the loop's body has just made included.
+        """The optimizer steps since the run began, including one just made by the loop's body.
 
         Raises TrainingError before the run has resumed.
         """
@@ -59,83 +64,85 @@ class Loop(ABC):
         return self._position.step
 
     def epochs(self, number: int, *, total: int | None = None) -> Iterator[int]:
-        """Give the epochs of a training of `number` epochs, counted from 0, from the one that it was left in.
+        """Yield the epochs, counted from 0, of a training of `number`, starting at the resumed one.
 
-        Those who watch the run are shown `total` optimizer steps. Without it they are counted from epochs and batches,
-        which is too many where a `break` ends the training early.
+        Those who watch the run are shown `total` optimizer steps. Without it they are counted from
+        epochs and batches, which is too many where a `break` ends the training early.
         """
-        position = self._begin()
+        position = self._resume_once()
         self._epochs, self._total = number, total
         while position.epoch < number:
             yield position.epoch
-            self._come_back(position)
+            self._finish_batch(position)
             position.epoch, position.batch = position.epoch + 1, 0
             self._ended = position.step
-            self._report(position)
+            self._report_step(position)
 
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
         """Give the batches that are left of this epoch, in the order of this epoch.
 
-        An optimizer step is done when the loop's body comes back for the next batch and `accelerator.sync_gradients`
-        is true. A `break` ends the epoch, also for an attempt that resumes after it. An attempt that resumes after the
-        last batch of an epoch gets none, and goes on behind the loop.
+        An optimizer step is done when the loop's body comes back for the next batch and
+        `accelerator.sync_gradients` is true. A `break` ends the epoch, also for an attempt that
+        resumes after it. An attempt that resumes after the last batch of an epoch gets none, and
+        goes on behind the loop.
 
         Raises TrainingError when it is used twice in an epoch.
         """
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
-        position = self._begin()
-        self._enter(position, loader)
-        self._progress.begin(Doing.START)
+        position = self._resume_once()
+        self._enter_epoch(position, loader)
+        self._progress.begin(Activity.START)
         epoch = position.epoch
         watch = register_optimizer_step_post_hook(self._tally.note_step)
         try:
-            for batch in self._rest(loader, position):
+            for batch in self._remaining_batches(loader, position):
                 self._tally.give(batch)
                 yield batch
-                self._come_back(position)
-                self._report(position)
+                self._finish_batch(position)
+                self._report_step(position)
                 self._progress.alive()
         except GeneratorExit:
             if (
                 position.epoch == epoch
             ):  # otherwise a progress bar has kept it, and another epoch is under way
-                self._come_back(position)
-                position.batch = max(position.batch, length(loader) or sys.maxsize)
+                self._finish_batch(position)
+                position.batch = max(position.batch, loader_length(loader) or sys.maxsize)
                 self._ended = position.step
             raise
         finally:
             watch.remove()
-            self._progress.begin(Doing.EPOCH)
+            self._progress.begin(Activity.EPOCH)
 
     def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
-        """Give the batches of an evaluation; between them requests are seen and due checkpoints saved.
+        """Yield an evaluation's batches; between them, handle requests and due saves.
 
-        It leaves the random state as it found it. An evaluation behind an epoch's batches that a stop cuts short is
-        begun anew by the attempt that resumes; one amid an epoch is not.
+        It leaves the random state as it found it. An evaluation behind an epoch's batches that a
+        stop cuts short is begun anew by the attempt that resumes; one amid an epoch is not.
 
-        Every rank must call it and take as many batches as the others. With loaders of different lengths, as with
-        `even_batches=False`, requests are seen up to the shortest; with one of unknown length only where Accelerate
-        shares out its batches; and never amid gradient accumulation. `position` is for a script that counts for itself
-        in other objects than the one that `resume` returned.
+        Every rank must call it and take as many batches as the others. With loaders of different
+        lengths, as with `even_batches=False`, requests are seen up to the shortest; with one of
+        unknown length only where Accelerate shares out its batches; and never amid gradient
+        accumulation. `position` is for a script that counts for itself in other objects than the
+        one that `resume` returned.
         """
-        place = position or self._begin()
+        place = position or self._resume_once()
         self._tally.count_if_trained(place)
-        evaluation = Evaluation(self._accelerator, self._common_looks(loader))
+        evaluation = Evaluation(self._accelerator, self._common_checks(loader))
         self._evaluation = outermost = self._evaluation or evaluation
-        self._progress.begin(Doing.EVALUATION)
+        self._progress.begin(Activity.EVALUATION)
         try:
             for batch in loader:
                 yield batch
                 self._progress.alive()
-                if evaluation.may_look():
-                    self._look_up(outermost, place)
+                if evaluation.may_check():
+                    self._check_requests(outermost, place)
         finally:
             if self._evaluation is evaluation:
                 self._end_evaluation()
 
     def log(self, *, loss: SupportsFloat) -> None:
-        """Show the loss of a batch to those who watch the run; a tensor's value is read about once a second."""
+        """Report the loss of a batch; a tensor's value is read about once a second."""
         detach = getattr(loss, "detach", None)
         self._loss = detach() if detach else loss
 
@@ -159,65 +166,72 @@ class Loop(ABC):
         """Do what is asked for amid long work between two steps; True: leave."""
 
     @abstractmethod
-    def _least(self, number: int) -> int:
+    def _least_of_ranks(self, number: int) -> int:
         """Return the smallest of the numbers that all ranks hand in."""
 
     @abstractmethod
     def _check_loader(self, loader: Iterable[Any], steps: int) -> None:
-        """Look at the loader of an epoch of `steps` optimizer steps, 0 for unknown. Raises TrainingError."""
+        """Check the loader of an epoch of `steps` steps (0: unknown). Raises TrainingError."""
 
     @abstractmethod
-    def _say(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         """Tell the user, once for all ranks."""
 
-    def _begin(self) -> Position:
+    def _resume_once(self) -> Position:
         if self._position is None:
-            with as_in_training():  # the first use may be an evaluation
+            with training_mode():  # the first use may be an evaluation
                 self._position = self.resume()
         return self._position
 
-    @refusals_marked()
-    def _enter(self, position: Position, loader: Iterable[Any]) -> None:
+    @mark_refusals()
+    def _enter_epoch(self, position: Position, loader: Iterable[Any]) -> None:
         if self._entered == position.epoch:
             raise TrainingError(
-                f"run.batches was used twice in epoch {position.epoch}: nobody could say where to resume",
-                "use it once inside `for epoch in run.epochs(...)`, and run.evaluation for an evaluation's batches",
+                f"run.batches was used twice in epoch {position.epoch}: nobody could say where to "
+                "resume",
+                "use it once inside `for epoch in run.epochs(...)`, and run.evaluation for an "
+                "evaluation's batches",
             )
         self._entered = position.epoch
         self._warn(loader)
-        steps = math.ceil((length(loader) or 0) / self._accelerator.gradient_accumulation_steps)
+        steps = math.ceil(
+            (loader_length(loader) or 0) / self._accelerator.gradient_accumulation_steps
+        )
         self._check_loader(loader, steps)
         if self._total is None and self._epochs:
             self._total = steps * self._epochs or None
 
-    def _rest(self, loader: Iterable[T], position: Position) -> Iterator[T]:
-        batches = iter(rest_of_epoch(loader, position.epoch, position.batch))
+    def _remaining_batches(self, loader: Iterable[T], position: Position) -> Iterator[T]:
+        batches = iter(remaining_batches(loader, position.epoch, position.batch))
         if not position.batch:
             return batches
-        # A loader draws from the common stream when it begins. It had done so before the state was saved.
+        # A loader draws from the common stream when it begins. It had done so before the state was
+        # saved.
         saved = RandomState.now(self._accelerator.device)
         first = list(islice(batches, 1))
         saved.restore()
         return chain(first, batches)
 
-    def _come_back(self, position: Position) -> None:
+    def _finish_batch(self, position: Position) -> None:
         self._end_evaluation()
         self._tally.count(position)
 
-    def _report(self, position: Position) -> None:
+    def _report_step(self, position: Position) -> None:
         samples = self._tally.close_step()
         if samples is not None and self.step_done(
             position, total=self._total, loss=self._loss, samples=samples
         ):
             self._exit()
 
-    def _common_looks(self, loader: Iterable[Any]) -> int:
+    def _common_checks(self, loader: Iterable[Any]) -> int:
         if not self._accelerator.sync_gradients:
             return 0
-        return self._least(common_length(loader, int(self._accelerator.num_processes)))
+        return self._least_of_ranks(
+            common_loader_length(loader, int(self._accelerator.num_processes))
+        )
 
-    def _look_up(self, evaluation: Evaluation, position: Position) -> None:
-        with evaluation.set_aside():
+    def _check_requests(self, evaluation: Evaluation, position: Position) -> None:
+        with evaluation.suspended():
             leave = self.respond(position)
         if leave:
             self._exit()
@@ -232,7 +246,7 @@ class Loop(ABC):
         raise SystemExit(0)
 
     def _warn(self, *loaders: Iterable[Any]) -> None:
-        for warning in order_warnings(self._accelerator, *loaders):
+        for warning in list_order_warnings(self._accelerator, *loaders):
             if warning not in self._warned:
-                self._say(warning)
+                self._log_line(warning)
             self._warned.add(warning)

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterrun.errors import TrainingError
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.interval import Interval, parse_interval
-from clusterrun.training.errors import TrainingError
 
 VERSION = "1"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttemptContext:
     """One attempt of a run, as the job script describes it to every process."""
 
     paths: RunPaths
@@ -25,11 +25,11 @@ class Attempt:
     keep: int | None
     async_save: bool = False
     reference: int | None = (
-        None  # processes on the most nodes that Slurm may give, where it chooses; the spec means those
+        None  # processes on the most nodes that Slurm may choose; the spec refers to those
     )
 
 
-def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
+def read_protocol(environment: Mapping[str, str]) -> AttemptContext | None:
     """Return the attempt that an environment describes, or None when clusterrun did not start us.
 
     Raises TrainingError for another version of the protocol, a missing variable or a value that is
@@ -43,30 +43,30 @@ def read_protocol(environment: Mapping[str, str]) -> Attempt | None:
             f"the job script speaks protocol {version}, this clusterrun.training speaks {VERSION}",
             "install the same clusterrun for training as the one that submitted this run",
         )
-    name = _required(environment, "CLUSTERRUN_ATTEMPT")
-    _count(environment, "CLUSTERRUN_ATTEMPT")
+    name = _require(environment, "CLUSTERRUN_ATTEMPT")
+    _read_count(environment, "CLUSTERRUN_ATTEMPT")
     every = environment.get("CLUSTERRUN_CHECKPOINT_EVERY")
-    return Attempt(
-        paths=RunPaths(Path(_required(environment, "CLUSTERRUN_RUN_DIR"))),
+    return AttemptContext(
+        paths=RunPaths(Path(_require(environment, "CLUSTERRUN_RUN_DIR"))),
         name=name,
-        stop_file=Path(_required(environment, "CLUSTERRUN_STOP_FILE")),
-        world_size=_count(environment, "CLUSTERRUN_WORLD_SIZE"),
+        stop_file=Path(_require(environment, "CLUSTERRUN_STOP_FILE")),
+        world_size=_read_count(environment, "CLUSTERRUN_WORLD_SIZE"),
         every=parse_interval(every) if every else None,
-        keep=_count(environment, "CLUSTERRUN_CHECKPOINT_KEEP"),
+        keep=_read_count(environment, "CLUSTERRUN_CHECKPOINT_KEEP"),
         async_save=environment.get("CLUSTERRUN_CHECKPOINT_ASYNC_SAVE") == "true",
-        reference=_reference(environment),
+        reference=_read_reference(environment),
     )
 
 
-def _reference(environment: Mapping[str, str]) -> int | None:
+def _read_reference(environment: Mapping[str, str]) -> int | None:
     nodes, each = (
-        _count(environment, "CLUSTERRUN_MOST_NODES"),
-        _count(environment, "LOCAL_WORLD_SIZE"),
+        _read_count(environment, "CLUSTERRUN_MOST_NODES"),
+        _read_count(environment, "LOCAL_WORLD_SIZE"),
     )
     return nodes and nodes * (each or 1)
 
 
-def _required(environment: Mapping[str, str], name: str) -> str:
+def _require(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name)
     if not value:
         raise TrainingError(
@@ -76,7 +76,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _count(environment: Mapping[str, str], name: str) -> int | None:
+def _read_count(environment: Mapping[str, str], name: str) -> int | None:
     value = environment.get(name)
     if not value:
         return None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RandomState:
-    """The state of the generators that everybody draws from: Python's, NumPy's and torch's, on CPU and device."""
+    """The state of the global generators of Python, NumPy and torch, on CPU and device."""
 
     python: Any
     numpy: Any
@@ -22,7 +22,7 @@ class RandomState:
 
     @classmethod
     def now(cls, device: torch.device) -> RandomState:
-        """Take the state; `device` is the one this process trains on, the current one of its type."""
+        """Capture the state; `device` is this process's, of which the current index is used."""
         import numpy as np
         import torch
 

@@ -8,24 +8,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
+from clusterrun.errors import TrainingError
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.training.checkpointing.interval import SaveSchedule, parse_interval
 from clusterrun.training.checkpointing.optimum import Optimum
 from clusterrun.training.checkpointing.store import Position
 from clusterrun.training.checks import check_accumulation, check_naming, check_prepared, check_world
-from clusterrun.training.errors import TrainingError
 from clusterrun.training.loop import Loop
 from clusterrun.training.protocol import read_protocol
-from clusterrun.training.records.history import history_of, learning_rate
-from clusterrun.training.records.losses import losses_of
-from clusterrun.training.records.marker import EXIT_NO_RESTART, refusals_marked, write_marker
+from clusterrun.training.records.events import EXIT_NO_RESTART, mark_refusals, write_marker
+from clusterrun.training.records.history import learning_rate, open_history
+from clusterrun.training.records.losses import open_losses
 from clusterrun.training.records.progress import Progress
 from clusterrun.training.records.trackers import Trackers
 from clusterrun.training.state import TrainingState
-from clusterrun.training.stopping.agreement import Agreement, Wish
-from clusterrun.training.stopping.patience import Doing
-from clusterrun.training.stopping.request import StopRequest
-from clusterrun.training.stopping.stacks import stacks_on_request
+from clusterrun.training.stopping.agreement import Agreement, RankRequest
+from clusterrun.training.stopping.patience import Activity
+from clusterrun.training.stopping.requests import StopRequest, dump_stacks_on_request
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -43,7 +42,7 @@ class TrainingRun(Loop):
     cannot be read.
     """
 
-    @refusals_marked()
+    @mark_refusals()
     def __init__(
         self,
         accelerator: Accelerator,
@@ -70,7 +69,7 @@ class TrainingRun(Loop):
         self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
         person = paths.stop if main else None
         self._stop = StopRequest(attempt.stop_file, person) if attempt else None
-        self._losses = losses_of(attempt, main=main)
+        self._losses = open_losses(attempt, main=main)
         self._agreement = Agreement(int(accelerator.num_processes))
         self._state = TrainingState(
             accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save
@@ -79,25 +78,26 @@ class TrainingRun(Loop):
         self._trackers = Trackers(accelerator, paths.trackers)
         watched = paths.progress if attempt and main else None
         self._progress = Progress(
-            watched, self._state.fenced, history_of(attempt, main=main), self._to_tell
+            watched, self._state.fenced, open_history(attempt, main=main), self._extra_progress
         )
         if attempt:
-            stacks_on_request(attempt.stop_file.parent, int(accelerator.process_index))
+            dump_stacks_on_request(attempt.stop_file.parent, int(accelerator.process_index))
 
     @property
     def attempt(self) -> str | None:
         """The attempt of the run, four digits counted from 0001; None without clusterrun."""
         return self._attempt.name if self._attempt else None
 
-    @refusals_marked()
+    @mark_refusals()
     def resume(self) -> Position:
-        """Load the newest checkpoint that verifies and return its position; step 0 when there is none.
+        """Load the newest verified checkpoint and return its position; step 0 if there is none.
 
-        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and when
-        the checkpoint was saved by a number of processes from which this one cannot go on exactly.
+        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and
+        when the checkpoint was saved by a number of processes from which this one cannot go on
+        exactly.
         """
         check_prepared(self._accelerator)
-        self._progress.begin(Doing.START)
+        self._progress.begin(Activity.START)
         self._position = self._state.resume()
         self._schedule.saved()
         self._warn()
@@ -109,17 +109,19 @@ class TrainingRun(Loop):
         config: dict[str, Any] | None = None,
         init_kwargs: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does, with these arguments.
+        """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does.
 
-        In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs` names goes before it.
-        Call it on every rank. Raises what the trackers raise, also when the run is no longer in their store.
+        In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs`
+        names goes before it. Call it on every rank. Raises what the trackers raise, also when the
+        run is no longer in their store.
         """
         self._trackers.init(project_name, config, init_kwargs or {})
 
     def must_not_restart(self, reason: str) -> NoReturn:
         """Say that no attempt of this run can get any further, and leave with exit code 93.
 
-        Any rank may call it, at any time; the job script ends the others, and starts nothing again. Raises SystemExit.
+        Any rank may call it, at any time; the job script ends the others, and starts nothing again.
+        Raises SystemExit.
         """
         newest = self._state.newest
         known = (
@@ -134,7 +136,7 @@ class TrainingRun(Loop):
         sys.stderr.write(f"clusterrun: must not be restarted: {reason}\n")
         raise SystemExit(EXIT_NO_RESTART)
 
-    @refusals_marked()
+    @mark_refusals()
     def step_done(
         self,
         position: Position,
@@ -147,49 +149,51 @@ class TrainingRun(Loop):
 
         Call it on every rank, once after each optimizer step, with `position` brought up to date.
         It saves when a checkpoint is due. A stop is obeyed one step after it was seen, on all ranks
-        at the same step; where steps are short, the ranks look every few steps, four times a second.
+        at the same step; where steps are short, the ranks look every few steps, four times a
+        second.
 
         Those who watch the run are shown `total` (optimizer steps of the whole training), `loss`
         (of this step) and a rate in samples/s, for which `samples` counts this step's samples over
         all ranks. Raises TrainingError before `resume`, and amid gradient accumulation.
         """
-        self._check_boundary()
+        self._require_step_boundary()
         if not self._state.fenced():
             self._progress.update(position.step, total, loss, samples)
             self._losses.note(position.step, loss)
-        agreed = self._agreement.exchange_at_pace(self._wish)
+        agreed = self._agreement.exchange_at_pace(self._rank_request)
         return self._obey(agreed, position, due=self._schedule.due_at(position.step))
 
-    @refusals_marked()
+    @mark_refusals()
     def respond(self, position: Position) -> bool:
         """Save and leave as `step_done` does, amid long work between two steps; True: leave.
 
         Call it on every rank, equally often. The state must be the one at `position`.
         """
-        self._check_boundary()
+        self._require_step_boundary()
         self._progress.alive()
-        return self._obey(self._agreement.exchange(self._wish), position, due=False)
+        return self._obey(self._agreement.exchange(self._rank_request), position, due=False)
 
     def finish(self, position: Position | None = None) -> None:
         """Say that training is complete; nobody starts it again. Call it on every rank, last.
 
-        `position` is for a script that counts for itself in other objects than the one that `resume` returned.
+        `position` is for a script that counts for itself in other objects than the one that
+        `resume` returned.
         """
-        place = self._begin()
-        self._come_back(place)
+        place = self._resume_once()
+        self._finish_batch(place)
         self._leave("finished", position or place)
 
-    def _obey(self, agreed: Wish, position: Position, *, due: bool) -> bool:
-        if agreed == Wish.FENCED:
+    def _obey(self, agreed: RankRequest, position: Position, *, due: bool) -> bool:
+        if agreed == RankRequest.FENCED:
             self._state.leave_fenced()
-        if due or agreed != Wish.NOTHING:
-            self._save(position, leaving=agreed == Wish.STOP)
-        if agreed != Wish.STOP:
+        if due or agreed != RankRequest.NOTHING:
+            self._save(position, leaving=agreed == RankRequest.STOP)
+        if agreed != RankRequest.STOP:
             return False
         self._leave("stopped", position)
         return True
 
-    def _check_boundary(self) -> None:
+    def _require_step_boundary(self) -> None:
         self._state.watch()
         if self._position is None:
             raise TrainingError(
@@ -204,25 +208,25 @@ class TrainingRun(Loop):
     def _check_loader(self, loader: Iterable[Any], steps: int) -> None:
         self._state.sharing.check_loader(loader, steps)
 
-    def _least(self, number: int) -> int:
+    def _least_of_ranks(self, number: int) -> int:
         return self._agreement.least(number)
 
-    def _wish(self) -> Wish:
+    def _rank_request(self) -> RankRequest:
         if self._state.fenced():
-            return Wish.FENCED
-        if self._stop and self._stop.heard():
-            return Wish.STOP
+            return RankRequest.FENCED
+        if self._stop and self._stop.requested():
+            return RankRequest.STOP
         if self._main and not self._state.busy() and self._schedule.time_is_up():
-            return Wish.SAVE
-        return Wish.NOTHING
+            return RankRequest.SAVE
+        return RankRequest.NOTHING
 
     def _save(self, position: Position, *, leaving: bool) -> None:
-        with self._progress.amid(Doing.SAVE):
+        with self._progress.during(Activity.SAVE):
             self._state.save(position, ended=self._ended == position.step, leaving=leaving)
         self._schedule.saved()
 
     def _leave(self, outcome: str, position: Position) -> None:
-        self._progress.begin(Doing.END)
+        self._progress.begin(Activity.END)
         self._state.settle()
         self._agreement.settle()
         self._accelerator.wait_for_everyone()
@@ -232,7 +236,7 @@ class TrainingRun(Loop):
             self._progress.write()
             self._losses.write()
             write_marker(self._attempt.paths, self._attempt.name, outcome, self._outcome(position))
-        self._say(f"{outcome} at step {position.step}")
+        self._log_line(f"{outcome} at step {position.step}")
         if outcome == "finished":
             self._state.tidy()
 
@@ -244,10 +248,10 @@ class TrainingRun(Loop):
             "checkpoint": newest.name if newest else "",
         }
 
-    def _to_tell(self, step: int) -> dict[str, object]:
+    def _extra_progress(self, step: int) -> dict[str, object]:
         return {"learning_rate": learning_rate(self._accelerator), **self._schedule.next_save(step)}
 
-    def _say(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         if self._main:
             sys.stderr.write(f"clusterrun: {text}\n")
             sys.stderr.flush()

@@ -13,7 +13,7 @@ _NOTHING: Any = object()  # no batch: None may be one
 
 
 class Tally:
-    """Counts batches and optimizer steps into a position, each once, as soon as it is certain that they are done."""
+    """Counts batches and optimizer steps into a position, each once it is certainly done."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
@@ -39,7 +39,7 @@ class Tally:
         """Count the batch that the body is done with, unless it was counted before."""
         if self._given is _NOTHING:
             return
-        self._samples += _size(self._given) * int(self._accelerator.num_processes)
+        self._samples += _batch_size(self._given) * int(self._accelerator.num_processes)
         self._given, self._trained = _NOTHING, False
         position.batch += 1
         if self._accelerator.sync_gradients:
@@ -47,14 +47,14 @@ class Tally:
             self._step_open = True
 
     def close_step(self) -> int | None:
-        """Return the samples, over all ranks, of a step that was counted; None: there was none since the last call."""
+        """Return the samples of a newly counted step, over all ranks; None if there was none."""
         if not self._step_open:
             return None
         samples, self._samples, self._step_open = self._samples, 0, False
         return samples
 
 
-def _size(batch: Any) -> int:
+def _batch_size(batch: Any) -> int:
     from accelerate.utils import find_batch_size
 
     try:

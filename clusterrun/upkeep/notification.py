@@ -1,4 +1,4 @@
-"""`notify`: sends a test message to the places that a spec names, from here, by the job script's own functions."""
+"""Send a test message to the places in a spec's `notify`, with the job script's own functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import FUNCTIONS, NOTIFY, template_folder
 from clusterrun.quoting import quote
 from clusterrun.run_folder.index import Index
-from clusterrun.submission.saved_request import kept_request
+from clusterrun.submission.saved_request import load_request
 
 _SECONDS = 15
 """For all messages of a test; a job's end has five."""
@@ -34,14 +34,16 @@ class NotificationTest:
 def notify(name: str, request: Request) -> NotificationTest:
     """Send a test message to every place of a job spec, or of a run.
 
-    `name` is a file, or what names a run; `request` gives profile, overrides and environment, which has the secrets.
-    Raises SpecError where it names no place, ClusterError where there is no bash.
+    `name` is a file, or what names a run; `request` gives profile, overrides and environment, which
+    has the secrets. Raises SpecError where it names no place, ClusterError where there is no bash.
     """
     spec, run_id = _spec_of(name, request)
     if not spec.notify:
         hint = "notify: [{on: [finished], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}]"
         raise SpecError([Problem(name, "notify", "nobody is to be told", hint)])
-    return _sent(run_id, [notice_words(notice) for notice in spec.notify], request.environment)
+    return _send_message(
+        run_id, [notice_words(notice) for notice in spec.notify], request.environment
+    )
 
 
 def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:
@@ -49,11 +51,13 @@ def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:
         spec = prepare(request).loaded.spec
         return spec, spec.name
     run = Index(request.environment).find(name)
-    kept = kept_request(run, run.paths.spec, request.overrides, request.environment)
+    kept = load_request(run, run.paths.spec, request.overrides, request.environment)
     return prepare(kept).loaded.spec, run.run_id
 
 
-def _sent(run_id: str, notices: Sequence[str], environment: Mapping[str, str]) -> NotificationTest:
+def _send_message(
+    run_id: str, notices: Sequence[str], environment: Mapping[str, str]
+) -> NotificationTest:
     folder = template_folder() / FUNCTIONS
     lines = [
         *(folder.joinpath(file).read_text(encoding="utf-8") for file in ("10-records.sh", NOTIFY)),

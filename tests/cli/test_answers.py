@@ -17,7 +17,7 @@ from clusterrun import cli
 from clusterrun.cli.output.printed_json import print_json
 from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.json_output.forms import ANSWERS
-from clusterrun.rehearsal.compare import Losses, Weights
+from clusterrun.rehearsal.comparison import LossComparison, WeightComparison
 from clusterrun.rehearsal.result import Phase, Rehearsal
 from tests.support.answers import fits
 from tests.support.cli_desk import Desk
@@ -132,8 +132,8 @@ def test_failures(ran, words, code):
 def test_a_rehearsal(capsys):
     """As full as one can be; a real one is asked in tests/slurm/test_rehearse.py."""
     full = Rehearsal("tiny", reasons=["none"], left=3, saved=3, back=3, first=4, nodes=["n1"],
-                     losses=Losses(3, 4, 6, float("inf"), 4, None, 3, 0.0, 1e-3),
-                     weights=Weights(6, ("model.safetensors",), (), (), None),
+                     losses=LossComparison(3, 4, 6, float("inf"), 4, None, 3, 0.0, 1e-3),
+                     weights=WeightComparison(6, ("model.safetensors",), (), (), None),
                      phases=[Phase("queue", 1.0), Phase("save", None)])  # fmt: skip
 
     print_json(full)

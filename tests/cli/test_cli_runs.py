@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 
 
@@ -154,7 +154,7 @@ def test_the_tasks_of_an_array(desk):
     array.events.mkdir(parents=True)
     array.intent.write_text("number=1\narray=0-6:2%2\n")
     array.job.write_text("number=1\njob_id=40\n")
-    Index(desk.environment).add(Run("grid", array, "40"))
+    Index(desk.environment).add(RunRef("grid", array, "40"))
     for number, job, cause in ((0, 41, "finished"), (2, 42, "crash")):
         task = RunPaths(array.folder / f"task-{number}")
         task.events.mkdir(parents=True)
@@ -186,7 +186,7 @@ def test_requests_to_an_array_reach_its_tasks(desk):
     array.events.mkdir(parents=True)
     array.intent.write_text("number=1\narray=0-2\n")
     array.job.write_text("number=1\njob_id=40\n")
-    Index(desk.environment).add(Run("grid", array, "40"))
+    Index(desk.environment).add(RunRef("grid", array, "40"))
     tasks = [RunPaths(array.folder / f"task-{number}") for number in (0, 1)]
     for number, task in enumerate(tasks):
         task.events.mkdir(parents=True)

@@ -10,8 +10,8 @@ import pytest
 
 from clusterrun.cli.output.status_words import in_a_line, in_words
 from clusterrun.cli.output.words import bar, sparkline
-from clusterrun.run_folder.index import Run
-from clusterrun.run_folder.metrics import Measured, Point, curve
+from clusterrun.run_folder.index import RunRef
+from clusterrun.run_folder.metrics import Metrics, Point, join_points
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.forecast import outlook, step_seconds
@@ -51,10 +51,10 @@ def test_drawings():
 def test_what_a_later_attempt_repeats_is_left_out():
     """The curve of a training has each step once, as the last attempt that did it did it."""
     first, second = (
-        Measured((point(1, 1), point(2, 5), point(3, 9))),
-        Measured((point(7, 5), point(8, 8))),
+        Metrics((point(1, 1), point(2, 5), point(3, 9))),
+        Metrics((point(7, 5), point(8, 8))),
     )
-    assert [(one.time, one.step) for one in curve([first, Measured(), second])] == [
+    assert [(one.time, one.step) for one in join_points([first, Metrics(), second])] == [
         (1, 1),
         (7, 5),
         (8, 8),
@@ -89,7 +89,7 @@ def running(tmp_path) -> RunStatus:
     checkpoint.mkdir()
     (checkpoint / "manifest.json").write_text("half")
     write_record(paths.saves, {"checkpoint": checkpoint.name, "step": 40})
-    known = from_files(Run("tiny", paths, "12"))
+    known = from_files(RunRef("tiny", paths, "12"))
     return RunStatus(**{**vars(known), "ends": now + 7300})
 
 
@@ -150,5 +150,5 @@ def test_a_script_that_tells_nothing(tmp_path):
     paths = RunPaths(tmp_path / "quiet")
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 12})
-    ahead = outlook(from_files(Run("quiet", paths, "12")))
+    ahead = outlook(from_files(RunRef("quiet", paths, "12")))
     assert (ahead.losses, ahead.left, ahead.last_checkpoint, ahead.doing) == ((), None, None, "")

@@ -10,7 +10,7 @@ from clusterrun.diagnosis.reasons import REASONS, SENTENCES
 from clusterrun.diagnosis.waiting import explain
 from clusterrun.run_status.from_files import RunStatus
 from clusterrun.slurm import pending
-from clusterrun.slurm.commands import Answer
+from clusterrun.slurm.commands import CommandResult
 from clusterrun.slurm.node_lists import node_names
 from clusterrun.slurm.states import State
 from tests.support.bash_functions import said
@@ -37,7 +37,11 @@ def slurm(monkeypatch):
     def call(argv, **_):
         asked.append(" ".join(argv))
         found = [text for begin, text in answers.items() if asked[-1].startswith(begin)]
-        return Answer(0, found[0], "") if found else Answer(1, "", "slurm_load: Connection refused")
+        return (
+            CommandResult(0, found[0], "")
+            if found
+            else CommandResult(1, "", "slurm_load: Connection refused")
+        )
 
     monkeypatch.setattr(pending, "call", call)
     answers["asked"] = asked

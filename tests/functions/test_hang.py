@@ -147,8 +147,8 @@ def test_the_patience_with_srun(asked, seconds):
 TRAINER = """
 import os, sys, time
 from pathlib import Path
-from clusterrun.training.stopping.stacks import stacks_on_request
-stacks_on_request(Path(sys.argv[1]), 1)
+from clusterrun.training.stopping.requests import dump_stacks_on_request
+dump_stacks_on_request(Path(sys.argv[1]), 1)
 helper = os.fork()
 if not helper:
     os.execvp("sleep", ["sleep", "60"])  # has no handler any more

@@ -18,7 +18,7 @@ from clusterrun.local import end_all, supervisor_lives
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.preparation import Prepared, Request
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.from_files import RunStatus
 from tests.rehearsal.test_rehearse import counting
@@ -133,7 +133,7 @@ def test_each_step_is_taken_once(desk: Desk, command: str, expected: tuple[int, 
 
 def test_what_is_handed_on_is_a_value() -> None:
     """From the request to the status nothing changes under its reader, and what was prepared does nothing itself."""
-    kinds = (Request, Loaded, Prepared, Launch, Identity, LaunchPlan, Run, RunStatus)
+    kinds = (Request, Loaded, Prepared, Launch, Identity, LaunchPlan, RunRef, RunStatus)
     assert [kind.__name__ for kind in kinds if not kind.__dataclass_params__.frozen] == []
     assert JobSpec.model_config["frozen"]
     fields = {field.name for field in dataclasses.fields(Prepared)}

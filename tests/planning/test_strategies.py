@@ -14,10 +14,10 @@ from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.script import render
 from clusterrun.planning.strategy.machines import machines_of
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
-from clusterrun.submission.saved_request import keep
+from clusterrun.submission.saved_request import save_request
 from tests.support.accelerates_own import Taken, taken
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -304,7 +304,7 @@ def test_the_journal_tells_the_effective_batch(tmp_path):
     """What an optimizer step takes is written down before a job is queued."""
     paths = RunPaths(tmp_path)
     paths.events.mkdir()
-    keep(Run("zero3", paths), prepared("zero3"), {})
+    save_request(RunRef("zero3", paths), prepared("zero3"), {})
     assert (
         read_record(paths.intent)["batch"]
         == "8 a process x 8 processes x 4 accumulated = 256 samples a step"

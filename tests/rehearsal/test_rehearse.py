@@ -17,17 +17,17 @@ from clusterrun.errors import SpecError
 from clusterrun.local import end_all
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Request, prepare
-from clusterrun.rehearsal.compare import compare_losses, compare_weights
-from clusterrun.rehearsal.outcome_text import in_words
-from clusterrun.rehearsal.plan import Plan, both_runs
+from clusterrun.rehearsal.comparison import compare_losses, compare_weights
+from clusterrun.rehearsal.observation import SeenCheckpoint, SeenStep
+from clusterrun.rehearsal.outcome_text import format_outcome
+from clusterrun.rehearsal.plan import RehearsalPlan, plan_runs
 from clusterrun.rehearsal.rehearsing import rehearse
 from clusterrun.rehearsal.result import NOT_SURVIVED, OUT_OF_TIME, SURVIVED, Rehearsal
-from clusterrun.rehearsal.seen import Saved, Step
-from clusterrun.rehearsal.verdict import judge_return, judge_training
+from clusterrun.rehearsal.verdict import judge_resume, judge_training
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.training.protocol import Attempt
-from clusterrun.training.records.losses import Losses, losses_of
+from clusterrun.training.protocol import AttemptContext
+from clusterrun.training.records.losses import Losses, open_losses
 
 CHECKOUT = Path(__file__).parents[2]
 SCRIPT = CHECKOUT / "tests" / "slurm" / "scripts" / "rehearsed.py"
@@ -48,7 +48,7 @@ def test_the_two_runs_of_a_rehearsal(
     (tmp_path / "train.py").touch()
     asked = request(tmp_path, name, **values)
     for found, word in zip(
-        both_runs(prepare(asked), Plan(7)), ("rehearsal", "reference"), strict=True
+        plan_runs(prepare(asked), RehearsalPlan(7)), ("rehearsal", "reference"), strict=True
     ):
         typed = prepare(replace(asked, overrides=(f"name={name[:54]}-{word}", *changes)))
         assert (found.loaded.spec, found.launch) == (typed.loaded.spec, typed.launch)
@@ -267,8 +267,8 @@ def test_what_cannot_be_rehearsed_is_refused(
 # ---- what is compared
 
 
-def steps(losses: dict[int, float | None], width: int = 1) -> list[Step]:
-    return [Step(step, step - width, loss, 0.0) for step, loss in losses.items()]
+def steps(losses: dict[int, float | None], width: int = 1) -> list[SeenStep]:
+    return [SeenStep(step, step - width, loss, 0.0) for step, loss in losses.items()]
 
 
 REFERENCE = {step: 10.0 / step for step in range(1, 31)}
@@ -305,19 +305,19 @@ def test_losses_over_other_steps_are_not_compared() -> None:
     """A Trainer's first mean after a return is over fewer steps than the reference's."""
     found = compare_losses(
         [],
-        [Step(20, 15, 9.0, 0.0), Step(30, 20, 2.0, 0.0)],
+        [SeenStep(20, 15, 9.0, 0.0), SeenStep(30, 20, 2.0, 0.0)],
         steps({20: 1.0, 30: 2.0}, 10),
         TOLERANCE,
     )
     assert (found.after, found.first, found.same) == (1, 30, True)
 
 
-def saved(step: int, attempt: int, model: str = "aa", **others: str) -> Saved:
+def saved(step: int, attempt: int, model: str = "aa", **others: str) -> SeenCheckpoint:
     files = {
         "model.safetensors": model,
         **{name.replace("_", "."): crc for name, crc in others.items()},
     }
-    return Saved(
+    return SeenCheckpoint(
         Path(f"step-{step}"),
         attempt,
         step,
@@ -337,7 +337,9 @@ def saved(step: int, attempt: int, model: str = "aa", **others: str) -> Saved:
         pytest.param([saved(10, 1)], [saved(15, 2), saved(20, 2)], True, id="the-last-in-common"),
     ],
 )
-def test_weights_are_compared(before: list[Saved], after: list[Saved], same: bool | None) -> None:
+def test_weights_are_compared(
+    before: list[SeenCheckpoint], after: list[SeenCheckpoint], same: bool | None
+) -> None:
     """By the checksums that a checkpoint's manifest has; no tensor is loaded."""
     found = compare_weights(before, after, [saved(10, 1), saved(20, 1)])
     assert found is not None
@@ -356,8 +358,8 @@ def test_files_of_weights_are_known(name: str) -> None:
         {name: {"size": 1, "crc32": crc}, "optimizer.bin": {"size": 1, "crc32": crc}}
         for crc in ("aa", "bb")
     )
-    reference = [Saved(Path("step"), 1, 20, 0.0, one)]
-    found = compare_weights([], [Saved(Path("step"), 2, 20, 0.0, other)], reference)
+    reference = [SeenCheckpoint(Path("step"), 1, 20, 0.0, one)]
+    found = compare_weights([], [SeenCheckpoint(Path("step"), 2, 20, 0.0, other)], reference)
     assert found is not None
     assert (found.differing, found.others) == ((name,), ("optimizer.bin",))
 
@@ -376,7 +378,7 @@ def test_files_of_weights_are_known(name: str) -> None:
 def test_the_step_of_the_return(saved_step: int, back: int, first: int | None, reason: str) -> None:
     """The first step after the return is the one behind the last save."""
     found = Rehearsal("job", left=15, saved=saved_step, back=back, first=first)
-    judge_return(found)
+    judge_resume(found)
     assert len(found.reasons) == bool(reason)
     assert reason in "".join(found.reasons)
 
@@ -384,7 +386,7 @@ def test_the_step_of_the_return(saved_step: int, back: int, first: int | None, r
 def test_steps_that_were_lost_are_told() -> None:
     """A run that was killed before it could save comes back all the same, from further back."""
     found = Rehearsal("job", left=18, saved=10, back=10, first=11)
-    judge_return(found)
+    judge_resume(found)
     assert found.reasons == []
     assert found.notes == ["8 steps were lost: it left at step 18, and step 10 was saved last"]
 
@@ -402,12 +404,12 @@ def test_weights_decide_where_no_losses_are_told() -> None:
     judge_training(found)
     assert found.reasons == []
     assert "though the losses are the same" in found.notes[0]
-    assert "within 1.0e-06" in in_words(found)
+    assert "within 1.0e-06" in format_outcome(found)
 
 
 def test_the_goal_lies_behind_the_return() -> None:
     """Wherever it left, both runs save at the goal, and it has a save between, and at least one step."""
-    plan = Plan(10)
+    plan = RehearsalPlan(10)
     assert plan.stop_at == 15
     for left in range(15, 100):
         goal = plan.goal(left)
@@ -421,8 +423,8 @@ def test_the_goal_lies_behind_the_return() -> None:
 def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> None:
     """With all its digits; a loss that is not told is null, and nobody who does not ask has a file."""
     (tmp_path / "events").mkdir()
-    attempt = Attempt(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
-    asked = losses_of(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
+    attempt = AttemptContext(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
+    asked = open_losses(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
     asked.note(1, 0.1 + 0.2)
     asked.note(2, None)
     asked.note(3, float("inf"), since=1)
@@ -434,9 +436,9 @@ def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> Non
         (1, 0, 0.30000000000000004), (2, 1, None), (3, 1, float("inf")),
     ]  # fmt: skip
     for other in (
-        losses_of(attempt, main=False, environment={"CLUSTERRUN_LOSSES": "1"}),
-        losses_of(attempt, main=True, environment={}),
-        losses_of(None, main=True, environment={"CLUSTERRUN_LOSSES": "1"}),
+        open_losses(attempt, main=False, environment={"CLUSTERRUN_LOSSES": "1"}),
+        open_losses(attempt, main=True, environment={}),
+        open_losses(None, main=True, environment={"CLUSTERRUN_LOSSES": "1"}),
         Losses(tmp_path / "no such folder" / "losses"),
     ):
         other.note(9, 1.0)

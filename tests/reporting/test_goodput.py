@@ -8,7 +8,7 @@ import pytest
 
 from clusterrun.reporting.goodput import Split, Story, stories, total, waiting_still
 from clusterrun.run_folder.attempts import Attempt
-from clusterrun.run_folder.metrics import Measured, Point
+from clusterrun.run_folder.metrics import Metrics, Point
 from clusterrun.slurm.node_lists import count_nodes
 
 
@@ -44,10 +44,10 @@ def trained(
     *points: tuple[float, int, float],
     saving: float = 0.0,
     left: float | None = None,
-) -> Measured:
+) -> Metrics:
     """What an attempt measured: (time, step, seconds of saving so far)."""
     made = tuple(Point(moment, step, 1.0, None, None, saved) for moment, step, saved in points)
-    return Measured(made, first_step, left, saving, 1)
+    return Metrics(made, first_step, left, saving, 1)
 
 
 def told(attempts, measures, asked, until=None) -> tuple[list[Story], Split]:
@@ -124,7 +124,7 @@ def test_a_run_that_lives():
     assert told(running, [measure], [(90, 0)], until=210)[1] == Split(
         productive=100, start=10, waiting=10
     )
-    assert told(running, [Measured()], [(90, 0)], until=210)[1] == Split(start=110, waiting=10)
+    assert told(running, [Metrics()], [(90, 0)], until=210)[1] == Split(start=110, waiting=10)
     assert told([], [], [(90, 0)], until=210)[1] == Split(waiting=120)
 
 
@@ -152,7 +152,7 @@ def test_the_time_in_which_nobody_wanted_it_to_run_is_not_counted():
 
 def test_a_script_that_tells_nothing():
     """Whether it trained cannot be known, and no ratio is made up; what it waited is known."""
-    _, split = told([attempt(1, 100, 200, "finished", None)], [Measured()], [(90, 0)])
+    _, split = told([attempt(1, 100, 200, "finished", None)], [Metrics()], [(90, 0)])
     assert split == Split(unknown=100, waiting=10)
     assert split.ettr is None
 
@@ -161,7 +161,7 @@ def test_an_attempt_that_could_not_start():
     """All of it is start-up, where others of the run have trained."""
     attempts = [attempt(1, 100, 150, "crash", None), attempt(2, 160, 260, "finished", 0)]
     _, split = told(
-        attempts, [Measured(), trained(170, (170, 1, 0), (260, 9, 0), left=260)], [(100, 0)]
+        attempts, [Metrics(), trained(170, (170, 1, 0), (260, 9, 0), left=260)], [(100, 0)]
     )
     assert split == Split(productive=90, start=50 + 10, waiting=10)
 
@@ -170,7 +170,7 @@ def test_nothing_is_known_and_nothing_breaks():
     """Without submissions, attempts and clocks there is no time to split."""
     assert told([], [], [])[1] == Split()
     assert Split().ettr is None
-    assert told([attempt(1, None, None, "", None)], [Measured()], [])[1] == Split()
+    assert told([attempt(1, None, None, "", None)], [Metrics()], [])[1] == Split()
 
 
 @pytest.mark.parametrize("shift", [-1000, -20, 0, 20, 1000])
@@ -178,7 +178,7 @@ def test_the_parts_are_the_whole_whatever_the_clocks_say(shift):
     """Records of several machines may contradict each other: no part is negative, and none is counted twice."""
     measures = [
         trained(110 + shift, (110 + shift, 1, 0), (200 + shift, 40, 9), saving=9, left=205 + shift),
-        Measured(),
+        Metrics(),
     ]
     attempts = [attempt(1, 100, 210, "crash", 0), attempt(2, 300, 320, "crash", 20)]
     _, split = told(attempts, measures, [(90, 0)])

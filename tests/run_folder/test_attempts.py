@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.run_folder.attempts import Attempt, in_words, list_attempts
+from clusterrun.run_folder.attempts import Attempt, describe_end, list_attempts
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
 
@@ -169,4 +169,4 @@ def test_a_script_that_tells_no_steps(story: Story) -> None:
 )
 def test_causes_in_words(end: dict[str, str], words: str) -> None:
     """The protocol's words are put into a person's, with the reason where there is one."""
-    assert in_words(end) == words
+    assert describe_end(end) == words

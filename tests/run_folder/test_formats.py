@@ -13,10 +13,10 @@ from clusterrun.job_spec import JobSpec
 from clusterrun.planning.plan import Identity, make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import render
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
-from clusterrun.run_folder.settings import FORMAT, format_of, refuse_newer, settings_of
+from clusterrun.run_folder.settings import FORMAT, read_format, read_settings, refuse_newer
 from clusterrun.run_logs.ranks import ranks_of
 from tests.support.bash_functions import bash
 from tests.support.cli_desk import Desk
@@ -36,7 +36,7 @@ def old(desk: Desk) -> Desk:
         shutil.copytree(DATA / "run-folder-0.1.0" / name, paths.folder)
         for folder in (paths.checkpoints, paths.folder / "staging"):  # git keeps no empty ones
             folder.mkdir(exist_ok=True)
-        Index(desk.environment).add(Run(name, paths, read_record(paths.job)["job_id"]))
+        Index(desk.environment).add(RunRef(name, paths, read_record(paths.job)["job_id"]))
     return desk
 
 
@@ -69,7 +69,10 @@ def test_every_command_that_looks_reads_a_run_of_0_1_0(old: Desk) -> None:
 def test_the_ranks_of_a_run_of_0_1_0_are_read_from_its_script(old: Desk) -> None:
     """0.1.0 recorded its settings nowhere else."""
     paths = RunPaths(old.folder / "runs" / PAIR)
-    assert (format_of(paths), settings_of(paths)) == (1, {"num_processes": 4, "most_crashes": 3})
+    assert (read_format(paths), read_settings(paths)) == (
+        1,
+        {"num_processes": 4, "most_crashes": 3},
+    )
     assert [ranks_of(paths, 1).node_of(rank) for rank in range(4)] == ["n1", "n1", "n2", "n2"]
     lines = asked(old, "logs", PAIR, "--attempt", "1", "--node", "n2").splitlines()
     assert "[rank3]: RuntimeError: no such sample: 17" in lines
@@ -83,7 +86,7 @@ def test_a_task_is_of_the_format_of_its_array(tmp_path: Path) -> None:
     for paths in (array, task):
         paths.events.mkdir(parents=True)
     write_record(array.intent, {"format": FORMAT + 1})
-    assert (format_of(task), format_of(array)) == (FORMAT + 1, FORMAT + 1)
+    assert (read_format(task), read_format(array)) == (FORMAT + 1, FORMAT + 1)
     with pytest.raises(ClusterError, match="made by a newer clusterrun"):
         refuse_newer(task)
 
@@ -124,7 +127,7 @@ def test_a_damaged_number_is_format_1(tmp_path: Path, number: str) -> None:
     paths = RunPaths(tmp_path / "run-1")
     paths.events.mkdir(parents=True)
     write_record(paths.intent, {"format": number})
-    assert format_of(paths) == 1
+    assert read_format(paths) == 1
 
 
 @pytest.mark.parametrize("slurm", [{}, {"nodes": "4"}, {"nodes": "2-4"}])
@@ -141,7 +144,7 @@ def test_a_piped_script_writes_the_settings_that_submit_writes(
     written = read_record(RunPaths(tmp_path / "run 1").settings)
     assert written == {key: str(value) for key, value in plan.settings.items()}
     assert written["format"] == str(FORMAT)
-    assert settings_of(RunPaths(tmp_path / "run 1"))["processes_a_node"] == 8 // plan.nodes
+    assert read_settings(RunPaths(tmp_path / "run 1"))["processes_a_node"] == 8 // plan.nodes
 
 
 def test_submit_writes_the_settings(desk: Desk) -> None:
@@ -158,7 +161,7 @@ def test_submit_writes_the_settings(desk: Desk) -> None:
         "2",
         str(FORMAT),
     )
-    assert format_of(paths) == FORMAT
+    assert read_format(paths) == FORMAT
 
 
 @pytest.mark.parametrize("spec", OLD_SPECS, ids=[path.stem for path in OLD_SPECS])

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.run_folder.metrics import Measured, measured
+from clusterrun.run_folder.metrics import Metrics, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.checkpointing.interval import SaveSchedule, parse_interval
-from clusterrun.training.records.history import History, finite, history_of, learning_rate
+from clusterrun.training.records.history import History, finite_or_none, learning_rate, open_history
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.patience import Doing
+from clusterrun.training.stopping.patience import Activity
 
 
 def line(moment: float, step: int, **more: object) -> dict[str, object]:
@@ -41,7 +41,7 @@ def test_a_file_never_grows_beyond_its_bound(paths, count):
     for second in range(count):
         kept.add(line(1000 + second, second))
         assert len(paths.metrics("0001").read_text().splitlines()) <= 20
-    points = measured(paths, "0001").points
+    points = read_metrics(paths, "0001").points
     assert (points[0].step, points[-1].step) == (0, count - 1)
     assert len(points) >= min(count, 10)
     gaps = {after.step - before.step for before, after in itertools.pairwise(points[:-1])}
@@ -53,7 +53,7 @@ def test_the_last_line_is_the_newest_moment(paths):
     kept = history(paths)
     for tenth in range(1, 26):
         kept.add(line(1000 + tenth / 10, tenth))
-    assert [point.step for point in measured(paths, "0001").points] == [1, 11, 21, 25]
+    assert [point.step for point in read_metrics(paths, "0001").points] == [1, 11, 21, 25]
 
 
 def test_who_may_read_it(paths):
@@ -61,7 +61,7 @@ def test_who_may_read_it(paths):
     before = os.umask(0)
     try:
         kept = history(paths)
-        kept.tell({"first_step": 3.0})
+        kept.write_times({"first_step": 3.0})
         kept.add(line(1000, 1))
     finally:
         os.umask(before)
@@ -86,24 +86,24 @@ def test_what_a_full_disk_refused_comes_with_the_next_line(paths, monkeypatch):
         kept.add(line(1001, 2))
     monkeypatch.setattr(os, "pwrite", write)
     kept.add(line(1002, 3))
-    assert [point.step for point in measured(paths, "0001").points] == [1, 3]
+    assert [point.step for point in read_metrics(paths, "0001").points] == [1, 3]
 
 
 def test_half_lines_and_missing_files_are_passed_over(paths):
     """A reader may come amid a write; an attempt of a script that tells nothing has nothing."""
-    assert measured(paths, "0001") == Measured()
+    assert read_metrics(paths, "0001") == Metrics()
     path = paths.metrics("0001")
     path.parent.mkdir()
     lines = [json.dumps(line(1000, 1)), "\0\0\0", "[]", "7", '{"time": "x", "step": 2}', '{"time": 1e999, "step": 2}',
              json.dumps(line(1001, 5, loss=float("nan"), rate=None, learning_rate="fast")),
              json.dumps(line(900, 6)), json.dumps(line(1002, 7))[:-9]]  # fmt: skip
     path.write_text("\n".join(lines))
-    first, second = measured(paths, "0001").points
+    first, second = read_metrics(paths, "0001").points
     assert (first.step, first.loss, first.rate) == (1, 0.5, 8.0)
     assert (second.step, second.loss, second.rate, second.learning_rate) == (5, None, None, None)
     paths.times("0001").write_text("first_step=12.5\nsaving=nonsense\nsaves=\nle")
-    assert measured(paths, "0001").first_step == 12.5
-    assert measured(paths, "0001").saving == 0.0
+    assert read_metrics(paths, "0001").first_step == 12.5
+    assert read_metrics(paths, "0001").saving == 0.0
 
 
 def test_the_history_of_a_training(paths):
@@ -113,17 +113,17 @@ def test_the_history_of_a_training(paths):
     )
     paths.progress.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
     begun = time.time()
-    progress.begin(Doing.START)
+    progress.begin(Activity.START)
     progress._notes.join()
-    assert measured(paths, "0001") == Measured()  # the step it shows is an earlier attempt's
+    assert read_metrics(paths, "0001") == Metrics()  # the step it shows is an earlier attempt's
     progress.update(31, 50, 0.5, 8)
     for _ in range(2):
-        with progress.amid(Doing.SAVE):
+        with progress.during(Activity.SAVE):
             time.sleep(0.05)
     progress.update(32, 50, 0.25, 8)
-    progress.begin(Doing.END)
+    progress.begin(Activity.END)
     progress.write()
-    found = measured(paths, "0001")
+    found = read_metrics(paths, "0001")
     assert (found.saves, found.saving >= 0.1) == (2, True)
     assert (
         begun - 0.01
@@ -150,14 +150,14 @@ def test_a_history_that_cannot_be_written_ends_no_training(paths):
 def test_a_fenced_attempt_writes_none(paths):
     """Nothing is heard of its saves and signs of life."""
     progress = Progress(paths.progress, lambda: True, history(paths))
-    with progress.amid(Doing.SAVE):
+    with progress.during(Activity.SAVE):
         pass
     assert list(paths.folder.iterdir()) == []
 
 
 def test_only_the_main_process_under_clusterrun_has_one():
     """The others, and a script without clusterrun, write nothing."""
-    assert history_of(None, main=True) is None
+    assert open_history(None, main=True) is None
 
 
 class Optimizer:
@@ -176,7 +176,7 @@ def test_the_learning_rate_where_it_is_known():
     assert [learning_rate(one) for one in (Accelerator(), Accelerator("warm"), object(), None)] == [
         None
     ] * 4
-    assert [finite(value) for value in (None, float("nan"), float("inf"), 2)] == [
+    assert [finite_or_none(value) for value in (None, float("nan"), float("inf"), 2)] == [
         None,
         None,
         None,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun import cli
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 
 CHECKOUT = Path(cli.__file__).parents[2]
@@ -136,7 +136,7 @@ def test_a_link_on_the_way_to_the_run_folder_is_no_other_script(desk, queue):
 def test_what_is_no_job_id_reaches_no_command(desk, queue, spoilt):
     """In whichever record it is: Slurm is neither asked with it nor told to cancel."""
     paths = desk.run("tiny", job_id=spoilt)
-    Index(desk.environment).add(Run("tiny", paths, ""))
+    Index(desk.environment).add(RunRef("tiny", paths, ""))
     for record in (paths.job, paths.successor("0001"), paths.smaller("0001")):
         record.write_text(f"number=1\njob_id={spoilt}\nearlier={spoilt}\n")
     for program in ("scontrol", "squeue"):
@@ -285,7 +285,7 @@ def test_clean_leaves_another_users_folder(shared, home):
     paths.end("0001").write_text("cause=finished\nnext=end\nended=1\n")
     belong(paths.folder, OTHER)
     shared.chmod(0o777)
-    Index({"HOME": str(home)}).add(Run("evil", paths, "7"))
+    Index({"HOME": str(home)}).add(RunRef("evil", paths, "7"))
     belong(home, VICTIM)
     (home / "bin" / "squeue").write_text("#!/bin/bash\n")
     done = as_user(

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status import listing
@@ -72,7 +72,7 @@ class Machine:
         write_record(paths.begin("0001"), {"job_id": job_id, "began": now()})
         if end:
             write_record(paths.end("0001"), {"exit_code": 0, "next": "end", "ended": now(), **end})
-        self.index.add(Run(run_id, paths, job_id))
+        self.index.add(RunRef(run_id, paths, job_id))
         return paths
 
     def states(self, **only: str) -> dict[str, str]:
@@ -100,7 +100,7 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
     machine.run("shut", "2", cause="finished")
     (machine.index.runs / "a-folder").mkdir()
 
-    def look(run: Run) -> RunStatus:
+    def look(run: RunRef) -> RunStatus:
         if run.run_id == "shut":
             raise PermissionError(13, "Permission denied", "events")
         return from_files(run)
@@ -149,7 +149,7 @@ def test_a_run_that_is_resumed_lives_again(machine):
     assert machine.states() == {"again": "STOPPED"}
     write_record(paths.intent, {"run_id": "again", "number": 2, "after": "0001"})
     write_record(paths.job, {"job_id": "2", "number": 2})
-    machine.index.add(Run("again", paths, "2"))
+    machine.index.add(RunRef("again", paths, "2"))
     machine.queue("2 RUNNING")
     assert machine.states() == {"again": "RUNNING"}
 

@@ -14,12 +14,12 @@ import pytest
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import load_spec
 from clusterrun.planning.preparation import Request
-from clusterrun.site_checks.examine import doctor
+from clusterrun.site_checks.examination import doctor
 from clusterrun.site_checks.finding import Finding
 from clusterrun.site_checks.first_profile import first_profile, write_profile
-from clusterrun.site_checks.partitions import Who, of_partitions
-from clusterrun.site_checks.rules import of_slurm
-from clusterrun.slurm.commands import Answer
+from clusterrun.site_checks.partitions import Who, check_partitions
+from clusterrun.site_checks.rules import check_slurm
+from clusterrun.slurm.commands import CommandResult
 from clusterrun.slurm.site import configuration
 from tests.support.sites import by_topic, every_slurm, site
 
@@ -27,7 +27,7 @@ from tests.support.sites import by_topic, every_slurm, site
 @every_slurm
 def test_what_a_real_slurm_says_is_understood(generation):
     """Version, requeue, preemption, limits and tracking are read from each generation's own text."""
-    found = by_topic(of_slurm(site(generation)))
+    found = by_topic(check_slurm(site(generation)))
     assert found["slurm"].what.startswith(f"Slurm {generation}")
     assert found["slurm"].verdict == "ok"
     assert found["requeue"].what == "JobRequeue=1: a job may be requeued"
@@ -56,7 +56,7 @@ def test_what_a_real_slurm_says_is_understood(generation):
 def test_accounting_off_and_broken_are_told_apart(generation):
     """Off costs a run something; configured and broken is the site's problem, with sacct's own words."""
     off, broken = (
-        by_topic(of_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken")
+        by_topic(check_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken")
     )
     assert (off.verdict, off.what) == (
         "warning",
@@ -64,7 +64,7 @@ def test_accounting_off_and_broken_are_told_apart(generation):
     )
     assert broken.verdict == "problem"
     assert "Connection refused" in broken.what
-    tracking = by_topic(of_slurm(site(generation, "off")))["process tracking"]
+    tracking = by_topic(check_slurm(site(generation, "off")))["process tracking"]
     assert (tracking.verdict, tracking.what[:17]) == ("ok", "proctrack/cgroup:")
 
 
@@ -81,7 +81,7 @@ def test_accounting_off_and_broken_are_told_apart(generation):
 ])  # fmt: skip
 def test_other_configurations(replaced, topic, verdict, words):
     """Each key that matters is judged by its value."""
-    found = by_topic(of_slurm(site(**replaced)))[topic]
+    found = by_topic(check_slurm(site(**replaced)))[topic]
     assert found.verdict == verdict
     assert words in found.what
 
@@ -93,7 +93,7 @@ def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
         SchedulerParameters="requeue_delay=1",
         SlurmctldParameters="enable_expedited_requeue",
     )
-    found = by_topic(of_slurm(old))
+    found = by_topic(check_slurm(old))
     assert found["requeue delay"].what == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
     assert "from 25.11" in found["expedited requeue"].what
 
@@ -102,21 +102,26 @@ def test_a_long_delay_names_the_successor():
     """Where a requeue waits two minutes, the way without is named."""
     assert (
         "requeue: {by: successor}"
-        in by_topic(of_slurm(site(AuthInfo="(null)")))["requeue delay"].remedy
+        in by_topic(check_slurm(site(AuthInfo="(null)")))["requeue delay"].remedy
     )
-    assert by_topic(of_slurm(site()))["requeue delay"].remedy == ""
+    assert by_topic(check_slurm(site()))["requeue delay"].remedy == ""
 
 
 def test_a_slurmctld_that_is_away_is_one_problem():
     """Nothing else is said of a cluster that does not answer."""
     away = replace(
         site(),
-        config=Answer(1, "", "slurm_load_ctl_conf error: Unable to contact slurm controller"),
+        config=CommandResult(
+            1, "", "slurm_load_ctl_conf error: Unable to contact slurm controller"
+        ),
     )
-    (found,) = of_slurm(away)
+    (found,) = check_slurm(away)
     assert (found.topic, found.verdict) == ("slurm", "problem")
     assert "Unable to contact slurm controller" in found.what
-    assert of_partitions(replace(away, partitions=Answer(-2, "", "not asked")), Who(), None) == []
+    assert (
+        check_partitions(replace(away, partitions=CommandResult(-2, "", "not asked")), Who(), None)
+        == []
+    )
 
 
 @every_slurm
@@ -124,8 +129,8 @@ def test_every_warning_and_problem_has_a_remedy(generation):
     """Nobody is told that something is amiss without being told what to do."""
     for kind in ("on", "off", "broken"):
         found = [
-            *of_slurm(site(generation, kind)),
-            *of_partitions(site(generation, kind), Who(), "gone"),
+            *check_slurm(site(generation, kind)),
+            *check_partitions(site(generation, kind), Who(), "gone"),
         ]
         assert [one for one in found if one.verdict != "ok" and not one.remedy] == []
 

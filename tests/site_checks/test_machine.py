@@ -10,14 +10,14 @@ import pytest
 
 from clusterrun.job_spec.model import Environment
 from clusterrun.site_checks import disk, software
-from clusterrun.site_checks.node_rules import of_visit
+from clusterrun.site_checks.node_rules import judge_visit
 from clusterrun.site_checks.on_nodes import Exchange, Visit
 from tests.support.sites import by_topic
 
 
-def place(kind: str, **changed: Any) -> disk.Place:
+def place(kind: str, **changed: Any) -> disk.RunRootFacts:
     scratch = Path("/scratch/alice")
-    return disk.Place(**{"folder": scratch / "runs", "there": scratch, "mount": Path("/scratch"), "kind": kind,
+    return disk.RunRootFacts(**{"folder": scratch / "runs", "there": scratch, "mount": Path("/scratch"), "kind": kind,
                          "free": 10**12, "files": 10**6, "writable": True, **changed})  # fmt: skip
 
 
@@ -36,17 +36,17 @@ def place(kind: str, **changed: Any) -> disk.Place:
 def test_where_runs_lie(found, verdicts):
     """A folder that each machine has for itself is a problem, also where it only lies below such a one."""
     assert {
-        topic: one.verdict for topic, one in by_topic(disk.of_run_root(found)).items()
+        topic: one.verdict for topic, one in by_topic(disk.judge_run_root(found)).items()
     } == verdicts
 
 
 def test_this_machines_own_disks():
     """`stat`, mounts and room of real folders: a file system in memory is known as one, and a missing folder's parent counts."""
-    shm = disk.look_at(Path("/dev/shm/clusterrun/none"))
+    shm = disk.inspect_folder(Path("/dev/shm/clusterrun/none"))
     assert (shm.there, shm.kind, shm.writable) == (Path("/dev/shm"), "tmpfs", True)
     assert shm.free > 0
-    assert disk.judge_run_root(shm.folder)[0].verdict == "problem"
-    (long,) = disk.judge_run_root(Path("/dev/shm") / ("x" * 300))
+    assert disk.check_run_root(shm.folder)[0].verdict == "problem"
+    (long,) = disk.check_run_root(Path("/dev/shm") / ("x" * 300))
     assert (long.verdict, long.what.endswith(": file name too long")) == ("problem", True)
 
 
@@ -58,17 +58,17 @@ nfs:/home 95000000  100000000 110000000            1000       0       0
 /dev/sdb1 2000* 1000 3000 6days 5 0 0
 /dev/sdc1 2000 0 0 5 0 0
 """
-    found = disk.of_quota(text)
+    found = disk.check_quota(text)
     assert [(one.verdict, one.what) for one in found] == [
         ("warning", "nfs:/home: 97.3 of 102.4 GB"),
         ("problem", "/dev/sdb1: 0.0 of 0.0 GB: it is used up"),
     ]
-    assert disk.of_quota("Disk quotas for user alice (uid 20001): none\n") == []
+    assert disk.check_quota("Disk quotas for user alice (uid 20001): none\n") == []
 
 
 def test_versions_in_an_environment():
     """What is missing is a problem; what is older than the `train` extra asks for is a warning."""
-    assert set(software.needs()) == {"torch", "accelerate", "transformers"}
+    assert set(software.required_versions()) == {"torch", "accelerate", "transformers"}
     good = {
         "python": "3.11.2",
         "torch": "2.13.0+cpu",
@@ -76,14 +76,14 @@ def test_versions_in_an_environment():
         "transformers": "5.1.0",
         "clusterrun": None,
     }
-    (one,) = software.of_versions("x", good)
+    (one,) = software.check_versions("x", good)
     assert (one.verdict, one.what) == (
         "ok",
         "x: python 3.11.2, torch 2.13.0+cpu, accelerate 1.15.0, transformers 5.1.0",
     )
-    (one,) = software.of_versions("x", {**good, "accelerate": None})
+    (one,) = software.check_versions("x", {**good, "accelerate": None})
     assert (one.verdict, one.what.endswith("has no accelerate")) == ("problem", True)
-    (one,) = software.of_versions("x", {**good, "accelerate": "1.9.5"})
+    (one,) = software.check_versions("x", {**good, "accelerate": "1.9.5"})
     assert (one.verdict, "accelerate>=1.13" in one.remedy) == ("warning", True)
 
 
@@ -91,13 +91,17 @@ def test_which_python_is_asked(monkeypatch):
     """A venv's, a conda folder's, a named conda environment's where conda is active; else only the nodes can tell."""
     monkeypatch.setenv("CONDA_EXE", "/opt/conda/bin/conda")
     work = Path("/project")
-    assert software.python_of(Environment(venv=".venv"), work) == Path("/project/.venv/bin/python")
-    assert software.python_of(Environment(conda="/opt/envs/a"), work) == Path(
+    assert software.find_python(Environment(venv=".venv"), work) == Path(
+        "/project/.venv/bin/python"
+    )
+    assert software.find_python(Environment(conda="/opt/envs/a"), work) == Path(
         "/opt/envs/a/bin/python"
     )
-    assert software.python_of(Environment(conda="a"), work) == Path("/opt/conda/envs/a/bin/python")
-    assert software.python_of(Environment(modules=("python",)), work) is None
-    (one,) = software.of_python(Path("/nowhere/bin/python"))
+    assert software.find_python(Environment(conda="a"), work) == Path(
+        "/opt/conda/envs/a/bin/python"
+    )
+    assert software.find_python(Environment(modules=("python",)), work) is None
+    (one,) = software.check_python(Path("/nowhere/bin/python"))
     assert one.verdict == "problem"
 
 
@@ -113,7 +117,7 @@ def verdicts(visit: Visit) -> dict[str, str]:
     """The worst verdict on each topic."""
     order = ("ok", "warning", "problem")
     found: dict[str, str] = {}
-    for one in of_visit(visit):
+    for one in judge_visit(visit):
         found[one.topic] = max(found.get(one.topic, "ok"), one.verdict, key=order.index)
     return found
 
@@ -170,5 +174,5 @@ def test_a_job_that_told_nothing():
     """Never begun is a warning; ended without a trace in the folder: it is not shared; failed: the log is named."""
     for state, topic, verdict in (("TIMEOUT", "on nodes", "warning"), ("COMPLETED", "shared folder", "problem"),
                                   ("FAILED", "on nodes", "problem")):  # fmt: skip
-        (found,) = of_visit(Visit("doctor-1", "/x", state, "why"))
+        (found,) = judge_visit(Visit("doctor-1", "/x", state, "why"))
         assert (found.topic, found.verdict) == (topic, verdict)

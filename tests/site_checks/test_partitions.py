@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterrun.site_checks.partitions import Who, accounts_of, names_in, of_partitions
+from clusterrun.site_checks.partitions import Who, accounts_of, check_partitions, expand_names
 from clusterrun.slurm.site import Site
 from tests.support.sites import by_topic, every_slurm, site
 
@@ -14,7 +14,7 @@ from tests.support.sites import by_topic, every_slurm, site
 @every_slurm
 def test_partitions_and_who_preempts_whom(generation):
     """By PriorityTier on shared nodes; what happens then, and how long the grace is, is each partition's own."""
-    found = by_topic(of_partitions(site(generation), Who(), None))
+    found = by_topic(check_partitions(site(generation), Who(), None))
     assert (
         found["partition main"].what == "time UNLIMITED, nodes UNLIMITED of 2, the default"
     )  # PreemptMode=OFF
@@ -51,26 +51,26 @@ def partition(**changed: str) -> Site:
 ])  # fmt: skip
 def test_which_partitions_are_open(changed, who, closed):
     """State, groups, accounts and hosts decide; what is not known of the user closes nothing."""
-    found = by_topic(of_partitions(partition(**changed), who, None))["partition main"]
+    found = by_topic(check_partitions(partition(**changed), who, None))["partition main"]
     assert found.what.startswith(f"closed to you ({closed})" if closed else "time UNLIMITED")
 
 
 def test_the_partition_of_the_profile_must_be_open():
     """One that does not exist or is closed is a problem, and those that are open are named."""
-    gone = by_topic(of_partitions(site(), Who(), "gpu"))["partitions"]
+    gone = by_topic(check_partitions(site(), Who(), "gpu"))["partitions"]
     assert (gone.verdict, gone.what) == ("problem", "gpu, which the profile names, does not exist")
     assert gone.remedy == "open to you: main, low, low0, lowc, lowc0, fixed, high"
-    closed = by_topic(of_partitions(partition(State="DOWN"), Who(), "high,main"))["partitions"]
+    closed = by_topic(check_partitions(partition(State="DOWN"), Who(), "high,main"))["partitions"]
     assert closed.what == "main, which the profile names, is closed to you: State=DOWN"
-    assert "partitions" not in by_topic(of_partitions(site(), Who(), "low"))
-    none = by_topic(of_partitions(partition(Default="NO"), Who(), None))["partitions"]
+    assert "partitions" not in by_topic(check_partitions(site(), Who(), "low"))
+    none = by_topic(check_partitions(partition(Default="NO"), Who(), None))["partitions"]
     assert (none.verdict, none.what) == ("warning", "there is no default one")
 
 
 @every_slurm
 def test_preemption_by_qos(generation):
     """Where QOS decide, those that another one's Preempt names are told, with their own mode and grace."""
-    found = by_topic(of_partitions(site(generation, PreemptType="preempt/qos"), Who(), None))
+    found = by_topic(check_partitions(site(generation, PreemptType="preempt/qos"), Who(), None))
     assert found["qos low"].what == "preempted by high: requeued, grace 00:00:15"
     assert found["qos lowc"].what == "preempted by high: cancelled, grace 00:00:15"
     assert {topic for topic in found if topic.startswith("qos")} == {"qos low", "qos lowc"}
@@ -80,7 +80,7 @@ def test_preemption_by_qos(generation):
 
 def test_lists_of_hosts():
     """Slurm's short form of names is written out, zeros in front kept."""
-    assert names_in("n[1-3,7],login,gpu[08-10]-ib") == [
+    assert expand_names("n[1-3,7],login,gpu[08-10]-ib") == [
         "n1",
         "n2",
         "n3",
@@ -90,5 +90,5 @@ def test_lists_of_hosts():
         "gpu09-ib",
         "gpu10-ib",
     ]
-    assert names_in("r[1-2]n[1-2]") == ["r1n1", "r1n2", "r2n1", "r2n2"]
-    assert names_in("") == []
+    assert expand_names("r[1-2]n[1-2]") == ["r1n1", "r1n2", "r2n1", "r2n2"]
+    assert expand_names("") == []

@@ -13,7 +13,7 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.cluster.suites import SUITE_OF, suite_with
 
 FOLDER = Path(__file__).parents[1] / "slurm_answers"
-ASK = "import json; from clusterrun.slurm.site import ask_site; print(json.dumps(ask_site('alice').as_dict()))"
+ASK = "import json; from clusterrun.slurm.site import query_site; print(json.dumps(query_site('alice').as_dict()))"
 
 
 def ask(cluster: Cluster, **environment: str) -> dict[str, dict[str, object]]:

@@ -47,7 +47,7 @@ def test_which_cluster_is_reached(recorded, reached, refused, monkeypatch):
     """By SLURM_CLUSTERS; what is not recorded, or not answered, refuses nothing."""
     monkeypatch.setenv("SLURM_CLUSTERS", reached)
     monkeypatch.setenv("PATH", "/nowhere")
-    clusters._own_cluster.cache_clear()
+    clusters._configured_cluster.cache_clear()
     assert bool(clusters.other_cluster(recorded)) == refused
 
 

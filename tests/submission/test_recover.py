@@ -21,16 +21,18 @@ from clusterrun.planning.plan import identity_of, make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import render
 from clusterrun.run_folder.attempts import list_attempts
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.control import cancel, run_status, status, stop, wait
 from clusterrun.run_status.saved_checkpoints import checkpoints
 from clusterrun.slurm.states import State
-from clusterrun.submission.resuming import requeue, resume
-from clusterrun.submission.saved_request import keep, kept_request
+from clusterrun.submission.requeuing import requeue
+from clusterrun.submission.resuming import resume
+from clusterrun.submission.saved_request import load_request, save_request
 from clusterrun.training.checkpointing import manifest
-from clusterrun.upkeep.cleaning import Wish, carry_out, plan_clean
+from clusterrun.upkeep.cleaning import carry_out
+from clusterrun.upkeep.cleanup_plan import Criteria, plan_clean
 from tests.test_local import CHECKOUT, Laptop, until
 
 COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
@@ -45,20 +47,20 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         end_all(str(run.paths.folder))
 
 
-def count(laptop: Laptop, name: str, last: int = ENDLESS, **values: Any) -> Run:
+def count(laptop: Laptop, name: str, last: int = ENDLESS, **values: Any) -> RunRef:
     """Submit the counter; the environment names the checkout, for its imports."""
     command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
     return laptop.submit(name, command=command, **values)
 
 
-def counted(run: Run) -> list[tuple[int, int]]:
+def counted(run: RunRef) -> list[tuple[int, int]]:
     """The steps that were taken, each with its attempt."""
     output = run.paths.folder / "counted"
     lines = output.read_text().splitlines() if output.exists() else []
     return [(int(attempt), int(step)) for attempt, step in map(str.split, lines)]
 
 
-def reaches(run: Run, attempt: int, steps: int = 3) -> None:
+def reaches(run: RunRef, attempt: int, steps: int = 3) -> None:
     """Wait until an attempt has taken some steps."""
     until(
         lambda: sum(number == attempt for number, _ in counted(run)) >= steps,
@@ -67,11 +69,11 @@ def reaches(run: Run, attempt: int, steps: int = 3) -> None:
     )
 
 
-def finish(run: Run) -> None:
+def finish(run: RunRef) -> None:
     (run.paths.folder / "fast").touch()
 
 
-def stopped(laptop: Laptop, name: str, **values: Any) -> Run:
+def stopped(laptop: Laptop, name: str, **values: Any) -> RunRef:
     run = count(laptop, name, **values)
     reaches(run, 1)
     stop(run.run_id, laptop.index)
@@ -79,7 +81,7 @@ def stopped(laptop: Laptop, name: str, **values: Any) -> Run:
     return run
 
 
-def again(laptop: Laptop, run: Run, *overrides: str) -> Run:
+def again(laptop: Laptop, run: RunRef, *overrides: str) -> RunRef:
     return resume(run.run_id, overrides, environment=laptop.environment, index=laptop.index)
 
 
@@ -366,11 +368,11 @@ checkpoint: {every: 2h}
     environment = {**laptop.environment, "VIRTUAL_ENV": sys.prefix}
     first = prepare(Request(str(tmp_path / "job.yaml"), ["name=other"],
                             str(tmp_path / "site.yaml"), (), environment, tmp_path))  # fmt: skip
-    run = Run("r", RunPaths(tmp_path / "runs" / "r"))
+    run = RunRef("r", RunPaths(tmp_path / "runs" / "r"))
     run.paths.events.mkdir(parents=True)
-    keep(run, first, {})
+    save_request(run, first, {})
     second = prepare(
-        kept_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath})
+        load_request(run, run.paths.spec, [], {"HOME": str(tmp_path), "PATH": os.defpath})
     )
     one, two = (
         render(make_plan(prepared, identity_of(first, "r"))) for prepared in (first, second)
@@ -392,7 +394,7 @@ def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
         30,
         "both have left",
     )
-    plan = plan_clean(Wish(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
+    plan = plan_clean(Criteria(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
     plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))
     notes: list[str] = []
     gone = carry_out(plan, laptop.index, tell=lambda *_: again(laptop, second), note=notes.append)

@@ -114,7 +114,7 @@ def test_no_other_private_part_is_used():
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.name.startswith("_")
     }
-    own = {"_environment", "_keep_open", "_in_short"}
+    own = {"_environment", "_keep_open", "_sbatch_message"}
     assert private - own == {name for _, name, _ in CALLABLES[:12] if name.startswith("_")} | {
         "_num_calls",
         "_info_dict",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from clusterrun import cli
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 
 
@@ -46,7 +46,7 @@ class Desk:
         paths.log("0001").write_text("first line\nlast line\n")
         if end:
             paths.end("0001").write_text("".join(f"{key}={value}\n" for key, value in end.items()))
-        Index(self.environment).add(Run(run_id, paths, job_id))
+        Index(self.environment).add(RunRef(run_id, paths, job_id))
         return paths
 
     def command(self, name: str, text: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.run_folder.records import read_record
-from clusterrun.training.checkpointing.manifest import damage
+from clusterrun.training.checkpointing.manifest import find_damage
 from tests.training_scripts.launches import (
     ROOT,
     Ended,
@@ -59,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def sound(folder: Path) -> list[str]:
     """Return the checkpoints that are there; each must verify."""
-    assert all(damage(folder / "checkpoints" / name) is None for name in names(folder))
+    assert all(find_damage(folder / "checkpoints" / name) is None for name in names(folder))
     return names(folder)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
-from clusterrun.training.checkpointing.manifest import damage, seal
+from clusterrun.training.checkpointing.manifest import find_damage, seal
 from clusterrun.training.checkpointing.store import Checkpoints
-from clusterrun.training.records.resumption import crashed_resumes
+from clusterrun.training.records.events import find_crashed_resumes
 from clusterrun.training.stopping.fence import Fence, Fenced
 from tests.training_scripts.launches import (
     ROOT,
@@ -95,8 +95,10 @@ def test_only_a_crash_amid_a_load_speaks_against_a_checkpoint(tmp_path, state, c
     )
     if cause:
         end(tmp_path, "0001", cause)
-    assert crashed_resumes(RunPaths(tmp_path), "0002") == ({"step-1-1": "0001"} if counts else {})
-    assert crashed_resumes(RunPaths(tmp_path), "0001") == {}
+    assert find_crashed_resumes(RunPaths(tmp_path), "0002") == (
+        {"step-1-1": "0001"} if counts else {}
+    )
+    assert find_crashed_resumes(RunPaths(tmp_path), "0001") == {}
 
 
 def test_a_fenced_attempt_cannot_publish(tmp_path, clean):
@@ -247,7 +249,7 @@ def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, 
         "outcome": "no-restart", "step": "", "epoch": "", "checkpoint": "", "reason": reason
     }  # fmt: skip
     assert half_done.exists()
-    assert damage(tmp_path / "checkpoints" / "step-00000002-0001") is None
+    assert find_damage(tmp_path / "checkpoints" / "step-00000002-0001") is None
 
 
 def test_a_trainer_may_forbid_its_restart(tmp_path, clean):

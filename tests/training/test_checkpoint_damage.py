@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.training.checkpointing.checksum import Sum, checksum
-from clusterrun.training.checkpointing.manifest import damage, read, seal
+from clusterrun.training.checkpointing.checksum import Sum, start_checksum
+from clusterrun.training.checkpointing.manifest import find_damage, read, seal
 from clusterrun.training.checkpointing.store import Checkpoints
 from tests.training_scripts.launches import (
     ROOT,
@@ -83,17 +83,17 @@ def test_every_damage_to_every_file_is_named(run, kind):
     """Whatever happens to one byte of one file of a checkpoint is found, and said with the file's name."""
     spoil, words = DAMAGES[kind]
     checkpoint = run / "checkpoints" / NEWEST
-    assert damage(checkpoint) is None
+    assert find_damage(checkpoint) is None
     assert len(files(checkpoint)) >= 4
     for path in files(checkpoint):
         data = path.read_bytes()
         spoil(path)
         size = len(data)
-        assert damage(checkpoint) == words.format(
+        assert find_damage(checkpoint) == words.format(
             name=path.name, size=size, less=size - 1, more=size + 1
         )
         path.write_bytes(data)
-    assert damage(checkpoint) is None
+    assert find_damage(checkpoint) is None
 
 
 def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
@@ -104,15 +104,15 @@ def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
         data = bytearray(whole)
         data[bit // 8] ^= 1 << bit % 8
         path.write_bytes(data)
-        assert damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
+        assert find_damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
         assert read(path.parent) is None
     for data in (b"", whole[:-1], whole + b"\n", whole[1:], b"{}"):
         path.write_bytes(data)
-        assert damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
+        assert find_damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
     path.unlink()
-    assert damage(path.parent) == "it has no manifest.json"
+    assert find_damage(path.parent) == "it has no manifest.json"
     path.mkdir()
-    assert damage(path.parent) == "its manifest.json cannot be read: Is a directory"
+    assert find_damage(path.parent) == "its manifest.json cannot be read: Is a directory"
 
 
 def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
@@ -127,13 +127,15 @@ def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
     (tmp_path / "manifest.json").write_text(
         body + f',\n "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n'
     )
-    assert damage(tmp_path) == "its manifest.json has version 2, this clusterrun reads version 1"
+    assert (
+        find_damage(tmp_path) == "its manifest.json has version 2, this clusterrun reads version 1"
+    )
 
 
 def test_files_that_the_manifest_does_not_name_are_no_damage(run):
     """A note that somebody leaves in a checkpoint does not spoil it."""
     (run / "checkpoints" / NEWEST / "note.txt").write_text("the good one\n")
-    assert damage(run / "checkpoints" / NEWEST) is None
+    assert find_damage(run / "checkpoints" / NEWEST) is None
 
 
 def test_the_manifest_says_what_the_state_belongs_to(trained):
@@ -192,7 +194,7 @@ def test_an_attempt_resumes_from_before_the_damage(run, clean):
     assert f"passing over {NEWEST}: model.safetensors has " in end.output
     assert "resumed from step-00000004-0001" in end.output
     assert told(run, 0)["began"] == told(run, 1)["began"] == 4
-    assert damage(run / "checkpoints" / "step-00000006-0002") is None
+    assert find_damage(run / "checkpoints" / "step-00000006-0002") is None
     assert NEWEST in names(run)  # nobody asked to remove any
 
 
@@ -211,5 +213,5 @@ def test_a_file_is_summed_in_parts_as_in_one(tmp_path, monkeypatch):
         for size in (0, 1, 999, 1000, 1001, 5000, 12_345):
             data = random.Random(size).randbytes(size)
             (tmp_path / "file").write_bytes(data)
-            assert checksum(tmp_path / "file", size, pool)() == Sum(size, zlib.crc32(data))
-            assert checksum(tmp_path / "file", size + 1, pool)().size == size
+            assert start_checksum(tmp_path / "file", size, pool)() == Sum(size, zlib.crc32(data))
+            assert start_checksum(tmp_path / "file", size + 1, pool)().size == size

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from clusterrun.run_folder.records import read_record
-from clusterrun.training.checkpointing.disk import lack_of_space, refusal
-from clusterrun.training.checkpointing.manifest import damage
+from clusterrun.training.checkpointing.disk import describe_lack_of_space, write_error_reason
+from clusterrun.training.checkpointing.manifest import find_damage
 from tests.training_scripts.launches import (
     ROOT,
     Ended,
@@ -50,7 +50,7 @@ def failed_between(folder: Path, end: Ended, reason: str) -> None:
     assert end.output.count("could not be saved") == 1
     assert f"step 4 could not be saved ({reason}); the last checkpoint is {FIRST}" in end.output
     assert names(folder) == [FIRST, LAST]
-    assert all(damage(folder / "checkpoints" / name) is None for name in names(folder))
+    assert all(find_damage(folder / "checkpoints" / name) is None for name in names(folder))
     assert list((folder / "staging").iterdir()) == []
     assert told(folder, 0)["ended"] == told(folder, 1)["ended"] == 7
 
@@ -196,16 +196,19 @@ def test_a_disk_that_fills_up_amid_a_save_is_survived(small_disk, tmp_path, clea
 
 def test_only_the_disks_refusals_are_survived():
     """A bug amid a save is no full disk: it must end the attempt."""
-    assert refusal(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))) == "Disk quota exceeded"
-    assert refusal(RuntimeError("CUDA error: device-side assert triggered")) is None
-    assert refusal(KeyError("optimizer")) is None
+    assert (
+        write_error_reason(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)))
+        == "Disk quota exceeded"
+    )
+    assert write_error_reason(RuntimeError("CUDA error: device-side assert triggered")) is None
+    assert write_error_reason(KeyError("optimizer")) is None
 
 
 def test_room_is_measured_with_a_margin(tmp_path):
     """What fits only to the last byte does not fit; what fits easily does."""
     free = shutil.disk_usage(tmp_path).free
-    assert lack_of_space(tmp_path, 1000) is None
-    assert lack_of_space(tmp_path, free) is not None
+    assert describe_lack_of_space(tmp_path, 1000) is None
+    assert describe_lack_of_space(tmp_path, free) is not None
 
 
 def test_two_nodes_take_stock_of_what_each_has_written(tmp_path, clean):

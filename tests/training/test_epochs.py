@@ -55,7 +55,7 @@ def test_a_checkpoint_of_the_last_step_is_told_of_the_break(make, tmp_path):
         assert stop(work, tmp_path) == 0
         break
     assert saved(tmp_path)[-1] == (3, 0, 7)
-    assert manifest.damage(tmp_path / "checkpoints" / "step-00000003-0001") is None
+    assert manifest.find_damage(tmp_path / "checkpoints" / "step-00000003-0001") is None
     again = make(accumulate=1, attempt="0002")
     assert [list(again.run.batches(again.loader)) for _ in again.run.epochs(1)] == [[]]
     assert again.run.step == 3
@@ -106,7 +106,7 @@ def test_a_manifest_that_cannot_be_written_is_told(make, tmp_path, monkeypatch, 
         break
     assert "warning: step 3 could not be saved (No space left on device)" in capsys.readouterr().err
     assert saved(tmp_path)[-1] == (3, 0, 3)
-    assert manifest.damage(tmp_path / "checkpoints" / "step-00000003-0001") is None
+    assert manifest.find_damage(tmp_path / "checkpoints" / "step-00000003-0001") is None
 
 
 def test_a_fenced_attempt_tells_its_checkpoints_nothing(make, tmp_path):

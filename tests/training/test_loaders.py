@@ -21,11 +21,11 @@ from torch.utils.data import (
 )
 
 from clusterrun.training.loaders import (
-    common_length,
-    length,
-    order_problem,
-    order_warnings,
-    rest_of_epoch,
+    common_loader_length,
+    find_order_problem,
+    list_order_warnings,
+    loader_length,
+    remaining_batches,
 )
 
 DATA = TensorDataset(torch.arange(40))
@@ -110,14 +110,14 @@ INEXACT = {
 @pytest.mark.parametrize("make", EXACT.values(), ids=EXACT)
 def test_a_loader_that_can_be_restored_is_not_named(make, processes):
     """There is no false alarm, prepared for one process or for two, before and after it was used."""
-    assert order_problem(prepared(make(), processes)) is None
+    assert find_order_problem(prepared(make(), processes)) is None
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("reason", INEXACT)
 def test_a_loader_that_cannot_be_restored_is_named_with_the_reason(reason, processes):
     """Whatever decides the order, and cannot be told an epoch, is named."""
-    problem = order_problem(prepared(INEXACT[reason](), processes))
+    problem = find_order_problem(prepared(INEXACT[reason](), processes))
     assert problem is not None
     assert reason in problem[0]
 
@@ -125,7 +125,7 @@ def test_a_loader_that_cannot_be_restored_is_named_with_the_reason(reason, proce
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_random_sampler_is_told_from_a_seedable_one(processes):
     """shuffle=True alone is not exact, and the hint is the one line that makes it so."""
-    problem = order_problem(prepared(spread(shuffle=True), processes, seedable=False))
+    problem = find_order_problem(prepared(spread(shuffle=True), processes, seedable=False))
     assert problem is not None
     assert "its RandomSampler shuffles by what was drawn before" in problem[0]
     assert "DataLoaderConfiguration(use_seedable_sampler=True)" in problem[1]
@@ -133,8 +133,8 @@ def test_a_random_sampler_is_told_from_a_seedable_one(processes):
 
 def test_what_is_no_loader_is_exact_only_in_a_fixed_order():
     """A list is what it is; any other source may be different each time."""
-    assert order_problem([1, 2, 3]) is None
-    assert order_problem({1, 2, 3}) is not None
+    assert find_order_problem([1, 2, 3]) is None
+    assert find_order_problem({1, 2, 3}) is not None
 
 
 def test_a_warning_says_which_loader():
@@ -143,12 +143,12 @@ def test_a_warning_says_which_loader():
         cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False)
     )
     accelerator.prepare(spread(), spread(shuffle=True))
-    (warning,) = order_warnings(accelerator)
+    (warning,) = list_order_warnings(accelerator)
     assert (
         "the order of DataLoader 2 of 2 (TensorDataset, 10 batches an epoch) cannot be restored exactly"
         in warning
     )
-    warnings = order_warnings(accelerator, DataLoader(Stream()))
+    warnings = list_order_warnings(accelerator, DataLoader(Stream()))
     assert "DataLoader that was not prepared (Stream, unknown length) cannot" in warnings[1]
     accelerator.free_memory()
 
@@ -169,39 +169,39 @@ def test_the_rest_of_an_epoch_of_a_loader_that_was_not_prepared(name):
 
 
 def check_rest(whole, fresh):
-    epochs = [values(rest_of_epoch(whole, epoch, 0)) for epoch in range(3)]
-    assert values(rest_of_epoch(fresh, 2, 3)) == epochs[2][3:]
-    assert values(rest_of_epoch(fresh, 2, len(epochs[2]))) == []
-    assert values(rest_of_epoch(fresh, 0, 0)) == epochs[0]
+    epochs = [values(remaining_batches(whole, epoch, 0)) for epoch in range(3)]
+    assert values(remaining_batches(fresh, 2, 3)) == epochs[2][3:]
+    assert values(remaining_batches(fresh, 2, len(epochs[2]))) == []
+    assert values(remaining_batches(fresh, 0, 0)) == epochs[0]
 
 
 def test_the_rest_of_anything_iterable():
     """A stream and a list are read on from where they were left."""
     stream = prepared(DataLoader(Stream(), batch_size=4))
-    assert values(rest_of_epoch(stream, 0, 8)) == [list(range(32, 36)), list(range(36, 40))]
-    assert list(rest_of_epoch([1, 2, 3], 0, 2)) == [3]
+    assert values(remaining_batches(stream, 0, 8)) == [list(range(32, 36)), list(range(36, 40))]
+    assert list(remaining_batches([1, 2, 3], 0, 2)) == [3]
 
 
 def test_nothing_is_left_of_an_epoch_that_has_ended():
     """No batch of it is read, also where the end of the loader is not known, or the loader keeps its place itself."""
-    assert list(rest_of_epoch(count(), 0, sys.maxsize)) == []
-    assert list(rest_of_epoch(StatefulDataLoader([1, 2, 3]), 0, 3)) == []
-    assert list(rest_of_epoch(StatefulDataLoader([1, 2, 3]), 0, 2)) == [1, 2, 3]
+    assert list(remaining_batches(count(), 0, sys.maxsize)) == []
+    assert list(remaining_batches(StatefulDataLoader([1, 2, 3]), 0, 3)) == []
+    assert list(remaining_batches(StatefulDataLoader([1, 2, 3]), 0, 2)) == [1, 2, 3]
 
 
 def test_a_length_is_known_or_not():
     """A loader's length counts where it has one; a stream has __len__ by its class only."""
-    assert length(spread()) == 10
-    assert length(DataLoader(Stream(), batch_size=4)) is None
-    assert length(iter([1])) is None
+    assert loader_length(spread()) == 10
+    assert loader_length(DataLoader(Stream(), batch_size=4)) is None
+    assert loader_length(iter([1])) is None
 
 
 def test_only_what_all_ranks_have_for_certain_is_a_common_length():
     """Batches that Accelerate shares out come alike to all ranks; of an unknown length nothing is certain."""
-    assert common_length(spread(), 2) == 10
-    assert common_length(DataLoader(Stream()), 2) == 0
+    assert common_loader_length(spread(), 2) == 10
+    assert common_loader_length(DataLoader(Stream()), 2) == 0
     PartialState(cpu=True)
     shared = prepare_data_loader(DataLoader(Stream()), torch.device("cpu"), put_on_device=True)
     assert type(shared) is DataLoaderDispatcher
-    assert common_length(shared, 2) > 10**9
-    assert common_length(prepared(DataLoader(Stream()), 2), 2) > 10**9
+    assert common_loader_length(shared, 2) > 10**9
+    assert common_loader_length(prepared(DataLoader(Stream()), 2), 2) > 10**9

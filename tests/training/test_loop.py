@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.run_folder.metrics import measured
+from clusterrun.run_folder.metrics import read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
-from clusterrun.training.checkpointing.manifest import damage
+from clusterrun.training.checkpointing.manifest import find_damage
 from tests.training_scripts.launches import (
     PLAIN_LOOP,
     attempt_of,
@@ -199,7 +199,7 @@ def test_progress_knows_the_total(two):
 
 def test_the_metrics_end_with_the_last_step(two):
     """Loss, learning rate and speed are kept by attempt, with the first step, the saves, and the time of leaving."""
-    found = measured(RunPaths(two / "whole"), "0001")
+    found = read_metrics(RunPaths(two / "whole"), "0001")
     first, last = found.points[0], found.points[-1]
     assert last.step == 4 * STEPS
     assert last.loss == pytest.approx(
@@ -249,7 +249,7 @@ def test_a_checkpoint_learns_that_its_epoch_has_ended(two):
     name = "step-00000006-0001"
     assert markers(folder, "checkpoint") == [name] * 2
     assert (manifest(folder, name)["epoch"], manifest(folder, name)["batch"]) == (0, BATCHES)
-    assert damage(folder / "checkpoints" / name) is None
+    assert find_damage(folder / "checkpoints" / name) is None
     assert [len(lines(folder, "losses", rank)) for rank in (0, 1)] == [24, 24]
     assert f"{name} is now at the end of epoch 0" in (two / "log").read_text()
 

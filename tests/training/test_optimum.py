@@ -10,7 +10,11 @@ import pytest
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
 from clusterrun.training.checkpointing.interval import Interval, SaveSchedule
-from clusterrun.training.checkpointing.optimum import Optimum, best_interval, between_interruptions
+from clusterrun.training.checkpointing.optimum import (
+    Optimum,
+    best_interval,
+    mean_seconds_between_interruptions,
+)
 
 HOUR = 3600
 
@@ -47,9 +51,9 @@ def test_the_interval_is_youngs_within_bounds(save, between, interval):
 
 def test_without_attempts_an_interruption_in_four_hours_is_assumed(paths):
     """A run that nobody has interrupted yet has a rate all the same."""
-    assert between_interruptions(paths, now=0) == 4 * HOUR
+    assert mean_seconds_between_interruptions(paths, now=0) == 4 * HOUR
     attempt(paths, 1, began=0)
-    assert between_interruptions(paths, now=2 * HOUR) == 6 * HOUR
+    assert mean_seconds_between_interruptions(paths, now=2 * HOUR) == 6 * HOUR
 
 
 def test_interruptions_are_counted_against_the_time_trained(paths):
@@ -59,14 +63,16 @@ def test_interruptions_are_counted_against_the_time_trained(paths):
     attempt(paths, 3, began=20 * HOUR, ended=22 * HOUR, cause="time-limit")
     attempt(paths, 4, began=30 * HOUR)  # never said how it ended
     attempt(paths, 5, began=40 * HOUR)
-    assert between_interruptions(paths, now=42 * HOUR) == (4 + 1 + 1 + 2 + 2) * HOUR / (1 + 3)
+    assert mean_seconds_between_interruptions(paths, now=42 * HOUR) == (
+        4 + 1 + 1 + 2 + 2
+    ) * HOUR / (1 + 3)
 
 
 def test_a_record_that_cannot_be_read_counts_for_nothing(paths):
     """A begin without a time, or an end without one, is no reason to fail."""
     (paths.begin("0001")).write_text("job_id=1\n")
     write_record(paths.end("0001"), {"cause": "stop", "ended": "yesterday"})
-    assert between_interruptions(paths, now=HOUR) == 4 * HOUR
+    assert mean_seconds_between_interruptions(paths, now=HOUR) == 4 * HOUR
 
 
 def test_the_first_save_comes_early_and_the_next_one_as_measured(paths):

@@ -23,7 +23,7 @@ def asked_at(seconds: list[float]) -> list[int]:
     pace, asked, proposal = Pace(clock), [], 0
     for step, taken in zip(count(1), seconds, strict=False):
         clock.now += taken
-        passes = pace.passes_by()
+        passes = pace.skips_step()
         pace.follow(proposal)
         if not passes:
             asked.append(step)

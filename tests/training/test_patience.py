@@ -12,12 +12,12 @@ import pytest
 
 from clusterrun.run_folder.records import read_record
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.patience import Doing, Patience
-from clusterrun.training.stopping.stacks import SIGNAL
+from clusterrun.training.stopping.patience import Activity, Patience
+from clusterrun.training.stopping.requests import STACKS_SIGNAL
 from tests.slurm.desk import until
 
 MINUTES, HOURS = 60, 3600
-NO_STEPS = [Doing.START, Doing.EVALUATION, Doing.SAVE, Doing.EPOCH, Doing.END]
+NO_STEPS = [Activity.START, Activity.EVALUATION, Activity.SAVE, Activity.EPOCH, Activity.END]
 
 
 def after(*steps: float) -> Patience:
@@ -41,7 +41,7 @@ def after(*steps: float) -> Patience:
 ])  # fmt: skip
 def test_a_step_may_take_a_multiple_of_the_median_step(steps, seconds):
     """At least a quarter of an hour, twenty median steps, and four times the longest that there was."""
-    assert after(*steps).seconds(Doing.STEP) == seconds
+    assert after(*steps).seconds(Activity.STEP) == seconds
 
 
 @pytest.mark.parametrize("doing", NO_STEPS)
@@ -49,14 +49,16 @@ def test_all_else_may_take_hours(doing):
     """The first step, evaluations and saves have no measure; where steps take longer than they, they may, too."""
     assert after(*[0.1] * 50).seconds(doing) == 2 * HOURS
     assert (
-        after(*[600.0] * 50).seconds(doing) == after(*[600.0] * 50).seconds(Doing.STEP) > 3 * HOURS
+        after(*[600.0] * 50).seconds(doing)
+        == after(*[600.0] * 50).seconds(Activity.STEP)
+        > 3 * HOURS
     )
     assert Patience().seconds(doing) == 2 * HOURS
 
 
 def test_what_a_script_does_after_its_training_is_not_judged():
     """Nobody knows how long that takes."""
-    assert after(0.1).seconds(Doing.OTHER) == 0
+    assert after(0.1).seconds(Activity.OTHER) == 0
 
 
 def test_a_pause_is_no_step():
@@ -65,7 +67,7 @@ def test_a_pause_is_no_step():
     patience.pause()
     patience.step(100_000.0)
     patience.step(100_000.1)
-    assert patience.seconds(Doing.STEP) == 15 * MINUTES
+    assert patience.seconds(Activity.STEP) == 15 * MINUTES
 
 
 @pytest.fixture
@@ -85,14 +87,14 @@ def told(tmp_path):
 def test_what_is_done_is_told_at_once(told):
     """Before an evaluation or a save is silent, the file says that it is one, and how long it may be."""
     progress, read = told
-    progress.begin(Doing.START)
+    progress.begin(Activity.START)
     assert (read()["doing"], read()["patience"]) == ("start", str(2 * HOURS))
     assert "step" not in read()
     progress.update(1, 9, 0.5, 8)
-    with progress.amid(Doing.SAVE):
+    with progress.during(Activity.SAVE):
         assert (read()["doing"], read()["step"], read()["loss"]) == ("save", "1", "0.5")
     assert (read()["doing"], read()["patience"]) == ("step", str(15 * MINUTES))
-    progress.begin(Doing.EVALUATION)
+    progress.begin(Activity.EVALUATION)
     assert (read()["doing"], read()["patience"]) == ("evaluation", str(2 * HOURS))
     progress.update(2, 9, 0.4, 8)
     progress.write()
@@ -103,7 +105,7 @@ def test_signs_of_life_between_steps(told):
     """Each batch of a long step or of an evaluation is one; nothing else changes by it."""
     progress, read = told
     progress.update(1, 9, 0.5, 8)
-    progress.begin(Doing.EVALUATION)
+    progress.begin(Activity.EVALUATION)
     before = read()
     for sign in range(3):
         os.utime(progress._path, (sign, sign))
@@ -117,7 +119,7 @@ def test_an_attempt_that_begins_shows_the_step_before_it(told):
     """Its first word is that it is there; the step and the loss are those of the last attempt until it has its own."""
     progress, read = told
     progress._path.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
-    progress.begin(Doing.START)
+    progress.begin(Activity.START)
     assert [read()[key] for key in ("step", "total", "loss", "doing")] == [
         "31",
         "50",
@@ -129,7 +131,7 @@ def test_an_attempt_that_begins_shows_the_step_before_it(told):
 def test_a_fenced_attempt_says_nothing(tmp_path):
     """The file is another attempt's by then."""
     progress = Progress(tmp_path / "progress", lambda: True)
-    progress.begin(Doing.START)
+    progress.begin(Activity.START)
     progress._written -= 60
     progress.alive()
     assert progress._notes is None
@@ -139,11 +141,11 @@ def test_a_fenced_attempt_says_nothing(tmp_path):
 STUCK = """
 import ctypes, os, sys
 from pathlib import Path
-from clusterrun.training.stopping.stacks import stacks_on_request
+from clusterrun.training.stopping.requests import dump_stacks_on_request
 def stuck():
     while True:
         ctypes.PyDLL(None).pause()  # in C, with the interpreter's lock
-stacks_on_request(Path(sys.argv[1]), 3)
+dump_stacks_on_request(Path(sys.argv[1]), 3)
 print("ready", flush=True)
 stuck()
 """
@@ -159,7 +161,7 @@ def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
             assert rank.stdout.readline() == "ready\n"
             file = tmp_path / f"stacks-3-{rank.pid}"
             until(
-                lambda: rank.send_signal(SIGNAL) or "in stuck" in file.read_text(),
+                lambda: rank.send_signal(STACKS_SIGNAL) or "in stuck" in file.read_text(),
                 60,
                 "it tells where it is stuck",
             )
@@ -171,8 +173,8 @@ def test_a_rank_that_is_stuck_in_c_tells_its_stacks(tmp_path):
 def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
     """No file is left then, which would say that the rank can be asked."""
     code = STUCK.replace(
-        "stacks_on_request(Path",
-        "import signal; signal.signal(signal.SIGRTMAX - 7, print); stacks_on_request(Path",
+        "dump_stacks_on_request(Path",
+        "import signal; signal.signal(signal.SIGRTMAX - 7, print); dump_stacks_on_request(Path",
     )
     done = subprocess.run(
         [sys.executable, "-c", code.replace("\nstuck()", ""), tmp_path], check=True
@@ -183,11 +185,11 @@ def test_a_signal_that_the_script_uses_is_left_to_it(tmp_path):
 
 def test_the_signal_is_the_one_that_the_script_sends():
     """bash counts from SIGRTMAX, /proc tells bits, and Python numbers."""
-    assert SIGNAL == 57
+    assert STACKS_SIGNAL == 57
     assert (
         subprocess.run(
             ["bash", "-c", "kill -l RTMAX-7"], capture_output=True, text=True, check=True
         ).stdout
         == "57\n"
     )
-    assert signal.getsignal(SIGNAL) is signal.SIG_DFL
+    assert signal.getsignal(STACKS_SIGNAL) is signal.SIG_DFL

@@ -16,7 +16,7 @@ from clusterrun.training.checkpointing.interval import Interval, SaveSchedule, p
 from clusterrun.training.checkpointing.store import Checkpoints
 from clusterrun.training.protocol import read_protocol
 from clusterrun.training.records.progress import Progress
-from clusterrun.training.stopping.request import StopRequest
+from clusterrun.training.stopping.requests import StopRequest
 from tests.training_scripts.launches import ROOT, fake_checkpoint, names
 
 
@@ -122,21 +122,21 @@ def test_a_signal_is_heard_and_not_forgotten(tmp_path):
     """Once the node's stop file was there the stop holds, even when the file goes away."""
     signal = tmp_path / "signal"
     request = StopRequest(signal, None)
-    assert not request.heard()
+    assert not request.requested()
     signal.touch()
-    assert request.heard()
+    assert request.requested()
     signal.unlink()
-    assert request.heard()
+    assert request.requested()
 
 
 def test_an_empty_stop_file_is_no_stop(tmp_path):
     """The run's stop file is always there: only a line in it is a request."""
     person = tmp_path / "stop"
     person.write_text("\n")
-    assert not StopRequest(tmp_path / "signal", person).heard()
-    assert not StopRequest(tmp_path / "signal", tmp_path / "missing").heard()
+    assert not StopRequest(tmp_path / "signal", person).requested()
+    assert not StopRequest(tmp_path / "signal", tmp_path / "missing").requested()
     person.write_text("enough\n")
-    assert StopRequest(tmp_path / "signal", person).heard()
+    assert StopRequest(tmp_path / "signal", person).requested()
 
 
 def test_a_fenced_attempt_is_not_resumed_from(tmp_path):

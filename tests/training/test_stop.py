@@ -10,7 +10,7 @@ WORKERS = """
 import multiprocessing, os, signal, sys, time
 from pathlib import Path
 from torch.utils.data import DataLoader
-from clusterrun.training.stopping.request import StopRequest
+from clusterrun.training.stopping.requests import StopRequest
 
 if sys.argv[1] == "ignored":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from clusterrun.training.records.trackers import words_for
+from clusterrun.training.records.trackers import run_arguments
 from tests.support.bash_functions import FUNCTIONS, LOAD, said
 from tests.support.tracker_files import OfflineRun, tensorboard_curve, tensorboard_shows
 from tests.training_scripts.launches import ROOT, attempt_of, clean_environment, start, start_two
@@ -214,14 +214,16 @@ def test_what_the_user_sets_for_trackers_stays(tmp_path):
 
 def test_a_run_that_the_script_names_goes_before_the_record():
     known = {"wandb": "a", "mlflow": "b", "aim": "c", "tensorboard": "d"}
-    assert words_for("wandb", known, {"tags": ["x"]}) == {
+    assert run_arguments("wandb", known, {"tags": ["x"]}) == {
         "id": "a",
         "resume": "allow",
         "tags": ["x"],
     }
-    assert words_for("wandb", known, {"resume_from": "z?_step=2"}) == {"resume_from": "z?_step=2"}
-    assert words_for("mlflow", known, {"run_id": "mine"}) == {"run_id": "mine"}
-    assert words_for("mlflow", known, {}) == {"run_id": "b"}
-    assert words_for("aim", known, {}) == {"run_hash": "c", "force_resume": True}
-    assert words_for("tensorboard", known, {"flush_secs": 5}) == {"flush_secs": 5}
-    assert words_for("aim", {}, {}) == {}
+    assert run_arguments("wandb", known, {"resume_from": "z?_step=2"}) == {
+        "resume_from": "z?_step=2"
+    }
+    assert run_arguments("mlflow", known, {"run_id": "mine"}) == {"run_id": "mine"}
+    assert run_arguments("mlflow", known, {}) == {"run_id": "b"}
+    assert run_arguments("aim", known, {}) == {"run_hash": "c", "force_resume": True}
+    assert run_arguments("tensorboard", known, {"flush_secs": 5}) == {"flush_secs": 5}
+    assert run_arguments("aim", {}, {}) == {}

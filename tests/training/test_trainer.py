@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from clusterrun.run_folder.metrics import measured
+from clusterrun.run_folder.metrics import read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.training import TrainingError
@@ -78,9 +78,9 @@ def train(tmp_path, monkeypatch) -> Iterator[Train]:
 
     yield run
     torch.set_num_threads(threads)
-    from clusterrun.training.hf_trainer import callback as trainer_callback
+    from clusterrun.training.hf_trainer.session import mark_trained
 
-    atexit.unregister(trainer_callback._mark_trained)
+    atexit.unregister(mark_trained)
 
 
 def history(folder: Path, place: str = "output") -> list[dict[str, float]]:
@@ -202,7 +202,7 @@ def test_those_who_watch_see_the_last_step_and_save(story):
     progress, saves = read_record(story.parts / "progress"), read_record(story.parts / "saves")
     assert (progress["step"], progress["total"]) == ("27", "27")
     assert float(progress["loss"]) == pytest.approx(history(story.parts)[-2]["loss"], rel=1e-4)
-    found = [measured(RunPaths(story.parts), f"{attempt:04d}") for attempt in (1, 2, 3, 4)]
+    found = [read_metrics(RunPaths(story.parts), f"{attempt:04d}") for attempt in (1, 2, 3, 4)]
     assert [one.points[-1].step for one in found] == [2, 5, 8, 27]
     assert all(
         one.first_step <= one.left and one.points[-1].learning_rate is not None for one in found
@@ -452,7 +452,7 @@ def test_a_checkpoint_that_is_named_must_be_whole(tmp_path, train):
 def test_without_clusterrun_it_resumes_and_seals(tmp_path, train):
     """The same line in a script that is run by hand goes on from the newest checkpoint, and keeps no journal."""
     train(None, "--max_steps", 5, "--save_steps", 2)
-    assert manifest.damage(tmp_path / "output" / "checkpoint-5") is None
+    assert manifest.find_damage(tmp_path / "output" / "checkpoint-5") is None
     (tmp_path / "output" / "checkpoint-5" / "trainer_state.json").write_text("{}")
     trainer = train(None, "--max_steps", 6, "--save_steps", 2, "--logging_steps", 1)
     assert trainer.state.global_step == 6

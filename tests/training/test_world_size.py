@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from clusterrun.training.checkpointing.manifest import restate
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
+from clusterrun.training.checkpointing.manifest import update_facts
 from clusterrun.training.resharding.world_size import (
     Share,
     accumulation_for,
     batch_for,
-    same_curve,
-    speeds,
+    candidate_speeds,
+    curves_are_equal,
 )
 from tests.training.test_loop import free_ports
 from tests.training_scripts.launches import attempt_of, clean_environment, manifest, names
@@ -92,12 +92,12 @@ def test_the_place_in_an_epoch_is_a_number_of_steps(
 
 def test_the_speeds_of_the_three_habits() -> None:
     """A script that multiplies its total by the processes, one that does not, and one that counts its own batches."""
-    assert speeds(4, 4, 2) == [2, 4, 8]
-    assert speeds(4, 2, 4) == [4, 2]
-    assert speeds(4, 2, 3) == [3, 4]
-    assert same_curve([1.0, None, 0.0], [1.0 + 1e-8, None, 1e-12])
-    assert not same_curve([1.0, 0.5], [1.0, 0.501])
-    assert not same_curve([1.0], [1.0, 1.0])
+    assert candidate_speeds(4, 4, 2) == [2, 4, 8]
+    assert candidate_speeds(4, 2, 4) == [4, 2]
+    assert candidate_speeds(4, 2, 3) == [3, 4]
+    assert curves_are_equal([1.0, None, 0.0], [1.0 + 1e-8, None, 1e-12])
+    assert not curves_are_equal([1.0, 0.5], [1.0, 0.501])
+    assert not curves_are_equal([1.0], [1.0, 1.0])
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -180,7 +180,7 @@ def refused(root: Path) -> list[dict[str, Any]]:
         shutil.copytree(root / "scaled", root / name)
     (saved,) = (root / "shorter" / "checkpoints").iterdir()
     sharing: Any = manifest(root / "shorter", saved.name)["sharing"]
-    restate(saved, {"sharing": {**sharing, "epoch_steps": 7}})
+    update_facts(saved, {"sharing": {**sharing, "epoch_steps": 7}})
     return [plan(root / name, 2, None, **words) for name, (words, _) in REFUSED.items()]
 
 

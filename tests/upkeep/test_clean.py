@@ -16,16 +16,17 @@ import pytest
 from clusterrun import cli
 from clusterrun.errors import ClusterError, SpecError
 from clusterrun.run_folder import removal as trash
-from clusterrun.run_folder.index import Index, Run
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import locked
 from clusterrun.slurm.states import State
 from clusterrun.submission.resuming import resume
 from clusterrun.training.checkpointing import manifest
-from clusterrun.upkeep.cleaning import Wish, carry_out, clean, plan_clean
+from clusterrun.upkeep.cleaning import carry_out, clean
+from clusterrun.upkeep.cleanup_plan import Criteria, plan_clean
 
 DAY = 86400
-MONTH = Wish(older_than=30 * DAY)
+MONTH = Criteria(older_than=30 * DAY)
 
 
 class Disk:
@@ -89,7 +90,7 @@ class Disk:
                 f"cause={cause}\nnext=end\nended={int(time.time() - days * DAY)}\n"
             )
         self.age(paths, days)
-        self.index.add(Run(run_id, paths, job))
+        self.index.add(RunRef(run_id, paths, job))
         return paths
 
     def checkpoint(
@@ -109,7 +110,7 @@ class Disk:
     def names(self) -> list[str]:
         return sorted(path.name for path in self.root.iterdir())
 
-    def clean(self, wish: Wish) -> list[str]:
+    def clean(self, wish: Criteria) -> list[str]:
         return [removal.path.name for removal in clean(wish, self.index)]
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -144,7 +145,7 @@ def test_a_wish_without_a_condition_removes_nothing(disk):
     """`clean` alone is a mistake, because everything that has ended would fit."""
     disk.run("old", days=40)
     with pytest.raises(SpecError, match="needs to be told what is to go"):
-        plan_clean(Wish(), disk.index)
+        plan_clean(Criteria(), disk.index)
 
 
 def test_conditions_are_joined(disk):
@@ -155,15 +156,15 @@ def test_conditions_are_joined(disk):
     disk.run("d", days=0)
     failed = frozenset({State.FAILED})
 
-    def planned(wish: Wish) -> list[str]:
+    def planned(wish: Criteria) -> list[str]:
         return [one.path.name for one in plan_clean(wish, disk.index).removals]
 
-    assert planned(Wish(states=failed)) == ["a", "c"]
-    assert planned(Wish(states=failed, older_than=30 * DAY)) == ["a"]
-    assert planned(Wish(keep=1)) == ["a", "b", "c"]
-    assert planned(Wish(keep=3)) == ["a"]
-    assert planned(Wish(keep=0)) == ["a", "b", "c", "d"]
-    assert planned(Wish(keep=2, states=failed)) == ["a"]
+    assert planned(Criteria(states=failed)) == ["a", "c"]
+    assert planned(Criteria(states=failed, older_than=30 * DAY)) == ["a"]
+    assert planned(Criteria(keep=1)) == ["a", "b", "c"]
+    assert planned(Criteria(keep=3)) == ["a"]
+    assert planned(Criteria(keep=0)) == ["a", "b", "c", "d"]
+    assert planned(Criteria(keep=2, states=failed)) == ["a"]
 
 
 def test_rehearsals_can_be_named(disk):
@@ -174,7 +175,7 @@ def test_rehearsals_can_be_named(disk):
         "tiny-1",
     ):
         disk.run(name)
-    assert sorted(disk.clean(Wish(rehearsals=True))) == [
+    assert sorted(disk.clean(Criteria(rehearsals=True))) == [
         "tiny-reference-20260102-030405-abce",
         "tiny-rehearsal-20260102-030405-abcd",
     ]
@@ -189,7 +190,7 @@ def test_a_run_that_slurm_has_is_never_touched(disk, state):
     disk.run("lives", days=40, job="7", ends=False)
     disk.run("again", days=40, job="8")
     disk.queue(f"7 {state}", f"8 {state}")
-    assert disk.clean(Wish(older_than=0, keep=0)) == []
+    assert disk.clean(Criteria(older_than=0, keep=0)) == []
     assert disk.names() == ["again", "lives"]
 
 
@@ -226,7 +227,7 @@ def test_no_link_is_followed(disk, tmp_path):
     linked = disk.run("two", days=40)
     linked.folder.rename(tmp_path / "elsewhere")
     linked.folder.symlink_to(tmp_path / "elsewhere")
-    assert disk.clean(Wish(checkpoints=True, keep=0)) == []
+    assert disk.clean(Criteria(checkpoints=True, keep=0)) == []
     plan = plan_clean(MONTH, disk.index)
     assert plan.size < 300_000
     assert plan.notes == (f"two stays: {linked.folder} is a link, or not its folder",)
@@ -239,8 +240,8 @@ def test_an_entry_that_names_another_folder_removes_nothing(disk, tmp_path):
     """An index entry is only believed where the folder it names is a run's of that name."""
     home = tmp_path / "precious"
     (home / "events").mkdir(parents=True)
-    disk.index.add(Run("gone", RunPaths(home), "9"))
-    plan = plan_clean(Wish(keep=0), disk.index)
+    disk.index.add(RunRef("gone", RunPaths(home), "9"))
+    plan = plan_clean(Criteria(keep=0), disk.index)
     assert plan.removals == ()
     assert home.is_dir()
 
@@ -254,7 +255,7 @@ def test_an_entry_whose_folder_was_removed_by_hand_goes(disk):
     assert disk.clean(MONTH) == ["one"]
     assert [run.run_id for run in disk.index.all()] == ["other"]
     shutil.rmtree(disk.root)
-    assert disk.clean(Wish(keep=0)) == []
+    assert disk.clean(Criteria(keep=0)) == []
 
 
 @pytest.mark.parametrize("when", ["before", "amid"])
@@ -275,7 +276,8 @@ def test_what_an_interruption_leaves_is_finished_by_the_next(disk, monkeypatch, 
     assert [run.run_id for run in disk.index.all()] == ["old"]
     monkeypatch.setattr(trash.shutil, "rmtree", rmtree)
     assert [
-        one.kind for one in plan_clean(Wish(states=frozenset({State.FAILED})), disk.index).removals
+        one.kind
+        for one in plan_clean(Criteria(states=frozenset({State.FAILED})), disk.index).removals
     ] == ["rest"]
     assert disk.clean(MONTH) == [".trash-old"]
     assert (disk.names(), disk.index.all()) == ([], [])
@@ -287,12 +289,12 @@ def test_of_checkpoints_the_newest_whole_one_stays(disk):
     for step in (10, 20, 30):
         disk.checkpoint(paths, step, days=50)
     disk.checkpoint(paths, 40, days=50, damaged=True)
-    gone = disk.clean(Wish(older_than=DAY, checkpoints=True))
+    gone = disk.clean(Criteria(older_than=DAY, checkpoints=True))
     assert gone == ["step-00000010-0001", "step-00000020-0001", "step-00000040-0001"]
     assert [path.name for path in paths.checkpoints.iterdir()] == ["step-00000030-0001"]
     assert list((paths.folder / "staging").iterdir()) == []
     assert paths.log("0001").exists()
-    assert disk.clean(Wish(keep=0, checkpoints=True)) == []
+    assert disk.clean(Criteria(keep=0, checkpoints=True)) == []
 
 
 def test_so_many_checkpoints_of_each_run_stay(disk):
@@ -303,7 +305,7 @@ def test_so_many_checkpoints_of_each_run_stay(disk):
         for step in (10, 20, 30):
             disk.checkpoint(paths, step)
         (paths.folder / "staging" / "pruned").mkdir(parents=True)
-    disk.clean(Wish(keep=2, checkpoints=True))
+    disk.clean(Criteria(keep=2, checkpoints=True))
     assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, living)] == [
         2,
         2,
@@ -329,7 +331,7 @@ def test_each_task_of_an_array_keeps_its_own(disk):
         disk.age(RunPaths(task.folder), 40)
         for step in (10, 20):
             disk.checkpoint(task, step)
-    assert disk.clean(Wish(keep=1, checkpoints=True)) == ["step-00000010-0001"] * 2
+    assert disk.clean(Criteria(keep=1, checkpoints=True)) == ["step-00000010-0001"] * 2
     assert disk.clean(MONTH) == ["grid"]
 
 
@@ -388,12 +390,16 @@ def test_a_run_that_squeue_hides_is_asked_for_by_its_id(disk):
     disk.known(("7", "RUNNING"), ("8", "PENDING"))
     notes: list[str] = []
     assert (
-        carry_out(plan_clean(Wish(older_than=0, keep=0), disk.index), disk.index, note=notes.append)
+        carry_out(
+            plan_clean(Criteria(older_than=0, keep=0), disk.index), disk.index, note=notes.append
+        )
         == []
     )
     assert disk.names() == ["again", "hidden"]
     assert notes == ["again stays: job 8 is in the queue"]
-    assert plan_clean(Wish(keep=0), disk.index).notes == ("hidden stays: job 7 is in the queue",)
+    assert plan_clean(Criteria(keep=0), disk.index).notes == (
+        "hidden stays: job 7 is in the queue",
+    )
 
 
 @pytest.mark.parametrize(("days", "stays"), [(0.5, True), (2, False)])
@@ -401,8 +407,8 @@ def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk
     """It wrote no end, Slurm does not know its job, and sacct says nothing: its own files decide."""
     paths = disk.run("lost", job="7", ends=False)
     disk.age(paths, days)
-    assert disk.clean(Wish(keep=0)) == ([] if stays else ["lost"])
-    notes = plan_clean(Wish(keep=0), disk.index).notes
+    assert disk.clean(Criteria(keep=0)) == ([] if stays else ["lost"])
+    notes = plan_clean(Criteria(keep=0), disk.index).notes
     assert notes == (
         ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",)
         if stays
@@ -414,7 +420,7 @@ def test_what_sacct_knows_to_have_ended_needs_no_silence(disk):
     """Slurm's word that a job ended is no negative answer."""
     disk.run("limited", job="7", ends=False)
     disk.known(("7", "TIMEOUT"))
-    assert disk.clean(Wish(keep=0)) == ["limited"]
+    assert disk.clean(Criteria(keep=0)) == ["limited"]
 
 
 def test_a_run_that_is_written_to_after_its_end_stays(disk):
@@ -443,8 +449,8 @@ def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
     paths.local.mkdir()
     (paths.local / "supervisor").write_text("job_id=12\nhost=elsewhere\n")
     disk.age(paths, 40)
-    assert disk.clean(Wish(keep=0)) == []
-    assert plan_clean(Wish(keep=0), disk.index).notes == (
+    assert disk.clean(Criteria(keep=0)) == []
+    assert plan_clean(Criteria(keep=0), disk.index).notes == (
         "there stays: it wrote no end, and runs on elsewhere",
     )
 
@@ -456,7 +462,7 @@ def test_a_run_that_changed_since_the_plan_stays(disk):
     again.begin("0002").write_text("job_id=1\n")
     again.end("0002").write_text(f"cause=finished\nnext=end\nended={int(time.time())}\n")
     disk.index.make()
-    disk.index.resumption(Run("begun", begun)).write_text("number=2\n")
+    disk.index.resumption(RunRef("begun", begun)).write_text("number=2\n")
     notes: list[str] = []
     assert carry_out(plan, disk.index, note=notes.append) == []
     hint = "a resume of it was begun: `clusterrun resume begun` finishes it"
@@ -466,7 +472,7 @@ def test_a_run_that_changed_since_the_plan_stays(disk):
 def test_a_run_that_is_being_resumed_stays_and_one_that_goes_is_not_resumed(disk):
     """Both take the same lock: `clean` does not wait for it, and `resume` finds the folder gone."""
     paths = disk.run("one", days=40)
-    plan, run = plan_clean(MONTH, disk.index), Run("one", paths, "1")
+    plan, run = plan_clean(MONTH, disk.index), RunRef("one", paths, "1")
     notes: list[str] = []
     disk.index.make()
     with locked(disk.index.resumption(run).with_suffix(".lock")):

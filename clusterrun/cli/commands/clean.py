@@ -12,14 +12,13 @@ from clusterrun.cli.output.screen import print_table
 from clusterrun.errors import Problem, SpecError
 from clusterrun.slurm.states import State
 from clusterrun.units import format_age, format_size
-from clusterrun.upkeep.cleaning import (
-    Plan,
+from clusterrun.upkeep.cleaning import as_cleanup, carry_out
+from clusterrun.upkeep.cleanup_plan import (
+    CleanupPlan,
+    Criteria,
     Removal,
-    Wish,
-    carry_out,
-    cleanup,
+    parse_states,
     plan_clean,
-    states_of,
 )
 
 _HEADINGS = ("RUN", "STATE", "AGE", "SIZE", "REMOVED")
@@ -62,17 +61,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _states(text: str) -> frozenset[State]:
     try:
-        return states_of(text)
+        return parse_states(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(options: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it."""
-    wish = Wish(
+    criteria = Criteria(
         options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints
     )
-    plan = plan_clean(wish)
+    plan = plan_clean(criteria)
     for text in plan.notes:
         _note(text)
     if not options.json:
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         with progress("removing") as tell:
             gone = carry_out(plan, tell=tell, note=_note)
     if options.json:
-        print_json(cleanup(plan, gone))
+        print_json(as_cleanup(plan, gone))
     if ask:
         print(
             f"{_things(gone)} removed, {format_size(sum(one.size for one in gone))} freed",
@@ -99,7 +98,7 @@ def _note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
-def _asked(plan: Plan) -> bool:
+def _asked(plan: CleanupPlan) -> bool:
     if not sys.stdin.isatty():
         raise SpecError(
             [
@@ -120,7 +119,7 @@ def _asked(plan: Plan) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: CleanupPlan) -> None:
     if not plan.removals:
         print("nothing fits", file=sys.stderr)
         return

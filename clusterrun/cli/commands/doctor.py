@@ -11,7 +11,7 @@ from clusterrun.cli.output.amounts import timeout
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import STYLES, print_table
 from clusterrun.planning.preparation import Request
-from clusterrun.site_checks.examine import Examination, doctor
+from clusterrun.site_checks.examination import Examination, doctor
 from clusterrun.site_checks.finding import Finding
 
 _HEADINGS = ("", "TOPIC", "FINDING")

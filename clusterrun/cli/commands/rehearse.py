@@ -9,7 +9,7 @@ import time
 from clusterrun.cli.output.amounts import timeout
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
-from clusterrun.rehearsal.outcome_text import in_words
+from clusterrun.rehearsal.outcome_text import format_outcome
 from clusterrun.rehearsal.rehearsing import rehearse
 from clusterrun.rehearsal.result import OUT_OF_TIME
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found)
     else:
-        print(in_words(found))
+        print(format_outcome(found))
     if found.outcome == OUT_OF_TIME:
         return 124
     return 0 if found.survived else 1

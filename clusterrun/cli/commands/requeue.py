@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.submission.resuming import requeue
+from clusterrun.submission.requeuing import requeue
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

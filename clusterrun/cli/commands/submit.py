@@ -9,8 +9,8 @@ import sys
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.planning.preparation import Prepared, prepare
-from clusterrun.run_folder.index import Run
-from clusterrun.submission.submitting import submit_prepared, test_only
+from clusterrun.run_folder.index import RunRef
+from clusterrun.submission.submitting import submit_prepared, try_submission
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
-    found = test_only(prepared)
+    found = try_submission(prepared)
     if as_json:
         print_json(found)
         return
@@ -73,7 +73,7 @@ def _warn(prepared: Prepared) -> None:
         print(f"warning: {words}", file=sys.stderr)
 
 
-def _tell_next(made: Run, *, local: bool) -> None:
+def _tell_next(made: RunRef, *, local: bool) -> None:
     what = f"started here, process {made.job_id}" if local else f"queued as job {made.job_id}"
     lines = [
         f"{what}; run folder: {made.paths.folder}",

@@ -14,11 +14,11 @@ from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.background import Flight
 from clusterrun.training.checkpointing.buffers import Buffers
 from clusterrun.training.checkpointing.deferred_writes import Writes
-from clusterrun.training.checkpointing.disk import words
+from clusterrun.training.checkpointing.disk import format_bytes
 from clusterrun.training.checkpointing.memory import free_memory
 from clusterrun.training.checkpointing.saving import Saver
 from clusterrun.training.checkpointing.snapshot import Snapshot
-from clusterrun.training.checkpointing.store import Checkpoint, Checkpoints, Position
+from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
 from clusterrun.training.stopping.agreement import Agreement
 from clusterrun.training.stopping.fence import Fence
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _MARGIN = 1.1, 64 << 20  # training and the writers need memory as well: a factor, and bytes
-# Calls what writes a checkpoint, with the seconds for which training stood still; None: until it was published.
-Note = Callable[[Callable[[], Checkpoint], float | None], Checkpoint]
+# Calls what writes a checkpoint, with the seconds for which training stood still; None: until it
+# was published.
+Note = Callable[[Callable[[], StoredCheckpoint], float | None], StoredCheckpoint]
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,23 @@ class _Need:
 
 
 class AsyncSaver(Saver):
-    """Saves as Saver does, or begins to; one save is under way at a time, and every rank must call the same."""
+    """Saves as Saver does, in the background.
+
+    One save is under way at a time, and every rank must call the same methods.
+    """
 
     def __init__(
         self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
     ) -> None:
         super().__init__(accelerator, agreement, checkpoints, fence)
-        # What the threads say to each other must not mix with what the training does: they have a group of their own.
+        # What the threads say to each other must not mix with what the training does: they have a
+        # group of their own.
         self._writer = _Writer(
             accelerator, Agreement(int(accelerator.num_processes)), checkpoints, fence
         )
         self._buffers = Buffers()
-        self._flight: Flight[Checkpoint] | None = None
-        self._told: set[bool] = set()
+        self._flight: Flight[StoredCheckpoint] | None = None
+        self._logged: set[bool] = set()
 
     @property
     def under_way(self) -> Position | None:
@@ -60,19 +65,19 @@ class AsyncSaver(Saver):
         return self._writer.position if self._flight else None
 
     def begin(self, position: Position, note: Note) -> bool:
-        """Copy the state and begin to write it; nothing may be under way. False: it is written already.
+        """Copy the state and start to write it; no save may be under way. False: already written.
 
-        That is where memory is short on any node, which is told once. Raises what `save` does where it fails before
-        the copy; after it, `collect` does.
+        That is where memory is short on any node, which is told once. Raises what `save` does where
+        it fails before the copy; after it, `collect` does.
         """
         begun = time.monotonic()
         plugin = self._accelerator.state.fsdp_plugin if self._accelerator.is_fsdp2 else None
         writes = Writes(self._checkpoints.draft(position.step), plugin)
-        with self._dropped_on_failure(writes.folder):
-            self._together(
+        with self._drop_on_failure(writes.folder):
+            self._run_on_ranks(
                 lambda: self._make_room(writes.folder), here=self._accelerator.is_main_process
             )
-            self._together(
+            self._run_on_ranks(
                 lambda: writes.capture(lambda: self._accelerator.save_state(str(writes.folder)))
             )
         copied = self._copy(writes.state)
@@ -82,7 +87,7 @@ class AsyncSaver(Saver):
         self._flight.start() if copied else self._flight.run()
         return copied
 
-    def collect(self) -> Checkpoint:
+    def collect(self) -> StoredCheckpoint:
         """Wait for what was begun, and return it or raise what `save` would."""
         flight, self._flight = self._flight, None
         assert flight is not None  # noqa: S101 - the caller has seen that there is one
@@ -109,27 +114,34 @@ class AsyncSaver(Saver):
         return True
 
     def _grow(self, storages: Iterable[Any], lack: int) -> bool:
-        node = int(self._accelerator.process_index) // self._per_node()
+        node = int(self._accelerator.process_index) // self._processes_per_node()
         needs = self._agreement.gather(_Need(node, lack, free_memory()))
         total, free, fits = min(
-            (_on_node(needs, node) for node in {need.node for need in needs}), key=_tightness
+            (_sum_needs(needs, node) for node in {need.node for need in needs}), key=_memory_left
         )
-        self._tell(total, free, fits=fits)
+        self._log_memory(total, free, fits=fits)
         grown = self._agreement.least(
-            int(fits and _allocated(lambda: self._buffers.grow(storages)))
+            int(fits and _try_to_allocate(lambda: self._buffers.grow(storages)))
         )
         if fits and not grown:
-            self._tell(total, free, fits=False)
+            self._log_memory(total, free, fits=False)
         return bool(grown)
 
-    def _tell(self, total: int, free: int | None, *, fits: bool) -> None:
-        there = "nobody knows how much is free" if free is None else f"{words(free)} are free there"
-        text = f"the copy of an asynchronous checkpoint takes {words(total)} of a node's memory, and {there}"
-        if fits not in self._told and self._accelerator.is_main_process:
+    def _log_memory(self, total: int, free: int | None, *, fits: bool) -> None:
+        there = (
+            "nobody knows how much is free"
+            if free is None
+            else f"{format_bytes(free)} are free there"
+        )
+        text = (
+            f"the copy of an asynchronous checkpoint takes {format_bytes(total)} of a node's memory, and "
+            f"{there}"
+        )
+        if fits not in self._logged and self._accelerator.is_main_process:
             text = text if fits else f"warning: {text}: saving synchronously"
             sys.stderr.write(f"clusterrun: {text}\n")
             sys.stderr.flush()
-        self._told.add(fits)
+        self._logged.add(fits)
 
 
 class _Writer(Saver):
@@ -140,28 +152,28 @@ class _Writer(Saver):
     known: dict[str, object] | None = None
 
     def take(self, writes: Writes, position: Position, known: dict[str, object]) -> None:
-        """Take over what is to be written, and what its manifest says of it; the training moves on."""
+        """Take over the deferred writes and the manifest's facts, while the training continues."""
         self.writes, self.position, self.known = writes, replace(position), known
 
     def _facts(self, position: Position) -> dict[str, object]:
         return super()._facts(position) if self.known is None else self.known
 
-    def write(self) -> Checkpoint:
+    def write(self) -> StoredCheckpoint:
         """Write and publish it. Raises as `save` does."""
         writes, self.writes = self.writes, None  # what it holds need not be kept
         assert writes is not None  # noqa: S101 - it was taken over
-        with self._dropped_on_failure(writes.folder):
-            self._together(lambda: writes.carry_out(self._agreement.group))
+        with self._drop_on_failure(writes.folder):
+            self._run_on_ranks(lambda: writes.carry_out(self._agreement.group))
             return self._complete(writes.folder, self.position)
 
-    def _stock(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
+    def _take_stock_of(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
         # Nobody waits for it. The interpreter gives no more pools of threads while it shuts down.
         return manifest.take_stock(
-            draft, lambda name: name not in self.passing and mine(name), _Here()
+            draft, lambda name: name not in self.passing and mine(name), _InlineExecutor()
         )
 
 
-class _Here(Executor):
+class _InlineExecutor(Executor):
     """Does what is submitted at once."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -173,7 +185,7 @@ class _Here(Executor):
         return future
 
 
-def reason_to_wait(accelerator: Accelerator) -> str | None:
+def why_synchronous(accelerator: Accelerator) -> str | None:
     """Say why an Accelerator's state cannot be saved asynchronously; None: it can."""
     kind = str(accelerator.distributed_type.value)
     if kind == "NO" or kind.startswith("MULTI_") or (kind == "FSDP" and accelerator.is_fsdp2):
@@ -185,7 +197,7 @@ def reason_to_wait(accelerator: Accelerator) -> str | None:
     return f"there is no way yet to copy the state under {kind}"
 
 
-def _on_node(needs: list[_Need], node: int) -> tuple[int, int | None, bool]:
+def _sum_needs(needs: list[_Need], node: int) -> tuple[int, int | None, bool]:
     """Return what the copies on a node lack together, what is free there, and whether it fits."""
     here = [need for need in needs if need.node == node]
     total = sum(need.lack for need in here)
@@ -194,12 +206,12 @@ def _on_node(needs: list[_Need], node: int) -> tuple[int, int | None, bool]:
     return total, free, free is None or free >= total * factor + more
 
 
-def _tightness(found: tuple[int, int | None, bool]) -> float:
+def _memory_left(found: tuple[int, int | None, bool]) -> float:
     total, free, _ = found
     return float("inf") if free is None else free - total
 
 
-def _allocated(grow: Callable[[], None]) -> bool:
+def _try_to_allocate(grow: Callable[[], None]) -> bool:
     try:
         grow()
     except (MemoryError, RuntimeError):  # torch raises the latter, on CPUs and GPUs

@@ -8,7 +8,8 @@ from threading import Thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# At the end of a process that leaves without asking for the result, as one that crashes: another rank may hang.
+# At the end of a process that leaves without asking for the result, as one that crashes: another
+# rank may hang.
 _PATIENCE = 600.0  # seconds
 
 
@@ -22,7 +23,10 @@ class Flight(Generic[T]):
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Begin, and go on with something else. Where the system gives no thread, it is done when this returns."""
+        """Start the work in a thread.
+
+        If the system gives no thread, the work is done when this returns.
+        """
         thread = Thread(
             target=self.run, name="clusterrun-save", daemon=True
         )  # Python would wait without a limit

@@ -1,6 +1,7 @@
 """Memory of the host that holds copies of tensors, kept from one save to the next.
 
-Memory that is touched for the first time comes slowly from the system: a copy into new memory takes many times as long.
+Memory that is touched for the first time comes slowly from the system: a copy into new memory takes
+many times as long.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Buffers:
 
     def lack(self, storages: Iterable[torch.UntypedStorage]) -> int:
         """Return how many bytes must be allocated before copies of these storages fit."""
-        return sum(_occupied(*kind) * number for kind, number in self._missing(storages).items())
+        return sum(
+            _allocated_bytes(*kind) * number for kind, number in self._missing(storages).items()
+        )
 
     def grow(self, storages: Iterable[torch.UntypedStorage]) -> None:
         """Allocate what is missing, and let go of what is no longer needed.
@@ -35,7 +38,8 @@ class Buffers:
         """
         storages = list(storages)
         self._held = {
-            kind: self._held.get(kind, [])[:number] for kind, number in _count(storages).items()
+            kind: self._held.get(kind, [])[:number]
+            for kind, number in _count_kinds(storages).items()
         }
         for kind, number in self._missing(storages).items():
             self._held[kind] += [_allocate(*kind) for _ in range(number)]
@@ -43,12 +47,12 @@ class Buffers:
     def filled_from(
         self, storages: dict[Key, torch.UntypedStorage]
     ) -> dict[Key, torch.UntypedStorage]:
-        """Copy storages into the buffers, which must have grown for them; returns when all bytes have arrived."""
+        """Copy storages into the buffers, which have grown; return when all bytes have arrived."""
         import torch
 
         free = {kind: iter(buffers) for kind, buffers in self._held.items()}
-        copies = {key: next(free[_kind(storage)]) for key, storage in storages.items()}
-        pinned = {storage.device for storage in storages.values() if _kind(storage)[1]}
+        copies = {key: next(free[_kind_of(storage)]) for key, storage in storages.items()}
+        pinned = {storage.device for storage in storages.values() if _kind_of(storage)[1]}
         for key, storage in storages.items():
             copies[key].copy_(storage, non_blocking=storage.device in pinned)
         for device in pinned:
@@ -57,24 +61,26 @@ class Buffers:
 
     def _missing(self, storages: Iterable[torch.UntypedStorage]) -> dict[_Kind, int]:
         held = {kind: len(buffers) for kind, buffers in self._held.items()}
-        missing = {kind: number - held.get(kind, 0) for kind, number in _count(storages).items()}
+        missing = {
+            kind: number - held.get(kind, 0) for kind, number in _count_kinds(storages).items()
+        }
         return {kind: number for kind, number in missing.items() if number > 0}
 
 
-def key_of(storage: torch.UntypedStorage) -> Key:
+def storage_key(storage: torch.UntypedStorage) -> Key:
     """Return what tells two storages apart."""
     return str(storage.device), storage.data_ptr(), storage.nbytes()
 
 
-def _kind(storage: torch.UntypedStorage) -> _Kind:
+def _kind_of(storage: torch.UntypedStorage) -> _Kind:
     return storage.nbytes(), storage.device.type == "cuda"
 
 
-def _count(storages: Iterable[torch.UntypedStorage]) -> Counter[_Kind]:
-    return Counter(map(_kind, storages))
+def _count_kinds(storages: Iterable[torch.UntypedStorage]) -> Counter[_Kind]:
+    return Counter(map(_kind_of, storages))
 
 
-def _occupied(size: int, pinned: bool) -> int:
+def _allocated_bytes(size: int, pinned: bool) -> int:
     # torch's allocator of pinned memory rounds up to a power of two.
     return 1 << (size - 1).bit_length() if pinned else size
 

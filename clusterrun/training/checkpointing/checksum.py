@@ -22,13 +22,16 @@ class Sum(NamedTuple):
     crc32: int
 
 
-def checksum(path: Path, size: int, pool: Executor) -> Callable[[], Sum]:
-    """Begin to read a file of so many bytes, and return what waits for its sum, which raises OSError."""
-    parts = [pool.submit(_sum, path, start) for start in range(0, max(size, 1), _SEGMENT)]
-    return lambda: _joined([part.result() for part in parts])
+def start_checksum(path: Path, size: int, pool: Executor) -> Callable[[], Sum]:
+    """Start to read `size` bytes of a file; the returned function waits for the sum.
+
+    It raises OSError if the file cannot be read.
+    """
+    parts = [pool.submit(_checksum_part, path, start) for start in range(0, max(size, 1), _SEGMENT)]
+    return lambda: _join_parts([part.result() for part in parts])
 
 
-def _sum(path: Path, start: int) -> Sum:
+def _checksum_part(path: Path, start: int) -> Sum:
     size = checksum = 0
     buffer = memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:
@@ -39,30 +42,30 @@ def _sum(path: Path, start: int) -> Sum:
     return Sum(size, checksum)
 
 
-def _joined(parts: list[Sum]) -> Sum:
+def _join_parts(parts: list[Sum]) -> Sum:
     whole = parts[0]
     for part in parts[1:]:
-        whole = Sum(whole.size + part.size, combine(whole.crc32, part))
+        whole = Sum(whole.size + part.size, combine_crc32(whole.crc32, part))
     return whole
 
 
-def combine(first: int, second: Sum) -> int:
-    """Return the CRC-32 of two pieces of data, one behind the other; the rule is zlib's `crc32_combine`."""
-    return _times(_power(8 * second.size), first) ^ second.crc32
+def combine_crc32(first: int, second: Sum) -> int:
+    """Return the CRC-32 of two concatenated pieces of data; the rule is zlib's `crc32_combine`."""
+    return _multiply(_power_of_x(8 * second.size), first) ^ second.crc32
 
 
 @lru_cache
-def _power(exponent: int) -> int:
+def _power_of_x(exponent: int) -> int:
     """Return x to a power, modulo the polynomial."""
     result, square = _ONE, _ONE >> 1
     while exponent:
         if exponent & 1:
-            result = _times(result, square)
-        square, exponent = _times(square, square), exponent >> 1
+            result = _multiply(result, square)
+        square, exponent = _multiply(square, square), exponent >> 1
     return result
 
 
-def _times(one: int, other: int) -> int:
+def _multiply(one: int, other: int) -> int:
     product = 0
     while one:
         if one & _ONE:

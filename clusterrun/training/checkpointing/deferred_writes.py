@@ -1,8 +1,9 @@
-"""What `accelerator.save_state` would write, held back as a list of writes, to be carried out later by another thread.
+"""Hold back the writes of `accelerator.save_state`, for another thread to carry out later.
 
-Accelerate itself decides which rank writes which file, and calls the hooks and the state_dict of every object at the
-moment of the save. Only its three writers are stood in for while it does: torch.save, safetensors' save_file, and
-torch.distributed.checkpoint.save for a sharded state. So the files are Accelerate's own.
+Accelerate itself decides which rank writes which file, and calls the hooks and the state_dict of
+every object at the moment of the save. Only its three writers are stood in for while it does:
+torch.save, safetensors' save_file, and torch.distributed.checkpoint.save for a sharded state. So
+the files are Accelerate's own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.checkpointing.disk import refusal
+from clusterrun.training.checkpointing.disk import write_error_reason
 from clusterrun.training.checkpointing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -34,21 +35,22 @@ class Writes:
     _writes: list[tuple[str, Write]] = field(default_factory=list)
 
     def capture(self, save: Callable[[], object]) -> None:
-        """Call `save`, and hold back what it would write into the folder; what else it writes is written."""
-        with self._stand_ins():
+        """Call `save`, and hold back its writes into the folder; other writes happen at once."""
+        with self._replace_writers():
             save()
 
     def carry_out(self, group: torch.distributed.ProcessGroup | None) -> None:
         """Write all, the sharded parts together with the others of the group.
 
-        Raises OSError where the disk refuses, after all was tried: the ranks meet at each sharded part.
+        Raises OSError where the disk refuses, after all was tried: the ranks meet at each sharded
+        part.
         """
         refusals = []
         for name, write in self._writes:
             try:
                 write(group)
             except BaseException as error:  # torch.distributed.checkpoint's error is no Exception
-                reason = refusal(error)
+                reason = write_error_reason(error)
                 if reason is None:
                     raise
                 refusals.append(f"{name}: {reason}")
@@ -58,23 +60,28 @@ class Writes:
             raise OSError(refusals[0])
 
     @contextmanager
-    def _stand_ins(self) -> Iterator[None]:
+    def _replace_writers(self) -> Iterator[None]:
         import accelerate.utils.other
         import torch
 
         with ExitStack() as stack:
-            stack.enter_context(_replaced(torch, "save", self._hold_back(torch.save)))
+            stack.enter_context(_replace_attribute(torch, "save", self._hold_back(torch.save)))
             safetensors = getattr(accelerate.utils.other, "safe_save_file", None)
             if safetensors:  # otherwise the model is written at once
                 held = self._hold_back(safetensors)
-                stack.enter_context(_replaced(accelerate.utils.other, "safe_save_file", held))
+                stack.enter_context(
+                    _replace_attribute(accelerate.utils.other, "safe_save_file", held)
+                )
             if self.plugin is not None:
-                # The state is copied once: straight from the device, and after it is known that there is room.
+                # The state is copied once: straight from the device, and after it is known that
+                # there is room.
                 config = self.plugin.state_dict_config
                 if hasattr(config, "offload_to_cpu"):
-                    stack.enter_context(_replaced(config, "offload_to_cpu", False))
+                    stack.enter_context(_replace_attribute(config, "offload_to_cpu", False))
                 module = importlib.import_module("torch.distributed.checkpoint")
-                stack.enter_context(_replaced(module, "save", self._hold_back_sharded(module.save)))
+                stack.enter_context(
+                    _replace_attribute(module, "save", self._hold_back_sharded(module.save))
+                )
             yield
 
     def _hold_back(self, write: Callable[..., Any]) -> Callable[..., None]:
@@ -105,7 +112,7 @@ class Writes:
         return held_back
 
     def _name(self, target: object) -> str | None:
-        """Return the path of a target in the folder; None for whatever lies elsewhere or has no path."""
+        """Return the path of a target in the folder; None for one elsewhere or without a path."""
         if not isinstance(target, (str, os.PathLike)) or not Path(target).is_relative_to(
             self.folder
         ):
@@ -114,7 +121,7 @@ class Writes:
 
 
 @contextmanager
-def _replaced(module: object, name: str, stand_in: object) -> Iterator[None]:
+def _replace_attribute(module: object, name: str, stand_in: object) -> Iterator[None]:
     true = getattr(module, name)
     setattr(module, name, stand_in)
     try:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clusterrun import units
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A time in seconds, a number of optimizer steps, or `auto`: what loses the least time. One of the three."""
+    """Seconds, optimizer steps, or `auto`, which loses the least time: one of the three."""
 
     seconds: float | None = None
     steps: int | None = None
@@ -20,7 +20,7 @@ class Interval:
 
 
 def parse_interval(text: str) -> Interval:
-    """Read `90s`, `10min`, `2h`, `500 steps` or `auto`; raises TrainingError for all else, and zero."""
+    """Parse `90s`, `10min`, `2h`, `500 steps` or `auto`. Raises TrainingError otherwise."""
     text = text.strip()
     if text == "auto":
         return Interval(auto=True)
@@ -40,7 +40,8 @@ def parse_interval(text: str) -> Interval:
 class SaveSchedule:
     """Says when the next checkpoint is due; without an interval, never.
 
-    `optimum` returns the seconds from one save to the next for `auto`; it is asked once in each interval.
+    `optimum` returns the seconds from one save to the next for `auto`; it is asked once in each
+    interval.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class SaveSchedule:
     def saved(self) -> None:
         """Begin the next interval now."""
         self._since = self._clock()
-        self._asked = False
+        self._reported = False
         self._limit = self._every.seconds
 
     def due_at(self, step: int) -> bool:
@@ -64,7 +65,7 @@ class SaveSchedule:
         return self._every.steps is not None and step % self._every.steps == 0
 
     def next_save(self, step: int) -> dict[str, object]:
-        """Say at which step (`save_at_step`) or when (`save_at`, Unix seconds) the next checkpoint is due, if known."""
+        """Return when the next checkpoint is due: `save_at_step`, or `save_at` in Unix seconds."""
         if self._every.steps is not None:
             return {"save_at_step": (step // self._every.steps + 1) * self._every.steps}
         if self._limit is None:
@@ -79,6 +80,6 @@ class SaveSchedule:
         if self._every.auto and self._limit is None:
             self._limit = self._optimum()
         late = self._limit is not None and self._clock() - self._since >= self._limit
-        first = late and not self._asked
-        self._asked = late
+        first = late and not self._reported
+        self._reported = late
         return first

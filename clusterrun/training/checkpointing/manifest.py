@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint folder: every file with its size and checksum, and what the state belongs to.
+"""The manifest of a checkpoint folder: its files with size and checksum, and facts on the state.
 
 It is written last, so a folder without one is not whole. It also carries a checksum of itself.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.run_folder.records import write_whole
-from clusterrun.training.checkpointing.checksum import Sum, checksum
+from clusterrun.training.checkpointing.checksum import Sum, start_checksum
 
 NAME = "manifest.json"
 VERSION = 1
@@ -28,40 +28,43 @@ Entries = dict[str, dict[str, object]]
 def seal(folder: Path, facts: Mapping[str, object], entries: Entries | None = None) -> None:
     """Flush every file of a folder and write its manifest last: `version`, the facts, and `files`.
 
-    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is what `take_stock` returned,
-    where it has been called already. The facts must be JSON values. Raises OSError where the disk does not take it.
+    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is what
+    `take_stock` returned, where it has been called already. The facts must be JSON values. Raises
+    OSError where the disk does not take it.
     """
     files = take_stock(folder) if entries is None else entries
-    _write(folder, {"version": VERSION, **facts, "files": files})
+    _write_manifest(folder, {"version": VERSION, **facts, "files": files})
 
 
-def restate(folder: Path, facts: Mapping[str, object]) -> None:
+def update_facts(folder: Path, facts: Mapping[str, object]) -> None:
     """Change facts in the manifest of a sealed folder, whose files are not looked at.
 
-    Raises OSError where there is no whole manifest, or the disk does not take the new one: then the old one stays.
+    Raises OSError where there is no whole manifest, or the disk does not take the new one: then the
+    old one stays.
     """
     content = read(folder)
     if content is None:
         raise OSError(f"{folder.name} has no whole {NAME}")
     del content["crc32"]
-    _write(folder, {**content, **facts})
+    _write_manifest(folder, {**content, **facts})
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a folder, or None where it is missing or damaged; the files are not looked at."""
+    """Return a folder's manifest; None if missing or damaged. The files are not checked."""
     try:
-        return _parse((folder / NAME).read_bytes())
+        return _parse_manifest((folder / NAME).read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> str | None:
-    """Say in words what is wrong with a checkpoint folder; None: every byte is as it was when it was sealed.
+def find_damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> str | None:
+    """Describe the damage of a checkpoint folder; None if every byte is as it was when sealed.
 
-    Files that the manifest does not name are no damage. All files are read; `read_so_far` is told the bytes of each.
+    Files that the manifest does not name are no damage. All files are read; `read_so_far` is told
+    the bytes of each.
     """
     try:
-        content = _parse((folder / NAME).read_bytes())
+        content = _parse_manifest((folder / NAME).read_bytes())
     except FileNotFoundError:
         return f"it has no {NAME}"
     except OSError as error:
@@ -69,26 +72,27 @@ def damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> 
     except ValueError as error:
         return f"its {NAME} {error}"
     files = content["files"]
-    sizes = (_wrong_size(folder, name, files[name]) for name in sorted(files))
-    return next(filter(None, sizes), None) or _first_wrong_content(folder, files, read_so_far)
+    sizes = (_check_size(folder, name, files[name]) for name in sorted(files))
+    return next(filter(None, sizes), None) or _find_wrong_content(folder, files, read_so_far)
 
 
 def take_stock(
     folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None
 ) -> Entries:
-    """Flush every file and folder of a tree, and return size and checksum of those whose path is `mine`.
+    """Flush every file and folder of a tree; return size and checksum of the paths that are `mine`.
 
-    Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises OSError.
+    Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises
+    OSError.
     """
-    names = sorted(_names(folder))
+    names = sorted(_list_files(folder))
     with workers or ThreadPoolExecutor(_THREADS) as pool:
         flushed = pool.map(flush, [folder / name for name in names])
         sums = {
-            name: checksum(folder / name, (folder / name).stat().st_size, pool)
+            name: start_checksum(folder / name, (folder / name).stat().st_size, pool)
             for name in filter(mine, names)
         }
         list(flushed)  # raises what a flush raised
-        entries = {name: _entry(wait()) for name, wait in sums.items()}
+        entries = {name: _manifest_entry(wait()) for name, wait in sums.items()}
     for place, _, _ in _walk(folder):
         flush(Path(place))
     return entries
@@ -103,7 +107,7 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write(folder: Path, content: Mapping[str, object]) -> None:
+def _write_manifest(folder: Path, content: Mapping[str, object]) -> None:
     body = json.dumps(content, indent=1, sort_keys=True).removesuffix("\n}")
     write_whole(folder / NAME, body + _END % zlib.crc32(body.encode()), mode=0o666)
     flush(folder)
@@ -116,16 +120,16 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     return os.walk(folder, topdown=False, onerror=refuse)
 
 
-def _names(folder: Path) -> Iterable[str]:
+def _list_files(folder: Path) -> Iterable[str]:
     paths = (Path(place, name) for place, _, names in _walk(folder) for name in names)
     return (str(path.relative_to(folder)) for path in paths if path != folder / NAME)
 
 
-def _entry(found: Sum) -> dict[str, object]:
+def _manifest_entry(found: Sum) -> dict[str, object]:
     return {"size": found.size, "crc32": f"{found.crc32:08x}"}
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+def _parse_manifest(data: bytes) -> dict[str, Any]:
     body, end = data[:-_END_LENGTH], data[-_END_LENGTH:]
     if end != (_END % zlib.crc32(body)).encode():
         raise ValueError("is damaged: its own checksum differs")
@@ -137,7 +141,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     return content
 
 
-def _wrong_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None:
+def _check_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None:
     try:
         size = (folder / name).stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -147,16 +151,19 @@ def _wrong_size(folder: Path, name: str, entry: Mapping[str, Any]) -> str | None
     return None if size == entry["size"] else f"{name} has {size} bytes instead of {entry['size']}"
 
 
-def _first_wrong_content(
+def _find_wrong_content(
     folder: Path,
     files: Mapping[str, Mapping[str, Any]],
     read_so_far: Callable[[int], object] | None,
 ) -> str | None:
     reason = None
     with ThreadPoolExecutor(_THREADS) as pool:
-        sums = {name: checksum(folder / name, entry["size"], pool) for name, entry in files.items()}
+        sums = {
+            name: start_checksum(folder / name, entry["size"], pool)
+            for name, entry in files.items()
+        }
         for name in sorted(files):
-            reason = _wrong_content(name, sums[name], files[name]["crc32"])
+            reason = _check_content(name, sums[name], files[name]["crc32"])
             if reason is not None:
                 break
             if read_so_far:
@@ -165,7 +172,7 @@ def _first_wrong_content(
     return reason
 
 
-def _wrong_content(name: str, wait: Callable[[], Sum], expected: str) -> str | None:
+def _check_content(name: str, wait: Callable[[], Sum], expected: str) -> str | None:
     try:
         return None if f"{wait().crc32:08x}" == expected else f"{name}'s checksum differs"
     except OSError as error:

@@ -1,6 +1,7 @@
 """How much memory this process may still take: the machine's, its cgroup's and its own limits.
 
-Slurm puts a job's memory limit into a cgroup (ConstrainRAMSpace), and may limit the address space (VSizeFactor).
+Slurm puts a job's memory limit into a cgroup (ConstrainRAMSpace), and may limit the address space
+(VSizeFactor).
 """
 
 from __future__ import annotations
@@ -15,34 +16,34 @@ _V2 = "memory.max", "memory.current", ""
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Return how many bytes may still be taken, pages of the file cache included; None where nobody knows.
+    """Return the available bytes of memory, reclaimable page cache included; None if unknown.
 
     `root` is where proc and sys are. What of the cache is not yet on the disk does not count.
     """
-    rooms = [_of_machine(root), _of_address_space(root), *_of_cgroups(root)]
+    rooms = [_machine_room(root), _address_space_room(root), *_cgroup_rooms(root)]
     return min((max(room, 0) for room in rooms if room is not None), default=None)
 
 
-def _of_machine(root: Path) -> int | None:
-    return _numbers(root / "proc/meminfo", 1024).get("MemAvailable:")
+def _machine_room(root: Path) -> int | None:
+    return _read_numbers(root / "proc/meminfo", 1024).get("MemAvailable:")
 
 
-def _of_address_space(root: Path) -> int | None:
+def _address_space_room(root: Path) -> int | None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    taken = _numbers(root / "proc/self/status", 1024).get("VmSize:")
+    taken = _read_numbers(root / "proc/self/status", 1024).get("VmSize:")
     return None if limit == resource.RLIM_INFINITY or taken is None else limit - taken
 
 
-def _of_cgroups(root: Path) -> Iterator[int]:
-    """Yield the room below each limit that holds for this process: each level of the hierarchy may have one."""
-    for mount, path, names in _hierarchies(root):
+def _cgroup_rooms(root: Path) -> Iterator[int]:
+    """Yield the room below each memory limit of this process; each cgroup level may have one."""
+    for mount, path, names in _memory_hierarchies(root):
         for level in (path, *path.parents):
-            room = _room(mount / level, *names)
+            room = _room_of_cgroup(mount / level, *names)
             if room is not None:
                 yield room
 
 
-def _hierarchies(root: Path) -> Iterator[tuple[Path, Path, tuple[str, str, str]]]:
+def _memory_hierarchies(root: Path) -> Iterator[tuple[Path, Path, tuple[str, str, str]]]:
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -53,24 +54,24 @@ def _hierarchies(root: Path) -> Iterator[tuple[Path, Path, tuple[str, str, str]]
                 yield root / "sys/fs/cgroup", relative, _V2
 
 
-def _room(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
+def _room_of_cgroup(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
     try:
         most, taken = (folder / limit).read_text().strip(), int((folder / usage).read_text())
         if most == "max":
             return None
-        cache = _numbers(folder / "memory.stat")
+        cache = _read_numbers(folder / "memory.stat")
     except (OSError, ValueError):
         return None
-    return int(most) - taken + _reclaimable(cache, prefix)
+    return int(most) - taken + _reclaimable_bytes(cache, prefix)
 
 
-def _reclaimable(stat: Mapping[str, int], prefix: str) -> int:
+def _reclaimable_bytes(stat: Mapping[str, int], prefix: str) -> int:
     clean = stat.get(f"{prefix}inactive_file", 0) + stat.get(f"{prefix}active_file", 0)
     dirty = stat.get("total_dirty" if prefix else "file_dirty", 0)
     return max(clean - dirty, 0)
 
 
-def _numbers(path: Path, unit: int = 1) -> dict[str, int]:
+def _read_numbers(path: Path, unit: int = 1) -> dict[str, int]:
     try:
         words = [line.split() for line in path.read_text().splitlines()]
     except OSError:

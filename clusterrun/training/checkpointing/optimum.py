@@ -10,21 +10,23 @@ from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import number, read_record
 
-_FIRST = 120.0  # seconds to the first save, which is there to be measured
+_FIRST_S = 120.0  # seconds to the first save, which is there to be measured
 _LEAST, _MOST = 30.0, 3600.0  # seconds
-_SHARE = 10  # an interval is at least so many times a save: more than a tenth of the time is never spent on saving
-# Before anything was seen, a run counts as interrupted once in four hours. This pseudo-observation is the prior of a
-# Poisson rate: it keeps one early interruption, or none so far, from saying too much, and fades as the run grows.
+_LEAST_SAVES = 10  # an interval is at least this many saves long: a tenth of the time at most
+# Before anything was seen, a run counts as interrupted once in four hours. This pseudo-observation
+# is the prior of a Poisson rate: it keeps one early interruption, or none so far, from saying too
+# much, and fades as the run grows.
 _PRIOR_SECONDS, _PRIOR_COUNT = 4 * 3600.0, 1
-# What can come without a warning. A time limit, a person's stop and a cancellation are known long enough ahead.
+# What can come without a warning. A time limit, a person's stop and a cancellation are known long
+# enough ahead.
 _INTERRUPTIONS = {Cause.PREEMPTION, Cause.NODE_FAILURE, Cause.CRASH, Cause.REQUEUE}
 
 
 class Optimum:
     """The interval between two saves, in seconds, for `every: auto`.
 
-    `last_save` tells how many seconds the run's last save took, None before the first. The interruptions are read from
-    the run's records each time. One process decides for all.
+    `last_save` tells how many seconds the run's last save took, None before the first. The
+    interruptions are read from the run's records each time. One process decides for all.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class Optimum:
         """Return the interval that loses the least time, as far as this run has shown."""
         took = self._last_save()
         if took is None:
-            return _FIRST
+            return _FIRST_S
         try:
-            return best_interval(took, between_interruptions(self._paths, self._clock()))
+            return best_interval(
+                took, mean_seconds_between_interruptions(self._paths, self._clock())
+            )
         except OSError:  # a file server that is away for a moment must not end a training run
             return best_interval(took, _PRIOR_SECONDS)
 
@@ -49,22 +53,24 @@ class Optimum:
 def best_interval(save_seconds: float, between: float) -> float:
     """Return the seconds between saves that cost least, saving and lost work taken together.
 
-    sqrt(2 * seconds of a save * mean seconds between interruptions), within bounds. The rule is from J. W. Young,
-    A first order approximation to the optimum checkpoint interval, 1974, and J. T. Daly, A higher order estimate of
-    the optimum checkpoint interval for restart dumps, 2006.
+    sqrt(2 * seconds of a save * mean seconds between interruptions), within bounds. The rule is
+    from J. W. Young, A first order approximation to the optimum checkpoint interval, 1974, and J.
+    T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006.
     """
-    return max(min(math.sqrt(2 * save_seconds * between), _MOST), _LEAST, _SHARE * save_seconds)
+    return max(
+        min(math.sqrt(2 * save_seconds * between), _MOST), _LEAST, _LEAST_SAVES * save_seconds
+    )
 
 
-def between_interruptions(paths: RunPaths, now: float) -> float:
-    """Return the mean seconds from one interruption of this run to the next, as far as it has been seen."""
+def mean_seconds_between_interruptions(paths: RunPaths, now: float) -> float:
+    """Return the mean seconds between interruptions of this run, as far as observed."""
     names = paths.attempts()
-    spans = [_span(paths, name, now, last=name == names[-1]) for name in names]
+    spans = [_attempt_span(paths, name, now, last=name == names[-1]) for name in names]
     seconds = _PRIOR_SECONDS + sum(lasted for lasted, _ in spans)
     return seconds / (_PRIOR_COUNT + sum(interrupted for _, interrupted in spans))
 
 
-def _span(paths: RunPaths, name: str, now: float, *, last: bool) -> tuple[float, bool]:
+def _attempt_span(paths: RunPaths, name: str, now: float, *, last: bool) -> tuple[float, bool]:
     """Return how many seconds an attempt lasted, and whether it was interrupted."""
     end = read_record(paths.end(name))
     if not end and not last:

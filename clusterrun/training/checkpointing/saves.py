@@ -9,7 +9,7 @@ from clusterrun.run_folder.records import number, read_record, whole, write_reco
 
 
 class Saves:
-    """Counts a run's saves over all attempts; a path of None, without clusterrun, keeps the count in memory only.
+    """Counts a run's saves over all attempts; with a path of None the count is in memory only.
 
     All times are wall clock seconds. Only the main process may write.
     """
@@ -23,15 +23,15 @@ class Saves:
     def last(self) -> float | None:
         """How long training stood still for the last save; None before the first.
 
-        For an asynchronous one at least a tenth of the time until it was published: what is never saved more often
-        than every ten times this long has always finished the one before.
+        For an asynchronous one at least a tenth of the time until it was published: what is never
+        saved more often than every ten times this long has always finished the one before.
         """
         whole, stall = (number(str(self._record.get(key, ""))) for key in ("seconds", "stall"))
         return whole if whole is None or stall is None else max(stall, whole / 10)
 
     @property
     def longest(self) -> float | None:
-        """How long a stop of this run may need to save, by the longest save so far; None before the first."""
+        """Time that a stop may need to save, by the longest save so far; None before the first."""
         return number(str(self._record.get("longest", "")))
 
     @property
@@ -42,10 +42,11 @@ class Saves:
     def published(
         self, checkpoint: str, step: int, seconds: float, stall: float | None = None
     ) -> None:
-        """Write down a checkpoint that is published, so many seconds after the save began. Raises OSError.
+        """Record a published checkpoint and how many seconds its save took. Raises OSError.
 
-        `stall` is how long training stood still for it, where it was asynchronous. A stop may have to wait for such a
-        one before it can save itself, so `longest`, by which the job script asks early enough, counts it twice.
+        `stall` is how long training stood still for it, where it was asynchronous. A stop may have
+        to wait for such a one before it can save itself, so `longest`, by which the job script asks
+        early enough, counts it twice.
         """
         needed = seconds if stall is None else 2 * seconds
         self._record = {

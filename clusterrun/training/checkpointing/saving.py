@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from clusterrun.training.checkpointing import manifest
-from clusterrun.training.checkpointing.disk import held_back, lack_of_space, refusal
-from clusterrun.training.checkpointing.store import Checkpoint, Checkpoints, Position
+from clusterrun.training.checkpointing.disk import (
+    collect_write_errors,
+    describe_lack_of_space,
+    write_error_reason,
+)
+from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
 from clusterrun.training.resharding.sharing import Sharing
 from clusterrun.training.stopping.agreement import Agreement
 from clusterrun.training.stopping.fence import Fence, Fenced
@@ -45,7 +49,10 @@ class _Outcome(Generic[T]):
 
 
 class Saver:
-    """Writes checkpoints of an Accelerator's state; `agreement` joins the ranks, `fence` forbids publishing."""
+    """Writes an Accelerator's checkpoints.
+
+    `agreement` joins the ranks, `fence` forbids publishing.
+    """
 
     sharing: Sharing | None = None  # says in the manifest how a step is shared
     passing: frozenset[str] = frozenset()  # files that go away again when the save is done
@@ -62,34 +69,36 @@ class Saver:
         """Take note of how large the previous checkpoint is, in bytes."""
         self._size = size
 
-    def save(self, position: Position) -> Checkpoint:
+    def save(self, position: Position) -> StoredCheckpoint:
         """Save the state of all ranks, publish it and prune. Every rank must call it.
 
-        Raises SaveFailed on all ranks where the disk does not take a part of it from any of them, and Fenced on all
-        where another attempt has taken over.
+        Raises SaveFailed on all ranks where the disk does not take a part of it from any of them,
+        and Fenced on all where another attempt has taken over.
         """
         draft = self._checkpoints.draft(position.step)
-        with self._dropped_on_failure(draft):
-            self._together(lambda: self._make_room(draft), here=self._accelerator.is_main_process)
-            self._together(lambda: self._write(draft))
+        with self._drop_on_failure(draft):
+            self._run_on_ranks(
+                lambda: self._make_room(draft), here=self._accelerator.is_main_process
+            )
+            self._run_on_ranks(lambda: self._write(draft))
             return self._complete(draft, position)
 
-    def _complete(self, draft: Path, position: Position) -> Checkpoint:
+    def _complete(self, draft: Path, position: Position) -> StoredCheckpoint:
         """Flush, seal and publish a draft that all ranks have written."""
         entries = (
-            self._stock_of_nodes(draft)
-            if self._per_node() < self._accelerator.num_processes
+            self._take_stock_of_nodes(draft)
+            if self._processes_per_node() < self._accelerator.num_processes
             else {}
         )
         main = self._accelerator.is_main_process
-        published = self._together(lambda: self._publish(draft, position, entries), here=main)
+        published = self._run_on_ranks(lambda: self._publish(draft, position, entries), here=main)
         checkpoint = self._agreement.share(published)
         assert checkpoint is not None  # noqa: S101 - the main process has published it
         self._size = checkpoint.size
         return checkpoint
 
     @contextmanager
-    def _dropped_on_failure(self, draft: Path) -> Iterator[None]:
+    def _drop_on_failure(self, draft: Path) -> Iterator[None]:
         try:
             yield
         except (SaveFailed, Fenced):
@@ -97,22 +106,22 @@ class Saver:
                 self._checkpoints.drop(draft)
             raise
 
-    def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
-        """Have a checkpoint of this attempt say that `batch` batches of its epoch were taken; otherwise as `save`."""
+    def move(self, checkpoint: StoredCheckpoint, batch: int) -> StoredCheckpoint:
+        """Record in this attempt's checkpoint that `batch` batches were taken; else as `save`."""
 
-        def restate() -> Checkpoint:
+        def restate() -> StoredCheckpoint:
             self._fence.check()
             return self._checkpoints.move(checkpoint, batch)
 
         moved = self._agreement.share(
-            self._together(restate, here=self._accelerator.is_main_process)
+            self._run_on_ranks(restate, here=self._accelerator.is_main_process)
         )
         assert moved is not None  # noqa: S101 - the main process has moved it
         return moved
 
-    def _together(self, action: Callable[[], T], *, here: bool = True) -> T | None:
-        """Run a phase on the ranks that take part; all wait for all, and all learn when one could not do it."""
-        outcome: _Outcome[T] = _attempt_to(action) if here else _Outcome()
+    def _run_on_ranks(self, action: Callable[[], T], *, here: bool = True) -> T | None:
+        """Run a phase on the participating ranks; all wait, and all learn if it failed on one."""
+        outcome: _Outcome[T] = _try_action(action) if here else _Outcome()
         if not self._agreement.least(int(outcome.good)):
             self._fail(self._agreement.gather(replace(outcome, value=None)))
         return outcome.value
@@ -129,19 +138,19 @@ class Saver:
     def _make_room(self, draft: Path) -> None:
         self._fence.check()
         self._checkpoints.make_room(draft)
-        lack = lack_of_space(draft.parent, self._size) if self._size else None
+        lack = describe_lack_of_space(draft.parent, self._size) if self._size else None
         if lack:
             raise OSError(lack)
 
     def _write(self, draft: Path) -> None:
-        with held_back() as refusals:
+        with collect_write_errors() as refusals:
             self._accelerator.save_state(str(draft))
         if refusals:
             raise OSError(refusals[0])
 
-    def _stock_of_nodes(self, draft: Path) -> manifest.Entries:
-        part = self._together(
-            lambda: self._take_stock(draft), here=self._accelerator.is_local_main_process
+    def _take_stock_of_nodes(self, draft: Path) -> manifest.Entries:
+        part = self._run_on_ranks(
+            lambda: self._take_stock_of_node(draft), here=self._accelerator.is_local_main_process
         )
         return {
             name: entry
@@ -149,33 +158,36 @@ class Saver:
             for name, entry in each.items()
         }
 
-    def _take_stock(self, draft: Path) -> manifest.Entries:
-        """Flush what this node wrote, and sum up the same while it is still in the node's memory."""
-        per_node = self._per_node()
+    def _take_stock_of_node(self, draft: Path) -> manifest.Entries:
+        """Flush what this node wrote, and checksum it while it is still in the node's memory."""
+        per_node = self._processes_per_node()
         node = int(self._accelerator.process_index) // per_node
-        return self._stock(draft, lambda name: _writer(name) // per_node == node)
+        return self._take_stock_of(draft, lambda name: _writing_rank(name) // per_node == node)
 
-    def _stock(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
+    def _take_stock_of(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
         return manifest.take_stock(draft, lambda name: name not in self.passing and mine(name))
 
-    def _per_node(self) -> int:
+    def _processes_per_node(self) -> int:
         return int(os.environ.get("LOCAL_WORLD_SIZE") or self._accelerator.num_processes)
 
-    def _publish(self, draft: Path, position: Position, entries: manifest.Entries) -> Checkpoint:
-        entries = entries | self._stock(draft, lambda name: name not in entries)
+    def _publish(
+        self, draft: Path, position: Position, entries: manifest.Entries
+    ) -> StoredCheckpoint:
+        entries = entries | self._take_stock_of(draft, lambda name: name not in entries)
         manifest.seal(draft, self._facts(position), entries)
         self._fence.check()
         checkpoint = self._checkpoints.publish(draft)
-        self._fence.check()  # it may have stood still for long between the two, on a file server that was away
+        # Between the two checks it may have hung for long, on an unavailable file server.
+        self._fence.check()
         self._checkpoints.prune()
         return checkpoint
 
     def _facts(self, position: Position) -> dict[str, object]:
         sharing = self.sharing.facts() if self.sharing else {}
-        return {**facts(self._accelerator, self._attempt, position), **sharing}
+        return {**state_facts(self._accelerator, self._attempt, position), **sharing}
 
 
-def facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[str, object]:
+def state_facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[str, object]:
     """Return what a manifest says of the state beside its files."""
     import accelerate
     import torch
@@ -197,20 +209,21 @@ def facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[st
     }
 
 
-def _attempt_to(action: Callable[[], T]) -> _Outcome[T]:
+def _try_action(action: Callable[[], T]) -> _Outcome[T]:
     try:
         return _Outcome(value=action())
     except Fenced as fenced:
         return _Outcome(fence=str(fenced))
     except BaseException as error:  # torch.distributed.checkpoint's error is no Exception
-        reason = refusal(error)
+        reason = write_error_reason(error)
         if reason is None:
             raise
         return _Outcome(refusal=reason)
 
 
-def _writer(name: str) -> int:
-    # Accelerate, DeepSpeed and torch.distributed.checkpoint number the files of ranks; rank 0 writes the others.
-    # A wrong guess costs time only: another node reads the file, or the main process, which takes what nobody took.
+def _writing_rank(name: str) -> int:
+    # Accelerate, DeepSpeed and torch.distributed.checkpoint number the files of ranks; rank 0
+    # writes the others. A wrong guess costs time only: another node reads the file, or the main
+    # process, which takes what nobody took.
     match = _WRITER.search(Path(name).name)
     return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""What is to be saved, as it is at one moment: tensors are copied into memory, and all else is pickled at once."""
+"""Snapshot what is to be saved: tensors are copied into memory, all else is pickled at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.checkpointing.buffers import Buffers, Key, key_of
+from clusterrun.training.checkpointing.buffers import Buffers, Key, storage_key
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +22,10 @@ class _Reference:
 
 
 class Snapshot:
-    """Freezes values; `thaw` returns each as it was, with its tensors as they were at `copy`, on the CPU.
+    """Freezes values; `thaw` returns each with its tensors as they were at `copy`, on the CPU.
 
-    Tensors that share a storage share its copy, so torch.save writes the same bytes. Until `copy` they are the live
-    ones.
+    Tensors that share a storage share its copy, so torch.save writes the same bytes. Until `copy`
+    they are the live ones.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Snapshot:
         self._numbers: dict[int, int] = {}
 
     def freeze(self, value: object) -> bytes:
-        """Pickle a value without its tensors, which are noted. Raises what pickle, and so torch.save, raises."""
+        """Pickle a value without its tensors, which are noted. Raises as pickle does."""
         file = io.BytesIO()
         _Pickler(file, self).dump(value)
         return file.getvalue()
@@ -44,13 +44,13 @@ class Snapshot:
 
     def storages(self) -> dict[Key, torch.UntypedStorage]:
         """Return the storages of all tensors, each once."""
-        found = (_local(tensor).untyped_storage() for tensor in self._tensors)
-        return {key_of(storage): storage for storage in found}
+        found = (_local_part(tensor).untyped_storage() for tensor in self._tensors)
+        return {storage_key(storage): storage for storage in found}
 
     def copy(self, buffers: Buffers) -> None:
         """Copy all tensors as they are now, into buffers that have grown for them."""
         copies = buffers.filled_from(self.storages())
-        self._tensors = [_stand_in(tensor, copies) for tensor in self._tensors]
+        self._tensors = [_copy_tensor(tensor, copies) for tensor in self._tensors]
 
     def note(self, tensor: torch.Tensor) -> _Reference:
         """Take a tensor in; the same one is taken once."""
@@ -72,7 +72,8 @@ class _Pickler(pickle.Pickler):
         self._snapshot, self._type = snapshot, torch.Tensor
 
     def persistent_id(self, obj: object) -> _Reference | None:
-        # The rest (sparse, quantized, empty ones, classes of their own) pickles itself, from parts that are tensors.
+        # The rest (sparse, quantized, empty ones, classes of their own) pickles itself, from parts
+        # that are tensors.
         plain = isinstance(obj, self._type) and _is_plain(obj)
         return self._snapshot.note(obj) if plain else None  # type: ignore[arg-type]
 
@@ -90,7 +91,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     import torch
 
     if _is_dtensor(tensor):
-        return _is_plain(_local(tensor))
+        return _is_plain(_local_part(tensor))
     usual = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
     odd = usual and (tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_meta)
     return usual and not odd and tensor.untyped_storage().nbytes() > 0
@@ -103,26 +104,27 @@ def _is_dtensor(tensor: torch.Tensor) -> bool:
     )
 
 
-def _local(tensor: torch.Tensor) -> torch.Tensor:
+def _local_part(tensor: torch.Tensor) -> torch.Tensor:
     local: torch.Tensor = getattr(
         tensor, "_local_tensor", tensor
     )  # to_local would record a gradient
     return local
 
 
-def _stand_in(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) -> torch.Tensor:
+def _copy_tensor(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) -> torch.Tensor:
     import torch
 
-    local = _local(tensor)
+    local = _local_part(tensor)
     copy = torch.empty(0, dtype=local.dtype, device="cpu")
     copy.set_(
-        copies[key_of(local.untyped_storage())],
+        copies[storage_key(local.untyped_storage())],
         local.storage_offset(),
         local.size(),
         local.stride(),
     )
     if _is_dtensor(tensor):
-        # torch.distributed.checkpoint needs to know of which whole this is a part, and nothing of its device.
+        # torch.distributed.checkpoint needs to know of which whole this is a part, and nothing of
+        # its device.
         sharded: Callable[..., torch.Tensor] = type(tensor)
         return sharded(copy, getattr(tensor, "_spec"), requires_grad=False)  # noqa: B009 - torch has no public name
     if isinstance(tensor, torch.nn.Parameter):

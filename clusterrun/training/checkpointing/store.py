@@ -1,4 +1,4 @@
-"""The checkpoints of a run on the disk: whole or not there, found by what they hold, and removed in time.
+"""The checkpoints of a run on disk: written atomically, verified by content, and pruned.
 
 A checkpoint is a folder of `accelerator.save_state` with a `manifest.json` beside the state, so
 `accelerator.load_state` reads it. It is written in a staging folder; one rename publishes it.
@@ -24,8 +24,8 @@ _NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
 class Position:
     """Where training stands: optimizer steps done, the epoch, and its batches already consumed.
 
-    All count from 0; `batch` counts the batches that one process took in this epoch, and is `sys.maxsize` where the
-    epoch has ended after a number that is not known.
+    All count from 0; `batch` counts the batches that one process took in this epoch, and is
+    `sys.maxsize` where the epoch has ended after a number that is not known.
     """
 
     step: int = 0
@@ -34,7 +34,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class StoredCheckpoint:
     """A complete checkpoint on the disk; `size` in bytes."""
 
     path: Path
@@ -67,30 +67,34 @@ class Checkpoints:
         self._damaged: set[str] = set()
         self._removal: Thread | None = None
 
-    def newest(self, crashed: Mapping[str, str] | None = None) -> Checkpoint | None:
-        """Return the newest checkpoint that verifies, if there is one; says on stderr what it passes over, and why.
+    def newest(self, crashed: Mapping[str, str] | None = None) -> StoredCheckpoint | None:
+        """Return the newest checkpoint that verifies, if any; report skipped ones on stderr.
 
-        `crashed` names those that an earlier attempt died of while it loaded them, each with that attempt. They are
-        passed over as damaged ones are, down to step 0: what killed one attempt would kill the next one as well, and a
-        run that trains from further back gets on, while one that dies at every start never does.
+        `crashed` names those that an earlier attempt died of while it loaded them, each with that
+        attempt. They are passed over as damaged ones are, down to step 0: what killed one attempt
+        would kill the next one as well, and a run that trains from further back gets on, while one
+        that dies at every start never does.
         """
         for path in reversed(self._folders()):
             attempt = (crashed or {}).get(path.name)
             reason = (
-                f"attempt {attempt} crashed while loading it" if attempt else self._damage(path)
+                f"attempt {attempt} crashed while loading it"
+                if attempt
+                else self._find_damage(path)
             )
-            checkpoint = None if reason else _read(path)
+            checkpoint = None if reason else _read_checkpoint(path)
             if checkpoint:
-                _say(f"{path.name} verified: every byte is as it was saved")
+                _log_line(f"{path.name} verified: every byte is as it was saved")
                 return checkpoint
-            _say(
-                f"passing over {path.name}: {reason or 'its manifest.json does not say where training stood'}"
+            _log_line(
+                f"passing over {path.name}: "
+                f"{reason or 'its manifest.json does not say where training stood'}"
             )
         return None
 
-    def latest(self) -> Checkpoint | None:
+    def latest(self) -> StoredCheckpoint | None:
         """Return the newest checkpoint that has a whole manifest; its files are not looked at."""
-        return next(filter(None, map(_read, reversed(self._folders()))), None)
+        return next(filter(None, map(_read_checkpoint, reversed(self._folders()))), None)
 
     def clear_staging(self) -> None:
         """Remove what earlier attempts left half done, and see that the folders are there."""
@@ -103,7 +107,7 @@ class Checkpoints:
         return self._staging / f"step-{step:08d}-{self.attempt:04d}"
 
     def make_room(self, draft: Path) -> None:
-        """Make a draft's folder, and wait for the removal of what was pruned before. Raises OSError."""
+        """Create a draft's folder, after the removal of pruned checkpoints. Raises OSError."""
         self.tidy()
         self.drop(draft)
         draft.mkdir(parents=True)
@@ -112,9 +116,9 @@ class Checkpoints:
         """Remove a draft that will not be published."""
         shutil.rmtree(draft, ignore_errors=True)
 
-    def publish(self, draft: Path) -> Checkpoint:
+    def publish(self, draft: Path) -> StoredCheckpoint:
         """Give a sealed draft its place, in one rename. Raises OSError."""
-        checkpoint = _read(draft)
+        checkpoint = _read_checkpoint(draft)
         if checkpoint is None:
             raise OSError(f"{draft.name} could not be read back")
         target = self._folder / draft.name
@@ -125,34 +129,38 @@ class Checkpoints:
         self._damaged.discard(target.name)
         return replace(checkpoint, path=target)
 
-    def move(self, checkpoint: Checkpoint, batch: int) -> Checkpoint:
-        """Have a checkpoint say that another number of its epoch's batches was taken. Raises OSError."""
-        manifest.restate(checkpoint.path, {"batch": batch})
+    def move(self, checkpoint: StoredCheckpoint, batch: int) -> StoredCheckpoint:
+        """Record another number of batches of the epoch in a checkpoint. Raises OSError."""
+        manifest.update_facts(checkpoint.path, {"batch": batch})
         return replace(checkpoint, batch=batch)
 
     def prune(self) -> None:
         """Remove all but the `keep` newest whole checkpoints of this attempt and earlier ones.
 
-        Damaged ones do not count, and go with those that are older than what is kept. One that is further along than
-        the newest stays: it was passed over because its resume crashed, and a person may know better.
+        Damaged ones do not count, and go with those that are older than what is kept. One that is
+        further along than the newest stays: it was passed over because its resume crashed, and a
+        person may know better.
         """
         if self._keep is None:
             return
-        own = [path for path in reversed(self._folders()) if _age(path)[0] <= self.attempt]
+        own = [path for path in reversed(self._folders()) if _sort_key(path)[0] <= self.attempt]
         whole = [path for path in own if path.name not in self._damaged and manifest.read(path)]
         if len(whole) < self._keep:
             return
-        further = {path for path in whole if _step(path) > _step(whole[0])}
+        further = {path for path in whole if _step_of(path) > _step_of(whole[0])}
         surplus = own[own.index(whole[self._keep - 1]) + 1 :]
         try:
             hidden = [self._hide(path) for path in surplus if path not in further]
         except (
             OSError
         ) as error:  # no reason to say that the save failed: the checkpoint is published
-            _say(f"old checkpoints stay for now: {error}")
+            _log_line(f"old checkpoints stay for now: {error}")
             return
-        # Training does not wait for it, nor does a stop, which may have seconds left: the next attempt clears the rest.
-        self._removal = Thread(target=_remove, args=(hidden,), name="clusterrun-prune", daemon=True)
+        # Training does not wait for it, nor does a stop, which may have seconds left: the next
+        # attempt clears the rest.
+        self._removal = Thread(
+            target=_remove_folders, args=(hidden,), name="clusterrun-prune", daemon=True
+        )
         self._removal.start()
 
     def tidy(self) -> None:
@@ -160,8 +168,8 @@ class Checkpoints:
         if self._removal:
             self._removal.join()
 
-    def _damage(self, path: Path) -> str | None:
-        reason = manifest.damage(path)
+    def _find_damage(self, path: Path) -> str | None:
+        reason = manifest.find_damage(path)
         if reason:
             self._damaged.add(path.name)
         return reason
@@ -174,21 +182,23 @@ class Checkpoints:
 
     def _folders(self) -> list[Path]:
         return sorted(
-            (path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name)), key=_age
+            (path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name)),
+            key=_sort_key,
         )
 
 
-def _age(path: Path) -> tuple[int, int]:
-    # A later attempt knew all that earlier ones had published, whatever step a fenced one has reached since.
+def _sort_key(path: Path) -> tuple[int, int]:
+    # A later attempt knew all that earlier ones had published, whatever step a fenced one has
+    # reached since.
     match = _NAME.fullmatch(path.name)
     return (int(match["attempt"]), int(match["step"])) if match else (0, 0)
 
 
-def _step(path: Path) -> int:
-    return _age(path)[1]
+def _step_of(path: Path) -> int:
+    return _sort_key(path)[1]
 
 
-def _read(path: Path) -> Checkpoint | None:
+def _read_checkpoint(path: Path) -> StoredCheckpoint | None:
     content: dict[str, Any] = manifest.read(path) or {}
     try:
         numbers: dict[str, Any] = {
@@ -196,15 +206,15 @@ def _read(path: Path) -> Checkpoint | None:
         }
         size = sum(entry["size"] for entry in content["files"].values())
         more = {"strategy": content.get("strategy", ""), "sharing": content.get("sharing") or {}}
-        return Checkpoint(path, **numbers, size=size, **more)
+        return StoredCheckpoint(path, **numbers, size=size, **more)
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def _remove(paths: list[Path]) -> None:
+def _remove_folders(paths: list[Path]) -> None:
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _say(text: str) -> None:
+def _log_line(text: str) -> None:
     sys.stderr.write(f"clusterrun: {text}\n")

@@ -1,6 +1,7 @@
-"""The checkpoints that `transformers.Trainer` keeps in its output_dir: which to resume, and which to give up.
+"""The checkpoints in a `transformers.Trainer`'s output_dir: which to resume, which to remove.
 
-Trainer writes `checkpoint-<step>` in place. What makes one whole is the manifest, written into it last.
+Trainer writes `checkpoint-<step>` in place. What makes one whole is the manifest, written into it
+last.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing import manifest
-from clusterrun.training.checkpointing.store import Checkpoint, Checkpoints
-from clusterrun.training.errors import TrainingError
+from clusterrun.training.checkpointing.store import Checkpoints, StoredCheckpoint
 
 _NAME = re.compile(
     r"checkpoint-(\d+)", re.ASCII
@@ -25,10 +26,13 @@ _ASIDE = "passed-over-"  # Trainer's own rotation counts every name that begins 
 
 
 @dataclass(frozen=True)
-class TrainerCheckpoint(Checkpoint):
-    """A checkpoint folder of Trainer; `run` is the id of the run that saved it, empty without clusterrun.
+class TrainerCheckpoint(StoredCheckpoint):
+    """A checkpoint folder of Trainer.
 
-    Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is what the random states tell, 0 for unknown.
+    `run` is the id of the run that saved it, empty without clusterrun.
+
+    Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is what the random states
+    tell, 0 for unknown.
     """
 
     sealed: bool = False
@@ -46,7 +50,8 @@ class TrainerCheckpoint(Checkpoint):
 class OutputDir(Checkpoints):
     """The checkpoints of one output_dir, seen from one attempt (a number).
 
-    `keep` is how many of those stay that clusterrun asked for, `limit` how many of the others; None keeps all.
+    `keep` is how many of those stay that clusterrun asked for, `limit` how many of the others; None
+    keeps all.
     """
 
     def __init__(self, folder: Path, attempt: int, keep: int | None) -> None:
@@ -57,33 +62,33 @@ class OutputDir(Checkpoints):
     def newest(self, crashed: Mapping[str, str] | None = None) -> TrainerCheckpoint | None:
         """Return the newest checkpoint that verifies; says on stderr what it passes over, and why.
 
-        `crashed` maps the paths of those that an earlier attempt died of while it loaded them to that attempt. Without
-        a manifest a checkpoint counts when it is older than all that have one, and nothing that Trainer needs is
-        missing: it was there before clusterrun was.
+        `crashed` maps the paths of those that an earlier attempt died of while it loaded them to
+        that attempt. Without a manifest a checkpoint counts when it is older than all that have
+        one, and nothing that Trainer needs is missing: it was there before clusterrun was.
         """
-        everything = self._all()
+        everything = self._list_all()
         first = min((one.step for one in everything if one.sealed), default=None)
         for one in everything:
             attempt = (crashed or {}).get(str(one.path))
             reason = (
                 f"attempt {attempt} crashed while loading it"
                 if attempt
-                else _superseded(one, everything)
+                else _why_superseded(one, everything)
             )
-            reason = reason or _unfit(one, may_be_bare=first is None or one.step < first)
+            reason = reason or _why_unfit(one, may_be_bare=first is None or one.step < first)
             if reason is None:
                 return one
-            say(f"passing over {one.name}: {reason}")
+            log_line(f"passing over {one.name}: {reason}")
         return None
 
     def set_aside(self, after: int) -> None:
-        """Rename what lies beyond the step that training goes on from, so that Trainer does not write into it."""
-        for one in self._all():
+        """Rename checkpoints beyond the resumed step, so that Trainer does not write into them."""
+        for one in self._list_all():
             if one.step > after:
                 target = one.path.with_name(_ASIDE + one.path.name)
                 shutil.rmtree(target, ignore_errors=True)
                 one.path.rename(target)
-                say(f"{one.path.name} is now {target.name}")
+                log_line(f"{one.path.name} is now {target.name}")
 
     def draft(self, step: int) -> Path:
         """Return the folder that Trainer writes at a step: its place from the beginning."""
@@ -100,11 +105,11 @@ class OutputDir(Checkpoints):
     def publish(self, draft: Path) -> TrainerCheckpoint:
         """Return the checkpoint that was sealed a moment ago; it has its place already."""
         manifest.flush(self._folder)
-        return _read(draft, int(draft.name.rpartition("-")[2]))
+        return _read_checkpoint(draft, int(draft.name.rpartition("-")[2]))
 
     def prune(self) -> None:
-        """Remove the oldest, as Trainer does at a save_total_limit; the newest and the best stay."""
-        everything = self._all()
+        """Remove the oldest, as Trainer does at a save_total_limit; keep the newest and best."""
+        everything = self._list_all()
         spared = {everything[0].path, self.best} if everything else set()
         for asked, number in ((False, self.limit), (True, self._keep)):
             kind = [one for one in everything if one.asked is asked]
@@ -112,45 +117,45 @@ class OutputDir(Checkpoints):
             surplus = kind[max(number, 1) :] if number else []
             for one in surplus:
                 if one.path not in spared:
-                    discard(one.path)
+                    discard_checkpoint(one.path)
 
-    def _all(self) -> list[TrainerCheckpoint]:
+    def _list_all(self) -> list[TrainerCheckpoint]:
         found = [
             (path, _NAME.fullmatch(path.name))
             for path in self._folder.glob("checkpoint-*")
             if path.is_dir()
         ]
-        read = [_read(path, int(match[1])) for path, match in found if match]
+        read = [_read_checkpoint(path, int(match[1])) for path, match in found if match]
         return sorted(read, key=lambda one: one.step, reverse=True)
 
 
-def named(path: Path) -> TrainerCheckpoint:
-    """Return the checkpoint that a script names. Raises TrainingError where it is none, or damaged."""
-    step = _step(path)
+def read_named_checkpoint(path: Path) -> TrainerCheckpoint:
+    """Return the checkpoint that a script names. Raises TrainingError if it is none, or damaged."""
+    step = _step_of(path)
     reason = None if step is not None else f"it has no whole {_STATE}"
     if (path / manifest.NAME).exists():
-        reason = reason or manifest.damage(path)
+        reason = reason or manifest.find_damage(path)
     if step is None or reason:
         raise TrainingError(
             f"resume_from_checkpoint names {path}, but {reason}",
             "name another one, or none: then the newest one in output_dir that verifies is taken",
         )
-    return _read(path, step)
+    return _read_checkpoint(path, step)
 
 
-def discard(path: Path) -> None:
-    """Remove a checkpoint, its manifest first: what a kill leaves of it is not taken for a whole one."""
+def discard_checkpoint(path: Path) -> None:
+    """Remove a checkpoint, its manifest first, so that a killed removal leaves no complete one."""
     (path / manifest.NAME).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """Tell whoever reads the log."""
     sys.stderr.write(f"clusterrun: {text}\n")
     sys.stderr.flush()
 
 
-def _read(path: Path, step: int) -> TrainerCheckpoint:
+def _read_checkpoint(path: Path, step: int) -> TrainerCheckpoint:
     sealed = (path / manifest.NAME).exists()
     content = manifest.read(path) or {}
     states = len(list(path.glob("rng_state_*.pth"))) or int((path / "rng_state.pth").exists())
@@ -170,9 +175,10 @@ def _read(path: Path, step: int) -> TrainerCheckpoint:
     )
 
 
-def _superseded(one: TrainerCheckpoint, everything: list[TrainerCheckpoint]) -> str | None:
-    # A fenced attempt may write until it notices. Each attempt sets aside what lies beyond its own beginning, so an
-    # older attempt's checkpoint beyond a newer attempt's was written after that one had begun.
+def _why_superseded(one: TrainerCheckpoint, everything: list[TrainerCheckpoint]) -> str | None:
+    # A fenced attempt may write until it notices. Each attempt sets aside what lies beyond its own
+    # beginning, so an older attempt's checkpoint beyond a newer attempt's was written after that
+    # one had begun.
     for other in everything:
         if (
             one.run
@@ -184,17 +190,17 @@ def _superseded(one: TrainerCheckpoint, everything: list[TrainerCheckpoint]) -> 
     return None
 
 
-def _unfit(one: TrainerCheckpoint, *, may_be_bare: bool) -> str | None:
+def _why_unfit(one: TrainerCheckpoint, *, may_be_bare: bool) -> str | None:
     if one.model_only:
         return "it holds the model only, without optimizer (save_only_model)"
     if one.sealed or not may_be_bare:
-        return manifest.damage(one.path)
-    reason = _incomplete(one)
+        return manifest.find_damage(one.path)
+    reason = _why_incomplete(one)
     return f"it has no {manifest.NAME}, and {reason}" if reason else None
 
 
-def _incomplete(one: TrainerCheckpoint) -> str | None:
-    if _step(one.path) != one.step:
+def _why_incomplete(one: TrainerCheckpoint) -> str | None:
+    if _step_of(one.path) != one.step:
         return f"no whole {_STATE} of this step"
     empty = next(
         (file.name for file in one.path.rglob("*") if file.is_file() and not file.stat().st_size),
@@ -207,7 +213,7 @@ def _incomplete(one: TrainerCheckpoint) -> str | None:
     return None if whole else "no state of optimizer and scheduler"
 
 
-def _step(path: Path) -> int | None:
+def _step_of(path: Path) -> int | None:
     try:
         return int(json.loads((path / _STATE).read_bytes())["global_step"])
     except (OSError, ValueError, TypeError, KeyError):

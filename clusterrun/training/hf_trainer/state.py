@@ -1,4 +1,4 @@
-"""The state of a Trainer: chosen when it begins, sealed after Trainer has written it, in its own output_dir."""
+"""The state of a Trainer: selected at the start, and sealed in output_dir after each write."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.training.checkpointing.disk import held_back
+from clusterrun.training.checkpointing.disk import collect_write_errors
 from clusterrun.training.checkpointing.saving import Saver
 from clusterrun.training.checkpointing.store import Position
 from clusterrun.training.checks import check_world_of_checkpoint
-from clusterrun.training.hf_trainer.output_dir import OutputDir, TrainerCheckpoint, discard, named
-from clusterrun.training.records.resumption import crashed_resumes
+from clusterrun.training.hf_trainer.output_dir import (
+    OutputDir,
+    TrainerCheckpoint,
+    discard_checkpoint,
+    read_named_checkpoint,
+)
+from clusterrun.training.records.events import find_crashed_resumes
 from clusterrun.training.state import TrainingState
 from clusterrun.training.stopping.agreement import Agreement
 
@@ -29,7 +34,7 @@ class TrainerSaver(Saver):
     more_facts: dict[str, object]
 
     def _write(self, draft: Path) -> None:  # noqa: ARG002 - Trainer knows its place
-        with held_back() as refusals:
+        with collect_write_errors() as refusals:
             self.write()
         if refusals:
             raise OSError(refusals[0])
@@ -69,13 +74,13 @@ class OutputDirState(TrainingState):
         )
 
     def choose(self, wanted: Path | None) -> TrainerCheckpoint | None:
-        """Return the checkpoint to begin with on every rank; `wanted` is the one that the script names, if it does.
+        """Return the checkpoint to start from, on every rank; `wanted` is the one the script names.
 
-        It wins in the first attempt and without clusterrun; later, only where output_dir holds nothing newer.
-        Raises TrainingError where it is none or damaged, or was saved by another number of processes, and SystemExit
-        when another attempt has taken over.
+        It wins in the first attempt and without clusterrun; later, only where output_dir holds
+        nothing newer. Raises TrainingError where it is none or damaged, or was saved by another
+        number of processes, and SystemExit when another attempt has taken over.
         """
-        chosen = self._agreement.share(self._find(wanted) if self._main else None)
+        chosen = self._agreement.share(self._find_named_or_newest(wanted) if self._main else None)
         self.leave_if_fenced()
         if chosen and chosen.world_size:
             check_world_of_checkpoint(
@@ -89,17 +94,17 @@ class OutputDirState(TrainingState):
             self._note_resume(chosen, loaded=False)
         return chosen
 
-    def loaded(self) -> None:
+    def note_loaded(self) -> None:
         """Note that Trainer has loaded what was chosen; every rank must call it."""
         self._agreement.gather(None)
         self._note_resume(self.newest, loaded=True)
         name = self.newest.name if self.newest else None
-        self._say(f"resumed from {name}" if name else "no checkpoint yet, starting at step 0")
+        self._log_line(f"resumed from {name}" if name else "no checkpoint yet, starting at step 0")
 
     def save_trainer(
         self, write: Callable[[], None], position: Position, more_facts: dict[str, object]
     ) -> None:
-        """Let Trainer `write` its checkpoint of this step, and seal it with `more_facts`; otherwise as `save`."""
+        """Let Trainer `write` its checkpoint, and seal it with `more_facts`; else as `save`."""
         if self.newest and self.newest.step == position.step:
             self.newest = None  # Trainer writes over it
         before, args = self.newest, self._trainer.args
@@ -109,7 +114,7 @@ class OutputDirState(TrainingState):
             write()
             self._keep_best()
 
-        with _held(args, asked=bool(more_facts["asked"])):
+        with _hold_back_rotation(args, asked=bool(more_facts["asked"])):
             self._saver.write = write_and_note
             self._saver.more_facts = {
                 **more_facts,
@@ -118,10 +123,10 @@ class OutputDirState(TrainingState):
             }
             self.save(position)
         if self._main and self.newest is before:
-            discard(self._checkpoints.draft(position.step))
+            discard_checkpoint(self._checkpoints.draft(position.step))
 
     def note_best(self) -> None:
-        """Note that the checkpoint of this step is the best, as Trainer does only when it writes one."""
+        """Note that this step's checkpoint is the best, as Trainer does only when it writes one."""
         state, args = self._trainer.state, self._trainer.args
         folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
         if (
@@ -134,20 +139,20 @@ class OutputDirState(TrainingState):
         best = self._trainer.state.best_model_checkpoint
         self._checkpoints.best = Path(best).absolute() if best else None
 
-    def _find(self, wanted: Path | None) -> TrainerCheckpoint | None:
-        explicit = named(wanted) if wanted else None
+    def _find_named_or_newest(self, wanted: Path | None) -> TrainerCheckpoint | None:
+        explicit = read_named_checkpoint(wanted) if wanted else None
         first = self._attempt is None or int(self._attempt) == 1
         if explicit and first:
             return explicit
         newest = self._checkpoints.newest(
-            crashed_resumes(self._paths, self._attempt) if self._attempt else None
+            find_crashed_resumes(self._paths, self._attempt) if self._attempt else None
         )
         return explicit if explicit and (not newest or newest.step < explicit.step) else newest
 
 
 @contextmanager
-def _held(args: Any, *, asked: bool) -> Iterator[None]:
-    """Have Trainer remove nothing before the new checkpoint is sealed, and save all that a resume needs."""
+def _hold_back_rotation(args: Any, *, asked: bool) -> Iterator[None]:
+    """Make Trainer keep old checkpoints until the new one is sealed, and save all state."""
     kept = args.save_total_limit, args.save_only_model
     args.save_total_limit = None
     if asked:

@@ -1,4 +1,4 @@
-"""What a training was like over time, for those who look at the run later: the loss, the speed, the stalls."""
+"""Record a training over time, for later reports: the loss, the speed, the stalls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.run_folder.records import write_record
-from clusterrun.training.protocol import Attempt
+from clusterrun.training.protocol import AttemptContext
 
 MOST = 2000
 """Lines of an attempt's metrics, however long it lasts."""
@@ -25,10 +25,11 @@ Values = Mapping[str, object]
 class History:
     """Writes an attempt's `metrics/`; one thread at a time may use it, and no step waits for it.
 
-    `lines` has a JSON line for a moment of the training: `time` (Unix seconds) at which `step` was done, `loss`,
-    `learning_rate`, `rate` (samples/s; null where something is not known), and `saving`, the seconds that training has
-    stood still for saves since the attempt began. The last line is replaced until the interval is over. When there are
-    too many lines, every second one goes and the interval doubles. `times` has what is known of the attempt as a whole.
+    `lines` has a JSON line for a moment of the training: `time` (Unix seconds) at which `step` was
+    done, `loss`, `learning_rate`, `rate` (samples/s; null where something is not known), and
+    `saving`, the seconds that training has stood still for saves since the attempt began. The last
+    line is replaced until the interval is over. When there are too many lines, every second one
+    goes and the interval doubles. `times` has what is known of the attempt as a whole.
     """
 
     lines: Path
@@ -37,7 +38,7 @@ class History:
     _kept: list[tuple[float, bytes]] = field(default_factory=list)
     _size: int = 0  # bytes of those
     _interval: float = _INTERVAL
-    _whole: bool = False  # the file has what is kept
+    _file_is_current: bool = False  # the file has what is kept
     _known: Values = field(default_factory=dict)
 
     def add(self, line: Values) -> None:
@@ -46,13 +47,13 @@ class History:
         assert isinstance(moment, float)  # noqa: S101 - for the type checker
         text = (json.dumps(line) + "\n").encode()
         if self._is_due(moment) and len(self._kept) + 1 >= self.most:
-            self._thin()
-        self._put(text)
+            self._drop_every_second()
+        self._write_last_line(text)
         if self._is_due(moment):
             self._kept.append((moment, text))
             self._size += len(text)
 
-    def tell(self, times: Values) -> None:
+    def write_times(self, times: Values) -> None:
         """Write down what is known of the attempt as a whole, where that is new. Raises OSError."""
         if times != self._known:
             self.times.parent.mkdir(mode=0o700, exist_ok=True)
@@ -62,19 +63,19 @@ class History:
     def _is_due(self, moment: float) -> bool:
         return not self._kept or moment - self._kept[-1][0] >= self._interval
 
-    def _thin(self) -> None:
+    def _drop_every_second(self) -> None:
         self._kept = self._kept[::2]
-        self._size, self._interval, self._whole = (
+        self._size, self._interval, self._file_is_current = (
             sum(len(text) for _, text in self._kept),
             self._interval * 2,
             False,
         )
 
-    def _put(self, newest: bytes) -> None:
+    def _write_last_line(self, newest: bytes) -> None:
         """Let the file end with the newest line. A reader may see it cut off."""
-        if not self._whole:
+        if not self._file_is_current:
             self._rewrite()
-        self._whole = False
+        self._file_is_current = False
         descriptor = os.open(
             self.lines, os.O_WRONLY
         )  # closed each time: NFS shows others what a closed file has
@@ -83,7 +84,7 @@ class History:
             os.ftruncate(descriptor, self._size + len(newest))
         finally:
             os.close(descriptor)
-        self._whole = True
+        self._file_is_current = True
 
     def _rewrite(self) -> None:
         self.lines.parent.mkdir(mode=0o700, exist_ok=True)
@@ -94,7 +95,7 @@ class History:
         draft.replace(self.lines)
 
 
-def history_of(attempt: Attempt | None, *, main: bool) -> History | None:
+def open_history(attempt: AttemptContext | None, *, main: bool) -> History | None:
     """Return where the main process of an attempt writes its history; None for all others."""
     if attempt is None or not main:
         return None
@@ -102,13 +103,13 @@ def history_of(attempt: Attempt | None, *, main: bool) -> History | None:
 
 
 def learning_rate(accelerator: Any) -> float | None:
-    """Return the learning rate of the first parameters of an Accelerator's first optimizer; None where it has none."""
+    """Return the learning rate of the first optimizer's first parameter group; None if none."""
     with suppress(Exception):  # whatever optimizer a script has, this is for a picture of it
-        return finite(accelerator._optimizers[0].param_groups[0]["lr"])  # noqa: SLF001
+        return finite_or_none(accelerator._optimizers[0].param_groups[0]["lr"])  # noqa: SLF001
     return None
 
 
-def finite(number: Any) -> float | None:
+def finite_or_none(number: Any) -> float | None:
     """Return a number as JSON can write it; None for what is none, or is not finite."""
     value = None if number is None else float(number)
     return value if value is not None and math.isfinite(value) else None

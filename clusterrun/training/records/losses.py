@@ -1,4 +1,4 @@
-"""Every step's loss, written down where somebody wants to compare them, as `clusterrun rehearse` does."""
+"""Record every step's loss for a comparison, as `clusterrun rehearse` needs it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import SupportsFloat
 
-from clusterrun.training.protocol import Attempt
+from clusterrun.training.protocol import AttemptContext
 
-ASKED = "CLUSTERRUN_LOSSES"  # the environment variable that asks for it
+LOSSES_VARIABLE = "CLUSTERRUN_LOSSES"  # the environment variable that asks for it
 _PATIENCE = 1.0  # seconds between two writes
 
 
 class Losses:
-    """Appends a JSON line for each step: `step`, `since`, `loss` and `time` (Unix seconds); a path of None: nothing.
+    """Appends a JSON line per step: `step`, `since`, `loss`, `time` (Unix s); no path, no lines.
 
-    `loss` is the main process's own, all its digits, the mean over the steps behind `since` up to `step`; null where
-    none was told. Unlike the progress file it waits for the GPU at every step, so nobody has it who does not ask.
+    `loss` is the main process's own, all its digits, the mean over the steps behind `since` up to
+    `step`; null where none was told. Unlike the progress file it waits for the GPU at every step,
+    so nobody has it who does not ask.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -43,7 +44,7 @@ class Losses:
             self.write()
 
     def write(self) -> None:
-        """Write what was noted since the last write. A disk that does not take it ends no training."""
+        """Write what was noted since the last write. A failing disk does not end the training."""
         if self._path is None or not self._lines:
             return
         text, self._lines, self._written = "".join(self._lines), [], time.monotonic()
@@ -55,9 +56,9 @@ class Losses:
                 os.close(descriptor)
 
 
-def losses_of(
-    attempt: Attempt | None, *, main: bool, environment: Mapping[str, str] = os.environ
+def open_losses(
+    attempt: AttemptContext | None, *, main: bool, environment: Mapping[str, str] = os.environ
 ) -> Losses:
-    """Return where the main process of an attempt writes its losses, if its environment asks for them."""
-    asked = attempt is not None and main and environment.get(ASKED)
+    """Return where the main process of an attempt writes its losses, if the environment says so."""
+    asked = attempt is not None and main and environment.get(LOSSES_VARIABLE)
     return Losses(attempt.paths.losses(attempt.name) if attempt and asked else None)

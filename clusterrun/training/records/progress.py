@@ -1,4 +1,4 @@
-"""The `progress` file: how far the run is, for those who watch it, and how long nothing new is to be no alarm."""
+"""The `progress` file: how far the run is, and how long a silence is acceptable."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from queue import Queue
 from typing import SupportsFloat
 
 from clusterrun.run_folder.records import number, read_record, whole
-from clusterrun.training.records.history import History, finite
-from clusterrun.training.stopping.patience import Doing, Patience
+from clusterrun.training.records.history import History, finite_or_none
+from clusterrun.training.stopping.patience import Activity, Patience
 
 _PATIENCE = 1.0  # seconds between two writes
 _LAST_WRITE = 1.0  # seconds that the end of the process waits for one
-_BEHIND = (Doing.END, Doing.OTHER)  # what comes behind the training
+_AFTER_TRAINING = (Activity.END, Activity.OTHER)  # what comes behind the training
 
 
 @dataclass(frozen=True)
-class _Known:
+class _LastStep:
     """The newest step, and what was said of it."""
 
     step: int
@@ -34,11 +34,11 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Note:
-    """What a write tells. Instants are those of time.monotonic; `first` and `left` are None before they are there."""
+    """The content of a write. Instants are of time.monotonic; `first` and `left` may be None."""
 
-    known: _Known | None
+    known: _LastStep | None
     rate: str
-    doing: Doing
+    doing: Activity
     patience: int
     first: float | None
     """When this attempt's first step was done; until then the step is an earlier attempt's."""
@@ -54,15 +54,16 @@ class _Note:
         told = "" if loss is None else f"{loss:.6g}"
         total = "" if self.known.total is None else self.known.total
         others = "".join(f"{key}={value}\n" for key, value in more.items() if value is not None)
-        return f"step={self.known.step}\ntotal={total}\nloss={told}\nrate={self.rate}\n{watched}{others}"
+        numbers = f"step={self.known.step}\ntotal={total}\nloss={told}\nrate={self.rate}\n"
+        return f"{numbers}{watched}{others}"
 
     def line(self, loss: float | None, more: Mapping[str, object]) -> dict[str, object]:
         """Return the line of the metrics."""
         assert self.known is not None  # noqa: S101 - there is a first step
         return {
-            "time": _wall(self.known.at),
+            "time": _unix_time(self.known.at),
             "step": self.known.step,
-            "loss": finite(loss),
+            "loss": finite_or_none(loss),
             "learning_rate": more.get("learning_rate"),
             "rate": number(self.rate),
             "saving": round(self.saving, 3),
@@ -70,9 +71,9 @@ class _Note:
 
     def times(self) -> dict[str, object]:
         """Return what is known of the attempt as a whole."""
-        left = {} if self.left is None else {"left": _wall(self.left)}
+        left = {} if self.left is None else {"left": _unix_time(self.left)}
         return {
-            "first_step": _wall(self.first or 0.0),
+            "first_step": _unix_time(self.first or 0.0),
             "saving": f"{self.saving:.3f}",
             "saves": self.saves,
             **left,
@@ -80,12 +81,12 @@ class _Note:
 
 
 class Progress:
-    """Writes step, total, loss, rate (samples/s), time (Unix seconds), what is done, and a patience in seconds.
+    """Writes step, total, loss, rate (samples/s), time (Unix s), the activity, and a patience in s.
 
-    It writes about once a second, and when something else is begun. A thread does, so that no step waits for a file
-    server, or for the GPU to know its loss. A path of None, on all ranks but the main one, writes nothing; nor is
-    anything but `update` and `write` heard while `fenced`. The same thread keeps the `history`, and asks at each write
-    what `more` there is to tell at a step.
+    It writes about once a second, and when something else is begun. A thread does, so that no step
+    waits for a file server, or for the GPU to know its loss. A path of None, on all ranks but the
+    main one, writes nothing; nor is anything but `update` and `write` heard while `fenced`. The
+    same thread keeps the `history`, and asks at each write what `more` there is to tell at a step.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class Progress:
         more: Callable[[int], Mapping[str, object]] = lambda _: {},
     ) -> None:
         self._path, self._fenced = path, fenced
-        self._teller = _Teller(path, history, more) if path else None
-        self._known: _Known | None = None
+        self._writer = _Writer(path, history, more) if path else None
+        self._known: _LastStep | None = None
         self._new = False  # it knows more than was handed over
         self._samples, self._rate = 0, ""
         self._counted = self._written = time.monotonic()  # since when samples are, and nothing was
-        self._doing, self._patience = Doing.START, Patience()
+        self._doing, self._patience = Activity.START, Patience()
         self._notes: Queue[_Note] | None = None
         self._first: float | None = None
         self._left: float | None = None
@@ -110,7 +111,7 @@ class Progress:
     def update(
         self, step: int, total: int | None, loss: SupportsFloat | None, samples: int | None
     ) -> None:
-        """Take note of one optimizer step; the first is written at once, a later one about once a second."""
+        """Note one optimizer step; the first is written at once, later ones about once a second."""
         if self._path is None:
             return
         now = time.monotonic()
@@ -120,9 +121,9 @@ class Progress:
             self._first, self._known = now, None  # what an earlier attempt wrote is over
         if self._known is None or step != self._known.step:
             self._patience.step(now)
-            self._doing = Doing.STEP
-        self._known, self._new = _Known(step, total, loss, now), True
-        if first or (now - self._written >= _PATIENCE and self._idle()):
+            self._doing = Activity.STEP
+        self._known, self._new = _LastStep(step, total, loss, now), True
+        if first or (now - self._written >= _PATIENCE and self._is_idle()):
             self._hand_over()
 
     def alive(self) -> None:
@@ -130,28 +131,28 @@ class Progress:
         if (
             self._path is not None
             and time.monotonic() - self._written >= _PATIENCE
-            and self._idle()
+            and self._is_idle()
         ):
-            self._tell()
+            self._write_unless_fenced()
 
-    def begin(self, doing: Doing) -> None:
-        """Tell at once that something else than a step is done from here on, until the next step is."""
+    def begin(self, doing: Activity) -> None:
+        """Write at once that something other than a step happens from here until the next step."""
         self._patience.pause()
         if self._path is None or (doing is self._doing and self._notes is not None):
             return
         if self._known is None:
-            self._known = self._shown(self._path)
+            self._known = self._read_last_step(self._path)
         self._doing = doing
-        self._left = time.monotonic() if doing in _BEHIND else None
-        self._tell()
+        self._left = time.monotonic() if doing in _AFTER_TRAINING else None
+        self._write_unless_fenced()
 
     @contextmanager
-    def amid(self, doing: Doing) -> Iterator[None]:
+    def during(self, doing: Activity) -> Iterator[None]:
         """Tell that something else is done for a while."""
         before, begun = self._doing, time.monotonic()
         self.begin(doing)
         yield
-        if doing is Doing.SAVE:
+        if doing is Activity.SAVE:
             self._saving, self._saves = self._saving + time.monotonic() - begun, self._saves + 1
         self.begin(before)
 
@@ -159,14 +160,14 @@ class Progress:
         """Write now what was noted since the last write, if anything was."""
         if self._notes is not None:
             self._notes.join()
-        if self._teller and self._new:
-            self._teller.tell(self._take())
+        if self._writer and self._new:
+            self._writer.write_note(self._take_note())
 
-    def _tell(self) -> None:
+    def _write_unless_fenced(self) -> None:
         if not self._fenced():
             self._hand_over()
 
-    def _shown(self, path: Path) -> _Known | None:
+    def _read_last_step(self, path: Path) -> _LastStep | None:
         """What an earlier attempt wrote: it stays, until this one has made a step."""
         with suppress(OSError):
             old = read_record(path)
@@ -174,31 +175,32 @@ class Progress:
             return (
                 None
                 if step is None
-                else _Known(step, whole(old.get("total")), number(old.get("loss")))
+                else _LastStep(step, whole(old.get("total")), number(old.get("loss")))
             )
         return None
 
-    def _idle(self) -> bool:
+    def _is_idle(self) -> bool:
         return self._notes is None or not self._notes.unfinished_tasks
 
     def _hand_over(self) -> None:
         if self._notes is None:
             self._notes = Queue()
-            # A daemon: a script that ends, however it does, waits for no file server, but a moment for the last write.
-            atexit.register(_settle, self._notes)
+            # A daemon: a script that ends, however it does, waits for no file server, but a moment
+            # for the last write.
+            atexit.register(_wait_for_writes, self._notes)
             threading.Thread(
-                target=_work, args=(self._teller, self._notes), name="progress", daemon=True
+                target=_write_notes, args=(self._writer, self._notes), name="progress", daemon=True
             ).start()
-        self._notes.put(self._take())
+        self._notes.put(self._take_note())
 
-    def _take(self) -> _Note:
+    def _take_note(self) -> _Note:
         now = time.monotonic()
         if self._samples and now > self._counted:
             self._rate = f"{self._samples / (now - self._counted):.6g}"
             self._samples, self._counted = 0, now
         self._new, self._written = False, now
         patience = self._patience.seconds(self._doing)
-        left = self._left if self._doing in _BEHIND else None
+        left = self._left if self._doing in _AFTER_TRAINING else None
         return _Note(
             self._known,
             self._rate,
@@ -212,46 +214,46 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class _Teller:
+class _Writer:
     """Writes notes down. Nothing that goes wrong here may end a training."""
 
     path: Path
     history: History | None
     more: Callable[[int], Mapping[str, object]]
 
-    def tell(self, note: _Note) -> None:
+    def write_note(self, note: _Note) -> None:
         with suppress(
             Exception
         ):  # a full disk, or a loss that a broken GPU cannot tell, which shows elsewhere
             loss = None if note.known is None or note.known.loss is None else float(note.known.loss)
             more = self.more(note.known.step) if note.known else {}
             with suppress(OSError):
-                _replace(self.path, note.text(loss, more))
+                _replace_file(self.path, note.text(loss, more))
             if self.history and note.first is not None:
-                self.history.tell(note.times())
+                self.history.write_times(note.times())
                 self.history.add(note.line(loss, more))
 
 
-def _work(teller: _Teller, notes: Queue[_Note]) -> None:
+def _write_notes(teller: _Writer, notes: Queue[_Note]) -> None:
     while True:
         note = notes.get()
         if notes.empty():  # a newer one takes its place
-            teller.tell(note)
+            teller.write_note(note)
         notes.task_done()
 
 
-def _settle(notes: Queue[_Note]) -> None:
-    """Wait, a second at most, until nothing is being written: a process that ends amid that leaves a draft behind."""
+def _wait_for_writes(notes: Queue[_Note]) -> None:
+    """Wait up to a second for a write in progress: exiting during it would leave a draft behind."""
     with notes.all_tasks_done:
         notes.all_tasks_done.wait_for(lambda: not notes.unfinished_tasks, timeout=_LAST_WRITE)
 
 
-def _wall(instant: float) -> float:
+def _unix_time(instant: float) -> float:
     """Return an instant of time.monotonic in Unix seconds."""
     return round(time.time() - (time.monotonic() - instant), 3)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace_file(path: Path, text: str) -> None:
     # Without fsync, unlike the records that decide something: training would wait for the disk.
     # Mode as for all records: a shared run folder opens its logs and `stop`, and nothing else.
     draft = path.with_name(f".{path.name}.draft")

@@ -1,8 +1,8 @@
 """Experiment trackers of Accelerate, whose runs go on over the attempts of a training.
 
-Each goes on in its own way: wandb takes any id, and goes on with it under `resume="allow"`; MLflow and Aim make their
-ids, and want one that exists; TensorBoard goes on where the folder is the same (seen with accelerate 1.15, wandb 0.31,
-MLflow 3.17, Aim 3.29).
+Each goes on in its own way: wandb takes any id, and goes on with it under `resume="allow"`; MLflow
+and Aim make their ids, and want one that exists; TensorBoard goes on where the folder is the same
+(seen with accelerate 1.15, wandb 0.31, MLflow 3.17, Aim 3.29).
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from accelerate.tracking import GeneralTracker
 
-Words = dict[str, Any]
-# MLflow refuses another value for a parameter that it has; TensorBoard's writer makes one more run of each config.
-_TAKES_CONFIG_ONCE = {"mlflow", "tensorboard"}
-_RUN = {
+Arguments = dict[str, Any]
+# MLflow refuses another value for a parameter that it has; TensorBoard's writer makes one more run
+# of each config.
+_SINGLE_CONFIG_TRACKERS = {"mlflow", "tensorboard"}
+_RUN_ID_GETTERS = {
     "wandb": attrgetter("tracker.id"),
     "mlflow": attrgetter("tracker.info.run_id"),
     "aim": attrgetter("tracker.hash"),
     "tensorboard": attrgetter("run_name"),
 }
-_NAMES_A_RUN = {"id", "fork_from", "resume_from", "run_id", "run_hash"}
+_RUN_ARGUMENTS = {"id", "fork_from", "resume_from", "run_id", "run_hash"}
 
 
 class Trackers:
@@ -38,43 +39,44 @@ class Trackers:
         self._accelerator, self._record = accelerator, record
 
     def init(
-        self, project_name: str, config: Words | None, init_kwargs: Mapping[str, Words]
+        self, project_name: str, config: Arguments | None, init_kwargs: Mapping[str, Arguments]
     ) -> None:
-        """Start them as `accelerator.init_trackers` does, each with the run that the record names for it."""
+        """Start them as `accelerator.init_trackers` does, each with its recorded run."""
         known = read_record(self._record)
         kwargs = {
-            name: words_for(name, known, init_kwargs.get(name, {}))
+            name: run_arguments(name, known, init_kwargs.get(name, {}))
             for name in {*known, *init_kwargs}
         }
         self._accelerator.init_trackers(project_name, init_kwargs=kwargs)
         for tracker in self._accelerator.trackers:
             if config is not None and not (
-                tracker.name in known and tracker.name in _TAKES_CONFIG_ONCE
+                tracker.name in known and tracker.name in _SINGLE_CONFIG_TRACKERS
             ):
                 tracker.store_init_configuration(config)
         if self._accelerator.is_main_process:
-            remember(
+            record_runs(
                 self._record,
-                {tracker.name: _run_of(tracker) for tracker in self._accelerator.trackers},
+                {tracker.name: _run_id(tracker) for tracker in self._accelerator.trackers},
             )
 
 
-def words_for(name: str, known: Mapping[str, str], given: Words) -> Words:
-    """Return what a tracker's start is told beside what the script has `given`, which goes before it."""
+def run_arguments(name: str, known: Mapping[str, str], given: Arguments) -> Arguments:
+    """Return the extra arguments of a tracker's start; what the script has `given` wins."""
     run = known.get(name)
-    if not run or not _NAMES_A_RUN.isdisjoint(given):
+    if not run or not _RUN_ARGUMENTS.isdisjoint(given):
         return given
-    words: dict[str, Words] = {
+    words: dict[str, Arguments] = {
         "wandb": {"id": run, "resume": "allow"},
         "mlflow": {"run_id": run},
-        # A process that was killed has left its lock, which Aim takes for a living one's on another machine.
+        # A process that was killed has left its lock, which Aim takes for a living one's on another
+        # machine.
         "aim": {"run_hash": run, "force_resume": True},
     }
     return {**words.get(name, {}), **given}
 
 
-def remember(record: Path, runs: Mapping[str, str | None]) -> None:
-    """Write down which runs the next attempt goes on with; a disk that does not take it costs no training."""
+def record_runs(record: Path, runs: Mapping[str, str | None]) -> None:
+    """Record the runs that the next attempt continues; a failing disk does not end the training."""
     found = {**read_record(record), **{name: run for name, run in runs.items() if run}}
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,6 @@ def remember(record: Path, runs: Mapping[str, str | None]) -> None:
         )
 
 
-def _run_of(tracker: GeneralTracker) -> str | None:
+def _run_id(tracker: GeneralTracker) -> str | None:
     """Return the id of a tracker's run; None for a tracker whose runs cannot be named."""
-    return str(_RUN[tracker.name](tracker)) if tracker.name in _RUN else None
+    return str(_RUN_ID_GETTERS[tracker.name](tracker)) if tracker.name in _RUN_ID_GETTERS else None

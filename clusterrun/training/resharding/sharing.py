@@ -1,7 +1,8 @@
-"""How the ranks share an optimizer step, kept the same when a run resumes with another number of them.
+"""Share an optimizer step among the ranks, in the same way after a change of their number.
 
-What is kept: the samples of each step, the learning rate as a function of steps, the place in the data. What is not:
-random numbers of ranks that were not there before, and the order in which gradients are added.
+What is kept: the samples of each step, the learning rate as a function of steps, the place in the
+data. What is not: random numbers of ranks that were not there before, and the order in which
+gradients are added.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterrun.training.checkpointing.store import Checkpoint, Position
+from clusterrun.errors import TrainingError
+from clusterrun.training.checkpointing.store import Position, StoredCheckpoint
 from clusterrun.training.checks import check_world_of_checkpoint
-from clusterrun.training.errors import TrainingError
-from clusterrun.training.loaders import keeps_its_place
+from clusterrun.training.loaders import keeps_own_position
 from clusterrun.training.resharding import zero
 from clusterrun.training.resharding.schedule import Schedules
 from clusterrun.training.resharding.world_size import Share, accumulation_for, batch_for, counted
@@ -32,30 +33,31 @@ class Sharing:
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self._processes = int(accelerator.num_processes)
-        self._asked = zero.accumulation(accelerator)
+        self._script_accumulation = zero.accumulation(accelerator)
         self._schedules = Schedules(accelerator)
         self._epoch_steps: int | None = None  # optimizer steps of an epoch
         self._changed = False
         self._chosen: list[int] = []
 
-    def begin_as(self, newest: Checkpoint | None, reference: int | None) -> None:
-        """Accumulate as the run's newest checkpoint wants it, so that the script counts its steps right from the start.
+    def begin_as(self, newest: StoredCheckpoint | None, reference: int | None) -> None:
+        """Accumulate as the newest checkpoint did, so that the script counts steps correctly.
 
-        Without one, a step takes what `reference` processes would take, where there is such a number. Raises
-        TrainingError where that cannot be shared out; with a checkpoint only `check` does, when it has been read.
+        Without one, a step takes what `reference` processes would take, where there is such a
+        number. Raises TrainingError where that cannot be shared out; with a checkpoint only `check`
+        does, when it has been read.
         """
         if newest is None and reference:
-            self._begin_for(reference)
+            self._accumulate_for(reference)
         with suppress(TrainingError):
             if newest:
-                self._accumulate(newest)
+                self._accumulate_as(newest)
 
     def facts(self) -> dict[str, object]:
         """Return what a manifest says of it."""
         return {
             "sharing": {
                 "accumulation": int(self._accelerator.gradient_accumulation_steps),
-                "asked": self._asked,
+                "asked": self._script_accumulation,
                 "batch_sizes": self._batch_sizes(),
                 "split_batches": bool(self._accelerator.split_batches),
                 "epoch_steps": self._epoch_steps,
@@ -63,12 +65,12 @@ class Sharing:
             }
         }
 
-    def check(self, newest: Checkpoint, strategy: str) -> None:
-        """Raise TrainingError unless a checkpoint can be gone on from exactly; nothing is loaded yet.
+    def check(self, newest: StoredCheckpoint, strategy: str) -> None:
+        """Raise TrainingError unless a checkpoint can be resumed exactly; nothing is loaded yet.
 
         `strategy` is the one that saved it, as its manifest says.
         """
-        saved = _share(newest)
+        saved = _share_of(newest)
         if saved is None:
             check_world_of_checkpoint(newest.name, newest.world_size, self._processes)
             return
@@ -76,20 +78,20 @@ class Sharing:
         if self._changed:
             self._check_strategy(newest, strategy)
             self._check_loaders(newest)
-        self._accumulate(newest)
+        self._accumulate_as(newest)
         self._chosen = self._schedules.choose(newest.sharing["schedules"], newest.world_size)
 
-    def load(self, newest: Checkpoint, staging: Path, wait: Callable[[], None]) -> None:
-        """Load a checkpoint that was checked, on every rank; `wait` waits for all, `staging` is for what passes."""
+    def load(self, newest: StoredCheckpoint, staging: Path, wait: Callable[[], None]) -> None:
+        """Load a verified checkpoint on every rank; `wait` is a barrier, `staging` is temporary."""
         if self._changed and zero.is_zero(self._accelerator):
             zero.load(self._accelerator, newest.path, staging, wait)
         else:
             self._accelerator.load_state(str(newest.path))
 
-    def loaded(self, newest: Checkpoint) -> Position:
-        """Put right what Accelerate has loaded for another number of processes; return the position for this one."""
+    def loaded(self, newest: StoredCheckpoint) -> Position:
+        """Adapt the state of another number of processes after loading; return its position."""
         position = Position(newest.step, newest.epoch, newest.batch)
-        saved = _share(newest)
+        saved = _share_of(newest)
         if saved is None:
             return position
         self._schedules.follow(self._chosen, newest.sharing["schedules"])
@@ -98,14 +100,14 @@ class Sharing:
             self._accelerator.step = (
                 0  # accelerate's count of batches, from which it sees when to step
             )
-            self._seed(newest)
+            self._seed_new_rank(newest)
             now = int(self._accelerator.gradient_accumulation_steps)
             position.batch = batch_for(position.batch, saved.accumulation, now)
         return position
 
-    def note(self, newest: Checkpoint) -> str | None:
+    def note(self, newest: StoredCheckpoint) -> str | None:
         """Say, for the log, what is shared out differently now; None where nothing is."""
-        saved = _share(newest)
+        saved = _share_of(newest)
         if not self._changed or saved is None:
             return None
         now = int(self._accelerator.gradient_accumulation_steps)
@@ -117,7 +119,7 @@ class Sharing:
         )
 
     def check_loader(self, loader: Iterable[Any], steps: int) -> None:
-        """Raise TrainingError unless a training's loader, of `steps` an epoch (0: unknown), is shared as it was."""
+        """Raise TrainingError unless a loader of `steps` (0: unknown) is shared as before."""
         from accelerate.data_loader import DataLoaderStateMixin
 
         before, self._epoch_steps = self._epoch_steps, steps or None
@@ -125,25 +127,27 @@ class Sharing:
             return
         if not isinstance(loader, DataLoaderStateMixin):
             raise TrainingError(
-                "another number of processes saved the checkpoint, and run.batches was given no prepared DataLoader",
+                "another number of processes saved the checkpoint, and run.batches was given no "
+                "prepared DataLoader",
                 "hand run.batches the loader that accelerator.prepare returned, itself",
             )
         if steps and before and before != steps:
             raise TrainingError(
-                f"an epoch has {steps} optimizer steps with {counted(self._processes)}, and had {before} before",
+                f"an epoch has {steps} optimizer steps with {counted(self._processes)}, and had "
+                f"{before} before",
                 "drop_last=False keeps their number; or run with as many processes as before",
             )
 
-    def _check_strategy(self, newest: Checkpoint, strategy: str) -> None:
+    def _check_strategy(self, newest: StoredCheckpoint, strategy: str) -> None:
         now = str(self._accelerator.distributed_type.value)
         state = self._accelerator.state
-        if strategy != now and not (_plain(strategy) and _plain(now)):
+        if strategy != now and not (_has_plain_state(strategy) and _has_plain_state(now)):
             why = f"it holds the state of {strategy}, not of {now}"
         elif now == "FSDP" and getattr(state.fsdp_plugin, "fsdp_version", 1) != 2:
             why = "FSDP1 is not tried with another number; fsdp_version: 2 is"
-        elif now == "DEEPSPEED" and (hindrance := zero.problem(self._accelerator)):
+        elif now == "DEEPSPEED" and (hindrance := zero.find_problem(self._accelerator)):
             why = hindrance
-        elif not _plain(now) and now not in {"FSDP", "DEEPSPEED"}:
+        elif not _has_plain_state(now) and now not in {"FSDP", "DEEPSPEED"}:
             why = f"{now} loads only what as many have saved"
         elif getattr(self._accelerator, "parallelism_config", None) is not None:
             why = "with a parallelism_config not every process has batches of its own"
@@ -153,8 +157,8 @@ class Sharing:
             return
         check_world_of_checkpoint(newest.name, newest.world_size, self._processes, why)
 
-    def _check_loaders(self, newest: Checkpoint) -> None:
-        if any(map(keeps_its_place, self._accelerator._dataloaders)):  # noqa: SLF001
+    def _check_loaders(self, newest: StoredCheckpoint) -> None:
+        if any(map(keeps_own_position, self._accelerator._dataloaders)):  # noqa: SLF001
             why = "of a StatefulDataLoader only one process's place is saved"
             check_world_of_checkpoint(newest.name, newest.world_size, self._processes, why)
         before, now = newest.sharing["batch_sizes"], self._batch_sizes()
@@ -166,27 +170,28 @@ class Sharing:
         loaders = self._accelerator._dataloaders  # noqa: SLF001
         return [getattr(getattr(one, "batch_sampler", None), "batch_size", None) for one in loaders]
 
-    def _begin_for(self, reference: int) -> None:
+    def _accumulate_for(self, reference: int) -> None:
         if self._accelerator.split_batches or reference == self._processes:
             return
-        batches = reference * self._asked
+        batches = reference * self._script_accumulation
         if batches % self._processes:
             raise TrainingError(
-                f"{batches} batches a step ({reference} processes x {self._asked} accumulated, on the most nodes that "
+                f"{batches} batches a step ({reference} processes x {self._script_accumulation} accumulated, on "
+                "the most nodes that "
                 f"slurm.nodes allows) cannot be shared out among {counted(self._processes)}",
                 "give slurm.nodes one number",
             )
         zero.accumulate(self._accelerator, batches // self._processes)
 
-    def _accumulate(self, newest: Checkpoint) -> None:
-        saved = _share(newest)
+    def _accumulate_as(self, newest: StoredCheckpoint) -> None:
+        saved = _share_of(newest)
         if saved and not self._accelerator.split_batches:
-            steps = accumulation_for(saved, self._processes, self._asked, newest.name)
+            steps = accumulation_for(saved, self._processes, self._script_accumulation, newest.name)
             if steps != zero.accumulation(self._accelerator):
                 zero.accumulate(self._accelerator, steps)
 
-    def _seed(self, newest: Checkpoint) -> None:
-        """Seed a rank for which no random state was saved, alike for each attempt that resumes from the checkpoint."""
+    def _seed_new_rank(self, newest: StoredCheckpoint) -> None:
+        """Seed a rank without a saved random state, the same for each resume of the checkpoint."""
         from accelerate.utils import set_seed
 
         rank = int(self._accelerator.process_index)
@@ -194,8 +199,8 @@ class Sharing:
             set_seed(zlib.crc32(f"{newest.step} {rank}".encode()))
 
 
-def _share(checkpoint: Checkpoint) -> Share | None:
-    """Return how a checkpoint's step was shared; None for one of an older clusterrun, or of a Trainer."""
+def _share_of(checkpoint: StoredCheckpoint) -> Share | None:
+    """Return how a checkpoint's step was shared; None for an older clusterrun, or a Trainer."""
     saved: Mapping[str, Any] = checkpoint.sharing
     return (
         Share(checkpoint.world_size, int(saved["accumulation"]), int(saved["asked"]))
@@ -204,6 +209,6 @@ def _share(checkpoint: Checkpoint) -> Share | None:
     )
 
 
-def _plain(strategy: str) -> bool:
+def _has_plain_state(strategy: str) -> bool:
     """Whether one rank has saved the whole state."""
     return strategy == _ALONE or strategy.startswith("MULTI_")

@@ -1,7 +1,10 @@
-"""Another number of processes: the arithmetic that keeps what an optimizer step takes. Nothing here knows torch.
+"""Keep an optimizer step's batches for another number of processes: plain arithmetic.
 
-A step takes `processes x accumulation` batches of the script's DataLoader. Accelerate deals them out one after the
-other (BatchSamplerShard), so that a step's batches are the same ones for any number of processes that divides them.
+Nothing here imports torch.
+
+A step takes `processes x accumulation` batches of the script's DataLoader. Accelerate deals them
+out one after the other (BatchSamplerShard), so that a step's batches are the same ones for any
+number of processes that divides them.
 """
 
 from __future__ import annotations
@@ -11,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose
 
-from clusterrun.training.errors import TrainingError
+from clusterrun.errors import TrainingError
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many processes share a step, and how many batches each of them adds up; `asked` is what the script asked."""
+    """How a step is shared: processes, and batches accumulated by each; `asked` is the script's."""
 
     processes: int
     accumulation: int
@@ -29,15 +32,21 @@ class Share:
 
 
 def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int:
-    """Return over how many batches each of the processes accumulates, so that a step of checkpoint `name` stays whole.
+    """Return each process's accumulation, so that a step of checkpoint `name` keeps its batches.
 
-    `asked` is what the script asks now: where that has changed since, somebody wants it so. Raises TrainingError, with
-    the numbers that would do, where a step cannot be shared out.
+    `asked` is what the script asks now: where that has changed since, somebody wants it so. Raises
+    TrainingError, with the numbers that would do, where a step cannot be shared out.
     """
     if processes == saved.processes:
         return saved.accumulation if asked == saved.asked else asked
-    said = f"checkpoint {name} was saved by {counted(saved.processes)}, but this attempt has {processes}"
-    a_step = f"a step of it takes {saved.batches} batches ({saved.processes} x {saved.accumulation} accumulated)"
+    said = (
+        f"checkpoint {name} was saved by {counted(saved.processes)}, but this attempt has "
+        f"{processes}"
+    )
+    a_step = (
+        f"a step of it takes {saved.batches} batches ({saved.processes} x {saved.accumulation} "
+        "accumulated)"
+    )
     if asked != saved.asked:
         if asked * processes == saved.batches:
             return asked
@@ -55,20 +64,22 @@ def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int
 
 
 def batch_for(batch: int, saved: int, now: int) -> int:
-    """Return how many batches of its epoch one process has taken, when a step takes `now` of them instead of `saved`.
+    """Convert a process's batches of an epoch from steps of `saved` batches to steps of `now`.
 
-    A checkpoint lies between two steps. So what is no multiple is an epoch's end, whose last step was a shorter one.
+    A checkpoint lies between two steps. So what is no multiple is an epoch's end, whose last step
+    was a shorter one.
     """
     if batch == sys.maxsize or saved == now:
         return batch
     return sys.maxsize if batch % saved else batch // saved * now
 
 
-def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
-    """List how many steps of its schedule a scheduler may make at an optimizer step now, the likeliest first.
+def candidate_speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
+    """List how many schedule steps a scheduler may make per optimizer step now, likeliest first.
 
-    It made `saved` of them. Scripts that multiply their total by the number of processes need `processes`, those that
-    do not need `saved`, and those that count the batches of one process need the third.
+    It made `saved` of them. Scripts that multiply their total by the number of processes need
+    `processes`, those that do not need `saved`, and those that count the batches of one process
+    need the third.
     """
     third = saved * saved_processes
     return list(
@@ -76,8 +87,8 @@ def speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
     )
 
 
-def same_curve(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
-    """Whether two learning rate curves, given by their values at the same optimizer steps, are the same one."""
+def curves_are_equal(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
+    """Return whether two learning rate curves, as values at the same optimizer steps, are equal."""
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(
         a == b or (a is not None and b is not None and isclose(a, b, rel_tol=1e-6, abs_tol=1e-9))

@@ -1,7 +1,8 @@
-"""ZeRO's share of the work: DeepSpeed's own accumulation, and its universal checkpoint for another number of ranks.
+"""DeepSpeed ZeRO: its own accumulation, and its universal checkpoint for another number of ranks.
 
-Under ZeRO each rank saves a part of the optimizer, and as many ranks must load them. `deepspeed.checkpoint` puts the
-parts together into a folder that any number can load: once more as many bytes as the optimizer has, on the same disk.
+Under ZeRO each rank saves a part of the optimizer, and as many ranks must load them.
+`deepspeed.checkpoint` puts the parts together into a folder that any number can load: once more as
+many bytes as the optimizer has, on the same disk.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def is_zero(accelerator: Accelerator) -> bool:
 
 
 def accumulation(accelerator: Accelerator) -> int:
-    """Return over how many batches gradients are accumulated; DeepSpeed's config goes before accelerate's word."""
+    """Return the gradient accumulation; DeepSpeed's config takes precedence over accelerate's."""
     said = (
         accelerator.deepspeed_plugin.deepspeed_config.get("gradient_accumulation_steps")
         if is_zero(accelerator)
@@ -48,13 +49,16 @@ def accumulate(accelerator: Accelerator, steps: int) -> None:
         )
 
 
-def problem(accelerator: Accelerator) -> str | None:
+def find_problem(accelerator: Accelerator) -> str | None:
     """Say why the universal checkpoint would not hold all of the state; None where it does."""
     for engine in accelerator._models:  # noqa: SLF001
         trained = {name for name, one in engine.module.named_parameters() if one.requires_grad}
-        left_out = sorted(set(engine.module.state_dict()) - trained - _tied(engine.module))
+        left_out = sorted(set(engine.module.state_dict()) - trained - _tied_names(engine.module))
         if left_out:
-            return f"DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as {left_out[0]}"
+            return (
+                "DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as "
+                f"{left_out[0]}"
+            )
         config = engine.config.get("zero_optimization", {})
         if any(
             (config.get(f"offload_{what}") or {}).get("device", "none") != "none"
@@ -73,7 +77,7 @@ def problem(accelerator: Accelerator) -> str | None:
 def load(
     accelerator: Accelerator, checkpoint: Path, staging: Path, wait: Callable[[], None]
 ) -> None:
-    """Load a checkpoint that another number of ranks has saved; every rank must call it. Raises OSError.
+    """Load a checkpoint of another number of ranks; every rank must call it. Raises OSError.
 
     The main process converts it into `staging`, which all nodes see; `wait` waits for all ranks.
     """
@@ -118,8 +122,8 @@ def _convert(checkpoint: Path, folder: Path) -> None:
 def _restore_groups(engine: Any, folder: Path) -> None:
     """Give each group of parameters its own rates and its own count of steps again.
 
-    Stage 3 loads the first group's rates into all, and one tensor as the count of all, which each then counts up
-    (DeepSpeed 0.19, zero/stage3.py).
+    Stage 3 loads the first group's rates into all, and one tensor as the count of all, which each
+    then counts up (DeepSpeed 0.19, zero/stage3.py).
     """
     import torch
 
@@ -134,7 +138,7 @@ def _restore_groups(engine: Any, folder: Path) -> None:
         group.update({key: value for key, value in before.items() if key != "params"})
 
 
-def _tied(module: Any) -> set[str]:
+def _tied_names(module: Any) -> set[str]:
     """List the other names of weights that have several."""
     first: dict[int, str] = {}
     both = (

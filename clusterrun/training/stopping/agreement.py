@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import torch.distributed
 
 T = TypeVar("T")
-_PROPOSALS = (
+_PACE_LEVELS = (
     16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
 )
-# All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file server's pace. That a rank
-# is dead its launcher notices, not this group.
+# All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file
+# server's pace. That a rank is dead its launcher notices, not this group.
 _TIMEOUT = timedelta(hours=12)
 
 
-class Wish(IntEnum):
+class RankRequest(IntEnum):
     """What one rank would like; the highest wish of all ranks wins."""
 
     NOTHING = 0
@@ -34,7 +34,7 @@ class Wish(IntEnum):
 
 
 class Agreement:
-    """Reduces the ranks' wishes, asynchronously: asked at one step, known at the next; see pace.py for which steps.
+    """Reduces the ranks' wishes asynchronously: handed in at one step, known at the next.
 
     It has a gloo group of its own, because reading a result on NCCL would make the GPU wait.
     A world of one process needs no group, and knows at once.
@@ -62,43 +62,43 @@ class Agreement:
         """Its gloo group; None for one process."""
         return self._group
 
-    def exchange(self, wish: Callable[[], Wish]) -> Wish:
+    def exchange(self, wish: Callable[[], RankRequest]) -> RankRequest:
         """Hand in this rank's wish; return what all agreed on one call earlier.
 
         Every rank must call it at the same places.
         """
         if self._closed:
-            return Wish.NOTHING
+            return RankRequest.NOTHING
         if self._group is None:
             return wish()
         agreed = self.settle()
         self._launch(self._group, wish())
         return agreed
 
-    def exchange_at_pace(self, wish: Callable[[], Wish]) -> Wish:
-        """As `exchange`, once a step; where steps are short, only every few steps is `wish` asked and handed in.
+    def exchange_at_pace(self, wish: Callable[[], RankRequest]) -> RankRequest:
+        """Exchange as `exchange` does, once a step, but only every few steps if they are short.
 
         What was agreed is still known one step later.
         """
-        if self._group is not None and self._pace.passes_by():
+        if self._group is not None and self._pace.skips_step():
             return self.settle()
         return self.exchange(wish)
 
-    def settle(self) -> Wish:
+    def settle(self) -> RankRequest:
         """Wait for what is still under way, and return it."""
         if self._pending is None:
-            return Wish.NOTHING
+            return RankRequest.NOTHING
         self._pending.wait()
         self._pending = None
-        wish, slowness = divmod(self._code[0], _PROPOSALS)
-        self._pace.follow(_PROPOSALS - 1 - slowness)
-        return Wish(wish)
+        wish, slowness = divmod(self._code[0], _PACE_LEVELS)
+        self._pace.follow(_PACE_LEVELS - 1 - slowness)
+        return RankRequest(wish)
 
     def close(self) -> None:
-        """End the exchange: nothing is agreed any more. Every rank must call it, before the process ends.
+        """End the exchange: nothing more is agreed. Every rank must call it before it exits.
 
-        A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the process, after all
-        went well. Destroying the group waits for its threads.
+        A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the
+        process, after all went well. Destroying the group waits for its threads.
         """
         self.settle()
         self._closed = True
@@ -126,7 +126,7 @@ class Agreement:
         return box[0]
 
     def gather(self, value: T) -> list[T]:
-        """Return what every rank handed in, by rank, once all have; the values must be picklable."""
+        """Return every rank's value, by rank, once all are in; the values must be picklable."""
         if self._group is None:
             return [value]
         import torch.distributed
@@ -146,7 +146,8 @@ class Agreement:
         torch.distributed.all_reduce(box, op=torch.distributed.ReduceOp.MIN, group=self._group)
         return int(box.item())
 
-    def _launch(self, group: torch.distributed.ProcessGroup, wish: Wish) -> None:
-        # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long, at every step.
-        self._code[0] = wish * _PROPOSALS + _PROPOSALS - 1 - self._pace.propose()
+    def _launch(self, group: torch.distributed.ProcessGroup, wish: RankRequest) -> None:
+        # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long,
+        # at every step.
+        self._code[0] = wish * _PACE_LEVELS + _PACE_LEVELS - 1 - self._pace.propose()
         self._pending = group.allreduce([self._tensor], self._options)

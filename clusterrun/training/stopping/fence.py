@@ -16,7 +16,7 @@ class Fenced(Exception):
 
 
 class Fence:
-    """Asks the run's `current` record, whose `attempt` is the newest one, whether this attempt (a number) still is.
+    """Checks whether this attempt is still the `attempt` of the run's `current` record.
 
     A path of None, on all ranks but the main one, fences nothing.
     """
@@ -36,16 +36,16 @@ class Fence:
             with suppress(
                 OSError
             ):  # a file server that is away for a moment must not end a training run
-                self._seen = self._other() is not None
+                self._seen = self._other_attempt() is not None
         return self._seen
 
     def check(self) -> None:
-        """Raise Fenced when another attempt is current now, and OSError when that cannot be known."""
-        other = self._other()
+        """Raise Fenced if another attempt is current, and OSError if that cannot be determined."""
+        other = self._other_attempt()
         if other is not None:
             raise Fenced(f"attempt {other} has taken over")
 
-    def _other(self) -> str | None:
+    def _other_attempt(self) -> str | None:
         # NFS asks the server anew when a file is opened, not when it is only looked up.
         newest = read_record(self._path).get("attempt", "") if self._path else ""
         return newest if newest.isdecimal() and int(newest) != self._attempt else None

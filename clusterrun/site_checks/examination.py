@@ -16,10 +16,10 @@ from clusterrun.errors import ClusterrunError, SpecError
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.site_checks import disk, software
 from clusterrun.site_checks.finding import PROBLEM, WARNING, Finding, ok, problem
-from clusterrun.site_checks.partitions import Who, accounts_of, of_partitions
-from clusterrun.site_checks.rules import of_slurm
+from clusterrun.site_checks.partitions import Who, accounts_of, check_partitions
+from clusterrun.site_checks.rules import check_slurm
 from clusterrun.slurm.commands import installed
-from clusterrun.slurm.site import Site, ask_site
+from clusterrun.slurm.site import Site, query_site
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,26 @@ def doctor(
     timeout: float = 600.0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Examination:
-    """Say what this cluster allows and what stands in a run's way; with `on_nodes` a small job looks there, too.
+    """Report what this cluster allows and what prevents runs; `on_nodes` adds a small test job.
 
-    `request` gives profile, overrides and environment; its source is not read. `timeout` is in seconds, for the job.
-    Raises nothing for what is found: a mistake in the profile is a finding, too.
+    `request` gives profile, overrides and environment; its source is not read. `timeout` is in
+    seconds, for the job. Raises nothing for what is found: a mistake in the profile is a finding,
+    too.
     """
     request = request or Request("")
-    prepared, mistakes = _prepared(request)
+    prepared, mistakes = _prepare_empty_spec(request)
     wanted = prepared.loaded.spec.slurm.partition if prepared else None
-    site = ask_site(getpass.getuser()) if installed() else None
-    findings = [*software.of_commands(), *(_of_site(site, wanted) if site else [])]
-    findings += [software.of_containers(), *mistakes]
+    site = query_site(getpass.getuser()) if installed() else None
+    findings = [*software.check_commands(), *(_check_site(site, wanted) if site else [])]
+    findings += [software.check_containers(), *mistakes]
     if prepared is not None:
-        findings += _of_machine(prepared)
+        findings += _check_machine(prepared)
     if on_nodes and site is not None and prepared is not None:
-        findings = _with_nodes(findings, _of_nodes(request, timeout, tell))
+        findings = _merge_node_findings(findings, _check_nodes(request, timeout, tell))
     return Examination(tuple(findings), site)
 
 
-def _prepared(request: Request) -> tuple[Prepared | None, list[Finding]]:
+def _prepare_empty_spec(request: Request) -> tuple[Prepared | None, list[Finding]]:
     """Load the profile and the overrides under a spec that says nothing."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="doctor-", suffix=".yaml", encoding="utf-8"
@@ -83,52 +84,52 @@ def _prepared(request: Request) -> tuple[Prepared | None, list[Finding]]:
             ]
 
 
-def _of_site(site: Site, wanted: str | None) -> list[Finding]:
-    groups = frozenset(_group(number) for number in os.getgroups())
+def _check_site(site: Site, wanted: str | None) -> list[Finding]:
+    groups = frozenset(_group_name(number) for number in os.getgroups())
     hosts = frozenset({socket.gethostname(), socket.gethostname().partition(".")[0]})
     who = Who(groups, accounts_of(site), hosts)
-    return [*of_slurm(site), *of_partitions(site, who, wanted)]
+    return [*check_slurm(site), *check_partitions(site, who, wanted)]
 
 
-def _group(number: int) -> str:
+def _group_name(number: int) -> str:
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
 
 
-def _of_machine(prepared: Prepared) -> list[Finding]:
+def _check_machine(prepared: Prepared) -> list[Finding]:
     environment = prepared.loaded.spec.environment
-    python = software.python_of(environment, prepared.work_dir)
+    python = software.find_python(environment, prepared.work_dir)
     return [
-        *disk.judge_run_root(Path(os.path.normpath(prepared.run_root))),
-        *disk.of_quota(disk.ask_quota()),
-        *software.of_python(python),
+        *disk.check_run_root(Path(os.path.normpath(prepared.run_root))),
+        *disk.check_quota(disk.query_quota()),
+        *software.check_python(python),
     ]
 
 
-def _with_nodes(here: list[Finding], there: list[Finding]) -> list[Finding]:
-    """What the nodes have shown of the run root is more than what its file system's type let guess."""
+def _merge_node_findings(here: list[Finding], there: list[Finding]) -> list[Finding]:
+    """Replace what the file system type let us guess of the run root by what the nodes saw."""
     shared = [finding for finding in there if finding.topic == "shared folder"]
     if not shared or any(finding.verdict == PROBLEM for finding in shared):
         return [*here, *there]
     seen = [
-        ok(finding.topic, f"{finding.what}; the nodes see it") if _guessed(finding) else finding
+        ok(finding.topic, f"{finding.what}; the nodes see it") if _is_guess(finding) else finding
         for finding in here
     ]
     return [*seen, *there]
 
 
-def _guessed(finding: Finding) -> bool:
+def _is_guess(finding: Finding) -> bool:
     return finding.topic == "run root" and finding.verdict == WARNING
 
 
-def _of_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> list[Finding]:
-    from clusterrun.site_checks.node_rules import of_visit  # noqa: PLC0415 - only with --on-nodes
-    from clusterrun.site_checks.on_nodes import visit  # noqa: PLC0415
+def _check_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> list[Finding]:
+    from clusterrun.site_checks.node_rules import judge_visit  # noqa: PLC0415 - only with --on-nodes
+    from clusterrun.site_checks.on_nodes import visit_nodes  # noqa: PLC0415
 
     try:
-        return of_visit(visit(request, timeout, tell))
+        return judge_visit(visit_nodes(request, timeout, tell))
     except ClusterrunError as error:
         what, _, hint = str(error).partition("\n  hint: ")
         return [

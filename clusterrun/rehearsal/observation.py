@@ -1,4 +1,4 @@
-"""What the folder of a run shows of its attempts, its steps and its checkpoints. Slurm is not asked."""
+"""Read a run's attempts, steps and checkpoints from its folder, without querying Slurm."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.run_folder.causes import Cause
-from clusterrun.run_folder.index import Run
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.training.checkpointing import manifest
 
 
 @dataclass(frozen=True)
-class Step:
+class SeenStep:
     """One line of the losses that a trainer wrote; `time` in seconds since the epoch."""
 
     step: int
@@ -29,8 +29,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One attempt: its records, empty where they are not there yet, and the steps that it wrote down."""
+class SeenAttempt:
+    """One attempt: its records, empty until they are written, and the steps that it recorded."""
 
     name: str
     began: float
@@ -39,7 +39,7 @@ class Seen:
     end: Mapping[str, str]
     resumed: Mapping[str, str]
     trainer: Mapping[str, str]
-    steps: tuple[Step, ...]
+    steps: tuple[SeenStep, ...]
 
     @property
     def finished(self) -> bool:
@@ -53,10 +53,11 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SeenCheckpoint:
     """A whole checkpoint: whose it is, where training stood, and size and checksum of its files.
 
-    Of a plain script's the files are not known, and the step is the number in its name, if there is one.
+    Of a plain script's the files are not known, and the step is the number in its name, if there is
+    one.
     """
 
     path: Path
@@ -66,13 +67,13 @@ class Saved:
     files: Mapping[str, Mapping[str, Any]]
 
 
-class Followed:
+class FollowedRun:
     """A run that is looked at again and again; remembers checkpoints that were pruned since."""
 
-    def __init__(self, run: Run, pattern: str = "") -> None:
+    def __init__(self, run: RunRef, pattern: str = "") -> None:
         self.run, self.pattern = run, pattern
-        self.attempts: list[Seen] = []
-        self.saved: dict[tuple[str, float], Saved] = {}
+        self.attempts: list[SeenAttempt] = []
+        self.saved: dict[tuple[str, float], SeenCheckpoint] = {}
         self.goal: int | None = None
         """The step that it is to reach, once it is known."""
         self.asked = False
@@ -83,14 +84,16 @@ class Followed:
     def look(self) -> None:
         """Look at the folder again."""
         paths = self.run.paths
-        self.attempts = [_seen(paths, name) for name in paths.attempts()]
+        self.attempts = [_read_attempt(paths, name) for name in paths.attempts()]
         began = [attempt.began for attempt in self.attempts]
-        found = _plain(self.pattern, began) if self.pattern else self._sealed()
+        found = (
+            _list_plain_checkpoints(self.pattern, began) if self.pattern else self._list_sealed()
+        )
         for one in found:
             self.saved.setdefault((str(one.path), one.time), one)
 
     def step_of(self, number: int) -> int | None:
-        """Return the newest step that an attempt, counted from 1, has done; None until it has done one."""
+        """Return the newest step of an attempt, counted from 1; None before its first step."""
         if number > len(self.attempts):
             return None
         seen, progress = self.attempts[number - 1], read_record(self.run.paths.progress)
@@ -105,7 +108,7 @@ class Followed:
         ]
         return max((step for step in told if step is not None), default=None)
 
-    def newest_of(self, number: int) -> Saved | None:
+    def newest_of(self, number: int) -> SeenCheckpoint | None:
         """Return the checkpoint that an attempt, counted from 1, saved last."""
         own = [one for one in self.saved.values() if one.attempt == number]
         return max(own, key=lambda one: (one.time, one.step or 0), default=None)
@@ -123,18 +126,18 @@ class Followed:
             there or self.attempts[-1].finished or (self.step_of(number) or 0) >= goal + goal // 2
         )
 
-    def _sealed(self) -> Iterator[Saved]:
-        for path in _folders(self.run.paths):
+    def _list_sealed(self) -> Iterator[SeenCheckpoint]:
+        for path in _checkpoint_folders(self.run.paths):
             with suppress(OSError):  # pruned meanwhile
                 time = (path / manifest.NAME).stat().st_mtime
                 content = None if (str(path), time) in self.saved else manifest.read(path)
                 if content is not None:
-                    yield Saved(
+                    yield SeenCheckpoint(
                         path, int(content["attempt"]), int(content["step"]), time, content["files"]
                     )
 
 
-def _folders(paths: RunPaths) -> list[Path]:
+def _checkpoint_folders(paths: RunPaths) -> list[Path]:
     """Transformers.Trainer keeps its own in output_dir, which a record names by a whole path."""
     named = Path(read_record(paths.saves).get("checkpoint", ""))
     return [
@@ -143,41 +146,41 @@ def _folders(paths: RunPaths) -> list[Path]:
     ]
 
 
-def _plain(pattern: str, began: Sequence[float]) -> Iterator[Saved]:
+def _list_plain_checkpoints(pattern: str, began: Sequence[float]) -> Iterator[SeenCheckpoint]:
     for name in glob.glob(pattern):  # noqa: PTH207 - a pattern of the user's, with a root of its own
         with suppress(OSError):
             numbers = re.findall(r"\d+", Path(name).name)
             step = int(numbers[-1]) if numbers else None
-            written = _written(Path(name))
-            yield Saved(
+            written = _write_time(Path(name))
+            yield SeenCheckpoint(
                 Path(name), max(sum(time <= written for time in began), 1), step, written, {}
             )
 
 
-def _written(path: Path) -> float:
+def _write_time(path: Path) -> float:
     """A folder's own time also changes while it is removed; that of the files in it does not."""
     files = list(path.iterdir()) if path.is_dir() else [path]
     return max((file.stat().st_mtime for file in files), default=path.stat().st_mtime)
 
 
-def _seen(paths: RunPaths, name: str) -> Seen:
+def _read_attempt(paths: RunPaths, name: str) -> SeenAttempt:
     begin = paths.begin(name)
-    return Seen(
+    return SeenAttempt(
         name=name,
         began=begin.stat().st_mtime,
         nodes=read_record(begin).get("nodes", ""),
         end=read_record(paths.end(name)),
         resumed=read_record(paths.resumed(name)),
         trainer=read_record(paths.trainer(name)),
-        steps=tuple(_steps(paths.losses(name))),
+        steps=tuple(_read_steps(paths.losses(name))),
     )
 
 
-def _steps(path: Path) -> Iterator[Step]:
+def _read_steps(path: Path) -> Iterator[SeenStep]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         with suppress(ValueError, TypeError):  # the last one may not be whole yet
-            yield Step(**json.loads(line))
+            yield SeenStep(**json.loads(line))

@@ -1,7 +1,7 @@
-"""Two trainings beside each other: the one that came back, and the reference that nobody interrupted.
+"""Compare two trainings: the interrupted one and the uninterrupted reference.
 
-What both did before the stop is the control. Where they differ there already, the training itself cannot be repeated,
-and a difference after the return says nothing of the return.
+What both did before the stop is the control. Where they differ there already, the training itself
+cannot be repeated, and a difference after the return says nothing of the return.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clusterrun.rehearsal.seen import Saved, Step
+from clusterrun.rehearsal.observation import SeenCheckpoint, SeenStep
 
 # Files that hold weights, as accelerate, transformers, DeepSpeed, FSDP and PEFT name them.
 _WEIGHTS = re.compile(
@@ -22,7 +22,7 @@ _WEIGHTS = re.compile(
 
 
 @dataclass(frozen=True)
-class Losses:
+class LossComparison:
     """The losses of steps that both runs have. Differences are relative to the reference's loss."""
 
     after: int
@@ -58,8 +58,8 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The checkpoints of a step that both runs have saved after the return, by size and checksum of their files."""
+class WeightComparison:
+    """The checkpoints of one step, saved by both runs after the resume; by size and checksum."""
 
     step: int
     """Of both checkpoints."""
@@ -81,25 +81,30 @@ class Weights:
 
 
 def compare_losses(
-    before: Iterable[Step], after: Iterable[Step], reference: Iterable[Step], tolerance: float
-) -> Losses:
+    before: Iterable[SeenStep],
+    after: Iterable[SeenStep],
+    reference: Iterable[SeenStep],
+    tolerance: float,
+) -> LossComparison:
     """Compare the losses of the first attempt and of the one that came back with the reference's.
 
-    Only losses over the same steps are compared: a Trainer's, which is a mean since the last one, is another one where
-    the stop fell in between.
+    Only losses over the same steps are compared: a Trainer's, which is a mean since the last one,
+    is another one where the stop fell in between.
     """
-    wanted = _by_step(reference)
+    wanted = _losses_by_step(reference)
     early = [
-        _difference(loss, wanted[key]) for key, loss in _by_step(before).items() if key in wanted
+        _relative_difference(loss, wanted[key])
+        for key, loss in _losses_by_step(before).items()
+        if key in wanted
     ]
     late = {
-        key[1]: _difference(loss, wanted[key])
-        for key, loss in sorted(_by_step(after).items())
+        key[1]: _relative_difference(loss, wanted[key])
+        for key, loss in sorted(_losses_by_step(after).items())
         if key in wanted
     }
     far = [step for step, difference in late.items() if difference > tolerance]
     worst = max(late, key=lambda step: late[step], default=None)
-    return Losses(
+    return LossComparison(
         after=len(late),
         first=min(late, default=None),
         last=max(late, default=None),
@@ -113,8 +118,10 @@ def compare_losses(
 
 
 def compare_weights(
-    before: Iterable[Saved], after: Iterable[Saved], reference: Iterable[Saved]
-) -> Weights | None:
+    before: Iterable[SeenCheckpoint],
+    after: Iterable[SeenCheckpoint],
+    reference: Iterable[SeenCheckpoint],
+) -> WeightComparison | None:
     """Compare the last checkpoints of the same step after the return; None where there are none.
 
     The control is the last one before the stop.
@@ -125,9 +132,9 @@ def compare_weights(
     if not late:
         return None
     step = max(late)
-    differing = _differing(late[step], wanted[step])
-    control = _differing(early[max(early)], wanted[max(early)]) if early else None
-    return Weights(
+    differing = _differing_files(late[step], wanted[step])
+    control = _differing_files(early[max(early)], wanted[max(early)]) if early else None
+    return WeightComparison(
         step=step,
         files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
         differing=tuple(name for name in differing if _WEIGHTS.search(name)),
@@ -136,11 +143,11 @@ def compare_weights(
     )
 
 
-def _by_step(steps: Iterable[Step]) -> dict[tuple[int, int], float]:
+def _losses_by_step(steps: Iterable[SeenStep]) -> dict[tuple[int, int], float]:
     return {(one.since, one.step): one.loss for one in steps if one.loss is not None}
 
 
-def _difference(loss: float, wanted: float) -> float:
+def _relative_difference(loss: float, wanted: float) -> float:
     if loss == wanted or (math.isnan(loss) and math.isnan(wanted)):
         return 0.0
     if not (math.isfinite(loss) and math.isfinite(wanted)):
@@ -148,7 +155,7 @@ def _difference(loss: float, wanted: float) -> float:
     return abs(loss - wanted) / abs(wanted) if wanted else math.inf
 
 
-def _differing(
+def _differing_files(
     one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))

@@ -1,0 +1,66 @@
+"""Requeue a running run: it saves, exits and restarts in the same job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from clusterrun.errors import ClusterError
+from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.ownership import caller, require_own_folder, signal_job
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, write_record
+from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.slurm.commands import NoAnswer
+from clusterrun.slurm.queue import may_requeue
+from clusterrun.slurm.states import State
+
+
+def requeue(name: str, index: Index | None = None) -> RunStatus:
+    """Request a running run to save, exit and restart in the same job; a pending one is left alone.
+
+    Raises ClusterError for a run that has ended, or whose job may not be requeued.
+    """
+    run = (index or Index()).find(name)
+    require_own_folder(run, "requeue")
+    refuse_other_cluster(run)
+    found = run_status(run)
+    if found.state is State.PENDING:
+        return replace(found, reason="it waits already: nothing to do")
+    if found.state is State.NO_ANSWER:
+        raise NoAnswer(found.reason, "ask again when Slurm answers")
+    if found.state.final:
+        hint = f"`clusterrun resume {run.run_id}` lets it go on from its last checkpoint"
+        raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
+    for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
+        _request_requeue(
+            replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
+        )
+    return replace(found, reason="asked to save and come back")
+
+
+def _request_requeue(run: RunRef, job_id: str, *, local: bool) -> None:
+    """Signal the steps, so that training saves and exits; `scontrol requeue` kills at once."""
+    paths = run.paths
+    by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (
+        None,
+        "requeue",
+    )
+    if not local and by_requeue and not may_requeue(job_id):
+        hint = "`clusterrun stop`, and when it has left, `clusterrun resume`"
+        raise ClusterError(
+            f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint
+        )
+    write_record(paths.requeue, {"by": caller(), "time": int(time.time())})
+    try:
+        if local:
+            from clusterrun.local import preempt  # noqa: PLC0415 - only for a local run
+
+            preempt(paths)
+        else:
+            signal_job(run, job_id, "USR1")
+    except ClusterError:
+        paths.requeue.unlink(missing_ok=True)
+        raise

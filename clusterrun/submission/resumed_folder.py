@@ -1,0 +1,97 @@
+"""What a resume changes in a run folder, and how to undo it if Slurm refuses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clusterrun.planning.plan import LaunchPlan
+from clusterrun.planning.preparation import Prepared
+from clusterrun.run_folder.index import RunRef
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import read_record, write_record, write_whole
+from clusterrun.submission.exactly_once import Handover, record_job
+from clusterrun.submission.saved_request import save_request
+
+
+def write_submission(
+    what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[RunRef]
+) -> None:
+    """Write the new script and clear what would stop an attempt at once; the intent comes last."""
+    run = what.run
+    for path in (run.paths.spec, run.paths.script):
+        if not numbered_copy(path, what.number - 1).exists():
+            os.link(path, numbered_copy(path, what.number - 1))
+    write_whole(run.paths.script, script)
+    for one in (run, *left):
+        if one.paths.folder.is_dir():
+            _clear_past(one.paths)
+    for task in left:
+        if attempts := task.paths.attempts():
+            write_record(
+                task.paths.intent,
+                {"run_id": task.run_id, "number": what.number, "after": attempts[-1]},
+            )
+    save_request(
+        run,
+        prepared,
+        plan.settings,
+        what.number,
+        what.after,
+        array=read_record(run.paths.intent).get("array", ""),
+    )
+
+
+def _clear_past(paths: RunPaths) -> None:
+    """No stop, no cancellation, nothing held against it: a person has looked at the run."""
+    if paths.stop.exists():
+        os.truncate(paths.stop, 0)  # as it is: a teammate may write it where the run is shared
+    paths.cancelled.unlink(missing_ok=True)
+    paths.requeue.unlink(missing_ok=True)
+    attempts = paths.attempts()
+    if attempts:
+        write_record(
+            paths.ledger,
+            {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0},
+        )
+    for name in attempts:
+        loaded = read_record(paths.resumed(name))
+        if loaded.get("state") == "loading":  # the checkpoint is tried again
+            write_record(paths.resumed(name), {**loaded, "state": "failed"})
+
+
+def record_jobs(what: Handover, job_id: str) -> RunRef:
+    """Write down the job of the run, and of the tasks of an array that it goes on with."""
+    run = record_job(what, job_id)
+    for path in run.paths.folder.glob("task-*/events/submit.intent"):
+        task = run.task(int(path.parent.parent.name.removeprefix("task-")))
+        if read_record(path).get("number") == str(what.number):
+            write_record(task.paths.job, {"job_id": task.job_id, "local": 0, "number": what.number})
+    return run
+
+
+def snapshot_files(run: RunRef, left: Sequence[RunRef]) -> dict[Path, str | None]:
+    """What `_set_free` is about to change, for the case that Slurm refuses."""
+    paths = [run.paths.spec, run.paths.script, run.paths.settings]
+    for one in (run, *left):
+        own = one.paths
+        paths += [own.stop, own.cancelled, own.ledger, own.intent, own.events / "submit.sbatch"]
+        paths += [own.resumed(name) for name in own.attempts()]
+    return {path: path.read_text(encoding="utf-8") if path.exists() else None for path in paths}
+
+
+def restore_files(before: Mapping[Path, str | None]) -> None:
+    """Put back what `snapshot_files` has read."""
+    for path, text in before.items():
+        if text is None:
+            path.unlink(missing_ok=True)
+        elif path.name == "stop":
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_whole(path, text)
+
+
+def numbered_copy(path: Path, number: int) -> Path:
+    """The spec or script of submission `number`, beside the newest."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -1,0 +1,284 @@
+"""Plan a cleanup: which runs or checkpoints meet the criteria, and why others stay."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.ownership import foreign_owner
+from clusterrun.run_folder.records import read_record, whole
+from clusterrun.run_folder.removal import MARK, size_of
+from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.listing import list_runs
+from clusterrun.run_status.liveness import Inquiry, wrote_its_end
+from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, checkpoints
+from clusterrun.slurm.commands import installed
+from clusterrun.slurm.queue import own_jobs
+from clusterrun.slurm.states import State, state_of
+
+_REHEARSAL = re.compile(r".*-(rehearsal|reference)-\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What to remove: what meets all given conditions. Without any, nothing does."""
+
+    older_than: float | None = None
+    """Seconds since a run's end, or a checkpoint's save."""
+    states: frozenset[State] = frozenset()
+    keep: int | None = None
+    """How many of the newest stay: of all runs that have ended, or of each run's checkpoints."""
+    rehearsals: bool = False
+    """Only what `rehearse` has left."""
+    checkpoints: bool = False
+    """Only checkpoints; else whole runs. This is no condition."""
+
+    @property
+    def has_condition(self) -> bool:
+        """Whether there is a condition at all."""
+        return (
+            self.older_than is not None
+            or bool(self.states)
+            or self.keep is not None
+            or self.rehearsals
+        )
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One removal: a run with its folder and its index entry, or one of its checkpoints."""
+
+    run: RunRef
+    path: Path
+    kind: str
+    """`run`, `checkpoint`, or `rest`: what was begun to be removed, and not finished."""
+    state: str
+    age: float
+    """Seconds since it ended, or was saved."""
+    size: int
+    """Bytes on the disk."""
+    ended: float = 0.0
+    """When the run ended, in Unix seconds: if it has run again since, it stays."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "run_id": self.run.run_id,
+            "kind": self.kind,
+            "path": str(self.path),
+            "state": self.state,
+            "age": round(self.age),
+            "bytes": self.size,
+        }
+
+
+@dataclass(frozen=True)
+class CleanupPlan:
+    """What goes, and why something else stays that may have been meant."""
+
+    removals: tuple[Removal, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are freed."""
+        return sum(removal.size for removal in self.removals)
+
+
+def parse_states(text: str) -> frozenset[State]:
+    """Return the states in `completed,failed`. Raises ValueError for a state that is not final."""
+    known = {state.value: state for state in State if state.final}
+    words = [word.strip().upper() for word in text.split(",")]
+    wrong = [word for word in words if word not in known]
+    if wrong:
+        names = ", ".join(name.lower() for name in known)
+        raise ValueError(f"{wrong[0].lower()!r} is not a state in which runs end: {names}")
+    return frozenset(known[word] for word in words)
+
+
+def plan_clean(criteria: Criteria, index: Index | None = None) -> CleanupPlan:
+    """Choose what goes; removes nothing.
+
+    Raises SpecError for criteria without a condition. Where Slurm does not answer, only runs whose
+    end is written count.
+    """
+    if not criteria.has_condition:
+        hint = (
+            "--older-than 30d, --state failed,cancelled, --keep 10 or --rehearsals; --dry-run "
+            "shows what would go"
+        )
+        raise SpecError([Problem("", "", "clean needs to be told what is to go", hint)])
+    index = index or Index()
+    dead, notes = _list_ended_runs(index)
+    meant = [pair for pair in dead if not criteria.states or pair[1].state in criteria.states]
+    meant = [
+        pair for pair in meant if not criteria.rehearsals or _REHEARSAL.fullmatch(pair[0].run_id)
+    ]
+    if criteria.checkpoints:
+        return CleanupPlan(
+            tuple(
+                one
+                for run, status in meant
+                for one in _list_checkpoints(run, status, criteria, index)
+            ),
+            notes,
+        )
+    staying = {run.run_id for run, _ in dead[-criteria.keep :]} if criteria.keep else set()
+    gone = [
+        _removal_of_run(run, status, index) for run, status in meant if run.run_id not in staying
+    ]
+    return CleanupPlan(
+        (*_list_leftovers(index), *(one for one in gone if _is_old_enough(one, criteria))), notes
+    )
+
+
+def is_folder_of(run: RunRef) -> bool:
+    """Return whether this is the run's own folder, and no link to another place."""
+    folder = run.paths.folder
+    return folder.name == run.run_id and not folder.is_symlink() and run.paths.events.is_dir()
+
+
+def _list_ended_runs(index: Index) -> tuple[list[tuple[RunRef, RunStatus]], tuple[str, ...]]:
+    """Return the runs that have ended for sure, the oldest first, and why others do not count."""
+    runs = {run.run_id: run for run in index.all()}
+    living, inquiry = _list_active_jobs(), Inquiry()
+    dead, notes = [], []
+    for status in list_runs(index):
+        run = runs.get(status.run_id)
+        why = None if run is None else reason_to_keep(run, status, living)
+        if run is not None and why is None and not wrote_its_end(run, status):
+            why = inquiry.sign_of_life(run, status) or None
+        if run is not None and why is None:
+            dead.append((run, status))
+        elif why:
+            notes.append(f"{status.run_id} stays: {why}")
+    return sorted(dead, key=lambda pair: end_time(pair[0], index)), tuple(notes)
+
+
+def reason_to_keep(run: RunRef, status: RunStatus, living: Collection[str]) -> str | None:
+    """Return why a run must not be touched; empty if that is obvious, None if it may be."""
+    if owner := foreign_owner(run.paths.folder):
+        return f"{run.paths.folder} belongs to {owner}"
+    if status.state is State.NO_ANSWER:
+        return f"Slurm does not answer ({status.reason}), and its end is not written"
+    if not status.state.final or {*status.job_ids, status.job_id} & set(living):
+        # Newer Slurm may restart a finished run: its job is queued then, and needs its folder.
+        return ""
+    if not run.paths.folder.exists() and not run.paths.folder.is_symlink():
+        return (
+            None
+            if run.paths.folder.parent.is_dir()
+            else f"{run.paths.folder.parent} is not there now"
+        )
+    return None if is_folder_of(run) else f"{run.paths.folder} is a link, or not its folder"
+
+
+def _list_active_jobs() -> Collection[str]:
+    """Return the ids of this user's jobs that have not ended, as far as Slurm answers."""
+    try:
+        jobs = own_jobs() if installed() else []
+    except ClusterError:
+        return ()
+    return {
+        name
+        for job in jobs
+        if not state_of(job.state).final
+        for name in (job.job_id, job.raw_id, job.array_id)
+    }
+
+
+def end_time(run: RunRef, index: Index) -> float:
+    """Return when a run wrote its last word, in seconds since the epoch."""
+    folders = [run.paths.events, *run.paths.folder.glob("task-*/events")]
+    ends = [
+        whole(read_record(path).get("ended"))
+        for folder in folders
+        for path in folder.glob("attempt-*.end")
+    ]
+    places = [place for place in (run.paths.events, index.runs / run.run_id) if place.exists()]
+    return max(
+        (float(end) for end in ends if end), default=places[0].stat().st_mtime if places else 0.0
+    )
+
+
+def _removal_of_run(run: RunRef, status: RunStatus, index: Index) -> Removal:
+    ended = end_time(run, index)
+    size = size_of(run.paths.folder)
+    return Removal(
+        run, run.paths.folder, "run", status.state.value, time.time() - ended, size, ended
+    )
+
+
+def _is_old_enough(one: Removal, criteria: Criteria) -> bool:
+    return criteria.older_than is None or one.age > criteria.older_than
+
+
+def _list_leftovers(index: Index) -> Iterator[Removal]:
+    """List the run folders that an interrupted `clean` has renamed already."""
+    for run in index.all():
+        trash = run.paths.folder.with_name(MARK + run.run_id)
+        if not run.paths.folder.exists() and trash.is_dir() and not trash.is_symlink():
+            yield Removal(
+                run, trash, "rest", "", time.time() - trash.stat().st_mtime, size_of(trash)
+            )
+
+
+def _list_checkpoints(
+    run: RunRef, status: RunStatus, criteria: Criteria, index: Index
+) -> Iterator[Removal]:
+    """List the checkpoints of a run, or of each task of an array, that go."""
+    ended, state = end_time(run, index), status.state.value
+    for folder in [Path(task.folder) for task in status.tasks] or [run.paths.folder]:
+        if not folder.joinpath("events").is_dir():
+            continue
+        for path in sorted(
+            folder.joinpath("staging").glob("*")
+        ):  # pruned, or given up, and half removed
+            yield Removal(
+                run, path, "rest", state, time.time() - path.lstat().st_mtime, size_of(path), ended
+            )
+        for one in _select_superfluous(_keep_inside(folder, checkpoints(f"{folder}/")), criteria):
+            path = Path(one.path)
+            yield Removal(
+                run, path, "checkpoint", state, time.time() - one.time, size_of(path), ended
+            )
+
+
+def _keep_inside(folder: Path, found: Iterable[SavedCheckpoint]) -> list[SavedCheckpoint]:
+    own = folder.resolve()
+    return [
+        one
+        for one in found
+        if not Path(one.path).is_symlink() and Path(one.path).resolve().is_relative_to(own)
+    ]
+
+
+def _select_superfluous(
+    there: Sequence[SavedCheckpoint], criteria: Criteria
+) -> Iterator[SavedCheckpoint]:
+    """Of one run's checkpoints, the newest whole one stays whatever the criteria are."""
+    staying = {
+        _newest_undamaged(there),
+        *(one.path for one in there[len(there) - (criteria.keep or 0) :]),
+    }
+    for one in there:
+        old = criteria.older_than is None or time.time() - one.time > criteria.older_than
+        if old and one.path not in staying:
+            yield one
+
+
+def _newest_undamaged(there: Sequence[SavedCheckpoint]) -> str:
+    """Return the path of the newest undamaged checkpoint; of a script's own, just the newest."""
+    from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads, for this alone
+
+    for one in reversed(there):
+        fault = one.fault if one.kind == "script" else manifest.find_damage(Path(one.path))
+        if not fault:
+            return one.path
+    return ""
