@@ -1,4 +1,4 @@
-"""The shape of a transformer, as far as memory depends on it, read from the fields of a transformers config."""
+"""The shape of a transformer, as far as memory depends on it, from a transformers config."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Architecture:
 def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
     """Read a transformers config; `where` is what messages call it.
 
-    Raises SpecError for an architecture that is not known here, and for a field that is missing or no number.
+    Raises SpecError for an architecture that is not known here, and for a field that is missing or
+    no number.
     """
     kind = str(config.get("model_type"))
     family = FAMILIES.get(kind)
@@ -126,7 +127,7 @@ def _architecture(family: Family, fields: _Fields) -> Architecture:
 
 
 def _head(fields: _Fields) -> tuple[str, int]:
-    """Read what stands on top from `architectures`, which save_pretrained writes; without it a language model."""
+    """Read the head from `architectures` of save_pretrained; without it, a language model's."""
     written = fields.config.get("architectures") or [""]
     name = str(written[0]) if isinstance(written, list) else ""
     labels = fields.config.get("id2label")

@@ -1,4 +1,4 @@
-"""What a job spec says of its own size: GPUs, hours, strategy, precision, batch, sequence and model."""
+"""What a job spec says of its size: GPUs, hours, strategy, precision, batch, sequence and model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Asked:
 
 
 def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
-    """Read what a spec says; its files are relative to `work_dir`, and one that cannot be read says nothing."""
+    """Read a spec; its files are relative to `work_dir`, and unreadable ones are ignored."""
     spec = loaded.spec
     arguments = arguments_of(spec)
     script = read_script(work_dir / _file_of(spec), arguments)
@@ -127,7 +127,7 @@ def _accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:
 def _deepspeed_json(
     config: Mapping[str, Any], arguments: Mapping[str, Any], work_dir: Path
 ) -> dict[str, Any] | None:
-    """Return the JSON that accelerate's config names, or the Trainer's own argument `--deepspeed`."""
+    """Return the JSON that accelerate's config names, or a Trainer's argument `--deepspeed`."""
     section = config.get("deepspeed_config")
     named = section.get("deepspeed_config_file") if isinstance(section, dict) else None
     path = named if named not in (None, "", "none") else arguments.get("deepspeed")
@@ -135,7 +135,7 @@ def _deepspeed_json(
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    """Read a mapping of YAML or JSON. What is wrong with the file is told by `clusterrun validate`."""
+    """Read a mapping of YAML or JSON; empty if invalid, which `clusterrun validate` reports."""
     try:
         text = (folder / name).expanduser().read_text(encoding="utf-8")
         values = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
@@ -147,7 +147,10 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
 def _precision(
     config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None, arguments: Mapping[str, Any]
 ) -> str:
-    """The script's own argument comes before accelerate's configuration, as in `Accelerator(mixed_precision=...)`."""
+    """Return the precision: a script's argument overrides accelerate's configuration.
+
+    As in `Accelerator(mixed_precision=...)`.
+    """
     for name in ("bf16", "fp16"):
         section = (deepspeed or {}).get(name)
         if _true(arguments.get(name)) or (

@@ -1,4 +1,4 @@
-"""What the engines of the strategies keep on each GPU beside the states: buckets, casts, and gathered weights."""
+"""What the engines of the strategies keep on each GPU: buckets, casts, and gathered weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ _LIVE = 1_000_000_000
 def buffers_of(
     parameters: int, gpus: int, strategy: Strategy, *, mixed: bool, largest: int | None
 ) -> float | None:
-    """Return an upper bound in bytes; None for FSDP where `largest`, the parameters of its largest part, is not known.
+    """Return an upper bound in bytes; None for FSDP if `largest`, its largest part, is not known.
 
-    Sources, with the defaults that accelerate leaves alone: DDP's buckets are a second copy of the gradients
-    (torch.nn.parallel.DistributedDataParallel, gradient_as_bucket_view=False); torch.autocast keeps the cast of each
-    weight until the backward pass has used it; DeepSpeed's reduce_bucket_size and allgather_bucket_size are 5e8
-    elements and stage3_max_live_parameters 1e9 (deepspeed/runtime/zero/config.py); FSDP gathers a part while the one
-    before it is computed (torch.distributed.fsdp.fully_shard).
+    Sources, with the defaults that accelerate leaves alone: DDP's buckets are a second copy of the
+    gradients (torch.nn.parallel.DistributedDataParallel, gradient_as_bucket_view=False);
+    torch.autocast keeps the cast of each weight until the backward pass has used it; DeepSpeed's
+    reduce_bucket_size and allgather_bucket_size are 5e8 elements and stage3_max_live_parameters 1e9
+    (deepspeed/runtime/zero/config.py); FSDP gathers a part while the one before it is computed
+    (torch.distributed.fsdp.fully_shard).
     """
     element = 2 if mixed else 4
     if strategy.engine == "ddp":

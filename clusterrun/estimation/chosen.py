@@ -1,4 +1,4 @@
-"""The strategy that accelerate's own words ask for: `deepspeed_config`, `fsdp_config`, or neither."""
+"""The strategy that accelerate's config selects: `deepspeed_config`, `fsdp_config`, or neither."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ DEFAULT_STAGE = 2  # of accelerate's DeepSpeedPlugin
 def strategy_of(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None) -> Strategy | None:
     """Return what an accelerate config asks for; `deepspeed` is the JSON it names.
 
-    None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of parallelism.
+    None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of
+    parallelism.
     """
     kind = config.get("distributed_type") or next(
         (_KINDS[key] for key in _KINDS if config.get(key) is not None), ""
@@ -70,7 +71,10 @@ def _deepspeed(words: Mapping[str, Any], written: Mapping[str, Any] | None) -> S
 
 
 def _fsdp(words: Mapping[str, Any]) -> Strategy | None:
-    """The first version says by name what the second says by true and false; accelerate takes both keys for both."""
+    """Return FSDP's sharding; version 1 names it, version 2 has a boolean.
+
+    accelerate takes both keys for both.
+    """
     if words.get("fsdp_offload_params") is True:
         return states.FSDP_OFFLOADED
     reshard, sharding = words.get("fsdp_reshard_after_forward"), words.get("fsdp_sharding_strategy")

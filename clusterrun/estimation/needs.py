@@ -12,7 +12,8 @@ from clusterrun.estimation.states import States, Strategy, states_of
 from clusterrun.results import Fits
 
 COMFORTABLE = 0.9
-"""The share of a GPU's memory beyond which a run is tight; CUDA's own context and fragmentation take the rest."""
+"""The share of a GPU's memory beyond which a run is tight: CUDA's context and fragmentation need
+the rest."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ class Needs:
         return self.buffers is not None and self.activations is not None
 
     def fits(self, memory: int) -> Fits:
-        """Say `yes`, `tight` (beyond nine tenths of the memory), `no`, or `perhaps` where not everything is counted."""
+        """Return `yes`, `tight`, `no`, or `perhaps` if not everything is counted.
+
+        `tight`: beyond nine tenths of the memory.
+        """
         if self.total > memory:
             return "no"
         if not self.whole:

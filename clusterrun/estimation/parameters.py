@@ -8,7 +8,8 @@ from clusterrun.estimation.architecture import Architecture
 def parameters_of(model: Architecture) -> int:
     """Count a model's parameters.
 
-    Source: the modules of each `transformers/models/*/modeling_*.py`; tests compare with the models themselves.
+    Source: the modules of each `transformers/models/*/modeling_*.py`; tests compare with the models
+    themselves.
     """
     return embedding_parameters(model) + model.layers * layer_parameters(model) + _top(model)
 

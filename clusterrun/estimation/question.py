@@ -21,7 +21,7 @@ _HINT = "give --parameters, such as 7B, or --config, a folder with a config.json
 def question_of(
     asked: Asked, model: Architecture | None, parameters: int | None = None
 ) -> Question:
-    """Put together what is asked; without `parameters` they are counted, so that one of both must be there.
+    """Assemble a question; without `parameters` they are counted from the `architecture`.
 
     Raises SpecError where neither is.
     """
@@ -42,14 +42,17 @@ def question_of(
 def model_of(
     asked: Asked, loaded: Loaded, folder: Path, environment: Mapping[str, str]
 ) -> Architecture:
-    """Read the model that a spec's arguments name, relative to `folder`, or that its script names or builds.
+    """Read the model that a spec's arguments name, relative to `folder`, or that its script uses.
 
-    Raises SpecError where there is none, one whose config is not on this machine, or one that is not known before
-    the script runs.
+    Raises SpecError where there is none, one whose config is not on this machine, or one that is
+    not known before the script runs.
     """
     model = asked.model
     if model is None:
-        what = "no model is named: config_name, model_name_or_path and what the script loads or builds are read"
+        what = (
+            "no model is named: config_name, model_name_or_path and what the script loads or "
+            "builds are read"
+        )
         raise SpecError([Problem(loaded.line_of("args"), "args", what, _HINT)])
     if isinstance(model, Built):
         if model.unknown:

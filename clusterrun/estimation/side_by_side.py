@@ -1,4 +1,4 @@
-"""What `clusterrun estimate` tells: all strategies side by side, the verdict, and what was not counted."""
+"""What `clusterrun estimate` prints: all strategies, the verdict, and what was not counted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Report:
     """The strategy of the spec; None without a spec, and for a strategy that is not estimated."""
     rows: tuple[Needs, ...]
     change: str
-    """The smallest change with which the run fits; empty where none is needed, or nothing can be said."""
+    """The smallest change with which the run fits; empty if none is needed, or nothing is known."""
 
     def title(self) -> str:
         """Say what was estimated."""
@@ -41,7 +41,10 @@ class Report:
             f" of {question.gpu_memory / 1e9:.4g} GB" if question.gpu_memory is not None else ""
         )
         precision = "fp32" if asked.precision == "no" else asked.precision
-        size = f"{_short(question.parameters)} parameters, {question.gpus} {what}{many}{memory}, {precision}, AdamW"
+        size = (
+            f"{_short(question.parameters)} parameters, {question.gpus} {what}{many}{memory}, "
+            f"{precision}, AdamW"
+        )
         return f"{size}; {self.unit} on each {what}"
 
     @property
@@ -64,8 +67,14 @@ class Report:
         if asked.gpu_hours:
             nodes = f"{asked.nodes} node{'s' * (asked.nodes > 1)} x {asked.gpus_per_node} GPUs"
             whole = asked.nodes * asked.gpus_per_node == asked.processes
-            one = f"{nodes if whole else f'{asked.processes} GPUs'} x {asked.hours:g} h = {asked.gpu_hours:g} GPU hours"
-            yield f"cost: {one}, up to the time limit{', for each task of the array' if asked.tasks else ''}"
+            one = (
+                f"{nodes if whole else f'{asked.processes} GPUs'} x {asked.hours:g} h = "
+                f"{asked.gpu_hours:g} GPU hours"
+            )
+            yield (
+                f"cost: {one}, up to the time "
+                f"limit{', for each task of the array' if asked.tasks else ''}"
+            )
 
     def _advice(self) -> str:
         whole = "" if self.rows[0].whole else ", activations not counted"
@@ -83,7 +92,10 @@ class Report:
         if self.question.gpu_memory is None:
             yield "whether it fits: --gpu-memory, or gpu_memory in the profile, would tell"
         if self.asked.strategy is None:
-            yield "the spec's own strategy is not estimated: Megatron-LM, hybrid sharding or more dimensions"
+            yield (
+                "the spec's own strategy is not estimated: Megatron-LM, hybrid sharding or more "
+                "dimensions"
+            )
 
     def values(self) -> Estimate:
         """Return all of it for a program, in bytes."""
@@ -101,7 +113,7 @@ class Report:
 
 
 def report_of(question: Question, asked: Asked, *, own: bool) -> Report:
-    """Answer a question; `own` says whether a spec gave the strategy, so that the verdict is about it."""
+    """Answer a question; `own`: a spec gave the strategy, and the verdict is about it."""
     chosen = asked.strategy if own else None
     strategies = [*TABLE, *([chosen] if chosen is not None and chosen not in TABLE else [])]
     change = ""

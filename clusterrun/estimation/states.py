@@ -1,4 +1,4 @@
-"""What weights, gradients and the states of Adam occupy on each GPU, under each way of sharing them out."""
+"""What weights, gradients and the states of Adam occupy on each GPU, under each strategy."""
 
 from __future__ import annotations
 
@@ -94,12 +94,13 @@ class States:
 
 
 def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
-    """Return the bytes that one parameter needs, before anything is shared out; `mixed` is fp16, bf16 or fp8.
+    """Return the bytes of one parameter before sharding; `mixed` is fp16, bf16 or fp8.
 
-    Mixed-precision Adam has 16: 2 for weights, 2 for gradients and 12 for the optimizer, which are fp32 copies of the
-    weights (4), momentum (4) and variance (4). Source: Rajbhandari et al. 2020, "ZeRO", section 3.1, arXiv:1910.02054.
-    DeepSpeed holds them so. Accelerate's DDP is torch.autocast over fp32 weights, and FSDP keeps fp32 shards: 4, 4 and
-    8, with no copy beside the weights, and 16 again. In fp32 DeepSpeed still keeps its copy, which makes 20 (measured,
+    Mixed-precision Adam has 16: 2 for weights, 2 for gradients and 12 for the optimizer, which are
+    fp32 copies of the weights (4), momentum (4) and variance (4). Source: Rajbhandari et al. 2020,
+    "ZeRO", section 3.1, arXiv:1910.02054. DeepSpeed holds them so. Accelerate's DDP is
+    torch.autocast over fp32 weights, and FSDP keeps fp32 shards: 4, 4 and 8, with no copy beside
+    the weights, and 16 again. In fp32 DeepSpeed still keeps its copy, which makes 20 (measured,
     DeepSpeed 0.19, ZeRO-1 to 3).
     """
     if strategy.engine != "deepspeed":
@@ -114,8 +115,9 @@ def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
 def states_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool = True) -> States:
     """Return what a model's states occupy, each sharded part divided by the GPUs that share it.
 
-    Source: the ZeRO paper, figure 1 and table 1, for stages 1 to 3; FSDP that shards everything is stage 3 (Zhao et al.
-    2023, "PyTorch FSDP", arXiv:2304.11277); offloading as in Ren et al. 2021, "ZeRO-Offload", arXiv:2101.06840.
+    Source: the ZeRO paper, figure 1 and table 1, for stages 1 to 3; FSDP that shards everything is
+    stage 3 (Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277); offloading as in Ren et al. 2021,
+    "ZeRO-Offload", arXiv:2101.06840.
     """
     each = bytes_of_parameter(strategy, mixed=mixed)
     part = {

@@ -11,17 +11,18 @@ from clusterrun.estimation.states import Strategy
 
 _MOST_GPUS = 1 << 20
 
-# What can be done, the cheapest first: ZeRO-2 sends as much as DDP, ZeRO-3 half as much again (the ZeRO paper, section
-# 7), checkpointing computes a third more (Korthikanti et al. 2022), and offloading waits for the CPU.
+# What can be done, the cheapest first: ZeRO-2 sends as much as DDP, ZeRO-3 half as much again (the
+# ZeRO paper, section 7), checkpointing computes a third more (Korthikanti et al. 2022), and
+# offloading waits for the CPU.
 _ZERO_PLAIN = (states.ZERO_2, states.ZERO_3)
 _ZERO_OFFLOADED = (states.ZERO_2_OFFLOADED, states.ZERO_3_OFFLOADED, states.ZERO_3_ALL_OFFLOADED)
 
 
 def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
-    """Say what is the least to change so that a run fits; an empty string where it fits, or the memory is not known.
+    """Return the smallest change with which a run fits; empty if it fits, or memory is not known.
 
-    `own` is the strategy of the run. Beside offloading, which is slow, it says how many GPUs would spare it, in steps
-    of those of a node.
+    `own` is the strategy of the run. Beside offloading, which is slow, it says how many GPUs would
+    spare it, in steps of those of a node.
     """
     memory = question.gpu_memory
     if memory is None or _enough(needs_of(question, own), memory):
@@ -35,7 +36,10 @@ def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
                 else ""
             )
             return " with ".join(part for part in (words, also) if part) + gpus
-    return "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much already"
+    return (
+        "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much "
+        "already"
+    )
 
 
 def _enough(needs: Needs, memory: int) -> bool:
@@ -43,7 +47,7 @@ def _enough(needs: Needs, memory: int) -> bool:
 
 
 def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Question, str]]:
-    """Yield what can be changed without another GPU: strategy, checkpointing, then offloading, with both."""
+    """Yield changes on the same GPUs: strategy, checkpointing, then offloading with both."""
     plain, offloaded = _beyond(own)
     checkpointed = _checkpointed(question)
     yield from ((strategy, question, "") for strategy in plain)
@@ -58,7 +62,7 @@ def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Ques
 
 
 def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
-    """Return the strategies that share out, and those that offload, more than a run's own, in its own engine."""
+    """Return an engine's strategies that shard more than the run's, and those that offload."""
     if own.engine == "fsdp":
         plain: Sequence[Strategy] = (states.FSDP,) if own.gathered else ()
         return plain, () if own.offloaded else (states.FSDP_OFFLOADED,)
@@ -78,7 +82,7 @@ def _checkpointed(question: Question) -> Question | None:
 
 
 def _more_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
-    """Search the least number of GPUs with which all fits that can be shared out; empty where none is enough."""
+    """Find the smallest number of GPUs with which all that is sharded fits; empty if none."""
     best = states.FSDP if own.engine == "fsdp" else states.ZERO_3
     smallest = _checkpointed(question) or question
     checkpointing = " and activation checkpointing" if smallest is not question else ""

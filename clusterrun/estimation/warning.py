@@ -14,7 +14,7 @@ from clusterrun.job_spec import Loaded
 
 
 def cannot_fit(loaded: Loaded, work_dir: Path, environment: Mapping[str, str]) -> str:
-    """Say that the states of a spec's model alone exceed its GPUs' memory; an empty string in every other case.
+    """Return a warning if the states of a spec's model alone exceed its GPUs' memory, else "".
 
     A model, a strategy or a GPU memory that is not known is no reason for a word here.
     """
@@ -33,4 +33,7 @@ def cannot_fit(loaded: Loaded, work_dir: Path, environment: Mapping[str, str]) -
     needed = f"{states / 1e9:.1f} GB on each GPU for weights, gradients and optimizer alone"
     change = smallest_change(question, asked.strategy, asked.gpus_per_node)
     memory = f"of {loaded.gpu_memory / 1e9:.1f} GB"
-    return f"it cannot fit: {asked.strategy.name} needs {needed}, {memory}\n  hint: would fit: {change}"
+    return (
+        f"it cannot fit: {asked.strategy.name} needs {needed}, {memory}\n  hint: would fit: "
+        f"{change}"
+    )

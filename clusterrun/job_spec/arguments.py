@@ -6,8 +6,9 @@ from typing import Any
 
 from clusterrun.job_spec.model import JobSpec
 
-# What scripts call the samples that a process takes at a time: transformers.TrainingArguments, accelerate's examples,
-# scripts of their own. Where two of them are given, the later ones often mean the batch of all processes.
+# What scripts call the samples that a process takes at a time: transformers.TrainingArguments,
+# accelerate's examples, scripts of their own. Where two of them are given, the later ones often
+# mean the batch of all processes.
 BATCH_SIZES = (
     "per_device_train_batch_size",
     "per_device_batch_size",

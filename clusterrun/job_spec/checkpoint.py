@@ -1,4 +1,4 @@
-"""The grammar of the `checkpoint` section: how often to save, and how a script of any kind finds its checkpoints.
+"""The `checkpoint` section: how often to save, and where any script's checkpoints are found.
 
 A message may go on below its first line with what to do about it.
 """
@@ -21,7 +21,10 @@ _EXPANDED = re.compile(r"~|.*\$[A-Za-z_{(]")
 
 
 def every(text: str) -> str:
-    """Return an interval as every training library of protocol 1 reads it: with s, min, h or steps, or `auto`."""
+    """Return an interval as protocol 1 of the training library reads it.
+
+    The unit is s, min, h or steps; `auto` stays as it is.
+    """
     if text == "auto":
         return text
     steps = units.steps_of(text)
@@ -36,11 +39,15 @@ def every(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """Check the pattern of checkpoints; nothing but {run_dir} is filled in, so what a shell would expand is refused."""
+    """Check the pattern of checkpoints.
+
+    Only {run_dir} is filled in, so that whatever a shell would expand is refused.
+    """
     if _EXPANDED.match(text):
         raise ValueError(
             f"{text[:80]!r}: neither ~ nor a variable is expanded here\n"
-            f"write the whole path, or one relative to the working folder; {RUN_DIR} is the run's own folder"
+            f"write the whole path, or one relative to the working folder; {RUN_DIR} is the run's "
+            "own folder"
         )
     _refuse_placeholders(text, RUN_DIR)
     return text

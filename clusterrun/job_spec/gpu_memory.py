@@ -1,4 +1,7 @@
-"""How much memory a site's GPUs have: a profile's `gpu_memory`, one amount or one for each partition or type of GPU."""
+"""How much memory a site's GPUs have, from the `gpu_memory` of a profile.
+
+It is one amount, or one for each partition or type of GPU.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from clusterrun.job_spec.values import kind_of, line
 
 
 def sizes_of(value: Any) -> dict[str, int]:
-    """Read the profile's value: bytes by partition or type of GPU; the name is empty where one amount is for all.
+    """Return the profile's sizes in bytes by partition or type of GPU; "" names a single size.
 
     Raises ValueError for what is no amount and no mapping of them.
     """
@@ -28,7 +31,8 @@ def sizes_of(value: Any) -> dict[str, int]:
 def of_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
     """Return the bytes of each GPU that a job gets; None where that is not known.
 
-    The type of GPU it asks for counts before its partition; where it names several partitions, the smallest counts.
+    The type of GPU it asks for counts before its partition; where it names several partitions, the
+    smallest counts.
     """
     if "" in sizes:
         return sizes[""]

@@ -1,4 +1,4 @@
-"""What a spec's requests for GPUs must be: understood, of a size that a node can have, the same on every node."""
+"""What a spec's requests for GPUs must be: valid, possible on one node, equal on all nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clusterrun.job_spec.layers import Layers
 
 
 def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
-    """Note every request for GPUs that is not understood: it must never be taken for a run without GPUs."""
+    """Note every GPU request that cannot be parsed: it must not be taken for a run without GPUs."""
     extra = slurm.get("additional_parameters")
     for path, options in (
         ((), slurm),

@@ -38,7 +38,10 @@ class GpuRequest:
 
 
 def counted(text: str) -> GpuRequest:
-    """Read the value of `gpus`, `gpus-per-node` and the like: `4` or `a100:4`. Raises ValueError for anything else."""
+    """Read the value of `gpus`, `gpus-per-node` and similar options: `4` or `a100:4`.
+
+    Raises ValueError for anything else.
+    """
     found = COUNT.fullmatch(text)
     if not found:
         raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
@@ -46,14 +49,17 @@ def counted(text: str) -> GpuRequest:
 
 
 def number(text: str) -> str:
-    """Check the value of `gpus` and the like, and return it as written; raises ValueError for none or zero."""
+    """Check the value of `gpus` and similar options, and return it as written.
+
+    Raises ValueError for anything else, and for zero.
+    """
     if counted(text).count == 0:
         raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
     return text
 
 
 def listed(text: str) -> list[GpuRequest]:
-    """Read the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`; none for other resources.
+    """Read the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`.
 
     Raises ValueError for a GPU that cannot be read.
     """
@@ -67,7 +73,10 @@ def listed(text: str) -> list[GpuRequest]:
 
 
 def other_gpu_resources(text: str) -> list[str]:
-    """List the resources that have `gpu` in their name and are no GPUs, such as the `gpumem:20g` of some sites."""
+    """List the resources that have `gpu` in their name but are not GPUs.
+
+    Some sites have `gpumem:20g`, for example.
+    """
     items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
     return [item for item in items if "gpu" in item.lower() and _name(item) != "gpu"]
 
@@ -85,9 +94,10 @@ def _of_item(item: str) -> GpuRequest:
 
 
 def requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
-    """Return the GPUs that each option requests, by the option's name; options without GPUs are left out.
+    """Return the GPUs that each option requests, by the option's name, without other options.
 
-    `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError as the parts do.
+    `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError
+    as the parts do.
     """
     found: dict[str, list[GpuRequest]] = {}
     for name, value in _named(options):
@@ -112,7 +122,7 @@ def are_requested(options: Mapping[str, Any]) -> bool:
 
 
 def of_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
-    """Return how many GPUs each of `nodes` nodes gets, with `tasks` tasks on each; 0 for none, or not said."""
+    """Return the GPUs of each of `nodes` nodes, with `tasks` tasks on each; 0 if none is known."""
     found = {name: sum(one.count for one in listing) for name, listing in requests(options).items()}
     for name in ("gpus-per-node", "gres", "tres-per-node"):
         if found.get(name):

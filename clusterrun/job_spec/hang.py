@@ -12,14 +12,17 @@ FORMS = f"auto, {units.DURATION_FORMS.replace(' or ', ', ')} or false"
 
 
 def word(value: Any) -> Any:
-    """Return `off` for false and its like, `auto` for true; all else is left for `hang` to judge."""
+    """Return `off` for false, no and `false`, `auto` for true, and any other value unchanged."""
     if isinstance(value, bool):
         return AUTO if value else OFF
     return OFF if value in ("no", "false") else value
 
 
 def hang(text: str) -> str:
-    """Check the patience with a silent run, and return it as written. Raises ValueError for all else, and zero."""
+    """Check the value of `hang` and return it as written.
+
+    Raises ValueError for anything else, and for zero.
+    """
     if text not in (AUTO, OFF) and seconds(text) == 0:
         raise ValueError(f"a patience of zero\nwrite {FORMS}")
     return text

@@ -1,7 +1,8 @@
-"""The JSON Schema of a job spec, for editors: made from the models, so that it says what the loader takes.
+"""The JSON Schema of a job spec, for editors, made from the models.
 
-It is the loader's form and no more: rules between keys, and values that depend on files, are `validate`'s to tell.
-What it refuses, the loader refuses, too. Source: json-schema.org, draft 2020-12.
+It is the loader's form and no more: rules between keys, and values that depend on files, are
+`validate`'s to tell. What it refuses, the loader refuses, too. Source: json-schema.org, draft
+2020-12.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ TITLE = "clusterrun job spec"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: dict[str, Any] = {"type": ["string", "number"]}
 _ANY: dict[str, Any] = {}
-# pydantic's words for true and false, and numbers: https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
+# pydantic's words for true and false, and numbers:
+# https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
 _TRUTHS = "0 1 f t n y no yes off on false true".split()
 
 
@@ -30,7 +32,7 @@ def _any_case(word: str) -> str:
 
 
 def _pattern(*patterns: re.Pattern[str] | str) -> dict[str, Any]:
-    """A text of a form of Python's, in ECMA's words, or a number, which the loader takes as it was written."""
+    """A string in one of Python's forms, as an ECMA pattern, or a number, read as written."""
     texts = [one if isinstance(one, str) else one.pattern for one in patterns]
     text = "|".join(f"(?:{re.sub('[?]P<[a-z]+>', '?:', one)})" for one in texts)
     return {"anyOf": [{"type": "string", "pattern": f"^(?:{text})$"}, {"type": "number"}]}
@@ -96,7 +98,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a job spec: `clusterrun schema -o FILE` writes it for an editor."""
+    """Return the JSON Schema (2020-12) of a job spec; `clusterrun schema -o FILE` writes it."""
     found = _of_model("JobSpec", model.JobSpec)
     return {
         "$schema": _DIALECT,
@@ -138,7 +140,7 @@ def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _passed_on(typed: dict[str, Any]) -> dict[str, Any]:
-    """Return sbatch's options that no field checks; those that a spec may not set are left out, as unknown."""
+    """Return sbatch's options that no field checks, without those that a spec may not set."""
     free = [
         name
         for name in sorted(options.KNOWN)
@@ -151,7 +153,7 @@ def _passed_on(typed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spellings(key: str) -> str:
-    """Return the pattern of a key's spellings, with dashes, underscores, or both; an editor offers the first."""
+    """Return the pattern of a key with dashes, underscores, or both; editors offer the first."""
     return "^" + re.sub("[-_]", "[-_]", key) + "$"
 
 

@@ -1,4 +1,4 @@
-"""The layers of a spec, lowest first: the shell it was typed in, the site's profile, the file, each `--set`."""
+"""The layers of a spec, lowest first: the shell, the site's profile, the file, each `--set`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Layers:
         self._merge(self.values, values, ())
 
     def drop_defaults(self, section: str, keys: Iterable[str]) -> None:
-        """Leave out those of these keys that only the profile gives: a default gives way to what the spec says."""
+        """Drop the keys that only the profile sets: a default gives way to what the spec says."""
         for key in [key for key in keys if (section, key) in self.defaults]:
             self.values[section].pop(key, None)
 

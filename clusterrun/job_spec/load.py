@@ -22,7 +22,8 @@ from clusterrun.job_spec.values import NAME, NAME_FORM, kind_of, line
 from clusterrun.job_spec.yaml_text import Document, read_yaml
 from clusterrun.job_spec.yaml_text import Path as Place
 
-# Of a setup line: what activates an environment, loads a module, reads a file with more lines, or changes PATH.
+# Of a setup line: what activates an environment, loads a module, reads a file with more lines, or
+# changes PATH.
 _MAY_CHANGE_THE_PYTHON = re.compile(
     r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)"
 )
@@ -38,7 +39,7 @@ class FormError(SpecError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A valid spec with what belongs to it: its text, where its keys stand, and the folders it names."""
+    """A valid spec with its text, the position of each key, and the folders it names."""
 
     spec: JobSpec
     """The values, checked."""
@@ -49,7 +50,7 @@ class Loaded:
     chdir: str | None
     """The absolute working folder, where the spec names one."""
     run_root: str
-    """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
+    """Where run folders are created; `runs` in the working folder, unless the profile sets it."""
     layers: Layers
     """Where each value comes from."""
     gpu_memory: int | None = None
@@ -75,10 +76,10 @@ def load_spec(
 ) -> Loaded:
     """Read a job spec and all that lies under and over it.
 
-    `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual environment;
-    `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec itself, if `source` is only a
-    name for it.
-    Raises SpecError with every mistake found; it is a FormError where the file itself could be read.
+    `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual
+    environment; `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec
+    itself, if `source` is only a name for it. Raises SpecError with every mistake found; it is a
+    FormError where the file itself could be read.
     """
     name = str(source)
     text = _read(Path(source), name) if text is None else text
@@ -195,14 +196,17 @@ def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
 
 
 def _names_a_python(environment: Mapping[str, Any]) -> bool:
-    """Say whether the spec chooses the Python, as far as that can be seen; `ulimit` and the like in `setup` do not."""
+    """Return whether the spec selects the Python, as far as that can be seen.
+
+    Lines such as `ulimit` in `setup` do not.
+    """
     return any(environment.get(key) for key in ("venv", "conda", "modules")) or bool(
         _MAY_CHANGE_THE_PYTHON.search(str(environment.get("setup") or ""))
     )
 
 
 def _validated(layers: Layers) -> JobSpec | None:
-    """Return the spec without what is at fault, which is noted; None where what is left is no spec."""
+    """Return the spec without its invalid values, which are noted; None if the rest is no spec."""
     try:
         return JobSpec.model_validate(layers.values)
     except ValidationError as error:

@@ -10,7 +10,7 @@ from clusterrun.errors import Problem, SpecError
 
 
 def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | None:
-    """Return the profile to use: `--profile`, else CLUSTERRUN_PROFILE, else the one in the user's config folder.
+    """Return the profile to use: `--profile`, else CLUSTERRUN_PROFILE, else the user's own.
 
     Raises SpecError where a named profile does not exist. An empty name means none.
     """

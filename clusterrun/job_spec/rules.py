@@ -44,7 +44,7 @@ def check_together(layers: Layers) -> None:
 
 
 def _defaults_give_way(layers: Layers, values: dict[str, Any]) -> None:
-    """Of fields that exclude each other, those that only the profile gives make room for the spec's own."""
+    """Drop the profile's values of fields that exclude those that the spec sets."""
     accelerate = values.get("accelerate") or {}
     if values.get("command") is not None:
         layers.drop_defaults("accelerate", [*accelerate])
@@ -97,7 +97,10 @@ def _notices(layers: Layers, values: dict[str, Any]) -> None:
             layers.fault(("notify", number, "to", "shape"), "is of webhooks", "leave it out")
         elif ways == ["webhook"] and to["webhook"] not in secrets:
             what = f"{str(to['webhook'])[:80]} is not among environment.secrets"
-            hint = "give the name of a variable there and here; its value, the address, stands in no file"
+            hint = (
+                "give the name of a variable there and here; its value, the address, stands in no "
+                "file"
+            )
             layers.fault(("notify", number, "to", "webhook"), what, hint)
 
 
@@ -182,7 +185,7 @@ def _accelerate_words(layers: Layers, accelerate: dict[str, Any], *, command: bo
 
 
 def _process_count(layers: Layers, values: dict[str, Any]) -> None:
-    """Accelerate gives every machine the same number of processes: num_processes // num_machines."""
+    """Note a total that the nodes cannot share: each gets num_processes // num_machines."""
     processes = (values.get("accelerate") or {}).get("num_processes")
     slurm = values.get("slurm") or {}
     nodes = _whole(slurm.get("nodes", 1))

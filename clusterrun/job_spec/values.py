@@ -21,10 +21,11 @@ _LONGEST = LONGEST_ARGUMENT // 2
 # Set before the environment is, and used after it (templates/_run.j2, templates/functions).
 _SCRIPTS_OWN = frozenset(
     """
-    work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
-    array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
-    requeue_by shrink_to shrink_after exclude secrets newly_excluded reached unchecked hang num_machines
-    processes_a_node head_clock notices settings
+    work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt
+    slurm_log slurm_log_start array_job job_ends count_gpus checkpoint_path checkpoint stop_signal
+    resume heard batch_heard asked_at_once node_dir requeue_by shrink_to shrink_after exclude
+    secrets newly_excluded reached unchecked hang num_machines processes_a_node head_clock notices
+    settings
     """.split()
 )
 
@@ -50,7 +51,8 @@ def _line(text: str) -> str:
         raise ValueError(f"{fault} in the value; a value is one line of visible characters")
     if len(text.encode()) > _LONGEST:
         raise ValueError(
-            f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a file"
+            f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a "
+            "file"
         )
     return text
 
@@ -119,7 +121,7 @@ def _flag(value: Any) -> bool | str:
 
 
 def arguments(value: Any) -> Any:
-    """Return a script's arguments as they are; raises ValueError for what is no mapping and no list."""
+    """Return a script's arguments as they are; raises ValueError unless a mapping or a list."""
     if isinstance(value, (dict, list, tuple)):
         return value
     raise ValueError(f"must be a mapping of flags or a list of words, got {kind_of(value)}")
@@ -141,7 +143,10 @@ def _words(value: Any) -> Any:
 
 
 def node_check_lines(value: Any) -> bool | str:
-    """Return whether nodes are checked, or the shell lines that check them; raises ValueError for anything else."""
+    """Return whether nodes are checked, or the shell lines that check them.
+
+    Raises ValueError for anything else.
+    """
     if value is None or isinstance(value, bool):
         return bool(value)
     lines = value if isinstance(value, (list, tuple)) else [value]

@@ -6,7 +6,10 @@ from clusterrun import units
 
 
 def seconds(text: str, forms: str = units.DURATION_FORMS) -> int:
-    """Return the whole seconds of a duration, at least 1 unless it is zero; raises ValueError for all else."""
+    """Return the whole seconds of a duration, at least 1 unless it is zero.
+
+    Raises ValueError for anything else.
+    """
     found = units.seconds_of_duration(text, forms=forms)
     return max(1, round(found)) if found else 0
 

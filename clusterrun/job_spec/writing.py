@@ -1,4 +1,4 @@
-"""A job spec as YAML that people read: one key a line, comments behind, numbers and times as they were given."""
+"""A job spec as YAML for people: one key a line, trailing comments, numbers and times as given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _COLUMN = 26
 
 
 def write_spec(values: Mapping[str, Any], comments: Mapping[Path, str] | None = None) -> str:
-    """Return the YAML of a spec's values, of which reading it gives the same; `comments` stand behind their keys."""
+    """Return the YAML of a spec's values, which reads back as the same.
+
+    `comments` follow their keys.
+    """
     given = {key: value for key, value in values.items() if value != {}}
     return "".join(
         f"{line}\n"
@@ -52,7 +55,7 @@ def _items(value: Any, path: Path, comments: Mapping[Path, str]) -> Iterator[str
 
 
 def _value(start: str, value: Any, path: Path, comments: Mapping[Path, str]) -> Iterator[str]:
-    """Write a value behind its key; a text of several lines as a block, whose comment stands above it."""
+    """Write a value after its key; a multi-line string is a block, with its comment above it."""
     comment = comments.get(path, "")
     indent = " " * (len(start) - len(start.lstrip()))
     if isinstance(value, str) and "\n" in value and _is_block(value):
@@ -63,14 +66,13 @@ def _value(start: str, value: Any, path: Path, comments: Mapping[Path, str]) -> 
             f"{indent}  {line}" if line else "" for line in value.removesuffix("\n").split("\n")
         )
     else:
-        yield _behind(
-            f"{start} {_flow(value) if isinstance(value, (dict, list, tuple)) else _scalar(value, block=True)}",
-            comment,
-        )
+        is_flow = isinstance(value, (dict, list, tuple))
+        text = _flow(value) if is_flow else _scalar(value, block=True)
+        yield _behind(f"{start} {text}", comment)
 
 
 def _is_block(value: str) -> bool:
-    """Whether a text is the same as a literal block: not indented, one newline at its end at most."""
+    """Return whether a literal block keeps a text: not indented, at most one newline at its end."""
     return (
         not value[0].isspace()
         and not value.endswith("\n\n")

@@ -1,8 +1,8 @@
 """YAML text to plain values, with the line of every value, and without YAML 1.1's traps.
 
-Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, chapter 10.3): `12:00:00` stays
-text (YAML 1.1 makes it 43200), `no` and `on` stay text, `3e-4` is a number. A number keeps its source text,
-so that `3e-4` reaches the training script as it was written.
+Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, chapter 10.3):
+`12:00:00` stays text (YAML 1.1 makes it 43200), `no` and `on` stay text, `3e-4` is a number. A
+number keeps its source text, so that `3e-4` reaches the training script as it was written.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Document:
 def read_yaml(text: str, name: str) -> Document:
     """Read one YAML document; `name` is what messages call it.
 
-    Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec needs.
+    Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec
+    needs.
     """
     if len(text) > MOST_CHARACTERS:
         raise SpecError(

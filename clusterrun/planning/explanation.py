@@ -26,7 +26,7 @@ class Origin:
 
 
 def explain(prepared: Prepared) -> list[Origin]:
-    """Return every value that the script was made from, in the order of the reference, with its origin."""
+    """Return every value that the script was made from, with its origin, in reference order."""
     names = {
         "profile": str(prepared.profile) if prepared.profile else "",
         "spec": prepared.loaded.source,

@@ -1,12 +1,14 @@
-"""The `accelerate launch` command of a run: sole owner of accelerate's flags, config keys and environment names.
+"""The `accelerate launch` command of a run: sole owner of accelerate's flags, keys and variables.
 
 Facts behind it, read in accelerate 1.15 (commands/launch.py, utils/launch.py):
-`--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config file does not
-reach the workers of several processes, ACCELERATE_USE_CPU does; `gradient_accumulation_steps` is no config key,
-as a flag it does nothing without DeepSpeed, ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`;
-`num_processes` counts all machines; DeepSpeed's default launcher for several machines is pdsh, over ssh;
-`offload_*_nvme_path` in the config file does not reach the workers, the variables that DeepSpeedPlugin reads do;
-`mixed_precision` in the config file is refused beside a DeepSpeed JSON, as a flag it fills the "auto" of that JSON.
+`--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config
+file does not reach the workers of several processes, ACCELERATE_USE_CPU does;
+`gradient_accumulation_steps` is no config key, as a flag it does nothing without DeepSpeed,
+ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`; `num_processes` counts all
+machines; DeepSpeed's default launcher for several machines is pdsh, over ssh; `offload_*_nvme_path`
+in the config file does not reach the workers, the variables that DeepSpeedPlugin reads do;
+`mixed_precision` in the config file is refused beside a DeepSpeed JSON, as a flag it fills the
+"auto" of that JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ _USE_CPU = "ACCELERATE_USE_CPU"
 
 @dataclass(frozen=True)
 class Configs:
-    """The texts of the config files that a spec names; None where there is none, or it could not be read."""
+    """The texts of the config files that a spec names; None if not named, or not readable."""
 
     accelerate: str | None = None
     deepspeed: str | None = None
@@ -61,7 +63,7 @@ class Launch:
     processes: int | None
     """How many processes in all; None: counted from the GPUs that Slurm gives."""
     resume: Words = ()
-    """What follows the lines once there is a checkpoint, for a script with checkpoints of its own."""
+    """What follows the lines once a checkpoint exists, for a script with its own checkpoints."""
     deepspeed: str | None = None
     """The text of DeepSpeed's config file, a JSON; None where a path is used, or none at all."""
     cpu_by_default: bool = False
@@ -115,7 +117,7 @@ def _use_cpu(accelerate: Accelerate, given: Mapping[str, Any], *, gpus_asked: bo
 
 
 def _processes_of(given: Mapping[str, Any], nodes: int) -> int:
-    """Return the total that a config file means for this many nodes: its processes a machine times nodes."""
+    """Return the total that a config file means for this many nodes: its processes times nodes."""
     total, machines = given.get("num_processes"), given.get("num_machines") or 1
     if not isinstance(total, int) or not isinstance(machines, int) or total < 1:
         return nodes
@@ -123,7 +125,7 @@ def _processes_of(given: Mapping[str, Any], nodes: int) -> int:
 
 
 def _config(accelerate: Accelerate, *, use_cpu: bool, brought: bool) -> str:
-    """Write accelerate's config file; what depends on the node stands on the command line instead."""
+    """Return accelerate's config file; what depends on the node is on the command line instead."""
     words = accelerate.model_dump(exclude_none=True, exclude=_SPEC_ONLY)
     precision = {} if deepspeed_json(accelerate.deepspeed_config) else {"mixed_precision": "no"}
     config: dict[str, Any] = {
@@ -145,13 +147,16 @@ def _config(accelerate: Accelerate, *, use_cpu: bool, brought: bool) -> str:
 
 
 def deepspeed_json(section: object) -> str | None:
-    """Return the path of the DeepSpeed JSON that a `deepspeed_config` names; None where it names none."""
+    """Return the path of the DeepSpeed JSON that a `deepspeed_config` names; None without one."""
     path = section.get("deepspeed_config_file") if isinstance(section, dict) else None
     return None if path in (None, "", "none") else str(path)
 
 
 def _distributed_type(accelerate: Accelerate) -> str:
-    """MULTI_GPU also for one process and for CPUs: torchrun starts them, over gloo where ACCELERATE_USE_CPU is set."""
+    """Return the distributed type; MULTI_GPU also for one process and for CPUs.
+
+    torchrun starts them, over gloo if ACCELERATE_USE_CPU is set.
+    """
     by_section = {
         "DEEPSPEED": accelerate.deepspeed_config,
         "FSDP": accelerate.fsdp_config,
@@ -162,7 +167,10 @@ def _distributed_type(accelerate: Accelerate) -> str:
 
 
 def _deepspeed(accelerate: Accelerate, *, brought: bool) -> dict[str, Any]:
-    """Return DeepSpeed's section; `brought`: the script brings the JSON along, in a folder that only the node knows."""
+    """Return DeepSpeed's section.
+
+    `brought`: the script carries the JSON, in a folder that only the node knows.
+    """
     section = {"deepspeed_multinode_launcher": "standard", **(accelerate.deepspeed_config or {})}
     steps = accelerate.gradient_accumulation_steps
     if steps is not None and "deepspeed_config_file" not in section:
@@ -250,7 +258,7 @@ def _script(spec: JobSpec) -> list[Words]:
 
 
 def argument_words(name: str, value: Argument) -> Words:
-    """Spell one argument: `True` a bare flag, `False` and `None` nothing, a list repeated values."""
+    """Spell one argument: `True` a bare flag, `False` and `None` nothing, a list many values."""
     flag = name if name.startswith("-") else f"--{name}"
     if value is None or value is False:
         return ()
@@ -267,7 +275,7 @@ def argument_words(name: str, value: Argument) -> Words:
 
 
 def _resume(spec: JobSpec) -> Words:
-    """The words that hand over a checkpoint, which the job script finds; a word that holds it stays one word."""
+    """Return the words that pass on a checkpoint, which the job script finds; each stays one."""
     given = spec.checkpoint.resume if spec.checkpoint.path is not None else ()
     return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in given)
 

@@ -1,4 +1,7 @@
-"""LaunchPlan: what will run. A pure function of the spec: no clock, no environment, no file, no subprocess."""
+"""LaunchPlan: what will run, a pure function of the spec.
+
+It reads no clock, no environment and no file, and starts no subprocess.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,15 @@ from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quo
 from clusterrun.run_folder.settings import FORMAT
 
 _LEAD = 120
-# The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
+# The nodes get the launch command, its config and a few functions in one argument of srun; this is
+# for the functions.
 _FUNCTIONS_SIZE = 10752
 _OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which run a script belongs to, chosen at submit; a script without one names its run by its job id."""
+    """Which run a script belongs to, chosen at submit; without one, it is named by its job id."""
 
     run_id: str
     folder: PurePosixPath
@@ -85,7 +89,7 @@ class LaunchPlan:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What readers of a run folder need to know, as a record: the nodes and processes, and the folder's format."""
+        """Return what readers of a run folder need: nodes, processes, the folder's format."""
         processes = None if self.elastic else self.launch.processes
         return {
             "format": FORMAT,
@@ -118,16 +122,17 @@ def identity_of(prepared: Prepared, run_id: str) -> Identity:
 def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPlan:
     """Decide what will run.
 
-    With an identity, it runs in the working folder that is known here; without one, in the folder that the spec names
-    or where sbatch is called.
-    Raises SpecError for a command that is too long to be started, and a folder that sbatch cannot be told.
+    With an identity, it runs in the working folder that is known here; without one, in the folder
+    that the spec names or where sbatch is called. Raises SpecError for a command that is too long
+    to be started, and a folder that sbatch cannot be told.
     """
     loaded, launch = prepared.loaded, prepared.launch
     spec, source = loaded.spec, loaded.source
     chdir = loaded.chdir or (str(prepared.work_dir) if identity else None)
     _refuse_length(launch, source)
     if identity is not None and "\\" in str(identity.folder):
-        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no job id
+        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no
+        # job id
         what = f"the run folder's path has a backslash: {identity.folder}"
         raise SpecError([Problem(source, "", what, "another run_root, in the profile, would do")])
     return LaunchPlan(
@@ -163,7 +168,10 @@ def _refuse_length(launch: Launch, source: str) -> None:
         LONGEST_ARGUMENT - _FUNCTIONS_SIZE,
     )
     if size > most:
-        what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
+        what = (
+            f"the command of a node and its config have {size} bytes, quoted; there is room for "
+            f"{most}"
+        )
         raise SpecError([Problem(source, "", what, "put long values into a file")])
 
 
@@ -171,13 +179,15 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
     found = [Directive("job-name", spec.name), *_options(spec.slurm)]
     if spec.launcher:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
-            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives no more than these
+            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives
+            # no more than these
             found.append(Directive("ntasks-per-node", "1"))
         found.extend(_even_gpus(spec.slurm))
     if chdir is not None:
         found.append(Directive("chdir", chdir))
     if identity is not None:
-        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the sign itself
+        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the
+        # sign itself
         logs = str(identity.folder / "logs").replace("%", "%%")
         found.append(
             Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out")
@@ -190,7 +200,11 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
 
 
 def _even_gpus(slurm: Slurm) -> list[Directive]:
-    """Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same number on each."""
+    """Return the GPUs of each node, if `gpus` requests a total for several nodes.
+
+    Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same
+    number on each.
+    """
     nodes = grammar.most_nodes(slurm.nodes)
     if slurm.gpus is None or slurm.gpus_per_node is not None or nodes == 1:
         return []
@@ -200,7 +214,7 @@ def _even_gpus(slurm: Slurm) -> list[Directive]:
 
 
 def _options(slurm: Slurm) -> list[Directive]:
-    """List the user's options in the order of the model, then those that are passed on as written."""
+    """List the user's options in the order of the model, then those passed on as written."""
     values = {name: getattr(slurm, name) for name in Slurm.model_fields if name not in _OWN_FIELDS}
     values.update(slurm.model_extra or {})
     values.update(slurm.additional_parameters)
@@ -212,7 +226,11 @@ def _options(slurm: Slurm) -> list[Directive]:
 
 
 def _slurm_requeues(spec: JobSpec) -> bool:
-    """`--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause here needs."""
+    """Return the options that allow a requeue.
+
+    `--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause
+    here needs.
+    """
     return bool(spec.requeue.on)
 
 
@@ -224,7 +242,7 @@ def notice_words(notice: Notice) -> str:
 
 
 def _pattern(path: str | None) -> Shell | None:
-    """Put the run folder into a pattern of checkpoints; what would be a pattern in its own name is bracketed."""
+    """Put the run folder into a pattern of checkpoints, with its special characters bracketed."""
     return (
         None
         if path is None
@@ -233,7 +251,7 @@ def _pattern(path: str | None) -> Shell | None:
 
 
 def _lead(slurm: Slurm) -> int:
-    """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
+    """Return how many seconds before the limit to request a save: 120, or a quarter of the job."""
     if slurm.signal is not None:
         return grammar.signal_lead(slurm.signal)
     limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None

@@ -1,4 +1,4 @@
-"""Everything around a spec that is not pure: the files it names, the profile, the shell it was typed in."""
+"""Everything around a spec that is not pure: the files it names, the profile, the user's shell."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path = field(default_factory=Path.cwd)
     own_python: bool = True
-    """Whether a spec without an environment gets the Python that is active where the command is typed."""
+    """Whether a spec without an environment gets the Python that is active in the user's shell."""
     text: str | None = None
     """The spec itself, if `source` is only a name for it."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A valid spec with what its files hold, what is wrong with them, and what the user should be told."""
+    """A valid spec with its files' contents, what is wrong with them, and notes for the user."""
 
     request: Request
     loaded: Loaded
@@ -51,7 +51,7 @@ class Prepared:
     """The folder that holds run folders."""
     profile: Path | None
     templates: tuple[Path, ...]
-    """The user's own templates: those that were named, and a folder of that name beside the spec."""
+    """The user's templates: those that are named, and a folder of that name next to the spec."""
     version: str
     """The clusterrun that makes the script."""
     launch: Launch
@@ -62,7 +62,7 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself and in options."""
+    """Load a spec and read the files it names; raises SpecError for mistakes in spec or options."""
     absent = [
         Problem("--templates", "", f"no such folder: {name}")
         for name in request.templates
@@ -93,7 +93,8 @@ def prepare(request: Request) -> Prepared:
     closed = closed_to_group(run_root) if loaded.spec.share else None
     if closed is not None:
         notes.append(
-            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in"
+            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets "
+            "the group in"
         )
     problems.sort(key=in_reading_order)
     return Prepared(
@@ -132,7 +133,7 @@ _FOLDERS = {
 
 
 def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
-    """Return mistakes of form together with all others that are surely none of their consequences."""
+    """Return mistakes of form together with all others that cannot be their consequences."""
     faults, rest = error.problems, error.rest
     sections = {fault.path.partition(".")[0] for fault in faults}
     hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
@@ -144,7 +145,7 @@ def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the virtual environment of the shell, as the spec would name it; empty where there is none."""
+    """Return the shell's virtual environment, as the spec would name it; empty without one."""
     if environment.get("VIRTUAL_ENV"):
         return {"venv": environment["VIRTUAL_ENV"]}
     if environment.get("CONDA_PREFIX"):
@@ -185,7 +186,8 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     if isinstance(spec.node_check, str):
         bodies["node_check",] = spec.node_check
     texts |= bodies
-    # each of these is all that a function of the script has, and a function of comments alone is a syntax error
+    # each of these is all that a function of the script has, and a function of comments alone is a
+    # syntax error
     in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
     faults = syntax_faults([*texts.values(), *in_braces])
     empty = {
@@ -198,7 +200,7 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
 
 
 def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
-    """Name the line of the key, or that of the element where the shell lines are a list of single lines."""
+    """Return the line of the key, or of an element if the shell lines are a list of lines."""
     number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
     single = isinstance(lines, list) and not any("\n" in line for line in lines)
     where = (

@@ -40,7 +40,7 @@ def write_schema(folder: Path) -> bool:
 
 
 def spec_of_draft(draft: Draft, source: str, *, cwd: Path, folder: Path) -> str:
-    """Return the text of a spec that was made from an old script in `cwd`, and will lie in `folder`."""
+    """Return the text of a spec made from an old script in `cwd`, to be written to `folder`."""
     slurm = dict(draft.values["slurm"])
     if "chdir" in slurm and not Path(slurm["chdir"]).is_absolute():
         slurm["chdir"] = os.path.relpath(cwd / slurm["chdir"], folder)
@@ -65,7 +65,7 @@ def problems_of(path: str, profile: str | None) -> list[Problem]:
 
 
 def site_defaults(profile: str | None) -> set[str]:
-    """Return the options of sbatch that the site's profile gives. Raises SpecError where it is none."""
+    """Return the sbatch options that the site's profile sets. Raises SpecError if it is invalid."""
     path = find_profile(profile, os.environ)
     if path is None:
         return set()

@@ -146,7 +146,7 @@ def _comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, 
 
 
 def _arguments(script: Script) -> str:
-    """Show the script's own arguments as comments, so that a spec changes only what its user changes."""
+    """Show the script's arguments as comments: a spec changes only what its user changes."""
     lines = [
         f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required: fill it in"
         for name in script.required
@@ -176,6 +176,7 @@ def _own_checkpoints(script: Script) -> str:
         return ""
     out = script.defaults.get("output_dir") or "out"
     return (
-        "# checkpoint:             # the script does not import clusterrun.training; where it saves by itself:\n"
+        "# checkpoint:             # the script does not import clusterrun.training; where it "
+        "saves by itself:\n"
         f"#   path: {out}/checkpoint-*   # the newest is handed over as --resume_from_checkpoint\n"
     )

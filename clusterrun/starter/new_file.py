@@ -52,7 +52,7 @@ def check_alone(options: Iterable[str]) -> None:
 
 
 def only_script(folder: Path) -> str:
-    """Return the one training script of a folder. Raises SpecError if there is none, or more than one."""
+    """Return the only training script of a folder. Raises SpecError if there is none, or many."""
     found = scripts_in(folder)
     if len(found) != 1:
         hint = f"--script, one of {', '.join(found)}" if found else "--script train.py"
@@ -61,7 +61,7 @@ def only_script(folder: Path) -> str:
 
 
 def default_of(option: str, site: Iterable[str]) -> str:
-    """Return the value that is written for an option of sbatch; empty if the site gives one, or none is needed."""
+    """Return the value to write for an sbatch option; empty if the site sets it, or not needed."""
     return "" if option in site else DEFAULTS.get(option, "")
 
 
@@ -75,14 +75,17 @@ def slurm_section(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def write_wish(wish: Wish, target: Target) -> NewSpec:
-    """Write the spec of what a user wants. Raises SpecError as `new_spec`, and if the file cannot be written."""
+    """Write the spec of what a user wants; raises as `new_spec`, and SpecError if writing fails."""
     path = _path(target, wish.name or name_of(wish.script))
     text = files.spec_of_wish(wish, cwd=Path.cwd(), folder=_folder(path))
     return _written(path, text, target, Draft())
 
 
 def write_translation(script: str, target: Target) -> NewSpec:
-    """Write the spec of an old sbatch script. Raises as `from_sbatch`, and SpecError if the file cannot be written."""
+    """Write the spec of an old sbatch script.
+
+    Raises as `from_sbatch`, and SpecError if writing fails.
+    """
     draft = from_sbatch(script)
     path = _path(target, str(draft.values["name"]))
     text = files.spec_of_draft(draft, script, cwd=Path.cwd(), folder=_folder(path))

@@ -19,10 +19,11 @@ _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 def from_sbatch(
     path: str | Path, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Draft:
-    """Read an old sbatch script, without running it, and return the job spec that does the same, with its mistakes.
+    """Read an old sbatch script, without running it, and return its job spec and its mistakes.
 
-    `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError where it cannot be
-    read or starts nothing, ClusterError where the parser (`pip install 'clusterrun[sbatch]'`) is not installed.
+    `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError
+    where it cannot be read or starts nothing, ClusterError where the parser (`pip install
+    'clusterrun[sbatch]'`) is not installed.
     """
     folder = cwd or Path.cwd()
     shell = {**(os.environ if environment is None else environment), "PWD": str(folder)}
@@ -37,7 +38,7 @@ def from_sbatch(
 
 
 def _refuse_what_is_no_bash(name: str, text: str) -> None:
-    """Let bash read it, which runs nothing with -n: what it cannot read, sbatch could not have run either."""
+    """Parse it with bash -n, which runs nothing: what bash cannot parse never ran under sbatch."""
     if "\r\n" in text:
         hint = "sed -i 's/\\r$//' takes them out"
         raise SpecError([Problem(name, "", "has DOS line breaks, which sbatch refuses", hint)])

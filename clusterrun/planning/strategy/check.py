@@ -74,7 +74,7 @@ class _Read:
 
 
 def check(loaded: Loaded, work_dir: Path) -> Findings:
-    """Look at the strategy of a spec, the config files that it names, and the text of its script."""
+    """Check the strategy of a spec, the config files that it names, and the text of its script."""
     spec, gpus_asked = loaded.spec, asks_for_gpus(loaded.spec.slurm)
     if not spec.launcher:
         return Findings(make_launch(spec, Configs(), gpus_asked=gpus_asked))
@@ -100,7 +100,7 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
 
 
 def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
-    """Look only at which words of accelerate's a spec uses, and whether its config files can be read."""
+    """Check only a spec's keys of accelerate, and whether its config files can be read."""
     if not loaded.spec.launcher:
         return []
     problems: list[Problem] = []
@@ -173,7 +173,7 @@ def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> Con
 
 
 def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
-    """Read the JSON that the spec, or its accelerate config, names, relative to the working folder."""
+    """Read the JSON that the spec, or its accelerate config, names, from the working folder."""
     name = deepspeed_json(strategy.section(SECTION))
     if name is None:
         return None
@@ -190,7 +190,7 @@ def _trainers_json(
     work_dir: Path,
     problems: list[Problem],
 ) -> ConfigFile | None:
-    """Read the JSON that a Trainer's own argument `--deepspeed` names; the script brings only accelerate's along."""
+    """Read the JSON that a Trainer's argument `--deepspeed` names; the script carries no other."""
     name = arguments.get("deepspeed")
     if (
         source is None
@@ -246,7 +246,7 @@ def _warnings(read: _Read) -> list[str]:
 
 
 def _decides(source: Source | None) -> bool:
-    """Whether the script may say the precision itself: nothing of it is known, or the word stands in it."""
+    """Return whether the script may set the precision: it is unknown, or contains the word."""
     return source is None or source.trainer or source.mentions("mixed_precision")
 
 

@@ -1,6 +1,7 @@
-"""A whole accelerate config file: what was written for another machine than the nodes that Slurm gives.
+"""A whole accelerate config file: what was written for a machine other than Slurm's nodes.
 
-Source: accelerate 1.15, _validate_launch_command in commands/launch.py, BaseConfig in commands/config/config_args.py.
+Source: accelerate 1.15, _validate_launch_command in commands/launch.py, BaseConfig in
+commands/config/config_args.py.
 """
 
 from __future__ import annotations

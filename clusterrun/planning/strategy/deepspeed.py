@@ -1,6 +1,7 @@
 """DeepSpeed's section of accelerate's words: what accelerate refuses only when the job has started.
 
-Source: accelerate 1.15, DeepSpeedPlugin in utils/dataclasses.py and prepare_deepspeed_cmd_env in utils/launch.py.
+Source: accelerate 1.15, DeepSpeedPlugin in utils/dataclasses.py and prepare_deepspeed_cmd_env in
+utils/launch.py.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ BESIDE_JSON = {
     "zero3_save_16bit_model": "zero_optimization.stage3_gather_16bit_weights_on_model_save",
 }
 _ON_CPU = "no GPUs are asked for, and on CPUs accelerate trains with DDP in its place, in silence"
-TRY_ON_CPU = "to try DeepSpeed on CPUs: use_cpu: false, DS_ACCELERATOR=cpu, and gloo by InitProcessGroupKwargs"
+TRY_ON_CPU = (
+    "to try DeepSpeed on CPUs: use_cpu: false, DS_ACCELERATOR=cpu, and gloo by "
+    "InitProcessGroupKwargs"
+)
 
 
 def check_deepspeed(given: Given, machines: Machines, training: Training) -> None:
-    """Note what is wrong with a `deepspeed_config`; the JSON that it may name is looked at elsewhere."""
+    """Note what is wrong with a `deepspeed_config`; its JSON file is checked elsewhere."""
     section = given.section(SECTION)
     if not machines.gpus and not (given.in_spec and given.get("use_cpu") is False):
         given.fault([SECTION], _ON_CPU, f"ask for GPUs, as slurm.gpus-per-node; {TRY_ON_CPU}")
@@ -48,7 +52,7 @@ def check_deepspeed(given: Given, machines: Machines, training: Training) -> Non
 
 
 def _accumulation(given: Given, training: Training) -> None:
-    """The section's number reaches every script's Accelerator, above the number that the script gives it."""
+    """Note accumulation in the section: it overrides what a script gives its Accelerator."""
     steps = quoted_number(given.section(SECTION).get("gradient_accumulation_steps"))
     place = [SECTION, "gradient_accumulation_steps"]
     if steps and training.steps and steps != training.steps:
@@ -83,7 +87,8 @@ def _beside_json(given: Given) -> None:
         given.fault(
             ["mixed_precision"],
             "accelerate refuses it beside deepspeed_config_file",
-            f"delete it, and say it in {path}, as bf16.enabled; or use a spec's own mixed_precision "
+            f"delete it, and say it in {path}, as bf16.enabled; or use a spec's own "
+            "mixed_precision "
             "with its deepspeed_config",
         )
 

@@ -1,6 +1,7 @@
 """A DeepSpeed JSON: what accelerate or DeepSpeed refuse in it, or read otherwise than it was meant.
 
-Source: accelerate 1.15 (DeepSpeedPlugin, Accelerator._prepare_deepspeed) and deepspeed 0.19 (runtime/config.py).
+Source: accelerate 1.15 (DeepSpeedPlugin, Accelerator._prepare_deepspeed) and deepspeed 0.19
+(runtime/config.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ _ZERO = "zero_optimization"
 _STEPS = "gradient_accumulation_steps"
 _MICRO = "train_micro_batch_size_per_gpu"
 
-# Words that DeepSpeed has given up, and what stands for them today (deepspeed/runtime/zero/config.py).
+# Words that DeepSpeed has given up, and what stands for them today
+# (deepspeed/runtime/zero/config.py).
 OLD_ZERO = {
     "cpu_offload": 'offload_optimizer: {"device": "cpu"}',
     "cpu_offload_params": 'offload_param: {"device": "cpu"}',
@@ -23,7 +25,7 @@ OLD_ZERO = {
 
 
 def check_json(given: Given, machines: Machines, training: Training, precision: str) -> None:
-    """Note what is wrong with a DeepSpeed JSON; `precision` is what fills its "auto"; empty: not said."""
+    """Note what is wrong with a DeepSpeed JSON; `precision` fills its "auto", empty if unset."""
     if not isinstance(given.values.get(_ZERO), dict):
         given.fault(
             [_ZERO],

@@ -1,4 +1,4 @@
-"""The config files that a spec names: their text, their values as accelerate reads them, and the line of each."""
+"""The config files that a spec names: text, values as accelerate reads them, and their lines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ConfigFile:
 
 
 def read_accelerate(path: Path, name: str, fault: Callable[[str, str], None]) -> ConfigFile | None:
-    """Read accelerate's YAML as accelerate does, by YAML 1.1; it must be a mapping with a distributed_type.
+    """Read accelerate's YAML as accelerate does, by YAML 1.1; it must have a distributed_type.
 
     `fault` is told what is wrong, and a hint; `name` is what messages call the file.
     """

@@ -1,7 +1,7 @@
-"""FSDP's section of accelerate's words: wrong names, words of the other version, and FSDP where there is none.
+"""FSDP's keys in accelerate's config: unknown ones, the other version's, and FSDP without GPUs.
 
-Source: accelerate 1.15, FullyShardedDataParallelPlugin in utils/dataclasses.py, prepare_multi_gpu_env in
-utils/launch.py, lists in utils/constants.py.
+Source: accelerate 1.15, FullyShardedDataParallelPlugin in utils/dataclasses.py,
+prepare_multi_gpu_env in utils/launch.py, lists in utils/constants.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ INSTEAD = {
     "SHARD_GRAD_OP": "fsdp_reshard_after_forward: false",
     "NO_SHARD": "plain DDP, without fsdp_config",
     "HYBRID_SHARD": "parallelism_config with dp_replicate_size and dp_shard_size",
-    "HYBRID_SHARD_ZERO2": "fsdp_reshard_after_forward: false, parallelism_config with dp_replicate_size",
+    "HYBRID_SHARD_ZERO2": (
+        "fsdp_reshard_after_forward: false, parallelism_config with dp_replicate_size"
+    ),
 }
 _ONLY_FIRST = (
     "fsdp_backward_prefetch",
@@ -62,7 +64,7 @@ def check_fsdp(given: Given, machines: Machines) -> None:
 
 
 def _words(given: Given) -> dict[str, tuple[str, object]]:
-    """Return the section's words by their full names, each as written: accelerate takes both `x` and `fsdp_x`."""
+    """Return the section by full keys, each as written: accelerate takes both `x` and `fsdp_x`."""
     section = given.section(SECTION)
     return {
         (key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
@@ -141,9 +143,16 @@ def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
 
 
 def _first(given: Given, words: dict[str, tuple[str, object]]) -> None:
-    """`accelerate launch` always says a sharding strategy to version 1, which therefore never looks at the other."""
+    """Note a key that version 1 ignores.
+
+    `accelerate launch` always passes a sharding strategy to version 1, which therefore never reads
+    the other.
+    """
     reshard = words.get("fsdp_reshard_after_forward")
     if reshard and str(reshard[1]).upper() not in ("FULL_SHARD", "TRUE", "1"):
         strategy = str(reshard[1]).upper()
-        hint = f"fsdp_sharding_strategy: {strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or fsdp_version: 2"
+        hint = (
+            f"fsdp_sharding_strategy: {strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or "
+            "fsdp_version: 2"
+        )
         given.fault([SECTION, reshard[0]], "FSDP version 1, the default, does not read it", hint)

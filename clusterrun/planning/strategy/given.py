@@ -1,4 +1,4 @@
-"""Accelerate's words as somebody wrote them: in a spec, in an accelerate config, or as a DeepSpeed JSON."""
+"""Accelerate's keys as a user wrote them: in a spec, accelerate's config, or a DeepSpeed JSON."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def quoted_number(value: object) -> int | None:
 
 
 def truth(value: object) -> bool:
-    """Return whether a value means yes as accelerate's `str_to_bool` reads it (utils/environment.py)."""
+    """Return whether accelerate's `str_to_bool` reads a value as true (utils/environment.py)."""
     return str(value).lower() in {"y", "yes", "t", "true", "on", "1"}

@@ -1,4 +1,4 @@
-"""The words of the accelerate that will run, read from its source: importing it would take a second and a half."""
+"""The keys of the accelerate that will run, read from its source: an import takes 1.5 seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clusterrun.planning.strategy.words import KEPT, Words
 
 
 def words_of(environment: Path | None) -> Words:
-    """Return what the accelerate of an environment knows, else of this Python, else of the version we know by heart.
+    """Return what an environment's accelerate knows, else this Python's, else the stored version.
 
     `environment` is the folder of a virtual or conda environment.
     """

@@ -1,4 +1,4 @@
-"""Keys that accelerate does not know: at the top of a config file it refuses them, in a section it says nothing."""
+"""Keys that accelerate does not know: refused in a config file, ignored in a section."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ OLD_KEYS = {
     "ipex_config": "delete it: accelerate uses Intel's extension no longer",
     "use_xpu": "delete it: distributed_type MULTI_XPU says it",
     "tp_config": "today: parallelism_config: {parallelism_config_tp_size: ...}",
-    "num_cpu_threads_per_process": "in a spec accelerate.num_cpu_threads_per_process, on a command line the flag",
-    "zero_optimization": "a DeepSpeed JSON goes under deepspeed_config: {deepspeed_config_file: ...}",
-    "gradient_accumulation_steps": "in a spec accelerate.gradient_accumulation_steps, which reaches Accelerator() "
-    "under every strategy",
+    "num_cpu_threads_per_process": (
+        "in a spec accelerate.num_cpu_threads_per_process, on a command line the flag"
+    ),
+    "zero_optimization": (
+        "a DeepSpeed JSON goes under deepspeed_config: {deepspeed_config_file: ...}"
+    ),
+    "gradient_accumulation_steps": (
+        "in a spec accelerate.gradient_accumulation_steps, which reaches Accelerator() "
+        "under every strategy"
+    ),
 }
 OLD_SECTION_KEYS = {
     "deepspeed_config": {
         "stage": "today: zero_stage",
-        "zero_optimization": "today: zero_stage; DeepSpeed's own words go into deepspeed_config_file, a JSON",
+        "zero_optimization": (
+            "today: zero_stage; DeepSpeed's own words go into deepspeed_config_file, a JSON"
+        ),
         "offload_optimizer": "today: offload_optimizer_device",
         "offload_param": "today: offload_param_device",
         "mixed_precision": "it stands beside deepspeed_config",
@@ -49,7 +57,7 @@ _DEEPSPEEDS_OWN = {
 
 
 def check_keys(given: Given, words: Words) -> None:
-    """Note every key that accelerate does not know; a spec's own first level is checked where it is read."""
+    """Note every key that accelerate does not know; the spec's own first level is the loader's."""
     if not given.in_spec:
         known = words.config | CONVERTED
         for key in sorted(set(map(str, given.values)) - known):

@@ -1,7 +1,8 @@
-"""Mixed precision: where the hardware has none of it, and where accelerate would read another than was meant.
+"""Mixed precision that the hardware lacks, or that accelerate would read as another.
 
-Sources: NVIDIA's CUDA programming guide, compute capabilities (fp8 from 8.9, bf16 from 8.0); accelerate 1.15,
-Accelerator.__init__ (fp16 refuses CPUs) and utils/launch.py (fp8_config is handed on for fp8 only).
+Sources: NVIDIA's CUDA programming guide, compute capabilities (fp8 from 8.9, bf16 from 8.0);
+accelerate 1.15, Accelerator.__init__ (fp16 refuses CPUs) and utils/launch.py (fp8_config is handed
+on for fp8 only).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What an old script asks Slurm for, as the `slurm` section of a spec, which starts one task a node."""
+"""What an old script requests from Slurm, as the `slurm` section of a spec.
+
+A spec starts one task a node.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,10 @@ class Asked:
             return 0
 
     def variables(self) -> dict[str, str]:
-        """Return the variables of a job that the options fix. Source: sbatch(1), OUTPUT ENVIRONMENT VARIABLES."""
+        """Return the job's variables that the options set.
+
+        Source: sbatch(1), OUTPUT ENVIRONMENT VARIABLES.
+        """
         nodes, tasks = str(self.nodes), str(self.nodes * self.tasks_a_node)
         known = {"SLURM_SUBMIT_DIR": "."}
         if "-" not in self.text("nodes"):
@@ -119,7 +125,10 @@ class Asked:
 
     @property
     def signal(self) -> tuple[str, int, bool]:
-        """The signal before the time limit, how many seconds before, and whether the batch shell alone hears it."""
+        """Return the signal before the time limit, its lead in seconds, and who receives it.
+
+        The last value is true if only the batch shell does.
+        """
         found = _SIGNAL.fullmatch(self.text("signal"))
         if not found:
             return "", 0, False
@@ -130,7 +139,7 @@ class Asked:
         return [option for name, option in self.directives.options.items() if name not in _KNOWN]
 
     def newer(self) -> dict[str, str | bool]:
-        """Return those of them that a newer sbatch may know: well-formed, and not one of the known ones misspelt."""
+        """Return unknown options that a newer sbatch may have: well-formed, and not misspelt."""
         found = (
             option for option in self.unknown() if option.value and _NAME.fullmatch(option.name)
         )

@@ -1,4 +1,4 @@
-"""Assignments of an old script: what its variables hold from there on, and which of them are secrets."""
+"""Assignments of an old script: the values of its variables, and which of them are secrets."""
 
 from __future__ import annotations
 

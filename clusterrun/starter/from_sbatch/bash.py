@@ -1,4 +1,4 @@
-"""Bash text as a syntax tree; sole user of tree-sitter, which is imported here only, and when it is used."""
+"""Bash text as a syntax tree; sole user of tree-sitter, which is imported only when it is used."""
 
 from __future__ import annotations
 

@@ -70,7 +70,10 @@ def _why_command(started: Started, parsed: Parsed, asked: Asked, read_file: Read
     words = (parsed.target, *parsed.arguments)
     late = [word for word in words if not word.known]
     if late:
-        return f"{late[0].text} is known only when the job runs, and `args` are handed over as they stand"
+        return (
+            f"{late[0].text} is known only when the job runs, and `args` are handed over as they "
+            "stand"
+        )
     if not all(word.one_line for word in words):
         return "one of its arguments has several lines"
     return _why_python(started, parsed, asked, read_file) if parsed.kind == "python" else None
@@ -93,7 +96,7 @@ def _why_python(started: Started, parsed: Parsed, asked: Asked, read_file: ReadF
 
 
 def _many(started: Started, asked: Asked) -> bool:
-    """Whether srun starts several tasks of a plain Python script on a node, each of which is a rank."""
+    """Return whether srun starts several tasks of a plain Python script on a node, each a rank."""
     return started.srun is not None and tasks_of(started, asked) > 1
 
 

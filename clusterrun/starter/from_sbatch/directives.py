@@ -1,4 +1,7 @@
-"""The `#SBATCH` lines of a script, as sbatch reads them. Source: sbatch(1), and src/sbatch/opt.c of Slurm 22.05."""
+"""The `#SBATCH` lines of a script, as sbatch reads them.
+
+Source: sbatch(1), and src/sbatch/opt.c of Slurm 22.05.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +50,16 @@ _SHORT = {
 # They take no value, or only one that is joined by `=`.
 _BARE = frozenset(
     """
-    contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue oom-kill-step overcommit
-    oversubscribe parsable propagate quiet reboot requeue spread-job stepmgr test-only usage use-min-nodes verbose
-    version wait
+    contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue oom-kill-step
+    overcommit oversubscribe parsable propagate quiet reboot requeue spread-job stepmgr test-only
+    usage use-min-nodes verbose version wait
     """.split()
 )
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of sbatch by its long name, where it stands; True for one that is given no value."""
+    """One sbatch option by its long name, with its line; the value is True if it has none."""
 
     name: str
     value: str | bool
@@ -96,7 +99,7 @@ def read_directives(text: str) -> Directives:
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
-    """Pair options with their values as getopt_long(3) does; a word that is no option comes with an empty name."""
+    """Pair options with their values as getopt_long(3) does; other words have an empty name."""
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
@@ -118,7 +121,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
 
 
 def _words(line: str) -> list[str]:
-    """Split a line; a backslash escapes in quotes of both kinds, and a word that begins with # is a comment."""
+    """Split a line; a backslash escapes in both kinds of quotes, and # starts a comment."""
     words: list[str] = []
     word, quote, begun = "", "", False
     characters = iter(line)

@@ -1,4 +1,4 @@
-"""What an old script becomes: the values of a spec, what was wrong with it, and what a person should know."""
+"""What an old script becomes: the values of a spec, its mistakes, and notes for a person."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: 
 
 
 def _own_modules(facts: Facts) -> bool:
-    """Say whether modules stay as lines of their own, behind which everything must stay that needs them."""
+    """Return whether modules stay as lines of their own, followed by everything that needs them."""
     return any(kept.text.startswith("module ") for kept in facts.kept)
 
 

@@ -1,4 +1,4 @@
-"""What an old script says and does, in its own order; what of it becomes a job spec is decided elsewhere."""
+"""What an old script says and does, in its own order; the spec is made of it elsewhere."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ class Started:
     shell: str = ""
     """What `bash -c` in front of it is given, the whole text."""
     dropped: tuple[str, ...] = ()
-    """What stood around its words and is not taken over: redirections, and what was piped into it."""
+    """What surrounds the words and is not translated: redirections, and what is piped into it."""
 
     @property
     def line_of_words(self) -> int:
-        """The line of its first word; that of the statement can be one of the assignments in front of it."""
+        """The line of its first word; the statement's may be that of an assignment before it."""
         return self.words[0].line if self.words else self.line
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable that is exported: its value, and whether it was set in `bash -c`, so on each node."""
+    """An exported variable: its value, and whether it was set in `bash -c`, so on each node."""
 
     line: int
     value: Word

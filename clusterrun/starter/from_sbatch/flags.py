@@ -1,6 +1,7 @@
 """A launcher's own flags, and what stands behind them: the script and its arguments.
 
-Sources: `accelerate launch --help` of accelerate 1.15, `torchrun --help` of torch 2.13, `deepspeed --help` of 0.19.
+Sources: `accelerate launch --help` of accelerate 1.15, `torchrun --help` of torch 2.13, `deepspeed
+--help` of 0.19.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from clusterrun.starter.from_sbatch.words import Word
 _BARE = {
     "accelerate": frozenset(
         """
-        cpu multi_gpu tpu use_mps_device use_deepspeed use_fsdp use_megatron_lm use_xpu use_parallelism_config m module
-        no_python debug q quiet enable_cpu_affinity dynamo_use_fullgraph dynamo_use_dynamic
-        dynamo_use_regional_compilation downcast_bf16 fp8_use_autocast_during_eval same_network tpu_cluster
-        no_tpu_cluster tpu_use_sudo
+        cpu multi_gpu tpu use_mps_device use_deepspeed use_fsdp use_megatron_lm use_xpu
+        use_parallelism_config m module no_python debug q quiet enable_cpu_affinity
+        dynamo_use_fullgraph dynamo_use_dynamic dynamo_use_regional_compilation downcast_bf16
+        fp8_use_autocast_during_eval same_network tpu_cluster no_tpu_cluster tpu_use_sudo
         """.split()
     ),
     "torchrun": frozenset(
         "standalone no_python m module run_path use_env virtual_local_rank".split()
     ),
     "deepspeed": frozenset(
-        "force_multi no_ssh no_ssh_check no_python module no_local_rank enable_each_rank_log save_pid".split()
+        "force_multi no_ssh no_ssh_check no_python module no_local_rank"
+        " enable_each_rank_log save_pid".split()
     ),
 }
 _LETTERS = {"m": "module", "q": "quiet", "r": "redirects", "t": "tee"}

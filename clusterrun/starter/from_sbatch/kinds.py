@@ -22,7 +22,7 @@ _SHELLS = frozenset({"bash", "sh", "/bin/bash", "/bin/sh"})
 
 
 def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
-    """Return the kind of a command and its words behind the launcher; all words for kinds that have no launcher."""
+    """Return the kind of a command and its words after the launcher; all words if it has none."""
     texts = [word.text for word in words]
     program = texts[0].rsplit("/", 1)[-1] if texts else ""
     if program == "accelerate" and texts[1:2] == ["launch"]:

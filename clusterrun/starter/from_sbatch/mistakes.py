@@ -62,7 +62,10 @@ def _output(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     for name in ("output", "error"):
         text = asked.text(name)
         if text and text != "/dev/null" and not any(pattern in text for pattern in _JOB_PATTERNS):
-            what = f"--{name}={text} has no %j, so that each job, and each start of one, writes over the last one's"
+            what = (
+                f"--{name}={text} has no %j, so that each job, and each start of one, writes over "
+                "the last one's"
+            )
             yield (
                 asked.line(name),
                 "output",
@@ -86,7 +89,10 @@ def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
 
 def _requeue(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     if not facts.requeues and not {"requeue", "no-requeue"} & set(asked.directives.options):
-        what = "nothing requeues it: after the time limit or a crash, and at many sites after a preemption, it has ended"
+        what = (
+            "nothing requeues it: after the time limit or a crash, and at many sites after a "
+            "preemption, it has ended"
+        )
         last = max((option.line for option in asked.directives.options.values()), default=1)
         yield last, "requeue", what, "the run now comes back by itself: the `requeue` section"
 

@@ -34,19 +34,25 @@ def _node_rank(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     for word in chosen.started.words:
         for name in sorted(word.names & set(_PER_NODE)):
             if not chosen.started.shell:
-                what = f"${name} is evaluated by the batch script, on the first node: every node is {_PER_NODE[name]}"
+                what = (
+                    f"${name} is evaluated by the batch script, on the first node: every node is "
+                    f"{_PER_NODE[name]}"
+                )
                 yield word.line, "node-rank", what, hint
     for name, variable in facts.variables.items():
         for inner in sorted(variable.value.names & set(_PER_NODE)):
             if not variable.on_nodes:
-                what = f"{name}=${inner} is evaluated by the batch script, on the first node: {_PER_NODE[inner]} on all"
+                what = (
+                    f"{name}=${inner} is evaluated by the batch script, on the first node: "
+                    f"{_PER_NODE[inner]} on all"
+                )
                 yield variable.line, "node-rank", what, hint
     if chosen.started.shell:
         yield from _in_double_quotes(facts, chosen)
 
 
 def _in_double_quotes(facts: Facts, chosen: Chosen) -> Found:
-    """`bash -c "... $SLURM_NODEID"`: the batch shell has put in its own number before bash sees the text."""
+    """Note `bash -c "... $SLURM_NODEID"`: the batch shell expands it before bash sees the text."""
     last = max((word.line for word in chosen.started.words), default=chosen.started.line)
     first = min(
         chosen.started.line,
@@ -56,7 +62,10 @@ def _in_double_quotes(facts: Facts, chosen: Chosen) -> Found:
     for number, line in _code(facts):
         if first <= number <= last + 1 and _outer_quote(facts, first) == '"':
             for name in re.findall(r"(?<!\\)\$\{?(SLURM_NODEID|SLURM_PROCID|SLURM_LOCALID)", line):
-                what = f"${name} in double quotes is evaluated by the batch script: every node is {_PER_NODE[name]}"
+                what = (
+                    f"${name} in double quotes is evaluated by the batch script: every node is "
+                    f"{_PER_NODE[name]}"
+                )
                 yield number, "node-rank", what, "the job script now evaluates it on each node"
 
 
@@ -90,7 +99,10 @@ def _launchers(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     tasks = tasks_of(started, asked)
     if started.kind in kinds.LAUNCHERS and started.srun is not None and tasks > 1:
         line = asked.line("ntasks-per-node", "ntasks", "ntasks-per-gpu") or started.line
-        what = f"srun starts {tasks} launchers on each node, each of which starts processes for all of its GPUs"
+        what = (
+            f"srun starts {tasks} launchers on each node, each of which starts processes for all "
+            "of its GPUs"
+        )
         yield line, "launchers", what, "one task a node now, and the CPUs of all in it"
 
 
@@ -105,7 +117,10 @@ def _no_srun(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
         and not remote
         and started.kind in (*kinds.LAUNCHERS, "python")
     ):
-        what = f"without srun it runs on the first of {asked.nodes} nodes alone; the others wait, or idle"
+        what = (
+            f"without srun it runs on the first of {asked.nodes} nodes alone; the others wait, or "
+            "idle"
+        )
         yield started.line, "srun", what, "the job script starts one launcher on each node"
 
 
@@ -113,7 +128,10 @@ def _bad_exit(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     srun = chosen.started.srun
     several = asked.nodes * asked.tasks_a_node > 1
     if srun is not None and several and "kill-on-bad-exit" not in srun.options:
-        what = "srun without --kill-on-bad-exit: when one task fails, the others wait for it until a time-out"
+        what = (
+            "srun without --kill-on-bad-exit: when one task fails, the others wait for it until a "
+            "time-out"
+        )
         yield (
             srun.line,
             "kill-on-bad-exit",
@@ -139,7 +157,10 @@ def _address(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     for number, line in _code(facts):
         found = _LOOPBACK.search(line)
         if found and (found[1] or asked.nodes > 1):
-            what = f"{found[0].strip()} can be a loopback address, or one of several, which other nodes do not reach"
+            what = (
+                f"{found[0].strip()} can be a loopback address, or one of several, which other "
+                "nodes do not reach"
+            )
             yield (
                 number,
                 "address",
@@ -211,7 +232,10 @@ def _accumulation(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
     word = chosen.parsed.flags.get("gradient_accumulation_steps")
     if word is not None and "use_deepspeed" not in chosen.parsed.flags:
         what = "--gradient_accumulation_steps of accelerate launch does nothing without DeepSpeed"
-        hint = f"it is not in the spec; accelerate: {{gradient_accumulation_steps: {word.text}}} does it everywhere"
+        hint = (
+            f"it is not in the spec; accelerate: {{gradient_accumulation_steps: {word.text}}} does "
+            "it everywhere"
+        )
         yield word.line, "accumulation", what, hint
 
 
@@ -223,7 +247,10 @@ def _cpu(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         and count != "1"
         and "--mpirun" not in chosen.started.text
     ):
-        what = f"accelerate launch --cpu --num_processes {count} starts one process where there is no mpirun"
+        what = (
+            f"accelerate launch --cpu --num_processes {count} starts one process where there is no "
+            "mpirun"
+        )
         yield chosen.started.line, "cpu", what, f"the run has {count}, over gloo"
 
 
@@ -232,7 +259,10 @@ def _job_id(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"} and not chosen.started.shell:
             if word.text.startswith("--rdzv") or word == chosen.parsed.flags.get("rdzv_id"):
                 continue
-            what = f"{word.text}: another job, as a successor is, does not find what this one has left there"
+            what = (
+                f"{word.text}: another job, as a successor is, does not find what this one has "
+                "left there"
+            )
             yield (
                 word.line,
                 "job-id",

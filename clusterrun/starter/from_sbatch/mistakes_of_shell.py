@@ -20,12 +20,18 @@ def _trap(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
     name, _, batch = asked.signal
     for line, _text in traps:
         if not waited:
-            what = "bash runs a trap only when its foreground command has ended: here, when the training is dead"
+            what = (
+                "bash runs a trap only when its foreground command has ended: here, when the "
+                "training is dead"
+            )
             yield (
                 line,
                 "trap",
                 what,
-                "the training would go into the background (&), and be waited for; no trap is needed now",
+                (
+                    "the training would go into the background (&), and be waited for; no trap is "
+                    "needed now"
+                ),
             )
         if name and not batch:
             what = (
@@ -46,7 +52,10 @@ def _background(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         and not any(line >= started.line for line in facts.waits)
         and "wait" not in started.inside
     ):
-        what = "goes into the background, and nothing waits for it: the job ends at once, and it with the job"
+        what = (
+            "goes into the background, and nothing waits for it: the job ends at once, and it with "
+            "the job"
+        )
         yield started.line, "background", what, "the job script waits for it"
 
 
@@ -59,7 +68,10 @@ def _strict(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         if kept.text.startswith(("module ", "use_venv ", "use_conda "))
     ]
     if prepared and not facts.strict and not chosen.started.shell:
-        what = "without `set -e` it goes on when this fails, and trains with another Python, or not at all"
+        what = (
+            "without `set -e` it goes on when this fails, and trains with another Python, or not "
+            "at all"
+        )
         yield min(prepared), "set-e", what, "the job script stops, and says what failed"
 
 
@@ -67,7 +79,10 @@ def _module_order(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
     place = facts.venv or facts.conda
     for line, name in facts.modules:
         if place and line > place[0]:
-            what = f"module load {name} behind the activation puts its own programs, python too, in front"
+            what = (
+                f"module load {name} behind the activation puts its own programs, python too, in "
+                "front"
+            )
             yield line, "module-order", what, "the job script loads modules first"
 
 
@@ -77,8 +92,14 @@ def _secrets(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
     for name, line in facts.secrets.items():
         usual = any(_has_value(lines, number, name) for number in range(line - 1, line + 1))
         if name in written or usual:
-            what = f"the value of {name} stands in the script, for everyone who may read it or a copy of it"
-            hint = f"make that value invalid; export {name} in the shell that you submit from. The spec has its name"
+            what = (
+                f"the value of {name} stands in the script, for everyone who may read it or a copy "
+                "of it"
+            )
+            hint = (
+                f"make that value invalid; export {name} in the shell that you submit from. The "
+                "spec has its name"
+            )
             yield line, "secret", what, hint
 
 
@@ -90,7 +111,10 @@ def _has_value(lines: list[str], number: int, name: str) -> bool:
 
 def _pipe(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
     if chosen.started.piped and "pipefail" not in facts.text:
-        what = "without `set -o pipefail` the exit code of a pipe is its last command's: a crash looks like success"
+        what = (
+            "without `set -o pipefail` the exit code of a pipe is its last command's: a crash "
+            "looks like success"
+        )
         yield (
             chosen.started.line,
             "pipe",
@@ -102,7 +126,10 @@ def _pipe(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
 def _devices(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     variable = facts.variables.get("CUDA_VISIBLE_DEVICES")
     if variable is not None and asked.gpus_a_node:
-        what = "Slurm sets CUDA_VISIBLE_DEVICES to the GPUs that the job has; this can name others, or fewer"
+        what = (
+            "Slurm sets CUDA_VISIBLE_DEVICES to the GPUs that the job has; this can name others, "
+            "or fewer"
+        )
         yield variable.line, "devices", what, "it is in the spec as it was; leave it out"
 
 

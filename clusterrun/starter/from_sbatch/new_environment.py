@@ -15,7 +15,8 @@ from clusterrun.starter.from_sbatch.words import names_in
 
 # Every job has these, whatever the shell that it is submitted from.
 _EVERYWHERE = frozenset(
-    "HOME USER LOGNAME SHELL LANG PATH PWD OLDPWD TMPDIR HOSTNAME TERM SHLVL IFS LD_LIBRARY_PATH PYTHONPATH".split()
+    "HOME USER LOGNAME SHELL LANG PATH PWD OLDPWD TMPDIR HOSTNAME TERM SHLVL IFS"
+    " LD_LIBRARY_PATH PYTHONPATH".split()
 )
 _OF_SERVICES = ("HF_TOKEN", "WANDB_API_KEY")
 _WORDS = {"true": True, "false": False}  # the spec gives a variable these very words
@@ -25,7 +26,7 @@ _NOTHING = ("NONE", "NIL")
 def environment_section(
     facts: Facts, asked: Asked, chosen: Chosen, setup: list[Kept], shell: Mapping[str, str]
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return the section, and the names of its variables whose values are those of the submitting shell.
+    """Return the section, and the names of its variables whose values come from the user's shell.
 
     Secrets, which are noted in the facts, are in it by their names alone.
     """
@@ -71,13 +72,13 @@ def _activates(setup: list[Kept]) -> bool:
 
 
 def active_python(shell: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment that is active in a shell, which a job of sbatch inherits, as a spec names it."""
+    """Return the active environment of a shell, as a spec names it; sbatch jobs inherit it."""
     names = {"venv": shell.get("VIRTUAL_ENV"), "conda": shell.get("CONDA_PREFIX")}
     return next(({key: value} for key, value in names.items() if value), {})
 
 
 def _exported(facts: Facts, chosen: Chosen) -> dict[str, str]:
-    """Return what the script exports, but what says only where the ranks meet, or builds the command."""
+    """Return the script's exports, but not those for rendezvous and for building the command."""
     found = {}
     for name, variable in facts.variables.items():
         needless = chosen.launched and (name in MEETING or BUILDS.fullmatch(name))
@@ -87,7 +88,7 @@ def _exported(facts: Facts, chosen: Chosen) -> dict[str, str]:
 
 
 def _of_option(facts: Facts, asked: Asked) -> dict[str, str]:
-    """Return the variables of `--export`; a name without a value is handed over as secrets are, by its name."""
+    """Return the variables of `--export`; a name without a value is passed like a secret."""
     found = {}
     for part in asked.text("export").split(","):
         name, equals, value = part.partition("=")
@@ -104,7 +105,7 @@ def _of_option(facts: Facts, asked: Asked) -> dict[str, str]:
 def _inherited(
     facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables that setup lines and the command read, and that only the submitting shell had."""
+    """Return the variables that setup lines and command read, and only the submitting shell had."""
     found = {}
     for name in sorted(set().union(*map(names_in, texts))):
         if (

@@ -1,4 +1,4 @@
-"""What a new run does otherwise than the old script, and what could not be taken over; each with its line."""
+"""How a new run differs from the old script, and what was not translated; each with its line."""
 
 from __future__ import annotations
 
@@ -35,12 +35,18 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
         )
         yield started.line, f"stays as a `command`, run on {where} as written"
     elif started.kind == "python" and asked.nodes * asked.tasks_a_node > 1:
-        what = "accelerate now starts the processes: RANK, LOCAL_RANK and WORLD_SIZE say who they are, not SLURM_PROCID"
+        what = (
+            "accelerate now starts the processes: RANK, LOCAL_RANK and WORLD_SIZE say who they "
+            "are, not SLURM_PROCID"
+        )
         yield started.line, what
     elif started.kind in ("torchrun", "deepspeed", "python"):
         yield (
             started.line,
-            f"started by `accelerate launch` in place of {started.kind}; its environment needs accelerate",
+            (
+                f"started by `accelerate launch` in place of {started.kind}; its environment needs "
+                "accelerate"
+            ),
         )
     for line, flag, name in chosen.left:
         yield line, f"{flag} is left out: the script has {name} in its environment"
@@ -63,7 +69,10 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
     if started.inside and chosen.launched:
         yield (
             started.line,
-            "the loop or condition around it is left out: the job script starts one launcher a node",
+            (
+                "the loop or condition around it is left out: the job script starts one launcher a "
+                "node"
+            ),
         )
 
 
@@ -72,14 +81,20 @@ def _options(asked: Asked) -> Iterator[tuple[int, str]]:
         if name in options.TASKS and asked.tasks_a_node > 1:
             yield (
                 option.line,
-                f"--{name}={option.value}: one task a node now; {asked.tasks_a_node} times its CPUs",
+                (
+                    f"--{name}={option.value}: one task a node now; {asked.tasks_a_node} times its "
+                    "CPUs"
+                ),
             )
         elif name in ("output", "error") and "%" in str(
             option.value
         ):  # without, it is a mistake, and told as one
             yield (
                 option.line,
-                f"--{name} is left out: each attempt has a log of its own, which `clusterrun logs` shows",
+                (
+                    f"--{name} is left out: each attempt has a log of its own, which `clusterrun "
+                    "logs` shows"
+                ),
             )
         elif name in options.REFUSED or name in ("input", "export-file"):
             why = options.REFUSED.get(name) or options.OWNED[name]
@@ -104,10 +119,8 @@ def _left(facts: Facts, chosen: Chosen) -> Iterator[tuple[int, str]]:
     for line, _ in facts.traps:
         yield line, "the trap is left out: the job script saves and requeues by itself"
     if facts.typed_behind:
-        yield (
-            0,
-            "what is typed behind the script's name at sbatch is not in the spec: write it into args",
-        )
+        what = "what is typed behind the script's name at sbatch is not in the spec"
+        yield 0, f"{what}: write it into args"
     for line in facts.unreadable:
         yield line, "cannot be read as bash; it stays as written"
 
@@ -123,7 +136,10 @@ def _shell(draft: Draft) -> Iterator[tuple[int, str]]:
         which = f"line{'s' * (len(lines) > 1)} {', '.join(dict.fromkeys(lines))}"
         yield (
             0,
-            f"{which}: kept in environment.setup, which runs on the first node, and where each must succeed",
+            (
+                f"{which}: kept in environment.setup, which runs on the first node, and where each "
+                "must succeed"
+            ),
         )
     activated = any(
         "activate" in line or line.startswith("use_") for line in environment.get("setup", ())

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # They tell people something, and change nothing.
 _TALK = frozenset(
-    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df uname clear sleep".split()
+    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
+    " uname clear sleep".split()
 )
 _DEEPEST = 5  # calls of functions within each other
 _ASSIGN = ("variable_assignment", "variable_assignments")
@@ -33,8 +34,8 @@ def read_script(
 ) -> Facts:
     """Read a script without running it.
 
-    `shell` is the environment that it would be submitted from; `known` are variables that Slurm sets, as far as the
-    directives say their values.
+    `shell` is the environment that it would be submitted from; `known` are variables that Slurm
+    sets, as far as the directives say their values.
     """
     facts = Facts(name, text, read_directives(text))
     scope = Scope({key: Word((value,), 0) for key, value in known.items()}, shell)
@@ -48,7 +49,10 @@ def read_script(
 
 
 class Reader:
-    """Reads statements into Facts. `offset` is the line before the text's first; `inside` what surrounds it."""
+    """Reads statements into Facts.
+
+    `offset` is the line before the text's first; `inside` is what surrounds it.
+    """
 
     def __init__(
         self, facts: Facts, scope: Scope, offset: int = 0, outer: Started | None = None
@@ -90,7 +94,7 @@ class Reader:
             self.compound(node)
 
     def pipeline(self, members: Sequence[Node], *, background: bool) -> None:
-        """Read the member of a pipeline that trains; what feeds it is noted, what reads from it is not needed."""
+        """Read the member of a pipeline that trains; note what feeds it, ignore its readers."""
         place = next((number for number, member in enumerate(members) if self._trains(member)), 0)
         before, self.fed = self.fed, tuple(f"{text_of(member)} |" for member in members[:place])
         self.statement(members[place], background=background, piped=place + 1 < len(members))
@@ -104,7 +108,7 @@ class Reader:
                 self.statement(child, background=background)
 
     def compound(self, node: Node) -> None:
-        """Read a loop, a condition, a function: what it assigns is not certain; a launch in it is noted."""
+        """Read a loop, condition or function: assignments are uncertain, launches noted."""
         for child in below(node):
             if child.type == "variable_assignment":
                 self.scope.values[text_of(child.named_children[0])] = None
@@ -200,7 +204,7 @@ class Reader:
         )
 
     def _in_front(self, node: Node) -> None:
-        """Read assignments on the lines above a command, which the parser takes for the command's own."""
+        """Read assignments on the lines above a command, which the parser counts as its own."""
         name = next((child for child in node.named_children if child.type == "command_name"), None)
         for child in node.named_children:
             above = name is not None and child.end_point[0] < name.start_point[0]

@@ -10,7 +10,7 @@ from clusterrun.starter.from_sbatch.words import Word
 
 
 def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[int, str, str]]]:
-    """Return the arguments without them, and line, flag and variable of each: the environment has the secret."""
+    """Return the arguments without secrets, and line, flag and variable of each secret."""
     found: list[Word] = []
     left: list[tuple[int, str, str]] = []
     for word in words:
@@ -28,7 +28,7 @@ def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[
 
 
 def _variable(word: Word, flag: str) -> str:
-    """Return the variable that is all of a word, behind `flag=` where there is one; empty for another word."""
+    """Return the variable that is a whole word, possibly after `flag=`; empty for other words."""
     parts = [part for part in word.parts if part != f"{flag}="]
     names = word.names
     whole = len(parts) == 1 and isinstance(parts[0], Shell) and len(names) == 1

@@ -7,7 +7,8 @@ import re
 _NAME = re.compile(
     r"(^|_)(TOKENS?|API_?KEY|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASS|CREDENTIALS?|ACCESS_KEY(_ID)?)$"
 )
-# The forms of the services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com, gitlab.com, comet.
+# The forms of the services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com,
+# gitlab.com, comet.
 _FORMS = {
     "HF_TOKEN": r"\bhf_[A-Za-z0-9]{16,}",
     # 40 hexadecimal digits elsewhere are a commit
@@ -36,7 +37,7 @@ def secrets_in(text: str) -> dict[str, str]:
 
 
 def without_secrets(text: str, known: dict[str, str]) -> str:
-    """Return a shell text with `$NAME` in the place of each secret; `known` maps values to their names."""
+    """Return a shell text with `$NAME` for each secret; `known` maps values to their names."""
     for value, name in sorted(known.items(), key=lambda item: -len(item[0])):
         text = text.replace(f"'{value}'", f'"${name}"').replace(value, f"${name}")
     return _VALUE.sub(lambda found: f"${found.lastgroup}", text)

@@ -14,10 +14,11 @@ from clusterrun.starter.from_sbatch.flags import Parsed
 # What the job script decides: where the ranks meet, and how many there are.
 _MEETING = frozenset(
     """
-    machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf rdzv_id
-    rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node master_addr master_port
-    local_addr standalone deepspeed_hostfile hostfile deepspeed_multinode_launcher num_nodes num_gpus include exclude
-    force_multi launcher module no_python use_env cpu quiet role use_fsdp use_deepspeed use_megatron_lm
+    machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf
+    rdzv_id rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node
+    master_addr master_port local_addr standalone deepspeed_hostfile hostfile
+    deepspeed_multinode_launcher num_nodes num_gpus include exclude force_multi launcher module
+    no_python use_env cpu quiet role use_fsdp use_deepspeed use_megatron_lm
     gradient_accumulation_steps config_file no_ssh no_ssh_check ssh_port dynamo_backend start_method
     """.split()
 )
@@ -33,8 +34,9 @@ _PLAIN = frozenset(
 )
 _DEEPSPEED = frozenset(
     """
-    zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path offload_param_nvme_path
-    gradient_clipping zero3_init_flag zero3_save_16bit_model deepspeed_config_file deepspeed_moe_layer_cls_names
+    zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path
+    offload_param_nvme_path gradient_clipping zero3_init_flag zero3_save_16bit_model
+    deepspeed_config_file deepspeed_moe_layer_cls_names
     """.split()
 )
 
@@ -44,8 +46,8 @@ def accelerate_section(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the section, and the flags that no word of it stands for.
 
-    `config` holds the values of the config file that the command names, where it could be read: flags beside it are
-    laid over them, because a config file that a spec names is used unchanged.
+    `config` holds the values of the config file that the command names, where it could be read:
+    flags beside it are laid over them, because a config file that a spec names is used unchanged.
     """
     words, left = _words(parsed)
     path = parsed.value("config_file")

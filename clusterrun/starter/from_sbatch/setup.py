@@ -1,4 +1,4 @@
-"""The lines that have no key of their own: which of them are still needed, as `environment.setup`."""
+"""Lines without a key of their own: those that are still needed, as `environment.setup`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from clusterrun.starter.from_sbatch.words import names_in
 # Where the ranks meet and who they are: the job script says it, or accelerate.
 MEETING = frozenset(
     """
-    MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK MACHINE_RANK NNODES
-    NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES NUM_MACHINES SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST
-    RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
+    MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK
+    MACHINE_RANK NNODES NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES NUM_MACHINES
+    SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
     """.split()
 )
 # Variables that only build the command of the training.
@@ -69,7 +69,10 @@ def with_arrays(facts: Facts, chosen: Chosen) -> str:
 
 
 def _only_meeting(kept: Kept) -> bool:
-    """Whether a line looks for the nodes and nothing else, as `mapfile` of `scontrol show hostnames` does."""
+    """Return whether a line only looks for the nodes.
+
+    `mapfile` of `scontrol show hostnames` is one.
+    """
     into_file = re.search(r">\s*[\w\"'$./]", kept.text)
     return (
         bool(_NODE.search(kept.text))
@@ -79,7 +82,7 @@ def _only_meeting(kept: Kept) -> bool:
 
 
 def _before(facts: Facts, chosen: Chosen) -> Iterable[Kept]:
-    """Yield the kept lines before the training, with the exports and the other commands among them."""
+    """Yield the kept lines before the training, with exports and other commands among them."""
     yield from facts.kept[: chosen.started.after]
     for name, variable in facts.variables.items():
         needless = variable.on_nodes or (chosen.launched and BUILDS.fullmatch(name))

@@ -1,4 +1,4 @@
-"""What stands in front of the command that a script starts: srun with its options, `time`, `exec` and their like."""
+"""What precedes the command that a script starts: srun with its options, `time`, `exec`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from clusterrun.starter.from_sbatch.facts import Srun
 from clusterrun.starter.from_sbatch.words import Word
 
-# srun(1) of Slurm 22.05: these take no value, or only one that is joined by `=`; all others take one.
+# srun(1) of Slurm 22.05: these take no value, or only one that is joined by `=`; all others take
+# one.
 _BARE = frozenset(
     """
-    allocate compress contiguous debugger-test disable-status exact exclusive external-launcher help hold immediate
-    interactive kill-on-bad-exit label multi-prog nice no-allocate no-kill overcommit overlap oversubscribe
-    preserve-env propagate pty quiet quit-on-interrupt reboot send-libs spread-job unbuffered use-min-nodes verbose
-    version whole
+    allocate compress contiguous debugger-test disable-status exact exclusive external-launcher help
+    hold immediate interactive kill-on-bad-exit label multi-prog nice no-allocate no-kill overcommit
+    overlap oversubscribe preserve-env propagate pty quiet quit-on-interrupt reboot send-libs
+    spread-job unbuffered use-min-nodes verbose version whole
     """.split()
 )
 _SHORT = {

@@ -34,8 +34,9 @@ _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:
     """Return the spec that does what a script does.
 
-    `shell` is the environment it would be submitted from; `read_file` returns the text of a file that the script names,
-    by its path from the folder where it would be submitted, or None. Raises SpecError for a script that starts nothing.
+    `shell` is the environment it would be submitted from; `read_file` returns the text of a file
+    that the script names, by its path from the folder where it would be submitted, or None. Raises
+    SpecError for a script that starts nothing.
     """
     directives = read_directives(text)
     for line, word in directives.unread:
@@ -67,7 +68,7 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
 
 
 def _hide(draft: Draft, known: dict[str, str]) -> None:
-    """Look once more that no secret stands in the draft, wherever a word of the script has come to."""
+    """Check once more that the draft contains no secret, wherever a word of the script ended up."""
 
     def hidden(value: Any) -> Any:
         if isinstance(value, dict):
@@ -84,7 +85,7 @@ def _hide(draft: Draft, known: dict[str, str]) -> None:
 
 
 def _with_default_config(chosen: Chosen, shell: Mapping[str, str], read_file: ReadFile) -> Chosen:
-    """Add the config file that `accelerate launch` reads where none is named (accelerate 1.15, commands/config)."""
+    """Add the config file that `accelerate launch` reads by default (commands/config of 1.15)."""
     if chosen.parsed.kind != "accelerate" or "config_file" in chosen.parsed.flags:
         return chosen
     cache = shell.get("XDG_CACHE_HOME") or f"{shell.get('HOME', '')}/.cache"
@@ -186,7 +187,7 @@ class _Translation:
             self.draft.notes.append(Problem(f"{self.facts.name}:{chosen.started.line}", "", what))
 
     def _processes(self, config: Mapping[str, Any]) -> int:
-        """Return how many processes there are in all; 0 where they are counted: from the GPUs, or by a config file."""
+        """Return the total number of processes; 0 if it follows from GPUs or a config file."""
         nodes, parsed = self.asked.nodes, self.chosen.parsed
         if self.asked.gpus_a_node:
             return 0

@@ -1,7 +1,7 @@
 """What the words of a command are, as far as the script itself says it: nothing is run.
 
-Bash's rules: bash(1), EXPANSION. A variable is followed to its one value; what is known only when the script runs stays
-shell text, as written.
+Bash's rules: bash(1), EXPANSION. A variable is followed to its one value; what is known only when
+the script runs stays shell text, as written.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Word:
 
     @property
     def source(self) -> str:
-        """The same with the ends of its lines where they stand, so that a script in it keeps its lines."""
+        """Return the text with its line ends unchanged, so that a script in it keeps its lines."""
         return "".join(self.parts)
 
     @property
@@ -124,7 +124,7 @@ def names_in(text: str) -> set[str]:
 
 
 def naming(word: Word, known: Mapping[str, str]) -> Word:
-    """Return a word that reads some of its text from variables: `known` maps what they hold to their names."""
+    """Return a word that reads variables for some of its text: `known` maps values to names."""
     parts = word.parts
     for value, name in known.items():
         parts = tuple(
@@ -154,7 +154,7 @@ def line_of(node: Node) -> int:
 
 
 def resolve(node: Node, scope: Scope) -> list[Word]:
-    """Return the words that a node becomes: an array or an unquoted variable can be several, or none."""
+    """Return the words that a node becomes: an array or an unquoted variable can be several."""
     if node.type in ("simple_expansion", "expansion"):
         return _unquoted(node, scope)
     if (
@@ -196,7 +196,7 @@ def _unquoted(node: Node, scope: Scope) -> list[Word]:
 
 
 def _split(word: Word) -> list[Word]:
-    """Split a value at its blanks, as an unquoted variable is; quotes in it mean nothing any more."""
+    """Split a value at its blanks, like an unquoted variable; quotes in it have no meaning."""
     found: list[list[Part]] = [[]]
     for part in word.parts:
         if isinstance(part, Shell):
