@@ -68,7 +68,7 @@ def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
     config = _accelerate_config(spec, work_dir)
     deepspeed = _deepspeed_json(config, arguments, work_dir)
     nodes = grammar.most_nodes(spec.slurm.nodes)
-    each = gpus.of_node(spec.slurm.options, nodes)
+    each = gpus.count_per_node(spec.slurm.options, nodes)
     seconds = units.seconds_of_slurm_time(spec.slurm.time) if spec.slurm.time is not None else None
     fsdp = config.get("fsdp_config")
     checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True

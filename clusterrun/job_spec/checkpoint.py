@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
 _EXPANDED = re.compile(r"~|.*\$[A-Za-z_{(]")
 
 
-def every(text: str) -> str:
+def check_interval(text: str) -> str:
     """Return an interval as protocol 1 of the training library reads it.
 
     The unit is s, min, h or steps; `auto` stays as it is.
@@ -38,7 +38,7 @@ def every(text: str) -> str:
     return units.format_interval(seconds) if steps is None else f"{steps} steps"
 
 
-def path(text: str) -> str:
+def check_pattern(text: str) -> str:
     """Check the pattern of checkpoints.
 
     Only {run_dir} is filled in, so that whatever a shell would expand is refused.
@@ -53,7 +53,7 @@ def path(text: str) -> str:
     return text
 
 
-def words(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
     """Split a line as a shell splits it, and evaluate nothing."""
     try:
         found = tuple(shlex.split(text))
@@ -64,7 +64,7 @@ def words(text: str) -> tuple[str, ...]:
     return found
 
 
-def resume(given: tuple[str, ...]) -> tuple[str, ...]:
+def check_resume_words(given: tuple[str, ...]) -> tuple[str, ...]:
     """Check the words that hand a checkpoint to the script; none at all is fine."""
     for word in given:
         _refuse_placeholders(word, CHECKPOINT)

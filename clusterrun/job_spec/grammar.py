@@ -15,7 +15,7 @@ _TASKS = re.compile(r"(?P<first>[0-9]{1,7})(?:-(?P<last>[0-9]{1,7})(?::(?P<step>
 _AT_ONCE = re.compile(r"[1-9][0-9]{0,6}")
 
 
-def time(text: str) -> str:
+def check_time_limit(text: str) -> str:
     """Check a time limit and return it as written.
 
     Zero is refused: sbatch reads it as no limit.
@@ -28,7 +28,7 @@ def time(text: str) -> str:
     return text
 
 
-def nodes(text: str) -> str:
+def check_nodes(text: str) -> str:
     """Check a number of nodes, `4`, or a range from which Slurm chooses, `2-8`."""
     found = NODES.fullmatch(text)
     if not found or int(found["least"]) < 1:
@@ -51,7 +51,7 @@ def most_nodes(text: str) -> int:
     return int(text.rpartition("-")[2])
 
 
-def array(text: str) -> str:
+def check_array(text: str) -> str:
     """Check the indexes of a job array: `0-3`, `1,3,5`, `0-15:4`, each optionally with `%2`.
 
     `%2` runs two at a time.
@@ -72,7 +72,7 @@ def array(text: str) -> str:
     return text
 
 
-def signal_lead(text: str) -> int:
+def read_signal_lead(text: str) -> int:
     """Return the seconds of `USR1@120`.
 
     Raises ValueError for `B:` and for other signals: the nodes' shells listen to USR1.

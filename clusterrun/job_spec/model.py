@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from clusterrun.job_spec import checkpoint, hang
+from clusterrun.job_spec import checkpoint, durations
 from clusterrun.job_spec.values import (
     Address,
     Array,
@@ -30,9 +30,9 @@ from clusterrun.job_spec.values import (
     Wait,
     Word,
     Words,
-    arguments,
-    as_list,
-    node_check_lines,
+    check_args,
+    make_list,
+    read_node_check,
 )
 
 
@@ -140,7 +140,7 @@ class Environment(Model):
     venv: Operand | None = None
     conda: Operand | None = None
     variables: dict[Variable, Value] = {}
-    setup: Annotated[tuple[ShellText, ...], BeforeValidator(as_list)] = ()
+    setup: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
     """Shell lines, run as written on the first node; each must succeed."""
     secrets: tuple[Variable, ...] = ()
     """Names of variables passed with sbatch's --export; their values are never written anywhere."""
@@ -199,7 +199,7 @@ class Requeue(Model):
     """How long a run that comes back waits for all its nodes, where `shrink_to` is given."""
 
 
-class Place(Model):
+class NotificationTarget(Model):
     """Where a notice goes: an e-mail address, or a webhook, whose address is a secret."""
 
     mail: Address | None = None
@@ -209,11 +209,11 @@ class Place(Model):
     """What the webhook is sent: all facts as JSON, or a message as Slack or Discord takes it."""
 
 
-class Notice(Model):
+class Notification(Model):
     """Who is told of what: `requeued` is every end after which the run goes on by itself."""
 
     on: Annotated[tuple[Literal["finished", "gave-up", "requeued"], ...], Field(min_length=1)]
-    to: Place
+    to: NotificationTarget
 
 
 class JobSpec(Model):
@@ -226,7 +226,7 @@ class JobSpec(Model):
     """A Python module, launched by `accelerate launch --module`."""
     command: ShellText | None = None
     """A shell line, run on each node as written, without accelerate."""
-    args: Annotated[Any, AfterValidator(arguments)] = {}
+    args: Annotated[Any, AfterValidator(check_args)] = {}
     """true: a bare flag; false and null: omitted; a list: repeated values. Or a plain list of
     words."""
     slurm: Slurm = Field(default_factory=Slurm)
@@ -234,13 +234,13 @@ class JobSpec(Model):
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     requeue: Requeue = Field(default_factory=Requeue)
-    node_check: Annotated[bool | str, BeforeValidator(node_check_lines)] = True
+    node_check: Annotated[bool | str, BeforeValidator(read_node_check)] = True
     """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a
     node where they fail is excluded for a day. false: nothing is checked."""
-    hang: Hang = hang.AUTO
+    hang: Hang = durations.HANG_AUTO
     """After how long without a step a run counts as hung and is terminated: auto, a time (30min),
     or false: never."""
-    notify: tuple[Notice, ...] = ()
+    notify: tuple[Notification, ...] = ()
     """Who is told how the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else opens."""

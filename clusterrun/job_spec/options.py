@@ -65,7 +65,7 @@ REFUSED = {
 }
 
 
-def why_not(option: str, *, launcher: bool) -> tuple[str, str]:
+def reason_refused(option: str, *, launcher: bool) -> tuple[str, str]:
     """Return why a spec may not set an option, and what to do instead.
 
     Both are empty if it may, or if nothing is known about the option.
@@ -82,7 +82,7 @@ def why_not(option: str, *, launcher: bool) -> tuple[str, str]:
     return reason, _BY_SLURM_CLUSTERS if reason == _ONE_CLUSTER else ""
 
 
-def abbreviated(option: str) -> str:
+def complete_prefix(option: str) -> str:
     """Return the option that sbatch completes a prefix to (getopt_long(3)); empty if none."""
     known = [*KNOWN, "chdir", *OWNED, *REFUSED]
     return min((name for name in known if name.startswith(option)), default="")

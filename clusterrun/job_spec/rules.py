@@ -9,7 +9,7 @@ from clusterrun.job_spec import gpus, grammar, options
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.gpu_rules import check_gpus
 from clusterrun.job_spec.layers import COMPUTED, Layers
-from clusterrun.job_spec.values import argument, line
+from clusterrun.job_spec.values import read_argument, read_line
 
 _WHAT_RUNS = ("script", "module", "command")
 _BESIDE_CONFIG_FILE = {
@@ -120,7 +120,7 @@ def _one_thing_runs(layers: Layers, values: dict[str, Any]) -> None:
 def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> None:
     for key in [*slurm]:
         option = key.replace("_", "-")
-        reason, hint = options.why_not(option, launcher=launcher)
+        reason, hint = options.reason_refused(option, launcher=launcher)
         if reason:
             layers.fault(("slurm", key), f"not taken: {reason}", hint)
             del slurm[key]
@@ -137,14 +137,14 @@ def _slurm_options(layers: Layers, slurm: dict[str, Any], *, launcher: bool) -> 
 def _additional(layers: Layers, option: str, *, launcher: bool) -> None:
     path = ("slurm", "additional_parameters", option)
     name = option.replace("_", "-").lower()
-    reason, hint = options.why_not(name, launcher=launcher)
+    reason, hint = options.reason_refused(name, launcher=launcher)
     if reason:
         layers.fault(path, f"not taken: {reason}", hint)
     elif name in options.KNOWN or name == "chdir":
         layers.fault(path, "known: it belongs directly under slurm")
     elif not _OPTION.fullmatch(name):
         layers.fault(path, "not the long name of an sbatch option")
-    elif whole := options.abbreviated(name):
+    elif whole := options.complete_prefix(name):
         layers.fault(path, f"sbatch would read it as {whole}", "write whole names")
 
 
@@ -262,14 +262,14 @@ def _shrinks(layers: Layers, values: dict[str, Any]) -> None:
 
 def _gpus_of_node(slurm: dict[str, Any]) -> int:
     try:
-        return gpus.of_node(slurm, _whole(slurm.get("nodes", 1)) or 1)
+        return gpus.count_per_node(slurm, _whole(slurm.get("nodes", 1)) or 1)
     except ValueError:
         return 0
 
 
 def _whole(value: Any) -> int:
     try:
-        return grammar.most_nodes(grammar.nodes(str(value)))
+        return grammar.most_nodes(grammar.check_nodes(str(value)))
     except ValueError:
         return 0
 
@@ -339,6 +339,6 @@ def _arguments(layers: Layers, values: dict[str, Any]) -> None:
                 "a list under args is passed on word by word",
             )
         try:
-            args[key] = argument(value) if isinstance(args, dict) else line(value)
+            args[key] = read_argument(value) if isinstance(args, dict) else read_line(value)
         except ValueError as error:
             layers.fault(path, str(error))

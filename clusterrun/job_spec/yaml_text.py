@@ -15,7 +15,7 @@ import yaml
 
 from clusterrun.errors import Problem, SpecError
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 
 MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
@@ -58,11 +58,11 @@ class Document:
     """The values of a YAML text, and where each stands as `file:line`."""
 
     value: Any
-    where: dict[Path, str] = field(default_factory=dict)
-    begins: Path = ()
+    where: dict[KeyPath, str] = field(default_factory=dict)
+    begins: KeyPath = ()
     """Where the written part begins; the mappings above it are only the way there."""
 
-    def line_of(self, path: Path) -> str:
+    def line_of(self, path: KeyPath) -> str:
         """Say where a value stands; for one that is not there, where its nearest parent stands."""
         while path not in self.where and path:
             path = path[:-1]
@@ -184,7 +184,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.count = 0
 
-    def build(self, node: yaml.Node, path: Path) -> Any:
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
         self.count += 1
         line = f"{self.name}:{node.start_mark.line + 1}"
         if self.count > MOST_VALUES or len(path) > DEEPEST:
@@ -198,13 +198,13 @@ class _Builder:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, path, line)
 
-    def _scalar(self, node: yaml.Node, path: Path, line: str) -> Any:
+    def _scalar(self, node: yaml.Node, path: KeyPath, line: str) -> Any:
         text: str = node.value
         if node.tag not in _CORE_TAGS and node.tag != "!":
             self._fault(line, path, f"the tag {node.tag} is not read", "write the plain value")
         return text if getattr(node, "style", None) or node.tag == "!" else read_scalar(text)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = f"{self.name}:{key_node.start_mark.line + 1}"
@@ -223,7 +223,7 @@ class _Builder:
                 values[key] = self.build(value_node, here)
         return values
 
-    def _merge(self, values: dict[str, Any], node: yaml.Node, path: Path, line: str) -> None:
+    def _merge(self, values: dict[str, Any], node: yaml.Node, path: KeyPath, line: str) -> None:
         """`<<: *anchor`: keys that the mapping itself has win."""
         merged = self.build(node, (*path, "<<"))
         if not isinstance(merged, dict):
@@ -232,11 +232,11 @@ class _Builder:
         for key, value in merged.items():
             values.setdefault(key, value)
 
-    def _fault(self, line: str, path: Path, what: str, hint: str) -> None:
+    def _fault(self, line: str, path: KeyPath, what: str, hint: str) -> None:
         self.problems.append(Problem(line, dotted(path), what, hint))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Write a path as the user would: `slurm.nodes`, `environment.setup[2]`."""
     text = ""
     for part in path:

@@ -10,9 +10,9 @@ from pathlib import PurePath, PurePosixPath
 
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
-from clusterrun.job_spec import grammar, hang, waits
+from clusterrun.job_spec import durations, grammar
 from clusterrun.job_spec.checkpoint import RUN_DIR
-from clusterrun.job_spec.model import JobSpec, Notice, Slurm
+from clusterrun.job_spec.model import JobSpec, Notification, Slurm
 from clusterrun.planning.launch import Launch, asks_for_gpus
 from clusterrun.planning.preparation import Prepared
 from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
@@ -151,12 +151,14 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
         shrink_to=spec.requeue.shrink_to,
-        shrink_after=waits.seconds(spec.requeue.shrink_after),
+        shrink_after=durations.whole_seconds(spec.requeue.shrink_after),
         exclude=str((spec.slurm.model_extra or {}).get("exclude") or ""),
-        hang=spec.hang if spec.hang in (hang.AUTO, hang.OFF) else str(hang.seconds(spec.hang)),
+        hang=spec.hang
+        if spec.hang in (durations.HANG_AUTO, durations.HANG_OFF)
+        else str(durations.hang_seconds(spec.hang)),
         signal_lead=_lead(spec.slurm),
         checkpoint_path=_pattern(spec.checkpoint.path),
-        notices=tuple(map(notice_words, spec.notify)),
+        notices=tuple(map(notification_words, spec.notify)),
         templates=prepared.templates,
     )
 
@@ -234,7 +236,7 @@ def _slurm_requeues(spec: JobSpec) -> bool:
     return bool(spec.requeue.on)
 
 
-def notice_words(notice: Notice) -> str:
+def notification_words(notice: Notification) -> str:
     """Return what the job script's `notices` has for one: words, none of which has a blank."""
     to = notice.to
     way = f"mail - {to.mail}" if to.mail is not None else f"webhook {to.shape} {to.webhook}"
@@ -253,6 +255,6 @@ def _pattern(path: str | None) -> Shell | None:
 def _lead(slurm: Slurm) -> int:
     """Return how many seconds before the limit to request a save: 120, or a quarter of the job."""
     if slurm.signal is not None:
-        return grammar.signal_lead(slurm.signal)
+        return grammar.read_signal_lead(slurm.signal)
     limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None
     return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

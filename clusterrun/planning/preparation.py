@@ -11,10 +11,9 @@ from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec import Loaded, load_spec
-from clusterrun.job_spec.load import FormError, in_reading_order
+from clusterrun.job_spec.load import FormError, reading_order
 from clusterrun.job_spec.profile import find_profile
-from clusterrun.job_spec.yaml_text import Path as Place
-from clusterrun.job_spec.yaml_text import dotted
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.strategy import Batch, check, check_names
@@ -96,7 +95,7 @@ def prepare(request: Request) -> Prepared:
             f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets "
             "the group in"
         )
-    problems.sort(key=in_reading_order)
+    problems.sort(key=reading_order)
     return Prepared(
         request=request,
         loaded=loaded,
@@ -141,7 +140,7 @@ def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd
     strategy = check(rest, work_dir).problems if sections <= _APART else check_names(rest, work_dir)
-    return sorted({*faults, *_files(rest, work_dir), *strategy}, key=in_reading_order)
+    return sorted({*faults, *_files(rest, work_dir), *strategy}, key=reading_order)
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -177,10 +176,10 @@ def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> P
 def _shell_faults(loaded: Loaded) -> list[Problem]:
     """Let bash look at the user's own shell lines, each alone, before they wait in a queue."""
     spec = loaded.spec
-    texts: dict[Place, str] = {
+    texts: dict[KeyPath, str] = {
         ("environment", "setup", number): line for number, line in enumerate(spec.environment.setup)
     }
-    bodies: dict[Place, str] = {}
+    bodies: dict[KeyPath, str] = {}
     if spec.command is not None:
         bodies["command",] = spec.command
     if isinstance(spec.node_check, str):
@@ -199,7 +198,7 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
 
 
-def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
+def _unreadable(loaded: Loaded, place: KeyPath, fault: str) -> Problem:
     """Return the line of the key, or of an element if the shell lines are a list of lines."""
     number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
     single = isinstance(lines, list) and not any("\n" in line for line in lines)

@@ -84,7 +84,7 @@ def _gpu_memory(site: Site | None) -> list[str]:
 
 def _types_in(offered: str) -> list[str]:
     try:
-        return gpus.types_of({"gres": offered})
+        return gpus.list_types({"gres": offered})
     except ValueError:  # `no_consume` and the like
         return []
 

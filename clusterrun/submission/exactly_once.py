@@ -104,7 +104,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
 
 def _gpus(slurm: Slurm) -> int:
     """Return the most GPUs that any of the spec's options gives a node."""
-    requests = gpus.requests(slurm.options).values()
+    requests = gpus.find_requests(slurm.options).values()
     return max((sum(one.count for one in listing) for listing in requests), default=0)
 
 

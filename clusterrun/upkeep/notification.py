@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.job_spec.model import JobSpec
-from clusterrun.planning.plan import notice_words
+from clusterrun.planning.plan import notification_words
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import FUNCTIONS, NOTIFY, template_folder
 from clusterrun.quoting import quote
@@ -41,7 +41,7 @@ def notify(name: str, request: Request) -> NotificationTest:
     if not spec.notify:
         hint = "notify: [{on: [finished], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}]"
         raise SpecError([Problem(name, "notify", "nobody is to be told", hint)])
-    return _sent(run_id, [notice_words(notice) for notice in spec.notify], request.environment)
+    return _sent(run_id, [notification_words(notice) for notice in spec.notify], request.environment)
 
 
 def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clusterrun.report import gpus_of
+from clusterrun.reporting.run_report import gpus_of
 
 from clusterrun import cli
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import load_spec
-from clusterrun.job_spec.gpu_memory import of_job
+from clusterrun.job_spec.gpu_memory import size_for_job
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.planning.plan import asks_for_gpus
 from clusterrun.planning.strategy.machines import machines_of
@@ -61,7 +61,7 @@ def test_a_type_of_any_name_in_every_option(option, kind):
     machines = machines_of(slurm, gpus_asked=asks_for_gpus(slurm), processes=None)
     assert (machines.gpus, machines.gpu_type, machines.processes) == (True, kind, 4)
     assert gpus_of(slurm.options, 2) == 4
-    assert of_job({kind: 24, "gpu": 80}, slurm) == 24
+    assert size_for_job({kind: 24, "gpu": 80}, slurm) == 24
 
 
 @pytest.mark.parametrize(("gres", "count"), [

@@ -9,9 +9,8 @@ from pathlib import Path
 from clusterrun.errors import Problem
 from clusterrun.job_spec import JobSpec, Loaded
 from clusterrun.job_spec.arguments import arguments_of
-from clusterrun.job_spec.load import expanded
-from clusterrun.job_spec.yaml_text import Path as Place
-from clusterrun.job_spec.yaml_text import dotted
+from clusterrun.job_spec.load import expand_user
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.launch import (
     Configs,
     Launch,
@@ -169,7 +168,7 @@ def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> Con
     if name is None:
         return None
     fault = _telling(problems, loaded.layers.line_of, ("accelerate", "config_file"))
-    return read_accelerate(work_dir / expanded(name), name, fault)
+    return read_accelerate(work_dir / expand_user(name), name, fault)
 
 
 def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
@@ -179,7 +178,7 @@ def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) ->
         return None
     place = (*strategy.prefix, SECTION, "deepspeed_config_file")
     return read_deepspeed(
-        work_dir / expanded(name), name, _telling(problems, strategy.line_of, place)
+        work_dir / expand_user(name), name, _telling(problems, strategy.line_of, place)
     )
 
 
@@ -200,12 +199,12 @@ def _trainers_json(
     ):
         return None
     return read_deepspeed(
-        work_dir / expanded(name), name, _telling(problems, whole.line_of, ("args", "deepspeed"))
+        work_dir / expand_user(name), name, _telling(problems, whole.line_of, ("args", "deepspeed"))
     )
 
 
 def _telling(
-    problems: list[Problem], line_of: Callable[[Place], str], place: Place
+    problems: list[Problem], line_of: Callable[[KeyPath], str], place: KeyPath
 ) -> Callable[[str, str], None]:
     return lambda what, hint: problems.append(Problem(line_of(place), dotted(place), what, hint))
 

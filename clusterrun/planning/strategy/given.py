@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clusterrun.errors import Problem
-from clusterrun.job_spec.yaml_text import Path, dotted
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Given:
     """Nested values, where each stands, and what was found wrong with them."""
 
     values: Mapping[str, Any]
-    line_of: Callable[[Path], str]
+    line_of: Callable[[KeyPath], str]
     """Says where a value stands, as `file:line`."""
-    prefix: Path = ()
+    prefix: KeyPath = ()
     """Where in that file the values begin: `accelerate` in a spec."""
     problems: list[Problem] = field(default_factory=list)
     """What accelerate would refuse, or leave out in silence."""

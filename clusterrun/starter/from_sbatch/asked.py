@@ -63,7 +63,7 @@ class Asked:
         try:
             tasks = self.number("ntasks-per-node") or -(-self.number("ntasks") // self.nodes) or 1
             given = {name: option.value for name, option in self.directives.options.items()}
-            return gpus.of_node(given, self.nodes, tasks)
+            return gpus.count_per_node(given, self.nodes, tasks)
         except ValueError:
             return 0
 

@@ -107,7 +107,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
             name = (
                 given
                 if given in options.KNOWN | set(_BARE)
-                else options.abbreviated(given) or given
+                else options.complete_prefix(given) or given
             )
             yield name, value if equals else name in _BARE or next(rest, "")
         elif word.startswith("-") and word[1:2] in _SHORT:
