@@ -14,17 +14,17 @@ _SECONDS = 60
 
 def script_fault(text: str) -> str:
     """Return bash's first complaint about a script; empty if it has none, or without bash."""
-    return _first_line(_said(["-n"], text))
+    return _first_line(_run_bash(["-n"], text))
 
 
 def syntax_faults(texts: Sequence[str]) -> list[str]:
     """Return bash's first complaint about each text, read alone; empty if none, or without bash."""
-    said = _said(["-c", _EACH], "".join(f"{text}\0" for text in texts)) if texts else ""
-    found = [_first_line(one) for one in said.split("\0")]
+    output = _run_bash(["-c", _EACH], "".join(f"{text}\0" for text in texts)) if texts else ""
+    found = [_first_line(one) for one in output.split("\0")]
     return [found[number] if number < len(found) else "" for number in range(len(texts))]
 
 
-def _said(words: list[str], text: str) -> str:
+def _run_bash(words: list[str], text: str) -> str:
     import shutil  # noqa: PLC0415 - with subprocess 10 ms of a start, for what bash reads alone
     import subprocess  # noqa: PLC0415
 
@@ -58,10 +58,10 @@ def _file_in_memory() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _first_line(said: str) -> str:
+def _first_line(output: str) -> str:
     """Return whether a line is a complaint.
 
     An open here-document, which would swallow the rest of the script, is only a warning, and
     counts, too.
     """
-    return said.strip().partition("\n")[0].split(": ", 1)[-1]
+    return output.strip().partition("\n")[0].split(": ", 1)[-1]

@@ -13,7 +13,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec import durations, grammar
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.model import JobSpec, Notification, Slurm
-from clusterrun.planning.launch import Launch, asks_for_gpus
+from clusterrun.planning.launch import Launch, requests_gpus
 from clusterrun.planning.preparation import Prepared
 from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.run_folder.settings import FORMAT
@@ -62,7 +62,7 @@ class LaunchPlan:
     nodes: int
     """The most that Slurm may give."""
     least_nodes: int
-    gpus_asked: bool
+    gpus_requested: bool
     requeue_on: tuple[str, ...]
     crashes: int
     shrink_to: int | None
@@ -139,7 +139,7 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         name=spec.name,
         source=source,
         version=prepared.version,
-        directives=tuple(_directives(spec, chdir, identity)),
+        directives=tuple(_make_directives(spec, chdir, identity)),
         identity=identity,
         run_root=loaded.run_root,
         chdir=chdir,
@@ -147,7 +147,7 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         launch=launch,
         nodes=grammar.most_nodes(spec.slurm.nodes),
         least_nodes=grammar.least_nodes(spec.slurm.nodes),
-        gpus_asked=asks_for_gpus(spec.slurm),
+        gpus_requested=requests_gpus(spec.slurm),
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
         shrink_to=spec.requeue.shrink_to,
@@ -156,8 +156,8 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         hang=spec.hang
         if spec.hang in (durations.HANG_AUTO, durations.HANG_OFF)
         else str(durations.hang_seconds(spec.hang)),
-        signal_lead=_lead(spec.slurm),
-        checkpoint_path=_pattern(spec.checkpoint.path),
+        signal_lead=_signal_lead(spec.slurm),
+        checkpoint_path=_quote_checkpoint_pattern(spec.checkpoint.path),
         notices=tuple(map(notification_words, spec.notify)),
         templates=prepared.templates,
     )
@@ -177,14 +177,16 @@ def _refuse_length(launch: Launch, source: str) -> None:
         raise SpecError([Problem(source, "", what, "put long values into a file")])
 
 
-def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:
-    found = [Directive("job-name", spec.name), *_options(spec.slurm)]
+def _make_directives(
+    spec: JobSpec, chdir: str | None, identity: Identity | None
+) -> list[Directive]:
+    found = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
     if spec.launcher:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
             # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives
             # no more than these
             found.append(Directive("ntasks-per-node", "1"))
-        found.extend(_even_gpus(spec.slurm))
+        found.extend(_gpu_directives(spec.slurm))
     if chdir is not None:
         found.append(Directive("chdir", chdir))
     if identity is not None:
@@ -196,12 +198,12 @@ def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> 
         )
     found.append(Directive("open-mode", "append"))
     found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
-    found.append(Directive("signal", f"USR1@{_lead(spec.slurm)}"))
+    found.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
     found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
     return found
 
 
-def _even_gpus(slurm: Slurm) -> list[Directive]:
+def _gpu_directives(slurm: Slurm) -> list[Directive]:
     """Return the GPUs of each node, if `gpus` requests a total for several nodes.
 
     Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same
@@ -215,7 +217,7 @@ def _even_gpus(slurm: Slurm) -> list[Directive]:
     return [Directive("gpus-per-node", f"{kind}:{each}" if kind else each)]
 
 
-def _options(slurm: Slurm) -> list[Directive]:
+def _user_directives(slurm: Slurm) -> list[Directive]:
     """List the user's options in the order of the model, then those passed on as written."""
     values = {name: getattr(slurm, name) for name in Slurm.model_fields if name not in _OWN_FIELDS}
     values.update(slurm.model_extra or {})
@@ -228,7 +230,7 @@ def _options(slurm: Slurm) -> list[Directive]:
 
 
 def _slurm_requeues(spec: JobSpec) -> bool:
-    """Return the options that allow a requeue.
+    """Return whether Slurm may requeue the job.
 
     `--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause
     here needs.
@@ -243,7 +245,7 @@ def notification_words(notice: Notification) -> str:
     return " ".join([way, *notice.on])
 
 
-def _pattern(path: str | None) -> Shell | None:
+def _quote_checkpoint_pattern(path: str | None) -> Shell | None:
     """Put the run folder into a pattern of checkpoints, with its special characters bracketed."""
     return (
         None
@@ -252,7 +254,7 @@ def _pattern(path: str | None) -> Shell | None:
     )
 
 
-def _lead(slurm: Slurm) -> int:
+def _signal_lead(slurm: Slurm) -> int:
     """Return how many seconds before the limit to request a save: 120, or a quarter of the job."""
     if slurm.signal is not None:
         return grammar.read_signal_lead(slurm.signal)

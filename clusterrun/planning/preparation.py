@@ -80,11 +80,11 @@ def prepare(request: Request) -> Prepared:
             text=request.text,
         )
     except FormError as error:
-        raise SpecError(_with_the_rest(error, request.cwd)) from error
+        raise SpecError(_add_independent_problems(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     run_root = work_dir / loaded.run_root
     found = check(loaded, work_dir)
-    problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
+    problems, notes = [*_check_files(loaded, work_dir), *found.problems], found.notes
     if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(
             f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}"
@@ -102,7 +102,7 @@ def prepare(request: Request) -> Prepared:
         work_dir=work_dir,
         run_root=run_root,
         profile=profile,
-        templates=_templates(request),
+        templates=_find_templates(request),
         version=__version__,
         launch=found.launch,
         batch=found.batch,
@@ -111,13 +111,13 @@ def prepare(request: Request) -> Prepared:
     )
 
 
-def _templates(request: Request) -> tuple[Path, ...]:
+def _find_templates(request: Request) -> tuple[Path, ...]:
     beside = Path(request.source).absolute().parent / "templates"
     return (*map(Path, request.templates), *([beside] if beside.is_dir() else []))
 
 
 # A mistake in the form of these changes nothing of what the files and the strategy are checked for.
-_APART = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
+_INDEPENDENT = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
 
 # What says where the files are, by its name or by what people write in its place.
 _FOLDERS = {
@@ -131,16 +131,18 @@ _FOLDERS = {
 }
 
 
-def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
+def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
     """Return mistakes of form together with all others that cannot be their consequences."""
     faults, rest = error.problems, error.rest
     sections = {fault.path.partition(".")[0] for fault in faults}
     hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
-    if rest is None or hidden or not sections <= {*_APART, "slurm", "accelerate"}:
+    if rest is None or hidden or not sections <= {*_INDEPENDENT, "slurm", "accelerate"}:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd
-    strategy = check(rest, work_dir).problems if sections <= _APART else check_names(rest, work_dir)
-    return sorted({*faults, *_files(rest, work_dir), *strategy}, key=reading_order)
+    strategy = (
+        check(rest, work_dir).problems if sections <= _INDEPENDENT else check_names(rest, work_dir)
+    )
+    return sorted({*faults, *_check_files(rest, work_dir), *strategy}, key=reading_order)
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -154,22 +156,22 @@ def active_python(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _files(loaded: Loaded, work_dir: Path) -> list[Problem]:
+def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
     spec, problems = loaded.spec, []
     if not work_dir.is_dir():
-        problems.append(_missing(loaded, ("slurm", "chdir"), "folder", work_dir))
+        problems.append(_missing_path(loaded, ("slurm", "chdir"), "folder", work_dir))
     if spec.script is not None and not (work_dir / spec.script).is_file():
-        problems.append(_missing(loaded, ("script",), "file", work_dir / spec.script))
+        problems.append(_missing_path(loaded, ("script",), "file", work_dir / spec.script))
     venv = spec.environment.venv
     if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
         problems.append(
-            _missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
+            _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )
     problems.extend(_shell_faults(loaded))
     return problems
 
 
-def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
+def _missing_path(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
     return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", MISSING_HINT)
 
 
@@ -195,10 +197,10 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
         if fault
     }
     found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
-    return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
+    return [_syntax_problem(loaded, place, fault) for place, fault in found.items() if fault]
 
 
-def _unreadable(loaded: Loaded, place: KeyPath, fault: str) -> Problem:
+def _syntax_problem(loaded: Loaded, place: KeyPath, fault: str) -> Problem:
     """Return the line of the key, or of an element if the shell lines are a list of lines."""
     number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
     single = isinstance(lines, list) and not any("\n" in line for line in lines)

@@ -93,7 +93,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
     job = LocalJob(
         nodes=plan.nodes,
         least_nodes=plan.least_nodes,
-        gpus=_gpus(slurm) if plan.gpus_asked else None,
+        gpus=_gpus(slurm) if plan.gpus_requested else None,
         limit_s=units.seconds_of_slurm_time(slurm.time) if slurm.time else None,
         lead_s=plan.signal_lead,
         secrets=plan.spec.environment.secrets,

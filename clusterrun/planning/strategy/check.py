@@ -11,13 +11,12 @@ from clusterrun.job_spec import JobSpec, Loaded
 from clusterrun.job_spec.arguments import arguments_of
 from clusterrun.job_spec.load import expand_user
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
+from clusterrun.planning.accelerate_config import deepspeed_json_path, overridden_keys
 from clusterrun.planning.launch import (
     Configs,
     Launch,
-    asks_for_gpus,
-    deepspeed_json,
     make_launch,
-    overridden,
+    requests_gpus,
 )
 from clusterrun.planning.strategy.arguments import check_accumulation, check_arguments
 from clusterrun.planning.strategy.batch import Batch
@@ -74,15 +73,19 @@ class _Read:
 
 def check(loaded: Loaded, work_dir: Path) -> Findings:
     """Check the strategy of a spec, the config files that it names, and the text of its script."""
-    spec, gpus_asked = loaded.spec, asks_for_gpus(loaded.spec.slurm)
+    spec, gpus_requested = loaded.spec, requests_gpus(loaded.spec.slurm)
     if not spec.launcher:
-        return Findings(make_launch(spec, Configs(), gpus_asked=gpus_asked))
+        return Findings(make_launch(spec, Configs(), gpus_requested=gpus_requested))
     problems: list[Problem] = []
     read = _read(loaded, work_dir, problems)
     configs = Configs(_text(read.config), _text(read.deepspeed))
-    findings = Findings(make_launch(spec, configs, gpus_asked=gpus_asked), problems=problems)
+    findings = Findings(
+        make_launch(spec, configs, gpus_requested=gpus_requested), problems=problems
+    )
     training = training_of(spec, read.source)
-    machines = machines_of(spec.slurm, gpus_asked=gpus_asked, processes=findings.launch.processes)
+    machines = machines_of(
+        spec.slurm, gpus_requested=gpus_requested, processes=findings.launch.processes
+    )
     _check_words(read.words, machines, training)
     if read.config is not None:
         check_config(read.words, machines)
@@ -173,7 +176,7 @@ def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> Con
 
 def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
     """Read the JSON that the spec, or its accelerate config, names, from the working folder."""
-    name = deepspeed_json(strategy.section(SECTION))
+    name = deepspeed_json_path(strategy.section(SECTION))
     if name is None:
         return None
     place = (*strategy.prefix, SECTION, "deepspeed_config_file")
@@ -211,7 +214,7 @@ def _telling(
 
 def _unchanged(name: str, read: _Read) -> list[str]:
     brought = ["deepspeed_config_file, which the script brings along"] if read.deepspeed else []
-    names = [*overridden(_text(read.config) or ""), *brought]
+    names = [*overridden_keys(_text(read.config) or ""), *brought]
     return [f"{name} is used unchanged, but for {', '.join(names)}"] if names else []
 
 

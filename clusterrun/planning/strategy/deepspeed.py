@@ -6,7 +6,7 @@ utils/launch.py.
 
 from __future__ import annotations
 
-from clusterrun.planning.launch import deepspeed_json
+from clusterrun.planning.accelerate_config import deepspeed_json_path
 from clusterrun.planning.strategy.given import Given, quoted_number, truth
 from clusterrun.planning.strategy.machines import Machines
 from clusterrun.planning.strategy.training import Training
@@ -44,7 +44,7 @@ def check_deepspeed(given: Given, machines: Machines, training: Training) -> Non
             f"{launcher} would start the nodes a second time, beside Slurm",
             "standard, or leave it out: one accelerate launch runs on each node",
         )
-    if deepspeed_json(section):
+    if deepspeed_json_path(section):
         _beside_json(given)
         return
     _stage_and_offload(given)
@@ -75,7 +75,7 @@ def _accumulation(given: Given, training: Training) -> None:
 
 
 def _beside_json(given: Given) -> None:
-    path = deepspeed_json(given.section(SECTION))
+    path = deepspeed_json_path(given.section(SECTION))
     for key, word in BESIDE_JSON.items():
         if key in given.section(SECTION):
             given.fault(

@@ -21,8 +21,8 @@ class Machines:
     """In all; None where only the nodes will know."""
 
 
-def machines_of(slurm: Slurm, *, gpus_asked: bool, processes: int | None) -> Machines:
+def machines_of(slurm: Slurm, *, gpus_requested: bool, processes: int | None) -> Machines:
     """Return what a job asks for; `processes` are those that are known without counting GPUs."""
     nodes, types = grammar.most_nodes(slurm.nodes), gpus.list_types(slurm.options)
     total = processes or gpus.count_per_node(slurm.options, nodes) * nodes or None
-    return Machines(nodes, gpus_asked, types[0].lower() if types else "", total)
+    return Machines(nodes, gpus_requested, types[0].lower() if types else "", total)
