@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
-from clusterrun.estimation import answering
+from clusterrun.estimation import answers
 from clusterrun.job_spec import Loaded
 from clusterrun.job_spec import load_spec as read_spec
 from clusterrun.job_spec.json_schema import json_schema
@@ -163,17 +163,17 @@ def estimate(  # noqa: PLR0913 - the options of the command
     What is not given is read from `job`. `parameters` is a number or a text such as `7.5B`; `gpu_memory` is in bytes,
     or a text such as `80GB`. Raises SpecError if there is nothing to estimate, or the model is not known.
     """
-    size = _read("parameters", answering.parameter_count, parameters)
+    size = _read("parameters", answers.parameter_count, parameters)
     memory = _read("gpu_memory", units.bytes_of_size, gpu_memory)
     model = None if config is None else Path(config)
-    given = answering.Given(
+    given = answers.EstimateRequest(
         model, size, gpus, memory, batch, sequence, checkpointing, eager, precision
     )
     if job is None:
-        return answering.estimate_of(given).values()
+        return answers.make_estimate(given).values()
     prepared = prepare(request_of(job, overrides, profile))
-    planned = answering.Planned(prepared.loaded, prepared.work_dir, prepared.request.environment)
-    return answering.estimate_of(given, planned).values()
+    planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
+    return answers.make_estimate(given, planned).values()
 
 
 def _read(name: str, reader: Callable[[str], int], value: int | str | None) -> int | None:

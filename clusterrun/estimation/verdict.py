@@ -25,13 +25,13 @@ def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
     spare it, in steps of those of a node.
     """
     memory = question.gpu_memory
-    if memory is None or _enough(needs_of(question, own), memory):
+    if memory is None or _fits_comfortably(needs_of(question, own), memory):
         return ""
-    for strategy, changed, also in _changes(question, own):
-        if _enough(needs_of(changed, strategy), memory):
+    for strategy, changed, also in _list_changes(question, own):
+        if _fits_comfortably(needs_of(changed, strategy), memory):
             words = "" if strategy == own else f"{strategy.name} (accelerate: {{{strategy.words}}})"
             gpus = (
-                _more_gpus(question, own, memory, step)
+                _propose_gpus(question, own, memory, step)
                 if strategy.offloaded and not own.offloaded
                 else ""
             )
@@ -42,14 +42,14 @@ def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
     )
 
 
-def _enough(needs: Needs, memory: int) -> bool:
+def _fits_comfortably(needs: Needs, memory: int) -> bool:
     return needs.total <= COMFORTABLE * memory
 
 
-def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Question, str]]:
+def _list_changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Question, str]]:
     """Yield changes on the same GPUs: strategy, checkpointing, then offloading with both."""
-    plain, offloaded = _beyond(own)
-    checkpointed = _checkpointed(question)
+    plain, offloaded = _stronger_strategies(own)
+    checkpointed = _with_checkpointing(question)
     yield from ((strategy, question, "") for strategy in plain)
     if checkpointed is not None:
         yield from (
@@ -61,7 +61,7 @@ def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Ques
             yield strategy, checkpointed, "activation checkpointing"
 
 
-def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
+def _stronger_strategies(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
     """Return an engine's strategies that shard more than the run's, and those that offload."""
     if own.engine == "fsdp":
         plain: Sequence[Strategy] = (states.FSDP,) if own.gathered else ()
@@ -75,20 +75,20 @@ def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
     return more, there
 
 
-def _checkpointed(question: Question) -> Question | None:
+def _with_checkpointing(question: Question) -> Question | None:
     if question.model is None or question.work is None or question.work.checkpointing:
         return None
     return replace(question, work=replace(question.work, checkpointing=True))
 
 
-def _more_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
+def _propose_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
     """Find the smallest number of GPUs with which all that is sharded fits; empty if none."""
     best = states.FSDP if own.engine == "fsdp" else states.ZERO_3
-    smallest = _checkpointed(question) or question
+    smallest = _with_checkpointing(question) or question
     checkpointing = " and activation checkpointing" if smallest is not question else ""
 
     def enough(steps: int) -> bool:
-        return _enough(needs_of(replace(smallest, gpus=steps * step), best), memory)
+        return _fits_comfortably(needs_of(replace(smallest, gpus=steps * step), best), memory)
 
     most = max(_MOST_GPUS // step, 1)
     if not enough(most):

@@ -32,7 +32,9 @@ _FSDP = {
 DEFAULT_STAGE = 2  # of accelerate's DeepSpeedPlugin
 
 
-def strategy_of(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None) -> Strategy | None:
+def read_strategy(
+    config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None
+) -> Strategy | None:
     """Return what an accelerate config asks for; `deepspeed` is the JSON it names.
 
     None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of
@@ -42,9 +44,9 @@ def strategy_of(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None) 
         (_KINDS[key] for key in _KINDS if config.get(key) is not None), ""
     )
     if deepspeed is not None or kind == "DEEPSPEED":
-        return _deepspeed(_section(config, "deepspeed_config"), deepspeed)
+        return _deepspeed_strategy(_section(config, "deepspeed_config"), deepspeed)
     if kind == "FSDP":
-        return _fsdp(_section(config, "fsdp_config"))
+        return _fsdp_strategy(_section(config, "fsdp_config"))
     return None if kind == "MEGATRON_LM" or config.get("parallelism_config") else states.DDP
 
 
@@ -53,7 +55,9 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _deepspeed(words: Mapping[str, Any], written: Mapping[str, Any] | None) -> Strategy | None:
+def _deepspeed_strategy(
+    words: Mapping[str, Any], written: Mapping[str, Any] | None
+) -> Strategy | None:
     if written is None:
         stage = words.get("zero_stage", DEFAULT_STAGE)
         devices = [words.get(f"offload_{what}_device") for what in ("optimizer", "param")]
@@ -70,7 +74,7 @@ def _deepspeed(words: Mapping[str, Any], written: Mapping[str, Any] | None) -> S
     return (_OPTIMIZER_OFFLOADED if optimizer else _BY_STAGE).get(number)
 
 
-def _fsdp(words: Mapping[str, Any]) -> Strategy | None:
+def _fsdp_strategy(words: Mapping[str, Any]) -> Strategy | None:
     """Return FSDP's sharding; version 1 names it, version 2 has a boolean.
 
     accelerate takes both keys for both.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from clusterrun.estimation.asked import Asked
 from clusterrun.estimation.needs import Needs, Question, needs_of
+from clusterrun.estimation.run_size import RunSize
 from clusterrun.estimation.script_model import Built
 from clusterrun.estimation.states import DDP, TABLE, Strategy
 from clusterrun.estimation.verdict import smallest_change
@@ -21,11 +21,11 @@ _FITS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class Comparison:
     """The answer, in bytes."""
 
     question: Question
-    asked: Asked
+    run: RunSize
     own: Strategy | None
     """The strategy of the spec; None without a spec, and for a strategy that is not estimated."""
     rows: tuple[Needs, ...]
@@ -34,13 +34,13 @@ class Report:
 
     def title(self) -> str:
         """Say what was estimated."""
-        question, asked = self.question, self.asked
-        what = "GPU" if asked.gpus_per_node else "process"
+        question, run = self.question, self.run
+        what = "GPU" if run.gpus_per_node else "process"
         many = ("es" if what == "process" else "s") if question.gpus > 1 else ""
         memory = (
             f" of {question.gpu_memory / 1e9:.4g} GB" if question.gpu_memory is not None else ""
         )
-        precision = "fp32" if asked.precision == "no" else asked.precision
+        precision = "fp32" if run.precision == "no" else run.precision
         size = (
             f"{_short(question.parameters)} parameters, {question.gpus} {what}{many}{memory}, "
             f"{precision}, AdamW"
@@ -58,22 +58,22 @@ class Report:
 
     def words(self) -> Iterator[str]:
         """Yield what is said below the table."""
-        asked, memory = self.asked, self.question.gpu_memory
+        run, memory = self.run, self.question.gpu_memory
         if memory is not None and self.own is not None:
             fits = next(needs.fits(memory) for needs in self.rows if needs.strategy == self.own)
             yield f"verdict: {self.own.name} {_FITS[fits]}{self._advice()}"
         elif self.change:
             yield f"verdict: DDP does not fit{self._advice()}"
-        if asked.gpu_hours:
-            nodes = f"{asked.nodes} node{'s' * (asked.nodes > 1)} x {asked.gpus_per_node} GPUs"
-            whole = asked.nodes * asked.gpus_per_node == asked.processes
+        if run.gpu_hours:
+            nodes = f"{run.nodes} node{'s' * (run.nodes > 1)} x {run.gpus_per_node} GPUs"
+            whole = run.nodes * run.gpus_per_node == run.processes
             one = (
-                f"{nodes if whole else f'{asked.processes} GPUs'} x {asked.hours:g} h = "
-                f"{asked.gpu_hours:g} GPU hours"
+                f"{nodes if whole else f'{run.processes} GPUs'} x {run.hours:g} h = "
+                f"{run.gpu_hours:g} GPU hours"
             )
             yield (
                 f"cost: {one}, up to the time "
-                f"limit{', for each task of the array' if asked.tasks else ''}"
+                f"limit{', for each task of the array' if run.tasks else ''}"
             )
 
     def _advice(self) -> str:
@@ -82,16 +82,16 @@ class Report:
 
     def notes(self) -> Iterator[str]:
         """Yield what was assumed, and what was not counted."""
-        if isinstance(self.asked.model, Built):
-            yield f"the model is the {self.asked.model.kind} at {self.asked.model.place}"
+        if isinstance(self.run.model, Built):
+            yield f"the model is the {self.run.model.kind} at {self.run.model.place}"
         if self.rows[0].activations is None:
             missing = "--sequence" if self.question.model is not None else "--config and --sequence"
             yield f"activations are not counted: {missing} would tell"
-        elif self.asked.batch is None:
+        elif self.run.batch is None:
             yield "one sample on each GPU at a time; --batch says how many"
         if self.question.gpu_memory is None:
             yield "whether it fits: --gpu-memory, or gpu_memory in the profile, would tell"
-        if self.asked.strategy is None:
+        if self.run.strategy is None:
             yield (
                 "the spec's own strategy is not estimated: Megatron-LM, hybrid sharding or more "
                 "dimensions"
@@ -103,30 +103,30 @@ class Report:
         return Estimate(
             parameters=question.parameters,
             gpus=question.gpus,
-            precision=self.asked.precision,
+            precision=self.run.precision,
             gpu_memory=question.gpu_memory,
-            gpu_hours=self.asked.gpu_hours,
+            gpu_hours=self.run.gpu_hours,
             strategy=self.own.name if self.own else None,
-            strategies=tuple(_needs(needs, question.gpu_memory) for needs in self.rows),
+            strategies=tuple(_strategy_estimate(needs, question.gpu_memory) for needs in self.rows),
             would_fit=self.change or None,
         )
 
 
-def report_of(question: Question, asked: Asked, *, own: bool) -> Report:
+def compare_strategies(question: Question, run: RunSize, *, own: bool) -> Comparison:
     """Answer a question; `own`: a spec gave the strategy, and the verdict is about it."""
-    chosen = asked.strategy if own else None
+    chosen = run.strategy if own else None
     strategies = [*TABLE, *([chosen] if chosen is not None and chosen not in TABLE else [])]
     change = ""
     if chosen is not None or not own:
         change = smallest_change(
-            question, chosen or DDP, asked.gpus_per_node if own and asked.gpus_per_node else 1
+            question, chosen or DDP, run.gpus_per_node if own and run.gpus_per_node else 1
         )
-    return Report(
-        question, asked, chosen, tuple(needs_of(question, one) for one in strategies), change
+    return Comparison(
+        question, run, chosen, tuple(needs_of(question, one) for one in strategies), change
     )
 
 
-def _needs(needs: Needs, memory: int | None) -> StrategyEstimate:
+def _strategy_estimate(needs: Needs, memory: int | None) -> StrategyEstimate:
     states = needs.states
     return StrategyEstimate(
         name=needs.strategy.name,
