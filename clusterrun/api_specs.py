@@ -31,7 +31,7 @@ from clusterrun.site_checks.first_profile import write_profile as put_profile
 from clusterrun.slurm.states import State
 from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
-from clusterrun.starter.first_spec import Wish
+from clusterrun.starter.first_spec import SpecRequest
 from clusterrun.submission.submitting import test_only
 from clusterrun.upkeep import cleaning
 
@@ -223,20 +223,20 @@ def init(  # noqa: PLR0913 - the options of the command
     site = None if profile is None else str(profile)
     file = None if script is None else str(script)
     target = new_file.Target(None if output is None else str(output), force, site)
-    new_file.check_words(name, file)
+    new_file.check_names(name, file)
     if from_sbatch is not None:
         words = {"script": file, "strategy": strategy, "name": name, **slurm}
-        new_file.check_alone(word for word, value in words.items() if value is not None)
+        new_file.refuse_options(word for word, value in words.items() if value is not None)
         return new_file.write_translation(str(from_sbatch), target)
     known = site_defaults(site)
-    values = {option: slurm.get(option, new_file.default_of(option, known)) for option in given}
-    wish = Wish(
+    values = {option: slurm.get(option, new_file.default_option(option, known)) for option in given}
+    request = SpecRequest(
         file or new_file.only_script(Path.cwd()),
         strategy or "ddp",
         new_file.slurm_section(values),
         name or "",
     )
-    return new_file.write_wish(wish, target)
+    return new_file.write_new_spec(request, target)
 
 
 def schema(of: str | None = None) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.starter.from_sbatch.draft import Draft
-from clusterrun.starter.from_sbatch.translate import translate
+from clusterrun.starter.from_sbatch.translate import Draft, translate
 
 _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 
@@ -33,11 +32,11 @@ def from_sbatch(
         raise SpecError(
             [Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]
         ) from error
-    _refuse_what_is_no_bash(str(path), text)
-    return translate(str(path), text, shell=shell, read_file=lambda name: _text_of(folder / name))
+    _check_bash(str(path), text)
+    return translate(str(path), text, shell=shell, read_file=lambda name: _read_text(folder / name))
 
 
-def _refuse_what_is_no_bash(name: str, text: str) -> None:
+def _check_bash(name: str, text: str) -> None:
     """Parse it with bash -n, which runs nothing: what bash cannot parse never ran under sbatch."""
     if "\r\n" in text:
         hint = "sed -i 's/\\r$//' takes them out"
@@ -63,7 +62,7 @@ def _refuse_what_is_no_bash(name: str, text: str) -> None:
         raise SpecError([Problem(f"{name}:{line}", "", f"bash cannot read it: {what}")])
 
 
-def _text_of(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

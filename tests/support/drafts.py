@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clusterrun.starter.from_sbatch.draft import Draft
-from clusterrun.starter.from_sbatch.translate import translate
+from clusterrun.starter.from_sbatch.translate import Draft, translate
 
 FOLDER = Path(__file__).parents[1] / "sbatch_scripts"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.sh"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clusterrun.job_spec import JobSpec, Loaded
 from clusterrun.job_spec.layers import Layers
-from clusterrun.planning.launch import Configs, requests_gpus, make_launch
+from clusterrun.planning.launch import Configs, make_launch, requests_gpus
 from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
 from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.planning.strategy import Batch

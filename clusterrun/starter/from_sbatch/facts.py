@@ -97,7 +97,7 @@ class Facts:
     """Whether `set -e` stands in it."""
     talk: list[int] = field(default_factory=list)
     """Lines that only print."""
-    typed_behind: bool = False
+    reads_arguments: bool = False
     """Whether it reads the words behind its own name."""
     unreadable: list[int] = field(default_factory=list)
     requeues: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clusterrun.starter.from_sbatch import kinds
+from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Started
 from clusterrun.starter.from_sbatch.words import Word
 
@@ -54,12 +54,12 @@ class Parsed:
         return None
 
 
-def take_apart(started: Started) -> Parsed:
+def parse_command(started: Started) -> Parsed:
     """Return what a started command launches, and how."""
-    kind, rest = kinds.kind_of(started.words)
+    kind, rest = launchers.kind_of(started.words)
     if kind == "python":
         return _python(rest)
-    if kind not in kinds.LAUNCHERS:
+    if kind not in launchers.LAUNCHERS:
         return Parsed(kind)
     flags, place = _flags(kind, rest)
     if place >= len(rest) or "no_python" in flags:
@@ -78,7 +78,7 @@ def _flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], in
         name = _LETTERS.get(name, name)
         place += 1
         if equals:
-            found[name] = _behind_equals(word)
+            found[name] = _value_after_equals(word)
         elif name in _BARE[kind] or place >= len(words) or words[place].text.startswith("--"):
             found[name] = None
             # accelerate takes `--same_network true`, and the like, too
@@ -89,7 +89,7 @@ def _flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], in
     return found, place
 
 
-def _behind_equals(word: Word) -> Word:
+def _value_after_equals(word: Word) -> Word:
     parts = list(word.parts)
     parts[0] = type(parts[0])(parts[0].partition("=")[2])
     return Word(tuple(part for part in parts if part), word.line)

@@ -6,18 +6,25 @@ from collections.abc import Iterator
 
 from clusterrun.errors import Problem
 from clusterrun.job_spec import options
-from clusterrun.starter.from_sbatch import kinds
-from clusterrun.starter.from_sbatch.asked import Asked
-from clusterrun.starter.from_sbatch.chosen import Chosen
-from clusterrun.starter.from_sbatch.draft import Draft
+from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts
-from clusterrun.starter.from_sbatch.setup import left_behind
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
+from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
+from clusterrun.starter.from_sbatch.setup import lines_after
+from clusterrun.starter.from_sbatch.translate import Draft
 
 
-def notes_of(facts: Facts, asked: Asked, chosen: Chosen, draft: Draft) -> list[Problem]:
+def notes_of(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
+) -> list[Problem]:
     """Return what a person should know, in the order of the lines."""
     found = sorted(
-        {*_launch(asked, chosen), *_options(asked), *_left(facts, chosen), *_shell(draft)}
+        {
+            *_launch(requested, selected),
+            *_options(requested),
+            *_left(facts, selected),
+            *_shell(draft),
+        }
     )
     made = [
         Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in found
@@ -25,16 +32,18 @@ def notes_of(facts: Facts, asked: Asked, chosen: Chosen, draft: Draft) -> list[P
     return [*draft.notes, *made]
 
 
-def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
-    started = chosen.started
-    if not chosen.launched and started.kind in (*kinds.LAUNCHERS, "python") and chosen.why:
-        yield started.line, f"stays as a `command`, run on each node as written: {chosen.why}"
-    elif not chosen.launched:
+def _launch(requested: ResourceRequest, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+    started = selected.started
+    if not selected.launched and started.kind in (*launchers.LAUNCHERS, "python") and selected.why:
+        yield started.line, f"stays as a `command`, run on each node as written: {selected.why}"
+    elif not selected.launched:
         where = (
-            "each node" if started.srun or asked.nodes == 1 else "the first node alone, as before,"
+            "each node"
+            if started.srun or requested.nodes == 1
+            else "the first node alone, as before,"
         )
         yield started.line, f"stays as a `command`, run on {where} as written"
-    elif started.kind == "python" and asked.nodes * asked.tasks_a_node > 1:
+    elif started.kind == "python" and requested.nodes * requested.tasks_a_node > 1:
         what = (
             "accelerate now starts the processes: RANK, LOCAL_RANK and WORLD_SIZE say who they "
             "are, not SLURM_PROCID"
@@ -48,7 +57,7 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
                 "accelerate"
             ),
         )
-    for line, flag, name in chosen.left:
+    for line, flag, name in selected.left:
         yield line, f"{flag} is left out: the script has {name} in its environment"
     srun = started.srun.options if started.srun else {}
     for name in sorted(
@@ -66,7 +75,7 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
             else "`clusterrun logs` shows what it prints"
         )
         yield started.line, f"`{text}` is left out: {instead}"
-    if started.inside and chosen.launched:
+    if started.inside and selected.launched:
         yield (
             started.line,
             (
@@ -76,13 +85,13 @@ def _launch(asked: Asked, chosen: Chosen) -> Iterator[tuple[int, str]]:
         )
 
 
-def _options(asked: Asked) -> Iterator[tuple[int, str]]:
-    for name, option in asked.directives.options.items():
-        if name in options.TASKS and asked.tasks_a_node > 1:
+def _options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
+    for name, option in requested.directives.options.items():
+        if name in options.TASKS and requested.tasks_a_node > 1:
             yield (
                 option.line,
                 (
-                    f"--{name}={option.value}: one task a node now; {asked.tasks_a_node} times its "
+                    f"--{name}={option.value}: one task a node now; {requested.tasks_a_node} times its "
                     "CPUs"
                 ),
             )
@@ -99,26 +108,30 @@ def _options(asked: Asked) -> Iterator[tuple[int, str]]:
         elif name in options.REFUSED or name in ("input", "export-file"):
             why = options.REFUSED.get(name) or options.OWNED[name]
             yield option.line, f"--{name} is not taken over: {why}"
-    if asked.number("ntasks") > 1 and not asked.text("nodes") and not asked.text("ntasks-per-node"):
+    if (
+        requested.number("ntasks") > 1
+        and not requested.text("nodes")
+        and not requested.text("ntasks-per-node")
+    ):
         yield (
-            asked.line("ntasks"),
+            requested.line("ntasks"),
             "Slurm could spread these tasks over several nodes; the spec asks for one node",
         )
-    name, lead, batch = asked.signal
+    name, lead, batch = requested.signal
     if name and (batch or name != "USR1"):
         told = " and passes it on to the script as checkpoint.signal" if not batch else ""
         yield (
-            asked.line("signal"),
+            requested.line("signal"),
             f"the job script asks for USR1@{lead} itself, on each node{told}",
         )
 
 
-def _left(facts: Facts, chosen: Chosen) -> Iterator[tuple[int, str]]:
-    for line in left_behind(facts, chosen):
+def _left(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+    for line in lines_after(facts, selected):
         yield line, "not taken over: a run ends with its training"
     for line, _ in facts.traps:
         yield line, "the trap is left out: the job script saves and requeues by itself"
-    if facts.typed_behind:
+    if facts.reads_arguments:
         what = "what is typed behind the script's name at sbatch is not in the spec"
         yield 0, f"{what}: write it into args"
     for line in facts.unreadable:

@@ -92,8 +92,8 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
             )
     found |= {"use_cpu": True} if "cpu" in parsed.flags else {}
     for group, values in groups.items():
-        asked = f"use_{group}" in parsed.flags or (group == "dynamo" and values)
-        if asked:
+        requested = f"use_{group}" in parsed.flags or (group == "dynamo" and values)
+        if requested:
             found[f"{group}_config"] = values
         else:
             left += values

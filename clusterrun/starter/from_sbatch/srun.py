@@ -53,13 +53,13 @@ _SHORT_BARE = {
 _PREFIXES = frozenset({"time", "exec", "nohup", "command", "env", "stdbuf", "nice"})
 
 
-def behind_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
+def strip_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
     """Take srun with its options, and what only changes how a command is started, off its front."""
     rest, srun = list(words), None
     while rest:
         name = rest[0].text.rsplit("/", 1)[-1]
         if name == "srun":
-            options, taken = _options(rest[1:])
+            options, taken = _read_options(rest[1:])
             srun, rest = Srun(rest[0].line, options), rest[1 + taken :]
         elif name in _PREFIXES and len(rest) > 1:
             rest = rest[1:]
@@ -70,7 +70,7 @@ def behind_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
     return srun, rest
 
 
-def _options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
+def _read_options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
     """Return srun's options by their long names, and how many words they are."""
     found: dict[str, str] = {}
     place = 0

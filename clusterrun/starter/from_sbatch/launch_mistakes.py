@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from clusterrun.starter.from_sbatch import kinds
-from clusterrun.starter.from_sbatch.asked import Asked
-from clusterrun.starter.from_sbatch.chosen import Chosen, tasks_of
+from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
+from clusterrun.starter.from_sbatch.selected_command import SelectedCommand, tasks_of
 from clusterrun.starter.from_sbatch.words import names_in
 
 Found = Iterator[tuple[int, str, str, str]]
@@ -27,13 +27,13 @@ def _code(facts: Facts) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in lines if not line.lstrip().startswith("#"))
 
 
-def _node_rank(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    if asked.nodes < 2 and asked.tasks_a_node < 2:
+def _node_rank(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    if requested.nodes < 2 and requested.tasks_a_node < 2:
         return
     hint = "the job script now evaluates it on each node"
-    for word in chosen.started.words:
+    for word in selected.started.words:
         for name in sorted(word.names & set(_PER_NODE)):
-            if not chosen.started.shell:
+            if not selected.started.shell:
                 what = (
                     f"${name} is evaluated by the batch script, on the first node: every node is "
                     f"{_PER_NODE[name]}"
@@ -47,15 +47,15 @@ def _node_rank(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
                     f"{_PER_NODE[inner]} on all"
                 )
                 yield variable.line, "node-rank", what, hint
-    if chosen.started.shell:
-        yield from _in_double_quotes(facts, chosen)
+    if selected.started.shell:
+        yield from _in_double_quotes(facts, selected)
 
 
-def _in_double_quotes(facts: Facts, chosen: Chosen) -> Found:
+def _in_double_quotes(facts: Facts, selected: SelectedCommand) -> Found:
     """Note `bash -c "... $SLURM_NODEID"`: the batch shell expands it before bash sees the text."""
-    last = max((word.line for word in chosen.started.words), default=chosen.started.line)
+    last = max((word.line for word in selected.started.words), default=selected.started.line)
     first = min(
-        chosen.started.line,
+        selected.started.line,
         *(number for number, line in _code(facts) if "-c" in line and "bash" in line),
         10**6,
     )
@@ -76,7 +76,7 @@ def _outer_quote(facts: Facts, first: int) -> str:
     return found[1] if found else ""
 
 
-def _port(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
+def _port(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     hint = "the job script now takes a free port, from the job's id"
     what = "port {} is fixed: a second job on the node, or the last one's socket, has it"
     for number, line in _code(facts):
@@ -84,21 +84,21 @@ def _port(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         if found:
             yield number, "port", what.format(found[1]), hint
     for name in _PORT_FLAGS:
-        word = chosen.parsed.flags.get(name)
+        word = selected.parsed.flags.get(name)
         given = re.search(r"(?:^|:)(\d{4,5})$", word.text) if word is not None else None
-        if given and word is not None and not _of_variable(facts, given[1]):
+        if given and word is not None and not _check_variable(facts, given[1]):
             yield word.line, "port", what.format(given[1]), hint
 
 
-def _of_variable(facts: Facts, port: str) -> bool:
+def _check_variable(facts: Facts, port: str) -> bool:
     return any(found[1] == port for _, line in _code(facts) if (found := _PORT.match(line)))
 
 
-def _launchers(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    started = chosen.started
-    tasks = tasks_of(started, asked)
-    if started.kind in kinds.LAUNCHERS and started.srun is not None and tasks > 1:
-        line = asked.line("ntasks-per-node", "ntasks", "ntasks-per-gpu") or started.line
+def _launchers(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    started = selected.started
+    tasks = tasks_of(started, requested)
+    if started.kind in launchers.LAUNCHERS and started.srun is not None and tasks > 1:
+        line = requested.line("ntasks-per-node", "ntasks", "ntasks-per-gpu") or started.line
         what = (
             f"srun starts {tasks} launchers on each node, each of which starts processes for all "
             "of its GPUs"
@@ -106,27 +106,27 @@ def _launchers(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
         yield line, "launchers", what, "one task a node now, and the CPUs of all in it"
 
 
-def _no_srun(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    started = chosen.started
+def _no_srun(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    started = selected.started
     remote = {"deepspeed_hostfile", "hostfile"} & set(
-        chosen.parsed.flags
+        selected.parsed.flags
     ) or "ssh" in started.inside
     if (
-        asked.nodes > 1
+        requested.nodes > 1
         and started.srun is None
         and not remote
-        and started.kind in (*kinds.LAUNCHERS, "python")
+        and started.kind in (*launchers.LAUNCHERS, "python")
     ):
         what = (
-            f"without srun it runs on the first of {asked.nodes} nodes alone; the others wait, or "
+            f"without srun it runs on the first of {requested.nodes} nodes alone; the others wait, or "
             "idle"
         )
         yield started.line, "srun", what, "the job script starts one launcher on each node"
 
 
-def _bad_exit(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    srun = chosen.started.srun
-    several = asked.nodes * asked.tasks_a_node > 1
+def _bad_exit(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    srun = selected.started.srun
+    several = requested.nodes * requested.tasks_a_node > 1
     if srun is not None and several and "kill-on-bad-exit" not in srun.options:
         what = (
             "srun without --kill-on-bad-exit: when one task fails, the others wait for it until a "
@@ -140,12 +140,12 @@ def _bad_exit(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
         )
 
 
-def _srun_cpus(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    srun = chosen.started.srun
+def _srun_cpus(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    srun = selected.started.srun
     told = "SRUN_CPUS_PER_TASK" in facts.text
     if (
         srun is not None
-        and asked.text("cpus-per-task")
+        and requested.text("cpus-per-task")
         and "cpus-per-task" not in srun.options
         and not told
     ):
@@ -153,10 +153,10 @@ def _srun_cpus(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
         yield srun.line, "srun-cpus", what, "the step now has all CPUs of the allocation"
 
 
-def _address(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+def _address(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     for number, line in _code(facts):
         found = _LOOPBACK.search(line)
-        if found and (found[1] or asked.nodes > 1):
+        if found and (found[1] or requested.nodes > 1):
             what = (
                 f"{found[0].strip()} can be a loopback address, or one of several, which other "
                 "nodes do not reach"
@@ -169,22 +169,22 @@ def _address(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
             )
 
 
-def _first_node(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
+def _first_node(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     code = "\n".join(line for _, line in _code(facts))
-    if asked.nodes < 2 or chosen.started.kind not in kinds.LAUNCHERS:
+    if requested.nodes < 2 or selected.started.kind not in launchers.LAUNCHERS:
         return
     if not re.search(
         r"scontrol +show +hostname|hostname|SLURMD_NODENAME|SLURM_LAUNCH_NODE_IPADDR", code
     ):
         what = "no `scontrol show hostnames`: nothing finds the first of the nodes that Slurm gave"
-        yield chosen.started.line, "first-node", what, "the job script finds it"
+        yield selected.started.line, "first-node", what, "the job script finds it"
 
 
-def _num_processes(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
-    word = chosen.parsed.flags.get("num_processes")
-    if word is None or not word.text.isdigit() or chosen.started.kind != "accelerate":
+def _num_processes(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    word = selected.parsed.flags.get("num_processes")
+    if word is None or not word.text.isdigit() or selected.started.kind != "accelerate":
         return
-    given, nodes, gpus = int(word.text), asked.nodes, asked.gpus_a_node
+    given, nodes, gpus = int(word.text), requested.nodes, requested.gpus_a_node
     if gpus and given != nodes * gpus:
         each = f", and {given} is one node's" if given == gpus else ""
         what = f"--num_processes counts all nodes{each}: {nodes} x {gpus} GPUs are {nodes * gpus}"
@@ -204,33 +204,33 @@ def _num_processes(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
         )
 
 
-def _machines(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
+def _machines(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     for name in ("num_machines", "nnodes"):
-        given = chosen.parsed.value(name)
-        if given and given.isdigit() and int(given) != asked.nodes:
-            word = chosen.parsed.flags[name]
-            what = f"--{name} is {given}, and sbatch is asked for {asked.nodes}"
+        given = selected.parsed.value(name)
+        if given and given.isdigit() and int(given) != requested.nodes:
+            word = selected.parsed.flags[name]
+            what = f"--{name} is {given}, and sbatch is asked for {requested.nodes}"
             yield word.line if word else 0, "machines", what, "it is slurm.nodes now"
 
 
-def _idle_gpus(_facts: Facts, asked: Asked, chosen: Chosen) -> Found:
+def _idle_gpus(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     if (
-        chosen.started.kind == "python"
-        and asked.gpus_a_node > 1
-        and tasks_of(chosen.started, asked) == 1
+        selected.started.kind == "python"
+        and requested.gpus_a_node > 1
+        and tasks_of(selected.started, requested) == 1
     ):
-        what = f"one process for {asked.gpus_a_node} GPUs: without a launcher most of them idle"
+        what = f"one process for {requested.gpus_a_node} GPUs: without a launcher most of them idle"
         yield (
-            chosen.started.line,
+            selected.started.line,
             "idle-gpus",
             what,
             "as `script:` in the spec, accelerate starts one for each GPU",
         )
 
 
-def _accumulation(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
-    word = chosen.parsed.flags.get("gradient_accumulation_steps")
-    if word is not None and "use_deepspeed" not in chosen.parsed.flags:
+def _accumulation(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+    word = selected.parsed.flags.get("gradient_accumulation_steps")
+    if word is not None and "use_deepspeed" not in selected.parsed.flags:
         what = "--gradient_accumulation_steps of accelerate launch does nothing without DeepSpeed"
         hint = (
             f"it is not in the spec; accelerate: {{gradient_accumulation_steps: {word.text}}} does "
@@ -239,25 +239,25 @@ def _accumulation(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         yield word.line, "accumulation", what, hint
 
 
-def _cpu(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
-    count = chosen.parsed.value("num_processes") or "1"
+def _cpu(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+    count = selected.parsed.value("num_processes") or "1"
     if (
-        chosen.started.kind == "accelerate"
-        and "cpu" in chosen.parsed.flags
+        selected.started.kind == "accelerate"
+        and "cpu" in selected.parsed.flags
         and count != "1"
-        and "--mpirun" not in chosen.started.text
+        and "--mpirun" not in selected.started.text
     ):
         what = (
             f"accelerate launch --cpu --num_processes {count} starts one process where there is no "
             "mpirun"
         )
-        yield chosen.started.line, "cpu", what, f"the run has {count}, over gloo"
+        yield selected.started.line, "cpu", what, f"the run has {count}, over gloo"
 
 
-def _job_id(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
-    for word in chosen.started.words:
-        if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"} and not chosen.started.shell:
-            if word.text.startswith("--rdzv") or word == chosen.parsed.flags.get("rdzv_id"):
+def _job_id(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+    for word in selected.started.words:
+        if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"} and not selected.started.shell:
+            if word.text.startswith("--rdzv") or word == selected.parsed.flags.get("rdzv_id"):
                 continue
             what = (
                 f"{word.text}: another job, as a successor is, does not find what this one has "
@@ -271,7 +271,7 @@ def _job_id(_facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
             )
 
 
-RULES: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
+RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
     _node_rank,
     _port,
     _launchers,

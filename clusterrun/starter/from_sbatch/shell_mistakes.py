@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from clusterrun.starter.from_sbatch.asked import Asked
-from clusterrun.starter.from_sbatch.chosen import Chosen
 from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
+from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 
 Found = Iterator[tuple[int, str, str, str]]
 
 _SIGNALS = re.compile(r"\b(?:SIG)?(USR1|USR2|TERM|HUP|INT|CONT|10|12|15)\b")
 
 
-def _trap(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
+def _trap(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     traps = [(line, text) for line, text in facts.traps if _SIGNALS.search(text)]
-    waited = chosen.started.background and any(line >= chosen.started.line for line in facts.waits)
-    name, _, batch = asked.signal
+    waited = selected.started.background and any(
+        line >= selected.started.line for line in facts.waits
+    )
+    name, _, batch = requested.signal
     for line, _text in traps:
         if not waited:
             what = (
@@ -38,15 +40,15 @@ def _trap(facts: Facts, asked: Asked, chosen: Chosen) -> Found:
                 f"--signal={name} without B: goes to the tasks of srun; this shell does not hear it"
             )
             yield (
-                asked.line("signal"),
+                requested.line("signal"),
                 "trap-signal",
                 what,
                 "the nodes' shells of the job script hear it",
             )
 
 
-def _background(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
-    started = chosen.started
+def _background(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+    started = selected.started
     if (
         started.background
         and not any(line >= started.line for line in facts.waits)
@@ -59,7 +61,7 @@ def _background(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         yield started.line, "background", what, "the job script waits for it"
 
 
-def _strict(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
+def _strict(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     prepared = [line for line, _ in facts.modules]
     prepared += [place[0] for place in (facts.venv, facts.conda, facts.folder) if place]
     prepared += [
@@ -67,7 +69,7 @@ def _strict(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         for kept in facts.kept
         if kept.text.startswith(("module ", "use_venv ", "use_conda "))
     ]
-    if prepared and not facts.strict and not chosen.started.shell:
+    if prepared and not facts.strict and not selected.started.shell:
         what = (
             "without `set -e` it goes on when this fails, and trains with another Python, or not "
             "at all"
@@ -75,7 +77,7 @@ def _strict(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
         yield min(prepared), "set-e", what, "the job script stops, and says what failed"
 
 
-def _module_order(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
+def _module_order(facts: Facts, _asked: ResourceRequest, _chosen: SelectedCommand) -> Found:
     place = facts.venv or facts.conda
     for line, name in facts.modules:
         if place and line > place[0]:
@@ -86,7 +88,7 @@ def _module_order(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
             yield line, "module-order", what, "the job script loads modules first"
 
 
-def _secrets(facts: Facts, _asked: Asked, _chosen: Chosen) -> Found:
+def _secrets(facts: Facts, _asked: ResourceRequest, _chosen: SelectedCommand) -> Found:
     written = set(facts.written_secrets.values())
     lines = facts.text.splitlines()
     for name, line in facts.secrets.items():
@@ -109,23 +111,23 @@ def _has_value(lines: list[str], number: int, name: str) -> bool:
     return 0 <= number < len(lines) and name in names_of_secrets(lines[number])
 
 
-def _pipe(facts: Facts, _asked: Asked, chosen: Chosen) -> Found:
-    if chosen.started.piped and "pipefail" not in facts.text:
+def _pipe(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+    if selected.started.piped and "pipefail" not in facts.text:
         what = (
             "without `set -o pipefail` the exit code of a pipe is its last command's: a crash "
             "looks like success"
         )
         yield (
-            chosen.started.line,
+            selected.started.line,
             "pipe",
             what,
             "`clusterrun logs` keeps the output; the pipe is left out",
         )
 
 
-def _devices(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+def _devices(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     variable = facts.variables.get("CUDA_VISIBLE_DEVICES")
-    if variable is not None and asked.gpus_a_node:
+    if variable is not None and requested.gpus_a_node:
         what = (
             "Slurm sets CUDA_VISIBLE_DEVICES to the GPUs that the job has; this can name others, "
             "or fewer"
@@ -133,7 +135,7 @@ def _devices(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
         yield variable.line, "devices", what, "it is in the spec as it was; leave it out"
 
 
-RULES: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
+RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
     _trap,
     _background,
     _strict,

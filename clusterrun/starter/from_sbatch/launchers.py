@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -47,3 +48,13 @@ def _python(words: Sequence[Word]) -> tuple[str, list[Word]]:
             return "other", list(words)
         place += 2 if flag in ("-W", "-X") else 1
     return ("python", list(words)) if place < len(words) else ("other", list(words))
+
+
+def script_of_bash(words: Sequence[Word]) -> Word | None:
+    """Return what `bash -c` runs; None where it runs a file."""
+    for flag, word in itertools.pairwise(words[1:]):
+        if flag.text.startswith("-") and "c" in flag.text:
+            return word
+        if not flag.text.startswith("-"):
+            break
+    return None

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from clusterrun.starter.from_sbatch import kinds
-from clusterrun.starter.from_sbatch.asked import Asked
+from clusterrun.quoting import Shell
+from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
-from clusterrun.starter.from_sbatch.flags import Parsed, take_apart
-from clusterrun.starter.from_sbatch.secret_arguments import without_secret_flags
+from clusterrun.starter.from_sbatch.flags import Parsed, parse_command
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
+from clusterrun.starter.from_sbatch.secrets import is_secret_name
 from clusterrun.starter.from_sbatch.words import Word
 
 ReadFile = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedCommand:
     """The training of an old script, and how it becomes a spec's."""
 
     started: Started
@@ -36,36 +37,44 @@ class Chosen:
         return self.form != "command"
 
 
-def choose(facts: Facts, asked: Asked, read_file: ReadFile) -> Chosen | None:
+def select_command(
+    facts: Facts, requested: ResourceRequest, read_file: ReadFile
+) -> SelectedCommand | None:
     """Return the training: of the likeliest kind the last one; None where nothing is started."""
     if not facts.started:
         hard = [number for number, kept in enumerate(facts.kept) if not kept.soft]
         if not hard:
             return None
         last = facts.kept[hard[-1]]
-        return Chosen(
-            _of_kept(last, hard[-1]),
+        return SelectedCommand(
+            _start_of_kept_line(last, hard[-1]),
             Parsed("other"),
             "command",
             command=last.text.removesuffix(" || :").rstrip("\\\n "),
         )
-    best = max(kinds.RANKS[one.kind] for one in facts.started)
-    started = [one for one in facts.started if kinds.RANKS[one.kind] == best][-1]
-    parsed = take_apart(started)
+    best = max(launchers.RANKS[one.kind] for one in facts.started)
+    started = [one for one in facts.started if launchers.RANKS[one.kind] == best][-1]
+    parsed = parse_command(started)
     arguments, left = without_secret_flags(parsed.arguments)
-    why = _why_command(started, replace(parsed, arguments=tuple(arguments)), asked, read_file)
+    why = _reason_for_command(
+        started, replace(parsed, arguments=tuple(arguments)), requested, read_file
+    )
     if why is not None:
-        return Chosen(started, parsed, "command", why, command=command_of(started, parsed))
-    return Chosen(started, parsed, parsed.what, arguments=tuple(arguments), left=tuple(left))
+        return SelectedCommand(started, parsed, "command", why, command=command_of(started, parsed))
+    return SelectedCommand(
+        started, parsed, parsed.what, arguments=tuple(arguments), left=tuple(left)
+    )
 
 
-def _of_kept(kept: Kept, place: int) -> Started:
+def _start_of_kept_line(kept: Kept, place: int) -> Started:
     return Started(kept.line, kept.text, (), "other", after=place)
 
 
-def _why_command(started: Started, parsed: Parsed, asked: Asked, read_file: ReadFile) -> str | None:
+def _reason_for_command(
+    started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
+) -> str | None:
     """Say why a started command stays a command; None where accelerate can launch it."""
-    if parsed.kind not in (*kinds.LAUNCHERS, "python") or parsed.target is None:
+    if parsed.kind not in (*launchers.LAUNCHERS, "python") or parsed.target is None:
         return ""
     words = (parsed.target, *parsed.arguments)
     late = [word for word in words if not word.known]
@@ -76,16 +85,22 @@ def _why_command(started: Started, parsed: Parsed, asked: Asked, read_file: Read
         )
     if not all(word.one_line for word in words):
         return "one of its arguments has several lines"
-    return _why_python(started, parsed, asked, read_file) if parsed.kind == "python" else None
+    return (
+        _reason_for_python(started, parsed, requested, read_file)
+        if parsed.kind == "python"
+        else None
+    )
 
 
-def _why_python(started: Started, parsed: Parsed, asked: Asked, read_file: ReadFile) -> str | None:
+def _reason_for_python(
+    started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
+) -> str | None:
     """Say why plain Python stays a command: one process a node, or no script for accelerate."""
-    if _many(started, asked):
+    if _starts_ranks(started, requested):
         return None
     if started.inside:
         return "it stands in a loop or a condition"
-    if asked.nodes > 1 or asked.gpus_a_node > 1:
+    if requested.nodes > 1 or requested.gpus_a_node > 1:
         return (
             "it starts one process a node; as a `script`, accelerate would start one for each GPU"
         )
@@ -95,19 +110,19 @@ def _why_python(started: Started, parsed: Parsed, asked: Asked, read_file: ReadF
     return None if uses else "nothing shows that it is a script for accelerate"
 
 
-def _many(started: Started, asked: Asked) -> bool:
+def _starts_ranks(started: Started, requested: ResourceRequest) -> bool:
     """Return whether srun starts several tasks of a plain Python script on a node, each a rank."""
-    return started.srun is not None and tasks_of(started, asked) > 1
+    return started.srun is not None and tasks_of(started, requested) > 1
 
 
-def tasks_of(started: Started, asked: Asked) -> int:
+def tasks_of(started: Started, requested: ResourceRequest) -> int:
     """Return how many tasks srun starts on a node."""
     options = started.srun.options if started.srun else {}
     each, total, nodes = (options.get(name, "") for name in ("ntasks-per-node", "ntasks", "nodes"))
-    count = int(nodes) if nodes.isdigit() else asked.nodes
+    count = int(nodes) if nodes.isdigit() else requested.nodes
     if each.isdigit():
         return int(each)
-    return max(1, int(total) // max(count, 1)) if total.isdigit() else asked.tasks_a_node
+    return max(1, int(total) // max(count, 1)) if total.isdigit() else requested.tasks_a_node
 
 
 def command_of(started: Started, parsed: Parsed) -> str:
@@ -119,3 +134,29 @@ def command_of(started: Started, parsed: Parsed) -> str:
     return (
         started.shell.strip() if started.shell else " ".join(word.shell for word in started.words)
     )
+
+
+def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[int, str, str]]]:
+    """Return the arguments without secrets, and line, flag and variable of each secret."""
+    found: list[Word] = []
+    left: list[tuple[int, str, str]] = []
+    for word in words:
+        flag, equals, _ = word.text.partition("=")
+        before = found[-1].text if found and not equals else ""
+        name = _variable_of_word(word, flag if equals else "")
+        given = flag if equals else before
+        if name and given.startswith("-") and is_secret_name(given):
+            left.append((word.line, given, name))
+            if not equals:
+                found.pop()
+        else:
+            found.append(word)
+    return found, left
+
+
+def _variable_of_word(word: Word, flag: str) -> str:
+    """Return the variable that is a whole word, possibly after `flag=`; empty for other words."""
+    parts = [part for part in word.parts if part != f"{flag}="]
+    names = word.names
+    whole = len(parts) == 1 and isinstance(parts[0], Shell) and len(names) == 1
+    return next(iter(names)) if whole and parts[0].strip("${}") in names else ""

@@ -22,7 +22,7 @@ _COUNTED = ("nodes", "cpus-per-task", "gpus-per-task", "signal", "chdir")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResourceRequest:
     """The options of an old script, as numbers."""
 
     directives: Directives
@@ -104,10 +104,10 @@ class Asked:
                 continue
             if name in options.KNOWN and option.value is not False:
                 found[name] = option.value
-        found |= dict(self._counted())
-        return _in_order(found)
+        found |= dict(self._count_options())
+        return _sort_options(found)
 
-    def _counted(self) -> Iterator[tuple[str, str]]:
+    def _count_options(self) -> Iterator[tuple[str, str]]:
         if self.text("nodes") or self.nodes > 1:
             yield "nodes", self.text("nodes") or str(self.nodes)
         cpus = self.number("cpus-per-task") or (
@@ -143,15 +143,15 @@ class Asked:
         found = (
             option for option in self.unknown() if option.value and _NAME.fullmatch(option.name)
         )
-        return {option.name: option.value for option in found if not nearest(option.name)}
+        return {option.name: option.value for option in found if not nearest_option(option.name)}
 
 
-def nearest(name: str) -> str:
+def nearest_option(name: str) -> str:
     """Return the option that a misspelt one was meant to be; empty where there is none."""
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), "")
 
 
-def _in_order(found: dict[str, str | bool]) -> dict[str, str | bool]:
+def _sort_options(found: dict[str, str | bool]) -> dict[str, str | bool]:
     first = (
         "partition",
         "account",
