@@ -32,12 +32,12 @@ def explain(prepared: Prepared) -> list[Origin]:
         "spec": prepared.loaded.source,
     }
     values = prepared.loaded.spec.model_dump()
-    found = [_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
-    root = _origin(prepared, ("run_root",), str(prepared.run_root), names)
-    return [*(one for one in found if _counts(one)), root]
+    found = [_find_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
+    root = _find_origin(prepared, ("run_root",), str(prepared.run_root), names)
+    return [*(one for one in found if _is_given(one)), root]
 
 
-def _counts(origin: Origin) -> bool:
+def _is_given(origin: Origin) -> bool:
     """Leave out what nobody gave and what is nothing."""
     return origin.layer != "default" or origin.value not in (None, (), {}, [])
 
@@ -50,7 +50,7 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
         yield path, [*value] if isinstance(value, tuple) else value
 
 
-def _origin(prepared: Prepared, path: KeyPath, value: Any, names: dict[str, str]) -> Origin:
+def _find_origin(prepared: Prepared, path: KeyPath, value: Any, names: dict[str, str]) -> Origin:
     where = prepared.loaded.layers.where.get(path, "")
     file = where.rpartition(":")[0]
     if where.startswith("--set"):

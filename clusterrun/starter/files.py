@@ -13,7 +13,7 @@ from clusterrun.job_spec.writing import write_spec
 from clusterrun.job_spec.yaml_text import read_yaml
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.starter.first_spec import SpecRequest, new_spec
-from clusterrun.starter.from_sbatch.translate import Draft
+from clusterrun.starter.from_sbatch.draft import Draft
 
 SCHEMA_FILE = ".clusterrun.schema.json"
 

@@ -13,7 +13,7 @@ from clusterrun.job_spec.yaml_text import typed
 from clusterrun.results import NewSpec
 from clusterrun.starter import files
 from clusterrun.starter.first_spec import SpecRequest
-from clusterrun.starter.from_sbatch.translate import Draft
+from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.sbatch import from_sbatch
 from clusterrun.starter.script import name_of, scripts_in
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.starter.from_sbatch.translate import Draft, translate
+from clusterrun.starter.from_sbatch.draft import Draft
+from clusterrun.starter.from_sbatch.translate import translate
 
 _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 

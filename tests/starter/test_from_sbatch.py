@@ -19,7 +19,7 @@ from clusterrun.job_spec import load_spec
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.job_spec.yaml_text import read_yaml
 from clusterrun.starter.from_sbatch import flags
-from clusterrun.starter.from_sbatch.translate import Draft
+from clusterrun.starter.from_sbatch.draft import Draft
 from tests.support.drafts import FOLDER, SCRIPTS, draft_of, mistakes_of, names_of, translated
 
 # Values that stand in the scripts, and may stand nowhere else.

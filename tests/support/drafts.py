@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clusterrun.starter.from_sbatch.translate import Draft, translate
+from clusterrun.starter.from_sbatch.draft import Draft
+from clusterrun.starter.from_sbatch.translate import translate
 
 FOLDER = Path(__file__).parents[1] / "sbatch_scripts"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.sh"))

@@ -18,6 +18,7 @@ from clusterrun.planning.launch import (
     make_launch,
     requests_gpus,
 )
+from clusterrun.planning.strategy.accelerate_keys import SECTIONS
 from clusterrun.planning.strategy.arguments import check_accumulation, check_arguments
 from clusterrun.planning.strategy.batch import Batch
 from clusterrun.planning.strategy.config import check_config
@@ -26,13 +27,12 @@ from clusterrun.planning.strategy.deepspeed_json import accumulation_of, check_j
 from clusterrun.planning.strategy.files import ConfigFile, read_accelerate, read_deepspeed
 from clusterrun.planning.strategy.fsdp import check_fsdp
 from clusterrun.planning.strategy.given import Given, number, quoted_number
-from clusterrun.planning.strategy.installed import words_of
+from clusterrun.planning.strategy.installed import read_accelerate_keys
 from clusterrun.planning.strategy.keys import check_keys
 from clusterrun.planning.strategy.machines import Machines, machines_of
 from clusterrun.planning.strategy.precision import check_precision
 from clusterrun.planning.strategy.script_source import Source, source_of, warnings
 from clusterrun.planning.strategy.training import Training, script_defaults, training_of
-from clusterrun.planning.strategy.words import SECTIONS
 
 
 @dataclass
@@ -113,7 +113,7 @@ def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
 
 def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
     if read.words.values.keys() & SECTIONS.keys() or read.config is not None:
-        check_keys(read.words, words_of(_environment(loaded, work_dir)))
+        check_keys(read.words, read_accelerate_keys(_environment(loaded, work_dir)))
 
 
 def _text(file: ConfigFile | None) -> str | None:

@@ -50,10 +50,10 @@ def check_config(given: Given, machines: Machines) -> None:
         )
     if machines.gpus and truth(given.get("use_cpu")):
         given.note(["use_cpu"], "GPUs are asked for, and this config trains on CPUs")
-    _count(given, machines)
+    _check_count(given, machines)
 
 
-def _count(given: Given, machines: Machines) -> None:
+def _check_count(given: Given, machines: Machines) -> None:
     """Slurm's nodes decide; the user should know, because the size of a batch follows from it."""
     total = number(given.get("num_processes"))
     if total and machines.processes and total not in (-1, machines.processes):

@@ -45,13 +45,13 @@ def check_deepspeed(given: Given, machines: Machines, training: Training) -> Non
             "standard, or leave it out: one accelerate launch runs on each node",
         )
     if deepspeed_json_path(section):
-        _beside_json(given)
+        _check_beside_json(given)
         return
-    _stage_and_offload(given)
-    _accumulation(given, training)
+    _check_stage(given)
+    _check_accumulation(given, training)
 
 
-def _accumulation(given: Given, training: Training) -> None:
+def _check_accumulation(given: Given, training: Training) -> None:
     """Note accumulation in the section: it overrides what a script gives its Accelerator."""
     steps = quoted_number(given.section(SECTION).get("gradient_accumulation_steps"))
     place = [SECTION, "gradient_accumulation_steps"]
@@ -74,7 +74,7 @@ def _accumulation(given: Given, training: Training) -> None:
         )
 
 
-def _beside_json(given: Given) -> None:
+def _check_beside_json(given: Given) -> None:
     path = deepspeed_json_path(given.section(SECTION))
     for key, word in BESIDE_JSON.items():
         if key in given.section(SECTION):
@@ -93,14 +93,14 @@ def _beside_json(given: Given) -> None:
         )
 
 
-def _stage_and_offload(given: Given) -> None:
+def _check_stage(given: Given) -> None:
     section = given.section(SECTION)
     stage = quoted_number(section.get("zero_stage", 2))
     if stage not in range(4):
         given.fault([SECTION, "zero_stage"], f"must be 0, 1, 2 or 3, got {section['zero_stage']!r}")
     for what in ("optimizer", "param"):
         device = section.get(f"offload_{what}_device") or "none"
-        _offload(given, (SECTION,), f"offload_{what}_device", device)
+        _check_offload(given, (SECTION,), f"offload_{what}_device", device)
         if device == "nvme" and section.get(f"offload_{what}_nvme_path") in (None, "none"):
             given.fault(
                 [SECTION, f"offload_{what}_device"],
@@ -121,6 +121,6 @@ def _stage_and_offload(given: Given) -> None:
         )
 
 
-def _offload(given: Given, path: tuple[str, ...], key: str, device: object) -> None:
+def _check_offload(given: Given, path: tuple[str, ...], key: str, device: object) -> None:
     if device not in DEVICES:
         given.fault([*path, key], f"must be one of {', '.join(DEVICES)}; got {device!r}")

@@ -35,13 +35,13 @@ def check_json(given: Given, machines: Machines, training: Training, precision: 
     for key, word in OLD_ZERO.items():
         if key in given.section(_ZERO):
             given.fault([_ZERO, key], "an old word of DeepSpeed", f"today: {word}")
-    _precision(given, precision)
-    _zero(given)
-    _same_as_elsewhere(given, training)
-    _whole_batch(given, machines, training)
+    _check_precision(given, precision)
+    _check_zero(given)
+    _check_duplicates(given, training)
+    _check_batch(given, machines, training)
 
 
-def _precision(given: Given, precision: str) -> None:
+def _check_precision(given: Given, precision: str) -> None:
     fp16, bf16 = given.get("fp16", "enabled"), given.get("bf16", "enabled")
     if fp16 is True and bf16 is True:
         given.fault(
@@ -68,7 +68,7 @@ def _precision(given: Given, precision: str) -> None:
         )
 
 
-def _zero(given: Given) -> None:
+def _check_zero(given: Given) -> None:
     stage = given.get(_ZERO, "stage")
     for what in ("offload_optimizer", "offload_param"):
         device = given.get(_ZERO, what, "device")
@@ -92,7 +92,7 @@ def _zero(given: Given) -> None:
         )
 
 
-def _same_as_elsewhere(given: Given, training: Training) -> None:
+def _check_duplicates(given: Given, training: Training) -> None:
     """A number in the JSON wins over the spec's and the script's, with no more than a warning."""
     steps, asked = given.values.get(_STEPS), training.accumulation
     if asked and asked != 1 and steps is None:
@@ -112,7 +112,7 @@ def _same_as_elsewhere(given: Given, training: Training) -> None:
         )
 
 
-def _whole_batch(given: Given, machines: Machines, training: Training) -> None:
+def _check_batch(given: Given, machines: Machines, training: Training) -> None:
     """DeepSpeed demands train_batch_size = micro batch x accumulation x processes."""
     whole = number(given.values.get("train_batch_size"))
     steps = accumulation_of(given, training)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from clusterrun.planning.strategy.accelerate_keys import CONVERTED, SECTIONS, AccelerateKeys
 from clusterrun.planning.strategy.given import Given
-from clusterrun.planning.strategy.words import CONVERTED, SECTIONS, Words
 
 # Words that were once, or that stand elsewhere, and what is written today.
 OLD_KEYS = {
@@ -56,12 +56,12 @@ _DEEPSPEEDS_OWN = {
 }
 
 
-def check_keys(given: Given, words: Words) -> None:
+def check_keys(given: Given, words: AccelerateKeys) -> None:
     """Note every key that accelerate does not know; the spec's own first level is the loader's."""
     if not given.in_spec:
         known = words.config | CONVERTED
         for key in sorted(set(map(str, given.values)) - known):
-            hint = OLD_KEYS.get(key) or _near(key, known)
+            hint = OLD_KEYS.get(key) or _suggest_key(key, known)
             given.fault([key], "accelerate knows no such key, and refuses the whole file", hint)
     for name in SECTIONS:
         known = words.of_section(name)
@@ -79,10 +79,10 @@ def _section_hint(name: str, key: str, known: frozenset[str]) -> str:
     return (
         "DeepSpeed's own words go into deepspeed_config_file, a JSON"
         if own
-        else old or _near(key, known)
+        else old or _suggest_key(key, known)
     )
 
 
-def _near(key: str, known: frozenset[str]) -> str:
+def _suggest_key(key: str, known: frozenset[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""

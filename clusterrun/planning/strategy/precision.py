@@ -38,11 +38,11 @@ def check_precision(given: Given, machines: Machines) -> None:
         given.fault(
             ["mixed_precision"], f"must be one of {', '.join(PRECISIONS)}; got {precision!r}"
         )
-    _hardware(given, machines, str(precision).lower())
-    _fp8(given, str(precision).lower())
+    _check_hardware(given, machines, str(precision).lower())
+    _check_fp8(given, str(precision).lower())
 
 
-def _hardware(given: Given, machines: Machines, precision: str) -> None:
+def _check_hardware(given: Given, machines: Machines, precision: str) -> None:
     kind = machines.gpu_type
     if precision in ("fp16", "fp8") and not machines.gpus:
         given.fault(
@@ -65,15 +65,21 @@ def _hardware(given: Given, machines: Machines, precision: str) -> None:
 
 def has_fp8(kind: str) -> bool:
     """Say whether a type of GPU computes in fp8; true where its name says nothing."""
-    return not (_means(_WITHOUT_FP8, kind) and not _means(_WITH_FP8, kind)) and has_bf16(kind)
+    return not (
+        _names_model(_WITHOUT_FP8, kind) and not _names_model(_WITH_FP8, kind)
+    ) and has_bf16(kind)
 
 
 def has_bf16(kind: str) -> bool:
     """Say whether a type of GPU computes in bf16; true where its name says nothing."""
-    return not _means(_WITHOUT_BF16, kind) or _means(_WITHOUT_FP8, kind) or _means(_WITH_FP8, kind)
+    return (
+        not _names_model(_WITHOUT_BF16, kind)
+        or _names_model(_WITHOUT_FP8, kind)
+        or _names_model(_WITH_FP8, kind)
+    )
 
 
-def _means(pattern: re.Pattern[str], kind: str) -> bool:
+def _names_model(pattern: re.Pattern[str], kind: str) -> bool:
     """`nvidia_a100-sxm4-80gb`, `rtx4090` and `l40s` are words with the model among them."""
     return any(
         pattern.fullmatch(part)
@@ -82,7 +88,7 @@ def _means(pattern: re.Pattern[str], kind: str) -> bool:
     )
 
 
-def _fp8(given: Given, precision: str) -> None:
+def _check_fp8(given: Given, precision: str) -> None:
     section = given.section("fp8_config")
     if section and precision != "fp8":
         given.fault(

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from clusterrun.errors import Problem
 from clusterrun.job_spec import options
 from clusterrun.starter.from_sbatch import launchers
+from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import lines_after
-from clusterrun.starter.from_sbatch.translate import Draft
 
 
 def notes_of(

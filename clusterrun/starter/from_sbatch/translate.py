@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,6 +13,7 @@ from clusterrun.job_spec.values import NAME
 from clusterrun.job_spec.yaml_text import read_scalar, typed
 from clusterrun.planning.launch import argument_words
 from clusterrun.starter.from_sbatch.directives import read_directives
+from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.mistakes import find_mistakes
 from clusterrun.starter.from_sbatch.new_environment import active_python, environment_section
@@ -32,19 +33,6 @@ from clusterrun.starter.from_sbatch.words import Word
 _FLAG = re.compile(r"--[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
 _NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*")
 _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
-
-
-@dataclass
-class Draft:
-    """The values of a job spec with a comment for some of its keys."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    comments: dict[tuple[str | int, ...], str] = field(default_factory=dict)
-    """What stands behind a key, by its path."""
-    mistakes: list[Problem] = field(default_factory=list)
-    """What was wrong in the old script; `path` is the mistake's name."""
-    notes: list[Problem] = field(default_factory=list)
-    """What the new run does otherwise, or what could not be taken over."""
 
 
 def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:

@@ -78,7 +78,7 @@ UNFLAGGED = {
 
 
 @dataclass(frozen=True)
-class Words:
+class AccelerateKeys:
     """What one version of accelerate knows: its config keys, and its flags without dashes."""
 
     config: frozenset[str] = CONFIG
@@ -95,4 +95,4 @@ class Words:
         )
 
 
-KEPT = Words()
+STORED_KEYS = AccelerateKeys()
