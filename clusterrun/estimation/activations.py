@@ -49,7 +49,7 @@ def activations_of(model: Architecture, work: Work) -> float:
     kept = model.layers * layer
     if work.checkpointing:
         kept = model.layers * tokens * model.hidden * work.between + layer
-    return kept + tokens * _top_bytes_of_token(model, work)
+    return kept + tokens * _head_bytes_of_token(model, work)
 
 
 def layer_bytes_of_token(model: Architecture, work: Work) -> float:
@@ -60,10 +60,15 @@ def layer_bytes_of_token(model: Architecture, work: Work) -> float:
     no dropout, fp32.
     """
     masks = 2 * model.hidden if model.dropout else 0
-    return _attention(model, work) + _mlp(model, work) + 2 * _norm(model, work) + masks
+    return (
+        _attention_bytes(model, work)
+        + _mlp_bytes(model, work)
+        + 2 * _norm_bytes(model, work)
+        + masks
+    )
 
 
-def _attention(model: Architecture, work: Work) -> float:
+def _attention_bytes(model: Architecture, work: Work) -> float:
     """Return the input of query, key and value, and of the last matrix, with the scores if kept."""
     kept = work.element * (model.hidden + 2 * model.query + 2 * model.key)
     return kept + (model.heads * work.sequence * _score_bytes(model, work) if work.eager else 0)
@@ -78,7 +83,7 @@ def _score_bytes(model: Architecture, work: Work) -> int:
     return work.element + upcast + (1 + work.element if model.dropout else 0)
 
 
-def _mlp(model: Architecture, work: Work) -> float:
+def _mlp_bytes(model: Architecture, work: Work) -> float:
     """The input, what enters and leaves the activation function, and with a gate its product."""
     wide = 4 if model.family.gated else 2
     if model.activation in _COMPOSED:
@@ -87,12 +92,12 @@ def _mlp(model: Architecture, work: Work) -> float:
     return work.element * (model.hidden + chosen * wide * model.inner)
 
 
-def _norm(model: Architecture, work: Work) -> float:
+def _norm_bytes(model: Architecture, work: Work) -> float:
     """The input; RMSNorm keeps it in fp32, and what it has normalized."""
     return model.hidden * ((4 + work.between) if model.family.rms_norm else work.between)
 
 
-def _top_bytes_of_token(model: Architecture, work: Work) -> float:
+def _head_bytes_of_token(model: Architecture, work: Work) -> float:
     """Return the last norm and, for a language model, its logits.
 
     They are kept as computed, and in fp32 as logits, log-softmax and gradient.
@@ -101,4 +106,4 @@ def _top_bytes_of_token(model: Architecture, work: Work) -> float:
     once (`loss/loss_utils.py`; measured).
     """
     logits = model.vocabulary * (work.element + 12) if model.head == "lm" else 0
-    return _norm(model, work) + work.element * model.hidden + logits
+    return _norm_bytes(model, work) + work.element * model.hidden + logits

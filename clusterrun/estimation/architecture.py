@@ -70,7 +70,7 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
                 )
             ]
         )
-    return _architecture(family, _Fields(config, family, where))
+    return _make_architecture(family, _Fields(config, family, where))
 
 
 class _Fields:
@@ -97,9 +97,9 @@ class _Fields:
         return default if value is None else bool(value)
 
 
-def _architecture(family: Family, fields: _Fields) -> Architecture:
+def _make_architecture(family: Family, fields: _Fields) -> Architecture:
     hidden, heads = fields.number("hidden_size"), fields.number("num_attention_heads")
-    head, labels = _head(fields)
+    head, labels = _read_head(fields)
     return Architecture(
         family=family,
         vocabulary=fields.number("vocab_size"),
@@ -126,7 +126,7 @@ def _architecture(family: Family, fields: _Fields) -> Architecture:
     )
 
 
-def _head(fields: _Fields) -> tuple[str, int]:
+def _read_head(fields: _Fields) -> tuple[str, int]:
     """Read the head from `architectures` of save_pretrained; without it, a language model's."""
     written = fields.config.get("architectures") or [""]
     name = str(written[0]) if isinstance(written, list) else ""

@@ -42,8 +42,8 @@ class Comparison:
         )
         precision = "fp32" if run.precision == "no" else run.precision
         size = (
-            f"{_short(question.parameters)} parameters, {question.gpus} {what}{many}{memory}, "
-            f"{precision}, AdamW"
+            f"{_format_count(question.parameters)} parameters, "
+            f"{question.gpus} {what}{many}{memory}, {precision}, AdamW"
         )
         return f"{size}; {self.unit} on each {what}"
 
@@ -135,19 +135,19 @@ def _strategy_estimate(needs: Needs, memory: int | None) -> StrategyEstimate:
         gradients=round(states.gradients),
         optimizer=round(states.optimizer),
         states=round(states.total),
-        buffers=_whole(needs.buffers),
-        activations=_whole(needs.activations),
+        buffers=_round_size(needs.buffers),
+        activations=_round_size(needs.activations),
         total=round(needs.total),
         on_cpu=round(states.host),
         fits=None if memory is None else needs.fits(memory),
     )
 
 
-def _whole(size: float | None) -> int | None:
+def _round_size(size: float | None) -> int | None:
     return None if size is None else round(size)
 
 
-def _short(count: int) -> str:
+def _format_count(count: int) -> str:
     for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
         if count >= size:
             return f"{count / size:.4g}{unit}"

@@ -15,7 +15,7 @@ from clusterrun.estimation.architecture import Architecture, architecture_of
 def read_architecture(path: Path) -> Architecture:
     """Read a config.json, or a folder with one; raises SpecError if it is missing or incomplete."""
     file = path / "config.json" if path.is_dir() else path
-    return architecture_of(_read(file), str(file))
+    return architecture_of(_read_json(file), str(file))
 
 
 def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path | None:
@@ -34,7 +34,7 @@ def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -70,12 +70,12 @@ def needs_of(question: Question, strategy: Strategy) -> Needs:
         question.gpus,
         strategy,
         mixed=question.mixed,
-        largest=_largest(question.model),
+        largest=_largest_part(question.model),
     )
-    return Needs(strategy, states, buffers, _activations(question, strategy))
+    return Needs(strategy, states, buffers, _count_activations(question, strategy))
 
 
-def _activations(question: Question, strategy: Strategy) -> float | None:
+def _count_activations(question: Question, strategy: Strategy) -> float | None:
     if question.model is None or question.work is None:
         return None
     autocast = question.mixed and strategy.engine == "ddp"
@@ -84,7 +84,7 @@ def _activations(question: Question, strategy: Strategy) -> float | None:
     )
 
 
-def _largest(model: Architecture | None) -> int | None:
+def _largest_part(model: Architecture | None) -> int | None:
     return None if model is None else max(layer_parameters(model), embedding_parameters(model))
 
 

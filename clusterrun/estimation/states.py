@@ -26,7 +26,7 @@ class Strategy:
     """Whether weights that are sharded stay whole from the forward to the backward pass."""
 
 
-def _zero(
+def _make_zero(
     stage: int, sharded: frozenset[Part], offloaded: frozenset[Part] = frozenset()
 ) -> Strategy:
     words, name = f"zero_stage: {stage}", f"ZeRO-{stage}"
@@ -39,7 +39,7 @@ def _zero(
     return Strategy(name, f"deepspeed_config: {{{words}}}", "deepspeed", sharded, offloaded)
 
 
-def _fsdp(
+def _make_fsdp(
     name: str, words: str, *, offloaded: frozenset[Part] = frozenset(), gathered: bool = False
 ) -> Strategy:
     return Strategy(
@@ -48,17 +48,19 @@ def _fsdp(
 
 
 DDP = Strategy("DDP", "no deepspeed_config and no fsdp_config", "ddp")
-ZERO_0 = _zero(0, frozenset())
-ZERO_1 = _zero(1, frozenset({"optimizer"}))
-ZERO_2 = _zero(2, _STATES)
-ZERO_3 = _zero(3, _ALL)
-FSDP = _fsdp("FSDP", "fsdp_reshard_after_forward: true")
-FSDP_GATHERED = _fsdp("FSDP, weights whole", "fsdp_reshard_after_forward: false", gathered=True)
-ZERO_1_OFFLOADED = _zero(1, frozenset({"optimizer"}), frozenset({"optimizer"}))
-ZERO_2_OFFLOADED = _zero(2, _STATES, _STATES)
-ZERO_3_OFFLOADED = _zero(3, _ALL, _STATES)
-ZERO_3_ALL_OFFLOADED = _zero(3, _ALL, _ALL)
-FSDP_OFFLOADED = _fsdp(
+ZERO_0 = _make_zero(0, frozenset())
+ZERO_1 = _make_zero(1, frozenset({"optimizer"}))
+ZERO_2 = _make_zero(2, _STATES)
+ZERO_3 = _make_zero(3, _ALL)
+FSDP = _make_fsdp("FSDP", "fsdp_reshard_after_forward: true")
+FSDP_GATHERED = _make_fsdp(
+    "FSDP, weights whole", "fsdp_reshard_after_forward: false", gathered=True
+)
+ZERO_1_OFFLOADED = _make_zero(1, frozenset({"optimizer"}), frozenset({"optimizer"}))
+ZERO_2_OFFLOADED = _make_zero(2, _STATES, _STATES)
+ZERO_3_OFFLOADED = _make_zero(3, _ALL, _STATES)
+ZERO_3_ALL_OFFLOADED = _make_zero(3, _ALL, _ALL)
+FSDP_OFFLOADED = _make_fsdp(
     "FSDP, all on CPU",
     "fsdp_reshard_after_forward: true, fsdp_offload_params: true",
     offloaded=_ALL,

@@ -1,4 +1,4 @@
-"""The durations of a spec in whole seconds, as bash counts them: waits, and the time until a hang."""
+"""Durations of a spec in whole seconds, as bash counts them: waits, and the time until a hang."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_hang(text: str) -> str:
 
 
 def hang_seconds(text: str) -> int:
-    """Return the seconds without a step that count as a hang; raises ValueError if not a duration."""
+    """Return the seconds without a step that count as a hang; raises ValueError if invalid."""
     if text.lower() in units.SLURM_UNLIMITED:
         raise ValueError(f"{text!r} is not a duration\nwrite false")
     return whole_seconds(text, HANG_FORMS)

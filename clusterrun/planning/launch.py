@@ -34,7 +34,6 @@ from clusterrun.quoting import Shell, quote_around
 
 DEEPSPEED_NAME = "deepspeed.json"
 
-
 _USE_CPU = "ACCELERATE_USE_CPU"
 
 

@@ -88,7 +88,7 @@ def read_directives(text: str) -> Directives:
         if line.startswith(_MARK) and command_seen:
             late.append(number)
         elif line.startswith(_MARK):
-            for name, value in _options(_words(line.removeprefix(_MARK))):
+            for name, value in _pair_options(_split_words(line.removeprefix(_MARK))):
                 if name:
                     found[name] = Option(name, value, number)
                 else:
@@ -98,7 +98,7 @@ def read_directives(text: str) -> Directives:
     return Directives(found, tuple(late), tuple(unread))
 
 
-def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
+def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
     """Pair options with their values as getopt_long(3) does; other words have an empty name."""
     rest = iter(words)
     for word in rest:
@@ -120,7 +120,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
             yield "", word
 
 
-def _words(line: str) -> list[str]:
+def _split_words(line: str) -> list[str]:
     """Split a line; a backslash escapes in both kinds of quotes, and # starts a comment."""
     words: list[str] = []
     word, quote, begun = "", "", False

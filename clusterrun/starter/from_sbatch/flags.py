@@ -58,17 +58,17 @@ def parse_command(started: Started) -> Parsed:
     """Return what a started command launches, and how."""
     kind, rest = launchers.kind_of(started.words)
     if kind == "python":
-        return _python(rest)
+        return _parse_python(rest)
     if kind not in launchers.LAUNCHERS:
         return Parsed(kind)
-    flags, place = _flags(kind, rest)
+    flags, place = _split_flags(kind, rest)
     if place >= len(rest) or "no_python" in flags:
         return Parsed(kind, flags)
     what = "module" if "module" in flags else "script"
     return Parsed(kind, flags, what, rest[place], tuple(rest[place + 1 :]))
 
 
-def _flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], int]:
+def _split_flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], int]:
     found: dict[str, Word | None] = {}
     place = 0
     while place < len(words) and words[place].text.startswith("-"):
@@ -95,7 +95,7 @@ def _value_after_equals(word: Word) -> Word:
     return Word(tuple(part for part in parts if part), word.line)
 
 
-def _python(words: Sequence[Word]) -> Parsed:
+def _parse_python(words: Sequence[Word]) -> Parsed:
     place = 1
     while place < len(words) and words[place].text.startswith("-") and words[place].text != "-m":
         place += 2 if words[place].text in ("-W", "-X") else 1

@@ -21,13 +21,13 @@ _LOOPBACK = re.compile(
 _PORT_FLAGS = ("main_process_port", "master_port", "rdzv_endpoint")
 
 
-def _code(facts: Facts) -> Iterator[tuple[int, str]]:
+def _code_lines(facts: Facts) -> Iterator[tuple[int, str]]:
     """Yield the lines that are no comments."""
     lines = enumerate(facts.text.splitlines(), 1)
     return ((number, line) for number, line in lines if not line.lstrip().startswith("#"))
 
 
-def _node_rank(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_node_rank(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     if requested.nodes < 2 and requested.tasks_a_node < 2:
         return
     hint = "the job script now evaluates it on each node"
@@ -48,18 +48,18 @@ def _node_rank(facts: Facts, requested: ResourceRequest, selected: SelectedComma
                 )
                 yield variable.line, "node-rank", what, hint
     if selected.started.shell:
-        yield from _in_double_quotes(facts, selected)
+        yield from _find_double_quotes(facts, selected)
 
 
-def _in_double_quotes(facts: Facts, selected: SelectedCommand) -> Found:
+def _find_double_quotes(facts: Facts, selected: SelectedCommand) -> Found:
     """Note `bash -c "... $SLURM_NODEID"`: the batch shell expands it before bash sees the text."""
     last = max((word.line for word in selected.started.words), default=selected.started.line)
     first = min(
         selected.started.line,
-        *(number for number, line in _code(facts) if "-c" in line and "bash" in line),
+        *(number for number, line in _code_lines(facts) if "-c" in line and "bash" in line),
         10**6,
     )
-    for number, line in _code(facts):
+    for number, line in _code_lines(facts):
         if first <= number <= last + 1 and _outer_quote(facts, first) == '"':
             for name in re.findall(r"(?<!\\)\$\{?(SLURM_NODEID|SLURM_PROCID|SLURM_LOCALID)", line):
                 what = (
@@ -76,25 +76,27 @@ def _outer_quote(facts: Facts, first: int) -> str:
     return found[1] if found else ""
 
 
-def _port(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_fixed_port(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     hint = "the job script now takes a free port, from the job's id"
     what = "port {} is fixed: a second job on the node, or the last one's socket, has it"
-    for number, line in _code(facts):
+    for number, line in _code_lines(facts):
         found = _PORT.match(line)
         if found:
             yield number, "port", what.format(found[1]), hint
     for name in _PORT_FLAGS:
         word = selected.parsed.flags.get(name)
         given = re.search(r"(?:^|:)(\d{4,5})$", word.text) if word is not None else None
-        if given and word is not None and not _check_variable(facts, given[1]):
+        if given and word is not None and not _find_rendezvous_variable(facts, given[1]):
             yield word.line, "port", what.format(given[1]), hint
 
 
-def _check_variable(facts: Facts, port: str) -> bool:
-    return any(found[1] == port for _, line in _code(facts) if (found := _PORT.match(line)))
+def _find_rendezvous_variable(facts: Facts, port: str) -> bool:
+    return any(found[1] == port for _, line in _code_lines(facts) if (found := _PORT.match(line)))
 
 
-def _launchers(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_many_launchers(
+    _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Found:
     started = selected.started
     tasks = tasks_of(started, requested)
     if started.kind in launchers.LAUNCHERS and started.srun is not None and tasks > 1:
@@ -106,7 +108,9 @@ def _launchers(_facts: Facts, requested: ResourceRequest, selected: SelectedComm
         yield line, "launchers", what, "one task a node now, and the CPUs of all in it"
 
 
-def _no_srun(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_missing_srun(
+    _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Found:
     started = selected.started
     remote = {"deepspeed_hostfile", "hostfile"} & set(
         selected.parsed.flags
@@ -118,13 +122,15 @@ def _no_srun(_facts: Facts, requested: ResourceRequest, selected: SelectedComman
         and started.kind in (*launchers.LAUNCHERS, "python")
     ):
         what = (
-            f"without srun it runs on the first of {requested.nodes} nodes alone; the others wait, or "
-            "idle"
+            f"without srun it runs on the first of {requested.nodes} nodes alone; "
+            "the others wait, or idle"
         )
         yield started.line, "srun", what, "the job script starts one launcher on each node"
 
 
-def _bad_exit(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_missing_kill(
+    _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Found:
     srun = selected.started.srun
     several = requested.nodes * requested.tasks_a_node > 1
     if srun is not None and several and "kill-on-bad-exit" not in srun.options:
@@ -140,7 +146,9 @@ def _bad_exit(_facts: Facts, requested: ResourceRequest, selected: SelectedComma
         )
 
 
-def _srun_cpus(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_missing_cpus(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Found:
     srun = selected.started.srun
     told = "SRUN_CPUS_PER_TASK" in facts.text
     if (
@@ -153,8 +161,8 @@ def _srun_cpus(facts: Facts, requested: ResourceRequest, selected: SelectedComma
         yield srun.line, "srun-cpus", what, "the step now has all CPUs of the allocation"
 
 
-def _address(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
-    for number, line in _code(facts):
+def _find_loopback(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+    for number, line in _code_lines(facts):
         found = _LOOPBACK.search(line)
         if found and (found[1] or requested.nodes > 1):
             what = (
@@ -169,8 +177,8 @@ def _address(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand)
             )
 
 
-def _first_node(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
-    code = "\n".join(line for _, line in _code(facts))
+def _find_first_node(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+    code = "\n".join(line for _, line in _code_lines(facts))
     if requested.nodes < 2 or selected.started.kind not in launchers.LAUNCHERS:
         return
     if not re.search(
@@ -180,7 +188,9 @@ def _first_node(facts: Facts, requested: ResourceRequest, selected: SelectedComm
         yield selected.started.line, "first-node", what, "the job script finds it"
 
 
-def _num_processes(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_num_processes(
+    _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Found:
     word = selected.parsed.flags.get("num_processes")
     if word is None or not word.text.isdigit() or selected.started.kind != "accelerate":
         return
@@ -204,7 +214,9 @@ def _num_processes(_facts: Facts, requested: ResourceRequest, selected: Selected
         )
 
 
-def _machines(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_num_machines(
+    _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Found:
     for name in ("num_machines", "nnodes"):
         given = selected.parsed.value(name)
         if given and given.isdigit() and int(given) != requested.nodes:
@@ -213,7 +225,7 @@ def _machines(_facts: Facts, requested: ResourceRequest, selected: SelectedComma
             yield word.line if word else 0, "machines", what, "it is slurm.nodes now"
 
 
-def _idle_gpus(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_idle_gpus(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     if (
         selected.started.kind == "python"
         and requested.gpus_a_node > 1
@@ -228,7 +240,7 @@ def _idle_gpus(_facts: Facts, requested: ResourceRequest, selected: SelectedComm
         )
 
 
-def _accumulation(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_accumulation(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     word = selected.parsed.flags.get("gradient_accumulation_steps")
     if word is not None and "use_deepspeed" not in selected.parsed.flags:
         what = "--gradient_accumulation_steps of accelerate launch does nothing without DeepSpeed"
@@ -239,7 +251,9 @@ def _accumulation(_facts: Facts, _asked: ResourceRequest, selected: SelectedComm
         yield word.line, "accumulation", what, hint
 
 
-def _cpu(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_single_cpu_process(
+    _facts: Facts, _asked: ResourceRequest, selected: SelectedCommand
+) -> Found:
     count = selected.parsed.value("num_processes") or "1"
     if (
         selected.started.kind == "accelerate"
@@ -254,7 +268,7 @@ def _cpu(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> F
         yield selected.started.line, "cpu", what, f"the run has {count}, over gloo"
 
 
-def _job_id(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_job_id(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     for word in selected.started.words:
         if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"} and not selected.started.shell:
             if word.text.startswith("--rdzv") or word == selected.parsed.flags.get("rdzv_id"):
@@ -272,18 +286,18 @@ def _job_id(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -
 
 
 RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
-    _node_rank,
-    _port,
-    _launchers,
-    _no_srun,
-    _bad_exit,
-    _srun_cpus,
-    _address,
-    _first_node,
-    _num_processes,
-    _machines,
-    _idle_gpus,
-    _accumulation,
-    _cpu,
-    _job_id,
+    _find_node_rank,
+    _find_fixed_port,
+    _find_many_launchers,
+    _find_missing_srun,
+    _find_missing_kill,
+    _find_missing_cpus,
+    _find_loopback,
+    _find_first_node,
+    _find_num_processes,
+    _find_num_machines,
+    _find_idle_gpus,
+    _find_accumulation,
+    _find_single_cpu_process,
+    _find_job_id,
 )

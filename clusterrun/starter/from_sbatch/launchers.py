@@ -31,13 +31,13 @@ def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
     if program in ("accelerate-launch", "torchrun", "deepspeed"):
         return program.removesuffix("-launch"), list(words[1:])
     if _PYTHON.fullmatch(program):
-        return _python(words)
+        return _kind_of_python(words)
     return ("bash" if texts[:1] and texts[0] in _SHELLS and len(texts) > 1 else "other"), list(
         words
     )
 
 
-def _python(words: Sequence[Word]) -> tuple[str, list[Word]]:
+def _kind_of_python(words: Sequence[Word]) -> tuple[str, list[Word]]:
     place = 1
     while place < len(words) and words[place].text.startswith("-"):
         flag = words[place].text

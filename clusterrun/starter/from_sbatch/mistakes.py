@@ -25,11 +25,11 @@ def find_mistakes(
 ) -> list[Problem]:
     """Return the mistakes of an old script in the order of its lines."""
     rules: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
-        _directives,
-        _output,
-        _time,
-        _requeue,
-        _variables_in_directives,
+        _find_directives,
+        _find_output,
+        _find_time,
+        _find_no_requeue,
+        _find_variables,
         *launch_mistakes.RULES,
         *shell_mistakes.RULES,
     )
@@ -40,7 +40,7 @@ def find_mistakes(
     ]
 
 
-def _directives(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_directives(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     for option in requested.unknown():
         meant = nearest_option(option.name)
         hint = (
@@ -60,7 +60,7 @@ def _directives(facts: Facts, requested: ResourceRequest, _chosen: SelectedComma
         yield line, "directive", f"{word!r} is no option of sbatch", ""
 
 
-def _output(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_output(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     for name in ("output", "error"):
         text = requested.text(name)
         if text and text != "/dev/null" and not any(pattern in text for pattern in _JOB_PATTERNS):
@@ -76,7 +76,7 @@ def _output(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand)
             )
 
 
-def _time(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_time(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     text = requested.text("time")
     number, colon, rest = text.partition(":")
     if not number.isdigit() or int(number) not in _HOURS or (colon and rest != "00"):
@@ -89,7 +89,7 @@ def _time(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -
     yield requested.line("time"), "time", what, f"where hours are meant: time: {number}:00:00"
 
 
-def _requeue(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_no_requeue(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     if not facts.requeues and not {"requeue", "no-requeue"} & set(requested.directives.options):
         what = (
             "nothing requeues it: after the time limit or a crash, and at many sites after a "
@@ -99,9 +99,7 @@ def _requeue(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand)
         yield last, "requeue", what, "the run now comes back by itself: the `requeue` section"
 
 
-def _variables_in_directives(
-    _facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand
-) -> Found:
+def _find_variables(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     for name, option in requested.directives.options.items():
         if isinstance(option.value, str) and "$" in option.value:
             yield (

@@ -36,9 +36,11 @@ def environment_section(
     """
     for line, _, name in selected.left:
         facts.secrets.setdefault(name, line)
-    variables = _exported(facts, selected) | _read_export_option(facts, requested)
+    variables = _exported_variables(facts, selected) | _read_export_option(facts, requested)
     made = {*variables}.union(*(kept.defines for kept in setup))
-    inherited = _inherited(facts, [selected.command, *(kept.text for kept in setup)], made, shell)
+    inherited = _inherited_variables(
+        facts, [selected.command, *(kept.text for kept in setup)], made, shell
+    )
     variables = {**inherited, **variables}
     hidden = {
         name
@@ -81,7 +83,7 @@ def active_python(shell: Mapping[str, str]) -> dict[str, str]:
     return next(({key: value} for key, value in names.items() if value), {})
 
 
-def _exported(facts: Facts, selected: SelectedCommand) -> dict[str, str]:
+def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, str]:
     """Return the script's exports, but not those for rendezvous and for building the command."""
     found = {}
     for name, variable in facts.variables.items():
@@ -106,7 +108,7 @@ def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, s
     return found
 
 
-def _inherited(
+def _inherited_variables(
     facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the variables that setup lines and command read, and only the submitting shell had."""

@@ -20,10 +20,10 @@ def notes_of(
     """Return what a person should know, in the order of the lines."""
     found = sorted(
         {
-            *_launch(requested, selected),
-            *_options(requested),
-            *_left(facts, selected),
-            *_shell(draft),
+            *_note_launch(requested, selected),
+            *_note_options(requested),
+            *_note_omissions(facts, selected),
+            *_note_setup(draft),
         }
     )
     made = [
@@ -32,7 +32,9 @@ def notes_of(
     return [*draft.notes, *made]
 
 
-def _launch(requested: ResourceRequest, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+def _note_launch(
+    requested: ResourceRequest, selected: SelectedCommand
+) -> Iterator[tuple[int, str]]:
     started = selected.started
     if not selected.launched and started.kind in (*launchers.LAUNCHERS, "python") and selected.why:
         yield started.line, f"stays as a `command`, run on each node as written: {selected.why}"
@@ -50,13 +52,14 @@ def _launch(requested: ResourceRequest, selected: SelectedCommand) -> Iterator[t
         )
         yield started.line, what
     elif started.kind in ("torchrun", "deepspeed", "python"):
-        yield (
-            started.line,
-            (
-                f"started by `accelerate launch` in place of {started.kind}; its environment needs "
-                "accelerate"
-            ),
-        )
+        what = f"started by `accelerate launch` in place of {started.kind}"
+        yield started.line, f"{what}; its environment needs accelerate"
+    yield from _note_dropped_parts(selected)
+
+
+def _note_dropped_parts(selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+    """Yield what surrounds the started command and is not in the spec."""
+    started = selected.started
     for line, flag, name in selected.left:
         yield line, f"{flag} is left out: the script has {name} in its environment"
     srun = started.srun.options if started.srun else {}
@@ -76,35 +79,21 @@ def _launch(requested: ResourceRequest, selected: SelectedCommand) -> Iterator[t
         )
         yield started.line, f"`{text}` is left out: {instead}"
     if started.inside and selected.launched:
-        yield (
-            started.line,
-            (
-                "the loop or condition around it is left out: the job script starts one launcher a "
-                "node"
-            ),
-        )
+        what = "the loop or condition around it is left out"
+        yield started.line, f"{what}: the job script starts one launcher a node"
 
 
-def _options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
+def _note_options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
     for name, option in requested.directives.options.items():
         if name in options.TASKS and requested.tasks_a_node > 1:
-            yield (
-                option.line,
-                (
-                    f"--{name}={option.value}: one task a node now; {requested.tasks_a_node} times its "
-                    "CPUs"
-                ),
-            )
+            tasks = requested.tasks_a_node
+            what = f"--{name}={option.value}: one task a node now; {tasks} times its CPUs"
+            yield option.line, what
         elif name in ("output", "error") and "%" in str(
             option.value
         ):  # without, it is a mistake, and told as one
-            yield (
-                option.line,
-                (
-                    f"--{name} is left out: each attempt has a log of its own, which `clusterrun "
-                    "logs` shows"
-                ),
-            )
+            what = f"--{name} is left out: each attempt has a log of its own"
+            yield option.line, f"{what}, which `clusterrun logs` shows"
         elif name in options.REFUSED or name in ("input", "export-file"):
             why = options.REFUSED.get(name) or options.OWNED[name]
             yield option.line, f"--{name} is not taken over: {why}"
@@ -126,7 +115,7 @@ def _options(requested: ResourceRequest) -> Iterator[tuple[int, str]]:
         )
 
 
-def _left(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
+def _note_omissions(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
     for line in lines_after(facts, selected):
         yield line, "not taken over: a run ends with its training"
     for line, _ in facts.traps:
@@ -138,7 +127,7 @@ def _left(facts: Facts, selected: SelectedCommand) -> Iterator[tuple[int, str]]:
         yield line, "cannot be read as bash; it stays as written"
 
 
-def _shell(draft: Draft) -> Iterator[tuple[int, str]]:
+def _note_setup(draft: Draft) -> Iterator[tuple[int, str]]:
     environment = draft.values.get("environment") or {}
     setup = range(len(environment.get("setup", ())))
     lines = [
@@ -147,13 +136,8 @@ def _shell(draft: Draft) -> Iterator[tuple[int, str]]:
     ]
     if lines:
         which = f"line{'s' * (len(lines) > 1)} {', '.join(dict.fromkeys(lines))}"
-        yield (
-            0,
-            (
-                f"{which}: kept in environment.setup, which runs on the first node, and where each "
-                "must succeed"
-            ),
-        )
+        what = f"{which}: kept in environment.setup, which runs on the first node"
+        yield 0, f"{what}, and where each must succeed"
     activated = any(
         "activate" in line or line.startswith("use_") for line in environment.get("setup", ())
     )

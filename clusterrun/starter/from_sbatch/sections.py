@@ -49,12 +49,12 @@ def accelerate_section(
     `config` holds the values of the config file that the command names, where it could be read:
     flags beside it are laid over them, because a config file that a spec names is used unchanged.
     """
-    words, left = _words(parsed)
+    words, left = _translate_flags(parsed)
     path = parsed.value("config_file")
     if path is None:
         return words, left
     if config is None or not words:
-        return {"config_file": path}, [*left, *sorted(_flags_of(words))]
+        return {"config_file": path}, [*left, *sorted(_flag_names(words))]
     known = {
         key: value
         for key, value in config.items()
@@ -68,7 +68,7 @@ def accelerate_section(
     return merged, left
 
 
-def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
+def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     found: dict[str, Any] = {}
     groups: dict[str, dict[str, Any]] = {
         "deepspeed": {},
@@ -79,7 +79,7 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     left: list[str] = []
     for name, word in parsed.flags.items():
         value = True if word is None else read_scalar(word.text) if word.known else None
-        group = _group(name)
+        group = _find_group(name)
         if name in _MEETING and name != "dynamo_backend":
             continue
         if value is None or not (group or name in _PLAIN):
@@ -100,7 +100,7 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     return found, left
 
 
-def _group(name: str) -> str:
+def _find_group(name: str) -> str:
     if name in _DEEPSPEED:
         return "deepspeed"
     return next(
@@ -108,7 +108,7 @@ def _group(name: str) -> str:
     )
 
 
-def _flags_of(words: dict[str, Any]) -> set[str]:
+def _flag_names(words: dict[str, Any]) -> set[str]:
     return {
         name
         for key, value in words.items()

@@ -14,7 +14,7 @@ Found = Iterator[tuple[int, str, str, str]]
 _SIGNALS = re.compile(r"\b(?:SIG)?(USR1|USR2|TERM|HUP|INT|CONT|10|12|15)\b")
 
 
-def _trap(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_trap(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
     traps = [(line, text) for line, text in facts.traps if _SIGNALS.search(text)]
     waited = selected.started.background and any(
         line >= selected.started.line for line in facts.waits
@@ -47,7 +47,7 @@ def _trap(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -
             )
 
 
-def _background(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_background(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     started = selected.started
     if (
         started.background
@@ -61,7 +61,7 @@ def _background(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand
         yield started.line, "background", what, "the job script waits for it"
 
 
-def _strict(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_strict(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     prepared = [line for line, _ in facts.modules]
     prepared += [place[0] for place in (facts.venv, facts.conda, facts.folder) if place]
     prepared += [
@@ -77,7 +77,7 @@ def _strict(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) ->
         yield min(prepared), "set-e", what, "the job script stops, and says what failed"
 
 
-def _module_order(facts: Facts, _asked: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_module_order(facts: Facts, _asked: ResourceRequest, _chosen: SelectedCommand) -> Found:
     place = facts.venv or facts.conda
     for line, name in facts.modules:
         if place and line > place[0]:
@@ -88,7 +88,7 @@ def _module_order(facts: Facts, _asked: ResourceRequest, _chosen: SelectedComman
             yield line, "module-order", what, "the job script loads modules first"
 
 
-def _secrets(facts: Facts, _asked: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_secrets(facts: Facts, _asked: ResourceRequest, _chosen: SelectedCommand) -> Found:
     written = set(facts.written_secrets.values())
     lines = facts.text.splitlines()
     for name, line in facts.secrets.items():
@@ -111,7 +111,7 @@ def _has_value(lines: list[str], number: int, name: str) -> bool:
     return 0 <= number < len(lines) and name in names_of_secrets(lines[number])
 
 
-def _pipe(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_pipe(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
     if selected.started.piped and "pipefail" not in facts.text:
         what = (
             "without `set -o pipefail` the exit code of a pipe is its last command's: a crash "
@@ -125,7 +125,7 @@ def _pipe(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> F
         )
 
 
-def _devices(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_devices(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     variable = facts.variables.get("CUDA_VISIBLE_DEVICES")
     if variable is not None and requested.gpus_a_node:
         what = (
@@ -136,11 +136,11 @@ def _devices(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand)
 
 
 RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
-    _trap,
-    _background,
-    _strict,
-    _module_order,
-    _secrets,
-    _pipe,
-    _devices,
+    _find_trap,
+    _find_background,
+    _find_strict,
+    _find_module_order,
+    _find_secrets,
+    _find_pipe,
+    _find_devices,
 )
