@@ -1,4 +1,4 @@
-"""What a user is told of a run: the estimate, and a warning before a run that cannot fit."""
+"""What a user learns of a run: the estimate, and a warning before a run that cannot fit."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def parameter_count(text: str) -> int:
 
 
 def make_estimate(request: EstimateRequest, planned: PlannedRun | None = None) -> Comparison:
-    """Say what a run would need of each GPU, under every strategy.
+    """Estimate what a run would need of each GPU, under every strategy.
 
     Raises SpecError if there is nothing to estimate, or the model is not known.
     """
@@ -64,7 +64,7 @@ def make_estimate(request: EstimateRequest, planned: PlannedRun | None = None) -
 
 
 def _complete_run_size(request: EstimateRequest, planned: PlannedRun | None) -> RunSize:
-    """Lay what is given over what the spec says."""
+    """Return the size of a spec's run, with the user's values in place of the spec's."""
     run = read_run_size(planned.loaded, planned.work_dir) if planned else RunSize(gpus_per_node=1)
     names = ("gpu_memory", "batch", "sequence", "checkpointing", "eager", "precision")
     changes: dict[str, Any] = {

@@ -26,7 +26,7 @@ class Architecture:
     inner: int
     """The width inside the MLP."""
     positions: int
-    """Rows of the learned position embedding, 0 where there is none."""
+    """Rows of the learned position embedding; 0 if there is none."""
     token_types: int
     experts: int
     tied: bool
@@ -36,7 +36,7 @@ class Architecture:
     dropout: bool
     activation: str
     head: str
-    """What stands on top: lm, classes, or base for nothing."""
+    """The head: lm, classes, or base for none."""
     labels: int
 
     @property

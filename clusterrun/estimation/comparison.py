@@ -33,7 +33,7 @@ class Comparison:
     """The smallest change with which the run fits; empty if none is needed, or nothing is known."""
 
     def title(self) -> str:
-        """Say what was estimated."""
+        """Return the heading: what was estimated."""
         question, run = self.question, self.run
         what = "GPU" if run.gpus_per_node else "process"
         many = ("es" if what == "process" else "s") if question.gpus > 1 else ""
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def unit(self) -> str:
-        """GB, of 1000^3 bytes; MB where nothing reaches one."""
+        """GB, of 1000^3 bytes; MB if nothing reaches one."""
         return "GB" if max(needs.total for needs in self.rows) >= 1e9 else "MB"
 
     def amount(self, size: float | None) -> str:

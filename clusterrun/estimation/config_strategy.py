@@ -35,7 +35,7 @@ DEFAULT_STAGE = 2  # of accelerate's DeepSpeedPlugin
 def read_strategy(
     config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None
 ) -> Strategy | None:
-    """Return what an accelerate config asks for; `deepspeed` is the JSON it names.
+    """Return the strategy of an accelerate config; `deepspeed` is the JSON it names.
 
     None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of
     parallelism.

@@ -1,4 +1,4 @@
-"""What a job spec says of its size: GPUs, hours, strategy, precision, batch, sequence and model."""
+"""The size of a spec's run: GPUs, hours, strategy, precision, batch, sequence and model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunSize:
 
     nodes: int = 1
     gpus_per_node: int = 0
-    """0 where the job asks for none."""
+    """0 if the job requests none."""
     processes: int = 1
     hours: float | None = None
     tasks: bool = False
@@ -92,7 +92,7 @@ def read_run_size(loaded: Loaded, work_dir: Path) -> RunSize:
 
 
 def _script_file(spec: JobSpec) -> str:
-    """Return the file of a script, or of a module that lies in the working folder."""
+    """Return the file of a script, or of a module in the working folder."""
     return spec.script or f"{(spec.module or '').replace('.', '/')}.py"
 
 

@@ -13,7 +13,7 @@ _STATES: frozenset[Part] = frozenset({"gradients", "optimizer"})
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to share a model's states out over GPUs; `words` is how a job spec asks for it."""
+    """One way to shard a model's states over GPUs; `words` is how a job spec selects it."""
 
     name: str
     words: str
@@ -21,7 +21,7 @@ class Strategy:
     sharded: frozenset[Part] = frozenset()
     """What each GPU holds only its part of."""
     offloaded: frozenset[Part] = frozenset()
-    """What lies in the memory of the node's CPUs."""
+    """What is kept in the memory of the node's CPUs."""
     gathered: bool = False
     """Whether weights that are sharded stay whole from the forward to the backward pass."""
 
@@ -91,7 +91,7 @@ class States:
 
     @property
     def total(self) -> float:
-        """All that lies on the GPU."""
+        """All that is on the GPU."""
         return self.weights + self.gradients + self.optimizer
 
 

@@ -33,7 +33,7 @@ def arguments_of(spec: JobSpec) -> dict[str, Any]:
 
 
 def _is_flag(word: str) -> bool:
-    """Say whether argparse would take a word for a flag; a negative number is none."""
+    """Return whether argparse would take a word for a flag; a negative number is not one."""
     return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
 
 

@@ -29,7 +29,7 @@ def read_sizes(value: Any) -> dict[str, int]:
 
 
 def size_for_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
-    """Return the bytes of each GPU that a job gets; None where that is not known.
+    """Return the bytes of each GPU that a job gets; None if not known.
 
     The type of GPU it asks for counts before its partition; where it names several partitions, the
     smallest counts.

@@ -117,7 +117,7 @@ def _list_options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def are_requested(options: Mapping[str, Any]) -> bool:
-    """Say whether a job requests GPUs, in any of sbatch's ways."""
+    """Return whether a job requests GPUs, with any of sbatch's options."""
     return any(request.count for found in find_requests(options).values() for request in found)
 
 

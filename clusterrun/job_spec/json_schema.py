@@ -158,7 +158,7 @@ def _key_pattern(key: str) -> str:
 
 
 def _allow_null(form: dict[str, Any]) -> dict[str, Any]:
-    """A key without a value is as one that is left out."""
+    """Allow null: a key without a value counts as omitted."""
     kind = form.get("type")
     if kind is not None and "enum" not in form:
         kinds = [kind] if isinstance(kind, str) else kind

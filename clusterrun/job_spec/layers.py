@@ -45,11 +45,11 @@ class Layers:
     """The keys of sections that only the profile gives."""
 
     def line_of(self, path: KeyPath) -> str:
-        """Say where a value stands; for one that is not there, where its nearest parent stands."""
+        """Return the line of a value, or of its nearest parent if it is not there."""
         return Document(None, self.where).line_of(path)
 
     def fault(self, path: KeyPath, what: str, hint: str = "") -> None:
-        """Note a mistake at the place where the value stands."""
+        """Note a mistake at the line of the value."""
         self.problems.append(Problem(self.line_of(path), spell_path(path), what, hint))
 
     def add(self, document: Document, keys: Iterable[str], kind: str) -> None:

@@ -1,4 +1,4 @@
-"""From a YAML file, a profile and overrides to one JobSpec, with every mistake told at once."""
+"""The loader: from YAML, a profile and overrides to one JobSpec, with every mistake at once."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ class Loaded:
     text: str
     """The file as the user wrote it."""
     chdir: str | None
-    """The absolute working folder, where the spec names one."""
+    """The absolute working folder, if the spec names one."""
     run_root: str
     """Where run folders are created; `runs` in the working folder, unless the profile sets it."""
     layers: Layers
     """Where each value comes from."""
     gpu_memory: int | None = None
-    """The bytes of each GPU that the job asks for, where the profile says it."""
+    """The bytes of each GPU that the job requests, if the profile has them."""
     overrides: tuple[str, ...] = ()
-    """What was laid over it, as `key=value`."""
+    """The overrides, as `key=value`."""
     profile: str | None = None
     """The site's defaults below it; None: there are none."""
 
     def line_of(self, *path: str | int) -> str:
-        """Say where a key of the spec stands, as file:line."""
+        """Return the position of a key of the spec, as file:line."""
         return self.layers.line_of(path)
 
 
@@ -73,7 +73,7 @@ def load_spec(
     folder: Path | None = None,
     text: str | None = None,
 ) -> Loaded:
-    """Read a job spec and all that lies under and over it.
+    """Read a job spec with the layers below and above it.
 
     `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual
     environment; `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec
@@ -187,7 +187,7 @@ def _add_overrides(layers: Layers, overrides: Sequence[str]) -> None:
 
 
 def _add_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
-    """The shell's own Python counts only where nothing else says which Python to use."""
+    """Use the shell's own Python, if nothing else selects a Python."""
     environment = layers.values.get("environment") or {}
     if shell and isinstance(environment, dict) and not _selects_python(environment):
         where: dict[KeyPath, str] = {(): "the shell"} | {

@@ -73,7 +73,7 @@ class Slurm(Model):
     exclusive: Flag | None = None
     nice: Flag | None = None
     signal: Signal | None = None
-    """When the trainers are asked to save before the time limit: USR1@<seconds>."""
+    """When the training processes are asked to save before the time limit: USR1@<seconds>."""
     chdir: Word | None = None
     """The working folder, relative to the spec's file; by default the folder where you run
     clusterrun."""
@@ -196,7 +196,7 @@ class Requeue(Model):
     `shrink_after`. A second, smaller job waits for that; the attempt after it requests all nodes
     again."""
     shrink_after: Wait = "1h"
-    """How long a run that comes back waits for all its nodes, where `shrink_to` is given."""
+    """How long a run that restarts waits for all its nodes, if `shrink_to` is set."""
 
 
 class NotificationTarget(Model):
@@ -204,13 +204,13 @@ class NotificationTarget(Model):
 
     mail: Address | None = None
     webhook: Variable | None = None
-    """The name of a variable that holds the address; it stands among `environment.secrets`, too."""
+    """The name of a variable that holds the address; it is listed in `environment.secrets`, too."""
     shape: Literal["json", "slack", "discord"] = "json"
     """What the webhook is sent: all facts as JSON, or a message as Slack or Discord takes it."""
 
 
 class Notification(Model):
-    """Who is told of what: `requeued` is every end after which the run goes on by itself."""
+    """Who is notified of what: `requeued` is every end after which the run continues by itself."""
 
     on: Annotated[tuple[Literal["finished", "gave-up", "requeued"], ...], Field(min_length=1)]
     to: NotificationTarget
@@ -241,7 +241,7 @@ class JobSpec(Model):
     """After how long without a step a run counts as hung and is terminated: auto, a time (30min),
     or false: never."""
     notify: tuple[Notification, ...] = ()
-    """Who is told how the run's attempts end, see [notify](#notify)."""
+    """Who is notified how the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else opens."""
 

@@ -108,7 +108,7 @@ def read_line(value: Any) -> str:
 
 
 def read_argument(value: Any) -> Argument:
-    """Return what follows one flag; raises ValueError for what cannot stand on a command line."""
+    """Return what follows one flag; raises ValueError for what a command line cannot hold."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (list, tuple)):
@@ -163,7 +163,7 @@ Line: TypeAlias = Annotated[str, BeforeValidator(_number_as_written), AfterValid
 """One line of text; a number is taken as it was written."""
 Word: TypeAlias = Annotated[Line, AfterValidator(_refuse_empty)]
 Operand: TypeAlias = Annotated[Word, AfterValidator(_refuse_option)]
-"""A word that stands where a command could also take an option."""
+"""A word in a place where a command could also take an option."""
 ShellText: TypeAlias = Annotated[str, AfterValidator(_check_shell_text)]
 """Lines of shell, run as written."""
 Time: TypeAlias = Annotated[Word, AfterValidator(grammar.check_time_limit)]

@@ -55,7 +55,7 @@ class YamlFloat(float):
 
 @dataclass
 class Document:
-    """The values of a YAML text, and where each stands as `file:line`."""
+    """The values of a YAML text, and the position of each as `file:line`."""
 
     value: Any
     where: dict[KeyPath, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Document:
     """Where the written part begins; the mappings above it are only the way there."""
 
     def line_of(self, path: KeyPath) -> str:
-        """Say where a value stands; for one that is not there, where its nearest parent stands."""
+        """Return the line of a value, or of its nearest parent if it is not there."""
         while path not in self.where and path:
             path = path[:-1]
         return self.where.get(path, "")

@@ -1,4 +1,4 @@
-"""What bash says of texts that it reads and does not run (`bash -n`)."""
+"""What bash reports about texts that it parses but does not run (`bash -n`)."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Launch:
 
     lines: tuple[Words, ...]
     config: str | None
-    """The text of accelerate's config file; None where a path is used, or no accelerate."""
+    """The text of accelerate's config file; None if a path is used, or no accelerate."""
     variables: Mapping[str, str]
     """Environment that accelerate reads."""
     processes: int | None
@@ -60,7 +60,7 @@ class Launch:
     resume: Words = ()
     """What follows the lines once a checkpoint exists, for a script with its own checkpoints."""
     deepspeed: str | None = None
-    """The text of DeepSpeed's config file, a JSON; None where a path is used, or none at all."""
+    """The text of DeepSpeed's config file, a JSON; None if a path is used, or none at all."""
     cpu_by_default: bool = False
     """Whether it trains on CPUs only because the job requests no GPU."""
 
@@ -72,12 +72,12 @@ class Launch:
 
 
 def requests_gpus(slurm: Slurm) -> bool:
-    """Say whether a job asks for GPUs, in any of sbatch's ways."""
+    """Return whether a job requests GPUs, with any of sbatch's options."""
     return gpus.are_requested(slurm.options)
 
 
 def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Launch:
-    """Make the command of a spec; `gpus_requested` says whether the job asks Slurm for GPUs."""
+    """Make the command of a spec; `gpus_requested`: the job requests GPUs from Slurm."""
     if spec.command is not None:
         tasks = None if gpus_requested else grammar.most_nodes(spec.slurm.nodes)
         return Launch(((Shell(spec.command),),), None, {}, tasks)

@@ -66,11 +66,11 @@ class LaunchPlan:
     requeue_on: tuple[str, ...]
     crashes: int
     shrink_to: int | None
-    """With how many nodes it goes on where more are not given again in time."""
+    """With how many nodes it continues if more are not available again in time."""
     shrink_after: int
     """In seconds."""
     exclude: str
-    """Nodes that the spec itself leaves out; a successor is told them again, beside its own."""
+    """Nodes that the spec itself excludes; a successor excludes them together with its own."""
     hang: str
     """Seconds of silence that are too many; `auto`, or `off`."""
     signal_lead: int
@@ -103,7 +103,7 @@ class LaunchPlan:
 
     @property
     def may_expedite(self) -> bool:
-        """Whether Slurm may start the run again without delay, where the cluster allows that."""
+        """Whether Slurm may restart the run without delay, if the cluster allows that."""
         return self.spec.requeue.by == "auto" and bool(self.requeue_on)
 
     @property

@@ -24,7 +24,7 @@ from clusterrun.version import __version__
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for on the command line, or a caller of the functions of the same names."""
+    """What a user requested on the command line, or a caller in Python."""
 
     source: str
     overrides: Sequence[str] = ()

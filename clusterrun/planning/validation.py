@@ -49,7 +49,7 @@ def _refuse_syntax_error(plan: LaunchPlan, script: str) -> None:
 
 
 def valid_spec(prepared: Prepared, plan: LaunchPlan) -> ValidSpec:
-    """Return what a spec that was found valid asks for."""
+    """Return what a valid spec requests."""
     processes = plan.launch.processes if plan.processes_a_node else None
     return ValidSpec(
         plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes

@@ -1,4 +1,4 @@
-"""The files that `init` writes beside each other, and what is wrong with them yet."""
+"""The files that `init` writes next to each other, and what is still wrong with them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_heading(
 
 
 def write_schema(folder: Path) -> bool:
-    """Put the schema beside the specs of a folder, where editors find it by its relative path.
+    """Put the schema next to a folder's specs, where editors find it by its relative path.
 
     Returns False where a file of that name is somebody else's.
     """

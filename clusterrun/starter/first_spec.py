@@ -67,7 +67,7 @@ class SpecRequest:
 
 
 def new_spec(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
-    """Return the text of a new job spec, which will lie in `folder`; paths are relative to `cwd`.
+    """Return the text of a new job spec, to be written to `folder`; paths are relative to `cwd`.
 
     Raises SpecError where the strategy is none, or the script is not there.
     """

@@ -30,7 +30,7 @@ TYPES = (
 
 
 def check_config(given: Given, machines: Machines) -> None:
-    """Note what a config file says that cannot be so on these nodes."""
+    """Note values of a config file that are impossible on these nodes."""
     kind = str(given.get("distributed_type"))
     where = given.get("compute_environment")
     if where not in (None, "LOCAL_MACHINE", 0):

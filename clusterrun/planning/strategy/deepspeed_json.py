@@ -93,7 +93,7 @@ def _check_zero(given: Given) -> None:
 
 
 def _check_duplicates(given: Given, training: Training) -> None:
-    """A number in the JSON wins over the spec's and the script's, with no more than a warning."""
+    """Note numbers that differ: the JSON overrides spec and script, with only a warning."""
     steps, asked = given.values.get(_STEPS), training.accumulation
     if asked and asked != 1 and steps is None:
         given.fault(
@@ -137,6 +137,6 @@ def _check_batch(given: Given, machines: Machines, training: Training) -> None:
 
 
 def accumulation_of(given: Given, training: Training) -> int | None:
-    """Return how many batches make an optimizer step; None where nobody says it."""
+    """Return how many batches make an optimizer step; None if nothing sets it."""
     steps = given.values.get(_STEPS)
     return 1 if steps is None else number(steps) or training.accumulation

@@ -64,14 +64,14 @@ def _check_hardware(given: Given, machines: Machines, precision: str) -> None:
 
 
 def has_fp8(kind: str) -> bool:
-    """Say whether a type of GPU computes in fp8; true where its name says nothing."""
+    """Return whether a type of GPU computes in fp8; true if its name does not tell."""
     return not (
         _names_model(_WITHOUT_FP8, kind) and not _names_model(_WITH_FP8, kind)
     ) and has_bf16(kind)
 
 
 def has_bf16(kind: str) -> bool:
-    """Say whether a type of GPU computes in bf16; true where its name says nothing."""
+    """Return whether a type of GPU computes in bf16; true if its name does not tell."""
     return (
         not _names_model(_WITHOUT_BF16, kind)
         or _names_model(_WITHOUT_FP8, kind)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Assignments:
-    """Keeps the variables of a text whose first line is the one behind `offset`."""
+    """Keeps the variables of a text whose first line is the one after `offset`."""
 
     facts: Facts
     scope: Scope
@@ -27,7 +27,7 @@ class Assignments:
     """Whether the text runs on each node."""
 
     def assign(self, node: Node) -> tuple[str, Word | None]:
-        """Note an assignment; return its variable, and its value where it is one word."""
+        """Note an assignment; return its variable, and its value if it is one word."""
         name, value = text_of(node.named_children[0]), node.named_children[-1]
         if "+=" in text_of(node).partition("\n")[0].split("=")[0] + "=":
             self._append(name, value)
@@ -78,7 +78,7 @@ class Assignments:
             self.scope.values[name] = None
 
     def _is_secret(self, name: str, value: Word) -> bool:
-        """Note a variable whose name says that its value is a secret; False for another one."""
+        """Note a variable whose name means that its value is a secret; False for others."""
         if not (value.known and value.text and is_secret_name(name)):
             return False
         self.facts.written_secrets[value.text] = name

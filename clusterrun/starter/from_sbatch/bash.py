@@ -38,7 +38,7 @@ def below(node: Node) -> Iterator[Node]:
 
 
 def redirections(node: Node) -> list[str]:
-    """Return where a command reads from and writes to; not `2>&1`, which stays true."""
+    """Return a command's redirections, but not `2>&1`, which still holds."""
     found = [
         text_of(child)
         for child in node.named_children

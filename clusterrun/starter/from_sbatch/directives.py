@@ -71,9 +71,9 @@ class Directives:
     """All that sbatch reads of a script, and what it does not."""
 
     options: Mapping[str, Option]
-    """By their long names; of those that stand twice the last, which is the one that counts."""
+    """By their long names; of duplicates the last, which is the one that counts."""
     too_late: tuple[int, ...]
-    """Lines with `#SBATCH` behind the first command, which sbatch does not read."""
+    """Lines with `#SBATCH` after the first command, which sbatch does not read."""
     unread: tuple[tuple[int, str], ...]
     """Words of such lines that are no options."""
 

@@ -14,7 +14,7 @@ class Draft:
 
     values: dict[str, Any] = field(default_factory=dict)
     comments: dict[tuple[str | int, ...], str] = field(default_factory=dict)
-    """What stands behind a key, by its path."""
+    """The comment after a key, by its path."""
     mistakes: list[Problem] = field(default_factory=list)
     """What was wrong in the old script; `path` is the mistake's name."""
     notes: list[Problem] = field(default_factory=list)

@@ -48,7 +48,7 @@ def resolve(node: Node, scope: Scope) -> list[Word]:
 
 
 def _make_bare(parts: tuple[Part, ...], node: Node) -> tuple[Part, ...]:
-    """Return the parts of a node as they stand without quotes."""
+    """Return the parts of a node as they are without quotes."""
     if node.type == "concatenation":
         return parts
     return tuple(Bare(part) if isinstance(part, Shell) else part for part in parts)
@@ -134,7 +134,7 @@ def _unescape(text: str) -> str:
 
 
 def _expand(node: Node, scope: Scope) -> Value:
-    """Return what an expansion stands for; None where only the run knows."""
+    """Return the value of an expansion; None if only the run knows it."""
     found = _EXPANSION.fullmatch(text_of(node).strip())
     if not found:
         return None
@@ -159,7 +159,7 @@ def _expand(node: Node, scope: Scope) -> Value:
 
 
 def _evaluate_sum(text: str, scope: Scope) -> int | None:
-    """Return what `$((...))` is, where all in it is known."""
+    """Return the value of `$((...))`, if everything in it is known."""
 
     def number(found: re.Match[str]) -> str:
         value = scope.look(found[1])

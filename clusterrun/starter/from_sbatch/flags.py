@@ -1,4 +1,4 @@
-"""A launcher's own flags, and what stands behind them: the script and its arguments.
+"""A launcher's own flags, and what follows them: the script and its arguments.
 
 Sources: `accelerate launch --help` of accelerate 1.15, `torchrun --help` of torch 2.13, `deepspeed
 --help` of 0.19.

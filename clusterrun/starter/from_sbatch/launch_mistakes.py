@@ -70,7 +70,7 @@ def _find_double_quotes(facts: Facts, selected: SelectedCommand) -> Found:
 
 
 def _outer_quote(facts: Facts, first: int) -> str:
-    """Return the quote with which the text behind `bash -c` begins."""
+    """Return the quote with which the text after `bash -c` begins."""
     text = "\n".join(facts.text.splitlines()[first - 1 :])
     found = re.search(r"-\w*c\s+(?:\\\n\s*)?([\"'])", text)
     return found[1] if found else ""

@@ -11,7 +11,7 @@ from clusterrun.starter.from_sbatch.words import Word
 LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
 """Programs that start a process for each GPU."""
 RANKS = {**dict.fromkeys(LAUNCHERS, 3), "bash": 2, "python": 2, "other": 1}
-"""What is more likely the training, where a script starts several things."""
+"""What is more likely the training, if a script starts several things."""
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _MODULES = {
     "accelerate.commands.launch": "accelerate",
@@ -51,7 +51,7 @@ def _kind_of_python(words: Sequence[Word]) -> tuple[str, list[Word]]:
 
 
 def script_of_bash(words: Sequence[Word]) -> Word | None:
-    """Return what `bash -c` runs; None where it runs a file."""
+    """Return what `bash -c` runs; None if it runs a file."""
     for flag, word in itertools.pairwise(words[1:]):
         if flag.text.startswith("-") and "c" in flag.text:
             return word

@@ -19,7 +19,7 @@ _LOADS = frozenset({"load", "add"})
 
 
 def note_command(facts: Facts, scope: Scope, words: Sequence[Word], text: str, line: int) -> bool:
-    """Note a command that prepares the shell; False where it is another one."""
+    """Note a command that prepares the shell; False for other commands."""
     texts = [word.text for word in words]
     known = all(word.known for word in words)
     name = texts[0] if texts else ""

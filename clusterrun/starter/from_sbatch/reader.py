@@ -170,7 +170,7 @@ class Reader:
             self.start(node, inner, words, background=background, piped=piped)
 
     def call(self, body: Node, words: list[Word]) -> None:
-        """Read a function that starts the training, where it is called."""
+        """Read a function that starts the training, at the place of its call."""
         before, self.calls = dict(self.scope.values), self.calls + 1
         self.scope.values |= positional(words)
         self.statements(body.children)
@@ -181,7 +181,7 @@ class Reader:
         self.calls -= 1
 
     def _trains_in(self, name: str) -> bool:
-        """Say whether a function starts a training, by itself or by another one."""
+        """Return whether a function starts a training, by itself or by another one."""
         text = text_of(self.functions[name])
         others = [
             other
@@ -286,7 +286,7 @@ class Reader:
             self.facts.secrets.setdefault(name, line)
 
     def _trains(self, node: Node) -> bool:
-        """Say whether a training is started in a node."""
+        """Return whether a training is started in a node."""
         if node.type == "function_definition":
             return False
         for child in below(node):

@@ -28,7 +28,7 @@ class ResourceRequest:
     directives: Directives
 
     def text(self, name: str) -> str:
-        """Return an option's value; empty where it is not given."""
+        """Return an option's value; empty if it is not given."""
         option = self.directives.options.get(name)
         return option.value if option is not None and isinstance(option.value, str) else ""
 
@@ -38,7 +38,7 @@ class ResourceRequest:
         return next((option.line for option in found if option is not None), 0)
 
     def number(self, name: str) -> int:
-        """Return a plain number; 0 where there is none."""
+        """Return a plain number; 0 if there is none."""
         return int(self.text(name)) if self.text(name).isdigit() else 0
 
     @property
@@ -147,7 +147,7 @@ class ResourceRequest:
 
 
 def nearest_option(name: str) -> str:
-    """Return the option that a misspelt one was meant to be; empty where there is none."""
+    """Return the option that a misspelt one was meant to be; empty if there is none."""
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), "")
 
 

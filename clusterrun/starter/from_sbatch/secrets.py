@@ -22,17 +22,17 @@ _VALUE = re.compile("|".join(f"(?P<{name}>{form})" for name, form in _FORMS.item
 
 
 def is_secret_name(name: str) -> bool:
-    """Say whether a variable or a flag of this name holds a secret."""
+    """Return whether a variable or a flag of this name holds a secret."""
     return bool(_NAME.search(name.lstrip("-").replace("-", "_").upper()))
 
 
 def names_of_secrets(text: str) -> set[str]:
-    """Return the usual names of the secrets whose values stand in a text."""
+    """Return the usual names of the secrets whose values a text contains."""
     return {str(found.lastgroup) for found in _VALUE.finditer(text)}
 
 
 def secrets_in(text: str) -> dict[str, str]:
-    """Return the secrets whose values stand in a text, each value with its usual name."""
+    """Return the secrets whose values a text contains, each value with its usual name."""
     return {found[0]: str(found.lastgroup) for found in _VALUE.finditer(text)}
 
 

@@ -44,7 +44,7 @@ _DEEPSPEED = frozenset(
 def accelerate_section(
     parsed: Parsed, config: dict[str, Any] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the section, and the flags that no word of it stands for.
+    """Return the section, and the flags that it has no key for.
 
     `config` holds the values of the config file that the command names, where it could be read:
     flags beside it are laid over them, because a config file that a spec names is used unchanged.
@@ -117,7 +117,7 @@ def _flag_names(words: dict[str, Any]) -> set[str]:
 
 
 def read_config(text: str) -> dict[str, Any] | None:
-    """Return the values of an accelerate config file; None where it is none."""
+    """Return the values of an accelerate config file; None if it is not one."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:

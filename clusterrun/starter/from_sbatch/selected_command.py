@@ -25,11 +25,11 @@ class SelectedCommand:
     form: str
     """script, module or command."""
     why: str = ""
-    """Why it is a command, where a launcher could have been used."""
+    """Why it is a command, although a launcher could have been used."""
     arguments: tuple[Word, ...] = ()
     command: str = ""
     left: tuple[tuple[int, str, str], ...] = ()
-    """Line, flag and variable of secrets that are left out of the arguments."""
+    """Line, flag and variable of secrets that are omitted from the arguments."""
 
     @property
     def launched(self) -> bool:
@@ -40,7 +40,7 @@ class SelectedCommand:
 def select_command(
     facts: Facts, requested: ResourceRequest, read_file: ReadFile
 ) -> SelectedCommand | None:
-    """Return the training: of the likeliest kind the last one; None where nothing is started."""
+    """Return the training: the last command of the likeliest kind; None if nothing is started."""
     if not facts.started:
         hard = [number for number, kept in enumerate(facts.kept) if not kept.soft]
         if not hard:
@@ -73,7 +73,7 @@ def _start_of_kept_line(kept: Kept, place: int) -> Started:
 def _reason_for_command(
     started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
 ) -> str | None:
-    """Say why a started command stays a command; None where accelerate can launch it."""
+    """Return why a started command stays a command; None if accelerate can launch it."""
     if parsed.kind not in (*launchers.LAUNCHERS, "python") or parsed.target is None:
         return ""
     words = (parsed.target, *parsed.arguments)
@@ -95,7 +95,7 @@ def _reason_for_command(
 def _reason_for_python(
     started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
 ) -> str | None:
-    """Say why plain Python stays a command: one process a node, or no script for accelerate."""
+    """Return why plain Python stays a command: one process a node, or not for accelerate."""
     if _starts_ranks(started, requested):
         return None
     if started.inside:

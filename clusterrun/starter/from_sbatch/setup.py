@@ -94,7 +94,7 @@ def _lines_before(facts: Facts, selected: SelectedCommand) -> Iterable[Kept]:
 
 
 def lines_after(facts: Facts, selected: SelectedCommand) -> list[int]:
-    """Return the lines behind the training, for which a spec has no place."""
+    """Return the lines after the training, for which a spec has no place."""
     later = [kept.line for kept in facts.kept[selected.started.after :] if not kept.soft]
     later += [
         one.line

@@ -1,4 +1,4 @@
-"""From what an old script says to a job spec that asks Slurm for the same and starts the same."""
+"""The translation of an old script to a job spec that requests and starts the same."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ class _Translator:
 
 
 def as_mapping(words: list[str]) -> dict[str, Any] | None:
-    """Return arguments as a mapping, where it gives the very same words; else None."""
+    """Return arguments as a mapping, if it gives the very same words; else None."""
     found: dict[str, Any] = {}
     flag = ""
     for word in words:

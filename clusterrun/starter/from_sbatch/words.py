@@ -1,4 +1,4 @@
-"""What the words of a command are, as far as the script itself says it: nothing is run.
+"""The words of a command, as far as the script itself determines them: nothing is run.
 
 Bash's rules: bash(1), EXPANSION. A variable is followed to its one value; what is known only when
 the script runs stays shell text, as written.
@@ -25,7 +25,7 @@ Part: TypeAlias = str
 
 
 class Bare(Shell):
-    """Shell text that stands without quotes, so that it can become several words, or none."""
+    """Shell text without quotes, which can become several words, or none."""
 
     __slots__ = ()
 
@@ -39,12 +39,12 @@ class Word:
 
     @property
     def known(self) -> bool:
-        """Whether the script itself says all of it."""
+        """Whether the script itself determines all of it."""
         return not any(isinstance(part, Shell) for part in self.parts)
 
     @property
     def one_line(self) -> bool:
-        """Whether it is known, and can stand in a spec as a value, which has no newline."""
+        """Whether it is known, and can be a value in a spec, which has no newline."""
         return self.known and not control_character(self.text)
 
     @property
@@ -75,7 +75,7 @@ class Word:
 
 
 Value: TypeAlias = Word | tuple[Word, ...] | None
-"""What a variable holds: a word, an array, or None where it depends on the run."""
+"""What a variable holds: a word, an array, or None if it depends on the run."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Scope:
     """Variables of that shell whose values were used."""
 
     reads_arguments: bool = False
-    """Whether the words behind the script's own name were asked for, which sbatch can be given."""
+    """Whether the script reads its own arguments, which sbatch can be given."""
 
     def look(self, name: str) -> Value:
         """Return what a variable holds."""
