@@ -84,7 +84,7 @@ def _score_bytes(model: Architecture, work: Work) -> int:
 
 
 def _mlp_bytes(model: Architecture, work: Work) -> float:
-    """The input, what enters and leaves the activation function, and with a gate its product."""
+    """Return the input, what enters and leaves the activation, and with a gate its product."""
     wide = 4 if model.family.gated else 2
     if model.activation in _COMPOSED:
         wide += 3
@@ -93,7 +93,7 @@ def _mlp_bytes(model: Architecture, work: Work) -> float:
 
 
 def _norm_bytes(model: Architecture, work: Work) -> float:
-    """The input; RMSNorm keeps it in fp32, and what it has normalized."""
+    """Return the input; RMSNorm keeps it in fp32, and what it has normalized."""
     return model.hidden * ((4 + work.between) if model.family.rms_norm else work.between)
 
 

@@ -84,7 +84,7 @@ def _check_process_count(layers: Layers, values: dict[str, Any]) -> None:
 
 
 def _check_node_range(layers: Layers, values: dict[str, Any]) -> None:
-    """Of what Slurm gives, as many nodes train as share a step equally; those must be enough."""
+    """Note a range of nodes whose smallest number cannot share the batches of a step equally."""
     text, shrunk = (
         str((values.get("slurm") or {}).get("nodes", 1)),
         (values.get("requeue") or {}).get("shrink_to"),

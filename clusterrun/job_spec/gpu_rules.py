@@ -48,7 +48,7 @@ def _check_option(layers: Layers, path: tuple[str, ...], value: Any) -> None:
 
 
 def _check_other_resources(layers: Layers, slurm: Mapping[str, Any]) -> None:
-    """A site's own resource, such as gpumem, is for GPUs that another option requests."""
+    """Note a site's own resource, such as gpumem, for which no option requests GPUs."""
     try:
         requested = gpus.are_requested(slurm)
     except ValueError:

@@ -32,7 +32,7 @@ def _ignore_case(word: str) -> str:
 
 
 def _match_patterns(*patterns: re.Pattern[str] | str) -> dict[str, Any]:
-    """A string in one of Python's forms, as an ECMA pattern, or a number, read as written."""
+    """Return the form of a string that matches a pattern, in ECMA's syntax, or of a number."""
     texts = [one if isinstance(one, str) else one.pattern for one in patterns]
     text = "|".join(f"(?:{re.sub('[?]P<[a-z]+>', '?:', one)})" for one in texts)
     return {"anyOf": [{"type": "string", "pattern": f"^(?:{text})$"}, {"type": "number"}]}

@@ -119,7 +119,7 @@ def _check_checkpoints(layers: Layers, values: dict[str, Any]) -> None:
 
 
 def _check_notifications(layers: Layers, values: dict[str, Any]) -> None:
-    """A notice has one way to go, and the address of a webhook is handed over as a secret."""
+    """Note notifications without exactly one target, and webhooks that are not secrets."""
     environment = values.get("environment") or {}
     secrets = environment.get("secrets") or () if isinstance(environment, dict) else ()
     notices = values.get("notify") or ()

@@ -61,7 +61,7 @@ def _check_array(layers: Layers, values: dict[str, Any]) -> None:
 
 
 def _check_shrink(layers: Layers, values: dict[str, Any]) -> None:
-    """A smaller job is another one, with the options of the first but for its number of nodes."""
+    """Note options that a second, smaller job could not share with the first."""
     requeue, slurm = values.get("requeue") or {}, values.get("slurm") or {}
     shrunk, place = requeue.get("shrink_to"), ("requeue", "shrink_to")
     if not isinstance(shrunk, int):

@@ -35,7 +35,7 @@ Argument: TypeAlias = bool | str | tuple[str, ...] | None
 
 
 def _number_as_written(value: Any) -> Any:
-    """Numbers as they were written; what is no scalar is left for the type check to refuse."""
+    """Return a number as it was written; the type check refuses what is no scalar."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return getattr(value, "text", None) or str(value)

@@ -224,7 +224,7 @@ class _Builder:
         return values
 
     def _merge(self, values: dict[str, Any], node: yaml.Node, path: KeyPath, line: str) -> None:
-        """`<<: *anchor`: keys that the mapping itself has win."""
+        """Merge `<<: *anchor`; the mapping's own keys override it."""
         merged = self.build(node, (*path, "<<"))
         if not isinstance(merged, dict):
             self._fault(line, path, "<< takes one mapping", "")

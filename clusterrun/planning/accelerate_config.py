@@ -111,7 +111,7 @@ def _drop_source_texts(value: Any) -> Any:
 
 
 def correct_config(given: Mapping[str, Any], processes: int | None) -> list[Words]:
-    """What a config file was written for, one machine or another's, and Slurm's nodes are not."""
+    """Return the flags that replace a config file's values for machines other than Slurm's."""
     lines: list[Words] = []
     if given.get("distributed_type") == "MULTI_CPU" and processes != 1:
         lines.append(

@@ -114,7 +114,7 @@ def _decide_use_cpu(
 def _make_flags(
     spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, brought: bool
 ) -> list[Words]:
-    """Flags override the config file; all that only a node knows is a shell variable."""
+    """Return the flags, which override the config file; what only a node knows is a variable."""
     path = spec.accelerate.config_file
     unread = path is not None and not given
     lines: list[Words] = [

@@ -111,7 +111,7 @@ def _choose_precision(request: SpecRequest, script: Script) -> dict[str, Any]:
 
 
 def _choose_processes(request: SpecRequest) -> dict[str, Any]:
-    """On CPUs somebody must say how many processes there are; on GPUs they are counted."""
+    """Return the number of processes on CPUs; on GPUs they are counted."""
     return (
         {}
         if _requests_gpus(request)

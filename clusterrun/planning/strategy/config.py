@@ -54,7 +54,7 @@ def check_config(given: Given, machines: Machines) -> None:
 
 
 def _check_count(given: Given, machines: Machines) -> None:
-    """Slurm's nodes decide; the user should know, because the size of a batch follows from it."""
+    """Note a number of processes that differs from the nodes', which decides the batch size."""
     total = number(given.get("num_processes"))
     if total and machines.processes and total not in (-1, machines.processes):
         given.note(

@@ -113,7 +113,7 @@ def _check_duplicates(given: Given, training: Training) -> None:
 
 
 def _check_batch(given: Given, machines: Machines, training: Training) -> None:
-    """DeepSpeed demands train_batch_size = micro batch x accumulation x processes."""
+    """Note a batch size that is not micro batch x accumulation x processes (DeepSpeed)."""
     whole = number(given.values.get("train_batch_size"))
     steps = accumulation_of(given, training)
     if not whole or not steps or not machines.processes:

@@ -89,7 +89,7 @@ def _read_text(path: Path, fault: Callable[[str, str], None]) -> str | None:
 
 
 def _make_given(values: Mapping[str, Any], text: str, name: str) -> Given:
-    """Lines are those of our own reader, which reads JSON, too, once its tabs are spaces."""
+    """Add the lines found by our own reader, which reads JSON, too, once its tabs are spaces."""
     try:
         document = read_yaml(text.replace("\t", " "), name)
     except SpecError as error:  # a tag or a key that stands twice: accelerate reads on

@@ -42,7 +42,7 @@ def _read_keys(accelerate: Path) -> AccelerateKeys:
 
 
 def _config_fields(tree: ast.Module) -> Iterator[str]:
-    """The fields of the dataclasses that make a config file (commands/config/config_args.py)."""
+    """Yield the fields of a config file's dataclasses (commands/config/config_args.py)."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name in ("BaseConfig", "ClusterConfig"):
             for field in node.body:
@@ -51,7 +51,7 @@ def _config_fields(tree: ast.Module) -> Iterator[str]:
 
 
 def _launch_flags(tree: ast.Module) -> Iterator[str]:
-    """The names of `add_argument("--name", ...)`."""
+    """Yield the names of `add_argument("--name", ...)`."""
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)

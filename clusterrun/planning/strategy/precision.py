@@ -80,7 +80,7 @@ def has_bf16(kind: str) -> bool:
 
 
 def _names_model(pattern: re.Pattern[str], kind: str) -> bool:
-    """`nvidia_a100-sxm4-80gb`, `rtx4090` and `l40s` are words with the model among them."""
+    """Return whether a type names a model, as `nvidia_a100-sxm4-80gb` or `rtx4090` does."""
     return any(
         pattern.fullmatch(part)
         for word in re.split(r"[-_. ]", kind)
