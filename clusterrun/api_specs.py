@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
-from clusterrun.estimation import answering
+from clusterrun.estimation import answers
 from clusterrun.job_spec import Loaded
 from clusterrun.job_spec import load_spec as read_spec
 from clusterrun.job_spec.json_schema import json_schema
@@ -30,7 +30,7 @@ from clusterrun.site_checks.first_profile import first_profile
 from clusterrun.site_checks.first_profile import write_profile as put_profile
 from clusterrun.starter import new_file
 from clusterrun.starter.files import site_defaults
-from clusterrun.starter.first_spec import Wish
+from clusterrun.starter.first_spec import SpecRequest
 from clusterrun.submission.submitting import try_submission
 from clusterrun.upkeep import cleaning, cleanup_plan
 
@@ -164,17 +164,17 @@ def estimate(  # noqa: PLR0913 - the options of the command
     What is not given is read from `job`. `parameters` is a number or a text such as `7.5B`; `gpu_memory` is in bytes,
     or a text such as `80GB`. Raises SpecError if there is nothing to estimate, or the model is not known.
     """
-    size = _read("parameters", answering.parameter_count, parameters)
+    size = _read("parameters", answers.parameter_count, parameters)
     memory = _read("gpu_memory", units.bytes_of_size, gpu_memory)
     model = None if config is None else Path(config)
-    given = answering.Given(
+    given = answers.EstimateRequest(
         model, size, gpus, memory, batch, sequence, checkpointing, eager, precision
     )
     if job is None:
-        return answering.estimate_of(given).values()
+        return answers.make_estimate(given).values()
     prepared = prepare(request_of(job, overrides, profile))
-    planned = answering.Planned(prepared.loaded, prepared.work_dir, prepared.request.environment)
-    return answering.estimate_of(given, planned).values()
+    planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
+    return answers.make_estimate(given, planned).values()
 
 
 def _read(name: str, reader: Callable[[str], Value], value: Value | str | None) -> Value | None:
@@ -225,20 +225,20 @@ def init(  # noqa: PLR0913 - the options of the command
     site = None if profile is None else str(profile)
     file = None if script is None else str(script)
     target = new_file.Target(None if output is None else str(output), force, site)
-    new_file.check_words(name, file)
+    new_file.check_names(name, file)
     if from_sbatch is not None:
         words = {"script": file, "strategy": strategy, "name": name, **slurm}
-        new_file.check_alone(word for word, value in words.items() if value is not None)
+        new_file.refuse_options(word for word, value in words.items() if value is not None)
         return new_file.write_translation(str(from_sbatch), target)
     known = site_defaults(site)
-    values = {option: slurm.get(option, new_file.default_of(option, known)) for option in given}
-    wish = Wish(
+    values = {option: slurm.get(option, new_file.default_option(option, known)) for option in given}
+    request = SpecRequest(
         file or new_file.only_script(Path.cwd()),
         strategy or "ddp",
         new_file.slurm_section(values),
         name or "",
     )
-    return new_file.write_wish(wish, target)
+    return new_file.write_new_spec(request, target)
 
 
 def schema(of: str | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from clusterrun import units
 from clusterrun.job_spec import layers, options
-from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.docstrings import field_docstrings
 from clusterrun.job_spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
 from clusterrun.job_spec.values import NAME_FORM
 
@@ -32,7 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 def docstring_of(section: str, field: str) -> str:
     """Return what the model says of a field; `section` is empty for the spec itself."""
-    return docstrings(SECTIONS[section] if section else JobSpec).get(field, "")
+    return field_docstrings(SECTIONS[section] if section else JobSpec).get(field, "")
 
 
 # The form of a value, where its Python type says too little.
@@ -279,7 +279,7 @@ def slurm_rest() -> Iterator[str]:
     """List sbatch's options that have no field: passed on, or refused with the reason."""
     typed = {name.replace("_", "-") for name in Slurm.model_fields}
     passed = sorted(
-        name for name in options.KNOWN - typed if not options.why_not(name, launcher=True)[0]
+        name for name in options.KNOWN - typed if not options.reason_refused(name, launcher=True)[0]
     )
     yield "Passed on to sbatch as written; `true` stands for an option without a value:"
     yield ", ".join(f"`{name}`" for name in passed) + "."

@@ -18,7 +18,7 @@ from typing import Any
 
 import clusterrun
 from clusterrun.cli import COMMANDS
-from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.docstrings import field_docstrings
 
 PAGE = Path(__file__).parent / "reference" / "python.md"
 INTRODUCTION = """\
@@ -109,7 +109,7 @@ def function(name: str, found: Any) -> Iterator[str]:
 
 def fields(kind: type) -> Iterator[str]:
     """Write a table of a dataclass's fields and properties."""
-    said = docstrings(kind)
+    said = field_docstrings(kind)
     rows = [(one.name, str(one.type), said.get(one.name, "")) for one in dataclasses.fields(kind)]
     rows += [(name, str(inspect.signature(one.fget).return_annotation), prose(one.__doc__))
              for name, one in vars(kind).items() if isinstance(one, property) and one.fget]  # fmt: skip

@@ -38,7 +38,7 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 # No clock, no environment, no process, no file: functions from values to values. A folder stands for its modules.
 PURE = """
     diagnosis.causes diagnosis.failures diagnosis.findings diagnosis.reasons diagnosis.stacks diagnosis.summary
-    diagnosis.waiting job_spec planning.launch planning.plan planning.strategy quoting reporting.goodput
+    diagnosis.waiting job_spec planning.accelerate_config planning.launch planning.plan planning.strategy quoting reporting.goodput
     reporting.page.charts reporting.page.scales run_folder.causes run_logs.attribution slurm.ids slurm.node_lists
     starter.from_sbatch
     """.split()

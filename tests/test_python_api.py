@@ -19,7 +19,7 @@ import pytest
 
 import clusterrun
 from clusterrun.cli import COMMANDS
-from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.docstrings import field_docstrings
 from tests.support.cli_desk import Desk
 from tests.support.pages import written_by
 
@@ -169,7 +169,7 @@ def results() -> Iterator[type]:
 def test_a_result_is_frozen_and_described(kind: type) -> None:
     """Nobody changes a result by accident, and each of its fields says what it is."""
     assert kind.__dataclass_params__.frozen
-    said = docstrings(kind)
+    said = field_docstrings(kind)
     assert [one.name for one in dataclasses.fields(kind) if not said.get(one.name)] == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from clusterrun import units
 from clusterrun.cli.output import amounts
 from clusterrun.errors import ClusterrunError
-from clusterrun.job_spec import JobSpec, hang
+from clusterrun.job_spec import JobSpec, durations
 from clusterrun.run_status.listing import wanted
 from clusterrun.training.checkpointing.interval import parse_interval
 
@@ -192,4 +192,4 @@ def test_a_duration_is_written_so_that_it_can_be_read_again():
         assert abs(units.seconds_of_duration(units.format_duration(seconds)) - seconds) < max(
             60.0, seconds / 20
         )
-    assert hang.seconds("0.2s") == 1
+    assert durations.hang_seconds("0.2s") == 1

@@ -9,8 +9,8 @@ from typing import Any
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.starter.files import site_defaults
-from clusterrun.starter.first_spec import STRATEGIES, Wish
-from clusterrun.starter.new_file import default_of, only_script, slurm_section
+from clusterrun.starter.first_spec import STRATEGIES, SpecRequest
+from clusterrun.starter.new_file import default_option, only_script, slurm_section
 from clusterrun.starter.script import scripts_in
 
 _QUESTIONS = {
@@ -21,7 +21,7 @@ _QUESTIONS = {
 }
 
 
-def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> Wish:
+def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecRequest:
     """Return what the user wants. Raises SpecError where nobody says which script, or the profile is wrong."""
     asks = not options.yes and not options.json and sys.stdin.isatty() and sys.stderr.isatty()
     site = site_defaults(options.profile)
@@ -31,12 +31,12 @@ def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> Wish:
     )
     values: dict[str, str] = {}
     for name, given in slurm.items():
-        default = default_of(name, site)
+        default = default_option(name, site)
         wanted = asks and name in _QUESTIONS and name not in site
         values[name] = (
             given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
         )
-    return Wish(script, strategy, slurm_section(values), options.name or "")
+    return SpecRequest(script, strategy, slurm_section(values), options.name or "")
 
 
 def _script(*, asks: bool) -> str:

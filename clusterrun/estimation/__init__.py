@@ -1,1 +1,1 @@
-"""What a run needs of each GPU's memory, before it is queued: functions from sizes to bytes, and no torch."""
+"""What a run needs of each GPU's memory, computed before it is queued, without torch."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from clusterrun.estimation.architecture import Architecture
 
-# Functions of `transformers.activations` that are composed of several operations, each of which saves its input.
+# Functions of `transformers.activations` that are composed of several operations, each of which
+# saves its input.
 _COMPOSED = {"gelu_new", "gelu_fast", "quick_gelu"}
 
 
@@ -19,10 +20,10 @@ class Work:
     checkpointing: bool = False
     """Whether only the input of each layer is kept, and the rest computed again."""
     eager: bool = False
-    """Whether attention keeps its matrix of scores; flash and memory-efficient attention (sdpa) compute it again."""
+    """Whether attention keeps its matrix of scores; flash attention and sdpa compute it again."""
     mixed: bool = True
     autocast: bool = True
-    """Whether mixed precision is torch.autocast, which leaves what runs between the layers in fp32."""
+    """Whether mixed precision is torch.autocast: what runs between the layers stays in fp32."""
 
     @property
     def element(self) -> int:
@@ -38,42 +39,52 @@ class Work:
 def activations_of(model: Architecture, work: Work) -> float:
     """Return the bytes that a training step needs at most for activations, the logits included.
 
-    Source: Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models", arXiv:2205.05198,
-    section 4: a layer keeps s b h (34 + 5 a s / h) bytes, s b h 34 where attention computes its scores again, and
-    2 s b h with full recomputation, plus one layer's all while it is computed again.
+    Source: Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer
+    Models", arXiv:2205.05198, section 4: a layer keeps s b h (34 + 5 a s / h) bytes, s b h 34 where
+    attention computes its scores again, and 2 s b h with full recomputation, plus one layer's all
+    while it is computed again.
     """
     tokens = work.batch * work.sequence
     layer = tokens * layer_bytes_of_token(model, work)
     kept = model.layers * layer
     if work.checkpointing:
         kept = model.layers * tokens * model.hidden * work.between + layer
-    return kept + tokens * _top_bytes_of_token(model, work)
+    return kept + tokens * _head_bytes_of_token(model, work)
 
 
 def layer_bytes_of_token(model: Architecture, work: Work) -> float:
-    """Return what one layer keeps of one token: the paper's sum, term by term, with the model's own widths.
+    """Return what one layer keeps of one token: the paper's sum, with the model's own widths.
 
-    For a GPT of 16-bit numbers, an inner width of 4 h and dropout it is the paper's 34 h + 5 a s. Beyond the paper:
-    fewer key heads, a gated MLP, RMSNorm (which transformers computes in fp32), no dropout, fp32.
+    For a GPT of 16-bit numbers, an inner width of 4 h and dropout it is the paper's 34 h + 5 a s.
+    Beyond the paper: fewer key heads, a gated MLP, RMSNorm (which transformers computes in fp32),
+    no dropout, fp32.
     """
     masks = 2 * model.hidden if model.dropout else 0
-    return _attention(model, work) + _mlp(model, work) + 2 * _norm(model, work) + masks
+    return (
+        _attention_bytes(model, work)
+        + _mlp_bytes(model, work)
+        + 2 * _norm_bytes(model, work)
+        + masks
+    )
 
 
-def _attention(model: Architecture, work: Work) -> float:
-    """The input of the three projections, query, keys, values, and the input of the last matrix; scores where kept."""
+def _attention_bytes(model: Architecture, work: Work) -> float:
+    """Return the input of query, key and value, and of the last matrix, with the scores if kept."""
     kept = work.element * (model.hidden + 2 * model.query + 2 * model.key)
     return kept + (model.heads * work.sequence * _score_bytes(model, work) if work.eager else 0)
 
 
 def _score_bytes(model: Architecture, work: Work) -> int:
-    """The softmax, with dropout its mask and output; autocast, and Llama's own code, compute it in fp32 and cast it."""
+    """Return the softmax, with dropout its mask and output.
+
+    autocast, and Llama's own code, compute it in fp32 and cast it.
+    """
     upcast = 4 if work.mixed and (work.autocast or model.family.rms_norm) else 0
     return work.element + upcast + (1 + work.element if model.dropout else 0)
 
 
-def _mlp(model: Architecture, work: Work) -> float:
-    """The input, what enters and leaves the activation function, and with a gate its product."""
+def _mlp_bytes(model: Architecture, work: Work) -> float:
+    """Return the input, what enters and leaves the activation, and with a gate its product."""
     wide = 4 if model.family.gated else 2
     if model.activation in _COMPOSED:
         wide += 3
@@ -81,16 +92,18 @@ def _mlp(model: Architecture, work: Work) -> float:
     return work.element * (model.hidden + chosen * wide * model.inner)
 
 
-def _norm(model: Architecture, work: Work) -> float:
-    """The input; RMSNorm keeps it in fp32, and what it has normalized."""
+def _norm_bytes(model: Architecture, work: Work) -> float:
+    """Return the input; RMSNorm keeps it in fp32, and what it has normalized."""
     return model.hidden * ((4 + work.between) if model.family.rms_norm else work.between)
 
 
-def _top_bytes_of_token(model: Architecture, work: Work) -> float:
-    """The last norm and, for a language model, the logits: as they came, and in fp32, their log-softmax and gradient.
+def _head_bytes_of_token(model: Architecture, work: Work) -> float:
+    """Return the last norm and, for a language model, its logits.
 
-    The paper counts 4 s b v for the fp32 logits alone; the loss of transformers holds all four at once
-    (`loss/loss_utils.py`; measured).
+    They are kept as computed, and in fp32 as logits, log-softmax and gradient.
+
+    The paper counts 4 s b v for the fp32 logits alone; the loss of transformers holds all four at
+    once (`loss/loss_utils.py`; measured).
     """
     logits = model.vocabulary * (work.element + 12) if model.head == "lm" else 0
-    return _norm(model, work) + work.element * model.hidden + logits
+    return _norm_bytes(model, work) + work.element * model.hidden + logits

@@ -1,4 +1,4 @@
-"""The shape of a transformer, as far as memory depends on it, read from the fields of a transformers config."""
+"""The shape of a transformer, as far as memory depends on it, from a transformers config."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Architecture:
     inner: int
     """The width inside the MLP."""
     positions: int
-    """Rows of the learned position embedding, 0 where there is none."""
+    """Rows of the learned position embedding; 0 if there is none."""
     token_types: int
     experts: int
     tied: bool
@@ -36,7 +36,7 @@ class Architecture:
     dropout: bool
     activation: str
     head: str
-    """What stands on top: lm, classes, or base for nothing."""
+    """The head: lm, classes, or base for none."""
     labels: int
 
     @property
@@ -53,7 +53,8 @@ class Architecture:
 def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
     """Read a transformers config; `where` is what messages call it.
 
-    Raises SpecError for an architecture that is not known here, and for a field that is missing or no number.
+    Raises SpecError for an architecture that is not known here, and for a field that is missing or
+    no number.
     """
     kind = str(config.get("model_type"))
     family = FAMILIES.get(kind)
@@ -69,7 +70,7 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
                 )
             ]
         )
-    return _architecture(family, _Fields(config, family, where))
+    return _make_architecture(family, _Fields(config, family, where))
 
 
 class _Fields:
@@ -96,9 +97,9 @@ class _Fields:
         return default if value is None else bool(value)
 
 
-def _architecture(family: Family, fields: _Fields) -> Architecture:
+def _make_architecture(family: Family, fields: _Fields) -> Architecture:
     hidden, heads = fields.number("hidden_size"), fields.number("num_attention_heads")
-    head, labels = _head(fields)
+    head, labels = _read_head(fields)
     return Architecture(
         family=family,
         vocabulary=fields.number("vocab_size"),
@@ -125,8 +126,8 @@ def _architecture(family: Family, fields: _Fields) -> Architecture:
     )
 
 
-def _head(fields: _Fields) -> tuple[str, int]:
-    """Read what stands on top from `architectures`, which save_pretrained writes; without it a language model."""
+def _read_head(fields: _Fields) -> tuple[str, int]:
+    """Read the head from `architectures` of save_pretrained; without it, a language model's."""
     written = fields.config.get("architectures") or [""]
     name = str(written[0]) if isinstance(written, list) else ""
     labels = fields.config.get("id2label")

@@ -1,6 +1,7 @@
-"""The config classes of transformers whose models are counted here: their `model_type`, and what they say unasked.
+"""The config classes of transformers whose models are counted: `model_type` and default values.
 
-Source: `configuration_*.py` of transformers 5.23; a test compares each value with the installed classes.
+Source: `configuration_*.py` of transformers 5.23; a test compares each value with the installed
+classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the architectures that are counted here differ, each as its transformers model class has it (`modeling_*.py`)."""
+"""How the supported architectures differ, each like its class in transformers (`modeling_*.py`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class Family:
     """The traits of one `model_type`. The defaults are those of a Llama."""
 
     names: Mapping[str, str] = field(default_factory=dict)
-    """Its own names for fields that Llama's config calls hidden_size and the like."""
+    """Its own names for fields that Llama's config calls hidden_size, for example."""
     encoder: bool = False
-    """Norms follow each part, one the embeddings, and the head has a layer of its own, as in BERT."""
+    """Norms follow each part, one the embeddings, and the head has its own layer, as in BERT."""
     rms_norm: bool = True
     """A weight a channel, computed in fp32; otherwise LayerNorm, a weight and a bias."""
     query_norms: bool = False
     gated: bool = True
-    """Whether the MLP has a gate beside its first matrix (SwiGLU and its like)."""
+    """Whether the MLP has a gate next to its first matrix, such as SwiGLU."""
     experts: bool = False
     learned_positions: bool = False
     more_positions: int = 0

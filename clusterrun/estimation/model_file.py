@@ -1,4 +1,4 @@
-"""The transformers config of a model: a folder that has one, a JSON file, or what was downloaded before."""
+"""The transformers config of a model: a folder, a JSON file, or an earlier download."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from clusterrun.estimation.architecture import Architecture, architecture_of
 
 
 def read_architecture(path: Path) -> Architecture:
-    """Read a config.json, or a folder that has one. Raises SpecError where it is not there or says too little."""
+    """Read a config.json, or a folder with one; raises SpecError if it is missing or incomplete."""
     file = path / "config.json" if path.is_dir() else path
-    return architecture_of(_read(file), str(file))
+    return architecture_of(_read_json(file), str(file))
 
 
 def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path | None:
-    """Find the config of a model that is named as transformers takes it; None where it is not on this machine.
+    """Find the config of a model by its transformers name; None if it is not on this machine.
 
-    A path is relative to `folder`. A name of the Hugging Face hub is looked for in the hub's cache, whose layout is
-    described at https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
+    A path is relative to `folder`. A name of the Hugging Face hub is looked for in the hub's cache,
+    whose layout is described at https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
     """
     here = folder / name
     if os.path.isfile(here) or os.path.isfile(here / "config.json"):  # noqa: PTH113 - no error for a long name
@@ -34,7 +34,7 @@ def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 
 from clusterrun.estimation.activations import Work, activations_of
 from clusterrun.estimation.architecture import Architecture
-from clusterrun.estimation.buffers import buffers_of
 from clusterrun.estimation.parameters import embedding_parameters, layer_parameters
 from clusterrun.estimation.states import States, Strategy, states_of
 from clusterrun.results import Fits
 
+_BUCKET = 500_000_000
+_LIVE = 1_000_000_000
+
 COMFORTABLE = 0.9
-"""The share of a GPU's memory beyond which a run is tight; CUDA's own context and fragmentation take the rest."""
+"""The share of a GPU's memory beyond which a run is tight: CUDA's context and fragmentation need
+the rest."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class Needs:
         return self.buffers is not None and self.activations is not None
 
     def fits(self, memory: int) -> Fits:
-        """Say `yes`, `tight` (beyond nine tenths of the memory), `no`, or `perhaps` where not everything is counted."""
+        """Return `yes`, `tight`, `no`, or `perhaps` if not everything is counted.
+
+        `tight`: beyond nine tenths of the memory.
+        """
         if self.total > memory:
             return "no"
         if not self.whole:
@@ -64,12 +70,12 @@ def needs_of(question: Question, strategy: Strategy) -> Needs:
         question.gpus,
         strategy,
         mixed=question.mixed,
-        largest=_largest(question.model),
+        largest=_largest_part(question.model),
     )
-    return Needs(strategy, states, buffers, _activations(question, strategy))
+    return Needs(strategy, states, buffers, _count_activations(question, strategy))
 
 
-def _activations(question: Question, strategy: Strategy) -> float | None:
+def _count_activations(question: Question, strategy: Strategy) -> float | None:
     if question.model is None or question.work is None:
         return None
     autocast = question.mixed and strategy.engine == "ddp"
@@ -78,5 +84,31 @@ def _activations(question: Question, strategy: Strategy) -> float | None:
     )
 
 
-def _largest(model: Architecture | None) -> int | None:
+def _largest_part(model: Architecture | None) -> int | None:
     return None if model is None else max(layer_parameters(model), embedding_parameters(model))
+
+
+def buffers_of(
+    parameters: int, gpus: int, strategy: Strategy, *, mixed: bool, largest: int | None
+) -> float | None:
+    """Return an upper bound in bytes; None for FSDP if `largest`, its largest part, is not known.
+
+    Sources, with the defaults that accelerate leaves alone: DDP's buckets are a second copy of the
+    gradients (torch.nn.parallel.DistributedDataParallel, gradient_as_bucket_view=False);
+    torch.autocast keeps the cast of each weight until the backward pass has used it; DeepSpeed's
+    reduce_bucket_size and allgather_bucket_size are 5e8 elements and stage3_max_live_parameters 1e9
+    (deepspeed/runtime/zero/config.py); FSDP gathers a part while the one before it is computed
+    (torch.distributed.fsdp.fully_shard).
+    """
+    element = 2 if mixed else 4
+    if strategy.engine == "ddp":
+        buckets = 4 * parameters if gpus > 1 else 0
+        return buckets + (2 * parameters if mixed else 0)
+    if strategy.engine == "deepspeed":
+        bucket = min(parameters, _BUCKET) * element
+        whole = "weights" in strategy.sharded
+        return bucket + (min(parameters, _LIVE) * element if whole else bucket)
+    if largest is None:
+        return None
+    gathered = parameters if strategy.gathered else min(2 * largest, parameters)
+    return float((gathered + largest) * element)

@@ -8,27 +8,32 @@ from clusterrun.estimation.architecture import Architecture
 def parameters_of(model: Architecture) -> int:
     """Count a model's parameters.
 
-    Source: the modules of each `transformers/models/*/modeling_*.py`; tests compare with the models themselves.
+    Source: the modules of each `transformers/models/*/modeling_*.py`; tests compare with the models
+    themselves.
     """
-    return embedding_parameters(model) + model.layers * layer_parameters(model) + _top(model)
+    return (
+        embedding_parameters(model)
+        + model.layers * layer_parameters(model)
+        + _head_parameters(model)
+    )
 
 
 def embedding_parameters(model: Architecture) -> int:
     """Count what comes before the first layer."""
     rows = model.vocabulary + model.positions + model.token_types
-    return rows * model.hidden + (_norm(model) if model.family.encoder else 0)
+    return rows * model.hidden + (_norm_parameters(model) if model.family.encoder else 0)
 
 
 def layer_parameters(model: Architecture) -> int:
     """Count one layer: attention, MLP and two norms."""
-    return _attention(model) + _mlp(model) + 2 * _norm(model)
+    return _attention_parameters(model) + _mlp_parameters(model) + 2 * _norm_parameters(model)
 
 
-def _norm(model: Architecture) -> int:
+def _norm_parameters(model: Architecture) -> int:
     return model.hidden if model.family.rms_norm else 2 * model.hidden
 
 
-def _attention(model: Architecture) -> int:
+def _attention_parameters(model: Architecture) -> int:
     matrices = 2 * model.hidden * model.query + 2 * model.hidden * model.key
     biases = model.query + 2 * model.key if model.attention_bias else 0
     own = model.family.output_bias
@@ -37,7 +42,7 @@ def _attention(model: Architecture) -> int:
     return matrices + biases + (2 * model.head_size if model.family.query_norms else 0)
 
 
-def _mlp(model: Architecture) -> int:
+def _mlp_parameters(model: Architecture) -> int:
     first = 2 if model.family.gated else 1
     matrices = (first + 1) * model.hidden * model.inner
     biases = first * model.inner + model.hidden if model.mlp_bias else 0
@@ -45,7 +50,7 @@ def _mlp(model: Architecture) -> int:
     return model.experts * (matrices + biases) + router
 
 
-def _top(model: Architecture) -> int:
+def _head_parameters(model: Architecture) -> int:
     """Count what follows the last layer."""
     hidden, family = model.hidden, model.family
     dense = hidden * hidden + hidden
@@ -55,7 +60,7 @@ def _top(model: Architecture) -> int:
             "classes": model.labels * hidden,
             "base": 0,
         }
-        return _norm(model) + heads[model.head]
+        return _norm_parameters(model) + heads[model.head]
     output = 0 if model.tied else model.vocabulary * hidden
     return {
         "lm": dense + 2 * hidden + model.vocabulary + output,

@@ -8,10 +8,10 @@ from pathlib import Path
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation.activations import Work
 from clusterrun.estimation.architecture import Architecture, architecture_of
-from clusterrun.estimation.asked import Asked
 from clusterrun.estimation.model_file import find_config, read_architecture
 from clusterrun.estimation.needs import Question
 from clusterrun.estimation.parameters import parameters_of
+from clusterrun.estimation.run_size import RunSize
 from clusterrun.estimation.script_model import Built, Named
 from clusterrun.job_spec import Loaded
 
@@ -19,9 +19,9 @@ _HINT = "give --parameters, such as 7B, or --config, a folder with a config.json
 
 
 def question_of(
-    asked: Asked, model: Architecture | None, parameters: int | None = None
+    run: RunSize, model: Architecture | None, parameters: int | None = None
 ) -> Question:
-    """Put together what is asked; without `parameters` they are counted, so that one of both must be there.
+    """Assemble a question; without `parameters` they are counted from the `architecture`.
 
     Raises SpecError where neither is.
     """
@@ -29,27 +29,28 @@ def question_of(
     if count is None:
         raise SpecError([Problem("", "", "the size of the model is not known", _HINT)])
     work = None
-    if asked.sequence is not None:
-        work = Work(
-            asked.batch or 1, asked.sequence, checkpointing=asked.checkpointing, eager=asked.eager
-        )
-    mixed = asked.precision != "no"
+    if run.sequence is not None:
+        work = Work(run.batch or 1, run.sequence, checkpointing=run.checkpointing, eager=run.eager)
+    mixed = run.precision != "no"
     return Question(
-        count, asked.processes, mixed=mixed, model=model, work=work, gpu_memory=asked.gpu_memory
+        count, run.processes, mixed=mixed, model=model, work=work, gpu_memory=run.gpu_memory
     )
 
 
 def model_of(
-    asked: Asked, loaded: Loaded, folder: Path, environment: Mapping[str, str]
+    run: RunSize, loaded: Loaded, folder: Path, environment: Mapping[str, str]
 ) -> Architecture:
-    """Read the model that a spec's arguments name, relative to `folder`, or that its script names or builds.
+    """Read the model that a spec's arguments name, relative to `folder`, or that its script uses.
 
-    Raises SpecError where there is none, one whose config is not on this machine, or one that is not known before
-    the script runs.
+    Raises SpecError where there is none, one whose config is not on this machine, or one that is
+    not known before the script runs.
     """
-    model = asked.model
+    model = run.model
     if model is None:
-        what = "no model is named: config_name, model_name_or_path and what the script loads or builds are read"
+        what = (
+            "no model is named: config_name, model_name_or_path and what the script loads or "
+            "builds are read"
+        )
         raise SpecError([Problem(loaded.line_of("args"), "args", what, _HINT)])
     if isinstance(model, Built):
         if model.unknown:
@@ -58,11 +59,11 @@ def model_of(
         return architecture_of(model.config, model.place)
     path = find_config(model.name, folder, environment)
     if path is None:
-        raise SpecError([_not_here(model, loaded)])
+        raise SpecError([_report_missing(model, loaded)])
     return read_architecture(path)
 
 
-def _not_here(model: Named, loaded: Loaded) -> Problem:
+def _report_missing(model: Named, loaded: Loaded) -> Problem:
     what = f"no config.json of {model.name} on this machine"
     section, dot, key = model.place.partition("args.")
     if section or not dot:

@@ -1,4 +1,4 @@
-"""What weights, gradients and the states of Adam occupy on each GPU, under each way of sharing them out."""
+"""What weights, gradients and the states of Adam occupy on each GPU, under each strategy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATES: frozenset[Part] = frozenset({"gradients", "optimizer"})
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to share a model's states out over GPUs; `words` is how a job spec asks for it."""
+    """One way to shard a model's states over GPUs; `words` is how a job spec selects it."""
 
     name: str
     words: str
@@ -21,12 +21,12 @@ class Strategy:
     sharded: frozenset[Part] = frozenset()
     """What each GPU holds only its part of."""
     offloaded: frozenset[Part] = frozenset()
-    """What lies in the memory of the node's CPUs."""
+    """What is kept in the memory of the node's CPUs."""
     gathered: bool = False
     """Whether weights that are sharded stay whole from the forward to the backward pass."""
 
 
-def _zero(
+def _make_zero(
     stage: int, sharded: frozenset[Part], offloaded: frozenset[Part] = frozenset()
 ) -> Strategy:
     words, name = f"zero_stage: {stage}", f"ZeRO-{stage}"
@@ -39,7 +39,7 @@ def _zero(
     return Strategy(name, f"deepspeed_config: {{{words}}}", "deepspeed", sharded, offloaded)
 
 
-def _fsdp(
+def _make_fsdp(
     name: str, words: str, *, offloaded: frozenset[Part] = frozenset(), gathered: bool = False
 ) -> Strategy:
     return Strategy(
@@ -48,17 +48,19 @@ def _fsdp(
 
 
 DDP = Strategy("DDP", "no deepspeed_config and no fsdp_config", "ddp")
-ZERO_0 = _zero(0, frozenset())
-ZERO_1 = _zero(1, frozenset({"optimizer"}))
-ZERO_2 = _zero(2, _STATES)
-ZERO_3 = _zero(3, _ALL)
-FSDP = _fsdp("FSDP", "fsdp_reshard_after_forward: true")
-FSDP_GATHERED = _fsdp("FSDP, weights whole", "fsdp_reshard_after_forward: false", gathered=True)
-ZERO_1_OFFLOADED = _zero(1, frozenset({"optimizer"}), frozenset({"optimizer"}))
-ZERO_2_OFFLOADED = _zero(2, _STATES, _STATES)
-ZERO_3_OFFLOADED = _zero(3, _ALL, _STATES)
-ZERO_3_ALL_OFFLOADED = _zero(3, _ALL, _ALL)
-FSDP_OFFLOADED = _fsdp(
+ZERO_0 = _make_zero(0, frozenset())
+ZERO_1 = _make_zero(1, frozenset({"optimizer"}))
+ZERO_2 = _make_zero(2, _STATES)
+ZERO_3 = _make_zero(3, _ALL)
+FSDP = _make_fsdp("FSDP", "fsdp_reshard_after_forward: true")
+FSDP_GATHERED = _make_fsdp(
+    "FSDP, weights whole", "fsdp_reshard_after_forward: false", gathered=True
+)
+ZERO_1_OFFLOADED = _make_zero(1, frozenset({"optimizer"}), frozenset({"optimizer"}))
+ZERO_2_OFFLOADED = _make_zero(2, _STATES, _STATES)
+ZERO_3_OFFLOADED = _make_zero(3, _ALL, _STATES)
+ZERO_3_ALL_OFFLOADED = _make_zero(3, _ALL, _ALL)
+FSDP_OFFLOADED = _make_fsdp(
     "FSDP, all on CPU",
     "fsdp_reshard_after_forward: true, fsdp_offload_params: true",
     offloaded=_ALL,
@@ -89,17 +91,18 @@ class States:
 
     @property
     def total(self) -> float:
-        """All that lies on the GPU."""
+        """All that is on the GPU."""
         return self.weights + self.gradients + self.optimizer
 
 
 def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
-    """Return the bytes that one parameter needs, before anything is shared out; `mixed` is fp16, bf16 or fp8.
+    """Return the bytes of one parameter before sharding; `mixed` is fp16, bf16 or fp8.
 
-    Mixed-precision Adam has 16: 2 for weights, 2 for gradients and 12 for the optimizer, which are fp32 copies of the
-    weights (4), momentum (4) and variance (4). Source: Rajbhandari et al. 2020, "ZeRO", section 3.1, arXiv:1910.02054.
-    DeepSpeed holds them so. Accelerate's DDP is torch.autocast over fp32 weights, and FSDP keeps fp32 shards: 4, 4 and
-    8, with no copy beside the weights, and 16 again. In fp32 DeepSpeed still keeps its copy, which makes 20 (measured,
+    Mixed-precision Adam has 16: 2 for weights, 2 for gradients and 12 for the optimizer, which are
+    fp32 copies of the weights (4), momentum (4) and variance (4). Source: Rajbhandari et al. 2020,
+    "ZeRO", section 3.1, arXiv:1910.02054. DeepSpeed holds them so. Accelerate's DDP is
+    torch.autocast over fp32 weights, and FSDP keeps fp32 shards: 4, 4 and 8, with no copy beside
+    the weights, and 16 again. In fp32 DeepSpeed still keeps its copy, which makes 20 (measured,
     DeepSpeed 0.19, ZeRO-1 to 3).
     """
     if strategy.engine != "deepspeed":
@@ -114,8 +117,9 @@ def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
 def states_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool = True) -> States:
     """Return what a model's states occupy, each sharded part divided by the GPUs that share it.
 
-    Source: the ZeRO paper, figure 1 and table 1, for stages 1 to 3; FSDP that shards everything is stage 3 (Zhao et al.
-    2023, "PyTorch FSDP", arXiv:2304.11277); offloading as in Ren et al. 2021, "ZeRO-Offload", arXiv:2101.06840.
+    Source: the ZeRO paper, figure 1 and table 1, for stages 1 to 3; FSDP that shards everything is
+    stage 3 (Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277); offloading as in Ren et al. 2021,
+    "ZeRO-Offload", arXiv:2101.06840.
     """
     each = bytes_of_parameter(strategy, mixed=mixed)
     part = {

@@ -11,41 +11,45 @@ from clusterrun.estimation.states import Strategy
 
 _MOST_GPUS = 1 << 20
 
-# What can be done, the cheapest first: ZeRO-2 sends as much as DDP, ZeRO-3 half as much again (the ZeRO paper, section
-# 7), checkpointing computes a third more (Korthikanti et al. 2022), and offloading waits for the CPU.
+# What can be done, the cheapest first: ZeRO-2 sends as much as DDP, ZeRO-3 half as much again (the
+# ZeRO paper, section 7), checkpointing computes a third more (Korthikanti et al. 2022), and
+# offloading waits for the CPU.
 _ZERO_PLAIN = (states.ZERO_2, states.ZERO_3)
 _ZERO_OFFLOADED = (states.ZERO_2_OFFLOADED, states.ZERO_3_OFFLOADED, states.ZERO_3_ALL_OFFLOADED)
 
 
 def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
-    """Say what is the least to change so that a run fits; an empty string where it fits, or the memory is not known.
+    """Return the smallest change with which a run fits; empty if it fits, or memory is not known.
 
-    `own` is the strategy of the run. Beside offloading, which is slow, it says how many GPUs would spare it, in steps
-    of those of a node.
+    `own` is the strategy of the run. Beside offloading, which is slow, it says how many GPUs would
+    spare it, in steps of those of a node.
     """
     memory = question.gpu_memory
-    if memory is None or _enough(needs_of(question, own), memory):
+    if memory is None or _fits_comfortably(needs_of(question, own), memory):
         return ""
-    for strategy, changed, also in _changes(question, own):
-        if _enough(needs_of(changed, strategy), memory):
+    for strategy, changed, also in _list_changes(question, own):
+        if _fits_comfortably(needs_of(changed, strategy), memory):
             words = "" if strategy == own else f"{strategy.name} (accelerate: {{{strategy.words}}})"
             gpus = (
-                _more_gpus(question, own, memory, step)
+                _propose_gpus(question, own, memory, step)
                 if strategy.offloaded and not own.offloaded
                 else ""
             )
             return " with ".join(part for part in (words, also) if part) + gpus
-    return "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much already"
+    return (
+        "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much "
+        "already"
+    )
 
 
-def _enough(needs: Needs, memory: int) -> bool:
+def _fits_comfortably(needs: Needs, memory: int) -> bool:
     return needs.total <= COMFORTABLE * memory
 
 
-def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Question, str]]:
-    """Yield what can be changed without another GPU: strategy, checkpointing, then offloading, with both."""
-    plain, offloaded = _beyond(own)
-    checkpointed = _checkpointed(question)
+def _list_changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Question, str]]:
+    """Yield changes on the same GPUs: strategy, checkpointing, then offloading with both."""
+    plain, offloaded = _stronger_strategies(own)
+    checkpointed = _with_checkpointing(question)
     yield from ((strategy, question, "") for strategy in plain)
     if checkpointed is not None:
         yield from (
@@ -57,8 +61,8 @@ def _changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy, Ques
             yield strategy, checkpointed, "activation checkpointing"
 
 
-def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
-    """Return the strategies that share out, and those that offload, more than a run's own, in its own engine."""
+def _stronger_strategies(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
+    """Return an engine's strategies that shard more than the run's, and those that offload."""
     if own.engine == "fsdp":
         plain: Sequence[Strategy] = (states.FSDP,) if own.gathered else ()
         return plain, () if own.offloaded else (states.FSDP_OFFLOADED,)
@@ -71,20 +75,20 @@ def _beyond(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
     return more, there
 
 
-def _checkpointed(question: Question) -> Question | None:
+def _with_checkpointing(question: Question) -> Question | None:
     if question.model is None or question.work is None or question.work.checkpointing:
         return None
     return replace(question, work=replace(question.work, checkpointing=True))
 
 
-def _more_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
-    """Search the least number of GPUs with which all fits that can be shared out; empty where none is enough."""
+def _propose_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
+    """Find the smallest number of GPUs with which all that is sharded fits; empty if none."""
     best = states.FSDP if own.engine == "fsdp" else states.ZERO_3
-    smallest = _checkpointed(question) or question
+    smallest = _with_checkpointing(question) or question
     checkpointing = " and activation checkpointing" if smallest is not question else ""
 
     def enough(steps: int) -> bool:
-        return _enough(needs_of(replace(smallest, gpus=steps * step), best), memory)
+        return _fits_comfortably(needs_of(replace(smallest, gpus=steps * step), best), memory)
 
     most = max(_MOST_GPUS // step, 1)
     if not enough(most):

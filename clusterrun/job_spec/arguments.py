@@ -6,8 +6,9 @@ from typing import Any
 
 from clusterrun.job_spec.model import JobSpec
 
-# What scripts call the samples that a process takes at a time: transformers.TrainingArguments, accelerate's examples,
-# scripts of their own. Where two of them are given, the later ones often mean the batch of all processes.
+# What scripts call the samples that a process takes at a time: transformers.TrainingArguments,
+# accelerate's examples, scripts of their own. Where two of them are given, the later ones often
+# mean the batch of all processes.
 BATCH_SIZES = (
     "per_device_train_batch_size",
     "per_device_batch_size",
@@ -32,7 +33,7 @@ def arguments_of(spec: JobSpec) -> dict[str, Any]:
 
 
 def _is_flag(word: str) -> bool:
-    """Say whether argparse would take a word for a flag; a negative number is none."""
+    """Return whether argparse would take a word for a flag; a negative number is not one."""
     return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
 
 

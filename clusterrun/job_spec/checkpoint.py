@@ -1,4 +1,4 @@
-"""The grammar of the `checkpoint` section: how often to save, and how a script of any kind finds its checkpoints.
+"""The `checkpoint` section: how often to save, and where any script's checkpoints are found.
 
 A message may go on below its first line with what to do about it.
 """
@@ -20,8 +20,11 @@ _PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
 _EXPANDED = re.compile(r"~|.*\$[A-Za-z_{(]")
 
 
-def every(text: str) -> str:
-    """Return an interval as every training library of protocol 1 reads it: with s, min, h or steps, or `auto`."""
+def check_interval(text: str) -> str:
+    """Return an interval as protocol 1 of the training library reads it.
+
+    The unit is s, min, h or steps; `auto` stays as it is.
+    """
     if text == "auto":
         return text
     steps = units.steps_of(text)
@@ -35,18 +38,22 @@ def every(text: str) -> str:
     return units.format_interval(seconds) if steps is None else f"{steps} steps"
 
 
-def path(text: str) -> str:
-    """Check the pattern of checkpoints; nothing but {run_dir} is filled in, so what a shell would expand is refused."""
+def check_pattern(text: str) -> str:
+    """Check the pattern of checkpoints.
+
+    Only {run_dir} is filled in, so that whatever a shell would expand is refused.
+    """
     if _EXPANDED.match(text):
         raise ValueError(
             f"{text[:80]!r}: neither ~ nor a variable is expanded here\n"
-            f"write the whole path, or one relative to the working folder; {RUN_DIR} is the run's own folder"
+            f"write the whole path, or one relative to the working folder; {RUN_DIR} is the run's "
+            "own folder"
         )
     _refuse_placeholders(text, RUN_DIR)
     return text
 
 
-def words(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
     """Split a line as a shell splits it, and evaluate nothing."""
     try:
         found = tuple(shlex.split(text))
@@ -57,7 +64,7 @@ def words(text: str) -> tuple[str, ...]:
     return found
 
 
-def resume(given: tuple[str, ...]) -> tuple[str, ...]:
+def check_resume_words(given: tuple[str, ...]) -> tuple[str, ...]:
     """Check the words that hand a checkpoint to the script; none at all is fine."""
     for word in given:
         _refuse_placeholders(word, CHECKPOINT)

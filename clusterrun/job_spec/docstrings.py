@@ -8,10 +8,11 @@ import inspect
 import itertools
 
 
-# The docstrings below the fields are read from the source: pydantic could, but it would cost every start 12 ms.
+# The docstrings below the fields are read from the source: pydantic could, but it would cost every
+# start 12 ms.
 @functools.cache
-def docstrings(kind: type) -> dict[str, str]:
-    """Return the docstring that follows each field of a model, a dataclass or a TypedDict, on one line."""
+def field_docstrings(kind: type) -> dict[str, str]:
+    """Return the docstring of each field of a model, a dataclass or a TypedDict, on one line."""
     (model,) = ast.parse(inspect.getsource(kind)).body
     found: dict[str, str] = {}
     fields = model.body if isinstance(model, ast.ClassDef) else []

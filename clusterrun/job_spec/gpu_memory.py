@@ -1,4 +1,7 @@
-"""How much memory a site's GPUs have: a profile's `gpu_memory`, one amount or one for each partition or type of GPU."""
+"""How much memory a site's GPUs have, from the `gpu_memory` of a profile.
+
+It is one amount, or one for each partition or type of GPU.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,33 @@ from typing import Any
 from clusterrun import units
 from clusterrun.job_spec import gpus
 from clusterrun.job_spec.model import Slurm
-from clusterrun.job_spec.values import kind_of, line
+from clusterrun.job_spec.values import name_kind, read_line
 
 
-def sizes_of(value: Any) -> dict[str, int]:
-    """Read the profile's value: bytes by partition or type of GPU; the name is empty where one amount is for all.
+def read_sizes(value: Any) -> dict[str, int]:
+    """Return the profile's sizes in bytes by partition or type of GPU; "" names a single size.
 
     Raises ValueError for what is no amount and no mapping of them.
     """
     if value is None:
         return {}
     if isinstance(value, dict):
-        return {str(name): units.bytes_of_size(line(amount)) for name, amount in value.items()}
+        return {str(name): units.bytes_of_size(read_line(amount)) for name, amount in value.items()}
     if not isinstance(value, str):
-        what = f"must be a size, or a mapping of partitions to sizes, got {kind_of(value)}"
+        what = f"must be a size, or a mapping of partitions to sizes, got {name_kind(value)}"
         raise ValueError(f"{what}\nwrite {units.SIZE_FORMS}")
     return {"": units.bytes_of_size(value)}
 
 
-def of_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
-    """Return the bytes of each GPU that a job gets; None where that is not known.
+def size_for_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
+    """Return the bytes of each GPU that a job gets; None if not known.
 
-    The type of GPU it asks for counts before its partition; where it names several partitions, the smallest counts.
+    The type of GPU it asks for counts before its partition; where it names several partitions, the
+    smallest counts.
     """
     if "" in sizes:
         return sizes[""]
-    names = [name for name in gpus.types_of(slurm.options) if name in sizes] or (
+    names = [name for name in gpus.list_types(slurm.options) if name in sizes] or (
         slurm.partition or ""
     ).split(",")
     return (

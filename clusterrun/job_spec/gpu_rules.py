@@ -1,4 +1,4 @@
-"""What a spec's requests for GPUs must be: understood, of a size that a node can have, the same on every node."""
+"""What a spec's requests for GPUs must be: valid, possible on one node, equal on all nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clusterrun.job_spec.layers import Layers
 
 
 def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
-    """Note every request for GPUs that is not understood: it must never be taken for a run without GPUs."""
+    """Note every GPU request that cannot be parsed: it must not be taken for a run without GPUs."""
     extra = slurm.get("additional_parameters")
     for path, options in (
         ((), slurm),
@@ -18,16 +18,16 @@ def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
     ):
         for key, value in options.items():
             if value is not None:
-                _readable(layers, ("slurm", *path, str(key)), value)
-    _no_gpus_but_their_memory(layers, slurm)
-    _divide(layers, slurm)
+                _check_option(layers, ("slurm", *path, str(key)), value)
+    _check_other_resources(layers, slurm)
+    _check_division(layers, slurm)
 
 
-def _readable(layers: Layers, path: tuple[str, ...], value: Any) -> None:
+def _check_option(layers: Layers, path: tuple[str, ...], value: Any) -> None:
     name, hint = path[-1].replace("_", "-"), "the site's names: sinfo --format=%G"
     checked_by_its_type = ("slurm", "gpus_per_node"), ("slurm", "gpus_per_task"), ("slurm", "gpus")
     try:
-        found = gpus.requests({name: value})
+        found = gpus.find_requests({name: value})
     except ValueError as error:
         if path not in checked_by_its_type:
             layers.fault(path, str(error), hint)
@@ -47,8 +47,8 @@ def _readable(layers: Layers, path: tuple[str, ...], value: Any) -> None:
             )
 
 
-def _no_gpus_but_their_memory(layers: Layers, slurm: Mapping[str, Any]) -> None:
-    """A site's own resource, such as gpumem, is for GPUs that another option requests."""
+def _check_other_resources(layers: Layers, slurm: Mapping[str, Any]) -> None:
+    """Note a site's own resource, such as gpumem, for which no option requests GPUs."""
     try:
         requested = gpus.are_requested(slurm)
     except ValueError:
@@ -63,10 +63,10 @@ def _no_gpus_but_their_memory(layers: Layers, slurm: Mapping[str, Any]) -> None:
             )
 
 
-def _divide(layers: Layers, slurm: Mapping[str, Any]) -> None:
+def _check_division(layers: Layers, slurm: Mapping[str, Any]) -> None:
     text, nodes = str(slurm.get("gpus") or ""), str(slurm.get("nodes", 1))
     try:
-        count, most = gpus.counted(text).count, grammar.most_nodes(grammar.nodes(nodes))
+        count, most = gpus.parse_count(text).count, grammar.most_nodes(grammar.check_nodes(nodes))
     except ValueError:
         return
     if "-" in nodes:

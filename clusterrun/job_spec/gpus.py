@@ -37,23 +37,29 @@ class GpuRequest:
     """As the site calls it; empty if any will do."""
 
 
-def counted(text: str) -> GpuRequest:
-    """Read the value of `gpus`, `gpus-per-node` and the like: `4` or `a100:4`. Raises ValueError for anything else."""
+def parse_count(text: str) -> GpuRequest:
+    """Read the value of `gpus`, `gpus-per-node` and similar options: `4` or `a100:4`.
+
+    Raises ValueError for anything else.
+    """
     found = COUNT.fullmatch(text)
     if not found:
         raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
     return GpuRequest(int(found["count"]), found["type"] or "")
 
 
-def number(text: str) -> str:
-    """Check the value of `gpus` and the like, and return it as written; raises ValueError for none or zero."""
-    if counted(text).count == 0:
+def check_count(text: str) -> str:
+    """Check the value of `gpus` and similar options, and return it as written.
+
+    Raises ValueError for anything else, and for zero.
+    """
+    if parse_count(text).count == 0:
         raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
     return text
 
 
-def listed(text: str) -> list[GpuRequest]:
-    """Read the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`; none for other resources.
+def parse_list(text: str) -> list[GpuRequest]:
+    """Read the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`.
 
     Raises ValueError for a GPU that cannot be read.
     """
@@ -61,44 +67,48 @@ def listed(text: str) -> list[GpuRequest]:
     shares = [
         GpuRequest(1)
         for item in items
-        if _name(item) in _SHARES and not item.endswith((":0", "=0"))
+        if _resource_name(item) in _SHARES and not item.endswith((":0", "=0"))
     ]
-    return [_of_item(item) for item in items if _name(item) == "gpu"] + shares[:1]
+    return [_parse_item(item) for item in items if _resource_name(item) == "gpu"] + shares[:1]
 
 
 def other_gpu_resources(text: str) -> list[str]:
-    """List the resources that have `gpu` in their name and are no GPUs, such as the `gpumem:20g` of some sites."""
+    """List the resources that have `gpu` in their name but are not GPUs.
+
+    Some sites have `gpumem:20g`, for example.
+    """
     items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
-    return [item for item in items if "gpu" in item.lower() and _name(item) != "gpu"]
+    return [item for item in items if "gpu" in item.lower() and _resource_name(item) != "gpu"]
 
 
-def _name(item: str) -> str:
+def _resource_name(item: str) -> str:
     found = re.match(r"(?:gres[:/])?([^:=(]*)", item)
     return found[1].lower() if found else ""
 
 
-def _of_item(item: str) -> GpuRequest:
+def _parse_item(item: str) -> GpuRequest:
     found = _ITEM.fullmatch(item)
     if not found:
         raise ValueError(f"{item[:80]!r} is not a request for GPUs: gpu:4, or gpu:a100:4")
     return GpuRequest(int(found["count"] or 1), found["type"] or "")
 
 
-def requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
-    """Return the GPUs that each option requests, by the option's name; options without GPUs are left out.
+def find_requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
+    """Return the GPUs that each option requests, by the option's name, without other options.
 
-    `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError as the parts do.
+    `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError
+    as the parts do.
     """
     found: dict[str, list[GpuRequest]] = {}
-    for name, value in _named(options):
+    for name, value in _list_options(options):
         if name in COUNTS:
-            found[name] = [counted(str(value))]
-        elif name in LISTS and (listing := listed(str(value))):
+            found[name] = [parse_count(str(value))]
+        elif name in LISTS and (listing := parse_list(str(value))):
             found[name] = listing
     return found
 
 
-def _named(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _list_options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """List options by their names with dashes, those that this version does not know included."""
     extra = options.get("additional_parameters")
     for key, value in [*options.items(), *(extra.items() if isinstance(extra, Mapping) else ())]:
@@ -107,13 +117,15 @@ def _named(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def are_requested(options: Mapping[str, Any]) -> bool:
-    """Say whether a job requests GPUs, in any of sbatch's ways."""
-    return any(request.count for found in requests(options).values() for request in found)
+    """Return whether a job requests GPUs, with any of sbatch's options."""
+    return any(request.count for found in find_requests(options).values() for request in found)
 
 
-def of_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
-    """Return how many GPUs each of `nodes` nodes gets, with `tasks` tasks on each; 0 for none, or not said."""
-    found = {name: sum(one.count for one in listing) for name, listing in requests(options).items()}
+def count_per_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
+    """Return the GPUs of each of `nodes` nodes, with `tasks` tasks on each; 0 if none is known."""
+    found = {
+        name: sum(one.count for one in listing) for name, listing in find_requests(options).items()
+    }
     for name in ("gpus-per-node", "gres", "tres-per-node"):
         if found.get(name):
             return found[name]
@@ -123,6 +135,6 @@ def of_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
     return (found.get("gpus") or found.get("tres-per-job") or 0) // max(nodes, 1)
 
 
-def types_of(options: Mapping[str, Any]) -> list[str]:
+def list_types(options: Mapping[str, Any]) -> list[str]:
     """Return the types of the GPUs that a job requests, as the site calls them."""
-    return [one.type for listing in requests(options).values() for one in listing if one.type]
+    return [one.type for listing in find_requests(options).values() for one in listing if one.type]

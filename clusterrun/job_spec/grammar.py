@@ -15,21 +15,26 @@ _TASKS = re.compile(r"(?P<first>[0-9]{1,7})(?:-(?P<last>[0-9]{1,7})(?::(?P<step>
 _AT_ONCE = re.compile(r"[1-9][0-9]{0,6}")
 
 
-def time(text: str) -> str:
-    """Check a time limit and return it as written; zero, which sbatch reads as no limit, is refused."""
+def check_time_limit(text: str) -> str:
+    """Check a time limit and return it as written.
+
+    Zero is refused: sbatch reads it as no limit.
+    """
     if units.seconds_of_slurm_time(text) == 0:
         raise ValueError(
-            "a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean that"
+            "a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean "
+            "that"
         )
     return text
 
 
-def nodes(text: str) -> str:
+def check_nodes(text: str) -> str:
     """Check a number of nodes, `4`, or a range from which Slurm chooses, `2-8`."""
     found = NODES.fullmatch(text)
     if not found or int(found["least"]) < 1:
         raise ValueError(
-            f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as 2-8"
+            f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as "
+            "2-8"
         )
     if least_nodes(text) > most_nodes(text):
         raise ValueError(f"{text} has no number in it: it ends before it begins")
@@ -42,14 +47,20 @@ def least_nodes(text: str) -> int:
 
 
 def most_nodes(text: str) -> int:
-    """Return the largest number of nodes that Slurm may give; what a spec says of a whole job is said of so many."""
+    """Return the largest number of nodes that Slurm may give; a whole job's amounts refer to it."""
     return int(text.rpartition("-")[2])
 
 
-def array(text: str) -> str:
-    """Check the numbers of a job array, `0-3`, `1,3,5`, `0-15:4` and any of them with `%2`: two at once."""
+def check_array(text: str) -> str:
+    """Check the indexes of a job array: `0-3`, `1,3,5`, `0-15:4`, each optionally with `%2`.
+
+    `%2` runs two at a time.
+    """
     tasks, percent, at_once = text.partition("%")
-    fault = f"{text[:80]!r} is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two at once"
+    fault = (
+        f"{text[:80]!r} is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two "
+        "at once"
+    )
     if percent and not _AT_ONCE.fullmatch(at_once):
         raise ValueError(fault)
     for part in tasks.split(","):
@@ -61,7 +72,7 @@ def array(text: str) -> str:
     return text
 
 
-def signal_lead(text: str) -> int:
+def read_signal_lead(text: str) -> int:
     """Return the seconds of `USR1@120`.
 
     Raises ValueError for `B:` and for other signals: the nodes' shells listen to USR1.

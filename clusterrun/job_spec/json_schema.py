@@ -1,7 +1,8 @@
-"""The JSON Schema of a job spec, for editors: made from the models, so that it says what the loader takes.
+"""The JSON Schema of a job spec, for editors, made from the models.
 
-It is the loader's form and no more: rules between keys, and values that depend on files, are `validate`'s to tell.
-What it refuses, the loader refuses, too. Source: json-schema.org, draft 2020-12.
+It is the loader's form and no more: rules between keys, and values that depend on files, are
+`validate`'s to tell. What it refuses, the loader refuses, too. Source: json-schema.org, draft
+2020-12.
 """
 
 from __future__ import annotations
@@ -14,23 +15,24 @@ from pydantic import BaseModel
 
 from clusterrun import units
 from clusterrun.job_spec import gpus, grammar, model, options, values
-from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.docstrings import field_docstrings
 from clusterrun.job_spec.layers import SECTIONS
 
 TITLE = "clusterrun job spec"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: dict[str, Any] = {"type": ["string", "number"]}
 _ANY: dict[str, Any] = {}
-# pydantic's words for true and false, and numbers: https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
+# pydantic's words for true and false, and numbers:
+# https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
 _TRUTHS = "0 1 f t n y no yes off on false true".split()
 
 
-def _any_case(word: str) -> str:
+def _ignore_case(word: str) -> str:
     return "".join(f"[{letter.upper()}{letter}]" for letter in word)
 
 
-def _pattern(*patterns: re.Pattern[str] | str) -> dict[str, Any]:
-    """A text of a form of Python's, in ECMA's words, or a number, which the loader takes as it was written."""
+def _match_patterns(*patterns: re.Pattern[str] | str) -> dict[str, Any]:
+    """Return the form of a string that matches a pattern, in ECMA's syntax, or of a number."""
     texts = [one if isinstance(one, str) else one.pattern for one in patterns]
     text = "|".join(f"(?:{re.sub('[?]P<[a-z]+>', '?:', one)})" for one in texts)
     return {"anyOf": [{"type": "string", "pattern": f"^(?:{text})$"}, {"type": "number"}]}
@@ -40,7 +42,7 @@ _BOOLEAN: dict[str, Any] = {
     "anyOf": [
         {"type": "boolean"},
         {"enum": [0, 1]},
-        {"type": "string", "pattern": f"^(?:{'|'.join(map(_any_case, _TRUTHS))})$"},
+        {"type": "string", "pattern": f"^(?:{'|'.join(map(_ignore_case, _TRUTHS))})$"},
     ]
 }
 # By the names of the models' own types; what is not here is told by its Python type.
@@ -52,22 +54,22 @@ _FORMS: dict[str, dict[str, Any]] = {
     "Value": {"type": ["string", "number", "boolean"]},
     "ShellText": {"type": "string"},
     "Flag": {"type": ["string", "number", "boolean"]},
-    "Name": _pattern(values.NAME),
-    "Time": _pattern(units.SLURM_TIME, *map(_any_case, units.SLURM_UNLIMITED)),
-    "Memory": _pattern(units.SLURM_MEMORY),
-    "Nodes": _pattern(grammar.NODES),
-    "Gpus": _pattern(gpus.COUNT),
+    "Name": _match_patterns(values.NAME),
+    "Time": _match_patterns(units.SLURM_TIME, *map(_ignore_case, units.SLURM_UNLIMITED)),
+    "Memory": _match_patterns(units.SLURM_MEMORY),
+    "Nodes": _match_patterns(grammar.NODES),
+    "Gpus": _match_patterns(gpus.COUNT),
     "Count": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
-    "Signal": _pattern("(?:SIG)?(?:USR1|10)@[0-9]+"),
-    "Array": _pattern("[0-9,:-]+(?:%[0-9]+)?"),
-    "Every": _pattern("auto", units.DURATION, units.STEPS, units.SLURM_TIME),
+    "Signal": _match_patterns("(?:SIG)?(?:USR1|10)@[0-9]+"),
+    "Array": _match_patterns("[0-9,:-]+(?:%[0-9]+)?"),
+    "Every": _match_patterns("auto", units.DURATION, units.STEPS, units.SLURM_TIME),
     "Hang": {
         "anyOf": [
             {"type": ["boolean", "number"]},
             {"type": "string", "examples": ["auto", "30min"]},
         ]
     },
-    "Wait": _pattern(units.DURATION, units.SLURM_TIME),
+    "Wait": _match_patterns(units.DURATION, units.SLURM_TIME),
     "Tee": {"type": ["string", "integer"]},
     "Address": _TEXT,
     "Pattern": _TEXT,
@@ -86,7 +88,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "JobSpec.args": {"type": ["object", "array"]},
     "JobSpec.node_check": {"anyOf": [{"type": "boolean"}, *_LINES["anyOf"]]},
     "Environment.setup": _LINES,
-    "Notice.on": {
+    "Notification.on": {
         "type": "array",
         "minItems": 1,
         "items": {"enum": ["finished", "gave-up", "requeued"]},
@@ -96,8 +98,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a job spec: `clusterrun schema -o FILE` writes it for an editor."""
-    found = _of_model("JobSpec", model.JobSpec)
+    """Return the JSON Schema (2020-12) of a job spec; `clusterrun schema -o FILE` writes it."""
+    found = _model_schema("JobSpec", model.JobSpec)
     return {
         "$schema": _DIALECT,
         "title": TITLE,
@@ -106,30 +108,30 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
+def _model_schema(name: str, kind: type[BaseModel]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for field in kind.model_fields:
         section = SECTIONS.get(field) if name == "JobSpec" else None
         form = (
-            _of_model(section.__name__, section)
+            _model_schema(section.__name__, section)
             if section is not None
-            else _of_field(name, kind, field)
+            else _field_schema(name, kind, field)
         )
-        said = docstrings(kind).get(field)
+        said = field_docstrings(kind).get(field)
         key = (
             field.replace("_", "-")
             if name == "Slurm" and field != "additional_parameters"
             else field
         )
-        properties[key] = {**({"description": said} if said else {}), **_or_nothing(form)}
+        properties[key] = {**({"description": said} if said else {}), **_allow_null(form)}
     if name == "Slurm":
-        properties |= _passed_on(properties)
+        properties |= _untyped_options(properties)
     return {
         "type": "object",
         "description": (kind.__doc__ or "").splitlines()[0],
         "properties": properties,
         "patternProperties": {
-            _spellings(key): dict(form)
+            _key_pattern(key): dict(form)
             for key, form in properties.items()
             if re.search("[-_]", key)
         },
@@ -137,26 +139,26 @@ def _of_model(name: str, kind: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _passed_on(typed: dict[str, Any]) -> dict[str, Any]:
-    """Return sbatch's options that no field checks; those that a spec may not set are left out, as unknown."""
+def _untyped_options(typed: dict[str, Any]) -> dict[str, Any]:
+    """Return sbatch's options that no field checks, without those that a spec may not set."""
     free = [
         name
         for name in sorted(options.KNOWN)
-        if name not in typed and not options.why_not(name, launcher=True)[0]
+        if name not in typed and not options.reason_refused(name, launcher=True)[0]
     ]
     return {
-        name: {"description": f"as sbatch's --{name}", **_or_nothing(_FORMS["Flag"])}
+        name: {"description": f"as sbatch's --{name}", **_allow_null(_FORMS["Flag"])}
         for name in free
     }
 
 
-def _spellings(key: str) -> str:
-    """Return the pattern of a key's spellings, with dashes, underscores, or both; an editor offers the first."""
+def _key_pattern(key: str) -> str:
+    """Return the pattern of a key with dashes, underscores, or both; editors offer the first."""
     return "^" + re.sub("[-_]", "[-_]", key) + "$"
 
 
-def _or_nothing(form: dict[str, Any]) -> dict[str, Any]:
-    """A key without a value is as one that is left out."""
+def _allow_null(form: dict[str, Any]) -> dict[str, Any]:
+    """Allow null: a key without a value counts as omitted."""
     kind = form.get("type")
     if kind is not None and "enum" not in form:
         kinds = [kind] if isinstance(kind, str) else kind
@@ -164,27 +166,27 @@ def _or_nothing(form: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [form, {"type": "null"}]} if form else {}
 
 
-def _of_field(name: str, kind: type[BaseModel], field: str) -> dict[str, Any]:
+def _field_schema(name: str, kind: type[BaseModel], field: str) -> dict[str, Any]:
     if (path := f"{name}.{field}") in _FIELDS:
         return _FIELDS[path]
     if path == "JobSpec.notify":
-        return {"type": "array", "items": _of_model("Notice", model.Notice)}
-    if path == "Notice.to":
-        return _of_model("Place", model.Place)
+        return {"type": "array", "items": _model_schema("Notification", model.Notification)}
+    if path == "Notification.to":
+        return _model_schema("NotificationTarget", model.NotificationTarget)
     written = str(kind.__annotations__[field]).removesuffix(" | None")
     if written.startswith("tuple["):
         inner = written.removeprefix("tuple[").split(",")[0].split("[")[0]
-        items = _FORMS.get(inner) or _of_type(get_args(kind.model_fields[field].annotation)[0])
+        items = _FORMS.get(inner) or _type_schema(get_args(kind.model_fields[field].annotation)[0])
         return {"type": "array", "items": items}
-    return _FORMS.get(written) or _of_type(kind.model_fields[field].annotation)
+    return _FORMS.get(written) or _type_schema(kind.model_fields[field].annotation)
 
 
-def _of_type(annotation: Any) -> dict[str, Any]:
+def _type_schema(annotation: Any) -> dict[str, Any]:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return {"enum": [*parts]}
     if origin in (Union, types.UnionType):
-        inner = [_of_type(part) for part in parts if part is not type(None)]
+        inner = [_type_schema(part) for part in parts if part is not type(None)]
         return inner[0] if len(inner) == 1 else {"anyOf": inner}
     if origin is dict:
         return {"type": "object"}

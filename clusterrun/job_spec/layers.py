@@ -1,4 +1,4 @@
-"""The layers of a spec, lowest first: the shell it was typed in, the site's profile, the file, each `--set`."""
+"""The layers of a spec, lowest first: the shell, the site's profile, the file, each `--set`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec import model, options
-from clusterrun.job_spec.values import kind_of
-from clusterrun.job_spec.yaml_text import Document, Path, dotted, read_yaml
+from clusterrun.job_spec.values import name_kind
+from clusterrun.job_spec.yaml_text import Document, KeyPath, dotted, read_yaml
 
 SECTIONS: dict[str, type[model.Model]] = {
     "slurm": model.Slurm,
@@ -39,18 +39,18 @@ class Layers:
     """The merged values, where each came from, and every mistake found on the way."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    where: dict[Path, str] = field(default_factory=dict)
+    where: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    defaults: set[Path] = field(default_factory=set)
+    defaults: set[KeyPath] = field(default_factory=set)
     """The keys of sections that only the profile gives."""
 
-    def line_of(self, path: Path) -> str:
-        """Say where a value stands; for one that is not there, where its nearest parent stands."""
+    def line_of(self, path: KeyPath) -> str:
+        """Return the line of a value, or of its nearest parent if it is not there."""
         return Document(None, self.where).line_of(path)
 
-    def fault(self, path: Path, what: str, hint: str = "") -> None:
-        """Note a mistake at the place where the value stands."""
-        self.problems.append(Problem(self.line_of(path), shown(path), what, hint))
+    def fault(self, path: KeyPath, what: str, hint: str = "") -> None:
+        """Note a mistake at the line of the value."""
+        self.problems.append(Problem(self.line_of(path), spell_path(path), what, hint))
 
     def add(self, document: Document, keys: Iterable[str], kind: str) -> None:
         """Lay a document over what is there; `kind` is what messages call it.
@@ -62,33 +62,42 @@ class Layers:
             return
         if not isinstance(document.value, dict):
             raise SpecError(
-                [Problem(where, "", f"{kind} is a mapping of keys, got {kind_of(document.value)}")]
+                [
+                    Problem(
+                        where, "", f"{kind} is a mapping of keys, got {name_kind(document.value)}"
+                    )
+                ]
             )
-        values = self._canonical(document, document.value, (), frozenset(keys), kind)
+        values = self._spell_keys(document, document.value, (), frozenset(keys), kind)
         for section in SECTIONS:
             if isinstance(values.get(section), dict):
-                known = _known(section)
-                values[section] = self._canonical(
+                known = _known_keys(section)
+                values[section] = self._spell_keys(
                     document, values[section], (section,), known, kind
                 )
             elif section in values and values[section] is not None:
-                what = f"must be a mapping, got {kind_of(values[section])}"
+                what = f"must be a mapping, got {name_kind(values[section])}"
                 self.problems.append(Problem(document.line_of((section,)), section, what))
                 del values[section]
         self.where.setdefault((), where)
-        given: set[Path] = {
+        given: set[KeyPath] = {
             (section, key) for section in SECTIONS for key in values.get(section) or ()
         }
         self.defaults = self.defaults | given if kind == "a profile" else self.defaults - given
         self._merge(self.values, values, ())
 
     def drop_defaults(self, section: str, keys: Iterable[str]) -> None:
-        """Leave out those of these keys that only the profile gives: a default gives way to what the spec says."""
+        """Drop the keys that only the profile sets: a default gives way to what the spec says."""
         for key in [key for key in keys if (section, key) in self.defaults]:
             self.values[section].pop(key, None)
 
-    def _canonical(
-        self, document: Document, raw: dict[str, Any], path: Path, known: frozenset[str], kind: str
+    def _spell_keys(
+        self,
+        document: Document,
+        raw: dict[str, Any],
+        path: KeyPath,
+        known: frozenset[str],
+        kind: str,
     ) -> dict[str, Any]:
         """Give every key its one spelling and note those that are not known."""
         values: dict[str, Any] = {}
@@ -96,7 +105,7 @@ class Layers:
             name = key.replace("-", "_")
             line = document.line_of((*path, key))
             if name not in known:
-                self.problems.append(_unknown(line, path, key, known, kind))
+                self.problems.append(_explain_unknown(line, path, key, known, kind))
             elif name in values:
                 what = "stands twice, once with dashes and once with underscores"
                 self.problems.append(Problem(line, dotted((*path, key)), what, "keep one of them"))
@@ -104,12 +113,12 @@ class Layers:
                 values[name] = value
                 for deeper, place in document.where.items():
                     if deeper[: len(path) + 1] == (*path, key):
-                        moved: Path = (*path, name, *deeper[len(path) + 1 :])
+                        moved: KeyPath = (*path, name, *deeper[len(path) + 1 :])
                         if len(moved) >= len(document.begins) or moved not in self.where:
                             self.where[moved] = place
         return values
 
-    def _merge(self, below: dict[str, Any], above: dict[str, Any], path: Path) -> None:
+    def _merge(self, below: dict[str, Any], above: dict[str, Any], path: KeyPath) -> None:
         for key, value in above.items():
             here = (*path, key)
             old = below.get(key)
@@ -130,7 +139,7 @@ class Layers:
                 below[key] = value
 
 
-def _known(section: str) -> frozenset[str]:
+def _known_keys(section: str) -> frozenset[str]:
     fields = frozenset(SECTIONS[section].model_fields)
     if section == "slurm":
         named = options.KNOWN | set(options.OWNED) | set(options.REFUSED)
@@ -138,10 +147,12 @@ def _known(section: str) -> frozenset[str]:
     return fields | set(COMPUTED) if section == "accelerate" else fields
 
 
-def _unknown(line: str, path: Path, key: str, known: frozenset[str], kind: str) -> Problem:
-    shown_names = [_spelling(path, name) for name in sorted(known)]
+def _explain_unknown(
+    line: str, path: KeyPath, key: str, known: frozenset[str], kind: str
+) -> Problem:
+    shown_names = [_spell_key(path, name) for name in sorted(known)]
     near = difflib.get_close_matches(
-        _spelling(path, key.replace("-", "_")), shown_names, n=1, cutoff=0.6
+        _spell_key(path, key.replace("-", "_")), shown_names, n=1, cutoff=0.6
     )
     hint = f"did you mean {near[0]}?" if near else ""
     if not near and path == ("slurm",):
@@ -152,20 +163,20 @@ def _unknown(line: str, path: Path, key: str, known: frozenset[str], kind: str) 
     return Problem(line, dotted((*path, key)), what, hint)
 
 
-def _spelling(path: Path, name: str) -> str:
+def _spell_key(path: KeyPath, name: str) -> str:
     return (
         name.replace("_", "-") if path == ("slurm",) and name != "additional_parameters" else name
     )
 
 
-def shown(path: Path) -> str:
+def spell_path(path: KeyPath) -> str:
     """Write a canonical path as the documentation spells it: sbatch's dashes below `slurm`."""
     if len(path) > 1 and path[0] == "slurm" and isinstance(path[1], str):
-        path = ("slurm", _spelling(("slurm",), path[1]), *path[2:])
+        path = ("slurm", _spell_key(("slurm",), path[1]), *path[2:])
     return dotted(path)
 
 
-def override(text: str) -> Document:
+def parse_override(text: str) -> Document:
     """Read one `--set key=value`; the value is YAML, and stands at `--set key` for messages.
 
     Raises ValueError where there is no `=` or no key.

@@ -1,4 +1,4 @@
-"""From a YAML file, a profile and overrides to one JobSpec, with every mistake told at once."""
+"""The loader: from YAML, a profile and overrides to one JobSpec, with every mistake at once."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pydantic import ValidationError
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec import gpu_memory
-from clusterrun.job_spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, override, shown
+from clusterrun.job_spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, parse_override, spell_path
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.job_spec.rules import check_together
-from clusterrun.job_spec.values import NAME, NAME_FORM, kind_of, line
-from clusterrun.job_spec.yaml_text import Document, read_yaml
-from clusterrun.job_spec.yaml_text import Path as Place
+from clusterrun.job_spec.values import NAME, NAME_FORM, name_kind, read_line
+from clusterrun.job_spec.yaml_text import Document, KeyPath, read_yaml
 
-# Of a setup line: what activates an environment, loads a module, reads a file with more lines, or changes PATH.
-_MAY_CHANGE_THE_PYTHON = re.compile(
+# Of a setup line: what activates an environment, loads a module, reads a file with more lines, or
+# changes PATH.
+_MAY_SELECT_PYTHON = re.compile(
     r"activate|conda|mamba|module|\bml\b|source|(?<![\w/.])\.\s|\bPATH\b|spack|eval|py(?:env|thon)"
 )
 
@@ -38,7 +38,7 @@ class FormError(SpecError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A valid spec with what belongs to it: its text, where its keys stand, and the folders it names."""
+    """A valid spec with its text, the position of each key, and the folders it names."""
 
     spec: JobSpec
     """The values, checked."""
@@ -47,20 +47,20 @@ class Loaded:
     text: str
     """The file as the user wrote it."""
     chdir: str | None
-    """The absolute working folder, where the spec names one."""
+    """The absolute working folder, if the spec names one."""
     run_root: str
-    """Where run folders are made; `runs`, relative to the working folder, unless the profile says otherwise."""
+    """Where run folders are created; `runs` in the working folder, unless the profile sets it."""
     layers: Layers
     """Where each value comes from."""
     gpu_memory: int | None = None
-    """The bytes of each GPU that the job asks for, where the profile says it."""
+    """The bytes of each GPU that the job requests, if the profile has them."""
     overrides: tuple[str, ...] = ()
-    """What was laid over it, as `key=value`."""
+    """The overrides, as `key=value`."""
     profile: str | None = None
     """The site's defaults below it; None: there are none."""
 
     def line_of(self, *path: str | int) -> str:
-        """Say where a key of the spec stands, as file:line."""
+        """Return the position of a key of the spec, as file:line."""
         return self.layers.line_of(path)
 
 
@@ -73,47 +73,47 @@ def load_spec(
     folder: Path | None = None,
     text: str | None = None,
 ) -> Loaded:
-    """Read a job spec and all that lies under and over it.
+    """Read a job spec with the layers below and above it.
 
-    `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual environment;
-    `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec itself, if `source` is only a
-    name for it.
-    Raises SpecError with every mistake found; it is a FormError where the file itself could be read.
+    `overrides` are `key=value` texts; `shell` is the lowest layer, such as the active virtual
+    environment; `folder` is what `chdir` is relative to (the spec's own folder); `text` is the spec
+    itself, if `source` is only a name for it. Raises SpecError with every mistake found; it is a
+    FormError where the file itself could be read.
     """
     name = str(source)
-    text = _read(Path(source), name) if text is None else text
+    text = _read_text(Path(source), name) if text is None else text
     layers = Layers()
-    _lay_profile(layers, profile)
-    _lay(layers, text, name)
-    _lay_overrides(layers, overrides)
-    _lay_shell(layers, shell or {})
+    _add_profile(layers, profile)
+    _add_spec(layers, text, name)
+    _add_overrides(layers, overrides)
+    _add_shell(layers, shell or {})
     run_root = str(layers.values.pop("run_root", "runs"))
     memory = layers.values.pop("gpu_memory", {})
     if "name" not in layers.values:
-        layers.values["name"] = _name_of_file(layers, Path(source).name)
+        layers.values["name"] = _name_from_file(layers, Path(source).name)
     check_together(layers)
-    spec = _validated(layers)
+    spec = _validate(layers)
     loaded = None
     if spec is not None:
         base = folder or Path(source).absolute().parent
         chdir = spec.slurm.chdir
         absolute = (
-            os.path.normpath(base / expanded(chdir)) if chdir else None
+            os.path.normpath(base / expand_user(chdir)) if chdir else None
         )  # lexical: no file is touched
         site = None if profile is None else str(profile)
-        size = None if layers.problems else gpu_memory.of_job(memory, spec.slurm)
+        size = None if layers.problems else gpu_memory.size_for_job(memory, spec.slurm)
         loaded = Loaded(spec, name, text, absolute, run_root, layers, size, tuple(overrides), site)
     if loaded is None or layers.problems:
-        raise FormError(sorted(set(layers.problems), key=in_reading_order), loaded)
+        raise FormError(sorted(set(layers.problems), key=reading_order), loaded)
     return loaded
 
 
-def expanded(path: str) -> Path:
+def expand_user(path: str) -> Path:
     """Expand `~` and `~user` as a shell does: that of a user who does not exist stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
 
 
-def _name_of_file(layers: Layers, file: str) -> str:
+def _name_from_file(layers: Layers, file: str) -> str:
     stem = file.split(".", maxsplit=1)[0]
     if NAME.fullmatch(stem):
         return stem
@@ -125,7 +125,7 @@ def _name_of_file(layers: Layers, file: str) -> str:
     return "run"
 
 
-def _read(path: Path, name: str) -> str:
+def _read_text(path: Path, name: str) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -145,7 +145,7 @@ def _read(path: Path, name: str) -> str:
         ) from error
 
 
-def _lay(layers: Layers, text: str, name: str) -> None:
+def _add_spec(layers: Layers, text: str, name: str) -> None:
     document = read_yaml(text, name)
     if document.value is None:
         raise SpecError(
@@ -157,67 +157,72 @@ def _lay(layers: Layers, text: str, name: str) -> None:
     )  # what is not there is missing from the spec, not from the profile
 
 
-def _lay_profile(layers: Layers, profile: str | Path | None) -> None:
+def _add_profile(layers: Layers, profile: str | Path | None) -> None:
     if profile is None:
         return
-    document = read_yaml(_read(Path(profile), str(profile)), str(profile))
+    document = read_yaml(_read_text(Path(profile), str(profile)), str(profile))
     layers.add(document, PROFILE_KEYS, "a profile")
     root = layers.values.get("run_root")
     try:
-        layers.values["run_root"] = line(os.path.expandvars(expanded(line(root or "runs"))))
+        layers.values["run_root"] = read_line(
+            os.path.expandvars(expand_user(read_line(root or "runs")))
+        )
     except ValueError as error:
         layers.fault(("run_root",), str(error))
     try:
-        layers.values["gpu_memory"] = gpu_memory.sizes_of(layers.values.get("gpu_memory"))
+        layers.values["gpu_memory"] = gpu_memory.read_sizes(layers.values.get("gpu_memory"))
     except ValueError as error:
         what, _, hint = str(error).partition("\n")
         layers.fault(("gpu_memory",), what, hint)
 
 
-def _lay_overrides(layers: Layers, overrides: Sequence[str]) -> None:
+def _add_overrides(layers: Layers, overrides: Sequence[str]) -> None:
     for text in overrides:
         try:
-            layers.add(override(text), SPEC_KEYS, "a job spec")
+            layers.add(parse_override(text), SPEC_KEYS, "a job spec")
         except ValueError as error:
             layers.problems.append(Problem("--set", "", str(error)))
         except SpecError as error:
             layers.problems.extend(error.problems)
 
 
-def _lay_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
-    """The shell's own Python counts only where nothing else says which Python to use."""
+def _add_shell(layers: Layers, shell: Mapping[str, Any]) -> None:
+    """Use the shell's own Python, if nothing else selects a Python."""
     environment = layers.values.get("environment") or {}
-    if shell and isinstance(environment, dict) and not _names_a_python(environment):
-        where: dict[Place, str] = {(): "the shell"} | {
+    if shell and isinstance(environment, dict) and not _selects_python(environment):
+        where: dict[KeyPath, str] = {(): "the shell"} | {
             ("environment", key): "the shell" for key in shell
         }
         layers.add(Document({"environment": dict(shell)}, where), SPEC_KEYS, "a job spec")
 
 
-def _names_a_python(environment: Mapping[str, Any]) -> bool:
-    """Say whether the spec chooses the Python, as far as that can be seen; `ulimit` and the like in `setup` do not."""
+def _selects_python(environment: Mapping[str, Any]) -> bool:
+    """Return whether the spec selects the Python, as far as that can be seen.
+
+    Lines such as `ulimit` in `setup` do not.
+    """
     return any(environment.get(key) for key in ("venv", "conda", "modules")) or bool(
-        _MAY_CHANGE_THE_PYTHON.search(str(environment.get("setup") or ""))
+        _MAY_SELECT_PYTHON.search(str(environment.get("setup") or ""))
     )
 
 
-def _validated(layers: Layers) -> JobSpec | None:
-    """Return the spec without what is at fault, which is noted; None where what is left is no spec."""
+def _validate(layers: Layers) -> JobSpec | None:
+    """Return the spec without its invalid values, which are noted; None if the rest is no spec."""
     try:
         return JobSpec.model_validate(layers.values)
     except ValidationError as error:
         faults = [dict(fault) for fault in error.errors(include_url=False)]
-    layers.problems.extend(_problem(layers, fault) for fault in faults)
+    layers.problems.extend(_make_problem(layers, fault) for fault in faults)
     rest = copy.deepcopy(layers.values)
     for fault in faults:
-        _drop(rest, _place(fault))
+        _drop_value(rest, _key_path(fault))
     try:
         return JobSpec.model_validate(rest)
     except ValidationError:
         return None
 
 
-def _drop(values: dict[str, Any], place: Place) -> None:
+def _drop_value(values: dict[str, Any], place: KeyPath) -> None:
     """Take out the value at a place, or the nearest one around it that has a key."""
     for depth, key in enumerate(place, 1):
         inner = values.get(str(key))
@@ -227,26 +232,26 @@ def _drop(values: dict[str, Any], place: Place) -> None:
         values = inner
 
 
-def _place(fault: dict[str, Any]) -> Place:
+def _key_path(fault: dict[str, Any]) -> KeyPath:
     return tuple(part for part in fault["loc"] if part != "[key]")
 
 
-def in_reading_order(problem: Problem) -> tuple[str, int, str]:
+def reading_order(problem: Problem) -> tuple[str, int, str]:
     """Return what sorts problems by file, line and key."""
     name, _, line = problem.where.rpartition(":")
     return (name, int(line), problem.path) if line.isdigit() else (problem.where, 0, problem.path)
 
 
-def _problem(layers: Layers, fault: dict[str, Any]) -> Problem:
-    path = _place(fault)
-    what, hint = _in_words(fault)
-    return Problem(layers.line_of(path), shown(path), what, hint)
+def _make_problem(layers: Layers, fault: dict[str, Any]) -> Problem:
+    path = _key_path(fault)
+    what, hint = _explain_fault(fault)
+    return Problem(layers.line_of(path), spell_path(path), what, hint)
 
 
-def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
+def _explain_fault(fault: dict[str, Any]) -> tuple[str, str]:
     """Turn one of pydantic's faults into what a user can act on."""
     kind, given, context = str(fault["type"]), fault["input"], fault.get("ctx") or {}
-    got = f"got {_as_written(given)}"
+    got = f"got {_show_value(given)}"
     if kind == "value_error":
         what, _, hint = str(context["error"]).partition("\n")
         return what, hint
@@ -275,11 +280,11 @@ def _in_words(fault: dict[str, Any]) -> tuple[str, str]:
     return str(fault["msg"]), ""
 
 
-def _as_written(value: Any) -> str:
+def _show_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return (
         repr(value[:80])
         if isinstance(value, str)
-        else getattr(value, "text", None) or kind_of(value)
+        else getattr(value, "text", None) or name_kind(value)
     )

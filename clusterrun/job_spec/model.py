@@ -1,4 +1,4 @@
-"""JobSpec: what the user wants, as a validated, frozen model. The words are Slurm's and accelerate's own."""
+"""The job spec as a validated, frozen model, in the words of Slurm and accelerate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from clusterrun.job_spec import checkpoint, hang
+from clusterrun.job_spec import checkpoint, durations
 from clusterrun.job_spec.values import (
     Address,
     Array,
@@ -30,9 +30,9 @@ from clusterrun.job_spec.values import (
     Wait,
     Word,
     Words,
-    arguments,
-    as_list,
-    node_check_lines,
+    check_args,
+    make_list,
+    read_node_check,
 )
 
 
@@ -54,9 +54,11 @@ class Slurm(Model):
     account: Word | None = None
     qos: Word | None = None
     nodes: Nodes = "1"
-    """How many machines; each runs one `accelerate launch`. Of a range, 2-8, Slurm chooses one at each start."""
+    """Number of nodes; each runs one `accelerate launch`. Of a range, 2-8, Slurm chooses one at
+    each start."""
     array: Array | None = None
-    """One run for each number, as sbatch writes them; the script finds its own in SLURM_ARRAY_TASK_ID."""
+    """One run for each index, in sbatch's syntax; the script reads its own from
+    SLURM_ARRAY_TASK_ID."""
     gpus_per_node: Gpus | None = None
     gpus: Gpus | None = None
     gpus_per_task: Gpus | None = None
@@ -71,9 +73,10 @@ class Slurm(Model):
     exclusive: Flag | None = None
     nice: Flag | None = None
     signal: Signal | None = None
-    """When the trainers are asked to save before the time limit: USR1@<seconds>."""
+    """When the training processes are asked to save before the time limit: USR1@<seconds>."""
     chdir: Word | None = None
-    """The working folder, relative to the spec's file; without it, the folder where the command is typed."""
+    """The working folder, relative to the spec's file; by default the folder where you run
+    clusterrun."""
     additional_parameters: dict[Word, Flag] = {}
     """sbatch options that this version does not know yet."""
 
@@ -88,11 +91,13 @@ class Accelerate(Model):
 
     config_file: Word | None = None
     num_processes: Count | None = None
-    """How many processes in all, as accelerate counts, on the most nodes; on GPUs they are counted on the nodes."""
+    """Total number of processes, as accelerate counts, on the largest number of nodes; on GPUs,
+    each node counts its own."""
     num_cpu_threads_per_process: Count | None = None
     tee: Tee | None = None
-    """3: each line that a rank prints begins with its rank, `[rank1]:`, for `clusterrun logs --rank`. It goes through a
-    file in the node's temporary folder; where the launcher is killed, the last lines are lost."""
+    """3: each line that a rank prints begins with its rank, `[rank1]:`, for `clusterrun logs
+    --rank`. It goes through a file in the node's temporary folder; if the launcher is killed, the
+    last lines are lost."""
     gradient_accumulation_steps: Count | None = None
     distributed_type: (
         Literal[
@@ -126,36 +131,46 @@ class Accelerate(Model):
 
 
 class Environment(Model):
-    """What a node's shell needs before the script starts; no variable of the shell you submit from arrives."""
+    """What a node's shell needs before the script starts.
+
+    No variable of the shell that you submit from is passed on.
+    """
 
     modules: tuple[Word, ...] = ()
     venv: Operand | None = None
     conda: Operand | None = None
     variables: dict[Variable, Value] = {}
-    setup: Annotated[tuple[ShellText, ...], BeforeValidator(as_list)] = ()
+    setup: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
     """Shell lines, run as written on the first node; each must succeed."""
     secrets: tuple[Variable, ...] = ()
-    """Names of variables handed over by sbatch's --export; their values are never written anywhere."""
+    """Names of variables passed with sbatch's --export; their values are never written anywhere."""
 
 
 class Checkpoint(Model):
-    """How often the run is saved; without `clusterrun.training`, how a script goes on from its own checkpoints."""
+    """How often the run is saved, and how a script resumes from its own checkpoints.
+
+    The latter is for scripts without `clusterrun.training`.
+    """
 
     every: Every = "10min"
-    """Time between two checkpoints, or optimizer steps; auto: by how long a save takes and how often runs are
-    interrupted. A script without `clusterrun.training` saves when it likes."""
+    """Time between two checkpoints, or optimizer steps; auto: from how long a save takes and how
+    often runs are interrupted. A script without `clusterrun.training` saves when it likes."""
     keep: Count = 3
     async_save: bool = False
-    """Training waits only until the state is copied into the node's memory, and goes on while it is written and
-    verified. For scripts with `clusterrun.training`, under DDP and FSDP2; others save synchronously, and say so."""
+    """Training waits only until the state is copied into the node's memory, and continues while it
+    is written and verified. For scripts with `clusterrun.training`, under DDP and FSDP2; others
+    save synchronously, and log that."""
     path: Pattern | None = None
-    """Where a script without `clusterrun.training` leaves its checkpoints: a shell's pattern of files or folders,
-    relative to the working folder; {run_dir} is the run's own folder, CLUSTERRUN_RUN_DIR to the script."""
+    """Where a script without `clusterrun.training` writes its checkpoints: a shell pattern of files
+    or folders, relative to the working folder; {run_dir} is the run's own folder,
+    CLUSTERRUN_RUN_DIR to the script."""
     resume: Words = checkpoint.RESUME
-    """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest. false: nothing is.
-    A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty before the first checkpoint."""
+    """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest.
+    false: nothing is appended. A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty
+    before the first checkpoint."""
     signal: StopSignal | None = None
-    """What the trainers are sent when they are to save and leave; without it they only find the stop file."""
+    """The signal that asks the training processes to save and exit; without it they only find the
+    stop file."""
 
 
 class Requeue(Model):
@@ -169,33 +184,36 @@ class Requeue(Model):
         "hang",
     )
     crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
-    """How many crashes and hangs in a row, without a new checkpoint between them, the run survives."""
+    """How many crashes and hangs in a row, without a new checkpoint between them, the run
+    survives."""
     by: Literal["auto", "requeue", "successor"] = "auto"
-    """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job, which may begin at
-    once and can avoid bad nodes; auto: by requeue, expedited where the cluster allows that (Slurm 25.11 and newer), and
-    by successor where Slurm would not requeue, or a node is bad."""
+    """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job,
+    which may start at once and can avoid bad nodes; auto: by requeue, expedited if the cluster
+    allows that (Slurm 25.11 and newer), and by successor if Slurm would not requeue, or a node is
+    bad."""
     shrink_to: Count | None = None
-    """With how many nodes the run goes on where all that it asks for are not given again within `shrink_after`. A
-    second, smaller job waits for that; the attempt after it asks for all nodes again."""
+    """With how many nodes the run continues if all that it requests are not available again within
+    `shrink_after`. A second, smaller job waits for that; the attempt after it requests all nodes
+    again."""
     shrink_after: Wait = "1h"
-    """How long a run that comes back waits for all its nodes, where `shrink_to` is given."""
+    """How long a run that restarts waits for all its nodes, if `shrink_to` is set."""
 
 
-class Place(Model):
+class NotificationTarget(Model):
     """Where a notice goes: an e-mail address, or a webhook, whose address is a secret."""
 
     mail: Address | None = None
     webhook: Variable | None = None
-    """The name of a variable that holds the address; it stands among `environment.secrets`, too."""
+    """The name of a variable that holds the address; it is listed in `environment.secrets`, too."""
     shape: Literal["json", "slack", "discord"] = "json"
     """What the webhook is sent: all facts as JSON, or a message as Slack or Discord takes it."""
 
 
-class Notice(Model):
-    """Who is told of what: `requeued` is every end after which the run goes on by itself."""
+class Notification(Model):
+    """Who is notified of what: `requeued` is every end after which the run continues by itself."""
 
     on: Annotated[tuple[Literal["finished", "gave-up", "requeued"], ...], Field(min_length=1)]
-    to: Place
+    to: NotificationTarget
 
 
 class JobSpec(Model):
@@ -208,20 +226,22 @@ class JobSpec(Model):
     """A Python module, launched by `accelerate launch --module`."""
     command: ShellText | None = None
     """A shell line, run on each node as written, without accelerate."""
-    args: Annotated[Any, AfterValidator(arguments)] = {}
-    """true: a bare flag; false and null: left out; a list: repeated values. Or a plain list of words."""
+    args: Annotated[Any, AfterValidator(check_args)] = {}
+    """true: a bare flag; false and null: omitted; a list: repeated values. Or a plain list of
+    words."""
     slurm: Slurm = Field(default_factory=Slurm)
     accelerate: Accelerate = Field(default_factory=Accelerate)
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     requeue: Requeue = Field(default_factory=Requeue)
-    node_check: Annotated[bool | str, BeforeValidator(node_check_lines)] = True
-    """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a node where they fail
-    is left out for a day. false: nothing is checked."""
-    hang: Hang = hang.AUTO
-    """After how long without a step a run hangs and is ended: auto, a time (30min), or false: never."""
-    notify: tuple[Notice, ...] = ()
-    """Who is told how the run's attempts end, see [notify](#notify)."""
+    node_check: Annotated[bool | str, BeforeValidator(read_node_check)] = True
+    """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a
+    node where they fail is excluded for a day. false: nothing is checked."""
+    hang: Hang = durations.HANG_AUTO
+    """After how long without a step a run counts as hung and is terminated: auto, a time (30min),
+    or false: never."""
+    notify: tuple[Notification, ...] = ()
+    """Who is notified how the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None
     """The run folder's group may read its logs and stop the run; nothing else opens."""
 

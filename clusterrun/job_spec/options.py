@@ -9,15 +9,17 @@ from __future__ import annotations
 # Passed on as written. A typed field of the spec checks those that have one.
 KNOWN = frozenset(
     """
-    account acctg-freq array batch bb bbf begin cluster-constraint clusters comment constraint container
-    container-id container-type contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
-    delay-boot dependency distribution exclude exclusive extra extra-node-info get-user-env gid gpu-bind
-    gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep
-    licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill
-    nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket
-    oom-kill-step overcommit oversubscribe partition power prefer priority profile propagate qos reboot
-    reservation resv-ports segment signal sockets-per-node spread-job spread-segments stepmgr switches thread-spec
-    threads-per-core time time-min tmp tres-bind tres-per-task use-min-nodes wait-all-nodes wckey
+    account acctg-freq array batch bb bbf begin cluster-constraint clusters comment constraint
+    container container-id container-type contiguous core-spec cores-per-socket cpu-freq
+    cpus-per-gpu cpus-per-task deadline delay-boot dependency distribution exclude exclusive extra
+    extra-node-info get-user-env gid gpu-bind gpu-freq gpus gpus-per-node gpus-per-socket
+    gpus-per-task gres gres-flags hint hold kill-on-invalid-dep licenses mail-type mail-user
+    mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill nodefile nodelist
+    nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket oom-kill-step
+    overcommit oversubscribe partition power prefer priority profile propagate qos reboot
+    reservation resv-ports segment signal sockets-per-node spread-job spread-segments stepmgr
+    switches thread-spec threads-per-core time time-min tmp tres-bind tres-per-task use-min-nodes
+    wait-all-nodes wckey
     """.split()
 )
 
@@ -63,19 +65,24 @@ REFUSED = {
 }
 
 
-def why_not(option: str, *, launcher: bool) -> tuple[str, str]:
-    """Say why a spec may not set an option, and what to do instead; empty strings where it may, or nothing is known.
+def reason_refused(option: str, *, launcher: bool) -> tuple[str, str]:
+    """Return why a spec may not set an option, and what to do instead.
+
+    Both are empty if it may, or if nothing is known about the option.
 
     `launcher`: the run uses `script` or `module`, so that accelerate starts the processes.
     """
     if option in TASKS:
-        hint = "let the command start its processes by itself, and ask for cpus-per-task or gpus-per-node"
+        hint = (
+            "let the command start its processes by itself, and ask for cpus-per-task or "
+            "gpus-per-node"
+        )
         return (BY_LAUNCHER, "") if launcher else (BY_COMMAND, hint)
     reason = OWNED.get(option) or REFUSED.get(option) or ""
     return reason, _BY_SLURM_CLUSTERS if reason == _ONE_CLUSTER else ""
 
 
-def abbreviated(option: str) -> str:
-    """Return the option that sbatch takes this beginning for (getopt_long(3)); an empty string where it is none."""
+def complete_prefix(option: str) -> str:
+    """Return the option that sbatch completes a prefix to (getopt_long(3)); empty if none."""
     known = [*KNOWN, "chdir", *OWNED, *REFUSED]
     return min((name for name in known if name.startswith(option)), default="")

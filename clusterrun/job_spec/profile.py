@@ -10,7 +10,7 @@ from clusterrun.errors import Problem, SpecError
 
 
 def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | None:
-    """Return the profile to use: `--profile`, else CLUSTERRUN_PROFILE, else the one in the user's config folder.
+    """Return the profile to use: `--profile`, else CLUSTERRUN_PROFILE, else the user's own.
 
     Raises SpecError where a named profile does not exist. An empty name means none.
     """
@@ -31,7 +31,7 @@ def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | N
 
 
 def own_profile(environment: Mapping[str, str]) -> Path:
-    """Return where a user's own profile lies, or would."""
+    """Return the path of a user's own profile, which need not exist."""
     base = environment.get("XDG_CONFIG_HOME") or str(
         Path(environment.get("HOME") or "~").expanduser() / ".config"
     )

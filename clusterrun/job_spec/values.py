@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from clusterrun import units
-from clusterrun.job_spec import checkpoint, gpus, grammar, hang, waits
+from clusterrun.job_spec import checkpoint, durations, gpus, grammar
 from clusterrun.quoting import LONGEST_ARGUMENT, control_character
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -19,12 +19,13 @@ _ADDRESS = re.compile(
 )  # without a host: of this machine
 _LONGEST = LONGEST_ARGUMENT // 2
 # Set before the environment is, and used after it (templates/_run.j2, templates/functions).
-_SCRIPTS_OWN = frozenset(
+_SCRIPT_VARIABLES = frozenset(
     """
-    work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt slurm_log slurm_log_start
-    array_job job_ends count_gpus checkpoint_path checkpoint stop_signal resume heard batch_heard asked_at_once node_dir
-    requeue_by shrink_to shrink_after exclude secrets newly_excluded reached unchecked hang num_machines
-    processes_a_node head_clock notices settings
+    work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt
+    slurm_log slurm_log_start array_job job_ends count_gpus checkpoint_path checkpoint stop_signal
+    resume heard batch_heard asked_at_once node_dir requeue_by shrink_to shrink_after exclude
+    secrets newly_excluded reached unchecked hang num_machines processes_a_node head_clock notices
+    settings
     """.split()
 )
 
@@ -33,62 +34,63 @@ Argument: TypeAlias = bool | str | tuple[str, ...] | None
 """What follows one flag: true, false or null, a line, or a list of lines."""
 
 
-def _text(value: Any) -> Any:
-    """Numbers as they were written; what is no scalar is left for the type check to refuse."""
+def _number_as_written(value: Any) -> Any:
+    """Return a number as it was written; the type check refuses what is no scalar."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return getattr(value, "text", None) or str(value)
 
 
-def _truth(value: Any) -> Any:
+def _truth_as_text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _line(text: str) -> str:
+def _check_line(text: str) -> str:
     fault = control_character(text)
     if fault:
         raise ValueError(f"{fault} in the value; a value is one line of visible characters")
     if len(text.encode()) > _LONGEST:
         raise ValueError(
-            f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a file"
+            f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a "
+            "file"
         )
     return text
 
 
-def _filled(text: str) -> str:
+def _refuse_empty(text: str) -> str:
     if not text.strip():
         raise ValueError("empty; leave the key out or give it a value")
     return text
 
 
-def _no_option(text: str) -> str:
+def _refuse_option(text: str) -> str:
     if text.startswith("-"):
         raise ValueError(f"{text[:80]!r} would be read as an option: a path may begin with ./")
     return text
 
 
-def _not_the_scripts(name: str) -> str:
-    if name in _SCRIPTS_OWN:
+def _refuse_script_variable(name: str) -> str:
+    if name in _SCRIPT_VARIABLES:
         raise ValueError(f"{name} is a variable of the job script itself; use another name")
     return name
 
 
-def as_list(value: Any) -> Any:
+def make_list(value: Any) -> Any:
     """Take one line for a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
-def _shell_text(text: str) -> str:
+def _check_shell_text(text: str) -> str:
     for number, part in enumerate(text.split("\n"), 1):
         fault = control_character(part.replace("\t", " "))
         if fault:
             raise ValueError(f"{fault} in line {number}")
     if (len(text) - len(text.rstrip("\\"))) % 2:
         raise ValueError("ends with a backslash, which would join it to the script's next line")
-    return _filled(text)
+    return _refuse_empty(text)
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+def _match(pattern: re.Pattern[str], what: str) -> AfterValidator:
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
             raise ValueError(f"{text[:80]!r} is not {what}")
@@ -97,35 +99,35 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def line(value: Any) -> str:
+def read_line(value: Any) -> str:
     """Return a scalar as one line of text; raises ValueError for anything else."""
-    text = _text(value)
+    text = _number_as_written(value)
     if not isinstance(text, str):
-        raise ValueError(f"must be one line of text, got {kind_of(value)}")
-    return _line(text)
+        raise ValueError(f"must be one line of text, got {name_kind(value)}")
+    return _check_line(text)
 
 
-def argument(value: Any) -> Argument:
-    """Return what follows one flag; raises ValueError for what cannot stand on a command line."""
+def read_argument(value: Any) -> Argument:
+    """Return what follows one flag; raises ValueError for what a command line cannot hold."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (list, tuple)):
-        return tuple(line(item) for item in value)
-    return line(value)
+        return tuple(read_line(item) for item in value)
+    return read_line(value)
 
 
-def _flag(value: Any) -> bool | str:
-    return value if isinstance(value, bool) else _filled(line(value))
+def _read_flag(value: Any) -> bool | str:
+    return value if isinstance(value, bool) else _refuse_empty(read_line(value))
 
 
-def arguments(value: Any) -> Any:
-    """Return a script's arguments as they are; raises ValueError for what is no mapping and no list."""
+def check_args(value: Any) -> Any:
+    """Return a script's arguments as they are; raises ValueError unless a mapping or a list."""
     if isinstance(value, (dict, list, tuple)):
         return value
-    raise ValueError(f"must be a mapping of flags or a list of words, got {kind_of(value)}")
+    raise ValueError(f"must be a mapping of flags or a list of words, got {name_kind(value)}")
 
 
-def kind_of(value: Any) -> str:
+def name_kind(value: Any) -> str:
     """Name what YAML made of a value, in YAML's words."""
     kinds = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true or false"}
     if value is None:
@@ -134,63 +136,68 @@ def kind_of(value: Any) -> str:
     return found[0] if found else "a number"
 
 
-def _words(value: Any) -> Any:
+def _split_words(value: Any) -> Any:
     if value is False:
         return ()
-    return checkpoint.words(_line(value)) if isinstance(value, str) else value
+    return checkpoint.split_words(_check_line(value)) if isinstance(value, str) else value
 
 
-def node_check_lines(value: Any) -> bool | str:
-    """Return whether nodes are checked, or the shell lines that check them; raises ValueError for anything else."""
+def read_node_check(value: Any) -> bool | str:
+    """Return whether nodes are checked, or the shell lines that check them.
+
+    Raises ValueError for anything else.
+    """
     if value is None or isinstance(value, bool):
         return bool(value)
     lines = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(line, str) for line in lines):
-        raise ValueError(f"must be shell lines, or false for none, got {kind_of(value)}")
-    return _shell_text("\n".join(lines))
+    if not all(isinstance(text, str) for text in lines):
+        raise ValueError(f"must be shell lines, or false for none, got {name_kind(value)}")
+    return _check_shell_text("\n".join(lines))
 
 
-def _signal_name(value: Any) -> Any:
+def _drop_sig_prefix(value: Any) -> Any:
     return value.removeprefix("SIG") if isinstance(value, str) else value
 
 
-Line: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_line)]
+Line: TypeAlias = Annotated[str, BeforeValidator(_number_as_written), AfterValidator(_check_line)]
 """One line of text; a number is taken as it was written."""
-Word: TypeAlias = Annotated[Line, AfterValidator(_filled)]
-Operand: TypeAlias = Annotated[Word, AfterValidator(_no_option)]
-"""A word that stands where a command could also take an option."""
-ShellText: TypeAlias = Annotated[str, AfterValidator(_shell_text)]
+Word: TypeAlias = Annotated[Line, AfterValidator(_refuse_empty)]
+Operand: TypeAlias = Annotated[Word, AfterValidator(_refuse_option)]
+"""A word in a place where a command could also take an option."""
+ShellText: TypeAlias = Annotated[str, AfterValidator(_check_shell_text)]
 """Lines of shell, run as written."""
-Time: TypeAlias = Annotated[Word, AfterValidator(grammar.time)]
+Time: TypeAlias = Annotated[Word, AfterValidator(grammar.check_time_limit)]
 Memory: TypeAlias = Annotated[Word, AfterValidator(units.check_slurm_memory)]
-Value: TypeAlias = Annotated[Line, BeforeValidator(_truth)]
+Value: TypeAlias = Annotated[Line, BeforeValidator(_truth_as_text)]
 """The value of an environment variable; true and false are taken as those words."""
-Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.nodes)]
-Gpus: TypeAlias = Annotated[Word, AfterValidator(gpus.number)]
+Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.check_nodes)]
+Gpus: TypeAlias = Annotated[Word, AfterValidator(gpus.check_count)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Signal: TypeAlias = Annotated[
-    Word, AfterValidator(lambda text: f"USR1@{grammar.signal_lead(text)}")
+    Word, AfterValidator(lambda text: f"USR1@{grammar.read_signal_lead(text)}")
 ]
-Name: TypeAlias = Annotated[Word, _matching(NAME, NAME_FORM)]
-Address: TypeAlias = Annotated[Word, _matching(_ADDRESS, "an e-mail address")]
+Name: TypeAlias = Annotated[Word, _match(NAME, NAME_FORM)]
+Address: TypeAlias = Annotated[Word, _match(_ADDRESS, "an e-mail address")]
 Variable: TypeAlias = Annotated[
     Word,
-    _matching(_VARIABLE, "the name of an environment variable"),
-    AfterValidator(_not_the_scripts),
+    _match(_VARIABLE, "the name of an environment variable"),
+    AfterValidator(_refuse_script_variable),
 ]
-Array: TypeAlias = Annotated[Word, AfterValidator(grammar.array)]
-Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.every)]
-Wait: TypeAlias = Annotated[Word, AfterValidator(waits.wait)]
-Hang: TypeAlias = Annotated[Word, BeforeValidator(hang.word), AfterValidator(hang.hang)]
-Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.path)]
+Array: TypeAlias = Annotated[Word, AfterValidator(grammar.check_array)]
+Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.check_interval)]
+Wait: TypeAlias = Annotated[Word, AfterValidator(durations.check_wait)]
+Hang: TypeAlias = Annotated[
+    Word, BeforeValidator(durations.name_hang), AfterValidator(durations.check_hang)
+]
+Pattern: TypeAlias = Annotated[Operand, AfterValidator(checkpoint.check_pattern)]
 Words: TypeAlias = Annotated[
-    tuple[Line, ...], BeforeValidator(_words), AfterValidator(checkpoint.resume)
+    tuple[Line, ...], BeforeValidator(_split_words), AfterValidator(checkpoint.check_resume_words)
 ]
 Tee: TypeAlias = Annotated[
-    Word, _matching(re.compile(r"[0-3]|\d+:[0-3](,\d+:[0-3])*"), "0 to 3, or 0:3,1:2 by local rank")
+    Word, _match(re.compile(r"[0-3]|\d+:[0-3](,\d+:[0-3])*"), "0 to 3, or 0:3,1:2 by local rank")
 ]
 StopSignal: TypeAlias = Annotated[
-    Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_signal_name)
+    Literal["USR1", "USR2", "TERM", "INT", "HUP"], BeforeValidator(_drop_sig_prefix)
 ]
-Flag: TypeAlias = Annotated[Any, AfterValidator(_flag)]
+Flag: TypeAlias = Annotated[Any, AfterValidator(_read_flag)]
 """The value of an sbatch option; true for one that takes none."""

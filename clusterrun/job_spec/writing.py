@@ -1,4 +1,4 @@
-"""A job spec as YAML that people read: one key a line, comments behind, numbers and times as they were given."""
+"""A job spec as YAML for people: one key a line, trailing comments, numbers and times as given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from clusterrun.job_spec.yaml_text import Path, read_scalar
+from clusterrun.job_spec.yaml_text import KeyPath, read_scalar
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./~$%+=^@-]([A-Za-z0-9_./$%+=@:, -]*[A-Za-z0-9_./$%+=@-])?")
 _BLOCKS = {("slurm",), ("environment",)}
@@ -16,43 +16,50 @@ _LONGEST = 100
 _COLUMN = 26
 
 
-def write_spec(values: Mapping[str, Any], comments: Mapping[Path, str] | None = None) -> str:
-    """Return the YAML of a spec's values, of which reading it gives the same; `comments` stand behind their keys."""
+def write_spec(values: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None) -> str:
+    """Return the YAML of a spec's values, which reads back as the same.
+
+    `comments` follow their keys.
+    """
     given = {key: value for key, value in values.items() if value != {}}
     return "".join(
         f"{line}\n"
         for key, value in given.items()
-        for line in _entry(key, value, (), comments or {})
+        for line in _write_entry(key, value, (), comments or {})
     )
 
 
-def _entry(key: str, value: Any, above: Path, comments: Mapping[Path, str]) -> Iterator[str]:
+def _write_entry(
+    key: str, value: Any, above: KeyPath, comments: Mapping[KeyPath, str]
+) -> Iterator[str]:
     path, indent = (*above, key), "  " * len(above)
-    flow = _flow(value)
+    flow = _write_flow(value)
     below = any(one[: len(path)] == path and one != path for one in comments)
     fits = len(indent) + len(key) + len(flow) < _LONGEST
     compact = isinstance(value, (list, tuple)) or not above or len(above) > 1
-    start = f"{indent}{_scalar(key)}:"
+    start = f"{indent}{_write_scalar(key)}:"
     if not isinstance(value, (dict, list, tuple)) or not value:
-        yield from _value(start, value, path, comments)
+        yield from _write_value(start, value, path, comments)
     elif fits and not below and compact and path not in _BLOCKS:
-        yield _behind(f"{start} {flow}", comments.get(path, ""))
+        yield _with_comment(f"{start} {flow}", comments.get(path, ""))
     else:
-        yield _behind(start, comments.get(path, ""))
-        yield from _items(value, path, comments)
+        yield _with_comment(start, comments.get(path, ""))
+        yield from _write_items(value, path, comments)
 
 
-def _items(value: Any, path: Path, comments: Mapping[Path, str]) -> Iterator[str]:
+def _write_items(value: Any, path: KeyPath, comments: Mapping[KeyPath, str]) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _entry(str(key), inner, path, comments)
+            yield from _write_entry(str(key), inner, path, comments)
         return
     for number, item in enumerate(value):
-        yield from _value("  " * len(path) + "-", item, (*path, number), comments)
+        yield from _write_value("  " * len(path) + "-", item, (*path, number), comments)
 
 
-def _value(start: str, value: Any, path: Path, comments: Mapping[Path, str]) -> Iterator[str]:
-    """Write a value behind its key; a text of several lines as a block, whose comment stands above it."""
+def _write_value(
+    start: str, value: Any, path: KeyPath, comments: Mapping[KeyPath, str]
+) -> Iterator[str]:
+    """Write a value after its key; a multi-line string is a block, with its comment above it."""
     comment = comments.get(path, "")
     indent = " " * (len(start) - len(start.lstrip()))
     if isinstance(value, str) and "\n" in value and _is_block(value):
@@ -63,14 +70,13 @@ def _value(start: str, value: Any, path: Path, comments: Mapping[Path, str]) -> 
             f"{indent}  {line}" if line else "" for line in value.removesuffix("\n").split("\n")
         )
     else:
-        yield _behind(
-            f"{start} {_flow(value) if isinstance(value, (dict, list, tuple)) else _scalar(value, block=True)}",
-            comment,
-        )
+        is_flow = isinstance(value, (dict, list, tuple))
+        text = _write_flow(value) if is_flow else _write_scalar(value, block=True)
+        yield _with_comment(f"{start} {text}", comment)
 
 
 def _is_block(value: str) -> bool:
-    """Whether a text is the same as a literal block: not indented, one newline at its end at most."""
+    """Return whether a literal block keeps a text: not indented, at most one newline at its end."""
     return (
         not value[0].isspace()
         and not value.endswith("\n\n")
@@ -78,23 +84,25 @@ def _is_block(value: str) -> bool:
     )
 
 
-def _behind(text: str, comment: str) -> str:
+def _with_comment(text: str, comment: str) -> str:
     return f"{text.ljust(_COLUMN)}  # {comment}" if comment else text
 
 
-def _flow(value: Any) -> str:
+def _write_flow(value: Any) -> str:
     if isinstance(value, dict):
         return (
             "{"
-            + ", ".join(f"{_scalar(str(key))}: {_flow(item)}" for key, item in value.items())
+            + ", ".join(
+                f"{_write_scalar(str(key))}: {_write_flow(item)}" for key, item in value.items()
+            )
             + "}"
         )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return _scalar(value)
+        return "[" + ", ".join(map(_write_flow, value)) + "]"
+    return _write_scalar(value)
 
 
-def _scalar(value: Any, *, block: bool = False) -> str:
+def _write_scalar(value: Any, *, block: bool = False) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if not isinstance(value, str):

@@ -1,8 +1,8 @@
 """YAML text to plain values, with the line of every value, and without YAML 1.1's traps.
 
-Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, chapter 10.3): `12:00:00` stays
-text (YAML 1.1 makes it 43200), `no` and `on` stay text, `3e-4` is a number. A number keeps its source text,
-so that `3e-4` reaches the training script as it was written.
+Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, chapter 10.3):
+`12:00:00` stays text (YAML 1.1 makes it 43200), `no` and `on` stay text, `3e-4` is a number. A
+number keeps its source text, so that `3e-4` reaches the training script as it was written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 
 from clusterrun.errors import Problem, SpecError
 
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 
 MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
@@ -55,15 +55,15 @@ class YamlFloat(float):
 
 @dataclass
 class Document:
-    """The values of a YAML text, and where each stands as `file:line`."""
+    """The values of a YAML text, and the position of each as `file:line`."""
 
     value: Any
-    where: dict[Path, str] = field(default_factory=dict)
-    begins: Path = ()
+    where: dict[KeyPath, str] = field(default_factory=dict)
+    begins: KeyPath = ()
     """Where the written part begins; the mappings above it are only the way there."""
 
-    def line_of(self, path: Path) -> str:
-        """Say where a value stands; for one that is not there, where its nearest parent stands."""
+    def line_of(self, path: KeyPath) -> str:
+        """Return the line of a value, or of its nearest parent if it is not there."""
         while path not in self.where and path:
             path = path[:-1]
         return self.where.get(path, "")
@@ -72,7 +72,8 @@ class Document:
 def read_yaml(text: str, name: str) -> Document:
     """Read one YAML document; `name` is what messages call it.
 
-    Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec needs.
+    Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec
+    needs.
     """
     if len(text) > MOST_CHARACTERS:
         raise SpecError(
@@ -183,7 +184,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.count = 0
 
-    def build(self, node: yaml.Node, path: Path) -> Any:
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
         self.count += 1
         line = f"{self.name}:{node.start_mark.line + 1}"
         if self.count > MOST_VALUES or len(path) > DEEPEST:
@@ -197,13 +198,13 @@ class _Builder:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, path, line)
 
-    def _scalar(self, node: yaml.Node, path: Path, line: str) -> Any:
+    def _scalar(self, node: yaml.Node, path: KeyPath, line: str) -> Any:
         text: str = node.value
         if node.tag not in _CORE_TAGS and node.tag != "!":
             self._fault(line, path, f"the tag {node.tag} is not read", "write the plain value")
         return text if getattr(node, "style", None) or node.tag == "!" else read_scalar(text)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = f"{self.name}:{key_node.start_mark.line + 1}"
@@ -222,8 +223,8 @@ class _Builder:
                 values[key] = self.build(value_node, here)
         return values
 
-    def _merge(self, values: dict[str, Any], node: yaml.Node, path: Path, line: str) -> None:
-        """`<<: *anchor`: keys that the mapping itself has win."""
+    def _merge(self, values: dict[str, Any], node: yaml.Node, path: KeyPath, line: str) -> None:
+        """Merge `<<: *anchor`; the mapping's own keys override it."""
         merged = self.build(node, (*path, "<<"))
         if not isinstance(merged, dict):
             self._fault(line, path, "<< takes one mapping", "")
@@ -231,11 +232,11 @@ class _Builder:
         for key, value in merged.items():
             values.setdefault(key, value)
 
-    def _fault(self, line: str, path: Path, what: str, hint: str) -> None:
+    def _fault(self, line: str, path: KeyPath, what: str, hint: str) -> None:
         self.problems.append(Problem(line, dotted(path), what, hint))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Write a path as the user would: `slurm.nodes`, `environment.setup[2]`."""
     text = ""
     for part in path:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import TypeAdapter
 from typing_extensions import get_type_hints
 
-from clusterrun.job_spec.docstrings import docstrings
+from clusterrun.job_spec.docstrings import field_docstrings
 from clusterrun.json_output.forms import ANSWERS, Failure
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -73,7 +73,7 @@ def _told(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
     properties = form.get("properties")
     if properties is None:
         return form
-    said = docstrings(kind) if kind is not None else {}
+    said = field_docstrings(kind) if kind is not None else {}
     for name, inner in properties.items():
         inner.pop("title", None)
         inner.pop("default", None)

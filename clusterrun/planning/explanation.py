@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clusterrun.job_spec.layers import shown
-from clusterrun.job_spec.yaml_text import Path
+from clusterrun.job_spec.layers import spell_path
+from clusterrun.job_spec.yaml_text import KeyPath
 from clusterrun.planning.preparation import Prepared
 
 
@@ -26,23 +26,23 @@ class Origin:
 
 
 def explain(prepared: Prepared) -> list[Origin]:
-    """Return every value that the script was made from, in the order of the reference, with its origin."""
+    """Return every value that the script was made from, with its origin, in reference order."""
     names = {
         "profile": str(prepared.profile) if prepared.profile else "",
         "spec": prepared.loaded.source,
     }
     values = prepared.loaded.spec.model_dump()
-    found = [_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
-    root = _origin(prepared, ("run_root",), str(prepared.run_root), names)
-    return [*(one for one in found if _counts(one)), root]
+    found = [_find_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
+    root = _find_origin(prepared, ("run_root",), str(prepared.run_root), names)
+    return [*(one for one in found if _is_given(one)), root]
 
 
-def _counts(origin: Origin) -> bool:
+def _is_given(origin: Origin) -> bool:
     """Leave out what nobody gave and what is nothing."""
     return origin.layer != "default" or origin.value not in (None, (), {}, [])
 
 
-def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _leaves(inner, (*path, key))
@@ -50,12 +50,12 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, [*value] if isinstance(value, tuple) else value
 
 
-def _origin(prepared: Prepared, path: Path, value: Any, names: dict[str, str]) -> Origin:
+def _find_origin(prepared: Prepared, path: KeyPath, value: Any, names: dict[str, str]) -> Origin:
     where = prepared.loaded.layers.where.get(path, "")
     file = where.rpartition(":")[0]
     if where.startswith("--set"):
-        return Origin(shown(path), value, "--set", where.removeprefix("--set "))
+        return Origin(spell_path(path), value, "--set", where.removeprefix("--set "))
     if where == "the shell":
-        return Origin(shown(path), value, "shell", "")
+        return Origin(spell_path(path), value, "shell", "")
     layer = next((layer for layer, name in names.items() if name and file == name), "default")
-    return Origin(shown(path), value, layer, where if layer != "default" else "")
+    return Origin(spell_path(path), value, layer, where if layer != "default" else "")

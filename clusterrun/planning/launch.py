@@ -1,12 +1,14 @@
-"""The `accelerate launch` command of a run: sole owner of accelerate's flags, config keys and environment names.
+"""The `accelerate launch` command of a run: sole owner of accelerate's flags, keys and variables.
 
 Facts behind it, read in accelerate 1.15 (commands/launch.py, utils/launch.py):
-`--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config file does not
-reach the workers of several processes, ACCELERATE_USE_CPU does; `gradient_accumulation_steps` is no config key,
-as a flag it does nothing without DeepSpeed, ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`;
-`num_processes` counts all machines; DeepSpeed's default launcher for several machines is pdsh, over ssh;
-`offload_*_nvme_path` in the config file does not reach the workers, the variables that DeepSpeedPlugin reads do;
-`mixed_precision` in the config file is refused beside a DeepSpeed JSON, as a flag it fills the "auto" of that JSON.
+`--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config
+file does not reach the workers of several processes, ACCELERATE_USE_CPU does;
+`gradient_accumulation_steps` is no config key, as a flag it does nothing without DeepSpeed,
+ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`; `num_processes` counts all
+machines; DeepSpeed's default launcher for several machines is pdsh, over ssh; `offload_*_nvme_path`
+in the config file does not reach the workers, the variables that DeepSpeedPlugin reads do;
+`mixed_precision` in the config file is refused beside a DeepSpeed JSON, as a flag it fills the
+"auto" of that JSON.
 """
 
 from __future__ import annotations
@@ -15,34 +17,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from clusterrun.job_spec import gpus, grammar
 from clusterrun.job_spec.checkpoint import CHECKPOINT
 from clusterrun.job_spec.model import Accelerate, JobSpec, Slurm
 from clusterrun.job_spec.values import Argument
+from clusterrun.planning.accelerate_config import (
+    CONFIG_NAME,
+    Words,
+    correct_config,
+    deepspeed_json_path,
+    make_config,
+    read_config,
+    total_processes,
+)
 from clusterrun.quoting import Shell, quote_around
 
-CONFIG_NAME = "accelerate.yaml"
 DEEPSPEED_NAME = "deepspeed.json"
 
-_SPEC_ONLY = {
-    "config_file",
-    "num_processes",
-    "gradient_accumulation_steps",
-    "num_cpu_threads_per_process",
-    "tee",
-}
-_CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
-
-# A line of a command: words that belong together, such as a flag and its value.
-Words = tuple[str, ...]
 _USE_CPU = "ACCELERATE_USE_CPU"
 
 
 @dataclass(frozen=True)
 class Configs:
-    """The texts of the config files that a spec names; None where there is none, or it could not be read."""
+    """The texts of the config files that a spec names; None if not named, or not readable."""
 
     accelerate: str | None = None
     deepspeed: str | None = None
@@ -55,15 +52,15 @@ class Launch:
 
     lines: tuple[Words, ...]
     config: str | None
-    """The text of accelerate's config file; None where a path is used, or no accelerate."""
+    """The text of accelerate's config file; None if a path is used, or no accelerate."""
     variables: Mapping[str, str]
     """Environment that accelerate reads."""
     processes: int | None
     """How many processes in all; None: counted from the GPUs that Slurm gives."""
     resume: Words = ()
-    """What follows the lines once there is a checkpoint, for a script with checkpoints of its own."""
+    """What follows the lines once a checkpoint exists, for a script with its own checkpoints."""
     deepspeed: str | None = None
-    """The text of DeepSpeed's config file, a JSON; None where a path is used, or none at all."""
+    """The text of DeepSpeed's config file, a JSON; None if a path is used, or none at all."""
     cpu_by_default: bool = False
     """Whether it trains on CPUs only because the job requests no GPU."""
 
@@ -74,119 +71,50 @@ class Launch:
         return {name: text for name, text in texts.items() if text is not None}
 
 
-def asks_for_gpus(slurm: Slurm) -> bool:
-    """Say whether a job asks for GPUs, in any of sbatch's ways."""
+def requests_gpus(slurm: Slurm) -> bool:
+    """Return whether a job requests GPUs, with any of sbatch's options."""
     return gpus.are_requested(slurm.options)
 
 
-def make_launch(spec: JobSpec, configs: Configs, *, gpus_asked: bool) -> Launch:
-    """Make the command of a spec; `gpus_asked` says whether the job asks Slurm for GPUs."""
+def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Launch:
+    """Make the command of a spec; `gpus_requested`: the job requests GPUs from Slurm."""
     if spec.command is not None:
-        tasks = None if gpus_asked else grammar.most_nodes(spec.slurm.nodes)
+        tasks = None if gpus_requested else grammar.most_nodes(spec.slurm.nodes)
         return Launch(((Shell(spec.command),),), None, {}, tasks)
-    given = _given_config(configs.accelerate)
-    use_cpu = _use_cpu(spec.accelerate, given, gpus_asked=gpus_asked)
+    given = read_config(configs.accelerate)
+    use_cpu = _decide_use_cpu(spec.accelerate, given, gpus_requested=gpus_requested)
     config = configs.accelerate
     if spec.accelerate.config_file is None:
-        config = _config(spec.accelerate, use_cpu=use_cpu, brought=configs.deepspeed is not None)
+        config = make_config(
+            spec.accelerate, use_cpu=use_cpu, brought=configs.deepspeed is not None
+        )
     processes = spec.accelerate.num_processes
-    if processes is None and not gpus_asked:
-        processes = _processes_of(given, grammar.most_nodes(spec.slurm.nodes))
-    flags = _flags(spec, given, processes, brought=configs.deepspeed is not None)
-    lines = (("accelerate", "launch"), *flags, *_script(spec))
-    variables = _variables(spec.accelerate, given, use_cpu=use_cpu)
+    if processes is None and not gpus_requested:
+        processes = total_processes(given, grammar.most_nodes(spec.slurm.nodes))
+    flags = _make_flags(spec, given, processes, brought=configs.deepspeed is not None)
+    lines = (("accelerate", "launch"), *flags, *_script_lines(spec))
+    variables = _make_variables(spec.accelerate, given, use_cpu=use_cpu)
     by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in given
     by_default = by_default and _USE_CPU not in spec.environment.variables
-    return Launch(lines, config, variables, processes, _resume(spec), configs.deepspeed, by_default)
+    return Launch(
+        lines, config, variables, processes, _resume_words(spec), configs.deepspeed, by_default
+    )
 
 
-def _given_config(text: str | None) -> dict[str, Any]:
-    """Return the values of the user's accelerate YAML, as accelerate itself reads it."""
-    values = yaml.safe_load(text) if text else None
-    return values if isinstance(values, dict) else {}
-
-
-def _use_cpu(accelerate: Accelerate, given: Mapping[str, Any], *, gpus_asked: bool) -> bool:
+def _decide_use_cpu(
+    accelerate: Accelerate, given: Mapping[str, Any], *, gpus_requested: bool
+) -> bool:
     if accelerate.use_cpu is not None:
         return accelerate.use_cpu
     if "use_cpu" in given:
         return bool(given["use_cpu"])
-    return not gpus_asked
+    return not gpus_requested
 
 
-def _processes_of(given: Mapping[str, Any], nodes: int) -> int:
-    """Return the total that a config file means for this many nodes: its processes a machine times nodes."""
-    total, machines = given.get("num_processes"), given.get("num_machines") or 1
-    if not isinstance(total, int) or not isinstance(machines, int) or total < 1:
-        return nodes
-    return max(total // machines, 1) * nodes
-
-
-def _config(accelerate: Accelerate, *, use_cpu: bool, brought: bool) -> str:
-    """Write accelerate's config file; what depends on the node stands on the command line instead."""
-    words = accelerate.model_dump(exclude_none=True, exclude=_SPEC_ONLY)
-    precision = {} if deepspeed_json(accelerate.deepspeed_config) else {"mixed_precision": "no"}
-    config: dict[str, Any] = {
-        "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": _distributed_type(accelerate),
-        **precision,
-        **words,
-        "use_cpu": use_cpu,
-        "rdzv_backend": "static",
-        "same_network": True,
-    }
-    if config["distributed_type"] in _CPU_ONLY_TYPES:
-        config["distributed_type"] = "MULTI_GPU"
-    if accelerate.deepspeed_config is not None:
-        config["deepspeed_config"] = _deepspeed(accelerate, brought=brought)
-        if not precision:
-            config.pop("mixed_precision", None)
-    return yaml.safe_dump(_plain(config), sort_keys=False)
-
-
-def deepspeed_json(section: object) -> str | None:
-    """Return the path of the DeepSpeed JSON that a `deepspeed_config` names; None where it names none."""
-    path = section.get("deepspeed_config_file") if isinstance(section, dict) else None
-    return None if path in (None, "", "none") else str(path)
-
-
-def _distributed_type(accelerate: Accelerate) -> str:
-    """MULTI_GPU also for one process and for CPUs: torchrun starts them, over gloo where ACCELERATE_USE_CPU is set."""
-    by_section = {
-        "DEEPSPEED": accelerate.deepspeed_config,
-        "FSDP": accelerate.fsdp_config,
-        "MEGATRON_LM": accelerate.megatron_lm_config,
-    }
-    found = [name for name, section in by_section.items() if section is not None]
-    return accelerate.distributed_type or (found[0] if found else "MULTI_GPU")
-
-
-def _deepspeed(accelerate: Accelerate, *, brought: bool) -> dict[str, Any]:
-    """Return DeepSpeed's section; `brought`: the script brings the JSON along, in a folder that only the node knows."""
-    section = {"deepspeed_multinode_launcher": "standard", **(accelerate.deepspeed_config or {})}
-    steps = accelerate.gradient_accumulation_steps
-    if steps is not None and "deepspeed_config_file" not in section:
-        section.setdefault("gradient_accumulation_steps", steps)
-    if brought:
-        section.pop("deepspeed_config_file", None)
-    return section
-
-
-def _plain(value: Any) -> Any:
-    """Drop what a number remembers of its source, which YAML would write as a Python object."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value
-    return int(value) if isinstance(value, int) else float(value)
-
-
-def _flags(
+def _make_flags(
     spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, brought: bool
 ) -> list[Words]:
-    """Flags override the config file; all that only a node knows is a shell variable."""
+    """Return the flags, which override the config file; what only a node knows is a variable."""
     path = spec.accelerate.config_file
     unread = path is not None and not given
     lines: list[Words] = [
@@ -200,11 +128,11 @@ def _flags(
             Shell('"$main_process_port"'),
         ),
     ]
-    lines.extend(_corrections(given, processes))
+    lines.extend(correct_config(given, processes))
     json = ("--deepspeed_config_file", Shell(f'"$node_dir/{DEEPSPEED_NAME}"')) if brought else ()
     precision = (
         spec.accelerate.mixed_precision
-        if deepspeed_json(spec.accelerate.deepspeed_config)
+        if deepspeed_json_path(spec.accelerate.deepspeed_config)
         else None
     )
     if brought or precision:
@@ -217,28 +145,7 @@ def _flags(
     return lines
 
 
-def _corrections(given: Mapping[str, Any], processes: int | None) -> list[Words]:
-    """What a config file was written for, one machine or another's, and Slurm's nodes are not."""
-    lines: list[Words] = []
-    if given.get("distributed_type") == "MULTI_CPU" and processes != 1:
-        lines.append(
-            ("--multi_gpu",)
-        )  # the type means mpirun; so do torchrun and gloo train on CPUs
-    if given.get("rdzv_backend", "static") != "static":
-        lines.append(("--rdzv_backend", "static"))
-    if given.get("gpu_ids", "all") not in ("all", None):
-        lines.append(("--gpu_ids", "all"))
-    if given.get("distributed_type") == "DEEPSPEED" and not _has_launcher(given):
-        lines.append(("--deepspeed_multinode_launcher", "standard"))
-    return lines
-
-
-def _has_launcher(given: Mapping[str, Any]) -> bool:
-    section = given.get("deepspeed_config")
-    return isinstance(section, dict) and "deepspeed_multinode_launcher" in section
-
-
-def _script(spec: JobSpec) -> list[Words]:
+def _script_lines(spec: JobSpec) -> list[Words]:
     what: list[Words] = (
         [("--module", spec.module)] if spec.module is not None else [(str(spec.script),)]
     )
@@ -250,7 +157,7 @@ def _script(spec: JobSpec) -> list[Words]:
 
 
 def argument_words(name: str, value: Argument) -> Words:
-    """Spell one argument: `True` a bare flag, `False` and `None` nothing, a list repeated values."""
+    """Spell one argument: `True` a bare flag, `False` and `None` nothing, a list many values."""
     flag = name if name.startswith("-") else f"--{name}"
     if value is None or value is False:
         return ()
@@ -266,13 +173,13 @@ def argument_words(name: str, value: Argument) -> Words:
     return (flag, *value)
 
 
-def _resume(spec: JobSpec) -> Words:
-    """The words that hand over a checkpoint, which the job script finds; a word that holds it stays one word."""
+def _resume_words(spec: JobSpec) -> Words:
+    """Return the words that pass on a checkpoint, which the job script finds; each stays one."""
     given = spec.checkpoint.resume if spec.checkpoint.path is not None else ()
     return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in given)
 
 
-def _variables(
+def _make_variables(
     accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: bool
 ) -> dict[str, str]:
     variables = {_USE_CPU: "true"} if use_cpu else {}
@@ -288,18 +195,3 @@ def _variables(
         if path not in (None, "none"):
             variables[f"ACCELERATE_DEEPSPEED_OFFLOAD_{what.upper()}_NVME_PATH"] = str(path)
     return variables
-
-
-def overridden(config_text: str) -> list[str]:
-    """List the keys of a config file that the job script overrides."""
-    given = _given_config(config_text)
-    names = [
-        "num_machines",
-        "num_processes",
-        "machine_rank",
-        "main_process_ip",
-        "main_process_port",
-    ]
-    corrected = {words[0].removeprefix("--") for words in _corrections(given, None)}
-    names += ["distributed_type"] if "multi_gpu" in corrected else []
-    return [name for name in [*names, *sorted(corrected)] if name in given]

@@ -1,4 +1,7 @@
-"""LaunchPlan: what will run. A pure function of the spec: no clock, no environment, no file, no subprocess."""
+"""LaunchPlan: what will run, a pure function of the spec.
+
+It reads no clock, no environment and no file, and starts no subprocess.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,24 @@ from pathlib import PurePath, PurePosixPath
 
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
-from clusterrun.job_spec import grammar, hang, waits
+from clusterrun.job_spec import durations, grammar
 from clusterrun.job_spec.checkpoint import RUN_DIR
-from clusterrun.job_spec.model import JobSpec, Notice, Slurm
-from clusterrun.planning.launch import Launch, asks_for_gpus
+from clusterrun.job_spec.model import JobSpec, Notification, Slurm
+from clusterrun.planning.launch import Launch, requests_gpus
 from clusterrun.planning.preparation import Prepared
 from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quote_for_sbatch
 from clusterrun.run_folder.settings import FORMAT
 
 _LEAD = 120
-# The nodes get the launch command, its config and a few functions in one argument of srun; this is for the functions.
+# The nodes get the launch command, its config and a few functions in one argument of srun; this is
+# for the functions.
 _FUNCTIONS_SIZE = 10752
 _OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which run a script belongs to, chosen at submit; a script without one names its run by its job id."""
+    """Which run a script belongs to, chosen at submit; without one, it is named by its job id."""
 
     run_id: str
     folder: PurePosixPath
@@ -58,15 +62,15 @@ class LaunchPlan:
     nodes: int
     """The most that Slurm may give."""
     least_nodes: int
-    gpus_asked: bool
+    gpus_requested: bool
     requeue_on: tuple[str, ...]
     crashes: int
     shrink_to: int | None
-    """With how many nodes it goes on where more are not given again in time."""
+    """With how many nodes it continues if more are not available again in time."""
     shrink_after: int
     """In seconds."""
     exclude: str
-    """Nodes that the spec itself leaves out; a successor is told them again, beside its own."""
+    """Nodes that the spec itself excludes; a successor excludes them together with its own."""
     hang: str
     """Seconds of silence that are too many; `auto`, or `off`."""
     signal_lead: int
@@ -85,7 +89,7 @@ class LaunchPlan:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What readers of a run folder need to know, as a record: the nodes and processes, and the folder's format."""
+        """Return what readers of a run folder need: nodes, processes, the folder's format."""
         processes = None if self.elastic else self.launch.processes
         return {
             "format": FORMAT,
@@ -99,7 +103,7 @@ class LaunchPlan:
 
     @property
     def may_expedite(self) -> bool:
-        """Whether Slurm may start the run again without delay, where the cluster allows that."""
+        """Whether Slurm may restart the run without delay, if the cluster allows that."""
         return self.spec.requeue.by == "auto" and bool(self.requeue_on)
 
     @property
@@ -118,23 +122,24 @@ def identity_of(prepared: Prepared, run_id: str) -> Identity:
 def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPlan:
     """Decide what will run.
 
-    With an identity, it runs in the working folder that is known here; without one, in the folder that the spec names
-    or where sbatch is called.
-    Raises SpecError for a command that is too long to be started, and a folder that sbatch cannot be told.
+    With an identity, it runs in the working folder that is known here; without one, in the folder
+    that the spec names or where sbatch is called. Raises SpecError for a command that is too long
+    to be started, and a folder that sbatch cannot be told.
     """
     loaded, launch = prepared.loaded, prepared.launch
     spec, source = loaded.spec, loaded.source
     chdir = loaded.chdir or (str(prepared.work_dir) if identity else None)
     _refuse_length(launch, source)
     if identity is not None and "\\" in str(identity.folder):
-        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no job id
+        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no
+        # job id
         what = f"the run folder's path has a backslash: {identity.folder}"
         raise SpecError([Problem(source, "", what, "another run_root, in the profile, would do")])
     return LaunchPlan(
         name=spec.name,
         source=source,
         version=prepared.version,
-        directives=tuple(_directives(spec, chdir, identity)),
+        directives=tuple(_make_directives(spec, chdir, identity)),
         identity=identity,
         run_root=loaded.run_root,
         chdir=chdir,
@@ -142,16 +147,18 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         launch=launch,
         nodes=grammar.most_nodes(spec.slurm.nodes),
         least_nodes=grammar.least_nodes(spec.slurm.nodes),
-        gpus_asked=asks_for_gpus(spec.slurm),
+        gpus_requested=requests_gpus(spec.slurm),
         requeue_on=spec.requeue.on,
         crashes=spec.requeue.crashes,
         shrink_to=spec.requeue.shrink_to,
-        shrink_after=waits.seconds(spec.requeue.shrink_after),
+        shrink_after=durations.whole_seconds(spec.requeue.shrink_after),
         exclude=str((spec.slurm.model_extra or {}).get("exclude") or ""),
-        hang=spec.hang if spec.hang in (hang.AUTO, hang.OFF) else str(hang.seconds(spec.hang)),
-        signal_lead=_lead(spec.slurm),
-        checkpoint_path=_pattern(spec.checkpoint.path),
-        notices=tuple(map(notice_words, spec.notify)),
+        hang=spec.hang
+        if spec.hang in (durations.HANG_AUTO, durations.HANG_OFF)
+        else str(durations.hang_seconds(spec.hang)),
+        signal_lead=_signal_lead(spec.slurm),
+        checkpoint_path=_quote_checkpoint_pattern(spec.checkpoint.path),
+        notices=tuple(map(notification_words, spec.notify)),
         templates=prepared.templates,
     )
 
@@ -163,34 +170,45 @@ def _refuse_length(launch: Launch, source: str) -> None:
         LONGEST_ARGUMENT - _FUNCTIONS_SIZE,
     )
     if size > most:
-        what = f"the command of a node and its config have {size} bytes, quoted; there is room for {most}"
+        what = (
+            f"the command of a node and its config have {size} bytes, quoted; there is room for "
+            f"{most}"
+        )
         raise SpecError([Problem(source, "", what, "put long values into a file")])
 
 
-def _directives(spec: JobSpec, chdir: str | None, identity: Identity | None) -> list[Directive]:
-    found = [Directive("job-name", spec.name), *_options(spec.slurm)]
+def _make_directives(
+    spec: JobSpec, chdir: str | None, identity: Identity | None
+) -> list[Directive]:
+    found = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
     if spec.launcher:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
-            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives no more than these
+            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives
+            # no more than these
             found.append(Directive("ntasks-per-node", "1"))
-        found.extend(_even_gpus(spec.slurm))
+        found.extend(_gpu_directives(spec.slurm))
     if chdir is not None:
         found.append(Directive("chdir", chdir))
     if identity is not None:
-        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the sign itself
+        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the
+        # sign itself
         logs = str(identity.folder / "logs").replace("%", "%%")
         found.append(
             Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out")
         )
     found.append(Directive("open-mode", "append"))
     found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
-    found.append(Directive("signal", f"USR1@{_lead(spec.slurm)}"))
+    found.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
     found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
     return found
 
 
-def _even_gpus(slurm: Slurm) -> list[Directive]:
-    """Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same number on each."""
+def _gpu_directives(slurm: Slurm) -> list[Directive]:
+    """Return the GPUs of each node, if `gpus` requests a total for several nodes.
+
+    Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same
+    number on each.
+    """
     nodes = grammar.most_nodes(slurm.nodes)
     if slurm.gpus is None or slurm.gpus_per_node is not None or nodes == 1:
         return []
@@ -199,8 +217,8 @@ def _even_gpus(slurm: Slurm) -> list[Directive]:
     return [Directive("gpus-per-node", f"{kind}:{each}" if kind else each)]
 
 
-def _options(slurm: Slurm) -> list[Directive]:
-    """List the user's options in the order of the model, then those that are passed on as written."""
+def _user_directives(slurm: Slurm) -> list[Directive]:
+    """List the user's options in the order of the model, then those passed on as written."""
     values = {name: getattr(slurm, name) for name in Slurm.model_fields if name not in _OWN_FIELDS}
     values.update(slurm.model_extra or {})
     values.update(slurm.additional_parameters)
@@ -212,19 +230,23 @@ def _options(slurm: Slurm) -> list[Directive]:
 
 
 def _slurm_requeues(spec: JobSpec) -> bool:
-    """`--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause here needs."""
+    """Return whether Slurm may requeue the job.
+
+    `--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause
+    here needs.
+    """
     return bool(spec.requeue.on)
 
 
-def notice_words(notice: Notice) -> str:
+def notification_words(notice: Notification) -> str:
     """Return what the job script's `notices` has for one: words, none of which has a blank."""
     to = notice.to
     way = f"mail - {to.mail}" if to.mail is not None else f"webhook {to.shape} {to.webhook}"
     return " ".join([way, *notice.on])
 
 
-def _pattern(path: str | None) -> Shell | None:
-    """Put the run folder into a pattern of checkpoints; what would be a pattern in its own name is bracketed."""
+def _quote_checkpoint_pattern(path: str | None) -> Shell | None:
+    """Put the run folder into a pattern of checkpoints, with its special characters bracketed."""
     return (
         None
         if path is None
@@ -232,9 +254,9 @@ def _pattern(path: str | None) -> Shell | None:
     )
 
 
-def _lead(slurm: Slurm) -> int:
-    """Return how many seconds before the limit the trainers are asked to save: 120, or a quarter of a short job."""
+def _signal_lead(slurm: Slurm) -> int:
+    """Return how many seconds before the limit to request a save: 120, or a quarter of the job."""
     if slurm.signal is not None:
-        return grammar.signal_lead(slurm.signal)
+        return grammar.read_signal_lead(slurm.signal)
     limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None
     return _LEAD if limit is None else max(1, min(_LEAD, limit // 4))

@@ -1,4 +1,4 @@
-"""Everything around a spec that is not pure: the files it names, the profile, the shell it was typed in."""
+"""Everything around a spec that is not pure: the files it names, the profile, the user's shell."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec import Loaded, load_spec
-from clusterrun.job_spec.load import FormError, in_reading_order
+from clusterrun.job_spec.load import FormError, reading_order
 from clusterrun.job_spec.profile import find_profile
-from clusterrun.job_spec.yaml_text import Path as Place
-from clusterrun.job_spec.yaml_text import dotted
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.strategy import Batch, check, check_names
@@ -25,7 +24,7 @@ from clusterrun.version import __version__
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for on the command line, or a caller of the functions of the same names."""
+    """What a user requested on the command line, or a caller in Python."""
 
     source: str
     overrides: Sequence[str] = ()
@@ -34,14 +33,14 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path = field(default_factory=Path.cwd)
     own_python: bool = True
-    """Whether a spec without an environment gets the Python that is active where the command is typed."""
+    """Whether a spec without an environment gets the Python that is active in the user's shell."""
     text: str | None = None
     """The spec itself, if `source` is only a name for it."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A valid spec with what its files hold, what is wrong with them, and what the user should be told."""
+    """A valid spec with its files' contents, what is wrong with them, and notes for the user."""
 
     request: Request
     loaded: Loaded
@@ -51,7 +50,7 @@ class Prepared:
     """The folder that holds run folders."""
     profile: Path | None
     templates: tuple[Path, ...]
-    """The user's own templates: those that were named, and a folder of that name beside the spec."""
+    """The user's templates: those that are named, and a folder of that name next to the spec."""
     version: str
     """The clusterrun that makes the script."""
     launch: Launch
@@ -62,7 +61,7 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Load a spec and look at the files it names. Raises SpecError for mistakes in the spec itself and in options."""
+    """Load a spec and read the files it names; raises SpecError for mistakes in spec or options."""
     absent = [
         Problem("--templates", "", f"no such folder: {name}")
         for name in request.templates
@@ -81,11 +80,11 @@ def prepare(request: Request) -> Prepared:
             text=request.text,
         )
     except FormError as error:
-        raise SpecError(_with_the_rest(error, request.cwd)) from error
+        raise SpecError(_add_independent_problems(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     run_root = work_dir / loaded.run_root
     found = check(loaded, work_dir)
-    problems, notes = [*_files(loaded, work_dir), *found.problems], found.notes
+    problems, notes = [*_check_files(loaded, work_dir), *found.problems], found.notes
     if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(
             f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}"
@@ -93,16 +92,17 @@ def prepare(request: Request) -> Prepared:
     closed = find_closed_folder(run_root) if loaded.spec.share else None
     if closed is not None:
         notes.append(
-            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets the group in"
+            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets "
+            "the group in"
         )
-    problems.sort(key=in_reading_order)
+    problems.sort(key=reading_order)
     return Prepared(
         request=request,
         loaded=loaded,
         work_dir=work_dir,
         run_root=run_root,
         profile=profile,
-        templates=_templates(request),
+        templates=_find_templates(request),
         version=__version__,
         launch=found.launch,
         batch=found.batch,
@@ -111,13 +111,13 @@ def prepare(request: Request) -> Prepared:
     )
 
 
-def _templates(request: Request) -> tuple[Path, ...]:
+def _find_templates(request: Request) -> tuple[Path, ...]:
     beside = Path(request.source).absolute().parent / "templates"
     return (*map(Path, request.templates), *([beside] if beside.is_dir() else []))
 
 
 # A mistake in the form of these changes nothing of what the files and the strategy are checked for.
-_APART = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
+_INDEPENDENT = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
 
 # What says where the files are, by its name or by what people write in its place.
 _FOLDERS = {
@@ -131,20 +131,22 @@ _FOLDERS = {
 }
 
 
-def _with_the_rest(error: FormError, cwd: Path) -> list[Problem]:
-    """Return mistakes of form together with all others that are surely none of their consequences."""
+def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
+    """Return mistakes of form together with all others that cannot be their consequences."""
     faults, rest = error.problems, error.rest
     sections = {fault.path.partition(".")[0] for fault in faults}
     hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
-    if rest is None or hidden or not sections <= {*_APART, "slurm", "accelerate"}:
+    if rest is None or hidden or not sections <= {*_INDEPENDENT, "slurm", "accelerate"}:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd
-    strategy = check(rest, work_dir).problems if sections <= _APART else check_names(rest, work_dir)
-    return sorted({*faults, *_files(rest, work_dir), *strategy}, key=in_reading_order)
+    strategy = (
+        check(rest, work_dir).problems if sections <= _INDEPENDENT else check_names(rest, work_dir)
+    )
+    return sorted({*faults, *_check_files(rest, work_dir), *strategy}, key=reading_order)
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the virtual environment of the shell, as the spec would name it; empty where there is none."""
+    """Return the shell's virtual environment, as the spec would name it; empty without one."""
     if environment.get("VIRTUAL_ENV"):
         return {"venv": environment["VIRTUAL_ENV"]}
     if environment.get("CONDA_PREFIX"):
@@ -154,38 +156,39 @@ def active_python(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _files(loaded: Loaded, work_dir: Path) -> list[Problem]:
+def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
     spec, problems = loaded.spec, []
     if not work_dir.is_dir():
-        problems.append(_missing(loaded, ("slurm", "chdir"), "folder", work_dir))
+        problems.append(_missing_path(loaded, ("slurm", "chdir"), "folder", work_dir))
     if spec.script is not None and not (work_dir / spec.script).is_file():
-        problems.append(_missing(loaded, ("script",), "file", work_dir / spec.script))
+        problems.append(_missing_path(loaded, ("script",), "file", work_dir / spec.script))
     venv = spec.environment.venv
     if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
         problems.append(
-            _missing(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
+            _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )
     problems.extend(_shell_faults(loaded))
     return problems
 
 
-def _missing(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
+def _missing_path(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
     return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", MISSING_HINT)
 
 
 def _shell_faults(loaded: Loaded) -> list[Problem]:
     """Let bash look at the user's own shell lines, each alone, before they wait in a queue."""
     spec = loaded.spec
-    texts: dict[Place, str] = {
+    texts: dict[KeyPath, str] = {
         ("environment", "setup", number): line for number, line in enumerate(spec.environment.setup)
     }
-    bodies: dict[Place, str] = {}
+    bodies: dict[KeyPath, str] = {}
     if spec.command is not None:
         bodies["command",] = spec.command
     if isinstance(spec.node_check, str):
         bodies["node_check",] = spec.node_check
     texts |= bodies
-    # each of these is all that a function of the script has, and a function of comments alone is a syntax error
+    # each of these is all that a function of the script has, and a function of comments alone is a
+    # syntax error
     in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
     faults = syntax_faults([*texts.values(), *in_braces])
     empty = {
@@ -194,11 +197,11 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
         if fault
     }
     found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
-    return [_unreadable(loaded, place, fault) for place, fault in found.items() if fault]
+    return [_syntax_problem(loaded, place, fault) for place, fault in found.items() if fault]
 
 
-def _unreadable(loaded: Loaded, place: Place, fault: str) -> Problem:
-    """Name the line of the key, or that of the element where the shell lines are a list of single lines."""
+def _syntax_problem(loaded: Loaded, place: KeyPath, fault: str) -> Problem:
+    """Return the line of the key, or of an element if the shell lines are a list of lines."""
     number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
     single = isinstance(lines, list) and not any("\n" in line for line in lines)
     where = (

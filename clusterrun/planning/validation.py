@@ -18,7 +18,7 @@ def validate(request: Request) -> Prepared:
 
 
 def plan_and_render(prepared: Prepared, identity: Identity | None = None) -> tuple[LaunchPlan, str]:
-    """Return the plan of a spec without mistakes, and its script, which bash can read. Raises SpecError."""
+    """Return the plan of a valid spec, and its script, which bash can parse. Raises SpecError."""
     refuse_problems(prepared)
     plan = make_plan(prepared, identity)
     script = render(plan)
@@ -33,7 +33,11 @@ def refuse_problems(prepared: Prepared) -> None:
 
 
 def _refuse_syntax_error(plan: LaunchPlan, script: str) -> None:
-    """The user's own lines were read one by one before; this also finds what templates make of them."""
+    """Check a script with bash.
+
+    The user's own lines were checked one by one before; this also finds what templates make of
+    them.
+    """
     fault = script_fault(script)
     if fault:
         hint = "`clusterrun render` shows the script"
@@ -45,7 +49,7 @@ def _refuse_syntax_error(plan: LaunchPlan, script: str) -> None:
 
 
 def valid_spec(prepared: Prepared, plan: LaunchPlan) -> ValidSpec:
-    """Return what a spec that was found valid asks for."""
+    """Return what a valid spec requests."""
     processes = plan.launch.processes if plan.processes_a_node else None
     return ValidSpec(
         plan.name, plan.nodes, plan.least_nodes, processes, prepared.batch.samples, prepared.notes

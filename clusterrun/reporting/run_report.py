@@ -147,7 +147,7 @@ def hours(told: list[Story], machines: Mapping[int, int]) -> Hours:
 def gpus_of(slurm: Mapping[str, Any], nodes: int) -> int:
     """Return how many GPUs a job has on so many nodes, by the options of its spec (sbatch(1)); 0 for none."""
     try:
-        return gpus.of_node(slurm, nodes) * nodes
+        return gpus.count_per_node(slurm, nodes) * nodes
     except ValueError:
         return 0
 

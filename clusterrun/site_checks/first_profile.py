@@ -94,7 +94,7 @@ def _gpu_memory_lines(site: Site | None) -> list[str]:
 
 def _gpu_types(offered: str) -> list[str]:
     try:
-        return gpus.types_of({"gres": offered})
+        return gpus.list_types({"gres": offered})
     except ValueError:  # `no_consume` and the like
         return []
 

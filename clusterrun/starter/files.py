@@ -1,4 +1,4 @@
-"""The files that `init` writes beside each other, and what is wrong with them yet."""
+"""The files that `init` writes next to each other, and what is still wrong with them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.job_spec.yaml_text import read_yaml
 from clusterrun.planning.preparation import Request, prepare
-from clusterrun.starter.first_spec import Wish, new_spec
+from clusterrun.starter.first_spec import SpecRequest, new_spec
 from clusterrun.starter.from_sbatch.draft import Draft
 
 SCHEMA_FILE = ".clusterrun.schema.json"
 
 
-def headed(
+def add_heading(
     text: str,
     first: str,
 ) -> str:
@@ -27,7 +27,7 @@ def headed(
 
 
 def write_schema(folder: Path) -> bool:
-    """Put the schema beside the specs of a folder, where editors find it by its relative path.
+    """Put the schema next to a folder's specs, where editors find it by its relative path.
 
     Returns False where a file of that name is somebody else's.
     """
@@ -39,24 +39,24 @@ def write_schema(folder: Path) -> bool:
     return True
 
 
-def spec_of_draft(draft: Draft, source: str, *, cwd: Path, folder: Path) -> str:
-    """Return the text of a spec that was made from an old script in `cwd`, and will lie in `folder`."""
+def text_of_draft(draft: Draft, source: str, *, cwd: Path, folder: Path) -> str:
+    """Return the text of a spec made from an old script in `cwd`, to be written to `folder`."""
     slurm = dict(draft.values["slurm"])
     if "chdir" in slurm and not Path(slurm["chdir"]).is_absolute():
         slurm["chdir"] = os.path.relpath(cwd / slurm["chdir"], folder)
     text = write_spec({**draft.values, "slurm": slurm}, draft.comments)
-    return headed(text, f"What {source} did, made from it by `clusterrun init --from-sbatch`.")
+    return add_heading(text, f"What {source} did, made from it by `clusterrun init --from-sbatch`.")
 
 
-def spec_of_wish(wish: Wish, *, cwd: Path, folder: Path) -> str:
+def text_of_request(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
     """Return the text of a new spec, with its first lines."""
-    return headed(
-        new_spec(wish, cwd=cwd, folder=folder),
+    return add_heading(
+        new_spec(request, cwd=cwd, folder=folder),
         "All keys: docs/job-spec.md, or `clusterrun schema`.",
     )
 
 
-def problems_of(path: str, profile: str | None) -> list[Problem]:
+def find_problems(path: str, profile: str | None) -> list[Problem]:
     """Return what `clusterrun validate` finds in a spec that was just written."""
     try:
         return [*prepare(Request(path, profile=profile)).problems]
@@ -65,7 +65,7 @@ def problems_of(path: str, profile: str | None) -> list[Problem]:
 
 
 def site_defaults(profile: str | None) -> set[str]:
-    """Return the options of sbatch that the site's profile gives. Raises SpecError where it is none."""
+    """Return the sbatch options that the site's profile sets. Raises SpecError if it is invalid."""
     path = find_profile(profile, os.environ)
     if path is None:
         return set()

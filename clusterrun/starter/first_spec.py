@@ -55,7 +55,7 @@ STRATEGIES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class SpecRequest:
     """What a user wants of a new spec."""
 
     script: str
@@ -66,55 +66,62 @@ class Wish:
     """The shell in which it is typed: its virtual environment becomes the run's."""
 
 
-def new_spec(wish: Wish, *, cwd: Path, folder: Path) -> str:
-    """Return the text of a new job spec, which will lie in `folder`; paths are relative to `cwd`.
+def new_spec(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
+    """Return the text of a new job spec, to be written to `folder`; paths are relative to `cwd`.
 
     Raises SpecError where the strategy is none, or the script is not there.
     """
-    if wish.strategy not in STRATEGIES:
+    if request.strategy not in STRATEGIES:
         raise SpecError(
             [
                 Problem(
                     "--strategy",
                     "",
-                    f"no such strategy: {wish.strategy}",
+                    f"no such strategy: {request.strategy}",
                     f"one of {', '.join(STRATEGIES)}",
                 )
             ]
         )
-    script = look_at(cwd / wish.script, wish.script)
-    words, meaning = STRATEGIES[wish.strategy]
-    values: dict[str, Any] = {"name": wish.name or name_of(wish.script), "script": wish.script}
-    values["slurm"] = {**wish.slurm, "chdir": os.path.relpath(cwd, folder)}
-    values["accelerate"] = {**_precision(wish, script), **_processes(wish), **words}
-    values["environment"] = _environment(wish, cwd)
+    script = look_at(cwd / request.script, request.script)
+    words, meaning = STRATEGIES[request.strategy]
+    values: dict[str, Any] = {
+        "name": request.name or name_of(request.script),
+        "script": request.script,
+    }
+    values["slurm"] = {**request.slurm, "chdir": os.path.relpath(cwd, folder)}
+    values["accelerate"] = {
+        **_choose_precision(request, script),
+        **_choose_processes(request),
+        **words,
+    }
+    values["environment"] = _choose_environment(request, cwd)
     if script.resumable:
         values["checkpoint"] = {"every": "10min", "keep": 3}
-    text = write_spec(values, _comments(values, meaning))
+    text = write_spec(values, _make_comments(values, meaning))
     head, slurm, rest = text.partition("slurm:")
-    return head + _arguments(script) + slurm + rest + _own_checkpoints(script)
+    return head + _show_arguments(script) + slurm + rest + _show_checkpoints(script)
 
 
-def _gpus(wish: Wish) -> bool:
-    return str(wish.slurm.get("gpus-per-node", "")) not in ("", "0")
+def _requests_gpus(request: SpecRequest) -> bool:
+    return str(request.slurm.get("gpus-per-node", "")) not in ("", "0")
 
 
-def _precision(wish: Wish, script: Script) -> dict[str, Any]:
-    return {"mixed_precision": "bf16"} if _gpus(wish) and not script.trainer else {}
+def _choose_precision(request: SpecRequest, script: Script) -> dict[str, Any]:
+    return {"mixed_precision": "bf16"} if _requests_gpus(request) and not script.trainer else {}
 
 
-def _processes(wish: Wish) -> dict[str, Any]:
-    """On CPUs somebody must say how many processes there are; on GPUs they are counted."""
+def _choose_processes(request: SpecRequest) -> dict[str, Any]:
+    """Return the number of processes on CPUs; on GPUs they are counted."""
     return (
         {}
-        if _gpus(wish)
-        else {"num_processes": int(str(wish.slurm.get("nodes", 1)).rpartition("-")[2])}
+        if _requests_gpus(request)
+        else {"num_processes": int(str(request.slurm.get("nodes", 1)).rpartition("-")[2])}
     )
 
 
-def _environment(wish: Wish, cwd: Path) -> dict[str, Any]:
-    venv, conda = wish.environment.get("VIRTUAL_ENV"), wish.environment.get("CONDA_PREFIX")
-    secrets = [name for name in ("HF_TOKEN", "WANDB_API_KEY") if wish.environment.get(name)]
+def _choose_environment(request: SpecRequest, cwd: Path) -> dict[str, Any]:
+    venv, conda = request.environment.get("VIRTUAL_ENV"), request.environment.get("CONDA_PREFIX")
+    secrets = [name for name in ("HF_TOKEN", "WANDB_API_KEY") if request.environment.get(name)]
     found: dict[str, Any] = {}
     if venv:
         inside = Path(venv).is_relative_to(cwd)
@@ -124,7 +131,7 @@ def _environment(wish: Wish, cwd: Path) -> dict[str, Any]:
     return found | ({"secrets": secrets} if secrets else {})
 
 
-def _comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, ...], str]:
+def _make_comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, ...], str]:
     found: dict[tuple[str | int, ...], str] = {
         (
             "slurm",
@@ -145,8 +152,8 @@ def _comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | int, 
     return found
 
 
-def _arguments(script: Script) -> str:
-    """Show the script's own arguments as comments, so that a spec changes only what its user changes."""
+def _show_arguments(script: Script) -> str:
+    """Show the script's arguments as comments: a spec changes only what its user changes."""
     lines = [
         f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required: fill it in"
         for name in script.required
@@ -171,11 +178,12 @@ def _arguments(script: Script) -> str:
     )
 
 
-def _own_checkpoints(script: Script) -> str:
+def _show_checkpoints(script: Script) -> str:
     if script.resumable:
         return ""
     out = script.defaults.get("output_dir") or "out"
     return (
-        "# checkpoint:             # the script does not import clusterrun.training; where it saves by itself:\n"
+        "# checkpoint:             # the script does not import clusterrun.training; where it "
+        "saves by itself:\n"
         f"#   path: {out}/checkpoint-*   # the newest is handed over as --resume_from_checkpoint\n"
     )

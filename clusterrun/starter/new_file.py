@@ -12,7 +12,7 @@ from clusterrun.job_spec.values import NAME, NAME_FORM
 from clusterrun.job_spec.yaml_text import typed
 from clusterrun.results import NewSpec
 from clusterrun.starter import files
-from clusterrun.starter.first_spec import Wish
+from clusterrun.starter.first_spec import SpecRequest
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.sbatch import from_sbatch
 from clusterrun.starter.script import name_of, scripts_in
@@ -34,7 +34,7 @@ class Target:
     """The site's defaults, which the new spec is checked with."""
 
 
-def check_words(name: str | None, script: str | None) -> None:
+def check_names(name: str | None, script: str | None) -> None:
     """Raise SpecError for a name or a script that no spec can hold."""
     if name is not None and not NAME.fullmatch(name):
         raise SpecError([Problem("--name", "", f"{name!r} is not {NAME_FORM}")])
@@ -44,7 +44,7 @@ def check_words(name: str | None, script: str | None) -> None:
         )
 
 
-def check_alone(options: Iterable[str]) -> None:
+def refuse_options(options: Iterable[str]) -> None:
     """Raise SpecError if options are given that the old script decides."""
     for name in options:
         what = f"stands beside --{name}: the old script says it"
@@ -52,7 +52,7 @@ def check_alone(options: Iterable[str]) -> None:
 
 
 def only_script(folder: Path) -> str:
-    """Return the one training script of a folder. Raises SpecError if there is none, or more than one."""
+    """Return the only training script of a folder. Raises SpecError if there is none, or many."""
     found = scripts_in(folder)
     if len(found) != 1:
         hint = f"--script, one of {', '.join(found)}" if found else "--script train.py"
@@ -60,8 +60,8 @@ def only_script(folder: Path) -> str:
     return found[0]
 
 
-def default_of(option: str, site: Iterable[str]) -> str:
-    """Return the value that is written for an option of sbatch; empty if the site gives one, or none is needed."""
+def default_option(option: str, site: Iterable[str]) -> str:
+    """Return the value to write for an sbatch option; empty if the site sets it, or not needed."""
     return "" if option in site else DEFAULTS.get(option, "")
 
 
@@ -74,22 +74,25 @@ def slurm_section(values: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def write_wish(wish: Wish, target: Target) -> NewSpec:
-    """Write the spec of what a user wants. Raises SpecError as `new_spec`, and if the file cannot be written."""
-    path = _path(target, wish.name or name_of(wish.script))
-    text = files.spec_of_wish(wish, cwd=Path.cwd(), folder=_folder(path))
-    return _written(path, text, target, Draft())
+def write_new_spec(request: SpecRequest, target: Target) -> NewSpec:
+    """Write the spec of what a user wants; raises as `new_spec`, and SpecError if writing fails."""
+    path = _choose_path(target, request.name or name_of(request.script))
+    text = files.text_of_request(request, cwd=Path.cwd(), folder=_folder(path))
+    return _write(path, text, target, Draft())
 
 
 def write_translation(script: str, target: Target) -> NewSpec:
-    """Write the spec of an old sbatch script. Raises as `from_sbatch`, and SpecError if the file cannot be written."""
+    """Write the spec of an old sbatch script.
+
+    Raises as `from_sbatch`, and SpecError if writing fails.
+    """
     draft = from_sbatch(script)
-    path = _path(target, str(draft.values["name"]))
-    text = files.spec_of_draft(draft, script, cwd=Path.cwd(), folder=_folder(path))
-    return _written(path, text, target, draft)
+    path = _choose_path(target, str(draft.values["name"]))
+    text = files.text_of_draft(draft, script, cwd=Path.cwd(), folder=_folder(path))
+    return _write(path, text, target, draft)
 
 
-def _path(target: Target, name: str) -> Path | None:
+def _choose_path(target: Target, name: str) -> Path | None:
     """Return the file; None for standard output."""
     if target.output == STDOUT:
         return None
@@ -105,7 +108,7 @@ def _folder(path: Path | None) -> Path:
     return path.absolute().parent if path else Path.cwd()
 
 
-def _written(path: Path | None, text: str, target: Target, draft: Draft) -> NewSpec:
+def _write(path: Path | None, text: str, target: Target, draft: Draft) -> NewSpec:
     problems: list[Problem] = []
     if path is not None:
         try:
@@ -114,6 +117,6 @@ def _written(path: Path | None, text: str, target: Target, draft: Draft) -> NewS
             what = f"{path}: {(error.strerror or str(error)).lower()}"
             raise SpecError([Problem("--output", "", what)]) from error
         files.write_schema(_folder(path))
-        problems = files.problems_of(str(path), target.profile)
+        problems = files.find_problems(str(path), target.profile)
     file = "" if path is None else str(path)
     return NewSpec(file, text, tuple(draft.mistakes), tuple(draft.notes), tuple(problems))

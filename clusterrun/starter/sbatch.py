@@ -19,10 +19,11 @@ _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 def from_sbatch(
     path: str | Path, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Draft:
-    """Read an old sbatch script, without running it, and return the job spec that does the same, with its mistakes.
+    """Read an old sbatch script, without running it, and return its job spec and its mistakes.
 
-    `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError where it cannot be
-    read or starts nothing, ClusterError where the parser (`pip install 'clusterrun[sbatch]'`) is not installed.
+    `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError
+    where it cannot be read or starts nothing, ClusterError where the parser (`pip install
+    'clusterrun[sbatch]'`) is not installed.
     """
     folder = cwd or Path.cwd()
     shell = {**(os.environ if environment is None else environment), "PWD": str(folder)}
@@ -32,12 +33,12 @@ def from_sbatch(
         raise SpecError(
             [Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]
         ) from error
-    _refuse_what_is_no_bash(str(path), text)
-    return translate(str(path), text, shell=shell, read_file=lambda name: _text_of(folder / name))
+    _check_bash(str(path), text)
+    return translate(str(path), text, shell=shell, read_file=lambda name: _read_text(folder / name))
 
 
-def _refuse_what_is_no_bash(name: str, text: str) -> None:
-    """Let bash read it, which runs nothing with -n: what it cannot read, sbatch could not have run either."""
+def _check_bash(name: str, text: str) -> None:
+    """Parse it with bash -n, which runs nothing: what bash cannot parse never ran under sbatch."""
     if "\r\n" in text:
         hint = "sed -i 's/\\r$//' takes them out"
         raise SpecError([Problem(name, "", "has DOS line breaks, which sbatch refuses", hint)])
@@ -62,7 +63,7 @@ def _refuse_what_is_no_bash(name: str, text: str) -> None:
         raise SpecError([Problem(f"{name}:{line}", "", f"bash cannot read it: {what}")])
 
 
-def _text_of(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

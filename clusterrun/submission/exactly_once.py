@@ -95,7 +95,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
     job = LocalJob(
         nodes=plan.nodes,
         least_nodes=plan.least_nodes,
-        gpus=_most_gpus(slurm) if plan.gpus_asked else None,
+        gpus=_most_gpus(slurm) if plan.gpus_requested else None,
         limit_s=units.seconds_of_slurm_time(slurm.time) if slurm.time else None,
         lead_s=plan.signal_lead,
         secrets=plan.spec.environment.secrets,
@@ -106,7 +106,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
 
 def _most_gpus(slurm: Slurm) -> int:
     """Return the most GPUs that any of the spec's options gives a node."""
-    requests = gpus.requests(slurm.options).values()
+    requests = gpus.find_requests(slurm.options).values()
     return max((sum(one.count for one in listing) for listing in requests), default=0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.job_spec.model import JobSpec
-from clusterrun.planning.plan import notice_words
+from clusterrun.planning.plan import notification_words
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import FUNCTIONS, NOTIFY, template_folder
 from clusterrun.quoting import quote
@@ -41,9 +41,8 @@ def notify(name: str, request: Request) -> NotificationTest:
     if not spec.notify:
         hint = "notify: [{on: [finished], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}]"
         raise SpecError([Problem(name, "notify", "nobody is to be told", hint)])
-    return _send_message(
-        run_id, [notice_words(notice) for notice in spec.notify], request.environment
-    )
+    words = [notification_words(notice) for notice in spec.notify]
+    return _send_message(run_id, words, request.environment)
 
 
 def _spec_of(name: str, request: Request) -> tuple[JobSpec, str]:

@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from clusterrun.estimation import states
-from clusterrun.estimation.buffers import buffers_of
-from clusterrun.estimation.chosen import strategy_of
-from clusterrun.estimation.needs import COMFORTABLE, Question, needs_of
+from clusterrun.estimation.config_strategy import read_strategy
+from clusterrun.estimation.needs import COMFORTABLE, Question, buffers_of, needs_of
 from clusterrun.estimation.states import TABLE, bytes_of_parameter, states_of
 from clusterrun.estimation.verdict import smallest_change
 
@@ -95,7 +94,7 @@ def test_nothing_is_lost_by_offloading(strategy):
 ])  # fmt: skip
 def test_accelerates_words_name_a_strategy(config, expected):
     """Each way in which accelerate's configuration asks for a strategy is read as it means it."""
-    assert strategy_of(config, None) == expected
+    assert read_strategy(config, None) == expected
 
 
 @pytest.mark.parametrize(("zero", "expected"), [
@@ -106,7 +105,7 @@ def test_accelerates_words_name_a_strategy(config, expected):
 def test_a_deepspeed_json_names_a_strategy(zero, expected):
     """The JSON counts, and not accelerate's words beside it."""
     assert (
-        strategy_of({"deepspeed_config": {"zero_stage": 1}}, {"zero_optimization": zero})
+        read_strategy({"deepspeed_config": {"zero_stage": 1}}, {"zero_optimization": zero})
         == expected
     )
 
@@ -114,7 +113,7 @@ def test_a_deepspeed_json_names_a_strategy(zero, expected):
 def test_every_strategy_is_named_by_words_that_mean_it():
     """The words that a verdict advises are read back as the strategy that they stand for."""
     for strategy in TABLE[1:]:
-        assert strategy_of(yaml.safe_load(f"{{{strategy.words}}}"), None) == strategy
+        assert read_strategy(yaml.safe_load(f"{{{strategy.words}}}"), None) == strategy
 
 
 def test_ddps_buckets_are_a_second_copy_of_the_gradients():

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from clusterrun.diagnosis.stacks import places
-from clusterrun.job_spec import JobSpec, hang
+from clusterrun.job_spec import JobSpec, durations
 from clusterrun.run_logs.attribution import attributed
 from tests.support.bash_functions import FUNCTIONS, LOAD, bash, said
 from tests.support.planned import plan_of
@@ -42,7 +42,7 @@ def test_what_is_no_word_for_it(written):
 
 def test_seconds_are_whole():
     """bash counts in whole seconds, and a patience is never none."""
-    assert hang.seconds("0.2s") == 1
+    assert durations.hang_seconds("0.2s") == 1
 
 
 OWN = "step=4\ndoing=step\npatience=900"

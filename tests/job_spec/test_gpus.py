@@ -9,9 +9,9 @@ import pytest
 from clusterrun import cli
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import load_spec
-from clusterrun.job_spec.gpu_memory import of_job
+from clusterrun.job_spec.gpu_memory import size_for_job
 from clusterrun.job_spec.writing import write_spec
-from clusterrun.planning.plan import asks_for_gpus
+from clusterrun.planning.plan import requests_gpus
 from clusterrun.planning.strategy.machines import machines_of
 from clusterrun.reporting.run_report import gpus_of
 from tests.support.bash_functions import bash
@@ -58,10 +58,10 @@ def refusal(options: str) -> str:
 def test_a_type_of_any_name_in_every_option(option, kind):
     """The type, the GPUs of each node and of the job, the same from every reader of the options."""
     slurm = slurm_of("nodes: 2, " + option.format(kind))
-    machines = machines_of(slurm, gpus_asked=asks_for_gpus(slurm), processes=None)
+    machines = machines_of(slurm, gpus_requested=requests_gpus(slurm), processes=None)
     assert (machines.gpus, machines.gpu_type, machines.processes) == (True, kind, 4)
     assert gpus_of(slurm.options, 2) == 4
-    assert of_job({kind: 24, "gpu": 80}, slurm) == 24
+    assert size_for_job({kind: 24, "gpu": 80}, slurm) == 24
 
 
 @pytest.mark.parametrize(("gres", "count"), [
@@ -71,7 +71,7 @@ def test_a_type_of_any_name_in_every_option(option, kind):
 def test_other_forms_of_a_list(gres, count):
     """Without a count it is one GPU; a part of a GPU is one; other resources are none."""
     slurm = slurm_of(f"gres: '{gres}'")
-    assert (asks_for_gpus(slurm), gpus_of(slurm.options, 1)) == (count > 0, count)
+    assert (requests_gpus(slurm), gpus_of(slurm.options, 1)) == (count > 0, count)
 
 
 @pytest.mark.parametrize("options", [

@@ -17,11 +17,11 @@ import pytest
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.strategy import installed
+from clusterrun.planning.strategy.accelerate_keys import CONFIG, FLAGS, STORED_KEYS
 from clusterrun.planning.strategy.config import TYPES
 from clusterrun.planning.strategy.deepspeed import DEVICES
 from clusterrun.planning.strategy.fsdp import CHOICES, SHARDING
 from clusterrun.planning.strategy.precision import PRECISIONS
-from clusterrun.planning.strategy.words import CONFIG, FLAGS, KEPT
 from tests.support.accelerates_own import taken
 
 with warnings.catch_warnings():
@@ -207,14 +207,16 @@ def test_a_config_with_a_tag_is_still_looked_at():
 
 def test_the_words_we_know_by_heart_are_those_of_accelerate():
     """The kept list is what the installed accelerate says, read from its source and asked of it."""
-    found = installed.words_of(None)
+    found = installed.read_accelerate_keys(None)
     assert found.config == CONFIG == set(ClusterConfig.__dataclass_fields__)
-    assert all(found.of_section(name) == KEPT.of_section(name) for name in installed_sections())
+    assert all(
+        found.of_section(name) == STORED_KEYS.of_section(name) for name in installed_sections()
+    )
     assert set(FLAGS) <= found.flags
 
 
 def installed_sections() -> list[str]:
-    from clusterrun.planning.strategy.words import SECTIONS
+    from clusterrun.planning.strategy.accelerate_keys import SECTIONS
 
     return [name for name in SECTIONS if name in CONFIG]
 
@@ -247,16 +249,18 @@ def test_the_accelerate_of_the_jobs_own_environment_counts(folder):
     (package / "config" / "config_args.py").write_text(
         (source / "config" / "config_args.py").read_text()
     )
-    assert "fsdp_newest" in installed.words_of(folder / ".venv").of_section("fsdp_config")
-    assert "fsdp_newest" not in installed.words_of(None).of_section("fsdp_config")
+    assert "fsdp_newest" in installed.read_accelerate_keys(folder / ".venv").of_section(
+        "fsdp_config"
+    )
+    assert "fsdp_newest" not in installed.read_accelerate_keys(None).of_section("fsdp_config")
     (package / "launch.py").write_text("def launch(): pass\n")
-    assert installed.words_of(folder / ".venv") == KEPT
+    assert installed.read_accelerate_keys(folder / ".venv") == STORED_KEYS
 
 
 def test_without_accelerate_the_kept_words_count(monkeypatch):
     """On a machine without accelerate keys are checked all the same."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert installed.words_of(None) == KEPT
+    assert installed.read_accelerate_keys(None) == STORED_KEYS
 
 
 def test_checking_loads_no_accelerate(folder):

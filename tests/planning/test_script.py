@@ -19,7 +19,8 @@ from jinja2.exceptions import SecurityError, UndefinedError
 
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import JobSpec, load_spec
-from clusterrun.planning.launch import Configs, deepspeed_json
+from clusterrun.planning.accelerate_config import deepspeed_json_path
+from clusterrun.planning.launch import Configs
 from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import NOTIFY, render
@@ -57,7 +58,7 @@ def config_texts(spec: JobSpec, read: Callable[[str], str]) -> Configs:
     section = (
         yaml.safe_load(text).get("deepspeed_config") if text else spec.accelerate.deepspeed_config
     )
-    path = deepspeed_json(section)
+    path = deepspeed_json_path(section)
     return Configs(text, read(path) if path else None)
 
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from clusterrun.job_spec import load_spec
-from clusterrun.planning.launch import Configs, Launch, asks_for_gpus, deepspeed_json, make_launch
+from clusterrun.planning.accelerate_config import deepspeed_json_path
+from clusterrun.planning.launch import Configs, Launch, make_launch, requests_gpus
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Prepared, Request, prepare
 from clusterrun.planning.script import render
@@ -40,7 +41,7 @@ def launched(name: str, node_dir: Path, *overrides: str) -> Taken:
     one = prepared(name, *overrides)
     plan = make_plan(one)
     machines = machines_of(
-        one.loaded.spec.slurm, gpus_asked=plan.gpus_asked, processes=plan.launch.processes
+        one.loaded.spec.slurm, gpus_requested=plan.gpus_requested, processes=plan.launch.processes
     )
     return taken(plan.launch, node_dir, nodes=plan.nodes, processes=machines.processes)
 
@@ -230,7 +231,7 @@ def test_a_json_that_is_not_here_keeps_its_path(tmp_path, monkeypatch):
         "script: a.py\naccelerate: {deepspeed_config: {deepspeed_config_file: far/ds.json}}\n"
     )
     spec = load_spec("job.yaml").spec
-    launch: Launch = make_launch(spec, Configs(), gpus_asked=asks_for_gpus(spec.slurm))
+    launch: Launch = make_launch(spec, Configs(), gpus_requested=requests_gpus(spec.slurm))
     assert (
         yaml.safe_load(launch.config or "")["deepspeed_config"]["deepspeed_config_file"]
         == "far/ds.json"
@@ -244,7 +245,7 @@ def test_a_json_that_is_not_here_keeps_its_path(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_which_json_a_section_names(section, path):
     """accelerate's own word for no JSON is none."""
-    assert deepspeed_json(section) == path
+    assert deepspeed_json_path(section) == path
 
 
 STEPS = [

@@ -195,9 +195,9 @@ def test_following_goes_on_over_attempts_and_ends_with_the_run(desk, run):
 def test_tee_marks_each_line_with_its_rank():
     """It is accelerate's own flag, with torch's template for the rank; nothing changes where it is not asked for."""
     spec = {"name": "x", "script": "train.py", "accelerate": {"num_processes": 2}}
-    without = make_launch(JobSpec.model_validate(spec), Configs(), gpus_asked=False)
+    without = make_launch(JobSpec.model_validate(spec), Configs(), gpus_requested=False)
     spec["accelerate"]["tee"] = 3
-    launch = make_launch(JobSpec.model_validate(spec), Configs(), gpus_asked=False)
+    launch = make_launch(JobSpec.model_validate(spec), Configs(), gpus_requested=False)
     (added,) = set(launch.lines) - set(without.lines)
     assert tuple(map(str, added[:3])) == ("--tee", "3", "--log_dir")
     assert launch.variables["TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"] == "[rank${rank}]: "

@@ -17,7 +17,7 @@ from clusterrun.job_spec import load_spec
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.job_spec.yaml_text import read_yaml
 from clusterrun.starter.files import SCHEMA_FILE
-from clusterrun.starter.first_spec import STRATEGIES, Wish, new_spec
+from clusterrun.starter.first_spec import STRATEGIES, SpecRequest, new_spec
 from clusterrun.starter.sbatch import from_sbatch
 from tests.support.cli_desk import Desk
 
@@ -83,10 +83,10 @@ def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
     """On GPUs and on CPUs what is written loads, with the keys of the strategy."""
     (tmp_path / "train.py").write_text(SCRIPT)
     slurm = {"nodes": 2, "time": "1-00"} | ({"gpus-per-node": int(gpus)} if gpus != "0" else {})
-    wish = Wish(
+    request = SpecRequest(
         "train.py", strategy, slurm, environment={"CONDA_PREFIX": "/envs/a", "HF_TOKEN": "x"}
     )
-    text = new_spec(wish, cwd=tmp_path, folder=tmp_path / "specs")
+    text = new_spec(request, cwd=tmp_path, folder=tmp_path / "specs")
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "job.yaml").write_text(text)
     loaded = load_spec(tmp_path / "specs" / "job.yaml")
@@ -100,12 +100,12 @@ def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
 def test_the_scripts_of_the_examples_are_understood(tmp_path):
     """A script that resumes with clusterrun.training gets a checkpoint section; a Trainer keeps its own precision."""
     examples = Path(__file__).parents[2] / "examples"
-    wish = Wish("train_causal_lm.py", slurm={"gpus-per-node": 1}, environment={})
-    text = new_spec(wish, cwd=examples, folder=examples)
+    request = SpecRequest("train_causal_lm.py", slurm={"gpus-per-node": 1}, environment={})
+    text = new_spec(request, cwd=examples, folder=examples)
     assert "\ncheckpoint: {every: 10min, keep: 3}" in text
     assert "mixed_precision" in text
     trainer = new_spec(
-        Wish("train_with_trainer.py", slurm={"gpus-per-node": 1}, environment={}),
+        SpecRequest("train_with_trainer.py", slurm={"gpus-per-node": 1}, environment={}),
         cwd=examples,
         folder=examples,
     )

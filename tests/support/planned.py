@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clusterrun.job_spec import JobSpec, Loaded
 from clusterrun.job_spec.layers import Layers
-from clusterrun.planning.launch import Configs, asks_for_gpus, make_launch
+from clusterrun.planning.launch import Configs, make_launch, requests_gpus
 from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
 from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.planning.strategy import Batch
@@ -34,7 +34,7 @@ def plan_of(
         profile=None,
         templates=tuple(templates),
         version=version,
-        launch=make_launch(spec, configs or Configs(), gpus_asked=asks_for_gpus(spec.slurm)),
+        launch=make_launch(spec, configs or Configs(), gpus_requested=requests_gpus(spec.slurm)),
         batch=Batch(None, None, None),
         problems=(),
         notes=(),

@@ -11,8 +11,14 @@ from clusterrun import units
 from clusterrun.cli.output.amounts import option
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.table import in_columns
-from clusterrun.estimation.answering import MOST, Given, Planned, estimate_of, parameter_count
-from clusterrun.estimation.side_by_side import Report
+from clusterrun.estimation.answers import (
+    MOST,
+    EstimateRequest,
+    PlannedRun,
+    make_estimate,
+    parameter_count,
+)
+from clusterrun.estimation.comparison import Comparison
 from clusterrun.planning.preparation import Request, prepare
 
 _count = option(lambda text: units.whole_number(text, least=1, most=MOST))
@@ -86,8 +92,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what a run would need of each GPU, under every strategy."""
-    given = Given(**{field.name: getattr(options, field.name) for field in fields(Given)})
-    found = estimate_of(given, _planned(options))
+    request = EstimateRequest(
+        **{field.name: getattr(options, field.name) for field in fields(EstimateRequest)}
+    )
+    found = make_estimate(request, _load_planned(options))
     if options.json:
         print_json(found.values())
         return 0
@@ -99,15 +107,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(options: argparse.Namespace) -> Planned | None:
+def _load_planned(options: argparse.Namespace) -> PlannedRun | None:
     """Load the spec; the files that it names need not be there yet."""
     if not options.job:
         return None
     prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))
-    return Planned(prepared.loaded, prepared.work_dir, prepared.request.environment)
+    return PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
 
 
-def _table(found: Report) -> str:
+def _table(found: Comparison) -> str:
     known = found.question.gpu_memory is not None
     rows = [[*_HEADINGS, *(["FITS"] if known else []), ""]]
     for needs in found.rows:

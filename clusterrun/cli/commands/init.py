@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         raise SpecError(
             [Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")]
         )
-    new_file.check_words(options.name, options.script)
+    new_file.check_names(options.name, options.script)
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     target = new_file.Target(options.output, options.force, options.profile)
     if options.from_sbatch is not None:
@@ -70,12 +70,12 @@ def run(options: argparse.Namespace) -> int:
             "name": options.name,
             **slurm,
         }
-        new_file.check_alone(name for name, value in given.items() if value is not None)
+        new_file.refuse_options(name for name, value in given.items() if value is not None)
         made = new_file.write_translation(options.from_sbatch, target)
     else:
         from clusterrun.cli.init_questions import filled  # noqa: PLC0415
 
-        made = new_file.write_wish(filled(options, slurm), target)
+        made = new_file.write_new_spec(filled(options, slurm), target)
     if options.output == new_file.STDOUT:
         sys.stdout.write(made.text)
         _tell(made)

@@ -67,7 +67,7 @@ def _warn(prepared: Prepared) -> None:
     """Say what would only be seen after the queue. It keeps nobody from submitting."""
     if prepared.loaded.gpu_memory is None:
         return
-    from clusterrun.estimation.warning import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
+    from clusterrun.estimation.answers import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
 
     if words := cannot_fit(prepared.loaded, prepared.work_dir, prepared.request.environment):
         print(f"warning: {words}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How the processes share a training: what a spec, its config files and its script say of it, looked at together."""
+"""How the processes share a training: a spec, its config files and its script, read together."""
 
 from clusterrun.planning.strategy.batch import Batch
 from clusterrun.planning.strategy.check import Findings, check, check_names

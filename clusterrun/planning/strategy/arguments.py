@@ -1,4 +1,4 @@
-"""Arguments of a script: those that transformers has taken away, and accumulation, which a Trainer does by itself."""
+"""Arguments of a script: those that transformers removed, and accumulation under a Trainer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from clusterrun.planning.strategy.training import Training
 def check_arguments(given: Given, spec: JobSpec, source: Source | None) -> None:
     """Note old arguments of TrainingArguments; `given` is the whole spec.
 
-    They are mistakes only where the script is known to hand its arguments on. One that has the word in its own source
-    means something by it, and nothing is said.
+    They are mistakes only where the script is known to hand its arguments on. One that has the word
+    in its own source means something by it, and nothing is said.
     """
     for name in sorted(set(arguments_of(spec)) & set(ARGUMENTS)):
         if source is not None and source.mentions(name):
@@ -39,7 +39,7 @@ def _place(spec: JobSpec, name: str) -> list[str | int]:
 
 
 def check_accumulation(given: Given, source: Source | None, training: Training) -> None:
-    """Note accumulation that is asked of accelerate where a Trainer trains: it gives its own word to accelerate."""
+    """Note accumulation that is set for accelerate although a Trainer passes it its own value."""
     own = training.argument_steps or 1
     if source is not None and source.trainer and training.steps not in (None, own):
         given.fault(

@@ -26,7 +26,7 @@ class Batch:
         )
 
     def in_words(self) -> str:
-        """Say it for people; empty where nothing is known but the processes."""
+        """Return it as text; empty if nothing is known but the processes."""
         if self.micro is None and self.accumulation is None:
             return ""
         default = " (the script's default)" if self.by_default else ""

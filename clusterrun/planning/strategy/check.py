@@ -9,17 +9,16 @@ from pathlib import Path
 from clusterrun.errors import Problem
 from clusterrun.job_spec import JobSpec, Loaded
 from clusterrun.job_spec.arguments import arguments_of
-from clusterrun.job_spec.load import expanded
-from clusterrun.job_spec.yaml_text import Path as Place
-from clusterrun.job_spec.yaml_text import dotted
+from clusterrun.job_spec.load import expand_user
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
+from clusterrun.planning.accelerate_config import deepspeed_json_path, overridden_keys
 from clusterrun.planning.launch import (
     Configs,
     Launch,
-    asks_for_gpus,
-    deepspeed_json,
     make_launch,
-    overridden,
+    requests_gpus,
 )
+from clusterrun.planning.strategy.accelerate_keys import SECTIONS
 from clusterrun.planning.strategy.arguments import check_accumulation, check_arguments
 from clusterrun.planning.strategy.batch import Batch
 from clusterrun.planning.strategy.config import check_config
@@ -28,13 +27,12 @@ from clusterrun.planning.strategy.deepspeed_json import accumulation_of, check_j
 from clusterrun.planning.strategy.files import ConfigFile, read_accelerate, read_deepspeed
 from clusterrun.planning.strategy.fsdp import check_fsdp
 from clusterrun.planning.strategy.given import Given, number, quoted_number
-from clusterrun.planning.strategy.installed import words_of
+from clusterrun.planning.strategy.installed import read_accelerate_keys
 from clusterrun.planning.strategy.keys import check_keys
 from clusterrun.planning.strategy.machines import Machines, machines_of
 from clusterrun.planning.strategy.precision import check_precision
 from clusterrun.planning.strategy.script_source import Source, source_of, warnings
 from clusterrun.planning.strategy.training import Training, script_defaults, training_of
-from clusterrun.planning.strategy.words import SECTIONS
 
 
 @dataclass
@@ -74,16 +72,20 @@ class _Read:
 
 
 def check(loaded: Loaded, work_dir: Path) -> Findings:
-    """Look at the strategy of a spec, the config files that it names, and the text of its script."""
-    spec, gpus_asked = loaded.spec, asks_for_gpus(loaded.spec.slurm)
+    """Check the strategy of a spec, the config files that it names, and the text of its script."""
+    spec, gpus_requested = loaded.spec, requests_gpus(loaded.spec.slurm)
     if not spec.launcher:
-        return Findings(make_launch(spec, Configs(), gpus_asked=gpus_asked))
+        return Findings(make_launch(spec, Configs(), gpus_requested=gpus_requested))
     problems: list[Problem] = []
     read = _read(loaded, work_dir, problems)
     configs = Configs(_text(read.config), _text(read.deepspeed))
-    findings = Findings(make_launch(spec, configs, gpus_asked=gpus_asked), problems=problems)
+    findings = Findings(
+        make_launch(spec, configs, gpus_requested=gpus_requested), problems=problems
+    )
     training = training_of(spec, read.source)
-    machines = machines_of(spec.slurm, gpus_asked=gpus_asked, processes=findings.launch.processes)
+    machines = machines_of(
+        spec.slurm, gpus_requested=gpus_requested, processes=findings.launch.processes
+    )
     _check_words(read.words, machines, training)
     if read.config is not None:
         check_config(read.words, machines)
@@ -100,7 +102,7 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
 
 
 def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
-    """Look only at which words of accelerate's a spec uses, and whether its config files can be read."""
+    """Check only a spec's keys of accelerate, and whether its config files can be read."""
     if not loaded.spec.launcher:
         return []
     problems: list[Problem] = []
@@ -111,7 +113,7 @@ def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
 
 def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
     if read.words.values.keys() & SECTIONS.keys() or read.config is not None:
-        check_keys(read.words, words_of(_environment(loaded, work_dir)))
+        check_keys(read.words, read_accelerate_keys(_environment(loaded, work_dir)))
 
 
 def _text(file: ConfigFile | None) -> str | None:
@@ -169,17 +171,17 @@ def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> Con
     if name is None:
         return None
     fault = _telling(problems, loaded.layers.line_of, ("accelerate", "config_file"))
-    return read_accelerate(work_dir / expanded(name), name, fault)
+    return read_accelerate(work_dir / expand_user(name), name, fault)
 
 
 def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
-    """Read the JSON that the spec, or its accelerate config, names, relative to the working folder."""
-    name = deepspeed_json(strategy.section(SECTION))
+    """Read the JSON that the spec, or its accelerate config, names, from the working folder."""
+    name = deepspeed_json_path(strategy.section(SECTION))
     if name is None:
         return None
     place = (*strategy.prefix, SECTION, "deepspeed_config_file")
     return read_deepspeed(
-        work_dir / expanded(name), name, _telling(problems, strategy.line_of, place)
+        work_dir / expand_user(name), name, _telling(problems, strategy.line_of, place)
     )
 
 
@@ -190,7 +192,7 @@ def _trainers_json(
     work_dir: Path,
     problems: list[Problem],
 ) -> ConfigFile | None:
-    """Read the JSON that a Trainer's own argument `--deepspeed` names; the script brings only accelerate's along."""
+    """Read the JSON that a Trainer's argument `--deepspeed` names; the script carries no other."""
     name = arguments.get("deepspeed")
     if (
         source is None
@@ -200,19 +202,19 @@ def _trainers_json(
     ):
         return None
     return read_deepspeed(
-        work_dir / expanded(name), name, _telling(problems, whole.line_of, ("args", "deepspeed"))
+        work_dir / expand_user(name), name, _telling(problems, whole.line_of, ("args", "deepspeed"))
     )
 
 
 def _telling(
-    problems: list[Problem], line_of: Callable[[Place], str], place: Place
+    problems: list[Problem], line_of: Callable[[KeyPath], str], place: KeyPath
 ) -> Callable[[str, str], None]:
     return lambda what, hint: problems.append(Problem(line_of(place), dotted(place), what, hint))
 
 
 def _unchanged(name: str, read: _Read) -> list[str]:
     brought = ["deepspeed_config_file, which the script brings along"] if read.deepspeed else []
-    names = [*overridden(_text(read.config) or ""), *brought]
+    names = [*overridden_keys(_text(read.config) or ""), *brought]
     return [f"{name} is used unchanged, but for {', '.join(names)}"] if names else []
 
 
@@ -246,7 +248,7 @@ def _warnings(read: _Read) -> list[str]:
 
 
 def _decides(source: Source | None) -> bool:
-    """Whether the script may say the precision itself: nothing of it is known, or the word stands in it."""
+    """Return whether the script may set the precision: it is unknown, or contains the word."""
     return source is None or source.trainer or source.mentions("mixed_precision")
 
 

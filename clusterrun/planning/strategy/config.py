@@ -1,6 +1,7 @@
-"""A whole accelerate config file: what was written for another machine than the nodes that Slurm gives.
+"""A whole accelerate config file: what was written for a machine other than Slurm's nodes.
 
-Source: accelerate 1.15, _validate_launch_command in commands/launch.py, BaseConfig in commands/config/config_args.py.
+Source: accelerate 1.15, _validate_launch_command in commands/launch.py, BaseConfig in
+commands/config/config_args.py.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TYPES = (
 
 
 def check_config(given: Given, machines: Machines) -> None:
-    """Note what a config file says that cannot be so on these nodes."""
+    """Note values of a config file that are impossible on these nodes."""
     kind = str(given.get("distributed_type"))
     where = given.get("compute_environment")
     if where not in (None, "LOCAL_MACHINE", 0):
@@ -49,11 +50,11 @@ def check_config(given: Given, machines: Machines) -> None:
         )
     if machines.gpus and truth(given.get("use_cpu")):
         given.note(["use_cpu"], "GPUs are asked for, and this config trains on CPUs")
-    _count(given, machines)
+    _check_count(given, machines)
 
 
-def _count(given: Given, machines: Machines) -> None:
-    """Slurm's nodes decide; the user should know, because the size of a batch follows from it."""
+def _check_count(given: Given, machines: Machines) -> None:
+    """Note a number of processes that differs from the nodes', which decides the batch size."""
     total = number(given.get("num_processes"))
     if total and machines.processes and total not in (-1, machines.processes):
         given.note(

@@ -1,11 +1,12 @@
 """DeepSpeed's section of accelerate's words: what accelerate refuses only when the job has started.
 
-Source: accelerate 1.15, DeepSpeedPlugin in utils/dataclasses.py and prepare_deepspeed_cmd_env in utils/launch.py.
+Source: accelerate 1.15, DeepSpeedPlugin in utils/dataclasses.py and prepare_deepspeed_cmd_env in
+utils/launch.py.
 """
 
 from __future__ import annotations
 
-from clusterrun.planning.launch import deepspeed_json
+from clusterrun.planning.accelerate_config import deepspeed_json_path
 from clusterrun.planning.strategy.given import Given, quoted_number, truth
 from clusterrun.planning.strategy.machines import Machines
 from clusterrun.planning.strategy.training import Training
@@ -25,11 +26,14 @@ BESIDE_JSON = {
     "zero3_save_16bit_model": "zero_optimization.stage3_gather_16bit_weights_on_model_save",
 }
 _ON_CPU = "no GPUs are asked for, and on CPUs accelerate trains with DDP in its place, in silence"
-TRY_ON_CPU = "to try DeepSpeed on CPUs: use_cpu: false, DS_ACCELERATOR=cpu, and gloo by InitProcessGroupKwargs"
+TRY_ON_CPU = (
+    "to try DeepSpeed on CPUs: use_cpu: false, DS_ACCELERATOR=cpu, and gloo by "
+    "InitProcessGroupKwargs"
+)
 
 
 def check_deepspeed(given: Given, machines: Machines, training: Training) -> None:
-    """Note what is wrong with a `deepspeed_config`; the JSON that it may name is looked at elsewhere."""
+    """Note what is wrong with a `deepspeed_config`; its JSON file is checked elsewhere."""
     section = given.section(SECTION)
     if not machines.gpus and not (given.in_spec and given.get("use_cpu") is False):
         given.fault([SECTION], _ON_CPU, f"ask for GPUs, as slurm.gpus-per-node; {TRY_ON_CPU}")
@@ -40,15 +44,15 @@ def check_deepspeed(given: Given, machines: Machines, training: Training) -> Non
             f"{launcher} would start the nodes a second time, beside Slurm",
             "standard, or leave it out: one accelerate launch runs on each node",
         )
-    if deepspeed_json(section):
-        _beside_json(given)
+    if deepspeed_json_path(section):
+        _check_beside_json(given)
         return
-    _stage_and_offload(given)
-    _accumulation(given, training)
+    _check_stage(given)
+    _check_accumulation(given, training)
 
 
-def _accumulation(given: Given, training: Training) -> None:
-    """The section's number reaches every script's Accelerator, above the number that the script gives it."""
+def _check_accumulation(given: Given, training: Training) -> None:
+    """Note accumulation in the section: it overrides what a script gives its Accelerator."""
     steps = quoted_number(given.section(SECTION).get("gradient_accumulation_steps"))
     place = [SECTION, "gradient_accumulation_steps"]
     if steps and training.steps and steps != training.steps:
@@ -70,8 +74,8 @@ def _accumulation(given: Given, training: Training) -> None:
         )
 
 
-def _beside_json(given: Given) -> None:
-    path = deepspeed_json(given.section(SECTION))
+def _check_beside_json(given: Given) -> None:
+    path = deepspeed_json_path(given.section(SECTION))
     for key, word in BESIDE_JSON.items():
         if key in given.section(SECTION):
             given.fault(
@@ -83,19 +87,20 @@ def _beside_json(given: Given) -> None:
         given.fault(
             ["mixed_precision"],
             "accelerate refuses it beside deepspeed_config_file",
-            f"delete it, and say it in {path}, as bf16.enabled; or use a spec's own mixed_precision "
+            f"delete it, and say it in {path}, as bf16.enabled; or use a spec's own "
+            "mixed_precision "
             "with its deepspeed_config",
         )
 
 
-def _stage_and_offload(given: Given) -> None:
+def _check_stage(given: Given) -> None:
     section = given.section(SECTION)
     stage = quoted_number(section.get("zero_stage", 2))
     if stage not in range(4):
         given.fault([SECTION, "zero_stage"], f"must be 0, 1, 2 or 3, got {section['zero_stage']!r}")
     for what in ("optimizer", "param"):
         device = section.get(f"offload_{what}_device") or "none"
-        _offload(given, (SECTION,), f"offload_{what}_device", device)
+        _check_offload(given, (SECTION,), f"offload_{what}_device", device)
         if device == "nvme" and section.get(f"offload_{what}_nvme_path") in (None, "none"):
             given.fault(
                 [SECTION, f"offload_{what}_device"],
@@ -116,6 +121,6 @@ def _stage_and_offload(given: Given) -> None:
         )
 
 
-def _offload(given: Given, path: tuple[str, ...], key: str, device: object) -> None:
+def _check_offload(given: Given, path: tuple[str, ...], key: str, device: object) -> None:
     if device not in DEVICES:
         given.fault([*path, key], f"must be one of {', '.join(DEVICES)}; got {device!r}")

@@ -1,6 +1,7 @@
 """A DeepSpeed JSON: what accelerate or DeepSpeed refuse in it, or read otherwise than it was meant.
 
-Source: accelerate 1.15 (DeepSpeedPlugin, Accelerator._prepare_deepspeed) and deepspeed 0.19 (runtime/config.py).
+Source: accelerate 1.15 (DeepSpeedPlugin, Accelerator._prepare_deepspeed) and deepspeed 0.19
+(runtime/config.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ _ZERO = "zero_optimization"
 _STEPS = "gradient_accumulation_steps"
 _MICRO = "train_micro_batch_size_per_gpu"
 
-# Words that DeepSpeed has given up, and what stands for them today (deepspeed/runtime/zero/config.py).
+# Words that DeepSpeed has given up, and what stands for them today
+# (deepspeed/runtime/zero/config.py).
 OLD_ZERO = {
     "cpu_offload": 'offload_optimizer: {"device": "cpu"}',
     "cpu_offload_params": 'offload_param: {"device": "cpu"}',
@@ -23,7 +25,7 @@ OLD_ZERO = {
 
 
 def check_json(given: Given, machines: Machines, training: Training, precision: str) -> None:
-    """Note what is wrong with a DeepSpeed JSON; `precision` is what fills its "auto"; empty: not said."""
+    """Note what is wrong with a DeepSpeed JSON; `precision` fills its "auto", empty if unset."""
     if not isinstance(given.values.get(_ZERO), dict):
         given.fault(
             [_ZERO],
@@ -33,13 +35,13 @@ def check_json(given: Given, machines: Machines, training: Training, precision: 
     for key, word in OLD_ZERO.items():
         if key in given.section(_ZERO):
             given.fault([_ZERO, key], "an old word of DeepSpeed", f"today: {word}")
-    _precision(given, precision)
-    _zero(given)
-    _same_as_elsewhere(given, training)
-    _whole_batch(given, machines, training)
+    _check_precision(given, precision)
+    _check_zero(given)
+    _check_duplicates(given, training)
+    _check_batch(given, machines, training)
 
 
-def _precision(given: Given, precision: str) -> None:
+def _check_precision(given: Given, precision: str) -> None:
     fp16, bf16 = given.get("fp16", "enabled"), given.get("bf16", "enabled")
     if fp16 is True and bf16 is True:
         given.fault(
@@ -66,7 +68,7 @@ def _precision(given: Given, precision: str) -> None:
         )
 
 
-def _zero(given: Given) -> None:
+def _check_zero(given: Given) -> None:
     stage = given.get(_ZERO, "stage")
     for what in ("offload_optimizer", "offload_param"):
         device = given.get(_ZERO, what, "device")
@@ -90,8 +92,8 @@ def _zero(given: Given) -> None:
         )
 
 
-def _same_as_elsewhere(given: Given, training: Training) -> None:
-    """A number in the JSON wins over the spec's and the script's, with no more than a warning."""
+def _check_duplicates(given: Given, training: Training) -> None:
+    """Note numbers that differ: the JSON overrides spec and script, with only a warning."""
     steps, asked = given.values.get(_STEPS), training.accumulation
     if asked and asked != 1 and steps is None:
         given.fault(
@@ -110,8 +112,8 @@ def _same_as_elsewhere(given: Given, training: Training) -> None:
         )
 
 
-def _whole_batch(given: Given, machines: Machines, training: Training) -> None:
-    """DeepSpeed demands train_batch_size = micro batch x accumulation x processes."""
+def _check_batch(given: Given, machines: Machines, training: Training) -> None:
+    """Note a batch size that is not micro batch x accumulation x processes (DeepSpeed)."""
     whole = number(given.values.get("train_batch_size"))
     steps = accumulation_of(given, training)
     if not whole or not steps or not machines.processes:
@@ -135,6 +137,6 @@ def _whole_batch(given: Given, machines: Machines, training: Training) -> None:
 
 
 def accumulation_of(given: Given, training: Training) -> int | None:
-    """Return how many batches make an optimizer step; None where nobody says it."""
+    """Return how many batches make an optimizer step; None if nothing sets it."""
     steps = given.values.get(_STEPS)
     return 1 if steps is None else number(steps) or training.accumulation

@@ -1,4 +1,4 @@
-"""The config files that a spec names: their text, their values as accelerate reads them, and the line of each."""
+"""The config files that a spec names: text, values as accelerate reads them, and their lines."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ConfigFile:
 
 
 def read_accelerate(path: Path, name: str, fault: Callable[[str, str], None]) -> ConfigFile | None:
-    """Read accelerate's YAML as accelerate does, by YAML 1.1; it must be a mapping with a distributed_type.
+    """Read accelerate's YAML as accelerate does, by YAML 1.1; it must have a distributed_type.
 
     `fault` is told what is wrong, and a hint; `name` is what messages call the file.
     """
-    text = _text(path, fault)
+    text = _read_text(path, fault)
     if text is None:
         return None
     try:
@@ -54,12 +54,12 @@ def read_accelerate(path: Path, name: str, fault: Callable[[str, str], None]) ->
         deepspeeds = isinstance(values, dict) and bool(_DEEPSPEEDS & set(values))
         fault(f"{path} {IS_JSON if deepspeeds else NO_TYPE}", BELONGS)
         return None
-    return ConfigFile(text, _given(values, text, name))
+    return ConfigFile(text, _make_given(values, text, name))
 
 
 def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> ConfigFile | None:
     """Read DeepSpeed's JSON."""
-    text = _text(path, fault)
+    text = _read_text(path, fault)
     if text is None:
         return None
     try:
@@ -75,10 +75,10 @@ def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> 
     if not isinstance(values, dict):
         fault(f"{path} is no DeepSpeed config: it is no mapping", "")
         return None
-    return ConfigFile(text, _given(values, text, name))
+    return ConfigFile(text, _make_given(values, text, name))
 
 
-def _text(path: Path, fault: Callable[[str, str], None]) -> str | None:
+def _read_text(path: Path, fault: Callable[[str, str], None]) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -88,8 +88,8 @@ def _text(path: Path, fault: Callable[[str, str], None]) -> str | None:
     return None
 
 
-def _given(values: Mapping[str, Any], text: str, name: str) -> Given:
-    """Lines are those of our own reader, which reads JSON, too, once its tabs are spaces."""
+def _make_given(values: Mapping[str, Any], text: str, name: str) -> Given:
+    """Add the lines found by our own reader, which reads JSON, too, once its tabs are spaces."""
     try:
         document = read_yaml(text.replace("\t", " "), name)
     except SpecError as error:  # a tag or a key that stands twice: accelerate reads on

@@ -1,7 +1,7 @@
-"""FSDP's section of accelerate's words: wrong names, words of the other version, and FSDP where there is none.
+"""FSDP's keys in accelerate's config: unknown ones, the other version's, and FSDP without GPUs.
 
-Source: accelerate 1.15, FullyShardedDataParallelPlugin in utils/dataclasses.py, prepare_multi_gpu_env in
-utils/launch.py, lists in utils/constants.py.
+Source: accelerate 1.15, FullyShardedDataParallelPlugin in utils/dataclasses.py,
+prepare_multi_gpu_env in utils/launch.py, lists in utils/constants.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ INSTEAD = {
     "SHARD_GRAD_OP": "fsdp_reshard_after_forward: false",
     "NO_SHARD": "plain DDP, without fsdp_config",
     "HYBRID_SHARD": "parallelism_config with dp_replicate_size and dp_shard_size",
-    "HYBRID_SHARD_ZERO2": "fsdp_reshard_after_forward: false, parallelism_config with dp_replicate_size",
+    "HYBRID_SHARD_ZERO2": (
+        "fsdp_reshard_after_forward: false, parallelism_config with dp_replicate_size"
+    ),
 }
 _ONLY_FIRST = (
     "fsdp_backward_prefetch",
@@ -50,19 +52,19 @@ def check_fsdp(given: Given, machines: Machines) -> None:
             "on CPUs accelerate leaves FSDP out in silence, and trains with DDP",
             "ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config",
         )
-    words = _words(given)
-    version = str(words.get("fsdp_version", (None, 1))[1])
+    keys = _full_keys(given)
+    version = str(keys.get("fsdp_version", (None, 1))[1])
     if version not in ("1", "2"):
-        given.fault([SECTION, words["fsdp_version"][0]], f"must be 1 or 2, got {version!r}")
+        given.fault([SECTION, keys["fsdp_version"][0]], f"must be 1 or 2, got {version!r}")
     for name, choices in CHOICES.items():
-        if name in words:
-            _choice(given, words[name], choices)
-    _together(given, words, version)
-    (_second if version == "2" else _first)(given, words)
+        if name in keys:
+            _check_choice(given, keys[name], choices)
+    _check_combinations(given, keys, version)
+    (_check_version_2 if version == "2" else _check_version_1)(given, keys)
 
 
-def _words(given: Given) -> dict[str, tuple[str, object]]:
-    """Return the section's words by their full names, each as written: accelerate takes both `x` and `fsdp_x`."""
+def _full_keys(given: Given) -> dict[str, tuple[str, object]]:
+    """Return the section by full keys, each as written: accelerate takes both `x` and `fsdp_x`."""
     section = given.section(SECTION)
     return {
         (key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
@@ -71,7 +73,7 @@ def _words(given: Given) -> dict[str, tuple[str, object]]:
     }
 
 
-def _choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) -> None:
+def _check_choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) -> None:
     key, value = word
     if value is None or str(value).upper() in choices:
         return
@@ -81,11 +83,11 @@ def _choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) ->
     given.fault([SECTION, key], what, f"did you mean {near[0]}?" if near else "")
 
 
-def _together(given: Given, words: dict[str, tuple[str, object]], version: str) -> None:
+def _check_combinations(given: Given, keys: dict[str, tuple[str, object]], version: str) -> None:
     def says(name: str, default: object) -> bool:
-        return truth(words.get(name, ("", default))[1])
+        return truth(keys.get(name, ("", default))[1])
 
-    sync = words.get("fsdp_sync_module_states")
+    sync = keys.get("fsdp_sync_module_states")
     if sync and not truth(sync[1]) and says("fsdp_cpu_ram_efficient_loading", "true"):
         given.fault(
             [SECTION, sync[0]],
@@ -93,7 +95,7 @@ def _together(given: Given, words: dict[str, tuple[str, object]], version: str) 
             "accelerate refuses that",
             "fsdp_cpu_ram_efficient_loading: false, or true here",
         )
-    offload = words.get("fsdp_activation_checkpointing_offload")
+    offload = keys.get("fsdp_activation_checkpointing_offload")
     if (
         offload
         and truth(offload[1])
@@ -104,8 +106,8 @@ def _together(given: Given, words: dict[str, tuple[str, object]], version: str) 
         )
 
 
-def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
-    strategy = words.get("fsdp_sharding_strategy")
+def _check_version_2(given: Given, keys: dict[str, tuple[str, object]]) -> None:
+    strategy = keys.get("fsdp_sharding_strategy")
     if strategy:
         name = (
             SHARDING[int(str(strategy[1])) - 1]
@@ -121,7 +123,7 @@ def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
                 "FSDP2 does not read it",
                 f"today: {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}",
             )
-    reshard = words.get("fsdp_reshard_after_forward")
+    reshard = keys.get("fsdp_reshard_after_forward")
     if reshard and str(reshard[1]).lower() not in ("true", "false", "1", "0"):
         given.fault(
             [SECTION, reshard[0]],
@@ -129,9 +131,9 @@ def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
             INSTEAD.get(str(reshard[1]).upper(), ""),
         )
     for name in _ONLY_FIRST:
-        if name in words and words[name][1] not in (None, "NO_PREFETCH", False):
-            given.note([SECTION, words[name][0]], "FSDP2 has no such setting, and leaves it out")
-    state = words.get("fsdp_state_dict_type")
+        if name in keys and keys[name][1] not in (None, "NO_PREFETCH", False):
+            given.note([SECTION, keys[name][0]], "FSDP2 has no such setting, and leaves it out")
+    state = keys.get("fsdp_state_dict_type")
     if state and str(state[1]).upper() in ("LOCAL_STATE_DICT", "2"):
         given.fault(
             [SECTION, state[0]],
@@ -140,10 +142,17 @@ def _second(given: Given, words: dict[str, tuple[str, object]]) -> None:
         )
 
 
-def _first(given: Given, words: dict[str, tuple[str, object]]) -> None:
-    """`accelerate launch` always says a sharding strategy to version 1, which therefore never looks at the other."""
-    reshard = words.get("fsdp_reshard_after_forward")
+def _check_version_1(given: Given, keys: dict[str, tuple[str, object]]) -> None:
+    """Note a key that version 1 ignores.
+
+    `accelerate launch` always passes a sharding strategy to version 1, which therefore never reads
+    the other.
+    """
+    reshard = keys.get("fsdp_reshard_after_forward")
     if reshard and str(reshard[1]).upper() not in ("FULL_SHARD", "TRUE", "1"):
         strategy = str(reshard[1]).upper()
-        hint = f"fsdp_sharding_strategy: {strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or fsdp_version: 2"
+        hint = (
+            f"fsdp_sharding_strategy: {strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or "
+            "fsdp_version: 2"
+        )
         given.fault([SECTION, reshard[0]], "FSDP version 1, the default, does not read it", hint)

@@ -1,4 +1,4 @@
-"""Accelerate's words as somebody wrote them: in a spec, in an accelerate config, or as a DeepSpeed JSON."""
+"""Accelerate's keys as a user wrote them: in a spec, accelerate's config, or a DeepSpeed JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clusterrun.errors import Problem
-from clusterrun.job_spec.yaml_text import Path, dotted
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
 
 
 @dataclass(frozen=True)
 class Given:
-    """Nested values, where each stands, and what was found wrong with them."""
+    """Nested values, the line of each, and what was found wrong with them."""
 
     values: Mapping[str, Any]
-    line_of: Callable[[Path], str]
-    """Says where a value stands, as `file:line`."""
-    prefix: Path = ()
+    line_of: Callable[[KeyPath], str]
+    """Returns the position of a value, as `file:line`."""
+    prefix: KeyPath = ()
     """Where in that file the values begin: `accelerate` in a spec."""
     problems: list[Problem] = field(default_factory=list)
     """What accelerate would refuse, or leave out in silence."""
@@ -26,18 +26,18 @@ class Given:
 
     @property
     def in_spec(self) -> bool:
-        """Whether the words stand in a spec, where the launch command is ours to write."""
+        """Whether the keys are in a spec, whose launch command is ours to write."""
         return bool(self.prefix)
 
     def get(self, *path: str) -> Any:
-        """Return a value, None where it is not there."""
+        """Return a value; None if it is not there."""
         value: Any = self.values
         for part in path:
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return a mapping of values, an empty one where it is not there."""
+        """Return a mapping of values; empty if it is not there."""
         value = self.values.get(name)
         return value if isinstance(value, Mapping) else {}
 
@@ -63,5 +63,5 @@ def quoted_number(value: object) -> int | None:
 
 
 def truth(value: object) -> bool:
-    """Return whether a value means yes as accelerate's `str_to_bool` reads it (utils/environment.py)."""
+    """Return whether accelerate's `str_to_bool` reads a value as true (utils/environment.py)."""
     return str(value).lower() in {"y", "yes", "t", "true", "on", "1"}

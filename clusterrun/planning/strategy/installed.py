@@ -1,4 +1,4 @@
-"""The words of the accelerate that will run, read from its source: importing it would take a second and a half."""
+"""The keys of the accelerate that will run, read from its source: an import takes 1.5 seconds."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from clusterrun.planning.strategy.words import KEPT, Words
+from clusterrun.planning.strategy.accelerate_keys import STORED_KEYS, AccelerateKeys
 
 
-def words_of(environment: Path | None) -> Words:
-    """Return what the accelerate of an environment knows, else of this Python, else of the version we know by heart.
+def read_accelerate_keys(environment: Path | None) -> AccelerateKeys:
+    """Return what an environment's accelerate knows, else this Python's, else the stored version.
 
     `environment` is the folder of a virtual or conda environment.
     """
-    for folder in _places(environment):
+    for folder in _find_folders(environment):
         try:
-            return _read(folder)
+            return _read_keys(folder)
         except (OSError, SyntaxError, ValueError):  # another version, laid out in another way
-            return KEPT
-    return KEPT
+            return STORED_KEYS
+    return STORED_KEYS
 
 
-def _places(environment: Path | None) -> Iterator[Path]:
+def _find_folders(environment: Path | None) -> Iterator[Path]:
     if environment is not None:
         yield from environment.glob("lib/python3*/site-packages/accelerate")
     here = importlib.util.find_spec("accelerate")  # of a top-level name: nothing is imported
     yield from (Path(place) for place in (here.submodule_search_locations or [] if here else []))
 
 
-def _read(accelerate: Path) -> Words:
+def _read_keys(accelerate: Path) -> AccelerateKeys:
     config = ast.parse(
         (accelerate / "commands" / "config" / "config_args.py").read_text(encoding="utf-8")
     )
     launch = ast.parse((accelerate / "commands" / "launch.py").read_text(encoding="utf-8"))
-    found = Words(frozenset(_fields(config)), frozenset(_flags(launch)))
+    found = AccelerateKeys(frozenset(_config_fields(config)), frozenset(_launch_flags(launch)))
     if not {"distributed_type", "num_processes"} <= found.config or "zero_stage" not in found.flags:
         raise ValueError("not the files that we know")
     return found
 
 
-def _fields(tree: ast.Module) -> Iterator[str]:
-    """The fields of the dataclasses that make a config file (commands/config/config_args.py)."""
+def _config_fields(tree: ast.Module) -> Iterator[str]:
+    """Yield the fields of a config file's dataclasses (commands/config/config_args.py)."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name in ("BaseConfig", "ClusterConfig"):
             for field in node.body:
@@ -50,8 +50,8 @@ def _fields(tree: ast.Module) -> Iterator[str]:
                     yield field.target.id
 
 
-def _flags(tree: ast.Module) -> Iterator[str]:
-    """The names of `add_argument("--name", ...)`."""
+def _launch_flags(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of `add_argument("--name", ...)`."""
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)

@@ -1,26 +1,34 @@
-"""Keys that accelerate does not know: at the top of a config file it refuses them, in a section it says nothing."""
+"""Keys that accelerate does not know: refused in a config file, ignored in a section."""
 
 from __future__ import annotations
 
 import difflib
 
+from clusterrun.planning.strategy.accelerate_keys import CONVERTED, SECTIONS, AccelerateKeys
 from clusterrun.planning.strategy.given import Given
-from clusterrun.planning.strategy.words import CONVERTED, SECTIONS, Words
 
 # Words that were once, or that stand elsewhere, and what is written today.
 OLD_KEYS = {
     "ipex_config": "delete it: accelerate uses Intel's extension no longer",
     "use_xpu": "delete it: distributed_type MULTI_XPU says it",
     "tp_config": "today: parallelism_config: {parallelism_config_tp_size: ...}",
-    "num_cpu_threads_per_process": "in a spec accelerate.num_cpu_threads_per_process, on a command line the flag",
-    "zero_optimization": "a DeepSpeed JSON goes under deepspeed_config: {deepspeed_config_file: ...}",
-    "gradient_accumulation_steps": "in a spec accelerate.gradient_accumulation_steps, which reaches Accelerator() "
-    "under every strategy",
+    "num_cpu_threads_per_process": (
+        "in a spec accelerate.num_cpu_threads_per_process, on a command line the flag"
+    ),
+    "zero_optimization": (
+        "a DeepSpeed JSON goes under deepspeed_config: {deepspeed_config_file: ...}"
+    ),
+    "gradient_accumulation_steps": (
+        "in a spec accelerate.gradient_accumulation_steps, which reaches Accelerator() "
+        "under every strategy"
+    ),
 }
 OLD_SECTION_KEYS = {
     "deepspeed_config": {
         "stage": "today: zero_stage",
-        "zero_optimization": "today: zero_stage; DeepSpeed's own words go into deepspeed_config_file, a JSON",
+        "zero_optimization": (
+            "today: zero_stage; DeepSpeed's own words go into deepspeed_config_file, a JSON"
+        ),
         "offload_optimizer": "today: offload_optimizer_device",
         "offload_param": "today: offload_param_device",
         "mixed_precision": "it stands beside deepspeed_config",
@@ -48,12 +56,12 @@ _DEEPSPEEDS_OWN = {
 }
 
 
-def check_keys(given: Given, words: Words) -> None:
-    """Note every key that accelerate does not know; a spec's own first level is checked where it is read."""
+def check_keys(given: Given, words: AccelerateKeys) -> None:
+    """Note every key that accelerate does not know; the spec's own first level is the loader's."""
     if not given.in_spec:
         known = words.config | CONVERTED
         for key in sorted(set(map(str, given.values)) - known):
-            hint = OLD_KEYS.get(key) or _near(key, known)
+            hint = OLD_KEYS.get(key) or _suggest_key(key, known)
             given.fault([key], "accelerate knows no such key, and refuses the whole file", hint)
     for name in SECTIONS:
         known = words.of_section(name)
@@ -71,10 +79,10 @@ def _section_hint(name: str, key: str, known: frozenset[str]) -> str:
     return (
         "DeepSpeed's own words go into deepspeed_config_file, a JSON"
         if own
-        else old or _near(key, known)
+        else old or _suggest_key(key, known)
     )
 
 
-def _near(key: str, known: frozenset[str]) -> str:
+def _suggest_key(key: str, known: frozenset[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""

@@ -14,15 +14,15 @@ class Machines:
 
     nodes: int
     gpus: bool
-    """Whether GPUs are asked for, in any way."""
+    """Whether GPUs are requested, in any way."""
     gpu_type: str
-    """As Slurm calls it; empty where the job does not say."""
+    """As Slurm calls it; empty if the job does not name one."""
     processes: int | None
     """In all; None where only the nodes will know."""
 
 
-def machines_of(slurm: Slurm, *, gpus_asked: bool, processes: int | None) -> Machines:
-    """Return what a job asks for; `processes` are those that are known without counting GPUs."""
-    nodes, types = grammar.most_nodes(slurm.nodes), gpus.types_of(slurm.options)
-    total = processes or gpus.of_node(slurm.options, nodes) * nodes or None
-    return Machines(nodes, gpus_asked, types[0].lower() if types else "", total)
+def machines_of(slurm: Slurm, *, gpus_requested: bool, processes: int | None) -> Machines:
+    """Return what a job requests; `processes` are those that are known without counting GPUs."""
+    nodes, types = grammar.most_nodes(slurm.nodes), gpus.list_types(slurm.options)
+    total = processes or gpus.count_per_node(slurm.options, nodes) * nodes or None
+    return Machines(nodes, gpus_requested, types[0].lower() if types else "", total)

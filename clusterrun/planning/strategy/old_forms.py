@@ -1,6 +1,7 @@
 """Forms that tutorials still show: what was written once, and what is written today.
 
-Source: transformers.TrainingArguments of 4.57 and 5.23, the plugins of accelerate 1.15; a test looks each up in them.
+Source: transformers.TrainingArguments of 4.57 and 5.23, the plugins of accelerate 1.15; a test
+looks each up in them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Mixed precision: where the hardware has none of it, and where accelerate would read another than was meant.
+"""Mixed precision that the hardware lacks, or that accelerate would read as another.
 
-Sources: NVIDIA's CUDA programming guide, compute capabilities (fp8 from 8.9, bf16 from 8.0); accelerate 1.15,
-Accelerator.__init__ (fp16 refuses CPUs) and utils/launch.py (fp8_config is handed on for fp8 only).
+Sources: NVIDIA's CUDA programming guide, compute capabilities (fp8 from 8.9, bf16 from 8.0);
+accelerate 1.15, Accelerator.__init__ (fp16 refuses CPUs) and utils/launch.py (fp8_config is handed
+on for fp8 only).
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ def check_precision(given: Given, machines: Machines) -> None:
         given.fault(
             ["mixed_precision"], f"must be one of {', '.join(PRECISIONS)}; got {precision!r}"
         )
-    _hardware(given, machines, str(precision).lower())
-    _fp8(given, str(precision).lower())
+    _check_hardware(given, machines, str(precision).lower())
+    _check_fp8(given, str(precision).lower())
 
 
-def _hardware(given: Given, machines: Machines, precision: str) -> None:
+def _check_hardware(given: Given, machines: Machines, precision: str) -> None:
     kind = machines.gpu_type
     if precision in ("fp16", "fp8") and not machines.gpus:
         given.fault(
@@ -63,17 +64,23 @@ def _hardware(given: Given, machines: Machines, precision: str) -> None:
 
 
 def has_fp8(kind: str) -> bool:
-    """Say whether a type of GPU computes in fp8; true where its name says nothing."""
-    return not (_means(_WITHOUT_FP8, kind) and not _means(_WITH_FP8, kind)) and has_bf16(kind)
+    """Return whether a type of GPU computes in fp8; true if its name does not tell."""
+    return not (
+        _names_model(_WITHOUT_FP8, kind) and not _names_model(_WITH_FP8, kind)
+    ) and has_bf16(kind)
 
 
 def has_bf16(kind: str) -> bool:
-    """Say whether a type of GPU computes in bf16; true where its name says nothing."""
-    return not _means(_WITHOUT_BF16, kind) or _means(_WITHOUT_FP8, kind) or _means(_WITH_FP8, kind)
+    """Return whether a type of GPU computes in bf16; true if its name does not tell."""
+    return (
+        not _names_model(_WITHOUT_BF16, kind)
+        or _names_model(_WITHOUT_FP8, kind)
+        or _names_model(_WITH_FP8, kind)
+    )
 
 
-def _means(pattern: re.Pattern[str], kind: str) -> bool:
-    """`nvidia_a100-sxm4-80gb`, `rtx4090` and `l40s` are words with the model among them."""
+def _names_model(pattern: re.Pattern[str], kind: str) -> bool:
+    """Return whether a type names a model, as `nvidia_a100-sxm4-80gb` or `rtx4090` does."""
     return any(
         pattern.fullmatch(part)
         for word in re.split(r"[-_. ]", kind)
@@ -81,7 +88,7 @@ def _means(pattern: re.Pattern[str], kind: str) -> bool:
     )
 
 
-def _fp8(given: Given, precision: str) -> None:
+def _check_fp8(given: Given, precision: str) -> None:
     section = given.section("fp8_config")
     if section and precision != "fp8":
         given.fault(

@@ -16,7 +16,7 @@ _STEPS = "gradient_accumulation_steps"
 
 @dataclass(frozen=True)
 class Training:
-    """Samples that a process takes at a time, and how many times it does before an optimizer step; None: not said."""
+    """Samples of a process at a time, and how many times an optimizer step; None: not set."""
 
     micro_batch: int | None
     micro_batch_key: str
@@ -31,7 +31,7 @@ class Training:
 
     @property
     def accumulation(self) -> int | None:
-        """How many batches make an optimizer step: accelerate's word goes before the script's own."""
+        """Return the batches of an optimizer step: accelerate's value overrides the script's."""
         return self.steps or self.argument_steps
 
 

@@ -1,1 +1,1 @@
-"""An sbatch script that somebody wrote by hand, read without running it: what it asks for, prepares and starts."""
+"""A hand-written sbatch script, read without running it: what it requests, prepares and starts."""

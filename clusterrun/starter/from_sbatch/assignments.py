@@ -1,4 +1,4 @@
-"""Assignments of an old script: what its variables hold from there on, and which of them are secrets."""
+"""Assignments of an old script: the values of its variables, and which of them are secrets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from clusterrun.quoting import Shell
 from clusterrun.starter.from_sbatch.bash import text_of
-from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.expansion import one_word, resolve
+from clusterrun.starter.from_sbatch.facts import Facts, Kept, Variable
 from clusterrun.starter.from_sbatch.secrets import is_secret_name, secrets_in
-from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, naming, one_word, resolve
+from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, names_in, with_names
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Assignments:
-    """Keeps the variables of a text whose first line is the one behind `offset`."""
+    """Keeps the variables of a text whose first line is the one after `offset`."""
 
     facts: Facts
     scope: Scope
     offset: int = 0
+    on_nodes: bool = False
+    """Whether the text runs on each node."""
 
     def assign(self, node: Node) -> tuple[str, Word | None]:
-        """Note an assignment; return its variable, and its value where it is one word."""
+        """Note an assignment; return its variable, and its value if it is one word."""
         name, value = text_of(node.named_children[0]), node.named_children[-1]
         if "+=" in text_of(node).partition("\n")[0].split("=")[0] + "=":
             self._append(name, value)
@@ -44,6 +47,21 @@ class Assignments:
         found = self.scope.values[name]
         return name, found if isinstance(found, Word) else None
 
+    def export(self, name: str, value: object, line: int) -> None:
+        """Note an exported variable; a secret by its name alone."""
+        if (
+            is_secret_name(name)
+            and isinstance(value, Word)
+            and (value.known or names_in(value.text) == {name})
+        ):
+            self.facts.secrets.setdefault(name, line)
+        elif isinstance(value, Word):
+            self.facts.variables.pop(name, None)
+            self.facts.variables[name] = Variable(line, value, on_nodes=self.on_nodes)
+        else:
+            text = f"export {name}"
+            self.facts.kept.append(Kept(line, text, frozenset({name})))
+
     def _append(self, name: str, value: Node) -> None:
         old = self.scope.look(name)
         if value.type == "array":
@@ -60,7 +78,7 @@ class Assignments:
             self.scope.values[name] = None
 
     def _is_secret(self, name: str, value: Word) -> bool:
-        """Note a variable whose name says that its value is a secret; False for another one."""
+        """Note a variable whose name means that its value is a secret; False for others."""
         if not (value.known and value.text and is_secret_name(name)):
             return False
         self.facts.written_secrets[value.text] = name
@@ -72,7 +90,7 @@ class Assignments:
         for value, name in secrets_in(word.text).items():
             self.facts.written_secrets.setdefault(value, name)
             self.facts.secrets.setdefault(self.facts.written_secrets[value], word.line)
-        return naming(
+        return with_names(
             word,
             {value: name for value, name in self.facts.written_secrets.items() if len(value) > 5},
         )

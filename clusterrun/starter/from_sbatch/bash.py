@@ -1,4 +1,4 @@
-"""Bash text as a syntax tree; sole user of tree-sitter, which is imported here only, and when it is used."""
+"""Bash text as a syntax tree; sole user of tree-sitter, which is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -35,3 +35,20 @@ def below(node: Node) -> Iterator[Node]:
     yield node
     for child in node.children:
         yield from below(child)
+
+
+def redirections(node: Node) -> list[str]:
+    """Return a command's redirections, but not `2>&1`, which still holds."""
+    found = [
+        text_of(child)
+        for child in node.named_children
+        if child.type in ("file_redirect", "heredoc_redirect")
+    ]
+    return [text.partition("\n")[0] for text in found if not text.startswith("2>&")]
+
+
+def assigned_names(node: Node) -> list[str]:
+    """Return the variables that are assigned in a node."""
+    return [
+        text_of(one.named_children[0]) for one in below(node) if one.type == "variable_assignment"
+    ]

@@ -1,4 +1,7 @@
-"""The `#SBATCH` lines of a script, as sbatch reads them. Source: sbatch(1), and src/sbatch/opt.c of Slurm 22.05."""
+"""The `#SBATCH` lines of a script, as sbatch reads them.
+
+Source: sbatch(1), and src/sbatch/opt.c of Slurm 22.05.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +50,16 @@ _SHORT = {
 # They take no value, or only one that is joined by `=`.
 _BARE = frozenset(
     """
-    contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue oom-kill-step overcommit
-    oversubscribe parsable propagate quiet reboot requeue spread-job stepmgr test-only usage use-min-nodes verbose
-    version wait
+    contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue oom-kill-step
+    overcommit oversubscribe parsable propagate quiet reboot requeue spread-job stepmgr test-only
+    usage use-min-nodes verbose version wait
     """.split()
 )
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of sbatch by its long name, where it stands; True for one that is given no value."""
+    """One sbatch option by its long name, with its line; the value is True if it has none."""
 
     name: str
     value: str | bool
@@ -68,9 +71,9 @@ class Directives:
     """All that sbatch reads of a script, and what it does not."""
 
     options: Mapping[str, Option]
-    """By their long names; of those that stand twice the last, which is the one that counts."""
+    """By their long names; of duplicates the last, which is the one that counts."""
     too_late: tuple[int, ...]
-    """Lines with `#SBATCH` behind the first command, which sbatch does not read."""
+    """Lines with `#SBATCH` after the first command, which sbatch does not read."""
     unread: tuple[tuple[int, str], ...]
     """Words of such lines that are no options."""
 
@@ -85,7 +88,7 @@ def read_directives(text: str) -> Directives:
         if line.startswith(_MARK) and command_seen:
             late.append(number)
         elif line.startswith(_MARK):
-            for name, value in _options(_words(line.removeprefix(_MARK))):
+            for name, value in _pair_options(_split_words(line.removeprefix(_MARK))):
                 if name:
                     found[name] = Option(name, value, number)
                 else:
@@ -95,8 +98,8 @@ def read_directives(text: str) -> Directives:
     return Directives(found, tuple(late), tuple(unread))
 
 
-def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
-    """Pair options with their values as getopt_long(3) does; a word that is no option comes with an empty name."""
+def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
+    """Pair options with their values as getopt_long(3) does; other words have an empty name."""
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
@@ -104,7 +107,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
             name = (
                 given
                 if given in options.KNOWN | set(_BARE)
-                else options.abbreviated(given) or given
+                else options.complete_prefix(given) or given
             )
             yield name, value if equals else name in _BARE or next(rest, "")
         elif word.startswith("-") and word[1:2] in _SHORT:
@@ -117,8 +120,8 @@ def _options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
             yield "", word
 
 
-def _words(line: str) -> list[str]:
-    """Split a line; a backslash escapes in quotes of both kinds, and a word that begins with # is a comment."""
+def _split_words(line: str) -> list[str]:
+    """Split a line; a backslash escapes in both kinds of quotes, and # starts a comment."""
     words: list[str] = []
     word, quote, begun = "", "", False
     characters = iter(line)

@@ -1,4 +1,4 @@
-"""What an old script becomes: the values of a spec, what was wrong with it, and what a person should know."""
+"""What an old script becomes: the values of a spec, its mistakes, and notes for a person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Draft:
 
     values: dict[str, Any] = field(default_factory=dict)
     comments: dict[tuple[str | int, ...], str] = field(default_factory=dict)
-    """What stands behind a key, by its path."""
+    """The comment after a key, by its path."""
     mistakes: list[Problem] = field(default_factory=list)
     """What was wrong in the old script; `path` is the mistake's name."""
     notes: list[Problem] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What an old script says and does, in its own order; what of it becomes a job spec is decided elsewhere."""
+"""What an old script says and does, in its own order; the spec is made of it elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Srun:
 
 @dataclass(frozen=True)
 class Started:
-    """A command that may be the training: the words behind srun and its like."""
+    """A command that may be the training: the words after srun and other prefixes."""
 
     line: int
     text: str
@@ -49,23 +49,23 @@ class Started:
     background: bool = False
     piped: bool = False
     inside: str = ""
-    """The text of the loop or condition that it stands in."""
+    """The text of the loop or condition around it."""
     after: int = 0
-    """How many kept lines stand before it."""
+    """How many kept lines precede it."""
     shell: str = ""
     """What `bash -c` in front of it is given, the whole text."""
     dropped: tuple[str, ...] = ()
-    """What stood around its words and is not taken over: redirections, and what was piped into it."""
+    """What surrounds the words and is not translated: redirections, and what is piped into it."""
 
     @property
     def line_of_words(self) -> int:
-        """The line of its first word; that of the statement can be one of the assignments in front of it."""
+        """The line of its first word; the statement's may be that of an assignment before it."""
         return self.words[0].line if self.words else self.line
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable that is exported: its value, and whether it was set in `bash -c`, so on each node."""
+    """An exported variable: its value, and whether it was set in `bash -c`, so on each node."""
 
     line: int
     value: Word
@@ -86,7 +86,7 @@ class Facts:
     secrets: dict[str, int] = field(default_factory=dict)
     """Names of secrets, and the first line of each."""
     written_secrets: dict[str, str] = field(default_factory=dict)
-    """The values that stand in the text, and their names; nothing of it may be shown or written."""
+    """The values that the text contains, and their names; they must not be shown or written."""
     folder: tuple[int, str] | None = None
     """Where the script goes before it starts the training."""
     kept: list[Kept] = field(default_factory=list)
@@ -94,11 +94,11 @@ class Facts:
     traps: list[tuple[int, str]] = field(default_factory=list)
     waits: list[int] = field(default_factory=list)
     strict: bool = False
-    """Whether `set -e` stands in it."""
+    """Whether it contains `set -e`."""
     talk: list[int] = field(default_factory=list)
     """Lines that only print."""
-    typed_behind: bool = False
-    """Whether it reads the words behind its own name."""
+    reads_arguments: bool = False
+    """Whether it reads its own arguments."""
     unreadable: list[int] = field(default_factory=list)
     requeues: int = 0
     """The line with `scontrol requeue`."""

@@ -1,6 +1,7 @@
-"""A launcher's own flags, and what stands behind them: the script and its arguments.
+"""A launcher's own flags, and what follows them: the script and its arguments.
 
-Sources: `accelerate launch --help` of accelerate 1.15, `torchrun --help` of torch 2.13, `deepspeed --help` of 0.19.
+Sources: `accelerate launch --help` of accelerate 1.15, `torchrun --help` of torch 2.13, `deepspeed
+--help` of 0.19.
 """
 
 from __future__ import annotations
@@ -8,24 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clusterrun.starter.from_sbatch import kinds
+from clusterrun.starter.from_sbatch import launchers
 from clusterrun.starter.from_sbatch.facts import Started
 from clusterrun.starter.from_sbatch.words import Word
 
 _BARE = {
     "accelerate": frozenset(
         """
-        cpu multi_gpu tpu use_mps_device use_deepspeed use_fsdp use_megatron_lm use_xpu use_parallelism_config m module
-        no_python debug q quiet enable_cpu_affinity dynamo_use_fullgraph dynamo_use_dynamic
-        dynamo_use_regional_compilation downcast_bf16 fp8_use_autocast_during_eval same_network tpu_cluster
-        no_tpu_cluster tpu_use_sudo
+        cpu multi_gpu tpu use_mps_device use_deepspeed use_fsdp use_megatron_lm use_xpu
+        use_parallelism_config m module no_python debug q quiet enable_cpu_affinity
+        dynamo_use_fullgraph dynamo_use_dynamic dynamo_use_regional_compilation downcast_bf16
+        fp8_use_autocast_during_eval same_network tpu_cluster no_tpu_cluster tpu_use_sudo
         """.split()
     ),
     "torchrun": frozenset(
         "standalone no_python m module run_path use_env virtual_local_rank".split()
     ),
     "deepspeed": frozenset(
-        "force_multi no_ssh no_ssh_check no_python module no_local_rank enable_each_rank_log save_pid".split()
+        "force_multi no_ssh no_ssh_check no_python module no_local_rank"
+        " enable_each_rank_log save_pid".split()
     ),
 }
 _LETTERS = {"m": "module", "q": "quiet", "r": "redirects", "t": "tee"}
@@ -52,21 +54,21 @@ class Parsed:
         return None
 
 
-def take_apart(started: Started) -> Parsed:
+def parse_command(started: Started) -> Parsed:
     """Return what a started command launches, and how."""
-    kind, rest = kinds.kind_of(started.words)
+    kind, rest = launchers.kind_of(started.words)
     if kind == "python":
-        return _python(rest)
-    if kind not in kinds.LAUNCHERS:
+        return _parse_python(rest)
+    if kind not in launchers.LAUNCHERS:
         return Parsed(kind)
-    flags, place = _flags(kind, rest)
+    flags, place = _split_flags(kind, rest)
     if place >= len(rest) or "no_python" in flags:
         return Parsed(kind, flags)
     what = "module" if "module" in flags else "script"
     return Parsed(kind, flags, what, rest[place], tuple(rest[place + 1 :]))
 
 
-def _flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], int]:
+def _split_flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], int]:
     found: dict[str, Word | None] = {}
     place = 0
     while place < len(words) and words[place].text.startswith("-"):
@@ -76,7 +78,7 @@ def _flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], in
         name = _LETTERS.get(name, name)
         place += 1
         if equals:
-            found[name] = _behind_equals(word)
+            found[name] = _value_after_equals(word)
         elif name in _BARE[kind] or place >= len(words) or words[place].text.startswith("--"):
             found[name] = None
             # accelerate takes `--same_network true`, and the like, too
@@ -87,13 +89,13 @@ def _flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | None], in
     return found, place
 
 
-def _behind_equals(word: Word) -> Word:
+def _value_after_equals(word: Word) -> Word:
     parts = list(word.parts)
     parts[0] = type(parts[0])(parts[0].partition("=")[2])
     return Word(tuple(part for part in parts if part), word.line)
 
 
-def _python(words: Sequence[Word]) -> Parsed:
+def _parse_python(words: Sequence[Word]) -> Parsed:
     place = 1
     while place < len(words) and words[place].text.startswith("-") and words[place].text != "-m":
         place += 2 if words[place].text in ("-W", "-X") else 1

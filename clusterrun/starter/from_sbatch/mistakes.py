@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from clusterrun import units
 from clusterrun.errors import Problem
-from clusterrun.starter.from_sbatch import mistakes_of_launch, mistakes_of_shell
-from clusterrun.starter.from_sbatch.asked import Asked, nearest
-from clusterrun.starter.from_sbatch.chosen import Chosen
+from clusterrun.starter.from_sbatch import launch_mistakes, shell_mistakes
 from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest, nearest_option
+from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 
 Found = Iterator[tuple[int, str, str, str]]
 """Line, name, what is wrong, what to do."""
@@ -20,27 +20,29 @@ _JOB_PATTERNS = ("%j", "%J", "%A", "%x-%j")
 _HOURS = frozenset({8, 12, 16, 24, 36, 48, 72, 96, 120, 168})
 
 
-def find_mistakes(facts: Facts, asked: Asked, chosen: Chosen) -> list[Problem]:
+def find_mistakes(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> list[Problem]:
     """Return the mistakes of an old script in the order of its lines."""
-    rules: tuple[Callable[[Facts, Asked, Chosen], Found], ...] = (
-        _directives,
-        _output,
-        _time,
-        _requeue,
-        _variables_in_directives,
-        *mistakes_of_launch.RULES,
-        *mistakes_of_shell.RULES,
+    rules: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
+        _find_directives,
+        _find_output,
+        _find_time,
+        _find_no_requeue,
+        _find_variables,
+        *launch_mistakes.RULES,
+        *shell_mistakes.RULES,
     )
-    found = sorted({fault for rule in rules for fault in rule(facts, asked, chosen)})
+    found = sorted({fault for rule in rules for fault in rule(facts, requested, selected)})
     return [
         Problem(f"{facts.name}:{line}" if line else facts.name, name, what, hint)
         for line, name, what, hint in found
     ]
 
 
-def _directives(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
-    for option in asked.unknown():
-        meant = nearest(option.name)
+def _find_directives(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+    for option in requested.unknown():
+        meant = nearest_option(option.name)
         hint = (
             f"did you mean --{meant}?"
             if meant
@@ -58,21 +60,24 @@ def _directives(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
         yield line, "directive", f"{word!r} is no option of sbatch", ""
 
 
-def _output(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
+def _find_output(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
     for name in ("output", "error"):
-        text = asked.text(name)
+        text = requested.text(name)
         if text and text != "/dev/null" and not any(pattern in text for pattern in _JOB_PATTERNS):
-            what = f"--{name}={text} has no %j, so that each job, and each start of one, writes over the last one's"
+            what = (
+                f"--{name}={text} has no %j, so that each job, and each start of one, writes over "
+                "the last one's"
+            )
             yield (
-                asked.line(name),
+                requested.line(name),
                 "output",
                 what,
                 "each attempt now has a log of its own: `clusterrun logs`",
             )
 
 
-def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
-    text = asked.text("time")
+def _find_time(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+    text = requested.text("time")
     number, colon, rest = text.partition(":")
     if not number.isdigit() or int(number) not in _HOURS or (colon and rest != "00"):
         return
@@ -81,18 +86,21 @@ def _time(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
     except ValueError:
         return
     what = f"sbatch reads --time={text} as {seconds // 60} minutes"
-    yield asked.line("time"), "time", what, f"where hours are meant: time: {number}:00:00"
+    yield requested.line("time"), "time", what, f"where hours are meant: time: {number}:00:00"
 
 
-def _requeue(facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
-    if not facts.requeues and not {"requeue", "no-requeue"} & set(asked.directives.options):
-        what = "nothing requeues it: after the time limit or a crash, and at many sites after a preemption, it has ended"
-        last = max((option.line for option in asked.directives.options.values()), default=1)
+def _find_no_requeue(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+    if not facts.requeues and not {"requeue", "no-requeue"} & set(requested.directives.options):
+        what = (
+            "nothing requeues it: after the time limit or a crash, and at many sites after a "
+            "preemption, it has ended"
+        )
+        last = max((option.line for option in requested.directives.options.values()), default=1)
         yield last, "requeue", what, "the run now comes back by itself: the `requeue` section"
 
 
-def _variables_in_directives(_facts: Facts, asked: Asked, _chosen: Chosen) -> Found:
-    for name, option in asked.directives.options.items():
+def _find_variables(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+    for name, option in requested.directives.options.items():
         if isinstance(option.value, str) and "$" in option.value:
             yield (
                 option.line,

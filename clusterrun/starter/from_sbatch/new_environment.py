@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from clusterrun.job_spec.yaml_text import typed
-from clusterrun.starter.from_sbatch.asked import Asked
-from clusterrun.starter.from_sbatch.chosen import Chosen
 from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import is_secret_name, names_of_secrets, without_secrets
-from clusterrun.starter.from_sbatch.setup import BUILDS, MEETING
+from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
+from clusterrun.starter.from_sbatch.setup import BUILDS, RENDEZVOUS
 from clusterrun.starter.from_sbatch.words import names_in
 
 # Every job has these, whatever the shell that it is submitted from.
 _EVERYWHERE = frozenset(
-    "HOME USER LOGNAME SHELL LANG PATH PWD OLDPWD TMPDIR HOSTNAME TERM SHLVL IFS LD_LIBRARY_PATH PYTHONPATH".split()
+    "HOME USER LOGNAME SHELL LANG PATH PWD OLDPWD TMPDIR HOSTNAME TERM SHLVL IFS"
+    " LD_LIBRARY_PATH PYTHONPATH".split()
 )
 _OF_SERVICES = ("HF_TOKEN", "WANDB_API_KEY")
 _WORDS = {"true": True, "false": False}  # the spec gives a variable these very words
@@ -23,17 +24,23 @@ _NOTHING = ("NONE", "NIL")
 
 
 def environment_section(
-    facts: Facts, asked: Asked, chosen: Chosen, setup: list[Kept], shell: Mapping[str, str]
+    facts: Facts,
+    requested: ResourceRequest,
+    selected: SelectedCommand,
+    setup: list[Kept],
+    shell: Mapping[str, str],
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return the section, and the names of its variables whose values are those of the submitting shell.
+    """Return the section, and the names of its variables whose values come from the user's shell.
 
     Secrets, which are noted in the facts, are in it by their names alone.
     """
-    for line, _, name in chosen.left:
+    for line, _, name in selected.left:
         facts.secrets.setdefault(name, line)
-    variables = _exported(facts, chosen) | _of_option(facts, asked)
+    variables = _exported_variables(facts, selected) | _read_export_option(facts, requested)
     made = {*variables}.union(*(kept.defines for kept in setup))
-    inherited = _inherited(facts, [chosen.command, *(kept.text for kept in setup)], made, shell)
+    inherited = _inherited_variables(
+        facts, [selected.command, *(kept.text for kept in setup)], made, shell
+    )
     variables = {**inherited, **variables}
     hidden = {
         name
@@ -41,7 +48,7 @@ def environment_section(
         if names_of_secrets(value) or value in facts.written_secrets
     }
     secrets = {*facts.secrets, *hidden}
-    inherits = asked.text("export").upper() not in _NOTHING
+    inherits = requested.text("export").upper() not in _NOTHING
     if inherits:
         secrets |= {name for name in _OF_SERVICES if shell.get(name)}
     shown = {
@@ -71,40 +78,40 @@ def _activates(setup: list[Kept]) -> bool:
 
 
 def active_python(shell: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment that is active in a shell, which a job of sbatch inherits, as a spec names it."""
+    """Return the active environment of a shell, as a spec names it; sbatch jobs inherit it."""
     names = {"venv": shell.get("VIRTUAL_ENV"), "conda": shell.get("CONDA_PREFIX")}
     return next(({key: value} for key, value in names.items() if value), {})
 
 
-def _exported(facts: Facts, chosen: Chosen) -> dict[str, str]:
-    """Return what the script exports, but what says only where the ranks meet, or builds the command."""
+def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, str]:
+    """Return the script's exports, but not those for rendezvous and for building the command."""
     found = {}
     for name, variable in facts.variables.items():
-        needless = chosen.launched and (name in MEETING or BUILDS.fullmatch(name))
+        needless = selected.launched and (name in RENDEZVOUS or BUILDS.fullmatch(name))
         if variable.value.one_line and not needless and name not in facts.secrets:
             found[name] = variable.value.text
     return found
 
 
-def _of_option(facts: Facts, asked: Asked) -> dict[str, str]:
-    """Return the variables of `--export`; a name without a value is handed over as secrets are, by its name."""
+def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, str]:
+    """Return the variables of `--export`; a name without a value is passed like a secret."""
     found = {}
-    for part in asked.text("export").split(","):
+    for part in requested.text("export").split(","):
         name, equals, value = part.partition("=")
         if equals and is_secret_name(name):
-            facts.secrets.setdefault(name, asked.line("export"))
+            facts.secrets.setdefault(name, requested.line("export"))
             facts.written_secrets.setdefault(value, name)
         elif equals:
             found[name] = value
         elif name.upper() not in ("", "ALL", *_NOTHING):
-            facts.secrets.setdefault(name, asked.line("export"))
+            facts.secrets.setdefault(name, requested.line("export"))
     return found
 
 
-def _inherited(
+def _inherited_variables(
     facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables that setup lines and the command read, and that only the submitting shell had."""
+    """Return the variables that setup lines and command read, and only the submitting shell had."""
     found = {}
     for name in sorted(set().union(*map(names_in, texts))):
         if (

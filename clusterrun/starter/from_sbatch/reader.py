@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clusterrun.starter.from_sbatch import environment, kinds
+from clusterrun.starter.from_sbatch import launchers, preparation_commands
 from clusterrun.starter.from_sbatch.assignments import Assignments
-from clusterrun.starter.from_sbatch.bash import below, parse, text_of
+from clusterrun.starter.from_sbatch.bash import assigned_names, below, parse, redirections, text_of
 from clusterrun.starter.from_sbatch.directives import read_directives
-from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started, Variable
-from clusterrun.starter.from_sbatch.secrets import is_secret_name, names_of_secrets
-from clusterrun.starter.from_sbatch.srun import behind_srun
-from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, names_in, positional, resolve
+from clusterrun.starter.from_sbatch.expansion import resolve
+from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
+from clusterrun.starter.from_sbatch.secrets import names_of_secrets
+from clusterrun.starter.from_sbatch.srun import strip_srun
+from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, positional
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 # They tell people something, and change nothing.
 _TALK = frozenset(
-    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df uname clear sleep".split()
+    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
+    " uname clear sleep".split()
 )
 _DEEPEST = 5  # calls of functions within each other
 _ASSIGN = ("variable_assignment", "variable_assignments")
@@ -33,8 +34,8 @@ def read_script(
 ) -> Facts:
     """Read a script without running it.
 
-    `shell` is the environment that it would be submitted from; `known` are variables that Slurm sets, as far as the
-    directives say their values.
+    `shell` is the environment that it would be submitted from; `known` are variables that Slurm
+    sets, as far as the directives say their values.
     """
     facts = Facts(name, text, read_directives(text))
     scope = Scope({key: Word((value,), 0) for key, value in known.items()}, shell)
@@ -43,18 +44,21 @@ def read_script(
     first = text.partition("\n")[0]
     facts.strict = first.startswith("#!") and " -" in first and "e" in first.rpartition(" -")[2]
     reader.statements(root.children)
-    facts.typed_behind = scope.typed_behind
+    facts.reads_arguments = scope.reads_arguments
     return facts
 
 
 class Reader:
-    """Reads statements into Facts. `offset` is the line before the text's first; `inside` what surrounds it."""
+    """Reads statements into Facts.
+
+    `offset` is the line before the text's first; `inside` is what surrounds it.
+    """
 
     def __init__(
         self, facts: Facts, scope: Scope, offset: int = 0, outer: Started | None = None
     ) -> None:
         self.facts, self.scope, self.offset, self.outer = facts, scope, offset, outer
-        self.assigned = Assignments(facts, scope, offset)
+        self.assigned = Assignments(facts, scope, offset, on_nodes=outer is not None)
         self.inside = ""
         self.fed: tuple[str, ...] = ()  # what is piped into what is read
         self.functions: dict[str, Node] = {}
@@ -90,7 +94,7 @@ class Reader:
             self.compound(node)
 
     def pipeline(self, members: Sequence[Node], *, background: bool) -> None:
-        """Read the member of a pipeline that trains; what feeds it is noted, what reads from it is not needed."""
+        """Read the member of a pipeline that trains; note what feeds it, ignore its readers."""
         place = next((number for number, member in enumerate(members) if self._trains(member)), 0)
         before, self.fed = self.fed, tuple(f"{text_of(member)} |" for member in members[:place])
         self.statement(members[place], background=background, piped=place + 1 < len(members))
@@ -104,7 +108,7 @@ class Reader:
                 self.statement(child, background=background)
 
     def compound(self, node: Node) -> None:
-        """Read a loop, a condition, a function: what it assigns is not certain; a launch in it is noted."""
+        """Read a loop, condition or function: assignments are uncertain, launches noted."""
         for child in below(node):
             if child.type == "variable_assignment":
                 self.scope.values[text_of(child.named_children[0])] = None
@@ -120,40 +124,27 @@ class Reader:
                     self.command(child, background=follows is not None and follows.type == "&")
             self.inside = before
         else:
-            self.keep(node, defines=tuple(_assigned(node)))
+            self.keep(node, defines=tuple(assigned_names(node)))
 
     def assignments(self, node: Node) -> None:
         """Read `NAME=value`, which is needed only where something else needs it."""
         for one in below(node):
             if one.type == "variable_assignment" and one.named_children:
                 self.assigned.assign(one)
-        self.keep(node, defines=tuple(_assigned(node)), soft=True)
+        self.keep(node, defines=tuple(assigned_names(node)), soft=True)
 
     def declaration(self, node: Node) -> None:
         """Read `export NAME=value` and its like."""
         exported = node.children[0].type == "export" or " -x" in text_of(node)
         for child in node.named_children:
             if child.type == "variable_name" and exported:
-                self.export(text_of(child), self.scope.look(text_of(child)), self.line(child))
+                self.assigned.export(
+                    text_of(child), self.scope.look(text_of(child)), self.line(child)
+                )
             elif child.type == "variable_assignment":
                 name, word = self.assigned.assign(child)
                 if exported:
-                    self.export(name, word, self.line(child))
-
-    def export(self, name: str, value: object, line: int) -> None:
-        """Note an exported variable; a secret by its name alone."""
-        if (
-            is_secret_name(name)
-            and isinstance(value, Word)
-            and (value.known or names_in(value.text) == {name})
-        ):
-            self.facts.secrets.setdefault(name, line)
-        elif isinstance(value, Word):
-            self.facts.variables.pop(name, None)
-            self.facts.variables[name] = Variable(line, value, on_nodes=self.outer is not None)
-        else:
-            text = f"export {name}"
-            self.facts.kept.append(Kept(line, text, frozenset({name})))
+                    self.assigned.export(name, word, self.line(child))
 
     def command(self, node: Node, *, background: bool, piped: bool = False) -> None:
         """Read a simple command, with its redirections."""
@@ -161,23 +152,25 @@ class Reader:
         if inner is None:
             self.keep(node)
             return
-        self._in_front(inner)
+        self._read_assignments_above(inner)
         redirected = any(
             child.type in ("file_redirect", "heredoc_redirect") for child in node.named_children
         )
         words = self.words(inner)
         text = text_of(node)
         name = words[0].text.rsplit("/", 1)[-1] if words else ""
-        self._seen_secrets(text, self.line(node))
+        self._note_secrets(text, self.line(node))
         if name in _TALK and not redirected:
             self.facts.talk.append(self.line(node))
         elif name in self.functions and self._trains_in(name) and self.calls < _DEEPEST:
             self.call(self.functions[name], words[1:])
-        elif not environment.read(self.facts, self.scope, words, text, self.line(node)):
+        elif not preparation_commands.note_command(
+            self.facts, self.scope, words, text, self.line(node)
+        ):
             self.start(node, inner, words, background=background, piped=piped)
 
     def call(self, body: Node, words: list[Word]) -> None:
-        """Read a function that starts the training, where it is called."""
+        """Read a function that starts the training, at the place of its call."""
         before, self.calls = dict(self.scope.values), self.calls + 1
         self.scope.values |= positional(words)
         self.statements(body.children)
@@ -188,7 +181,7 @@ class Reader:
         self.calls -= 1
 
     def _trains_in(self, name: str) -> bool:
-        """Say whether a function starts a training, by itself or by another one."""
+        """Return whether a function starts a training, by itself or by another one."""
         text = text_of(self.functions[name])
         others = [
             other
@@ -199,15 +192,20 @@ class Reader:
             self._trains(self.functions[other]) for other in others
         )
 
-    def _in_front(self, node: Node) -> None:
-        """Read assignments on the lines above a command, which the parser takes for the command's own."""
+    def _read_assignments_above(self, node: Node) -> None:
+        """Read assignments on the lines above a command, which the parser counts as its own."""
         name = next((child for child in node.named_children if child.type == "command_name"), None)
         for child in node.named_children:
             above = name is not None and child.end_point[0] < name.start_point[0]
             if child.type == "variable_assignment" and above:
                 self.assigned.assign(child)
                 self.facts.kept.append(
-                    Kept(self.line(child), text_of(child), frozenset(_assigned(child)), soft=True)
+                    Kept(
+                        self.line(child),
+                        text_of(child),
+                        frozenset(assigned_names(child)),
+                        soft=True,
+                    )
                 )
 
     def words(self, node: Node) -> list[Word]:
@@ -227,8 +225,8 @@ class Reader:
         self, node: Node, inner: Node, words: list[Word], *, background: bool, piped: bool
     ) -> None:
         """Note a command that may be the training, or keep it."""
-        srun, rest = behind_srun(words)
-        kind, _ = kinds.kind_of(rest)
+        srun, rest = strip_srun(words)
+        kind, _ = launchers.kind_of(rest)
         made = Started(
             self.line(node),
             text_of(node),
@@ -239,7 +237,7 @@ class Reader:
             piped,
             self.inside,
             len(self.facts.kept),
-            dropped=(*self.fed, *_redirections(node)),
+            dropped=(*self.fed, *redirections(node)),
         )
         if self.outer is not None:
             outer = self.outer
@@ -251,18 +249,18 @@ class Reader:
                 shell=outer.shell,
                 after=outer.after,
             )
-        if kind == "bash" and (found := _script_text(rest)) is not None:
-            self._inner(made, found)
+        if kind == "bash" and (found := launchers.script_of_bash(rest)) is not None:
+            self._read_inner_script(made, found)
         elif kind != "other" or srun is not None:
             for child in inner.named_children:
                 if child.type == "variable_assignment" and self.line(child) >= made.line_of_words:
                     name, word = self.assigned.assign(child)
-                    self.export(name, word, self.line(child))
+                    self.assigned.export(name, word, self.line(child))
             self.facts.started.append(made)
         else:
             self.keep(node)
 
-    def _inner(self, made: Started, text: Word) -> None:
+    def _read_inner_script(self, made: Started, text: Word) -> None:
         """Read what `bash -c` is given as the script that it is."""
         count = len(self.facts.started)
         made = replace(made, shell=text.text)
@@ -274,52 +272,28 @@ class Reader:
     def keep(self, node: Node, *, defines: Sequence[str] = (), soft: bool = False) -> None:
         """Keep a statement as written."""
         text = text_of(node)
-        self._seen_secrets(text, self.line(node))
+        self._note_secrets(text, self.line(node))
         if node.type in ("list", "test_command") and not soft:
             text = f"{text} || :"  # its answer may be no, which is no fault
         if "scontrol requeue" in text:
             self.facts.requeues = self.facts.requeues or self.line(node)
         self.facts.kept.append(Kept(self.line(node), text, frozenset(defines), soft))
 
-    def _seen_secrets(self, text: str, line: int) -> None:
+    def _note_secrets(self, text: str, line: int) -> None:
         for value in self.facts.written_secrets:
             text = text.replace(value, "")
         for name in names_of_secrets(text):
             self.facts.secrets.setdefault(name, line)
 
     def _trains(self, node: Node) -> bool:
-        """Say whether a training is started in a node."""
+        """Return whether a training is started in a node."""
         if node.type == "function_definition":
             return False
         for child in below(node):
             if child.type == "command":
-                srun, rest = behind_srun(self.words(child))
-                if kinds.kind_of(rest)[0] in (*kinds.LAUNCHERS, "python") or (srun and rest):
+                srun, rest = strip_srun(self.words(child))
+                if launchers.kind_of(rest)[0] in (*launchers.LAUNCHERS, "python") or (
+                    srun and rest
+                ):
                     return True
         return False
-
-
-def _redirections(node: Node) -> list[str]:
-    """Return where a command reads from and writes to; not `2>&1`, which stays true."""
-    found = [
-        text_of(child)
-        for child in node.named_children
-        if child.type in ("file_redirect", "heredoc_redirect")
-    ]
-    return [text.partition("\n")[0] for text in found if not text.startswith("2>&")]
-
-
-def _assigned(node: Node) -> list[str]:
-    return [
-        text_of(one.named_children[0]) for one in below(node) if one.type == "variable_assignment"
-    ]
-
-
-def _script_text(words: Sequence[Word]) -> Word | None:
-    """Return what `bash -c` runs; None where it runs a file."""
-    for flag, word in itertools.pairwise(words[1:]):
-        if flag.text.startswith("-") and "c" in flag.text:
-            return word
-        if not flag.text.startswith("-"):
-            break
-    return None

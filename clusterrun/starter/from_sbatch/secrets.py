@@ -7,7 +7,8 @@ import re
 _NAME = re.compile(
     r"(^|_)(TOKENS?|API_?KEY|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASS|CREDENTIALS?|ACCESS_KEY(_ID)?)$"
 )
-# The forms of the services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com, gitlab.com, comet.
+# The forms of the services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com,
+# gitlab.com, comet.
 _FORMS = {
     "HF_TOKEN": r"\bhf_[A-Za-z0-9]{16,}",
     # 40 hexadecimal digits elsewhere are a commit
@@ -21,22 +22,22 @@ _VALUE = re.compile("|".join(f"(?P<{name}>{form})" for name, form in _FORMS.item
 
 
 def is_secret_name(name: str) -> bool:
-    """Say whether a variable or a flag of this name holds a secret."""
+    """Return whether a variable or a flag of this name holds a secret."""
     return bool(_NAME.search(name.lstrip("-").replace("-", "_").upper()))
 
 
 def names_of_secrets(text: str) -> set[str]:
-    """Return the usual names of the secrets whose values stand in a text."""
+    """Return the usual names of the secrets whose values a text contains."""
     return {str(found.lastgroup) for found in _VALUE.finditer(text)}
 
 
 def secrets_in(text: str) -> dict[str, str]:
-    """Return the secrets whose values stand in a text, each value with its usual name."""
+    """Return the secrets whose values a text contains, each value with its usual name."""
     return {found[0]: str(found.lastgroup) for found in _VALUE.finditer(text)}
 
 
 def without_secrets(text: str, known: dict[str, str]) -> str:
-    """Return a shell text with `$NAME` in the place of each secret; `known` maps values to their names."""
+    """Return a shell text with `$NAME` for each secret; `known` maps values to their names."""
     for value, name in sorted(known.items(), key=lambda item: -len(item[0])):
         text = text.replace(f"'{value}'", f'"${name}"').replace(value, f"${name}")
     return _VALUE.sub(lambda found: f"${found.lastgroup}", text)

@@ -14,10 +14,11 @@ from clusterrun.starter.from_sbatch.flags import Parsed
 # What the job script decides: where the ranks meet, and how many there are.
 _MEETING = frozenset(
     """
-    machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf rdzv_id
-    rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node master_addr master_port
-    local_addr standalone deepspeed_hostfile hostfile deepspeed_multinode_launcher num_nodes num_gpus include exclude
-    force_multi launcher module no_python use_env cpu quiet role use_fsdp use_deepspeed use_megatron_lm
+    machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf
+    rdzv_id rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node
+    master_addr master_port local_addr standalone deepspeed_hostfile hostfile
+    deepspeed_multinode_launcher num_nodes num_gpus include exclude force_multi launcher module
+    no_python use_env cpu quiet role use_fsdp use_deepspeed use_megatron_lm
     gradient_accumulation_steps config_file no_ssh no_ssh_check ssh_port dynamo_backend start_method
     """.split()
 )
@@ -33,8 +34,9 @@ _PLAIN = frozenset(
 )
 _DEEPSPEED = frozenset(
     """
-    zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path offload_param_nvme_path
-    gradient_clipping zero3_init_flag zero3_save_16bit_model deepspeed_config_file deepspeed_moe_layer_cls_names
+    zero_stage offload_optimizer_device offload_param_device offload_optimizer_nvme_path
+    offload_param_nvme_path gradient_clipping zero3_init_flag zero3_save_16bit_model
+    deepspeed_config_file deepspeed_moe_layer_cls_names
     """.split()
 )
 
@@ -42,17 +44,17 @@ _DEEPSPEED = frozenset(
 def accelerate_section(
     parsed: Parsed, config: dict[str, Any] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the section, and the flags that no word of it stands for.
+    """Return the section, and the flags that it has no key for.
 
-    `config` holds the values of the config file that the command names, where it could be read: flags beside it are
-    laid over them, because a config file that a spec names is used unchanged.
+    `config` holds the values of the config file that the command names, where it could be read:
+    flags beside it are laid over them, because a config file that a spec names is used unchanged.
     """
-    words, left = _words(parsed)
+    words, left = _translate_flags(parsed)
     path = parsed.value("config_file")
     if path is None:
         return words, left
     if config is None or not words:
-        return {"config_file": path}, [*left, *sorted(_flags_of(words))]
+        return {"config_file": path}, [*left, *sorted(_flag_names(words))]
     known = {
         key: value
         for key, value in config.items()
@@ -66,7 +68,7 @@ def accelerate_section(
     return merged, left
 
 
-def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
+def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     found: dict[str, Any] = {}
     groups: dict[str, dict[str, Any]] = {
         "deepspeed": {},
@@ -77,7 +79,7 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     left: list[str] = []
     for name, word in parsed.flags.items():
         value = True if word is None else read_scalar(word.text) if word.known else None
-        group = _group(name)
+        group = _find_group(name)
         if name in _MEETING and name != "dynamo_backend":
             continue
         if value is None or not (group or name in _PLAIN):
@@ -90,15 +92,15 @@ def _words(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
             )
     found |= {"use_cpu": True} if "cpu" in parsed.flags else {}
     for group, values in groups.items():
-        asked = f"use_{group}" in parsed.flags or (group == "dynamo" and values)
-        if asked:
+        requested = f"use_{group}" in parsed.flags or (group == "dynamo" and values)
+        if requested:
             found[f"{group}_config"] = values
         else:
             left += values
     return found, left
 
 
-def _group(name: str) -> str:
+def _find_group(name: str) -> str:
     if name in _DEEPSPEED:
         return "deepspeed"
     return next(
@@ -106,7 +108,7 @@ def _group(name: str) -> str:
     )
 
 
-def _flags_of(words: dict[str, Any]) -> set[str]:
+def _flag_names(words: dict[str, Any]) -> set[str]:
     return {
         name
         for key, value in words.items()
@@ -115,7 +117,7 @@ def _flags_of(words: dict[str, Any]) -> set[str]:
 
 
 def read_config(text: str) -> dict[str, Any] | None:
-    """Return the values of an accelerate config file; None where it is none."""
+    """Return the values of an accelerate config file; None if it is not one."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""The lines that have no key of their own: which of them are still needed, as `environment.setup`."""
+"""Lines without a key of their own: those that are still needed, as `environment.setup`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from clusterrun.starter.from_sbatch.chosen import Chosen
 from clusterrun.starter.from_sbatch.facts import Facts, Kept
+from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.words import names_in
 
 # Where the ranks meet and who they are: the job script says it, or accelerate.
-MEETING = frozenset(
+RENDEZVOUS = frozenset(
     """
-    MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK MACHINE_RANK NNODES
-    NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES NUM_MACHINES SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST
-    RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
+    MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK
+    MACHINE_RANK NNODES NUM_NODES NPROC_PER_NODE GPUS_PER_NODE NUM_PROCESSES NUM_MACHINES
+    SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
     """.split()
 )
 # Variables that only build the command of the training.
@@ -25,19 +25,19 @@ BUILDS = re.compile(
 _NODE = re.compile(r"scontrol show host|SLURM_(JOB_)?NODELIST|hostname\b")
 
 
-def setup_lines(facts: Facts, chosen: Chosen) -> list[Kept]:
+def setup_lines(facts: Facts, selected: SelectedCommand) -> list[Kept]:
     """Return the lines before the training that are still needed, in their order."""
-    lines = _before(facts, chosen)
-    wanted = names_in(chosen.command)
+    lines = _lines_before(facts, selected)
+    wanted = names_in(selected.command)
     found: list[Kept] = []
     for kept in sorted(lines, key=lambda one: one.line)[::-1]:
         if kept.soft and any(value in kept.text for value in facts.written_secrets):
             continue  # it comes from the shell that the job is submitted from
-        about_meeting = chosen.launched and (kept.defines & MEETING or _only_meeting(kept))
+        about_meeting = selected.launched and (kept.defines & RENDEZVOUS or _only_finds_nodes(kept))
         if about_meeting or (kept.soft and not kept.defines & wanted):
             continue
         wanted |= kept.reads
-        exported = kept.defines & names_in(chosen.command)
+        exported = kept.defines & names_in(selected.command)
         text = kept.text
         if _is_array(kept) and exported:
             continue  # an array cannot be exported: it stands in the command
@@ -57,19 +57,22 @@ def _is_array(kept: Kept) -> bool:
     return kept.soft and bool(re.match(r"\w+\+?=\(", kept.text))
 
 
-def with_arrays(facts: Facts, chosen: Chosen) -> str:
+def with_arrays(facts: Facts, selected: SelectedCommand) -> str:
     """Return the command with the arrays that it reads in front of it."""
-    wanted = names_in(chosen.command)
+    wanted = names_in(selected.command)
     arrays = [
         kept.text
-        for kept in facts.kept[: chosen.started.after]
+        for kept in facts.kept[: selected.started.after]
         if _is_array(kept) and kept.defines & wanted
     ]
-    return "\n".join([*arrays, chosen.command])
+    return "\n".join([*arrays, selected.command])
 
 
-def _only_meeting(kept: Kept) -> bool:
-    """Whether a line looks for the nodes and nothing else, as `mapfile` of `scontrol show hostnames` does."""
+def _only_finds_nodes(kept: Kept) -> bool:
+    """Return whether a line only looks for the nodes.
+
+    `mapfile` of `scontrol show hostnames` is one.
+    """
     into_file = re.search(r">\s*[\w\"'$./]", kept.text)
     return (
         bool(_NODE.search(kept.text))
@@ -78,24 +81,24 @@ def _only_meeting(kept: Kept) -> bool:
     )
 
 
-def _before(facts: Facts, chosen: Chosen) -> Iterable[Kept]:
-    """Yield the kept lines before the training, with the exports and the other commands among them."""
-    yield from facts.kept[: chosen.started.after]
+def _lines_before(facts: Facts, selected: SelectedCommand) -> Iterable[Kept]:
+    """Yield the kept lines before the training, with exports and other commands among them."""
+    yield from facts.kept[: selected.started.after]
     for name, variable in facts.variables.items():
-        needless = variable.on_nodes or (chosen.launched and BUILDS.fullmatch(name))
-        if not variable.value.one_line and not needless and variable.line <= chosen.started.line:
+        needless = variable.on_nodes or (selected.launched and BUILDS.fullmatch(name))
+        if not variable.value.one_line and not needless and variable.line <= selected.started.line:
             yield Kept(variable.line, f"export {name}={variable.value.shell}", frozenset({name}))
     for one in facts.started:
-        if one is not chosen.started and one.line < chosen.started.line:
+        if one is not selected.started and one.line < selected.started.line:
             yield Kept(one.line, one.text)
 
 
-def left_behind(facts: Facts, chosen: Chosen) -> list[int]:
-    """Return the lines behind the training, for which a spec has no place."""
-    later = [kept.line for kept in facts.kept[chosen.started.after :] if not kept.soft]
+def lines_after(facts: Facts, selected: SelectedCommand) -> list[int]:
+    """Return the lines after the training, for which a spec has no place."""
+    later = [kept.line for kept in facts.kept[selected.started.after :] if not kept.soft]
     later += [
         one.line
         for one in facts.started
-        if one.line > chosen.started.line and one is not chosen.started
+        if one.line > selected.started.line and one is not selected.started
     ]
-    return sorted(line for line in set(later) if line != chosen.started.line)
+    return sorted(line for line in set(later) if line != selected.started.line)

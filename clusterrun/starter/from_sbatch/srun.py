@@ -1,4 +1,4 @@
-"""What stands in front of the command that a script starts: srun with its options, `time`, `exec` and their like."""
+"""What precedes the command that a script starts: srun with its options, `time`, `exec`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from clusterrun.starter.from_sbatch.facts import Srun
 from clusterrun.starter.from_sbatch.words import Word
 
-# srun(1) of Slurm 22.05: these take no value, or only one that is joined by `=`; all others take one.
+# srun(1) of Slurm 22.05: these take no value, or only one that is joined by `=`; all others take
+# one.
 _BARE = frozenset(
     """
-    allocate compress contiguous debugger-test disable-status exact exclusive external-launcher help hold immediate
-    interactive kill-on-bad-exit label multi-prog nice no-allocate no-kill overcommit overlap oversubscribe
-    preserve-env propagate pty quiet quit-on-interrupt reboot send-libs spread-job unbuffered use-min-nodes verbose
-    version whole
+    allocate compress contiguous debugger-test disable-status exact exclusive external-launcher help
+    hold immediate interactive kill-on-bad-exit label multi-prog nice no-allocate no-kill overcommit
+    overlap oversubscribe preserve-env propagate pty quiet quit-on-interrupt reboot send-libs
+    spread-job unbuffered use-min-nodes verbose version whole
     """.split()
 )
 _SHORT = {
@@ -52,13 +53,13 @@ _SHORT_BARE = {
 _PREFIXES = frozenset({"time", "exec", "nohup", "command", "env", "stdbuf", "nice"})
 
 
-def behind_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
+def strip_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
     """Take srun with its options, and what only changes how a command is started, off its front."""
     rest, srun = list(words), None
     while rest:
         name = rest[0].text.rsplit("/", 1)[-1]
         if name == "srun":
-            options, taken = _options(rest[1:])
+            options, taken = _read_options(rest[1:])
             srun, rest = Srun(rest[0].line, options), rest[1 + taken :]
         elif name in _PREFIXES and len(rest) > 1:
             rest = rest[1:]
@@ -69,7 +70,7 @@ def behind_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
     return srun, rest
 
 
-def _options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
+def _read_options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
     """Return srun's options by their long names, and how many words they are."""
     found: dict[str, str] = {}
     place = 0

@@ -1,4 +1,4 @@
-"""From what an old script says to a job spec that asks Slurm for the same and starts the same."""
+"""The translation of an old script to a job spec that requests and starts the same."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.values import NAME
 from clusterrun.job_spec.yaml_text import read_scalar, typed
 from clusterrun.planning.launch import argument_words
-from clusterrun.starter.from_sbatch.asked import Asked
-from clusterrun.starter.from_sbatch.chosen import Chosen, ReadFile, choose
 from clusterrun.starter.from_sbatch.directives import read_directives
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
@@ -21,8 +19,14 @@ from clusterrun.starter.from_sbatch.mistakes import find_mistakes
 from clusterrun.starter.from_sbatch.new_environment import active_python, environment_section
 from clusterrun.starter.from_sbatch.notes import notes_of
 from clusterrun.starter.from_sbatch.reader import read_script
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import without_secrets
 from clusterrun.starter.from_sbatch.sections import accelerate_section, read_config
+from clusterrun.starter.from_sbatch.selected_command import (
+    ReadFile,
+    SelectedCommand,
+    select_command,
+)
 from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
 from clusterrun.starter.from_sbatch.words import Word
 
@@ -34,8 +38,9 @@ _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:
     """Return the spec that does what a script does.
 
-    `shell` is the environment it would be submitted from; `read_file` returns the text of a file that the script names,
-    by its path from the folder where it would be submitted, or None. Raises SpecError for a script that starts nothing.
+    `shell` is the environment it would be submitted from; `read_file` returns the text of a file
+    that the script names, by its path from the folder where it would be submitted, or None. Raises
+    SpecError for a script that starts nothing.
     """
     directives = read_directives(text)
     for line, word in directives.unread:
@@ -45,29 +50,33 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
                 "make a script of one of its components",
             )
             raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
-    asked = Asked(directives)
-    known = asked.variables()
-    if asked.text("chdir") or re.search(
+    requested = ResourceRequest(directives)
+    known = requested.variables()
+    if requested.text("chdir") or re.search(
         r"^\s*cd +(?!\"?\$\{?SLURM_SUBMIT_DIR\}?\"?\s*$)", text, re.MULTILINE
     ):
         known["SLURM_SUBMIT_DIR"] = shell.get("PWD", ".")
     facts = read_script(name, text, shell=shell, known=known)
     folder = facts.folder[1] if facts.folder else ""
-    chosen = choose(facts, asked, lambda path: read_file(str(PurePosixPath(folder) / path)))
-    if chosen is None:
+    selected = select_command(
+        facts, requested, lambda path: read_file(str(PurePosixPath(folder) / path))
+    )
+    if selected is None:
         hint = "give the sbatch script that starts the training; it is read, and not run"
         raise SpecError([Problem(name, "", "starts nothing that could be a training", hint)])
-    chosen = _with_default_config(chosen, shell, read_file)
+    selected = _add_default_config(selected, shell, read_file)
     draft = Draft()
-    _Translation(draft, facts, asked, chosen, shell).fill(read_file)
-    draft.mistakes = find_mistakes(facts, asked, chosen)
-    draft.notes = notes_of(facts, asked, chosen, draft)
-    _hide(draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5})
+    _Translator(draft, facts, requested, selected, shell).fill(read_file)
+    draft.mistakes = find_mistakes(facts, requested, selected)
+    draft.notes = notes_of(facts, requested, selected, draft)
+    _hide_secrets(
+        draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
+    )
     return draft
 
 
-def _hide(draft: Draft, known: dict[str, str]) -> None:
-    """Look once more that no secret stands in the draft, wherever a word of the script has come to."""
+def _hide_secrets(draft: Draft, known: dict[str, str]) -> None:
+    """Check once more that the draft contains no secret, wherever a word of the script ended up."""
 
     def hidden(value: Any) -> Any:
         if isinstance(value, dict):
@@ -83,98 +92,107 @@ def _hide(draft: Draft, known: dict[str, str]) -> None:
     draft.notes = [replace(one, what=hidden(one.what)) for one in draft.notes]
 
 
-def _with_default_config(chosen: Chosen, shell: Mapping[str, str], read_file: ReadFile) -> Chosen:
-    """Add the config file that `accelerate launch` reads where none is named (accelerate 1.15, commands/config)."""
-    if chosen.parsed.kind != "accelerate" or "config_file" in chosen.parsed.flags:
-        return chosen
+def _add_default_config(
+    selected: SelectedCommand, shell: Mapping[str, str], read_file: ReadFile
+) -> SelectedCommand:
+    """Add the config file that `accelerate launch` reads by default (commands/config of 1.15)."""
+    if selected.parsed.kind != "accelerate" or "config_file" in selected.parsed.flags:
+        return selected
     cache = shell.get("XDG_CACHE_HOME") or f"{shell.get('HOME', '')}/.cache"
     path = f"{shell.get('HF_HOME') or f'{cache}/huggingface'}/accelerate/default_config.yaml"
     if read_file(path) is None:
-        return chosen
-    flags = {**chosen.parsed.flags, "config_file": Word((path,), chosen.started.line)}
-    return replace(chosen, parsed=replace(chosen.parsed, flags=flags))
+        return selected
+    flags = {**selected.parsed.flags, "config_file": Word((path,), selected.started.line)}
+    return replace(selected, parsed=replace(selected.parsed, flags=flags))
 
 
-class _Translation:
+class _Translator:
     """Fills a draft, section by section."""
 
     def __init__(
-        self, draft: Draft, facts: Facts, asked: Asked, chosen: Chosen, shell: Mapping[str, str]
+        self,
+        draft: Draft,
+        facts: Facts,
+        requested: ResourceRequest,
+        selected: SelectedCommand,
+        shell: Mapping[str, str],
     ) -> None:
-        self.draft, self.facts, self.asked, self.chosen, self.shell = (
+        self.draft, self.facts, self.requested, self.selected, self.shell = (
             draft,
             facts,
-            asked,
-            chosen,
+            requested,
+            selected,
             shell,
         )
         self.values = draft.values
 
     def fill(self, read_file: ReadFile) -> None:
-        self.values["name"] = self._name()
-        self._what_runs()
-        self.values["slurm"] = self._slurm()
-        self._accelerate(read_file)
-        self._environment()
-        if "no-requeue" in self.asked.directives.options:
+        self.values["name"] = self._run_name()
+        self._translate_command()
+        self.values["slurm"] = self._slurm_section()
+        self._translate_accelerate(read_file)
+        self._translate_environment()
+        if "no-requeue" in self.requested.directives.options:
             self.values["requeue"] = {"on": []}
-            self._comment("as --no-requeue said: nothing is tried again", "requeue", "on")
-        self._signal()
+            self._add_comment("as --no-requeue said: nothing is tried again", "requeue", "on")
+        self._translate_signal()
 
-    def _comment(self, text: str, *path: str | int) -> None:
+    def _add_comment(self, text: str, *path: str | int) -> None:
         self.draft.comments[path] = text
 
-    def _name(self) -> str:
-        given = self.asked.text("job-name") or PurePosixPath(self.facts.name).name.partition(".")[0]
+    def _run_name(self) -> str:
+        given = (
+            self.requested.text("job-name") or PurePosixPath(self.facts.name).name.partition(".")[0]
+        )
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip("-._")[:64]
         return name if NAME.fullmatch(name) else "run"
 
-    def _what_runs(self) -> None:
-        chosen = self.chosen
-        if not chosen.launched:
-            text = without_secrets(with_arrays(self.facts, chosen), self.facts.written_secrets)
-            alone = chosen.started.srun is None and self.asked.nodes > 1
+    def _translate_command(self) -> None:
+        selected = self.selected
+        if not selected.launched:
+            text = without_secrets(with_arrays(self.facts, selected), self.facts.written_secrets)
+            alone = selected.started.srun is None and self.requested.nodes > 1
             self.values["command"] = (
                 f'if [ "$SLURM_NODEID" -eq 0 ]; then\n{text}\nfi' if alone else text
             )
             return
-        target = chosen.parsed.target
-        self.values[chosen.form] = target.text.removeprefix("./") if target is not None else ""
-        words = [word.text for word in chosen.arguments]
+        target = selected.parsed.target
+        self.values[selected.form] = target.text.removeprefix("./") if target is not None else ""
+        words = [word.text for word in selected.arguments]
         if words:
             self.values["args"] = as_mapping(words) or [typed(word) for word in words]
 
-    def _slurm(self) -> dict[str, Any]:
+    def _slurm_section(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, value in self.asked.section().items():
+        for name, value in self.requested.section().items():
             found[name] = typed(value)
         if self.facts.folder:
-            found["chdir"] = str(PurePosixPath(self.asked.text("chdir")) / self.facts.folder[1])
-        extra = self.asked.newer()
+            found["chdir"] = str(PurePosixPath(self.requested.text("chdir")) / self.facts.folder[1])
+        extra = self.requested.newer()
         if extra:
             found["additional_parameters"] = extra
-        tasks = self.asked.tasks_a_node
+        tasks = self.requested.tasks_a_node
         if tasks > 1 and "cpus-per-task" in found:
-            each = self.asked.number("cpus-per-task") or 1
-            self._comment(
+            each = self.requested.number("cpus-per-task") or 1
+            self._add_comment(
                 f"{tasks} tasks of {each} before; now one task a node", "slurm", "cpus-per-task"
             )
         return found
 
-    def _accelerate(self, read_file: ReadFile) -> None:
-        chosen = self.chosen
-        if not chosen.launched:
+    def _translate_accelerate(self, read_file: ReadFile) -> None:
+        selected = self.selected
+        if not selected.launched:
             return
-        path = chosen.parsed.value("config_file")
+        path = selected.parsed.value("config_file")
         text = read_file(path) if path else None
         config = read_config(text) if text is not None else None
-        section, left = accelerate_section(chosen.parsed, config)
+        section, left = accelerate_section(selected.parsed, config)
         unchanged = (
             "config_file" in section
         )  # accelerate reads its number of processes from it, too
-        count = self._processes({} if unchanged else config or {})
+        count = self._count_processes({} if unchanged else config or {})
         section |= {"num_processes": count} if count else {}
-        steps = chosen.parsed.value("gradient_accumulation_steps")
+        steps = selected.parsed.value("gradient_accumulation_steps")
         if steps and "deepspeed_config" in section:
             section["gradient_accumulation_steps"] = read_scalar(steps)
         if section:
@@ -183,12 +201,12 @@ class _Translation:
             what = f"--{flag} is not taken over: the spec has no word for it" + (
                 " beside config_file" if path else ""
             )
-            self.draft.notes.append(Problem(f"{self.facts.name}:{chosen.started.line}", "", what))
+            self.draft.notes.append(Problem(f"{self.facts.name}:{selected.started.line}", "", what))
 
-    def _processes(self, config: Mapping[str, Any]) -> int:
-        """Return how many processes there are in all; 0 where they are counted: from the GPUs, or by a config file."""
-        nodes, parsed = self.asked.nodes, self.chosen.parsed
-        if self.asked.gpus_a_node:
+    def _count_processes(self, config: Mapping[str, Any]) -> int:
+        """Return the total number of processes; 0 if it follows from GPUs or a config file."""
+        nodes, parsed = self.requested.nodes, self.selected.parsed
+        if self.requested.gpus_a_node:
             return 0
         total = parsed.value("num_processes") or ""
         each = parsed.value("nproc_per_node", "num_gpus") or ""
@@ -199,31 +217,33 @@ class _Translation:
         if "config_file" in parsed.flags:
             given, machines = config.get("num_processes"), config.get("num_machines") or 1
             return max(1, given // machines) * nodes if isinstance(given, int) else 0
-        return nodes * (self.asked.tasks_a_node if parsed.kind == "python" else 1)
+        return nodes * (self.requested.tasks_a_node if parsed.kind == "python" else 1)
 
-    def _environment(self) -> None:
-        setup = setup_lines(self.facts, self.chosen)
+    def _translate_environment(self) -> None:
+        setup = setup_lines(self.facts, self.selected)
         section, inherited = environment_section(
-            self.facts, self.asked, self.chosen, setup, self.shell
+            self.facts, self.requested, self.selected, setup, self.shell
         )
         self.values["environment"] = section
         for key, name in active_python(self.shell).items():
             if section.get(key) == name and not self.facts.venv and not self.facts.conda:
-                self._comment("active in the shell that this was typed in", "environment", key)
+                self._add_comment("active in the shell that this was typed in", "environment", key)
         for number, kept in enumerate(setup):
-            self._comment(f"line {kept.line}", "environment", "setup", number)
+            self._add_comment(f"line {kept.line}", "environment", "setup", number)
         for name in inherited:
-            self._comment("from the shell that this was typed in", "environment", "variables", name)
+            self._add_comment(
+                "from the shell that this was typed in", "environment", "variables", name
+            )
 
-    def _signal(self) -> None:
-        name, _, batch = self.asked.signal
+    def _translate_signal(self) -> None:
+        name, _, batch = self.requested.signal
         if name in _STOPS and not batch:
             self.values["checkpoint"] = {"signal": name}
-            self._comment("as --signal did: the script hears it", "checkpoint", "signal")
+            self._add_comment("as --signal did: the script hears it", "checkpoint", "signal")
 
 
 def as_mapping(words: list[str]) -> dict[str, Any] | None:
-    """Return arguments as a mapping, where it gives the very same words; else None."""
+    """Return arguments as a mapping, if it gives the very same words; else None."""
     found: dict[str, Any] = {}
     flag = ""
     for word in words:

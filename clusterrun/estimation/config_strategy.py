@@ -1,4 +1,4 @@
-"""The strategy that accelerate's own words ask for: `deepspeed_config`, `fsdp_config`, or neither."""
+"""The strategy that accelerate's config selects: `deepspeed_config`, `fsdp_config`, or neither."""
 
 from __future__ import annotations
 
@@ -32,18 +32,21 @@ _FSDP = {
 DEFAULT_STAGE = 2  # of accelerate's DeepSpeedPlugin
 
 
-def strategy_of(config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None) -> Strategy | None:
-    """Return what an accelerate config asks for; `deepspeed` is the JSON it names.
+def read_strategy(
+    config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None
+) -> Strategy | None:
+    """Return the strategy of an accelerate config; `deepspeed` is the JSON it names.
 
-    None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of parallelism.
+    None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of
+    parallelism.
     """
     kind = config.get("distributed_type") or next(
         (_KINDS[key] for key in _KINDS if config.get(key) is not None), ""
     )
     if deepspeed is not None or kind == "DEEPSPEED":
-        return _deepspeed(_section(config, "deepspeed_config"), deepspeed)
+        return _deepspeed_strategy(_section(config, "deepspeed_config"), deepspeed)
     if kind == "FSDP":
-        return _fsdp(_section(config, "fsdp_config"))
+        return _fsdp_strategy(_section(config, "fsdp_config"))
     return None if kind == "MEGATRON_LM" or config.get("parallelism_config") else states.DDP
 
 
@@ -52,7 +55,9 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _deepspeed(words: Mapping[str, Any], written: Mapping[str, Any] | None) -> Strategy | None:
+def _deepspeed_strategy(
+    words: Mapping[str, Any], written: Mapping[str, Any] | None
+) -> Strategy | None:
     if written is None:
         stage = words.get("zero_stage", DEFAULT_STAGE)
         devices = [words.get(f"offload_{what}_device") for what in ("optimizer", "param")]
@@ -69,8 +74,11 @@ def _deepspeed(words: Mapping[str, Any], written: Mapping[str, Any] | None) -> S
     return (_OPTIMIZER_OFFLOADED if optimizer else _BY_STAGE).get(number)
 
 
-def _fsdp(words: Mapping[str, Any]) -> Strategy | None:
-    """The first version says by name what the second says by true and false; accelerate takes both keys for both."""
+def _fsdp_strategy(words: Mapping[str, Any]) -> Strategy | None:
+    """Return FSDP's sharding; version 1 names it, version 2 has a boolean.
+
+    accelerate takes both keys for both.
+    """
     if words.get("fsdp_offload_params") is True:
         return states.FSDP_OFFLOADED
     reshard, sharding = words.get("fsdp_reshard_after_forward"), words.get("fsdp_sharding_strategy")

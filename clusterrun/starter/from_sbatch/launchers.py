@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from clusterrun.starter.from_sbatch.words import Word
 LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
 """Programs that start a process for each GPU."""
 RANKS = {**dict.fromkeys(LAUNCHERS, 3), "bash": 2, "python": 2, "other": 1}
-"""What is more likely the training, where a script starts several things."""
+"""What is more likely the training, if a script starts several things."""
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _MODULES = {
     "accelerate.commands.launch": "accelerate",
@@ -22,7 +23,7 @@ _SHELLS = frozenset({"bash", "sh", "/bin/bash", "/bin/sh"})
 
 
 def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
-    """Return the kind of a command and its words behind the launcher; all words for kinds that have no launcher."""
+    """Return the kind of a command and its words after the launcher; all words if it has none."""
     texts = [word.text for word in words]
     program = texts[0].rsplit("/", 1)[-1] if texts else ""
     if program == "accelerate" and texts[1:2] == ["launch"]:
@@ -30,13 +31,13 @@ def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
     if program in ("accelerate-launch", "torchrun", "deepspeed"):
         return program.removesuffix("-launch"), list(words[1:])
     if _PYTHON.fullmatch(program):
-        return _python(words)
+        return _kind_of_python(words)
     return ("bash" if texts[:1] and texts[0] in _SHELLS and len(texts) > 1 else "other"), list(
         words
     )
 
 
-def _python(words: Sequence[Word]) -> tuple[str, list[Word]]:
+def _kind_of_python(words: Sequence[Word]) -> tuple[str, list[Word]]:
     place = 1
     while place < len(words) and words[place].text.startswith("-"):
         flag = words[place].text
@@ -47,3 +48,13 @@ def _python(words: Sequence[Word]) -> tuple[str, list[Word]]:
             return "other", list(words)
         place += 2 if flag in ("-W", "-X") else 1
     return ("python", list(words)) if place < len(words) else ("other", list(words))
+
+
+def script_of_bash(words: Sequence[Word]) -> Word | None:
+    """Return what `bash -c` runs; None if it runs a file."""
+    for flag, word in itertools.pairwise(words[1:]):
+        if flag.text.startswith("-") and "c" in flag.text:
+            return word
+        if not flag.text.startswith("-"):
+            break
+    return None

@@ -1,4 +1,7 @@
-"""What an old script asks Slurm for, as the `slurm` section of a spec, which starts one task a node."""
+"""What an old script requests from Slurm, as the `slurm` section of a spec.
+
+A spec starts one task a node.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ _COUNTED = ("nodes", "cpus-per-task", "gpus-per-task", "signal", "chdir")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResourceRequest:
     """The options of an old script, as numbers."""
 
     directives: Directives
 
     def text(self, name: str) -> str:
-        """Return an option's value; empty where it is not given."""
+        """Return an option's value; empty if it is not given."""
         option = self.directives.options.get(name)
         return option.value if option is not None and isinstance(option.value, str) else ""
 
@@ -35,7 +38,7 @@ class Asked:
         return next((option.line for option in found if option is not None), 0)
 
     def number(self, name: str) -> int:
-        """Return a plain number; 0 where there is none."""
+        """Return a plain number; 0 if there is none."""
         return int(self.text(name)) if self.text(name).isdigit() else 0
 
     @property
@@ -60,12 +63,15 @@ class Asked:
         try:
             tasks = self.number("ntasks-per-node") or -(-self.number("ntasks") // self.nodes) or 1
             given = {name: option.value for name, option in self.directives.options.items()}
-            return gpus.of_node(given, self.nodes, tasks)
+            return gpus.count_per_node(given, self.nodes, tasks)
         except ValueError:
             return 0
 
     def variables(self) -> dict[str, str]:
-        """Return the variables of a job that the options fix. Source: sbatch(1), OUTPUT ENVIRONMENT VARIABLES."""
+        """Return the job's variables that the options set.
+
+        Source: sbatch(1), OUTPUT ENVIRONMENT VARIABLES.
+        """
         nodes, tasks = str(self.nodes), str(self.nodes * self.tasks_a_node)
         known = {"SLURM_SUBMIT_DIR": "."}
         if "-" not in self.text("nodes"):
@@ -98,10 +104,10 @@ class Asked:
                 continue
             if name in options.KNOWN and option.value is not False:
                 found[name] = option.value
-        found |= dict(self._counted())
-        return _in_order(found)
+        found |= dict(self._count_options())
+        return _sort_options(found)
 
-    def _counted(self) -> Iterator[tuple[str, str]]:
+    def _count_options(self) -> Iterator[tuple[str, str]]:
         if self.text("nodes") or self.nodes > 1:
             yield "nodes", self.text("nodes") or str(self.nodes)
         cpus = self.number("cpus-per-task") or (
@@ -119,7 +125,10 @@ class Asked:
 
     @property
     def signal(self) -> tuple[str, int, bool]:
-        """The signal before the time limit, how many seconds before, and whether the batch shell alone hears it."""
+        """Return the signal before the time limit, its lead in seconds, and who receives it.
+
+        The last value is true if only the batch shell does.
+        """
         found = _SIGNAL.fullmatch(self.text("signal"))
         if not found:
             return "", 0, False
@@ -130,19 +139,19 @@ class Asked:
         return [option for name, option in self.directives.options.items() if name not in _KNOWN]
 
     def newer(self) -> dict[str, str | bool]:
-        """Return those of them that a newer sbatch may know: well-formed, and not one of the known ones misspelt."""
+        """Return unknown options that a newer sbatch may have: well-formed, and not misspelt."""
         found = (
             option for option in self.unknown() if option.value and _NAME.fullmatch(option.name)
         )
-        return {option.name: option.value for option in found if not nearest(option.name)}
+        return {option.name: option.value for option in found if not nearest_option(option.name)}
 
 
-def nearest(name: str) -> str:
-    """Return the option that a misspelt one was meant to be; empty where there is none."""
+def nearest_option(name: str) -> str:
+    """Return the option that a misspelt one was meant to be; empty if there is none."""
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), "")
 
 
-def _in_order(found: dict[str, str | bool]) -> dict[str, str | bool]:
+def _sort_options(found: dict[str, str | bool]) -> dict[str, str | bool]:
     first = (
         "partition",
         "account",

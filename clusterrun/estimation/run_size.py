@@ -1,4 +1,4 @@
-"""What a job spec says of its own size: GPUs, hours, strategy, precision, batch, sequence and model."""
+"""The size of a spec's run: GPUs, hours, strategy, precision, batch, sequence and model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from clusterrun import units
 from clusterrun.estimation import states
-from clusterrun.estimation.chosen import strategy_of
+from clusterrun.estimation.config_strategy import read_strategy
 from clusterrun.estimation.script_model import Built, Named, model_in
 from clusterrun.estimation.script_text import read_script
 from clusterrun.estimation.states import Strategy
@@ -33,12 +33,12 @@ _MODEL = ("config_name", "model_name_or_path", "model_name")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunSize:
     """What is known of a run before it is estimated; None for what is not."""
 
     nodes: int = 1
     gpus_per_node: int = 0
-    """0 where the job asks for none."""
+    """0 if the job requests none."""
     processes: int = 1
     hours: float | None = None
     tasks: bool = False
@@ -59,49 +59,51 @@ class Asked:
         return None if self.hours is None or not self.gpus_per_node else self.processes * self.hours
 
 
-def asked_of(loaded: Loaded, work_dir: Path) -> Asked:
-    """Read what a spec says; its files are relative to `work_dir`, and one that cannot be read says nothing."""
+def read_run_size(loaded: Loaded, work_dir: Path) -> RunSize:
+    """Read a spec; its files are relative to `work_dir`, and unreadable ones are ignored."""
     spec = loaded.spec
     arguments = arguments_of(spec)
-    script = read_script(work_dir / _file_of(spec), arguments)
+    script = read_script(work_dir / _script_file(spec), arguments)
     every = script.arguments if script is not None else arguments
-    config = _accelerate_config(spec, work_dir)
-    deepspeed = _deepspeed_json(config, arguments, work_dir)
+    config = _read_accelerate_config(spec, work_dir)
+    deepspeed = _read_deepspeed_json(config, arguments, work_dir)
     nodes = grammar.most_nodes(spec.slurm.nodes)
-    each = gpus.of_node(spec.slurm.options, nodes)
+    each = gpus.count_per_node(spec.slurm.options, nodes)
     seconds = units.seconds_of_slurm_time(spec.slurm.time) if spec.slurm.time is not None else None
     fsdp = config.get("fsdp_config")
     checkpointing = isinstance(fsdp, dict) and fsdp.get("fsdp_activation_checkpointing") is True
-    return Asked(
+    return RunSize(
         nodes=nodes,
         gpus_per_node=each,
         processes=each * nodes or spec.accelerate.num_processes or nodes,
         hours=None if seconds is None else seconds / 3600,
         tasks=spec.slurm.array is not None,
-        strategy=strategy_of(config, deepspeed),
-        precision=_precision(config, deepspeed, arguments),
-        batch=_number(arguments, BATCH_SIZES) or _number(every, BATCH_SIZES),
-        sequence=_number(arguments, _SEQUENCE) or _number(every, _SEQUENCE),
-        checkpointing=checkpointing or any(_true(every.get(name)) for name in _CHECKPOINTING),
+        strategy=read_strategy(config, deepspeed),
+        precision=_read_precision(config, deepspeed, arguments),
+        batch=_read_number(arguments, BATCH_SIZES) or _read_number(every, BATCH_SIZES),
+        sequence=_read_number(arguments, _SEQUENCE) or _read_number(every, _SEQUENCE),
+        checkpointing=checkpointing or any(_is_true(every.get(name)) for name in _CHECKPOINTING),
         eager=arguments.get("attn_implementation") == "eager",
-        model=_named(arguments)
+        model=_named_model(arguments)
         or (model_in(script) if script is not None else None)
-        or _named(every),
+        or _named_model(every),
         gpu_memory=loaded.gpu_memory,
     )
 
 
-def _file_of(spec: JobSpec) -> str:
-    """Return the file of a script, or of a module that lies in the working folder."""
+def _script_file(spec: JobSpec) -> str:
+    """Return the file of a script, or of a module in the working folder."""
     return spec.script or f"{(spec.module or '').replace('.', '/')}.py"
 
 
-def _named(arguments: Mapping[str, Any]) -> Named | None:
-    named = (Named(f"args.{key}", arguments[key]) for key in _MODEL if _filled(arguments.get(key)))
+def _named_model(arguments: Mapping[str, Any]) -> Named | None:
+    named = (
+        Named(f"args.{key}", arguments[key]) for key in _MODEL if _is_filled(arguments.get(key))
+    )
     return next(named, None)
 
 
-def _number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+def _read_number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     texts = (arguments[name] for name in names if name in arguments)
     return next(
         (int(text) for text in texts if isinstance(text, str) and text.isdecimal() and int(text)),
@@ -109,33 +111,33 @@ def _number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     )
 
 
-def _filled(value: Any) -> bool:
+def _is_filled(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _true(value: Any) -> bool:
+def _is_true(value: Any) -> bool:
     return value is True or str(value).lower() in ("true", "1", "yes")
 
 
-def _accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:
+def _read_accelerate_config(spec: JobSpec, work_dir: Path) -> dict[str, Any]:
     own = spec.accelerate.model_dump(exclude_none=True)
     if spec.accelerate.config_file is None:
         return own
-    return _read(work_dir, spec.accelerate.config_file) | own
+    return _read_mapping(work_dir, spec.accelerate.config_file) | own
 
 
-def _deepspeed_json(
+def _read_deepspeed_json(
     config: Mapping[str, Any], arguments: Mapping[str, Any], work_dir: Path
 ) -> dict[str, Any] | None:
-    """Return the JSON that accelerate's config names, or the Trainer's own argument `--deepspeed`."""
+    """Return the JSON that accelerate's config names, or a Trainer's argument `--deepspeed`."""
     section = config.get("deepspeed_config")
     named = section.get("deepspeed_config_file") if isinstance(section, dict) else None
     path = named if named not in (None, "", "none") else arguments.get("deepspeed")
-    return _read(work_dir, path) if isinstance(path, str) and path else None
+    return _read_mapping(work_dir, path) if isinstance(path, str) and path else None
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    """Read a mapping of YAML or JSON. What is wrong with the file is told by `clusterrun validate`."""
+def _read_mapping(folder: Path, name: str) -> dict[str, Any]:
+    """Read a mapping of YAML or JSON; empty if invalid, which `clusterrun validate` reports."""
     try:
         text = (folder / name).expanduser().read_text(encoding="utf-8")
         values = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
@@ -144,13 +146,16 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _precision(
+def _read_precision(
     config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None, arguments: Mapping[str, Any]
 ) -> str:
-    """The script's own argument comes before accelerate's configuration, as in `Accelerator(mixed_precision=...)`."""
+    """Return the precision: a script's argument overrides accelerate's configuration.
+
+    As in `Accelerator(mixed_precision=...)`.
+    """
     for name in ("bf16", "fp16"):
         section = (deepspeed or {}).get(name)
-        if _true(arguments.get(name)) or (
+        if _is_true(arguments.get(name)) or (
             isinstance(section, dict) and section.get("enabled") is True
         ):
             return name

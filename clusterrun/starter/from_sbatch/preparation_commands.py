@@ -18,25 +18,25 @@ _CONDA = ("conda", "mamba", "micromamba")
 _LOADS = frozenset({"load", "add"})
 
 
-def read(facts: Facts, scope: Scope, words: Sequence[Word], text: str, line: int) -> bool:
-    """Note a command that prepares the shell; False where it is another one."""
+def note_command(facts: Facts, scope: Scope, words: Sequence[Word], text: str, line: int) -> bool:
+    """Note a command that prepares the shell; False for other commands."""
     texts = [word.text for word in words]
     known = all(word.known for word in words)
     name = texts[0] if texts else ""
     if name in ("module", "ml"):
-        _module(facts, texts, text, line, known=known)
+        _note_module(facts, texts, text, line, known=known)
     elif name in ("source", "."):
-        _source(facts, texts, text, line, known=known)
+        _note_source(facts, texts, text, line, known=known)
     elif name in _CONDA and texts[1:2] == ["activate"]:
-        _activate_conda(facts, texts[2:], text, line, known=known)
+        _note_conda(facts, texts[2:], text, line, known=known)
     elif name in ("cd", "pushd"):
-        _folder(facts, scope, texts[1:], text, line, known=known)
+        _note_folder(facts, scope, texts[1:], text, line, known=known)
     else:
-        return _noted(facts, name, texts, text, line)
+        return _note_other(facts, name, texts, text, line)
     return True
 
 
-def _noted(facts: Facts, name: str, texts: Sequence[str], text: str, line: int) -> bool:
+def _note_other(facts: Facts, name: str, texts: Sequence[str], text: str, line: int) -> bool:
     """Note what a spec has no key for, because the job script does it in its own way."""
     if name == "set":
         strict = any(re.fullmatch(r"-[a-z]*e[a-z]*", word) for word in texts[1:])
@@ -55,11 +55,11 @@ def _noted(facts: Facts, name: str, texts: Sequence[str], text: str, line: int) 
     return True
 
 
-def _keep(facts: Facts, text: str, line: int) -> None:
+def _keep_line(facts: Facts, text: str, line: int) -> None:
     facts.kept.append(Kept(line, text))
 
 
-def _module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
+def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
     words = [word for word in texts[1:] if not word.startswith("-")]
     if (
         texts[0] == "ml"
@@ -69,7 +69,7 @@ def _module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: 
         words = ["load", *words]
     if not words or words[0] in ("purge", "list", "avail", "reset"):
         return  # a job begins without modules
-    own_order = _own_modules(facts)
+    own_order = _keeps_module_lines(facts)
     if (
         words[0] in _LOADS
         and known
@@ -79,49 +79,52 @@ def _module(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: 
         facts.modules += [(line, word) for word in words[1:]]
         return
     if not own_order and not facts.modules:
-        _keep(facts, "find_modules", line)
-    _keep(facts, f"module {text.partition(' ')[2]}", line)
+        _keep_line(facts, "find_modules", line)
+    _keep_line(facts, f"module {text.partition(' ')[2]}", line)
 
 
-def _own_modules(facts: Facts) -> bool:
-    """Say whether modules stay as lines of their own, behind which everything must stay that needs them."""
+def _keeps_module_lines(facts: Facts) -> bool:
+    """Return whether modules stay as lines of their own, followed by everything that needs them."""
     return any(kept.text.startswith("module ") for kept in facts.kept)
 
 
-def _source(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
+def _note_source(facts: Facts, texts: Sequence[str], text: str, line: int, *, known: bool) -> None:
     path = PurePosixPath(texts[1]) if len(texts) > 1 else PurePosixPath()
     if known and path.name == "activate" and (len(texts) > 2 or str(path) == "activate"):
-        _activate_conda(facts, texts[2:], text, line, known=known)
-    elif known and path.name == "activate" and path.parent.name == "bin" and _own_modules(facts):
-        _keep(facts, f"use_venv {quote(path.parent.parent)}", line)
+        _note_conda(facts, texts[2:], text, line, known=known)
+    elif (
+        known
+        and path.name == "activate"
+        and path.parent.name == "bin"
+        and _keeps_module_lines(facts)
+    ):
+        _keep_line(facts, f"use_venv {quote(path.parent.parent)}", line)
     elif known and path.name == "activate" and path.parent.name == "bin":
         facts.venv, facts.conda = (line, str(path.parent.parent)), None
     elif known and path.name == "conda.sh" and _FOUND_CONDA.fullmatch(str(path.parents[2])):
         pass  # the job script finds it there
     elif path.name in (".bashrc", ".bash_profile", ".profile", "profile") and known:
-        _keep(facts, f"{text} || :", line)
+        _keep_line(facts, f"{text} || :", line)
     else:
-        _keep(facts, text, line)
+        _keep_line(facts, text, line)
 
 
-def _activate_conda(
-    facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool
-) -> None:
-    if len(names) == 1 and known and _own_modules(facts):
-        _keep(facts, f"use_conda {quote(names[0])}", line)
+def _note_conda(facts: Facts, names: Sequence[str], text: str, line: int, *, known: bool) -> None:
+    if len(names) == 1 and known and _keeps_module_lines(facts):
+        _keep_line(facts, f"use_conda {quote(names[0])}", line)
         return
     by_hand = any("conda" in kept.text for kept in facts.kept)
     if len(names) == 1 and known and not by_hand:
         facts.conda, facts.venv = (line, names[0]), None
     else:
-        _keep(facts, text, line)
+        _keep_line(facts, text, line)
 
 
-def _folder(
+def _note_folder(
     facts: Facts, scope: Scope, names: Sequence[str], text: str, line: int, *, known: bool
 ) -> None:
     if len(names) != 1 or not known:
-        _keep(facts, text, line)
+        _keep_line(facts, text, line)
     elif names[0] not in (".", "./"):
         base = facts.folder[1] if facts.folder else ""
         facts.folder = (line, str(PurePosixPath(base) / names[0]))

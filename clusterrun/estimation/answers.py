@@ -1,0 +1,117 @@
+"""What a user learns of a run: the estimate, and a warning before a run that cannot fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clusterrun import units
+from clusterrun.errors import Problem, SpecError
+from clusterrun.estimation.comparison import Comparison, compare_strategies
+from clusterrun.estimation.model_file import read_architecture
+from clusterrun.estimation.needs import Question, needs_of
+from clusterrun.estimation.question import model_of, question_of
+from clusterrun.estimation.run_size import RunSize, read_run_size
+from clusterrun.estimation.verdict import smallest_change
+from clusterrun.job_spec import Loaded
+
+MOST = 10**15  # beyond any machine; sizes stay numbers that divide
+
+
+@dataclass(frozen=True)
+class EstimateRequest:
+    """What a user gives; None: as the spec says. Sizes are in bytes."""
+
+    config: Path | None = None
+    """The model: a folder with transformers' config.json, or the file."""
+    parameters: int | None = None
+    gpus: int | None = None
+    """In all."""
+    gpu_memory: int | None = None
+    batch: int | None = None
+    sequence: int | None = None
+    checkpointing: bool | None = None
+    eager: bool | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A spec, the folder that its script runs in, and the environment that it is typed in."""
+
+    loaded: Loaded
+    work_dir: Path
+    environment: Mapping[str, str]
+
+
+def parameter_count(text: str) -> int:
+    """Return the number of `7.5B`, `350M` or `124439808`. Raises ValueError for anything else."""
+    return units.count_of(text, MOST)
+
+
+def make_estimate(request: EstimateRequest, planned: PlannedRun | None = None) -> Comparison:
+    """Estimate what a run would need of each GPU, under every strategy.
+
+    Raises SpecError if there is nothing to estimate, or the model is not known.
+    """
+    if planned is None and request.config is None and request.parameters is None:
+        hint = "give a JOB.yaml, or --parameters or --config"
+        raise SpecError([Problem("", "", "nothing to estimate", hint)])
+    run = _complete_run_size(request, planned)
+    return compare_strategies(_make_question(request, run, planned), run, own=planned is not None)
+
+
+def _complete_run_size(request: EstimateRequest, planned: PlannedRun | None) -> RunSize:
+    """Return the size of a spec's run, with the user's values in place of the spec's."""
+    run = read_run_size(planned.loaded, planned.work_dir) if planned else RunSize(gpus_per_node=1)
+    names = ("gpu_memory", "batch", "sequence", "checkpointing", "eager", "precision")
+    changes: dict[str, Any] = {
+        name: value for name in names if (value := getattr(request, name)) is not None
+    }
+    if request.gpus is not None:
+        each = run.gpus_per_node or request.gpus
+        changes |= {
+            "processes": request.gpus,
+            "nodes": -(-request.gpus // each),
+            "gpus_per_node": each,
+        }
+    if request.parameters is not None or request.config is not None:
+        changes["model"] = None
+    return replace(run, **changes)
+
+
+def _make_question(request: EstimateRequest, run: RunSize, planned: PlannedRun | None) -> Question:
+    if request.parameters is not None:
+        return question_of(run, None, request.parameters)
+    if request.config is not None:
+        return question_of(run, read_architecture(request.config))
+    assert planned is not None  # noqa: S101 - for the type checker: without a spec one of both was given
+    variables = {**planned.environment, **planned.loaded.spec.environment.variables}
+    return question_of(run, model_of(run, planned.loaded, planned.work_dir, variables))
+
+
+def cannot_fit(loaded: Loaded, work_dir: Path, environment: Mapping[str, str]) -> str:
+    """Return a warning if the states of a spec's model alone exceed its GPUs' memory, else "".
+
+    A model, a strategy or a GPU memory that is not known is no reason for a word here.
+    """
+    if loaded.gpu_memory is None:
+        return ""
+    run = read_run_size(loaded, work_dir)
+    if run.model is None or run.strategy is None or not run.gpus_per_node:
+        return ""
+    try:
+        question = question_of(run, model_of(run, loaded, work_dir, environment))
+    except (SpecError, OSError):
+        return ""
+    states = needs_of(question, run.strategy).states.total
+    if states <= loaded.gpu_memory:
+        return ""
+    needed = f"{states / 1e9:.1f} GB on each GPU for weights, gradients and optimizer alone"
+    change = smallest_change(question, run.strategy, run.gpus_per_node)
+    memory = f"of {loaded.gpu_memory / 1e9:.1f} GB"
+    return (
+        f"it cannot fit: {run.strategy.name} needs {needed}, {memory}\n  hint: would fit: {change}"
+    )

@@ -1,0 +1,162 @@
+"""Which of the commands of an old script is the run, and in which form a spec can start it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from clusterrun.quoting import Shell
+from clusterrun.starter.from_sbatch import launchers
+from clusterrun.starter.from_sbatch.facts import Facts, Kept, Started
+from clusterrun.starter.from_sbatch.flags import Parsed, parse_command
+from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
+from clusterrun.starter.from_sbatch.secrets import is_secret_name
+from clusterrun.starter.from_sbatch.words import Word
+
+ReadFile = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class SelectedCommand:
+    """The training of an old script, and how it becomes a spec's."""
+
+    started: Started
+    parsed: Parsed
+    form: str
+    """script, module or command."""
+    why: str = ""
+    """Why it is a command, although a launcher could have been used."""
+    arguments: tuple[Word, ...] = ()
+    command: str = ""
+    left: tuple[tuple[int, str, str], ...] = ()
+    """Line, flag and variable of secrets that are omitted from the arguments."""
+
+    @property
+    def launched(self) -> bool:
+        """Whether accelerate is to start the processes."""
+        return self.form != "command"
+
+
+def select_command(
+    facts: Facts, requested: ResourceRequest, read_file: ReadFile
+) -> SelectedCommand | None:
+    """Return the training: the last command of the likeliest kind; None if nothing is started."""
+    if not facts.started:
+        hard = [number for number, kept in enumerate(facts.kept) if not kept.soft]
+        if not hard:
+            return None
+        last = facts.kept[hard[-1]]
+        return SelectedCommand(
+            _start_of_kept_line(last, hard[-1]),
+            Parsed("other"),
+            "command",
+            command=last.text.removesuffix(" || :").rstrip("\\\n "),
+        )
+    best = max(launchers.RANKS[one.kind] for one in facts.started)
+    started = [one for one in facts.started if launchers.RANKS[one.kind] == best][-1]
+    parsed = parse_command(started)
+    arguments, left = without_secret_flags(parsed.arguments)
+    why = _reason_for_command(
+        started, replace(parsed, arguments=tuple(arguments)), requested, read_file
+    )
+    if why is not None:
+        return SelectedCommand(started, parsed, "command", why, command=command_of(started, parsed))
+    return SelectedCommand(
+        started, parsed, parsed.what, arguments=tuple(arguments), left=tuple(left)
+    )
+
+
+def _start_of_kept_line(kept: Kept, place: int) -> Started:
+    return Started(kept.line, kept.text, (), "other", after=place)
+
+
+def _reason_for_command(
+    started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
+) -> str | None:
+    """Return why a started command stays a command; None if accelerate can launch it."""
+    if parsed.kind not in (*launchers.LAUNCHERS, "python") or parsed.target is None:
+        return ""
+    words = (parsed.target, *parsed.arguments)
+    late = [word for word in words if not word.known]
+    if late:
+        return (
+            f"{late[0].text} is known only when the job runs, and `args` are handed over as they "
+            "stand"
+        )
+    if not all(word.one_line for word in words):
+        return "one of its arguments has several lines"
+    return (
+        _reason_for_python(started, parsed, requested, read_file)
+        if parsed.kind == "python"
+        else None
+    )
+
+
+def _reason_for_python(
+    started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
+) -> str | None:
+    """Return why plain Python stays a command: one process a node, or not for accelerate."""
+    if _starts_ranks(started, requested):
+        return None
+    if started.inside:
+        return "it stands in a loop or a condition"
+    if requested.nodes > 1 or requested.gpus_a_node > 1:
+        return (
+            "it starts one process a node; as a `script`, accelerate would start one for each GPU"
+        )
+    path = parsed.target.text if parsed.what == "script" and parsed.target is not None else None
+    text = read_file(path) if path is not None else None
+    uses = text is not None and ("accelerate" in text or "transformers" in text)
+    return None if uses else "nothing shows that it is a script for accelerate"
+
+
+def _starts_ranks(started: Started, requested: ResourceRequest) -> bool:
+    """Return whether srun starts several tasks of a plain Python script on a node, each a rank."""
+    return started.srun is not None and tasks_of(started, requested) > 1
+
+
+def tasks_of(started: Started, requested: ResourceRequest) -> int:
+    """Return how many tasks srun starts on a node."""
+    options = started.srun.options if started.srun else {}
+    each, total, nodes = (options.get(name, "") for name in ("ntasks-per-node", "ntasks", "nodes"))
+    count = int(nodes) if nodes.isdigit() else requested.nodes
+    if each.isdigit():
+        return int(each)
+    return max(1, int(total) // max(count, 1)) if total.isdigit() else requested.tasks_a_node
+
+
+def command_of(started: Started, parsed: Parsed) -> str:
+    """Write what each node runs as a shell line, without the srun in front of it."""
+    if started.shell and parsed.kind != "python":
+        return started.shell.strip("\\\n ") or " ".join(word.shell for word in started.words)
+    if started.inside:
+        return started.inside
+    return (
+        started.shell.strip() if started.shell else " ".join(word.shell for word in started.words)
+    )
+
+
+def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[int, str, str]]]:
+    """Return the arguments without secrets, and line, flag and variable of each secret."""
+    found: list[Word] = []
+    left: list[tuple[int, str, str]] = []
+    for word in words:
+        flag, equals, _ = word.text.partition("=")
+        before = found[-1].text if found and not equals else ""
+        name = _variable_of_word(word, flag if equals else "")
+        given = flag if equals else before
+        if name and given.startswith("-") and is_secret_name(given):
+            left.append((word.line, given, name))
+            if not equals:
+                found.pop()
+        else:
+            found.append(word)
+    return found, left
+
+
+def _variable_of_word(word: Word, flag: str) -> str:
+    """Return the variable that is a whole word, possibly after `flag=`; empty for other words."""
+    parts = [part for part in word.parts if part != f"{flag}="]
+    names = word.names
+    whole = len(parts) == 1 and isinstance(parts[0], Shell) and len(names) == 1
+    return next(iter(names)) if whole and parts[0].strip("${}") in names else ""
