@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
         why as why,
     )
     from clusterrun.api_specs import (
-        JobLike as JobLike,
         clean as clean,
         completion as completion,
         doctor as doctor,
@@ -57,6 +56,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     from clusterrun.run_logs.reading import LogLine as LogLine
     from clusterrun.upkeep.notification import NotificationTest as NotificationTest
     from clusterrun.planning.explanation import Origin as Origin
+    from clusterrun.planning.requests import JobLike as JobLike
     from clusterrun.run_status.forecast import Outlook as Outlook
     from clusterrun.rehearsal.result import Rehearsal as Rehearsal
     from clusterrun.results import (
@@ -75,7 +75,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     from clusterrun.slurm.states import State as State
     from clusterrun.job_spec.load import Loaded as Loaded
     from clusterrun.job_spec.model import JobSpec as JobSpec
-    from clusterrun.run_status.from_files import RunStatus as RunStatus
+    from clusterrun.run_status.file_status import RunStatus as RunStatus
     from clusterrun.version import __version__ as __version__
     # isort: on
 
@@ -86,7 +86,7 @@ _PLACES = {
         "report requeue resume status stop submit wait why"
     ),
     "api_specs": (
-        "JobLike clean completion doctor dry_run estimate explain init load_spec render schema validate"
+        "clean completion doctor dry_run estimate explain init load_spec render schema validate"
     ),
     "run_folder.attempts": "Attempt",
     "diagnosis.answer": "Why",
@@ -95,6 +95,7 @@ _PLACES = {
     "run_logs.reading": "LogLine",
     "upkeep.notification": "NotificationTest",
     "planning.explanation": "Origin",
+    "planning.requests": "JobLike",
     "run_status.forecast": "Outlook",
     "rehearsal.result": "Rehearsal",
     "results": ("CleanedItem Cleanup DryRun Estimate NewSpec StrategyEstimate ValidSpec"),
@@ -105,7 +106,7 @@ _PLACES = {
     "slurm.states": "State",
     "job_spec.load": "Loaded",
     "job_spec.model": "JobSpec",
-    "run_status.from_files": "RunStatus",
+    "run_status.file_status": "RunStatus",
     "version": "__version__",
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names.split()}

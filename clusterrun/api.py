@@ -7,27 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from clusterrun.api_specs import JobLike, request_of
 from clusterrun.diagnosis import Why
 from clusterrun.diagnosis import why as diagnose
+from clusterrun.planning.requests import JobLike, make_request
 from clusterrun.rehearsal.rehearsing import rehearse as rehearse_request
 from clusterrun.rehearsal.result import Rehearsal
 from clusterrun.reporting import run_report
-from clusterrun.reporting.page.drawing import page
+from clusterrun.reporting.page.drawing import render_page
 from clusterrun.reporting.run_report import RunReport
 from clusterrun.run_folder.attempts import Attempt, list_attempts
-from clusterrun.run_folder.index import Index
-from clusterrun.run_folder.index import RunRef as Known
+from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_logs import reading as log_reading
-from clusterrun.run_logs.filters import Wanted
+from clusterrun.run_logs.filters import LogFilter
 from clusterrun.run_logs.reading import LogLine
 from clusterrun.run_status import control as track
 from clusterrun.run_status import listing
 from clusterrun.run_status import saved_checkpoints as inventory
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.forecast import outlook as look_ahead
-from clusterrun.run_status.from_files import RunStatus
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.submission import requeuing, resuming
 from clusterrun.submission.submitting import submit as submit_request
@@ -37,7 +36,7 @@ from clusterrun.upkeep.notification import notify as send_test
 
 @dataclass(frozen=True)
 class Run:
-    """A run of this user. Each method asks again, and raises what the function of the same name raises."""
+    """A run of this user. Each method queries anew, and raises as the function of the same name."""
 
     run_id: str
     """What the commands take."""
@@ -48,8 +47,8 @@ class Run:
 
     @classmethod
     def find(cls, name: str | Path) -> Run:
-        """Find a run by its id, the beginning of one, a job id, `last`, or its folder. Raises SpecError for none."""
-        return _object(Index().find(_name(name)))
+        """Find a run by its id, a prefix, a job id, `last`, or its folder. Raises SpecError."""
+        return _make_run(Index().find(_name(name)))
 
     def status(self) -> RunStatus:
         """Return what it does now."""
@@ -113,14 +112,13 @@ RunLike: TypeAlias = str | Path | Run | RunStatus
 
 
 def _name(run: RunLike) -> str:
-    if isinstance(run, (Run, RunStatus)):
-        return str(run.folder)
-    return (
-        run if isinstance(run, str) else str(run.absolute())
-    )  # a path without a slash would be read as an id
+    if isinstance(run, str):
+        return run
+    # a path without a slash would be read as an id
+    return str(run.absolute() if isinstance(run, Path) else run.folder)
 
 
-def _object(run: Known) -> Run:
+def _make_run(run: RunRef) -> Run:
     return Run(run.run_id, run.paths.folder, run.job_id)
 
 
@@ -134,10 +132,10 @@ def submit(
 ) -> Run:
     """Queue a run of a job spec, exactly once; `local` starts it on this machine, without Slurm.
 
-    Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses, NoAnswer if it is not known whether the
-    job was queued (call again: it is looked for before anything is queued).
+    Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses, NoAnswer if it is not
+    known whether the job was queued (call again: it is looked for before anything is queued).
     """
-    return _object(submit_request(request_of(job, overrides, profile, templates), local=local))
+    return _make_run(submit_request(make_request(job, overrides, profile, templates), local=local))
 
 
 def rehearse(  # noqa: PLR0913 - the options of the command
@@ -152,20 +150,21 @@ def rehearse(  # noqa: PLR0913 - the options of the command
     tolerance: float = 1e-3,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Rehearsal:
-    """Preempt a short run of a job, and check that it resumes at the right step with the same losses.
+    """Preempt a short run of a job; check that it resumes at the right step with the same losses.
 
-    A checkpoint is saved every `steps` optimizer steps. `timeout` is in seconds, for all of it; `tolerance` is how far
-    losses may differ, relative to the reference's; `tell` receives the progress, a line at a time. Raises SpecError for
-    mistakes in the spec and for a job whose rehearsal would prove nothing, ClusterError if Slurm refuses.
+    A checkpoint is saved every `steps` optimizer steps. `timeout` is in seconds, for all of it;
+    `tolerance` is how far losses may differ, relative to the reference's; `tell` receives the
+    progress, a line at a time. Raises SpecError for mistakes in the spec and for a job whose
+    rehearsal would prove nothing, ClusterError if Slurm refuses.
     """
-    request = request_of(job, overrides, profile, templates)
+    request = make_request(job, overrides, profile, templates)
     return rehearse_request(
         request, steps=steps, local=local, timeout=timeout, tolerance=tolerance, tell=tell
     )
 
 
 def status(run: RunLike | None = None) -> RunStatus:
-    """Return what a run does now; without `run`, the newest active one, or the last one if none is active.
+    """Return what a run does now; without `run`, the newest active one, or else the last one.
 
     Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
@@ -176,19 +175,19 @@ def status(run: RunLike | None = None) -> RunStatus:
 
 
 def why(run: RunLike = "last") -> Why:
-    """Return why a run does not start, or why it stopped, and what comes next. Raises as `status`."""
+    """Return why a run does not start, or stopped, and what comes next. Raises as `status`."""
     return diagnose(_name(run))
 
 
-def list(  # noqa: A001 - the command's name
+def list(  # noqa: A001 - the name of the command
     *, state: str = "", since: str = "", name: str = "", tag: str = ""
 ) -> tuple[RunStatus, ...]:
     """Return what all runs of this user do now, the active ones first, the newest first.
 
-    `state` is one or several with commas, `since` an age (`2d`) or a time, `name` a pattern such as `gpt2*`, `tag` a
-    word of `slurm.comment`. Raises SpecError for a state or a time that is not valid.
+    `state` is one or several with commas, `since` an age (`2d`) or a time, `name` a pattern such as
+    `gpt2*`, `tag` a word of `slurm.comment`. Raises SpecError for an invalid state or time.
     """
-    return tuple(listing.list_runs(only=listing.wanted(state, since, name, tag)))
+    return tuple(listing.list_runs(only=listing.parse_filter(state, since, name, tag)))
 
 
 def logs(
@@ -200,11 +199,12 @@ def logs(
     node: str | None = None,
     grep: str | None = None,
 ) -> Iterator[str]:
-    """Yield the output of a run in pieces: of its last attempt, unless `attempt` names another, or `all`.
+    """Yield the output of a run in pieces: of its last attempt, or that of `attempt`, or of `all`.
 
-    With `follow` it continues, over requeues, until the run has ended. With `rank`, `node` or `grep` (a regular
-    expression) the pieces are the lines that are that rank's or node's, or match. Raises SpecError for a pattern that
-    is not valid, ClusterError if there is no output, and at its end if no line names that rank or node.
+    With `follow` it continues, over requeues, until the run has ended. With `rank`, `node` or
+    `grep` (a regular expression) the pieces are the lines that are that rank's or node's, or match.
+    Raises SpecError for a pattern that is not valid, ClusterError if there is no output, and at its
+    end if no line names that rank or node.
     """
     return log_reading.logs(
         _name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
@@ -220,30 +220,39 @@ def log_lines(
     node: str | None = None,
     grep: str | None = None,
 ) -> Iterator[LogLine]:
-    """Yield the lines of a run's output, each with the rank and node that wrote it: `logs --json`. Raises as `logs`."""
-    return log_reading.log_lines(
-        _name(run), Wanted(rank, node, grep), attempt=attempt, follow=follow
-    )
+    """Yield the lines of a run's output, each with its rank and node: `logs --json`.
+
+    Raises as `logs`.
+    """
+    wanted = LogFilter(rank, node, grep)
+    return log_reading.log_lines(_name(run), wanted, attempt=attempt, follow=follow)
 
 
 def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunReport:
     """Return where a run's time went; `html` is a file for one page with its curves.
 
-    Raises SpecError for a job array, whose tasks are runs; ClusterError if the page cannot be written.
+    Raises SpecError for a job array, whose tasks are runs; ClusterError if the page cannot be
+    written.
     """
     found = run_report.report(_name(run))
     if html is not None:
-        run_report.write_page(Path(html), page(found))
+        run_report.write_page(Path(html), render_page(found))
     return found
 
 
 def wait(run: RunLike = "last", timeout: float | None = None) -> RunStatus:
-    """Wait until a run has ended for good, at most `timeout` seconds. Raises TimeoutError, and as `status`."""
+    """Wait until a run has ended for good, at most `timeout` seconds.
+
+    Raises TimeoutError, and as `status`.
+    """
     return track.wait(_name(run), timeout)
 
 
 def cancel(run: RunLike) -> RunStatus:
-    """End a run at once, without a checkpoint; it never restarts. Raises ClusterError if Slurm refuses."""
+    """End a run at once, without a checkpoint; it never restarts.
+
+    Raises ClusterError if Slurm refuses.
+    """
     return track.cancel(_name(run))
 
 
@@ -256,12 +265,13 @@ def stop(run: RunLike) -> RunStatus:
 
 
 def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
-    """Restart a run that has stopped, as a new attempt in a new job; `overrides` change its spec from now on.
+    """Restart a run that has stopped, in a new job; `overrides` change its spec from now on.
 
-    Raises ClusterError while the run is active, if it has finished, and if Slurm refuses; SpecError for mistakes in the
-    overrides; NoAnswer if it is not known whether the job was queued (call again).
+    Raises ClusterError while the run is active, if it has finished, and if Slurm refuses; SpecError
+    for mistakes in the overrides; NoAnswer if it is not known whether the job was queued (call
+    again).
     """
-    return _object(resuming.resume(_name(run), overrides))
+    return _make_run(resuming.resume(_name(run), overrides))
 
 
 def requeue(run: RunLike) -> RunStatus:
@@ -273,7 +283,7 @@ def requeue(run: RunLike) -> RunStatus:
 
 
 def checkpoints(run: RunLike = "last", *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:
-    """List a run's checkpoints, the oldest first; `verify` reads every byte of them. Raises as `status`."""
+    """List a run's checkpoints, the oldest first; `verify` reads every byte. Raises as `status`."""
     return tuple(inventory.checkpoints(_name(run), verify=verify))
 
 
@@ -285,5 +295,5 @@ def notify(
     Raises SpecError if it names no place, ClusterError if there is no bash.
     """
     job = _name(test) if isinstance(test, (Run, RunStatus)) else test
-    request = request_of(job, overrides, profile)
+    request = make_request(job, overrides, profile)
     return send_test(request.source, request)

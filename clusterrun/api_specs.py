@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 from clusterrun import units
 from clusterrun.errors import Problem, SpecError
@@ -14,13 +14,12 @@ from clusterrun.job_spec import Loaded
 from clusterrun.job_spec import load_spec as read_spec
 from clusterrun.job_spec.json_schema import json_schema
 from clusterrun.job_spec.profile import find_profile, own_profile
-from clusterrun.job_spec.writing import write_spec
 from clusterrun.json_output.answer_schema import answer_schema
-from clusterrun.json_output.forms import ANSWERS
 from clusterrun.planning.explanation import Origin
 from clusterrun.planning.explanation import explain as origins_of
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Request, active_python, prepare
+from clusterrun.planning.requests import JobLike, make_request
 from clusterrun.planning.script import render as render_plan
 from clusterrun.planning.validation import plan_and_render, valid_spec
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
@@ -36,40 +35,6 @@ from clusterrun.upkeep import cleaning, cleanup_plan
 
 Value = TypeVar("Value")
 
-JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
-"""A job spec: the path of its file, a mapping with its keys, or what `load_spec` returned."""
-
-MAPPING = "<mapping>"
-"""The name, in messages, of a spec that is not in a file."""
-
-
-def request_of(
-    job: JobLike,
-    overrides: Sequence[str] = (),
-    profile: str | Path | None = None,
-    templates: Sequence[str | Path] = (),
-) -> Request:
-    """Return what a caller asks for; the overrides of a loaded spec stay below those given now."""
-    site = None if profile is None else str(profile)
-    folders = tuple(map(str, templates))
-    if isinstance(job, Loaded):
-        laid = (*job.overrides, *overrides)
-        return Request(
-            job.source, laid, job.profile or "" if site is None else site, folders, text=job.text
-        )
-    if isinstance(job, Mapping):
-        return Request(MAPPING, tuple(overrides), site, folders, text=write_spec(_plain(job)))
-    return Request(str(job), tuple(overrides), site, folders)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as YAML can hold it: paths as texts."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [*map(_plain, value)] if isinstance(value, (list, tuple)) else value
-
 
 def load_spec(
     job: JobLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None
@@ -78,7 +43,7 @@ def load_spec(
 
     `profile` is a path, or an empty text for none. Raises SpecError with every mistake.
     """
-    request = request_of(job, overrides, profile)
+    request = make_request(job, overrides, profile)
     site = find_profile(request.profile, request.environment)
     return read_spec(
         request.source,
@@ -97,7 +62,7 @@ def validate(
     templates: Sequence[str | Path] = (),
 ) -> ValidSpec:
     """Check a job spec and the files that it names. Raises SpecError with every mistake."""
-    prepared = prepare(request_of(job, overrides, profile, templates))
+    prepared = prepare(make_request(job, overrides, profile, templates))
     plan, _ = plan_and_render(prepared)
     return valid_spec(prepared, plan)
 
@@ -113,7 +78,7 @@ def render(
 
     Raises SpecError for mistakes in the spec.
     """
-    return render_plan(make_plan(prepare(request_of(job, overrides, profile, templates))))
+    return render_plan(make_plan(prepare(make_request(job, overrides, profile, templates))))
 
 
 def explain(
@@ -127,7 +92,7 @@ def explain(
 
     Raises SpecError for mistakes in the spec.
     """
-    return tuple(origins_of(prepare(request_of(job, overrides, profile, templates))))
+    return tuple(origins_of(prepare(make_request(job, overrides, profile, templates))))
 
 
 def dry_run(
@@ -141,7 +106,7 @@ def dry_run(
 
     Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses.
     """
-    return try_submission(prepare(request_of(job, overrides, profile, templates)))
+    return try_submission(prepare(make_request(job, overrides, profile, templates)))
 
 
 def estimate(  # noqa: PLR0913 - the options of the command
@@ -161,23 +126,26 @@ def estimate(  # noqa: PLR0913 - the options of the command
 ) -> Estimate:
     """Estimate what a run needs of each GPU's memory under every strategy, and whether it fits.
 
-    What is not given is read from `job`. `parameters` is a number or a text such as `7.5B`; `gpu_memory` is in bytes,
-    or a text such as `80GB`. Raises SpecError if there is nothing to estimate, or the model is not known.
+    What is not given is read from `job`. `parameters` is a number or a text such as `7.5B`;
+    `gpu_memory` is in bytes, or a text such as `80GB`. Raises SpecError if there is nothing to
+    estimate, or the model is not known.
     """
-    size = _read("parameters", answers.parameter_count, parameters)
-    memory = _read("gpu_memory", units.bytes_of_size, gpu_memory)
+    size = _parse_option("parameters", answers.parameter_count, parameters)
+    memory = _parse_option("gpu_memory", units.bytes_of_size, gpu_memory)
     model = None if config is None else Path(config)
     given = answers.EstimateRequest(
         model, size, gpus, memory, batch, sequence, checkpointing, eager, precision
     )
     if job is None:
         return answers.make_estimate(given).values()
-    prepared = prepare(request_of(job, overrides, profile))
+    prepared = prepare(make_request(job, overrides, profile))
     planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
     return answers.make_estimate(given, planned).values()
 
 
-def _read(name: str, reader: Callable[[str], Value], value: Value | str | None) -> Value | None:
+def _parse_option(
+    name: str, reader: Callable[[str], Value], value: Value | str | None
+) -> Value | None:
     if not isinstance(value, str):
         return value
     try:
@@ -205,13 +173,14 @@ def init(  # noqa: PLR0913 - the options of the command
     output: str | Path | None = None,
     force: bool = False,
 ) -> NewSpec:
-    """Write a first job spec, also from an old sbatch script, which is read and not run. It asks nothing.
+    """Write a first job spec, also from an old sbatch script, which is read, not run. Never prompt.
 
-    `output` is the file (default: NAME.yaml); with `-` the spec is only returned. `script` may be left out if the
-    working folder has one training script. Raises SpecError for values that are wrong, and if the file exists, unless
-    `force` is set; ClusterError if the parser of sbatch scripts is not installed.
+    `output` is the file (default: NAME.yaml); with `-` the spec is only returned. `script` may be
+    left out if the working folder has one training script. Raises SpecError for values that are
+    wrong, and if the file exists, unless `force` is set; ClusterError if the parser of sbatch
+    scripts is not installed.
     """
-    given = {
+    slurm = {
         "nodes": nodes,
         "gpus-per-node": gpus_per_node,
         "cpus-per-task": cpus_per_task,
@@ -221,23 +190,19 @@ def init(  # noqa: PLR0913 - the options of the command
         "qos": qos,
         "time": time,
     }
-    slurm = {option: str(value) for option, value in given.items() if value is not None}
     site = None if profile is None else str(profile)
-    file = None if script is None else str(script)
     target = new_file.Target(None if output is None else str(output), force, site)
-    new_file.check_names(name, file)
+    words = {"script": script, "strategy": strategy, "name": name}
+    given = {key: str(value) for key, value in (words | slurm).items() if value is not None}
+    new_file.check_names(name, given.get("script"))
     if from_sbatch is not None:
-        words = {"script": file, "strategy": strategy, "name": name, **slurm}
-        new_file.refuse_options(word for word, value in words.items() if value is not None)
+        new_file.refuse_options(given)
         return new_file.write_translation(str(from_sbatch), target)
     known = site_defaults(site)
-    values = {option: slurm.get(option, new_file.default_option(option, known)) for option in given}
-    request = SpecRequest(
-        file or new_file.only_script(Path.cwd()),
-        strategy or "ddp",
-        new_file.slurm_section(values),
-        name or "",
-    )
+    values = {key: given.get(key, new_file.default_option(key, known)) for key in slurm}
+    file = given.get("script") or new_file.only_script(Path.cwd())
+    section = new_file.slurm_section(values)
+    request = SpecRequest(file, strategy or "ddp", section, name or "")
     return new_file.write_new_spec(request, target)
 
 
@@ -246,12 +211,7 @@ def schema(of: str | None = None) -> dict[str, Any]:
 
     Raises SpecError if `of` is not a command with `--json`.
     """
-    if of is None:
-        return json_schema()
-    if of not in ANSWERS:
-        what = f"{of!r} is no command with --json"
-        raise SpecError([Problem("schema", "", what, f"one of {', '.join(sorted(ANSWERS))}")])
-    return answer_schema(of)
+    return json_schema() if of is None else answer_schema(of)
 
 
 def doctor(
@@ -264,11 +224,14 @@ def doctor(
     force: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Examination:
-    """Report what this cluster allows, and what keeps runs from working; with `on_nodes` a small job looks there, too.
+    """Report what this cluster allows, and what keeps runs from working.
 
-    `timeout` is in seconds, for that job; `tell` receives its progress, a line at a time. `write_profile` is where a
-    first profile is written, or an empty text for `~/.config/clusterrun/profile.yaml`. Raises SpecError if that file
-    exists, unless `force` is set. A mistake in the profile is a finding, and raises nothing.
+    With `on_nodes` a small job also checks the nodes.
+
+    `timeout` is in seconds, for that job; `tell` receives its progress, a line at a time.
+    `write_profile` is where a first profile is written, or an empty text for
+    `~/.config/clusterrun/profile.yaml`. Raises SpecError if that file exists, unless `force` is
+    set. A mistake in the profile is a finding, and raises nothing.
     """
     site = None if profile is None else str(profile)
     found = examine(
@@ -289,14 +252,14 @@ def clean(
     checkpoints: bool = False,
     dry_run: bool = False,
 ) -> Cleanup:
-    """Remove old runs that have ended, or with `checkpoints` only old checkpoints of theirs. It asks nothing.
+    """Remove old runs that have ended, or with `checkpoints` only their checkpoints. Never prompt.
 
-    `older_than` is an age such as `30d`, or seconds; `state` is one or several with commas; `keep` is how many of the
-    newest stay. With `dry_run` nothing is removed. Raises SpecError if no condition is given, or one is not valid;
-    ClusterError if the disk refuses.
+    `older_than` is an age such as `30d`, or seconds; `state` is one or several with commas; `keep`
+    is how many of the newest stay. With `dry_run` nothing is removed. Raises SpecError if no
+    condition is given, or one is not valid; ClusterError if the disk refuses.
     """
-    age = _read("older_than", units.seconds_of_duration, older_than)
-    states = _read("state", cleanup_plan.parse_states, state or None) or frozenset()
+    age = _parse_option("older_than", units.seconds_of_duration, older_than)
+    states = _parse_option("state", cleanup_plan.parse_states, state or None) or frozenset()
     criteria = cleanup_plan.Criteria(age, states, keep, rehearsals, checkpoints)
     plan = cleanup_plan.plan_clean(criteria)
     return cleaning.as_cleanup(plan, [] if dry_run else cleaning.carry_out(plan))

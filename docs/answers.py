@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.json_output.answer_schema import answer_schema
-from clusterrun.json_output.forms import ANSWERS
+from clusterrun.json_output.output_types import OUTPUTS
 
 PAGE = Path(__file__).parent / "json.md"
 INTRODUCTION = """\
@@ -86,7 +86,7 @@ def command(name: str) -> Iterator[str]:
 def made_of() -> dict[str, Any]:
     """Collect what the answers are made of, by name."""
     found: dict[str, Any] = {}
-    for name in ANSWERS:
+    for name in OUTPUTS:
         found |= answer_schema(name)["$defs"]
     return dict(sorted(found.items()))
 
@@ -101,7 +101,7 @@ def inner() -> Iterator[str]:
 def page() -> str:
     """Return the whole page."""
     lines = [INTRODUCTION]
-    for name in ANSWERS:
+    for name in OUTPUTS:
         lines += command(name)
     return "\n".join([*lines, "## What they are made of", "", *inner()]).rstrip() + "\n"
 

@@ -27,18 +27,19 @@ FLOORS = tuple(
     run_status starter
     reporting run_logs submission
     diagnosis rehearsal upkeep
-    site_checks
+    api site_checks
     json_output
     api_specs cli
-    __main__ api
+    __main__
     """.strip().splitlines()
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 # No clock, no environment, no process, no file: functions from values to values. A folder stands for its modules.
 PURE = """
-    diagnosis.causes diagnosis.failures diagnosis.findings diagnosis.reasons diagnosis.stacks diagnosis.summary
-    diagnosis.waiting job_spec planning.accelerate_config planning.launch planning.plan planning.strategy quoting reporting.goodput
+    diagnosis.classification diagnosis.failures diagnosis.findings diagnosis.launcher_summary
+    diagnosis.reason_text diagnosis.reasons diagnosis.stacks job_spec planning.accelerate_config planning.launch
+    planning.plan planning.strategy quoting reporting.goodput
     reporting.page.charts reporting.page.scales run_folder.causes run_logs.attribution slurm.ids slurm.node_lists
     starter.from_sbatch
     """.split()
@@ -241,6 +242,16 @@ def test_no_module_is_called_like_a_public_function():
     }
     assert parts & functions == set()
     assert sum("." not in name for name in MODULES if not (PACKAGE / name).is_dir()) < 10
+
+
+def test_no_class_name_is_defined_twice():
+    """A name is one idea: whoever meets a class need not ask which one it is."""
+    found: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(name)
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 def test_nothing_is_called_utils():

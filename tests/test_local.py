@@ -24,7 +24,7 @@ from clusterrun.run_folder.records import read_record
 from clusterrun.run_logs.reading import logs
 from clusterrun.run_status import control as track
 from clusterrun.run_status.control import cancel, run_status, status, stop, wait
-from clusterrun.run_status.from_files import from_files
+from clusterrun.run_status.file_status import status_from_files
 from clusterrun.run_status.listing import list_runs
 from clusterrun.slurm.states import State
 from clusterrun.submission.submitting import submit
@@ -142,7 +142,7 @@ def test_stop_between_two_attempts_asks_no_slurm(
     paths.job.write_text("job_id=4711\nlocal=1\n")
     run = RunRef("local-1", paths, "4711")
     index.add(run)
-    waits = replace(from_files(run), state=State.PENDING)
+    waits = replace(status_from_files(run), state=State.PENDING)
     monkeypatch.setattr(track, "run_status", lambda _: waits)
     monkeypatch.setattr(track, "installed", lambda: True)
     monkeypatch.setattr(track, "cancel_jobs", lambda *_, **__: pytest.fail("Slurm was asked"))

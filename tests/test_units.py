@@ -7,10 +7,10 @@ import argparse
 import pytest
 
 from clusterrun import units
-from clusterrun.cli.output import amounts
+from clusterrun.cli import options
 from clusterrun.errors import ClusterrunError
 from clusterrun.job_spec import JobSpec, durations
-from clusterrun.run_status.listing import wanted
+from clusterrun.run_status.listing import parse_filter
 from clusterrun.training.checkpointing.interval import parse_interval
 
 HOUR = 3600.0
@@ -29,9 +29,9 @@ READERS = {
         name="a", script="a.py", requeue={"shrink_after": text}
     ),
     "training": parse_interval,
-    "list --since": lambda text: wanted(since=text or " "),
-    "clean --older-than": amounts.duration,
-    "wait --timeout": amounts.timeout,
+    "list --since": lambda text: parse_filter(since=text or " "),
+    "clean --older-than": options.duration_option,
+    "wait --timeout": options.timeout_option,
 }
 
 

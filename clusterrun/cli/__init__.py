@@ -1,4 +1,7 @@
-"""The command line: one parser, one file a command, one error boundary. stdout is data, stderr is talk."""
+"""The command line: one parser, one file a command, one error boundary.
+
+Data go to stdout, everything else to stderr.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from clusterrun.cli.help import by_journey, examples
+from clusterrun.cli.help import format_commands, format_examples
 from clusterrun.version import __version__
 
 COMMANDS = {
@@ -37,11 +40,15 @@ COMMANDS = {
     "completion": "print what lets a shell complete commands and runs",
 }
 
-_WHAT = "Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done."
-_EPILOG = """\
-RUN is a run id, the beginning of one, a job id, `last`, or a run folder; of a job array's task, RUN-TASK.
-exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; 3 a bug, with a log file; 124 --timeout is over.
-"""
+_DESCRIPTION = (
+    "Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done."
+)
+_EPILOG = (
+    "RUN is a run id, the beginning of one, a job id, `last`, or a run folder; "
+    "of a job array's task, RUN-TASK.\n"
+    "exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; "
+    "3 a bug, with a log file; 124 --timeout is over.\n"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,42 +57,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # closed by the shell, `>&-`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end of the process
     try:
-        code = _answered(words)
+        code = _run_or_report(words)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # the reader of stdout went away, as `head` does; Python must not complain at exit
-        _let_go_of_stdout()
+        _discard_stdout()
         return 141
     except OSError as error:  # all others were told
-        _let_go_of_stdout()
+        _discard_stdout()
         print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
         return 1
     return code
 
 
-def _answered(words: list[str]) -> int:
-    """Run a command, and say what went wrong; where that cannot be written either, OSError is raised."""
+def _run_or_report(words: list[str]) -> int:
+    """Run a command and report its error. Raises OSError if the error cannot be printed either."""
     try:
-        return _run(words)
+        return _run_command(words)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the one boundary
-        return _told(error, words)
+        return _report_error(error, words)
 
 
-def _let_go_of_stdout() -> None:
+def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(words: list[str]) -> int:
+def _run_command(words: list[str]) -> int:
     if "_ARGCOMPLETE" in os.environ:
-        from clusterrun.cli.completing import complete  # noqa: PLC0415 - only when a shell asks
+        from clusterrun.cli.shell_completion import complete  # noqa: PLC0415 - only when a shell asks
 
-        complete(_parser)
-    parser = _parser(words)
+        complete(_build_parser)
+    parser = _build_parser(words)
     options = parser.parse_args(words)
     if options.command is None:
         parser.print_help()
@@ -94,12 +101,12 @@ def _run(words: list[str]) -> int:
     return int(module.run(options))
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def _build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Build the parser; only the options of the command that is called are loaded."""
     parser = argparse.ArgumentParser(
         prog="clusterrun",
         usage="clusterrun [-h] [--version] command ...",
-        description=f"{_WHAT}\n\n{by_journey(COMMANDS)}",
+        description=f"{_DESCRIPTION}\n\n{format_commands(COMMANDS)}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -113,7 +120,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             name,
             help=what,
             description=what,
-            epilog=examples(name),
+            epilog=format_examples(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == called:
@@ -121,14 +128,14 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _told(error: Exception, words: Sequence[str]) -> int:
-    """Say what went wrong: a mistake or a refusal in its own words, anything else as a bug."""
+def _report_error(error: Exception, words: Sequence[str]) -> int:
+    """Print an error: a mistake or a refusal in its own words, others as internal errors."""
     from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415 - `--help` starts faster without
 
-    if isinstance(error, OSError) and (told := _of_the_machine(error)):
-        error = ClusterError(*told)
+    if isinstance(error, OSError) and (described := _describe_os_error(error)):
+        error = ClusterError(*described)
     if not isinstance(error, ClusterrunError):
-        return _bug(error, words)
+        return _report_internal_error(error, words)
     print(error, file=sys.stderr)
     if any(
         len(word) > 3 and "--json".startswith(word) for word in words
@@ -139,8 +146,8 @@ def _told(error: Exception, words: Sequence[str]) -> int:
     return error.exit_code
 
 
-def _of_the_machine(error: OSError) -> tuple[str, str] | None:
-    """Say what a closed folder, a full disk or a working folder that is gone has refused, and what to do."""
+def _describe_os_error(error: OSError) -> tuple[str, str] | None:
+    """Return what the operating system refused, and a hint; None if the cause is not the user's."""
     where = f"{error.filename}: " if error.filename else "stdout, or a file: "
     what = where + (error.strerror or str(error)).lower()
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -154,8 +161,8 @@ def _of_the_machine(error: OSError) -> tuple[str, str] | None:
     return None
 
 
-def _bug(error: Exception, words: Sequence[str]) -> int:
-    """Keep the traceback in a file; the screen gets one line and what to do with it."""
+def _report_internal_error(error: Exception, words: Sequence[str]) -> int:
+    """Write the traceback to a file, and print one line that names it."""
     import platform  # noqa: PLC0415 - only for a bug
     import tempfile  # noqa: PLC0415 - likewise
     import traceback  # noqa: PLC0415 - likewise
@@ -170,7 +177,8 @@ def _bug(error: Exception, words: Sequence[str]) -> int:
         print("clusterrun", *words, file=file)
         traceback.print_exception(error, file=file)
     print(
-        f"clusterrun: a bug: {type(error).__name__}: {error}\n  hint: please report it with {file.name}",
+        f"clusterrun: a bug: {type(error).__name__}: {error}\n  hint: please report it with "
+        f"{file.name}",
         file=sys.stderr,
     )
     return 3

@@ -1,4 +1,4 @@
-"""What `--help` shows beside the options: the commands by the journey of a job, and examples of each."""
+"""What `--help` shows besides the options: commands by the journey of a job, and examples."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ EXAMPLES = {
 }
 
 
-def by_journey(commands: dict[str, str]) -> str:
+def format_commands(commands: dict[str, str]) -> str:
     """Write the commands under the headings of the journey, a line a command."""
     width = max(map(len, commands))
     lines = []
@@ -139,8 +139,8 @@ def by_journey(commands: dict[str, str]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def examples(command: str) -> str:
-    """Write a command's examples; what each does stands above it, as in a shell's own comment."""
+def format_examples(command: str) -> str:
+    """Write a command's examples, each after a comment that says what it does."""
     lines = ["examples:"]
     for typed, what in EXAMPLES.get(command, ()):
         lines += [f"  # {what}", f"  {typed}"]

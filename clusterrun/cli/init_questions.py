@@ -1,4 +1,7 @@
-"""The few questions of `clusterrun init`: what was not given by an option is asked on a terminal, else its default."""
+"""The questions of `clusterrun init`.
+
+On a terminal it asks for what no option gives; elsewhere it takes the default.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ _QUESTIONS = {
 }
 
 
-def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecRequest:
-    """Return what the user wants. Raises SpecError where nobody says which script, or the profile is wrong."""
+def ask_for_request(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecRequest:
+    """Return what the user wants. Raises SpecError without a script, or for a wrong profile."""
     asks = not options.yes and not options.json and sys.stdin.isatty() and sys.stderr.isatty()
     site = site_defaults(options.profile)
-    script = options.script or _script(asks=asks)
+    script = options.script or _choose_script(asks=asks)
     strategy = options.strategy or (
         _ask("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp"
     )
@@ -39,7 +42,7 @@ def filled(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecRequest:
     return SpecRequest(script, strategy, slurm_section(values), options.name or "")
 
 
-def _script(*, asks: bool) -> str:
+def _choose_script(*, asks: bool) -> str:
     if not asks:
         return only_script(Path.cwd())
     found = scripts_in(Path.cwd())
@@ -50,7 +53,10 @@ def _script(*, asks: bool) -> str:
 
 
 def _ask(question: str, default: str) -> str:
-    """Ask on stderr, because stdout is data; Enter takes the default, the end of the input ends all."""
+    """Ask on stderr, because stdout is data.
+
+    Enter takes the default. Raises SpecError at the end of the input.
+    """
     print(f"{question}{f' [{default}]' if default else ''}: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:

@@ -1,6 +1,6 @@
-"""Why a run does not start, why it stopped, and what comes next; the tables: `reasons`, `failures`, `causes`."""
+"""Why a run does not start, why it stopped, and what comes next."""
 
 from clusterrun.diagnosis.answer import Why
-from clusterrun.diagnosis.ask import why
+from clusterrun.diagnosis.run_diagnosis import why
 
 __all__ = ["Why", "why"]

@@ -1,10 +1,10 @@
-"""The answer of `clusterrun why`: what it is made of, as values."""
+"""The values that `clusterrun why` returns."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from clusterrun.diagnosis.stacks import Place
+from clusterrun.diagnosis.stacks import HangLocation
 
 
 @dataclass(frozen=True)
@@ -12,19 +12,19 @@ class Waiting:
     """Why a run does not start."""
 
     reason: str
-    """Slurm's own text; empty where the run is not in Slurm's queue."""
+    """Slurm's reason; empty if the run is not in Slurm's queue."""
     means: str
-    """The same in a sentence."""
+    """The meaning of the reason, in a sentence."""
     do: str
     """What the user can do; empty: wait."""
     passes: bool
-    """Whether it can pass without anybody doing something."""
+    """Whether it can pass without any action."""
     start: str
-    """When Slurm expects it to start, as Slurm writes times; empty where Slurm says nothing."""
+    """When Slurm expects it to start, as Slurm writes times; empty if Slurm gives no estimate."""
     ahead: int | None
-    """How many pending jobs of the partition that the user may see have a higher priority; None: not asked."""
+    """How many visible pending jobs of the partition have a higher priority; None: not queried."""
     facts: tuple[str, ...] = ()
-    """What stands behind it on this cluster: limits, reservations, what it waits for."""
+    """Details on this cluster: limits, reservations, dependencies."""
 
 
 @dataclass(frozen=True)
@@ -38,39 +38,39 @@ class FirstFailure:
     do: str
     """What helps."""
     line: str
-    """The line of the log that tells it."""
+    """The line of the log that shows it."""
     rank: int | None
-    """Who failed first, where the log says so."""
+    """The rank that failed first, if the log shows it."""
     node: str
-    """Where; empty where the log does not say so."""
+    """Its node; empty if the log does not show it."""
     exit_code: int | None
-    """Of that process."""
+    """The exit code of that process."""
     log: str
     """The log that was read."""
     line_number: int | None
-    """None where the log is too long to count its lines."""
+    """None if the log is too long to count its lines."""
     unread: int
-    """Bytes at the begin of the log that were not looked at."""
+    """Bytes at the start of the log that were not read."""
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Why the last attempt that has ended did."""
+    """Why the last attempt that has ended did so."""
 
     attempt: int
     """Which one; 0: none began."""
     cause: str
-    """The protocol's word for it, as of an attempt."""
+    """The recorded cause, as in `status --json`."""
     words: str
     """The same for people."""
     means: str
-    """What that is, in a sentence."""
+    """The meaning of the cause, in a sentence."""
     do: str
-    """What helps; empty where nothing is to be done."""
+    """What helps; empty if nothing has to be done."""
     failure: FirstFailure | None = None
-    """What the log tells of it."""
-    places: tuple[Place, ...] = ()
-    """Of a hang, where the ranks stood."""
+    """The failure that the log shows."""
+    places: tuple[HangLocation, ...] = ()
+    """Of a hang, where each rank was."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Alive:
     words: str
     """The same for people."""
     silent: int | None
-    """Since the trainer's last word."""
+    """Seconds since the last progress record."""
     doing: str
     """What it did then: start, step, evaluation, save, ..."""
     patience: int | None
-    """After how long a silence it is taken for hung."""
+    """The silence after which it counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Next:
     words: str
     """In a sentence."""
     command: str
-    """What the user types to let it go on; empty where it goes on by itself, or has finished."""
+    """The command that resumes the run; empty if it continues by itself, or has finished."""
     crashes: int | None
     """Crashes and hangs since the last new checkpoint."""
     crashes_left: int | None
@@ -124,7 +124,7 @@ class Why:
     stopped: Stopped | None
     """Of one with an attempt that has ended."""
     next: Next
-    """What happens without anybody doing something."""
+    """What happens without any action."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""

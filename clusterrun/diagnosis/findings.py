@@ -1,8 +1,8 @@
-"""The text of a log to the failure that came first: a function from text to findings, without files or clocks.
+"""The failure that came first in the text of a log, without files or clocks.
 
-What came first is neither what stands first nor what stands last. The launcher's summary names the rank that died
-first; of each rank the error that ended it counts, not one that it survived; and what a rank says because another one
-is gone counts only where nothing else was said.
+What came first is neither the first nor the last error in the log. The launcher's summary names the
+rank that died first; of each rank the error that ended it counts, not one that it survived; and
+what a rank says because another one is gone counts only where nothing else was said.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clusterrun.diagnosis.failures import (
-    CAUSE,
-    ECHO,
+from clusterrun.diagnosis.classification import (
     EXCEPTION,
     EXITED,
     SIGNALS,
-    Failure,
-    classify,
-    said,
+    classify_exception,
+    classify_output,
 )
-from clusterrun.diagnosis.summary import Root, first_root
-from clusterrun.run_logs.attribution import Line, attributed
+from clusterrun.diagnosis.failures import CAUSE, ECHO, Failure
+from clusterrun.diagnosis.launcher_summary import RootCause, find_root_cause
+from clusterrun.run_logs.attribution import AttributedLine, attribute_lines
 
 _LONGEST = 400
 _MESSAGE_LINES = 6
 _CHAIN_LINES = 120
 _RAISED = re.compile(
-    r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Iteration|Failure|Timeout)\b(?::|$)"
+    r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
+    r"(?:Error|Exception|Interrupt|Exit|Iteration|Failure|Timeout)\b(?::|$)"
 )
 # An exception of another name, such as `somewhere.OutOfLuck: ...`; only at the end of a traceback.
 _ENDS_TRACEBACK = re.compile(r"^(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|[A-Z]\w*[a-z]\w*)(?:: |$)")
@@ -45,8 +44,8 @@ _NOTICED = re.compile(
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A failure that a log tells of."""
+class LogFailure:
+    """A failure that a log shows."""
 
     failure: Failure
     line: str
@@ -55,61 +54,61 @@ class Finding:
     rank: int | None = None
     node: str = ""
     exit_code: int | None = None
-    """The exit code of the process that died first, where its launcher says so; of a signal the negative number."""
+    """The exit code of the process that died first, if it is logged; negative for a signal."""
 
 
-def first_failure(text: str, first: int = 1) -> Finding | None:
-    """Find the failure that came first; None where the text tells of none. `first` is the number of its first line."""
-    lines = list(attributed(text.split("\n"), first))
-    root = first_root(lines)
-    found = _chosen(_findings(lines), root, _noticed(lines))
+def first_failure(text: str, first: int = 1) -> LogFailure | None:
+    """Find the failure that came first; `first` is the number of the text's first line."""
+    lines = list(attribute_lines(text.split("\n"), first))
+    root = find_root_cause(lines)
+    found = _choose_first(_find_failures(lines), root, _first_notice(lines))
     if root is None:
         return found
     if found is None:
-        return Finding(EXITED, root.text, root.number, root.rank, root.host, root.exit_code)
+        return LogFailure(EXITED, root.text, root.number, root.rank, root.host, root.exit_code)
     same = found.rank in (None, root.rank)
     rank, node = (root.rank, root.host) if same else (found.rank, found.node)
-    return Finding(
+    return LogFailure(
         found.failure, found.line, found.number, rank, node, root.exit_code if same else None
     )
 
 
-def ranks_that_said(text: str, name: str) -> set[int]:
-    """Return the ranks that a text has a failure of this class of."""
-    found = _findings(list(attributed(text.split("\n"))))
+def ranks_with_failure(text: str, name: str) -> set[int]:
+    """Return the ranks with a failure of this class in a text."""
+    found = _find_failures(list(attribute_lines(text.split("\n"))))
     return {one.rank for one in found if one.failure.name == name and one.rank is not None}
 
 
-def _noticed(lines: Sequence[Line]) -> int | None:
+def _first_notice(lines: Sequence[AttributedLine]) -> int | None:
     return next((line.number for line in lines if _NOTICED.search(line.text)), None)
 
 
-def _findings(lines: Sequence[Line]) -> list[Finding]:
+def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
     """List all that looks like a failure, in the order of the log."""
     found, tracing = [], set[int | None]()
     for index, line in enumerate(lines):
         if _TRACEBACK.match(line.text):
             tracing.add(line.rank)
             continue
-        failure = said(line.text)
+        failure = classify_output(line.text)
         ends = line.rank in tracing and _ENDS_TRACEBACK.match(line.text)
         if failure is None and (_RAISED.match(line.text) or ends):
-            failure = classify(_message(lines, index))
+            failure = classify_exception(_exception_message(lines, index))
             tracing.discard(line.rank)
         if failure is not None:
             found.append(
-                Finding(failure, line.text.strip()[:_LONGEST], line.number, line.rank, line.node)
+                LogFailure(failure, line.text.strip()[:_LONGEST], line.number, line.rank, line.node)
             )
         elif _CHAINED.match(line.text):
-            found.append(Finding(_CHAIN, line.text, line.number, line.rank))
+            found.append(LogFailure(_CHAIN, line.text, line.number, line.rank))
     return found
 
 
 _CHAIN = Failure("chain", "", "", weight=ECHO + 1)
 
 
-def _message(lines: Sequence[Line], index: int) -> str:
-    """Return an exception's line and those that go on with its message."""
+def _exception_message(lines: Sequence[AttributedLine], index: int) -> str:
+    """Return an exception's line and those that continue its message."""
     message = [lines[index].text]
     for line in lines[index + 1 : index + _MESSAGE_LINES]:
         if (
@@ -122,7 +121,9 @@ def _message(lines: Sequence[Line], index: int) -> str:
     return "\n".join(message)
 
 
-def _chosen(findings: Sequence[Finding], root: Root | None, noticed: int | None) -> Finding | None:
+def _choose_first(
+    findings: Sequence[LogFailure], root: RootCause | None, noticed: int | None
+) -> LogFailure | None:
     real = [one for one in findings if one.failure is not _CHAIN]
     memory = next(
         (
@@ -136,7 +137,7 @@ def _chosen(findings: Sequence[Finding], root: Root | None, noticed: int | None)
         return memory
     causes = [one for one in real if one.failure.weight == CAUSE]
     before = [one for one in causes if noticed is None or one.number <= noticed] or causes
-    ends = _ends_of_ranks(before, findings)
+    ends = _find_final_errors(before, findings)
     if root is not None:
         mine = [one for one in ends if one.rank == root.rank] or [
             one for one in ends if one.rank is None
@@ -144,29 +145,31 @@ def _chosen(findings: Sequence[Finding], root: Root | None, noticed: int | None)
         if mine:
             return mine[0]
         if root.signal in SIGNALS and root.signal != 6:
-            return Finding(SIGNALS[root.signal], root.text, root.number, root.rank, root.host)
+            return LogFailure(SIGNALS[root.signal], root.text, root.number, root.rank, root.host)
     if ends:
         return min(ends, key=lambda one: one.number)
     later = sorted(real, key=lambda one: (one.failure.weight, one.number))
     if root is not None and root.signal and (not later or later[0].failure.weight == ECHO):
-        return Finding(
+        return LogFailure(
             SIGNALS.get(root.signal, EXITED), root.text, root.number, root.rank, root.host
         )
     return later[0] if later and later[0].failure.weight < ECHO else None
 
 
-def _ends_of_ranks(causes: Sequence[Finding], findings: Sequence[Finding]) -> list[Finding]:
-    """Of each rank, the error that ended it: its last one, or the one that this began with."""
+def _find_final_errors(
+    causes: Sequence[LogFailure], findings: Sequence[LogFailure]
+) -> list[LogFailure]:
+    """Find the error that ended each rank: its last one, or the one that caused it."""
     found = []
     for rank in dict.fromkeys(one.rank for one in causes):
         mine = [one for one in findings if one.rank == rank]
         last = max((one for one in causes if one.rank == rank), key=lambda one: one.number)
-        found.append(_origin(last, mine))
+        found.append(_trace_origin(last, mine))
     return found
 
 
-def _origin(last: Finding, mine: Sequence[Finding]) -> Finding:
-    """Go back where nameless ranks said the same, and from a general error to the one that it began with."""
+def _trace_origin(last: LogFailure, mine: Sequence[LogFailure]) -> LogFailure:
+    """Go back to the first of equal errors without a rank, or from a general error to its cause."""
     origin, chained = last, False
     for one in reversed(
         [one for one in mine if last.number - _CHAIN_LINES < one.number < last.number]

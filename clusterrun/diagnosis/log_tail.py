@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-WINDOW = 16 << 20
-"""Bytes that are read of a log. Thousands of ranks that all say the same at the end fill some MB."""
-COUNTED = 4 << 30
-"""Bytes of which lines are counted, about a second a GB; of longer logs the numbers of the lines are not known."""
-_PIECE = 4 << 20
+WINDOW_BYTES = 16 << 20
+"""Bytes that are read of a log. The same last lines of thousands of ranks take some MB."""
+MAX_COUNTED_BYTES = 4 << 30
+"""Bytes up to which lines are counted, about a second a GB; longer logs get no line numbers."""
+_CHUNK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Tail:
 
     text: str
     first: int | None
-    """The number of its first line; None where that was not counted."""
+    """The number of its first line; None if that was not counted."""
     skipped: int
     """Bytes before it that were not read."""
 
 
-def read_tail(path: Path, window: int = WINDOW, counted: int = COUNTED) -> Tail:
-    """Return the last `window` bytes of a log, from the begin of a line on. Raises OSError where it cannot be read."""
+def read_tail(path: Path, window: int = WINDOW_BYTES, counted: int = MAX_COUNTED_BYTES) -> Tail:
+    """Return the last `window` bytes of a log, from the start of a line on. Raises OSError."""
     size = path.stat().st_size
     start = max(size - window, 0)
     with path.open("rb") as file:
-        before = _lines(file, start) if start <= counted else None
+        before = _count_lines(file, start) if start <= counted else None
         file.seek(start)
         data = file.read(window)
     if start:
@@ -41,9 +41,9 @@ def read_tail(path: Path, window: int = WINDOW, counted: int = COUNTED) -> Tail:
     )
 
 
-def _lines(file: IO[bytes], end: int) -> int:
+def _count_lines(file: IO[bytes], end: int) -> int:
     """Count the lines up to a place."""
     found, left = 0, end
-    while left and (piece := file.read(min(_PIECE, left))):
+    while left and (piece := file.read(min(_CHUNK_BYTES, left))):
         found, left = found + piece.count(b"\n"), left - len(piece)
     return found

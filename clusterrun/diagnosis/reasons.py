@@ -1,6 +1,7 @@
-"""Slurm's reasons for a job that waits, as a table. Source: squeue(1), JOB REASON CODES; slurm.conf(5), sacctmgr(1).
+"""Slurm's reasons for a pending job, as a table.
 
-`{job}`, `{partition}` and `{run}` are filled in by who shows it.
+`{job}`, `{partition}` and `{run}` are placeholders. Source: squeue(1), JOB REASON CODES;
+slurm.conf(5), sacctmgr(1).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ REASONS = {
         "Slurm looks at jobs later (SchedulerParameters=defer)", "ask again in a minute"
     ),
     "Resources": Reason(
-        "it is the next of its priority, and waits until enough nodes, CPUs, GPUs and memory are free",
+        "it is the next of its priority, and waits until enough nodes, CPUs, GPUs and memory are "
+        "free",
         "wait; fewer nodes or a shorter `slurm.time` fit into a gap sooner",
     ),
     "Priority": Reason(
@@ -35,9 +37,10 @@ REASONS = {
         "a job that it waits for (`dependency`) has not ended", "wait for that job"
     ),
     "DependencyNeverSatisfied": Reason(
-        "the job that it waits for (`dependency`) ended otherwise than was asked, so it never starts",
-        "`clusterrun cancel {run}` and submit again without that dependency, or `scontrol update JobId={job} "
-        "Dependency=`",
+        "the job that it waits for (`dependency`) ended otherwise than was asked, so it never "
+        "starts",
+        "`clusterrun cancel {run}` and submit again without that dependency, or `scontrol update "
+        "JobId={job} Dependency=`",
         passes=False,
     ),
     "BeginTime": Reason(
@@ -50,14 +53,15 @@ REASONS = {
         passes=False,
     ),
     "JobHeldAdmin": Reason(
-        "an administrator holds it, or Slurm for one (priority 0); only an administrator can release it",
+        "an administrator holds it, or Slurm for one (priority 0); only an administrator can "
+        "release it",
         "ask the site",
         passes=False,
     ),
     "JobHoldMaxRequeue": Reason(
         "Slurm has started it again too often (slurm.conf's MaxBatchRequeue, 5) and holds it",
-        "`scontrol release {job}`; where that is refused, ask the site, or `clusterrun cancel {run}` and "
-        "`clusterrun resume {run}`",
+        "`scontrol release {job}`; where that is refused, ask the site, or `clusterrun cancel "
+        "{run}` and `clusterrun resume {run}`",
         passes=False,
     ),
     "Licenses": Reason(
@@ -85,7 +89,8 @@ REASONS = {
     ),
     "ReqNodeNotAvail": Reason(
         "nodes that it needs cannot be had now: down, drained, or reserved",
-        "`sinfo -R` says why nodes are out; a request that names no nodes (`nodelist`) can start elsewhere",
+        "`sinfo -R` says why nodes are out; a request that names no nodes (`nodelist`) can start "
+        "elsewhere",
     ),
     "NodeDown": Reason(
         "a node that it needs is down",
@@ -94,7 +99,8 @@ REASONS = {
     ),
     "BadConstraints": Reason(
         "no node has what it asks for: constraint, memory, GPUs or nodes named",
-        "`sinfo -N -o '%N %f %G %m %c'` shows what the nodes have; cancel it, and submit a request that fits",
+        "`sinfo -N -o '%N %f %G %m %c'` shows what the nodes have; cancel it, and submit a "
+        "request that fits",
         passes=False,
     ),
     "PartitionDown": Reason(
@@ -122,8 +128,8 @@ REASONS = {
     ),
     "PartitionTimeLimit": Reason(
         "its time limit is over that of the partition {partition}",
-        "a shorter `slurm.time`: the run goes on after the limit by itself; of a job that waits, `scontrol update "
-        "JobId={job} TimeLimit=...`",
+        "a shorter `slurm.time`: the run goes on after the limit by itself; of a job that waits, "
+        "`scontrol update JobId={job} TimeLimit=...`",
         passes=False,
     ),
     "PartitionConfig": Reason(
@@ -214,19 +220,22 @@ REASONS = {
 # What squeue shows as a sentence, by the words that only it has.
 SENTENCES = {
     "launch failure limit exceeded": Reason(
-        "Slurm holds it: it ended by itself within the grace of a preemption five times (MaxBatchRequeue), which "
-        "counts as failed launches; a user may not release that hold",
-        "ask the site to release job {job}; or `clusterrun cancel {run}` and `clusterrun resume {run}`: another "
-        "job, from the last checkpoint",
+        "Slurm holds it: it ended by itself within the grace of a preemption five times "
+        "(MaxBatchRequeue), which counts as failed launches; a user may not release that hold",
+        "ask the site to release job {job}; or `clusterrun cancel {run}` and `clusterrun resume "
+        "{run}`: another job, from the last checkpoint",
         passes=False,
     ),
     "launch failed requeued held": Reason(
-        "Slurm could not launch it (a node's prolog or file system failed), put it back and holds it",
-        "`scontrol release {job}`; where that is refused, ask the site; `sinfo -R` names the drained node",
+        "Slurm could not launch it (a node's prolog or file system failed), put it back and holds "
+        "it",
+        "`scontrol release {job}`; where that is refused, ask the site; `sinfo -R` names the "
+        "drained node",
         passes=False,
     ),
     "user env retrieval failed requeued held": Reason(
-        "Slurm could not get the user's environment on the node (`--get-user-env`), put it back and holds it",
+        "Slurm could not get the user's environment on the node (`--get-user-env`), put it back "
+        "and holds it",
         "`scontrol release {job}`; where it happens again, ask the site",
         passes=False,
     ),
@@ -236,18 +245,20 @@ SENTENCES = {
         passes=False,
     ),
     "Nodes required for job are DOWN": Reason(
-        "too few nodes for it are up: they are down, drained, or reserved for jobs in partitions with a higher "
-        "priority",
+        "too few nodes for it are up: they are down, drained, or reserved for jobs in partitions "
+        "with a higher priority",
         "wait until they are back (`sinfo -R` says why they are out), or ask for fewer nodes",
     ),
     "ReqNodeNotAvail, Reserved for maintenance": Reason(
         "it would not end before a maintenance begins that has reserved the nodes",
-        "a `slurm.time` that ends before it starts at once; the run goes on afterwards by itself. `scontrol show "
-        "reservation` has the time",
+        "a `slurm.time` that ends before it starts at once; the run goes on afterwards by itself. "
+        "`scontrol show reservation` has the time",
     ),
     "ReqNodeNotAvail, May be reserved": Reason(
-        "nodes that it needs are kept for another job, or for a reservation that begins before it would end",
-        "wait; where it is a reservation, a job with a `slurm.time` that ends before that starts at once",
+        "nodes that it needs are kept for another job, or for a reservation that begins before it "
+        "would end",
+        "wait; where it is a reservation, a job with a `slurm.time` that ends before that starts "
+        "at once",
     ),
     "ReqNodeNotAvail, Reserved for other": Reason(
         "the nodes that it needs are in a reservation",

@@ -1,4 +1,4 @@
-"""Where the ranks of a run that hung stood: the stacks at the end of its log, one place a rank."""
+"""Where the ranks of a hung run were, by the stacks at the end of its log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clusterrun.run_logs.attribution import Line
+from clusterrun.run_logs.attribution import AttributedLine
 
 _FRAME = re.compile(r'^\s+File "(.+)", line (\d+|\?\?\?) in (.+)$')
 _MAIN = re.compile(r"^Current thread |^Thread 0x\w+(?: \[[^\]]*\])? \(most recent call first\):")
@@ -14,22 +14,22 @@ _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib/python3[^/]*/|^<frozen|/cl
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one rank stood."""
+class HangLocation:
+    """Where one rank was."""
 
     rank: int
-    """Whose."""
+    """The rank."""
     node: str
-    """Where it ran."""
+    """The node of the rank."""
     inner: str
     """The innermost call, `function (file:line)`."""
     script: str
-    """The innermost call that is the script's own; empty where there is none."""
+    """The innermost call in the script itself; empty if there is none."""
 
 
-def places(lines: Iterable[Line]) -> list[Place]:
-    """Read the stacks of a log; of each rank those of its first process, the others are its helpers."""
-    blocks: dict[int, list[Line]] = {}
+def read_hang_locations(lines: Iterable[AttributedLine]) -> list[HangLocation]:
+    """Read the stacks of a log; of each rank those of its first process, not of its helpers."""
+    blocks: dict[int, list[AttributedLine]] = {}
     now: int | None = None
     for line in lines:
         if line.text.startswith("---- rank ") and line.rank is not None:
@@ -37,11 +37,11 @@ def places(lines: Iterable[Line]) -> list[Place]:
             blocks.setdefault(line.rank, [])
         if now is not None and line.rank == now:
             blocks[now].append(line)
-    return [place for rank in sorted(blocks) if (place := _place(rank, blocks[rank]))]
+    return [place for rank in sorted(blocks) if (place := _locate_rank(rank, blocks[rank]))]
 
 
-def _place(rank: int, block: list[Line]) -> Place | None:
-    """Of the threads of a process the main one stands last."""
+def _locate_rank(rank: int, block: list[AttributedLine]) -> HangLocation | None:
+    """Locate a rank by its process's main thread, whose stack is the last."""
     frames: list[re.Match[str]] = []
     for line in block:
         if _MAIN.match(line.text):
@@ -51,8 +51,10 @@ def _place(rank: int, block: list[Line]) -> Place | None:
     if not frames:
         return None
     own = next((frame for frame in frames if not _LIBRARY.search(frame[1])), None)
-    return Place(rank, block[0].node, _call(frames[0]), _call(own) if own else "")
+    return HangLocation(
+        rank, block[0].node, _format_call(frames[0]), _format_call(own) if own else ""
+    )
 
 
-def _call(frame: re.Match[str]) -> str:
+def _format_call(frame: re.Match[str]) -> str:
     return f"{frame[3]} ({frame[1]}:{frame[2]})"

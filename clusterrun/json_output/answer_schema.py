@@ -9,19 +9,20 @@ from typing import Any, NamedTuple, get_args
 from pydantic import TypeAdapter
 from typing_extensions import get_type_hints
 
+from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.docstrings import field_docstrings
-from clusterrun.json_output.forms import ANSWERS, Failure
+from clusterrun.json_output.output_types import OUTPUTS, ErrorOutput
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NONE = re.compile(r"\bNone\b")
-_SHAPES = {
+_SHAPE_DESCRIPTIONS = {
     "object": "one object",
     "list": "one list",
     "lines": "an object a line, as they come; this is the schema of one",
 }
 
 
-class _Made(NamedTuple):
+class _TypeSchema(NamedTuple):
     """The schema of one type, and of those that it is made of."""
 
     form: dict[str, Any]
@@ -29,34 +30,44 @@ class _Made(NamedTuple):
 
 
 def answer_schema(command: str) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a command's answer, or of its failure. Raises KeyError for other commands.
+    """Return the JSON Schema (2020-12) of a command's output, or of its error.
+
+    Raises SpecError if the command has no `--json`.
 
     Within a major version keys are added; none is removed, and none changes its type or meaning.
     """
-    answer = ANSWERS[command]
-    made = [_of(kind) for kind in (*answer.kinds, *filter(None, [answer.instead]), Failure)]
+    if command not in OUTPUTS:
+        what = f"{command!r} is no command with --json"
+        raise SpecError([Problem("schema", "", what, f"one of {', '.join(sorted(OUTPUTS))}")])
+    answer = OUTPUTS[command]
+    made = [
+        _make_schema(kind) for kind in (*answer.kinds, *filter(None, [answer.instead]), ErrorOutput)
+    ]
     count = len(answer.kinds)
-    merged = _merged([one.form for one in made[:count]])
+    merged = _merge_schemas([one.form for one in made[:count]])
     main = {"type": "array", "items": merged} if answer.shape == "list" else merged
     return {
         "$schema": _DIALECT,
         "title": f"clusterrun {command} --json",
-        "description": _SHAPES[answer.shape],
+        "description": _SHAPE_DESCRIPTIONS[answer.shape],
         "anyOf": [main, *(one.form for one in made[count:])],
         "$defs": {name: form for one in made for name, form in one.inner.items()},
     }
 
 
-def _of(kind: type) -> _Made:
+def _make_schema(kind: type) -> _TypeSchema:
     found = TypeAdapter(kind).json_schema(mode="serialization")
-    types = {one.__name__: one for one in _classes(kind)}
-    inner = {name: _told(form, types.get(name)) for name, form in found.pop("$defs", {}).items()}
+    types = {one.__name__: one for one in _collect_classes(kind)}
+    inner = {
+        name: _describe_fields(form, types.get(name))
+        for name, form in found.pop("$defs", {}).items()
+    }
     reference = found.pop("$ref", "")
-    form = inner[reference.rpartition("/")[2]] if reference else _told(found, kind)
-    return _Made(form, inner)
+    form = inner[reference.rpartition("/")[2]] if reference else _describe_fields(found, kind)
+    return _TypeSchema(form, inner)
 
 
-def _classes(kind: type) -> set[type]:
+def _collect_classes(kind: type) -> set[type]:
     """Collect the classes that a type's fields are made of, itself included."""
     found, left = set(), [kind]
     while left:
@@ -68,24 +79,24 @@ def _classes(kind: type) -> set[type]:
     return found
 
 
-def _told(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
-    """Put in what the class says of its fields; all of them are printed, those with a default, too."""
+def _describe_fields(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
+    """Add the descriptions of a class's fields, all of which are required."""
     properties = form.get("properties")
     if properties is None:
         return form
-    said = field_docstrings(kind) if kind is not None else {}
+    descriptions = field_docstrings(kind) if kind is not None else {}
     for name, inner in properties.items():
         inner.pop("title", None)
         inner.pop("default", None)
         if inner.get("type") == "number":
             inner["type"] = ["number", "null"]  # JSON has neither infinity nor NaN
-        if name in said:
-            inner["description"] = _NONE.sub("null", said[name])
+        if name in descriptions:
+            inner["description"] = _NONE.sub("null", descriptions[name])
     whole = {"required": [*properties]} if is_dataclass(kind) else {}
     return {**form, **whole, "description": _NONE.sub("null", form.get("description", ""))}
 
 
-def _merged(forms: list[dict[str, Any]]) -> dict[str, Any]:
+def _merge_schemas(forms: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one object of several."""
     first, *rest = forms
     if not rest:

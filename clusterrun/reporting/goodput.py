@@ -1,8 +1,9 @@
-"""How much of a run's time became training that counts, and where the rest went. Functions from values to values.
+"""How much of a run's time became training that counts, and where the rest went.
 
-The measure is the effective training time ratio, ETTR: productive time over the wall clock time in which somebody
-wanted the run to train, the queue included. Source: A. Kokolis and others, Revisiting Reliability in Large-Scale
-Machine Learning Research Clusters, 2024. All times are in seconds, instants in seconds since the epoch.
+The measure is the effective training time ratio, ETTR: productive time over the wall clock time in
+which somebody wanted the run to train, the queue included. Source: A. Kokolis and others,
+Revisiting Reliability in Large-Scale Machine Learning Research Clusters, 2024. All times are in
+seconds, instants in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Split:
     start: float = 0.0
     """From the begin of an attempt until its first step is done."""
     ending: float = 0.0
-    """From the last step, or the training's word that it leaves, to the end of the attempt."""
+    """From the last step, or the training library's exit, to the end of the attempt."""
     waiting: float = 0.0
     """In the queue: before the first attempt, and between two."""
     unknown: float = 0.0
@@ -46,7 +47,7 @@ class Split:
 
     @property
     def wall(self) -> float:
-        """The whole."""
+        """The sum of all parts."""
         return float(sum(getattr(self, field.name) for field in fields(self)))
 
     @property
@@ -56,7 +57,7 @@ class Split:
 
     @property
     def ettr(self) -> float | None:
-        """The productive share of the whole; None where it cannot be known."""
+        """The productive share of the whole; None if it cannot be known."""
         return None if self.wall <= 0 or self.unknown else self.productive / self.wall
 
     def __add__(self, other: Split) -> Split:
@@ -72,7 +73,7 @@ class Story:
     number: int
     """The attempt's."""
     asked: float | None
-    """Since when it waited; None where that is not known."""
+    """Since when it waited; None if that is not known."""
     began: float
     """When its script began."""
     first_step: float | None
@@ -87,46 +88,46 @@ class Story:
     """Its seconds, by what they became."""
 
 
-def stories(
+def make_stories(
     attempts: Sequence[Attempt],
     measures: Sequence[Metrics],
     asked: Sequence[tuple[float, int]],
     until: float | None,
 ) -> list[Story]:
-    """Tell each attempt of a run that says when it began, oldest first.
+    """Return each attempt with a known begin as a story, the oldest first.
 
-    `asked` are the submissions: when each was asked for, and the number of the last attempt before it (0: none).
-    `until` is now, for a run that lives; None for one that has ended.
+    `asked` are the submissions: when each was asked for, and the number of the last attempt before
+    it (0: none). `until` is now, for a run that lives; None for one that has ended.
     """
     known = [
         (one, measure)
         for one, measure in zip(attempts, measures, strict=True)
         if one.began is not None
     ]
-    talks = any(measure.first_step is not None for measure in measures)
-    talks = talks or any(one.step_from is not None for one in attempts)
-    told: list[Story] = []
+    uses_library = any(measure.first_step is not None for measure in measures)
+    uses_library = uses_library or any(one.step_from is not None for one in attempts)
+    found: list[Story] = []
     for index, (one, measure) in enumerate(known):
         later = [other.step_from for other, _ in known[index + 1 :] if other.step_from is not None]
-        since = _since(one, told[-1] if told else None, asked)
-        living = until if index == len(known) - 1 else None
-        told.append(
-            _story(
+        since = _waiting_since(one, found[-1] if found else None, asked)
+        now = until if index == len(known) - 1 else None
+        found.append(
+            _make_story(
                 one,
                 measure,
                 since,
-                living,
-                min(later, default=None) if talks else None,
-                talks=talks,
+                now,
+                min(later, default=None) if uses_library else None,
+                uses_library=uses_library,
             )
         )
-    return told
+    return found
 
 
-def waiting_still(
+def measure_waiting(
     attempts: Sequence[Story], asked: Sequence[tuple[float, int]], until: float | None
 ) -> Split:
-    """Return what a run has waited for an attempt that has not begun; nothing of one that has ended."""
+    """Return how long an active run has been waiting for its next attempt."""
     last = attempts[-1].number if attempts else 0
     since = [one.ended for one in attempts[-1:]] + [
         moment for moment, after in asked if after >= last
@@ -134,12 +135,14 @@ def waiting_still(
     return Split(waiting=max(until - since[-1], 0.0)) if since and until is not None else Split()
 
 
-def total(attempts: Sequence[Story], still: Split) -> Split:
-    """Add up the attempts, and what is waited still."""
+def total_split(attempts: Sequence[Story], still: Split) -> Split:
+    """Add up the attempts and the current wait."""
     return sum((one.split for one in attempts), still)
 
 
-def _since(one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]]) -> float | None:
+def _waiting_since(
+    one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]]
+) -> float | None:
     """Return since when an attempt waited: its submission, or the end of the attempt before it."""
     first = before.number if before else 0
     own = [moment for moment, after in asked if first <= after < one.number]
@@ -148,49 +151,25 @@ def _since(one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]
     return before.ended if before else None
 
 
-def _story(
+def _make_story(
     one: Attempt,
     measure: Metrics,
     asked: float | None,
-    living: float | None,
+    now: float | None,
     repeated: int | None,
     *,
-    talks: bool,
+    uses_library: bool,
 ) -> Story:
     began = float(one.began or 0)
-    sign = _last_sign(measure, began)
-    ended = (
-        float(one.ended)
-        if one.ended is not None
-        else living
-        if living is not None and not one.cause
-        else sign
-    )
-    ended = max(ended, began)
-    runs = living is not None and one.ended is None and not one.cause
+    ended = _find_end(one, measure, began, now)
     waiting = max(began - asked, 0.0) if asked is not None else 0.0
-    if not talks:
-        return Story(
-            one.number,
-            asked,
-            began,
-            None,
-            None,
-            ended,
-            ended,
-            Split(waiting=waiting, unknown=ended - began),
-        )
-    first = ended if measure.first_step is None else min(max(measure.first_step, began), ended)
-    trained = (
-        first
-        if measure.first_step is None
-        else ended
-        if runs and measure.left is None
-        else min(sign, ended)
-    )
-    trained = max(trained, first)
+    if not uses_library:
+        split = Split(waiting=waiting, unknown=ended - began)
+        return Story(one.number, asked, began, None, None, ended, ended, split)
+    runs = now is not None and one.ended is None and not one.cause
+    first, trained = _find_training(measure, began, ended, runs=runs)
     saving = min(measure.saving, trained - first)
-    lost_from, lost = _lost(measure.points, repeated, first)
+    lost_from, lost = _measure_lost(measure.points, repeated, first)
     lost = min(lost, trained - first - saving)
     split = Split(
         productive=trained - first - saving - lost,
@@ -204,18 +183,41 @@ def _story(
     return Story(one.number, asked, began, known_first, lost_from, trained, ended, split)
 
 
-def _last_sign(measure: Metrics, began: float) -> float:
-    """Return when an attempt is known to have trained last."""
+def _find_end(one: Attempt, measure: Metrics, began: float, now: float | None) -> float:
+    """Return when an attempt ended: as recorded, now for one that runs, else its last activity."""
+    if one.ended is not None:
+        return max(float(one.ended), began)
+    if now is not None and not one.cause:
+        return max(now, began)
+    return max(_last_activity(measure, began), began)
+
+
+def _find_training(
+    measure: Metrics, began: float, ended: float, *, runs: bool
+) -> tuple[float, float]:
+    """Return when an attempt did its first step, and until when it trained."""
+    if measure.first_step is None:
+        return ended, ended
+    first = min(max(measure.first_step, began), ended)
+    last = ended if runs and measure.left is None else min(_last_activity(measure, began), ended)
+    return first, max(last, first)
+
+
+def _last_activity(measure: Metrics, began: float) -> float:
+    """Return when an attempt is last known to have trained."""
     if measure.left is not None:
         return measure.left
     last = measure.points[-1].time if measure.points else began
     return max(last, measure.first_step or began)
 
 
-def _lost(
+def _measure_lost(
     points: Sequence[Point], repeated: int | None, first: float
 ) -> tuple[float | None, float]:
-    """Return from when on an attempt's steps were trained again from step `repeated`, and for how long it did them."""
+    """Return since when an attempt's steps count no more, and how long they took.
+
+    A later attempt trained them again, from step `repeated` on.
+    """
     if repeated is None or not points or points[-1].step <= repeated:
         return None, 0.0
     kept = [point for point in points if point.step <= repeated]

@@ -1,4 +1,4 @@
-"""All that is known of a run when somebody wants to look back at it: its numbers, its curves, its files."""
+"""The report of a run: its numbers, its curves, its files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.job_spec import gpus
-from clusterrun.reporting.goodput import Split, Story, stories, total, waiting_still
+from clusterrun.reporting.goodput import Split, Story, make_stories, measure_waiting, total_split
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index, describe_closed_folder
 from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.run_status.current import run_status
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.slurm.node_lists import count_nodes
 
 
@@ -28,7 +28,7 @@ class Hours:
     used: float
     """Of all attempts together."""
     wasted: float | None
-    """None where it cannot be known: a script that does not use clusterrun.training."""
+    """None if it cannot be known: a script that does not use clusterrun.training."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunReport:
     split: Split
     """The parts of the time, in seconds, and the ETTR."""
     asked: tuple[tuple[float, int], ...]
-    """When each submission was asked for, in seconds since the epoch, and the last attempt before it."""
+    """The time of each submission, in seconds since the epoch, and the last attempt before it."""
     node_hours: Hours
     """Hours of whole nodes."""
     gpu_hours: Hours | None
@@ -78,8 +78,8 @@ class RunReport:
 def report(name: str, index: Index | None = None) -> RunReport:
     """Return all that is known of a run; `name` is as for `status`.
 
-    Raises SpecError where no run is called so, or it is an array, whose tasks are runs; ClusterError where it is
-    another user's.
+    Raises SpecError where no run is called so, or it is an array, whose tasks are runs;
+    ClusterError where it is another user's.
     """
     run = (index or Index()).find(name)
     found = run_status(run)
@@ -93,36 +93,36 @@ def report(name: str, index: Index | None = None) -> RunReport:
             ]
         )
     try:
-        return _report(run.paths, found)
+        return _build_report(run.paths, found)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
 
-def _report(paths: RunPaths, found: RunStatus) -> RunReport:
+def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     attempts = list_attempts(paths)
     measures = [read_metrics(paths, f"{one.number:04d}") for one in attempts]
-    asked = _asked(paths)
+    asked = _read_submissions(paths)
     until = None if found.state.final else time.time()
-    told = stories(attempts, measures, asked, until)
-    still = waiting_still(told, asked, until)
+    stories = make_stories(attempts, measures, asked, until)
+    still = measure_waiting(stories, asked, until)
     points = join_points(measures)
     rates = sorted(point.rate for point in points if point.rate)
-    options = _slurm_options(paths)
+    options = _read_slurm_options(paths)
     nodes = {one.number: count_nodes(one.nodes) for one in attempts}
-    gpus = {number: gpus_of(options, count) for number, count in nodes.items()}
+    gpus = {number: count_gpus(options, count) for number, count in nodes.items()}
     return RunReport(
         status=found,
         attempts=tuple(attempts),
-        stories=tuple(told),
-        split=total(told, still),
+        stories=tuple(stories),
+        split=total_split(stories, still),
         asked=tuple(asked),
-        node_hours=hours(told, nodes),
-        gpu_hours=hours(told, gpus) if any(gpus.values()) else None,
+        node_hours=machine_hours(stories, nodes),
+        gpu_hours=machine_hours(stories, gpus) if any(gpus.values()) else None,
         rate=rates[len(rates) // 2] if rates else None,
         curve=tuple(points),
         measures=tuple(measures),
-        spec=_first_of(paths, "source.yaml"),
-        script=_first_of(paths, "job.sbatch"),
+        spec=_read_text(paths, "source.yaml"),
+        script=_read_text(paths, "job.sbatch"),
     )
 
 
@@ -136,25 +136,25 @@ def write_page(path: Path, text: str) -> None:
         ) from error
 
 
-def hours(told: list[Story], machines: Mapping[int, int]) -> Hours:
-    """Return the hours of machines, of which attempt N had `machines[N]`, over the time that it held them."""
-    used = sum(one.split.held * machines.get(one.number, 0) for one in told)
-    good = sum(one.split.productive * machines.get(one.number, 0) for one in told)
-    known = not any(one.split.unknown for one in told)
+def machine_hours(stories: list[Story], machines: Mapping[int, int]) -> Hours:
+    """Return the hours of machines, of which attempt N held `machines[N]`."""
+    used = sum(one.split.held * machines.get(one.number, 0) for one in stories)
+    good = sum(one.split.productive * machines.get(one.number, 0) for one in stories)
+    known = not any(one.split.unknown for one in stories)
     return Hours(used / 3600, (used - good) / 3600 if known else None)
 
 
-def gpus_of(slurm: Mapping[str, Any], nodes: int) -> int:
-    """Return how many GPUs a job has on so many nodes, by the options of its spec (sbatch(1)); 0 for none."""
+def count_gpus(slurm: Mapping[str, Any], nodes: int) -> int:
+    """Return how many GPUs a job has on its nodes, by the options of its spec (sbatch(1))."""
     try:
         return gpus.count_per_node(slurm, nodes) * nodes
     except ValueError:
         return 0
 
 
-def _asked(paths: RunPaths) -> list[tuple[float, int]]:
-    """Return when each submission was asked for; nothing is known of a script that was piped into sbatch."""
-    intents = [read_record(RunPaths(folder).intent) for folder in _folders(paths)]
+def _read_submissions(paths: RunPaths) -> list[tuple[float, int]]:
+    """Return the time of each submission; empty for a script that was piped into sbatch."""
+    intents = [read_record(RunPaths(folder).intent) for folder in _candidate_folders(paths)]
     found = []
     for word in next((intent["asked"] for intent in intents if intent.get("asked")), "").split():
         moment, _, after = word.partition(":")
@@ -163,25 +163,25 @@ def _asked(paths: RunPaths) -> list[tuple[float, int]]:
     return found
 
 
-def _slurm_options(paths: RunPaths) -> Mapping[str, Any]:
+def _read_slurm_options(paths: RunPaths) -> Mapping[str, Any]:
     import yaml  # noqa: PLC0415 - slow to import
 
     try:
-        values = yaml.safe_load(_first_of(paths, "spec.yaml")) or {}
+        values = yaml.safe_load(_read_text(paths, "spec.yaml")) or {}
     except yaml.YAMLError:
         return {}
     slurm = values.get("slurm") if isinstance(values, dict) else None
     return slurm if isinstance(slurm, dict) else {}
 
 
-def _folders(paths: RunPaths) -> list[Path]:
-    """Return where what belongs to a run may lie: its folder, and of a task its array's, too."""
+def _candidate_folders(paths: RunPaths) -> list[Path]:
+    """Return the folders that may hold a run's files: its own, and of a task its array's."""
     return [paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])]
 
 
-def _first_of(paths: RunPaths, name: str) -> str:
-    """Return the text of a file of the run, or of its array; empty where there is none."""
-    places = [folder / name for folder in _folders(paths)]
+def _read_text(paths: RunPaths, name: str) -> str:
+    """Return the text of a file of the run, or of its array; empty if there is none."""
+    places = [folder / name for folder in _candidate_folders(paths)]
     return next(
         (
             place.read_text(encoding="utf-8", errors="replace")

@@ -1,1 +1,1 @@
-"""What runs print: reading it, and finding out who wrote a line."""
+"""The output of runs, and the rank and node that wrote a line."""

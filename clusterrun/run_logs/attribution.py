@@ -1,7 +1,8 @@
-"""Who wrote a line of an attempt's log: the rank, where the line says so.
+"""The rank that wrote a line of an attempt's log, if the line shows it.
 
-Three forms: torch's own, `[rank1]:` before an uncaught exception and NCCL's messages; the same before every line where
-the launcher is told `accelerate.tee`; and the stacks of a run that hung, below `---- rank 1 on n2, process 4711`.
+Three forms: torch's own, `[rank1]:` before an uncaught exception and NCCL's messages; the same
+before every line where the launcher is told `accelerate.tee`; and the stacks of a run that hung,
+below `---- rank 1 on n2, process 4711`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _IN_STACK = re.compile(r"^(?:\s|Thread 0x|Current thread 0x|Extension modules|$)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line, without what says who wrote it."""
+class AttributedLine:
+    """A line of a log, with the rank and the node that wrote it."""
 
     number: int
     text: str
@@ -32,21 +33,21 @@ class Line:
     node: str = ""
 
 
-def attributed(lines: Iterable[str], first: int = 1) -> Iterator[Line]:
-    """Say of each line who wrote it, as far as it says so; `first` is the number of the first one."""
+def attribute_lines(lines: Iterable[str], first: int = 1) -> Iterator[AttributedLine]:
+    """Yield each line with its rank and node, if shown; `first` is the first line's number."""
     reader = Attribution()
     for number, text in enumerate(lines, first):
         yield reader.read(number, text)
 
 
 class Attribution:
-    """Reads one line after the other, and remembers whose stacks it is in."""
+    """Reads one line after the other, and keeps track of the rank whose stacks they are."""
 
     def __init__(self) -> None:
         self._stacks: tuple[int, str] | None = None
 
-    def read(self, number: int, text: str) -> Line:
-        """Say who wrote the next line."""
+    def read(self, number: int, text: str) -> AttributedLine:
+        """Return the next line with its rank and node."""
         start, _, text = text.rstrip("\r\n").rpartition("\r")  # a progress bar draws over itself
         heading = _STACKS.match(text)
         if heading:
@@ -54,14 +55,14 @@ class Attribution:
         elif self._stacks and not _IN_STACK.match(text):
             self._stacks = None
         if self._stacks:
-            return Line(number, text, *self._stacks)
-        line = _by_itself(number, text)
+            return AttributedLine(number, text, *self._stacks)
+        line = _parse_line(number, text)
         if line.rank is None and start:
-            return replace(line, rank=_by_itself(number, start).rank)
+            return replace(line, rank=_parse_line(number, start).rank)
         return line
 
 
-def _by_itself(number: int, text: str) -> Line:
+def _parse_line(number: int, text: str) -> AttributedLine:
     rank, twice = None, _PREFIX.match(text)
     while twice:  # `tee` puts its own before torch's
         rank, text = int(twice[1]), text[twice.end() :]
@@ -69,10 +70,10 @@ def _by_itself(number: int, text: str) -> Line:
     if rank is None:
         nccl = _NCCL.match(text)
         rank = int(nccl[1]) if nccl else None
-    return Line(number, text, rank, _speaker(text))
+    return AttributedLine(number, text, rank, _find_node(text))
 
 
-def _speaker(text: str) -> str:
+def _find_node(text: str) -> str:
     for form in _SPEAKERS:
         found = form.match(text)
         if found:

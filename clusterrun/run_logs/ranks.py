@@ -12,13 +12,13 @@ from clusterrun.slurm.node_lists import node_names
 
 @dataclass(frozen=True)
 class Ranks:
-    """The nodes of an attempt in the order of their ranks, and how many ranks each has; None where not known."""
+    """The nodes of an attempt in the order of their ranks, and how many ranks each has."""
 
     nodes: tuple[str, ...]
     per_node: int | None
 
     def node_of(self, rank: int | None) -> str:
-        """Return the node of a rank; empty where that is not known."""
+        """Return the node of a rank; empty if it is not known."""
         if len(self.nodes) == 1:
             return self.nodes[0]
         if rank is None or not self.per_node or rank >= self.per_node * len(self.nodes):
@@ -26,8 +26,8 @@ class Ranks:
         return self.nodes[rank // self.per_node]
 
 
-def ranks_of(paths: RunPaths, attempt: int) -> Ranks:
-    """Say where the ranks of an attempt run. Where each node's GPUs are counted, nothing is known beforehand."""
+def read_ranks(paths: RunPaths, attempt: int) -> Ranks:
+    """Read where the ranks of an attempt run; unknown if the GPUs are counted on each node."""
     nodes = tuple(node_names(read_record(paths.begin(f"{attempt:04d}")).get("nodes", "")))
     settled = read_settings(paths)
     per_node, total = settled.get("processes_a_node"), settled.get("num_processes")
@@ -36,12 +36,12 @@ def ranks_of(paths: RunPaths, attempt: int) -> Ranks:
     return Ranks(nodes, per_node)
 
 
-def spans(numbers: list[int]) -> str:
-    """Write sorted numbers as `0-3, 7`."""
-    spans: list[list[int]] = []
+def format_ranges(numbers: list[int]) -> str:
+    """Format sorted numbers as `0-3, 7`."""
+    ranges: list[list[int]] = []
     for number in numbers:
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
         else:
-            spans.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+            ranges.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)

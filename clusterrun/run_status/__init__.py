@@ -1,1 +1,1 @@
-"""How a run is: from its files and from Slurm, now and for all runs."""
+"""The status of runs, from their files and from Slurm."""

@@ -1,4 +1,4 @@
-"""What a run does now, by its name; and the requests to a run: wait, cancel, stop."""
+"""The status of a run by its name, and the requests to a run: wait, cancel, stop."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from clusterrun.run_folder.ownership import (
     require_own_folder,
 )
 from clusterrun.run_folder.records import write_record
-from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
-from clusterrun.run_status.from_files import RunStatus, unseen
+from clusterrun.run_status.current import refuse_other_cluster, run_status
+from clusterrun.run_status.file_status import RunStatus, is_local, unknown_status
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State
 
@@ -26,7 +26,7 @@ __all__ = ["cancel", "is_local", "run_status", "status", "stop", "wait"]
 
 
 def status(name: str, index: Index | None = None) -> RunStatus:
-    """Say what a run does now; `name` is a run id, a prefix of one, a job id, `last`, or a run folder.
+    """Return what a run does now; `name` is a run id, its prefix, a job id, `last`, or a folder.
 
     Raises SpecError where no run is called so, ClusterError where it is another user's and closed.
     """
@@ -39,12 +39,12 @@ def wait(name: str, timeout: float | None = None, index: Index | None = None) ->
     `timeout` is in seconds; raises TimeoutError when it is over.
     """
     run = (index or Index()).find(name)
-    begun, pause = time.monotonic(), 0.5
+    started, pause = time.monotonic(), 0.5
     while True:
         found = run_status(run)
         if found.state.final:
             return found
-        left = None if timeout is None else timeout - (time.monotonic() - begun)
+        left = None if timeout is None else timeout - (time.monotonic() - started)
         if left is not None and left <= 0:
             raise TimeoutError(f"{run.run_id} is still {found.state.value} after {timeout:g} s")
         time.sleep(pause if left is None else min(pause, left))
@@ -52,14 +52,17 @@ def wait(name: str, timeout: float | None = None, index: Index | None = None) ->
 
 
 def cancel(name: str, index: Index | None = None) -> RunStatus:
-    """End a run at once, without a checkpoint; it never comes back. Raises ClusterError where Slurm refuses."""
+    """End a run at once, without a checkpoint; it never restarts.
+
+    Raises ClusterError if Slurm refuses.
+    """
     run = (index or Index()).find(name)
     require_own_folder(run, "cancel")
     refuse_other_cluster(run)
     before = run_status(run)
     if before.state.final:
         return before
-    for folder in [run.paths, *(run.task(number).paths for number in _living(before))]:
+    for folder in [run.paths, *(run.task(number).paths for number in _active_tasks(before))]:
         if folder.folder.is_dir():
             write_record(folder.cancelled, {"by": caller(), "time": int(time.time())})
     if is_local(run):
@@ -73,21 +76,23 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
 
 
 def stop(name: str, index: Index | None = None) -> RunStatus:
-    """Ask a run to save and leave; it does not continue by itself. A run that waits is taken out of the queue.
+    """Request that a run saves a checkpoint and exits; a pending run is taken out of the queue.
+
+    The run does not restart by itself.
 
     A teammate may ask, too, where the run was submitted with `share: group`.
     Raises ClusterError where the run's folder is closed to the one who asks.
     """
     run = (index or Index()).find(name)
     if foreign_owner(run.paths.folder):
-        return _stop_of_another(run)
+        return _stop_as_teammate(run)
     refuse_other_cluster(run)
     before = run_status(run)
     if before.state.final:
         return before
-    for asked in [run, *(run.task(number) for number in _living(before))]:
-        if asked.paths.folder.is_dir():
-            _ask(asked)
+    for target in [run, *(run.task(number) for number in _active_tasks(before))]:
+        if target.paths.folder.is_dir():
+            _write_stop_request(target)
     if (
         not is_local(run)
         and installed()
@@ -97,7 +102,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     return replace(before, reason="asked to save and leave")
 
 
-def _ask(run: RunRef) -> None:
+def _write_stop_request(run: RunRef) -> None:
     text = f"asked by {caller()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
     with open_stop(run.paths) as descriptor:
         # rank 0 reads the file's first line, so it is there in one write
@@ -105,18 +110,18 @@ def _ask(run: RunRef) -> None:
         os.write(descriptor, text.encode())
 
 
-def _stop_of_another(run: RunRef) -> RunStatus:
-    """What its state is, only its owner can see: the request is written, and no more is known."""
+def _stop_as_teammate(run: RunRef) -> RunStatus:
+    """Write the request to a teammate's run; only its owner can see its state."""
     numbers = [path.name.removeprefix("task-") for path in run.paths.folder.glob("task-*")]
     tasks = [run.task(int(number)) for number in numbers if number.isdecimal()]
     try:
-        for asked in [run, *tasks]:
-            _ask(asked)
+        for target in [run, *tasks]:
+            _write_stop_request(target)
     except OSError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
-    return unseen(run, "asked to save and leave; only its owner sees its state")
+    return unknown_status(run, "asked to save and leave; only its owner sees its state")
 
 
-def _living(found: RunStatus) -> list[int]:
+def _active_tasks(found: RunStatus) -> list[int]:
     """List the numbers of an array's tasks that have not ended."""
     return [int(task.run_id.rpartition("-")[2]) for task in found.tasks if not task.state.final]

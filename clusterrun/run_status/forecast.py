@@ -1,4 +1,4 @@
-"""What a running run is about: how fast it is, when it will be done, when it saves next, and what it saved last."""
+"""The outlook of a run: its speed, its remaining time, its next and its last checkpoint."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import number, read_record, whole
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, last_checkpoint
 from clusterrun.slurm.states import State
 
-_RECENT = 600.0  # seconds of training that the speed is taken from
+_RECENT_S = 600.0  # seconds of training that the speed is taken from
 _POINTS = 200  # enough for a line of characters
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a run beside its status; None or empty: not known, or it does not run now."""
+    """What is known of a run besides its status; None or empty: not known, or it is not running."""
 
     doing: str
     """start, step, evaluation, save, epoch, end or other: what the training library does."""
@@ -29,11 +29,11 @@ class Outlook:
     learning_rate: float | None
     """The last that was told."""
     step_seconds: float | None
-    """Seconds from one optimizer step to the next over the last ten minutes, saves and evaluations included."""
+    """Seconds for an optimizer step over the last ten minutes, saves and evaluations included."""
     left: int | None
     """Seconds to the last step of the training at that speed."""
     next_checkpoint_step: int | None
-    """The step after which it is due, where steps decide."""
+    """The step after which it is due, if it is due by steps."""
     next_checkpoint_at: int | None
     """When it is due, in seconds since the epoch."""
     last_checkpoint: SavedCheckpoint | None
@@ -47,11 +47,11 @@ class Outlook:
 
 
 def outlook(found: RunStatus) -> Outlook:
-    """Read what is known of a run from its folder; of an array nothing is, each of its tasks is a run."""
+    """Read the outlook of a run from its folder; an array has none, because its tasks are runs."""
     paths = RunPaths(Path(found.folder))
     runs = found.state is State.RUNNING and not found.tasks
     progress = read_record(paths.progress) if runs else {}
-    newest = _newest(paths)
+    newest = _read_newest_attempts(paths)
     speed = step_seconds(newest[-1].points) if newest and runs else None
     ahead = None if found.total is None or found.step is None else max(found.total - found.step, 0)
     return Outlook(
@@ -72,15 +72,15 @@ def outlook(found: RunStatus) -> Outlook:
 
 
 def step_seconds(points: Sequence[Point]) -> float | None:
-    """Return the seconds from step to step at the end of an attempt; None where it has not made two yet."""
-    recent = [point for point in points if points[-1].time - point.time <= _RECENT]
+    """Return the seconds for a step at the end of an attempt; None before its second step."""
+    recent = [point for point in points if points[-1].time - point.time <= _RECENT_S]
     if len(recent) < 2 or recent[-1].step <= recent[0].step:
         return None
     return (recent[-1].time - recent[0].time) / (recent[-1].step - recent[0].step)
 
 
-def _newest(paths: RunPaths) -> list[Metrics]:
-    """Read the newest attempts, as many as are needed for a picture, the oldest first."""
+def _read_newest_attempts(paths: RunPaths) -> list[Metrics]:
+    """Read the newest attempts, as many as a sparkline needs, the oldest first."""
     found: list[Metrics] = []
     for name in reversed(paths.attempts()):
         found.append(read_metrics(paths, name))

@@ -1,4 +1,4 @@
-"""All runs of a user at once: what each does now, with one call of squeue and one of sacct at most."""
+"""The statuses of all runs of a user, with at most one call of squeue and one of sacct."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from clusterrun import units
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.settings import FORMAT, read_format
-from clusterrun.run_status.current import Queue, Said, ask_accounts, ask_queue, is_over, run_status
-from clusterrun.run_status.from_files import RunStatus, from_files, unseen
-from clusterrun.run_status.summary import Summaries
+from clusterrun.run_status.current import run_status
+from clusterrun.run_status.ended_runs import Summaries
+from clusterrun.run_status.file_status import RunStatus, is_over, status_from_files, unknown_status
+from clusterrun.run_status.slurm_snapshot import Queue, SlurmSnapshot, query_accounting, query_queue
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State, state_of
 
@@ -23,25 +24,25 @@ _SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$|-\d+$", re.ASCII)  # what makes
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which runs are wanted; what is empty or None wants all."""
+class RunFilter:
+    """The runs to list; an empty or None value matches all."""
 
     states: frozenset[State] = frozenset()
     since: float | None = None
-    """Seconds since the epoch: runs that live, or were submitted or ended since then."""
+    """Seconds since the epoch: runs that are active, or were submitted or ended since then."""
     name: str = ""
     """A shell's pattern for a run id, or for the name in it."""
     tag: str = ""
     """A word of `slurm.comment`."""
 
-    def fits_name(self, run_id: str) -> bool:
-        """Say whether a run id is wanted."""
+    def matches_name(self, run_id: str) -> bool:
+        """Return whether a run id matches."""
         return not self.name or any(
             fnmatchcase(name, self.name) for name in (run_id, _SUFFIX.sub("", run_id))
         )
 
-    def fits(self, found: RunStatus) -> bool:
-        """Say whether a run is wanted, but for its name."""
+    def matches(self, found: RunStatus) -> bool:
+        """Return whether a run matches, apart from its name."""
         times = [moment for moment in (found.submitted, found.ended) if moment is not None]
         recent = self.since is None or not found.state.final or max(times, default=0) >= self.since
         return (
@@ -53,66 +54,70 @@ class Wanted:
 
 CLOSED = "its folder is closed to you"
 NEWER = "made by a newer clusterrun: upgrade to read it"
-LIVING = Wanted(frozenset(state for state in State if not state.final))
+ACTIVE = RunFilter(frozenset(state for state in State if not state.final))
 
 
-def wanted(state: str = "", since: str = "", name: str = "", tag: str = "") -> Wanted:
-    """Read what is wanted from words; `state` may be several with commas, `since` an age (2d) or a time.
+def parse_filter(state: str = "", since: str = "", name: str = "", tag: str = "") -> RunFilter:
+    """Parse the options of `list`; `state` is one or several with commas, `since` an age or a time.
 
     Raises SpecError for a state that there is not, and for what is no time.
     """
-    return Wanted(_states(state), _since(since) if since else None, name, tag)
+    return RunFilter(_parse_states(state), _parse_since(since) if since else None, name, tag)
 
 
 def list_runs(
     index: Index | None = None,
-    only: Wanted | None = None,
+    only: RunFilter | None = None,
     *,
     look: Callable[[RunRef], RunStatus] | None = None,
 ) -> list[RunStatus]:
-    """Say what every run of this user does now: first those that live, the newest first; then the others likewise.
+    """Return the statuses of all runs of this user: active ones first, each group the newest first.
 
     `look` says what a run does, where Slurm is not to be asked here.
     """
-    index, only = index or Index(), only or Wanted()
+    index, only = index or Index(), only or RunFilter()
     names = index.names()
     summaries = Summaries(index)
     ended = {
-        run_id: found for run_id, found in summaries.read(names).items() if only.fits_name(run_id)
+        run_id: found
+        for run_id, found in summaries.read(names).items()
+        if only.matches_name(run_id)
     }
     runs = {
         run_id: index.run(run_id)
         for run_id in names
-        if run_id not in ended and only.fits_name(run_id)
+        if run_id not in ended and only.matches_name(run_id)
     }
-    newer = {run_id: unseen(run, NEWER) for run_id, run in runs.items() if _is_newer(run)}
+    newer = {run_id: unknown_status(run, NEWER) for run_id, run in runs.items() if _is_newer(run)}
     known = {
         run_id: (run, files)
         for run_id, run in runs.items()
-        if run_id not in newer and (files := _readable(run))
+        if run_id not in newer and (files := _read_if_permitted(run))
     }
     closed = {
-        run_id: unseen(run, CLOSED) for run_id, run in runs.items() if run_id not in known | newer
+        run_id: unknown_status(run, CLOSED)
+        for run_id, run in runs.items()
+        if run_id not in known | newer
     }
     over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
-    living = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
+    active = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
     every: dict[str, RunStatus]
     if look:
-        every = {**ended, **over, **{run_id: look(run) for run_id, run in living.items()}}
+        every = {**ended, **over, **{run_id: look(run) for run_id, run in active.items()}}
     else:
-        queue = ask_queue() if living or (ended and installed()) else {}
-        living |= {run_id: index.run(run_id) for run_id in _started_again(ended, queue)}
-        found, more = _asked(living, queue)
+        queue = query_queue() if active or (ended and installed()) else {}
+        active |= {run_id: index.run(run_id) for run_id in _find_restarted(ended, queue)}
+        found, more = _query_slurm(active, queue)
         every, over = {**ended, **over, **found}, {**over, **more}
     every |= closed | newer
     summaries.add(over, names)
     newest_first = [every[run_id] for run_id in reversed(names) if run_id in every]
-    return sorted(filter(only.fits, newest_first), key=lambda status: status.state.final)
+    return sorted(filter(only.matches, newest_first), key=lambda status: status.state.final)
 
 
 def active_runs() -> list[RunStatus]:
-    """Return the runs of this user that have not ended and whose folders are open, the newest first."""
-    return [found for found in list_runs(only=LIVING) if found.reason != CLOSED]
+    """Return the active runs of this user whose folders are open, the newest first."""
+    return [found for found in list_runs(only=ACTIVE) if found.reason != CLOSED]
 
 
 def _is_newer(run: RunRef) -> bool:
@@ -121,44 +126,44 @@ def _is_newer(run: RunRef) -> bool:
     return False
 
 
-def _readable(run: RunRef) -> RunStatus | None:
+def _read_if_permitted(run: RunRef) -> RunStatus | None:
     try:
-        return from_files(run)
+        return status_from_files(run)
     except PermissionError:
         return None
 
 
-def _asked(
+def _query_slurm(
     runs: Mapping[str, RunRef], queue: Queue | ClusterError
 ) -> tuple[dict[str, RunStatus], dict[str, RunStatus]]:
-    """Return what Slurm makes of runs whose files do not say that they are over; and those of them that are, for good.
+    """Return the statuses of runs without a recorded end, and those among them that are final.
 
     What squeue calls ended may come back. What it forgot, and sacct knows as ended, does not.
     """
-    first = {run_id: run_status(run, Said(queue, {})) for run_id, run in runs.items()}
-    accounts = ask_accounts(first.values())
+    first = {run_id: run_status(run, SlurmSnapshot(queue, {})) for run_id, run in runs.items()}
+    accounts = query_accounting(first.values())
     if not accounts:
         return first, {}
-    gone = {
+    lost = {
         run_id: status
         for run_id, status in first.items()
-        if any(map(_vanished, (status, *status.tasks)))
+        if any(map(_is_lost, (status, *status.tasks)))
     }
-    again = {run_id: run_status(runs[run_id], Said(queue, accounts)) for run_id in gone}
+    again = {run_id: run_status(runs[run_id], SlurmSnapshot(queue, accounts)) for run_id in lost}
     settled = {
         run_id: status
         for run_id, status in again.items()
-        if not status.tasks and status.state.final and not _vanished(status)
+        if not status.tasks and status.state.final and not _is_lost(status)
     }
     return {**first, **again}, settled
 
 
-def _vanished(status: RunStatus) -> bool:
+def _is_lost(status: RunStatus) -> bool:
     return status.state is State.VANISHED
 
 
-def _started_again(ended: Mapping[str, RunStatus], queue: Queue | ClusterError) -> list[str]:
-    """List runs that had ended and have a job that lives: a person has requeued it by Slurm's own commands."""
+def _find_restarted(ended: Mapping[str, RunStatus], queue: Queue | ClusterError) -> list[str]:
+    """List ended runs with an active job: a user has requeued it with Slurm's own commands."""
     if isinstance(queue, ClusterError):
         return []
     jobs = [job for job in queue.values() if not state_of(job.state).final]
@@ -168,7 +173,7 @@ def _started_again(ended: Mapping[str, RunStatus], queue: Queue | ClusterError) 
     return [run_id for run_id, found in ended.items() if found.job_id in alive] if alive else []
 
 
-def _states(text: str) -> frozenset[State]:
+def _parse_states(text: str) -> frozenset[State]:
     words = [word.strip().upper() for word in text.split(",") if word.strip()]
     unknown = [word for word in words if word not in State.__members__]
     if unknown:
@@ -178,7 +183,7 @@ def _states(text: str) -> frozenset[State]:
     return frozenset(State[word] for word in words)
 
 
-def _since(text: str) -> float:
+def _parse_since(text: str) -> float:
     try:
         return units.moment_of(text.strip(), time.time())
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What runs do, for those who look every few seconds: from their folders, and the answer of squeue that all share."""
+"""The statuses of runs for frequent polling: from their folders and a shared answer of squeue."""
 
 from __future__ import annotations
 
@@ -6,34 +6,37 @@ from dataclasses import replace
 
 from clusterrun.errors import ClusterError
 from clusterrun.run_folder.index import Index, RunRef
-from clusterrun.run_status.current import Queue, Said, by_id, is_local, run_status
-from clusterrun.run_status.from_files import RunStatus, from_files, last_end
-from clusterrun.run_status.listing import LIVING, list_runs
-from clusterrun.run_status.shared_queue import SharedAnswer, queue_of, shared_answer
+from clusterrun.run_status.current import run_status
+from clusterrun.run_status.file_status import RunStatus, is_local, last_end, status_from_files
+from clusterrun.run_status.listing import ACTIVE, list_runs
+from clusterrun.run_status.shared_queue import SharedAnswer, jobs_or_error, shared_answer
+from clusterrun.run_status.slurm_snapshot import Queue, SlurmSnapshot, index_jobs
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State
 
 
-def watched(run: RunRef, index: Index) -> RunStatus:
-    """Say what a run does now, as `run_status` does, with an answer of squeue that is a minute old at most.
+def poll_run(run: RunRef, index: Index) -> RunStatus:
+    """Return the run's status as `run_status` does, from an answer of squeue at most a minute old.
 
     A run that has gone from the queue is asked for once more, and is final then.
     """
-    found = run_status(run) if is_local(run) else _by(_answer(index), run)
+    found = (
+        run_status(run) if is_local(run) else _apply_shared_answer(_read_shared_answer(index), run)
+    )
     return run_status(run) if found.state is State.VANISHED else found
 
 
-def watched_living(index: Index) -> list[RunStatus]:
-    """Say what all runs do that live, the newest first; otherwise as `watched`."""
-    answer = _answer(index)
-    return list_runs(index, LIVING, look=lambda run: _by(answer, run))
+def poll_active_runs(index: Index) -> list[RunStatus]:
+    """Return the statuses of all active runs, the newest first; otherwise as `poll_run`."""
+    answer = _read_shared_answer(index)
+    return list_runs(index, ACTIVE, look=lambda run: _apply_shared_answer(answer, run))
 
 
-def _by(answer: SharedAnswer, run: RunRef) -> RunStatus:
-    """Where the run has written a record since Slurm was asked, its files know better."""
-    known = from_files(run)
-    if known.state.final or answer.asked > _changed(run):
-        return run_status(run, Said(_queue(answer), {}))
+def _apply_shared_answer(answer: SharedAnswer, run: RunRef) -> RunStatus:
+    """Return the run's status; its files take precedence if they changed after the query."""
+    known = status_from_files(run)
+    if known.state.final or answer.asked > _last_record_time(run):
+        return run_status(run, SlurmSnapshot(_index_queue(answer), {}))
     if last_end(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     return (
@@ -43,20 +46,20 @@ def _by(answer: SharedAnswer, run: RunRef) -> RunStatus:
     )
 
 
-def _answer(index: Index) -> SharedAnswer:
+def _read_shared_answer(index: Index) -> SharedAnswer:
     if not installed():
         return SharedAnswer(0.0, (), "squeue is not on this machine")
     index.make()
     return shared_answer(index.folder)
 
 
-def _queue(answer: SharedAnswer) -> Queue | ClusterError:
-    jobs = queue_of(answer)
-    return jobs if isinstance(jobs, ClusterError) else by_id(jobs)
+def _index_queue(answer: SharedAnswer) -> Queue | ClusterError:
+    jobs = jobs_or_error(answer)
+    return jobs if isinstance(jobs, ClusterError) else index_jobs(jobs)
 
 
-def _changed(run: RunRef) -> float:
-    """Return when a record of the run came last."""
+def _last_record_time(run: RunRef) -> float:
+    """Return when the run last wrote a record."""
     try:
         return run.paths.events.stat().st_mtime
     except OSError:

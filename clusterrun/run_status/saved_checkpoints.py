@@ -1,4 +1,4 @@
-"""The checkpoints of a run on the disk: what each is, whether it is whole, and which one a resume would take."""
+"""The checkpoints of a run on the disk: whether each is complete, and which one a resume takes."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
 
-_STEP = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
-_TRAINER = re.compile(r"checkpoint-(?P<step>\d+)", re.ASCII)  # as transformers.Trainer names them
+_STEP_NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
+_TRAINER_NAME = re.compile(
+    r"checkpoint-(?P<step>\d+)", re.ASCII
+)  # as transformers.Trainer names them
 
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """A checkpoint on the disk. `size` is in bytes, `time` in seconds since the epoch; None: not known."""
+    """A checkpoint on the disk. `time` is in seconds since the epoch; None: not known."""
 
     name: str
-    """Its folder's, or file's."""
+    """The name of its folder or file."""
     path: str
-    """Where it lies."""
+    """Its folder or file."""
     step: int | None
     """The optimizer step of its state."""
     attempt: int | None
     """Which attempt wrote it."""
     size: int
-    """Of all its files, in bytes."""
+    """Total size of all its files, in bytes."""
     time: float
     """When it was published."""
     kind: str
     """Who wrote it: `clusterrun` (clusterrun.training), `Trainer` (transformers), or `script`."""
     verified: bool | None
-    """Whether every byte is as it was saved; None where that was not asked for, or cannot be known."""
+    """Whether every byte is as it was saved; None if that was not checked, or cannot be known."""
     fault: str
-    """What is wrong with it, in words; empty where nothing is known to be."""
+    """What is wrong with it; empty if nothing is known to be."""
     next: bool = False
     """Whether a resume would take it."""
 
@@ -64,43 +66,46 @@ def checkpoints(
 
     `tell` is told meanwhile how many bytes were read, and of how many.
 
-    Those of a script that does not use clusterrun.training are listed, not verified. Raises SpecError where no run is
-    called so, ClusterError where it is another user's.
+    Those of a script that does not use clusterrun.training are listed, not verified. Raises
+    SpecError where no run is called so, ClusterError where it is another user's.
     """
     run = (index or Index()).find(name)
     try:
-        return _listed(run, verify=verify, tell=tell)
+        return _list_checkpoints(run, verify=verify, tell=tell)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
 
 def last_checkpoint(run: RunRef) -> SavedCheckpoint | None:
-    """Return the checkpoint that was saved last, without reading it through; None before the first."""
+    """Return the newest checkpoint, without reading its data; None before the first."""
     saved = read_record(run.paths.saves).get("checkpoint")
     if saved:
         path = run.paths.checkpoints / saved  # a Trainer's is a whole path
-        return _sealed(path, verify=False) if path.is_dir() else None
-    pattern = _pattern(run)
-    return next(reversed(_of_script(pattern)), None) if pattern else None
+        return _read_checkpoint(path, verify=False) if path.is_dir() else None
+    pattern = _read_script_pattern(run)
+    return next(reversed(_find_script_checkpoints(pattern)), None) if pattern else None
 
 
-def _listed(
+def _list_checkpoints(
     run: RunRef, *, verify: bool, tell: Callable[[int, int], object] | None
 ) -> list[SavedCheckpoint]:
-    pattern = _pattern(run)
+    pattern = _read_script_pattern(run)
     if pattern:
-        found = _of_script(pattern)
+        found = _find_script_checkpoints(pattern)
     else:
-        folders = [*run.paths.checkpoints.glob("step-*"), *_trainers(run.paths)]
-        told = _summed(tell, sum(map(_size, folders))) if verify and tell else None
+        folders = [*run.paths.checkpoints.glob("step-*"), *_find_trainer_folders(run.paths)]
+        on_bytes = _accumulate(tell, sum(map(_measure_size, folders))) if verify and tell else None
         found = sorted(
-            filter(None, (_sealed(path, verify=verify, told=told) for path in folders)), key=_age
+            filter(
+                None, (_read_checkpoint(path, verify=verify, on_bytes=on_bytes) for path in folders)
+            ),
+            key=_order,
         )
     taken = next((one for one in reversed(found) if not one.fault), None)
     return [replace(one, next=one is taken) for one in found]
 
 
-def _summed(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
+def _accumulate(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
     done = 0
 
     def add(size: int) -> None:
@@ -111,13 +116,13 @@ def _summed(tell: Callable[[int, int], object], total: int) -> Callable[[int], o
     return add
 
 
-def _age(one: SavedCheckpoint) -> tuple[int, int]:
-    """Return what orders them as the trainer does: a later attempt knew all that earlier ones had published."""
+def _order(one: SavedCheckpoint) -> tuple[int, int]:
+    """Return the key that sorts as the training library does: by attempt, then by step."""
     return (one.attempt or 0) if one.kind == "clusterrun" else 0, one.step or 0
 
 
-def _pattern(run: RunRef) -> str:
-    """Return the pattern of the script's own checkpoints, absolute; empty where it uses clusterrun.training."""
+def _read_script_pattern(run: RunRef) -> str:
+    """Return the absolute pattern of the script's own checkpoints; empty if it has none."""
     for folder in (run.paths.folder, run.paths.folder.parent):  # a task's spec is its array's
         kept = read_record(RunPaths(folder).intent).get("request")
         if kept and RunPaths(folder).spec.exists():
@@ -133,15 +138,15 @@ def _pattern(run: RunRef) -> str:
     return ""
 
 
-def _of_script(pattern: str) -> list[SavedCheckpoint]:
+def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:
     paths = [Path(found) for found in glob.glob(pattern)]  # noqa: PTH207 - a pattern of the user's, with a root of its own
     made = [
         SavedCheckpoint(
             path.name,
             str(path),
-            _step(path),
+            _parse_step(path),
             None,
-            _size(path),
+            _measure_size(path),
             path.stat().st_mtime,
             "script",
             None,
@@ -155,47 +160,51 @@ def _of_script(pattern: str) -> list[SavedCheckpoint]:
     ]
 
 
-def _step(path: Path) -> int | None:
+def _parse_step(path: Path) -> int | None:
     numbers = re.findall(r"\d+", path.name)
     return int(numbers[-1]) if numbers else None
 
 
-def _trainers(paths: RunPaths) -> Iterable[Path]:
-    """Where transformers.Trainer keeps its own, the run's records name one by its whole path."""
+def _find_trainer_folders(paths: RunPaths) -> Iterable[Path]:
+    """List transformers.Trainer's checkpoints, whose full paths the run's records name."""
     records = [paths.saves, *(paths.resumed(name) for name in paths.attempts())]
     named = [Path(read_record(path).get("checkpoint", "")) for path in records]
     folders = {path.parent for path in named if path.is_absolute()}
     return [path for folder in folders for path in folder.glob("checkpoint-*")]
 
 
-def _sealed(
-    path: Path, *, verify: bool, told: Callable[[int], object] | None = None
+def _read_checkpoint(
+    path: Path, *, verify: bool, on_bytes: Callable[[int], object] | None = None
 ) -> SavedCheckpoint | None:
     from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads and JSON, for this command alone
 
     match, content = (
-        _STEP.fullmatch(path.name) or _TRAINER.fullmatch(path.name),
+        _STEP_NAME.fullmatch(path.name) or _TRAINER_NAME.fullmatch(path.name),
         manifest.read(path),
     )
     if match is None:
         return None
     attempt = match.groupdict().get("attempt") or (content or {}).get("attempt")
-    fault = manifest.find_damage(path, told) if verify else _missing(path, content, manifest.NAME)
+    fault = (
+        manifest.find_damage(path, on_bytes)
+        if verify
+        else _compare_sizes(path, content, manifest.NAME)
+    )
     sealed = path / manifest.NAME
     return SavedCheckpoint(
         name=path.name,
         path=str(path),
         step=int(match["step"]),
         attempt=None if attempt is None else int(attempt),
-        size=_size(path),
+        size=_measure_size(path),
         time=(sealed if sealed.exists() else path).stat().st_mtime,
-        kind="clusterrun" if _STEP.fullmatch(path.name) else "Trainer",
+        kind="clusterrun" if _STEP_NAME.fullmatch(path.name) else "Trainer",
         verified=fault is None if verify else None,
         fault=fault or "",
     )
 
 
-def _missing(path: Path, content: dict[str, Any] | None, manifest_name: str) -> str | None:
+def _compare_sizes(path: Path, content: dict[str, Any] | None, manifest_name: str) -> str | None:
     """Compare what is there with the manifest's sizes, without reading it."""
     if content is None:
         return f"it has no whole {manifest_name}"
@@ -209,7 +218,7 @@ def _missing(path: Path, content: dict[str, Any] | None, manifest_name: str) -> 
     return None
 
 
-def _size(path: Path) -> int:
+def _measure_size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

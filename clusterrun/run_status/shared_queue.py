@@ -1,4 +1,4 @@
-"""One answer of squeue for all who watch: whatever the number of runs and terminals, Slurm is asked once a minute."""
+"""One answer of squeue for all watchers: Slurm is queried once a minute, however many there are."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from clusterrun.slurm.clusters import reached_cluster
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import QueuedJob, own_jobs
 
-SECONDS = 60.0
+MAX_AGE_S = 60.0
 """How old an answer may be."""
 
 
 @dataclass(frozen=True)
 class SharedAnswer:
-    """What squeue said of all jobs of the user, and when."""
+    """What squeue reported of all of the user's jobs, and when."""
 
     asked: float
     """In seconds since the epoch."""
     jobs: tuple[QueuedJob, ...]
     fault: str
-    """Why it did not answer; empty where it did."""
+    """Why squeue failed; empty if it did not."""
 
 
-def shared_answer(folder: Path, seconds: float = SECONDS) -> SharedAnswer:
-    """Return squeue's newest answer, from a file in a folder of the user's; squeue is asked where it is too old.
+def shared_answer(folder: Path, seconds: float = MAX_AGE_S) -> SharedAnswer:
+    """Return squeue's newest answer, from a file of the user; query squeue if it is too old.
 
-    A failure of squeue counts as an answer: a Slurm that is overloaded is asked no more often. Who asks meanwhile
-    waits. Raises ClusterError where the file cannot be written.
+    A failure of squeue counts as an answer: a Slurm that is overloaded is asked no more often. Who
+    asks meanwhile waits. Raises ClusterError where the file cannot be written.
     """
     try:
-        return _shared(folder / _file_name(), seconds)
+        return _read_or_query(folder / _file_name(), seconds)
     except OSError as error:
         raise ClusterError(
             f"{folder}: {(error.strerror or str(error)).lower()}", "there squeue's answer is kept"
@@ -44,31 +44,31 @@ def shared_answer(folder: Path, seconds: float = SECONDS) -> SharedAnswer:
 
 
 def _file_name() -> str:
-    """Each cluster has its own file: two clusters can share the user's home."""
+    """Return the name of the cluster's file: two clusters can share the user's home."""
     name = re.sub(r"[^\w-]", "_", reached_cluster())
     return f"squeue-{name}" if name else "squeue"
 
 
-def _shared(path: Path, seconds: float) -> SharedAnswer:
+def _read_or_query(path: Path, seconds: float) -> SharedAnswer:
     with locked(path.with_suffix(".lock")):
-        kept = _read(path)
+        kept = _read_answer(path)
         if kept and 0 <= time.time() - kept.asked < seconds:
             return kept
-        fresh = _ask()
+        fresh = _query_squeue()
         write_whole(
             path, json.dumps([fresh.asked, [astuple(job) for job in fresh.jobs], fresh.fault])
         )
         return fresh
 
 
-def queue_of(answer: SharedAnswer) -> tuple[QueuedJob, ...] | ClusterError:
+def jobs_or_error(answer: SharedAnswer) -> tuple[QueuedJob, ...] | ClusterError:
     """Return the jobs, or the failure as an error."""
     return (
         NoAnswer(answer.fault, "it is asked again within a minute") if answer.fault else answer.jobs
     )
 
 
-def _ask() -> SharedAnswer:
+def _query_squeue() -> SharedAnswer:
     asked = time.time()  # before: what happens meanwhile may not be in the answer
     try:
         return SharedAnswer(asked, tuple(own_jobs()), "")
@@ -76,7 +76,7 @@ def _ask() -> SharedAnswer:
         return SharedAnswer(asked, (), error.what)
 
 
-def _read(path: Path) -> SharedAnswer | None:
+def _read_answer(path: Path) -> SharedAnswer | None:
     try:
         asked, jobs, fault = json.loads(path.read_text(encoding="utf-8"))
         return SharedAnswer(float(asked), tuple(QueuedJob(*job) for job in jobs), str(fault))

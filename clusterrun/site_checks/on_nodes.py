@@ -15,7 +15,7 @@ from clusterrun.planning.script import template_folder
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.records import number, read_record, whole, write_whole
 from clusterrun.run_status.control import cancel, run_status
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.site_checks.software import ASK
 from clusterrun.submission.submitting import submit
 from clusterrun.upkeep.cleaning import remove_run

@@ -11,8 +11,8 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.ownership import caller, require_own_folder, signal_job
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
-from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.current import refuse_other_cluster, run_status
+from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue
 from clusterrun.slurm.states import State

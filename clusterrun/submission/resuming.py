@@ -19,8 +19,9 @@ from clusterrun.run_folder.ownership import require_own_folder
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import locked, read_record, whole, write_record
 from clusterrun.run_folder.removal import MARK
-from clusterrun.run_status.current import is_local, refuse_other_cluster, run_status
-from clusterrun.run_status.summary import Summaries
+from clusterrun.run_status.current import refuse_other_cluster, run_status
+from clusterrun.run_status.ended_runs import Summaries
+from clusterrun.run_status.file_status import is_local
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of

@@ -14,9 +14,9 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.ownership import foreign_owner
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.run_folder.removal import MARK, size_of
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.listing import list_runs
-from clusterrun.run_status.liveness import Inquiry, wrote_its_end
+from clusterrun.run_status.liveness import Inquiry, has_recorded_end
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, checkpoints
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import own_jobs
@@ -152,7 +152,7 @@ def _list_ended_runs(index: Index) -> tuple[list[tuple[RunRef, RunStatus]], tupl
     for status in list_runs(index):
         run = runs.get(status.run_id)
         why = None if run is None else reason_to_keep(run, status, living)
-        if run is not None and why is None and not wrote_its_end(run, status):
+        if run is not None and why is None and not has_recorded_end(run, status):
             why = inquiry.sign_of_life(run, status) or None
         if run is not None and why is None:
             dead.append((run, status))

@@ -16,7 +16,7 @@ import pytest
 from clusterrun import cli
 from clusterrun.cli.output.printed_json import print_json
 from clusterrun.json_output.answer_schema import answer_schema
-from clusterrun.json_output.forms import ANSWERS
+from clusterrun.json_output.output_types import OUTPUTS
 from clusterrun.rehearsal.comparison import LossComparison, WeightComparison
 from clusterrun.rehearsal.result import Phase, Rehearsal
 from tests.support.answers import fits
@@ -29,7 +29,7 @@ WITHOUT = {"completion", "schema"}
 
 
 def options_of(command: str) -> set[str]:
-    parser = cli._parser([command])
+    parser = cli._build_parser([command])
     (commands,) = [
         action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     ]
@@ -44,12 +44,12 @@ def test_every_command_speaks_json():
     """Each has the option, and each that has it has a schema."""
     assert (
         {name for name in cli.COMMANDS if "--json" in options_of(name)}
-        == {*ANSWERS}
+        == {*OUTPUTS}
         == {*cli.COMMANDS} - WITHOUT
     )
 
 
-@pytest.mark.parametrize("command", ANSWERS)
+@pytest.mark.parametrize("command", OUTPUTS)
 def test_the_schema_is_printed(desk, command):
     """`clusterrun schema COMMAND` gives a schema of the dialect that it names, where every key is explained."""
     found = json.loads(desk.type("schema", command).stdout)

@@ -32,7 +32,7 @@ def test_every_command_explains_itself(desk, command):
     assert (shown.returncode, shown.stderr) == (0, "")
     assert cli.COMMANDS[command] in shown.stdout
     assert shown.stdout.startswith(f"usage: clusterrun {command} ")
-    parser = cli._parser([command])
+    parser = cli._build_parser([command])
     (commands,) = [
         action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     ]
@@ -165,7 +165,8 @@ def test_a_dry_run_without_slurm_shows_the_script(desk):
 def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     """What nobody foresaw exits with 3: no traceback on the screen, but in the file that the message names."""
     desk.write(
-        "import clusterrun.cli\nclusterrun.cli._run = lambda words: [].pop()\n", "sitecustomize.py"
+        "import clusterrun.cli\nclusterrun.cli._run_command = lambda words: [].pop()\n",
+        "sitecustomize.py",
     )
     done = desk.type("list", PYTHONPATH=f"{desk.folder}:{desk.environment['PYTHONPATH']}")
     assert (done.returncode, done.stdout) == (3, "")

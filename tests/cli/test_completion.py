@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun import cli
-from clusterrun.cli import COMMANDS, completing
+from clusterrun.cli import COMMANDS, shell_completion
 
 CLUSTERRUN = Path(sys.prefix) / "bin"
 RUNS = ("tiny-gpt2-1", "tiny-gpt2-2", "other-3")
@@ -100,7 +100,7 @@ def test_tab_completes_commands_runs_specs_and_options(terminal):
 def asked(line: str, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
     """Ask as the shells' code does: by variables, with the answer on file descriptor 8."""
     words = " ".join([sys.executable, *options, "-m", "clusterrun"])
-    environment = {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": str(Path(completing.__file__).parents[2]),
+    environment = {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": str(Path(shell_completion.__file__).parents[2]),
                    "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n"}  # fmt: skip
     return subprocess.run(
         ["bash", "-c", f"{words} 8>&1 9>&2"], env=environment, capture_output=True, check=False
@@ -123,8 +123,8 @@ def test_a_run_or_a_spec_is_completed_without_loading_what_commands_need(tmp_pat
     assert not modules & {"submitit", "yaml", "jinja2", "rich", "torch", "pydantic"}
     if "-" not in line:
         assert not {name for name in modules if name.startswith("clusterrun.")} - {
-            "clusterrun.cli", "clusterrun.cli.help", "clusterrun.cli.completing",
-            "clusterrun.version", "clusterrun.__main__"
+            "clusterrun.cli", "clusterrun.cli.help", "clusterrun.cli.shell_completion",
+            "clusterrun.__main__", "clusterrun.version"
         }  # fmt: skip
 
 
@@ -132,14 +132,14 @@ def test_every_command_with_a_name_completes_it():
     """The commands that are completed without their module are those that take a run, or a spec."""
     takes: dict[str, set[str]] = {"run": set(), "job": {"notify"}}  # behind its option
     for command in COMMANDS:
-        parser = cli._parser([command])
+        parser = cli._build_parser([command])
         (commands,) = [
             action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
         ]
         for action in commands.choices[command]._actions:
             if action.dest in takes and not action.option_strings:
                 takes[action.dest].add(command)
-    assert ({*completing.RUNS}, {*completing.SPECS}) == (takes["run"], takes["job"])
+    assert ({*shell_completion.RUNS}, {*shell_completion.SPECS}) == (takes["run"], takes["job"])
 
 
 def test_without_runs_nothing_is_offered(tmp_path):

@@ -40,7 +40,7 @@ def test_every_command_has_examples():
 def test_every_example_parses(typed):
     """What an example says can be typed: the parser takes every word of it."""
     words = shlex.split(typed.partition(" | ")[0].partition(" > ")[0])[1:]
-    options = cli._parser(words).parse_args(words)
+    options = cli._build_parser(words).parse_args(words)
     assert options.command == words[0]
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.cli.output.status_words import in_a_line, in_words
-from clusterrun.cli.output.words import bar, sparkline
+from clusterrun.cli.output.screen import draw_bar, draw_sparkline
+from clusterrun.cli.output.status_text import format_status, format_status_line
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.metrics import Metrics, Point, join_points
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
+from clusterrun.run_status.file_status import RunStatus, status_from_files
 from clusterrun.run_status.forecast import outlook, step_seconds
-from clusterrun.run_status.from_files import RunStatus, from_files
 from clusterrun.slurm.states import State
 from clusterrun.units import format_clock, format_duration
 
@@ -35,16 +35,16 @@ def test_lengths_of_time(seconds, words):
 
 def test_drawings():
     """A bar is as full as its share; a line of characters goes from the lowest to the highest."""
-    assert (bar(0, 8, 4), bar(4, 8, 4), bar(9, 8, 4), bar(1, 0, 4)) == (
+    assert (draw_bar(0, 8, 4), draw_bar(4, 8, 4), draw_bar(9, 8, 4), draw_bar(1, 0, 4)) == (
         "░░░░",
         "██░░",
         "████",
         "░░░░",
     )
-    assert sparkline([]) == ""
-    assert sparkline([3, 3, 3]) == "▁▁▁"
-    assert sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
-    assert len(sparkline(list(range(1000)), 32)) == 32
+    assert draw_sparkline([]) == ""
+    assert draw_sparkline([3, 3, 3]) == "▁▁▁"
+    assert draw_sparkline([8, 7, 6, 5, 4, 3, 2, 1]) == "█▇▆▅▄▃▂▁"
+    assert len(draw_sparkline(list(range(1000)), 32)) == 32
     assert (format_clock(None), format_clock(3661)) == ("", "1:01:01")
 
 
@@ -89,7 +89,7 @@ def running(tmp_path) -> RunStatus:
     checkpoint.mkdir()
     (checkpoint / "manifest.json").write_text("half")
     write_record(paths.saves, {"checkpoint": checkpoint.name, "step": 40})
-    known = from_files(RunRef("tiny", paths, "12"))
+    known = status_from_files(RunRef("tiny", paths, "12"))
     return RunStatus(**{**vars(known), "ends": now + 7300})
 
 
@@ -104,7 +104,7 @@ def test_what_a_running_run_is_about(running):
     )
     assert ahead.losses[0] == (1, 0.99)
     assert ahead.last_checkpoint.fault == "it has no whole manifest.json"
-    told = in_words(running, ahead).splitlines()
+    told = format_status(running, ahead).splitlines()
     assert told[:9] == [
         "run       tiny",
         "state     RUNNING",
@@ -118,7 +118,7 @@ def test_what_a_running_run_is_about(running):
     ]
     assert told[9] == "next save at step 80, in 40 s"
     line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  saved step-00000040-0001"
-    assert in_a_line(running, ahead) == line
+    assert format_status_line(running, ahead) == line
 
 
 @pytest.mark.parametrize(("doing", "words"), [
@@ -129,7 +129,7 @@ def test_what_it_does_in_words(running, doing, words):
     """Where Slurm has no reason to tell, the training library's word is told."""
     paths = RunPaths(Path(running.folder))
     paths.progress.write_text(f"step=60\ndoing={doing}\n")
-    assert f"state     {words}" in in_words(running, outlook(running)).splitlines()
+    assert f"state     {words}" in format_status(running, outlook(running)).splitlines()
 
 
 def test_a_run_that_has_ended_has_no_speed(running):
@@ -150,5 +150,5 @@ def test_a_script_that_tells_nothing(tmp_path):
     paths = RunPaths(tmp_path / "quiet")
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 12})
-    ahead = outlook(from_files(RunRef("quiet", paths, "12")))
+    ahead = outlook(status_from_files(RunRef("quiet", paths, "12")))
     assert (ahead.losses, ahead.left, ahead.last_checkpoint, ahead.doing) == ((), None, None, "")

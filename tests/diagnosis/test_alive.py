@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterrun.diagnosis.alive import looks_alive
+from clusterrun.diagnosis.progress_check import judge_progress
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.paths import RunPaths
 
@@ -35,7 +35,7 @@ def tell(paths: RunPaths, told: int, patience: int) -> None:
 def test_the_trainers_own_patience_is_the_measure(paths, age, looks):
     """Silent for longer than it said that it may be is no good sign; before that nothing is wrong."""
     tell(paths, BEGAN + 60, 900)
-    found = looks_alive(paths, attempt(paths), now=BEGAN + 60 + age)
+    found = judge_progress(paths, attempt(paths), now=BEGAN + 60 + age)
     assert (found.looks, found.silent, found.doing, found.patience) == (looks, age, "step", 900)
     assert found.words.startswith(f"at step 61, doing step; its last word is {age} s old")
 
@@ -43,17 +43,17 @@ def test_the_trainers_own_patience_is_the_measure(paths, age, looks):
 def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
     """The log's age is told in its place, and no verdict is given."""
     tell(paths, BEGAN - 5, 900)
-    found = looks_alive(paths, attempt(paths), now=BEGAN + 70)
+    found = judge_progress(paths, attempt(paths), now=BEGAN + 70)
     assert (found.looks, found.silent) == (None, None)
     assert found.words == "attempt 2 began 70 s ago, and has printed nothing yet"
     paths.log("0002").write_text("importing\n")
     assert (
         "has told no step yet; its last line is"
-        in looks_alive(paths, attempt(paths), now=BEGAN + 70).words
+        in judge_progress(paths, attempt(paths), now=BEGAN + 70).words
     )
 
 
 def test_a_trainer_without_a_patience(paths):
     """Where it cannot say how long it may be silent, nobody judges."""
     tell(paths, BEGAN + 60, 0)
-    assert looks_alive(paths, attempt(paths), now=BEGAN + 9000).looks is None
+    assert judge_progress(paths, attempt(paths), now=BEGAN + 9000).looks is None

@@ -9,8 +9,8 @@ import pytest
 from clusterrun.diagnosis.failures import FAILURES
 from clusterrun.diagnosis.findings import first_failure
 from clusterrun.diagnosis.log_tail import read_tail
-from clusterrun.diagnosis.stacks import places
-from clusterrun.run_logs.attribution import attributed
+from clusterrun.diagnosis.stacks import read_hang_locations
+from clusterrun.run_logs.attribution import attribute_lines
 
 LOGS = Path(__file__).parents[1] / "logs"
 
@@ -221,7 +221,7 @@ def test_where_the_ranks_of_a_hang_stood():
         '  File "/home/alice/train.py", line 12 in evaluate\n'
         "clusterrun: it hangs, and is ended\n"
     )
-    first, second = places(attributed(text.split("\n")))
+    first, second = read_hang_locations(attribute_lines(text.split("\n")))
     assert (first.rank, first.node) == (0, "n1")
     assert first.inner.startswith("all_reduce (")
     assert first.script == "train (/home/alice/train.py:40)"

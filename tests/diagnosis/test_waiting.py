@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from clusterrun.diagnosis import queue
-from clusterrun.diagnosis.causes import pause_after
+from clusterrun.diagnosis import pending_run
+from clusterrun.diagnosis.next_step import pause_after
+from clusterrun.diagnosis.reason_text import explain_reason
 from clusterrun.diagnosis.reasons import REASONS, SENTENCES
-from clusterrun.diagnosis.waiting import explain
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.slurm import pending
 from clusterrun.slurm.commands import CommandResult
 from clusterrun.slurm.node_lists import node_names
@@ -50,13 +50,13 @@ def slurm(monkeypatch):
 
 def waiting(slurm, reason: str, *, dependency: str = "(null)", **values: object):
     slurm["squeue --noheader --states=all"] = SQUEUE.format(reason=reason, dependency=dependency)
-    return queue.why_waiting(status(**values))
+    return pending_run.why_waiting(status(**values))
 
 
 @pytest.mark.parametrize("code", REASONS)
 def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
     """Each code in the three forms in which it is met has the same meaning and says what to do."""
-    told = [explain(text) for text in (code, f"({code})", f"{code},_more_words")]
+    told = [explain_reason(text) for text in (code, f"({code})", f"{code},_more_words")]
     assert all(one.known and one.means == REASONS[code].means and one.do for one in told)
 
 
@@ -64,8 +64,8 @@ def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
 def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
     """scontrol writes the same with `_` for spaces."""
     assert (
-        explain(f"({words} and so on)").means
-        == explain(words.replace(" ", "_")).means
+        explain_reason(f"({words} and so on)").means
+        == explain_reason(words.replace(" ", "_")).means
         == SENTENCES[words].means
     )
 
@@ -86,7 +86,7 @@ def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
 )
 def test_a_limit_is_put_together_from_its_name(code, fragments):
     """Whose limit it is, what it sums up, and of what."""
-    told = explain(code)
+    told = explain_reason(code)
     assert told.known
     assert [part for part in fragments if part not in told.means] == []
 
@@ -94,21 +94,21 @@ def test_a_limit_is_put_together_from_its_name(code, fragments):
 def test_what_never_passes_is_told_from_what_does():
     """A request over one job's limit stays for ever; one over what all jobs may have together passes."""
     never = "JobHeldUser DependencyNeverSatisfied PartitionTimeLimit QOSMaxNodePerJobLimit AssocMaxCpuPerJobLimit InvalidQOS"
-    assert [code for code in never.split() if explain(code).passes] == []
+    assert [code for code in never.split() if explain_reason(code).passes] == []
     later = "Priority Resources BeginTime QOSGrpCpuLimit AssocGrpGRES QOSMaxJobsPerUserLimit Licenses JobArrayTaskLimit"
-    assert [code for code in later.split() if not explain(code).passes] == []
+    assert [code for code in later.split() if not explain_reason(code).passes] == []
 
 
 def test_a_reason_that_nobody_knows_is_told_as_it_is():
     """No meaning is made up."""
-    told = explain("MoonPhase")
+    told = explain_reason("MoonPhase")
     assert not told.known
     assert "'MoonPhase'" in told.means
 
 
 def test_the_nodes_that_cannot_be_had_are_named():
     """Slurm has them in its reason."""
-    assert "(out now: n[1-2])" in explain("ReqNodeNotAvail, UnavailableNodes:n[1-2]").means
+    assert "(out now: n[1-2])" in explain_reason("ReqNodeNotAvail, UnavailableNodes:n[1-2]").means
 
 
 def test_what_stands_before_a_job_and_when_it_starts(slurm):
@@ -158,13 +158,13 @@ def test_too_many_nodes_left_out(slurm):
 
 def test_slurm_that_does_not_answer(slurm):
     """Nothing is made up: its error is the answer."""
-    told = queue.why_waiting(status())
+    told = pending_run.why_waiting(status())
     assert "Connection refused" in told.means
 
 
 def test_a_run_that_slurm_never_got(slurm):
     """The way out is to type it again; nobody asks Slurm."""
-    told = queue.why_waiting(status(job_id="", reason="not handed to Slurm yet"))
+    told = pending_run.why_waiting(status(job_id="", reason="not handed to Slurm yet"))
     assert "submit" in told.do
     assert slurm["asked"] == []
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-
 from clusterrun.diagnosis.ended import why_stopped
+
 from clusterrun.job_spec.model import Requeue
 from clusterrun.run_folder.attempts import list_attempts
 from clusterrun.run_folder.causes import MEANINGS, Cause
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
-from clusterrun.run_status.from_files import from_files
+from clusterrun.run_status.file_status import status_from_files
 from clusterrun.slurm.states import State
 from tests.support.bash_functions import FUNCTIONS, bash, said
 
@@ -370,7 +370,7 @@ def test_a_word_that_is_no_cause_is_shown_as_it_is(tmp_path, word) -> None:
     write_record(paths.begin("0001"), {"job_id": 7, "began": 1})
     write_record(paths.end("0001"), {"cause": word, "next": "end", "exit_code": 1, "ended": 2})
     (attempt,) = list_attempts(paths)
-    found = from_files(RunRef("run-1", paths))
+    found = status_from_files(RunRef("run-1", paths))
     assert (attempt.cause, attempt.words, found.reason, found.state) == (
         word,
         word,

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from clusterrun.diagnosis.stacks import places
+from clusterrun.diagnosis.stacks import read_hang_locations
 from clusterrun.job_spec import JobSpec, durations
-from clusterrun.run_logs.attribution import attributed
+from clusterrun.run_logs.attribution import attribute_lines
 from tests.support.bash_functions import FUNCTIONS, LOAD, bash, said
 from tests.support.planned import plan_of
 
@@ -185,6 +185,8 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
     assert "---- rank 1 on " in told
     assert 'File "<string>", line 10 in <module>' in told
     assert told.count("---- rank") == 1
-    (place,) = places(attributed(told.split("\n")))  # as `clusterrun why` reads it
+    (place,) = read_hang_locations(
+        attribute_lines(told.split("\n"))
+    )  # as `clusterrun why` reads it
     assert (place.rank, place.inner) == (1, "<module> (<string>:10)")
     assert "sleep" in below

@@ -20,7 +20,7 @@ from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.preparation import Prepared, Request
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from tests.rehearsal.test_rehearse import counting
 from tests.support.cli_desk import Desk
 

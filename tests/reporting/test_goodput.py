@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterrun.reporting.goodput import Split, Story, stories, total, waiting_still
+from clusterrun.reporting.goodput import Split, Story, make_stories, measure_waiting, total_split
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.metrics import Metrics, Point
 from clusterrun.slurm.node_lists import count_nodes
@@ -51,8 +51,8 @@ def trained(
 
 
 def told(attempts, measures, asked, until=None) -> tuple[list[Story], Split]:
-    found = stories(attempts, measures, asked, until)
-    return found, total(found, waiting_still(found, asked, until))
+    found = make_stories(attempts, measures, asked, until)
+    return found, total_split(found, measure_waiting(found, asked, until))
 
 
 def test_a_run_that_nothing_stopped():

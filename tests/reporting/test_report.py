@@ -14,10 +14,21 @@ import pytest
 from clusterrun.cli import main
 from clusterrun.errors import SpecError
 from clusterrun.reporting.goodput import Split, Story
-from clusterrun.reporting.page.charts import WIDTH, Series, chart, thinned, timeline
-from clusterrun.reporting.page.drawing import page
-from clusterrun.reporting.page.scales import Scale, nice, nice_times, time_words
-from clusterrun.reporting.run_report import Hours, RunReport, gpus_of, hours, report
+from clusterrun.reporting.page.charts import (
+    WIDTH,
+    Series,
+    lay_out_chart,
+    lay_out_timeline,
+    thin_out,
+)
+from clusterrun.reporting.page.drawing import render_page
+from clusterrun.reporting.page.scales import (
+    Scale,
+    choose_ticks,
+    choose_time_ticks,
+    format_time_tick,
+)
+from clusterrun.reporting.run_report import Hours, RunReport, count_gpus, machine_hours, report
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
 from tests.support.run_story import StoryTeller
@@ -73,15 +84,17 @@ def test_the_numbers_of_a_run(found):
 ])  # fmt: skip
 def test_gpus_of_a_job(options, nodes, gpus):
     """By the options that asked for them; of what cannot be read, none."""
-    assert gpus_of(options, nodes) == gpus
+    assert count_gpus(options, nodes) == gpus
 
 
 def test_hours_of_attempts_with_different_numbers_of_nodes():
     """Each attempt counts with its own machines; nobody knows what a script that tells nothing has wasted."""
     stories = [Story(1, None, 0, 0, None, 0, 0, Split(productive=1800, waiting=900, start=1800)),
                Story(2, None, 0, 0, None, 0, 0, Split(productive=3600))]  # fmt: skip
-    assert hours(stories, {1: 2, 2: 4}) == Hours(2 + 4, 1)
-    assert hours([Story(1, None, 0, 0, None, 0, 0, Split(unknown=3600))], {1: 2}) == Hours(2, None)
+    assert machine_hours(stories, {1: 2, 2: 4}) == Hours(2 + 4, 1)
+    assert machine_hours([Story(1, None, 0, 0, None, 0, 0, Split(unknown=3600))], {1: 2}) == Hours(
+        2, None
+    )
 
 
 def test_a_run_without_anything(tmp_path):
@@ -90,7 +103,7 @@ def test_a_run_without_anything(tmp_path):
     paths.events.mkdir(parents=True)
     empty = report(str(paths.folder))
     assert (empty.split.ettr, empty.gpu_hours, empty.rate, empty.curve) == (None, None, None, ())
-    assert "It has not begun." in page(empty)
+    assert "It has not begun." in render_page(empty)
 
 
 def test_a_script_that_tells_nothing(tmp_path, capsys):
@@ -105,7 +118,7 @@ def test_a_script_that_tells_nothing(tmp_path, capsys):
     assert main(["report", str(paths.folder)]) == 0
     shown = capsys.readouterr().out
     assert "not known: the script does not use clusterrun.training" in shown
-    assert "not known" in page(report(str(paths.folder)))
+    assert "not known" in render_page(report(str(paths.folder)))
 
 
 def test_an_array_has_no_report(tmp_path):
@@ -158,7 +171,7 @@ class Tags(HTMLParser):
 
 def test_the_page_is_whole_and_loads_nothing(found):
     """Every tag is closed, what a spec holds stays text, and nothing is fetched."""
-    text = page(found)
+    text = render_page(found)
     tags = Tags(text)
     assert tags.open == []
     assert tags.loads == ["data:,"]
@@ -172,16 +185,20 @@ def test_the_page_is_whole_and_loads_nothing(found):
 def test_the_page_of_the_longest_run(tmp_path):
     """What a browser must draw is bounded, whatever the run measured."""
     points = [(float(step), float(step % 7)) for step in range(100_000)]
-    assert len(thinned(points)) == 600
-    assert (thinned(points)[0], thinned(points)[-1]) == (points[0], points[-1])
-    drawn = chart("loss", ("Loss", "steps"), Series({1: points}, {}), [(5.0, 2)], times=False)
+    assert len(thin_out(points)) == 600
+    assert (thin_out(points)[0], thin_out(points)[-1]) == (points[0], points[-1])
+    drawn = lay_out_chart(
+        "loss", ("Loss", "steps"), Series({1: points}, {}), [(5.0, 2)], times=False
+    )
     assert len(drawn.lines[0].points) < 10_000
 
 
 def test_a_chart_lies_within_its_frame():
     """Also where there is one point, or all values are alike."""
     for points in ([(3.0, 2.0)], [(0.0, 1.0), (9.0, 1.0)], [(0.0, -5.0), (1.0, 1e9)]):
-        drawn = chart("loss", ("Loss", "steps"), Series({1: points}, {1: []}), [], times=True)
+        drawn = lay_out_chart(
+            "loss", ("Loss", "steps"), Series({1: points}, {1: []}), [], times=True
+        )
         (line,) = drawn.lines
         places = [tuple(map(float, place.split(","))) for place in line.points.split()]
         assert all(0 <= x <= WIDTH and 0 <= y <= 230 for x, y in places)
@@ -193,27 +210,29 @@ def test_a_chart_lies_within_its_frame():
 ])  # fmt: skip
 def test_round_numbers_stand_at_an_axis(low, high, numbers):
     """About as many as were wanted, none outside."""
-    assert nice(low, high) == pytest.approx(numbers)
+    assert choose_ticks(low, high) == pytest.approx(numbers)
 
 
 def test_times_at_an_axis():
     """In the unit that fits."""
-    assert nice_times(100) == [0, 30, 60, 90]
-    assert [time_words(one, nice_times(20_000)) for one in nice_times(20_000)][:3] == [
+    assert choose_time_ticks(100) == [0, 30, 60, 90]
+    assert [format_time_tick(one, choose_time_ticks(20_000)) for one in choose_time_ticks(20_000)][
+        :3
+    ] == [
         "0 h",
         "1 h",
         "2 h",
     ]
-    assert nice_times(86400 * 30)[1] == 86400 * 5
-    assert [time_words(one, [0, 15, 30]) for one in (0, 15, 90)] == ["0 s", "15 s", "90 s"]
-    assert time_words(5400, [0, 1800]) == "1.5 h"
-    assert nice_times(0) == [0]
+    assert choose_time_ticks(86400 * 30)[1] == 86400 * 5
+    assert [format_time_tick(one, [0, 15, 30]) for one in (0, 15, 90)] == ["0 s", "15 s", "90 s"]
+    assert format_time_tick(5400, [0, 1800]) == "1.5 h"
+    assert choose_time_ticks(0) == [0]
     assert Scale(2, 2, 0, 10)(2) == 5
 
 
 def test_the_timeline_is_the_split(found):
     """Its parts, laid side by side, are as long as the times that the report tells."""
-    segments, numbers, ticks = timeline(found.stories, None, found.stories[-1].ended)
+    segments, numbers, ticks = lay_out_timeline(found.stories, None, found.stories[-1].ended)
     wide = {
         kind: sum(part.width for part in segments if part.kind == kind)
         for kind in vars(found.split)
@@ -226,7 +245,7 @@ def test_the_timeline_is_the_split(found):
     )
     assert [number.text for number in numbers] == ["1", "2", "3", "4"]
     assert ticks[0].text == "0 h"
-    assert timeline([], 100.0, 160.0)[0][0].title == "in the queue, 60 s"
+    assert lay_out_timeline([], 100.0, 160.0)[0][0].title == "in the queue, 60 s"
 
 
 PROBE = """
@@ -264,7 +283,7 @@ def browser() -> str:
 def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
     """Light and dark as the browser prefers, and the other by the button; no fault, no request, nothing run of a spec."""
     place = tmp_path / "page.html"
-    place.write_text(page(found).replace("</head>", f"{PROBE}</head>"))
+    place.write_text(render_page(found).replace("</head>", f"{PROBE}</head>"))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900",
              f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=2000", "--enable-logging=stderr"]  # fmt: skip
     done = subprocess.run(
@@ -300,7 +319,7 @@ def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
 def test_the_page_on_paper(browser, found, tmp_path):
     """Black on white though the reader prefers dark, on a few sheets, and no heading alone at the foot of one."""
     place, paper = tmp_path / "page.html", tmp_path / "page.pdf"
-    place.write_text(page(found).replace("<html", '<html data-theme="dark"', 1))
+    place.write_text(render_page(found).replace("<html", '<html data-theme="dark"', 1))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",
              f"--print-to-pdf={paper}"]  # fmt: skip
     subprocess.run([browser, *words, place.as_uri()], capture_output=True, timeout=120, check=True)

@@ -17,7 +17,7 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_folder.settings import FORMAT, read_format, read_settings, refuse_newer
-from clusterrun.run_logs.ranks import ranks_of
+from clusterrun.run_logs.ranks import read_ranks
 from tests.support.bash_functions import bash
 from tests.support.cli_desk import Desk
 from tests.support.planned import plan_of
@@ -73,7 +73,7 @@ def test_the_ranks_of_a_run_of_0_1_0_are_read_from_its_script(old: Desk) -> None
         1,
         {"num_processes": 4, "most_crashes": 3},
     )
-    assert [ranks_of(paths, 1).node_of(rank) for rank in range(4)] == ["n1", "n1", "n2", "n2"]
+    assert [read_ranks(paths, 1).node_of(rank) for rank in range(4)] == ["n1", "n1", "n2", "n2"]
     lines = asked(old, "logs", PAIR, "--attempt", "1", "--node", "n2").splitlines()
     assert "[rank3]: RuntimeError: no such sample: 17" in lines
     assert not [line for line in lines if line.startswith("[rank0]")]

@@ -19,7 +19,7 @@ from clusterrun.job_spec.model import JobSpec
 from clusterrun.planning.launch import Configs, make_launch
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_logs.filters import Wanted
+from clusterrun.run_logs.filters import LogFilter
 from clusterrun.run_logs.reading import log_lines, logs
 from tests.support.cli_desk import Desk
 
@@ -140,7 +140,7 @@ def test_who_follows_sees_a_progress_bar_move(run):
     """It is given before its line ends, and as it was drawn."""
     run.end("0002").unlink()
     run.log("0002").write_bytes(b"\r 10%|#\r 20%|##")
-    first = next(log_lines(str(run.folder), Wanted(), follow=True))
+    first = next(log_lines(str(run.folder), LogFilter(), follow=True))
     assert first.raw == "\r 10%|#\r 20%|##"
 
 

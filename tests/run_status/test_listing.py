@@ -23,11 +23,11 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status import listing
-from clusterrun.run_status.from_files import RunStatus, from_files
-from clusterrun.run_status.listing import list_runs, wanted
-from clusterrun.run_status.polling import watched, watched_living
-from clusterrun.run_status.shared_queue import queue_of, shared_answer
-from clusterrun.run_status.summary import Summaries
+from clusterrun.run_status.ended_runs import Summaries
+from clusterrun.run_status.file_status import RunStatus, status_from_files
+from clusterrun.run_status.listing import list_runs, parse_filter
+from clusterrun.run_status.polling import poll_active_runs, poll_run
+from clusterrun.run_status.shared_queue import jobs_or_error, shared_answer
 from clusterrun.slurm.states import State
 
 
@@ -76,7 +76,9 @@ class Machine:
         return paths
 
     def states(self, **only: str) -> dict[str, str]:
-        return {found.run_id: found.state.value for found in list_runs(self.index, wanted(**only))}
+        return {
+            found.run_id: found.state.value for found in list_runs(self.index, parse_filter(**only))
+        }
 
 
 @pytest.fixture
@@ -103,9 +105,9 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
     def look(run: RunRef) -> RunStatus:
         if run.run_id == "shut":
             raise PermissionError(13, "Permission denied", "events")
-        return from_files(run)
+        return status_from_files(run)
 
-    monkeypatch.setattr(listing, "from_files", look)
+    monkeypatch.setattr(listing, "status_from_files", look)
     found = {one.run_id: one for one in list_runs(machine.index)}
     assert {name: one.state.value for name, one in found.items()} == {
         "open": "COMPLETED",
@@ -254,7 +256,7 @@ def test_only_some_runs(machine, only, runs):
 def test_what_cannot_be_meant(only, told):
     """A mistake is told with what could have been meant."""
     with pytest.raises(SpecError, match="hint: ") as error:
-        wanted(**only)
+        parse_filter(**only)
     assert str(error.value).startswith(told)
 
 
@@ -267,15 +269,18 @@ def test_watching_asks_slurm_once_a_minute(machine):
         os.utime(machine.folder / "runs" / name / "events", (1, 1))
     runs = [machine.index.find(name) for name in ("one", "two")]
     for _ in range(5):
-        assert [watched(run, machine.index).state for run in runs] == [State.RUNNING, State.PENDING]
-        assert len(watched_living(machine.index)) == 2
+        assert [poll_run(run, machine.index).state for run in runs] == [
+            State.RUNNING,
+            State.PENDING,
+        ]
+        assert len(poll_active_runs(machine.index)) == 2
     assert machine.calls() == ["squeue"]
     kept = machine.index.folder / "squeue"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert len(queue_of(shared_answer(machine.index.folder, seconds=0.0))) == 2
+    assert len(jobs_or_error(shared_answer(machine.index.folder, seconds=0.0))) == 2
     machine.command("squeue", "echo 'slurm_load_jobs error: down' >&2; exit 1")
     shared_answer(machine.index.folder, seconds=0.0)
-    assert [watched(run, machine.index).state for run in runs] == [State.NO_ANSWER] * 2
+    assert [poll_run(run, machine.index).state for run in runs] == [State.NO_ANSWER] * 2
     assert machine.calls() == ["squeue"] * 3
     kept.write_text("[1, ")
     assert shared_answer(machine.index.folder).fault
@@ -286,18 +291,18 @@ def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
     machine.index.make()
     shared_answer(machine.index.folder)
     paths = machine.run("young", "1")
-    found = watched(machine.index.find("young"), machine.index)
+    found = poll_run(machine.index.find("young"), machine.index)
     assert (found.state, found.reason) == (State.RUNNING, "")
     write_record(paths.end("0001"), {"cause": "preemption", "next": "continue", "ended": now()})
-    found = watched(machine.index.find("young"), machine.index)
+    found = poll_run(machine.index.find("young"), machine.index)
     assert (found.state, found.reason) == (State.PENDING, "between two attempts")
     paths.end("0001").unlink()
-    assert [one.run_id for one in watched_living(machine.index)] == ["young"]
+    assert [one.run_id for one in poll_active_runs(machine.index)] == ["young"]
     assert machine.calls() == ["squeue"]
     os.utime(paths.events, (1, 1))
-    assert watched_living(machine.index) == []
+    assert poll_active_runs(machine.index) == []
     assert machine.calls() == ["squeue"]
-    assert watched(machine.index.find("young"), machine.index).state is State.VANISHED
+    assert poll_run(machine.index.find("young"), machine.index).state is State.VANISHED
     assert machine.calls() == ["squeue", "squeue", "sacct"]
 
 
@@ -305,7 +310,7 @@ def test_an_ended_run_is_watched_without_slurm(machine):
     """Its files say all."""
     machine.run("done", "1", cause="finished")
     (machine.folder / "bin" / "sbatch").unlink()
-    assert watched(machine.index.find("done"), machine.index).state is State.COMPLETED
+    assert poll_run(machine.index.find("done"), machine.index).state is State.COMPLETED
 
 
 def typed(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from clusterrun.diagnosis.stacks import places
-from clusterrun.run_logs.attribution import attributed
+from clusterrun.diagnosis.stacks import read_hang_locations
+from clusterrun.run_logs.attribution import attribute_lines
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
@@ -115,7 +115,7 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     assert "in train" in stacks["0"]
     assert "in crash" not in stacks["0"]
     stood = {
-        place.rank: place for place in places(attributed(run.log().split("\n")))
+        place.rank: place for place in read_hang_locations(attribute_lines(run.log().split("\n")))
     }  # as `clusterrun why` tells it
     assert "survivor.py" in stood[1].inner
     assert "/torch/" in stood[0].inner

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from clusterrun.diagnosis.waiting import explain
+from clusterrun.diagnosis.reason_text import explain_reason
 from clusterrun.slurm.node_lists import node_names
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CLUSTERRUN, SCRIPTS, Desk, Submitted, until
@@ -193,7 +193,7 @@ def test_why_a_run_waits(asked: dict[str, Any], reason: str) -> None:
     waiting = asked[reason]["waiting"]
     assert waiting is not None, asked[reason]
     assert waiting["reason"].startswith(reason), waiting
-    told = explain(waiting["reason"])
+    told = explain_reason(waiting["reason"])
     assert told.known
     assert waiting["means"].startswith(told.means.partition("{")[0])
     assert waiting["do"]

@@ -7,8 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from clusterrun.diagnosis.reason_text import explain_reason
 from clusterrun.diagnosis.reasons import REASONS, SENTENCES
-from clusterrun.diagnosis.waiting import explain
 from tests.slurm.cluster.suites import SUITE_OF
 
 
@@ -51,4 +51,4 @@ def test_every_limit_that_slurm_names_is_explained() -> None:
         ).stdout.split("\n")
         names = [word for word in words if limits.fullmatch(word)]
         assert len(names) > 100
-        assert [name for name in names if not explain(name).known] == [], library
+        assert [name for name in names if not explain_reason(name).known] == [], library

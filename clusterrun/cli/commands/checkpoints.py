@@ -8,7 +8,7 @@ import time
 
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.progress_bar import progress
-from clusterrun.cli.output.table import in_columns
+from clusterrun.cli.output.screen import format_columns
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, checkpoints
 from clusterrun.units import format_age, format_size
 
@@ -31,13 +31,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found)
     elif found:
-        print(in_columns([_HEADINGS, *map(_row, found)]))
+        print(format_columns([_HEADINGS, *map(_checkpoint_row, found)]))
     else:
         print("no checkpoint yet", file=sys.stderr)
     return 1 if options.verify and any(one.damaged for one in found) else 0
 
 
-def _row(one: SavedCheckpoint) -> tuple[str, ...]:
+def _checkpoint_row(one: SavedCheckpoint) -> tuple[str, ...]:
     step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
     mark = "<- resume" if one.next else ""
     return (
@@ -46,12 +46,12 @@ def _row(one: SavedCheckpoint) -> tuple[str, ...]:
         format_size(one.size),
         format_age(time.time() - one.time),
         attempt,
-        _verified(one),
+        _describe_verification(one),
         mark,
     )
 
 
-def _verified(one: SavedCheckpoint) -> str:
+def _describe_verification(one: SavedCheckpoint) -> str:
     if one.fault:
         return f"no: {one.fault}"
     if one.kind == "script":

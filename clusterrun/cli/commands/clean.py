@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.cli.output.amounts import duration, whole_number
+from clusterrun.cli.options import count_option, duration_option
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.progress_bar import progress
 from clusterrun.cli.output.screen import print_table
@@ -29,20 +29,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--older-than",
-        type=duration,
+        type=duration_option,
         metavar="AGE",
         help="what ended, or was saved, longer ago: 30d, 2w, 12h, 90min",
     )
     add(
         "--state",
-        type=_states,
+        type=_parse_states,
         metavar="STATES",
         default=frozenset(),
         help="runs that ended so: completed,failed,cancelled ...",
     )
     add(
         "--keep",
-        type=whole_number,
+        type=count_option,
         metavar="N",
         help="the newest N runs stay, or with --checkpoints those of each run",
     )
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _states(text: str) -> frozenset[State]:
+def _parse_states(text: str) -> frozenset[State]:
     try:
         return parse_states(text)
     except ValueError as error:
@@ -67,38 +67,39 @@ def _states(text: str) -> frozenset[State]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show what would go, ask, and remove it."""
+    """Show what would be removed, ask, and remove it."""
     criteria = Criteria(
         options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints
     )
     plan = plan_clean(criteria)
     for text in plan.notes:
-        _note(text)
+        _print_note(text)
     if not options.json:
-        _show(plan)
+        _print_removals(plan)
     ask = bool(plan.removals) and not options.dry_run
-    if ask and not (options.yes or _asked(plan)):
+    if ask and not (options.yes or _confirm(plan)):
         print("nothing was removed", file=sys.stderr)
         return 1
-    gone: list[Removal] = []
+    removed: list[Removal] = []
     if ask:
         with progress("removing") as tell:
-            gone = carry_out(plan, tell=tell, note=_note)
+            removed = carry_out(plan, tell=tell, note=_print_note)
     if options.json:
-        print_json(as_cleanup(plan, gone))
+        print_json(as_cleanup(plan, removed))
     if ask:
+        freed = format_size(sum(one.size for one in removed))
         print(
-            f"{_things(gone)} removed, {format_size(sum(one.size for one in gone))} freed",
+            f"{_count_removals(removed)} removed, {freed} freed",
             file=sys.stderr,
         )
     return 0
 
 
-def _note(text: str) -> None:
+def _print_note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
-def _asked(plan: CleanupPlan) -> bool:
+def _confirm(plan: CleanupPlan) -> bool:
     if not sys.stdin.isatty():
         raise SpecError(
             [
@@ -111,7 +112,7 @@ def _asked(plan: CleanupPlan) -> bool:
             ]
         )
     print(
-        f"remove {_things(plan.removals)}, {format_size(plan.size)}? [y/N] ",
+        f"remove {_count_removals(plan.removals)}, {format_size(plan.size)}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -119,19 +120,19 @@ def _asked(plan: CleanupPlan) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _show(plan: CleanupPlan) -> None:
+def _print_removals(plan: CleanupPlan) -> None:
     if not plan.removals:
         print("nothing fits", file=sys.stderr)
         return
-    print_table([_HEADINGS, *map(_row, plan.removals)])
+    print_table([_HEADINGS, *map(_removal_row, plan.removals)])
 
 
-def _row(one: Removal) -> tuple[str, ...]:
+def _removal_row(one: Removal) -> tuple[str, ...]:
     what = {"run": "the run", "rest": f"the rest of {one.path.name}"}.get(one.kind, one.path.name)
     return one.run.run_id, one.state, format_age(one.age), format_size(one.size), what
 
 
-def _things(removals: tuple[Removal, ...] | list[Removal]) -> str:
+def _count_removals(removals: tuple[Removal, ...] | list[Removal]) -> str:
     runs, others = (
         sum(one.kind == "run" for one in removals),
         sum(one.kind != "run" for one in removals),

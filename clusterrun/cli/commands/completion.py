@@ -1,4 +1,4 @@
-"""`clusterrun completion SHELL`: what lets a shell complete commands, options, job specs and run ids."""
+"""`clusterrun completion SHELL`: the code for completing commands, options, specs and run ids."""
 
 from __future__ import annotations
 

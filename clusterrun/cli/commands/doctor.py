@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from clusterrun.cli.output.amounts import timeout
+from clusterrun.cli.options import add_overrides, add_profile, timeout_option
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import STYLES, print_table
 from clusterrun.planning.preparation import Request
@@ -28,23 +28,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--timeout",
-        type=timeout,
+        type=timeout_option,
         default=600.0,
         metavar="TIME",
         help="cancel that job after this time (default: 10min)",
     )
-    add(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="override one value of the profile, such as slurm.partition=gpu; may be repeated",
+    add_overrides(
+        parser, "override one value of the profile, such as slurm.partition=gpu; may be repeated"
     )
-    add(
-        "--profile",
-        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
-    )
+    add_profile(parser)
     add(
         "--write-profile",
         metavar="FILE",
@@ -57,39 +49,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found; 1 where something keeps runs from working."""
+    """Print what was found; return 1 if something keeps runs from working."""
     request = Request("", tuple(options.overrides), options.profile, own_python=True)
-    found = doctor(request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_tell)
+    found = doctor(
+        request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_print_progress
+    )
     if options.json:
         print_json(
             {"findings": found.findings, "problems": found.problems, "warnings": found.warnings}
         )
     else:
         print_table(
-            [_HEADINGS, *(row for finding in found.findings for row in _rows(finding))], _STYLES
+            [_HEADINGS, *(row for finding in found.findings for row in _finding_rows(finding))],
+            _STYLES,
         )
     if options.write_profile is not None:
-        _write(found, options.write_profile, force=options.force)
+        _write_profile(found, options.write_profile, force=options.force)
     print(
-        f"{_count(found.problems, 'problem')}, {_count(found.warnings, 'warning')}", file=sys.stderr
+        f"{_format_count(found.problems, 'problem')}, {_format_count(found.warnings, 'warning')}",
+        file=sys.stderr,
     )
     return 1 if found.problems else 0
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     print(f"on nodes: {line}", file=sys.stderr)
 
 
-def _count(number: int, what: str) -> str:
+def _format_count(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'s' * (number != 1)}"
 
 
-def _rows(finding: Finding) -> list[tuple[str, str, str]]:
+def _finding_rows(finding: Finding) -> list[tuple[str, str, str]]:
     rows = [(finding.verdict, finding.topic, finding.what)]
     return [*rows, ("", "", f"  hint: {finding.remedy}")] if finding.remedy else rows
 
 
-def _write(found: Examination, name: str, *, force: bool) -> None:
+def _write_profile(found: Examination, name: str, *, force: bool) -> None:
     from clusterrun.job_spec.profile import own_profile  # noqa: PLC0415
     from clusterrun.site_checks.first_profile import first_profile, write_profile  # noqa: PLC0415 - only where asked for
 

@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from clusterrun import units
-from clusterrun.cli.output.amounts import option
+from clusterrun.cli.options import add_overrides, option_type
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.output.table import in_columns
+from clusterrun.cli.output.screen import format_columns
 from clusterrun.estimation.answers import (
     MOST,
     EstimateRequest,
@@ -21,8 +21,8 @@ from clusterrun.estimation.answers import (
 from clusterrun.estimation.comparison import Comparison
 from clusterrun.planning.preparation import Request, prepare
 
-_count = option(lambda text: units.whole_number(text, least=1, most=MOST))
-_parameters = option(parameter_count)
+_count = option_type(lambda text: units.whole_number(text, least=1, most=MOST))
+_parameters = option_type(parameter_count)
 _HEADINGS = (
     "STRATEGY",
     "WEIGHTS",
@@ -45,14 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="the job spec; what it says is the default of what follows",
     )
-    add(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="as for submit",
-    )
+    add_overrides(parser)
     add("--profile", help="the site's defaults, with its gpu_memory")
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
@@ -69,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--gpus", type=_count, help="GPUs in all")
     add(
         "--gpu-memory",
-        type=option(units.bytes_of_size),
+        type=option_type(units.bytes_of_size),
         metavar="SIZE",
         help="of each GPU, such as 80GB",
     )
@@ -99,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.values())
         return 0
-    print(_table(found))
+    print(_format_table(found))
     for line in found.words():
         print(line)
     for note in found.notes():
@@ -108,14 +101,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _load_planned(options: argparse.Namespace) -> PlannedRun | None:
-    """Load the spec; the files that it names need not be there yet."""
+    """Load the spec; files that it names may be missing."""
     if not options.job:
         return None
     prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))
     return PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
 
 
-def _table(found: Comparison) -> str:
+def _format_table(found: Comparison) -> str:
     known = found.question.gpu_memory is not None
     rows = [[*_HEADINGS, *(["FITS"] if known else []), ""]]
     for needs in found.rows:
@@ -134,4 +127,4 @@ def _table(found: Comparison) -> str:
             [needs.fits(found.question.gpu_memory)] if found.question.gpu_memory is not None else []
         )
         rows.append([needs.strategy.name, *map(found.amount, sizes), *fits, mark])
-    return "\n".join([found.title(), "", in_columns(rows), ""])
+    return "\n".join([found.title(), "", format_columns(rows), ""])

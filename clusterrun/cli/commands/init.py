@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from clusterrun.cli.options import add_profile
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.errors import Problem, SpecError
 
@@ -26,7 +27,10 @@ _SLURM = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    without = "On a terminal it asks for what is not given; elsewhere, and with --yes, the defaults are taken."
+    without = (
+        "On a terminal it asks for what is not given; elsewhere, and with --yes, the defaults are "
+        "taken."
+    )
     parser.description = f"{parser.description}. {without}"
     parser.add_argument(
         "--from-sbatch", metavar="FILE", help="an sbatch script of yours: it is read, and not run"
@@ -40,10 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for name, (metavar, what) in _SLURM.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
     parser.add_argument("--name", help="what the run is called (default: as the script)")
-    parser.add_argument(
-        "--profile",
-        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
-    )
+    add_profile(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the spec; - for stdout (default: NAME.yaml)"
     )
@@ -73,21 +74,21 @@ def run(options: argparse.Namespace) -> int:
         new_file.refuse_options(name for name, value in given.items() if value is not None)
         made = new_file.write_translation(options.from_sbatch, target)
     else:
-        from clusterrun.cli.init_questions import filled  # noqa: PLC0415
+        from clusterrun.cli.init_questions import ask_for_request  # noqa: PLC0415
 
-        made = new_file.write_new_spec(filled(options, slurm), target)
+        made = new_file.write_new_spec(ask_for_request(options, slurm), target)
     if options.output == new_file.STDOUT:
         sys.stdout.write(made.text)
-        _tell(made)
+        _print_problems(made)
     elif options.json:
         print_json(made)
     else:
-        _finish(made, translated=options.from_sbatch is not None)
+        _print_next_commands(made, translated=options.from_sbatch is not None)
     return 0
 
 
-def _tell(made: NewSpec) -> None:
-    """Say what was wrong in the old script, and what the new run does otherwise."""
+def _print_problems(made: NewSpec) -> None:
+    """Print the mistakes of the old script, and what the new run does differently."""
     count = len(made.mistakes)
     if count:
         print(f"{count} mistake{'s' * (count > 1)} in the old script:\n", file=sys.stderr)
@@ -99,8 +100,8 @@ def _tell(made: NewSpec) -> None:
         print(problem, file=sys.stderr)
 
 
-def _finish(made: NewSpec, *, translated: bool) -> None:
-    _tell(made)
+def _print_next_commands(made: NewSpec, *, translated: bool) -> None:
+    _print_problems(made)
     print(f"{chr(10) * translated}written: {made.file}", file=sys.stderr)
     for problem in made.problems:
         print(f"to mend: {problem}", file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.runs_table import print_runs
-from clusterrun.run_status.listing import list_runs, wanted
+from clusterrun.run_status.listing import list_runs, parse_filter
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print runs: first those that live, the newest first; then those that have ended, likewise."""
-    found = list_runs(only=wanted(options.state, options.since, options.name, options.tag))
+    """Print runs: first the active ones, then those that have ended; each the newest first."""
+    found = list_runs(only=parse_filter(options.state, options.since, options.name, options.tag))
     if options.json:
         print_json([status.as_dict() for status in found])
     else:

@@ -7,9 +7,9 @@ import sys
 from dataclasses import asdict
 
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.output.screen import RANKS, coloured, has_colours
-from clusterrun.run_logs.filters import Wanted
-from clusterrun.run_logs.reading import LogLine, Which, log_lines, logs
+from clusterrun.cli.output.screen import RANKS, coloured, uses_colours
+from clusterrun.run_logs.filters import LogFilter
+from clusterrun.run_logs.reading import AttemptChoice, LogLine, log_lines, logs
 from clusterrun.units import whole_number
 
 
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--attempt",
-        type=_attempt,
+        type=_parse_attempt,
         metavar="N",
         help="the output of this attempt, or `all` (default: the last)",
     )
@@ -39,11 +39,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a run's output: as it is, or in a terminal each line of a rank in the rank's colour."""
-    wanted = Wanted(options.rank, options.node, options.grep)
+    wanted = LogFilter(options.rank, options.node, options.grep)
     if options.json:
-        return _as_json(options, wanted)
-    if has_colours():
-        return _in_colours(options, wanted)
+        return _print_json_lines(options, wanted)
+    if uses_colours():
+        return _print_coloured(options, wanted)
     for piece in logs(
         options.run,
         attempt=options.attempt,
@@ -57,13 +57,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(options: argparse.Namespace, wanted: Wanted) -> int:
+def _print_json_lines(options: argparse.Namespace, wanted: LogFilter) -> int:
     for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
         print_json({"attempt": found.attempt, **asdict(found.line)})
     return 0
 
 
-def _attempt(word: str) -> Which:
+def _parse_attempt(word: str) -> AttemptChoice:
     if word == "all":
         return "all"
     try:
@@ -74,19 +74,19 @@ def _attempt(word: str) -> Which:
         ) from error
 
 
-def _in_colours(options: argparse.Namespace, wanted: Wanted) -> int:
+def _print_coloured(options: argparse.Namespace, wanted: LogFilter) -> int:
     attempt = None
     for found in log_lines(options.run, wanted, attempt=options.attempt, follow=options.follow):
         if attempt not in (None, found.attempt):
             print(f"---- attempt {found.attempt}", file=sys.stderr, flush=True)
         attempt = found.attempt
-        sys.stdout.write(_labelled(found))
+        sys.stdout.write(_label_line(found))
         sys.stdout.flush()
     return 0
 
 
-def _labelled(found: LogLine) -> str:
-    """Put the rank and its node before a line, in the rank's colour; a line that names no rank stays as it is."""
+def _label_line(found: LogLine) -> str:
+    """Prefix a line with its rank and node in the rank's colour; return other lines unchanged."""
     rank, node = found.line.rank, found.line.node
     if rank is None:
         return found.raw

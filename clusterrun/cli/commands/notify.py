@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from clusterrun.cli.options import add_overrides, add_profile
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.planning.preparation import Request
 from clusterrun.upkeep.notification import notify
@@ -19,23 +20,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="send a test message to every place that it names",
     )
-    add(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="as for submit",
-    )
-    add(
-        "--profile",
-        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
-    )
+    add_overrides(parser)
+    add_profile(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send a test of a run's notifications; 1 where a place was not reached."""
+    """Send a test of a run's notifications; return 1 if a place was not reached."""
     done = notify(options.test, Request(options.test, tuple(options.overrides), options.profile))
     if options.json:
         print_json({"missed": done.missed, "words": done.words})

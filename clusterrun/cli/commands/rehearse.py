@@ -6,9 +6,8 @@ import argparse
 import sys
 import time
 
-from clusterrun.cli.output.amounts import timeout
+from clusterrun.cli.options import add_spec_options, request_from_options, timeout_option
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.spec_options import add_spec_options, request_of
 from clusterrun.rehearsal.outcome_text import format_outcome
 from clusterrun.rehearsal.rehearsing import rehearse
 from clusterrun.rehearsal.result import OUT_OF_TIME
@@ -21,21 +20,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=10, metavar="N", help=words)
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
     words = "give up after this time, the queue's included, with exit code 124 (default: 1h)"
-    parser.add_argument("--timeout", type=timeout, default=3600.0, metavar="TIME", help=words)
+    parser.add_argument(
+        "--timeout", type=timeout_option, default=3600.0, metavar="TIME", help=words
+    )
     words = "how far losses may differ, relative to the reference's (default: 0.001)"
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="PART", help=words)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rehearse a preemption; 0 where the job survives it, 1 where it does not."""
-    begun = time.monotonic()
+    """Rehearse a preemption; return 0 if the job survives it, else 1."""
+    started = time.monotonic()
 
     def tell(text: str) -> None:
-        print(f"{time.monotonic() - begun:5.0f} s  {text}", file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - started:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     found = rehearse(
-        request_of(options),
+        request_from_options(options),
         steps=options.steps,
         local=options.local,
         timeout=options.timeout,

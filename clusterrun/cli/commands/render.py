@@ -1,4 +1,4 @@
-"""`clusterrun render JOB.yaml`: the script on stdout, so that `clusterrun render JOB.yaml | sbatch` works."""
+"""`clusterrun render JOB.yaml`: the script on stdout, which `sbatch` can read from a pipe."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from typing import Any
 
+from clusterrun.cli.options import add_spec_options, print_notes, request_from_options
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import print_table
-from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
 from clusterrun.errors import Problem, SpecError
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Prepared, prepare
@@ -30,29 +30,29 @@ def run(options: argparse.Namespace) -> int:
     """Print the script; files that are not on this machine are only warned of."""
     if options.json and not options.explain:
         raise SpecError([Problem("--json", "", "the script is no JSON", "render --explain --json")])
-    prepared = prepare(request_of(options))
-    tell_notes(prepared)
+    prepared = prepare(request_from_options(options))
+    print_notes(prepared)
     for problem in prepared.problems:
         print(f"warning: {problem}", file=sys.stderr)
     if options.explain:
-        _explain(prepared, as_json=options.json)
+        _print_explanation(prepared, as_json=options.json)
     else:
         sys.stdout.write(render(make_plan(prepared)))
     return 0
 
 
-def _explain(prepared: Prepared, *, as_json: bool) -> None:
+def _print_explanation(prepared: Prepared, *, as_json: bool) -> None:
     from clusterrun.planning.explanation import explain  # noqa: PLC0415 - not for the script
 
     origins = explain(prepared)
     if as_json:
         print_json(origins)
         return
-    rows = [(one.key, _short(one.value), one.layer, one.where) for one in origins]
+    rows = [(one.key, _shorten(one.value), one.layer, one.where) for one in origins]
     print_table([("KEY", "VALUE", "FROM", "WHERE"), *rows])
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     text = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.output.screen import print_table
-from clusterrun.cli.output.status_words import HEADINGS, row
-from clusterrun.cli.output.words import bar
+from clusterrun.cli.output.screen import draw_bar, print_table
+from clusterrun.cli.output.status_text import HEADINGS, attempt_row
 from clusterrun.reporting.goodput import PARTS
 from clusterrun.reporting.run_report import RunReport, report, write_page
 from clusterrun.units import format_duration
@@ -29,22 +28,22 @@ def run(options: argparse.Namespace) -> int:
     """Print where a run's time went, or write it as a page."""
     found = report(options.run)
     if options.html:
-        _write(Path(options.html), found)
+        _write_html(Path(options.html), found)
     elif options.json:
         print_json(found.as_dict())
     else:
-        _print(found)
+        _print_report(found)
     return 0
 
 
-def _write(path: Path, found: RunReport) -> None:
-    from clusterrun.reporting.page.drawing import page  # noqa: PLC0415 - it needs Jinja2
+def _write_html(path: Path, found: RunReport) -> None:
+    from clusterrun.reporting.page.drawing import render_page  # noqa: PLC0415 - it needs Jinja2
 
-    write_page(path, page(found))
+    write_page(path, render_page(found))
     print(f"written: {path}", file=sys.stderr)
 
 
-def _print(found: RunReport) -> None:
+def _print_report(found: RunReport) -> None:
     split = found.split
     ettr = (
         "not known: the script does not use clusterrun.training"
@@ -58,10 +57,10 @@ def _print(found: RunReport) -> None:
         "ETTR": ettr
         if split.ettr is None
         else f"{split.ettr:.1%} of it became training that counts",
-        "GPU hours": _hours(found.gpu_hours.used, found.gpu_hours.wasted)
+        "GPU hours": _format_hours(found.gpu_hours.used, found.gpu_hours.wasted)
         if found.gpu_hours
         else "",
-        "node hours": _hours(found.node_hours.used, found.node_hours.wasted),
+        "node hours": _format_hours(found.node_hours.used, found.node_hours.wasted),
         "speed": f"{found.rate:.4g} samples/s" if found.rate else "",
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
@@ -72,14 +71,14 @@ def _print(found: RunReport) -> None:
     }
     wall = max(split.wall, 1e-9)
     rows = [
-        (words, format_duration(part), f"{part / wall:.1%}", bar(part / wall, 1.0, 20))
+        (words, format_duration(part), f"{part / wall:.1%}", draw_bar(part / wall, 1.0, 20))
         for words, part in seconds.items()
     ]
     print_table([("WHERE THE TIME WENT", "TIME", "SHARE", ""), *rows])
     if found.attempts:
         print()
-        print_table([HEADINGS, *(row(one, found.status) for one in found.attempts)])
+        print_table([HEADINGS, *(attempt_row(one, found.status) for one in found.attempts)])
 
 
-def _hours(used: float, wasted: float | None) -> str:
+def _format_hours(used: float, wasted: float | None) -> str:
     return f"{used:.2f} used" + ("" if wasted is None else f", {wasted:.2f} of them wasted")

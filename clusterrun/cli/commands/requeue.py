@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from clusterrun.cli.output.printed_json import add_json, print_json
+from clusterrun.cli.output.outcomes import add_run_options, print_state
 from clusterrun.submission.requeuing import requeue
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.add_argument("run", metavar="RUN")
-    add_json(parser)
+add_options = add_run_options
 
 
 def run(options: argparse.Namespace) -> int:
-    """Let a running run save, leave, and come back in the same job."""
-    found = requeue(options.run)
-    print(f"{found.run_id}: {found.state.value}: {found.reason}", file=sys.stderr)
-    if options.json:
-        print_json(found.as_dict())
-    return 0
+    """Request that a running run saves a checkpoint and restarts in the same job."""
+    return print_state(requeue(options.run), as_json=options.json)

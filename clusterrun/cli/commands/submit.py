@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 
-from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.spec_options import add_spec_options, request_of
+from clusterrun.cli.options import add_spec_options, request_from_options
+from clusterrun.cli.output.outcomes import add_submission_options, print_submission
+from clusterrun.cli.output.printed_json import print_json
 from clusterrun.planning.preparation import Prepared, prepare
 from clusterrun.run_folder.index import RunRef
 from clusterrun.submission.submitting import submit_prepared, try_submission
@@ -22,16 +23,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="show the script and ask Slurm whether it would take it",
     )
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument(
-        "--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB"
-    )
-    add_json(shape)
+    add_submission_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Queue a run and say what to type next."""
-    request = request_of(options)
+    request = request_from_options(options)
     dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
     if dropped and not options.local:
         print(
@@ -39,19 +36,12 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     prepared = prepare(request)
-    _warn(prepared)
+    _warn_about_memory(prepared)
     if options.dry_run:
         _dry_run(prepared, as_json=options.json)
         return 0
     made = submit_prepared(prepared, local=options.local)
-    if options.json:
-        print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
-    elif options.parsable:
-        print(f"{made.run_id};{made.job_id}")
-    else:
-        print(made.run_id)
-        _tell_next(made, local=options.local)
-    return 0
+    return print_submission(made, options, _format_next_commands(made, local=options.local))
 
 
 def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
@@ -63,8 +53,8 @@ def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
     print(found.slurm or "note: no Slurm here: only the script was made", file=sys.stderr)
 
 
-def _warn(prepared: Prepared) -> None:
-    """Say what would only be seen after the queue. It keeps nobody from submitting."""
+def _warn_about_memory(prepared: Prepared) -> None:
+    """Print a warning if the run cannot fit into its GPUs' memory; the run is submitted anyway."""
     if prepared.loaded.gpu_memory is None:
         return
     from clusterrun.estimation.answers import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
@@ -73,7 +63,7 @@ def _warn(prepared: Prepared) -> None:
         print(f"warning: {words}", file=sys.stderr)
 
 
-def _tell_next(made: RunRef, *, local: bool) -> None:
+def _format_next_commands(made: RunRef, *, local: bool) -> str:
     what = f"started here, process {made.job_id}" if local else f"queued as job {made.job_id}"
     lines = [
         f"{what}; run folder: {made.paths.folder}",
@@ -82,4 +72,4 @@ def _tell_next(made: RunRef, *, local: bool) -> None:
         f"  clusterrun stop {made.run_id}      save and leave",
         f"  clusterrun cancel {made.run_id}    end it at once",
     ]
-    print("\n".join(lines), file=sys.stderr)
+    return "\n".join(lines)

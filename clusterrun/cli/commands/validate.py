@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from clusterrun.cli.options import add_spec_options, print_notes, request_from_options
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.spec_options import add_spec_options, request_of, tell_notes
 from clusterrun.planning.preparation import prepare
 from clusterrun.planning.validation import plan_and_render, valid_spec
 
@@ -18,13 +18,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check a spec; every mistake is told, as file:line: key: what is wrong."""
-    prepared = prepare(request_of(options))
+    """Check a spec; every mistake is printed as file:line: key: what is wrong."""
+    prepared = prepare(request_from_options(options))
     plan, _ = plan_and_render(prepared)
     if options.json:
         print_json(valid_spec(prepared, plan))
         return 0
-    tell_notes(prepared)
+    print_notes(prepared)
     each, least = plan.processes_a_node, f"{plan.least_nodes}-" * plan.elastic
     processes = plan.launch.processes or 0
     fewest = f"{(each or 0) * plan.least_nodes}-" * plan.elastic

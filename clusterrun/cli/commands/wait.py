@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clusterrun.cli.output.amounts import timeout
+from clusterrun.cli.options import timeout_option
 from clusterrun.cli.output.printed_json import add_json, print_json
-from clusterrun.cli.output.status_words import in_words
+from clusterrun.cli.output.status_text import format_status
 from clusterrun.errors import Problem
 from clusterrun.run_status.control import wait
 from clusterrun.slurm.states import State
@@ -19,14 +19,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument(
         "--timeout",
-        type=timeout,
+        type=timeout_option,
         metavar="TIME",
         help="give up after 90s, 30min or 2h, with exit code 124",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Wait for the end of a run; 0 where it completed, 1 where it did not."""
+    """Wait for the end of a run; return 0 if it completed, else 1."""
     try:
         found = wait(options.run, options.timeout)
     except TimeoutError as error:
@@ -37,5 +37,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.as_dict())
     else:
-        print(in_words(found))
+        print(format_status(found))
     return 0 if found.state is State.COMPLETED else 1

@@ -1,4 +1,4 @@
-"""`clusterrun why [RUN]`: of the last run, where none is named."""
+"""`clusterrun why [RUN]`: without RUN, of the last run."""
 
 from __future__ import annotations
 
@@ -18,45 +18,47 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say why a run is in its state."""
+    """Print why a run is in its state."""
     found = why(options.run)
     if options.json:
         print_json(found)
     else:
-        print(in_words(found))
+        print(format_why(found))
     return 0
 
 
-def in_words(found: Why) -> str:
+def format_why(found: Why) -> str:
     """Write an answer for people, a heading and a fact a line."""
     job = f", job {found.job_id}" if found.job_id else ""
     lines = [f"{found.run_id}: {coloured(found.state, style_of(found.state))}{job}"]
     if found.reason and found.waiting is None and found.stopped is None:
         lines.append(found.reason)
     if found.waiting:
-        lines += ["", "why it is not running", *map(_indented, _waiting(found.waiting))]
+        lines += ["", "why it is not running", *map(_indent, _format_waiting(found.waiting))]
     if found.alive:
-        lines += ["", "does it look alive", *map(_indented, _alive(found.alive))]
+        lines += ["", "does it look alive", *map(_indent, _format_alive(found.alive))]
     if found.stopped:
         which = (
             f"why attempt {found.stopped.attempt} stopped"
             if found.stopped.attempt
             else "why it stopped"
         )
-        lines += ["", which, *map(_indented, _stopped(found.stopped))]
-    lines += ["", "what comes next", *map(_indented, _next(found.next))]
+        lines += ["", which, *map(_indent, _format_stopped(found.stopped))]
+    lines += ["", "what comes next", *map(_indent, _format_next(found.next))]
     return "\n".join(lines)
 
 
-def _indented(line: str) -> str:
+def _indent(line: str) -> str:
     return f"  {line}"
 
 
-def _waiting(waiting: Waiting) -> Iterator[str]:
+def _format_waiting(waiting: Waiting) -> Iterator[str]:
     yield f"{waiting.reason}: {waiting.means}" if waiting.reason else waiting.means
     yield from waiting.facts
     if waiting.ahead is not None:
-        yield f"pending jobs before it, with a higher priority in the same partition: {waiting.ahead}"
+        yield (
+            f"pending jobs before it, with a higher priority in the same partition: {waiting.ahead}"
+        )
     if waiting.start:
         yield f"Slurm expects it to start at {waiting.start}"
     if not waiting.passes:
@@ -65,7 +67,7 @@ def _waiting(waiting: Waiting) -> Iterator[str]:
         yield f"do: {waiting.do}"
 
 
-def _alive(alive: Alive) -> Iterator[str]:
+def _format_alive(alive: Alive) -> Iterator[str]:
     verdict = {
         True: coloured("yes", style_of("good")),
         False: coloured("no", style_of("bad")),
@@ -74,7 +76,7 @@ def _alive(alive: Alive) -> Iterator[str]:
     yield f"{verdict[alive.looks]}: {alive.words}"
 
 
-def _stopped(stopped: Stopped) -> Iterator[str]:
+def _format_stopped(stopped: Stopped) -> Iterator[str]:
     if stopped.words:
         yield stopped.words
     if stopped.failure is None:
@@ -90,10 +92,10 @@ def _stopped(stopped: Stopped) -> Iterator[str]:
         if stopped.do:
             yield f"do: {stopped.do}"
         return
-    yield from _failure(stopped.failure)
+    yield from _format_failure(stopped.failure)
 
 
-def _failure(failure: FirstFailure) -> Iterator[str]:
+def _format_failure(failure: FirstFailure) -> Iterator[str]:
     who = " ".join(
         word
         for word in (
@@ -110,7 +112,7 @@ def _failure(failure: FirstFailure) -> Iterator[str]:
     yield f"do: {failure.do}"
 
 
-def _next(next_: Next) -> Iterator[str]:
+def _format_next(next_: Next) -> Iterator[str]:
     yield next_.words
     if next_.command:
         yield f"to go on: {next_.command}"

@@ -18,12 +18,12 @@ def add_json(parser: argparse._ActionsContainer, also: str = "") -> None:
 
 
 def print_json(answer: object) -> None:
-    """Print a value; a dataclass as an object, what JSON has no number for as null."""
+    """Print a value; a dataclass as an object, NaN and infinity as null."""
     print(json.dumps(_plain(answer), default=str), flush=True)
 
 
 def print_failure(error: ClusterrunError) -> None:
-    """Print why there is no answer, in place of one."""
+    """Print why the command failed, in place of its output."""
     found = error.problems if isinstance(error, SpecError) else [_refusal(error)]
     print_json({"problems": list(found)})
 

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on stderr, where a person looks there; it is gone at the end."""
+"""The progress of long work: a bar on stderr if that is a terminal; it is removed at the end."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that is told how many bytes of how many are done."""
+    """Yield a function that takes how many bytes are done, and of how many."""
     bar = _Bar(what)
     try:
-        yield bar.tell if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _nobody
+        yield bar.tell if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _ignore
     finally:
         bar.close()
 
 
-def _nobody(done: int, total: int) -> None:
-    """Tell nobody."""
+def _ignore(done: int, total: int) -> None:
+    """Show nothing."""
 
 
 class _Bar:
-    """A bar that is drawn when it is first told of: what is quick needs none, and no import of rich."""
+    """A bar that is drawn at its first progress: quick work needs none, and no import of rich."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -35,10 +35,10 @@ class _Bar:
 
     def tell(self, done: int, total: int) -> None:
         if self._drawn is None:
-            self._drawn = self._begun(total)
+            self._drawn = self._start(total)
         self._drawn.update(self._drawn.task_ids[0], completed=done)
 
-    def _begun(self, total: int) -> Progress:
+    def _start(self, total: int) -> Progress:
         from rich import progress as parts  # noqa: PLC0415 - only for a terminal
         from rich.console import Console  # noqa: PLC0415 - likewise
 

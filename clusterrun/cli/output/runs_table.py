@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clusterrun.cli.output.screen import print_table, style_of
-from clusterrun.cli.output.table import in_columns
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.cli.output.screen import format_columns, print_table, style_of
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.slurm.states import State
 
 _HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
@@ -15,16 +14,16 @@ _HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 def print_runs(found: Sequence[RunStatus]) -> None:
     """Print runs for people."""
     print_table(
-        [_HEADINGS, *map(_row, found)], {state.value: style_of(state.value) for state in State}
+        [_HEADINGS, *map(_run_row, found)], {state.value: style_of(state.value) for state in State}
     )
 
 
-def table(found: Sequence[RunStatus]) -> str:
-    """Write the same as plain columns."""
-    return in_columns([_HEADINGS, *map(_row, found)])
+def format_runs(found: Sequence[RunStatus]) -> str:
+    """Format runs as plain columns."""
+    return format_columns([_HEADINGS, *map(_run_row, found)])
 
 
-def _row(status: RunStatus) -> tuple[str, ...]:
+def _run_row(status: RunStatus) -> tuple[str, ...]:
     step = (
         ""
         if status.step is None

@@ -1,4 +1,4 @@
-"""`clusterrun status --watch`: one screen that is kept up to date; piped, a line for each change."""
+"""`clusterrun status --watch`: one screen that is updated; piped, a line for each change."""
 
 from __future__ import annotations
 
@@ -8,56 +8,60 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clusterrun.cli.output.printed_json import print_json
-from clusterrun.cli.output.runs_table import table
-from clusterrun.cli.output.screen import is_terminal, kept_up_to_date
-from clusterrun.cli.output.status_answer import all_known
-from clusterrun.cli.output.status_words import HEADINGS, in_a_line, in_words, row
-from clusterrun.cli.output.table import in_columns
+from clusterrun.cli.output.runs_table import format_runs
+from clusterrun.cli.output.screen import format_columns, is_terminal, live_display
+from clusterrun.cli.output.status_text import (
+    HEADINGS,
+    attempt_row,
+    complete_status,
+    format_status,
+    format_status_line,
+)
 from clusterrun.run_folder.attempts import list_attempts
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import outlook
-from clusterrun.run_status.from_files import RunStatus
-from clusterrun.run_status.polling import watched, watched_living
+from clusterrun.run_status.polling import poll_active_runs, poll_run
 
-_SECONDS = 2.0  # between two looks into run folders
-_STEPS_EVERY = 60.0  # seconds between two lines that tell of nothing but steps
+_POLL_S = 2.0  # between two looks into run folders
+_STEP_LINES_EVERY_S = 60.0  # seconds between two lines that tell of nothing but steps
 
 
 def watch(name: str | None, *, as_json: bool) -> int:
-    """Show a run until it has ended, or all that live until none does; Ctrl-C ends it, too."""
+    """Show a run until it has ended, or all active runs until none is; Ctrl-C ends it, too."""
     index = Index()
     run = index.find(name) if name is not None else None
 
-    def look() -> list[RunStatus]:
-        return [watched(run, index)] if run else watched_living(index)
+    def read_statuses() -> list[RunStatus]:
+        return [poll_run(run, index)] if run else poll_active_runs(index)
 
     try:
         if is_terminal() and not as_json:
-            _on_a_terminal(look)
+            _watch_on_terminal(read_statuses)
         else:
-            _in_lines(look, as_json=as_json)
+            _watch_in_lines(read_statuses, as_json=as_json)
     except KeyboardInterrupt:
         print(file=sys.stderr)
     return 0
 
 
-def _on_a_terminal(look: Callable[[], list[RunStatus]]) -> None:
-    with kept_up_to_date() as show:
+def _watch_on_terminal(read_statuses: Callable[[], list[RunStatus]]) -> None:
+    with live_display() as show:
         while True:
-            found = look()
-            show(_screen(found))
+            found = read_statuses()
+            show(_format_screen(found))
             if _is_over(found):
                 return
-            time.sleep(_SECONDS)
+            time.sleep(_POLL_S)
 
 
-def _in_lines(look: Callable[[], list[RunStatus]], *, as_json: bool) -> None:
-    told: dict[str, tuple[object, ...]] = {}
-    steps_told = 0.0
+def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bool) -> None:
+    printed: dict[str, tuple[object, ...]] = {}
+    steps_printed_at = 0.0
     while True:
-        found = look()
-        steps_too = time.monotonic() - steps_told >= _STEPS_EVERY
+        found = read_statuses()
+        steps_too = time.monotonic() - steps_printed_at >= _STEP_LINES_EVERY_S
         for status in found:
             ahead = outlook(status)
             saved = ahead.last_checkpoint.name if ahead.last_checkpoint else ""
@@ -69,34 +73,37 @@ def _in_lines(look: Callable[[], list[RunStatus]], *, as_json: bool) -> None:
                 saved,
                 ahead.doing == "start",
             )
-            before = told.get(status.run_id, ())
+            before = printed.get(status.run_id, ())
             if before[:-1] != key or (steps_too and before[-1] != status.step):
                 if as_json:
-                    print_json(all_known(status))
+                    print_json(complete_status(status))
                 else:
-                    print(f"{time.strftime('%H:%M:%S')}  {in_a_line(status, ahead)}", flush=True)
-                told[status.run_id], steps_told = (*key, status.step), time.monotonic()
+                    print(
+                        f"{time.strftime('%H:%M:%S')}  {format_status_line(status, ahead)}",
+                        flush=True,
+                    )
+                printed[status.run_id], steps_printed_at = (*key, status.step), time.monotonic()
         if _is_over(found):
             return
-        time.sleep(_SECONDS)
+        time.sleep(_POLL_S)
 
 
 def _is_over(found: list[RunStatus]) -> bool:
     return all(status.state.final for status in found)
 
 
-def _screen(found: list[RunStatus]) -> str:
+def _format_screen(found: list[RunStatus]) -> str:
     if not found:
         return "no run lives"
     if len(found) > 1:
-        return table(found)
+        return format_runs(found)
     attempts = list_attempts(RunPaths(Path(found[0].folder)))
     parts = [
-        in_words(found[0], outlook(found[0])),
-        table(list(found[0].tasks)) if found[0].tasks else "",
+        format_status(found[0], outlook(found[0])),
+        format_runs(list(found[0].tasks)) if found[0].tasks else "",
     ]
     parts += (
-        [in_columns([HEADINGS, *(row(attempt, found[0]) for attempt in attempts)])]
+        [format_columns([HEADINGS, *(attempt_row(attempt, found[0]) for attempt in attempts)])]
         if attempts
         else []
     )

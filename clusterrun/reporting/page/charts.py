@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clusterrun.reporting.goodput import PARTS, Story
-from clusterrun.reporting.page.scales import Scale, nice, nice_times, time_words
+from clusterrun.reporting.page.scales import (
+    Scale,
+    choose_ticks,
+    choose_time_ticks,
+    format_time_tick,
+)
 
 WIDTH, HEIGHT = 560, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 16, 36
@@ -26,7 +31,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """An attempt's line: `points` as an SVG polyline wants them."""
 
     kind: str
@@ -46,7 +51,7 @@ class Chart:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     marks: tuple[Tick, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
 
 
 @dataclass(frozen=True)
@@ -61,13 +66,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Series:
-    """What one chart shows of each attempt: (x, y) of the steps that count, and of those that were trained again."""
+    """The points of one attempt in a chart: of steps that count, and of those trained again."""
 
     kept: Mapping[int, Sequence[XY]]
     lost: Mapping[int, Sequence[XY]]
 
 
-def chart(
+def lay_out_chart(
     name: str,
     titles: tuple[str, str],
     series: Series,
@@ -75,7 +80,11 @@ def chart(
     *,
     times: bool,
 ) -> Chart:
-    """Lay out a chart; `titles`: its own, and the x axis's; `marks`: where attempts begin; `times`: x is in seconds."""
+    """Lay out a chart.
+
+    `titles` are its own and the x axis's; `marks` are the begins of attempts; with `times`, x
+    is in seconds.
+    """
     every = [
         point for part in (series.kept, series.lost) for points in part.values() for point in points
     ]
@@ -86,7 +95,7 @@ def chart(
         0.0 if times else min(xs, default=0.0), max(xs, default=1.0), _LEFT, WIDTH - _RIGHT
     )
     up = Scale(low - spare, high + spare, HEIGHT - _BOTTOM, _TOP)
-    x_values = nice_times(across.high) if times else nice(across.low, across.high)
+    x_values = choose_time_ticks(across.high) if times else choose_ticks(across.low, across.high)
     return Chart(
         name=name,
         title=titles[0],
@@ -95,62 +104,62 @@ def chart(
         if ys
         else "nothing was told",
         x_ticks=tuple(
-            Tick(across(x), time_words(x, x_values) if times else f"{x:g}") for x in x_values
+            Tick(across(x), format_time_tick(x, x_values) if times else f"{x:g}") for x in x_values
         ),
-        y_ticks=tuple(Tick(up(y), f"{y:.3g}") for y in nice(up.low, up.high)),
+        y_ticks=tuple(Tick(up(y), f"{y:.3g}") for y in choose_ticks(up.low, up.high)),
         marks=tuple(
             Tick(across(x), str(number)) for x, number in marks if across.low <= x <= across.high
         ),
-        lines=tuple(_lines(series, across, up)),
+        lines=tuple(_lay_out_lines(series, across, up)),
     )
 
 
-def _lines(series: Series, across: Scale, up: Scale) -> list[Line]:
+def _lay_out_lines(series: Series, across: Scale, up: Scale) -> list[ChartLine]:
     found = []
     for kind, words, part in (
         ("lost", ", trained again later", series.lost),
         ("kept", "", series.kept),
     ):
         for number, points in part.items():
-            placed = " ".join(f"{across(x):g},{up(y):g}" for x, y in thinned(points))
-            found.append(Line(kind, f"attempt {number}{words}", placed))
+            placed = " ".join(f"{across(x):g},{up(y):g}" for x, y in thin_out(points))
+            found.append(ChartLine(kind, f"attempt {number}{words}", placed))
     return [line for line in found if line.points]
 
 
-def thinned(points: Sequence[XY], most: int = _MOST) -> list[XY]:
-    """Leave out points of a line that nobody could tell apart; the first and the last stay."""
+def thin_out(points: Sequence[XY], most: int = _MOST) -> list[XY]:
+    """Drop points of a line that cannot be distinguished; keep the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
 
 
-def timeline(
-    told: Sequence[Story], waits_since: float | None, until: float
+def lay_out_timeline(
+    stories: Sequence[Story], waits_since: float | None, until: float
 ) -> tuple[list[Segment], list[Tick], list[Tick]]:
-    """Lay out what a run did when; returns the parts, the attempts' numbers, and the ticks of the time axis."""
-    begun = min(
-        (one.began if one.asked is None else one.asked for one in told),
+    """Lay out a run over time; return parts, numbers of attempts, and ticks of the axis."""
+    start = min(
+        (one.began if one.asked is None else one.asked for one in stories),
         default=waits_since or until,
     )
-    begun = begun if waits_since is None else min(begun, waits_since)
-    across = Scale(begun, max(until, begun + 1), 0, LANE)
-    segments = [segment for one in told for segment in _segments(one, across)]
+    start = start if waits_since is None else min(start, waits_since)
+    across = Scale(start, max(until, start + 1), 0, LANE)
+    segments = [segment for one in stories for segment in _make_segments(one, across)]
     if waits_since is not None and until > waits_since:
-        segments.append(_segment("waiting", "", (waits_since, until), across))
+        segments.append(_make_segment("waiting", "", (waits_since, until), across))
     numbers = [
         Tick(across((one.began + one.ended) / 2), str(one.number))
-        for one in told
+        for one in stories
         if across(one.ended) - across(one.began) > 18
     ]
-    values = nice_times(until - begun, 10)
+    values = choose_time_ticks(until - start, 10)
     return (
         segments,
         numbers,
-        [Tick(across(begun + value), time_words(value, values)) for value in values],
+        [Tick(across(start + value), format_time_tick(value, values)) for value in values],
     )
 
 
-def _segments(one: Story, across: Scale) -> list[Segment]:
+def _make_segments(one: Story, across: Scale) -> list[Segment]:
     if one.split.unknown:
         spans = [("unknown", one.began, one.ended)]
     else:
@@ -165,13 +174,13 @@ def _segments(one: Story, across: Scale) -> list[Segment]:
     if one.asked is not None:
         spans.insert(0, ("waiting", one.asked, one.began))
     return [
-        _segment(kind, f"attempt {one.number}: ", (start, end), across)
+        _make_segment(kind, f"attempt {one.number}: ", (start, end), across)
         for kind, start, end in spans
         if end > start
     ]
 
 
-def _segment(kind: str, whose: str, span: tuple[float, float], across: Scale) -> Segment:
+def _make_segment(kind: str, whose: str, span: tuple[float, float], across: Scale) -> Segment:
     start, end = across(span[0]), across(span[1])
     return Segment(
         kind, f"{whose}{PARTS[kind]}, {span[1] - span[0]:.0f} s", start, round(end - start, 1)

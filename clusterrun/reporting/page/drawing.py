@@ -1,6 +1,7 @@
 """A run's report as one HTML page; a sole user of Jinja2, beside script.py.
 
-The spec, the script and all names come from others: every value is escaped, and the page may load nothing.
+The spec, the script and all names come from others: every value is escaped, and the page may load
+nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ import jinja2
 
 from clusterrun.planning.script import template_folder
 from clusterrun.reporting.goodput import PARTS
-from clusterrun.reporting.page.charts import HEIGHT, LANE, WIDTH, Chart, Series, chart, timeline
+from clusterrun.reporting.page.charts import (
+    HEIGHT,
+    LANE,
+    WIDTH,
+    Chart,
+    Series,
+    lay_out_chart,
+    lay_out_timeline,
+)
 from clusterrun.reporting.run_report import RunReport
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.metrics import Point
@@ -22,7 +31,7 @@ from clusterrun.version import __version__
 Value = Callable[[Point], float | None]
 
 
-def page(found: RunReport) -> str:
+def render_page(found: RunReport) -> str:
     """Return the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_folder()),
@@ -32,17 +41,17 @@ def page(found: RunReport) -> str:
         lstrip_blocks=True,
     )
     environment.filters["span"] = format_clock
-    environment.filters["local"] = local
+    environment.filters["local"] = format_moment
     until = max((one.ended for one in found.stories), default=0.0)
     until = until if found.status.state.final and until else time.time()
-    waits = _waits_since(found)
-    segments, numbers, ticks = timeline(found.stories, waits, until)
+    waits = _find_waiting_since(found)
+    segments, numbers, ticks = lay_out_timeline(found.stories, waits, until)
     return environment.get_template("report.html.j2").render(
         run=found,
         status=found.status,
         split=found.split,
-        parts=parts(found),
-        charts=charts(found),
+        parts=list_parts(found),
+        charts=lay_out_charts(found),
         segments=segments,
         numbers=numbers,
         ticks=ticks,
@@ -59,15 +68,15 @@ def page(found: RunReport) -> str:
     )
 
 
-def parts(found: RunReport) -> list[tuple[str, str, float, float]]:
+def list_parts(found: RunReport) -> list[tuple[str, str, float, float]]:
     """Return the parts of the wall clock time that there are: kind, words, seconds, share."""
     wall = found.split.wall or 1.0
     every = [(kind, words, float(getattr(found.split, kind))) for kind, words in PARTS.items()]
     return [(kind, words, seconds, seconds / wall) for kind, words, seconds in every if seconds > 0]
 
 
-def charts(found: RunReport) -> list[Chart]:
-    """Lay out the curves: over steps and over time; what was never told has no chart."""
+def lay_out_charts(found: RunReport) -> list[Chart]:
+    """Lay out the curves over steps and over time; a value that was never logged has no chart."""
     zero = min(
         (one.began if one.asked is None else one.asked for one in found.stories), default=0.0
     )
@@ -81,19 +90,23 @@ def charts(found: RunReport) -> list[Chart]:
     ]
     made = []
     for name, title, value, times in wanted:
-        series = _series(found, value, zero if times else None)
+        series = _make_series(found, value, zero if times else None)
         if any(series.kept.values()):
             titles = title, "since it was submitted" if times else "optimizer steps"
-            made.append(chart(name, titles, series, _marks(found, zero, times=times), times=times))
+            made.append(
+                lay_out_chart(
+                    name, titles, series, _find_attempt_marks(found, zero, times=times), times=times
+                )
+            )
     return made
 
 
-def local(moment: float | None) -> str:
+def format_moment(moment: float | None) -> str:
     """Write an instant in local time, with its zone."""
     return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment))
 
 
-def _series(found: RunReport, y: Value, zero: float | None) -> Series:
+def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
     """Return what a chart shows: over the seconds since `zero`, or, without it, over steps."""
 
     def x(point: Point) -> float:
@@ -101,7 +114,7 @@ def _series(found: RunReport, y: Value, zero: float | None) -> Series:
 
     kept, lost = {}, {}
     for index, (one, measure) in enumerate(zip(found.attempts, found.measures, strict=True)):
-        until = _repeated(found.attempts[index + 1 :])
+        until = _find_repeated_step(found.attempts[index + 1 :])
         placed = [
             (point.step, (x(point), value))
             for point in measure.points
@@ -113,12 +126,12 @@ def _series(found: RunReport, y: Value, zero: float | None) -> Series:
     return Series(kept, lost)
 
 
-def _repeated(later: tuple[Attempt, ...]) -> int | None:
+def _find_repeated_step(later: tuple[Attempt, ...]) -> int | None:
     """Return the step behind which later attempts trained again; None where none did."""
     return min((one.step_from for one in later if one.step_from is not None), default=None)
 
 
-def _marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
+def _find_attempt_marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
     if times:
         return [(one.began - zero, one.number) for one in found.stories[1:]]
     return [
@@ -128,7 +141,7 @@ def _marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, i
     ]
 
 
-def _waits_since(found: RunReport) -> float | None:
+def _find_waiting_since(found: RunReport) -> float | None:
     """Return since when a living run waits for an attempt that has not begun."""
     if found.status.state.final:
         return None

@@ -25,30 +25,30 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def nice(low: float, high: float, count: int = 5) -> list[float]:
+def choose_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return round numbers from low to high, about so many."""
     if not high > low:
         return [low]
     rough = (high - low) / count
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
-    return _multiples(low, high, step)
+    return _list_multiples(low, high, step)
 
 
-def nice_times(high: float, count: int = 6) -> list[float]:
+def choose_time_ticks(high: float, count: int = 6) -> list[float]:
     """Return round lengths of time from 0 to high, in seconds, about so many."""
     days = math.ceil(high / count / 86400) * 86400
     step = next((step for step in _TIMES if high / step <= count), days)
-    return _multiples(0, high, step) if high > 0 else [0.0]
+    return _list_multiples(0, high, step) if high > 0 else [0.0]
 
 
-def time_words(seconds: float, all_of: Sequence[float]) -> str:
-    """Write a tick of a time axis in the unit that fits the distance of all: half of one at least."""
+def format_time_tick(seconds: float, all_of: Sequence[float]) -> str:
+    """Format a tick of a time axis in the unit that fits the distance between ticks."""
     step = all_of[1] if len(all_of) > 1 else 0
     length, unit = next((one for one in _UNITS if step >= one[0] / 2), _UNITS[-1])
     return f"{seconds / length:g} {unit}"
 
 
-def _multiples(low: float, high: float, step: float) -> list[float]:
+def _list_multiples(low: float, high: float, step: float) -> list[float]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [number * step for number in range(first, last + 1)]

@@ -1,4 +1,4 @@
-"""The shape of what each command prints with `--json`; what is no dataclass of its own is written down here."""
+"""The types of what each command prints with `--json`; those that are no dataclass are here."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from clusterrun.reporting.goodput import Story
 from clusterrun.reporting.run_report import Hours
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
 from clusterrun.run_folder.attempts import Attempt
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
-from clusterrun.run_status.from_files import RunStatus
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.site_checks.finding import Finding
 from clusterrun.upkeep.notification import NotificationTest
 
 
-class Failure(TypedDict):
-    """In place of an answer: what is wrong. The exit code is 2 for a mistake of yours, 1 where Slurm said no."""
+class ErrorOutput(TypedDict):
+    """In place of the output: what is wrong. Exit code 2: invalid input; 1: Slurm refused."""
 
     problems: list[Problem]
     """All mistakes that were found."""
 
 
-class Queued(TypedDict):
-    """A run that was handed over."""
+class SubmittedRun(TypedDict):
+    """A run that was submitted."""
 
     run_id: str
-    """What `status`, `logs` and the others take."""
+    """What the other commands take."""
     job_id: str
-    """Slurm's, or of a local run the id of its process."""
+    """The id of the Slurm job, or of a local run's process."""
     folder: str
-    """Where all of the run lies."""
+    """The run folder."""
 
 
-class Attempts(TypedDict):
+class AttemptList(TypedDict):
     """What became of a run."""
 
     attempts: list[Attempt]
     """The oldest first."""
 
 
-class Others(TypedDict):
+class ActiveRuns(TypedDict):
     """Of `status` without a RUN."""
 
     living: NotRequired[list[RunStatus]]
-    """All runs that live; the rest tells of the newest, or of the last run, where none does."""
+    """All active runs; the other keys are of the newest, or of the last run if none is active."""
 
 
-class Spent(TypedDict):
+class ReportOutput(TypedDict):
     """A run in numbers; times are seconds, instants seconds since the epoch."""
 
     run: RunStatus
@@ -62,7 +62,7 @@ class Spent(TypedDict):
     ettr: float | None
     """The productive share of the whole; null: it cannot be known."""
     seconds: dict[str, float]
-    """The parts of the time by name, as in `split` of an attempt; `wall` is their sum, `held` all but the queue."""
+    """The parts of the time as in a story's `split`; `wall`: the sum, `held`: no waiting."""
     node_hours: Hours
     """Of whole nodes."""
     gpu_hours: Hours | None
@@ -75,7 +75,7 @@ class Spent(TypedDict):
     """Each attempt in time."""
 
 
-class Examined(TypedDict):
+class DoctorOutput(TypedDict):
     """What the doctor found."""
 
     findings: list[Finding]
@@ -94,15 +94,15 @@ class LoggedLine(TypedDict):
     number: int
     """Its number in the log of its attempt."""
     rank: int | None
-    """Who wrote it, where the line says so."""
+    """The rank that wrote it, if the line shows it."""
     node: str
-    """Likewise; empty where it does not."""
+    """The node that wrote it; empty if the line does not show it."""
     text: str
-    """Without what says who wrote it."""
+    """The line without the prefix of its rank."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class OutputForm:
     """What one command prints."""
 
     kinds: tuple[Any, ...]
@@ -110,28 +110,28 @@ class Answer:
     shape: Literal["object", "list", "lines"] = "object"
     """A list of such objects; or one a line, as they come."""
     instead: Any = None
-    """What it prints where an option makes it another answer."""
+    """What it prints if an option changes its output."""
 
 
-ANSWERS = {
-    "doctor": Answer((Examined,)),
-    "init": Answer((NewSpec,)),
-    "validate": Answer((ValidSpec,)),
-    "estimate": Answer((Estimate,)),
-    "render": Answer((Origin,), "list"),
-    "submit": Answer((Queued,), instead=DryRun),
-    "rehearse": Answer((Rehearsal,)),
-    "status": Answer((RunStatus, Outlook, Attempts, Others)),
-    "why": Answer((Why,)),
-    "list": Answer((RunStatus,), "list"),
-    "logs": Answer((LoggedLine,), "lines"),
-    "report": Answer((Spent,)),
-    "wait": Answer((RunStatus,)),
-    "cancel": Answer((RunStatus,)),
-    "stop": Answer((RunStatus,)),
-    "resume": Answer((Queued,)),
-    "requeue": Answer((RunStatus,)),
-    "checkpoints": Answer((SavedCheckpoint,), "list"),
-    "clean": Answer((Cleanup,)),
-    "notify": Answer((NotificationTest,)),
+OUTPUTS = {
+    "doctor": OutputForm((DoctorOutput,)),
+    "init": OutputForm((NewSpec,)),
+    "validate": OutputForm((ValidSpec,)),
+    "estimate": OutputForm((Estimate,)),
+    "render": OutputForm((Origin,), "list"),
+    "submit": OutputForm((SubmittedRun,), instead=DryRun),
+    "rehearse": OutputForm((Rehearsal,)),
+    "status": OutputForm((RunStatus, Outlook, AttemptList, ActiveRuns)),
+    "why": OutputForm((Why,)),
+    "list": OutputForm((RunStatus,), "list"),
+    "logs": OutputForm((LoggedLine,), "lines"),
+    "report": OutputForm((ReportOutput,)),
+    "wait": OutputForm((RunStatus,)),
+    "cancel": OutputForm((RunStatus,)),
+    "stop": OutputForm((RunStatus,)),
+    "resume": OutputForm((SubmittedRun,)),
+    "requeue": OutputForm((RunStatus,)),
+    "checkpoints": OutputForm((SavedCheckpoint,), "list"),
+    "clean": OutputForm((Cleanup,)),
+    "notify": OutputForm((NotificationTest,)),
 }

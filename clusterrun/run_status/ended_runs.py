@@ -1,7 +1,7 @@
-"""What became of the runs that have ended, in one file of the index: a list of many reads none of their folders.
+"""The statuses of ended runs in one file of the index, so that a list reads none of their folders.
 
-A line holds as long as the run's entry in the index is the one that it was made of: `submit` and `resume` write that
-anew, and `resume` takes the line back before it begins.
+A line holds as long as the run's entry in the index is the one that it was made of: `submit` and
+`resume` write that anew, and `resume` takes the line back before it begins.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.records import locked, write_whole
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 
 TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
 
-_SPARE = 1000  # lines that are of no use any more, beside as many as are, before the file is written anew
+_SPARE = 1000  # obsolete lines, besides as many as are in use, before the file is rewritten
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,23 @@ class Summaries:
 
     @property
     def path(self) -> Path:
-        """Where they are: JSON lines, of which the last one about a run counts."""
+        """The file: JSON lines, of which the last one about a run counts."""
         return self.index.folder / "ended"
 
     def read(self, names: Mapping[str, int]) -> dict[str, RunStatus]:
-        """Return those that hold; `names` are the index's entries, with their times of change."""
+        """Return the valid records; `names` are the index's entries and modification times."""
         found = {}
-        for run_id, (changed, values) in self._lines().items():
-            if values is not None and names.get(run_id) == changed and (status := _status(values)):
+        for run_id, (changed, values) in self._read_lines().items():
+            if (
+                values is not None
+                and names.get(run_id) == changed
+                and (status := _parse_status(values))
+            ):
                 found[run_id] = status
         return found
 
     def add(self, ended: Mapping[str, RunStatus], names: Mapping[str, int]) -> None:
-        """Keep what became of some runs. Where the disk is full nothing is kept, which costs time and no more."""
+        """Record the statuses of ended runs; ignore errors of the disk, which only cost time."""
         with suppress(OSError):
             self._append(
                 [[run_id, names[run_id], status.as_dict()] for run_id, status in ended.items()],
@@ -52,7 +56,7 @@ class Summaries:
             )
 
     def forget(self, run_id: str) -> None:
-        """Take back what was kept of a run, because it is about to live again."""
+        """Withdraw the record of a run that is about to restart."""
         if self.path.exists():
             with suppress(OSError):  # `resume` writes the run's entry anew, too
                 self._append([[run_id, 0, None]], {})
@@ -70,17 +74,19 @@ class Summaries:
                 file.seek(0)
                 count = sum(len(line) > 1 for line in file)
             if names and count > 2 * len(names) + _SPARE:
-                self._tidy(names)
+                self._compact(names)
 
-    def _tidy(self, names: Mapping[str, int]) -> None:
+    def _compact(self, names: Mapping[str, int]) -> None:
         kept = {
-            run_id: line for run_id, line in self._lines().items() if names.get(run_id) == line[0]
+            run_id: line
+            for run_id, line in self._read_lines().items()
+            if names.get(run_id) == line[0]
         }
         write_whole(
             self.path, "".join(json.dumps([run_id, *line]) + "\n" for run_id, line in kept.items())
         )
 
-    def _lines(self) -> dict[str, tuple[int, dict[str, Any] | None]]:
+    def _read_lines(self) -> dict[str, tuple[int, dict[str, Any] | None]]:
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except OSError:  # none yet, or one that cannot be read: it is made anew
@@ -95,7 +101,7 @@ class Summaries:
         return found
 
 
-def _status(values: Mapping[str, Any]) -> RunStatus | None:
+def _parse_status(values: Mapping[str, Any]) -> RunStatus | None:
     try:
         return RunStatus.from_dict(values)
     except (TypeError, ValueError, KeyError):  # of another version

@@ -1,4 +1,4 @@
-"""Whether an attempt that runs looks alive: from the trainer's `progress` and the log's age."""
+"""Whether a running attempt looks alive, from its `progress` record and the age of its log."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 
 
-def looks_alive(paths: RunPaths, attempt: Attempt, now: float | None = None) -> Alive:
-    """Judge an attempt by when it last said something, and by how long it may be silent then."""
+def judge_progress(paths: RunPaths, attempt: Attempt, now: float | None = None) -> Alive:
+    """Judge an attempt by the age of its last progress record, and by how long it may be silent."""
     now = time.time() if now is None else now
     progress = read_record(paths.progress)
-    told = whole(progress.get("time"))
-    if told is None or (attempt.began is not None and told < attempt.began):
-        return _without_word(paths, attempt, now)
-    silent = max(int(now) - told, 0)
+    reported = whole(progress.get("time"))
+    if reported is None or (attempt.began is not None and reported < attempt.began):
+        return _judge_by_log(paths, attempt, now)
+    silent = max(int(now) - reported, 0)
     doing, patience = progress.get("doing", ""), whole(progress.get("patience"))
     step = f"at step {progress['step']}" if progress.get("step") else "before its first step"
     words = (
@@ -42,9 +42,9 @@ def looks_alive(paths: RunPaths, attempt: Attempt, now: float | None = None) -> 
     )
 
 
-def _without_word(paths: RunPaths, attempt: Attempt, now: float) -> Alive:
-    """A script that tells nothing, or has not come to it yet, has its log."""
-    begun = (
+def _judge_by_log(paths: RunPaths, attempt: Attempt, now: float) -> Alive:
+    """Judge an attempt that has recorded no progress by the age of its log."""
+    start = (
         ""
         if attempt.began is None
         else f"attempt {attempt.number} began {max(int(now) - attempt.began, 0)} s ago, and "
@@ -52,7 +52,7 @@ def _without_word(paths: RunPaths, attempt: Attempt, now: float) -> Alive:
     try:
         quiet = max(int(now - paths.log(f"{attempt.number:04d}").stat().st_mtime), 0)
     except OSError:
-        return Alive(None, f"{begun}has printed nothing yet", None, "", None)
+        return Alive(None, f"{start}has printed nothing yet", None, "", None)
     return Alive(
-        None, f"{begun}has told no step yet; its last line is {quiet} s old", None, "", None
+        None, f"{start}has told no step yet; its last line is {quiet} s old", None, "", None
     )

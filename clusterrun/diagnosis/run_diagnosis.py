@@ -1,33 +1,41 @@
-"""Asks the run folder and Slurm why a run is in its state."""
+"""Why a run is in its state, from its run folder and Slurm."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from clusterrun.diagnosis.alive import looks_alive
 from clusterrun.diagnosis.answer import Stopped, Waiting, Why
-from clusterrun.diagnosis.causes import STATES
-from clusterrun.diagnosis.ended import failure_of, why_stopped
+from clusterrun.diagnosis.attempt_end import find_failure, why_stopped
 from clusterrun.diagnosis.log_tail import read_tail
-from clusterrun.diagnosis.next import what_next
-from clusterrun.diagnosis.queue import why_waiting
+from clusterrun.diagnosis.next_step import what_next
+from clusterrun.diagnosis.pending_run import why_waiting
+from clusterrun.diagnosis.progress_check import judge_progress
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
-from clusterrun.run_status.current import is_local, run_status
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.current import run_status
+from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.slurm.states import State
+
+_STATE_MEANINGS = {
+    "VANISHED": (
+        "Slurm knows the job no more, and it wrote no end: "
+        "`sacct -j JOB` and logs/slurm-*.out may say why"
+    ),
+    "NO_ANSWER": "Slurm does not answer, so what the run does now is not known; ask again later",
+    "OUT_OF_MEMORY": "Slurm ended it, because it used more memory than it may: more `slurm.mem`",
+}
 
 
 def why(name: str, index: Index | None = None) -> Why:
-    """Say why a run does not start, or stopped, and what comes next; `name` as for `status`.
+    """Return why a run does not start, or stopped, and what comes next; `name` as for `status`.
 
     Raises SpecError where no run is called so, ClusterError where it is another user's and closed.
     """
     run = (index or Index()).find(name)
     found = run_status(run)
     if found.tasks:
-        return _of_array(run, found)
+        return _diagnose_array(run, found)
     attempts = list_attempts(run.paths)
     ended = [attempt for attempt in attempts if attempt.cause]
     last = ended[-1] if ended else None
@@ -38,48 +46,52 @@ def why(name: str, index: Index | None = None) -> Why:
     return Why(
         found.run_id,
         found.state.value,
-        _reason(found),
+        _describe_reason(found),
         found.job_id,
         found.folder,
-        waiting=_waiting(run, found),
-        alive=looks_alive(run.paths, attempts[-1]) if runs else None,
-        stopped=why_stopped(run.paths, last) if last else _without_end(run.paths, found, attempts),
+        waiting=_diagnose_waiting(run, found),
+        alive=judge_progress(run.paths, attempts[-1]) if runs else None,
+        stopped=why_stopped(run.paths, last)
+        if last
+        else _diagnose_missing_end(run.paths, found, attempts),
         next=what_next(run.paths, found, last, local=is_local(run)),
     )
 
 
-def _reason(found: RunStatus) -> str:
+def _describe_reason(found: RunStatus) -> str:
     reason = "" if found.reason == "None" else found.reason
-    return STATES.get(found.state.value, reason)
+    return _STATE_MEANINGS.get(found.state.value, reason)
 
 
-def _waiting(run: RunRef, found: RunStatus) -> Waiting | None:
+def _diagnose_waiting(run: RunRef, found: RunStatus) -> Waiting | None:
     if found.state is not State.PENDING or is_local(run):
         return None
     return why_waiting(found)
 
 
-def _without_end(paths: RunPaths, found: RunStatus, attempts: list[Attempt]) -> Stopped | None:
-    """Where the newest attempt has recorded no end, its log may say why, or Slurm's own file."""
+def _diagnose_missing_end(
+    paths: RunPaths, found: RunStatus, attempts: list[Attempt]
+) -> Stopped | None:
+    """Return why an attempt without an end record stopped, from its log or Slurm's own."""
     if not found.state.final or found.state is State.COMPLETED:
         return None
-    log = _latest_log(paths, attempts)
+    log = _find_latest_log(paths, attempts)
     failure = None
     if log is not None:
-        failure = failure_of(log, read_tail(log))
-    means = STATES.get(found.state.value, "it never said how it ended")
+        failure = find_failure(log, read_tail(log))
+    means = _STATE_MEANINGS.get(found.state.value, "it never said how it ended")
     words = "" if found.reason == "None" else found.reason
     return Stopped(found.attempt, "", words, means, f"look into {log}" if log else "", failure)
 
 
-def _latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
+def _find_latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
     logs = [paths.log(f"{attempt.number:04d}") for attempt in attempts]
     there = [log for log in (*sorted(paths.logs.glob("slurm-*.out")), *logs) if log.exists()]
     return there[-1] if there else None
 
 
-def _of_array(run: RunRef, found: RunStatus) -> Why:
-    """An array's tasks are runs of their own: the one is named that asks for a look."""
+def _diagnose_array(run: RunRef, found: RunStatus) -> Why:
+    """Return an array's answer, which names the task to look at: tasks are runs of their own."""
     first = next(
         (task for task in found.tasks if task.state.final and task.state is not State.COMPLETED),
         found.tasks[0],

@@ -1,15 +1,17 @@
-"""A status as text: a line a fact, and a row an attempt."""
+"""A run's status as text, as table rows, and as one JSON object."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
-from clusterrun.cli.output.screen import coloured, is_terminal, style_of
-from clusterrun.cli.output.words import bar, sparkline
-from clusterrun.run_folder.attempts import Attempt
-from clusterrun.run_status.forecast import Outlook
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.cli.output.screen import coloured, draw_bar, draw_sparkline, is_terminal, style_of
+from clusterrun.run_folder.attempts import Attempt, list_attempts
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_status.file_status import RunStatus
+from clusterrun.run_status.forecast import Outlook, outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.units import format_clock, format_duration
 
@@ -24,20 +26,20 @@ _DOING = {
 }
 
 
-def in_words(found: RunStatus, ahead: Outlook | None = None) -> str:
-    """Write a status for people, a line a fact; facts that are not there yet are left out."""
+def format_status(found: RunStatus, ahead: Outlook | None = None) -> str:
+    """Format a status for people, a line a fact; unknown facts are left out."""
     earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
     facts = {
         "run": found.run_id,
-        "state": _state(found, ahead),
+        "state": _colour_state(found, ahead),
         "job": found.job_id + (f" (before: {earlier})" if earlier else ""),
         "attempt": found.attempt or "",
-        "step": _step(found),
-        "loss": _loss(found, ahead),
-        "speed": _speed(ahead) if ahead else "",
-        "left": _left(found, ahead),
-        "saved": _saved(ahead.last_checkpoint) if ahead and ahead.last_checkpoint else "",
-        "next save": _next_save(found, ahead) if ahead else "",
+        "step": _format_step(found),
+        "loss": _format_loss(found, ahead),
+        "speed": _format_speed(ahead) if ahead else "",
+        "left": _format_remaining(found, ahead),
+        "saved": _format_saved(ahead.last_checkpoint) if ahead and ahead.last_checkpoint else "",
+        "next save": _format_next_save(found, ahead) if ahead else "",
         "nodes": found.nodes,
         "avoids": ", ".join(found.avoids),
         "tags": ", ".join(found.tags),
@@ -47,7 +49,7 @@ def in_words(found: RunStatus, ahead: Outlook | None = None) -> str:
     return "\n".join(f"{name:<10}{value}" for name, value in facts.items() if value != "")
 
 
-def row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
+def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
     """Return an attempt's row of a table."""
     last = attempt.number == found.attempt
     runs = last and not attempt.words and not found.state.final
@@ -77,51 +79,61 @@ def row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
     )
 
 
-def in_a_line(found: RunStatus, ahead: Outlook) -> str:
-    """Write what changes in a status as one line."""
+def format_status_line(found: RunStatus, ahead: Outlook) -> str:
+    """Format what changes in a status as one line."""
     saved = f"saved {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
     attempt = f"attempt {found.attempt}" if found.attempt else ""
-    step = "" if found.step is None else f"step {_plain_step(found)}"
+    step = "" if found.step is None else f"step {_format_plain_step(found)}"
     loss = "" if found.loss is None else f"loss {found.loss:.4f}"
-    parts = [found.run_id, _words_of_state(found, ahead), attempt, step, loss, saved]
+    parts = [found.run_id, _format_state(found, ahead), attempt, step, loss, saved]
     return "  ".join(part for part in parts if part)
 
 
-def _words_of_state(found: RunStatus, ahead: Outlook | None) -> str:
+def complete_status(found: RunStatus) -> dict[str, object]:
+    """Return a run's status, its outlook and its attempts as plain values."""
+    attempts = list_attempts(RunPaths(Path(found.folder)))
+    return {
+        **found.as_dict(),
+        **outlook(found).as_dict(),
+        "attempts": [asdict(attempt) for attempt in attempts],
+    }
+
+
+def _format_state(found: RunStatus, ahead: Outlook | None) -> str:
     doing = _DOING.get(ahead.doing, "") if ahead else ""
     why = found.reason if found.reason not in ("", "None") else doing
     return found.state.value + (f" ({why})" if why else "")
 
 
-def _state(found: RunStatus, ahead: Outlook | None) -> str:
-    return coloured(_words_of_state(found, ahead), style_of(found.state.value))
+def _colour_state(found: RunStatus, ahead: Outlook | None) -> str:
+    return coloured(_format_state(found, ahead), style_of(found.state.value))
 
 
-def _plain_step(found: RunStatus) -> str:
+def _format_plain_step(found: RunStatus) -> str:
     return f"{found.step}" + (f" of {found.total}" if found.total else "")
 
 
-def _step(found: RunStatus) -> str:
+def _format_step(found: RunStatus) -> str:
     if found.step is None:
         return ""
     drawn = (
-        f"  {bar(found.step, found.total)} {found.step / found.total:.0%}"
+        f"  {draw_bar(found.step, found.total)} {found.step / found.total:.0%}"
         if found.total and is_terminal()
         else ""
     )
-    return _plain_step(found) + drawn
+    return _format_plain_step(found) + drawn
 
 
-def _loss(found: RunStatus, ahead: Outlook | None) -> str:
+def _format_loss(found: RunStatus, ahead: Outlook | None) -> str:
     if found.loss is None:
         return ""
     losses: Sequence[float] = [loss for _, loss in ahead.losses] if ahead else ()
     return f"{found.loss:.4f}" + (
-        f"  {sparkline(losses)}" if len(losses) > 1 and is_terminal() else ""
+        f"  {draw_sparkline(losses)}" if len(losses) > 1 and is_terminal() else ""
     )
 
 
-def _speed(ahead: Outlook) -> str:
+def _format_speed(ahead: Outlook) -> str:
     parts = (
         [f"{ahead.rate:.4g} samples/s"]
         if ahead.rate is not None and ahead.step_seconds is not None
@@ -131,7 +143,7 @@ def _speed(ahead: Outlook) -> str:
     return ", ".join(parts)
 
 
-def _left(found: RunStatus, ahead: Outlook | None) -> str:
+def _format_remaining(found: RunStatus, ahead: Outlook | None) -> str:
     parts = (
         [f"{format_duration(ahead.left)} to the last step"]
         if ahead and ahead.left is not None
@@ -145,18 +157,18 @@ def _left(found: RunStatus, ahead: Outlook | None) -> str:
     return ", ".join(parts)
 
 
-def _saved(saved: SavedCheckpoint) -> str:
-    told = (
+def _format_saved(saved: SavedCheckpoint) -> str:
+    condition = (
         "not ours to verify"
         if saved.kind == "script"
         else f"not whole: {saved.fault}"
         if saved.fault
         else "whole"
     )
-    return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {told}"
+    return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {condition}"
 
 
-def _next_save(found: RunStatus, ahead: Outlook) -> str:
+def _format_next_save(found: RunStatus, ahead: Outlook) -> str:
     if ahead.next_checkpoint_at is not None:
         seconds = ahead.next_checkpoint_at - time.time()
         return f"in {format_duration(seconds)}" if seconds > 0 else "due"

@@ -1,4 +1,4 @@
-"""Why a run waits: Slurm's reason, and what else Slurm knows that the reason asks for."""
+"""Why a run is pending: Slurm's reason, and the details that explain it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from clusterrun.diagnosis.answer import Waiting
-from clusterrun.diagnosis.waiting import explain
+from clusterrun.diagnosis.reason_text import explain_reason
 from clusterrun.errors import ClusterError
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.slurm.node_lists import node_names
 from clusterrun.slurm.pending import (
     PartitionLimits,
@@ -37,7 +37,7 @@ _UP = ("idle", "mixed", "allocated", "completing", "planned")
 
 
 def why_waiting(found: RunStatus) -> Waiting:
-    """Explain why a run waits. Where Slurm does not answer, that is what is said."""
+    """Explain why a run is pending; if Slurm does not respond, the explanation is that."""
     if not found.job_id:
         return Waiting(
             "",
@@ -60,82 +60,87 @@ def why_waiting(found: RunStatus) -> Waiting:
             start="",
             ahead=None,
         )
-    return _explained(found, job)
+    return _explain_job(found, job)
 
 
-def _explained(found: RunStatus, job: PendingJob) -> Waiting:
-    told = explain(job.reason)
-    means = told.means
-    if told.code.startswith("BeginTime") and found.attempt:
-        means = "Slurm lets a requeued job wait (slurm.conf's cred_expire, 120 s by default), or its pause is not over"
+def _explain_job(found: RunStatus, job: PendingJob) -> Waiting:
+    explanation = explain_reason(job.reason)
+    means = explanation.means
+    if explanation.code.startswith("BeginTime") and found.attempt:
+        means = (
+            "Slurm lets a requeued job wait (slurm.conf's cred_expire, 120 s by default), or its "
+            "pause is not over"
+        )
     names = {"job": job.job_id, "partition": job.partition, "run": found.run_id}
-    facts, ahead = list(_facts(found, job)), None
-    if told.code in ("Priority", "Resources") and job.priority is not None:
-        ahead = _asked(lambda: jobs_ahead(job.partition, job.priority or 0))
+    facts, ahead = list(_collect_facts(found, job)), None
+    if explanation.code in ("Priority", "Resources") and job.priority is not None:
+        ahead = _query_or_none(lambda: jobs_ahead(job.partition, job.priority or 0))
     return Waiting(
-        told.code,
-        _filled(means, names),
-        _filled(told.do, names),
-        told.passes,
+        explanation.code,
+        _fill_placeholders(means, names),
+        _fill_placeholders(explanation.do, names),
+        explanation.passes,
         job.start,
         ahead,
         tuple(facts),
     )
 
 
-def _filled(text: str, names: dict[str, str]) -> str:
+def _fill_placeholders(text: str, names: dict[str, str]) -> str:
     return re.sub(r"\{(job|partition|run)\}", lambda name: names[name[1]], text)
 
 
-def _asked(question: Callable[[], _Found]) -> _Found | None:
-    """Leave out what Slurm does not say just now: the reason is told all the same."""
+def _query_or_none(question: Callable[[], _Found]) -> _Found | None:
+    """Return what Slurm reports; None if it does not respond: the reason is known anyway."""
     try:
         return question()
     except ClusterError:
         return None
 
 
-def _facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
-    """What stands behind a reason, in numbers."""
+def _collect_facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
+    """Yield the details of a reason, in numbers."""
     if job.dependency:
         yield f"it waits for {job.dependency}"
     if job.reason.startswith("Partition"):
-        limits = _asked(lambda: partition_limits(job.partition))
+        limits = _query_or_none(lambda: partition_limits(job.partition))
         if limits:
-            yield _limits(limits, job)
+            yield _describe_limits(limits, job)
     if job.reason.replace("_", " ").startswith(_ABOUT_NODES):
-        yield from _nodes(found, job)
+        yield from _describe_nodes(found, job)
     if job.reason.startswith(("ReqNodeNotAvail", "Reservation")):
-        yield from _kept()
+        yield from _describe_reservations()
 
 
-def _limits(limits: PartitionLimits, job: PendingJob) -> str:
+def _describe_limits(limits: PartitionLimits, job: PendingJob) -> str:
     return (
-        f"partition {job.partition}: state {limits.state}, at most {limits.max_time} and {limits.max_nodes} nodes, "
-        f"of {limits.total_nodes}; it asks for {job.time_limit} and {job.nodes} nodes"
+        f"partition {job.partition}: state {limits.state}, at most {limits.max_time} and "
+        f"{limits.max_nodes} nodes, of {limits.total_nodes}; it asks for {job.time_limit} and "
+        f"{job.nodes} nodes"
     )
 
 
-def _kept() -> Iterator[str]:
-    for one in (_asked(reservations) or [])[:_MOST_RESERVATIONS]:
+def _describe_reservations() -> Iterator[str]:
+    for one in (_query_or_none(reservations) or [])[:_MOST_RESERVATIONS]:
         what = " (maintenance)" if one.maintenance else ""
         yield f"reservation {one.name}{what} has {one.nodes} from {one.start} to {one.end}"
 
 
-def _nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
-    states = _asked(lambda: nodes_by_state(job.partition))
+def _describe_nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
+    states = _query_or_none(lambda: nodes_by_state(job.partition))
     if not states:
         return
     words = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     yield f"it asks for {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
     if not found.avoids:
         return
-    left_out = node_names(_asked(lambda: excluded_nodes(job.job_id)) or "")
+    left_out = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
     up = sum(number for state, number in states.items() if state.startswith(_UP))
     least = re.match(r"\d+", job.nodes)
     if least and up - len(left_out) < int(least[0]):
         yield (
-            f"it leaves out {', '.join(found.avoids)}: with these, too few are left. To take them again, remove their "
+            f"it leaves out {', '.join(found.avoids)}: with these, too few are left. To take them "
+            "again, remove their "
             "files from nodes/ in the run folder, stop the run and resume it"
         )
     else:

@@ -1,4 +1,4 @@
-"""Why an attempt ended: the cause that it recorded, and what its log says."""
+"""Why an attempt ended, from its recorded cause and its log."""
 
 from __future__ import annotations
 
@@ -6,60 +6,66 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterrun.diagnosis.answer import FirstFailure, Stopped
-from clusterrun.diagnosis.findings import first_failure, ranks_that_said
+from clusterrun.diagnosis.findings import first_failure, ranks_with_failure
 from clusterrun.diagnosis.log_tail import Tail, read_tail
-from clusterrun.diagnosis.stacks import places
+from clusterrun.diagnosis.stacks import read_hang_locations
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.causes import Cause, meaning_of
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
-from clusterrun.run_logs.attribution import attributed
-from clusterrun.run_logs.ranks import Ranks, ranks_of, spans
+from clusterrun.run_logs.attribution import attribute_lines
+from clusterrun.run_logs.ranks import Ranks, format_ranges, read_ranks
 
-_LOG_TELLS = (Cause.CRASH, Cause.HANG, Cause.FAILED_START, Cause.UNKNOWN, "")
+_CAUSES_IN_LOG = (Cause.CRASH, Cause.HANG, Cause.FAILED_START, Cause.UNKNOWN, "")
 
 
 def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
-    """Say why an attempt ended; the log is read where the cause alone does not say it."""
+    """Return why an attempt ended; read the log if the cause alone does not explain it."""
     meaning = meaning_of(attempt.cause)
     answer = Stopped(attempt.number, attempt.cause, attempt.words, meaning.means, meaning.fix)
-    if attempt.cause not in _LOG_TELLS:
+    if attempt.cause not in _CAUSES_IN_LOG:
         return answer
     log = paths.log(f"{attempt.number:04d}")
-    tail = _tail(log)
+    tail = _read_tail_if_any(log)
     if tail is None:
         return answer
-    failure = failure_of(log, tail)
+    failure = find_failure(log, tail)
     if failure is None or failure.kind == "killed":
-        failure = _known_to_slurm(paths, attempt, failure) or failure
+        failure = _find_slurm_failure(paths, attempt, failure) or failure
     if failure is not None:
-        failure = _placed(failure, paths, attempt.number)
-        failure = _without_the_silent(failure, tail, ranks_of(paths, attempt.number))
+        failure = _locate_failure(failure, paths, attempt.number)
+        failure = _name_absent_ranks(failure, tail, read_ranks(paths, attempt.number))
     elif attempt.cause == Cause.CRASH:
         answer = replace(
             answer, do=f"the log names no error that is known here: look at the end of {log}"
         )
-    stood = tuple(places(attributed(tail.text.split("\n")))) if attempt.cause == Cause.HANG else ()
+    locations = (
+        tuple(read_hang_locations(attribute_lines(tail.text.split("\n"))))
+        if attempt.cause == Cause.HANG
+        else ()
+    )
     return replace(
         answer,
-        failure=failure if attempt.cause != Cause.HANG or failure is None or not stood else None,
-        places=stood,
+        failure=failure
+        if attempt.cause != Cause.HANG or failure is None or not locations
+        else None,
+        places=locations,
     )
 
 
-def _known_to_slurm(
+def _find_slurm_failure(
     paths: RunPaths, attempt: Attempt, failure: FirstFailure | None
 ) -> FirstFailure | None:
-    """Slurm may say in its own file why a process was killed: the memory of the job was used up."""
+    """Find in Slurm's own log that a process was killed because the job's memory was used up."""
     log = paths.logs / f"slurm-{attempt.job_id}.out"
-    tail = _tail(log)
-    found = failure_of(log, tail) if tail else None
+    tail = _read_tail_if_any(log)
+    found = find_failure(log, tail) if tail else None
     if found is None or found.kind != "host-out-of-memory":
         return None
     return found if failure is None else replace(found, rank=failure.rank, node=failure.node)
 
 
-def failure_of(log: Path, tail: Tail) -> FirstFailure | None:
+def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
     """Find the failure that came first in the end of a log."""
     found = first_failure(tail.text)
     if found is None:
@@ -79,25 +85,25 @@ def failure_of(log: Path, tail: Tail) -> FirstFailure | None:
     )
 
 
-def _without_the_silent(failure: FirstFailure, tail: Tail, ranks: Ranks) -> FirstFailure:
-    """Of ranks that waited for others in vain, name the others: those that do not say so."""
+def _name_absent_ranks(failure: FirstFailure, tail: Tail, ranks: Ranks) -> FirstFailure:
+    """Name the ranks that the others waited for: those that report no time-out."""
     if failure.kind not in ("nccl-time-out", "collective-time-out") or not ranks.per_node:
         return failure
-    waited = ranks_that_said(tail.text, failure.kind)
+    waited = ranks_with_failure(tail.text, failure.kind)
     others = sorted(set(range(ranks.per_node * len(ranks.nodes))) - waited)
     if not others or not waited:
         return failure
-    return replace(failure, do=f"{failure.do}; ranks that do not say it: {spans(others)}")
+    return replace(failure, do=f"{failure.do}; ranks that do not say it: {format_ranges(others)}")
 
 
-def _placed(failure: FirstFailure, paths: RunPaths, attempt: int) -> FirstFailure:
-    """Name the node: by the rank, else by the task that ended first in its own right."""
-    node = ranks_of(paths, attempt).node_of(failure.rank) or failure.node
-    return replace(failure, node=node or _first_node(paths, attempt))
+def _locate_failure(failure: FirstFailure, paths: RunPaths, attempt: int) -> FirstFailure:
+    """Add the node: of the rank, or else of the task that failed first."""
+    node = read_ranks(paths, attempt).node_of(failure.rank) or failure.node
+    return replace(failure, node=node or _find_first_failed_node(paths, attempt))
 
 
-def _first_node(paths: RunPaths, attempt: int) -> str:
-    """Return the node whose task failed first; empty where several did in the same second."""
+def _find_first_failed_node(paths: RunPaths, attempt: int) -> str:
+    """Return the node whose task failed first; empty if several did in the same second."""
     records = [read_record(path) for path in paths.events.glob(f"attempt-{attempt:04d}.node-*")]
     failed = [
         one
@@ -112,7 +118,7 @@ def _first_node(paths: RunPaths, attempt: int) -> str:
     return ends[0][1]
 
 
-def _tail(log: Path) -> Tail | None:
+def _read_tail_if_any(log: Path) -> Tail | None:
     try:
         return read_tail(log)
     except OSError:

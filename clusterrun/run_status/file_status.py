@@ -1,4 +1,4 @@
-"""What the files of a run say of its state, before anybody asks Slurm."""
+"""The status of a run, as far as its own files show it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from math import isfinite
 
 from clusterrun.run_folder.attempts import describe_end
-from clusterrun.run_folder.causes import meaning_of
+from clusterrun.run_folder.causes import Cause, meaning_of
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.job_ids import job_after, job_ids, read_job
 from clusterrun.run_folder.paths import RunPaths
@@ -18,6 +18,9 @@ from clusterrun.slurm.states import State
 TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
+
+# A cancellation is recorded before the final kill, and corrected if Slurm names another cause.
+_PROVISIONAL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class RunStatus:
     reason: str
     """Why it is in this state: Slurm's reason while it waits, the cause of its end in words."""
     job_id: str
-    """Slurm's id of its last job; of a task `<array>_<task>`."""
+    """The Slurm id of its last job; of a task `<array>_<task>`."""
     attempt: int
     """The attempt that runs, or ran last; 0 before the first."""
     step: int | None
@@ -39,25 +42,25 @@ class RunStatus:
     total: int | None
     """The last step of the training."""
     loss: float | None
-    """The last that was told."""
+    """The last that was logged."""
     nodes: str
-    """Where it runs, or ran last, as Slurm writes lists of nodes."""
+    """The nodes of the current or last attempt, as a Slurm node list."""
     exit_code: int | None
-    """Of the launch that ended it."""
+    """The exit code of the last launch."""
     folder: str
     """The run folder."""
     job_ids: tuple[str, ...] = ()
-    """All jobs of the run, oldest first: more than one after a `resume`, and where a successor went on."""
+    """All jobs of the run, the oldest first: more than one after a `resume` or a successor job."""
     avoids: tuple[str, ...] = ()
-    """Nodes that the run's next jobs leave out, each with the reason."""
+    """The nodes that the run's next jobs exclude, each with the reason."""
     tags: tuple[str, ...] = ()
     """The words of `slurm.comment`."""
     submitted: int | None = None
-    """When it was handed over to Slurm last."""
+    """When it was last submitted."""
     ends: int | None = None
-    """When the time limit ends its job; None where Slurm was not asked, or there is none."""
+    """When the time limit ends its job; None if it has none, or Slurm was not queried."""
     ended: int | None = None
-    """When it ended, where it wrote that down."""
+    """When it ended, if it recorded that."""
     tasks: tuple[RunStatus, ...] = ()
     """Of a job array, its tasks, which are runs of their own."""
 
@@ -72,25 +75,28 @@ class RunStatus:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunStatus:
-        """Make a status of what `as_dict` returned. Raises TypeError, ValueError or KeyError for another version's."""
+        """Make a status from what `as_dict` returned.
+
+        Raises TypeError, ValueError or KeyError for the values of another version.
+        """
         lists = {key: tuple(values[key]) for key in ("job_ids", "avoids", "tags")}
         tasks = tuple(cls.from_dict(task) for task in values.get("tasks", ()))
         return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
 
 
-def unseen(run: RunRef, reason: str) -> RunStatus:
-    """Say that nothing is known of a run, and why."""
+def unknown_status(run: RunRef, reason: str) -> RunStatus:
+    """Return the status of a run of which nothing is known, with the reason."""
     folder = str(run.paths.folder)
     return RunStatus(
         run.run_id, State.NO_ANSWER, reason, run.job_id, 0, None, None, None, "", None, folder
     )
 
 
-def from_files(run: RunRef) -> RunStatus:
-    """Say what the files tell: the end where there is one, else RUNNING after the first beginning, PENDING before."""
-    last = _last(run)
+def status_from_files(run: RunRef) -> RunStatus:
+    """Return the status from the files: the recorded end, RUNNING after a begin, else PENDING."""
+    last = _last_attempt(run)
     begin, end = (read_record(run.paths.begin(last)) if last else {}), last_end(run, last)
-    waits = awaited(run, last)
+    waits = awaits_attempt(run, last)
     state = State.RUNNING if last and not waits else State.PENDING
     if end.get("next") == "end":
         state = State[meaning_of(end.get("cause", "")).state]
@@ -103,7 +109,7 @@ def from_files(run: RunRef) -> RunStatus:
         run_id=run.run_id,
         state=state,
         reason=describe_end(end),
-        job_id=_job_id(run, begin, waits=waits),
+        job_id=_read_job_id(run, begin, waits=waits),
         attempt=int(last or 0),
         step=whole(progress.get("step")),
         total=whole(progress.get("total")),
@@ -112,14 +118,14 @@ def from_files(run: RunRef) -> RunStatus:
         exit_code=whole(end.get("exit_code")),
         folder=str(run.paths.folder),
         job_ids=job_ids(run.paths),
-        avoids=_avoided(run),
-        tags=tags_of(run),
+        avoids=_list_excluded_nodes(run),
+        tags=read_tags(run),
         submitted=whole(read_record(run.paths.job).get("submitted")),
         ended=whole(end.get("ended")) if state.final else None,
     )
 
 
-def tags_of(run: RunRef) -> tuple[str, ...]:
+def read_tags(run: RunRef) -> tuple[str, ...]:
     """Return the words of the run's `slurm.comment`; of a task, those of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
     comment = next(
@@ -129,18 +135,35 @@ def tags_of(run: RunRef) -> tuple[str, ...]:
 
 
 def last_end(run: RunRef, last: str | None = None) -> Mapping[str, str]:
-    """Return the end that the last attempt wrote; empty while it runs, and after a `resume` until the next begins."""
-    last = _last(run) if last is None else last
-    return read_record(run.paths.end(last)) if last and not awaited(run, last) else {}
+    """Return the end record of the last attempt; empty while one runs, or after a `resume`."""
+    last = _last_attempt(run) if last is None else last
+    return read_record(run.paths.end(last)) if last and not awaits_attempt(run, last) else {}
 
 
-def awaited(run: RunRef, last: str | None = None) -> bool:
-    """Say whether a person resumed the run after its last attempt, and the next has not begun."""
-    last = _last(run) if last is None else last
+def awaits_attempt(run: RunRef, last: str | None = None) -> bool:
+    """Return whether the run was resumed after its last attempt, and the next has not begun."""
+    last = _last_attempt(run) if last is None else last
     return bool(last) and read_record(run.paths.intent).get("after") == last
 
 
-def _avoided(run: RunRef) -> tuple[str, ...]:
+def is_over(known: RunStatus, run: RunRef) -> bool:
+    """Return whether an end is recorded that can no longer be corrected."""
+    end = last_end(run)
+    ended = whole(end.get("ended"))
+    fresh = (
+        end.get("cause") == Cause.CANCEL
+        and ended is not None
+        and time.time() - ended < _PROVISIONAL_SECONDS
+    )
+    return known.state.final and not fresh
+
+
+def is_local(run: RunRef) -> bool:
+    """Return whether a run is one without Slurm."""
+    return read_record(run.paths.job).get("local") == "1"
+
+
+def _list_excluded_nodes(run: RunRef) -> tuple[str, ...]:
     found = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
     return tuple(
         f"{name} ({values.get('reason', '')})"
@@ -149,12 +172,12 @@ def _avoided(run: RunRef) -> tuple[str, ...]:
     )
 
 
-def _last(run: RunRef) -> str:
+def _last_attempt(run: RunRef) -> str:
     return (run.paths.attempts() or [""])[-1]
 
 
-def _job_id(run: RunRef, begin: Mapping[str, str], *, waits: bool) -> str:
-    if begin and not waits and (job_id := job_after(run.paths, _last(run))):
+def _read_job_id(run: RunRef, begin: Mapping[str, str], *, waits: bool) -> str:
+    if begin and not waits and (job_id := job_after(run.paths, _last_attempt(run))):
         return job_id
     intent, handed = read_record(run.paths.intent), read_record(run.paths.job)
     if intent and handed.get("number") != intent.get("number"):

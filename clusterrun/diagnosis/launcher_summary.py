@@ -1,4 +1,4 @@
-"""What torch's launcher says at its end: which of its ranks died first, when, and how."""
+"""The summary that torch's launcher prints: which of its ranks died first, when, and how."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clusterrun.run_logs.attribution import Line
+from clusterrun.run_logs.attribution import AttributedLine
 
 _HEADING = "Root Cause (first observed failure):"
 _FIELD = re.compile(r"^\s+(time|host|rank|exitcode|traceback)\s*: (.*)$")
@@ -14,11 +14,11 @@ _SIGNAL = re.compile(r"Signal (\d+) \(")
 
 
 @dataclass(frozen=True)
-class Root:
+class RootCause:
     """The rank of a node that died first."""
 
     time: str
-    """As the launcher wrote it, `YYYY-MM-DD_HH:MM:SS`: comparable among nodes whose clocks agree."""
+    """`YYYY-MM-DD_HH:MM:SS`, as the launcher wrote it: comparable if the nodes' clocks agree."""
     host: str
     rank: int | None
     exit_code: int | None
@@ -27,12 +27,14 @@ class Root:
     number: int
 
 
-def first_root(lines: Sequence[Line]) -> Root | None:
-    """Return the rank that died first, of the summaries of all nodes; None where there is none."""
-    return min(_roots(lines), key=lambda root: (root.time, root.exit_code == -15), default=None)
+def find_root_cause(lines: Sequence[AttributedLine]) -> RootCause | None:
+    """Return the rank that died first, by the summaries of all nodes; None without a summary."""
+    return min(
+        _parse_summaries(lines), key=lambda root: (root.time, root.exit_code == -15), default=None
+    )
 
 
-def _roots(lines: Sequence[Line]) -> Iterator[Root]:
+def _parse_summaries(lines: Sequence[AttributedLine]) -> Iterator[RootCause]:
     for index, line in enumerate(lines):
         if _HEADING in line.text:
             fields = [
@@ -40,10 +42,14 @@ def _roots(lines: Sequence[Line]) -> Iterator[Root]:
                 for near in lines[index + 1 : index + 14]
                 if (found := _FIELD.match(near.text))
             ]
-            yield _root({name: value for name, value, _ in fields}, fields, line)
+            yield _parse_root_cause({name: value for name, value, _ in fields}, fields, line)
 
 
-def _root(values: dict[str, str], fields: Sequence[tuple[str, str, Line]], heading: Line) -> Root:
+def _parse_root_cause(
+    values: dict[str, str],
+    fields: Sequence[tuple[str, str, AttributedLine]],
+    heading: AttributedLine,
+) -> RootCause:
     code = re.match(r"-?\d+", values.get("exitcode", ""))
     rank = re.match(r"\d+", values.get("rank", ""))
     signal = _SIGNAL.search(values.get("traceback", ""))
@@ -60,7 +66,7 @@ def _root(values: dict[str, str], fields: Sequence[tuple[str, str, Line]], headi
         else None
     )
     host = values.get("host", "").partition(".")[0]
-    return Root(
+    return RootCause(
         values.get("time", ""),
         "" if host == "localhost" else host,
         int(rank[0]) if rank else None,

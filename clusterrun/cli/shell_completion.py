@@ -1,4 +1,4 @@
-"""What a shell is told when the user presses Tab: argcomplete asks for it by a variable. Slurm is not asked."""
+"""Completion when the user presses Tab; argcomplete requests it by a variable. No call of Slurm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
-# What stands behind a command, so that its module, which knows its options, need not be loaded for it.
+# What follows a command, so that its module, which knows its options, need not be loaded.
 RUNS = (
     "status",
     "why",
@@ -23,14 +23,14 @@ SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
 
 
 def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> None:
-    """Answer the shell's question and end the process; `parser_of` makes the parser of a command line."""
+    """Print the completions and exit; `parser_of` builds the parser of a command line."""
     from argcomplete import autocomplete  # noqa: PLC0415 - only when a shell asks
     from argcomplete.lexers import split_line  # noqa: PLC0415 - likewise
 
     line = os.environ.get("COMP_LINE", "")
-    _, begun, _, words, _ = split_line(line, int(os.environ.get("COMP_POINT", len(line))))
+    _, prefix, _, words, _ = split_line(line, int(os.environ.get("COMP_POINT", len(line))))
     command = words[1] if len(words) > 1 else ""
-    of_options = begun.startswith("-") or words[-1].startswith("-")
+    of_options = prefix.startswith("-") or words[-1].startswith("-")
     if of_options or command not in RUNS + SPECS:
         parser = parser_of(words[1:])
     else:
@@ -42,9 +42,8 @@ def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> N
 def _add_name(parser: argparse.ArgumentParser, command: str) -> None:
     from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
 
-    # argparse has no other way to its commands
-    subparsers = argparse._SubParsersAction  # noqa: SLF001
-    actions = parser._actions  # noqa: SLF001
+    actions = parser._actions  # noqa: SLF001 - argparse has no other way to its commands
+    subparsers = argparse._SubParsersAction  # noqa: SLF001 - likewise
     commands = next(action for action in actions if isinstance(action, subparsers))
     name = commands.choices[command].add_argument("name", nargs="?")
     name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))

@@ -1,30 +1,31 @@
-"""What clusterrun does next: what the script recorded, put into words. The rule itself is in templates/functions."""
+"""What clusterrun does next, as the script recorded it. The rule is in templates/functions."""
 
 from __future__ import annotations
 
 from clusterrun.diagnosis.answer import Next
-from clusterrun.diagnosis.causes import pause_after
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.run_folder.settings import read_settings
-from clusterrun.run_status.from_files import RunStatus
+from clusterrun.run_status.file_status import RunStatus
 from clusterrun.slurm.states import State
 
 
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:
-    """Say what comes next; `last` is the last attempt that has ended."""
+    """Return what comes next; `last` is the last attempt that has ended."""
     crashes = whole(read_record(paths.ledger).get("crashes")) or 0
     most = read_settings(paths).get("most_crashes")
     left = None if most is None else max(most - crashes, 0)
-    words, command = _words(found, last, crashes, local=local)
+    words, command = _describe_next(found, last, crashes, local=local)
     if left is not None and not found.state.final:
         words += f"; crashes or hangs that it survives before a new checkpoint: {left}"
     return Next(words, command, crashes, left)
 
 
-def _words(found: RunStatus, last: Attempt | None, crashes: int, *, local: bool) -> tuple[str, str]:
+def _describe_next(
+    found: RunStatus, last: Attempt | None, crashes: int, *, local: bool
+) -> tuple[str, str]:
     if found.state is State.COMPLETED:
         return "nothing: it has finished", ""
     if found.state.final:
@@ -33,7 +34,7 @@ def _words(found: RunStatus, last: Attempt | None, crashes: int, *, local: bool)
         return "what the script decides; it goes on whether Slurm answers here or not", ""
     number = found.attempt + 1
     if found.state is State.PENDING:
-        return f"attempt {number} begins {_when(found, local=local)}", ""
+        return f"attempt {number} begins {_describe_start(found, local=local)}", ""
     if (
         last is not None and last.number == found.attempt
     ):  # the job lives, and its attempt has ended
@@ -46,7 +47,12 @@ def _words(found: RunStatus, last: Attempt | None, crashes: int, *, local: bool)
     return "it trains on" if found.attempt else "its first attempt begins", ""
 
 
-def _when(found: RunStatus, *, local: bool) -> str:
+def _describe_start(found: RunStatus, *, local: bool) -> str:
     if local:
         return "here by itself"
     return f"when Slurm starts job {found.job_id}" if found.job_id else "once Slurm has the job"
+
+
+def pause_after(crashes: int) -> int:
+    """Return the pause after a number of crashes, in seconds: `pause_after` of the job script."""
+    return min(5 * int(3 ** min(max(crashes - 1, 0), 9)), 300)

@@ -1,4 +1,4 @@
-"""Slurm's reason for a job that waits, in words: a function from its text to an explanation."""
+"""An explanation of Slurm's reason for a pending job, from its text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clusterrun.diagnosis.reasons import REASONS, RESOURCES, SENTENCES, SMALLER,
 
 _RESOURCE = "|".join(sorted(RESOURCES, key=len, reverse=True))
 _TIMES = "Minutes|RunMinutes|RunMins"
-# QOSGrpCPURunMinutesLimit, AssocMaxNodePerJobLimit, QOSMaxGRESPerUser, QOSMinCpuNotSatisfied, MaxGRESPerAccount ...
+# QOSGrpCPURunMinutesLimit, AssocMaxNodePerJobLimit, QOSMaxGRESPerUser, MaxGRESPerAccount ...
 _LIMIT = re.compile(
     rf"(?P<whose>QOS|Assoc)?(?P<sum>Grp|Max|Min)(?P<what>{_RESOURCE})(?P<time>{_TIMES})?"
     r"(?:Per(?P<per>Job|User|Node|Account)s?)?(?:Limit|NotSatisfied)?"
@@ -27,13 +27,13 @@ class Explanation:
     do: str
     passes: bool
     known: bool = True
-    """Whether it is in the table; one that is not is told as it is."""
+    """Whether it is in the table; one that is not is shown as it is."""
 
 
-def explain(text: str) -> Explanation:
+def explain_reason(text: str) -> Explanation:
     """Explain a reason as squeue's %r or %R, or scontrol's `Reason=`, prints it."""
     code = text.strip().removeprefix("(").removesuffix(")").replace("_", " ")
-    found = _sentence(code) or REASONS.get(re.split(r"[ ,:]", code)[0]) or _limit(code)
+    found = _find_sentence(code) or REASONS.get(re.split(r"[ ,:]", code)[0]) or _explain_limit(code)
     if found is None:
         means = f"Slurm says {code!r}, which this version does not know"
         return Explanation(
@@ -48,23 +48,24 @@ def explain(text: str) -> Explanation:
     return Explanation(code, means, found.do, found.passes)
 
 
-def _sentence(code: str) -> Reason | None:
+def _find_sentence(code: str) -> Reason | None:
     return next((found for words, found in SENTENCES.items() if words in code), None)
 
 
-def _limit(code: str) -> Reason | None:
-    """Put a limit's name into words."""
+def _explain_limit(code: str) -> Reason | None:
+    """Explain a limit by the parts of its name."""
     found = _LIMIT.fullmatch(code.split(",", maxsplit=1)[0])
     if found is None:
         return None
     whose = "your account (association)" if found["whose"] == "Assoc" else "the QOS"
     if found["sum"] == "Min":
         return Reason(
-            f"{whose} wants at least so much of {RESOURCES[found['what']]} in a job, and it asks for less",
+            f"{whose} wants at least so much of {RESOURCES[found['what']]} in a job, and it asks "
+            "for less",
             "ask for more",
             passes=False,
         )
-    what = RESOURCES[found["what"]] + _over_time(found["time"])
+    what = RESOURCES[found["what"]] + _describe_minutes(found["time"])
     where = (
         "`sacctmgr show associations user=$USER`"
         if found["whose"] == "Assoc"
@@ -89,7 +90,7 @@ def _limit(code: str) -> Reason | None:
     )
 
 
-def _over_time(word: str | None) -> str:
+def _describe_minutes(word: str | None) -> str:
     if not word:
         return ""
     return " times minutes, of the jobs that run" if word.startswith("Run") else " times minutes"

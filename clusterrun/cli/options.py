@@ -1,0 +1,84 @@
+"""Options that several commands share, and the types of options that are amounts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from clusterrun import units
+
+TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
+if TYPE_CHECKING:
+    from clusterrun.planning.preparation import Prepared, Request
+
+
+def option_type(read: Callable[[str], float]) -> Callable[[str], float]:
+    """Make the type of an option from a parser of its text.
+
+    The parser raises ValueError with the fault, and a hint on the next line.
+    """
+
+    def reader(text: str) -> float:
+        try:
+            return read(text.strip())
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).replace("\n", "\n  hint: ")) from error
+
+    return reader
+
+
+duration_option = option_type(units.seconds_of_duration)
+timeout_option = option_type(lambda text: units.seconds_of_duration(text, bare="s"))
+"""A number without a unit is seconds, as for timeout(1)."""
+count_option = option_type(units.whole_number)
+
+
+def add_spec_options(parser: argparse.ArgumentParser) -> None:
+    """Add the job spec, its profile, its overrides and its templates."""
+    parser.add_argument("job", metavar="JOB.yaml", help="the job spec")
+    add_overrides(
+        parser,
+        "override one value, typed as YAML, such as slurm.nodes=4; may be repeated",
+    )
+    add_profile(parser)
+    parser.add_argument(
+        "--templates",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="a folder of your own templates, searched first",
+    )
+
+
+def add_overrides(parser: argparse.ArgumentParser, description: str = "as for submit") -> None:
+    """Add `--set`, which may be repeated."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help=description,
+    )
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Add the path of the site's defaults."""
+    parser.add_argument(
+        "--profile",
+        help="the site's defaults (default: CLUSTERRUN_PROFILE, ~/.config/clusterrun/profile.yaml)",
+    )
+
+
+def request_from_options(options: argparse.Namespace) -> Request:
+    """Return what the command line asks to prepare."""
+    from clusterrun.planning.preparation import Request  # noqa: PLC0415 - `wait` needs no planning
+
+    return Request(options.job, tuple(options.overrides), options.profile, tuple(options.templates))
+
+
+def print_notes(prepared: Prepared) -> None:
+    """Print on stderr what the user did not write and should know."""
+    for note in prepared.notes:
+        print(f"note: {note}", file=sys.stderr)
