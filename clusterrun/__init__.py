@@ -100,7 +100,7 @@ _PLACES = {
     "rehearsal.result": "Rehearsal",
     "results": ("CleanedItem Cleanup DryRun Estimate NewSpec StrategyEstimate ValidSpec"),
     "reporting.run_report": "RunReport",
-    "site_checks.examine": "Examination",
+    "site_checks.examination": "Examination",
     "site_checks.finding": "Finding",
     "slurm.commands": "NoAnswer",
     "slurm.states": "State",

@@ -139,7 +139,8 @@ def estimate(  # noqa: PLR0913 - the options of the command
     if job is None:
         return answers.make_estimate(given).values()
     prepared = prepare(make_request(job, overrides, profile))
-    planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
+    environment = prepared.request.environment
+    planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, environment, prepared.script)
     return answers.make_estimate(given, planned).values()
 
 

@@ -20,7 +20,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 FLOORS = tuple(
     line.split()
     for line in """
-    errors quoting units version
+    errors quoting training_script units version
     job_spec results slurm
     estimation run_folder
     local planning training
@@ -41,11 +41,12 @@ PURE = """
     diagnosis.reason_text diagnosis.reasons diagnosis.stacks job_spec planning.accelerate_config planning.launch
     planning.plan planning.strategy quoting reporting.goodput
     reporting.page.charts reporting.page.scales run_folder.causes run_logs.attribution slurm.ids slurm.node_lists
-    starter.from_sbatch
+    starter.from_sbatch training_script
     """.split()
 # These read the files that a spec names, the installed accelerate, or the user's profile.
 NOT_PURE = """
     job_spec job_spec.load job_spec.profile planning.strategy.check planning.strategy.files planning.strategy.installed
+    training_script.reading
     """.split()
 IMPURE = {
     "os",

@@ -16,6 +16,7 @@ from clusterrun.estimation.question import model_of, question_of
 from clusterrun.estimation.run_size import RunSize, read_run_size
 from clusterrun.estimation.verdict import smallest_change
 from clusterrun.job_spec import Loaded
+from clusterrun.training_script import TrainingScript
 
 MOST = 10**15  # beyond any machine; sizes stay numbers that divide
 
@@ -39,11 +40,12 @@ class EstimateRequest:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A spec, the folder that its script runs in, and the environment that it is typed in."""
+    """A spec, its script, the folder that it runs in, and the environment that it is typed in."""
 
     loaded: Loaded
     work_dir: Path
     environment: Mapping[str, str]
+    script: TrainingScript | None
 
 
 def parameter_count(text: str) -> int:
@@ -65,7 +67,9 @@ def make_estimate(request: EstimateRequest, planned: PlannedRun | None = None) -
 
 def _complete_run_size(request: EstimateRequest, planned: PlannedRun | None) -> RunSize:
     """Return the size of a spec's run, with the user's values in place of the spec's."""
-    run = read_run_size(planned.loaded, planned.work_dir) if planned else RunSize(gpus_per_node=1)
+    run = RunSize(gpus_per_node=1)
+    if planned is not None:
+        run = read_run_size(planned.loaded, planned.work_dir, planned.script)
     names = ("gpu_memory", "batch", "sequence", "checkpointing", "eager", "precision")
     changes: dict[str, Any] = {
         name: value for name in names if (value := getattr(request, name)) is not None
@@ -92,14 +96,19 @@ def _make_question(request: EstimateRequest, run: RunSize, planned: PlannedRun |
     return question_of(run, model_of(run, planned.loaded, planned.work_dir, variables))
 
 
-def cannot_fit(loaded: Loaded, work_dir: Path, environment: Mapping[str, str]) -> str:
+def cannot_fit(
+    loaded: Loaded,
+    work_dir: Path,
+    environment: Mapping[str, str],
+    script: TrainingScript | None,
+) -> str:
     """Return a warning if the states of a spec's model alone exceed its GPUs' memory, else "".
 
     A model, a strategy or a GPU memory that is not known is no reason for a word here.
     """
     if loaded.gpu_memory is None:
         return ""
-    run = read_run_size(loaded, work_dir)
+    run = read_run_size(loaded, work_dir, script)
     if run.model is None or run.strategy is None or not run.gpus_per_node:
         return ""
     try:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from clusterrun.estimation.needs import Needs, Question, needs_of
 from clusterrun.estimation.run_size import RunSize
-from clusterrun.estimation.script_model import Built
 from clusterrun.estimation.states import DDP, TABLE, Strategy
 from clusterrun.estimation.verdict import smallest_change
 from clusterrun.results import Estimate, StrategyEstimate
+from clusterrun.training_script.models import Built
 
 _FITS = {
     "yes": "fits",

@@ -12,8 +12,8 @@ from clusterrun.estimation.model_file import find_config, read_architecture
 from clusterrun.estimation.needs import Question
 from clusterrun.estimation.parameters import parameters_of
 from clusterrun.estimation.run_size import RunSize
-from clusterrun.estimation.script_model import Built, Named
 from clusterrun.job_spec import Loaded
+from clusterrun.training_script.models import Built, Named
 
 _HINT = "give --parameters, such as 7B, or --config, a folder with a config.json or the file"
 

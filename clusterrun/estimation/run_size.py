@@ -13,11 +13,13 @@ import yaml
 from clusterrun import units
 from clusterrun.estimation import states
 from clusterrun.estimation.config_strategy import read_strategy
-from clusterrun.estimation.script_model import Built, Named, model_in
-from clusterrun.estimation.script_text import read_script
+from clusterrun.estimation.counted_classes import COUNTED_CLASSES
 from clusterrun.estimation.states import Strategy
 from clusterrun.job_spec import JobSpec, Loaded, gpus, grammar
-from clusterrun.job_spec.arguments import BATCH_SIZES, arguments_of
+from clusterrun.job_spec.arguments import arguments_of
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.arguments import BATCH_SIZES, whole_number
+from clusterrun.training_script.models import Built, Named, find_model
 
 # The names that training scripts give these, those of transformers first.
 _SEQUENCE = (
@@ -59,12 +61,11 @@ class RunSize:
         return None if self.hours is None or not self.gpus_per_node else self.processes * self.hours
 
 
-def read_run_size(loaded: Loaded, work_dir: Path) -> RunSize:
+def read_run_size(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> RunSize:
     """Read a spec; its files are relative to `work_dir`, and unreadable ones are ignored."""
     spec = loaded.spec
     arguments = arguments_of(spec)
-    script = read_script(work_dir / _script_file(spec), arguments)
-    every = script.arguments if script is not None else arguments
+    every = script.arguments(arguments) if script is not None else arguments
     config = _read_accelerate_config(spec, work_dir)
     deepspeed = _read_deepspeed_json(config, arguments, work_dir)
     nodes = grammar.most_nodes(spec.slurm.nodes)
@@ -80,20 +81,16 @@ def read_run_size(loaded: Loaded, work_dir: Path) -> RunSize:
         tasks=spec.slurm.array is not None,
         strategy=read_strategy(config, deepspeed),
         precision=_read_precision(config, deepspeed, arguments),
-        batch=_read_number(arguments, BATCH_SIZES) or _read_number(every, BATCH_SIZES),
+        batch=_read_number(arguments, BATCH_SIZES)
+        or (script.default_batch_size(arguments) if script is not None else None),
         sequence=_read_number(arguments, _SEQUENCE) or _read_number(every, _SEQUENCE),
         checkpointing=checkpointing or any(_is_true(every.get(name)) for name in _CHECKPOINTING),
         eager=arguments.get("attn_implementation") == "eager",
         model=_named_model(arguments)
-        or (model_in(script) if script is not None else None)
+        or (find_model(script, every, COUNTED_CLASSES) if script is not None else None)
         or _named_model(every),
         gpu_memory=loaded.gpu_memory,
     )
-
-
-def _script_file(spec: JobSpec) -> str:
-    """Return the file of a script, or of a module in the working folder."""
-    return spec.script or f"{(spec.module or '').replace('.', '/')}.py"
 
 
 def _named_model(arguments: Mapping[str, Any]) -> Named | None:
@@ -104,11 +101,8 @@ def _named_model(arguments: Mapping[str, Any]) -> Named | None:
 
 
 def _read_number(arguments: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    texts = (arguments[name] for name in names if name in arguments)
-    return next(
-        (int(text) for text in texts if isinstance(text, str) and text.isdecimal() and int(text)),
-        None,
-    )
+    numbers = (whole_number(arguments.get(name)) for name in names)
+    return next((number for number in numbers if number), None)
 
 
 def _is_filled(value: Any) -> bool:

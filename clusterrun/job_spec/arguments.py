@@ -5,19 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clusterrun.job_spec.model import JobSpec
-
-# What scripts call the samples that a process takes at a time: transformers.TrainingArguments,
-# accelerate's examples, scripts of their own. Where two of them are given, the later ones often
-# mean the batch of all processes.
-BATCH_SIZES = (
-    "per_device_train_batch_size",
-    "per_device_batch_size",
-    "micro_batch_size",
-    "micro_train_batch_size",
-    "per_gpu_train_batch_size",
-    "train_batch_size",
-    "batch_size",
-)
+from clusterrun.training_script.arguments import argument_name
 
 
 def arguments_of(spec: JobSpec) -> dict[str, Any]:
@@ -35,8 +23,3 @@ def arguments_of(spec: JobSpec) -> dict[str, Any]:
 def _is_flag(word: str) -> bool:
     """Return whether argparse would take a word for a flag; a negative number is not one."""
     return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."
-
-
-def argument_name(flag: str) -> str:
-    """Return the name that argparse and transformers give a flag: `--block-size` is block_size."""
-    return flag.lstrip("-").replace("-", "_")

@@ -19,6 +19,8 @@ from clusterrun.planning.launch import Launch
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.run_folder.group_access import find_closed_folder
+from clusterrun.training_script import TrainingScript, read_script
+from clusterrun.training_script.reading import script_file
 from clusterrun.version import __version__
 
 
@@ -53,6 +55,8 @@ class Prepared:
     """The user's templates: those that are named, and a folder of that name next to the spec."""
     version: str
     """The clusterrun that makes the script."""
+    script: TrainingScript | None
+    """The training script; None if the spec names none, or its file cannot be read or parsed."""
     launch: Launch
     batch: Batch
     """How many samples an optimizer step takes."""
@@ -83,7 +87,8 @@ def prepare(request: Request) -> Prepared:
         raise SpecError(_add_independent_problems(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     run_root = work_dir / loaded.run_root
-    found = check(loaded, work_dir)
+    script = _read_script(loaded, work_dir)
+    found = check(loaded, work_dir, script)
     problems, notes = [*_check_files(loaded, work_dir), *found.problems], found.notes
     if shell and loaded.line_of("environment", *shell) == "the shell":
         notes.append(
@@ -104,11 +109,17 @@ def prepare(request: Request) -> Prepared:
         profile=profile,
         templates=_find_templates(request),
         version=__version__,
+        script=script,
         launch=found.launch,
         batch=found.batch,
         problems=tuple(problems),
         notes=tuple(notes),
     )
+
+
+def _read_script(loaded: Loaded, work_dir: Path) -> TrainingScript | None:
+    name = script_file(loaded.spec.script, loaded.spec.module)
+    return read_script(work_dir / name, name) if name else None
 
 
 def _find_templates(request: Request) -> tuple[Path, ...]:
@@ -139,8 +150,11 @@ def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
     if rest is None or hidden or not sections <= {*_INDEPENDENT, "slurm", "accelerate"}:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd
+    script = _read_script(rest, work_dir)
     strategy = (
-        check(rest, work_dir).problems if sections <= _INDEPENDENT else check_names(rest, work_dir)
+        check(rest, work_dir, script).problems
+        if sections <= _INDEPENDENT
+        else check_names(rest, work_dir, script)
     )
     return sorted({*faults, *_check_files(rest, work_dir), *strategy}, key=reading_order)
 

@@ -99,10 +99,6 @@ def checkpoint_pattern(prepared: Prepared, folder: Path) -> str:
 def script_reports_nothing(prepared: Prepared) -> bool:
     """Return whether a script's text neither uses clusterrun.training nor names its checkpoints."""
     spec = prepared.loaded.spec
-    if spec.checkpoint.path is not None or spec.script is None:
+    if spec.checkpoint.path is not None or prepared.script is None:
         return False
-    try:
-        text = (prepared.work_dir / spec.script).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "clusterrun" not in text
+    return "clusterrun" not in prepared.script.text

@@ -1,73 +1,56 @@
-"""A training script as its text shows it: its arguments, and what trains in it. Nothing is run or imported."""
+"""A training script as `init` needs it: its arguments, and what trains in it."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clusterrun.errors import Problem, SpecError
-from clusterrun.job_spec.argument_defaults import defaults_of
 from clusterrun.job_spec.values import NAME
-from clusterrun.planning.strategy.script_source import source_of
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.reading import parse_script, read_script_text
 
 
 @dataclass(frozen=True)
 class Script:
-    """What is read of a training script, without running it."""
+    """The text of a script, and what it shows if it is Python of this version."""
 
     text: str
-    defaults: Mapping[str, Any]
-    """Its arguments and their defaults, as texts."""
-    required: Sequence[str]
+    parsed: TrainingScript | None
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Its arguments and their defaults, as texts."""
+        return self.parsed.defaults() if self.parsed is not None else {}
+
+    @property
+    def required(self) -> Sequence[str]:
+        """The arguments that must be given."""
+        return self.parsed.required_arguments if self.parsed is not None else ()
 
     @property
     def trainer(self) -> bool:
         """Whether transformers.Trainer trains, which takes its precision from its own arguments."""
-        source = source_of("", self.text)
-        return source is not None and source.trainer
+        return self.parsed is not None and self.parsed.uses_trainer
 
     @property
     def resumable(self) -> bool:
         """Whether it uses the training library of this package."""
-        return "clusterrun.training" in self.text
+        if self.parsed is None:
+            return "clusterrun.training" in self.text
+        return self.parsed.uses_training_library
 
 
 def look_at(path: Path, name: str) -> Script:
-    """Read a training script. Raises SpecError where it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    """Read a training script. Raises SpecError if it cannot be read."""
+    text = read_script_text(path)
+    if text is None:
         raise SpecError(
             [Problem("--script", "", f"cannot be read: {name}", "give the path of a Python script")]
-        ) from error
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return Script(text, {}, ())
-    return Script(text, defaults_of(tree), [*_required(tree)])
-
-
-def _required(tree: ast.Module) -> list[str]:
-    found = []
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "add_argument"
-        ):
-            words = {word.arg: word.value for word in node.keywords}
-            needs = words.get("required")
-            flags = [
-                word.value
-                for word in node.args
-                if isinstance(word, ast.Constant) and str(word.value).startswith("--")
-            ]
-            if flags and isinstance(needs, ast.Constant) and needs.value is True:
-                found.append(str(flags[0]).lstrip("-"))
-    return found
+        )
+    return Script(text, parse_script(name, text))
 
 
 def name_of(script: str) -> str:
@@ -78,15 +61,11 @@ def name_of(script: str) -> str:
 
 def scripts_in(folder: Path) -> list[str]:
     """Return the training scripts of a folder: those that import accelerate or transformers."""
-    return [
-        path.name
-        for path in sorted(folder.glob("*.py"))
-        if path.stat().st_size < 1_000_000 and _trains(path)
-    ]
+    return [path.name for path in sorted(folder.glob("*.py")) if _trains(path)]
 
 
 def _trains(path: Path) -> bool:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_script_text(path) or ""
     return any(
         f"{how} {library}" in text
         for how in ("import", "from")

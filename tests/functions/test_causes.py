@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from clusterrun.diagnosis.ended import why_stopped
 
+from clusterrun.diagnosis.attempt_end import why_stopped
 from clusterrun.job_spec.model import Requeue
 from clusterrun.run_folder.attempts import list_attempts
 from clusterrun.run_folder.causes import MEANINGS, Cause

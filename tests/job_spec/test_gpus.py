@@ -13,7 +13,7 @@ from clusterrun.job_spec.gpu_memory import size_for_job
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.planning.plan import requests_gpus
 from clusterrun.planning.strategy.machines import machines_of
-from clusterrun.reporting.run_report import gpus_of
+from clusterrun.reporting.run_report import count_gpus
 from tests.support.bash_functions import bash
 from tests.support.drafts import translated
 
@@ -60,7 +60,7 @@ def test_a_type_of_any_name_in_every_option(option, kind):
     slurm = slurm_of("nodes: 2, " + option.format(kind))
     machines = machines_of(slurm, gpus_requested=requests_gpus(slurm), processes=None)
     assert (machines.gpus, machines.gpu_type, machines.processes) == (True, kind, 4)
-    assert gpus_of(slurm.options, 2) == 4
+    assert count_gpus(slurm.options, 2) == 4
     assert size_for_job({kind: 24, "gpu": 80}, slurm) == 24
 
 
@@ -71,7 +71,7 @@ def test_a_type_of_any_name_in_every_option(option, kind):
 def test_other_forms_of_a_list(gres, count):
     """Without a count it is one GPU; a part of a GPU is one; other resources are none."""
     slurm = slurm_of(f"gres: '{gres}'")
-    assert (requests_gpus(slurm), gpus_of(slurm.options, 1)) == (count > 0, count)
+    assert (requests_gpus(slurm), count_gpus(slurm.options, 1)) == (count > 0, count)
 
 
 @pytest.mark.parametrize("options", [
@@ -100,7 +100,7 @@ def test_what_slurm_reads_otherwise(options, said):
 def test_a_sites_own_resource_beside_gpus():
     """It is passed on."""
     slurm = slurm_of("gpus: 2, gres: 'gpumem:20g'")
-    assert (slurm.gres, gpus_of(slurm.options, 1)) == ("gpumem:20g", 2)
+    assert (slurm.gres, count_gpus(slurm.options, 1)) == ("gpumem:20g", 2)
 
 
 @pytest.mark.parametrize(("directive", "expected"), [
@@ -113,7 +113,7 @@ def test_an_old_script_keeps_its_gpus(directive, expected):
     text = f"#!/bin/bash\n#SBATCH {directive}\naccelerate launch --multi_gpu --num_processes 4 train.py\n"
     draft = translated(text)
     Path("job.yaml").write_text(write_spec(draft.values))
-    assert gpus_of(load_spec("job.yaml").spec.slurm.options, 1) == 4
+    assert count_gpus(load_spec("job.yaml").spec.slurm.options, 1) == 4
     spec = draft.values
     assert {key: spec["slurm"][key] for key in expected} == expected
     assert "use_cpu" not in spec.get("accelerate", {})

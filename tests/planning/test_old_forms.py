@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 from pathlib import Path
 
@@ -11,8 +9,8 @@ import pytest
 
 from clusterrun.errors import SpecError
 from clusterrun.planning.preparation import Request, prepare
-from clusterrun.planning.strategy.old_forms import ARGUMENTS, KEYWORDS
 from clusterrun.planning.validation import validate
+from clusterrun.training_script.old_forms import ARGUMENTS
 
 
 @pytest.fixture(autouse=True)
@@ -337,32 +335,6 @@ def test_old_arguments(name):
     assert told(f"script: train.py\nargs:\n- --{name}=1\n", train_py=TRAINER).startswith(
         f"job.yaml:3: args[0]: TrainingArguments has no {name}"
     )
-
-
-def test_the_old_arguments_are_gone_and_the_new_ones_there():
-    """Every old argument is unknown to the installed TrainingArguments, and what we name in its place is known."""
-    transformers = pytest.importorskip("transformers")
-    fields = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
-    assert set(ARGUMENTS) & fields == set()
-    today = {words.split(",")[0].split(":")[0] for words in ARGUMENTS.values() if words}
-    assert {word for word in today if " " not in word} <= fields
-
-
-def test_the_old_keywords_are_gone():
-    """Every call that a warning names is refused by the installed accelerate and transformers."""
-    import accelerate
-    import transformers
-
-    for (name, keyword), today in KEYWORDS.items():
-        if keyword == "sharding_strategy":  # still taken by version 1
-            continue
-        known = (
-            getattr(accelerate, name, None)
-            or getattr(transformers, name, None)
-            or getattr(accelerate.utils, name)
-        )
-        assert keyword not in inspect.signature(known).parameters, (name, keyword)
-        assert today
 
 
 def test_accumulation_that_a_trainer_does_not_hear():

@@ -1,4 +1,4 @@
-"""Straight through, once: how often each command loads, prepares, plans, launches, renders and starts bash."""
+"""Straight through, once: how often each command loads, reads, prepares, plans, renders and starts bash."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import prepare
 from clusterrun.planning.script import render
 from clusterrun.job_spec.load import load_spec
+from clusterrun.training_script.reading import parse_script, read_script_text
 
-functions = (load_spec, prepare, make_launch, make_plan, render, syntax_faults, script_fault)
+functions = (load_spec, read_script_text, parse_script, prepare, make_launch, make_plan, render, syntax_faults,
+             script_fault)
 names = {function.__code__: function.__name__ for function in functions}
-counts = dict.fromkeys([*names.values(), "bash"], 0)
+counts = dict.fromkeys([*names.values(), "opened", "bash"], 0)
 popen = subprocess.Popen.__init__.__code__
 
 def look(frame, event, arg):
@@ -45,7 +47,13 @@ def look(frame, event, arg):
     elif event == "call" and frame.f_code is popen:
         counts["bash"] += os.path.basename(frame.f_locals["args"][0]) == "bash"
 
+def hear(event, arguments):
+    # whoever opens the script, through whatever function
+    if event == "open" and os.path.basename(str(arguments[0])) == "train.py":
+        counts["opened"] += 1
+
 def counted(work):
+    sys.addaudithook(hear)
     sys.setprofile(look)
     try:
         return work()
@@ -61,6 +69,9 @@ print(json.dumps([code, counts]), file=open(os.environ["COUNTS"], "w"))
 # `syntax_faults` starts one bash for all shell lines of the spec, `script_fault` one for the whole script.
 NAMES = (
     "load_spec",
+    "opened",
+    "read_script_text",
+    "parse_script",
     "prepare",
     "make_launch",
     "make_plan",
@@ -69,30 +80,33 @@ NAMES = (
     "script_fault",
     "bash",
 )
-#                              load prepare launch plan render lines script bash
+# The training script: opened by anyone, read and parsed by its reader.
+#                              load open read parse prepare launch plan render lines script bash
 TABLE = [
-    ("validate",                (1,   1,      1,    1,    1,    1,    1,     2)),
-    ("validate --json",         (1,   1,      1,    1,    1,    1,    1,     2)),
-    ("render",                  (1,   1,      1,    1,    1,    1,    0,     1)),
-    ("render --explain",        (1,   1,      1,    0,    0,    1,    0,     1)),
-    ("estimate --parameters 7B", (1,  1,      1,    0,    0,    1,    0,     1)),
-    ("submit --dry-run",        (1,   1,      1,    1,    1,    1,    1,     2)),
-    ("submit",                  (1,   1,      1,    1,    1,    1,    1,     2)),
-    ("submit --local",          (1,   1,      1,    1,    1,    1,    1,     2)),
-    ("rehearse",                (1,   1,      1,    1,    1,    1,    1,     2)),
-    ("resume",                  (1,   1,      1,    1,    1,    1,    1,     2)),
+    ("validate",                (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
+    ("validate --json",         (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
+    ("render",                  (1,   1,   1,   1,    1,      1,    1,    1,    1,    0,     1)),
+    ("render --explain",        (1,   1,   1,   1,    1,      1,    0,    0,    1,    0,     1)),
+    ("estimate",                (1,   1,   1,   1,    1,      1,    0,    0,    1,    0,     1)),
+    ("estimate --parameters 7B", (1,  1,   1,   1,    1,      1,    0,    0,    1,    0,     1)),
+    ("submit --dry-run",        (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
+    ("submit",                  (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
+    ("submit --local",          (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
+    ("rehearse",                (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
+    ("resume",                  (1,   1,   1,   1,    1,      1,    1,    1,    1,    1,     2)),
 ]  # fmt: skip
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A desk with programs that answer as Slurm's do, and a spec that has every kind of shell line."""
+    """A desk with programs that answer as Slurm's do, and a spec with a script and shell lines."""
     made = Desk(tmp_path)
     made.command("sbatch", '[ "$1" = --test-only ] || echo "Submitted batch job 7"')
     for name in ("srun", "squeue", "sacct", "scancel", "scontrol"):
         made.command(name, "")
     made.write("run_root: runs\ngpu_memory: 80GB\n", "site.yaml")
-    made.write("command: 'true'\nenvironment: {setup: [umask 077, 'true']}\nnode_check: 'true'\n")
+    made.write("transformers.GPT2Config(n_layer=2)\n", "train.py")
+    made.write("script: train.py\nenvironment: {setup: [umask 077, 'true']}\nnode_check: 'true'\n")
     yield made
     for folder in (tmp_path / "runs").glob("*"):
         give_up = time.monotonic() + 30
@@ -151,7 +165,7 @@ def test_a_submission_that_broke_off_is_taken_up_in_the_same_way(desk: Desk) -> 
 
 @pytest.mark.extended
 def test_a_rehearsal_makes_each_of_its_runs_once(tmp_path: Path) -> None:
-    """The spec is prepared once for both runs; each has a plan, a script, and a bash that reads it."""
+    """A spec with a command is prepared once for both runs; each has a plan, a script, and a bash that reads it."""
     request = counting(tmp_path, "survives")
     program = f"""{COUNTING}
 from pathlib import Path
@@ -167,4 +181,4 @@ print(json.dumps([found.outcome, counts]))
     assert done.returncode == 0, done.stderr
     outcome, counts = json.loads(done.stdout)
     assert outcome == "survived"
-    assert counts == dict(zip(NAMES, (1, 1, 1, 2, 2, 1, 2, 3), strict=True))
+    assert counts == dict(zip(NAMES, (1, 0, 0, 0, 1, 1, 2, 2, 1, 2, 3), strict=True))

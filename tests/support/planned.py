@@ -34,6 +34,7 @@ def plan_of(
         profile=None,
         templates=tuple(templates),
         version=version,
+        script=None,
         launch=make_launch(spec, configs or Configs(), gpus_requested=requests_gpus(spec.slurm)),
         batch=Batch(None, None, None),
         problems=(),

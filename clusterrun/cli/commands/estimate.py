@@ -105,7 +105,8 @@ def _load_planned(options: argparse.Namespace) -> PlannedRun | None:
     if not options.job:
         return None
     prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))
-    return PlannedRun(prepared.loaded, prepared.work_dir, prepared.request.environment)
+    environment = prepared.request.environment
+    return PlannedRun(prepared.loaded, prepared.work_dir, environment, prepared.script)
 
 
 def _format_table(found: Comparison) -> str:

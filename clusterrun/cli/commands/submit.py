@@ -59,7 +59,9 @@ def _warn_about_memory(prepared: Prepared) -> None:
         return
     from clusterrun.estimation.answers import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
 
-    if words := cannot_fit(prepared.loaded, prepared.work_dir, prepared.request.environment):
+    environment = prepared.request.environment
+    words = cannot_fit(prepared.loaded, prepared.work_dir, environment, prepared.script)
+    if words:
         print(f"warning: {words}", file=sys.stderr)
 
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 from clusterrun.job_spec.arguments import arguments_of
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.planning.strategy.given import Given
-from clusterrun.planning.strategy.old_forms import ARGUMENTS
-from clusterrun.planning.strategy.script_source import Source
 from clusterrun.planning.strategy.training import Training
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.old_forms import ARGUMENTS
 
 
-def check_arguments(given: Given, spec: JobSpec, source: Source | None) -> None:
+def check_arguments(given: Given, spec: JobSpec, script: TrainingScript | None) -> None:
     """Note old arguments of TrainingArguments; `given` is the whole spec.
 
     They are mistakes only where the script is known to hand its arguments on. One that has the word
     in its own source means something by it, and nothing is said.
     """
     for name in sorted(set(arguments_of(spec)) & set(ARGUMENTS)):
-        if source is not None and source.mentions(name):
+        if script is not None and script.mentions(name):
             continue
         words = (
             f"transformers 5 has {ARGUMENTS[name]} in its place"
             if ARGUMENTS[name]
             else "transformers 5 has it no more"
         )
-        if source is not None and source.trainer:
+        if script is not None and script.uses_trainer:
             given.fault(_place(spec, name), f"TrainingArguments has no {name}", words)
         else:
             given.note(_place(spec, name), f"if the script hands it to TrainingArguments: {words}")
@@ -38,10 +38,10 @@ def _place(spec: JobSpec, name: str) -> list[str | int]:
     return ["args"]
 
 
-def check_accumulation(given: Given, source: Source | None, training: Training) -> None:
+def check_accumulation(given: Given, script: TrainingScript | None, training: Training) -> None:
     """Note accumulation that is set for accelerate although a Trainer passes it its own value."""
     own = training.argument_steps or 1
-    if source is not None and source.trainer and training.steps not in (None, own):
+    if script is not None and script.uses_trainer and training.steps not in (None, own):
         given.fault(
             ["accelerate", "gradient_accumulation_steps"],
             f"{training.steps} here, {own} in args, and a Trainer reads only its own",

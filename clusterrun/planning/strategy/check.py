@@ -31,8 +31,9 @@ from clusterrun.planning.strategy.installed import read_accelerate_keys
 from clusterrun.planning.strategy.keys import check_keys
 from clusterrun.planning.strategy.machines import Machines, machines_of
 from clusterrun.planning.strategy.precision import check_precision
-from clusterrun.planning.strategy.script_source import Source, source_of, warnings
 from clusterrun.planning.strategy.training import Training, script_defaults, training_of
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.call_warnings import call_warnings
 
 
 @dataclass
@@ -59,7 +60,7 @@ class _Read:
     """The JSON that accelerate is given."""
     trainers: ConfigFile | None
     """The JSON that a Trainer is given."""
-    source: Source | None
+    script: TrainingScript | None
 
     @property
     def files(self) -> list[Given]:
@@ -71,18 +72,18 @@ class _Read:
         ]
 
 
-def check(loaded: Loaded, work_dir: Path) -> Findings:
-    """Check the strategy of a spec, the config files that it names, and the text of its script."""
+def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Findings:
+    """Check the strategy of a spec, the config files that it names, and its script."""
     spec, gpus_requested = loaded.spec, requests_gpus(loaded.spec.slurm)
     if not spec.launcher:
         return Findings(make_launch(spec, Configs(), gpus_requested=gpus_requested))
     problems: list[Problem] = []
-    read = _read(loaded, work_dir, problems)
+    read = _read(loaded, work_dir, script, problems)
     configs = Configs(_text(read.config), _text(read.deepspeed))
     findings = Findings(
         make_launch(spec, configs, gpus_requested=gpus_requested), problems=problems
     )
-    training = training_of(spec, read.source)
+    training = training_of(spec, read.script)
     machines = machines_of(
         spec.slurm, gpus_requested=gpus_requested, processes=findings.launch.processes
     )
@@ -91,8 +92,8 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
         check_config(read.words, machines)
         findings.notes.extend(_unchanged(str(spec.accelerate.config_file), read))
     _check_keys(read, loaded, work_dir)
-    check_arguments(read.whole, spec, read.source)
-    check_accumulation(read.whole, read.source, training)
+    check_arguments(read.whole, spec, read.script)
+    check_accumulation(read.whole, read.script, training)
     _check_jsons(read, machines, training)
     findings.notes.extend(_warnings(read))
     findings.batch = _batch(read, machines, training, spec)
@@ -101,12 +102,12 @@ def check(loaded: Loaded, work_dir: Path) -> Findings:
     return findings
 
 
-def check_names(loaded: Loaded, work_dir: Path) -> list[Problem]:
+def check_names(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> list[Problem]:
     """Check only a spec's keys of accelerate, and whether its config files can be read."""
     if not loaded.spec.launcher:
         return []
     problems: list[Problem] = []
-    read = _read(loaded, work_dir, problems)
+    read = _read(loaded, work_dir, script, problems)
     _check_keys(read, loaded, work_dir)
     return [*problems, *read.words.problems]
 
@@ -120,7 +121,9 @@ def _text(file: ConfigFile | None) -> str | None:
     return file.text if file else None
 
 
-def _read(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> _Read:
+def _read(
+    loaded: Loaded, work_dir: Path, script: TrainingScript | None, problems: list[Problem]
+) -> _Read:
     whole = Given(loaded.spec.model_dump(exclude_none=True), loaded.layers.line_of)
     config = _config_file(loaded, work_dir, problems)
     words = (
@@ -128,10 +131,9 @@ def _read(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> _Read:
         if config
         else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
     )
-    source = _source(loaded.spec.script, work_dir)
     deepspeed = _deepspeed_file(work_dir, words, problems)
-    trainers = _trainers_json(arguments_of(loaded.spec), whole, source, work_dir, problems)
-    return _Read(whole, words, config, deepspeed, trainers, source)
+    trainers = _trainers_json(arguments_of(loaded.spec), whole, script, work_dir, problems)
+    return _Read(whole, words, config, deepspeed, trainers, script)
 
 
 _TYPES = {SECTION: "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
@@ -160,7 +162,7 @@ def _check_jsons(read: _Read, machines: Machines, training: Training) -> None:
             read.deepspeed.given,
             machines,
             training,
-            str(said or ("?" if _decides(read.source) else "")),
+            str(said or ("?" if _decides(read.script) else "")),
         )
     if read.trainers is not None:
         check_json(read.trainers.given, machines, training, training.precision or "?")
@@ -188,15 +190,15 @@ def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) ->
 def _trainers_json(
     arguments: Mapping[str, object],
     whole: Given,
-    source: Source | None,
+    script: TrainingScript | None,
     work_dir: Path,
     problems: list[Problem],
 ) -> ConfigFile | None:
     """Read the JSON that a Trainer's argument `--deepspeed` names; the script carries no other."""
     name = arguments.get("deepspeed")
     if (
-        source is None
-        or not source.trainer
+        script is None
+        or not script.uses_trainer
         or not isinstance(name, str)
         or not name.endswith(".json")
     ):
@@ -224,32 +226,23 @@ def _environment(loaded: Loaded, work_dir: Path) -> Path | None:
     return work_dir / name if name and "\0" not in name else None
 
 
-def _source(script: str | None, work_dir: Path) -> Source | None:
-    if script is None or not script.endswith(".py"):
-        return None
-    try:
-        return source_of(script, (work_dir / script).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 def _warnings(read: _Read) -> list[str]:
-    if read.source is None:
+    if read.script is None:
         return []
     json = read.deepspeed.given if read.deepspeed else None
     stage = (
         json.get("zero_optimization", "stage") if json else read.words.get(SECTION, "zero_stage")
     )
-    return warnings(
-        read.source,
+    return call_warnings(
+        read.script,
         zero3=quoted_number(stage) == 3,
         optimizer_in_json=bool(json and json.get("optimizer")),
     )
 
 
-def _decides(source: Source | None) -> bool:
+def _decides(script: TrainingScript | None) -> bool:
     """Return whether the script may set the precision: it is unknown, or contains the word."""
-    return source is None or source.trainer or source.mentions("mixed_precision")
+    return script is None or script.uses_trainer or script.mentions("mixed_precision")
 
 
 def _batch(read: _Read, machines: Machines, training: Training, spec: JobSpec) -> Batch:
@@ -259,7 +252,7 @@ def _batch(read: _Read, machines: Machines, training: Training, spec: JobSpec) -
         steps = accumulation_of(read.deepspeed.given, training)
     elif training.steps is None and not training.trainer:
         steps = quoted_number(read.words.get(SECTION, "gradient_accumulation_steps")) or steps
-    own_micro, own_steps = script_defaults(read.source, spec)
+    own_micro, own_steps = script_defaults(read.script, spec)
     return Batch(
         micro or own_micro, machines.processes, steps or own_steps, by_default=micro is None
     )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clusterrun.job_spec.argument_defaults import defaults_of
-from clusterrun.job_spec.arguments import BATCH_SIZES, arguments_of
+from clusterrun.job_spec.arguments import arguments_of
 from clusterrun.job_spec.model import JobSpec
-from clusterrun.planning.strategy.script_source import Source
-
-_TRAINERS_OWN = BATCH_SIZES[:1]
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.arguments import BATCH_SIZES, whole_number
 
 _STEPS = "gradient_accumulation_steps"
 
@@ -35,10 +33,10 @@ class Training:
         return self.steps or self.argument_steps
 
 
-def training_of(spec: JobSpec, source: Source | None) -> Training:
+def training_of(spec: JobSpec, script: TrainingScript | None) -> Training:
     """Read batch size and accumulation from a spec."""
     args = arguments_of(spec)
-    sizes = ((key, _whole(args.get(key))) for key in BATCH_SIZES)
+    sizes = ((key, whole_number(args.get(key))) for key in BATCH_SIZES)
     key, size = next(((key, size) for key, size in sizes if size), ("", None))
     flags = [name for name in ("fp16", "bf16") if args.get(name) not in (None, False, "false")]
     precision = str(args.get("mixed_precision") or next(iter(flags), ""))
@@ -46,20 +44,15 @@ def training_of(spec: JobSpec, source: Source | None) -> Training:
         size,
         key,
         spec.accelerate.gradient_accumulation_steps,
-        _whole(args.get(_STEPS)),
+        whole_number(args.get(_STEPS)),
         precision,
-        trainer=source is not None and source.trainer,
+        trainer=script is not None and script.uses_trainer,
     )
 
 
-def script_defaults(source: Source | None, spec: JobSpec) -> tuple[int | None, int | None]:
+def script_defaults(script: TrainingScript | None, spec: JobSpec) -> tuple[int | None, int | None]:
     """Return the batch size and the accumulation that a script has for a spec that gives none."""
-    defaults = defaults_of(source.tree, arguments_of(spec)) if source is not None else {}
-    names = _TRAINERS_OWN if source is not None and source.trainer else BATCH_SIZES
-    sizes = (_whole(defaults.get(key)) for key in names)
-    return next((size for size in sizes if size), None), _whole(defaults.get(_STEPS))
-
-
-def _whole(value: object) -> int | None:
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+    if script is None:
+        return None, None
+    given = arguments_of(spec)
+    return script.default_batch_size(given), whole_number(script.defaults(given).get(_STEPS))

@@ -1,0 +1,120 @@
+"""A training script's own arguments: their names, and their defaults as its text shows them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from clusterrun.training_script.syntax import keyword_value, last_name
+
+# What scripts call the samples that a process takes at a time: transformers.TrainingArguments,
+# accelerate's examples, scripts of their own. If two of them are given, the later ones often mean
+# the batch of all processes.
+BATCH_SIZES = (
+    "per_device_train_batch_size",
+    "per_device_batch_size",
+    "micro_batch_size",
+    "micro_train_batch_size",
+    "per_gpu_train_batch_size",
+    "train_batch_size",
+    "batch_size",
+)
+
+# Longer numbers are no sizes, and int() refuses texts of more than 4,300 digits.
+_MOST_DIGITS = 18
+
+
+def argument_name(flag: str) -> str:
+    """Return the name that argparse and transformers give a flag: `--block-size` is block_size."""
+    return flag.lstrip("-").replace("-", "_")
+
+
+def whole_number(value: object) -> int | None:
+    """Return an argument's value as a positive whole number; None if it is not one."""
+    text = str(value)
+    if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS:
+        return None
+    return int(text) or None
+
+
+def find_defaults(nodes: Iterable[ast.AST], given: Collection[str] = ()) -> dict[str, Any]:
+    """Return the defaults of `add_argument("--name", default=...)` and of dataclass fields, as texts.
+
+    Omitted are the arguments in `given`, also by another flag or an abbreviation, arguments that are
+    defined twice with different defaults, and what `set_defaults` sets.
+    """
+    found: dict[str, Any] = {}
+    doubtful: set[str] = set()
+    for name, text in _definitions(nodes, given):
+        if text is None or found.setdefault(name, text) != text:
+            doubtful.add(name)
+    return {name: text for name, text in found.items() if name not in doubtful}
+
+
+def find_required(calls: Iterable[ast.Call]) -> Iterator[str]:
+    """Yield the arguments of `add_argument("--name", required=True)`, without their dashes."""
+    for call in calls:
+        needed = keyword_value(call, "required")
+        if (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr == "add_argument"
+            and isinstance(needed, ast.Constant)
+            and needed.value is True
+        ):
+            yield from [flag.lstrip("-") for flag in _flags(call) if flag.startswith("--")][:1]
+
+
+def _definitions(
+    nodes: Iterable[ast.AST], given: Collection[str]
+) -> Iterator[tuple[str, str | bool | None]]:
+    """Yield names and their defaults; None for one that is not to be relied on."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and last_name(node.func) == "set_defaults":
+            yield from ((keyword.arg, None) for keyword in node.keywords if keyword.arg)
+        elif isinstance(node, ast.Call):
+            yield from _of_argument(node, given)
+        elif isinstance(node, ast.ClassDef) and any(map(_is_dataclass, node.decorator_list)):
+            yield from _of_fields(node)
+
+
+def _is_dataclass(decorator: ast.expr) -> bool:
+    """Tell `@dataclass`, `@dataclasses.dataclass(frozen=True)` and decorators named after it."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return "dataclass" in last_name(called)
+
+
+def _flags(call: ast.Call) -> list[str]:
+    values = (word.value for word in call.args if isinstance(word, ast.Constant))
+    return [value for value in values if isinstance(value, str)]
+
+
+def _of_argument(call: ast.Call, given: Collection[str]) -> Iterator[tuple[str, str | bool | None]]:
+    flags = _flags(call)
+    long = [argument_name(flag) for flag in flags if flag.startswith("--")]
+    text = _literal(keyword_value(call, "default"))
+    is_given = any(argument_name(flag) in given for flag in flags) or any(
+        name.startswith(short) for short in given for name in long
+    )
+    if text is not None:
+        yield from ((name, None if is_given else text) for name in long)
+
+
+def _of_fields(node: ast.ClassDef) -> Iterator[tuple[str, str | bool | None]]:
+    for field in node.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            made = isinstance(field.value, ast.Call) and last_name(field.value.func) == "field"
+            text = _literal(keyword_value(field.value, "default") if made else field.value)
+            if text is not None:
+                yield field.target.id, text
+
+
+def _literal(node: ast.expr | None) -> str | bool | None:
+    """Return a literal as it would be typed on the command line."""
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value if isinstance(value, bool) else None
+    try:
+        return str(value)
+    except ValueError:  # a hexadecimal number of thousands of digits
+        return None

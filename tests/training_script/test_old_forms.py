@@ -1,0 +1,36 @@
+"""The old forms that warnings name, looked up in the installed libraries."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+from clusterrun.training_script.old_forms import ARGUMENTS, KEYWORDS
+
+
+def test_the_old_arguments_are_gone_and_the_new_ones_there():
+    """Every old argument is unknown to the installed TrainingArguments, and what we name in its place is known."""
+    transformers = pytest.importorskip("transformers")
+    fields = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
+    assert set(ARGUMENTS) & fields == set()
+    today = {words.split(",")[0].split(":")[0] for words in ARGUMENTS.values() if words}
+    assert {word for word in today if " " not in word} <= fields
+
+
+def test_the_old_keywords_are_gone():
+    """Every call that a warning names is refused by the installed accelerate and transformers."""
+    import accelerate
+    import transformers
+
+    for (name, keyword), today in KEYWORDS.items():
+        if keyword == "sharding_strategy":  # still taken by version 1
+            continue
+        known = (
+            getattr(accelerate, name, None)
+            or getattr(transformers, name, None)
+            or getattr(accelerate.utils, name)
+        )
+        assert keyword not in inspect.signature(known).parameters, (name, keyword)
+        assert today
