@@ -16,7 +16,7 @@ import pytest
 
 from clusterrun.errors import SpecError
 from clusterrun.planning.preparation import Request, prepare
-from clusterrun.starter.first_spec import Wish, new_spec
+from clusterrun.starter.first_spec import SpecRequest, new_spec
 from clusterrun.starter.script import scripts_in
 from clusterrun.training_script import TrainingScript, read_script
 from clusterrun.training_script.call_warnings import call_warnings
@@ -84,7 +84,7 @@ def test_no_command_minds_what_is_no_script(folder, kind):
     assert prepare(Request("job.yaml", environment={}, own_python=False)).script is None
     expected = ["other.py", "train.py"] if kind == "no Python" else ["other.py"]
     assert scripts_in(folder) == expected
-    wish = Wish("train.py", environment={})
+    wish = SpecRequest("train.py", environment={})
     if kind in WITH_TEXT:
         assert "script: train.py" in new_spec(wish, cwd=folder, folder=folder)
     else:
