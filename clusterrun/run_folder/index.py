@@ -198,7 +198,8 @@ def describe_closed_folder(folder: Path) -> tuple[str, str]:
             "`clusterrun stop` and `clusterrun logs` are open to you",
         )
     hint = (
-        f"ask {_owner_name(folder)} to submit with `share: group`: then its group may read the logs, "
+        f"ask {_owner_name(folder)} to submit with `share: group`: then its group may read the "
+        "logs, "
         "and stop it"
     )
     return f"{folder} is not open to you", hint

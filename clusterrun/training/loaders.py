@@ -74,7 +74,10 @@ def list_order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[
                 if position <= len(prepared)
                 else "that was not prepared"
             )
-            text = f"the order of DataLoader {which} ({_describe_loader(loader)}) cannot be restored exactly"
+            text = (
+                f"the order of DataLoader {which} ({_describe_loader(loader)}) cannot be restored "
+                "exactly"
+            )
             warnings.append(f"warning: {text}: {problem[0]}\n  hint: {problem[1]}")
     return warnings
 

@@ -52,7 +52,7 @@ class AsyncSaver(Saver):
         super().__init__(accelerator, agreement, checkpoints, fence)
         # What the threads say to each other must not mix with what the training does: they have a
         # group of their own.
-        self._writer = _Writer(
+        self._writer = _BackgroundWriter(
             accelerator, Agreement(int(accelerator.num_processes)), checkpoints, fence
         )
         self._buffers = Buffers()
@@ -134,7 +134,8 @@ class AsyncSaver(Saver):
             else f"{format_bytes(free)} are free there"
         )
         text = (
-            f"the copy of an asynchronous checkpoint takes {format_bytes(total)} of a node's memory, and "
+            f"the copy of an asynchronous checkpoint takes {format_bytes(total)} of a node's "
+            "memory, and "
             f"{there}"
         )
         if fits not in self._logged and self._accelerator.is_main_process:
@@ -144,7 +145,7 @@ class AsyncSaver(Saver):
         self._logged.add(fits)
 
 
-class _Writer(Saver):
+class _BackgroundWriter(Saver):
     """Carries out, seals and publishes what was captured, in a thread."""
 
     writes: Writes | None = None

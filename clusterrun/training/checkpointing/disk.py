@@ -80,7 +80,10 @@ def describe_lack_of_space(folder: Path, size: int) -> str | None:
     factor, more = _MARGIN
     if total == 0 or free >= size * factor + more:  # some network file systems tell no sizes at all
         return None
-    return f"{format_bytes(free)} free in {folder}, and the previous checkpoint has {format_bytes(size)}"
+    return (
+        f"{format_bytes(free)} free in {folder}, and the previous checkpoint has "
+        f"{format_bytes(size)}"
+    )
 
 
 def format_bytes(size: float) -> str:

@@ -97,7 +97,7 @@ class Progress:
         more: Callable[[int], Mapping[str, object]] = lambda _: {},
     ) -> None:
         self._path, self._fenced = path, fenced
-        self._writer = _Writer(path, history, more) if path else None
+        self._writer = _NoteWriter(path, history, more) if path else None
         self._known: _LastStep | None = None
         self._new = False  # it knows more than was handed over
         self._samples, self._rate = 0, ""
@@ -214,7 +214,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class _Writer:
+class _NoteWriter:
     """Writes notes down. Nothing that goes wrong here may end a training."""
 
     path: Path
@@ -234,7 +234,7 @@ class _Writer:
                 self.history.add(note.line(loss, more))
 
 
-def _write_notes(teller: _Writer, notes: Queue[_Note]) -> None:
+def _write_notes(teller: _NoteWriter, notes: Queue[_Note]) -> None:
     while True:
         note = notes.get()
         if notes.empty():  # a newer one takes its place

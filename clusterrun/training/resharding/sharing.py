@@ -176,7 +176,8 @@ class Sharing:
         batches = reference * self._script_accumulation
         if batches % self._processes:
             raise TrainingError(
-                f"{batches} batches a step ({reference} processes x {self._script_accumulation} accumulated, on "
+                f"{batches} batches a step ({reference} processes x {self._script_accumulation} "
+                "accumulated, on "
                 "the most nodes that "
                 f"slurm.nodes allows) cannot be shared out among {counted(self._processes)}",
                 "give slurm.nodes one number",
