@@ -12,12 +12,12 @@ Fits = Literal["yes", "tight", "perhaps", "no"]
 
 @dataclass(frozen=True)
 class ValidSpec:
-    """What a valid spec asks for."""
+    """What a valid spec requests."""
 
     name: str
     """What the run is called."""
     nodes: int
-    """The most it takes, where it has a range."""
+    """The most it takes, if it has a range."""
     least_nodes: int
     """The fewest."""
     processes: int | None
@@ -45,7 +45,7 @@ class NewSpec:
     file: str
     """Its path; empty if it was only returned."""
     text: str
-    """What it says."""
+    """Its text."""
     mistakes: tuple[Problem, ...]
     """Mistakes of the old script."""
     notes: tuple[Problem, ...]

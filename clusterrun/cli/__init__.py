@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of stdout went away, as `head` does; Python must not complain at exit
         _discard_stdout()
         return 141
-    except OSError as error:  # all others were told
+    except OSError as error:  # all others were reported
         _discard_stdout()
         print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
         return 1

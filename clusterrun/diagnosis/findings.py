@@ -2,7 +2,7 @@
 
 What came first is neither the first nor the last error in the log. The launcher's summary names the
 rank that died first; of each rank the error that ended it counts, not one that it survived; and
-what a rank says because another one is gone counts only where nothing else was said.
+what a rank prints because another one is gone counts only if nothing else failed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CHAINED = re.compile(
     r"^(?:During handling of the above exception|The above exception was the direct cause)"
 )
 _NEW_THOUGHT = re.compile(r"^(?:[EWI]\d{4} |Traceback |srun: |slurmstepd|clusterrun: |={20}|-{20})")
-# What a launcher, srun or Slurm says when a process has died: the error stands before it.
+# What a launcher, srun or Slurm prints when a process has died: the error is above it.
 _NOTICED = re.compile(
     r"Sending process \d+ closing signal|failed \(exitcode: |^srun: error: .*(?:Exited with|task)|"
     r"^slurmstepd.*\*\*\* (?:STEP|JOB)"

@@ -37,7 +37,7 @@ def _describe_next(
         return f"attempt {number} begins {_describe_start(found, local=local)}", ""
     if (
         last is not None and last.number == found.attempt
-    ):  # the job lives, and its attempt has ended
+    ):  # the job is active, and its attempt has ended
         pause = (
             f"after a pause of {pause_after(crashes)} s "
             if last.cause in (Cause.CRASH, Cause.HANG)

@@ -30,7 +30,7 @@ _STATE_MEANINGS = {
 def why(name: str, index: Index | None = None) -> Why:
     """Return why a run does not start, or stopped, and what comes next; `name` as for `status`.
 
-    Raises SpecError where no run is called so, ClusterError where it is another user's and closed.
+    Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
     run = (index or Index()).find(name)
     found = run_status(run)

@@ -66,7 +66,7 @@ class ReportOutput(TypedDict):
     node_hours: Hours
     """Of whole nodes."""
     gpu_hours: Hours | None
-    """Null for a run that asked for no GPUs."""
+    """Null for a run without GPUs."""
     rate: float | None
     """Samples a second while it trained: the median."""
     attempts: list[Attempt]

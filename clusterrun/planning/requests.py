@@ -24,7 +24,7 @@ def make_request(
     profile: str | Path | None = None,
     templates: Sequence[str | Path] = (),
 ) -> Request:
-    """Return what a caller asks for; the overrides of a loaded spec stay below those given now."""
+    """Return a request; the overrides of a loaded spec stay below those given now."""
     site = None if profile is None else str(profile)
     folders = tuple(map(str, templates))
     if isinstance(job, Loaded):

@@ -35,7 +35,7 @@ class Split:
     lost: float = 0.0
     """Steps that a later attempt trained again."""
     saving: float = 0.0
-    """Training stood still for checkpoints."""
+    """Training paused for checkpoints."""
     start: float = 0.0
     """From the begin of an attempt until its first step is done."""
     ending: float = 0.0
@@ -97,7 +97,7 @@ def make_stories(
     """Return each attempt with a known begin as a story, the oldest first.
 
     `asked` are the submissions: when each was asked for, and the number of the last attempt before
-    it (0: none). `until` is now, for a run that lives; None for one that has ended.
+    it (0: none). `until` is now, for an active run; None for one that has ended.
     """
     known = [
         (one, measure)

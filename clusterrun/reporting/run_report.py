@@ -48,7 +48,7 @@ class RunReport:
     node_hours: Hours
     """Hours of whole nodes."""
     gpu_hours: Hours | None
-    """None for a run that asked for no GPUs."""
+    """None for a run without GPUs."""
     rate: float | None
     """Samples a second while it trained: the median over its moments."""
     curve: tuple[Point, ...] = field(repr=False)
@@ -78,7 +78,7 @@ class RunReport:
 def report(name: str, index: Index | None = None) -> RunReport:
     """Return all that is known of a run; `name` is as for `status`.
 
-    Raises SpecError where no run is called so, or it is an array, whose tasks are runs;
+    Raises SpecError if no run has this name, or it is an array, whose tasks are runs;
     ClusterError where it is another user's.
     """
     run = (index or Index()).find(name)

@@ -1,7 +1,7 @@
 """The rank that wrote a line of an attempt's log, if the line shows it.
 
 Three forms: torch's own, `[rank1]:` before an uncaught exception and NCCL's messages; the same
-before every line where the launcher is told `accelerate.tee`; and the stacks of a run that hung,
+before every line with `accelerate.tee`; and the stacks of a run that hung,
 below `---- rank 1 on n2, process 4711`.
 """
 

@@ -37,9 +37,9 @@ def logs(
 ) -> Iterator[str]:
     """Yield the output of a run in pieces: of its last attempt, unless `attempt` names another.
 
-    With `follow` it goes on, over requeues and successors, until the run has ended. With `rank`,
+    With `follow` it continues, over requeues and successors, until the run has ended. With `rank`,
     `node` or `grep` (a regular expression) the pieces are the lines that are that rank's or node's,
-    or match. Raises SpecError for a bad pattern; ClusterError where there is no output, and at its
+    or match. Raises SpecError for a bad pattern; ClusterError if there is no output, and at its
     end where no line names that rank or node.
     """
     wanted = LogFilter(rank, node, grep)

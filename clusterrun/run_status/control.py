@@ -28,7 +28,7 @@ __all__ = ["cancel", "is_local", "run_status", "status", "stop", "wait"]
 def status(name: str, index: Index | None = None) -> RunStatus:
     """Return what a run does now; `name` is a run id, its prefix, a job id, `last`, or a folder.
 
-    Raises SpecError where no run is called so, ClusterError where it is another user's and closed.
+    Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
     return run_status((index or Index()).find(name))
 
@@ -80,8 +80,8 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
 
     The run does not restart by itself.
 
-    A teammate may ask, too, where the run was submitted with `share: group`.
-    Raises ClusterError where the run's folder is closed to the one who asks.
+    A teammate may request it, too, if the run was submitted with `share: group`.
+    Raises ClusterError if the run folder is closed to this user.
     """
     run = (index or Index()).find(name)
     if foreign_owner(run.paths.folder):

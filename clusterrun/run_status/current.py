@@ -36,7 +36,7 @@ _ARRAY_STATE_ORDER = (
 def run_status(run: RunRef, snapshot: SlurmSnapshot | None = None) -> RunStatus:
     """Return the run's status; with a snapshot, Slurm is not queried.
 
-    Raises ClusterError where the run's folder is another user's and closed.
+    Raises ClusterError if the run folder is closed to this user.
     """
     try:
         array = read_record(run.paths.intent).get("array")

@@ -58,7 +58,7 @@ class Summaries:
     def forget(self, run_id: str) -> None:
         """Withdraw the record of a run that is about to restart."""
         if self.path.exists():
-            with suppress(OSError):  # `resume` writes the run's entry anew, too
+            with suppress(OSError):  # `resume` also rewrites the run's entry
                 self._append([[run_id, 0, None]], {})
 
     def _append(self, lines: list[list[Any]], names: Mapping[str, int]) -> None:
@@ -89,13 +89,13 @@ class Summaries:
     def _read_lines(self) -> dict[str, tuple[int, dict[str, Any] | None]]:
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
-        except OSError:  # none yet, or one that cannot be read: it is made anew
+        except OSError:  # none yet, or one that cannot be read: it is rebuilt
             return {}
         found = {}
         for line in filter(None, text.splitlines()):
             try:
                 run_id, changed, values = json.loads(line)
-            except (ValueError, TypeError):  # its writer was ended amid the line
+            except (ValueError, TypeError):  # its writer was killed while it wrote the line
                 continue
             found[str(run_id)] = (changed, values)
         return found

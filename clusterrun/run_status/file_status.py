@@ -101,9 +101,7 @@ def status_from_files(run: RunRef) -> RunStatus:
     if end.get("next") == "end":
         state = State[meaning_of(end.get("cause", "")).state]
         if state is State.FAILED and run.paths.cancelled.exists():
-            state = (
-                State.CANCELLED
-            )  # the final kill came before the script could tell it from a fault
+            state = State.CANCELLED  # killed before the script could record that it was cancelled
     progress = read_record(run.paths.progress)
     return RunStatus(
         run_id=run.run_id,

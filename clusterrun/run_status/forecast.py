@@ -27,7 +27,7 @@ class Outlook:
     rate: float | None
     """Samples a second."""
     learning_rate: float | None
-    """The last that was told."""
+    """The last that was logged."""
     step_seconds: float | None
     """Seconds for an optimizer step over the last ten minutes, saves and evaluations included."""
     left: int | None

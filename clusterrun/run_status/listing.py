@@ -73,7 +73,7 @@ def list_runs(
 ) -> list[RunStatus]:
     """Return the statuses of all runs of this user: active ones first, each group the newest first.
 
-    `look` says what a run does, where Slurm is not to be asked here.
+    `look` returns the status of a run, and replaces the queries of Slurm.
     """
     index, only = index or Index(), only or RunFilter()
     names = index.names()

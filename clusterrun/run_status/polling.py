@@ -18,7 +18,7 @@ from clusterrun.slurm.states import State
 def poll_run(run: RunRef, index: Index) -> RunStatus:
     """Return the run's status as `run_status` does, from an answer of squeue at most a minute old.
 
-    A run that has gone from the queue is asked for once more, and is final then.
+    A run that is no longer in the queue is queried once more, and is final then.
     """
     found = (
         run_status(run) if is_local(run) else _apply_shared_answer(_read_shared_answer(index), run)

@@ -64,10 +64,10 @@ def checkpoints(
 ) -> list[SavedCheckpoint]:
     """List the checkpoints of a run, the oldest first; `verify` reads every byte of them.
 
-    `tell` is told meanwhile how many bytes were read, and of how many.
+    `tell` is called with the bytes that were read so far, and the total.
 
     Those of a script that does not use clusterrun.training are listed, not verified. Raises
-    SpecError where no run is called so, ClusterError where it is another user's.
+    SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
     run = (index or Index()).find(name)
     try:

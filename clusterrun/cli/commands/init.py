@@ -54,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write a job spec, and say what to type next."""
+    """Write a job spec, and print what to type next."""
     from clusterrun.starter import new_file  # noqa: PLC0415 - `--help` starts faster without
 
     if options.json and options.output == new_file.STDOUT:

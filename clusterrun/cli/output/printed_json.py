@@ -11,7 +11,7 @@ from clusterrun.errors import ClusterError, ClusterrunError, Problem, SpecError
 
 
 def add_json(parser: argparse._ActionsContainer, also: str = "") -> None:
-    """Add the option; `also` says what is special about this command's."""
+    """Add the option; `also` is appended to its help."""
     parser.add_argument(
         "--json", action="store_true", help=f"print it as JSON{also}; `clusterrun schema` tells how"
     )

@@ -25,7 +25,7 @@ from clusterrun.run_status.forecast import outlook
 from clusterrun.run_status.polling import poll_active_runs, poll_run
 
 _POLL_S = 2.0  # between two looks into run folders
-_STEP_LINES_EVERY_S = 60.0  # seconds between two lines that tell of nothing but steps
+_STEP_LINES_EVERY_S = 60.0  # seconds between two lines that differ only in the step
 
 
 def watch(name: str | None, *, as_json: bool) -> int:

@@ -24,7 +24,7 @@ XY = tuple[float, float]
 
 @dataclass(frozen=True)
 class Tick:
-    """A number at an axis, and where it stands."""
+    """A number at an axis, and its position."""
 
     at: float
     text: str

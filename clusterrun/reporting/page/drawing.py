@@ -1,4 +1,4 @@
-"""A run's report as one HTML page; a sole user of Jinja2, beside script.py.
+"""A run's report as one HTML page, made with Jinja2.
 
 The spec, the script and all names come from others: every value is escaped, and the page may load
 nothing.
@@ -127,7 +127,7 @@ def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
 
 
 def _find_repeated_step(later: tuple[Attempt, ...]) -> int | None:
-    """Return the step behind which later attempts trained again; None where none did."""
+    """Return the step after which later attempts trained again; None if none did."""
     return min((one.step_from for one in later if one.step_from is not None), default=None)
 
 
@@ -142,7 +142,7 @@ def _find_attempt_marks(found: RunReport, zero: float, *, times: bool) -> list[t
 
 
 def _find_waiting_since(found: RunReport) -> float | None:
-    """Return since when a living run waits for an attempt that has not begun."""
+    """Return since when an active run has been waiting for its next attempt."""
     if found.status.state.final:
         return None
     last = found.stories[-1] if found.stories else None

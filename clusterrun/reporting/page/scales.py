@@ -1,4 +1,4 @@
-"""Axes: which numbers stand at them, and where a value lies."""
+"""Axes: their ticks, and the position of a value."""
 
 from __future__ import annotations
 
