@@ -28,7 +28,6 @@ from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.forecast import outlook as look_ahead
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
-from clusterrun.submission import requeuing, resuming
 from clusterrun.submission.submitting import submit as submit_request
 from clusterrun.upkeep.notification import NotificationTest
 from clusterrun.upkeep.notification import notify as send_test
@@ -48,7 +47,7 @@ class Run:
     @classmethod
     def find(cls, name: str | Path) -> Run:
         """Find a run by its id, a prefix, a job id, `last`, or its folder. Raises SpecError."""
-        return _make_run(Index().find(_name(name)))
+        return _make_run(Index().find(_find_name(name)))
 
     def status(self) -> RunStatus:
         """Return what it does now."""
@@ -111,7 +110,7 @@ RunLike: TypeAlias = str | Path | Run | RunStatus
 """A run: its id, the beginning of one, a job id, `last`, its folder, a `Run`, or a `RunStatus`."""
 
 
-def _name(run: RunLike) -> str:
+def _find_name(run: RunLike) -> str:
     if isinstance(run, str):
         return run
     # a path without a slash would be read as an id
@@ -169,14 +168,14 @@ def status(run: RunLike | None = None) -> RunStatus:
     Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
     if run is not None:
-        return track.status(_name(run))
+        return track.status(_find_name(run))
     active = listing.active_runs()
     return active[0] if active else track.status("last")
 
 
 def why(run: RunLike = "last") -> Why:
     """Return why a run does not start, or stopped, and what comes next. Raises as `status`."""
-    return diagnose(_name(run))
+    return diagnose(_find_name(run))
 
 
 def list(  # noqa: A001 - the name of the command
@@ -207,7 +206,7 @@ def logs(
     end if no line names that rank or node.
     """
     return log_reading.logs(
-        _name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
+        _find_name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
     )
 
 
@@ -225,7 +224,7 @@ def log_lines(
     Raises as `logs`.
     """
     wanted = LogFilter(rank, node, grep)
-    return log_reading.log_lines(_name(run), wanted, attempt=attempt, follow=follow)
+    return log_reading.log_lines(_find_name(run), wanted, attempt=attempt, follow=follow)
 
 
 def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunReport:
@@ -234,7 +233,7 @@ def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunRepor
     Raises SpecError for a job array, whose tasks are runs; ClusterError if the page cannot be
     written.
     """
-    found = run_report.report(_name(run))
+    found = run_report.report(_find_name(run))
     if html is not None:
         run_report.write_page(Path(html), render_page(found))
     return found
@@ -245,7 +244,7 @@ def wait(run: RunLike = "last", timeout: float | None = None) -> RunStatus:
 
     Raises TimeoutError, and as `status`.
     """
-    return track.wait(_name(run), timeout)
+    return track.wait(_find_name(run), timeout)
 
 
 def cancel(run: RunLike) -> RunStatus:
@@ -253,7 +252,7 @@ def cancel(run: RunLike) -> RunStatus:
 
     Raises ClusterError if Slurm refuses.
     """
-    return track.cancel(_name(run))
+    return track.cancel(_find_name(run))
 
 
 def stop(run: RunLike) -> RunStatus:
@@ -261,7 +260,7 @@ def stop(run: RunLike) -> RunStatus:
 
     Raises ClusterError if the run folder is closed to this user.
     """
-    return track.stop(_name(run))
+    return track.stop(_find_name(run))
 
 
 def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
@@ -271,7 +270,7 @@ def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
     for mistakes in the overrides; NoAnswer if it is not known whether the job was queued (call
     again).
     """
-    return _make_run(resuming.resume(_name(run), overrides))
+    return _make_run(recover.resume(_find_name(run), overrides))
 
 
 def requeue(run: RunLike) -> RunStatus:
@@ -279,12 +278,12 @@ def requeue(run: RunLike) -> RunStatus:
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
-    return requeuing.requeue(_name(run))
+    return recover.requeue(_find_name(run))
 
 
 def checkpoints(run: RunLike = "last", *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:
     """List a run's checkpoints, the oldest first; `verify` reads every byte. Raises as `status`."""
-    return tuple(inventory.checkpoints(_name(run), verify=verify))
+    return tuple(inventory.checkpoints(_find_name(run), verify=verify))
 
 
 def notify(
@@ -294,6 +293,6 @@ def notify(
 
     Raises SpecError if it names no place, ClusterError if there is no bash.
     """
-    job = _name(test) if isinstance(test, (Run, RunStatus)) else test
+    job = _find_name(test) if isinstance(test, (Run, RunStatus)) else test
     request = make_request(job, overrides, profile)
     return send_test(request.source, request)

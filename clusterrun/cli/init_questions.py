@@ -30,14 +30,18 @@ def ask_for_request(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecR
     site = site_defaults(options.profile)
     script = options.script or _choose_script(asks=asks)
     strategy = options.strategy or (
-        _ask("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp"
+        _prompt("strategy: " + ", ".join(STRATEGIES), "ddp") if asks else "ddp"
     )
     values: dict[str, str] = {}
     for name, given in slurm.items():
         default = default_option(name, site)
         wanted = asks and name in _QUESTIONS and name not in site
         values[name] = (
-            given if given is not None else _ask(_QUESTIONS[name], default) if wanted else default
+            given
+            if given is not None
+            else _prompt(_QUESTIONS[name], default)
+            if wanted
+            else default
         )
     return SpecRequest(script, strategy, slurm_section(values), options.name or "")
 
@@ -46,13 +50,13 @@ def _choose_script(*, asks: bool) -> str:
     if not asks:
         return only_script(Path.cwd())
     found = scripts_in(Path.cwd())
-    return _ask(
+    return _prompt(
         f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}",
         found[0] if found else "train.py",
     )
 
 
-def _ask(question: str, default: str) -> str:
+def _prompt(question: str, default: str) -> str:
     """Ask on stderr, because stdout is data.
 
     Enter takes the default. Raises SpecError at the end of the input.

@@ -35,11 +35,11 @@ def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> N
         parser = parser_of(words[1:])
     else:
         parser = parser_of([])
-        _add_name(parser, command)
+        _add_name_argument(parser, command)
     autocomplete(parser, always_complete_options=False)
 
 
-def _add_name(parser: argparse.ArgumentParser, command: str) -> None:
+def _add_name_argument(parser: argparse.ArgumentParser, command: str) -> None:
     from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
 
     actions = parser._actions  # noqa: SLF001 - argparse has no other way to its commands

@@ -99,7 +99,7 @@ def _list_checkpoints(
             filter(
                 None, (_read_checkpoint(path, verify=verify, on_bytes=on_bytes) for path in folders)
             ),
-            key=_order,
+            key=_sort_key,
         )
     taken = next((one for one in reversed(found) if not one.fault), None)
     return [replace(one, next=one is taken) for one in found]
@@ -116,7 +116,7 @@ def _accumulate(tell: Callable[[int, int], object], total: int) -> Callable[[int
     return add
 
 
-def _order(one: SavedCheckpoint) -> tuple[int, int]:
+def _sort_key(one: SavedCheckpoint) -> tuple[int, int]:
     """Return the key that sorts as the training library does: by attempt, then by step."""
     return (one.attempt or 0) if one.kind == "clusterrun" else 0, one.step or 0
 

@@ -36,14 +36,14 @@ def shared_answer(folder: Path, seconds: float = MAX_AGE_S) -> SharedAnswer:
     asks meanwhile waits. Raises ClusterError where the file cannot be written.
     """
     try:
-        return _read_or_query(folder / _file_name(), seconds)
+        return _read_or_query(folder / _name_file(), seconds)
     except OSError as error:
         raise ClusterError(
             f"{folder}: {(error.strerror or str(error)).lower()}", "there squeue's answer is kept"
         ) from error
 
 
-def _file_name() -> str:
+def _name_file() -> str:
     """Return the name of the cluster's file: two clusters can share the user's home."""
     name = re.sub(r"[^\w-]", "_", reached_cluster())
     return f"squeue-{name}" if name else "squeue"

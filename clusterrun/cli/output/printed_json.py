@@ -19,16 +19,16 @@ def add_json(parser: argparse._ActionsContainer, also: str = "") -> None:
 
 def print_json(answer: object) -> None:
     """Print a value; a dataclass as an object, NaN and infinity as null."""
-    print(json.dumps(_plain(answer), default=str), flush=True)
+    print(json.dumps(_as_json_value(answer), default=str), flush=True)
 
 
 def print_failure(error: ClusterrunError) -> None:
     """Print why the command failed, in place of its output."""
-    found = error.problems if isinstance(error, SpecError) else [_refusal(error)]
+    found = error.problems if isinstance(error, SpecError) else [_make_problem(error)]
     print_json({"problems": list(found)})
 
 
-def _refusal(error: ClusterrunError) -> Problem:
+def _make_problem(error: ClusterrunError) -> Problem:
     return (
         Problem("", "", error.what, error.hint)
         if isinstance(error, ClusterError)
@@ -36,13 +36,13 @@ def _refusal(error: ClusterrunError) -> Problem:
     )
 
 
-def _plain(value: object) -> object:
+def _as_json_value(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return _as_json_value(asdict(value))
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _as_json_value(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_as_json_value(inner) for inner in value]
     if isinstance(value, str):  # a file's name may be no UTF-8, and JSON is
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -51,7 +51,7 @@ def _watch_on_terminal(read_statuses: Callable[[], list[RunStatus]]) -> None:
         while True:
             found = read_statuses()
             show(_format_screen(found))
-            if _is_over(found):
+            if _all_ended(found):
                 return
             time.sleep(_POLL_S)
 
@@ -83,12 +83,12 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
                         flush=True,
                     )
                 printed[status.run_id], steps_printed_at = (*key, status.step), time.monotonic()
-        if _is_over(found):
+        if _all_ended(found):
             return
         time.sleep(_POLL_S)
 
 
-def _is_over(found: list[RunStatus]) -> bool:
+def _all_ended(found: list[RunStatus]) -> bool:
     return all(status.state.final for status in found)
 
 
