@@ -1,4 +1,4 @@
-# ---- words and records
+# ---- records: messages, ends for good, and the files of the run folder
 
 say() { printf 'clusterrun: %s\n' "$*" >&2; }
 
@@ -26,13 +26,6 @@ is_expedited() {
   return 1
 }
 
-secret() {
-  secrets=${secrets:+$secrets,}$1
-  [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"
-}
-
-must_succeed() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
-
 # record FILE KEY=VALUE...: whole, or not there
 record() {
   local file=$1
@@ -48,11 +41,4 @@ replaced() {
   local current
   current=$(value attempt "$run_dir/current")
   [ -n "$current" ] && [ "$current" != "$attempt" ]
-}
-
-absolute() {
-  case $1 in
-    /*) printf '%s' "$1" ;;
-    *) printf '%s/%s' "$work_dir" "$1" ;;
-  esac
 }

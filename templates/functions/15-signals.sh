@@ -1,4 +1,4 @@
-# ---- signals to the batch shell, from its first line on
+# ---- signals: what the batch shell does at TERM and USR1, from its first line on
 
 # Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
@@ -27,6 +27,19 @@ sleep_until_signal() {
 }
 
 wake() { [ -z "${sleeper:-}" ] || kill "$sleeper" 2>/dev/null; }
+
+# wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
+wait_for() {
+  local code
+  waited=127
+  while :; do
+    heard=
+    wait "$1"
+    code=$?
+    [ "$code" -eq 127 ] || waited=$code
+    [ -n "$heard" ] || return 0
+  done
+}
 
 # Slurm ends the job while it prepares (modules, setup, the search for a checkpoint): the same end as amid the step, of
 # which there is none yet.
@@ -79,6 +92,6 @@ leave_word() {
     (fail "the script has ended before the launch, with exit code $code: a line of environment.setup, or an error in it")
     code=$?
   fi
-  ! declare -F tell_people >/dev/null || tell_people
+  tell_people
   exit "$code"
 }

@@ -1,4 +1,4 @@
-# ---- the begin of an attempt
+# ---- begin: claims the next attempt of this run, unless the run is over or another job trains it
 
 # Claim the next attempt of this run, or leave: it is finished, given up, or another job trains it.
 begin_attempt() {

@@ -1,4 +1,4 @@
-# ---- the step on all nodes, seen from the batch shell
+# ---- step: srun starts one task on each node, and the batch shell waits for it
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
@@ -59,59 +59,4 @@ hear_the_end() {
   step_exit=143 end_record "$cause" "$next" ''
   [ "$next" = end ] || ! go_on_at_once "$cause" "$next" || asked_at_once=1
   trap 'heard=1' TERM
-}
-
-# Why Slurm ends this job: slurmstepd's line on the job, which may come a moment after the signal, else a line on the
-# step whose reason is known. No line: a time limit when it is the hour for it, else scancel.
-why_killed() {
-  local try now cause='' heard=''
-  for try in 1 2 3 4 5; do
-    cause=$(cause_of_the_job)
-    [ -n "$cause" ] || cause=$(cause_of_the_step)
-    [ -z "$cause" ] || break
-    sleep_until_signal 0.2
-  done
-  now=$(date +%s)
-  if [ -z "$cause" ] && [ -n "${job_ends:-}" ] && [ "$now" -ge $((job_ends - 2)) ]; then cause=time-limit; fi
-  echo "${cause:-cancel}"
-}
-
-# Slurm ends the job by this cause; nothing as long as it does not. Its line is in the job's own log, where the batch
-# shell writes nothing any more.
-cause_of_the_job() { tail -c "+$((slurm_log_start + 1))" "$slurm_log" 2>/dev/null | causes_of JOB | head -n 1; }
-
-# Slurm has ended the step by this cause; nothing where it is not known for one. A step is ended without a reason, and
-# "DUE TO TASK FAILURE" from 26.05 on, when one of its tasks has failed: the records of the nodes say more of that.
-cause_of_the_step() {
-  causes_of STEP < "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | grep -vxE 'cancel|unknown' | head -n 1
-}
-
-# causes_of JOB|STEP: slurmstepd's lines to causes, a line each. They begin with its name, with that and its node's, or
-# with a time, and name this job: what a script prints, and a line that it quotes, is not Slurm's word.
-causes_of() {
-  local prefix='^(slurmstepd(-[^ :]+)?: |\[[0-9T:.-]+\] )?error: \*\*\* ' at='CANCELLED AT [0-9T:-]+'
-  local job="$1 ${SLURM_JOB_ID:-[0-9]+}(\.[^ ]+)?" reason
-  LC_ALL=C sed -nE "s/$prefix$job ON [^ ]+ $at ?(.*)\*\*\*\r?\$/\4/p" | while IFS=' ' read -r reason; do
-    case $reason in
-      '' | "DUE to SIGNAL"*) echo cancel ;;
-      "DUE TO PREEMPTION") echo preemption ;;
-      "DUE TO TIME LIMIT") echo time-limit ;;
-      "DUE TO JOB REQUEUE") echo requeue ;;
-      "DUE TO NODE FAILURE"*) echo node-failure ;;
-      *) echo unknown ;;
-    esac
-  done
-}
-
-# wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
-wait_for() {
-  local code
-  waited=127
-  while :; do
-    heard=
-    wait "$1"
-    code=$?
-    [ "$code" -eq 127 ] || waited=$code
-    [ -n "$heard" ] || return 0
-  done
 }

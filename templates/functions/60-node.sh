@@ -1,4 +1,4 @@
-# ---- one node: the shell that hears the signals, and the launcher below it
+# ---- node: the task on a node, which hears the signals, and the launcher below it
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
 on_node() {
@@ -47,15 +47,6 @@ on_node() {
   exit "$waited"
 }
 
-fits_the_node() {
-  local gpus
-  [ -n "$count_gpus" ] || return 0
-  gpus=$(gpus_here)
-  [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
-  say "$host has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
-  return 1
-}
-
 # A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
 # more, and the trainers here may wait for the dead for half an hour.
 ask_to_stop() {
@@ -71,17 +62,6 @@ ask_to_stop() {
   say "$host: $asked: the trainers are asked to save and leave"
   : > "$CLUSTERRUN_STOP_FILE"
   [ -z "${stop_signal:-}" ] || signal_trainers "$stop_signal"
-}
-
-# Whether the task of another node ended badly before anybody was asked to stop.
-another_crashed() {
-  local file code asked
-  for file in "$run_dir/events/attempt-$attempt".node-*; do
-    code=$(value exit_code "$file")
-    asked=$(value asked "$file")
-    [ "${code:-0}" -ne 0 ] && [ -z "$asked" ] && return 0
-  done
-  return 1
 }
 
 # All below the launcher, those in sessions of their own, too: a rank that waits for a dead one hears no other signal.
@@ -103,29 +83,6 @@ descendants() {
 
 # "/proc/PID/task/TID/children", proc(5)
 children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
-
-# For scripts that want a signal: to the trainers only. A launcher would end them, and their helpers (data loading) are
-# not asked. Trainers have LOCAL_RANK or ACCELERATE_MIXED_PRECISION from their launcher, which has not. Without a
-# launcher the command is the trainer: its shell, and what that has started.
-signal_trainers() {
-  local found below
-  found=$(trainers_below "$launcher")
-  below=$(children "$launcher")
-  # shellcheck disable=SC2086
-  kill -s "$1" ${found:-$launcher $below} 2>/dev/null  # one may have just ended
-}
-
-trainers_below() {
-  local child below
-  below=$(children "$1")
-  for child in $below; do
-    if tr '\0' '\n' < "/proc/$child/environ" | grep -qE '^(LOCAL_RANK|ACCELERATE_MIXED_PRECISION)='; then
-      echo "$child"
-    else
-      trainers_below "$child"
-    fi
-  done
-}
 
 # Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
 # `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
@@ -162,4 +119,13 @@ seconds_to_save_in() {
   longest=$(value longest "$run_dir/saves")
   longest=${longest%%.*}
   echo $((${signal_lead:-0} + 2 * ${longest:-0}))
+}
+
+fits_the_node() {
+  local gpus
+  [ -n "$count_gpus" ] || return 0
+  gpus=$(gpus_here)
+  [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
+  say "$host has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
+  return 1
 }

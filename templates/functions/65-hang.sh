@@ -1,4 +1,4 @@
-# ---- a run that hangs: seen from the batch shell, and what the nodes do then
+# ---- hang: notices a run that hangs, prints its stacks, and ends its ranks
 
 # Beside srun. It knows no clocks but its own, and counts no time in which it could do nothing itself, because the job
 # was suspended or the file server away: a run that is ended though it was well loses more than one that hangs longer.

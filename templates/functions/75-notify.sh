@@ -1,4 +1,4 @@
-# ---- telling people how an attempt ended; only in scripts whose spec has `notify`
+# ---- notify: tells people how an attempt ended
 
 # When this shell leaves, whatever for: what it has written down is told. That delays the end by five seconds at most,
 # two where Slurm's kill is on its way, and changes nothing of it: not the exit code either.

@@ -1,4 +1,4 @@
-# ---- how a run goes on: by a requeue, or by Slurm itself; as another job: below
+# ---- requeue: continues the run by scontrol requeue, or by Slurm itself
 
 # go_on CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
 go_on() {
@@ -28,37 +28,6 @@ way_on() {
   else
     echo requeue
   fi
-}
-
-wants_successor() {
-  case ${requeue_by:-requeue} in
-    successor) return 0 ;;
-    requeue) return 1 ;;
-  esac
-  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
-}
-
-# Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
-# Where it does not answer, it is asked for a requeue later, and says then.
-slurm_takes_back() {
-  local mode
-  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
-  mode=$(preempt_mode)
-  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
-}
-
-# What a preemption does to this job: the partition says so, or the QOS where that decides, else the whole cluster.
-preempt_mode() {
-  local config mode=
-  config=$(scontrol show config 2>/dev/null)
-  case $config in
-    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
-    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
-  esac
-  case ${mode^^} in
-    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
-    *) echo "${mode^^}" ;;
-  esac
 }
 
 # TERM to the batch shell leaves KillWait: ask at once for what Slurm does not do by itself.

@@ -1,4 +1,35 @@
-# ---- the successor: this script, queued again as another job of the same run
+# ---- successor: continues the run as another job that runs this script again
+
+wants_successor() {
+  case ${requeue_by:-requeue} in
+    successor) return 0 ;;
+    requeue) return 1 ;;
+  esac
+  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
+}
+
+# Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
+# Where it does not answer, it is asked for a requeue later, and says then.
+slurm_takes_back() {
+  local mode
+  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
+  mode=$(preempt_mode)
+  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
+}
+
+# What a preemption does to this job: the partition says so, or the QOS where that decides, else the whole cluster.
+preempt_mode() {
+  local config mode=
+  config=$(scontrol show config 2>/dev/null)
+  case $config in
+    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
+    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
+  esac
+  case ${mode^^} in
+    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
+    *) echo "${mode^^}" ;;
+  esac
+}
 
 # It begins when this job has ended. Where sbatch refuses it, its words are in `refusal`, and this job may be requeued.
 succeed() {
@@ -67,6 +98,17 @@ call_sbatch() (
   done
   sbatch "${words[@]}" "$run_dir/job.sbatch"
 )
+
+# What sbatch is to exclude: the spec's own nodes, and those of this run whose time is not over.
+all_excluded() {
+  local file until now together=${exclude:-}
+  now=$(date +%s)
+  for file in "$run_dir"/nodes/*; do
+    until=$(value until "$file")
+    [ "${until:-0}" -gt "$now" ] && together=${together:+$together,}${file##*/}
+  done
+  printf '%s' "$together"
+}
 
 # A successor waits in the queue, where it holds no node.
 delay_after() {

@@ -1,4 +1,4 @@
-# ---- a smaller job beside the one that comes back: requeue.shrink_to
+# ---- smaller: a second job that asks for fewer nodes (requeue.shrink_to)
 
 # Both are of this run; the smaller one may begin later. Whichever begins first goes on, and takes the other out of the
 # queue. It is asked for at most once an attempt: without it the run comes back all the same.

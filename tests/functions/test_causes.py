@@ -20,6 +20,7 @@ from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.from_files import from_files
 from clusterrun.slurm.states import State
 from tests.support.bash_functions import FUNCTIONS, bash, said
+from tests.support.bash_text import read_bash
 
 
 @pytest.fixture
@@ -301,7 +302,7 @@ def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
 
 
 BASH = "\n".join(path.read_text() for path in sorted(FUNCTIONS.glob("*.sh")))
-BODIES = dict(re.findall(r"^(\w+)\(\) \{(.*?)^\}", BASH, re.MULTILINE | re.DOTALL))
+BODIES = read_bash(BASH).bodies
 
 
 def judges() -> set[str]:

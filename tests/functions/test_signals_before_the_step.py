@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from clusterrun.job_spec import load_spec
-from clusterrun.planning.plan import make_plan
 from clusterrun.planning.script import render
 from clusterrun.run_folder.records import read_record
 from tests.support.bash_functions import FUNCTIONS
+from tests.support.planned import plan_of
 
 FAKES = {
     "scontrol": """#!/bin/sh
@@ -58,7 +58,7 @@ class Job:
         spec.write_text(f"name: r\ncommand: 'true'\nenvironment: {{setup: {lines!r}}}\n")
         loaded = load_spec(spec)
         script = folder / "job.sbatch"
-        text = render(make_plan(loaded.spec, source="job.yaml", version="0", chdir=str(folder)))
+        text = render(plan_of(loaded.spec, version="0", chdir=str(folder)))
         # the fakes stay on the PATH that the script gives itself
         script.write_text(
             text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1)

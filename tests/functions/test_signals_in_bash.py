@@ -13,12 +13,12 @@ import pytest
 
 from tests.support.bash_functions import FUNCTIONS, LOAD
 
-# What 20- to 40- do is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
+# What 20- to 40- do, but for 35-, is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
 # signals ignored.
 TRAPPING = tuple(
     sorted(
         path.name
-        for pattern in ("1*.sh", "[4-9]*.sh")
+        for pattern in ("1*.sh", "35*.sh", "[4-9]*.sh")
         for path in FUNCTIONS.glob(pattern)
         if path.name[:2] not in ("40", "65", "75")
     )

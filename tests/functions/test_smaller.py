@@ -148,10 +148,10 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
     )
     assert "#SBATCH --nodes=8\n" in script
     assert (
-        "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n"
-        in script
+        "\nexport CLUSTERRUN_MOST_NODES=8  # the fewest are 2\n"
+        "processes_a_node=2\nnum_processes=  # processes_a_node times the nodes\n" in script
     )
-    assert "  shrink_to=2 shrink_after=7200  # seconds\n" in script
+    assert "\nshrink_to=2\nshrink_after=7200  # seconds\n" in script
 
 
 @pytest.mark.parametrize(
