@@ -10,5 +10,5 @@ STATES = {
 
 
 def pause_after(crashes: int) -> int:
-    """Return the pause after so many crashes, in seconds; the rule is `pause_after` of templates/functions."""
+    """Return the pause after so many crashes, in seconds; the rule is `compute_pause` of templates/functions."""
     return min(5 * int(3 ** min(max(crashes - 1, 0), 9)), 300)

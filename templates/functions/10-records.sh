@@ -6,17 +6,17 @@ say() { printf 'clusterrun: %s\n' "$*" >&2; }
 # was only ended with it.
 fail() {
   local now
-  [ -z "${preparing:-}" ] || ! slurm_ends_this_job || end_before_the_step
+  [ -z "${preparing:-}" ] || ! slurm_is_ending_job || end_before_step
   say "$*"
   now=$(date +%s)
   [ -z "${attempt:-}" ] || record "$run_dir/events/attempt-$attempt.end" \
     cause=failed-start reason="$*" next=end exit_code=1 ended="$now"
-  leave_for_good 1
+  exit_for_good 1
 }
 
 # Nothing goes on with the run by itself. A job with an expedited requeue (sbatch(1), 25.11 and newer) would be held in
 # the queue, as if it came back, when it ends with another code than 0.
-leave_for_good() {
+exit_for_good() {
   [ "$1" -eq 0 ] || ! is_expedited || scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
   exit "$1"
 }

@@ -23,7 +23,7 @@ use_slurms_defaults() {
 }
 
 # Slurm runs a job in /tmp, without a word, when its folder is not there.
-enter_folder() { cd "$work_dir" || fail "the working folder $work_dir cannot be entered on $(hostname)"; }
+enter_work_dir() { cd "$work_dir" || fail "the working folder $work_dir cannot be entered on $(hostname)"; }
 
 use_venv() {
   # shellcheck disable=SC1091

@@ -5,18 +5,18 @@ find_checkpoint() {
   local crashes
   checkpoint=
   [ -n "${checkpoint_path:-}" ] || return 0
-  checkpoint=$(newest_match)
+  checkpoint=$(find_newest_match)
   crashes=$(value crashes "$run_dir/ledger")
   if [ -n "$checkpoint" ] && [ "${crashes:-0}" -ge 2 ]; then
     say "passing over $checkpoint: $crashes attempts crashed after it"
-    checkpoint=$(newest_match "$checkpoint")
+    checkpoint=$(find_newest_match "$checkpoint")
   fi
   if [ -n "$checkpoint" ]; then say "resuming from $checkpoint"; else say "no checkpoint yet"; fi
   record "$run_dir/events/attempt-$attempt.resume" checkpoint="$checkpoint" step= state=resumed
 }
 
-# newest_match [EXCEPT]: the newest file or folder, not an empty one, that checkpoint.path matches
-newest_match() {
+# find_newest_match [EXCEPT]: the newest file or folder, not an empty one, that checkpoint.path matches
+find_newest_match() {
   local file listed newest='' IFS=
   # shellcheck disable=SC2086
   for file in $checkpoint_path; do
@@ -28,12 +28,12 @@ newest_match() {
 }
 
 # What the trainers published last; for a script that keeps its own, the newest that its pattern finds.
-newest_checkpoint() {
+find_newest_checkpoint() {
   local file
   if [ -z "${checkpoint_path:-}" ]; then
     value checkpoint "$run_dir/saves"
   else
-    file=$(newest_match)
+    file=$(find_newest_match)
     [ -z "$file" ] || stat -c '%n %Y' "$file"
   fi
 }

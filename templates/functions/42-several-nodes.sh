@@ -22,7 +22,7 @@ network_interface() {
 
 # From the first node: whose task has not begun a minute after the start. From another node: that it does not reach the
 # first one. Training waits for it without a word, for a quarter of an hour by torch's default.
-name_the_absent() {
+report_absent_nodes() {
   local node never names=()
   trap - TERM USR1
   [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 0
@@ -30,22 +30,22 @@ name_the_absent() {
   read -r -t 60 -u "$never"  # no child is left behind when this is ended
   mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    [ -e "$run_dir/events/attempt-$attempt.here-$node" ] || say "${names[node]:-node $node}: nothing has begun there for 60 s"
+    [ -e "$run_dir/events/attempt-$attempt.here-$node" ] || say "${names[node]:-node $node}: no task started after 60 s"
   done
 }
 
 # Asked every five seconds in the first minute.
-name_the_unreached() {
+report_no_connection() {
   local node
   [ "$SLURM_NODEID" -gt 0 ] && [ -z "${reached:-}" ] || return 0
   case $(declare -f launch) in *"accelerate launch"*) ;; *) reached=1 ;; esac
-  ! reaches_the_first || reached=1
+  ! head_node_is_reached || reached=1
   node=$(hostname)
-  [ -n "${reached:-}" ] || [ "$looked" -lt 12 ] || say "$node: no connection to $main_process_ip, port $main_process_port, for 60 s"
+  [ -n "${reached:-}" ] || [ "$looked" -lt 12 ] || say "$node: no connection to $main_process_ip, port $main_process_port, after 60 s"
 }
 
 # Whether any process of this node has a connection to where the ranks meet (proc(5), /proc/net/tcp; 01: established).
-reaches_the_first() {
+head_node_is_reached() {
   local port
   printf -v port '%04X' "$main_process_port"
   grep -qE "^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:$port 01 " /proc/net/tcp /proc/net/tcp6 2>/dev/null
@@ -63,7 +63,7 @@ another_crashed() {
 }
 
 # Whether it is no node's fault: all of several nodes failed the check.
-none_fits() {
+no_node_is_fit() {
   local node check
   [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 1
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do

@@ -4,7 +4,7 @@
 fits() {
   local words host now
   [ -z "${unchecked:-}" ] || return 0
-  if IFS= read -r -d '' -t 120 words < <({ default_check && own_check; } 2>&1; printf 'exit=%s\0' $?); then
+  if IFS= read -r -d '' -t 120 words < <({ run_default_check && run_node_check; } 2>&1; printf 'exit=%s\0' $?); then
     case $words in *exit=0) return 0 ;; esac
     words=${words%exit=*} words=${words%$'\n'} words=${words##*$'\n'}
   else
@@ -18,10 +18,10 @@ fits() {
   return 1
 }
 
-own_check() { if declare -F node_check >/dev/null; then node_check; fi; }
+run_node_check() { if declare -F node_check >/dev/null; then node_check; fi; }
 
 # What is wrong with a node in most of the cases: GPUs that do not answer, a full disk, a clock that is off.
-default_check() {
+run_default_check() {
   local listed count here left now place=${TMPDIR:-/tmp}
   if [ -n "$count_gpus" ] && command -v nvidia-smi >/dev/null; then
     listed=$(nvidia-smi -L 2>&1) || { echo "nvidia-smi: ${listed##*$'\n'}"; return 1; }
@@ -39,7 +39,7 @@ default_check() {
   esac
 }
 
-first_unfit() {
+find_unfit_node() {
   local file node check
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     node=$(value node "$file")

@@ -6,15 +6,15 @@ on_node() {
   host=$(hostname)
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
-  trap 'ask_to_stop TERM' TERM
-  trap 'ask_to_stop USR1' USR1
+  trap 'request_stop TERM' TERM
+  trap 'request_stop USR1' USR1
   (umask 077 && : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID")
   write_configs
   if [ "$num_machines" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
     GLOO_SOCKET_IFNAME=$(network_interface)
     [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
   fi
-  { fits && fits_the_node; } || { rm -rf "$node_dir"; exit 1; }
+  { fits && gpu_count_fits; } || { rm -rf "$node_dir"; exit 1; }
   # torchelastic must not end the workers on a signal; they look for the stop file, save, and leave by themselves.
   (
     # Who ignores a signal starts children that ignore it; so TERM, by which scripts end their helpers, only where it
@@ -32,7 +32,7 @@ on_node() {
   launcher=$!
   watch &
   watcher=$!
-  obey &
+  follow_orders &
   obedient=$!
   disown "$watcher" "$obedient"  # their end is no news for the log
   trap '' PIPE  # whoever reads what this shell says may be dead: a killed slurmstepd
@@ -49,17 +49,17 @@ on_node() {
 
 # A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
 # more, and the trainers here may wait for the dead for half an hour.
-ask_to_stop() {
+request_stop() {
   heard=1
   if [ "$1" = TERM ] && another_crashed; then
-    say "$host: a task on another node has failed; its ranks here are ended"
+    say "$host: a task on another node has failed; terminating local ranks"
     followed=1
     end_trainers
     return
   fi
   [ -n "$asked" ] || asked=$(cat "$node_dir/asked" 2>/dev/null || echo "$1")
   [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
-  say "$host: $asked: the trainers are asked to save and leave"
+  say "$host: $asked: asking the training processes to save and exit"
   : > "$CLUSTERRUN_STOP_FILE"
   [ -z "${stop_signal:-}" ] || signal_trainers "$stop_signal"
 }
@@ -93,16 +93,16 @@ watch() {
   exec {never}<> "$node_dir/never"
   while :; do
     read -r -t 5 -u "$never"
-    [ $((looked += 1)) -gt 12 ] || name_the_unreached
+    [ $((looked += 1)) -gt 12 ] || report_no_connection
     if [ -s "$run_dir/stop" ]; then
       echo stop > "$node_dir/asked"
     elif [ -e "$run_dir/requeue" ]; then
       echo requeue > "$node_dir/asked"
     elif [ -n "${job_ends:-}" ]; then
       printf -v now '%(%s)T'
-      lead=$(seconds_to_save_in)
+      lead=$(find_save_lead)
       [ $((job_ends - now)) -le "$lead" ] || continue
-      job_ends=$(end_of_job)  # the limit may have been raised meanwhile
+      job_ends=$(find_job_end)  # the limit may have been raised meanwhile
       [ $((${job_ends:-now + 86400} - now)) -le "$lead" ] || continue
       echo time-limit > "$node_dir/asked"
     else
@@ -114,14 +114,14 @@ watch() {
 }
 
 # The lead that the spec asks for, and twice the longest save of this run: a full disk is slower than an empty one.
-seconds_to_save_in() {
+find_save_lead() {
   local longest
   longest=$(value longest "$run_dir/saves")
   longest=${longest%%.*}
   echo $((${signal_lead:-0} + 2 * ${longest:-0}))
 }
 
-fits_the_node() {
+gpu_count_fits() {
   local gpus
   [ -n "$count_gpus" ] || return 0
   gpus=$(gpus_here)

@@ -5,20 +5,20 @@
 # launcher the command is the trainer: its shell, and what that has started.
 signal_trainers() {
   local found below
-  found=$(trainers_below "$launcher")
+  found=$(find_trainers "$launcher")
   below=$(children "$launcher")
   # shellcheck disable=SC2086
   kill -s "$1" ${found:-$launcher $below} 2>/dev/null  # one may have just ended
 }
 
-trainers_below() {
+find_trainers() {
   local child below
   below=$(children "$1")
   for child in $below; do
     if tr '\0' '\n' < "/proc/$child/environ" | grep -qE '^(LOCAL_RANK|ACCELERATE_MIXED_PRECISION)='; then
       echo "$child"
     else
-      trainers_below "$child"
+      find_trainers "$child"
     fi
   done
 }

@@ -3,29 +3,29 @@
 # How it ended decides what comes next.
 end_attempt() {
   local cause next newer reason=
-  trap 'hear TERM' TERM
+  trap 'note_signal TERM' TERM
   trap '' USR1
-  undisturbed find_cause
+  retry_if_signalled set_cause
   if [ "$cause" = fenced ]; then
     newer=$(value attempt "$run_dir/current")
-    say "attempt $attempt was replaced by attempt $newer; it leaves the run alone"
+    say "attempt $attempt was replaced by attempt $newer; exiting without changing the run"
     exit 1
   fi
-  undisturbed keep_ledger "$attempt" "$cause"
+  retry_if_signalled update_ledger "$attempt" "$cause"
   newly_excluded=
-  undisturbed blame_nodes "$cause"
-  undisturbed find_next
-  undisturbed end_record "$cause" "$next" "$reason"
+  retry_if_signalled blame_nodes "$cause"
+  retry_if_signalled set_next
+  retry_if_signalled end_record "$cause" "$next" "$reason"
   say "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
   case $next:$cause in
-    continue:* | by-slurm:*) go_on "$cause" "$next" ;;
+    continue:* | by-slurm:*) continue_run "$cause" "$next" ;;
     end:finished | end:stop) exit 0 ;;
-    *) leave_for_good $((step_exit ? step_exit : 1)) ;;
+    *) exit_for_good $((step_exit ? step_exit : 1)) ;;
   esac
 }
 
 # TERM to this shell reaches its subshells, too, and they say nothing then. What was done while it came is done again.
-undisturbed() {
+retry_if_signalled() {
   while :; do
     heard=
     "$@"
@@ -33,18 +33,18 @@ undisturbed() {
   done
 }
 
-find_cause() { cause=$(why_ended); }
+set_cause() { cause=$(find_end_cause); }
 
-find_next() {
+set_next() {
   local crashes idle hung
   crashes=$(value crashes "$run_dir/ledger")
   idle=$(value idle "$run_dir/ledger")
   next=$(decide "$cause" "$crashes" "$idle" "$requeue_on" "$most_crashes")
-  [ "$next" != end ] || reason=$(why_no_more "$cause")
+  [ "$next" != end ] || reason=$(explain_end "$cause")
   case $cause in
-    bad-node | failed-start) reason=$(first_unfit) ;;
+    bad-node | failed-start) reason=$(find_unfit_node) ;;
   esac
-  [ "$cause" != bad-node ] || [ -n "$reason" ] || reason=$(launch_failure)
+  [ "$cause" != bad-node ] || [ -n "$reason" ] || reason=$(find_launch_failure)
   if [ "$cause" = hang ]; then
     hung=$(value reason "$run_dir/events/attempt-$attempt.hang")
     reason=$hung${reason:+; $reason}

@@ -1,8 +1,8 @@
 # ---- decision: whether another attempt follows, by the cause and what was counted
 
-# keep_ledger ATTEMPT CAUSE: counts each attempt once. Crashes and hangs in a row are counted until a new checkpoint is
+# update_ledger ATTEMPT CAUSE: counts each attempt once. Crashes and hangs in a row are counted until a new checkpoint is
 # there, idle attempts until a new step is trained.
-keep_ledger() {
+update_ledger() {
   local counted crashes idle furthest before checkpoint step
   counted=$(value attempt "$run_dir/ledger")
   [ "$counted" != "$1" ] || return 0
@@ -10,7 +10,7 @@ keep_ledger() {
   idle=$(value idle "$run_dir/ledger")
   furthest=$(value furthest "$run_dir/ledger")
   before=$(value checkpoint "$run_dir/ledger")
-  checkpoint=$(newest_checkpoint)
+  checkpoint=$(find_newest_checkpoint)
   step=$(value step "$run_dir/progress")
   [ "$checkpoint" = "$before" ] || crashes=0
   idle=$((${idle:-0} + 1))
@@ -46,7 +46,7 @@ decide() {
     echo end
   elif [ "$cause" = node-failure ]; then
     echo by-slurm
-  elif [ "$cause" = preemption ] && { [ "${batch_heard:-}" = TERM ] || holds_polite_jobs; }; then
+  elif [ "$cause" = preemption ] && { [ "${batch_heard:-}" = TERM ] || slurm_holds_early_exits; }; then
     echo by-slurm
   else
     echo continue
@@ -54,7 +54,7 @@ decide() {
 }
 
 # Why there is no other attempt after CAUSE, in words; nothing where one may begin.
-why_no_more() {
+explain_end() {
   local crashes idle what=crashes
   crashes=$(value crashes "$run_dir/ledger")
   idle=$(value idle "$run_dir/ledger")
@@ -72,7 +72,7 @@ why_no_more() {
 
 # From 24.05 on, Slurm requeues a job that ends within the grace of its preemption, and holds it after the fifth time;
 # a job that stays until it is killed is requeued and never held. Some packages call their Slurm slurm-wlm.
-holds_polite_jobs() {
+slurm_holds_early_exits() {
   local version
   version=$(scontrol --version 2>/dev/null | sed -n 's/^slurm[^ ]* \([0-9]*\)\.\([0-9]*\).*/\1\2/p')
   [ "${version:-0}" -ge 2405 ]
@@ -80,7 +80,7 @@ holds_polite_jobs() {
 
 # Seconds to wait after so many crashes, for what may mend itself: 5, 15, 45, ... at most 5 minutes. The nodes are held
 # meanwhile, because a requeued job's begin cannot be put off; Slurm's own delay of two minutes comes on top.
-pause_after() {
+compute_pause() {
   local seconds=5 count
   for ((count = 1; count < $1 && seconds < 300; count++)); do seconds=$((seconds * 3)); done
   echo $((seconds < 300 ? seconds : 300))

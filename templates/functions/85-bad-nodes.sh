@@ -7,13 +7,13 @@ blame_nodes() {
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     check=$(value check "$file")
     node=$(value name "$file")
-    [ -z "$check" ] || keep_away "$node" "$check"
+    [ -z "$check" ] || exclude_node "$node" "$check"
   done
   node=
   case $1 in
-    crash) node=$(first_to_crash) ;;
+    crash) node=$(find_first_crash) ;;
     bad-node)
-      node=$(launch_failure)
+      node=$(find_launch_failure)
       node=${node#the launch failed on } node=${node%%:*}
       ;;
   esac
@@ -23,14 +23,14 @@ blame_nodes() {
   crashes=$(value crashes "$run_dir/nodes/$node")
   crashes=$((${crashes:-0} + 1))
   if [ "$crashes" -ge 2 ]; then
-    keep_away "$node" "the first to crash in $crashes attempts"
+    exclude_node "$node" "the first to crash in $crashes attempts"
   else
     record_node "$node" crashes="$crashes" until=0
   fi
 }
 
-# keep_away NODE REASON: for a day, by the jobs that are queued from now on
-keep_away() {
+# exclude_node NODE REASON: for a day, by the jobs that are queued from now on
+exclude_node() {
   local counted now
   [ -n "$1" ] || return 0
   counted=$(value attempt "$run_dir/nodes/$1")
@@ -47,7 +47,7 @@ record_node() {
 }
 
 # The node whose ranks failed while all others' were still well; nothing where several failed at the same moment.
-first_to_crash() {
+find_first_crash() {
   local file code ended asked followed first='' earliest=0
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     code=$(value exit_code "$file")

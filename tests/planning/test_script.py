@@ -110,7 +110,7 @@ def test_a_script_is_its_head_and_the_sections_that_it_lists(path):
     texts = [file.read_text() for file in files]
     if found := [file.read_text() for file in stubs if file.is_file()]:
         texts += ["# ---- absent: what other sections call of those that this run lacks\n", *found]
-    assert functions.partition("\n\n")[2] == "\n".join([*texts, 'hear_signals\nmain "$@"\n'])
+    assert functions.partition("\n\n")[2] == "\n".join([*texts, 'install_traps\nmain "$@"\n'])
     for name, text in zip(listed, texts, strict=False):
         assert text.startswith(f"# ---- {name}: ")
 
@@ -234,7 +234,7 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "share=group",
         "num_processes=1",
         """checkpoint_path=$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')"""
-        + """'/it'"'"'s/'"""
+        """'/it'"'"'s/'"""
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
         "stop_signal=TERM",
         "signal_lead=60  # seconds before the time limit",
@@ -326,7 +326,7 @@ def test_the_newest_match_of_a_pattern(folder, root, path):
     script = render(planned(load_spec("job.yaml").spec, run_root=root))
     run_dir = folder / root / "job-7"
     place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
-    show = "prepare_shell() { newest_match; printf '\\0'; newest_match \"$(newest_match)\"; exit; }\nmain\n"
+    show = "prepare_shell() { find_newest_match; printf '\\0'; find_newest_match \"$(find_newest_match)\"; exit; }\nmain\n"
     place.mkdir(parents=True)
     (place / "checkpoint-0").touch()  # empty: it was cut short
     assert bash(script, show) == ["", ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -62,7 +63,10 @@ def section(name: str) -> BashText:
 
 KNOWN = set().union(
     *(section(name).defined for name in SECTIONS),
-    {"environment", "launch", "write_configs", "node_check", "main"},
+    {"set_up_environment", "launch", "write_configs", "node_check", "main"},
+)
+SETTINGS = set(
+    re.findall(r"^(\w+)=", (FUNCTIONS.parent / "_settings.j2").read_text(), re.MULTILINE)
 )
 
 
@@ -81,6 +85,17 @@ def test_every_file_is_a_section() -> None:
         assert read_bash(file.read_text()).defined <= section(file.stem).defined
 
 
+def test_no_function_is_misspelled() -> None:
+    """What is called like a function, with an underscore in its name, is one."""
+    files = [read_bash(file.read_text()) for file in FUNCTIONS.glob("**/*.sh")]
+    called = set[str]().union(*(words for file in files for words in file.calls.values()))
+    text = "".join(file.read_text() for file in FUNCTIONS.glob("**/*.sh"))
+    variables = set(re.findall(r"\b(\w+)=", text)) | set(
+        re.findall(r"\w+", " ".join(re.findall(r"^ *(?:local|export) (.*)$", text, re.MULTILINE)))
+    )
+    assert {word for word in called - KNOWN - variables if "_" in word.strip("_")} <= SETTINGS
+
+
 def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:
     """Whatever a spec asks for, no section calls a function that the script lacks."""
     sets = set[tuple[str, ...]]()
@@ -90,7 +105,9 @@ def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> N
     assert len(sets) > 200
     for needed in sets:
         absent = [f"{WITHOUT}/{name}" for name in SECTIONS if name not in needed]
-        own = BashText({"": set()}, dict.fromkeys(("environment", "launch", "write_configs"), ""))
+        own = BashText(
+            {"": set()}, dict.fromkeys(("set_up_environment", "launch", "write_configs"), "")
+        )
         assert undefined([own, *map(section, [*needed, *absent])]) == set(), needed
 
 
@@ -111,7 +128,13 @@ def test_a_section_is_left_out_where_the_run_does_not_need_it(tmp_path: Path) ->
     text = render(plan((0,) * len(OPTIONS), tmp_path))
     found = "modules, conda, checkpoint, several-nodes, stop-signal, notify, smaller"
     assert f"\n# not needed by this run: {found}\n" in text
-    for gone in ("find_modules", "newest_match", "reaches_the_first", "send_mail", "call_smaller"):
+    for gone in (
+        "find_modules",
+        "find_newest_match",
+        "head_node_is_reached",
+        "send_mail",
+        "submit_smaller_job",
+    ):
         assert f"{gone}() " not in text
     assert "queue_successor() {\n" in text
     assert "# not needed" not in render(plan((1, 0, 1, 1, 0, 0, 0, 1, 1, 1), tmp_path))

@@ -12,7 +12,7 @@ _FUNCTION = re.compile(
 )
 # Where a command begins: a line, an operator, a word of bash, or what a trap or another function is given to run.
 _COMMAND = re.compile(
-    r"(?:^|[;&|({!`'\"]|\b(?:if|then|else|elif|while|until|do|time|undisturbed)\b)\s*([a-z_]\w*)(?![\w=.+/-])",
+    r"(?:^|[;&|({!`'\"]|\b(?:if|then|else|elif|while|until|do|time|retry_if_signalled)\b)\s*([a-z_]\w*)(?![\w=.+/-])",
     re.MULTILINE,
 )
 

@@ -94,7 +94,7 @@ class End:
             *((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
             f"run_dir={self.folder} run_id=tiny-1 attempt=0002 batch_heard=",
             f"notices=({notices})",
-            "trap tell_people EXIT",
+            "trap notify_at_exit EXIT",
             before,
             f"(exit 0); printf 'in the job\\n'; exit {code}",
         ]
@@ -239,7 +239,7 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
     (end.folder / "events" / "attempt-0002.end").write_text("cause=finished\nnext=end\n")
     lines = [*((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
              f"run_dir={end.folder} run_id=tiny-1 attempt=0002", "notices=('webhook json HOOK finished')",
-             "trap tell_people EXIT", "read -r; exit 5"]  # fmt: skip
+             "trap notify_at_exit EXIT", "read -r; exit 5"]  # fmt: skip
     shell = subprocess.Popen(["bash", "-c", "\n".join(lines)], start_new_session=True, stdin=subprocess.PIPE,
                              stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOOK": hook.url}, text=True)  # fmt: skip
     group.append(shell.pid)
@@ -290,9 +290,9 @@ def test_a_script_without_notices_has_nothing_of_them(tmp_path):
     gone = [line[2:] for line in changes if line[0] == "-"]
     assert [line for line in added if not line.startswith("# ")] == [
         "notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
-        "  tell_of_the_last    # notify",
+        "  notify_of_previous_attempt  # notify",
     ]
-    assert "tell_people() { :; }" in gone
+    assert "notify_at_exit() { :; }" in gone
     assert {*section} <= {*having}
     assert not {line for line in section if line.endswith("() {")} & {*without}
     answer = subprocess.run(

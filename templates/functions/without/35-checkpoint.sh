@@ -1,2 +1,2 @@
 # The checkpoints of this run are those that clusterrun.training publishes.
-newest_checkpoint() { value checkpoint "$run_dir/saves"; }
+find_newest_checkpoint() { value checkpoint "$run_dir/saves"; }

@@ -4,7 +4,7 @@ use_nodes() {
   [ "$num_machines" -eq 1 ] || fail "this script is for one node, but Slurm gave $num_machines: set slurm.nodes in the spec"
 }
 network_interface() { :; }
-name_the_absent() { :; }
-name_the_unreached() { :; }
+report_absent_nodes() { :; }
+report_no_connection() { :; }
 another_crashed() { return 1; }
-none_fits() { return 1; }
+no_node_is_fit() { return 1; }

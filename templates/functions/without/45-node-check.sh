@@ -1,3 +1,3 @@
 # Nodes are not checked: node_check is false.
 fits() { :; }
-first_unfit() { :; }
+find_unfit_node() { :; }

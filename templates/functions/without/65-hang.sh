@@ -1,3 +1,3 @@
 # Nobody watches for a hang: hang is off.
-watch_the_step() { :; }
-obey() { :; }
+watch_for_hang() { :; }
+follow_orders() { :; }
