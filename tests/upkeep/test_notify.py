@@ -214,7 +214,7 @@ def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
     """What was told is not told again; what was not is, when the next attempt begins, where the run went on."""
     hook = hooks()
     (end.folder / "events" / "attempt-0001.begin").touch()
-    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\ntell_of_the_last"
+    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\nnotify_of_previous_attempt"
     killed = end.folder / "events" / "attempt-0001.end"
     for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
                          ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
