@@ -40,7 +40,7 @@ generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm
 	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
 
 golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit
-	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/planning/test_script.py
+	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/planning/test_script.py tests/planning/test_sections.py -k 'golden or version'
 
 benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use instead; results in benchmarks/results
 	@$(SUDO) $(BIN)/python benchmarks/startup.py

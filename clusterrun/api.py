@@ -270,7 +270,7 @@ def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
     for mistakes in the overrides; NoAnswer if it is not known whether the job was queued (call
     again).
     """
-    return _make_run(recover.resume(_find_name(run), overrides))
+    return _make_run(resuming.resume(_find_name(run), overrides))
 
 
 def requeue(run: RunLike) -> RunStatus:
@@ -278,7 +278,7 @@ def requeue(run: RunLike) -> RunStatus:
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
-    return recover.requeue(_find_name(run))
+    return requeuing.requeue(_find_name(run))
 
 
 def checkpoints(run: RunLike = "last", *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:

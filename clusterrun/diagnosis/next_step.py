@@ -54,5 +54,5 @@ def _describe_start(found: RunStatus, *, local: bool) -> str:
 
 
 def pause_after(crashes: int) -> int:
-    """Return the pause after a number of crashes, in seconds: `pause_after` of the job script."""
+    """Return the pause after a number of crashes, in seconds: `compute_pause` of the job script."""
     return min(5 * int(3 ** min(max(crashes - 1, 0), 9)), 300)

@@ -18,7 +18,7 @@ _ADDRESS = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._%+-]*(@[A-Za-z0-9][A-Za-z0-9.-]*)?"
 )  # without a host: of this machine
 _LONGEST = LONGEST_ARGUMENT // 2
-# Set before the environment is, and used after it (templates/_run.j2, templates/functions).
+# Set before the environment is, and used after it (templates/_settings.j2, templates/functions).
 _SCRIPT_VARIABLES = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt

@@ -14,6 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.planning.plan import LaunchPlan
+from clusterrun.planning.sections import contents
 from clusterrun.quoting import Shell, control_character, quote
 
 BASE = "base.sbatch.j2"
@@ -21,7 +22,6 @@ FUNCTIONS = "functions"
 NOTIFY = "75-notify.sh"
 # slurm.conf(5): SchedulerParameters max_script_size, 4 megabytes by default
 LONGEST_SCRIPT = 4_000_000
-_HEADER = "# ---- clusterrun's functions, version 1 " + "-" * 63 + "\n"
 
 
 def render(plan: LaunchPlan) -> str:
@@ -32,7 +32,7 @@ def render(plan: LaunchPlan) -> str:
     """
     environment = _environment(plan.templates)
     try:
-        functions = _functions(notices=bool(plan.notices))
+        functions = contents(plan, template_folder() / FUNCTIONS)
         text = environment.get_template(BASE).render(plan=plan, spec=plan.spec, functions=functions)
     except jinja2.TemplateSyntaxError as error:
         where = f"{error.filename or error.name}:{error.lineno}"
@@ -59,16 +59,6 @@ def template_folder() -> Path:
     package = Path(__file__).parents[1]
     inside = package / "templates"
     return inside if inside.is_dir() else package.parent / "templates"
-
-
-def _functions(*, notices: bool) -> Shell:
-    """The fixed functions, which are bash as they stand and no template; those of notices only where there are any."""
-    files = [
-        file
-        for file in sorted((template_folder() / FUNCTIONS).glob("*.sh"))
-        if notices or file.name != NOTIFY
-    ]
-    return Shell("\n".join([_HEADER, *(file.read_text(encoding="utf-8") for file in files)]))
 
 
 class _ShellEnvironment(SandboxedEnvironment):

@@ -1,4 +1,4 @@
-# ---- words and records
+# ---- records: messages, ends for good, and the files of the run folder
 
 say() { printf 'clusterrun: %s\n' "$*" >&2; }
 
@@ -6,17 +6,17 @@ say() { printf 'clusterrun: %s\n' "$*" >&2; }
 # was only ended with it.
 fail() {
   local now
-  [ -z "${preparing:-}" ] || ! slurm_ends_this_job || end_before_the_step
+  [ -z "${preparing:-}" ] || ! slurm_is_ending_job || end_before_step
   say "$*"
   now=$(date +%s)
   [ -z "${attempt:-}" ] || record "$run_dir/events/attempt-$attempt.end" \
     cause=failed-start reason="$*" next=end exit_code=1 ended="$now"
-  leave_for_good 1
+  exit_for_good 1
 }
 
 # Nothing goes on with the run by itself. A job with an expedited requeue (sbatch(1), 25.11 and newer) would be held in
 # the queue, as if it came back, when it ends with another code than 0.
-leave_for_good() {
+exit_for_good() {
   [ "$1" -eq 0 ] || ! is_expedited || scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
   exit "$1"
 }
@@ -25,13 +25,6 @@ is_expedited() {
   case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *ExpeditedRequeue=Yes*) return 0 ;; esac
   return 1
 }
-
-secret() {
-  secrets=${secrets:+$secrets,}$1
-  [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"
-}
-
-must_succeed() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
 
 # record FILE KEY=VALUE...: whole, or not there
 record() {
@@ -48,11 +41,4 @@ replaced() {
   local current
   current=$(value attempt "$run_dir/current")
   [ -n "$current" ] && [ "$current" != "$attempt" ]
-}
-
-absolute() {
-  case $1 in
-    /*) printf '%s' "$1" ;;
-    *) printf '%s/%s' "$work_dir" "$1" ;;
-  esac
 }

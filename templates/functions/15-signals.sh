@@ -1,16 +1,16 @@
-# ---- signals to the batch shell, from its first line on
+# ---- signals: what the batch shell does at TERM and USR1, from its first line on
 
 # Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
-hear_signals() {
+install_traps() {
   heard='' batch_heard='' asked_at_once='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
-  trap 'hear TERM' TERM
-  trap 'hear' USR1
-  trap leave_word EXIT
+  trap 'note_signal TERM' TERM
+  trap 'note_signal' USR1
+  trap finish_on_exit EXIT
 }
 
-# hear [TERM]: what a trap does
-hear() {
+# note_signal [TERM]: what a trap does
+note_signal() {
   heard=1
   [ -z "${1:-}" ] || batch_heard=$1
   wake
@@ -28,21 +28,34 @@ sleep_until_signal() {
 
 wake() { [ -z "${sleeper:-}" ] || kill "$sleeper" 2>/dev/null; }
 
+# wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
+wait_for() {
+  local code
+  waited=127
+  while :; do
+    heard=
+    wait "$1"
+    code=$?
+    [ "$code" -eq 127 ] || waited=$code
+    [ -n "$heard" ] || return 0
+  done
+}
+
 # Slurm ends the job while it prepares (modules, setup, the search for a checkpoint): the same end as amid the step, of
 # which there is none yet.
-end_before_the_step() {
+end_before_step() {
   kill -KILL "$preparation_watcher" 2>/dev/null
   step_exit=143
   batch_heard=
-  hear_the_end
+  record_end_at_term
   end_attempt
 }
 
 # Whether slurmstepd has written that this job is ended; its line may come a moment after its signal.
-slurm_ends_this_job() {
+slurm_is_ending_job() {
   local try cause='' heard=''
   for try in 1 2 3 4 5; do
-    cause=$(cause_of_the_job)
+    cause=$(find_job_cause)
     [ -z "$cause" ] || return 0
     sleep_until_signal 0.2
   done
@@ -51,12 +64,12 @@ slurm_ends_this_job() {
 
 # Beside the preparation. With cgroup tracking Slurm's TERM is for the batch shell alone, which runs no trap before its
 # command in the foreground has ended: so end that, as Slurm does itself with linuxproc.
-watch_the_preparation() {
+watch_preparation() {
   local never cause child below own signal=TERM
   trap '' TERM USR1
   exec {never}<> <(:)
   while read -r -t 1 -u "$never" || kill -0 $$ 2>/dev/null; do
-    cause=$(cause_of_the_job)
+    cause=$(find_job_cause)
     [ -n "$cause" ] || continue
     own=$(children $$)
     for child in $own; do
@@ -70,7 +83,7 @@ watch_the_preparation() {
 
 # At the end of this shell, whatever for. An attempt whose preparation has ended without a word was ended by Slurm, whose
 # TERM bash 5.2 takes for a syntax error amid some substitutions; or a line of the setup has left the script.
-leave_word() {
+finish_on_exit() {
   local code=$?
   trap '' TERM USR1
   wake
@@ -79,6 +92,6 @@ leave_word() {
     (fail "the script has ended before the launch, with exit code $code: a line of environment.setup, or an error in it")
     code=$?
   fi
-  ! declare -F tell_people >/dev/null || tell_people
+  notify_at_exit
   exit "$code"
 }

@@ -1,4 +1,4 @@
-# ---- what every program on the first node expects
+# ---- environment: what programs on the first node expect, and the spec's environment
 
 # No variable of the submitting shell arrives, and a broken login profile can leave HOME and PATH empty:
 # give the job what every program expects.
@@ -23,35 +23,19 @@ use_slurms_defaults() {
 }
 
 # Slurm runs a job in /tmp, without a word, when its folder is not there.
-enter_folder() { cd "$work_dir" || fail "the working folder $work_dir cannot be entered on $(hostname)"; }
-
-find_modules() {
-  local init
-  type module >/dev/null 2>&1 && return
-  for init in "${LMOD_PKG:-/usr/share/lmod/lmod}/init/bash" "${MODULESHOME:-/usr/share/modules}/init/bash" \
-    /etc/profile.d/{lmod,modules,z00_lmod,z00-lmod,00-modulepath}.sh /usr/share/Modules/init/bash /opt/apps/lmod/lmod/init/bash; do
-    # shellcheck disable=SC1090
-    [ -r "$init" ] && . "$init" && type module >/dev/null 2>&1 && return
-  done
-  fail "environment.modules: no module command is found on $(hostname)"
-}
+enter_work_dir() { cd "$work_dir" || fail "the working folder $work_dir cannot be entered on $(hostname)"; }
 
 use_venv() {
   # shellcheck disable=SC1091
   . "$1/bin/activate" || fail "environment.venv: $1/bin/activate cannot be read on $(hostname)"
 }
 
-use_conda() {
-  local base
-  for base in "${CONDA_EXE:+${CONDA_EXE%/bin/conda}}" "$HOME"/{miniforge3,mambaforge,miniconda3,anaconda3} /opt/{conda,miniconda3,miniforge3}; do
-    [ -n "$base" ] && [ -r "$base/etc/profile.d/conda.sh" ] && break
-    base=
-  done
-  [ -n "$base" ] || base=$(conda info --base 2>/dev/null)
-  # shellcheck disable=SC1091
-  . "$base/etc/profile.d/conda.sh" || fail "environment.conda: no conda is found on $(hostname)"
-  conda activate "$1" || fail "environment.conda: $1 cannot be activated"
+secret() {
+  secrets=${secrets:+$secrets,}$1
+  [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"
 }
+
+must_succeed() { [ "$1" -eq 0 ] || fail "exit code $1 from $2"; }
 
 # Experiment trackers that take their run from the environment go on with it in the next attempt. A record that a script
 # has left in the run folder says which MLflow run it is: MLflow's server makes that id.

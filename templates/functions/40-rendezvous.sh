@@ -1,4 +1,4 @@
-# ---- where the ranks meet, and how many they are
+# ---- rendezvous: the address and port at which the ranks meet, and how many ranks there are
 
 # Where the ranks meet: the first node's numeric address, and a port of its own.
 choose_rendezvous() {
@@ -9,18 +9,6 @@ choose_rendezvous() {
   [ -n "$num_processes" ] || count_gpus=1 num_processes=$(($(gpus_of_a_node) * num_machines))
   [ "$num_processes" -gt 0 ] || fail "GPUs were asked for, but Slurm gave none to $(hostname)"
   export main_process_ip main_process_port num_machines num_processes count_gpus=${count_gpus:-} MASTER_ADDR=$main_process_ip MASTER_PORT=$main_process_port
-}
-
-# How many of the nodes that Slurm gave train: all of them, unless it chose their number and an optimizer step's batches
-# cannot be shared out equally among so many. The others stay idle.
-use_nodes() {
-  local batches
-  num_machines=$SLURM_JOB_NUM_NODES
-  [ -n "${CLUSTERRUN_MOST_NODES:-}" ] || return 0
-  batches=$((CLUSTERRUN_MOST_NODES * ${ACCELERATE_GRADIENT_ACCUMULATION_STEPS:-1}))
-  while [ $((batches % num_machines)) -ne 0 ]; do num_machines=$((num_machines - 1)); done
-  [ "$num_machines" -eq "$SLURM_JOB_NUM_NODES" ] ||
-    say "$num_machines of the $SLURM_JOB_NUM_NODES nodes are used: $batches batches a node cannot be shared out among more"
 }
 
 # An address of this machine that its own name, or Slurm, stands for; else its first one.
@@ -73,41 +61,4 @@ warn_of_idle_gpus() {
   case ${SLURM_GPUS_ON_NODE:-0} in *[1-9]*) ;; *) return 0 ;; esac
   say "WARNING: training runs on CPUs, but Slurm gave GPUs to $(hostname): $(gpus_here);" \
     "set slurm.gpus-per-node to use them, or accelerate.use_cpu: true if CPUs are meant"
-}
-
-# Gloo takes the address of the host's own name, which is loopback on Debian: name the interface instead.
-network_interface() {
-  local found
-  found=$(ip -o addr show to "$main_process_ip" 2>/dev/null | awk '{print $2; exit}')
-  [ -n "$found" ] || found=$(ip -o route get "$main_process_ip" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-  printf '%s' "$found"
-}
-
-# From the first node: whose task has not begun a minute after the start. From another node: that it does not reach the
-# first one. Training waits for it without a word, for a quarter of an hour by torch's default.
-name_the_absent() {
-  local node never names=()
-  trap - TERM USR1
-  [ "${num_machines:-$SLURM_JOB_NUM_NODES}" -gt 1 ] || return 0
-  exec {never}<> <(:)
-  read -r -t 60 -u "$never"  # no child is left behind when this is ended
-  mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST" 2>/dev/null)
-  for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    [ -e "$run_dir/events/attempt-$attempt.here-$node" ] || say "${names[node]:-node $node}: nothing has begun there for 60 s"
-  done
-}
-
-# Asked every five seconds in the first minute.
-name_the_unreached() {
-  [ "$SLURM_NODEID" -gt 0 ] && [ -z "${reached:-}" ] || return 0
-  case $(declare -f launch) in *"accelerate launch"*) ;; *) reached=1 ;; esac
-  ! reaches_the_first || reached=1
-  [ -n "${reached:-}" ] || [ "$looked" -lt 12 ] || say "$(hostname): no connection to $main_process_ip, port $main_process_port, for 60 s"
-}
-
-# Whether any process of this node has a connection to where the ranks meet (proc(5), /proc/net/tcp; 01: established).
-reaches_the_first() {
-  local port
-  printf -v port '%04X' "$main_process_port"
-  grep -qE "^ *[0-9]+: [0-9A-F]+:[0-9A-F]+ [0-9A-F]+:$port 01 " /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }

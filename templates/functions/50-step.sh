@@ -1,4 +1,4 @@
-# ---- the step on all nodes, seen from the batch shell
+# ---- step: srun starts one task on each node, and the batch shell waits for it
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
 run_on_nodes() {
@@ -10,25 +10,25 @@ run_on_nodes() {
   [ -z "${stop_signal:-}" ] || deaf_to_term=yes
   head_clock=$(date +%s)
   export deaf_to_term head_clock
-  functions=$(declare -f say record value replaced gpus_here network_interface end_of_job wait_for on_node fits default_check \
-    own_check node_check fits_the_node name_the_unreached reaches_the_first ask_to_stop signal_trainers trainers_below \
-    descendants children end_trainers another_crashed watch seconds_to_save_in obey tell_stacks is_stopped hears_57 \
+  functions=$(declare -f say record value replaced gpus_here network_interface find_job_end wait_for on_node fits run_default_check \
+    run_node_check node_check gpu_count_fits report_no_connection head_node_is_reached request_stop signal_trainers find_trainers \
+    descendants children end_trainers another_crashed watch find_save_lead follow_orders dump_stacks is_stopped handles_signal_57 \
     write_configs launch)
   program=$functions$'\n'on_node
   bytes=$(printf '%s' "$program" | wc -c)
   [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
   kill -KILL "$preparation_watcher" 2>/dev/null
-  trap hear_the_end TERM
+  trap record_end_at_term TERM
   preparing=
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   srun --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
   step=$!
-  name_the_absent &
+  report_absent_nodes &
   absent=$!
   disown "$absent"
-  [ "$hang" = off ] || { watch_the_step & guard=$!; disown "$guard"; }
+  [ "$hang" = off ] || { watch_for_hang & guard=$!; disown "$guard"; }
   wait_for "$step"
   step_exit=$waited
   # shellcheck disable=SC2086
@@ -47,71 +47,16 @@ signals_reach_all() {
 # TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
 # So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
 # there is time.
-hear_the_end() {
+record_end_at_term() {
   local cause next
   heard=1
   [ -z "$batch_heard" ] || return 0
   batch_heard=TERM
   trap '' TERM  # it comes again, and would end the subshells here, which say nothing then
   ! replaced || return 0  # fenced: the job is another attempt's now
-  cause=$(why_killed)
+  cause=$(find_kill_cause)
   next=$(decide "$cause" 0 0 "$requeue_on" 0)
   step_exit=143 end_record "$cause" "$next" ''
-  [ "$next" = end ] || ! go_on_at_once "$cause" "$next" || asked_at_once=1
+  [ "$next" = end ] || ! continue_run_at_term "$cause" "$next" || asked_at_once=1
   trap 'heard=1' TERM
-}
-
-# Why Slurm ends this job: slurmstepd's line on the job, which may come a moment after the signal, else a line on the
-# step whose reason is known. No line: a time limit when it is the hour for it, else scancel.
-why_killed() {
-  local try now cause='' heard=''
-  for try in 1 2 3 4 5; do
-    cause=$(cause_of_the_job)
-    [ -n "$cause" ] || cause=$(cause_of_the_step)
-    [ -z "$cause" ] || break
-    sleep_until_signal 0.2
-  done
-  now=$(date +%s)
-  if [ -z "$cause" ] && [ -n "${job_ends:-}" ] && [ "$now" -ge $((job_ends - 2)) ]; then cause=time-limit; fi
-  echo "${cause:-cancel}"
-}
-
-# Slurm ends the job by this cause; nothing as long as it does not. Its line is in the job's own log, where the batch
-# shell writes nothing any more.
-cause_of_the_job() { tail -c "+$((slurm_log_start + 1))" "$slurm_log" 2>/dev/null | causes_of JOB | head -n 1; }
-
-# Slurm has ended the step by this cause; nothing where it is not known for one. A step is ended without a reason, and
-# "DUE TO TASK FAILURE" from 26.05 on, when one of its tasks has failed: the records of the nodes say more of that.
-cause_of_the_step() {
-  causes_of STEP < "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | grep -vxE 'cancel|unknown' | head -n 1
-}
-
-# causes_of JOB|STEP: slurmstepd's lines to causes, a line each. They begin with its name, with that and its node's, or
-# with a time, and name this job: what a script prints, and a line that it quotes, is not Slurm's word.
-causes_of() {
-  local prefix='^(slurmstepd(-[^ :]+)?: |\[[0-9T:.-]+\] )?error: \*\*\* ' at='CANCELLED AT [0-9T:-]+'
-  local job="$1 ${SLURM_JOB_ID:-[0-9]+}(\.[^ ]+)?" reason
-  LC_ALL=C sed -nE "s/$prefix$job ON [^ ]+ $at ?(.*)\*\*\*\r?\$/\4/p" | while IFS=' ' read -r reason; do
-    case $reason in
-      '' | "DUE to SIGNAL"*) echo cancel ;;
-      "DUE TO PREEMPTION") echo preemption ;;
-      "DUE TO TIME LIMIT") echo time-limit ;;
-      "DUE TO JOB REQUEUE") echo requeue ;;
-      "DUE TO NODE FAILURE"*) echo node-failure ;;
-      *) echo unknown ;;
-    esac
-  done
-}
-
-# wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
-wait_for() {
-  local code
-  waited=127
-  while :; do
-    heard=
-    wait "$1"
-    code=$?
-    [ "$code" -eq 127 ] || waited=$code
-    [ -n "$heard" ] || return 0
-  done
 }

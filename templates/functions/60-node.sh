@@ -1,4 +1,4 @@
-# ---- one node: the shell that hears the signals, and the launcher below it
+# ---- node: the task on a node, which hears the signals, and the launcher below it
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
 on_node() {
@@ -6,15 +6,15 @@ on_node() {
   host=$(hostname)
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
-  trap 'ask_to_stop TERM' TERM
-  trap 'ask_to_stop USR1' USR1
+  trap 'request_stop TERM' TERM
+  trap 'request_stop USR1' USR1
   (umask 077 && : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID")
   write_configs
   if [ "$num_machines" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
     GLOO_SOCKET_IFNAME=$(network_interface)
     [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
   fi
-  { fits && fits_the_node; } || { rm -rf "$node_dir"; exit 1; }
+  { fits && gpu_count_fits; } || { rm -rf "$node_dir"; exit 1; }
   # torchelastic must not end the workers on a signal; they look for the stop file, save, and leave by themselves.
   (
     # Who ignores a signal starts children that ignore it; so TERM, by which scripts end their helpers, only where it
@@ -32,7 +32,7 @@ on_node() {
   launcher=$!
   watch &
   watcher=$!
-  obey &
+  follow_orders &
   obedient=$!
   disown "$watcher" "$obedient"  # their end is no news for the log
   trap '' PIPE  # whoever reads what this shell says may be dead: a killed slurmstepd
@@ -47,41 +47,21 @@ on_node() {
   exit "$waited"
 }
 
-fits_the_node() {
-  local gpus
-  [ -n "$count_gpus" ] || return 0
-  gpus=$(gpus_here)
-  [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
-  say "$host has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
-  return 1
-}
-
 # A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
 # more, and the trainers here may wait for the dead for half an hour.
-ask_to_stop() {
+request_stop() {
   heard=1
   if [ "$1" = TERM ] && another_crashed; then
-    say "$host: a task on another node has failed; its ranks here are ended"
+    say "$host: a task on another node has failed; terminating local ranks"
     followed=1
     end_trainers
     return
   fi
   [ -n "$asked" ] || asked=$(cat "$node_dir/asked" 2>/dev/null || echo "$1")
   [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
-  say "$host: $asked: the trainers are asked to save and leave"
+  say "$host: $asked: asking the training processes to save and exit"
   : > "$CLUSTERRUN_STOP_FILE"
   [ -z "${stop_signal:-}" ] || signal_trainers "$stop_signal"
-}
-
-# Whether the task of another node ended badly before anybody was asked to stop.
-another_crashed() {
-  local file code asked
-  for file in "$run_dir/events/attempt-$attempt".node-*; do
-    code=$(value exit_code "$file")
-    asked=$(value asked "$file")
-    [ "${code:-0}" -ne 0 ] && [ -z "$asked" ] && return 0
-  done
-  return 1
 }
 
 # All below the launcher, those in sessions of their own, too: a rank that waits for a dead one hears no other signal.
@@ -104,29 +84,6 @@ descendants() {
 # "/proc/PID/task/TID/children", proc(5)
 children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 
-# For scripts that want a signal: to the trainers only. A launcher would end them, and their helpers (data loading) are
-# not asked. Trainers have LOCAL_RANK or ACCELERATE_MIXED_PRECISION from their launcher, which has not. Without a
-# launcher the command is the trainer: its shell, and what that has started.
-signal_trainers() {
-  local found below
-  found=$(trainers_below "$launcher")
-  below=$(children "$launcher")
-  # shellcheck disable=SC2086
-  kill -s "$1" ${found:-$launcher $below} 2>/dev/null  # one may have just ended
-}
-
-trainers_below() {
-  local child below
-  below=$(children "$1")
-  for child in $below; do
-    if tr '\0' '\n' < "/proc/$child/environ" | grep -qE '^(LOCAL_RANK|ACCELERATE_MIXED_PRECISION)='; then
-      echo "$child"
-    else
-      trainers_below "$child"
-    fi
-  done
-}
-
 # Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
 # `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
 watch() {
@@ -136,16 +93,16 @@ watch() {
   exec {never}<> "$node_dir/never"
   while :; do
     read -r -t 5 -u "$never"
-    [ $((looked += 1)) -gt 12 ] || name_the_unreached
+    [ $((looked += 1)) -gt 12 ] || report_no_connection
     if [ -s "$run_dir/stop" ]; then
       echo stop > "$node_dir/asked"
     elif [ -e "$run_dir/requeue" ]; then
       echo requeue > "$node_dir/asked"
     elif [ -n "${job_ends:-}" ]; then
       printf -v now '%(%s)T'
-      lead=$(seconds_to_save_in)
+      lead=$(find_save_lead)
       [ $((job_ends - now)) -le "$lead" ] || continue
-      job_ends=$(end_of_job)  # the limit may have been raised meanwhile
+      job_ends=$(find_job_end)  # the limit may have been raised meanwhile
       [ $((${job_ends:-now + 86400} - now)) -le "$lead" ] || continue
       echo time-limit > "$node_dir/asked"
     else
@@ -157,9 +114,18 @@ watch() {
 }
 
 # The lead that the spec asks for, and twice the longest save of this run: a full disk is slower than an empty one.
-seconds_to_save_in() {
+find_save_lead() {
   local longest
   longest=$(value longest "$run_dir/saves")
   longest=${longest%%.*}
   echo $((${signal_lead:-0} + 2 * ${longest:-0}))
+}
+
+gpu_count_fits() {
+  local gpus
+  [ -n "$count_gpus" ] || return 0
+  gpus=$(gpus_here)
+  [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
+  say "$host has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
+  return 1
 }

@@ -1,28 +1,28 @@
-# ---- telling people how an attempt ended; only in scripts whose spec has `notify`
+# ---- notify: tells people how an attempt ended
 
 # When this shell leaves, whatever for: what it has written down is told. That delays the end by five seconds at most,
 # two where Slurm's kill is on its way, and changes nothing of it: not the exit code either.
-tell_people() {
+notify_at_exit() {
   local seconds=5
   trap '' TERM USR1
   [ -z "${batch_heard:-}" ] || seconds=2
-  [ -z "${attempt:-}" ] || tell_of "$attempt" 'finished gave-up requeued' "$seconds"
+  [ -z "${attempt:-}" ] || notify_of_attempt "$attempt" 'finished gave-up requeued' "$seconds"
 }
 
 # An attempt that was killed outright could tell nobody. The next one does it, when it begins.
-tell_of_the_last() {
+notify_of_previous_attempt() {
   local last
   last=$(last_attempt "$attempt")
-  [ -z "$last" ] || tell_of "$last" requeued 5
+  [ -z "$last" ] || notify_of_attempt "$last" requeued 5
 }
 
-# tell_of ATTEMPT EVENTS SECONDS: once
-tell_of() {
+# notify_of_attempt ATTEMPT EVENTS SECONDS: once
+notify_of_attempt() {
   local attempt=$1 file=$run_dir/events/attempt-$1 cause next event reason step
   [ ! -e "$file.told" ] || return 0
   cause=$(value cause "$file.end")
   next=$(value next "$file.end")
-  event=$(event_of "$next" "$cause")
+  event=$(find_event "$next" "$cause")
   case " $2 " in *" ${event:-none} "*) ;; *) return 0 ;; esac
   reason=$(value reason "$file.end")
   step=$(value step "$file.end")
@@ -31,8 +31,8 @@ tell_of() {
   return 0
 }
 
-# event_of NEXT CAUSE: nothing for an end that a person asked for, and where none is written
-event_of() {
+# find_event NEXT CAUSE: nothing for an end that a person asked for, and where none is written
+find_event() {
   case $1:$2 in
     end:finished) echo finished ;;
     end:stop | end:cancel) ;;
@@ -72,7 +72,7 @@ send_webhook() {
   url=${!1:-}
   [ -n "$url" ] || { say "notify: $1 is not set"; return 1; }
   command -v curl >/dev/null || { say "notify: no curl on $(hostname), so $1 was not told"; return 1; }
-  body=$(body_of "$2" "${@:4}")
+  body=$(print_body "$2" "${@:4}")
   url=$(quoted "$url")
   body=$(quoted "$body")
   printf '%s\n' "url = $url" "data-raw = $body" 'header = "Content-Type: application/json"' 'proto = "=http,https"' |
@@ -82,8 +82,8 @@ send_webhook() {
   return "$code"
 }
 
-# body_of SHAPE TEXT EVENT CAUSE REASON STEP: what Slack and Discord want of a message, or all facts
-body_of() {
+# print_body SHAPE TEXT EVENT CAUSE REASON STEP: what Slack and Discord want of a message, or all facts
+print_body() {
   local text event cause reason step run
   text=$(quoted "$2")
   case $1 in

@@ -1,27 +1,27 @@
-# ---- how a run goes on: by a requeue, or by Slurm itself; as another job: below
+# ---- requeue: continues the run by scontrol requeue, or by Slurm itself
 
-# go_on CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
-go_on() {
+# continue_run CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
+continue_run() {
   local way crashes seconds refusal=
-  offer_smaller
-  [ -z "$asked_at_once" ] || linger 3600
-  way=$(way_on "$1" "$2")
-  [ "$way" != successor ] || succeed "$1"
-  [ "$way" != slurm ] || await_slurm "$1"
+  queue_smaller_job
+  [ -z "$asked_at_once" ] || wait_for_kill 3600
+  way=$(choose_way "$1" "$2")
+  [ "$way" != successor ] || hand_over_to_successor "$1"
+  [ "$way" != slurm ] || wait_for_slurm "$1"
   case $1 in
     crash | hang)
       crashes=$(value crashes "$run_dir/ledger")
-      seconds=$(pause_after "$crashes")
+      seconds=$(compute_pause "$crashes")
       pause "$seconds"
       ;;
   esac
-  ask_for_requeue "$1"
+  request_requeue "$1"
 }
 
-# way_on CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does. A job that asked
+# choose_way CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does. A job that asked
 # for less is followed by one that asks for all again.
-way_on() {
-  if [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || wants_successor "$1"; }; then
+choose_way() {
+  if [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
     echo successor
   elif [ "$2" = by-slurm ]; then
     echo slurm
@@ -30,62 +30,31 @@ way_on() {
   fi
 }
 
-wants_successor() {
-  case ${requeue_by:-requeue} in
-    successor) return 0 ;;
-    requeue) return 1 ;;
-  esac
-  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
-}
-
-# Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
-# Where it does not answer, it is asked for a requeue later, and says then.
-slurm_takes_back() {
-  local mode
-  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
-  mode=$(preempt_mode)
-  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
-}
-
-# What a preemption does to this job: the partition says so, or the QOS where that decides, else the whole cluster.
-preempt_mode() {
-  local config mode=
-  config=$(scontrol show config 2>/dev/null)
-  case $config in
-    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
-    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
-  esac
-  case ${mode^^} in
-    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
-    *) echo "${mode^^}" ;;
-  esac
-}
-
 # TERM to the batch shell leaves KillWait: ask at once for what Slurm does not do by itself.
-go_on_at_once() {
+continue_run_at_term() {
   local asked
-  case $(way_on "$1" "$2") in
+  case $(choose_way "$1" "$2") in
     successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
     requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
     slurm) false ;;
   esac
   asked=$?
-  offer_smaller  # last: without it the run comes back all the same
+  queue_smaller_job  # last: without it the run comes back all the same
   return "$asked"
 }
 
 # Slurm kills this shell when it has taken the job back.
-ask_for_requeue() {
+request_requeue() {
   local answer refused=0 pause=2
   while [ "$refused" -lt 5 ]; do
-    leave_if_told
-    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && linger 3600
+    exit_if_cancelled
+    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill 3600
     say "scontrol requeue: $answer"
     case $answer in
       # a preemption or an operator was faster
-      *ending* | *being\ requeued*) linger 3600 ;;
+      *ending* | *being\ requeued*) wait_for_kill 3600 ;;
     esac
-    if is_away "$answer"; then
+    if slurm_is_unreachable "$answer"; then
       pause=$((pause < 30 ? pause * 2 : 30))
     else
       refused=$((refused + 1))
@@ -93,11 +62,11 @@ ask_for_requeue() {
     pause "$pause"
   done
   end_record "$1" end "${refusal:+no successor: $refusal; }requeue refused: $answer"
-  leave_for_good 1
+  exit_for_good 1
 }
 
 # Whether a command says that slurmctld did not answer, which is no refusal.
-is_away() {
+slurm_is_unreachable() {
   case $1 in
     *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond* | Unexpected\ message*) return 0 ;;
   esac
@@ -106,44 +75,44 @@ is_away() {
 
 # Where Slurm ends this job and starts it again by itself, its last word counts: what it ends at the time limit it does
 # not start again. A node's failure it knows after SlurmdTimeout, 300 s by default.
-await_slurm() {
+wait_for_slurm() {
   local patience=3600
   [ "$1" != node-failure ] || patience=600
-  leave_if_told
+  exit_if_cancelled
   pause "$patience"
 }
 
 # A signal ends the pause, also one that came before it.
 pause() {
   heard=
-  leave_if_told
+  exit_if_cancelled
   sleep_until_signal "$1"
-  leave_if_told
+  exit_if_cancelled
 }
 
 # TERM to this shell after the trainers have ended: scancel wants the run to end; all else is Slurm's to continue,
 # or is asked for already.
-leave_if_told() {
+exit_if_cancelled() {
   local cause way
   [ -n "$batch_heard" ] && [ -z "$asked_at_once" ] || return 0
   trap '' TERM
-  cause=$(why_killed)
+  cause=$(find_kill_cause)
   case $cause in
     cancel)
       say "cancelled"
-      take_back_others "$attempt"
+      cancel_other_jobs "$attempt"
       end_record cancel end ''
       exit 1
       ;;
     time-limit | unknown) return 0 ;;
   esac
-  way=$(way_on "$cause" by-slurm)
-  [ "$way" = successor ] || linger 3600
+  way=$(choose_way "$cause" by-slurm)
+  [ "$way" = successor ] || wait_for_kill 3600
 }
 
 # Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
-linger() {
-  trap 'hear TERM' TERM
+wait_for_kill() {
+  trap 'note_signal TERM' TERM
   heard=
   [ -z "$batch_heard" ] || leave
   sleep_until_signal "$1"

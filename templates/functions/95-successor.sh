@@ -1,13 +1,44 @@
-# ---- the successor: this script, queued again as another job of the same run
+# ---- successor: continues the run as another job that runs this script again
+
+needs_successor() {
+  case ${requeue_by:-requeue} in
+    successor) return 0 ;;
+    requeue) return 1 ;;
+  esac
+  [ -n "${newly_excluded:-}" ] || ! slurm_takes_back "$1"
+}
+
+# Whether Slurm would start this job again: not one that may not be requeued, nor one that it preempts by cancelling.
+# Where it does not answer, it is asked for a requeue later, and says then.
+slurm_takes_back() {
+  local mode
+  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
+  mode=$(preempt_mode)
+  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
+}
+
+# What a preemption does to this job: the partition says so, or the QOS where that decides, else the whole cluster.
+preempt_mode() {
+  local config mode=
+  config=$(scontrol show config 2>/dev/null)
+  case $config in
+    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
+    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
+  esac
+  case ${mode^^} in
+    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
+    *) echo "${mode^^}" ;;
+  esac
+}
 
 # It begins when this job has ended. Where sbatch refuses it, its words are in `refusal`, and this job may be requeued.
-succeed() {
+hand_over_to_successor() {
   local pause=2
   while :; do
-    leave_if_told
+    exit_if_cancelled
     ! queue_successor "$1" || leave
     say "no successor: $refusal"
-    is_away "$refusal" || break
+    slurm_is_unreachable "$refusal" || break
     pause=$((pause < 30 ? pause * 2 : 30))
     pause "$pause"
   done
@@ -21,19 +52,19 @@ queue_successor() {
   [ ! -e "$run_dir/cancelled" ] || return 0
   job=$(value job_id "$record")
   [ -z "$job" ] || return 0
-  [ ! -e "$record" ] || job=$(queued_before)
+  [ ! -e "$record" ] || job=$(find_queued_job)
   now=$(date +%s)
   record "$record" asked="$now"
   if [ -z "$job" ]; then
-    delay=$(delay_after "$1")
+    delay=$(compute_delay "$1")
     also=$(singleton)
-    job=$(call_sbatch --begin="now+$delay" --dependency="afterany:$SLURM_JOB_ID$also" 2>&1) || { refuse "$job"; return 1; }
+    job=$(submit_again --begin="now+$delay" --dependency="afterany:$SLURM_JOB_ID$also" 2>&1) || { refuse "$job"; return 1; }
     job=${job##*$'\n'} job=${job%%;*}
-    case $job in '' | *[!0-9]*) job=$(queued_before) ;; esac  # a warning of sbatch's, not its answer
+    case $job in '' | *[!0-9]*) job=$(find_queued_job) ;; esac  # a warning of sbatch's, not its answer
   fi
   record "$record" job_id="$job" asked="$now"
   scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
-  say "job $job goes on with run $run_id"
+  say "job $job continues run $run_id"
   repoint_dependents "$SLURM_JOB_ID" "$job"
 }
 
@@ -46,19 +77,19 @@ refuse() {
   refusal=$(printf '%s' "$1" | sed 's/^sbatch: //; s/^error: //' | paste -sd ' ')
   nodes=$(scontrol show partition "${SLURM_JOB_PARTITION:-}" 2>/dev/null | sed -n 's/.*AllocNodes=\([^ ]*\).*/\1/p')
   case $nodes in '' | ALL) ;; *) refusal="$refusal (the partition $SLURM_JOB_PARTITION takes jobs from $nodes only: AllocNodes)" ;; esac
-  is_away "$refusal" || rm -f "$run_dir/events/attempt-$attempt.successor"
+  slurm_is_unreachable "$refusal" || rm -f "$run_dir/events/attempt-$attempt.successor"
 }
 
-queued_before() {
+find_queued_job() {
   squeue --noheader --me --states=PENDING --format='%A %o' 2>/dev/null |
     awk -v id="$SLURM_JOB_ID" -v file="$run_dir/job.sbatch" '$1 != id && substr($0, length($1) + 2) == file {print $1; exit}'
 }
 
-# call_sbatch OPTION...: the new job has the options of the script, not those of this job's environment, and gets no
+# submit_again OPTION...: the new job has the options of the script, not those of this job's environment, and gets no
 # variable but the secrets.
-call_sbatch() (
+submit_again() (
   words=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
-  nodes=$(all_excluded)
+  nodes=$(list_excluded_nodes)
   [ -z "$nodes" ] || words+=(--exclude="$nodes")
   ! is_expedited || words+=(--requeue=expedite)
   cd "${SLURM_SUBMIT_DIR:-$work_dir}" || exit 1
@@ -68,12 +99,23 @@ call_sbatch() (
   sbatch "${words[@]}" "$run_dir/job.sbatch"
 )
 
+# What sbatch is to exclude: the spec's own nodes, and those of this run whose time is not over.
+list_excluded_nodes() {
+  local file until now together=${exclude:-}
+  now=$(date +%s)
+  for file in "$run_dir"/nodes/*; do
+    until=$(value until "$file")
+    [ "${until:-0}" -gt "$now" ] && together=${together:+$together,}${file##*/}
+  done
+  printf '%s' "$together"
+}
+
 # A successor waits in the queue, where it holds no node.
-delay_after() {
+compute_delay() {
   local crashes
   crashes=$(value crashes "$run_dir/ledger")
   case $1 in
-    crash | hang) pause_after "$crashes" ;;
+    crash | hang) compute_pause "$crashes" ;;
     *) echo 0 ;;
   esac
 }
@@ -85,7 +127,7 @@ repoint_dependents() {
     [ "$job" != "$2" ] || continue
     waits=$(sed -E "s/\([a-z_ ]*\)//g; s/:$1(\$|[,:?+])/:$2\1/g" <<< "$waits")
     case ,$waits in
-      *:"$2" | *:"$2"[,:?+]*) scontrol update JobId="$job" Dependency="$waits" </dev/null && say "job $job waits for job $2 now" ;;
+      *:"$2" | *:"$2"[,:?+]*) scontrol update JobId="$job" Dependency="$waits" </dev/null && say "job $job now waits for job $2" ;;
     esac
   done
 }

@@ -158,7 +158,7 @@ def test_a_dry_run_without_slurm_shows_the_script(desk):
     """--dry-run prints what would be queued, and queues nothing."""
     done = desk.type("submit", "--dry-run", "job.yaml")
     assert (done.returncode, done.stdout[:12]) == (0, "#!/bin/bash\n")
-    assert "  run_id=job-dry-run\n" in done.stdout
+    assert "\nrun_id=job-dry-run\n" in done.stdout
     assert not (desk.folder / "runs").exists()
 
 

@@ -219,7 +219,7 @@ def test_where_the_ranks_of_a_hang_stood():
         '  File "/usr/lib/python3.11/queue.py", line 1 in get\n'
         "\n---- rank 1 on n2, process 21\nCurrent thread 0x01 (most recent call first):\n"
         '  File "/home/alice/train.py", line 12 in evaluate\n'
-        "clusterrun: it hangs, and is ended\n"
+        "clusterrun: hang detected: terminating\n"
     )
     first, second = read_hang_locations(attribute_lines(text.split("\n")))
     assert (first.rank, first.node) == (0, "n1")

@@ -186,7 +186,7 @@ def test_lists_of_nodes(text, names):
 
 def test_the_pause_is_that_of_the_script():
     """The table for people and the bash that waits are one rule."""
-    loop = 'for n in "$@"; do pause_after "$n"; done'
+    loop = 'for n in "$@"; do compute_pause "$n"; done'
     counts = range(10)
     assert [pause_after(count) for count in counts] == [
         int(word) for word in said(loop, *counts).split()

@@ -20,6 +20,7 @@ from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.file_status import status_from_files
 from clusterrun.slurm.states import State
 from tests.support.bash_functions import FUNCTIONS, bash, said
+from tests.support.bash_text import read_bash
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
     if cause:
         (run_dir / "events" / "attempt-0001.end").write_text(f"cause={cause}\nnext=continue\n")
     done = bash(
-        "settle 0001; allowed_after 0001",
+        "record_end_of_previous_attempt 0001; may_continue_after 0001",
         run_dir=run_dir,
         attempt="0002",
         requeue_on=on,
@@ -74,7 +75,13 @@ def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
     (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=end\n")
     asked = [
-        bash("allowed_after 0001", run_dir=run_dir, attempt="0002", requeue_on="", SLURM_JOB_ID=job)
+        bash(
+            "may_continue_after 0001",
+            run_dir=run_dir,
+            attempt="0002",
+            requeue_on="",
+            SLURM_JOB_ID=job,
+        )
         for job in (10, 11)
     ]
     assert [done.returncode for done in asked] == [1, 0]
@@ -83,7 +90,7 @@ def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
 def test_an_attempt_that_said_nothing_was_lost_with_its_node(run_dir):
     """What the dead could not write is written by their successor, and counted like any other end."""
     (run_dir / "progress").write_text("step=12\n")
-    assert said("settle 0001", run_dir=run_dir) == ""
+    assert said("record_end_of_previous_attempt 0001", run_dir=run_dir) == ""
     end = (run_dir / "events" / "attempt-0001.end").read_text().splitlines()
     assert end[:4] == [
         "cause=node-failure",
@@ -207,7 +214,7 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
             )
     ends = int(time.time()) + more["left"] if "left" in more else ""
     answer = said(
-        "why_ended", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
+        "find_end_cause", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
         job_ends=ends, signal_lead=60, batch_heard=more.get("batch_heard", ""), slurm_log=run_dir / "slurm.out",
         slurm_log_start=0, SLURM_JOB_ID=7,
     )  # fmt: skip
@@ -249,7 +256,7 @@ def test_the_ledger_counts_crashes_and_idle_attempts(run_dir, before, now, cause
         (run_dir / "progress").write_text(f"step={step}\n")
     if newest:
         (run_dir / "saves").write_text(f"checkpoint={newest}\n")
-    text = 'keep_ledger 0002 $1; keep_ledger 0002 $1; for key in crashes idle furthest; do value $key "$run_dir/ledger"; done'
+    text = 'update_ledger 0002 $1; update_ledger 0002 $1; for key in crashes idle furthest; do value $key "$run_dir/ledger"; done'
     assert tuple(map(int, said(text, cause, run_dir=run_dir).split())) == after
 
 
@@ -257,7 +264,7 @@ def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
     """A newer match of checkpoint.path is progress, for the crash budget and for the idle attempts alike."""
     own = run_dir / "own 1"
     own.write_text("state")
-    text = 'keep_ledger $1 crash; for key in crashes idle; do value $key "$run_dir/ledger"; done'
+    text = 'update_ledger $1 crash; for key in crashes idle; do value $key "$run_dir/ledger"; done'
     counts = []
     for attempt in ("0001", "0002", "0003"):
         counts.append(
@@ -283,7 +290,7 @@ WHYS = [
 def test_the_end_of_all_attempts_has_a_reason(run_dir, cause, crashes, idle, words):
     """Who finds a run that was given up reads why."""
     (run_dir / "ledger").write_text(f"crashes={crashes}\nidle={idle}\n")
-    assert said("why_no_more $1", cause, run_dir=run_dir, most_crashes=3) == words
+    assert said("explain_end $1", cause, run_dir=run_dir, most_crashes=3) == words
 
 
 def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
@@ -293,15 +300,16 @@ def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
         os.utime(run_dir / name, (1_000_000 + number, 1_000_000 + number))
     (run_dir / "own folder").mkdir()
     pattern = f"{run_dir}/own *"
-    assert said("newest_match", run_dir=run_dir, checkpoint_path=pattern) == f"{run_dir}/own 2"
+    assert said("find_newest_match", run_dir=run_dir, checkpoint_path=pattern) == f"{run_dir}/own 2"
     assert (
-        said('newest_match "$1"', f"{run_dir}/own 2", checkpoint_path=pattern) == f"{run_dir}/own 1"
+        said('find_newest_match "$1"', f"{run_dir}/own 2", checkpoint_path=pattern)
+        == f"{run_dir}/own 1"
     )
-    assert said("newest_match", checkpoint_path=f"{run_dir}/none *") == ""
+    assert said("find_newest_match", checkpoint_path=f"{run_dir}/none *") == ""
 
 
 BASH = "\n".join(path.read_text() for path in sorted(FUNCTIONS.glob("*.sh")))
-BODIES = dict(re.findall(r"^(\w+)\(\) \{(.*?)^\}", BASH, re.MULTILINE | re.DOTALL))
+BODIES = read_bash(BASH).bodies
 
 
 def judges() -> set[str]:
@@ -334,7 +342,7 @@ def test_bash_and_python_know_the_same_causes() -> None:
 
 
 def test_the_trainers_outcomes_that_are_causes() -> None:
-    """`why_ended` hands on two of the trainer's outcomes; the library writes no other word that is a cause."""
+    """`find_end_cause` hands on two of the trainer's outcomes; the library writes no other word that is a cause."""
     source = "".join(
         path.read_text()
         for path in (FUNCTIONS.parent.parent / "clusterrun" / "training").glob("*.py")
@@ -350,7 +358,7 @@ def test_the_decision_knows_every_cause_it_names() -> None:
     assert set(get_args(get_args(Requeue.model_fields["on"].annotation)[0])) <= known
     patterns = re.findall(
         r"^\s+((?:[a-z-]+ \| )+[a-z-]+)\)",
-        BODIES["decide"] + BODIES["allowed_after"] + BODIES["why_no_more"],
+        BODIES["decide"] + BODIES["may_continue_after"] + BODIES["explain_end"],
         re.MULTILINE,
     )
     assert {word for pattern in patterns for word in pattern.split(" | ")} <= known

@@ -114,4 +114,4 @@ def test_newer_slurm_holds_what_leaves_politely(version, answer):
 )
 def test_the_pause_after_a_crash_grows(crashes, seconds):
     """Three times as long each time, and never more than five minutes."""
-    assert said("pause_after $1", crashes) == f"{seconds}\n"
+    assert said("compute_pause $1", crashes) == f"{seconds}\n"

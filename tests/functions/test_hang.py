@@ -100,14 +100,14 @@ def test_what_an_earlier_attempt_wrote_is_no_sign_of_this_one(tmp_path):
 WATCHED = """
 passed=7 progress= silent=0
 began=$(cat "$run_dir/progress" 2>/dev/null)
-look_at_the_progress; echo "$silent"
+check_progress; echo "$silent"
 for word in same new gone new newer; do
   case $word in
     same) ;;
     gone) mv "$run_dir/progress" "$run_dir/away" ;;
     *) echo "step=$word" > "$run_dir/progress" ;;
   esac
-  look_at_the_progress; echo "$silent"
+  check_progress; echo "$silent"
 done
 """
 
@@ -134,14 +134,16 @@ def test_when_srun_should_return(tmp_path, codes, left):
     for node, code in enumerate(codes):
         if code is not None:
             (tmp_path / "events" / f"attempt-0002.node-{node}").write_text(f"exit_code={code}\n")
-    done = bash("left_by_some", run_dir=tmp_path, attempt="0002", SLURM_JOB_NUM_NODES=len(codes))
+    done = bash(
+        "some_tasks_have_ended", run_dir=tmp_path, attempt="0002", SLURM_JOB_NUM_NODES=len(codes)
+    )
     assert (done.returncode == 0) == left
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [("auto", 300), ("20", 20), ("7200", 300)])
 def test_the_patience_with_srun(asked, seconds):
     """Minutes at most."""
-    assert said("patience_with_srun", hang=asked) == f"{seconds}\n"
+    assert said("find_srun_limit", hang=asked) == f"{seconds}\n"
 
 
 TRAINER = """
@@ -161,7 +163,7 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
     """The signal would end any other process, such as a program that a rank has started."""
     shell = (
         f"{LOAD}\n"
-        '"$1" -c "$2" "$3" & launcher=$!\nread -r; exec {never}<> <(:); node_dir=$3; tell_stacks; echo end; read -r'
+        '"$1" -c "$2" "$3" & launcher=$!\nread -r; exec {never}<> <(:); node_dir=$3; dump_stacks; echo end; read -r'
     )
     words = ["bash", "-c", shell, FUNCTIONS, sys.executable, TRAINER, tmp_path]
     with subprocess.Popen(

@@ -45,16 +45,14 @@ def test_who_was_first_to_crash(tmp_path: Path, tasks, first):
     """One node stands out, or none is blamed; those that were ended because of it are not asked."""
     for number, values in enumerate(tasks):
         node(tmp_path, number, **values)
-    assert said("first_to_crash", run_dir=tmp_path, attempt="0001") == first
+    assert said("find_first_crash", run_dir=tmp_path, attempt="0001") == first
 
 
 def test_a_node_is_left_out_for_a_day_after_its_second_crash(tmp_path: Path):
     """The first crash is only remembered, and each attempt counts once, however often it is asked."""
     node(tmp_path, 0)
     node(tmp_path, 1, followed=1)
-    text = (
-        'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$newly_excluded" "$(all_excluded)"'
-    )
+    text = 'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$newly_excluded" "$(list_excluded_nodes)"'
     assert said(text, run_dir=tmp_path, attempt="0001") == ","
     (tmp_path / "events" / "attempt-0001.node-0").rename(
         tmp_path / "events" / "attempt-0002.node-0"
@@ -70,9 +68,7 @@ def test_a_node_that_refuses_to_start_its_task_twice_is_left_out(tmp_path: Path)
     (tmp_path / "events").mkdir()
     (tmp_path / "logs").mkdir()
     refused = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure\n"
-    text = (
-        'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(all_excluded)"; launch_failure'
-    )
+    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(list_excluded_nodes)"; find_launch_failure'
     for attempt, left_out in (("0001", ","), ("0002", "1,n4")):
         (tmp_path / "logs" / f"attempt-{attempt}.log").write_text(refused)
         told = f"{left_out};the launch failed on n4: Communication connection failure\n"
@@ -83,7 +79,7 @@ def test_a_node_that_is_not_fit_is_left_out_at_once(tmp_path: Path):
     """Whatever the cause was; the spec's own nodes stay left out beside it."""
     node(tmp_path, 0, followed=1)
     node(tmp_path, 1, check="no room")
-    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(all_excluded)"; none_fits || first_unfit'
+    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(list_excluded_nodes)"; no_node_is_fit || find_unfit_node'
     assert said(text, run_dir=tmp_path, attempt="0001", exclude="n7", SLURM_JOB_NUM_NODES=2) == (
         "1,n7,n1;host1: no room"
     )
@@ -94,7 +90,7 @@ def test_all_of_several_nodes(tmp_path: Path, nodes, none):
     """Where none of several nodes is fit, the check is at fault, or what all nodes share."""
     for number in range(min(nodes, 2)):
         node(tmp_path, number, check="no module")
-    done = bash("none_fits", run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=nodes)
+    done = bash("no_node_is_fit", run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=nodes)
     assert (done.returncode == 0) is none
 
 
@@ -138,18 +134,20 @@ def test_what_does_not_come_together_is_named(tmp_path: Path):
     """After a minute the first node names those where nothing has begun; another one, that it reaches nobody."""
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.here-0").touch()
-    names = "read() { :; }; scontrol() { printf 'n1\\nn2\\nn3\\n'; }; name_the_absent"
+    names = "read() { :; }; scontrol() { printf 'n1\\nn2\\nn3\\n'; }; report_absent_nodes"
     done = bash(
         names, run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=3, SLURM_JOB_NODELIST="n[1-3]"
     )
     assert [line for line in done.stderr.splitlines() if "60 s" in line] == [
-        "clusterrun: n2: nothing has begun there for 60 s", "clusterrun: n3: nothing has begun there for 60 s",
+        "clusterrun: n2: no task started after 60 s", "clusterrun: n3: no task started after 60 s",
     ]  # fmt: skip
-    ask = "launch() { accelerate launch; }; hostname() { echo n2; }; looked=12; name_the_unreached"
+    ask = (
+        "launch() { accelerate launch; }; hostname() { echo n2; }; looked=12; report_no_connection"
+    )
     given = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
     assert (
         bash(ask, **given).stderr
-        == "clusterrun: n2: no connection to 10.0.0.1, port 12345, for 60 s\n"
+        == "clusterrun: n2: no connection to 10.0.0.1, port 12345, after 60 s\n"
     )
     assert bash(ask.replace("looked=12", "looked=11"), **given).stderr == ""
     assert bash(ask.replace("looked=12", "looked=12 reached=1"), **given).stderr == ""

@@ -48,7 +48,7 @@ def cause(
         (folder / "events" / f"attempt-0001.node-{number}").write_text(record)
     given = {"run_dir": folder, "attempt": "0001", "slurm_log": folder / "slurm.out", "slurm_log_start": 0, "step_exit": 137,
              "SLURM_JOB_ID": recorded["job_id"], "SLURM_JOB_NUM_NODES": max(1, len(nodes)), **more}  # fmt: skip
-    return said("why_ended", **given).strip()
+    return said("find_end_cause", **given).strip()
 
 
 def test_each_generation_is_recorded() -> None:

@@ -97,5 +97,5 @@ def test_a_signal_right_after_the_end_does_not_lose_the_exit_code():
 ])  # fmt: skip
 def test_the_end_of_a_job_is_what_squeue_says_now(squeue, variable, answer):
     """A limit that was raised counts; without an answer Slurm's variable does; a job without a limit has no end."""
-    text = f"squeue() {{ echo '{squeue}'; }}\nend_of_job"
+    text = f"squeue() {{ echo '{squeue}'; }}\nfind_job_end"
     assert said(text, SLURM_JOB_ID=7, SLURM_JOB_END_TIME=variable, TZ="UTC") == answer

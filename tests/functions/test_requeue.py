@@ -12,7 +12,7 @@ STRUCK = """
 trap 'heard=1' TERM
 tries=0
 find() { tries=$((tries + 1)); found=$([ "$tries" -gt 1 ] || kill -TERM $$ $BASHPID; echo found); }
-undisturbed find
+retry_if_signalled find
 echo "$tries $found"
 """
 
@@ -38,11 +38,11 @@ ANSWERS = [
 ASK = """
 asked_at_once= step_exit=1
 pause() { :; }
-leave_if_told() { :; }
+exit_if_cancelled() { :; }
 is_expedited() { return 1; }
-linger() { echo lingers; exit 0; }
+wait_for_kill() { echo lingers; exit 0; }
 scontrol() { local answer; read -r answer < "$answers"; sed -i 1d "$answers"; echo "$answer"; [ "$answer" = ok ]; }
-ask_for_requeue crash
+request_requeue crash
 """
 
 
@@ -73,7 +73,7 @@ def test_the_stop_comes_earlier_where_saves_last_longer(tmp_path: Path, lead, lo
     """The script's own timer leaves the spec's lead and twice the longest save of the run."""
     if longest:
         (tmp_path / "saves").write_text(f"longest={longest}\n")
-    assert said("seconds_to_save_in", run_dir=tmp_path, signal_lead=lead) == f"{seconds}\n"
+    assert said("find_save_lead", run_dir=tmp_path, signal_lead=lead) == f"{seconds}\n"
 
 
 @pytest.mark.parametrize(("record", "crashed"), [
@@ -89,10 +89,10 @@ def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, c
 
 WAITING = """
 asked_at_once= step_exit=1 job_ends= slurm_log=$run_dir/slurm.out slurm_log_start=0 batch_heard=
-trap 'hear TERM' TERM
+trap 'note_signal TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }
-go_on preemption by-slurm
+continue_run preemption by-slurm
 """
 LAST_WORDS = [
     ("DUE TO TIME LIMIT ", True, ""),

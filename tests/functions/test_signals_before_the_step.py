@@ -58,7 +58,7 @@ class Job:
         spec.write_text(f"name: r\ncommand: 'true'\nenvironment: {{setup: {lines!r}}}\n")
         loaded = load_spec(spec)
         script = folder / "job.sbatch"
-        text = render(plan_of(loaded.spec, source="job.yaml", version="0", chdir=str(folder)))
+        text = render(plan_of(loaded.spec, version="0", chdir=str(folder)))
         # the fakes stay on the PATH that the script gives itself
         script.write_text(
             text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1)
@@ -174,7 +174,7 @@ def test_an_end_amid_the_setup_counts_as_no_idle_attempt(tmp_path: Path) -> None
         )
     (tmp_path / "progress").write_text("step=7\n")
     (tmp_path / "ledger").write_text("attempt=0000\ncrashes=0\nidle=2\nfurthest=7\ncheckpoint=\n")
-    text = 'for n in 1 2 3; do keep_ledger "000$n" "$(value cause "$run_dir/events/attempt-000$n.end")"; value idle "$run_dir/ledger"; done'
+    text = 'for n in 1 2 3; do update_ledger "000$n" "$(value cause "$run_dir/events/attempt-000$n.end")"; value idle "$run_dir/ledger"; done'
     command = ["bash", "-c", f'for file in "$0"/*.sh; do . "$file"; done\n{text}', FUNCTIONS]
     answer = subprocess.run(command, env={"PATH": os.environ["PATH"], "run_dir": str(tmp_path)}, text=True,
                             capture_output=True, check=True)  # fmt: skip

@@ -13,12 +13,12 @@ import pytest
 
 from tests.support.bash_functions import FUNCTIONS, LOAD
 
-# What 20- to 40- do is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
+# What 20- to 40- do, but for 35-, is done before the step, where a trap that bash lost is made good at the script's end; what is in 65-, by children that trap nothing; what is in 75-, with
 # signals ignored.
 TRAPPING = tuple(
     sorted(
         path.name
-        for pattern in ("1*.sh", "[4-9]*.sh")
+        for pattern in ("1*.sh", "35*.sh", "[4-9]*.sh")
         for path in FUNCTIONS.glob(pattern)
         if path.name[:2] not in ("40", "65", "75")
     )
@@ -68,8 +68,8 @@ def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
     sbatch() { echo 7; }; scontrol() { :; }; squeue() { :; }; work_dir=.
     trap 'heard=1 batch_heard=TERM' TERM; : > "$run_dir/ready"
     for ((i = 0; i < 5; i++)); do
-      find_cause; keep_ledger "000$i" crash; blame_nodes crash; find_next; end_record "$cause" "$next" "$reason"
-      way_on preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
+      set_cause; update_ledger "000$i" crash; blame_nodes crash; set_next; end_record "$cause" "$next" "$reason"
+      choose_way preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
     done; echo written
     """
     given = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
@@ -107,9 +107,9 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
     )
     text = f"""
     scontrol() {{ :; }}; asked_at_once= batch_heard= step_exit=1 slurm_log=$run_dir/slurm.out slurm_log_start=0
-    trap 'hear TERM' TERM; requeue_by=auto
+    trap 'note_signal TERM' TERM; requeue_by=auto
     {moment}
-    go_on crash continue
+    continue_run crash continue
     """
     given = {
         "PATH": os.environ["PATH"],

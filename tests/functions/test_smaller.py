@@ -48,26 +48,26 @@ def event(folder: Path, name: str, text: str) -> None:
 
 def test_the_smaller_job_is_asked_for_once(tmp_path: Path) -> None:
     """It may begin when the time is over, knows that it is the smaller one, and does not wait for the other job."""
-    printed, asked = ask(tmp_path, "offer_smaller; offer_smaller", secrets="TOKEN")
+    printed, asked = ask(tmp_path, "queue_smaller_job; queue_smaller_job", secrets="TOKEN")
     (call,) = [line for line in asked if line.startswith("sbatch")]
     assert call == (
         "sbatch --parsable --begin=now+3600 --nodes=2 --export=TOKEN,CLUSTERRUN_SMALLER=1,CLUSTERRUN_FIRST_JOB=7 "
         f"{tmp_path}/job.sbatch"
     )
     assert (tmp_path / "events" / "attempt-0002.smaller").read_text().startswith("job_id=12\n")
-    assert "job 12 asks for 2 of the nodes, unless the run has gone on within 3600 s" in printed
+    assert "job 12 requests 2 nodes, unless the run continues within 3600 s" in printed
 
 
 @pytest.mark.parametrize("variables", [{"shrink_to": ""}, {"array_job": "7_3"}], ids=str)
 def test_no_smaller_job_where_none_is_wanted(tmp_path: Path, variables: dict[str, object]) -> None:
     """Not without `shrink_to`, and not for a task of an array."""
-    assert ask(tmp_path, "offer_smaller", **variables)[1] == []
+    assert ask(tmp_path, "queue_smaller_job", **variables)[1] == []
 
 
 def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
     """Without the smaller job the run comes back all the same."""
     printed, _ = ask(
-        tmp_path, "offer_smaller && echo on", refused="1", answer="sbatch: error: not allowed"
+        tmp_path, "queue_smaller_job && echo on", refused="1", answer="sbatch: error: not allowed"
     )
     assert "no smaller job: sbatch: error: not allowed" in printed
     assert printed.endswith("on\n")
@@ -76,7 +76,7 @@ def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("next_", "code"), [("continue", 0), ("by-slurm", 1)])
 def test_in_haste_the_run_itself_goes_first(tmp_path: Path, next_: str, code: int) -> None:
     """Slurm's kill is on its way: the requeue is asked for before anything else, and its outcome counts."""
-    text = f'go_on_at_once crash {next_}; echo "code $?"'
+    text = f'continue_run_at_term crash {next_}; echo "code $?"'
     printed, asked = ask(tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143)
     calls = [line.split()[0:2] for line in asked if line.startswith(("scontrol requeue", "sbatch"))]
     assert calls == [*([["scontrol", "requeue"]] if code == 0 else []), ["sbatch", "--parsable"]]
@@ -92,7 +92,7 @@ def test_whoever_begins_takes_the_others_back(tmp_path: Path, own: int, others: 
     event(tmp_path, "0001.smaller", "job_id=12\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
     queue = f"90|afterok:{others[0]}(unfulfilled)\n"
-    _, asked = ask(tmp_path, "take_back_others 0001", SLURM_JOB_ID=own, queue=queue)
+    _, asked = ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own, queue=queue)
     assert [line for line in asked if "scancel" in line] == [
         f"scancel --state=PENDING {job}" for job in sorted(others, key=["7", "13", "12"].index)
     ]
@@ -103,7 +103,7 @@ def test_nothing_is_taken_back_where_no_smaller_job_was(tmp_path: Path) -> None:
     """A run without `shrink_to` has no job to take back."""
     event(tmp_path, "0001.begin", "job_id=7\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
-    assert ask(tmp_path, "take_back_others 0001", SLURM_JOB_ID=13)[1] == []
+    assert ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=13)[1] == []
 
 
 @pytest.mark.parametrize(("job", "goes_on"), [(12, False), (99, True)])
@@ -111,7 +111,7 @@ def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes
     """Of a run that has ended for good, only a person begins another attempt."""
     event(tmp_path, "0001.smaller", "job_id=12\n")
     event(tmp_path, "0002.end", "cause=stop\nnext=end\n")
-    printed, _ = ask(tmp_path, "leave_if_too_late 0002; echo goes on", SLURM_JOB_ID=job)
+    printed, _ = ask(tmp_path, "exit_if_too_late 0002; echo goes on", SLURM_JOB_ID=job)
     assert ("goes on" in printed) is goes_on
     assert ("run r has ended" in printed) is not goes_on
 
@@ -119,7 +119,7 @@ def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes
 @pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])
 def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) -> None:
     """A requeue would ask for the smaller number once more."""
-    text = "scontrol() { :; }; way_on crash continue"
+    text = "scontrol() { :; }; choose_way crash continue"
     assert (
         said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7)
         == f"{way}\n"
@@ -148,10 +148,10 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
     )
     assert "#SBATCH --nodes=8\n" in script
     assert (
-        "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n"
-        in script
+        "\nexport CLUSTERRUN_MOST_NODES=8  # the fewest are 2\n"
+        "processes_a_node=2\nnum_processes=  # processes_a_node times the nodes\n" in script
     )
-    assert "  shrink_to=2 shrink_after=7200  # seconds\n" in script
+    assert "\nshrink_to=2\nshrink_after=7200  # seconds\n" in script
 
 
 @pytest.mark.parametrize(

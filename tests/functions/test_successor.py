@@ -32,7 +32,7 @@ WAYS = [
 ]
 SLURM = """
 scontrol() { case $2 in job) printf %s "$job" ;; partition) printf %s "$partition" ;; esac; }
-way_on "$cause" "$next"
+choose_way "$cause" "$next"
 """
 
 
@@ -75,10 +75,10 @@ squeue() { printf %s "$queue"; }
 scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown"; }
 sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pwd)" >> "$run_dir/asked"
   echo "$answer"; [ -z "$refused" ]; }
-ask_for_requeue() { echo "requeue asked: $refusal"; exit 1; }
+request_requeue() { echo "requeue asked: $refusal"; exit 1; }
 pause() { echo pauses; refused= answer=12; }
 requeue_by=successor
-go_on "$cause" continue
+continue_run "$cause" continue
 """
 GIVEN = {"attempt": "0001", "SLURM_JOB_ID": 7, "SLURM_CONF": "/etc/slurm.conf", "cause": "preemption", "answer": "12",
          "allowed": "ALL", "SLURM_JOB_PARTITION": "low", "secrets": "TOKEN", "TOKEN": "abc"}  # fmt: skip
@@ -124,7 +124,7 @@ def test_an_expedited_job_that_failed_for_good_is_not_to_be_held(
     tmp_path: Path, shown, code, asked
 ):
     """Slurm would hold it in the queue, unless it may not be requeued any more."""
-    text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; leave_for_good "$code" """
+    text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; exit_for_good "$code" """
     (tmp_path / "asked").touch()
     done = bash(text, run_dir=tmp_path, shown=shown, code=code, SLURM_JOB_ID=7)
     assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked)

@@ -460,7 +460,7 @@ ANYWHERE = (
 SHOW = """
 say() { :; }
 accelerate() { printf '%s\\0' "$@"; }
-environment
+set_up_environment
 node_dir=.
 write_configs
 launch

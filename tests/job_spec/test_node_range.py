@@ -39,8 +39,8 @@ def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
     assert "#SBATCH --nodes=2-8\n" in script
     assert "#SBATCH --ntasks-per-node" not in script
     assert (
-        "  export CLUSTERRUN_MOST_NODES=8  # it can be from 2 on\n  processes_a_node=2 num_processes=\n"
-        in script
+        "\nexport CLUSTERRUN_MOST_NODES=8  # the fewest are 2\n"
+        "processes_a_node=2\nnum_processes=  # processes_a_node times the nodes\n" in script
     )
 
 

@@ -1,6 +1,6 @@
-"""Whole scripts: each job spec has its golden one, bash and shellcheck read it, and users' templates extend it.
+"""Whole scripts: each spec has a golden head, bash and shellcheck read the script, and users' templates extend it.
 
-`make golden` (CLUSTERRUN_GOLDEN=write) writes the golden scripts again; read the difference before you commit it.
+`make golden` (CLUSTERRUN_GOLDEN=write) writes the golden heads again; read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ from clusterrun.planning.accelerate_config import deepspeed_json_path
 from clusterrun.planning.launch import Configs
 from clusterrun.planning.plan import Identity, LaunchPlan, make_plan
 from clusterrun.planning.preparation import Request, prepare
-from clusterrun.planning.script import NOTIFY, render
+from clusterrun.planning.script import render
+from clusterrun.planning.sections import SECTIONS, WITHOUT
 from tests.support.library_words import masked
 from tests.support.planned import plan_of as planned
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden"
-SPECS = sorted((ROOT / "job_specs").glob("*.yaml"))
+FUNCTIONS = ROOT / "templates" / "functions"
+START = "\n# ---- clusterrun's functions, version "
+# The specs of the project, and those below tests that show what no job spec does.
+SPECS = [*sorted((ROOT / "job_specs").glob("*.yaml")), *sorted((GOLDEN / "specs").glob("*.yaml"))]
 # The project as the golden scripts see it, on any machine.
 PROJECT = Path("/project")
 RUN = Identity(
@@ -47,7 +51,7 @@ def plan_of(path: Path, identity: Identity | None = None) -> LaunchPlan:
         loaded.spec, lambda name: (ROOT / (work_dir / name).relative_to(PROJECT)).read_text()
     )
     return planned(
-        loaded.spec, source=f"job_specs/{path.name}", version="golden", chdir=loaded.chdir,
+        loaded.spec, source=str(path.relative_to(ROOT)), version="golden", chdir=loaded.chdir,
         run_root=loaded.run_root, configs=configs, identity=identity,
     )  # fmt: skip
 
@@ -70,21 +74,46 @@ def script_of(text: str, templates: Sequence[Path] = ()) -> str:
 
 
 @each_spec
-def test_a_job_spec_gives_its_golden_script(path):
-    """The whole script of a job spec is the one that was read and agreed to."""
-    golden = GOLDEN / f"{path.stem}.sbatch"
-    script = render(plan_of(path))
+def test_a_spec_gives_its_golden_head(path):
+    """All of a script that depends on its spec is what was read and agreed to."""
+    golden = GOLDEN / "heads" / f"{path.stem}.sbatch"
+    head, _, _ = render(plan_of(path)).partition(START)
     if os.environ.get("CLUSTERRUN_GOLDEN") == "write":
-        GOLDEN.mkdir(exist_ok=True)
-        golden.write_text(script)
-    assert golden.is_file(), "no golden script: `make golden` writes it"
-    assert script == golden.read_text(), "`make golden` writes it again; read the difference"
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(head)
+    assert golden.is_file(), "no golden head: `make golden` writes it"
+    assert head == golden.read_text(), "`make golden` writes it again; read the difference"
 
 
-def test_every_golden_script_has_its_job_spec():
-    """A golden script without a job spec is left over from one that is gone."""
-    assert SPECS
-    assert {path.stem for path in GOLDEN.iterdir()} == {path.stem for path in SPECS}
+def test_every_golden_head_has_its_spec():
+    """A golden head without a spec is left over from one that is gone; no two specs have one name."""
+    assert sorted(path.stem for path in (GOLDEN / "heads").iterdir()) == sorted(
+        path.stem for path in SPECS
+    )
+
+
+@each_spec
+def test_a_script_is_its_head_and_the_sections_that_it_lists(path):
+    """Each section is a file as it is; of one that is not listed there is at most what the others call."""
+    head, _, functions = render(plan_of(path)).partition(START)
+    listed = re.findall(
+        r"^# ([a-z-]+) {2,}\w", head.partition("\n# ---- contents")[2], re.MULTILINE
+    )
+    absent = re.findall(
+        r"[a-z-]+(?=, |\n)",
+        head.partition("\n# not needed by this run: ")[2].partition("\n\n")[0] + "\n",
+    )
+    names = {name.partition("-")[2]: name for name in SECTIONS}
+    assert {*listed, *absent} == set(names)
+    assert not {*listed} & {*absent}
+    files = [FUNCTIONS / f"{names[name]}.sh" for name in listed]
+    stubs = [FUNCTIONS / WITHOUT / f"{names[name]}.sh" for name in absent]
+    texts = [file.read_text() for file in files]
+    if found := [file.read_text() for file in stubs if file.is_file()]:
+        texts += ["# ---- absent: what other sections call of those that this run lacks\n", *found]
+    assert functions.partition("\n\n")[2] == "\n".join([*texts, 'install_traps\nmain "$@"\n'])
+    for name, text in zip(listed, texts, strict=False):
+        assert text.startswith(f"# ---- {name}: ")
 
 
 @each_spec
@@ -122,30 +151,20 @@ def test_the_same_spec_gives_the_same_text(path):
 
 @each_spec
 def test_a_spec_decides_no_more_than_eighty_lines(path):
-    """All that depends on the spec stands before the fixed functions, short enough to read at night.
+    """All that depends on the spec stands before the functions, short enough to read at night.
 
-    A DeepSpeed JSON is the user's own file and as long as it likes.
+    The contents are titles of sections; a DeepSpeed JSON is the user's own file and as long as it likes.
     """
-    before, found, functions = render(plan_of(path)).partition(
-        "\n# ---- clusterrun's functions, version 1 "
-    )
-    assert found
+    head, _, functions = render(plan_of(path)).partition(START)
     own = re.sub(
-        r"(?<=/deepspeed.json\" <<'END_OF_CONFIG'\n).*?(?=^END_OF_CONFIG$)",
+        r"(?<=/deepspeed.json\" <<'END_OF_CONFIG'\n).*?(?=^END_OF_CONFIG$)|^# ---- contents.*?^$",
         "",
-        before,
+        head,
         flags=re.DOTALL | re.MULTILINE,
     )
-    assert own.count("\n") <= 80
-    assert "\nmain() {\n" in before
+    assert len([line for line in own.splitlines() if line]) <= 80
+    assert "\nmain() {\n" in head
     assert functions.endswith('\nmain "$@"\n')
-    files = [
-        file
-        for file in sorted((ROOT / "templates" / "functions").glob("*.sh"))
-        if file.name != NOTIFY
-    ]
-    fixed = "\n".join(file.read_text() for file in files)
-    assert functions.endswith(f'\n{fixed}\nhear_signals\nmain "$@"\n')
 
 
 def test_a_submitted_script_differs_only_in_which_run_it_is():
@@ -155,17 +174,17 @@ def test_a_submitted_script_differs_only_in_which_run_it_is():
     changes = [line for line in difflib.ndiff(without, with_run) if line[0] in "+-"]
     assert changes == [
         "+ #SBATCH --output=/scratch/50%%/a-run-20260102-030405-abcd/logs/slurm-%j.out",
-        "-   run_id=tiny-gpt2-${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}",
-        "-   run_dir=$(absolute runs)/$run_id",
-        "+   run_id=a-run-20260102-030405-abcd",
-        "+   run_dir=/scratch/50%/a-run-20260102-030405-abcd",
+        "- run_id=tiny-gpt2-${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}",
+        "- run_dir=$work_dir/runs/$run_id",
+        "+ run_id=a-run-20260102-030405-abcd",
+        "+ run_dir=/scratch/50%/a-run-20260102-030405-abcd",
     ]
 
 
 def test_the_scripts_own_variables_cannot_be_set(folder):
     """What main sets before the environment must be there after it, so no spec may name it."""
     names = set(
-        re.findall(r"^  ([a-z_]+)=", (ROOT / "templates" / "_run.j2").read_text(), re.MULTILINE)
+        re.findall(r"^([a-z_]+)=", (ROOT / "templates" / "_settings.j2").read_text(), re.MULTILINE)
     )
     assert names >= {"run_dir", "run_id"}
     for name in names:
@@ -189,10 +208,10 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def before_the_functions(script: str) -> list[str]:
-    """The lines of `main` that say which run it is."""
-    lines = script.splitlines()
-    return lines[lines.index("main() {") + 1 : lines.index("  prepare_shell")]
+def settings_of(script: str) -> list[str]:
+    """The lines of the settings of a run."""
+    _, _, after = script.partition("\n# ---- settings of this run\n")
+    return after.partition("\n\n")[0].splitlines()
 
 
 ARRAY = """\
@@ -205,27 +224,31 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 
 def test_a_task_of_an_array_is_a_run_of_its_own(folder):
     """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
-    assert before_the_functions(script_of(ARRAY)) == [
-        "  share='' checkpoint_path='' stop_signal='' secrets='' exclude='' unchecked='' shrink_to='' shrink_after=''  # whatever a login profile says",
-        "  work_dir=$SLURM_SUBMIT_DIR",
-        "  run_id=job-$SLURM_ARRAY_JOB_ID",
-        "  run_dir=$(absolute runs)/$run_id",
-        "  run_id=$run_id-$SLURM_ARRAY_TASK_ID run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID  # a run of its own",
-        "  share=group",
-        "  checkpoint_path="
-        """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')"""
+    assert settings_of(script_of(ARRAY)) == [
+        "share='' processes_a_node='' checkpoint_path='' checkpoint='' stop_signal='' unchecked='' shrink_to='' "
+        "shrink_after='' exclude='' secrets=''  # whatever a login profile says",
+        "work_dir=$SLURM_SUBMIT_DIR",
+        "run_id=job-$SLURM_ARRAY_JOB_ID",
+        "run_dir=$work_dir/runs/$run_id",
+        "run_id=$run_id-$SLURM_ARRAY_TASK_ID  # each task is a run of its own",
+        "run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID",
+        "share=group",
+        "num_processes=1",
+        """checkpoint_path=$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')"""
         """'/it'"'"'s/'"""
         """$(printf %s "$run_dir" | sed 's/[[*?]/[&]/g')""" + "'-*'",
-        "  stop_signal=TERM",
-        "  num_processes=1",
-        "  requeue_on='preemption time-limit node-failure crash hang' requeue_by=auto",
-        "  most_crashes=3 hang=auto",
-        "  signal_lead=60",
+        "stop_signal=TERM",
+        "signal_lead=60  # seconds before the time limit",
+        "hang=auto",
+        "requeue_on='preemption time-limit node-failure crash hang'",
+        "requeue_by=auto",
+        "most_crashes=3",
+        "settings=(format=2 version=golden nodes=1 least_nodes=1 processes_a_node=1 num_processes=1 most_crashes=3)  # recorded for readers",
     ]
     plan = planned(load_spec("job.yaml").spec, identity=RUN)
-    assert before_the_functions(render(plan))[2:4] == [
-        f"  run_id={RUN.run_id}",
-        f"  run_dir={RUN.folder}",
+    assert settings_of(render(plan))[2:4] == [
+        f"run_id={RUN.run_id}",
+        f"run_dir={RUN.folder}",
     ]
     assert (
         f"#SBATCH --output=/scratch/50%%/{RUN.run_id}/logs/slurm-%A_%a.out"
@@ -240,7 +263,7 @@ def test_the_script_knows_when_slurm_sends_its_signal(folder, slurm, lead):
     """The seconds of --signal stand in the script, too: its own timer asks before that."""
     script = script_of(f"script: train.py\nslurm: {slurm}\n")
     assert f"#SBATCH --signal=USR1@{lead}\n" in script
-    assert f"\n  signal_lead={lead}\n" in script
+    assert f"\nsignal_lead={lead}  # seconds" in script
 
 
 def bash(script: str, functions: str, *words: str, **variables: str) -> list[str]:
@@ -275,13 +298,13 @@ RESUMES = [
 def test_a_script_is_told_of_its_checkpoint(folder, line, words):
     """The words of checkpoint.resume follow the arguments once there is a checkpoint, which is always one word."""
     script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
-    show = "accelerate() { printf '%s\\0' \"$@\"; }\nlaunch\n"
+    show = "accelerate() { printf '%s\\0' \"$@\"; }\ncheckpoint=$given\nlaunch\n"
     newest = """it's a "$(touch canary)" * \\ \n"""
     for checkpoint, said in (
         ("", []),
         (newest, [word.replace("NEWEST", newest) for word in words]),
     ):
-        *argv, _ = bash(script, show, checkpoint=checkpoint)
+        *argv, _ = bash(script, show, given=checkpoint)
         assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *said]
     assert not (folder / "canary").exists()
 
@@ -289,9 +312,9 @@ def test_a_script_is_told_of_its_checkpoint(folder, line, words):
 def test_without_a_path_nothing_is_said_of_checkpoints(folder):
     """A script that uses clusterrun.training is launched as it was, and a command as it is written."""
     for text in ("script: train.py\n", "command: hostname\ncheckpoint: {path: out/*}\n"):
-        before, _, _ = script_of(text).partition("# ---- clusterrun's functions")
-        assert "resume" not in before
-    assert "\n  checkpoint_path='out/*'\n" in script_of(text)
+        before, _, _ = script_of(text).partition(START)
+        assert "resume_from" not in before
+    assert "\ncheckpoint_path='out/*'\n" in script_of(text)
 
 
 @pytest.mark.parametrize("root", ["runs", "a [b] *?", "it's $(touch canary)", "[", "50%", "数据"])
@@ -304,7 +327,7 @@ def test_the_newest_match_of_a_pattern(folder, root, path):
     script = render(planned(load_spec("job.yaml").spec, run_root=root))
     run_dir = folder / root / "job-7"
     place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
-    show = "prepare_shell() { newest_match; printf '\\0'; newest_match \"$(newest_match)\"; exit; }\nmain\n"
+    show = "prepare_shell() { find_newest_match; printf '\\0'; find_newest_match \"$(find_newest_match)\"; exit; }\nmain\n"
     place.mkdir(parents=True)
     (place / "checkpoint-0").touch()  # empty: it was cut short
     assert bash(script, show) == ["", ""]
@@ -336,8 +359,13 @@ def test_a_users_template_extends_ours_block_by_block(folder):
     (folder / "mine").mkdir()
     (folder / "mine" / "base.sbatch.j2").write_text(EXTENDED)
     ours, theirs = script_of(SPEC), script_of(SPEC, templates=[folder / "mine"])
+    # in its contents a template has the sections that it may call, besides
     changes = [
-        line for line in difflib.ndiff(ours.splitlines(), theirs.splitlines()) if line[0] in "+-"
+        line
+        for line in difflib.ndiff(
+            *(script.partition(START)[0].splitlines() for script in (ours, theirs))
+        )
+        if line[0] in "+-" and line[2:4] != "# "
     ]
     assert changes == ["+ #SBATCH --comment='it'\"'\"'s job'", "+   export SITE=here"]
 

@@ -137,7 +137,7 @@ def test_a_piped_script_writes_the_settings_that_submit_writes(
     """Both are the plan's, so that a reader need not know how a run was handed over."""
     spec = JobSpec(name="a", script="a.py", slurm=slurm, accelerate={"num_processes": 8})
     plan = plan_of(spec, source="a.yaml", version="0")
-    (line,) = [line for line in render(plan).splitlines() if line.startswith("  settings=(")]
+    (line,) = [line for line in render(plan).splitlines() if line.startswith("settings=(")]
     text = f'{line}\nmake_run_folder; make_run_folder; cat "$run_dir/events/submit.settings"'
     done = bash(text, run_dir=tmp_path / "run 1", array_job="7_1")
     assert (done.returncode, done.stderr) == (0, "")

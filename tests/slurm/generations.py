@@ -191,7 +191,11 @@ def finishes_in_the_grace(desk: Desk) -> Observed:
     reaches(run, 1, STEPS)
     until((run.folder / "output" / "weights").exists, 60, "all is trained")
     preempt(desk, run)
-    until(lambda: "are asked to save and leave" in run.log(), 60, "the run is asked to stop")
+    until(
+        lambda: "asking the training processes to save and exit" in run.log(),
+        60,
+        "the run is asked to stop",
+    )
     hurry(run)
     completes(desk, run)
     seen = observed(desk, run.job_id, back(run))

@@ -102,7 +102,7 @@ def test_an_expedited_requeue_has_no_delay(watched: Cells, cell: Cell) -> None:
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if POLITE in WANTED[cell]], ids=str)
 def test_slurm_holds_what_leaves_in_the_grace(watched: Cells, cell: Cell) -> None:
-    """From 24.05 on, and not before: what `holds_polite_jobs` in templates/functions/80-decide.sh says of Slurm."""
+    """From 24.05 on, and not before: what `slurm_holds_early_exits` in templates/functions/80-decision.sh says of Slurm."""
     seen = outcome(watched, cell, POLITE)
     if cell.generation >= "24.05":
         assert seen.states == ("PREEMPTED",) * 5 + ("PENDING",)

@@ -88,7 +88,7 @@ def the_tasks_are_stopped(desk: Desk) -> Submitted:
     run = lockstep(desk, "stopped", {"nodelist": "n2"})
     scancel = ["scancel", "--signal", "STOP", f"{run.job_id}.0"]
     desk.cluster.run_as("alice", scancel)
-    until(lambda: "that is no hang" in run.log(), 150, "the silence is noticed")
+    until(lambda: "this is no hang" in run.log(), 150, "the silence is noticed")
     desk.cluster.run_as("alice", [word.replace("STOP", "CONT") for word in scancel])
     completes(desk, run, 400)
     return run

@@ -162,7 +162,7 @@ def test_what_waits_for_the_run_waits_for_its_successor(
     assert_ended(desk, run, "crash", "finished")
     assert_whole(run, ranks=1, lost=EVERY)
     desk.cluster.wait_state(dependent, "COMPLETED", timeout=60)
-    assert f"job {dependent} waits for job {desk.status(run)['job_id']} now" in run.log()
+    assert f"job {dependent} now waits for job {desk.status(run)['job_id']}" in run.log()
 
 
 def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) -> None:

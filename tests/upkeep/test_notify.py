@@ -94,7 +94,7 @@ class End:
             *((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
             f"run_dir={self.folder} run_id=tiny-1 attempt=0002 batch_heard=",
             f"notices=({notices})",
-            "trap tell_people EXIT",
+            "trap notify_at_exit EXIT",
             before,
             f"(exit 0); printf 'in the job\\n'; exit {code}",
         ]
@@ -214,7 +214,7 @@ def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
     """What was told is not told again; what was not is, when the next attempt begins, where the run went on."""
     hook = hooks()
     (end.folder / "events" / "attempt-0001.begin").touch()
-    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\ntell_of_the_last"
+    last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\nnotify_of_previous_attempt"
     killed = end.folder / "events" / "attempt-0001.end"
     for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
                          ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
@@ -239,7 +239,7 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
     (end.folder / "events" / "attempt-0002.end").write_text("cause=finished\nnext=end\n")
     lines = [*((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
              f"run_dir={end.folder} run_id=tiny-1 attempt=0002", "notices=('webhook json HOOK finished')",
-             "trap tell_people EXIT", "read -r; exit 5"]  # fmt: skip
+             "trap notify_at_exit EXIT", "read -r; exit 5"]  # fmt: skip
     shell = subprocess.Popen(["bash", "-c", "\n".join(lines)], start_new_session=True, stdin=subprocess.PIPE,
                              stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOOK": hook.url}, text=True)  # fmt: skip
     group.append(shell.pid)
@@ -280,17 +280,21 @@ def script_of(text: str, folder: Path) -> list[str]:
 
 
 def test_a_script_without_notices_has_nothing_of_them(tmp_path):
-    """Two lines of main and one file of functions are all that notices add; shellcheck has nothing to say."""
+    """A setting, a line of main and a section are all that notices add; shellcheck has nothing to say."""
+    section = (FUNCTIONS / NOTIFY).read_text().splitlines()
     without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
     notices = "notify: [{on: [finished], to: {webhook: HOOK}}, {on: [requeued, gave-up], to: {mail: me@x.org}}]\n"
     having = script_of(f"command: 'true'\nenvironment: {{secrets: [HOOK]}}\n{notices}", tmp_path)
-    added = [line[2:] for line in difflib.ndiff(without, having) if line[0] == "+"]
-    assert [line for line in difflib.ndiff(without, having) if line[0] == "-"] == []
-    assert added[:2] == [
-        "  notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
-        "  tell_of_the_last",
+    changes = list(difflib.ndiff(without, having))
+    added = [line[2:] for line in changes if line[0] == "+" and line[2:] not in section]
+    gone = [line[2:] for line in changes if line[0] == "-"]
+    assert [line for line in added if not line.startswith("# ")] == [
+        "notices=('webhook json HOOK finished' 'mail - me@x.org requeued gave-up')",
+        "  notify_of_previous_attempt  # notify",
     ]
-    assert sorted(added[2:]) == sorted(["", *(FUNCTIONS / NOTIFY).read_text().splitlines()])
+    assert "notify_at_exit() { :; }" in gone
+    assert {*section} <= {*having}
+    assert not {line for line in section if line.endswith("() {")} & {*without}
     answer = subprocess.run(
         ["shellcheck", "-"], input="\n".join(having), text=True, capture_output=True, check=False
     )

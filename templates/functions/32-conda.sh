@@ -1,0 +1,13 @@
+# ---- conda: finds conda and activates an environment
+
+use_conda() {
+  local base
+  for base in "${CONDA_EXE:+${CONDA_EXE%/bin/conda}}" "$HOME"/{miniforge3,mambaforge,miniconda3,anaconda3} /opt/{conda,miniconda3,miniforge3}; do
+    [ -n "$base" ] && [ -r "$base/etc/profile.d/conda.sh" ] && break
+    base=
+  done
+  [ -n "$base" ] || base=$(conda info --base 2>/dev/null)
+  # shellcheck disable=SC1091
+  . "$base/etc/profile.d/conda.sh" || fail "environment.conda: no conda is found on $(hostname)"
+  conda activate "$1" || fail "environment.conda: $1 cannot be activated"
+}

@@ -1,0 +1,4 @@
+# The run continues in the same job only: requeue.by is requeue, or this is a task of an array.
+needs_successor() { return 1; }
+hand_over_to_successor() { :; }
+queue_successor() { return 1; }

@@ -1,0 +1,158 @@
+"""The sections of a script: those that its run needs, all that they call, and a version that changes with them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterrun.job_spec import load_spec
+from clusterrun.planning.plan import LaunchPlan
+from clusterrun.planning.script import render
+from clusterrun.planning.sections import SECTIONS, VERSION, WITHOUT, digest
+from tests.support.bash_functions import FUNCTIONS
+from tests.support.bash_text import BashText, exported_functions, read_bash
+from tests.support.planned import plan_of
+
+RECORDED = Path(__file__).parents[1] / "golden" / "functions.txt"
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "nodes": [{}, {"slurm": {"nodes": 4}}],
+    "array": [{}, {"slurm": {"array": "0-3"}}],
+    "notify": [{}, {"notify": [{"on": ["finished"], "to": {"mail": "me@example.org"}}]}],
+    "shrink_to": [{}, {"requeue": {"shrink_to": 2}}],
+    "by": [{}, {"requeue": {"by": "requeue"}}],
+    "node_check": [{}, {"node_check": False}],
+    "hang": [{}, {"hang": "off"}],
+    "checkpoint": [{}, {"checkpoint": {"path": "{run_dir}/step-*"}}],
+    "signal": [{}, {"checkpoint": {"signal": "SIGTERM"}}],
+    "environment": [{}, {"environment": {"modules": ["cuda"], "conda": "base"}}],
+}
+ALL = [
+    choice
+    for choice in itertools.product(*(range(len(values)) for values in OPTIONS.values()))
+    # a run that shrinks has several nodes, is no array, and may continue as another job
+    if not choice[3] or (choice[0] and not choice[1] and not choice[4])
+]
+# A sample is rendered whole; 17 is prime to the numbers of values, so that each option meets each other one.
+RENDERED = ALL[::17]
+
+
+def plan(choice: tuple[int, ...], folder: Path) -> LaunchPlan:
+    """Plan a spec with these options."""
+    spec: dict[str, Any] = {"script": "train.py"}
+    for number, values in zip(choice, OPTIONS.values(), strict=True):
+        for key, value in values[number].items():
+            spec[key] = {**spec.get(key, {}), **value} if isinstance(value, dict) else value
+    (folder / "job.json").write_text(json.dumps(spec))
+    return plan_of(load_spec(folder / "job.json").spec)
+
+
+@cache
+def section(name: str) -> BashText:
+    """What a file of the functions defines and calls."""
+    file = FUNCTIONS / f"{name}.sh"
+    return read_bash(file.read_text()) if file.is_file() else BashText({"": set()}, {})
+
+
+KNOWN = set().union(
+    *(section(name).defined for name in SECTIONS),
+    {"set_up_environment", "launch", "write_configs", "node_check", "main"},
+)
+SETTINGS = set(
+    re.findall(r"^(\w+)=", (FUNCTIONS.parent / "_settings.j2").read_text(), re.MULTILINE)
+)
+
+
+def undefined(parts: list[BashText]) -> set[str]:
+    """The functions that are called, and not defined; what is asked for by `declare -F` is missed by nobody."""
+    defined = set[str]().union(*(part.defined for part in parts))
+    called = set[str]().union(*(words for part in parts for words in part.calls.values()))
+    return (called & KNOWN) - defined - {"node_check"}
+
+
+def test_every_file_is_a_section() -> None:
+    """The table has each file of the functions, in their order; what others call of a section has a definition without it."""
+    assert list(SECTIONS) == [file.stem for file in sorted(FUNCTIONS.glob("*.sh"))]
+    for file in (FUNCTIONS / WITHOUT).iterdir():
+        assert file.stem in SECTIONS
+        assert read_bash(file.read_text()).defined <= section(file.stem).defined
+
+
+def test_no_function_is_misspelled() -> None:
+    """What is called like a function, with an underscore in its name, is one."""
+    files = [read_bash(file.read_text()) for file in FUNCTIONS.glob("**/*.sh")]
+    called = set[str]().union(*(words for file in files for words in file.calls.values()))
+    text = "".join(file.read_text() for file in FUNCTIONS.glob("**/*.sh"))
+    variables = set(re.findall(r"\b(\w+)=", text)) | set(
+        re.findall(r"\w+", " ".join(re.findall(r"^ *(?:local|export) (.*)$", text, re.MULTILINE)))
+    )
+    assert {word for word in called - KNOWN - variables if "_" in word.strip("_")} <= SETTINGS
+
+
+def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:
+    """Whatever a spec asks for, no section calls a function that the script lacks."""
+    sets = set[tuple[str, ...]]()
+    for choice in ALL:
+        made = plan(choice, tmp_path)
+        sets.add(tuple(name for name, needs in SECTIONS.items() if needs(made)))
+    assert len(sets) > 200
+    for needed in sets:
+        absent = [f"{WITHOUT}/{name}" for name in SECTIONS if name not in needed]
+        own = BashText(
+            {"": set()}, dict.fromkeys(("set_up_environment", "launch", "write_configs"), "")
+        )
+        assert undefined([own, *map(section, [*needed, *absent])]) == set(), needed
+
+
+@pytest.mark.parametrize("choice", RENDERED)
+def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_path: Path) -> None:
+    """bash reads the whole script; a node gets each function that its task may come to call, and knows every name."""
+    text = render(plan(choice, tmp_path))
+    read = read_bash(text)
+    assert undefined([read]) == set()
+    exported = set(exported_functions(text))
+    assert read.reached_from("on_node") <= exported <= KNOWN
+    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_section_is_left_out_where_the_run_does_not_need_it(tmp_path: Path) -> None:
+    """The simplest run has nothing of other nodes, people, smaller jobs or a script's own checkpoints."""
+    text = render(plan((0,) * len(OPTIONS), tmp_path))
+    found = "modules, conda, checkpoint, several-nodes, stop-signal, notify, smaller"
+    assert f"\n# not needed by this run: {found}\n" in text
+    for gone in (
+        "find_modules",
+        "find_newest_match",
+        "head_node_is_reached",
+        "send_mail",
+        "submit_smaller_job",
+    ):
+        assert f"{gone}() " not in text
+    assert "queue_successor() {\n" in text
+    assert "# not needed" not in render(plan((1, 0, 1, 1, 0, 0, 0, 1, 1, 1), tmp_path))
+
+
+def test_the_version_changes_with_the_functions() -> None:
+    """Each version of the functions, from 2 on, has one text: after a release a change of any function is a new version.
+
+    `make golden` records the digest of the version that is in work.
+    """
+    lines = (
+        [line for line in RECORDED.read_text().splitlines() if line] if RECORDED.is_file() else []
+    )
+    now = f"{VERSION} {digest(FUNCTIONS)}"
+    if os.environ.get("CLUSTERRUN_GOLDEN") == "write":
+        lines = [line for line in lines if line.split()[0] != str(VERSION)] + [now]
+        RECORDED.write_text("\n".join(lines) + "\n")
+    assert [line.split()[0] for line in lines] == [str(2 + number) for number in range(VERSION - 1)]
+    assert lines[-1] == now, (
+        "a function has changed: `make golden`, with a new VERSION after a release"
+    )
