@@ -28,6 +28,7 @@ from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.forecast import outlook as look_ahead
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
+from clusterrun.submission import requeuing, resuming
 from clusterrun.submission.submitting import submit as submit_request
 from clusterrun.upkeep.notification import NotificationTest
 from clusterrun.upkeep.notification import notify as send_test
