@@ -88,7 +88,7 @@ class StoryTeller:
                 moment, saving, saves = moment + 12, saving + 12, saves + 1
             moment += 20 + self.draw.random()
         left = {} if part.cause in ("crash", "node-failure") else {"left": moment}
-        kept.tell({"first_step": first, "saving": saving, "saves": saves, **left})
+        kept.write_times({"first_step": first, "saving": saving, "saves": saves, **left})
         loss = self._values()["loss"]
         paths.progress.write_text(f"step={self.step}\ntotal=16000\nloss={loss}\nrate=250\n")
 
