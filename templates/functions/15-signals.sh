@@ -2,6 +2,7 @@
 
 # Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
+# sets: asked_at_once, batch_heard, heard, preparation_watcher, preparing, sleeper
 install_traps() {
   heard='' batch_heard='' asked_at_once='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
   trap 'note_signal TERM' TERM
@@ -10,6 +11,7 @@ install_traps() {
 }
 
 # note_signal [TERM]: what a trap does
+# sets: batch_heard, heard
 note_signal() {
   heard=1
   [ -z "${1:-}" ] || batch_heard=$1
@@ -18,6 +20,7 @@ note_signal() {
 
 # The wait of this shell, which no signal has to wait for: bash runs a trap when a command in the foreground has ended,
 # and amid `wait` at once. A signal after `heard` was emptied and before the sleep has begun ends it, too.
+# sets: sleeper
 sleep_until_signal() {
   sleep "$1" &
   sleeper=$!
@@ -29,6 +32,7 @@ sleep_until_signal() {
 wake() { [ -z "${sleeper:-}" ] || kill "$sleeper" 2>/dev/null; }
 
 # wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
+# sets: heard, waited
 wait_for() {
   local code
   waited=127
@@ -43,6 +47,7 @@ wait_for() {
 
 # Slurm ends the job while it prepares (modules, setup, the search for a checkpoint): the same end as amid the step, of
 # which there is none yet.
+# sets: batch_heard, step_exit
 end_before_step() {
   kill -KILL "$preparation_watcher" 2>/dev/null
   step_exit=143

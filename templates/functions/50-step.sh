@@ -1,6 +1,7 @@
 # ---- step: srun starts one task on each node, and the batch shell waits for it
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
+# sets: deaf_to_term, head_clock, preparing, step_exit
 run_on_nodes() {
   local step program functions bytes absent guard=
   export run_dir run_id attempt unchecked job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
@@ -47,6 +48,7 @@ signals_reach_all() {
 # TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
 # So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
 # there is time.
+# sets: asked_at_once, batch_heard, heard
 record_end_at_term() {
   local cause next
   heard=1

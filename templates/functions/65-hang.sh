@@ -31,6 +31,7 @@ watch_for_hang() {
 }
 
 # What the ranks print, as the batch shell sees it; for a script that tells nothing, its checkpoints too.
+# sets: mute, printed
 check_log() {
   local now
   now=$(stat -c %s "$run_dir/logs/attempt-$attempt.log" 2>/dev/null)
@@ -39,6 +40,7 @@ check_log() {
 }
 
 # An answer that is none, of a file server, says nothing.
+# sets: progress, silent
 check_progress() {
   local now
   now=$(cat "$run_dir/progress" 2>/dev/null)
@@ -122,6 +124,7 @@ end_hang() {
 }
 
 # The files of the answers are there before anybody asks: a file server may hide new ones for a minute.
+# sets: lost
 request_stacks() {
   local node try tries answer missing
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do

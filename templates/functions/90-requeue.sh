@@ -83,6 +83,7 @@ wait_for_slurm() {
 }
 
 # A signal ends the pause, also one that came before it.
+# sets: heard
 pause() {
   heard=
   exit_if_cancelled
@@ -111,6 +112,7 @@ exit_if_cancelled() {
 }
 
 # Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
+# sets: heard
 wait_for_kill() {
   trap 'note_signal TERM' TERM
   heard=
