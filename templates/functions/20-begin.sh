@@ -19,7 +19,7 @@ begin_attempt() {
   exec >> "$run_dir/logs/attempt-$attempt.log" 2>&1
   chmod "$([ -n "${share:-}" ] && echo 640 || echo 600)" "$run_dir/logs/attempt-$attempt.log"
   trap end_before_step TERM
-  [ -z "$batch_heard" ] || end_before_step
+  [ -z "$term_seen" ] || end_before_step
   watch_preparation &
   preparation_watcher=$!
   disown "$preparation_watcher"

@@ -48,17 +48,17 @@ signals_reach_all() {
 # TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
 # So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
 # there is time.
-# sets: asked_at_once, batch_heard, heard
+# sets: asked_at_once, signal_seen, term_seen
 record_end_at_term() {
   local cause next
-  heard=1
-  [ -z "$batch_heard" ] || return 0
-  batch_heard=TERM
+  signal_seen=1
+  [ -z "$term_seen" ] || return 0
+  term_seen=TERM
   trap '' TERM  # it comes again, and would end the subshells here, which say nothing then
   ! replaced || return 0  # fenced: the job is another attempt's now
   cause=$(find_kill_cause)
   next=$(decide "$cause" 0 0 "$requeue_on" 0)
   step_exit=143 end_record "$cause" "$next" ''
   [ "$next" = end ] || ! continue_run_at_term "$cause" "$next" || asked_at_once=1
-  trap 'heard=1' TERM
+  trap 'signal_seen=1' TERM
 }

@@ -50,9 +50,9 @@ on_node() {
 
 # A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
 # more, and the trainers here may wait for the dead for half an hour.
-# sets: asked, followed, heard
+# sets: asked, followed, signal_seen
 request_stop() {
-  heard=1
+  signal_seen=1
   if [ "$1" = TERM ] && another_crashed; then
     say "$host: a task on another node has failed; terminating local ranks"
     followed=1

@@ -26,12 +26,12 @@ end_attempt() {
 }
 
 # TERM to this shell reaches its subshells, too, and they say nothing then. What was done while it came is done again.
-# sets: heard
+# sets: signal_seen
 retry_if_signalled() {
   while :; do
-    heard=
+    signal_seen=
     "$@"
-    [ -n "$heard" ] || return 0
+    [ -n "$signal_seen" ] || return 0
   done
 }
 
