@@ -76,7 +76,7 @@ send_webhook() {
   url=$(quoted "$url")
   body=$(quoted "$body")
   printf '%s\n' "url = $url" "data-raw = $body" 'header = "Content-Type: application/json"' 'proto = "=http,https"' |
-    curl -q --progress_idle_s --fail --output /dev/null --max-time "$3" --config - 2>/dev/null
+    curl -q --silent --fail --output /dev/null --max-time "$3" --config - 2>/dev/null
   code=$?
   [ "$code" -eq 0 ] || say "notify: $1 was not told: curl ended with $code"
   return "$code"
