@@ -1,7 +1,8 @@
 """The sections of the job script's functions: which of them a run needs, and what each one does.
 
-Each section is a file of `templates/functions`, plain bash whose first line says what it does. For a section that a run
-does not need, the file of the same name in `templates/functions/without`, if there is one, defines what others call.
+Each section is a file of `templates/functions`, plain bash whose first line says what it does.
+If a run does not need it, the file of the same name in `templates/functions/without` defines what
+other sections call.
 """
 
 from __future__ import annotations

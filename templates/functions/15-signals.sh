@@ -2,26 +2,29 @@
 
 # Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
+# sets: asked_at_once, preparation_watcher, preparing, signal_seen, sleeper, term_seen
 install_traps() {
-  heard='' batch_heard='' asked_at_once='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
+  signal_seen='' term_seen='' asked_at_once='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
   trap 'note_signal TERM' TERM
   trap 'note_signal' USR1
   trap finish_on_exit EXIT
 }
 
 # note_signal [TERM]: what a trap does
+# sets: signal_seen, term_seen
 note_signal() {
-  heard=1
-  [ -z "${1:-}" ] || batch_heard=$1
+  signal_seen=1
+  [ -z "${1:-}" ] || term_seen=$1
   wake
 }
 
 # The wait of this shell, which no signal has to wait for: bash runs a trap when a command in the foreground has ended,
-# and amid `wait` at once. A signal after `heard` was emptied and before the sleep has begun ends it, too.
+# and amid `wait` at once. A signal after `signal_seen` was emptied and before the sleep has begun ends it, too.
+# sets: sleeper
 sleep_until_signal() {
   sleep "$1" &
   sleeper=$!
-  [ -n "${heard:-}" ] || wait "$sleeper"
+  [ -n "${signal_seen:-}" ] || wait "$sleeper"
   wake
   sleeper=
 }
@@ -29,31 +32,33 @@ sleep_until_signal() {
 wake() { [ -z "${sleeper:-}" ] || kill "$sleeper" 2>/dev/null; }
 
 # wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
+# sets: signal_seen, waited
 wait_for() {
   local code
   waited=127
   while :; do
-    heard=
+    signal_seen=
     wait "$1"
     code=$?
     [ "$code" -eq 127 ] || waited=$code
-    [ -n "$heard" ] || return 0
+    [ -n "$signal_seen" ] || return 0
   done
 }
 
 # Slurm ends the job while it prepares (modules, setup, the search for a checkpoint): the same end as amid the step, of
 # which there is none yet.
+# sets: step_exit, term_seen
 end_before_step() {
   kill -KILL "$preparation_watcher" 2>/dev/null
   step_exit=143
-  batch_heard=
+  term_seen=
   record_end_at_term
   end_attempt
 }
 
 # Whether slurmstepd has written that this job is ended; its line may come a moment after its signal.
 slurm_is_ending_job() {
-  local try cause='' heard=''
+  local try cause='' signal_seen=''
   for try in 1 2 3 4 5; do
     cause=$(find_job_cause)
     [ -z "$cause" ] || return 0

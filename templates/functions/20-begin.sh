@@ -1,6 +1,7 @@
 # ---- begin: claims the next attempt of this run, unless the run is over or another job trains it
 
 # Claim the next attempt of this run, or leave: it is finished, given up, or another job trains it.
+# sets: array_job, job_ends, preparation_watcher, preparing, slurm_log, slurm_log_start
 begin_attempt() {
   local last
   slurm_log=$(readlink "/proc/$$/fd/2")
@@ -18,7 +19,7 @@ begin_attempt() {
   exec >> "$run_dir/logs/attempt-$attempt.log" 2>&1
   chmod "$([ -n "${share:-}" ] && echo 640 || echo 600)" "$run_dir/logs/attempt-$attempt.log"
   trap end_before_step TERM
-  [ -z "$batch_heard" ] || end_before_step
+  [ -z "$term_seen" ] || end_before_step
   watch_preparation &
   preparation_watcher=$!
   disown "$preparation_watcher"
@@ -63,6 +64,7 @@ exit_if_run_is_over() {
 
 # noclobber opens with O_EXCL: of two jobs that try, one gets the number. The other one sees that the job before it
 # runs, and leaves. An earlier attempt of the same job is dead, or fenced by `current`.
+# sets: attempt
 claim_attempt() {
   local number previous
   number=$(last_attempt)

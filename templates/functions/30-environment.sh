@@ -30,6 +30,7 @@ use_venv() {
   . "$1/bin/activate" || fail "environment.venv: $1/bin/activate cannot be read on $(hostname)"
 }
 
+# sets: secrets
 secret() {
   secrets=${secrets:+$secrets,}$1
   [ -n "${!1:-}" ] || say "the secret $1 was not set where the job was submitted"

@@ -1,6 +1,7 @@
 # ---- checkpoint: the newest checkpoint that checkpoint.path matches, from which the script resumes
 
 # Where a script that keeps its own checkpoints begins. One after which two attempts crashed is passed over.
+# sets: checkpoint
 find_checkpoint() {
   local crashes
   checkpoint=

@@ -1,6 +1,7 @@
 # ---- rendezvous: the address and port at which the ranks meet, and how many ranks there are
 
 # Where the ranks meet: the first node's numeric address, and a port of its own.
+# sets: count_gpus, main_process_ip, main_process_port, num_processes
 choose_rendezvous() {
   main_process_ip=$(head_address) || fail "no address of $(hostname) but loopback is found, and the other nodes must reach it"
   main_process_port=$(free_port) || fail "no free port from 10000 to 29999 is found on $(hostname)"

@@ -2,6 +2,7 @@
 
 # How many of the nodes that Slurm gave train: all of them, unless it chose their number and an optimizer step's batches
 # cannot be shared out equally among so many. The others stay idle.
+# sets: num_machines
 use_nodes() {
   local batches
   num_machines=$SLURM_JOB_NUM_NODES
@@ -35,6 +36,7 @@ report_absent_nodes() {
 }
 
 # Asked every five seconds in the first minute.
+# sets: reached
 report_no_connection() {
   local node
   [ "$SLURM_NODEID" -gt 0 ] && [ -z "${reached:-}" ] || return 0

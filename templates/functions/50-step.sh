@@ -1,6 +1,7 @@
 # ---- step: srun starts one task on each node, and the batch shell waits for it
 
 # One task a node: a small shell that hears the signals, and the launcher below it.
+# sets: deaf_to_term, head_clock, preparing, step_exit
 run_on_nodes() {
   local step program functions bytes absent guard=
   export run_dir run_id attempt unchecked job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
@@ -47,16 +48,17 @@ signals_reach_all() {
 # TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
 # So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
 # there is time.
+# sets: asked_at_once, signal_seen, term_seen
 record_end_at_term() {
   local cause next
-  heard=1
-  [ -z "$batch_heard" ] || return 0
-  batch_heard=TERM
+  signal_seen=1
+  [ -z "$term_seen" ] || return 0
+  term_seen=TERM
   trap '' TERM  # it comes again, and would end the subshells here, which say nothing then
   ! replaced || return 0  # fenced: the job is another attempt's now
   cause=$(find_kill_cause)
   next=$(decide "$cause" 0 0 "$requeue_on" 0)
   step_exit=143 end_record "$cause" "$next" ''
   [ "$next" = end ] || ! continue_run_at_term "$cause" "$next" || asked_at_once=1
-  trap 'heard=1' TERM
+  trap 'signal_seen=1' TERM
 }

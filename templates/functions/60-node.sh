@@ -1,6 +1,7 @@
 # ---- node: the task on a node, which hears the signals, and the launcher below it
 
 # The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
+# sets: node_dir
 on_node() {
   local launcher watcher obedient host now asked='' followed=''
   host=$(hostname)
@@ -49,8 +50,9 @@ on_node() {
 
 # A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
 # more, and the trainers here may wait for the dead for half an hour.
+# sets: asked, followed, signal_seen
 request_stop() {
-  heard=1
+  signal_seen=1
   if [ "$1" = TERM ] && another_crashed; then
     say "$host: a task on another node has failed; terminating local ranks"
     followed=1
@@ -86,6 +88,7 @@ children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 
 # Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
 # `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
+# sets: job_ends
 watch() {
   local never now lead looked=0
   trap - TERM USR1

@@ -3,7 +3,7 @@
 # Beside srun. It knows no clocks but its own, and counts no time in which it could do nothing itself, because the job
 # was suspended or the file server away: a run that is ended though it was well loses more than one that hangs longer.
 watch_for_hang() {
-  local never began progress='' printed='' last=$SECONDS passed silent=0 mute=0 alone=0 limit why
+  local never began progress='' printed='' last=$SECONDS passed progress_idle_s=0 log_idle_s=0 alone=0 limit why
   trap - TERM
   trap '' USR1
   exec {never}<> <(:)
@@ -16,38 +16,40 @@ watch_for_hang() {
     check_progress
     if some_tasks_have_ended; then alone=$((alone + passed)); else alone=0; fi
     limit=
-    [ "$silent" -eq 0 ] || limit=$(patience)
+    [ "$progress_idle_s" -eq 0 ] || limit=$(patience)
     if [ "$alone" -ge "$(find_srun_limit)" ]; then
       why="srun has waited $alone s after a node's task had ended"
-    elif [ -n "$limit" ] && [ "$silent" -ge "$limit" ]; then
-      why="no sign of life for $silent s$(print_last_step)"
+    elif [ -n "$limit" ] && [ "$progress_idle_s" -ge "$limit" ]; then
+      why="no sign of life for $progress_idle_s s$(print_last_step)"
     else
       continue
     fi
     ! replaced || return
     end_hang "$why" && return
-    silent=0 mute=0 alone=0
+    progress_idle_s=0 log_idle_s=0 alone=0
   done
 }
 
 # What the ranks print, as the batch shell sees it; for a script that tells nothing, its checkpoints too.
+# sets: log_idle_s, printed
 check_log() {
   local now
   now=$(stat -c %s "$run_dir/logs/attempt-$attempt.log" 2>/dev/null)
   [ "$progress" != "$began" ] || [ -z "${checkpoint_path:-}" ] || now="$now $(find_newest_checkpoint)"
-  if [ "$now" = "$printed" ]; then mute=$((mute + passed)); else printed=$now mute=0; fi
+  if [ "$now" = "$printed" ]; then log_idle_s=$((log_idle_s + passed)); else printed=$now log_idle_s=0; fi
 }
 
 # An answer that is none, of a file server, says nothing.
+# sets: progress, progress_idle_s
 check_progress() {
   local now
   now=$(cat "$run_dir/progress" 2>/dev/null)
   if [ -z "$now" ] && [ -n "$began$progress" ]; then
     return
   elif [ "$now" = "${progress:-$began}" ]; then
-    progress=$now silent=$((silent + passed))
+    progress=$now progress_idle_s=$((progress_idle_s + passed))
   else
-    progress=$now silent=0
+    progress=$now progress_idle_s=0
   fi
 }
 
@@ -74,12 +76,12 @@ patience() {
   fi
   times=$(grep -ls '^cause=hang$' "$run_dir"/events/attempt-*.end | wc -l)
   trained=$((trained << (times < 5 ? times : 5)))
-  if [ "$mute" -ge "$trained" ]; then echo "$trained"; else echo $((4 * trained)); fi
+  if [ "$log_idle_s" -ge "$trained" ]; then echo "$trained"; else echo $((4 * trained)); fi
 }
 
 # A script that does not use the training library has its log, and its checkpoints where they are known.
 find_limit_without_progress() {
-  [ "$hang" = auto ] || [ -z "${checkpoint_path:-}" ] || [ "$mute" -lt "$hang" ] || echo "$hang"
+  [ "$hang" = auto ] || [ -z "${checkpoint_path:-}" ] || [ "$log_idle_s" -lt "$hang" ] || echo "$hang"
 }
 
 # Slurm ends the others' tasks when one has failed, within KillWait and what a process takes that cannot be killed.
@@ -122,6 +124,7 @@ end_hang() {
 }
 
 # The files of the answers are there before anybody asks: a file server may hide new ones for a minute.
+# sets: lost
 request_stacks() {
   local node try tries answer missing
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do

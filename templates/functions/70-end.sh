@@ -1,6 +1,7 @@
 # ---- end: how an attempt ended and what comes next, written down
 
 # How it ended decides what comes next.
+# sets: newly_excluded
 end_attempt() {
   local cause next newer reason=
   trap 'note_signal TERM' TERM
@@ -25,16 +26,19 @@ end_attempt() {
 }
 
 # TERM to this shell reaches its subshells, too, and they say nothing then. What was done while it came is done again.
+# sets: signal_seen
 retry_if_signalled() {
   while :; do
-    heard=
+    signal_seen=
     "$@"
-    [ -n "$heard" ] || return 0
+    [ -n "$signal_seen" ] || return 0
   done
 }
 
+# sets: cause
 set_cause() { cause=$(find_end_cause); }
 
+# sets: next, reason
 set_next() {
   local crashes idle hung
   crashes=$(value crashes "$run_dir/ledger")

@@ -15,7 +15,7 @@ find_end_cause() {
     echo finished
   elif replaced; then
     echo fenced
-  elif [ -n "$batch_heard" ]; then
+  elif [ -n "$term_seen" ]; then
     find_kill_cause
   elif [ -n "$killed" ] && { [ "$killed" = node-failure ] || ! task_failed_by_itself; }; then
     echo "$killed"
@@ -51,7 +51,7 @@ find_end_cause() {
 # Why Slurm ends this job: slurmstepd's line on the job, which may come a moment after the signal, else a line on the
 # step whose reason is known. No line: a time limit when it is the hour for it, else scancel.
 find_kill_cause() {
-  local try now cause='' heard=''
+  local try now cause='' signal_seen=''
   for try in 1 2 3 4 5; do
     cause=$(find_job_cause)
     [ -n "$cause" ] || cause=$(find_step_cause)

@@ -5,7 +5,7 @@
 notify_at_exit() {
   local seconds=5
   trap '' TERM USR1
-  [ -z "${batch_heard:-}" ] || seconds=2
+  [ -z "${term_seen:-}" ] || seconds=2
   [ -z "${attempt:-}" ] || notify_of_attempt "$attempt" 'finished gave-up requeued' "$seconds"
 }
 
@@ -126,6 +126,7 @@ send_mail() {
 
 # mail_by_slurm ADDRESS SECONDS EVENT: Slurm's END mail is of every job that ends, also where the run goes on; so it is
 # asked for at the end that is to be told, and for one address. What the spec has asked Slurm for itself stays.
+# sets: mailed_by_slurm
 mail_by_slurm() {
   case ${SLURM_JOB_ID:+$3} in finished | gave-up) ;; *) return 1 ;; esac
   [ -z "${mailed_by_slurm:-}" ] && ! grep -qs '^#SBATCH --mail-' "$run_dir/job.sbatch" || return 1

@@ -20,7 +20,7 @@ update_ledger() {
   # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
   [ -n "$step$checkpoint${checkpoint_path:-}" ] || [[ $2 = crash || $2 = hang ]] || idle=0
   [[ $2 != crash && $2 != hang ]] || crashes=$((${crashes:-0} + 1))
-  [ -z "${heard:-}" ] || return 0  # TERM may have ended what was asked above: ask again
+  [ -z "${signal_seen:-}" ] || return 0  # TERM may have ended what was asked above: ask again
   record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" checkpoint="$checkpoint"
 }
 
@@ -37,7 +37,7 @@ decide() {
   local cause=$1 crashes=$2 idle=$3 causes=" $4 " most=$5
   case $cause in
     finished | stop | cancel | failed-start | no-restart) echo end && return ;;
-    requeue) if [ "${batch_heard:-}" = TERM ]; then echo by-slurm; else echo continue; fi && return ;;
+    requeue) if [ "${term_seen:-}" = TERM ]; then echo by-slurm; else echo continue; fi && return ;;
   esac
   # Slurm's reason is one that nobody knew when this was written: where it is no person's, the run is to go on
   case $cause in bad-node | unknown) causes="${causes/ node-failure / $cause }" ;; esac
@@ -46,7 +46,7 @@ decide() {
     echo end
   elif [ "$cause" = node-failure ]; then
     echo by-slurm
-  elif [ "$cause" = preemption ] && { [ "${batch_heard:-}" = TERM ] || slurm_holds_early_exits; }; then
+  elif [ "$cause" = preemption ] && { [ "${term_seen:-}" = TERM ] || slurm_holds_early_exits; }; then
     echo by-slurm
   else
     echo continue

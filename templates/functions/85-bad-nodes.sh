@@ -30,6 +30,7 @@ blame_nodes() {
 }
 
 # exclude_node NODE REASON: for a day, by the jobs that are queued from now on
+# sets: newly_excluded
 exclude_node() {
   local counted now
   [ -n "$1" ] || return 0

@@ -83,8 +83,9 @@ wait_for_slurm() {
 }
 
 # A signal ends the pause, also one that came before it.
+# sets: signal_seen
 pause() {
-  heard=
+  signal_seen=
   exit_if_cancelled
   sleep_until_signal "$1"
   exit_if_cancelled
@@ -94,7 +95,7 @@ pause() {
 # or is asked for already.
 exit_if_cancelled() {
   local cause way
-  [ -n "$batch_heard" ] && [ -z "$asked_at_once" ] || return 0
+  [ -n "$term_seen" ] && [ -z "$asked_at_once" ] || return 0
   trap '' TERM
   cause=$(find_kill_cause)
   case $cause in
@@ -111,12 +112,13 @@ exit_if_cancelled() {
 }
 
 # Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
+# sets: signal_seen
 wait_for_kill() {
   trap 'note_signal TERM' TERM
-  heard=
-  [ -z "$batch_heard" ] || leave
+  signal_seen=
+  [ -z "$term_seen" ] || leave
   sleep_until_signal "$1"
-  [ -z "$batch_heard" ] || leave
+  [ -z "$term_seen" ] || leave
 }
 
 # Not with 0: jobs that wait for this one's success would begin, and those of other users nobody else can tell.

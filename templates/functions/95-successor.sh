@@ -72,6 +72,7 @@ queue_successor() {
 singleton() { ! grep -qs '^#SBATCH --dependency=.*singleton' "$run_dir/job.sbatch" || printf ',singleton'; }
 
 # The words of sbatch for why there is no successor. Some sites let no job be submitted from a node.
+# sets: refusal
 refuse() {
   local nodes
   refusal=$(printf '%s' "$1" | sed 's/^sbatch: //; s/^error: //' | paste -sd ' ')

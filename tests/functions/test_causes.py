@@ -129,24 +129,24 @@ ENDS = [
     ("stopped", [(0, "USR1")], 0, "", {"left": 5000}, "preemption"),  # preempt_send_user_signal
     ("stopped", [(0, "USR1")], 0, "", {"requeue": True}, "requeue"),
     ("stopped", [(0, "stop")], 0, "", {"stop": True}, "stop"),
-    ("stopped", [(0, "TERM")], 0, "", {"batch_heard": "TERM"}, "cancel"),
-    ("stopped", [(0, "TERM")], 0, "", {"batch_heard": "TERM", "left": -1}, "time-limit"),
-    ("", [(137, "TERM")], 137, PREEMPTED, {"batch_heard": "TERM"}, "preemption"),
-    ("", [(137, "TERM")], 137, NEW_SLURM, {"batch_heard": "TERM"}, "time-limit"),
-    ("", [(1, ""), None], 137, NODE_FAILED, {"batch_heard": "TERM"}, "node-failure"),
+    ("stopped", [(0, "TERM")], 0, "", {"term_seen": "TERM"}, "cancel"),
+    ("stopped", [(0, "TERM")], 0, "", {"term_seen": "TERM", "left": -1}, "time-limit"),
+    ("", [(137, "TERM")], 137, PREEMPTED, {"term_seen": "TERM"}, "preemption"),
+    ("", [(137, "TERM")], 137, NEW_SLURM, {"term_seen": "TERM"}, "time-limit"),
+    ("", [(1, ""), None], 137, NODE_FAILED, {"term_seen": "TERM"}, "node-failure"),
     ("", [(0, ""), None], 0, "srun: error: Node failure on n2", {}, "node-failure"),
     ("", [(0, ""), None], 0, f"{BAR}srun: error: Node failure on n2", {}, "node-failure"),  # glued to a progress bar
     ("", [(0, ""), None], 0, "", {}, "node-failure"),  # srun is content, and a node has left no word
     ("trained", [(0, "")], 0, "", {}, "finished"),
     ("trained", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
     ("trained", [(1, "")], 1, "", {}, "crash"),  # sys.exit(1) after the training
-    ("trained", [(143, "TERM")], 143, PREEMPTED, {"batch_heard": "TERM"}, "preemption"),
-    ("", [(137, "TERM")], 137, STAMP.format("PREEMPTION"), {"batch_heard": "TERM"}, "preemption"),  # newer Slurm
-    ("", [(137, "TERM")], 137, STAMP.format("TIME LIMIT"), {"batch_heard": "TERM"}, "time-limit"),
-    ("", [(137, "TERM")], 137, STAMP.format("JOB REQUEUE"), {"batch_heard": "TERM"}, "requeue"),
-    ("", [(137, "TERM")], 137, STAMP.format("NODE FAILURE"), {"batch_heard": "TERM"}, "node-failure"),
-    ("", [(137, "TERM")], 137, STAMP.format("SOLAR FLARE"), {"batch_heard": "TERM"}, "unknown"),
-    ("", [(137, "TERM")], 137, f"{STAMP.format('NODE FAILURE')}\r", {"batch_heard": "TERM"}, "node-failure"),
+    ("trained", [(143, "TERM")], 143, PREEMPTED, {"term_seen": "TERM"}, "preemption"),
+    ("", [(137, "TERM")], 137, STAMP.format("PREEMPTION"), {"term_seen": "TERM"}, "preemption"),  # newer Slurm
+    ("", [(137, "TERM")], 137, STAMP.format("TIME LIMIT"), {"term_seen": "TERM"}, "time-limit"),
+    ("", [(137, "TERM")], 137, STAMP.format("JOB REQUEUE"), {"term_seen": "TERM"}, "requeue"),
+    ("", [(137, "TERM")], 137, STAMP.format("NODE FAILURE"), {"term_seen": "TERM"}, "node-failure"),
+    ("", [(137, "TERM")], 137, STAMP.format("SOLAR FLARE"), {"term_seen": "TERM"}, "unknown"),
+    ("", [(137, "TERM")], 137, f"{STAMP.format('NODE FAILURE')}\r", {"term_seen": "TERM"}, "node-failure"),
     # Slurm's words on the step: from 26.05 on, it says so of the nodes whose tasks had to follow another's
     ("", [(137, ""), (137, "")], 137, TASK_FAILED, {}, "crash"),
     ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {}, "crash"),
@@ -154,8 +154,8 @@ ENDS = [
     ("", [None, (93, "")], 137, TASK_FAILED, {}, "no-restart"),
     ("", [None, None], 137, TASK_FAILED, {}, "crash"),
     ("stopped", [(0, "TERM"), (137, "TERM")], 137, TASK_FAILED, {}, "preemption"),  # one rank died while it saved
-    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {"batch_heard": "TERM", "job": SCANCEL}, "cancel"),
-    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {"batch_heard": "TERM", "job": NODE_FAILED}, "node-failure"),
+    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {"term_seen": "TERM", "job": SCANCEL}, "cancel"),
+    ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {"term_seen": "TERM", "job": NODE_FAILED}, "node-failure"),
     ("", [(1, ""), (137, "", 1)], 1, PREEMPTED, {}, "crash"),  # it had failed before it was preempted
     ("", [(1, ""), None], 1, NODE_FAILED.replace("JOB 7", "STEP 7.0"), {}, "node-failure"),  # the node's end failed the rank
     ("", [None, None], 1, PREEMPTED, {}, "preemption"),
@@ -166,8 +166,8 @@ ENDS = [
     ("", [None], 1, PREEMPTED.replace("STEP 7.0", "STEP 6.0"), {}, "crash"),
     ("", [None], 1, f"{PREEMPTED} was in the log", {}, "crash"),
     ("", [None], 1, STAMP.format("PREEMPTION"), {"job": "nothing"}, "crash"),
-    ("stopped", [(0, "TERM")], 0, SCANCEL, {"batch_heard": "TERM", "left": -1}, "cancel"),  # the limit was raised
-    ("stopped", [(0, "TERM")], 0, SIGNALLED, {"batch_heard": "TERM", "left": -1}, "cancel"),
+    ("stopped", [(0, "TERM")], 0, SCANCEL, {"term_seen": "TERM", "left": -1}, "cancel"),  # the limit was raised
+    ("stopped", [(0, "TERM")], 0, SIGNALLED, {"term_seen": "TERM", "left": -1}, "cancel"),
     ("", [(1, "")], 1, "slurmstepd-n1: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***", {}, "crash"),
     ("", [(1, "")], 1, "", {}, "crash"),
     ("", [(1, ""), (1, "TERM")], 137, "", {}, "crash"),  # srun ended the other node's task with TERM
@@ -183,7 +183,7 @@ ENDS = [
     ("", [(1, ""), (137, "")], 1, "", {"hang": "stacks"}, "crash"),  # ended by itself before it was ended
     ("finished", [(137, "")], 137, "", {"hang": "end"}, "finished"),
     ("stopped", [(137, "TERM")], 137, "", {"hang": "end"}, "preemption"),
-    ("", [(137, "")], 137, NODE_FAILED, {"hang": "end", "batch_heard": "TERM"}, "node-failure"),
+    ("", [(137, "")], 137, NODE_FAILED, {"hang": "end", "term_seen": "TERM"}, "node-failure"),
     ("stopped", [(0, "TERM")], 0, "", {"current": "0003"}, "fenced"),
     ("stopped", [(0, "TERM")], 0, "", {"current": ""}, "preemption"),  # `current` cannot be read now
 ]  # fmt: skip
@@ -215,7 +215,7 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     ends = int(time.time()) + more["left"] if "left" in more else ""
     answer = said(
         "find_end_cause", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
-        job_ends=ends, signal_lead=60, batch_heard=more.get("batch_heard", ""), slurm_log=run_dir / "slurm.out",
+        job_ends=ends, signal_lead=60, term_seen=more.get("term_seen", ""), slurm_log=run_dir / "slurm.out",
         slurm_log_start=0, SLURM_JOB_ID=7,
     )  # fmt: skip
     assert answer == f"{cause}\n"

@@ -95,7 +95,7 @@ def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
     """Slurm takes a preempted, failed or requeued job back by itself; after a time limit it never does."""
     questions = [(cause, 0, 0, " ".join(CAUSES), 3) for cause in (*CAUSES, "requeue")]
     answers = ["by-slurm", "continue", "by-slurm", "continue", "continue", "by-slurm"]
-    assert decisions(questions, batch_heard="TERM") == answers
+    assert decisions(questions, term_seen="TERM") == answers
 
 
 @pytest.mark.parametrize(("version", "answer"), [

@@ -71,8 +71,8 @@ PATIENCE = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "progress", "mute", "hangs", "path", "seconds"), PATIENCE)
-def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, mute, hangs, path, seconds):
+@pytest.mark.parametrize(("asked", "progress", "log_idle_s", "hangs", "path", "seconds"), PATIENCE)
+def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, log_idle_s, hangs, path, seconds):
     """As the trainer says, longer where it prints and where it has hung before; a script that tells nothing may."""
     (tmp_path / "events").mkdir()
     for number in range(hangs):
@@ -84,7 +84,7 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, mute, hangs, pa
         hang=asked,
         began="",
         progress=progress,
-        mute=mute,
+        log_idle_s=log_idle_s,
         checkpoint_path=path,
     )
     assert answer == ("" if seconds is None else f"{seconds}\n")
@@ -93,21 +93,22 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, mute, hangs, pa
 def test_what_an_earlier_attempt_wrote_is_no_sign_of_this_one(tmp_path):
     """Its progress lies there when this one begins."""
     assert (
-        said("patience", run_dir=tmp_path, hang="auto", began=OWN, progress=OWN, mute=99999) == ""
+        said("patience", run_dir=tmp_path, hang="auto", began=OWN, progress=OWN, log_idle_s=99999)
+        == ""
     )
 
 
 WATCHED = """
-passed=7 progress= silent=0
+passed=7 progress= progress_idle_s=0
 began=$(cat "$run_dir/progress" 2>/dev/null)
-check_progress; echo "$silent"
+check_progress; echo "$progress_idle_s"
 for word in same new gone new newer; do
   case $word in
     same) ;;
     gone) mv "$run_dir/progress" "$run_dir/away" ;;
     *) echo "step=$word" > "$run_dir/progress" ;;
   esac
-  check_progress; echo "$silent"
+  check_progress; echo "$progress_idle_s"
 done
 """
 

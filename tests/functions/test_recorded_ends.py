@@ -63,8 +63,7 @@ def test_a_recorded_end_has_its_cause(tmp_path: Path, generation: str, end: str)
     wanted, nodes = CAUSES[end]
     log = "".join(f"{line}\n" for line in recorded["log"])
     assert (
-        cause(tmp_path, recorded, nodes, log, batch_heard="" if end == "crash" else "TERM")
-        == wanted
+        cause(tmp_path, recorded, nodes, log, term_seen="" if end == "crash" else "TERM") == wanted
     )
 
 
@@ -80,7 +79,7 @@ def test_a_script_that_prints_slurms_lines_has_only_crashed(
     log = "".join(
         f"{line}\n" for line in (*recorded["out"], *(f"[rank0]: {line}" for line in lines), *other)
     )
-    assert cause(tmp_path, {**recorded, "out": []}, [(1, "", "")], log, batch_heard="") == "crash"
+    assert cause(tmp_path, {**recorded, "out": []}, [(1, "", "")], log, term_seen="") == "crash"
 
 
 @pytest.mark.parametrize("generation", sorted(RECORDED))
@@ -89,4 +88,4 @@ def test_a_reason_that_nobody_knows_is_no_cancel(tmp_path: Path, generation: str
     recorded = RECORDED[generation]["setup-cancel"]
     out = [line.replace("DUE TO PREEMPTION", "DUE TO SOLAR FLARE") for line in recorded["out"]]
     assert out != recorded["out"]
-    assert cause(tmp_path, {**recorded, "out": out}, [], "", batch_heard="TERM") == "unknown"
+    assert cause(tmp_path, {**recorded, "out": out}, [], "", term_seen="TERM") == "unknown"

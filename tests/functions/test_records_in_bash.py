@@ -33,7 +33,7 @@ def test_a_record_that_is_not_there_has_no_values(tmp_path):
 
 
 WAIT = """
-trap 'heard=1; echo heard' TERM USR1
+trap 'signal_seen=1; echo heard' TERM USR1
 (trap '' TERM USR1; echo ready > "$1"; read -r < "$2"; exit 7) &
 wait_for $!
 echo "$waited"
@@ -86,7 +86,7 @@ def test_a_signal_together_with_the_end_does_not_lose_the_exit_code(waiting):
 def test_a_signal_right_after_the_end_does_not_lose_the_exit_code():
     """A trap between the end of `wait` and the next line makes the shell ask again; a bash that forgot the child
     says 127 then (POSIX, wait), and 7 is still the answer."""
-    trapped = 'wait() { [ -z "${asked:-}" ] || return 127; builtin wait "$1"; set -- $?; heard=1 asked=1; return "$1"; }'
+    trapped = 'wait() { [ -z "${asked:-}" ] || return 127; builtin wait "$1"; set -- $?; signal_seen=1 asked=1; return "$1"; }'
     assert said(f"{trapped}\n(exit 7) &\nwait_for $!\necho $waited") == "7\n"
 
 

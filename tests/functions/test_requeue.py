@@ -9,7 +9,7 @@ import pytest
 from tests.support.bash_functions import bash, said
 
 STRUCK = """
-trap 'heard=1' TERM
+trap 'signal_seen=1' TERM
 tries=0
 find() { tries=$((tries + 1)); found=$([ "$tries" -gt 1 ] || kill -TERM $$ $BASHPID; echo found); }
 retry_if_signalled find
@@ -88,7 +88,7 @@ def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, c
 
 
 WAITING = """
-asked_at_once= step_exit=1 job_ends= slurm_log=$run_dir/slurm.out slurm_log_start=0 batch_heard=
+asked_at_once= step_exit=1 job_ends= slurm_log=$run_dir/slurm.out slurm_log_start=0 term_seen=
 trap 'note_signal TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }

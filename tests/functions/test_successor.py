@@ -70,7 +70,7 @@ def test_what_a_preemption_does(config, partition, qos, mode):
 
 
 CALL = """
-step_exit=143 batch_heard= asked_at_once=
+step_exit=143 term_seen= asked_at_once=
 squeue() { printf %s "$queue"; }
 scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown"; }
 sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pwd)" >> "$run_dir/asked"

@@ -18,6 +18,7 @@ from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.script import render
 from clusterrun.planning.sections import SECTIONS, VERSION, WITHOUT, digest
 from tests.support.bash_functions import FUNCTIONS
+from tests.support.bash_sets import assigned
 from tests.support.bash_text import BashText, exported_functions, read_bash
 from tests.support.planned import plan_of
 
@@ -94,6 +95,16 @@ def test_no_function_is_misspelled() -> None:
         re.findall(r"\w+", " ".join(re.findall(r"^ *(?:local|export) (.*)$", text, re.MULTILINE)))
     )
     assert {word for word in called - KNOWN - variables if "_" in word.strip("_")} <= SETTINGS
+
+
+@pytest.mark.parametrize("file", sorted(FUNCTIONS.glob("**/*.sh")), ids=lambda file: file.stem)
+def test_a_function_says_which_variables_of_its_caller_it_sets(file: Path) -> None:
+    """bash has dynamic scopes: `# sets: a, b` above a function names what it assigns and does not declare local."""
+    text = file.read_text()
+    said = re.findall(r"^# sets: (.*)\n(\w+)\(\) ", text, re.MULTILINE)
+    expected = {name: names for name, names in assigned(text).items() if names}
+    assert {name: set(names.split(", ")) for names, name in said} == expected
+    assert text.count("# sets: ") == len(said)
 
 
 def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class End:
             (self.folder / "events" / "attempt-0002.told").unlink(missing_ok=True)
         lines = [
             *((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
-            f"run_dir={self.folder} run_id=tiny-1 attempt=0002 batch_heard=",
+            f"run_dir={self.folder} run_id=tiny-1 attempt=0002 term_seen=",
             f"notices=({notices})",
             "trap notify_at_exit EXIT",
             before,
