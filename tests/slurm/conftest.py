@@ -12,6 +12,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster, missing
 from tests.slurm.cluster.suites import suite_with
+from tests.slurm.desk import Desk
 
 CLUSTERS = ("cluster", "cluster_without_accounting", "cluster_with_cgroup")
 
@@ -55,6 +56,12 @@ def cluster_with_cgroup() -> Iterator[Cluster]:
     """Processes tracked by cgroup, as on most real clusters: signals reach a step's task alone."""
     with running(accounting=False, cgroup=True) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def desk(cluster: Cluster) -> Desk:
+    """Alice's desk on the shared cluster; a file that needs another one has its own fixture."""
+    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, Submitted, until
 
 OLD = CHECKOUT / "tests" / "sbatch_scripts"
@@ -99,11 +98,6 @@ def records_of(folder: Path, wanted: str) -> list[Record]:
                 )
             )
     return found
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

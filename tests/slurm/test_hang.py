@@ -13,7 +13,6 @@ import pytest
 
 from clusterrun.diagnosis.stacks import read_hang_locations
 from clusterrun.run_logs.attribution import attribute_lines
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -30,11 +29,6 @@ BESIDE = ("lanes",)
 STEP = EVERY + EVERY // 2
 PATIENCE = "40s"  # with a step; for all else the training library has hours
 LEFT, RIGHT = {"nodelist": "n[1-2]"}, {"nodelist": "n[3-4]"}
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

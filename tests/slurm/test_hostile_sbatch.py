@@ -10,16 +10,10 @@ import pytest
 
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import load_spec
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, until
 from tests.support.hostile_values import VALUES
 
 LATER = {"begin": "now+2hours"}
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 def refusal(spec: Path) -> str | None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from clusterrun.run_folder.records import read_record
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 
 TINY = {
@@ -26,11 +25,6 @@ TRAINING: dict[str, Any] = {
 }
 PACED = {**TRAINING, "script": str(SCRIPTS / "paced.py")}
 TWO_RANKS = {"nodes": 2, "gpus-per-node": 1}
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CLUSTERRUN, Desk, Submitted
 from tests.slurm.survival import STEPS, begins, completes, hurry, preempt, reaches, survive, trained
 
@@ -38,11 +37,6 @@ class Seen:
     watched: list[list[str]]
     terminal: str
     """Every byte that a terminal got whose user watched."""
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from clusterrun.run_folder.records import read_record
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CHECKOUT, SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -32,11 +31,6 @@ from tests.slurm.survival import (
 
 COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
 ENDLESS = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 def count(desk: Desk, name: str, last: int = ENDLESS, **values: Any) -> Submitted:

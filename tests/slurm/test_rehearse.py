@@ -19,7 +19,6 @@ import pytest
 
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, until
 from tests.slurm.survival import SURVIVOR, WIDTH
 
@@ -57,11 +56,6 @@ JOBS: dict[str, dict[str, Any]] = {
         "words": ["--timeout", "3"],
     },
 }
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 def spec(desk: Desk, name: str, **values: Any) -> Path:

@@ -158,11 +158,6 @@ def cell(request: pytest.FixtureRequest) -> tuple[str, str]:
     return asked
 
 
-@pytest.fixture
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
-
-
 def seen(run: Submitted) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(run.folder.glob("seen/rank-?"))]
 

@@ -12,15 +12,9 @@ from typing import Any
 import pytest
 
 from clusterrun.run_folder.records import read_record
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import CHECKOUT, SCRIPTS, Desk, until
 
 LATER: dict[str, Any] = {"command": "true", "slurm": {"begin": "now+2hours"}}
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 
 from clusterrun.run_folder.records import read_record
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -31,11 +30,6 @@ from tests.slurm.survival import (
 ASIDE = {"exclude": "n1,n2"}  # whose GPUs are taken away for a moment by each preemption
 STEP = EVERY + EVERY // 2
 BESIDE = ("crashes_twice", "unfit", "forbidden", "followed")
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

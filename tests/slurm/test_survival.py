@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (
     EPOCH,
@@ -28,11 +27,6 @@ from tests.slurm.survival import (
 
 BESIDE = ("limited", "preempted")
 ASIDE = {"exclude": "n[1-2]"}  # leave alone the run that is preempted there
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

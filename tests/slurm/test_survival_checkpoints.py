@@ -41,11 +41,6 @@ MEGABYTE = 2**20
 
 
 @pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
-
-
-@pytest.fixture(scope="module")
 def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted]]]:
     """Each scenario's run, by its name."""
     with ThreadPoolExecutor(1) as left, ThreadPoolExecutor(1) as right:

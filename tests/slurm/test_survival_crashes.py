@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -29,11 +28,6 @@ ASIDE, THERE = (
     {"exclude": "n4"},
     {"nodelist": "n4"},
 )  # the nodes where nobody is preempted, and the one where
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

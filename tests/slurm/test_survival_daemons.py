@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -26,11 +25,6 @@ from tests.slurm.survival import (
 )
 
 BESIDE = ()  # both tests of slurmctld look at the same runs
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -42,11 +41,6 @@ class Split:
 
     run: Submitted
     published: list[str]
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -31,11 +30,6 @@ from tests.slurm.survival import (
 
 BESIDE = ("array",)
 ASIDE = {"exclude": "n[1-2]"}  # leave alone the array of which a task is preempted there
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 def gone_for_good(desk: Desk, run: Submitted) -> None:

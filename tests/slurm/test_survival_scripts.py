@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.slurm.cluster import Cluster
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
     TWO_RANKS,
@@ -53,11 +52,6 @@ def slowed(script: str) -> dict[str, Any]:
 def unpreempted(**values: Any) -> dict[str, Any]:
     asked = {**UNPREEMPTED, **values}
     return {option: value for option, value in asked.items() if value is not None}
-
-
-@pytest.fixture(scope="module")
-def desk(cluster: Cluster) -> Desk:
-    return Desk(cluster, "alice")
 
 
 @pytest.fixture(scope="module")
