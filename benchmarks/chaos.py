@@ -1,7 +1,8 @@
-"""Checkpoints under SIGKILL at random moments, and under random damages, beside plain `accelerator.save_state`.
+"""Checkpoints under SIGKILL and random damage, compared with plain `accelerator.save_state`.
 
-Trainers are forked from a warm parent, save a small state without end, and are killed somewhere in a whole cycle of
-writing, publishing and pruning. The next one resumes what is left. It needs neither Slurm nor root:
+Trainers are forked from a warm parent, save a small state without end, and are killed somewhere in
+a whole cycle of writing, publishing and pruning. The next one resumes what is left. It needs
+neither Slurm nor root:
 
     python benchmarks/chaos.py
 """
@@ -89,7 +90,10 @@ def page(
     damages: tuple[Counts, Counts],
     seconds: float,
 ) -> str:
-    command = f"python benchmarks/chaos.py --kills {options.kills} --damages {options.damages} --seed {options.seed}"
+    command = (
+        f"python benchmarks/chaos.py --kills {options.kills} --damages {options.damages} "
+        f"--seed {options.seed}"
+    )
     made = f"Made by `{command}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}, in {seconds:.0f} s."
     versions = f"torch {version('torch')}, accelerate {version('accelerate')}"
     kind = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()})"

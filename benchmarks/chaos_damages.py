@@ -26,7 +26,7 @@ def _append(data: bytes) -> bytes:
 
 
 def _overwrite(data: bytes) -> bytes:
-    """Replace a block of the file by another content, as a file system that mixes up blocks does."""
+    """Replace a block of the file with other content, as a faulty file system does."""
     start = random.randrange(len(data))  # noqa: S311
     block = data[start : start + 4096]
     damaged = bytes(byte ^ random.randint(1, 255) for byte in block)  # noqa: S311

@@ -53,7 +53,7 @@ class Life:
 
 
 def live(trainer: Trainer, folder: Path, attempt: int, story: Story, log: int) -> Life:
-    """Let a trainer live into its first, second or third save, and kill it at a random moment of a whole cycle."""
+    """Kill a trainer in its first, second or third save, at a random moment of a whole cycle."""
     life = Life()
     cycle = random.randint(1, 3)  # noqa: S311 - no secret
     with forked(trainer, folder, attempt, log) as (child, pipe):
@@ -95,7 +95,7 @@ def kill_clusterrun(trainer: Trainer, folder: Path, kills: int, log: int) -> Sto
 
 
 def kill_plain(folder: Path, kills: int, log: int) -> Story:
-    """Kill trainers that use save_state alone; after a resume that fails, the next one begins anew."""
+    """Kill trainers that use only save_state; after a failed resume, the next one starts over."""
     story, newest = Story(), 0
     for attempt in range(1, kills + 1):
         life = live(plain_trainer, folder, attempt, story, log)

@@ -1,7 +1,7 @@
-"""The trainers of the chaos benchmark: they save without end until they are killed, and tell what they do.
+"""The trainers of the chaos benchmark: they save until they are killed, and report each step.
 
-Each runs in a process forked from a warm parent, and writes lines to a pipe: `resumed STEP` (or `failed WHY`), and for
-each save `begin STEP` and `saved STEP`.
+Each runs in a process forked from a warm parent, and writes lines to a pipe: `resumed STEP` (or
+`failed WHY`), and for each save `begin STEP` and `saved STEP`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def clusterrun_trainer(folder: Path, attempt: int, tell: Tell) -> None:
 
 
 def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
-    """Train the same with `async_save`: it trains on while a checkpoint is written, and the thread tells of the end."""
+    """Train the same with `async_save`, which keeps training while a thread writes a checkpoint."""
     os.environ["CLUSTERRUN_CHECKPOINT_ASYNC_SAVE"] = "true"
     run, step = _begin(folder, attempt)
     saves = run._state.saves  # noqa: SLF001 - the thread calls it when the checkpoint is published
@@ -105,7 +105,7 @@ def _begin(folder: Path, attempt: int) -> tuple[TrainingRun, Callable[[], None]]
 
 
 def plain_trainer(folder: Path, _: int, tell: Tell) -> None:
-    """Train with `accelerator.save_state` and its automatic naming, which is told after a resume where to go on."""
+    """Train with `accelerator.save_state` and automatic naming, whose number is set on resume."""
     naming = ProjectConfiguration(str(folder), automatic_checkpoint_naming=True, total_limit=KEEP)
     accelerator = Accelerator(cpu=True, project_config=naming)
     step, steps = _prepare(accelerator), Steps()

@@ -1,4 +1,4 @@
-"""What the benchmarks on a real cluster share: a job's steps as it logged them, the ways to stop it, the page."""
+"""What the benchmarks on a real cluster share: logged steps, the ways to stop a job, the page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def say(text: str) -> None:
 
 
 def started_cluster(*, cgroup: bool, expedited: bool = False) -> Cluster:
-    """Start four nodes; `expedited`: of Slurm 26.05, with expedited requeues. Raises SystemExit where it cannot."""
+    """Start four nodes.
+
+    `expedited`: of Slurm 26.05, with expedited requeues. Raises SystemExit if it cannot.
+    """
     reason = missing()
     if reason:
         raise SystemExit(reason)
@@ -48,7 +51,7 @@ def started_cluster(*, cgroup: bool, expedited: bool = False) -> Cluster:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: which process did it, when it was done (epoch seconds), how long it took (seconds)."""
+    """One optimizer step: its process, when it ended (epoch seconds), its duration (seconds)."""
 
     by: str
     step: int
@@ -110,7 +113,7 @@ def preempt(cluster: Cluster) -> None:
 
 
 def crash_node_of(cluster: Cluster, log: StepsLog, rank: int) -> str:
-    """Cut the power of the node that a rank trains on; returns its name, for it has to be booted again."""
+    """Cut the power of a rank's node; returns the node's name, because it must be booted again."""
     node = str(log.newest_process(rank)["node"])
     cluster.crash(node)
     return node

@@ -1,8 +1,8 @@
-"""How long `list` and `status` take with 10,000 runs and a job array of 10,000 tasks, beside Slurm's own commands.
+"""How long `list` and `status` take with 10,000 runs and 10,000 array tasks, next to Slurm's own.
 
-Whole processes are timed, on a real Slurm that is started for it (tests/slurm), as an ordinary user on its login
-machine. The commands take turns; the median counts. How often each asks Slurm is counted by wrappers on PATH. Needs
-root:
+Whole processes are timed, on a real Slurm that is started for it (tests/slurm), as an ordinary user
+on its login machine. The commands take turns; the median counts. How often each asks Slurm is
+counted by wrappers on PATH. Needs root:
 
     python benchmarks/desk.py --runs 10000 --tasks 10000 --rounds 3
 """
@@ -32,10 +32,11 @@ SUBMITIT = """
 import sys
 from submitit.slurm.slurm import SlurmInfoWatcher
 watcher = SlurmInfoWatcher(delay_s=600)
-for task in range(int(sys.argv[2])):
+tasks = range(int(sys.argv[2]))
+for task in tasks:
     watcher.register_job(f"{sys.argv[1]}_{task}")
 watcher.update()
-print(len({watcher.get_state(f"{sys.argv[1]}_{task}", mode="cache") for task in range(int(sys.argv[2]))}))
+print(len({watcher.get_state(f"{sys.argv[1]}_{task}", mode="cache") for task in tasks}))
 """
 SQUEUE, ARRAY, SACCT = (
     "squeue --me",
@@ -49,7 +50,7 @@ RATIOS = (("clusterrun list", ARRAY), ("clusterrun list", SACCT), ("clusterrun l
 
 
 def make_runs(count: int) -> None:
-    """Make runs that have ended, with the records that submitter, script and trainer write; runs as the user."""
+    """Make runs that have ended, with all records that a real run has; runs as the user."""
     from clusterrun.run_folder.index import Index, RunRef  # noqa: PLC0415 - in the process that makes them
     from clusterrun.run_folder.paths import RunPaths  # noqa: PLC0415 - likewise
     from clusterrun.run_folder.records import write_record  # noqa: PLC0415 - likewise
@@ -85,7 +86,10 @@ def make_runs(count: int) -> None:
 
 
 def seconds(argv: list[str]) -> tuple[float, list[str]]:
-    """Time one process; also returns what it asked Slurm for. Raises CalledProcessError where it fails."""
+    """Time one process; also returns the Slurm commands that it called.
+
+    Raises CalledProcessError if it fails.
+    """
     asked = Path.home() / "asked"
     asked.unlink(missing_ok=True)
     begun = time.perf_counter()
@@ -95,14 +99,15 @@ def seconds(argv: list[str]) -> tuple[float, list[str]]:
 
 
 def measure(array: str, job_id: str, tasks: int, rounds: int) -> dict[str, Any]:
-    """Let the commands take turns, `rounds` times after one round that does not count; runs on the login machine."""
+    """Time the commands in turns, `rounds` times after a warm-up round; runs on the login node."""
     lines = {
         SQUEUE: ["squeue", "--me"], ARRAY: ["squeue", "--me", "--array"],
         SACCT: ["sacct", "--allocations", "--starttime=now-1day"],
         WATCHER: [PYTHON, "-c", SUBMITIT, job_id, str(tasks)],
         "clusterrun list": [CLUSTERRUN, "list"],
         "clusterrun list --json": [CLUSTERRUN, "list", "--json"],
-        "clusterrun list --since 1h --tag sweep-3": [CLUSTERRUN, "list", "--since", "1h", "--tag", "sweep-3"],
+        "clusterrun list --since 1h --tag sweep-3":
+            [CLUSTERRUN, "list", "--since", "1h", "--tag", "sweep-3"],
         "clusterrun status": [CLUSTERRUN, "status"],
         "clusterrun status ARRAY": [CLUSTERRUN, "status", array],
         "clusterrun status RUN": [CLUSTERRUN, "status", "old-00007"],
@@ -120,7 +125,7 @@ def measure(array: str, job_id: str, tasks: int, rounds: int) -> dict[str, Any]:
 
 
 def on_a_cluster(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """Start a cluster, fill its queue and the user's index, and measure; also returns how the page was made."""
+    """Measure on a cluster with a full queue and index; also returns how the page was made."""
     extra = [f"MaxArraySize={options.tasks + 1}", f"MaxJobCount={options.tasks + 1000}"]
     with Cluster.start(config_extra=extra) as cluster:
         desk = Desk(cluster, USER)
@@ -154,8 +159,11 @@ def on_a_cluster(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]
 def page(found: dict[str, Any], made: list[str], options: argparse.Namespace) -> list[str]:
     """Write the page of results."""
     lines = ["# Many runs", "", *made]
-    lines += [f"{options.runs} runs that have ended, and a job array of {options.tasks} tasks that wait.",
-              "Whole processes, taking turns. What is compared, and why: [README](../README.md).", ""]  # fmt: skip
+    lines += [
+        f"{options.runs} runs that have ended, and a job array of {options.tasks} tasks that wait.",
+        "Whole processes, taking turns. What is compared, and why: [README](../README.md).",
+        "",
+    ]
     lines += ["| command | median | fastest | slowest | asks Slurm |", "|---|--:|--:|--:|---|"]
     median = {name: statistics.median(values["seconds"]) for name, values in found.items()}
     for name, values in found.items():

@@ -1,8 +1,8 @@
 """How much of the time becomes training that counts, when a run is stopped again and again.
 
-A run of clusterrun on a real cluster (tests/slurm, started for it) is stopped every two minutes for half an hour:
-mostly by a preemption, sometimes by a node whose power is cut, sometimes by the kernel's SIGKILL of one rank. A step
-counts when no later attempt had to do it again. Needs root:
+A run of clusterrun on a real cluster (tests/slurm, started for it) is stopped every two minutes for
+half an hour: mostly by a preemption, sometimes by a node whose power is cut, sometimes by the
+kernel's SIGKILL of one rank. A step counts when no later attempt had to do it again. Needs root:
 
     python benchmarks/goodput.py --minutes 30 --every 2
 """
@@ -76,7 +76,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Stopped:
-    """One stop: its kind, the steps it cost, the seconds from the last step before to the first one after."""
+    """One stop: its kind, the steps it cost, the seconds from the last step to the next one."""
 
     kind: str
     lost: int
@@ -156,7 +156,10 @@ class Figures:
 
 
 def kinds(count: int, seed: int) -> list[tuple[str, int]]:
-    """Draw the stops, each with the rank that it hits: of eight, six preemptions, a node crash and a rank crash."""
+    """Draw the stops, each with the rank that it hits.
+
+    Of eight, six are preemptions, one is a node crash and one a rank crash.
+    """
     choose = random.Random(seed)  # noqa: S311 - a seeded choice
     crashes = round(count / 8) or int(count > 2)
     drawn = ["node crash"] * crashes + ["rank crash"] * crashes
@@ -168,7 +171,7 @@ def kinds(count: int, seed: int) -> list[tuple[str, int]]:
 def run_under_stops(
     cluster: Cluster, minutes: float, every: float, seed: int, checkpoint: str
 ) -> Figures:
-    """Train for `minutes`, stopped once in each `every` minutes; the wall clock runs from submission to the end."""
+    """Train for `minutes`, stopped every `every` minutes; count from submission to the end."""
     folder = cluster.scratch / "goodput"
     folder.mkdir()
     shutil.chown(folder, cluster.home(USER).stat().st_uid)
@@ -187,7 +190,7 @@ def run_under_stops(
 def make_stops(
     trial: Trial, begun: float, drawn: list[tuple[str, int]], every: float
 ) -> list[Stopped]:
-    """Make each stop in the middle of its share of the time, or as soon as the one before is over."""
+    """Make each stop in the middle of its share of the time, or once the previous one is over."""
     stops = []
     for number, (kind, rank) in enumerate(drawn):
         trial.until(lambda: False, begun + (number + 0.5) * every - time.time())
@@ -204,7 +207,7 @@ def leave(trial: Trial, desk: Desk, run: Path) -> None:
 
 
 def figures(trial: Trial, begun: float, stops: list[Stopped]) -> Figures:
-    """Count each step once, as the last attempt that did it did it, and none behind the step where it all ended."""
+    """Count each step once, as its last attempt did it, and none after the run's final step."""
     all_steps = trial.log.steps()
     reached = trial.log.attempts()[-1][-1].step
     counted = {step.step: step.seconds for step in all_steps if step.step <= reached}
@@ -220,12 +223,13 @@ def figures(trial: Trial, begun: float, stops: list[Stopped]) -> Figures:
 
 
 def table(found: Figures) -> list[str]:
+    by_default = f"{found.of_wall_with_default_delay:.1%}"
     lines = [
         "| | |",
         "|---|--:|",
         f"| productive share of the time that the job held its nodes | **{found.of_held:.1%}** |",
         f"| productive share of the wall clock, as measured | **{found.of_wall:.1%}** |",
-        f"| the same with Slurm's default requeue delay (computed) | {found.of_wall_with_default_delay:.1%} |",
+        f"| the same with Slurm's default requeue delay (computed) | {by_default} |",
         f"| steps that count | {found.steps} |",
         f"| steps lost | {found.lost} |",
         f"| time of the steps that count | {found.productive:.0f} s |",
@@ -250,14 +254,16 @@ def row(found: Figures, kind: str) -> str:
 def page(found: Figures, made: list[str], checkpoint: str) -> list[str]:
     """Write the page of results."""
     how = (
-        f"Two nodes with a process each, 0.1 s a step, a checkpoint `every: {checkpoint}`. A step counts when no later "
-        "attempt did it again; its time is its own, without the check for a stop and without saving. The job holds its "
-        "nodes while Slurm calls it running or completing: start-up, saving and leaving are in it."
+        f"Two nodes with a process each, 0.1 s a step, a checkpoint `every: {checkpoint}`. A step "
+        "counts when no later attempt did it again; its time is its own, without the check for a "
+        "stop and without saving. The job holds its nodes while Slurm calls it running or "
+        "completing: start-up, saving and leaving are in it."
     )
     delay = (
-        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by Slurm's default "
-        f"{DEFAULT_DELAY} s: the computed share has {DEFAULT_DELAY - REQUEUE_DELAY} s more for each of "
-        f"{found.requeues} requeues. The preempting job takes 3 s."
+        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by "
+        f"Slurm's default {DEFAULT_DELAY} s: the computed share has "
+        f"{DEFAULT_DELAY - REQUEUE_DELAY} s more for each of {found.requeues} requeues. The "
+        "preempting job takes 3 s."
     )
     return ["# Goodput under stops", "", *made, how, delay, "", *table(found)]
 

@@ -1,12 +1,14 @@
-"""What a stop costs: steps lost, and the time from the last step before it to the first step after it.
+"""What a stop costs: steps lost, and the time from the last step to the first one after it.
 
-The same tiny training, at the same pace, on the same cluster (tests/slurm, started for it), is stopped under
-clusterrun, under the usual sbatch recipe, and under submitit in two ways; handover/ has each of them. They take turns,
-and in one round all are stopped at the same step. What does not come back by itself is submitted again by hand, at
-once. Needs root and about a minute for each way, stop and round:
+The same tiny training, at the same pace, on the same cluster (tests/slurm, started for it), is
+stopped under clusterrun, under the usual sbatch recipe, and under submitit in two ways; handover/
+has each of them. They take turns, and in one round all are stopped at the same step. What does not
+come back by itself is submitted again by hand, at once. Needs root and about a minute for each way,
+stop and round:
 
     python benchmarks/handover.py --rounds 3
-    python benchmarks/handover.py --expedited --ways clusterrun requeue successor --page handover-expedited.md
+    python benchmarks/handover.py --expedited --ways clusterrun requeue successor \
+        --page handover-expedited.md
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Place:
         return StepsLog(self.folder / "steps.jsonl")
 
     def environment(self) -> dict[str, str]:
-        """What the scripts in handover/ read, and what a login shell with the environment activated has."""
+        """Return what the scripts in handover/ read, and what an activated login shell has."""
         own = {
             "VENV": sys.prefix,
             "SCRIPT": str(WAYS / "plain.py"),
@@ -131,7 +133,7 @@ WAYS_TO_RUN: dict[str, Callable[[Place, Stop], Again]] = {
 
 
 def measure(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
-    """Train, stop, and see what happens; None where the training had not begun when the stop came."""
+    """Train, stop, and see what happens; None if the stop came before training began."""
     place = make_place(cluster, f"{way}-{stop}-{turn}-{time.time():.0f}")
     again = WAYS_TO_RUN[way](place, STOPS[stop])
     if STOPS[stop].after_step:
@@ -157,7 +159,7 @@ def make_place(cluster: Cluster, name: str) -> Place:
 
 
 def make_stop(place: Place, stop: str, turn: int) -> None:
-    """Preempt, or cut the power: of the node without the batch script and of the one with it, in turns."""
+    """Preempt, or cut the power of the nodes without and with the batch script, in turns."""
     if stop == "preemption":
         preempt(place.desk.cluster)
     else:

@@ -1,4 +1,4 @@
-"""What handover.py saw, as a page: the ways to be stopped, what each stop cost, and whether the aims are met."""
+"""The results of handover.py as a page: the kinds of stops, what each cost, and the aims."""
 
 from __future__ import annotations
 
@@ -40,19 +40,22 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stop cost; `seconds` from the last step before to the first one after, None if a person had to help."""
+    """What a stop cost.
+
+    `seconds`: from the last step before to the first one after, None if a person had to help.
+    """
 
     way: str
     stop: str
     lost: int | None
     seconds: float | None
     start: float | None = None
-    """How much of the seconds the new attempt took from its begin to its first step; clusterrun's only."""
+    """Seconds from the new attempt's start to its first step; clusterrun only."""
 
 
 def table(found: list[Outcome]) -> list[str]:
-    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step", "of it the start",
-             "beside clusterrun"]  # fmt: skip
+    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step",
+             "of it the start", "beside clusterrun"]  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|---|--:|"]
     pairs = dict.fromkeys((o.stop, o.way) for o in found)
     return lines + [row(found, stop, way) for stop, way in pairs]
@@ -104,8 +107,9 @@ def verdict(found: list[Outcome]) -> str:
     most = max((o.lost for o in signalled if o.lost is not None), default=0)
     met = most <= AIM and all(o.seconds is not None for o in signalled)
     return (
-        f"Aim: clusterrun comes back by itself and loses at most {AIM} step at any stop that a signal announces. "
-        f"The most it lost in {len(signalled)} of them: {most}. {'Met.' if met else '**Missed.**'}"
+        f"Aim: clusterrun comes back by itself and loses at most {AIM} step at any stop that a "
+        f"signal announces. The most it lost in {len(signalled)} of them: {most}. "
+        f"{'Met.' if met else '**Missed.**'}"
     )
 
 
@@ -121,23 +125,28 @@ def fast(found: list[Outcome]) -> str:
         return ""
     met = "Met." if max(took) <= FAST else "**Missed.**"
     return (
-        f"Aim: with a successor, less the start (the new attempt's begin to its first step, most of it accelerate's), "
-        f"at most {FAST} s. The most in {len(took)} signalled stops: {max(took):.1f} s. {met}"
+        "Aim: with a successor, less the start (the new attempt's begin to its first step, most "
+        f"of it accelerate's), at most {FAST} s. The most in {len(took)} signalled stops: "
+        f"{max(took):.1f} s. {met}"
     )
 
 
 def page(found: list[Outcome], made: list[str], expedited: bool = False) -> list[str]:
     """Write the page of results."""
     delay = (
-        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by Slurm's default 120 s: "
-        f"on most clusters add {120 - REQUEUE_DELAY} s to every time in the table but a successor's. "
-        "The preempting job takes 3 s."
+        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by "
+        f"Slurm's default 120 s: on most clusters add {120 - REQUEUE_DELAY} s to every time in the "
+        "table but a successor's. The preempting job takes 3 s."
     )
     if expedited:
-        delay += " This cluster allows expedited requeues, for which `clusterrun` asks by itself; these wait no time."
+        delay += (
+            " This cluster allows expedited requeues, for which `clusterrun` asks by itself; these "
+            "wait no time."
+        )
     how = (
-        "Two nodes with a process each, 0.1 s a step, a checkpoint every 50 steps; in one round all ways are stopped "
-        "at the same step, or by the same time limit. Median, then each value. `by hand`: a person had to submit again."
+        "Two nodes with a process each, 0.1 s a step, a checkpoint every 50 steps; in one round "
+        "all ways are stopped at the same step, or by the same time limit. Median, then each "
+        "value. `by hand`: a person had to submit again."
     )
     aim = [line for text in (verdict(found), fast(found)) if text for line in (text, "")]
     return ["# What a stop costs", "", *made, how, delay, "", *aim, *table(found)]

@@ -1,7 +1,8 @@
-"""What clusterrun.training costs: the stop check of a step, and the stall of a checkpoint beside plain save_state.
+"""What clusterrun.training costs: the stop check of a step, and the stall of a checkpoint.
 
-Two processes of a real `accelerate launch` on CPUs. The ways to save take turns, so that a slow minute of the machine
-hits all of them; medians count. It needs neither Slurm nor root:
+The stall is compared with plain save_state. Two processes of a real `accelerate launch` on CPUs.
+The ways to save take turns, so that a slow minute of the machine hits all of them; medians count.
+It needs neither Slurm nor root:
 
     python benchmarks/overhead.py
 """

@@ -1,8 +1,9 @@
-"""Goodput of large runs: a model, fed by what the other benchmarks have measured and by published failure rates.
+"""Goodput of large runs: a model, from the other benchmarks' results and published failure rates.
 
     python benchmarks/simulate.py
 
-It reads benchmarks/results/handover.md and overhead.md, needs neither Slurm nor GPUs, and takes half a minute.
+It reads benchmarks/results/handover.md and overhead.md, needs neither Slurm nor GPUs, and takes
+half a minute.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ RATES = {  # failures a node and day, and where that was published
     "RSC-1": (
         6.50e-3,
         (
-            "Meta's cluster RSC-1 of 16,000 A100: A. Kokolis and others, "
-            "Revisiting Reliability in Large-Scale Machine Learning Research Clusters, HPCA 2025, arXiv 2410.21680"
+            "Meta's cluster RSC-1 of 16,000 A100: A. Kokolis and others, Revisiting Reliability "
+            "in Large-Scale Machine Learning Research Clusters, HPCA 2025, arXiv 2410.21680"
         ),
     ),
     "Llama 3": (
         419 / 54 / (16384 / GPUS_PER_NODE),
         (
-            "419 unexpected interruptions in 54 days on 16,384 H100: A. Grattafiori and others, The Llama 3 Herd of "
-            "Models, arXiv 2407.21783, section 3.3.4 and table 5"
+            "419 unexpected interruptions in 54 days on 16,384 H100: A. Grattafiori and others, "
+            "The Llama 3 Herd of Models, arXiv 2407.21783, section 3.3.4 and table 5"
         ),
     ),
     "RSC-2": (
@@ -53,7 +54,7 @@ RATES = {  # failures a node and day, and where that was published
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of handover.md: how often a way came back by itself, the steps it lost, its seconds to the next step."""
+    """One row of handover.md: whether a way came back, the steps lost, seconds to the next step."""
 
     back: bool
     lost: float
@@ -75,7 +76,7 @@ class Inputs:
 
 
 def read_inputs(results: Path) -> Inputs:
-    """Read the tables of handover.md and overhead.md. Raises ValueError where they look otherwise."""
+    """Read the tables of handover.md and overhead.md; raises ValueError for an unknown form."""
     handover, overhead = (
         (results / name).read_text(encoding="utf-8") for name in ("handover.md", "overhead.md")
     )
@@ -117,7 +118,7 @@ def figure(pattern: str, text: str) -> float:
 
 
 def ways(inputs: Inputs, world: World, options: argparse.Namespace) -> list[Way]:
-    """Make the ways to compare: each as measured, and the others also with the interval that suits this world."""
+    """Make the ways to compare: as measured, and the others also with their best interval here."""
     bare, ours = options.save, options.save * inputs.dearer
     best = best_interval(bare, 1 / (1 / world.between_failures + 1 / world.between_preemptions))
     made = []
@@ -134,7 +135,8 @@ def ways(inputs: Inputs, world: World, options: argparse.Namespace) -> list[Way]
 def answers(inputs: Inputs, name: str, options: argparse.Namespace) -> dict[str, Answer]:
     """Return how a way takes each stop; a person submits again what does not come back.
 
-    A way that lost more than a step at a stop, beside a checkpoint every 50 steps, has not saved because of it.
+    A way that lost more than a step at a stop, beside a checkpoint every 50 steps, has not saved
+    because of it.
     """
     found = {}
     delay = (
@@ -186,7 +188,7 @@ def table(inputs: Inputs, rate: float, options: argparse.Namespace) -> list[str]
 
 
 def agreement(options: argparse.Namespace) -> list[str]:
-    """Return the simulation beside the formulas where they hold: failures alone, and one interval."""
+    """Compare the simulation with the formulas where they hold: failures alone, one interval."""
     lines = [
         "| hours between failures | simulated | Daly | first order (Kokolis) |",
         "|--:|--:|--:|--:|",
@@ -215,25 +217,31 @@ def inputs_table(inputs: Inputs) -> list[str]:
                 f"{found.seconds:.1f} s" if found.back and found.seconds is not None else "by hand"
             )
             lines.append(
-                f"| {name} | {STOPS[kind]} | {'yes' if found.back else '**no**'} | {saves} | {seconds} |"
+                f"| {name} | {STOPS[kind]} | {'yes' if found.back else '**no**'} | {saves} | "
+                f"{seconds} |"
             )
     return lines
 
 
 def page(inputs: Inputs, options: argparse.Namespace) -> str:
     given = " ".join(f"--{name} {value:g}" for name, value in vars(options).items())
+    today = f"{datetime.now(tz=timezone.utc):%Y-%m-%d}"
     lines = [
         "# Goodput of large runs: a model", "",
-        f"Made by `python benchmarks/simulate.py {given}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}.",
-        "**Computed, not measured.** What goes in, what is assumed and what is left out: [README](../README.md).",
+        f"Made by `python benchmarks/simulate.py {given}` on {today}.",
+        ("**Computed, not measured.** What goes in, what is assumed and what is left out: "
+        "[README](../README.md)."),
         "ETTR: the share of the wall clock that becomes training that counts.", "",
-        (f"Assumed for all: a preemption every {options.preempted:g} hours on average and a time limit of "
-        f"{options.limit:g} hours, both announced; {options.start:g} minutes from the processes' start to the first "
-        f"step; a bare `save_state` of {options.save:g} s; a person submits again after {options.person:g} minutes. "
-        f"The others save every {options.every:g} minutes, clusterrun as `every: auto` decides from what it has seen."),
+        (f"Assumed for all: a preemption every {options.preempted:g} hours on average and a time "
+        f"limit of {options.limit:g} hours, both announced; {options.start:g} minutes from the "
+        f"processes' start to the first step; a bare `save_state` of {options.save:g} s; a person "
+        f"submits again after {options.person:g} minutes. "
+        f"The others save every {options.every:g} minutes, clusterrun as `every: auto` decides "
+        "from what it has seen."),
         "", "## Read from the other results", "", *inputs_table(inputs), "",
-        (f"{inputs.delay:g} s are added to each time for Slurm's default requeue delay. A save of clusterrun takes "
-        f"{inputs.dearer:g} times a bare one (it is flushed), the check for a stop {inputs.check:.3%} of the time."),
+        (f"{inputs.delay:g} s are added to each time for Slurm's default requeue delay. A save of "
+        f"clusterrun takes {inputs.dearer:g} times a bare one (it is flushed), the check for a "
+        f"stop {inputs.check:.3%} of the time."),
         "",
     ]  # fmt: skip
     for name, (rate, source) in RATES.items():

@@ -1,7 +1,8 @@
 """A model of one training run under failures and announced stops; all times in seconds.
 
-Failures come at random, at a constant rate (a Poisson process). Preemptions do too, and time limits in a fixed rhythm;
-both are announced by a signal. The share of the time that becomes training that counts is the ETTR.
+Failures come at random, at a constant rate (a Poisson process). Preemptions do too, and time limits
+in a fixed rhythm; both are announced by a signal. The share of the time that becomes training that
+counts is the ETTR.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of running: its name, its answer to each kind of stop, when it saves, and what that costs."""
+    """A way of running: its name, its answer to each kind of stop, and when and how it saves."""
 
     name: str
     answers: dict[str, Answer]
@@ -46,13 +47,13 @@ class Way:
 
 @dataclass(frozen=True)
 class World:
-    """What happens to a run: mean seconds between failures and between preemptions, and the time limit."""
+    """What happens to a run: mean seconds between failures and preemptions, and the time limit."""
 
     between_failures: float
     between_preemptions: float = NEVER
     limit: float = NEVER
     start: float = 0.0
-    """How long a job of this size takes from its processes' start to the first step, beyond the measured one."""
+    """Seconds from the processes' start to the first step at this size, beyond those measured."""
 
 
 def fixed(seconds: float) -> Rule:
@@ -61,7 +62,7 @@ def fixed(seconds: float) -> Rule:
 
 
 def learned(save: float) -> Rule:
-    """Save as `checkpoint.every: auto` does: by Young's and Daly's rule, from the interruptions that were seen."""
+    """Save as `checkpoint.every: auto` does: by the Young-Daly rule, from past interruptions."""
     return lambda trained, seen: best_interval(
         save, (PRIOR_SECONDS + trained) / (PRIOR_COUNT + seen)
     )
@@ -120,10 +121,11 @@ def mean_ettr(way: Way, world: World, seconds: float, runs: int, seed: int) -> t
 def formula(
     between: float, interval: float, save: float, restart: float, start: float = 0.0
 ) -> float:
-    """Return the ETTR where failures alone stop a run, and all of an interval is lost in which one falls.
+    """Return the ETTR if only failures stop a run, and each one loses its whole interval.
 
-    J. T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006, for the time that an
-    interval takes until it is saved; no failure falls into `restart`, as in the simulation.
+    J. T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006,
+    for the time that an interval takes until it is saved; no failure falls into `restart`, as in
+    the simulation.
     """
     cycle = (
         (between + restart)
@@ -134,5 +136,8 @@ def formula(
 
 
 def meta_formula(between: float, interval: float, save: float, restart: float) -> float:
-    """Return the ETTR to first order, as A. Kokolis and others estimate it (2025), their queue's wait left out."""
+    """Return the ETTR to first order, without the wait in the queue.
+
+    As A. Kokolis and others estimate it (2025).
+    """
     return (1 - (restart + interval / 2) / between) / (1 + save / interval)

@@ -1,8 +1,9 @@
 """How long a command takes to answer, beside what one would type instead.
 
-Whole processes are timed, on a real Slurm that is started for it (tests/slurm), as an ordinary user on its login
-machine. The commands take turns, so that a slow minute of the machine hits all of them; the median counts. What is
-submitted may begin in two hours at the earliest, and is cancelled at the end. Needs root, as the tests do:
+Whole processes are timed, on a real Slurm that is started for it (tests/slurm), as an ordinary user
+on its login machine. The commands take turns, so that a slow minute of the machine hits all of
+them; the median counts. What is submitted may begin in two hours at the earliest, and is cancelled
+at the end. Needs root, as the tests do:
 
     make benchmarks
 """
@@ -39,7 +40,8 @@ checkpoint: {{every: 10min, keep: 3}}
 """
 
 BARE = "python -c pass"
-# What a command must import. pydantic loads its parts when they are first named: `import pydantic` alone loads nothing.
+# What a command must import. pydantic loads its parts when they are first named: `import pydantic`
+# alone loads nothing.
 _NEEDED = (
     "import yaml; from pydantic import BaseModel; from jinja2.sandbox import SandboxedEnvironment"
 )
@@ -49,7 +51,7 @@ _STANDARD = "import argparse, dataclasses, json, pathlib, subprocess"
 STANDARD = f"python -c '{_STANDARD}'"
 SBATCH = "sbatch job.sbatch"
 SQUEUE = "squeue --jobs=ID"
-# What is compared with what, and the most it should take; the last ones say what the rest is spent on.
+# What is compared with what, and the most it should take; the last ones show where the rest goes.
 RATIOS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("clusterrun --help", (BARE,), 4.0),
     ("clusterrun validate", (LIBRARIES,), 1.3),
@@ -94,7 +96,7 @@ def seconds(argv: list[str]) -> float:
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """Let the commands take turns, `rounds` times after one round that does not count; runs on the login machine."""
+    """Time the commands in turns, `rounds` times after a warm-up round; runs on the login node."""
     Path("startup.yaml").write_text(SPEC, encoding="utf-8")
     script = subprocess.run(
         [CLUSTERRUN, "render", "startup.yaml"], capture_output=True, text=True, check=True
@@ -139,7 +141,8 @@ def table(found: dict[str, list[float]]) -> list[str]:
     lines = ["| command | median | fastest | slowest |", "|---|--:|--:|--:|"]
     for name, times in found.items():
         lines.append(
-            f"| `{name}` | {median[name] * 1e3:.0f} ms | {min(times) * 1e3:.0f} | {max(times) * 1e3:.0f} |"
+            f"| `{name}` | {median[name] * 1e3:.0f} ms | {min(times) * 1e3:.0f} | "
+            f"{max(times) * 1e3:.0f} |"
         )
     lines += ["", "| ratio of medians | is | aim | |", "|---|--:|--:|---|"]
     for name, others, aim in RATIOS:
@@ -153,11 +156,15 @@ def table(found: dict[str, list[float]]) -> list[str]:
 def page(found: dict[str, list[float]], slurm: str, rounds: int) -> str:
     """Write the page of results."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    made = f"Made by `python benchmarks/startup.py --rounds {rounds}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}."
+    today = f"{datetime.now(tz=timezone.utc):%Y-%m-%d}"
+    made = f"Made by `python benchmarks/startup.py --rounds {rounds}` on {today}."
     load = f"load average {os.getloadavg()[0]:.1f} at the end"
     machine = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), {load}"
     on = f"{machine}, Python {platform.python_version()}, Slurm {slurm}, {versions}."
-    how = f"Whole processes, taking turns, {rounds} times each. What is compared, and why: [README](../README.md)."
+    how = (
+        f"Whole processes, taking turns, {rounds} times each. What is compared, and why: "
+        "[README](../README.md)."
+    )
     return "\n".join(["# Start-up times", "", made, on, how, "", *table(found), ""])
 
 

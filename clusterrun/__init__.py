@@ -1,7 +1,8 @@
-"""Train with Hugging Face Accelerate on Slurm: a YAML job spec becomes a run that lasts until it is done.
+"""Train with Hugging Face Accelerate on Slurm: a YAML job spec becomes a run that finishes.
 
-Each command of the command line is a function of the same name here, and `Run` is a run as an object. Nothing is
-imported before it is used, because a login node should answer `clusterrun --help` as fast as `sbatch --help`.
+Each command of the command line is a function of the same name here, and `Run` is a run as an
+object. Nothing is imported before it is used, because a login node should answer
+`clusterrun --help` as fast as `sbatch --help`.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     from clusterrun.version import __version__ as __version__
     # isort: on
 
-# The public names, by the module that each is in. `__all__`, `__getattr__` and `__dir__` are made from this table.
+# The public names, by the module that each is in. `__all__`, `__getattr__` and `__dir__` are made
+# from this table.
 _PLACES = {
     "api": (
         "Run RunLike cancel checkpoints list log_lines logs notify rehearse "

@@ -1,4 +1,4 @@
-"""Writes json.md, the reference of what each command prints with `--json`, from the JSON Schemas of the answers."""
+"""Writes json.md, the reference of `--json` output, from the JSON Schemas of the answers."""
 
 # ruff: noqa: INP001 - a script, and no package
 
@@ -18,18 +18,27 @@ INTRODUCTION = """\
 
 <!-- Written by docs/answers.py from the types of the answers. Change those, and run it. -->
 
-Every command but `schema` and `completion` takes `--json`: one value on stdout, and nothing else there; talk goes to
-stderr, and nothing is asked. `clusterrun schema COMMAND` prints the JSON Schema (2020-12) of the command's answer, from
-which this page is made. Within a major version keys are added; none is removed, and none changes its type or meaning.
+Every command but `schema` and `completion` takes `--json`: one value on stdout, \
+and nothing else there; talk goes to
+stderr, and nothing is asked. `clusterrun schema COMMAND` prints the JSON Schema (2020-12) of the \
+command's answer, from
+which this page is made. Within a major version keys are added; none is removed, \
+and none changes its type or meaning.
 
-Where there is no answer, stdout has a failure in its place: `{"problems": [...]}`, each problem with `where`
-(`file:line`, an option, or empty), `path` (the key), `what` and `hint`. The exit code is then 2 for a mistake of yours,
-1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code. After a wrong command
+Where there is no answer, stdout has a failure in its place: `{"problems": [...]}`, \
+each problem with `where`
+(`file:line`, an option, or empty), `path` (the key), `what` and `hint`. The exit code is then 2 \
+for a mistake of yours,
+1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code. \
+After a wrong command
 line (2), an interrupt (130) or a bug of ours (3), stdout stays empty.
 
-Times are seconds since the epoch, durations are seconds, sizes bytes. What is not known is null, or empty where it is
-text; a number that JSON cannot write, such as a loss that is not a number, is null, too. No key is ever missing, but
-where the table says so. `status --watch --json` prints such an object for each change, one a line; `render --json` is
+Times are seconds since the epoch, durations are seconds, sizes bytes. What is not known is null, \
+or empty where it is
+text; a number that JSON cannot write, such as a loss that is not a number, is null, too. \
+No key is ever missing, but
+where the table says so. `status --watch --json` prints such an object for each change, \
+one a line; `render --json` is
 of `--explain`.
 """
 

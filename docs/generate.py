@@ -1,9 +1,13 @@
-"""Writes docs/job-spec.md from the models: `python docs/generate.py`. A test compares the page with what this gives."""
+"""Writes docs/job-spec.md from the models: `python docs/generate.py`.
+
+A test compares the page with this script's output.
+"""
 
 # ruff: noqa: INP001 - a script, and no package
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +22,15 @@ from clusterrun.job_spec import layers, options
 from clusterrun.job_spec.docstrings import field_docstrings
 from clusterrun.job_spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
 from clusterrun.job_spec.values import NAME_FORM
+
+sys.path.insert(0, str(Path(__file__).parent))
+from job_spec_prose import (
+    ARRAYS,
+    CHECKPOINTS,
+    INTRODUCTION,
+    NOTICES,
+    SHARING,
+)
 
 PAGE = Path(__file__).parent / "job-spec.md"
 
@@ -65,7 +78,8 @@ SHAPES = {
     "Environment.setup": "shell, or list of shell",
 }
 
-# What a field means is its docstring. These are Slurm's or accelerate's words, or say it by their name.
+# What a field means is its docstring. These are Slurm's or accelerate's words, or say it by their
+# name.
 WORDS = {
     "slurm": "as sbatch's `--{}`",
     "accelerate": "as in accelerate's config file",
@@ -79,9 +93,13 @@ MEANINGS = {
     "slurm": "what Slurm is asked for, see [slurm](#slurm)",
     "accelerate": "how the processes are launched, see [accelerate](#accelerate)",
     "environment": "what the nodes' shell needs first, see [environment](#environment)",
-    "checkpoint": "how often the run is saved, and what it goes on from, see [checkpoint](#checkpoint)",
+    "checkpoint": (
+        "how often the run is saved, and what it goes on from, see [checkpoint](#checkpoint)"
+    ),
     "requeue": "when the run continues by itself, see [requeue](#requeue)",
-    "accelerate.config_file": "an accelerate YAML of yours, used unchanged; only where the ranks meet is overridden",
+    "accelerate.config_file": (
+        "an accelerate YAML of yours, used unchanged; only where the ranks meet is overridden"
+    ),
     "accelerate.gradient_accumulation_steps": "reaches `Accelerator()` under every strategy",
     "environment.modules": "`module load`, one by one, in this order",
     "environment.venv": "the folder of a virtual environment",
@@ -94,87 +112,13 @@ FOOTNOTES = f"""\
 A *time* is {units.SLURM_TIME_FORMS}, or UNLIMITED.
 A *memory* is {units.SLURM_MEMORY_FORMS}.
 *GPUs* are `4` or `a100:4`.
-A *duration* is one or more numbers with `s`, `min`, `h`, `d` or `w`, such as `90s`, `1.5h`, `1 h 30 min` or `2 days`,
+A *duration* is one or more numbers with `s`, `min`, `h`, `d` or `w`, such as `90s`, `1.5h`, \
+`1 h 30 min` or `2 days`,
 or a *time* with a colon or a dash, such as `1:30:00`.
 An *interval* is a duration, `500 steps` or `auto`.
 An *array* is `0-3`, `1,3,5` or `0-15:4`, with `%2` behind it for two tasks at once.
 A *name* is {NAME_FORM.removeprefix("a name: ")}.
 *Shell* stands in the script as written.
-"""
-
-INTRODUCTION = """\
-# The job spec
-
-<!-- Written by docs/generate.py from the models. Change those, and run it. -->
-
-A YAML file. The words are sbatch's and accelerate's own; dashes and underscores are both read.
-What YAML 1.1 would misread is read as it was written:
-`12:00:00` stays a time, and `no`, `off` and `3e-4` reach your script as written.
-Mistakes are told all at once, as `file:line: key: what is wrong`, before anything is queued.
-
-The values come in layers, each over the one before:
-the virtual environment of your shell (only where nothing else names a Python),
-the site's profile, the file, and each `--set KEY=VALUE`.
-
-A profile has the same sections, `share`, `hang`, `notify`, and `run_root`, the folder that run folders are made in
-(without it `runs`, relative to the working folder).
-Its `gpu_memory` says what each GPU holds, with which `clusterrun estimate` tells whether a run fits,
-and `submit` warns: `80GB` for all, or a mapping from partitions or types of GPU, `{gpu: 80GB, a100: 40GB}`.
-It is the file of `--profile`, else of `CLUSTERRUN_PROFILE`, else `~/.config/clusterrun/profile.yaml`.
-Its values are only defaults: where a spec says something that excludes one of them, that one is left out.
-"""
-
-# What stands below a table.
-SHARING = """\
-## What others see
-
-A run folder is its owner's alone. With `share: group` its group may list it, read `logs/` and write `stop`,
-which is what `clusterrun stop FOLDER` does for a teammate. Specs, script, records and checkpoints stay closed.
-`output/` is made closed, too; what your script writes beside it has the mode that your umask gives it.
-The folders above are yours to open: `clusterrun validate` names the first that only you can enter.
-In a folder with the setgid bit (`chmod g+s`) run folders have its group, otherwise your own.
-"""
-ARRAYS = """\
-Each task of an `array` is a run of its own, `<run id>-<task>` in `<run folder>/task-<task>`: it has its own attempts,
-checkpoints and logs, and is stopped, preempted and requeued alone. The script finds its number in SLURM_ARRAY_TASK_ID.
-"""
-CHECKPOINTS = """\
-`path`, `resume` and `signal` are for scripts that do not use `clusterrun.training`
-(an example: [plain_script.yaml](../job_specs/plain_script.yaml)).
-The newest match by its time of change counts, unless it is empty. A script should give a checkpoint its name
-only when it is whole, by a rename: a match that is half written looks like one.
-After two crashes in a row the one before it is tried.
-In a fixed folder a new run goes on from the checkpoints of an old one; below `{run_dir}` each run has its own.
-"""
-
-
-NOTICES = """\
-## notify
-
-```yaml
-environment: {secrets: [SLACK_WEBHOOK_URL]}
-notify:
-  - {on: [finished, gave-up], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}
-  - {on: [requeued], to: {mail: alice@example.org}}
-```
-
-`on`: `finished`; `gave-up`, every end that is final and that nobody asked for; `requeued`, every end after which the
-run goes on by itself, in the same job or as a successor.
-`to`: either `webhook`, the name of a variable among `environment.secrets`, or `mail`, an address.
-`shape` says what a webhook is sent: `json` (run, event, cause, reason, step, attempt, job_id, text), or a message as
-`slack` or `discord` takes it.
-
-The job script sends at the end of an attempt, from the first node, by `curl`, or by the node's `mail` or `sendmail`.
-Where the node has no mail program, Slurm is asked to mail the end of that last job (`finished`, `gave-up`; to one
-address, and only where the spec has no `mail-type` of its own); else the log says that nobody was told.
-All notices together have five seconds, two where Slurm's kill is on its way, and no failure changes how the attempt
-ends. A webhook's address stands in no file, no log and no process list:
-sbatch hands the variable over, and curl reads it from a pipe.
-An attempt that is killed outright, as by a node's failure, tells nobody: the next one does it when it begins.
-`clusterrun notify --test JOB.yaml` sends a test from where it is typed.
-
-Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, knows jobs, not runs:
-its END is no "finished", and its REQUEUE does not come where a successor goes on.
 """
 
 
@@ -202,7 +146,7 @@ def form(annotation: Any) -> str:
 
 
 def named_form(model: type[BaseModel], name: str, field: FieldInfo) -> str:
-    """Name the form of a field by the name of its type in the model's source, else by what the type is made of."""
+    """Name the form of a field by its type's name in the model's source, or by its parts."""
     if (path := f"{model.__name__}.{name}") in SHAPES:
         return SHAPES[path]
     written = str(model.__annotations__[name]).removesuffix(" | None")
@@ -232,7 +176,8 @@ def rows(section: str, model: type[BaseModel]) -> Iterator[str]:
             else name
         )
         meaning = docstring_of(section, name) or MEANINGS.get(path) or WORDS[section].format(key)
-        yield f"| `{key}` | {named_form(model, name, field)} | {default(field)} | {one_line(meaning)} |"
+        shape = named_form(model, name, field)
+        yield f"| `{key}` | {shape} | {default(field)} | {one_line(meaning)} |"
 
 
 def one_line(text: str) -> str:

@@ -1,6 +1,7 @@
-"""Makes docs/report.png: the page of a run on the tests' cluster that is preempted, crashes, and finishes; as root.
+"""Makes docs/report.png: the page of a run that is preempted, crashes, and finishes.
 
-It takes about two minutes, and needs Chromium: `python docs/picture_of_report.py`.
+On the tests' cluster it takes about two minutes, and needs root and Chromium:
+`python docs/picture_of_report.py`.
 """
 
 # ruff: noqa: INP001 - a script, and no package

@@ -1,6 +1,6 @@
-"""Makes docs/status.svg, list.svg, why.svg and doctor.svg: what a terminal shows of real runs; as root.
+"""Makes docs/status.svg, list.svg, why.svg and doctor.svg: what a terminal shows of real runs.
 
-On the tests' cluster it takes about two minutes: `python docs/pictures_of_commands.py`.
+On the tests' cluster it takes about two minutes, as root: `python docs/pictures_of_commands.py`.
 """
 
 # ruff: noqa: INP001 - a script, and no package
@@ -30,8 +30,12 @@ FOREIGN = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 def typed(desk: Desk, *words: str) -> str:
     """Type a command at a terminal, and return what it shows, colours and all."""
     line = f"stty cols {WIDTH}; {CLUSTERRUN} {' '.join(words)}"
-    environment = {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "SHELL": "/bin/bash",
-                   "CLUSTERRUN_PROFILE": str(desk.cluster.home(desk.user) / "site.yaml")}  # fmt: skip
+    environment = {
+        "TERM": "xterm-256color",
+        "COLUMNS": str(WIDTH),
+        "SHELL": "/bin/bash",
+        "CLUSTERRUN_PROFILE": str(desk.cluster.home(desk.user) / "site.yaml"),
+    }
     answer = desk.cluster.run_as(
         desk.user, ["script", "-qec", line, "/dev/null"], env=environment, check=False
     )
@@ -53,9 +57,15 @@ def draw(name: str, *shown: tuple[str, str]) -> None:
 
 
 def runs(desk: Desk) -> tuple[Submitted, Submitted]:
-    """Let runs finish, give up, train and wait; returns the one that trains, and the one that gave up."""
-    broken = desk.submit("broken", script=str(ROOT / "tests/slurm/scripts/survivor.py"), args={"width": "wide"},
-                         slurm=ONE_RANK, accelerate={"use_cpu": True}, requeue={"crashes": 0})  # fmt: skip
+    """Let runs finish, give up, train and wait; returns those that train and gave up."""
+    broken = desk.submit(
+        "broken",
+        script=str(ROOT / "tests/slurm/scripts/survivor.py"),
+        args={"width": "wide"},
+        slurm=ONE_RANK,
+        accelerate={"use_cpu": True},
+        requeue={"crashes": 0},
+    )
     finished = survive(desk, "gpt2-small", ranks=1)
     trains = survive(desk, "gpt2-medium", args={"slow_at": [40, 90]}, slurm={"partition": "low"})
     reaches(trains, 1, 60)

@@ -1,4 +1,7 @@
-"""Writes reference/python.md from signatures and docstrings. A test compares the page with what this gives."""
+"""Writes reference/python.md from signatures and docstrings.
+
+A test compares the page with this script's output.
+"""
 
 # ruff: noqa: INP001 - a script, and no package
 
@@ -10,7 +13,6 @@ import importlib
 import inspect
 import itertools
 import re
-import textwrap
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -26,7 +28,8 @@ INTRODUCTION = """\
 
 <!-- Written by docs/python_api.py from signatures and docstrings. Change those, and run it. -->
 
-Each command is a function of the same name, with the command's options as keywords, and a run is an object:
+Each command is a function of the same name, with the command's options as keywords, \
+and a run is an object:
 
 ```python
 import clusterrun
@@ -35,10 +38,16 @@ run = clusterrun.submit("job.yaml", overrides=["slurm.nodes=2"])
 print(run.status().state.value)
 ```
 
-`import clusterrun` loads nothing else: a module is imported when one of its names is first used. A function prints
-nothing, asks nothing and does not exit. Results are values with the keys of [`--json`](../json.md) as attributes. Times
+`import clusterrun` loads nothing else: a module is imported when one of its names is first used. \
+A function prints
+nothing, asks nothing and does not exit. Results are values with the keys of \
+[`--json`](../json.md) as attributes. Times
 are in seconds since the epoch, durations in seconds, sizes in bytes.
 """
+ERRORS = """\
+All of them are in `clusterrun`: `from clusterrun import SpecError, ClusterError`. A timeout is \
+Python's own
+`TimeoutError`."""
 # What a command's option is in Python, if it is not a keyword of the command's function.
 INSTEAD = {
     "`--set KEY=VALUE`": '`overrides=["KEY=VALUE"]`',
@@ -111,8 +120,11 @@ def fields(kind: type) -> Iterator[str]:
     """Write a table of a dataclass's fields and properties."""
     said = field_docstrings(kind)
     rows = [(one.name, str(one.type), said.get(one.name, "")) for one in dataclasses.fields(kind)]
-    rows += [(name, str(inspect.signature(one.fget).return_annotation), prose(one.__doc__))
-             for name, one in vars(kind).items() if isinstance(one, property) and one.fget]  # fmt: skip
+    rows += [
+        (name, str(inspect.signature(one.fget).return_annotation), prose(one.__doc__))
+        for name, one in vars(kind).items()
+        if isinstance(one, property) and one.fget
+    ]
     yield from ("| field | type | |", "|---|---|---|")
     for name, form, text in rows:
         yield f"| `{name}` | `{form}` | {text} |".replace(" | None", " \\| None")
@@ -145,7 +157,8 @@ def alias(name: str) -> str:
             and ast.unparse(line.target) == name
             and isinstance(after, ast.Expr)
         ):
-            return f"`{ast.unparse(line.value) if line.value else ''}`. {prose(ast.literal_eval(after.value))}"
+            value = ast.unparse(line.value) if line.value else ""
+            return f"`{value}`. {prose(ast.literal_eval(after.value))}"
     raise LookupError(name)
 
 
@@ -195,9 +208,7 @@ def page() -> str:
     ]
     run = names["Run"]
     lines += ["## A run", "", "### Run", "", prose(run.__doc__), "", *fields(run), *methods(run)]
-    lines += ["## Errors", "", textwrap.dedent("""\
-        All of them are in `clusterrun`: `from clusterrun import SpecError, ClusterError`. A timeout is Python's own
-        `TimeoutError`."""), ""]  # fmt: skip
+    lines += ["## Errors", "", ERRORS, ""]
     lines += [line for name, one in errors.items() for line in described(name, one)]
     lines += ["## Results", ""]
     results = {name: one for name, one in others.items() if name not in {*errors, *forms}}

@@ -2,8 +2,10 @@
 
 What it teaches, from top to bottom:
 
-1. `Accelerator()` learns from the launch how many processes there are, and which device is this one's;
-2. `prepare` puts the model on it, wraps it where there are several, and shares the batches out among them;
+1. `Accelerator()` learns from the launch how many processes there are, and which device is this
+   one's;
+2. `prepare` puts the model on it, wraps it where there are several, and shares the batches out
+   among them;
 3. `backward` takes the place of `loss.backward()`;
 4. a number of one process is not the run's: `reduce` gives the mean over all;
 5. all processes hold the model, one writes it, without the wrapper.

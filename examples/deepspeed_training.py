@@ -2,14 +2,18 @@
 
 What it teaches:
 
-1. the job spec's `deepspeed_config` chooses the stage; the script has no word of it, and trains without DeepSpeed, too;
-2. each process holds a part of the optimizer's numbers from stage 1 on, of the gradients from 2, of the weights at 3;
+1. the job spec's `deepspeed_config` chooses the stage; the script has no word of it, and trains
+   without DeepSpeed, too;
+2. each process holds a part of the optimizer's numbers from stage 1 on, of the gradients from 2, of
+   the weights at 3;
 3. no process has the whole model at stage 3: all of them must take part in saving it;
-4. accumulation and clipping are DeepSpeed's own then, from its config; the same calls here ask it for them.
+4. accumulation and clipping are DeepSpeed's own then, from its config; the same calls here ask it
+   for them.
 
     accelerate launch --use_deepspeed --zero_stage 2 examples/deepspeed_training.py
 
-On CPUs it shows the same, slowly, with DS_ACCELERATOR=cpu; DeepSpeed compiles a part of itself at first use there.
+On CPUs it shows the same, slowly, with DS_ACCELERATOR=cpu; DeepSpeed compiles a part of itself at
+first use there.
 """
 
 import argparse
@@ -47,7 +51,7 @@ def make_data(seed):
 
 
 def backend():
-    """Return what to add for DeepSpeed on CPUs, whose backend Accelerate does not guess; nothing anywhere else."""
+    """Return what DeepSpeed needs on CPUs, whose backend Accelerate does not guess; else []."""
     on_cpus = (
         os.environ.get("DS_ACCELERATOR") == "cpu"
         and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"

@@ -2,11 +2,14 @@
 
 What it teaches:
 
-1. the job spec's `fsdp_config` chooses the version and what is wrapped; the script has no word of it;
-2. each block is a unit: its weights come together when it is computed, and go again; so a model must have blocks,
-   and `fsdp_transformer_layer_cls_to_wrap: Block` names theirs;
-3. every process holds its part of weights and optimizer, and all of them must take part in saving the model;
-4. FSDP needs GPUs: on CPUs Accelerate trains with DDP instead, in silence, which this script says aloud.
+1. the job spec's `fsdp_config` chooses the version and what is wrapped; the script has no word of
+   it;
+2. each block is a unit: its weights come together when it is computed, and go again; so a model
+   must have blocks, and `fsdp_transformer_layer_cls_to_wrap: Block` names theirs;
+3. every process holds its part of weights and optimizer, and all of them must take part in saving
+   the model;
+4. FSDP needs GPUs: on CPUs Accelerate trains with DDP instead, in silence, which this script says
+   aloud.
 
     accelerate launch --use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP \
         --fsdp_transformer_layer_cls_to_wrap Block examples/fsdp_training.py

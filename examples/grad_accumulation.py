@@ -2,16 +2,20 @@
 
 What it teaches:
 
-1. `with accelerator.accumulate(model)` adds up gradients, and lets every N-th `optimizer.step()` be one; between
-   them no gradients travel between the processes;
-2. the effective batch is batch size x accumulation x processes, and a step's loss is the mean over all of it;
-3. N batches of B samples give the gradients of one batch of N x B, to rounding: compare the `gradient_norm` of
+1. `with accelerator.accumulate(model)` adds up gradients, and lets every N-th `optimizer.step()` be
+   one; between them no gradients travel between the processes;
+2. the effective batch is batch size x accumulation x processes, and a step's loss is the mean over
+   all of it;
+3. N batches of B samples give the gradients of one batch of N x B, to rounding: compare the
+   `gradient_norm` of
 
     python examples/grad_accumulation.py --per_device_train_batch_size 32
-    python examples/grad_accumulation.py --per_device_train_batch_size 8 --gradient_accumulation_steps 4
+    python examples/grad_accumulation.py --per_device_train_batch_size 8 \
+        --gradient_accumulation_steps 4
 
-The third is true of a mean over samples. A mean over tokens of texts of different lengths must be weighed by hand.
-In a job spec it is `accelerate: {gradient_accumulation_steps: 4}`, which goes before this script's own flag.
+The third is true of a mean over samples. A mean over tokens of texts of different lengths must be
+weighed by hand. In a job spec it is `accelerate: {gradient_accumulation_steps: 4}`, which goes
+before this script's own flag.
 """
 
 import argparse

@@ -3,9 +3,10 @@
 What it teaches:
 
 1. the launch, or the job spec's `mixed_precision`, chooses; the loop stays the same;
-2. the weights stay in fp32, and so do optimizer and loss: only what flows between the layers is in 16 bits;
-3. bf16 has fp32's range and few digits; fp16 has more digits and a small range, so that its gradients are scaled up,
-   and a step where they overflow is left out (fp16 needs a GPU);
+2. the weights stay in fp32, and so do optimizer and loss: only what flows between the layers is in
+   16 bits;
+3. bf16 has fp32's range and few digits; fp16 has more digits and a small range, so that its
+   gradients are scaled up, and a step where they overflow is left out (fp16 needs a GPU);
 4. a step that was left out is no step of the schedule.
 
     accelerate launch --mixed_precision bf16 examples/mixed_precision.py

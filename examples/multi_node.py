@@ -1,11 +1,12 @@
-"""Each process says who and where it is, and all add up a number: the first thing to run on new nodes.
+"""Each process reports its rank and node, and all add up a number: run it first on new nodes.
 
 What it teaches:
 
 1. `num_processes` counts all machines; a rank is unique in the run, a local rank on its node;
 2. an object of each process comes together with `gather_object`, a tensor with `reduce`;
 3. `is_main_process` is true once in the run; `accelerator.print` prints once on each node;
-4. where the sum is wrong, or does not come, the network between the nodes is at fault and not the training.
+4. where the sum is wrong, or does not come, the network between the nodes is at fault and not the
+   training.
 
 It trains nothing, so there is nothing to resume. It leaves with 1 where the sum is wrong:
 
@@ -38,7 +39,8 @@ def main():
         for each in everyone:
             print(" ".join(f"{name} {value}" for name, value in each.items()))
         print(
-            f"{size} processes on {nodes} nodes, {accelerator.distributed_type.value}: sum {found} of {wanted}"
+            f"{size} processes on {nodes} nodes, {accelerator.distributed_type.value}: sum {found} "
+            f"of {wanted}"
         )
     accelerator.wait_for_everyone()
     accelerator.end_training()

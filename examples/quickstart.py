@@ -1,7 +1,7 @@
-"""The quick start: a real training on this machine, preempted in the middle, that comes back and finishes.
+"""The quick start: a real training on this machine, preempted midway, that resumes and finishes.
 
-It submits job_specs/quickstart.yaml without Slurm, does to it what Slurm does at a preemption (SIGTERM to the
-step), and follows it to the end. Run it with `make quickstart`.
+It submits job_specs/quickstart.yaml without Slurm, does to it what Slurm does at a preemption
+(SIGTERM to the step), and follows it to the end. Run it with `make quickstart`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def tell(text: str) -> None:
 
 
 def follow(run: RunRef) -> RunStatus:
-    """Show the step and the loss on one line until the run has ended; preempt it once, in the middle."""
+    """Show the step and the loss on one line until the run has ended; preempt it once, midway."""
     preempted, shown = False, ""
     while not (status := run_status(run)).state.final:
         step = f"step {status.step or 0}/{status.total or '?'}"
@@ -50,7 +50,8 @@ def follow(run: RunRef) -> RunStatus:
 
 def main() -> int:
     tell(
-        f"clusterrun submit --local {SPEC.relative_to(Path.cwd()) if SPEC.is_relative_to(Path.cwd()) else SPEC}"
+        "clusterrun submit --local "
+        f"{SPEC.relative_to(Path.cwd()) if SPEC.is_relative_to(Path.cwd()) else SPEC}"
     )
     run = submit(Request(str(SPEC)), local=True)
     print(f"run {run.run_id}; its folder: {run.paths.folder}", flush=True)
@@ -67,7 +68,8 @@ def main() -> int:
     losses = [line["loss"] for line in metrics if "loss" in line]
     ends = " and ".join(map(str, causes))
     tell(
-        f"done: {status.attempt} attempts, ended by {ends}; loss {losses[0]:.2f} to {losses[-1]:.2f}"
+        f"done: {status.attempt} attempts, ended by {ends}; loss {losses[0]:.2f} to "
+        f"{losses[-1]:.2f}"
     )
     print(f"trained model, tokenizer and metrics: {run.paths.folder}/output")
     print(f"what each attempt printed:            {run.paths.folder}/logs")

@@ -201,7 +201,7 @@ def log(args, accelerator, run, epoch, **values):
 
 
 def train(args, accelerator, run, prepared):
-    """Train from where the run is to the end; asked to stop, it saves and leaves the script here."""
+    """Train from where the run is to the end; on a stop request, save and exit here."""
     metrics = partial(log, args, accelerator, run)
     last = prepared.max_steps
     for epoch in run.epochs(prepared.epochs, total=last):

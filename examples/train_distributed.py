@@ -4,7 +4,8 @@ What it teaches, by the names of its functions:
 
 1. `make_loaders`: data with an order that follows from the seed;
 2. `make_model`: a small transformer that reads bytes;
-3. `prepare`: what goes through `accelerator.prepare`, and a schedule that means the same on any number of processes;
+3. `prepare`: what goes through `accelerator.prepare`, and a schedule that means the same on any
+   number of processes;
 4. `train_step`: precision, accumulation and clipping in one place;
 5. `train`: a loop that resumes, saves and leaves when asked;
 6. `main`: the order of things, and a model saved under every strategy.
@@ -61,7 +62,7 @@ def make_loaders(args):
 
 
 class ByteModel(nn.Module):
-    """A transformer that guesses each next byte; its forward returns the loss, a value for each sample."""
+    """A transformer that predicts the next byte; its forward returns the loss of each sample."""
 
     def __init__(self, width, block_size):
         super().__init__()
@@ -139,7 +140,7 @@ def log(accelerator, **values):
 
 
 def train(args, accelerator, run, prepared):
-    """Train from where the run is to the end; asked to stop, it saves and leaves the script here."""
+    """Train from where the run is to the end; on a stop request, save and exit here."""
     steps_per_epoch = math.ceil(
         len(prepared.train_loader) / accelerator.gradient_accumulation_steps
     )

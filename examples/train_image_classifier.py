@@ -1,11 +1,15 @@
-"""Train a small convolutional network on pictures drawn on the spot: no transformers, no text, no download.
+"""Train a small convolutional network on generated pictures: no transformers, text or download.
 
 What it teaches:
 
-1. nothing here is special to language: a model, a loss and a DataLoader of any kind go through `prepare`;
-2. the accuracy over all processes needs `gather_for_metrics`, which drops what was added to fill the last batch;
-3. an evaluation in `run.evaluation` can be stopped amid its batches, and leaves the training as it was;
-4. noise that follows from a sample's index comes again after a resume; noise drawn on the way would not.
+1. nothing here is special to language: a model, a loss and a DataLoader of any kind go through
+   `prepare`;
+2. the accuracy over all processes needs `gather_for_metrics`, which drops what was added to fill
+   the last batch;
+3. an evaluation in `run.evaluation` can be stopped amid its batches, and leaves the training as it
+   was;
+4. noise that follows from a sample's index comes again after a resume; noise drawn on the way would
+   not.
 
     accelerate launch examples/train_image_classifier.py
 """

@@ -1,7 +1,8 @@
-"""A training script that knows nothing of clusterrun, for job_specs/plain_script.yaml. It runs on CPUs, in seconds.
+"""A training script that knows nothing of clusterrun, for job_specs/plain_script.yaml.
 
-Three things let it go on where it was: a checkpoint gets its name only when it is whole, `--resume_from_checkpoint`
-takes one, and at SIGUSR1 all processes save after the same step and leave.
+It runs on CPUs, in seconds. Three things let it go on where it was: a checkpoint gets its name only
+when it is whole, `--resume_from_checkpoint` takes one, and at SIGUSR1 all processes save after the
+same step and leave.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def batch_of(step: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A step's batch depends on the step and the rank alone, so that a resumed run sees what it would have seen."""
+    """Return a step's batch, from step and rank alone, so that a resumed run sees the same data."""
     x = torch.randn(16, 8, generator=torch.Generator().manual_seed(step * 1000 + rank))
     return x, x.sin().sum(dim=1, keepdim=True)
 
@@ -69,7 +70,8 @@ def main() -> None:
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
-        # a signal does not reach all processes in the same step, so they add up what they have heard
+        # a signal does not reach all processes in the same step, so they add up what they
+        # received
         leaving = bool(
             accelerator.reduce(torch.tensor(len(asked), device=accelerator.device)).item()
         )
@@ -80,7 +82,8 @@ def main() -> None:
             save(accelerator, state, options.output_dir / f"checkpoint-{step:06d}.pt")
         if leaving:
             break
-    accelerator.wait_for_everyone()  # a process that leaves amid an exchange may be aborted by torch, after all is done
+    # a process that exits during an exchange may be aborted by torch, after all is done
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 

@@ -1,10 +1,12 @@
-"""Train a small GPT-2 on the bytes of a text with transformers.Trainer, in a way that can be stopped and resumed.
+"""Train a small GPT-2 on the bytes of a text with transformers.Trainer; it can stop and resume.
 
 What it teaches:
 
-1. one line, `resumable(trainer)`, is all that clusterrun needs; checkpoints stay Trainer's own, in `output_dir`;
+1. one line, `resumable(trainer)`, is all that clusterrun needs; checkpoints stay Trainer's own, in
+   `output_dir`;
 2. what follows `trainer.train()` runs once, when training is complete, and never after a stop;
-3. every flag of TrainingArguments works on the command line, as `--save_steps 50 --gradient_accumulation_steps 4`.
+3. every flag of TrainingArguments works on the command line, as
+   `--save_steps 50 --gradient_accumulation_steps 4`.
 
 The script also runs without clusterrun, with `python` or `accelerate launch`, and needs no network:
 
@@ -47,7 +49,7 @@ class Arguments(TrainingArguments):
 
 
 def load_blocks(args):
-    """Return blocks of `block_size` bytes, nine tenths for training and the last one for evaluation."""
+    """Return blocks of `block_size` bytes, nine tenths for training and one for evaluation."""
     text = torch.frombuffer(bytearray(Path(args.train_file).read_bytes()), dtype=torch.uint8).long()
     blocks = text[: len(text) // args.block_size * args.block_size].view(-1, args.block_size)
     part = len(blocks) * 9 // 10

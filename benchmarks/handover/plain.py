@@ -1,4 +1,4 @@
-"""The tiny training with what Accelerate itself has: `save_state` every 50 steps, and a start from the newest one."""
+"""The tiny training with Accelerate alone: `save_state` every 50 steps, resumed from the newest."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Training:
         return Path(str(self.project.project_dir), "checkpoints")
 
     def resume(self) -> None:
-        """Load the newest checkpoint, and go on counting behind it: accelerate begins at 0 again by itself."""
+        """Load the newest checkpoint and count on from it: accelerate would start at 0 again."""
         saved = [
             int(path.name.removeprefix("checkpoint_"))
             for path in self.checkpoints.glob("checkpoint_*")
@@ -64,7 +64,7 @@ class Training:
                 self.accelerator.save_state()
 
     def save_alone(self) -> None:
-        """Save from the main process only, amid a step: automatic naming would wait for the other ranks."""
+        """Save from the main process only: automatic naming would wait for the other ranks."""
         self.project.automatic_checkpoint_naming = False
         self.accelerator.save_state(str(self.checkpoints / f"checkpoint_{self.project.iteration}"))
 

@@ -1,4 +1,4 @@
-"""The training that every way of the comparison runs: a tiny model, a pace, and a log of the steps done."""
+"""The training that all ways of the comparison run: a tiny model, a pace, a log of the steps."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def prepared(accelerator: Accelerator) -> tuple[Any, Any, Any]:
 
 
 class Steps:
-    """Takes steps at the pace, and writes down which process did which step when, whatever tool started it.
+    """Takes steps at the pace, and logs which process did which step when, under any launcher.
 
-    The log is `STEPS_LOG` of the environment: a JSON line a process at its start, and one a step by the main process.
+    The log is `STEPS_LOG` of the environment: a JSON line a process at its start, and one a step by
+    the main process.
     """
 
     def __init__(self, accelerator: Accelerator, model: Any, optimizer: Any) -> None:

@@ -1,7 +1,9 @@
-"""The tiny training under submitit, as a Checkpointable: `with_submitit.py FOLDER --partition P --time MINUTES`.
+"""The tiny training under submitit, as a Checkpointable.
 
-accelerate runs as a subprocess of each task, or, with --in-process, the task trains by itself and saves in
-`checkpoint()`. Prints the job's id.
+Usage: `with_submitit.py FOLDER --partition P --time MINUTES`.
+
+accelerate runs as a subprocess of each task, or, with --in-process, the task trains by itself and
+saves in `checkpoint()`. Prints the job's id.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from submitit.helpers import Checkpointable, DelayedSubmission
 
 
 class Launch(Checkpointable):
-    """Runs `accelerate launch` on each node; after a requeue it is called again, and the script resumes."""
+    """Runs `accelerate launch` on each node, and again after a requeue; the script resumes."""
 
     def __call__(self, script: str) -> None:
         """Be the task of one node."""
@@ -44,7 +46,10 @@ class Launch(Checkpointable):
 
 
 class Train(Checkpointable):
-    """Trains in submitit's own process; submitit calls `checkpoint` in its signal handler, on task 0 only."""
+    """Trains in submitit's own process.
+
+    submitit calls `checkpoint` in its signal handler, on task 0 only.
+    """
 
     training: Any = None
 

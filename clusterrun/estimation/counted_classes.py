@@ -1,4 +1,4 @@
-"""The config classes of transformers whose models are counted, with the fields that memory depends on."""
+"""The transformers config classes whose models are counted, with the fields that set memory."""
 
 from __future__ import annotations
 

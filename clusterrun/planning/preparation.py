@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,13 +66,7 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Load a spec and read the files it names; raises SpecError for mistakes in spec or options."""
-    absent = [
-        Problem("--templates", "", f"no such folder: {name}")
-        for name in request.templates
-        if not Path(name).is_dir()
-    ]
-    if absent:
-        raise SpecError(absent)
+    _check_template_folders(request)
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment) if request.own_python else {}
     try:
@@ -89,17 +83,7 @@ def prepare(request: Request) -> Prepared:
     run_root = work_dir / loaded.run_root
     script = _read_script(loaded, work_dir)
     found = check(loaded, work_dir, script)
-    problems, notes = [*_check_files(loaded, work_dir), *found.problems], found.notes
-    if shell and loaded.line_of("environment", *shell) == "the shell":
-        notes.append(
-            f"no environment in the spec: the active Python is used, {next(iter(shell.values()))}"
-        )
-    closed = find_closed_folder(run_root) if loaded.spec.share else None
-    if closed is not None:
-        notes.append(
-            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets "
-            "the group in"
-        )
+    problems = [*_check_files(loaded, work_dir), *found.problems]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -113,8 +97,33 @@ def prepare(request: Request) -> Prepared:
         launch=found.launch,
         batch=found.batch,
         problems=tuple(problems),
-        notes=tuple(notes),
+        notes=(*found.notes, *_environment_notes(loaded, shell), *_share_notes(loaded, run_root)),
     )
+
+
+def _check_template_folders(request: Request) -> None:
+    absent = [
+        Problem("--templates", "", f"no such folder: {name}")
+        for name in request.templates
+        if not Path(name).is_dir()
+    ]
+    if absent:
+        raise SpecError(absent)
+
+
+def _environment_notes(loaded: Loaded, shell: Mapping[str, str]) -> Iterator[str]:
+    if shell and loaded.line_of("environment", *shell) == "the shell":
+        python = next(iter(shell.values()))
+        yield f"no environment in the spec: the active Python is used, {python}"
+
+
+def _share_notes(loaded: Loaded, run_root: Path) -> Iterator[str]:
+    closed = find_closed_folder(run_root) if loaded.spec.share else None
+    if closed is not None:
+        yield (
+            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets "
+            "the group in"
+        )
 
 
 def _read_script(loaded: Loaded, work_dir: Path) -> TrainingScript | None:

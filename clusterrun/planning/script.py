@@ -1,7 +1,7 @@
 """Plan to sbatch text, through templates/; sole user of Jinja2.
 
-Every value is shell-quoted by default; a name that does not exist is an error; templates loop and test for
-presence, and never compute.
+Every value is shell-quoted by default; a name that does not exist is an error; templates loop and
+test for presence, and never compute.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ LONGEST_SCRIPT = 4_000_000
 def render(plan: LaunchPlan) -> str:
     """Return the whole script of a plan.
 
-    The plan's template folders are searched before our own; a `base.sbatch.j2` there may extend ours as
-    `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for a fault in a user's template.
+    The plan's template folders are searched before our own; a `base.sbatch.j2` there may extend
+    ours as `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for a fault in a user's
+    template.
     """
     environment = _environment(plan.templates)
     try:
@@ -55,7 +56,7 @@ def render(plan: LaunchPlan) -> str:
 
 
 def template_folder() -> Path:
-    """Find our templates: inside the package in a wheel, beside it in a checkout or an editable install."""
+    """Find our templates: inside the package in a wheel, next to it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "templates"
     return inside if inside.is_dir() else package.parent / "templates"

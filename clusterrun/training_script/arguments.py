@@ -39,10 +39,10 @@ def whole_number(value: object) -> int | None:
 
 
 def find_defaults(nodes: Iterable[ast.AST], given: Collection[str] = ()) -> dict[str, Any]:
-    """Return the defaults of `add_argument("--name", default=...)` and of dataclass fields, as texts.
+    """Return the defaults of `add_argument("--name", default=...)` and dataclass fields, as text.
 
-    Omitted are the arguments in `given`, also by another flag or an abbreviation, arguments that are
-    defined twice with different defaults, and what `set_defaults` sets.
+    Omitted are the arguments in `given`, also by another flag or an abbreviation, arguments that
+    are defined twice with different defaults, and what `set_defaults` sets.
     """
     found: dict[str, Any] = {}
     doubtful: set[str] = set()

@@ -1,4 +1,4 @@
-"""Warnings about a training script's calls: what accelerate and transformers no longer take, or never did.
+"""Warnings about a training script's calls that accelerate and transformers do not accept.
 
 Source of each rule: accelerate 1.15 and transformers 5.23, tried.
 """
@@ -22,7 +22,8 @@ _MAIN_ONLY = ("is_main_process", "is_local_main_process")
 def call_warnings(script: TrainingScript, *, zero3: bool, optimizer_in_json: bool) -> list[str]:
     """Return the warnings about a script's calls, each with its line.
 
-    `zero3`: the strategy is ZeRO-3; `optimizer_in_json`: the DeepSpeed JSON has an optimizer of its own.
+    `zero3`: the strategy is ZeRO-3; `optimizer_in_json`: the DeepSpeed JSON has an optimizer of its
+    own.
     """
     found: list[tuple[int, str]] = []
     for node in script.nodes:
@@ -51,7 +52,10 @@ def _format_call(node: ast.Call) -> Iterator[str]:
             and keyword.arg == "deepspeed_plugin"
             and _is_mapping(keyword.value)
         ):
-            yield "Accelerator(deepspeed_plugin={...}) is an old form; today: DeepSpeedPlugin(hf_ds_config={...})"
+            yield (
+                "Accelerator(deepspeed_plugin={...}) is an old form; today: "
+                "DeepSpeedPlugin(hf_ds_config={...})"
+            )
         if keyword.arg == "auto_wrap_policy" and isinstance(keyword.value, ast.Constant):
             written = keyword.value.value
             policy = WRAP_POLICIES.get(written.upper()) if isinstance(written, str) else None
@@ -73,7 +77,7 @@ def _calls(nodes: list[ast.stmt]) -> Iterator[ast.Call]:
 
 
 def _empty_weights(node: ast.With) -> Iterator[tuple[int, str]]:
-    """`init_empty_weights` hides the weights from ZeRO-3, which makes them where they belong by itself."""
+    """Find `init_empty_weights`, which hides the weights that ZeRO-3 would partition by itself."""
     around = any(
         isinstance(item.context_expr, ast.Call)
         and last_name(item.context_expr.func) == "init_empty_weights"
@@ -82,7 +86,10 @@ def _empty_weights(node: ast.With) -> Iterator[tuple[int, str]]:
     if around and any(last_name(call.func) == "from_pretrained" for call in _calls(node.body)):
         yield (
             node.lineno,
-            "init_empty_weights around from_pretrained under ZeRO-3: drop it, zero3_init_flag: true does it",
+            (
+                "init_empty_weights around from_pretrained under ZeRO-3: drop it, "
+                "zero3_init_flag: true does it"
+            ),
         )
 
 
@@ -93,5 +100,8 @@ def _saved_by_one(node: ast.If) -> Iterator[tuple[int, str]]:
             if last_name(call.func) == "save_state":
                 yield (
                     call.lineno,
-                    f"save_state under {node.test.attr}: all processes must call it, or FSDP2 waits for ever",
+                    (
+                        f"save_state under {node.test.attr}: all processes must call it, "
+                        "or FSDP2 waits for ever"
+                    ),
                 )

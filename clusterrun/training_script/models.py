@@ -67,7 +67,7 @@ def find_model(
 
 
 def _loads_model(call: ast.Call) -> bool:
-    """Tell from_pretrained of AutoModelForCausalLM, LlamaForCausalLM or AutoConfig from a tokenizer's."""
+    """Whether a call is from_pretrained of a model or config class, not of a tokenizer."""
     function = call.func
     if not isinstance(function, ast.Attribute) or function.attr != "from_pretrained":
         return False
@@ -76,7 +76,7 @@ def _loads_model(call: ast.Call) -> bool:
 
 
 def _named(values: ScriptValues, calls: list[ast.Call], sizes: set[str]) -> Named | None:
-    """Return the model that all calls load unchanged; None if one is unnamed, another, or changed."""
+    """Return the model that all calls load unchanged; None if they differ, or one is unnamed."""
     script = values.script
     names = set()
     for call in calls:
@@ -112,7 +112,7 @@ def _built(values: ScriptValues, call: ast.Call, known: ConfigClass) -> Built | 
 
 
 def _field(values: ScriptValues, key: str, node: ast.expr) -> Any:
-    """Return a field's value; for one that is computed, such as `len(tokenizer)`, its argument's."""
+    """Return a field's value, or its argument's if it is computed, as `len(tokenizer)` is."""
     try:
         return values.value_of(node)
     except ValueUnknown:

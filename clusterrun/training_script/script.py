@@ -1,4 +1,4 @@
-"""A training script, parsed: the facts that its text shows, each computed when it is first asked for."""
+"""A training script, parsed: the facts that its text shows, each computed on first use."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class TrainingScript:
 
     @cached_property
     def constants(self) -> Mapping[str, ast.expr]:
-        """The names that are bound once in the whole script, and never changed, with their values."""
+        """The names that are bound once in the script and never changed, with their values."""
         bindings = Counter(name for node in self.nodes for name in _bound_names(node))
         assignments = (node for node in self.nodes if isinstance(node, ast.Assign))
         return {

@@ -1,4 +1,4 @@
-"""What the expressions of a training script stand for, as far as its text and its arguments show."""
+"""The values of a training script's expressions, as far as its text and arguments show them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ScriptValues:
     arguments: Mapping[str, Any]
 
     def value_of(self, node: ast.expr) -> Any:
-        """Return the value of a literal, an argument such as `args.n_layer`, or a name for one of them.
+        """Return the value of a literal, an argument such as `args.n_layer`, or a name for one.
 
         Raises ValueUnknown for any other expression.
         """

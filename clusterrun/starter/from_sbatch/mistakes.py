@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 
 from clusterrun import units
 from clusterrun.errors import Problem
-from clusterrun.starter.from_sbatch import launch_mistakes, shell_mistakes
+from clusterrun.starter.from_sbatch import (
+    launch_mistakes,
+    process_count_mistakes,
+    shell_mistakes,
+)
 from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest, nearest_option
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
@@ -31,6 +35,7 @@ def find_mistakes(
         _find_no_requeue,
         _find_variables,
         *launch_mistakes.RULES,
+        *process_count_mistakes.RULES,
         *shell_mistakes.RULES,
     )
     found = sorted({fault for rule in rules for fault in rule(facts, requested, selected)})
