@@ -25,7 +25,7 @@ _SCRIPT_VARIABLES = frozenset(
     slurm_log slurm_log_start array_job job_ends count_gpus checkpoint_path checkpoint stop_signal
     resume signal_seen term_seen asked_at_once node_dir requeue_by shrink_to shrink_after exclude
     secrets newly_excluded reached unchecked hang num_machines processes_a_node head_clock notices
-    settings
+    settings leave_code
     """.split()
 )
 

@@ -2,9 +2,9 @@
 
 # Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
-# sets: asked_at_once, preparation_watcher, preparing, signal_seen, sleeper, term_seen
+# sets: asked_at_once, leave_code, preparation_watcher, preparing, signal_seen, sleeper, term_seen
 install_traps() {
-  signal_seen='' term_seen='' asked_at_once='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
+  signal_seen='' term_seen='' asked_at_once='' leave_code='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
   trap 'note_signal TERM' TERM
   trap 'note_signal' USR1
   trap finish_on_exit EXIT

@@ -122,4 +122,4 @@ wait_for_kill() {
 }
 
 # Not with 0: jobs that wait for this one's success would begin, and those of other users nobody else can tell.
-leave() { exit $((step_exit ? step_exit : 1)); }
+leave() { exit "${leave_code:-$((step_exit ? step_exit : 1))}"; }

@@ -47,6 +47,7 @@ hand_over_to_successor() {
 
 # queue_successor CAUSE: exactly once. What is about to happen is written first; a job that an earlier try has queued is
 # known by its script. Slurm must not start this job again as well, as newer ones do after a preemption.
+# sets: leave_code
 queue_successor() {
   local record=$run_dir/events/attempt-$attempt.successor now delay also job
   [ ! -e "$run_dir/cancelled" ] || return 0
@@ -63,7 +64,9 @@ queue_successor() {
     case $job in '' | *[!0-9]*) job=$(find_queued_job) ;; esac  # a warning of sbatch's, not its answer
   fi
   record "$record" job_id="$job" asked="$now"
-  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1
+  # too late for a job that Slurm is ending already: if it is expedited and fails, Slurm holds it in the queue, and the
+  # successor would wait for it for ever (seen on 26.05)
+  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1 || ! is_expedited || leave_code=0
   say "job $job continues run $run_id"
   repoint_dependents "$SLURM_JOB_ID" "$job"
 }
