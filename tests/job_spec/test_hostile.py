@@ -19,6 +19,7 @@ from clusterrun.errors import SpecError
 from clusterrun.job_spec import load_spec
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.script import render
+from tests.support.bash_functions import run_script
 from tests.support.hostile_values import VALUES
 from tests.support.planned import plan_of
 
@@ -227,7 +228,7 @@ def intended(case: Case, plan: LaunchPlan) -> dict[str, str | None]:
 def check_text(case: Case, plan: LaunchPlan) -> str:
     """The script's text: bash can read it, and sbatch reads the intended options from it."""
     script = render(plan)
-    answer = subprocess.run(["bash", "-n"], input=script.encode(), capture_output=True, check=False)
+    answer = run_script(script, "-n")
     assert (answer.returncode, answer.stderr) == (0, b"")
     options = sbatch_options(script)
     assert dict(options) == intended(case, plan)
@@ -410,8 +411,7 @@ def test_a_checkpoint_is_handed_over_as_it_is(tmp_path, name):
             continue
         script = check_text(case, plan).removesuffix('main "$@"\n')
         environment = {"PATH": os.environ["PATH"], "CHECKPOINT": checkpoint, "SLURM_JOB_ID": "77"}
-        answer = subprocess.run(["bash", "-s"], input=(script + SHOW_RESUME).encode(), capture_output=True,
-                                cwd=tmp_path, env=environment, check=False)  # fmt: skip
+        answer = run_script(script + SHOW_RESUME, "-s", cwd=tmp_path, env=environment)
         assert (answer.returncode, answer.stderr) == (0, b"")
         run_dir, pattern, *argv, _ = answer.stdout.decode().split("\0")
         assert pattern == filled(fields["checkpoint.path"], value).replace("{run_dir}", run_dir)

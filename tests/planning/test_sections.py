@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from clusterrun.job_spec import load_spec
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.script import render
 from clusterrun.planning.sections import SECTIONS, VERSION, WITHOUT, digest
-from tests.support.bash_functions import FUNCTIONS
+from tests.support.bash_functions import FUNCTIONS, run_script
 from tests.support.bash_sets import assigned
 from tests.support.bash_text import BashText, exported_functions, read_bash
 from tests.support.planned import plan_of
@@ -130,8 +129,8 @@ def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_pa
     assert undefined([read]) == set()
     exported = set(exported_functions(text))
     assert read.reached_from("on_node") <= exported <= KNOWN
-    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run_script(text, "-n")
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_section_is_left_out_where_the_run_does_not_need_it(tmp_path: Path) -> None:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 FUNCTIONS = Path(__file__).parents[2] / "templates" / "functions"
 LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
+
+
+def run_script(text: str, *options: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a whole script from a file in memory: from a pipe bash reads byte by byte, 100 ms for a job script."""
+    with os.fdopen(os.memfd_create("script"), "w+b") as file:
+        file.write(text.encode())
+        file.seek(0)
+        return subprocess.run(
+            ["bash", *options], stdin=file, capture_output=True, check=False, **more
+        )
 
 
 def bash(text: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
