@@ -220,7 +220,7 @@ def environ(entry: Path) -> set[bytes]:
 
 def test_a_script_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without clusterrun.training and checkpoint.path nothing is seen; it is stopped all the same, and that is said."""
-    monkeypatch.setattr("clusterrun.rehearsal.rehearsing._SILENT_SECONDS", 1.0)
+    monkeypatch.setattr("clusterrun.rehearsal.stage._SILENT_SECONDS", 1.0)
     (tmp_path / "train.py").write_text("import time\ntime.sleep(100)\n")
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     (tmp_path / "venv" / "bin" / "activate").write_text("accelerate() { sleep 100; }\n")
