@@ -66,9 +66,16 @@ queue_successor() {
   record "$record" job_id="$job" asked="$now"
   # too late for a job that Slurm is ending already: if it is expedited and fails, Slurm holds it in the queue, and the
   # successor would wait for it for ever (seen on 26.05)
-  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1 || ! is_expedited || leave_code=0
+  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1 || ! is_ended_expedited || leave_code=0
   say "job $job continues run $run_id"
   repoint_dependents "$SLURM_JOB_ID" "$job"
+}
+
+# Whether this job is expedited, and Slurm is ending it. One that still runs must not leave with 0.
+is_ended_expedited() {
+  local shown
+  shown=$(scontrol show job "$SLURM_JOB_ID" 2>/dev/null)
+  [[ $shown = *ExpeditedRequeue=Yes* && $shown != *JobState=RUNNING* ]]
 }
 
 # What the spec itself makes the job wait for, and the new job's own dependency would hide.
