@@ -89,7 +89,11 @@ class Index:
         Raises ClusterError where the index is not readable.
         """
         try:
-            entries = [entry for entry in os.scandir(self.runs) if not entry.name.startswith(".")]
+            entries = [
+                entry
+                for entry in os.scandir(self.runs)
+                if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
+            ]
         except FileNotFoundError:
             return {}
         except OSError as error:
