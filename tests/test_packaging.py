@@ -98,7 +98,7 @@ def from_the_checkout(spec: Path) -> str:
 def test_the_package_comes_from_the_wheel(installed):
     """The environment's clusterrun is the installed one, and so are its templates; the Python is the one asked for."""
     text = (
-        "import clusterrun, clusterrun.planning.script as s, sys; "
+        "import clusterrun, clusterrun.planning.template_folders as s, sys; "
         "print(clusterrun.__file__, s.template_folder(), '%d.%d' % sys.version_info[:2], sep='\\n')"
     )
     module, templates, python = installed.run(

@@ -128,15 +128,28 @@ def _build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+_WRONG_FILES = (
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTCONN,
+    errno.ENXIO,
+    errno.ENODEV,
+)
+
+
 def _report_error(error: Exception, words: Sequence[str]) -> int:
     """Print an error: a mistake or a refusal in its own words, others as internal errors."""
-    from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415 - `--help` starts faster without
+    # `--help` starts faster without these
+    from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415
+    from clusterrun.files.control_characters import make_printable  # noqa: PLC0415
 
     if isinstance(error, OSError) and (described := _describe_os_error(error)):
         error = ClusterError(*described)
     if not isinstance(error, ClusterrunError):
         return _report_internal_error(error, words)
-    print(error, file=sys.stderr)
+    print(make_printable(str(error)), file=sys.stderr)
     if any(
         len(word) > 3 and "--json".startswith(word) for word in words
     ):  # argparse takes its beginnings, too
@@ -148,11 +161,17 @@ def _report_error(error: Exception, words: Sequence[str]) -> int:
 
 def _describe_os_error(error: OSError) -> tuple[str, str] | None:
     """Return what the operating system refused, and a hint; None if the cause is not the user's."""
+    from clusterrun.files.reading import UnreadableFileError  # noqa: PLC0415 - only for an error
+
     where = f"{error.filename}: " if error.filename else "stdout, or a file: "
     what = where + (error.strerror or str(error)).lower()
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return what, "whose it is, `ls -ld` tells"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE):
+    if isinstance(error, UnreadableFileError) or error.errno in _WRONG_FILES:
+        return what, "move away what is there"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return what, "raise the limit of open files with ulimit -n"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EFBIG):
         return what, "`df -h` and `quota -s` tell of room"
     try:
         os.getcwd()  # noqa: PTH109 - no path is needed

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from clusterrun.files.reading import open_regular
+
 WINDOW_BYTES = 16 << 20
 """Bytes that are read of a log. The same last lines of thousands of ranks take some MB."""
 MAX_COUNTED_BYTES = 4 << 30
@@ -28,7 +30,7 @@ def read_tail(path: Path, window: int = WINDOW_BYTES, counted: int = MAX_COUNTED
     """Return the last `window` bytes of a log, from the start of a line on. Raises OSError."""
     size = path.stat().st_size
     start = max(size - window, 0)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         before = _count_lines(file, start) if start <= counted else None
         file.seek(start)
         data = file.read(window)

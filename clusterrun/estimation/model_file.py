@@ -10,6 +10,7 @@ from typing import Any
 
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation.architecture import Architecture, architecture_of
+from clusterrun.files.reading import read_text
 
 
 def read_architecture(path: Path) -> Architecture:
@@ -36,7 +37,7 @@ def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(read_text(file))
     except OSError as error:
         what = (error.strerror or str(error)).lower()
         raise SpecError(

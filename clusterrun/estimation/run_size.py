@@ -15,6 +15,7 @@ from clusterrun.estimation import states
 from clusterrun.estimation.config_strategy import read_strategy
 from clusterrun.estimation.counted_classes import COUNTED_CLASSES
 from clusterrun.estimation.states import Strategy
+from clusterrun.files.reading import read_text
 from clusterrun.job_spec import JobSpec, Loaded, gpus, grammar
 from clusterrun.job_spec.arguments import arguments_of
 from clusterrun.training_script import TrainingScript
@@ -133,7 +134,7 @@ def _read_deepspeed_json(
 def _read_mapping(folder: Path, name: str) -> dict[str, Any]:
     """Read a mapping of YAML or JSON; empty if invalid, which `clusterrun validate` reports."""
     try:
-        text = (folder / name).expanduser().read_text(encoding="utf-8")
+        text = read_text((folder / name).expanduser())
         values = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
     except (OSError, ValueError, RuntimeError, RecursionError, yaml.YAMLError):
         return {}

@@ -13,7 +13,7 @@ def arguments_of(spec: JobSpec) -> dict[str, Any]:
     if isinstance(spec.args, dict):
         return {argument_name(key): value for key, value in spec.args.items()}
     words, found = [str(word) for word in spec.args], {}
-    for word, after in zip(words, [*words[1:], "--"], strict=True):
+    for word, after in zip(words, [*words[1:], "--"], strict=False):
         name, equals, value = word.partition("=")
         if _is_flag(name):
             found[argument_name(name)] = value if equals else True if _is_flag(after) else after

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.files.reading import read_text
 from clusterrun.job_spec import gpu_memory
 from clusterrun.job_spec.layers import PROFILE_KEYS, SPEC_KEYS, Layers, parse_override, spell_path
 from clusterrun.job_spec.model import JobSpec
@@ -127,7 +128,7 @@ def _name_from_file(layers: Layers, file: str) -> str:
 
 def _read_text(path: Path, name: str) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_text(path)
     except UnicodeDecodeError as error:
         raise SpecError(
             [

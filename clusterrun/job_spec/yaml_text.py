@@ -133,7 +133,7 @@ def read_scalar(text: str) -> Any:
     if _INT.fullmatch(text):
         number = YamlInt(text, _base(text))
     elif _FLOAT.fullmatch(text):
-        number = YamlFloat(text.replace(".inf", "inf").replace(".nan", "nan"))
+        number = YamlFloat(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     else:
         return text
     number.text = text

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.files.reading import is_file, is_folder
 from clusterrun.job_spec import Loaded, load_spec
 from clusterrun.job_spec.load import FormError, reading_order
 from clusterrun.job_spec.profile import find_profile
@@ -18,6 +19,7 @@ from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
+from clusterrun.planning.template_folders import find_template_folders
 from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.training_script import TrainingScript, read_script
 from clusterrun.training_script.reading import script_file
@@ -83,7 +85,8 @@ def prepare(request: Request) -> Prepared:
     run_root = work_dir / loaded.run_root
     script = _read_script(loaded, work_dir)
     found = check(loaded, work_dir, script)
-    problems = [*_check_files(loaded, work_dir), *found.problems]
+    templates = find_template_folders(request.source, request.templates)
+    problems = [*_check_files(loaded, work_dir), *found.problems, *templates.problems]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -91,13 +94,18 @@ def prepare(request: Request) -> Prepared:
         work_dir=work_dir,
         run_root=run_root,
         profile=profile,
-        templates=_find_templates(request),
+        templates=templates.folders,
         version=__version__,
         script=script,
         launch=found.launch,
         batch=found.batch,
         problems=tuple(problems),
-        notes=(*found.notes, *_environment_notes(loaded, shell), *_share_notes(loaded, run_root)),
+        notes=(
+            *templates.notes,
+            *found.notes,
+            *_environment_notes(loaded, shell),
+            *_share_notes(loaded, run_root),
+        ),
     )
 
 
@@ -105,7 +113,7 @@ def _check_template_folders(request: Request) -> None:
     absent = [
         Problem("--templates", "", f"no such folder: {name}")
         for name in request.templates
-        if not Path(name).is_dir()
+        if not is_folder(Path(name))
     ]
     if absent:
         raise SpecError(absent)
@@ -129,11 +137,6 @@ def _share_notes(loaded: Loaded, run_root: Path) -> Iterator[str]:
 def _read_script(loaded: Loaded, work_dir: Path) -> TrainingScript | None:
     name = script_file(loaded.spec.script, loaded.spec.module)
     return read_script(work_dir / name, name) if name else None
-
-
-def _find_templates(request: Request) -> tuple[Path, ...]:
-    beside = Path(request.source).absolute().parent / "templates"
-    return (*map(Path, request.templates), *([beside] if beside.is_dir() else []))
 
 
 # A mistake in the form of these changes nothing of what the files and the strategy are checked for.
@@ -181,12 +184,12 @@ def active_python(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
     spec, problems = loaded.spec, []
-    if not work_dir.is_dir():
+    if not is_folder(work_dir):
         problems.append(_missing_path(loaded, ("slurm", "chdir"), "folder", work_dir))
-    if spec.script is not None and not (work_dir / spec.script).is_file():
+    if spec.script is not None and not is_file(work_dir / spec.script):
         problems.append(_missing_path(loaded, ("script",), "file", work_dir / spec.script))
     venv = spec.environment.venv
-    if venv is not None and not (work_dir / Path(venv) / "bin" / "activate").is_file():
+    if venv is not None and not is_file(work_dir / venv / "bin" / "activate"):
         problems.append(
             _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )

@@ -7,7 +7,7 @@ test for presence, and never compute.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from clusterrun.errors import Problem, SpecError
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.sections import contents
+from clusterrun.planning.template_folders import template_folder
 from clusterrun.quoting import Shell, control_character, quote
 
 BASE = "base.sbatch.j2"
@@ -53,13 +54,6 @@ def render(plan: LaunchPlan) -> str:
             ]
         )
     return text
-
-
-def template_folder() -> Path:
-    """Find our templates: inside the package in a wheel, next to it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "templates"
-    return inside if inside.is_dir() else package.parent / "templates"
 
 
 class _ShellEnvironment(SandboxedEnvironment):

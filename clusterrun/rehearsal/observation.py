@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clusterrun.files.reading import read_text
 from clusterrun.run_folder.causes import Cause
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
@@ -178,7 +179,7 @@ def _read_attempt(paths: RunPaths, name: str) -> SeenAttempt:
 
 def _read_steps(path: Path) -> Iterator[SeenStep]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except OSError:
         return
     for line in lines:

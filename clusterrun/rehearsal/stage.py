@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import read_text
 from clusterrun.planning.preparation import Prepared
 from clusterrun.rehearsal import plain_script
 from clusterrun.rehearsal.comparison import compare_losses, compare_weights
@@ -288,7 +289,7 @@ class Stage:
 def _passed_over(run: FollowedRun) -> list[str]:
     """What the trainers said of checkpoints that they did not take."""
     log = run.run.paths.log(run.attempts[1].name)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    lines = read_text(log, errors="replace").splitlines() if log.exists() else []
     return [
         line.removeprefix("clusterrun: ") for line in lines if "clusterrun: passing over " in line
     ]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import read_text
 from clusterrun.rehearsal.observation import FollowedRun
 from clusterrun.run_folder.attempts import describe_end
 from clusterrun.run_folder.causes import Cause
@@ -194,6 +195,6 @@ def _describe_log(followed: FollowedRun) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, errors="replace")
     except OSError:
         return ""

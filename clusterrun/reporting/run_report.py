@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.files.reading import read_text
 from clusterrun.job_spec import gpus
 from clusterrun.reporting.goodput import Split, Story, make_stories, measure_waiting, total_split
 from clusterrun.run_folder.attempts import Attempt, list_attempts
@@ -16,6 +17,7 @@ from clusterrun.run_folder.index import Index, describe_closed_folder
 from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
+from clusterrun.run_folder.saved_spec import read_saved_spec, section_of
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.slurm.node_lists import count_nodes
@@ -164,14 +166,12 @@ def _read_submissions(paths: RunPaths) -> list[tuple[float, int]]:
 
 
 def _read_slurm_options(paths: RunPaths) -> Mapping[str, Any]:
-    import yaml  # noqa: PLC0415 - slow to import
-
-    try:
-        values = yaml.safe_load(_read_text(paths, "spec.yaml")) or {}
-    except yaml.YAMLError:
-        return {}
-    slurm = values.get("slurm") if isinstance(values, dict) else None
-    return slurm if isinstance(slurm, dict) else {}
+    return next(
+        filter(
+            None, (section_of(read_saved_spec(one), "slurm") for one in _candidate_folders(paths))
+        ),
+        {},
+    )
 
 
 def _candidate_folders(paths: RunPaths) -> list[Path]:
@@ -183,10 +183,6 @@ def _read_text(paths: RunPaths, name: str) -> str:
     """Return the text of a file of the run, or of its array; empty if there is none."""
     places = [folder / name for folder in _candidate_folders(paths)]
     return next(
-        (
-            place.read_text(encoding="utf-8", errors="replace")
-            for place in places
-            if place.is_file()
-        ),
+        (read_text(place, errors="replace") for place in places if place.is_file()),
         "",
     )

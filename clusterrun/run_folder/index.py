@@ -13,7 +13,7 @@ from clusterrun.run_folder.job_ids import job_ids, newest_job
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_folder.settings import refuse_newer
-from clusterrun.slurm.ids import task_numbers
+from clusterrun.slurm.ids import is_task_number, task_numbers
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,15 @@ class Index:
         (self.runs / run_id).unlink(missing_ok=True)
 
     def all(self) -> list[RunRef]:
-        """List the runs, newest last. Raises ClusterError if the index is not readable."""
-        return [self.run(name) for name in self.names()]
+        """List the runs, newest last. Raises ClusterError if the index is not readable.
+
+        An entry that cannot be read is left out: `list` shows it with the reason.
+        """
+        found = []
+        for name in self.names():
+            with suppress(OSError):
+                found.append(self.run(name))
+        return found
 
     def names(self) -> dict[str, int]:
         """Return the ids of the runs, newest entry last, each with its modification time in ns.
@@ -85,7 +92,7 @@ class Index:
             entries = [
                 entry
                 for entry in os.scandir(self.runs)
-                if not entry.name.startswith(".") and entry.is_file()
+                if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
             ]
         except FileNotFoundError:
             return {}
@@ -100,13 +107,20 @@ class Index:
             run_id, RunPaths(Path(values.get("folder", "/nonexistent"))), values.get("job_id", "")
         )
 
+    def reference(self, run_id: str) -> RunRef:
+        """Return a run of the index; one without a folder if its entry cannot be read."""
+        try:
+            return self.run(run_id)
+        except OSError:
+            return RunRef(run_id, RunPaths(Path("/nonexistent")), "")
+
     def find(self, name: str) -> RunRef:
         """Find a run by name.
 
         Raises ClusterError if no run or several match, or if a newer clusterrun made its folder.
         """
         run = self._find(name)
-        with suppress(PermissionError):  # a teammate's, whose records are closed
+        with suppress(OSError):  # closed to this user, or corrupt: whoever reads it reports it
             refuse_newer(run.paths)
         return run
 
@@ -151,7 +165,7 @@ def _index_error(folder: Path, error: OSError) -> ClusterError:
 
 
 def _entry_age(entry: os.DirEntry[str]) -> tuple[int, str]:
-    return entry.stat().st_mtime_ns, entry.name
+    return entry.stat(follow_symlinks=False).st_mtime_ns, entry.name
 
 
 def _find_task(runs: list[RunRef], name: str) -> list[RunRef]:
@@ -162,7 +176,7 @@ def _find_task(runs: list[RunRef], name: str) -> list[RunRef]:
             run for run in runs if whose and whose == (run.run_id if mark == "-" else run.job_id)
         ]
         array = read_record(arrays[-1].paths.intent).get("array", "") if arrays else ""
-        if number.isdecimal() and int(number) in task_numbers(array):
+        if is_task_number(number) and int(number) in task_numbers(array):
             return [arrays[-1].task(int(number))]
     return []
 
@@ -185,7 +199,7 @@ def _find_in_folder(folder: Path) -> RunRef | None:
         raise ClusterError(*describe_closed_folder(folder)) from error
     paths, above = RunPaths(folder), RunPaths(folder.parent)
     number = folder.name.removeprefix("task-")
-    if number != folder.name and number.isdecimal() and above.events.is_dir():
+    if number != folder.name and is_task_number(number) and above.events.is_dir():
         return RunRef(folder.parent.name, above, _read_newest_job(above)).task(int(number))
     return RunRef(folder.name, paths, _read_newest_job(paths))
 

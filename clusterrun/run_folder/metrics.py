@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterrun.files.reading import read_text
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import number, read_record, whole
+
+_END_OF_TIME = 253402300800  # the year 10000, in seconds since the epoch
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ def read_metrics(paths: RunPaths, attempt: str) -> Metrics:
     times = read_record(paths.times(attempt))
     return Metrics(
         points=tuple(_read_points(paths.metrics(attempt))),
-        first_step=_finite_number(number(times.get("first_step"))),
-        left=_finite_number(number(times.get("left"))),
+        first_step=_parse_moment(times.get("first_step")),
+        left=_parse_moment(times.get("left")),
         saving=_finite_number(number(times.get("saving"))) or 0.0,
         saves=whole(times.get("saves")) or 0,
     )
@@ -56,7 +59,7 @@ def read_metrics(paths: RunPaths, attempt: str) -> Metrics:
 
 def _read_points(path: Path) -> list[Point]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return []
     points: list[Point] = []
@@ -76,9 +79,17 @@ def _parse_point(line: str) -> Point | None:
     loss, learning_rate, rate, saving = (
         _finite_number(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
     )
-    return (
-        Point(time, step, loss, learning_rate, rate, saving or 0.0) if math.isfinite(time) else None
-    )
+    return Point(time, step, loss, learning_rate, rate, saving or 0.0) if _is_moment(time) else None
+
+
+def _is_moment(seconds: float | None) -> bool:
+    """Return whether a time is one that clocks show."""
+    return seconds is not None and 0 <= seconds < _END_OF_TIME
+
+
+def _parse_moment(text: str | None) -> float | None:
+    moment = number(text)
+    return moment if _is_moment(moment) else None
 
 
 def _finite_number(value: object) -> float | None:

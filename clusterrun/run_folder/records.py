@@ -9,13 +9,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-_INTEGER = re.compile(r"-?[0-9]{1,30}")
+from clusterrun.files.control_characters import make_printable
+from clusterrun.files.reading import read_text
+
+_MAX_RECORD_BYTES = 1 << 20
+_INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
 def read_record(path: Path) -> dict[str, str]:
-    """Return the values of a record; empty where the file is not there."""
+    """Return the values of a record, without control characters; empty if there is no such file.
+
+    Raises OSError, also for what is not a regular file of at most a megabyte.
+    """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = make_printable(read_text(path, errors="replace", max_bytes=_MAX_RECORD_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import read_text
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 
@@ -36,7 +37,7 @@ def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
     """Read what `main` of the job script sets: 0.1.0 recorded it nowhere else."""
     for folder in _folders_with_records(paths):
         try:
-            text = RunPaths(folder).script.read_text(encoding="utf-8", errors="replace")
+            text = read_text(RunPaths(folder).script, errors="replace")
         except OSError:
             continue
         head = text.partition("\n  prepare_shell\n")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import open_regular
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_logs.attribution import AttributedLine
 from clusterrun.run_logs.filters import LogFilter, Sieve, raise_if_nothing_matched
@@ -150,7 +152,8 @@ def _select_logs(run: RunRef, attempt: AttemptChoice) -> list[Path]:
 
 def _read_whole(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for path in paths:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        with open_regular(path) as binary:
+            file = io.TextIOWrapper(binary, encoding="utf-8", errors="replace", newline="")
             while piece := file.read(_CHUNK_BYTES):
                 yield path, piece
 
@@ -165,7 +168,7 @@ class _Position:
     )
 
     def read_on(self, path: Path) -> str:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(self.offset)
             data = file.read(_CHUNK_BYTES)
         self.offset += len(data)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterrun.files.reading import read_text
 from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.records import locked, write_whole
 from clusterrun.run_status.file_status import RunStatus
@@ -88,7 +89,7 @@ class Summaries:
 
     def _read_lines(self) -> dict[str, tuple[int, dict[str, Any] | None]]:
         try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
+            text = read_text(self.path, errors="replace")
         except OSError:  # none yet, or one that cannot be read: it is rebuilt
             return {}
         found = {}

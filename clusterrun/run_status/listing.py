@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from clusterrun import units
 from clusterrun.errors import ClusterError, Problem, SpecError
+from clusterrun.files.reading import describe_fault
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.settings import FORMAT, read_format
 from clusterrun.run_status.current import run_status
@@ -84,20 +84,20 @@ def list_runs(
         if only.matches_name(run_id)
     }
     runs = {
-        run_id: index.run(run_id)
+        run_id: index.reference(run_id)
         for run_id in names
         if run_id not in ended and only.matches_name(run_id)
     }
-    newer = {run_id: unknown_status(run, NEWER) for run_id, run in runs.items() if _is_newer(run)}
+    read = {run_id: _read_files(index, run_id) for run_id in runs}
     known = {
-        run_id: (run, files)
-        for run_id, run in runs.items()
-        if run_id not in newer and (files := _read_if_permitted(run))
+        run_id: (runs[run_id], found)
+        for run_id, found in read.items()
+        if not isinstance(found, str)
     }
-    closed = {
-        run_id: unknown_status(run, CLOSED)
-        for run_id, run in runs.items()
-        if run_id not in known | newer
+    unreadable = {
+        run_id: unknown_status(runs[run_id], found)
+        for run_id, found in read.items()
+        if isinstance(found, str)
     }
     over = {run_id: found for run_id, (run, found) in known.items() if is_over(found, run)}
     active = {run_id: run for run_id, (run, _) in known.items() if run_id not in over}
@@ -109,7 +109,7 @@ def list_runs(
         active |= {run_id: index.run(run_id) for run_id in _find_restarted(ended, queue)}
         found, more = _query_slurm(active, queue)
         every, over = {**ended, **over, **found}, {**over, **more}
-    every |= closed | newer
+    every |= unreadable
     summaries.add(over, names)
     newest_first = [every[run_id] for run_id in reversed(names) if run_id in every]
     return sorted(filter(only.matches, newest_first), key=lambda status: status.state.final)
@@ -120,17 +120,15 @@ def active_runs() -> list[RunStatus]:
     return [found for found in list_runs(only=ACTIVE) if found.reason != CLOSED]
 
 
-def _is_newer(run: RunRef) -> bool:
-    with suppress(PermissionError):
-        return read_format(run.paths) > FORMAT
-    return False
-
-
-def _read_if_permitted(run: RunRef) -> RunStatus | None:
+def _read_files(index: Index, run_id: str) -> RunStatus | str:
+    """Return a run's status from its files, or why they cannot be read: one run hides no other."""
     try:
-        return status_from_files(run)
+        run = index.run(run_id)
+        return NEWER if read_format(run.paths) > FORMAT else status_from_files(run)
     except PermissionError:
-        return None
+        return CLOSED
+    except (OSError, ValueError) as error:
+        return describe_fault(error)
 
 
 def _query_slurm(

@@ -13,6 +13,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.run_folder.index import Index, RunRef, describe_closed_folder
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
+from clusterrun.run_folder.saved_spec import read_saved_spec, section_of
 
 TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
@@ -124,18 +125,22 @@ def _sort_key(one: SavedCheckpoint) -> tuple[int, int]:
 def _read_script_pattern(run: RunRef) -> str:
     """Return the absolute pattern of the script's own checkpoints; empty if it has none."""
     for folder in (run.paths.folder, run.paths.folder.parent):  # a task's spec is its array's
-        kept = read_record(RunPaths(folder).intent).get("request")
-        if kept and RunPaths(folder).spec.exists():
-            import yaml  # noqa: PLC0415 - 10 ms of a start, for this command alone
-
-            spec: dict[str, Any] = (
-                yaml.safe_load(RunPaths(folder).spec.read_text(encoding="utf-8")) or {}
-            )
-            path = (spec.get("checkpoint") or {}).get("path")
+        work_dir = _read_work_dir(RunPaths(folder))
+        if work_dir and RunPaths(folder).spec.exists():
+            path = section_of(read_saved_spec(folder), "checkpoint").get("path")
+            if not isinstance(path, str) or not path:
+                return ""
             own = glob.escape(str(run.paths.folder))
-            work_dir = glob.escape(json.loads(kept)["work_dir"])
-            return str(Path(work_dir) / path.replace("{run_dir}", own)) if path else ""
+            return str(Path(glob.escape(work_dir)) / path.replace("{run_dir}", own))
     return ""
+
+
+def _read_work_dir(paths: RunPaths) -> str:
+    """Return the working folder that `submit` recorded; empty if there is no such record."""
+    try:
+        return str(json.loads(read_record(paths.intent)["request"])["work_dir"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
 
 
 def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:

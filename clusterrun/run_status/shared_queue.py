@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import read_text
 from clusterrun.run_folder.records import locked, write_whole
 from clusterrun.slurm.clusters import reached_cluster
 from clusterrun.slurm.commands import NoAnswer
@@ -78,7 +79,7 @@ def _query_squeue() -> SharedAnswer:
 
 def _read_answer(path: Path) -> SharedAnswer | None:
     try:
-        asked, jobs, fault = json.loads(path.read_text(encoding="utf-8"))
+        asked, jobs, fault = json.loads(read_text(path))
         return SharedAnswer(float(asked), tuple(QueuedJob(*job) for job in jobs), str(fault))
     except (FileNotFoundError, ValueError, TypeError):  # none yet, or another version's
         return None

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import read_text
 from clusterrun.planning.preparation import Request
-from clusterrun.planning.script import template_folder
+from clusterrun.planning.template_folders import template_folder
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.records import number, read_record, whole, write_whole
 from clusterrun.run_status.control import cancel, run_status
@@ -160,7 +161,7 @@ def _answer_nodes(run: RunRef, found: Visit) -> None:
             write_whole(folder / f"ping-{node}", "")
         elif kind == "pong" and node in found.exchanges and found.exchanges[node].pong is None:
             found.exchanges[node].pong = time.time()
-            found.exchanges[node].clock = number(place.read_text(encoding="utf-8").strip())
+            found.exchanges[node].clock = number(read_text(place).strip())
         elif kind == "report" and node not in found.reports:
             found.reports[node] = read_record(place)
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.files.reading import read_text
 from clusterrun.job_spec.json_schema import TITLE, json_schema
 from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.writing import write_spec
@@ -33,7 +34,7 @@ def write_schema(folder: Path) -> bool:
     """
     path = folder / SCHEMA_FILE
     text = json.dumps(json_schema(), indent=1) + "\n"
-    if path.exists() and TITLE not in path.read_text(encoding="utf-8", errors="replace"):
+    if path.exists() and TITLE not in read_text(path, errors="replace"):
         return False
     path.write_text(text, encoding="utf-8")
     return True
@@ -69,6 +70,6 @@ def site_defaults(profile: str | None) -> set[str]:
     path = find_profile(profile, os.environ)
     if path is None:
         return set()
-    values = read_yaml(path.read_text(encoding="utf-8"), str(path)).value
+    values = read_yaml(read_text(path), str(path)).value
     slurm = values.get("slurm") if isinstance(values, dict) else None
     return {name.replace("_", "-") for name in slurm} if isinstance(slurm, dict) else set()

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clusterrun.errors import Problem, SpecError
+from clusterrun.files.reading import read_text
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.translate import translate
 
+MAX_SCRIPT_BYTES = 1 << 20
+"""A larger file is not an sbatch script."""
 _BASH = re.compile(r"#!.*\b(bash|sh)\b")
 
 
@@ -28,7 +31,7 @@ def from_sbatch(
     folder = cwd or Path.cwd()
     shell = {**(os.environ if environment is None else environment), "PWD": str(folder)}
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = read_text(Path(path), max_bytes=MAX_SCRIPT_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(
             [Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]
@@ -65,6 +68,6 @@ def _check_bash(name: str, text: str) -> None:
 
 def _read_text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, max_bytes=MAX_SCRIPT_BYTES)
     except (OSError, UnicodeDecodeError):
         return None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clusterrun.files.reading import read_text
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.planning.preparation import Prepared
 from clusterrun.run_folder.index import RunRef
@@ -78,7 +79,7 @@ def snapshot_files(run: RunRef, left: Sequence[RunRef]) -> dict[Path, str | None
         own = one.paths
         paths += [own.stop, own.cancelled, own.ledger, own.intent, own.events / "submit.sbatch"]
         paths += [own.resumed(name) for name in own.attempts()]
-    return {path: path.read_text(encoding="utf-8") if path.exists() else None for path in paths}
+    return {path: read_text(path, errors="replace") if path.exists() else None for path in paths}
 
 
 def restore_files(before: Mapping[Path, str | None]) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import os
-import stat
 import warnings
 from pathlib import Path
 
+from clusterrun.files.reading import read_bytes
 from clusterrun.training_script.script import TrainingScript
 
 MOST_BYTES = 1_000_000
@@ -26,9 +25,8 @@ def read_script(path: Path, name: str = "") -> TrainingScript | None:
 def read_script_text(path: Path) -> str | None:
     """Return a script's text; None for what is no regular file, too large, or not UTF-8."""
     try:
-        content = _read_bytes(path)
         # Python ignores a byte order mark, too
-        return None if content is None else content.decode("utf-8-sig")
+        return read_bytes(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, ValueError):
         return None
 
@@ -46,17 +44,3 @@ def parse_script(name: str, text: str) -> TrainingScript | None:
 def script_file(script: str | None, module: str | None) -> str:
     """Return the path of a script, or of a module in the working folder; empty for neither."""
     return script or (f"{module.replace('.', '/')}.py" if module else "")
-
-
-def _read_bytes(path: Path) -> bytes | None:
-    """Return a regular file's bytes; None for any other file, or a larger one. Raises OSError."""
-    # without O_NONBLOCK a FIFO that nobody writes to would block
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(MOST_BYTES + 1)
-        return None if len(content) > MOST_BYTES else content
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,8 @@ from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.planning.plan import notification_words
 from clusterrun.planning.preparation import Request, prepare
-from clusterrun.planning.script import FUNCTIONS, NOTIFY, template_folder
+from clusterrun.planning.script import FUNCTIONS, NOTIFY
+from clusterrun.planning.template_folders import template_folder
 from clusterrun.quoting import quote
 from clusterrun.run_folder.index import Index
 from clusterrun.submission.saved_request import load_request

@@ -18,7 +18,8 @@ import yaml
 from clusterrun.errors import SpecError
 from clusterrun.job_spec import load_spec
 from clusterrun.planning.preparation import Request
-from clusterrun.planning.script import NOTIFY, render, template_folder
+from clusterrun.planning.script import NOTIFY, render
+from clusterrun.planning.template_folders import template_folder
 from clusterrun.run_folder.index import Index
 from clusterrun.run_status.control import status, wait
 from clusterrun.submission.submitting import submit

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from clusterrun.errors import SpecError
+from clusterrun.files.reading import read_text
 from clusterrun.job_spec.yaml_text import Document, read_yaml
 from clusterrun.planning.strategy.given import Given
 
@@ -80,7 +81,7 @@ def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> 
 
 def _read_text(path: Path, fault: Callable[[str, str], None]) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError:
         fault(f"no such file: {path}", MISSING_HINT)
     except (OSError, ValueError) as error:

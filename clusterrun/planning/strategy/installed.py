@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
+from clusterrun.files.reading import is_folder
 from clusterrun.planning.strategy.accelerate_keys import STORED_KEYS, AccelerateKeys
 
 
@@ -24,7 +25,7 @@ def read_accelerate_keys(environment: Path | None) -> AccelerateKeys:
 
 
 def _find_folders(environment: Path | None) -> Iterator[Path]:
-    if environment is not None:
+    if environment is not None and is_folder(environment):
         yield from environment.glob("lib/python3*/site-packages/accelerate")
     here = importlib.util.find_spec("accelerate")  # of a top-level name: nothing is imported
     yield from (Path(place) for place in (here.submodule_search_locations or [] if here else []))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import jinja2
 
-from clusterrun.planning.script import template_folder
+from clusterrun.planning.template_folders import template_folder
 from clusterrun.reporting.goodput import PARTS
 from clusterrun.reporting.page.charts import (
     HEIGHT,

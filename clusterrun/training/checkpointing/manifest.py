@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from clusterrun.files.reading import read_bytes
 from clusterrun.run_folder.records import write_whole
 from clusterrun.training.checkpointing.checksum import Sum, start_checksum
 
@@ -52,7 +53,7 @@ def update_facts(folder: Path, facts: Mapping[str, object]) -> None:
 def read(folder: Path) -> dict[str, Any] | None:
     """Return a folder's manifest; None if missing or damaged. The files are not checked."""
     try:
-        return _parse_manifest((folder / NAME).read_bytes())
+        return _parse_manifest(read_bytes(folder / NAME))
     except (OSError, ValueError):
         return None
 
@@ -64,7 +65,7 @@ def find_damage(folder: Path, read_so_far: Callable[[int], object] | None = None
     the bytes of each.
     """
     try:
-        content = _parse_manifest((folder / NAME).read_bytes())
+        content = _parse_manifest(read_bytes(folder / NAME))
     except FileNotFoundError:
         return f"it has no {NAME}"
     except OSError as error:

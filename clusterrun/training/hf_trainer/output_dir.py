@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterrun.errors import TrainingError
+from clusterrun.files.reading import read_bytes
 from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.store import Checkpoints, StoredCheckpoint
 
@@ -215,6 +216,6 @@ def _why_incomplete(one: TrainerCheckpoint) -> str | None:
 
 def _step_of(path: Path) -> int | None:
     try:
-        return int(json.loads((path / _STATE).read_bytes())["global_step"])
+        return int(json.loads(read_bytes(path / _STATE))["global_step"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

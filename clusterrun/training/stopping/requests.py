@@ -10,7 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from clusterrun.files.reading import open_regular
+
 _PATIENCE = 2.0  # seconds between two looks at the person's file, which may lie on a network
+_MAX_REQUEST_BYTES = 4096  # of the stop file, which teammates may write
 # A real-time signal: not Slurm's (TERM, CONT, USR1, XCPU), torch's (INT, HUP, QUIT, CHLD, BUS), nor
 # one that people ask for (USR1, USR2). Counted from the end of the range, because the C libraries
 # reserve different ones at its beginning; the last ones themselves have takers (valgrind).
@@ -46,7 +49,8 @@ class StopRequest:
         self._next_look = time.monotonic() + _PATIENCE
         try:
             # NFS asks the server anew when a file is opened, not when it is only looked up.
-            return bool(self._person_file.read_bytes().strip())
+            with open_regular(self._person_file) as file:
+                return bool(file.read(_MAX_REQUEST_BYTES).strip())
         except OSError:
             return False  # a file server that is away for a moment must not end a training run
 

@@ -1,0 +1,79 @@
+"""Templates next to a spec are named, and those that somebody else can change are refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from clusterrun.errors import SpecError
+from clusterrun.planning.preparation import Request, prepare
+from clusterrun.planning.template_folders import find_template_folders
+from clusterrun.planning.validation import plan_and_render
+
+SOMEBODY = 61002
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a spec, a script, and a folder `templates`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").touch()
+    (tmp_path / "job.yaml").write_text("script: train.py\n")
+    (tmp_path / "templates").mkdir()
+    return tmp_path
+
+
+def test_a_folder_of_other_templates_does_not_count(place: Path) -> None:
+    """A training project may have chat templates: nothing of ours is replaced."""
+    (place / "templates" / "chat.jinja").touch()
+    assert find_template_folders("job.yaml", ()).folders == ()
+
+
+def test_a_template_of_the_user_is_used_and_named(place: Path) -> None:
+    """`validate` and `submit` print which templates are used."""
+    (place / "templates" / "_launch.j2").write_text("  echo mine\n")
+    found = find_template_folders("job.yaml", ())
+    assert found.folders == (place / "templates",)
+    assert found.notes == (f"templates of {place / 'templates'} are used: _launch.j2",)
+    assert found.problems == ()
+    prepared = prepare(Request("job.yaml", environment={"HOME": str(place)}))
+    assert found.notes[0] in prepared.notes
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("which", ["templates", "templates/_launch.j2", "templates/more/a.j2"])
+def test_a_template_of_somebody_else_is_refused(place: Path, which: str) -> None:
+    """In a shared folder anybody can put templates next to a spec: they would run as its user."""
+    (place / "templates" / "more").mkdir()
+    (place / "templates" / "more" / "a.j2").touch()
+    (place / "templates" / "_launch.j2").write_text("  touch pwned\n")
+    os.chown(place / which, SOMEBODY, SOMEBODY)
+    with pytest.raises(SpecError) as raised:
+        plan_and_render(prepare(Request("job.yaml", environment={"HOME": str(place)})))
+    assert str(raised.value) == (
+        f"{place / which}: template that user 61002 can change\n"
+        f"  hint: if you trust them, pass --templates {place / 'templates'}; otherwise move the spec"
+    )
+
+
+def test_a_template_that_everybody_can_change_is_refused(place: Path) -> None:
+    """Its mode is what counts then, whoever owns it."""
+    template = place / "templates" / "base.sbatch.j2"
+    template.touch()
+    template.chmod(0o666)
+    (problem,) = find_template_folders("job.yaml", ()).problems
+    assert (problem.where, problem.what) == (
+        str(template),
+        "template that everybody can change",
+    )
+
+
+def test_an_option_names_what_is_trusted(place: Path) -> None:
+    """`--templates` is the user's decision: nothing is refused, and nothing needs a note."""
+    template = place / "templates" / "base.sbatch.j2"
+    template.touch()
+    template.chmod(0o666)
+    found = find_template_folders("job.yaml", (str(place / "templates"),))
+    assert (found.folders, found.notes, found.problems) == ((place / "templates",), (), ())
