@@ -102,13 +102,17 @@ def _locate_failure(failure: FirstFailure, paths: RunPaths, attempt: int) -> Fir
     return replace(failure, node=node or _find_first_failed_node(paths, attempt))
 
 
+# Keys of a task that did not fail by itself; the last two are those of 0.1.0.
+_NOT_BY_ITSELF = ("stop_request", "another_node_failed", "asked", "followed")
+
+
 def _find_first_failed_node(paths: RunPaths, attempt: int) -> str:
     """Return the node whose task failed first; empty if several did in the same second."""
     records = [read_record(path) for path in paths.events.glob(f"attempt-{attempt:04d}.node-*")]
     failed = [
         one
         for one in records
-        if one.get("exit_code") != "0" and not one.get("asked") and not one.get("followed")
+        if one.get("exit_code") != "0" and not any(map(one.get, _NOT_BY_ITSELF))
     ]
     ends = sorted(
         (whole(one.get("ended")) or 0, one.get("name") or one.get("node", "")) for one in failed

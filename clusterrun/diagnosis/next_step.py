@@ -15,7 +15,7 @@ from clusterrun.slurm.states import State
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:
     """Return what comes next; `last` is the last attempt that has ended."""
     crashes = whole(read_record(paths.ledger).get("crashes")) or 0
-    most = read_settings(paths).get("most_crashes")
+    most = read_settings(paths).get("max_crashes")
     left = None if most is None else max(most - crashes, 0)
     words, command = _describe_next(found, last, crashes, local=local)
     if left is not None and not found.state.final:

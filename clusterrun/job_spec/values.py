@@ -21,11 +21,11 @@ _LONGEST = LONGEST_ARGUMENT // 2
 # Set before the environment is, and used after it (templates/_settings.j2, templates/functions).
 _SCRIPT_VARIABLES = frozenset(
     """
-    work_dir run_id run_dir share num_processes requeue_on most_crashes signal_lead attempt
-    slurm_log slurm_log_start array_job job_ends count_gpus checkpoint_path checkpoint stop_signal
-    resume signal_seen term_seen asked_at_once node_dir requeue_by shrink_to shrink_after exclude
-    secrets newly_excluded reached unchecked hang num_machines processes_a_node head_clock notices
-    settings leave_code
+    work_dir run_id run_dir share num_processes requeue_on max_crashes signal_lead attempt
+    slurm_log slurm_log_start array_job job_end_time one_rank_per_gpu checkpoint_path checkpoint
+    stop_signal resume signal_seen term_seen continuation_requested node_dir requeue_by shrink_to
+    shrink_after exclude secrets new_exclusions head_node_connected skip_node_check hang
+    num_machines processes_per_node head_clock notices settings exit_code_override
     """.split()
 )
 

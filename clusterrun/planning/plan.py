@@ -95,10 +95,10 @@ class LaunchPlan:
             "format": FORMAT,
             "version": self.version,
             "nodes": self.nodes,
-            "least_nodes": min(self.least_nodes, self.shrink_to or self.least_nodes),
-            "processes_a_node": self.processes_a_node or "",
+            "min_nodes": min(self.least_nodes, self.shrink_to or self.least_nodes),
+            "processes_per_node": self.processes_a_node or "",
             "num_processes": processes or "",
-            "most_crashes": self.crashes,
+            "max_crashes": self.crashes,
         }
 
     @property

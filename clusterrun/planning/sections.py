@@ -109,7 +109,9 @@ def contents(plan: LaunchPlan, folder: Path) -> Contents:
     texts = [_read(folder / f"{name}.sh") for name in needed]
     stubs = [_read(file) for name in absent if (file := folder / WITHOUT / f"{name}.sh").is_file()]
     if stubs:
-        stubs.insert(0, f"{_TITLE}absent: what other sections call of those that this run lacks\n")
+        stubs.insert(
+            0, f"{_TITLE}absent: stubs for functions of the sections that this run does not need\n"
+        )
     titles = tuple(_title(text) for text in texts)
     header = f"{_TITLE}clusterrun's functions, version {VERSION} ({digest(folder)[:12]}) ".ljust(
         100, "-"

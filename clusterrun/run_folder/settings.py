@@ -20,7 +20,13 @@ FORMAT = 2
 Format 1, written by 0.1.0, has no number and no settings.
 """
 
-_IN_THE_SCRIPT = re.compile(r"\b(num_processes|processes_a_node|most_crashes)=([0-9]{1,9})\b")
+_KEYS_OF_FORMAT_1 = {
+    "num_processes": "num_processes",
+    "processes_a_node": "processes_per_node",
+    "most_crashes": "max_crashes",
+}
+"""The variables that a script of 0.1.0 sets, and the keys that have their values since."""
+_IN_THE_SCRIPT = re.compile(rf"\b({'|'.join(_KEYS_OF_FORMAT_1)})=([0-9]{{1,9}})\b")
 
 
 def read_settings(paths: RunPaths) -> dict[str, int]:
@@ -41,7 +47,9 @@ def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
         except OSError:
             continue
         head = text.partition("\n  prepare_shell\n")[0]
-        return {found[1]: int(found[2]) for found in _IN_THE_SCRIPT.finditer(head)}
+        return {
+            _KEYS_OF_FORMAT_1[found[1]]: int(found[2]) for found in _IN_THE_SCRIPT.finditer(head)
+        }
     return {}
 
 

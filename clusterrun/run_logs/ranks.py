@@ -30,7 +30,7 @@ def read_ranks(paths: RunPaths, attempt: int) -> Ranks:
     """Read where the ranks of an attempt run; unknown if the GPUs are counted on each node."""
     nodes = tuple(node_names(read_record(paths.begin(f"{attempt:04d}")).get("nodes", "")))
     settled = read_settings(paths)
-    per_node, total = settled.get("processes_a_node"), settled.get("num_processes")
+    per_node, total = settled.get("processes_per_node"), settled.get("num_processes")
     if per_node is None and total and nodes and total % len(nodes) == 0:
         per_node = total // len(nodes)
     return Ranks(nodes, per_node)

@@ -1,26 +1,26 @@
-# What `clusterrun doctor --on-nodes` runs on each node, as a run's command. It tells one key=value a line.
+# The command that `clusterrun doctor --on-nodes` runs on each node. It reports one key=value per line.
 folder=$CLUSTERRUN_RUN_DIR/output
 mkdir -p "$folder"
-tell() { printf '%s=%s\n' "$1" "$2" >> "$folder/report-$SLURM_NODEID.part"; }
-# A file from here to the login machine, and one back: how long that takes, and whose clock is ahead.
+report() { printf '%s=%s\n' "$1" "$2" >> "$folder/report-$SLURM_NODEID.part"; }
+# Exchange files with the login machine, to measure how long that takes and how far the clocks differ.
 : > "$folder/here-$SLURM_NODEID"
 for try in $(seq 300); do
-  ls "$folder" > /dev/null  # a network file system looks again
+  ls "$folder" > /dev/null  # makes a network file system ask its server
   [ ! -e "$folder/ping-$SLURM_NODEID" ] || break
   sleep 0.2
 done
 date +%s.%N > "$folder/pong-$SLURM_NODEID.part"
 mv "$folder/pong-$SLURM_NODEID.part" "$folder/pong-$SLURM_NODEID"
-tell host "$(hostname)"
-tell nodes "$SLURM_JOB_NUM_NODES"
-tell address "$MASTER_ADDR:$MASTER_PORT"
-tell tmp "$(df -Pk /tmp 2> /dev/null | awk 'NR == 2 {print $4}')"
-tell shm "$(df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 {print $4}')"
-tell gpus "$(nvidia-smi -L 2> /dev/null | grep -c '^GPU ')"
-tell given "${SLURM_GPUS_ON_NODE:-}"
-tell python "$(command -v python || command -v python3)"
-tell versions "$("$(command -v python || command -v python3)" -c "$(base64 -d <<< "$doctor_versions")" 2>&1 | tail -n 1)"
-# Where the ranks would meet: the first node listens there, the others come.
+report host "$(hostname)"
+report nodes "$SLURM_JOB_NUM_NODES"
+report address "$MASTER_ADDR:$MASTER_PORT"
+report tmp "$(df -Pk /tmp 2> /dev/null | awk 'NR == 2 {print $4}')"
+report shm "$(df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 {print $4}')"
+report gpus "$(nvidia-smi -L 2> /dev/null | grep -c '^GPU ')"
+report given "${SLURM_GPUS_ON_NODE:-}"
+report python "$(command -v python || command -v python3)"
+report versions "$("$(command -v python || command -v python3)" -c "$(base64 -d <<< "$doctor_versions")" 2>&1 | tail -n 1)"
+# Try the address at which the ranks would meet: the first node listens there, the others connect.
 listen='import os, socket
 with socket.create_server((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))) as server:
     server.settimeout(30)
@@ -38,5 +38,5 @@ else
     sleep 1
   done
 fi
-tell met "$met"
+report met "$met"
 mv "$folder/report-$SLURM_NODEID.part" "$folder/report-$SLURM_NODEID"

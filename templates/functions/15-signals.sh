@@ -1,52 +1,54 @@
-# ---- signals: what the batch shell does at TERM and USR1, from its first line on
+# ---- signals: how the batch shell handles TERM and USR1, from its first line on
 
-# Until the attempt has its number, a signal is only kept in mind; then, until the step begins, Slurm's TERM ends the
+# Until the attempt has its number, a signal is only noted; after that, until the step starts, Slurm's TERM ends the
 # attempt at once. USR1 is for the nodes, which save before the time limit.
-# sets: asked_at_once, leave_code, preparation_watcher, preparing, signal_seen, sleeper, term_seen
+# sets: continuation_requested, exit_code_override, in_preparation, preparation_watcher, signal_seen, sleep_pid, term_seen
 install_traps() {
-  signal_seen='' term_seen='' asked_at_once='' leave_code='' preparing='' sleeper='' preparation_watcher=''  # whatever a login profile says
+  # a login profile may have set them
+  signal_seen='' term_seen='' continuation_requested='' exit_code_override='' in_preparation='' sleep_pid=''
+  preparation_watcher=''
   trap 'note_signal TERM' TERM
   trap 'note_signal' USR1
   trap finish_on_exit EXIT
 }
 
-# note_signal [TERM]: what a trap does
+# note_signal [TERM]: the body of the traps
 # sets: signal_seen, term_seen
 note_signal() {
   signal_seen=1
   [ -z "${1:-}" ] || term_seen=$1
-  wake
+  end_sleep
 }
 
-# The wait of this shell, which no signal has to wait for: bash runs a trap when a command in the foreground has ended,
-# and amid `wait` at once. A signal after `signal_seen` was emptied and before the sleep has begun ends it, too.
-# sets: sleeper
+# Sleep so that a signal is handled at once: bash runs a trap only after the foreground command has ended, but during
+# `wait` immediately. A signal after `signal_seen` was cleared and before the sleep has started ends the sleep, too.
+# sets: sleep_pid
 sleep_until_signal() {
   sleep "$1" &
-  sleeper=$!
-  [ -n "${signal_seen:-}" ] || wait "$sleeper"
-  wake
-  sleeper=
+  sleep_pid=$!
+  [ -n "${signal_seen:-}" ] || wait "$sleep_pid"
+  end_sleep
+  sleep_pid=
 }
 
-wake() { [ -z "${sleeper:-}" ] || kill "$sleeper" 2>/dev/null; }
+end_sleep() { [ -z "${sleep_pid:-}" ] || kill "$sleep_pid" 2>/dev/null; }
 
-# wait_for PID: its exit code in `waited`; a trap interrupts `wait`, so ask until no signal came in between.
-# sets: signal_seen, waited
-wait_for() {
+# wait_for_exit PID: store its exit code in `child_exit_code`; a trap interrupts `wait`, so repeat until no signal came.
+# sets: child_exit_code, signal_seen
+wait_for_exit() {
   local code
-  waited=127
+  child_exit_code=127
   while :; do
     signal_seen=
     wait "$1"
     code=$?
-    [ "$code" -eq 127 ] || waited=$code
+    [ "$code" -eq 127 ] || child_exit_code=$code
     [ -n "$signal_seen" ] || return 0
   done
 }
 
-# Slurm ends the job while it prepares (modules, setup, the search for a checkpoint): the same end as amid the step, of
-# which there is none yet.
+# Slurm is ending the job during its preparation (modules, setup, the search for a checkpoint): end it as during the
+# step, which has not started yet.
 # sets: step_exit, term_seen
 end_before_step() {
   kill -KILL "$preparation_watcher" 2>/dev/null
@@ -56,7 +58,7 @@ end_before_step() {
   end_attempt
 }
 
-# Whether slurmstepd has written that this job is ended; its line may come a moment after its signal.
+# Whether slurmstepd has logged that it ends this job; its line may come a moment after its signal.
 slurm_is_ending_job() {
   local try cause='' signal_seen=''
   for try in 1 2 3 4 5; do
@@ -67,34 +69,34 @@ slurm_is_ending_job() {
   return 1
 }
 
-# Beside the preparation. With cgroup tracking Slurm's TERM is for the batch shell alone, which runs no trap before its
-# command in the foreground has ended: so end that, as Slurm does itself with linuxproc.
+# Runs in parallel with the preparation. With cgroup tracking only the batch shell receives Slurm's TERM, and it runs no
+# trap before its foreground command has ended: so end that command, as Slurm itself does with linuxproc.
 watch_preparation() {
-  local never cause child below own signal=TERM
+  local never cause child processes own_children signal=TERM
   trap '' TERM USR1
   exec {never}<> <(:)
   while read -r -t 1 -u "$never" || kill -0 $$ 2>/dev/null; do
     cause=$(find_job_cause)
     [ -n "$cause" ] || continue
-    own=$(children $$)
-    for child in $own; do
-      below=$(descendants "$child")
+    own_children=$(list_children $$)
+    for child in $own_children; do
+      processes=$(list_descendants "$child")
       # shellcheck disable=SC2086
-      [ "$child" = "$BASHPID" ] || kill -s "$signal" $below "$child" 2>/dev/null
+      [ "$child" = "$BASHPID" ] || kill -s "$signal" $processes "$child" 2>/dev/null
     done
     signal=KILL
   done
 }
 
-# At the end of this shell, whatever for. An attempt whose preparation has ended without a word was ended by Slurm, whose
-# TERM bash 5.2 takes for a syntax error amid some substitutions; or a line of the setup has left the script.
+# Runs when this shell exits, for any reason. If the preparation ended without a record, either Slurm ended it (bash 5.2
+# takes a TERM during some substitutions for a syntax error), or a line of the setup exited.
 finish_on_exit() {
   local code=$?
   trap '' TERM USR1
-  wake
+  end_sleep
   [ -z "${preparation_watcher:-}" ] || kill -KILL "$preparation_watcher" 2>/dev/null
-  if [ -n "${preparing:-}" ] && [ ! -e "$run_dir/events/attempt-$attempt.end" ]; then
-    (fail "the script has ended before the launch, with exit code $code: a line of environment.setup, or an error in it")
+  if [ -n "${in_preparation:-}" ] && [ ! -e "$run_dir/events/attempt-$attempt.end" ]; then
+    (fail "the script exited with code $code before the launch; check environment.setup for an exit or a syntax error")
     code=$?
   fi
   notify_at_exit

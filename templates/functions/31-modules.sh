@@ -8,5 +8,5 @@ find_modules() {
     # shellcheck disable=SC1090
     [ -r "$init" ] && . "$init" && type module >/dev/null 2>&1 && return
   done
-  fail "environment.modules: no module command is found on $(hostname)"
+  fail "environment.modules: no module command found on $(hostname)"
 }

@@ -8,6 +8,6 @@ use_conda() {
   done
   [ -n "$base" ] || base=$(conda info --base 2>/dev/null)
   # shellcheck disable=SC1091
-  . "$base/etc/profile.d/conda.sh" || fail "environment.conda: no conda is found on $(hostname)"
-  conda activate "$1" || fail "environment.conda: $1 cannot be activated"
+  . "$base/etc/profile.d/conda.sh" || fail "environment.conda: no conda found on $(hostname)"
+  conda activate "$1" || fail "environment.conda: cannot activate $1"
 }

@@ -1,64 +1,66 @@
-# ---- step: srun starts one task on each node, and the batch shell waits for it
+# ---- step: starts one task on each node with srun, and waits for them
 
-# One task a node: a small shell that hears the signals, and the launcher below it.
-# sets: deaf_to_term, head_clock, preparing, step_exit
+# Run one task per node: a small shell that receives the signals, and the launcher as its child.
+# sets: head_clock, ignore_term, in_preparation, step_exit
 run_on_nodes() {
-  local step program functions bytes absent guard=
-  export run_dir run_id attempt unchecked job_ends signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
+  local step program functions bytes absence_watcher hang_watcher=
+  export run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
     CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
     CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
-  deaf_to_term=$(signals_reach_all && echo yes)
-  [ -z "${stop_signal:-}" ] || deaf_to_term=yes
+  ignore_term=$(slurm_signals_all_processes && echo yes)
+  [ -z "${stop_signal:-}" ] || ignore_term=yes
   head_clock=$(date +%s)
-  export deaf_to_term head_clock
-  functions=$(declare -f say record value replaced gpus_here network_interface find_job_end wait_for on_node fits run_default_check \
-    run_node_check node_check gpu_count_fits report_no_connection head_node_is_reached request_stop signal_trainers find_trainers \
-    descendants children end_trainers another_crashed watch find_save_lead follow_orders dump_stacks is_stopped handles_signal_57 \
+  export ignore_term head_clock
+  functions=$(declare -f log_message write_record read_value attempt_is_replaced count_local_gpus find_network_interface \
+    find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
+    run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
+    signal_training_processes find_training_processes list_descendants list_children kill_training_processes \
+    another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped handles_signal_57 \
     write_configs launch)
-  program=$functions$'\n'on_node
+  program=$functions$'\n'run_node_task
   bytes=$(printf '%s' "$program" | wc -c)
-  [ "$bytes" -lt 131071 ] || fail "the command of a node has $bytes bytes; Linux takes 131071 in one argument"
+  [ "$bytes" -lt 131071 ] || fail "the node command has $bytes bytes; Linux allows at most 131071 in one argument"
   (umask 077 && : > "$run_dir/events/attempt-$attempt.hang")
   kill -KILL "$preparation_watcher" 2>/dev/null
   trap record_end_at_term TERM
-  preparing=
+  in_preparation=
   # The step has the whole allocation; srun would bind its one task to one core (srun(1), --cpu-bind).
   srun --export=ALL --nodes="$num_machines" --ntasks="$num_machines" --ntasks-per-node=1 \
     --cpu-bind=none --mpi=none --kill-on-bad-exit=1 --unbuffered --input=none bash -c "$program" &
   step=$!
   report_absent_nodes &
-  absent=$!
-  disown "$absent"
-  [ "$hang" = off ] || { watch_for_hang & guard=$!; disown "$guard"; }
-  wait_for "$step"
-  step_exit=$waited
+  absence_watcher=$!
+  disown "$absence_watcher"
+  [ "$hang" = off ] || { watch_for_hang & hang_watcher=$!; disown "$hang_watcher"; }
+  wait_for_exit "$step"
+  step_exit=$child_exit_code
   # shellcheck disable=SC2086
-  kill -KILL "$absent" $guard 2>/dev/null  # they may have ended by themselves
+  kill -KILL "$absence_watcher" $hang_watcher 2>/dev/null  # they may have exited already
 }
 
-# Whether Slurm signals all processes of a step: linuxproc walks the whole tree, while with cgroups only the task hears
-# it, unless the site wants it otherwise (cgroup.conf(5)). Where nobody answers, it may.
-signals_reach_all() {
+# Whether Slurm signals all processes of a step: linuxproc walks the whole tree, while with cgroups only the task
+# receives the signal, unless the site sets SignalChildrenProcesses (cgroup.conf(5)). If Slurm does not respond: yes.
+slurm_signals_all_processes() {
   local config
   config=$(scontrol show config 2>/dev/null)
   grep -qi '^ProctrackType *= *proctrack/cgroup' <<< "$config" || return 0
   grep -qi '^SignalChildrenProcesses *= *yes' <<< "$config"
 }
 
-# TERM to the batch shell is Slurm's final kill: KillWait seconds are left, and a save on the nodes may outlast them.
-# So write the end down at once, and ask at once for what Slurm does not do by itself. `end_attempt` says it better if
+# TERM to the batch shell is Slurm's final kill: KillWait seconds remain, and a save on the nodes may take longer. So
+# record the end at once, and request at once what Slurm does not do by itself. `end_attempt` corrects the record if
 # there is time.
-# sets: asked_at_once, signal_seen, term_seen
+# sets: continuation_requested, signal_seen, term_seen
 record_end_at_term() {
   local cause next
   signal_seen=1
   [ -z "$term_seen" ] || return 0
   term_seen=TERM
-  trap '' TERM  # it comes again, and would end the subshells here, which say nothing then
-  ! replaced || return 0  # fenced: the job is another attempt's now
+  trap '' TERM  # Slurm repeats it, and it would kill the subshells here before they print anything
+  ! attempt_is_replaced || return 0  # fenced: the job belongs to a later attempt now
   cause=$(find_kill_cause)
-  next=$(decide "$cause" 0 0 "$requeue_on" 0)
-  step_exit=143 end_record "$cause" "$next" ''
-  [ "$next" = end ] || ! continue_run_at_term "$cause" "$next" || asked_at_once=1
+  next=$(decide_next "$cause" 0 0 "$requeue_on" 0)
+  step_exit=143 record_end "$cause" "$next" ''
+  [ "$next" = end ] || ! continue_run_at_term "$cause" "$next" || continuation_requested=1
   trap 'signal_seen=1' TERM
 }

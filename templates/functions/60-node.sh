@@ -1,9 +1,9 @@
-# ---- node: the task on a node, which hears the signals, and the launcher below it
+# ---- node: the task on a node, which receives the signals, and its child, the launcher
 
-# The task of a node. It is slurmstepd's own child, the only one that hears Slurm under cgroup tracking.
+# The task on a node. It is slurmstepd's own child, the only process that receives Slurm's signals with cgroup tracking.
 # sets: node_dir
-on_node() {
-  local launcher watcher obedient host now asked='' followed=''
+run_node_task() {
+  local launcher watcher order_follower host now stop_request='' another_node_failed=''
   host=$(hostname)
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
@@ -12,102 +12,103 @@ on_node() {
   (umask 077 && : > "$run_dir/events/attempt-$attempt.here-$SLURM_NODEID")
   write_configs
   if [ "$num_machines" -gt 1 ] && [ -z "${GLOO_SOCKET_IFNAME:-}" ]; then
-    GLOO_SOCKET_IFNAME=$(network_interface)
+    GLOO_SOCKET_IFNAME=$(find_network_interface)
     [ -z "$GLOO_SOCKET_IFNAME" ] || export GLOO_SOCKET_IFNAME
   fi
-  { fits && gpu_count_fits; } || { rm -rf "$node_dir"; exit 1; }
-  # torchelastic must not end the workers on a signal; they look for the stop file, save, and leave by themselves.
+  { node_is_fit && gpu_count_matches; } || { rm -rf "$node_dir"; exit 1; }
+  # torchelastic must not end the workers on a signal: they check for the stop file, save a checkpoint, and exit.
   (
-    # Who ignores a signal starts children that ignore it; so TERM, by which scripts end their helpers, only where it
-    # would reach them all.
+    # Children inherit ignored signals, and scripts end their helpers with TERM: so ignore TERM only if Slurm's would
+    # reach them all.
     trap '' USR1 USR2
-    [ -z "$deaf_to_term" ] || trap '' TERM
+    [ -z "$ignore_term" ] || trap '' TERM
     case $(declare -f launch) in
       *"accelerate launch"*) ;;
-      # a shell cannot trap a signal that it found ignored, and this one runs the command
+      # a shell cannot trap a signal that was ignored when it started, and this shell runs the user's command
       *) [ -z "${stop_signal:-}" ] || trap : "$stop_signal" ;;
     esac
     export PET_SIGNALS_TO_HANDLE=SIGINT TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-5}
     launch
   ) &
   launcher=$!
-  watch &
+  watch_for_stop &
   watcher=$!
   follow_orders &
-  obedient=$!
-  disown "$watcher" "$obedient"  # their end is no news for the log
-  trap '' PIPE  # whoever reads what this shell says may be dead: a killed slurmstepd
-  wait_for "$launcher"
-  # Fenced. At a bad exit srun would have Slurm end the step, which by its number is the newer attempt's by now.
-  ! replaced || { kill -KILL "$watcher" "$obedient"; rm -rf "$node_dir"; exit 0; }
+  order_follower=$!
+  disown "$watcher" "$order_follower"  # bash would log their end
+  trap '' PIPE  # slurmstepd, which reads this shell's output, may have been killed
+  wait_for_exit "$launcher"
+  # Fenced: after a nonzero exit srun would make Slurm end the step, and a later attempt has a step of that number now.
+  ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower"; rm -rf "$node_dir"; exit 0; }
   now=$(date +%s)
-  record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" \
-    node="$host" name="${SLURMD_NODENAME:-}" exit_code="$waited" asked="$asked" followed="$followed" ended="$now"
-  kill -KILL "$watcher" "$obedient" 2>/dev/null  # they may have ended by themselves
+  write_record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
+    exit_code="$child_exit_code" stop_request="$stop_request" another_node_failed="$another_node_failed" ended="$now"
+  kill -KILL "$watcher" "$order_follower" 2>/dev/null  # they may have exited already
   rm -rf "$node_dir"
-  exit "$waited"
+  exit "$child_exit_code"
 }
 
-# A signal is a request. TERM can also be srun's, because another node's task has failed: then nobody can save any
-# more, and the trainers here may wait for the dead for half an hour.
-# sets: asked, followed, signal_seen
+# A signal is a request. TERM can also come from srun because the task on another node failed: then no rank can save any
+# longer, and the training processes here might wait for the dead ones for half an hour.
+# sets: another_node_failed, signal_seen, stop_request
 request_stop() {
   signal_seen=1
-  if [ "$1" = TERM ] && another_crashed; then
-    say "$host: a task on another node has failed; terminating local ranks"
-    followed=1
-    end_trainers
+  if [ "$1" = TERM ] && another_node_crashed; then
+    log_message "$host: a task on another node has failed; terminating local ranks"
+    another_node_failed=1
+    kill_training_processes
     return
   fi
-  [ -n "$asked" ] || asked=$(cat "$node_dir/asked" 2>/dev/null || echo "$1")
+  [ -n "$stop_request" ] || stop_request=$(cat "$node_dir/stop_request" 2>/dev/null || echo "$1")
   [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
-  say "$host: $asked: asking the training processes to save and exit"
+  log_message "$host: $stop_request: asking the training processes to save and exit"
   : > "$CLUSTERRUN_STOP_FILE"
-  [ -z "${stop_signal:-}" ] || signal_trainers "$stop_signal"
+  [ -z "${stop_signal:-}" ] || signal_training_processes "$stop_signal"
 }
 
-# All below the launcher, those in sessions of their own, too: a rank that waits for a dead one hears no other signal.
-end_trainers() {
-  local below
-  below=$(descendants "$launcher")
+# Kill the launcher and all its descendants, also those in other sessions: a rank that waits for a dead one handles no
+# other signal.
+kill_training_processes() {
+  local processes
+  processes=$(list_descendants "$launcher")
   # shellcheck disable=SC2086
-  kill -KILL $below "$launcher" 2>/dev/null  # some may have ended by themselves
+  kill -KILL $processes "$launcher" 2>/dev/null  # some may have exited already
 }
 
-descendants() {
-  local child below
-  below=$(children "$1")
-  for child in $below; do
+list_descendants() {
+  local child children
+  children=$(list_children "$1")
+  for child in $children; do
     echo "$child"
-    descendants "$child"
+    list_descendants "$child"
   done
 }
 
 # "/proc/PID/task/TID/children", proc(5)
-children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
+list_children() { cat "/proc/$1/task"/*/children 2>/dev/null; }
 
-# Asks for the stop before the time limit, early enough for the longest save so far, and when a person wrote into
-# `stop`. Slurm's own --signal, which comes up to a minute early or late, is the backstop.
-# sets: job_ends
-watch() {
-  local never now lead looked=0
+# Request the stop before the time limit, early enough for the longest save so far, or when a person wrote to `stop`.
+# Slurm's own --signal, which comes up to a minute early or late, is the backstop.
+# sets: job_end_time
+watch_for_stop() {
+  local never now lead_s checks=0
   trap - TERM USR1
   mkfifo "$node_dir/never"
   exec {never}<> "$node_dir/never"
   while :; do
     read -r -t 5 -u "$never"
-    [ $((looked += 1)) -gt 12 ] || report_no_connection
+    [ $((checks += 1)) -gt 12 ] || report_no_connection
     if [ -s "$run_dir/stop" ]; then
-      echo stop > "$node_dir/asked"
+      echo stop > "$node_dir/stop_request"
     elif [ -e "$run_dir/requeue" ]; then
-      echo requeue > "$node_dir/asked"
-    elif [ -n "${job_ends:-}" ]; then
+      echo requeue > "$node_dir/stop_request"
+    elif [ -n "${job_end_time:-}" ]; then
       printf -v now '%(%s)T'
-      lead=$(find_save_lead)
-      [ $((job_ends - now)) -le "$lead" ] || continue
-      job_ends=$(find_job_end)  # the limit may have been raised meanwhile
-      [ $((${job_ends:-now + 86400} - now)) -le "$lead" ] || continue
-      echo time-limit > "$node_dir/asked"
+      lead_s=$(compute_stop_lead)
+      [ $((job_end_time - now)) -le "$lead_s" ] || continue
+      job_end_time=$(find_job_end)  # the limit may have been raised meanwhile
+      [ $((${job_end_time:-now + 86400} - now)) -le "$lead_s" ] || continue
+      echo time-limit > "$node_dir/stop_request"
     else
       continue
     fi
@@ -116,19 +117,20 @@ watch() {
   done
 }
 
-# The lead that the spec asks for, and twice the longest save of this run: a full disk is slower than an empty one.
-find_save_lead() {
-  local longest
-  longest=$(value longest "$run_dir/saves")
-  longest=${longest%%.*}
-  echo $((${signal_lead:-0} + 2 * ${longest:-0}))
+# Print the lead from the spec plus twice the longest save of this run: a full disk is slower than an empty one.
+compute_stop_lead() {
+  local longest_s
+  longest_s=$(read_value longest "$run_dir/saves")
+  longest_s=${longest_s%%.*}
+  echo $((${signal_lead:-0} + 2 * ${longest_s:-0}))
 }
 
-gpu_count_fits() {
+gpu_count_matches() {
   local gpus
-  [ -n "$count_gpus" ] || return 0
-  gpus=$(gpus_here)
+  [ -n "$one_rank_per_gpu" ] || return 0
+  gpus=$(count_local_gpus)
   [ $((gpus * num_machines)) -ne "$num_processes" ] || return 0
-  say "$host has $gpus GPUs, and $num_processes processes over $num_machines nodes do not fit: ask for gpus-per-node"
+  log_message "$host has $gpus GPUs, but the first node has $((num_processes / num_machines));" \
+    "request the same number on each node with slurm.gpus-per-node"
   return 1
 }

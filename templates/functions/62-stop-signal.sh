@@ -1,24 +1,24 @@
 # ---- stop-signal: sends checkpoint.signal to the training processes
 
-# For scripts that want a signal: to the trainers only. A launcher would end them, and their helpers (data loading) are
-# not asked. Trainers have LOCAL_RANK or ACCELERATE_MIXED_PRECISION from their launcher, which has not. Without a
-# launcher the command is the trainer: its shell, and what that has started.
-signal_trainers() {
-  local found below
-  found=$(find_trainers "$launcher")
-  below=$(children "$launcher")
+# Send checkpoint.signal to the training processes only: a launcher would end them on it, and their helpers (data
+# loading) do not expect it. A launcher sets LOCAL_RANK or ACCELERATE_MIXED_PRECISION for them, and does not have these
+# itself. Without a launcher the training process is the command: its shell, and the children of that.
+signal_training_processes() {
+  local processes children
+  processes=$(find_training_processes "$launcher")
+  children=$(list_children "$launcher")
   # shellcheck disable=SC2086
-  kill -s "$1" ${found:-$launcher $below} 2>/dev/null  # one may have just ended
+  kill -s "$1" ${processes:-$launcher $children} 2>/dev/null  # one may have just exited
 }
 
-find_trainers() {
-  local child below
-  below=$(children "$1")
-  for child in $below; do
+find_training_processes() {
+  local child children
+  children=$(list_children "$1")
+  for child in $children; do
     if tr '\0' '\n' < "/proc/$child/environ" | grep -qE '^(LOCAL_RANK|ACCELERATE_MIXED_PRECISION)='; then
       echo "$child"
     else
-      find_trainers "$child"
+      find_training_processes "$child"
     fi
   done
 }

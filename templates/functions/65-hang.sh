@@ -1,121 +1,123 @@
-# ---- hang: notices a run that hangs, prints its stacks, and ends its ranks
+# ---- hang: detects a run that hangs, prints its stack traces, and terminates its ranks
 
-# Beside srun. It knows no clocks but its own, and counts no time in which it could do nothing itself, because the job
-# was suspended or the file server away: a run that is ended though it was well loses more than one that hangs longer.
+# Runs in parallel with srun. It uses no clock but its own, and does not count time in which it could not run itself,
+# because the job was suspended or the file server unavailable: terminating a healthy run by mistake costs more than
+# detecting a hang late.
 watch_for_hang() {
-  local never began progress='' printed='' last=$SECONDS passed progress_idle_s=0 log_idle_s=0 alone=0 limit why
+  local never progress_at_start progress='' log_state='' last_s=$SECONDS elapsed_s progress_idle_s=0 log_idle_s=0
+  local srun_wait_s=0 limit_s reason
   trap - TERM
   trap '' USR1
   exec {never}<> <(:)
-  began=$(cat "$run_dir/progress" 2>/dev/null)
+  progress_at_start=$(cat "$run_dir/progress" 2>/dev/null)
   while :; do
     read -r -t 5 -u "$never"
-    passed=$((SECONDS - last)) last=$SECONDS
-    passed=$((passed < 0 ? 0 : passed < 10 ? passed : 10))
+    elapsed_s=$((SECONDS - last_s)) last_s=$SECONDS
+    elapsed_s=$((elapsed_s < 0 ? 0 : elapsed_s < 10 ? elapsed_s : 10))
     check_log
     check_progress
-    if some_tasks_have_ended; then alone=$((alone + passed)); else alone=0; fi
-    limit=
-    [ "$progress_idle_s" -eq 0 ] || limit=$(patience)
-    if [ "$alone" -ge "$(find_srun_limit)" ]; then
-      why="srun has waited $alone s after a node's task had ended"
-    elif [ -n "$limit" ] && [ "$progress_idle_s" -ge "$limit" ]; then
-      why="no sign of life for $progress_idle_s s$(print_last_step)"
+    if srun_should_have_returned; then srun_wait_s=$((srun_wait_s + elapsed_s)); else srun_wait_s=0; fi
+    limit_s=
+    [ "$progress_idle_s" -eq 0 ] || limit_s=$(find_idle_limit)
+    if [ "$srun_wait_s" -ge "$(find_srun_limit)" ]; then
+      reason="srun has not returned $srun_wait_s s after a node's task ended"
+    elif [ -n "$limit_s" ] && [ "$progress_idle_s" -ge "$limit_s" ]; then
+      reason="no progress for $progress_idle_s s$(print_last_step)"
     else
       continue
     fi
-    ! replaced || return
-    end_hang "$why" && return
-    progress_idle_s=0 log_idle_s=0 alone=0
+    ! attempt_is_replaced || return
+    end_hang "$reason" && return
+    progress_idle_s=0 log_idle_s=0 srun_wait_s=0
   done
 }
 
-# What the ranks print, as the batch shell sees it; for a script that tells nothing, its checkpoints too.
-# sets: log_idle_s, printed
+# Measure how long the ranks have printed nothing; if the script reports no progress, a new checkpoint counts as output.
+# sets: log_idle_s, log_state
 check_log() {
   local now
   now=$(stat -c %s "$run_dir/logs/attempt-$attempt.log" 2>/dev/null)
-  [ "$progress" != "$began" ] || [ -z "${checkpoint_path:-}" ] || now="$now $(find_newest_checkpoint)"
-  if [ "$now" = "$printed" ]; then log_idle_s=$((log_idle_s + passed)); else printed=$now log_idle_s=0; fi
+  [ "$progress" != "$progress_at_start" ] || [ -z "${checkpoint_path:-}" ] || now="$now $(find_newest_checkpoint)"
+  if [ "$now" = "$log_state" ]; then log_idle_s=$((log_idle_s + elapsed_s)); else log_state=$now log_idle_s=0; fi
 }
 
-# An answer that is none, of a file server, says nothing.
+# Measure how long the progress file has not changed. An empty read, from a file server that fails, does not count.
 # sets: progress, progress_idle_s
 check_progress() {
   local now
   now=$(cat "$run_dir/progress" 2>/dev/null)
-  if [ -z "$now" ] && [ -n "$began$progress" ]; then
+  if [ -z "$now" ] && [ -n "$progress_at_start$progress" ]; then
     return
-  elif [ "$now" = "${progress:-$began}" ]; then
-    progress=$now progress_idle_s=$((progress_idle_s + passed))
+  elif [ "$now" = "${progress:-$progress_at_start}" ]; then
+    progress=$now progress_idle_s=$((progress_idle_s + elapsed_s))
   else
     progress=$now progress_idle_s=0
   fi
 }
 
-told() { sed -n "s/^$1=//p" <<< "$progress"; }
+read_progress_value() { sed -n "s/^$1=//p" <<< "$progress"; }
 
 print_last_step() {
   local step
-  step=$(told step)
-  [ "$progress" = "$began" ] || echo ", after step $step, amid: $(told doing)"
+  step=$(read_progress_value step)
+  [ "$progress" = "$progress_at_start" ] || echo " after step $step (during $(read_progress_value doing))"
 }
 
-# How many seconds of silence are too many; nothing where nobody can say. The trainer says how long its steps take, and
-# that it does something else than steps. As long as the ranks print, four times as long; and twice as long for each
-# time that this run has hung before.
-patience() {
-  local trained times
-  [ "$progress" != "$began" ] || { find_limit_without_progress; return; }
-  trained=$(told patience)
-  [ "${trained:-0}" -gt 0 ] || return 0
+# Print after how many seconds without progress the run hangs, or nothing if that is unknown. The training process
+# reports a limit that fits the length of its steps, or what it does in place of steps. The limit is four times as long
+# while the ranks print, and doubles for each earlier hang of this run.
+find_idle_limit() {
+  local limit_s hangs
+  [ "$progress" != "$progress_at_start" ] || { find_limit_without_progress; return; }
+  limit_s=$(read_progress_value patience)
+  [ "${limit_s:-0}" -gt 0 ] || return 0
   if [ "$hang" != auto ]; then
-    if [ "$(told doing)" = step ] || [ "$hang" -gt "$trained" ]; then trained=$hang; fi
-    echo "$trained"
+    if [ "$(read_progress_value doing)" = step ] || [ "$hang" -gt "$limit_s" ]; then limit_s=$hang; fi
+    echo "$limit_s"
     return
   fi
-  times=$(grep -ls '^cause=hang$' "$run_dir"/events/attempt-*.end | wc -l)
-  trained=$((trained << (times < 5 ? times : 5)))
-  if [ "$log_idle_s" -ge "$trained" ]; then echo "$trained"; else echo $((4 * trained)); fi
+  hangs=$(grep -ls '^cause=hang$' "$run_dir"/events/attempt-*.end | wc -l)
+  limit_s=$((limit_s << (hangs < 5 ? hangs : 5)))
+  if [ "$log_idle_s" -ge "$limit_s" ]; then echo "$limit_s"; else echo $((4 * limit_s)); fi
 }
 
-# A script that does not use the training library has its log, and its checkpoints where they are known.
+# A script without the training library is judged by its log, and by its checkpoints if their path is known.
 find_limit_without_progress() {
   [ "$hang" = auto ] || [ -z "${checkpoint_path:-}" ] || [ "$log_idle_s" -lt "$hang" ] || echo "$hang"
 }
 
-# Slurm ends the others' tasks when one has failed, within KillWait and what a process takes that cannot be killed.
-find_srun_limit() { at_most 300; }
+# When a task has failed, Slurm ends the others within KillWait, plus the time of a process that cannot be killed yet.
+find_srun_limit() { cap_at_user_limit 300; }
 
-# What the user is willing to wait, and no more than so many seconds.
-at_most() { if [ "$hang" = auto ] || [ "$hang" -gt "$1" ]; then echo "$1"; else echo "$hang"; fi; }
+# cap_at_user_limit SECONDS: print SECONDS, or the limit from the spec if that is shorter
+cap_at_user_limit() { if [ "$hang" = auto ] || [ "$hang" -gt "$1" ]; then echo "$1"; else echo "$hang"; fi; }
 
-# Whether srun should be about to return: the task of a node has failed, or those of all nodes have ended.
-some_tasks_have_ended() {
-  local node code ended=0
+# Whether srun should be about to return: a node's task has failed, or those of all nodes have ended.
+srun_should_have_returned() {
+  local node code ended_tasks=0
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     [ -e "$run_dir/events/attempt-$attempt.node-$node" ] || continue
-    code=$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")
+    code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$node")
     [ "${code:-0}" = 0 ] || return 0
-    ended=$((ended + 1))
+    ended_tasks=$((ended_tasks + 1))
   done
-  [ "$ended" -eq "${num_machines:-$SLURM_JOB_NUM_NODES}" ]
+  [ "$ended_tasks" -eq "${num_machines:-$SLURM_JOB_NUM_NODES}" ]
 }
 
-# end_hang WHY: first every rank's stacks, then the end of the step; not where it turns out that it goes on.
+# end_hang REASON: collect the stack traces of all ranks, then end the step; return 1 if the run turns out not to hang.
 end_hang() {
-  local before=$progress lost='' file=$run_dir/events/attempt-$attempt.hang
-  say "$1; collecting the stacks of all ranks"
+  local progress_before=$progress silent_nodes='' file=$run_dir/events/attempt-$attempt.hang
+  log_message "$1; collecting the stack traces of all ranks"
   request_stacks
   check_progress
-  if process_is_stopped_here || grep -qs '^stopped=' "$run_dir/events/attempt-$attempt".stacks-*; then
-    say "the ranks are stopped (SIGSTOP, or a debugger): this is no hang"
-  elif [ "$before" != "$progress" ] && ! some_tasks_have_ended; then
-    say "it makes progress again: no hang"
+  if local_process_is_stopped || grep -qs '^stopped=' "$run_dir/events/attempt-$attempt".stacks-*; then
+    log_message "the ranks are stopped (SIGSTOP or a debugger): not a hang"
+  elif [ "$progress_before" != "$progress" ] && ! srun_should_have_returned; then
+    log_message "training makes progress again: not a hang"
   else
-    printf '%s\n' order=end reason="$1${lost:+; no answer from$lost}" > "$file"
-    say "hang detected: terminating${lost:+; no answer from$lost}"
-    if [ -n "$lost" ] || some_tasks_have_ended; then end_srun 15; else end_srun 60; fi
+    printf '%s\n' order=end reason="$1${silent_nodes:+; no response from$silent_nodes}" > "$file"
+    log_message "hang detected: terminating${silent_nodes:+; no response from$silent_nodes}"
+    if [ -n "$silent_nodes" ] || srun_should_have_returned; then end_srun 15; else end_srun 60; fi
     return 0
   fi
   : > "$file"
@@ -123,27 +125,30 @@ end_hang() {
   return 1
 }
 
-# The files of the answers are there before anybody asks: a file server may hide new ones for a minute.
-# sets: lost
+# Create the files for the answers before requesting them: a file server may hide new files for a minute.
+# sets: silent_nodes
 request_stacks() {
   local node try tries answer missing
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     (umask 077 && : > "$run_dir/events/attempt-$attempt.stacks-$node")
   done
   echo order=stacks > "$run_dir/events/attempt-$attempt.hang"
-  tries=$(($(at_most 60) / 5))
+  tries=$(($(cap_at_user_limit 60) / 5))
   for ((try = 0; try <= tries; try++)); do
     missing=
-    for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do answered "$node" || missing="$missing $node"; done
+    for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
+      node_has_answered "$node" || missing="$missing $node"
+    done
     if [ -z "$missing" ] || [ "$try" -eq "$tries" ]; then break; fi
     read -r -t 5 -u "$never"
   done
   for answer in "$run_dir/events/attempt-$attempt".stacks-*; do grep -avE '^(answered|stopped)=' "$answer"; done
-  for node in $missing; do lost="$lost $(find_node_name "$node")"; done
+  for node in $missing; do silent_nodes="$silent_nodes $(find_node_name "$node")"; done
 }
 
-answered() {
-  [ -n "$(value answered "$run_dir/events/attempt-$attempt.stacks-$1")" ] || [ -e "$run_dir/events/attempt-$attempt.node-$1" ]
+node_has_answered() {
+  [ -n "$(read_value answered "$run_dir/events/attempt-$attempt.stacks-$1")" ] ||
+    [ -e "$run_dir/events/attempt-$attempt.node-$1" ]
 }
 
 find_node_name() {
@@ -152,19 +157,19 @@ find_node_name() {
   printf '%s' "${name:-node $1}"
 }
 
-# The nodes end their ranks, and srun returns; where a node is gone it never would.
+# end_srun SECONDS: wait for srun, which returns when the nodes have ended their ranks; if a node is gone, kill it.
 end_srun() {
   local seconds
   for ((seconds = 0; seconds < $1; seconds += 5)); do
     read -r -t 5 -u "$never"
     kill -0 "$step" 2>/dev/null || return
   done
-  say "srun does not return: terminating it"
+  log_message "srun does not return; terminating it"
   kill -KILL "$step"
 }
 
-# Whether a process of this run on this machine is stopped, whose node's shell may be, too, and cannot answer then.
-process_is_stopped_here() {
+# Whether a process of this run on this machine is stopped. The node shell may be stopped, too, and cannot answer then.
+local_process_is_stopped() {
   local file
   while read -r file; do
     grep -qszxF "CLUSTERRUN_RUN_ID=$run_id" "${file%status}environ" && return 0
@@ -172,38 +177,38 @@ process_is_stopped_here() {
   return 1
 }
 
-is_stopped() { grep -qs '^State:[[:space:]]*[Tt] ' "/proc/$1/status"; }
+process_is_stopped() { grep -qs '^State:[[:space:]]*[Tt] ' "/proc/$1/status"; }
 
-# On each node, beside `watch`: what the batch shell asks for. Its file is opened afresh, for NFS to look at the server.
+# Runs on each node: follow the orders of the batch shell. Their file is reopened each time, so that NFS asks the server.
 follow_orders() {
-  local never order told=
+  local never order stacks_dumped=
   trap '' TERM USR1 PIPE
   exec {never}<> <(:)
   while read -r -t 5 -u "$never" || kill -0 $$ 2>/dev/null; do
     order=
     read -r order < "$run_dir/events/attempt-$attempt.hang"
-    [ -n "$order" ] || told=
-    if [ "$order" = order=stacks ] && [ -z "$told" ]; then
-      told=1
+    [ -n "$order" ] || stacks_dumped=
+    if [ "$order" = order=stacks ] && [ -z "$stacks_dumped" ]; then
+      stacks_dumped=1
       { dump_stacks; echo answered=yes; } > "$run_dir/events/attempt-$attempt.stacks-$SLURM_NODEID" 2>&1
     elif [ "$order" = order=end ]; then
-      end_trainers
+      kill_training_processes
       return
     fi
   done 2>/dev/null
 }
 
-# The stacks of every rank here, and of its helpers (data loading). The file that a rank has left is the sign that it
-# can be asked (clusterrun/training/stacks.py): the signal would end another process.
+# Print the stack traces of all ranks on this node and of their helpers (data loading). Only a rank that has created its
+# file handles the signal (clusterrun/training/stopping/requests.py); it would kill another process.
 dump_stacks() {
   local file process rank other
-  for other in $(descendants "$launcher"); do
-    ! is_stopped "$other" || echo "stopped=$other"
+  for other in $(list_descendants "$launcher"); do
+    ! process_is_stopped "$other" || echo "stopped=$other"
   done
   for file in "$node_dir"/stacks-*; do
-    [ -e "$file" ] || { say "$(hostname): no rank here can print its stacks" && return; }
+    [ -e "$file" ] || { log_message "$(hostname): no rank can print its stack traces" && return; }
     process=${file##*-} rank=${file#"$node_dir"/stacks-} rank=${rank%-*}
-    for other in "$process" $(descendants "$process" | head -n 16); do
+    for other in "$process" $(list_descendants "$process" | head -n 16); do
       handles_signal_57 "$other" || continue
       printf '\n---- rank %s on %s, process %s\n' "$rank" "$(hostname)" "$other" >> "$file"
       kill -s RTMAX-7 "$other"
@@ -216,7 +221,7 @@ dump_stacks() {
 
 # Whether a process has a handler for SIGRTMAX-7, which is signal 57 on Linux: proc(5), SigCgt
 handles_signal_57() {
-  local caught
-  caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
-  [ $((16#${caught:-0} >> 56 & 1)) -eq 1 ]
+  local signals
+  signals=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+  [ $((16#${signals:-0} >> 56 & 1)) -eq 1 ]
 }

@@ -1,23 +1,23 @@
-# ---- end: how an attempt ended and what comes next, written down
+# ---- end: records how an attempt ended and what comes next
 
-# How it ended decides what comes next.
-# sets: newly_excluded
+# Find out how the attempt ended, record it, and continue the run or exit.
+# sets: new_exclusions
 end_attempt() {
-  local cause next newer reason=
+  local cause next newer_attempt reason=
   trap 'note_signal TERM' TERM
   trap '' USR1
   retry_if_signalled set_cause
   if [ "$cause" = fenced ]; then
-    newer=$(value attempt "$run_dir/current")
-    say "attempt $attempt was replaced by attempt $newer; exiting without changing the run"
+    newer_attempt=$(read_value attempt "$run_dir/current")
+    log_message "attempt $attempt was replaced by attempt $newer_attempt; exiting without changing the run"
     exit 1
   fi
   retry_if_signalled update_ledger "$attempt" "$cause"
-  newly_excluded=
+  new_exclusions=
   retry_if_signalled blame_nodes "$cause"
   retry_if_signalled set_next
-  retry_if_signalled end_record "$cause" "$next" "$reason"
-  say "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
+  retry_if_signalled record_end "$cause" "$next" "$reason"
+  log_message "attempt $attempt ended: $cause; next: $next${reason:+ ($reason)}"
   case $next:$cause in
     continue:* | by-slurm:*) continue_run "$cause" "$next" ;;
     end:finished | end:stop) exit 0 ;;
@@ -25,7 +25,8 @@ end_attempt() {
   esac
 }
 
-# TERM to this shell reaches its subshells, too, and they say nothing then. What was done while it came is done again.
+# retry_if_signalled COMMAND...: TERM also reaches the subshells of this shell, which then print nothing. Repeat what was
+# being done when it came.
 # sets: signal_seen
 retry_if_signalled() {
   while :; do
@@ -40,28 +41,28 @@ set_cause() { cause=$(find_end_cause); }
 
 # sets: next, reason
 set_next() {
-  local crashes idle hung
-  crashes=$(value crashes "$run_dir/ledger")
-  idle=$(value idle "$run_dir/ledger")
-  next=$(decide "$cause" "$crashes" "$idle" "$requeue_on" "$most_crashes")
+  local crashes idle hang_reason
+  crashes=$(read_value crashes "$run_dir/ledger")
+  idle=$(read_value idle "$run_dir/ledger")
+  next=$(decide_next "$cause" "$crashes" "$idle" "$requeue_on" "$max_crashes")
   [ "$next" != end ] || reason=$(explain_end "$cause")
   case $cause in
     bad-node | failed-start) reason=$(find_unfit_node) ;;
   esac
   [ "$cause" != bad-node ] || [ -n "$reason" ] || reason=$(find_launch_failure)
   if [ "$cause" = hang ]; then
-    hung=$(value reason "$run_dir/events/attempt-$attempt.hang")
-    reason=$hung${reason:+; $reason}
+    hang_reason=$(read_value reason "$run_dir/events/attempt-$attempt.hang")
+    reason=$hang_reason${reason:+; $reason}
   fi
-  [ "$cause" != no-restart ] || reason=$(value reason "$run_dir/events/attempt-$attempt.trainer")
+  [ "$cause" != no-restart ] || reason=$(read_value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
-# While a signal is trapped, a substitution stands alone, in an assignment: a trap amid a command that has others, or
-# other words, is a syntax error to bash 5.2, which ends the whole script.
-end_record() {
+# record_end CAUSE NEXT REASON. While a signal is trapped, each substitution must be an assignment of its own: bash 5.2
+# takes a trap during a command with other words or substitutions for a syntax error, and exits.
+record_end() {
   local step now
-  step=$(value step "$run_dir/progress")
+  step=$(read_value step "$run_dir/progress")
   now=$(date +%s)
-  record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
-    step="$step" ended="$now" ${preparing:+started=no}
+  write_record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
+    step="$step" ended="$now" ${in_preparation:+started=no}
 }

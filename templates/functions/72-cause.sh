@@ -1,24 +1,25 @@
-# ---- cause: why an attempt ended, from the trainer, Slurm and the nodes' records
+# ---- cause: finds out why an attempt ended, from the training process, Slurm, and the records of the nodes
 
-# First what the trainer says itself, then what the batch shell was told by Slurm, then how the nodes' tasks ended. A
-# word of Slurm's on the step counts where no task has failed by itself, and a node's failure always: it fails the others.
+# Consider first the record of the training process, then what Slurm reported to the batch shell, then how the nodes'
+# tasks ended. Slurm's reason for the end of the step counts if no task failed by itself; a node failure always counts,
+# because it makes the other tasks fail.
 find_end_cause() {
-  local outcome killed order asked refused
-  outcome=$(value outcome "$run_dir/events/attempt-$attempt.trainer")
-  killed=$(find_step_cause)
-  order=$(value order "$run_dir/events/attempt-$attempt.hang")
-  asked=$(find_first_request)
-  refused=$(find_launch_failure)
+  local outcome step_cause order stop_request launch_failure
+  outcome=$(read_value outcome "$run_dir/events/attempt-$attempt.trainer")
+  step_cause=$(find_step_cause)
+  order=$(read_value order "$run_dir/events/attempt-$attempt.hang")
+  stop_request=$(find_first_stop_request)
+  launch_failure=$(find_launch_failure)
   if [ "$outcome" = finished ] || [ "$outcome" = no-restart ]; then
     echo "$outcome"
   elif [ "$outcome" = trained ] && all_tasks_succeeded; then
     echo finished
-  elif replaced; then
+  elif attempt_is_replaced; then
     echo fenced
   elif [ -n "$term_seen" ]; then
     find_kill_cause
-  elif [ -n "$killed" ] && { [ "$killed" = node-failure ] || ! task_failed_by_itself; }; then
-    echo "$killed"
+  elif [ -n "$step_cause" ] && { [ "$step_cause" = node-failure ] || ! task_failed_by_itself; }; then
+    echo "$step_cause"
   elif [ "$outcome" = stopped ]; then
     find_stop_cause
   elif [ "$order" = end ]; then
@@ -26,30 +27,30 @@ find_end_cause() {
   elif grep -qa 'srun: error: Node failure on ' "$run_dir/logs/attempt-$attempt.log"; then
     echo node-failure  # srun's exit code is 0 then
   elif [ "$step_exit" -eq 0 ]; then
-    if [ -n "$asked" ]; then
+    if [ -n "$stop_request" ]; then
       find_stop_cause
     elif all_tasks_succeeded; then
       echo finished
     else
       echo node-failure
     fi
-  elif no_node_is_fit; then
+  elif all_nodes_are_unfit; then
     echo failed-start
-  elif [ -n "$refused" ]; then
+  elif [ -n "$launch_failure" ]; then
     echo bad-node
   elif grep -qs '^check=.' "$run_dir/events/attempt-$attempt".node-*; then
     echo bad-node
   elif restart_is_forbidden; then
     echo no-restart
-  elif crashed; then
+  elif task_crashed; then
     echo crash
   else
     find_stop_cause
   fi
 }
 
-# Why Slurm ends this job: slurmstepd's line on the job, which may come a moment after the signal, else a line on the
-# step whose reason is known. No line: a time limit when it is the hour for it, else scancel.
+# Print why Slurm is ending this job: the reason in slurmstepd's line about the job, which may come a moment after the
+# signal, else the reason in its line about the step. Without either: the time limit if it is reached, else scancel.
 find_kill_cause() {
   local try now cause='' signal_seen=''
   for try in 1 2 3 4 5; do
@@ -59,22 +60,22 @@ find_kill_cause() {
     sleep_until_signal 0.2
   done
   now=$(date +%s)
-  if [ -z "$cause" ] && [ -n "${job_ends:-}" ] && [ "$now" -ge $((job_ends - 2)) ]; then cause=time-limit; fi
+  if [ -z "$cause" ] && [ -n "${job_end_time:-}" ] && [ "$now" -ge $((job_end_time - 2)) ]; then cause=time-limit; fi
   echo "${cause:-cancel}"
 }
 
-# Slurm ends the job by this cause; nothing as long as it does not. Its line is in the job's own log, where the batch
-# shell writes nothing any more.
+# Print why Slurm is ending the job, or nothing if it is not. The line is in the job's own log, to which the batch shell
+# no longer writes.
 find_job_cause() { tail -c "+$((slurm_log_start + 1))" "$slurm_log" 2>/dev/null | read_causes JOB | head -n 1; }
 
-# Slurm has ended the step by this cause; nothing where it is not known for one. A step is ended without a reason, and
-# "DUE TO TASK FAILURE" from 26.05 on, when one of its tasks has failed: the records of the nodes say more of that.
+# Print why Slurm ended the step, or nothing without a known reason. When a task has failed, Slurm ends the step without
+# a reason, from 26.05 on "DUE TO TASK FAILURE"; the records of the nodes are more precise then.
 find_step_cause() {
   read_causes STEP < "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | grep -vxE 'cancel|unknown' | head -n 1
 }
 
-# read_causes JOB|STEP: slurmstepd's lines to causes, a line each. They begin with its name, with that and its node's, or
-# with a time, and name this job: what a script prints, and a line that it quotes, is not Slurm's word.
+# read_causes JOB|STEP: translate slurmstepd's lines to causes, one a line. They begin with its name, with its name and
+# the node's, or with a time, and contain the id of this job; a line that a script prints or quotes does not count.
 read_causes() {
   local prefix='^(slurmstepd(-[^ :]+)?: |\[[0-9T:.-]+\] )?error: \*\*\* ' at='CANCELLED AT [0-9T:-]+'
   local job="$1 ${SLURM_JOB_ID:-[0-9]+}(\.[^ ]+)?" reason
@@ -90,67 +91,70 @@ read_causes() {
   done
 }
 
-# Where srun could not start a node's task, in its words; nothing else. A node that has just been rebooted refuses so.
+# Print srun's error if it could not start the task of a node, as after a reboot of the node; else nothing.
 find_launch_failure() {
   sed -n 's/.*srun: error: Task launch for .* failed on node \(.*\)/the launch failed on \1/p' \
     "$run_dir/logs/attempt-$attempt.log" 2>/dev/null | head -n 1
 }
 
-# Whether every node's task has left word that it ended with 0.
+# Whether the tasks of all nodes have recorded exit code 0.
 all_tasks_succeeded() {
   local node code
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
-    code=$(value exit_code "$run_dir/events/attempt-$attempt.node-$node")
+    code=$(read_value exit_code "$run_dir/events/attempt-$attempt.node-$node")
     [ "$code" = 0 ] || return 1
   done
 }
 
-# The first reason that any node has for the stop; nothing where none was asked for.
-find_first_request() { cat "$run_dir/events/attempt-$attempt".node-* 2>/dev/null | sed -n 's/^asked=\(..*\)/\1/p' | head -n 1; }
+# Print the first stop request that a node has recorded, or nothing.
+find_first_stop_request() {
+  cat "$run_dir/events/attempt-$attempt".node-* 2>/dev/null | sed -n 's/^stop_request=\(..*\)/\1/p' | head -n 1
+}
 
-# What was the stop for? A warning that comes long before the time limit is a preemption's.
+# Print why a stop was requested. A USR1 that comes long before the time limit announces a preemption.
 find_stop_cause() {
-  local asked now
-  asked=$(find_first_request)
+  local stop_request now
+  stop_request=$(find_first_stop_request)
   now=$(date +%s)
   if [ -s "$run_dir/stop" ]; then
     echo stop
   elif [ -e "$run_dir/requeue" ]; then
     echo requeue
-  elif [ "$asked" = time-limit ]; then
+  elif [ "$stop_request" = time-limit ]; then
     echo time-limit
-  elif [ "$asked" = USR1 ] && { [ -z "${job_ends:-}" ] || [ "$now" -ge $((job_ends - ${signal_lead:-0} - 120)) ]; }; then
+  elif [ "$stop_request" = USR1 ] &&
+    { [ -z "${job_end_time:-}" ] || [ "$now" -ge $((job_end_time - ${signal_lead:-0} - 120)) ]; }; then
     echo time-limit
   else
     echo preemption
   fi
 }
 
-# Whether a node has recorded that its task failed by itself: nobody had asked it to stop, and no other node's had failed.
+# Whether a node has recorded that its task failed by itself: before a stop request, and before a task of another node.
 task_failed_by_itself() {
-  local file code asked followed
+  local file code stop_request another_node_failed
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    code=$(value exit_code "$file")
-    asked=$(value asked "$file")
-    followed=$(value followed "$file")
-    [ "${code:-0}" -ne 0 ] && [ -z "$asked$followed" ] && return 0
+    code=$(read_value exit_code "$file")
+    stop_request=$(read_value stop_request "$file")
+    another_node_failed=$(read_value another_node_failed "$file")
+    [ "${code:-0}" -ne 0 ] && [ -z "$stop_request$another_node_failed" ] && return 0
   done
   return 1
 }
 
-# A node's task that ended badly before it was asked to stop, or one that left no word.
-crashed() {
-  local node file code asked
+# Whether a node's task failed before it was asked to stop, or ended without a record.
+task_crashed() {
+  local node file code stop_request
   for ((node = 0; node < ${num_machines:-$SLURM_JOB_NUM_NODES}; node++)); do
     file=$run_dir/events/attempt-$attempt.node-$node
-    code=$(value exit_code "$file")
-    asked=$(value asked "$file")
-    [ -z "$asked" ] && [ "$code" != 0 ] && return 0
+    code=$(read_value exit_code "$file")
+    stop_request=$(read_value stop_request "$file")
+    [ -z "$stop_request" ] && [ "$code" != 0 ] && return 0
   done
   return 1
 }
 
-# A trainer's exit code 93 means: do not start me again. Launchers keep it to themselves, but say it in the log.
+# With exit code 93 a training process forbids a restart. Launchers exit with another code, but log this one.
 restart_is_forbidden() {
   grep -qs '^exit_code=93$' "$run_dir/events/attempt-$attempt".node-* ||
     grep -qaE 'returned non-zero exit status 93\b|exitcode *: 93\b' "$run_dir/logs/attempt-$attempt.log"

@@ -1,7 +1,7 @@
-# ---- notify: tells people how an attempt ended
+# ---- notify: notifies people of the end of an attempt
 
-# When this shell leaves, whatever for: what it has written down is told. That delays the end by five seconds at most,
-# two where Slurm's kill is on its way, and changes nothing of it: not the exit code either.
+# Runs when this shell exits, for any reason: send a notification of the recorded end. This delays the exit by at most
+# five seconds, two if Slurm is about to kill the job, and does not change the exit code.
 notify_at_exit() {
   local seconds=5
   trap '' TERM USR1
@@ -9,29 +9,29 @@ notify_at_exit() {
   [ -z "${attempt:-}" ] || notify_of_attempt "$attempt" 'finished gave-up requeued' "$seconds"
 }
 
-# An attempt that was killed outright could tell nobody. The next one does it, when it begins.
+# An attempt that was killed outright could notify nobody: the next attempt does it at its start.
 notify_of_previous_attempt() {
   local last
-  last=$(last_attempt "$attempt")
+  last=$(find_last_attempt "$attempt")
   [ -z "$last" ] || notify_of_attempt "$last" requeued 5
 }
 
-# notify_of_attempt ATTEMPT EVENTS SECONDS: once
+# notify_of_attempt ATTEMPT EVENTS SECONDS: notify of the end of an attempt, once, if it is one of these events
 notify_of_attempt() {
   local attempt=$1 file=$run_dir/events/attempt-$1 cause next event reason step
-  [ ! -e "$file.told" ] || return 0
-  cause=$(value cause "$file.end")
-  next=$(value next "$file.end")
+  [ ! -e "$file.notified" ] || return 0
+  cause=$(read_value cause "$file.end")
+  next=$(read_value next "$file.end")
   event=$(find_event "$next" "$cause")
   case " $2 " in *" ${event:-none} "*) ;; *) return 0 ;; esac
-  reason=$(value reason "$file.end")
-  step=$(value step "$file.end")
+  reason=$(read_value reason "$file.end")
+  step=$(read_value step "$file.end")
   send_all "$event" "$cause" "$reason" "$step" "$3"
-  (umask 077 && : > "$file.told") 2>/dev/null
+  (umask 077 && : > "$file.notified") 2>/dev/null
   return 0
 }
 
-# find_event NEXT CAUSE: nothing for an end that a person asked for, and where none is written
+# find_event NEXT CAUSE: print the event; nothing if a person requested the end, or if no end is recorded
 find_event() {
   case $1:$2 in
     end:finished) echo finished ;;
@@ -41,73 +41,74 @@ find_event() {
   esac
 }
 
-# send_all EVENT CAUSE REASON STEP SECONDS: to every place that wants to hear of it; a test goes to all. Returns how many
-# were not reached.
+# send_all EVENT CAUSE REASON STEP SECONDS: notify every recipient of this event; a test goes to all recipients. Returns
+# how many could not be notified.
 send_all() {
-  local notice text end left missed=0 kind shape to
+  local notice text end seconds_left failures=0 kind shape recipient
   text="$run_id: ${1/-/ }${3:+: $3}"
   [ -n "$3" ] || [ "$1" = finished ] || text="$text: $2"
   text="$text (attempt $((10#${attempt:-0}))${4:+, step $4}, job ${SLURM_JOB_ID:-none})"
   end=$((SECONDS + $5))
   for notice in "${notices[@]}"; do
-    kind=${notice%% *} notice=${notice#* } shape=${notice%% *} notice=${notice#* } to=${notice%% *} notice=${notice#* }
+    kind=${notice%% *} notice=${notice#* } shape=${notice%% *} notice=${notice#* }
+    recipient=${notice%% *} notice=${notice#* }
     case " $notice test " in *" $1 "*) ;; *) continue ;; esac
-    left=$((end - SECONDS))
-    if [ "$left" -le 0 ]; then
-      say "notify: no time was left for $to"
-      missed=$((missed + 1))
-    elif "send_$kind" "$to" "$shape" "$left" "$text" "$@"; then
-      say "notify: $1: $to was told"
+    seconds_left=$((end - SECONDS))
+    if [ "$seconds_left" -le 0 ]; then
+      log_message "notify: no time left to notify $recipient"
+      failures=$((failures + 1))
+    elif "send_$kind" "$recipient" "$shape" "$seconds_left" "$text" "$@"; then
+      log_message "notify: sent $1 to $recipient"
     else
-      missed=$((missed + 1))
+      failures=$((failures + 1))
     fi
   done
-  return "$missed"
+  return "$failures"
 }
 
-# send_webhook VARIABLE SHAPE SECONDS TEXT EVENT CAUSE REASON STEP: the address is a secret, so curl reads it from a
-# pipe, and only the number of its error is told.
+# send_webhook VARIABLE SHAPE SECONDS TEXT EVENT CAUSE REASON STEP: the URL is a secret, so curl reads it from a pipe,
+# and only curl's exit code is logged.
 send_webhook() {
   local url body code
   url=${!1:-}
-  [ -n "$url" ] || { say "notify: $1 is not set"; return 1; }
-  command -v curl >/dev/null || { say "notify: no curl on $(hostname), so $1 was not told"; return 1; }
+  [ -n "$url" ] || { log_message "notify: $1 is not set"; return 1; }
+  command -v curl >/dev/null || { log_message "notify: $1 was not notified: curl not found on $(hostname)"; return 1; }
   body=$(print_body "$2" "${@:4}")
-  url=$(quoted "$url")
-  body=$(quoted "$body")
+  url=$(quote_text "$url")
+  body=$(quote_text "$body")
   printf '%s\n' "url = $url" "data-raw = $body" 'header = "Content-Type: application/json"' 'proto = "=http,https"' |
     curl -q --silent --fail --output /dev/null --max-time "$3" --config - 2>/dev/null
   code=$?
-  [ "$code" -eq 0 ] || say "notify: $1 was not told: curl ended with $code"
+  [ "$code" -eq 0 ] || log_message "notify: $1 was not notified: curl failed with exit code $code"
   return "$code"
 }
 
-# print_body SHAPE TEXT EVENT CAUSE REASON STEP: what Slack and Discord want of a message, or all facts
+# print_body SHAPE TEXT EVENT CAUSE REASON STEP: the JSON that Slack or Discord expects, or one with all facts
 print_body() {
   local text event cause reason step run
-  text=$(quoted "$2")
+  text=$(quote_text "$2")
   case $1 in
     slack) printf '{"text": %s}' "$text" && return ;;
     discord) printf '{"content": %s}' "$text" && return ;;
   esac
-  event=$(quoted "$3")
-  cause=$(quoted "$4")
-  reason=$(quoted "$5")
-  run=$(quoted "$run_id")
+  event=$(quote_text "$3")
+  cause=$(quote_text "$4")
+  reason=$(quote_text "$5")
+  run=$(quote_text "$run_id")
   step=${6:-null}
   printf '{"run": %s, "event": %s, "cause": %s, "reason": %s, "step": %s, "attempt": %d, "job_id": "%s", "text": %s}' \
     "$run" "$event" "$cause" "$reason" "$step" "$((10#${attempt:-0}))" "${SLURM_JOB_ID:-}" "$text"
 }
 
-# A text between double quotes, as JSON and curl's config have it; what is no plain character is a question mark.
-quoted() {
+# Print a text in double quotes, valid in JSON and in curl's config; other than printable ASCII becomes a question mark.
+quote_text() {
   local text
   text=$(printf '%s' "$1" | LC_ALL=C tr -c '\040-\176' '?')
   text=${text//\\/\\\\}
   printf '"%s"' "${text//\"/\\\"}"
 }
 
-# send_mail ADDRESS - SECONDS TEXT EVENT ...: by the node's own mail program, or where it has none, by Slurm's
+# send_mail ADDRESS - SECONDS TEXT EVENT ...: use the mail program of the node, or Slurm's mail without one
 send_mail() {
   local subject="clusterrun: $run_id: $5" code
   if command -v mail >/dev/null; then
@@ -115,23 +116,23 @@ send_mail() {
   elif command -v sendmail >/dev/null; then
     printf 'To: %s\nSubject: %s\n\n%s\n' "$1" "$subject" "$4" | timeout "$3" sendmail -t >/dev/null 2>&1
   else
-    mail_by_slurm "$1" "$3" "$5" && return
-    say "notify: neither mail nor sendmail on $(hostname), so $1 was not told"
+    request_mail_by_slurm "$1" "$3" "$5" && return
+    log_message "notify: $1 was not notified: neither mail nor sendmail found on $(hostname)"
     return 1
   fi
   code=$?
-  [ "$code" -eq 0 ] || say "notify: $1 was not told: the mail program ended with $code"
+  [ "$code" -eq 0 ] || log_message "notify: $1 was not notified: the mail program failed with exit code $code"
   return "$code"
 }
 
-# mail_by_slurm ADDRESS SECONDS EVENT: Slurm's END mail is of every job that ends, also where the run goes on; so it is
-# asked for at the end that is to be told, and for one address. What the spec has asked Slurm for itself stays.
-# sets: mailed_by_slurm
-mail_by_slurm() {
+# request_mail_by_slurm ADDRESS SECONDS EVENT: Slurm sends its END mail for every job that ends, even if the run
+# continues; so request it only at the final end, and for one address. Mail options of the spec have precedence.
+# sets: slurm_mail_address
+request_mail_by_slurm() {
   case ${SLURM_JOB_ID:+$3} in finished | gave-up) ;; *) return 1 ;; esac
-  [ -z "${mailed_by_slurm:-}" ] && ! grep -qs '^#SBATCH --mail-' "$run_dir/job.sbatch" || return 1
+  [ -z "${slurm_mail_address:-}" ] && ! grep -qs '^#SBATCH --mail-' "$run_dir/job.sbatch" || return 1
   timeout "$2" scontrol update JobId="${array_job:-$SLURM_JOB_ID}" MailUser="$1" \
     MailType="END,FAIL${array_job:+,ARRAY_TASKS}" >/dev/null 2>&1 || return 1
-  mailed_by_slurm=$1
-  say "notify: no mail program on $(hostname): Slurm tells $1 at the end of this job"
+  slurm_mail_address=$1
+  log_message "notify: no mail program on $(hostname); Slurm sends mail to $1 when this job ends"
 }

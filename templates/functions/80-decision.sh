@@ -1,48 +1,49 @@
-# ---- decision: whether another attempt follows, by the cause and what was counted
+# ---- decision: decides whether another attempt follows, from the cause and the counts in the ledger
 
-# update_ledger ATTEMPT CAUSE: counts each attempt once. Crashes and hangs in a row are counted until a new checkpoint is
-# there, idle attempts until a new step is trained.
+# update_ledger ATTEMPT CAUSE: count each attempt once. Crashes and hangs in a row count until there is a new checkpoint,
+# idle attempts until there is a new step.
 update_ledger() {
-  local counted crashes idle furthest before checkpoint step
-  counted=$(value attempt "$run_dir/ledger")
-  [ "$counted" != "$1" ] || return 0
-  crashes=$(value crashes "$run_dir/ledger")
-  idle=$(value idle "$run_dir/ledger")
-  furthest=$(value furthest "$run_dir/ledger")
-  before=$(value checkpoint "$run_dir/ledger")
+  local last_counted crashes idle furthest previous_checkpoint checkpoint step
+  last_counted=$(read_value attempt "$run_dir/ledger")
+  [ "$last_counted" != "$1" ] || return 0
+  crashes=$(read_value crashes "$run_dir/ledger")
+  idle=$(read_value idle "$run_dir/ledger")
+  furthest=$(read_value furthest "$run_dir/ledger")
+  previous_checkpoint=$(read_value checkpoint "$run_dir/ledger")
   checkpoint=$(find_newest_checkpoint)
-  step=$(value step "$run_dir/progress")
-  [ "$checkpoint" = "$before" ] || crashes=0
+  step=$(read_value step "$run_dir/progress")
+  [ "$checkpoint" = "$previous_checkpoint" ] || crashes=0
   idle=$((${idle:-0} + 1))
-  ! ended_before_the_step "$1" "$2" || idle=$((idle - 1))
+  ! ended_in_preparation "$1" "$2" || idle=$((idle - 1))
   [ "${step:-0}" -le "${furthest:-0}" ] || idle=0 furthest=$step
-  [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$before" ] || idle=0
-  # a script that tells nothing, and whose checkpoints are not known, is not judged by its progress
+  [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$previous_checkpoint" ] || idle=0
+  # a script that reports no steps, and whose checkpoints are unknown, is not judged by its progress
   [ -n "$step$checkpoint${checkpoint_path:-}" ] || [[ $2 = crash || $2 = hang ]] || idle=0
   [[ $2 != crash && $2 != hang ]] || crashes=$((${crashes:-0} + 1))
-  [ -z "${signal_seen:-}" ] || return 0  # TERM may have ended what was asked above: ask again
-  record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" checkpoint="$checkpoint"
+  [ -z "${signal_seen:-}" ] || return 0  # TERM may have killed a subshell above: retry
+  write_record "$run_dir/ledger" attempt="$1" crashes="${crashes:-0}" idle="$idle" furthest="${furthest:-0}" \
+    checkpoint="$checkpoint"
 }
 
-# ended_before_the_step ATTEMPT CAUSE: what was taken away while it prepared says nothing of the training.
-ended_before_the_step() {
+# ended_in_preparation ATTEMPT CAUSE: whether Slurm took the job before training started; that does not count as idle
+ended_in_preparation() {
   local started
-  started=$(value started "$run_dir/events/attempt-$1.end")
+  started=$(read_value started "$run_dir/events/attempt-$1.end")
   case $started:$2 in no:preemption | no:requeue | no:node-failure) return 0 ;; esac
   return 1
 }
 
-# decide CAUSE CRASHES IDLE REQUEUE_ON MOST_CRASHES: continue, end, or by-slurm where Slurm requeues by itself
-decide() {
-  local cause=$1 crashes=$2 idle=$3 causes=" $4 " most=$5
+# decide_next CAUSE CRASHES IDLE REQUEUE_ON MAX_CRASHES: print continue, end, or by-slurm if Slurm requeues by itself
+decide_next() {
+  local cause=$1 crashes=$2 idle=$3 causes=" $4 " max_crashes=$5
   case $cause in
     finished | stop | cancel | failed-start | no-restart) echo end && return ;;
     requeue) if [ "${term_seen:-}" = TERM ]; then echo by-slurm; else echo continue; fi && return ;;
   esac
-  # Slurm's reason is one that nobody knew when this was written: where it is no person's, the run is to go on
+  # unknown: a reason of Slurm's that did not exist when this was written. Unless a person caused the end, continue
   case $cause in bad-node | unknown) causes="${causes/ node-failure / $cause }" ;; esac
   case $causes in *" $cause "*) ;; *) echo end && return ;; esac
-  if [ "$idle" -ge 3 ] || { [[ $cause = crash || $cause = hang ]] && [ "$crashes" -gt "$most" ]; }; then
+  if [ "$idle" -ge 3 ] || { [[ $cause = crash || $cause = hang ]] && [ "$crashes" -gt "$max_crashes" ]; }; then
     echo end
   elif [ "$cause" = node-failure ]; then
     echo by-slurm
@@ -53,33 +54,33 @@ decide() {
   fi
 }
 
-# Why there is no other attempt after CAUSE, in words; nothing where one may begin.
+# explain_end CAUSE: print why no other attempt follows, or nothing if one may follow
 explain_end() {
   local crashes idle what=crashes
-  crashes=$(value crashes "$run_dir/ledger")
-  idle=$(value idle "$run_dir/ledger")
+  crashes=$(read_value crashes "$run_dir/ledger")
+  idle=$(read_value idle "$run_dir/ledger")
   case $1 in
     preemption | time-limit | node-failure | bad-node | unknown | crash | hang | requeue) ;;
     *) return 0 ;;
   esac
   if [ "${idle:-0}" -ge 3 ]; then
     echo "$idle attempts in a row without a new step"
-  elif [[ $1 = crash || $1 = hang ]] && [ "${crashes:-0}" -gt "$most_crashes" ]; then
+  elif [[ $1 = crash || $1 = hang ]] && [ "${crashes:-0}" -gt "$max_crashes" ]; then
     [ "$1" = crash ] || what='crashes or hangs'
-    echo "$crashes $what without a new checkpoint, and requeue.crashes is $most_crashes"
+    echo "$crashes $what without a new checkpoint; requeue.crashes is $max_crashes"
   fi
 }
 
-# From 24.05 on, Slurm requeues a job that ends within the grace of its preemption, and holds it after the fifth time;
-# a job that stays until it is killed is requeued and never held. Some packages call their Slurm slurm-wlm.
+# From 24.05 on, Slurm requeues a job that exits within the grace time of its preemption, and holds it after the fifth
+# time; a job that stays until it is killed is requeued and never held. Some packages print slurm-wlm for slurm.
 slurm_holds_early_exits() {
   local version
   version=$(scontrol --version 2>/dev/null | sed -n 's/^slurm[^ ]* \([0-9]*\)\.\([0-9]*\).*/\1\2/p')
   [ "${version:-0}" -ge 2405 ]
 }
 
-# Seconds to wait after so many crashes, for what may mend itself: 5, 15, 45, ... at most 5 minutes. The nodes are held
-# meanwhile, because a requeued job's begin cannot be put off; Slurm's own delay of two minutes comes on top.
+# compute_pause CRASHES: print how many seconds to wait, for faults that pass: 5, 15, 45, ... at most 5 minutes. The job
+# keeps its nodes meanwhile, because the start of a requeued job cannot be delayed; Slurm adds its own two minutes.
 compute_pause() {
   local seconds=5 count
   for ((count = 1; count < $1 && seconds < 300; count++)); do seconds=$((seconds * 3)); done

@@ -1,12 +1,12 @@
-# ---- bad-nodes: which nodes this run keeps away from
+# ---- bad-nodes: chooses the nodes that this run excludes
 
-# blame_nodes CAUSE: keep away from nodes that are not fit, and from one that was the first to crash, or refused to start
-# its task, in two attempts.
+# blame_nodes CAUSE: exclude the nodes that failed the check, and a node that crashed first, or failed to start its task,
+# in two attempts.
 blame_nodes() {
-  local file node crashes check counted
+  local file node crashes check last_counted
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    check=$(value check "$file")
-    node=$(value name "$file")
+    check=$(read_value check "$file")
+    node=$(read_value name "$file")
     [ -z "$check" ] || exclude_node "$node" "$check"
   done
   node=
@@ -18,47 +18,47 @@ blame_nodes() {
       ;;
   esac
   [ -n "$node" ] || return 0
-  counted=$(value attempt "$run_dir/nodes/$node")
-  [ "$counted" != "$attempt" ] || return 0
-  crashes=$(value crashes "$run_dir/nodes/$node")
+  last_counted=$(read_value attempt "$run_dir/nodes/$node")
+  [ "$last_counted" != "$attempt" ] || return 0
+  crashes=$(read_value crashes "$run_dir/nodes/$node")
   crashes=$((${crashes:-0} + 1))
   if [ "$crashes" -ge 2 ]; then
-    exclude_node "$node" "the first to crash in $crashes attempts"
+    exclude_node "$node" "crashed first in $crashes attempts"
   else
     record_node "$node" crashes="$crashes" until=0
   fi
 }
 
-# exclude_node NODE REASON: for a day, by the jobs that are queued from now on
-# sets: newly_excluded
+# exclude_node NODE REASON: exclude it for a day from the jobs that are queued from now on
+# sets: new_exclusions
 exclude_node() {
-  local counted now
+  local last_counted now
   [ -n "$1" ] || return 0
-  counted=$(value attempt "$run_dir/nodes/$1")
+  last_counted=$(read_value attempt "$run_dir/nodes/$1")
   now=$(date +%s)
-  [ "$counted" = "$attempt" ] || record_node "$1" reason="$2" until="$((now + 86400))"
-  newly_excluded=1
+  [ "$last_counted" = "$attempt" ] || record_node "$1" reason="$2" until="$((now + 86400))"
+  new_exclusions=1
 }
 
 record_node() {
   local node=$1
   shift
   (umask 077 && mkdir -p "$run_dir/nodes")
-  record "$run_dir/nodes/$node" attempt="$attempt" "$@"
+  write_record "$run_dir/nodes/$node" attempt="$attempt" "$@"
 }
 
-# The node whose ranks failed while all others' were still well; nothing where several failed at the same moment.
+# Print the node whose task failed while all others still ran, or nothing if several failed in the same second.
 find_first_crash() {
-  local file code ended asked followed first='' earliest=0
+  local file code ended stop_request another_node_failed first='' earliest=0
   for file in "$run_dir/events/attempt-$attempt".node-*; do
-    code=$(value exit_code "$file")
-    asked=$(value asked "$file")
-    followed=$(value followed "$file")
-    if [ "$code" = 0 ] || [ -n "$asked$followed" ]; then continue; fi
-    ended=$(value ended "$file")
+    code=$(read_value exit_code "$file")
+    stop_request=$(read_value stop_request "$file")
+    another_node_failed=$(read_value another_node_failed "$file")
+    if [ "$code" = 0 ] || [ -n "$stop_request$another_node_failed" ]; then continue; fi
+    ended=$(read_value ended "$file")
     if [ "$earliest" -eq 0 ] || [ "$ended" -lt "$earliest" ]; then
       earliest=$ended
-      first=$(value name "$file")
+      first=$(read_value name "$file")
     elif [ "$ended" -eq "$earliest" ]; then
       first=
     fi

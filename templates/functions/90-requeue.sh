@@ -1,26 +1,27 @@
-# ---- requeue: continues the run by scontrol requeue, or by Slurm itself
+# ---- requeue: continues the run with scontrol requeue, or waits for Slurm to requeue it
 
-# continue_run CAUSE NEXT: until Slurm ends this job, or another one is queued. Where sbatch refuses, a requeue is asked for.
+# continue_run CAUSE NEXT: ends when Slurm ends this job, or when a successor is queued. If sbatch refuses a successor,
+# request a requeue.
 continue_run() {
-  local way crashes seconds refusal=
+  local continuation crashes pause_s refusal=
   queue_smaller_job
-  [ -z "$asked_at_once" ] || wait_for_kill 3600
-  way=$(choose_way "$1" "$2")
-  [ "$way" != successor ] || hand_over_to_successor "$1"
-  [ "$way" != slurm ] || wait_for_slurm "$1"
+  [ -z "$continuation_requested" ] || wait_for_kill 3600
+  continuation=$(choose_continuation "$1" "$2")
+  [ "$continuation" != successor ] || hand_over_to_successor "$1"
+  [ "$continuation" != slurm ] || wait_for_slurm "$1"
   case $1 in
     crash | hang)
-      crashes=$(value crashes "$run_dir/ledger")
-      seconds=$(compute_pause "$crashes")
-      pause "$seconds"
+      crashes=$(read_value crashes "$run_dir/ledger")
+      pause_s=$(compute_pause "$crashes")
+      pause_unless_cancelled "$pause_s"
       ;;
   esac
   request_requeue "$1"
 }
 
-# choose_way CAUSE NEXT: slurm, requeue or successor. A task stays in its array, which only a requeue does. A job that asked
-# for less is followed by one that asks for all again.
-choose_way() {
+# choose_continuation CAUSE NEXT: print slurm, requeue or successor. A task of an array stays in it only if it is requeued.
+# A smaller job is followed by one of full size.
+choose_continuation() {
   if [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
     echo successor
   elif [ "$2" = by-slurm ]; then
@@ -30,42 +31,42 @@ choose_way() {
   fi
 }
 
-# TERM to the batch shell leaves KillWait: ask at once for what Slurm does not do by itself.
+# continue_run_at_term CAUSE NEXT: after TERM only KillWait remains, so request at once what Slurm does not do by itself.
 continue_run_at_term() {
-  local asked
-  case $(choose_way "$1" "$2") in
+  local code
+  case $(choose_continuation "$1" "$2") in
     successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
     requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
     slurm) false ;;
   esac
-  asked=$?
-  queue_smaller_job  # last: without it the run comes back all the same
-  return "$asked"
+  code=$?
+  queue_smaller_job  # last: the run continues without it, too
+  return "$code"
 }
 
-# Slurm kills this shell when it has taken the job back.
+# request_requeue CAUSE: Slurm kills this shell once it has requeued the job.
 request_requeue() {
-  local answer refused=0 pause=2
-  while [ "$refused" -lt 5 ]; do
+  local answer refusals=0 delay_s=2
+  while [ "$refusals" -lt 5 ]; do
     exit_if_cancelled
     answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill 3600
-    say "scontrol requeue: $answer"
+    log_message "scontrol requeue: $answer"
     case $answer in
-      # a preemption or an operator was faster
+      # a preemption or an operator came first
       *ending* | *being\ requeued*) wait_for_kill 3600 ;;
     esac
     if slurm_is_unreachable "$answer"; then
-      pause=$((pause < 30 ? pause * 2 : 30))
+      delay_s=$((delay_s < 30 ? delay_s * 2 : 30))
     else
-      refused=$((refused + 1))
+      refusals=$((refusals + 1))
     fi
-    pause "$pause"
+    pause_unless_cancelled "$delay_s"
   done
-  end_record "$1" end "${refusal:+no successor: $refusal; }requeue refused: $answer"
+  record_end "$1" end "${refusal:+successor job refused: $refusal; }requeue refused: $answer"
   exit_for_good 1
 }
 
-# Whether a command says that slurmctld did not answer, which is no refusal.
+# slurm_is_unreachable OUTPUT: whether a command failed because slurmctld did not respond, and not by refusal
 slurm_is_unreachable() {
   case $1 in
     *[Cc]ontact* | *[Cc]onnect* | *[Cc]ommunicat* | *[Tt]imed\ out* | *respond* | Unexpected\ message*) return 0 ;;
@@ -73,53 +74,55 @@ slurm_is_unreachable() {
   return 1
 }
 
-# Where Slurm ends this job and starts it again by itself, its last word counts: what it ends at the time limit it does
-# not start again. A node's failure it knows after SlurmdTimeout, 300 s by default.
+# wait_for_slurm CAUSE: Slurm ends this job and requeues it by itself. If it reaches the time limit first, Slurm does not
+# requeue it. Slurm detects a node failure after SlurmdTimeout, 300 s by default.
 wait_for_slurm() {
-  local patience=3600
-  [ "$1" != node-failure ] || patience=600
+  local limit_s=3600
+  [ "$1" != node-failure ] || limit_s=600
   exit_if_cancelled
-  pause "$patience"
+  pause_unless_cancelled "$limit_s"
 }
 
-# A signal ends the pause, also one that came before it.
+# pause_unless_cancelled SECONDS: a signal ends the pause, also one that came before it.
 # sets: signal_seen
-pause() {
+pause_unless_cancelled() {
   signal_seen=
   exit_if_cancelled
   sleep_until_signal "$1"
   exit_if_cancelled
 }
 
-# TERM to this shell after the trainers have ended: scancel wants the run to end; all else is Slurm's to continue,
-# or is asked for already.
+# Handle a TERM to this shell after the training processes have ended: after scancel the run ends; otherwise Slurm
+# continues it, or the continuation is already requested.
 exit_if_cancelled() {
-  local cause way
-  [ -n "$term_seen" ] && [ -z "$asked_at_once" ] || return 0
+  local cause continuation
+  [ -n "$term_seen" ] && [ -z "$continuation_requested" ] || return 0
   trap '' TERM
   cause=$(find_kill_cause)
   case $cause in
     cancel)
-      say "cancelled"
+      log_message "cancelled"
       cancel_other_jobs "$attempt"
-      end_record cancel end ''
+      record_end cancel end ''
       exit 1
       ;;
     time-limit | unknown) return 0 ;;
   esac
-  way=$(choose_way "$cause" by-slurm)
-  [ "$way" = successor ] || wait_for_kill 3600
+  continuation=$(choose_continuation "$cause" by-slurm)
+  [ "$continuation" = successor ] || wait_for_kill 3600
 }
 
-# Stay until Slurm ends this job. Its TERM is enough: who waits for its KILL holds the nodes for KillWait more.
+# wait_for_kill SECONDS: stay until Slurm ends this job. Exit at its TERM: waiting for its KILL would keep the nodes for
+# another KillWait.
 # sets: signal_seen
 wait_for_kill() {
   trap 'note_signal TERM' TERM
   signal_seen=
-  [ -z "$term_seen" ] || leave
+  [ -z "$term_seen" ] || exit_with_step_code
   sleep_until_signal "$1"
-  [ -z "$term_seen" ] || leave
+  [ -z "$term_seen" ] || exit_with_step_code
 }
 
-# Not with 0: jobs that wait for this one's success would begin, and those of other users nobody else can tell.
-leave() { exit "${leave_code:-$((step_exit ? step_exit : 1))}"; }
+# Exit with a code other than 0, so that jobs which depend on the success of this one do not start: those of other users
+# cannot be repointed to the successor.
+exit_with_step_code() { exit "${exit_code_override:-$((step_exit ? step_exit : 1))}"; }

@@ -1,16 +1,16 @@
-# ---- smaller: a second job that asks for fewer nodes (requeue.shrink_to)
+# ---- smaller: queues a second job that requests fewer nodes (requeue.shrink_to)
 
-# Both are of this run; the smaller one may begin later. Whichever begins first goes on, and takes the other out of the
-# queue. It is asked for at most once an attempt: without it the run comes back all the same.
+# Both jobs belong to this run, and the smaller one may start only later. Whichever starts first continues the run and
+# cancels the other. It is submitted at most once per attempt: the run continues without it, too.
 queue_smaller_job() {
-  local record=$run_dir/events/attempt-$attempt.smaller now job
-  [ -n "${shrink_to:-}" ] && [ -z "$array_job" ] && [ ! -e "$run_dir/cancelled" ] && [ ! -e "$record" ] || return 0
+  local file=$run_dir/events/attempt-$attempt.smaller now job
+  [ -n "${shrink_to:-}" ] && [ -z "$array_job" ] && [ ! -e "$run_dir/cancelled" ] && [ ! -e "$file" ] || return 0
   now=$(date +%s)
-  record "$record" asked="$now"
-  job=$(submit_smaller_job 2>&1) || { say "no smaller job: $job"; return 0; }
+  write_record "$file" requested_at="$now"
+  job=$(submit_smaller_job 2>&1) || { log_message "smaller job refused: $job"; return 0; }
   job=${job##*$'\n'} job=${job%%;*}
-  record "$record" job_id="$job" asked="$now"
-  say "job $job requests $shrink_to nodes, unless the run continues within $shrink_after s"
+  write_record "$file" job_id="$job" requested_at="$now"
+  log_message "job $job requests $shrink_to nodes; it starts unless the run continues within $shrink_after s"
 }
 
 submit_smaller_job() (
@@ -18,26 +18,26 @@ submit_smaller_job() (
   submit_again --begin="now+$shrink_after" --nodes="$shrink_to"
 )
 
-# At the begin of the attempt after $1: what waits for the same now waits in vain.
+# cancel_other_jobs ATTEMPT: at the start of the attempt after ATTEMPT, cancel the pending jobs that would continue it.
 cancel_other_jobs() {
   local kind job
   [ -e "$run_dir/events/attempt-$1.smaller" ] || return 0
   for kind in begin successor smaller; do
-    job=$(value job_id "$run_dir/events/attempt-$1.$kind")
+    job=$(read_value job_id "$run_dir/events/attempt-$1.$kind")
     case $job in '' | *[!0-9]* | "$SLURM_JOB_ID") continue ;; esac
     repoint_dependents "$job" "$SLURM_JOB_ID"
-    scancel --state=PENDING "$job" 2>/dev/null && say "job $job is no longer needed: cancelled"
+    scancel --state=PENDING "$job" 2>/dev/null && log_message "cancelled job $job, which is no longer needed"
   done
 }
 
-# A smaller job that nobody took back, and the run has ended for good meanwhile: no person wanted this.
-exit_if_too_late() {
+# exit_if_smaller_job_is_obsolete ATTEMPT: exit from a smaller job that was not cancelled before the run ended.
+exit_if_smaller_job_is_obsolete() {
   local next
-  next=$(value next "$run_dir/events/attempt-$1.end")
-  [ "$next" = end ] && is_smaller || return 0
-  say "run $run_id has ended"
+  next=$(read_value next "$run_dir/events/attempt-$1.end")
+  [ "$next" = end ] && is_smaller_job || return 0
+  log_message "run $run_id has ended"
   exit 0
 }
 
-# Whether this job is one that asked for less, of whichever attempt.
-is_smaller() { grep -qsx "job_id=$SLURM_JOB_ID" "$run_dir"/events/attempt-*.smaller; }
+# Whether this job is the smaller job of any attempt.
+is_smaller_job() { grep -qsx "job_id=$SLURM_JOB_ID" "$run_dir"/events/attempt-*.smaller; }

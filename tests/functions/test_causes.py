@@ -54,13 +54,13 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
         run_dir=run_dir,
         attempt="0002",
         requeue_on=on,
-        most_crashes=3,
+        max_crashes=3,
     )
     end = run_dir / "events" / "attempt-0002.end"
     assert (done.returncode == 0) is allowed
     assert end.exists() is not allowed
     if told:
-        reason = f"the last attempt ended by {told}, which requeue.on leaves out"
+        reason = f"the previous attempt ended with {told}, which requeue.on does not include"
         assert end.read_text().splitlines()[:4] == [
             f"cause={told}",
             "next=end",
@@ -95,7 +95,7 @@ def test_an_attempt_that_said_nothing_was_lost_with_its_node(run_dir):
     assert end[:4] == [
         "cause=node-failure",
         "next=continue",
-        "reason=it was ended before it could say why",
+        "reason=it was killed before it could record its end",
         "step=12",
     ]
     assert "furthest=12" in (run_dir / "ledger").read_text().splitlines()
@@ -210,12 +210,12 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
         if node:
             file = run_dir / "events" / f"attempt-0002.node-{number}"
             file.write_text(
-                f"exit_code={node[0]}\nasked={node[1]}\nfollowed={node[2] if node[2:] else ''}\n"
+                f"exit_code={node[0]}\nstop_request={node[1]}\nanother_node_failed={node[2] if node[2:] else ''}\n"
             )
     ends = int(time.time()) + more["left"] if "left" in more else ""
     answer = said(
         "find_end_cause", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
-        job_ends=ends, signal_lead=60, term_seen=more.get("term_seen", ""), slurm_log=run_dir / "slurm.out",
+        job_end_time=ends, signal_lead=60, term_seen=more.get("term_seen", ""), slurm_log=run_dir / "slurm.out",
         slurm_log_start=0, SLURM_JOB_ID=7,
     )  # fmt: skip
     assert answer == f"{cause}\n"
@@ -256,7 +256,7 @@ def test_the_ledger_counts_crashes_and_idle_attempts(run_dir, before, now, cause
         (run_dir / "progress").write_text(f"step={step}\n")
     if newest:
         (run_dir / "saves").write_text(f"checkpoint={newest}\n")
-    text = 'update_ledger 0002 $1; update_ledger 0002 $1; for key in crashes idle furthest; do value $key "$run_dir/ledger"; done'
+    text = 'update_ledger 0002 $1; update_ledger 0002 $1; for key in crashes idle furthest; do read_value $key "$run_dir/ledger"; done'
     assert tuple(map(int, said(text, cause, run_dir=run_dir).split())) == after
 
 
@@ -264,7 +264,7 @@ def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
     """A newer match of checkpoint.path is progress, for the crash budget and for the idle attempts alike."""
     own = run_dir / "own 1"
     own.write_text("state")
-    text = 'update_ledger $1 crash; for key in crashes idle; do value $key "$run_dir/ledger"; done'
+    text = 'update_ledger $1 crash; for key in crashes idle; do read_value $key "$run_dir/ledger"; done'
     counts = []
     for attempt in ("0001", "0002", "0003"):
         counts.append(
@@ -276,8 +276,8 @@ def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
 
 
 WHYS = [
-    ("crash", 4, 0, "4 crashes without a new checkpoint, and requeue.crashes is 3\n"),
-    ("hang", 4, 0, "4 crashes or hangs without a new checkpoint, and requeue.crashes is 3\n"),
+    ("crash", 4, 0, "4 crashes without a new checkpoint; requeue.crashes is 3\n"),
+    ("hang", 4, 0, "4 crashes or hangs without a new checkpoint; requeue.crashes is 3\n"),
     ("crash", 3, 2, ""),
     ("crash", 3, 3, "3 attempts in a row without a new step\n"),
     ("preemption", 0, 3, "3 attempts in a row without a new step\n"),
@@ -290,7 +290,7 @@ WHYS = [
 def test_the_end_of_all_attempts_has_a_reason(run_dir, cause, crashes, idle, words):
     """Who finds a run that was given up reads why."""
     (run_dir / "ledger").write_text(f"crashes={crashes}\nidle={idle}\n")
-    assert said("explain_end $1", cause, run_dir=run_dir, most_crashes=3) == words
+    assert said("explain_end $1", cause, run_dir=run_dir, max_crashes=3) == words
 
 
 def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
@@ -314,7 +314,7 @@ BODIES = read_bash(BASH).bodies
 
 def judges() -> set[str]:
     """The bash functions whose output becomes a cause, and those that they leave the answer to."""
-    found = set(re.findall(r"\bcause=\$\((\w+)", BASH)) - {"value", "quoted"}
+    found = set(re.findall(r"\bcause=\$\((\w+)", BASH)) - {"read_value", "quote_text"}
     while (
         more := {
             name
@@ -332,7 +332,7 @@ def test_bash_and_python_know_the_same_causes() -> None:
     """What the functions and the training library write as a cause is a Cause; and each Cause is written by one of them."""
     echoed = {word for name in judges() for word in re.findall(r"\becho ([a-z-]+)", BODIES[name])}
     written = set(re.findall(r"\bcause=([a-z][a-z-]+)\b", BASH)) | set(
-        re.findall(r"\bend_record ([a-z-]+) ", BASH)
+        re.findall(r"\brecord_end ([a-z-]+) ", BASH)
     )
     marked = {"finished", "no-restart"}  # the trainer's outcomes that are handed on as they are
     known = {cause.value for cause in Cause}
@@ -358,7 +358,7 @@ def test_the_decision_knows_every_cause_it_names() -> None:
     assert set(get_args(get_args(Requeue.model_fields["on"].annotation)[0])) <= known
     patterns = re.findall(
         r"^\s+((?:[a-z-]+ \| )+[a-z-]+)\)",
-        BODIES["decide"] + BODIES["may_continue_after"] + BODIES["explain_end"],
+        BODIES["decide_next"] + BODIES["may_continue_after"] + BODIES["explain_end"],
         re.MULTILINE,
     )
     assert {word for pattern in patterns for word in pattern.split(" | ")} <= known

@@ -14,7 +14,7 @@ CAUSES = ("preemption", "time-limit", "node-failure", "crash", "hang")
 def decisions(questions: list[tuple[object, ...]], **variables: object) -> list[str]:
     """Ask `decide` many times in one shell; each question is its five arguments."""
     words = [str(word) for question in questions for word in question]
-    loop = 'while [ $# -gt 0 ]; do decide "$1" "$2" "$3" "$4" "$5"; shift 5; done'
+    loop = 'while [ $# -gt 0 ]; do decide_next "$1" "$2" "$3" "$4" "$5"; shift 5; done'
     return said(loop, *words, **variables).splitlines()
 
 
@@ -105,7 +105,7 @@ def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
 ])  # fmt: skip
 def test_newer_slurm_holds_what_leaves_politely(version, answer):
     """From 24.05 on a preempted job is held after five ends within its grace: it stays until it is killed."""
-    text = f"scontrol() {{ echo '{version}'; }}\ndecide preemption 0 0 preemption 3"
+    text = f"scontrol() {{ echo '{version}'; }}\ndecide_next preemption 0 0 preemption 3"
     assert said(text) == f"{answer}\n"
 
 

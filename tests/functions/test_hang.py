@@ -79,10 +79,10 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, log_idle_s, han
         (tmp_path / "events" / f"attempt-{number:04d}.end").write_text("cause=hang\n")
     (tmp_path / "events" / "attempt-1000.end").write_text("cause=crash\n")
     answer = said(
-        "patience",
+        "find_idle_limit",
         run_dir=tmp_path,
         hang=asked,
-        began="",
+        progress_at_start="",
         progress=progress,
         log_idle_s=log_idle_s,
         checkpoint_path=path,
@@ -93,14 +93,21 @@ def test_how_long_a_run_may_be_silent(tmp_path, asked, progress, log_idle_s, han
 def test_what_an_earlier_attempt_wrote_is_no_sign_of_this_one(tmp_path):
     """Its progress lies there when this one begins."""
     assert (
-        said("patience", run_dir=tmp_path, hang="auto", began=OWN, progress=OWN, log_idle_s=99999)
+        said(
+            "find_idle_limit",
+            run_dir=tmp_path,
+            hang="auto",
+            progress_at_start=OWN,
+            progress=OWN,
+            log_idle_s=99999,
+        )
         == ""
     )
 
 
 WATCHED = """
-passed=7 progress= progress_idle_s=0
-began=$(cat "$run_dir/progress" 2>/dev/null)
+elapsed_s=7 progress= progress_idle_s=0
+progress_at_start=$(cat "$run_dir/progress" 2>/dev/null)
 check_progress; echo "$progress_idle_s"
 for word in same new gone new newer; do
   case $word in
@@ -136,7 +143,10 @@ def test_when_srun_should_return(tmp_path, codes, left):
         if code is not None:
             (tmp_path / "events" / f"attempt-0002.node-{node}").write_text(f"exit_code={code}\n")
     done = bash(
-        "some_tasks_have_ended", run_dir=tmp_path, attempt="0002", SLURM_JOB_NUM_NODES=len(codes)
+        "srun_should_have_returned",
+        run_dir=tmp_path,
+        attempt="0002",
+        SLURM_JOB_NUM_NODES=len(codes),
     )
     assert (done.returncode == 0) == left
 

@@ -9,28 +9,28 @@ import pytest
 from tests.support.bash_functions import bash, said
 
 
-def free_port(**variables: object) -> int:
+def find_free_port(**variables: object) -> int:
     given = {"SLURM_JOB_ID": 4711, "attempt": "0001", "main_process_ip": "127.0.0.2", **variables}
-    return int(said("free_port", **given))
+    return int(said("find_free_port", **given))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"])
 def test_a_port_that_something_listens_on_is_passed_over(address):
     """The port depends on job and attempt only, unless it is taken on the head node; it is never an ephemeral one."""
-    first = free_port()
+    first = find_free_port()
     with socket.create_server((address, first)):
-        other = free_port()
-    assert other != first == free_port()
+        other = find_free_port()
+    assert other != first == find_free_port()
     assert {10000 <= port < 30000 for port in (first, other)} == {True}
 
 
 def test_jobs_and_attempts_have_ports_of_their_own():
     """Two jobs on one node, and an attempt whose predecessor's port lingers, do not meet; arrays have an id with `_`."""
-    assert free_port() != free_port(SLURM_JOB_ID=4712)
-    assert free_port() != free_port(attempt="0002")
-    assert free_port(attempt="0008") != free_port(attempt="0009")
-    assert 10000 <= free_port(SLURM_JOB_ID="4711_3") < 30000
-    assert 10000 <= free_port(SLURM_JOB_ID=4294967294, attempt="9999") < 30000
+    assert find_free_port() != find_free_port(SLURM_JOB_ID=4712)
+    assert find_free_port() != find_free_port(attempt="0002")
+    assert find_free_port(attempt="0008") != find_free_port(attempt="0009")
+    assert 10000 <= find_free_port(SLURM_JOB_ID="4711_3") < 30000
+    assert 10000 <= find_free_port(SLURM_JOB_ID=4294967294, attempt="9999") < 30000
 
 
 HEADS = [
@@ -58,7 +58,7 @@ getent() {
   case $2 in *[0-9].*[0-9].* | *:*) echo "$2 STREAM"; return ;; esac
   for pair in $NAMES; do [ "${pair%%=*}" != "$2" ] || echo "${pair#*=} STREAM"; done
 }
-head_address
+find_head_address
 """
 
 
@@ -81,7 +81,7 @@ def test_the_head_nodes_address_is_its_own_and_never_loopback(own, node, names, 
                                               ("fe80::a", False), ("10.127.0.1", True), ("fd00::1", True)])  # fmt: skip
 def test_addresses_that_only_this_machine_reaches(address, fit):
     """Loopback and link-local addresses are not for other nodes."""
-    assert bash("not_loopback $1", address).stdout == (address if fit else "")
+    assert bash("print_unless_loopback $1", address).stdout == (address if fit else "")
 
 
 @pytest.mark.parametrize(("variables", "count"), [
@@ -91,4 +91,4 @@ def test_addresses_that_only_this_machine_reaches(address, fit):
 ])  # fmt: skip
 def test_gpus_are_counted_in_every_way_that_slurm_names_them(variables, count):
     """What a node was given is counted from the first of Slurm's variables that says so."""
-    assert bash("gpus_here", **variables).stdout.strip() == count
+    assert bash("count_local_gpus", **variables).stdout.strip() == count

@@ -20,8 +20,8 @@ def node(folder: Path, number: int, **values: object) -> None:
         "node": f"host{number}",
         "name": f"n{number}",
         "exit_code": 1,
-        "asked": "",
-        "followed": "",
+        "stop_request": "",
+        "another_node_failed": "",
         "ended": 100,
     }
     text = "".join(f"{key}={value}\n" for key, value in {**given, **values}.items())
@@ -30,12 +30,12 @@ def node(folder: Path, number: int, **values: object) -> None:
 
 BLAMED = [
     # how each node's task ended: who was first to crash
-    ([{}, {"followed": 1}], "n0"),
-    ([{"followed": 1, "ended": 99}, {}], "n1"),
+    ([{}, {"another_node_failed": 1}], "n0"),
+    ([{"another_node_failed": 1, "ended": 99}, {}], "n1"),
     ([{"ended": 101}, {"ended": 100}], "n1"),
     ([{}, {}], ""),  # in the same second: a fault of the script, as like as not
     ([{}, {"ended": 101}, {"ended": 100}], ""),
-    ([{"exit_code": 0}, {"asked": "TERM"}], ""),
+    ([{"exit_code": 0}, {"stop_request": "TERM"}], ""),
     ([{}], "n0"),
 ]
 
@@ -51,15 +51,15 @@ def test_who_was_first_to_crash(tmp_path: Path, tasks, first):
 def test_a_node_is_left_out_for_a_day_after_its_second_crash(tmp_path: Path):
     """The first crash is only remembered, and each attempt counts once, however often it is asked."""
     node(tmp_path, 0)
-    node(tmp_path, 1, followed=1)
-    text = 'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$newly_excluded" "$(list_excluded_nodes)"'
+    node(tmp_path, 1, another_node_failed=1)
+    text = 'blame_nodes crash; blame_nodes crash; printf "%s,%s" "$new_exclusions" "$(list_excluded_nodes)"'
     assert said(text, run_dir=tmp_path, attempt="0001") == ","
     (tmp_path / "events" / "attempt-0001.node-0").rename(
         tmp_path / "events" / "attempt-0002.node-0"
     )
     assert said(text, run_dir=tmp_path, attempt="0002") == "1,n0"
     left_out = read_record(tmp_path / "nodes" / "n0")
-    assert left_out["reason"] == "the first to crash in 2 attempts"
+    assert left_out["reason"] == "crashed first in 2 attempts"
     assert abs(int(left_out["until"]) - time.time() - DAY) < 60
 
 
@@ -68,7 +68,7 @@ def test_a_node_that_refuses_to_start_its_task_twice_is_left_out(tmp_path: Path)
     (tmp_path / "events").mkdir()
     (tmp_path / "logs").mkdir()
     refused = "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure\n"
-    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(list_excluded_nodes)"; find_launch_failure'
+    text = 'blame_nodes bad-node; printf "%s,%s;" "$new_exclusions" "$(list_excluded_nodes)"; find_launch_failure'
     for attempt, left_out in (("0001", ","), ("0002", "1,n4")):
         (tmp_path / "logs" / f"attempt-{attempt}.log").write_text(refused)
         told = f"{left_out};the launch failed on n4: Communication connection failure\n"
@@ -77,9 +77,9 @@ def test_a_node_that_refuses_to_start_its_task_twice_is_left_out(tmp_path: Path)
 
 def test_a_node_that_is_not_fit_is_left_out_at_once(tmp_path: Path):
     """Whatever the cause was; the spec's own nodes stay left out beside it."""
-    node(tmp_path, 0, followed=1)
+    node(tmp_path, 0, another_node_failed=1)
     node(tmp_path, 1, check="no room")
-    text = 'blame_nodes bad-node; printf "%s,%s;" "$newly_excluded" "$(list_excluded_nodes)"; no_node_is_fit || find_unfit_node'
+    text = 'blame_nodes bad-node; printf "%s,%s;" "$new_exclusions" "$(list_excluded_nodes)"; all_nodes_are_unfit || find_unfit_node'
     assert said(text, run_dir=tmp_path, attempt="0001", exclude="n7", SLURM_JOB_NUM_NODES=2) == (
         "1,n7,n1;host1: no room"
     )
@@ -90,7 +90,7 @@ def test_all_of_several_nodes(tmp_path: Path, nodes, none):
     """Where none of several nodes is fit, the check is at fault, or what all nodes share."""
     for number in range(min(nodes, 2)):
         node(tmp_path, number, check="no module")
-    done = bash("no_node_is_fit", run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=nodes)
+    done = bash("all_nodes_are_unfit", run_dir=tmp_path, attempt="0001", SLURM_JOB_NUM_NODES=nodes)
     assert (done.returncode == 0) is none
 
 
@@ -98,16 +98,16 @@ CHECKS = [
     # what stands in for the node's state, and what the check says of it
     ("", None),
     ("node_check() { echo one; echo 'two  ways'; return 3; }", "two  ways"),
-    ("node_check() { false; }", "the check failed without a word"),
-    ("unchecked=1; node_check() { false; }", None),
-    ("count_gpus=1; SLURM_GPUS_ON_NODE=2; nvidia-smi() { echo 'GPU 0: x'; }", "nvidia-smi lists 1 GPUs, and Slurm gave 2"),
-    ("count_gpus=1; SLURM_GPUS_ON_NODE=1; nvidia-smi() { echo 'GPU 0: x'; }", None),
-    ("count_gpus=1; nvidia-smi() { echo 'Unable to determine the device handle'; return 15; }",
+    ("node_check() { false; }", "no output"),
+    ("skip_node_check=1; node_check() { false; }", None),
+    ("one_rank_per_gpu=1; SLURM_GPUS_ON_NODE=2; nvidia-smi() { echo 'GPU 0: x'; }", "nvidia-smi lists 1 GPUs, but Slurm allocated 2"),
+    ("one_rank_per_gpu=1; SLURM_GPUS_ON_NODE=1; nvidia-smi() { echo 'GPU 0: x'; }", None),
+    ("one_rank_per_gpu=1; nvidia-smi() { echo 'Unable to determine the device handle'; return 15; }",
      "nvidia-smi: Unable to determine the device handle"),
-    ("df() { printf 'h\\n/dev/x 9 9 1024 9 /tmp\\n'; }", "/tmp has less than 100 MB left"),
-    ("head_clock=1500; date() { echo 1000; }", "its clock is -500 s from the first node's"),
+    ("df() { printf 'h\\n/dev/x 9 9 1024 9 /tmp\\n'; }", "less than 100 MB free in /tmp"),
+    ("head_clock=1500; date() { echo 1000; }", "its clock differs from the first node's by -500 s"),
     ("head_clock=$(($(date +%s) - 90))", None),
-    ("read() { return 142; }", "the check did not end within 120 s"),
+    ("read() { return 142; }", "timed out after 120 s"),
 ]  # fmt: skip
 
 
@@ -115,7 +115,7 @@ CHECKS = [
 def test_what_a_check_says(tmp_path: Path, state, words):
     """A node that is not fit says why, in its record and in the log; the user's own check comes after ours."""
     (tmp_path / "events").mkdir()
-    text = f"count_gpus= head_clock=$(date +%s); {state}\nfits"
+    text = f"one_rank_per_gpu= head_clock=$(date +%s); {state}\nnode_is_fit"
     done = bash(
         text, run_dir=tmp_path, attempt="0001", SLURM_NODEID=0, SLURMD_NODENAME="n0", TMPDIR="/tmp"
     )
@@ -124,7 +124,7 @@ def test_what_a_check_says(tmp_path: Path, state, words):
     assert found.get("check") == words
     assert found.get("name") == ("n0" if words else None)
     if words:
-        assert f"not fit: {words}" in done.stderr
+        assert f"node check failed: {words}" in done.stderr
 
 
 MET = "  0: 0B00D50A:9C40 0C00D50A:3039 01 00000000:00000000 00:00000000 00000000\n"
@@ -142,12 +142,12 @@ def test_what_does_not_come_together_is_named(tmp_path: Path):
         "clusterrun: n2: no task started after 60 s", "clusterrun: n3: no task started after 60 s",
     ]  # fmt: skip
     ask = (
-        "launch() { accelerate launch; }; hostname() { echo n2; }; looked=12; report_no_connection"
+        "launch() { accelerate launch; }; hostname() { echo n2; }; checks=12; report_no_connection"
     )
     given = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
     assert (
         bash(ask, **given).stderr
         == "clusterrun: n2: no connection to 10.0.0.1, port 12345, after 60 s\n"
     )
-    assert bash(ask.replace("looked=12", "looked=11"), **given).stderr == ""
-    assert bash(ask.replace("looked=12", "looked=12 reached=1"), **given).stderr == ""
+    assert bash(ask.replace("checks=12", "checks=11"), **given).stderr == ""
+    assert bash(ask.replace("checks=12", "checks=12 head_node_connected=1"), **given).stderr == ""

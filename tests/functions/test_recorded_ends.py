@@ -44,7 +44,7 @@ def cause(
     (folder / "slurm.out").write_text("".join(f"{line}\n" for line in recorded["out"]))
     (folder / "logs" / "attempt-0001.log").write_text(log)
     for number, (code, asked, followed) in enumerate(nodes):
-        record = f"exit_code={code}\nasked={asked}\nfollowed={followed}\n"
+        record = f"exit_code={code}\nstop_request={asked}\nanother_node_failed={followed}\n"
         (folder / "events" / f"attempt-0001.node-{number}").write_text(record)
     given = {"run_dir": folder, "attempt": "0001", "slurm_log": folder / "slurm.out", "slurm_log_start": 0, "step_exit": 137,
              "SLURM_JOB_ID": recorded["job_id"], "SLURM_JOB_NUM_NODES": max(1, len(nodes)), **more}  # fmt: skip

@@ -18,7 +18,7 @@ from tests.support.bash_functions import FUNCTIONS, LOAD, said
 def test_a_record_gives_back_what_was_written(tmp_path, value):
     """A value comes back as it was, is readable by its owner only, and no draft stays beside it."""
     file = tmp_path / "a record"
-    text = 'record "$1" "other=1" "key=$2" "keys=no"; value key "$1"'
+    text = 'write_record "$1" "other=1" "key=$2" "keys=no"; read_value key "$1"'
     assert said(text, file, value) == f"{value}\n"
     assert file.read_text() == f"other=1\nkey={value}\nkeys=no\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -28,15 +28,15 @@ def test_a_record_gives_back_what_was_written(tmp_path, value):
 def test_a_record_that_is_not_there_has_no_values(tmp_path):
     """Neither a missing file nor a missing key is a mistake."""
     (tmp_path / "file").write_text("key=1\nkey=2\n")
-    assert said('value key "$1/gone"; value gone "$1/file"', tmp_path) == ""
-    assert said('value key "$1/file"', tmp_path) == "1\n"
+    assert said('read_value key "$1/gone"; read_value gone "$1/file"', tmp_path) == ""
+    assert said('read_value key "$1/file"', tmp_path) == "1\n"
 
 
 WAIT = """
 trap 'signal_seen=1; echo heard' TERM USR1
 (trap '' TERM USR1; echo ready > "$1"; read -r < "$2"; exit 7) &
-wait_for $!
-echo "$waited"
+wait_for_exit $!
+echo "$child_exit_code"
 """
 
 
@@ -87,7 +87,7 @@ def test_a_signal_right_after_the_end_does_not_lose_the_exit_code():
     """A trap between the end of `wait` and the next line makes the shell ask again; a bash that forgot the child
     says 127 then (POSIX, wait), and 7 is still the answer."""
     trapped = 'wait() { [ -z "${asked:-}" ] || return 127; builtin wait "$1"; set -- $?; signal_seen=1 asked=1; return "$1"; }'
-    assert said(f"{trapped}\n(exit 7) &\nwait_for $!\necho $waited") == "7\n"
+    assert said(f"{trapped}\n(exit 7) &\nwait_for_exit $!\necho $child_exit_code") == "7\n"
 
 
 @pytest.mark.parametrize(("squeue", "variable", "answer"), [

@@ -36,10 +36,10 @@ ANSWERS = [
     ([OFF] * 7, 2, False),
 ]
 ASK = """
-asked_at_once= step_exit=1
-pause() { :; }
+continuation_requested= step_exit=1
+pause_unless_cancelled() { :; }
 exit_if_cancelled() { :; }
-is_expedited() { return 1; }
+job_is_expedited() { return 1; }
 wait_for_kill() { echo lingers; exit 0; }
 scontrol() { local answer; read -r answer < "$answers"; sed -i 1d "$answers"; echo "$answer"; [ "$answer" = ok ]; }
 request_requeue crash
@@ -73,22 +73,24 @@ def test_the_stop_comes_earlier_where_saves_last_longer(tmp_path: Path, lead, lo
     """The script's own timer leaves the spec's lead and twice the longest save of the run."""
     if longest:
         (tmp_path / "saves").write_text(f"longest={longest}\n")
-    assert said("find_save_lead", run_dir=tmp_path, signal_lead=lead) == f"{seconds}\n"
+    assert said("compute_stop_lead", run_dir=tmp_path, signal_lead=lead) == f"{seconds}\n"
 
 
 @pytest.mark.parametrize(("record", "crashed"), [
-    (None, False), ("exit_code=0\nasked=\n", False), ("exit_code=1\nasked=TERM\n", False), ("exit_code=1\nasked=\n", True),
+    (None, False), ("exit_code=0\nstop_request=\n", False), ("exit_code=1\nstop_request=TERM\n", False), ("exit_code=1\nstop_request=\n", True),
 ])  # fmt: skip
 def test_another_nodes_crash_is_told_from_a_preemption(tmp_path: Path, record, crashed):
     """Only a task that ended badly before anybody asked it to stop makes srun's TERM a crash's."""
     (tmp_path / "events").mkdir()
     if record:
         (tmp_path / "events" / "attempt-0001.node-1").write_text(record)
-    assert (bash("another_crashed", run_dir=tmp_path, attempt="0001").returncode == 0) is crashed
+    assert (
+        bash("another_node_crashed", run_dir=tmp_path, attempt="0001").returncode == 0
+    ) is crashed
 
 
 WAITING = """
-asked_at_once= step_exit=1 job_ends= slurm_log=$run_dir/slurm.out slurm_log_start=0 term_seen=
+continuation_requested= step_exit=1 job_end_time= slurm_log=$run_dir/slurm.out slurm_log_start=0 term_seen=
 trap 'note_signal TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
 scontrol() { : > "$run_dir/asked"; }
@@ -122,7 +124,10 @@ def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
     full = "trap '' XFSZ; ulimit -f 0; squeue() { :; }; claim_attempt; echo claimed"
     done = bash(full, run_dir=tmp_path, SLURM_JOB_ID=7, SLURM_JOB_NODELIST="n1")
     assert done.returncode == 1
-    assert f"no room in {tmp_path}/events: a full disk, or a quota" in done.stderr
+    assert (
+        f"no space left in {tmp_path}/events: the disk is full or a quota is exceeded"
+        in done.stderr
+    )
     assert [path.name for path in (tmp_path / "events").glob("*.begin")] == ["attempt-0001.begin"]
     assert (
         said(
@@ -142,5 +147,5 @@ def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
 ])  # fmt: skip
 def test_whom_slurm_s_signals_reach(config, reaches):
     """With cgroups the task alone, unless the site says otherwise; where Slurm does not answer, perhaps all."""
-    text = 'scontrol() { echo "$answer"; }; signals_reach_all && echo all; true'
+    text = 'scontrol() { echo "$answer"; }; slurm_signals_all_processes && echo all; true'
     assert said(text, answer=config) == ("all\n" if reaches else "")

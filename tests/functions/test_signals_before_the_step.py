@@ -149,7 +149,7 @@ def test_an_end_amid_the_setup_has_its_cause(
 
 @pytest.mark.parametrize(("setup", "reason"), [
     ("false", "exit code 1 from environment.setup: false"),
-    ("exit 5", "the script has ended before the launch, with exit code 5: a line of environment.setup, or an error in it"),
+    ("exit 5", "the script exited with code 5 before the launch; check environment.setup for an exit or a syntax error"),
 ])  # fmt: skip
 def test_a_setup_that_fails_is_told_from_an_end_by_slurm(
     tmp_path: Path, setup: str, reason: str
@@ -174,7 +174,7 @@ def test_an_end_amid_the_setup_counts_as_no_idle_attempt(tmp_path: Path) -> None
         )
     (tmp_path / "progress").write_text("step=7\n")
     (tmp_path / "ledger").write_text("attempt=0000\ncrashes=0\nidle=2\nfurthest=7\ncheckpoint=\n")
-    text = 'for n in 1 2 3; do update_ledger "000$n" "$(value cause "$run_dir/events/attempt-000$n.end")"; value idle "$run_dir/ledger"; done'
+    text = 'for n in 1 2 3; do update_ledger "000$n" "$(read_value cause "$run_dir/events/attempt-000$n.end")"; read_value idle "$run_dir/ledger"; done'
     command = ["bash", "-c", f'for file in "$0"/*.sh; do . "$file"; done\n{text}', FUNCTIONS]
     answer = subprocess.run(command, env={"PATH": os.environ["PATH"], "run_dir": str(tmp_path)}, text=True,
                             capture_output=True, check=True)  # fmt: skip

@@ -61,19 +61,19 @@ def test_the_end_is_written_under_a_rain_of_signals(tmp_path: Path) -> None:
     """Slurm repeats its TERM, and no one may break the record of the end off, or anything else that is done then."""
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.node-0").write_text(
-        "node=n1\nname=n1\nexit_code=1\nasked=\nfollowed=\nended=5\n"
+        "node=n1\nname=n1\nexit_code=1\nstop_request=\nanother_node_failed=\nended=5\n"
     )
     (tmp_path / "job.sbatch").touch()
     text = """
     sbatch() { echo 7; }; scontrol() { :; }; squeue() { :; }; work_dir=.
     trap 'signal_seen=1 term_seen=TERM' TERM; : > "$run_dir/ready"
     for ((i = 0; i < 5; i++)); do
-      set_cause; update_ledger "000$i" crash; blame_nodes crash; set_next; end_record "$cause" "$next" "$reason"
-      choose_way preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
+      set_cause; update_ledger "000$i" crash; blame_nodes crash; set_next; record_end "$cause" "$next" "$reason"
+      choose_continuation preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
     done; echo written
     """
     given = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
-             "most_crashes": "3", "num_machines": "1", "slurm_log": "/dev/null", "slurm_log_start": "0", "term_seen": "",
+             "max_crashes": "3", "num_machines": "1", "slurm_log": "/dev/null", "slurm_log_start": "0", "term_seen": "",
              "SLURM_JOB_ID": "6", "run_id": "r", "array_job": "", "PATH": os.environ["PATH"]}  # fmt: skip
     command = ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)]
     started = subprocess.Popen(
@@ -106,7 +106,7 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
         "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***\n"
     )
     text = f"""
-    scontrol() {{ :; }}; asked_at_once= term_seen= step_exit=1 slurm_log=$run_dir/slurm.out slurm_log_start=0
+    scontrol() {{ :; }}; continuation_requested= term_seen= step_exit=1 slurm_log=$run_dir/slurm.out slurm_log_start=0
     trap 'note_signal TERM' TERM; requeue_by=auto
     {moment}
     continue_run crash continue

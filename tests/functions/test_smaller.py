@@ -55,7 +55,7 @@ def test_the_smaller_job_is_asked_for_once(tmp_path: Path) -> None:
         f"{tmp_path}/job.sbatch"
     )
     assert (tmp_path / "events" / "attempt-0002.smaller").read_text().startswith("job_id=12\n")
-    assert "job 12 requests 2 nodes, unless the run continues within 3600 s" in printed
+    assert "job 12 requests 2 nodes; it starts unless the run continues within 3600 s" in printed
 
 
 @pytest.mark.parametrize("variables", [{"shrink_to": ""}, {"array_job": "7_3"}], ids=str)
@@ -69,7 +69,7 @@ def test_a_refusal_is_told_and_changes_nothing(tmp_path: Path) -> None:
     printed, _ = ask(
         tmp_path, "queue_smaller_job && echo on", refused="1", answer="sbatch: error: not allowed"
     )
-    assert "no smaller job: sbatch: error: not allowed" in printed
+    assert "smaller job refused: sbatch: error: not allowed" in printed
     assert printed.endswith("on\n")
 
 
@@ -111,7 +111,9 @@ def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes
     """Of a run that has ended for good, only a person begins another attempt."""
     event(tmp_path, "0001.smaller", "job_id=12\n")
     event(tmp_path, "0002.end", "cause=stop\nnext=end\n")
-    printed, _ = ask(tmp_path, "exit_if_too_late 0002; echo goes on", SLURM_JOB_ID=job)
+    printed, _ = ask(
+        tmp_path, "exit_if_smaller_job_is_obsolete 0002; echo goes on", SLURM_JOB_ID=job
+    )
     assert ("goes on" in printed) is goes_on
     assert ("run r has ended" in printed) is not goes_on
 
@@ -119,7 +121,7 @@ def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes
 @pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])
 def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) -> None:
     """A requeue would ask for the smaller number once more."""
-    text = "scontrol() { :; }; choose_way crash continue"
+    text = "scontrol() { :; }; choose_continuation crash continue"
     assert (
         said(text, array_job="", requeue_by="auto", CLUSTERRUN_SMALLER=smaller, SLURM_JOB_ID=7)
         == f"{way}\n"
@@ -148,8 +150,8 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
     )
     assert "#SBATCH --nodes=8\n" in script
     assert (
-        "\nexport CLUSTERRUN_MOST_NODES=8  # the fewest are 2\n"
-        "processes_a_node=2\nnum_processes=  # processes_a_node times the nodes\n" in script
+        "\nexport CLUSTERRUN_MOST_NODES=8  # at least 2\n"
+        "processes_per_node=2\nnum_processes=  # processes_per_node times the nodes\n" in script
     )
     assert "\nshrink_to=2\nshrink_after=7200  # seconds\n" in script
 

@@ -32,11 +32,11 @@ WAYS = [
 ]
 SLURM = """
 scontrol() { case $2 in job) printf %s "$job" ;; partition) printf %s "$partition" ;; esac; }
-choose_way "$cause" "$next"
+choose_continuation "$cause" "$next"
 """
 
 
-NAMES = ("requeue_by", "cause", "next", "job", "partition", "newly_excluded", "array_job")
+NAMES = ("requeue_by", "cause", "next", "job", "partition", "new_exclusions", "array_job")
 
 
 @pytest.mark.parametrize(("given", "way"), WAYS)
@@ -58,7 +58,7 @@ MODES = [
 MODE = """
 scontrol() { case $2 in config) printf %s "$whole" ;; partition) printf %s "$partition" ;; esac; }
 sacctmgr() { printf %s "$qos"; }
-preempt_mode
+find_preempt_mode
 """
 
 
@@ -70,13 +70,13 @@ def test_what_a_preemption_does(config, partition, qos, mode):
 
 
 CALL = """
-step_exit=143 term_seen= asked_at_once=
+step_exit=143 term_seen= continuation_requested=
 squeue() { printf %s "$queue"; }
 scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown"; }
 sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pwd)" >> "$run_dir/asked"
   echo "$answer"; [ -z "$refused" ]; }
 request_requeue() { echo "requeue asked: $refusal"; exit 1; }
-pause() { echo pauses; refused= answer=12; }
+pause_unless_cancelled() { echo pauses; refused= answer=12; }
 requeue_by=successor
 continue_run "$cause" continue
 """
@@ -141,7 +141,7 @@ def test_the_first_job_names_a_run_that_has_no_other_name(tmp_path: Path):
 def test_a_job_that_an_earlier_try_has_queued_is_not_queued_again(tmp_path: Path):
     """Whoever was ended between sbatch and its answer finds the job by its script."""
     (tmp_path / "events").mkdir()
-    (tmp_path / "events" / "attempt-0001.successor").write_text("asked=1\n")
+    (tmp_path / "events" / "attempt-0001.successor").write_text("requested_at=1\n")
     _, asked = hand_over(tmp_path, queue=f"7 {tmp_path}/job.sbatch\n11 {tmp_path}/job.sbatch\n")
     assert not [line for line in asked if line.startswith("--")]
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=11\n")
@@ -163,7 +163,7 @@ def test_a_refusal_is_told_and_a_requeue_asked_for(tmp_path: Path):
     }
     printed, asked = hand_over(tmp_path, **words)
     assert printed == (
-        "requeue asked: Access/permission denied (the partition low takes jobs from login only: AllocNodes)\n"
+        "requeue asked: Access/permission denied (partition low accepts jobs only from login: AllocNodes)\n"
     )
     assert asked[-1] == "scontrol update JobId=7 Requeue=1"
     assert not (tmp_path / "events" / "attempt-0001.successor").exists()

@@ -144,4 +144,4 @@ def test_idle_gpus_are_named_in_the_log(given, warns):
     """A job on CPUs that holds GPUs says so, with what to do."""
     done = bash("warn_of_idle_gpus", SLURM_GPUS_ON_NODE=given)
     assert done.returncode == 0
-    assert ("WARNING: training runs on CPUs, but Slurm gave GPUs" in done.stderr) == warns
+    assert ("WARNING: training runs on CPUs, but Slurm allocated GPUs" in done.stderr) == warns

@@ -39,8 +39,8 @@ def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
     assert "#SBATCH --nodes=2-8\n" in script
     assert "#SBATCH --ntasks-per-node" not in script
     assert (
-        "\nexport CLUSTERRUN_MOST_NODES=8  # the fewest are 2\n"
-        "processes_a_node=2\nnum_processes=  # processes_a_node times the nodes\n" in script
+        "\nexport CLUSTERRUN_MOST_NODES=8  # at least 2\n"
+        "processes_per_node=2\nnum_processes=  # processes_per_node times the nodes\n" in script
     )
 
 
@@ -98,6 +98,6 @@ def test_as_many_nodes_are_used_as_share_a_step_equally(
         "CLUSTERRUN_MOST_NODES": most,
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": accumulation,
     }
-    done = bash('use_nodes; echo "$num_machines"', SLURM_JOB_NUM_NODES=given, **variables)
+    done = bash('choose_node_count; echo "$num_machines"', SLURM_JOB_NUM_NODES=given, **variables)
     assert int(done.stdout) == used
-    assert (f"{used} of the {given} nodes are used" in done.stderr) == (used < given)
+    assert (f"using {used} of {given} nodes:" in done.stderr) == (used < given)

@@ -110,7 +110,10 @@ def test_a_script_is_its_head_and_the_sections_that_it_lists(path):
     stubs = [FUNCTIONS / WITHOUT / f"{names[name]}.sh" for name in absent]
     texts = [file.read_text() for file in files]
     if found := [file.read_text() for file in stubs if file.is_file()]:
-        texts += ["# ---- absent: what other sections call of those that this run lacks\n", *found]
+        texts += [
+            "# ---- absent: stubs for functions of the sections that this run does not need\n",
+            *found,
+        ]
     assert functions.partition("\n\n")[2] == "\n".join([*texts, 'install_traps\nmain "$@"\n'])
     for name, text in zip(listed, texts, strict=False):
         assert text.startswith(f"# ---- {name}: ")
@@ -225,12 +228,12 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 def test_a_task_of_an_array_is_a_run_of_its_own(folder):
     """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
     assert settings_of(script_of(ARRAY)) == [
-        "share='' processes_a_node='' checkpoint_path='' checkpoint='' stop_signal='' unchecked='' shrink_to='' "
-        "shrink_after='' exclude='' secrets=''  # whatever a login profile says",
+        "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' skip_node_check='' shrink_to='' "
+        "shrink_after='' exclude='' secrets=''  # a login profile may have set them",
         "work_dir=$SLURM_SUBMIT_DIR",
         "run_id=job-$SLURM_ARRAY_JOB_ID",
         "run_dir=$work_dir/runs/$run_id",
-        "run_id=$run_id-$SLURM_ARRAY_TASK_ID  # each task is a run of its own",
+        "run_id=$run_id-$SLURM_ARRAY_TASK_ID  # each task is a separate run",
         "run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID",
         "share=group",
         "num_processes=1",
@@ -242,8 +245,8 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "hang=auto",
         "requeue_on='preemption time-limit node-failure crash hang'",
         "requeue_by=auto",
-        "most_crashes=3",
-        "settings=(format=2 version=golden nodes=1 least_nodes=1 processes_a_node=1 num_processes=1 most_crashes=3)  # recorded for readers",
+        "max_crashes=3",
+        "settings=(format=2 version=golden nodes=1 min_nodes=1 processes_per_node=1 num_processes=1 max_crashes=3)  # recorded for readers",
     ]
     plan = planned(load_spec("job.yaml").spec, identity=RUN)
     assert settings_of(render(plan))[2:4] == [

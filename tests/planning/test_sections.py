@@ -128,7 +128,7 @@ def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_pa
     read = read_bash(text)
     assert undefined([read]) == set()
     exported = set(exported_functions(text))
-    assert read.reached_from("on_node") <= exported <= KNOWN
+    assert read.reached_from("run_node_task") <= exported <= KNOWN
     done = run_script(text, "-n")
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -141,7 +141,7 @@ def test_a_section_is_left_out_where_the_run_does_not_need_it(tmp_path: Path) ->
     for gone in (
         "find_modules",
         "find_newest_match",
-        "head_node_is_reached",
+        "is_connected_to_head_node",
         "send_mail",
         "submit_smaller_job",
     ):

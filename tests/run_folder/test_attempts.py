@@ -110,12 +110,12 @@ def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
         0,
         cause="node-failure",
         next="continue",
-        reason="it was ended before it could say why",
+        reason="it was killed before it could record its end",
         step=33,
     )
     story.attempt(20)
     (first, _) = story.told()
-    assert first.words == "a node failed: it was ended before it could say why"
+    assert first.words == "a node failed: it was killed before it could record its end"
     assert (first.step_to, first.steps_lost, first.ended, first.seconds) == (33, 13, None, None)
 
 

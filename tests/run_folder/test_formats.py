@@ -71,7 +71,7 @@ def test_the_ranks_of_a_run_of_0_1_0_are_read_from_its_script(old: Desk) -> None
     paths = RunPaths(old.folder / "runs" / PAIR)
     assert (read_format(paths), read_settings(paths)) == (
         1,
-        {"num_processes": 4, "most_crashes": 3},
+        {"num_processes": 4, "max_crashes": 3},
     )
     assert [read_ranks(paths, 1).node_of(rank) for rank in range(4)] == ["n1", "n1", "n2", "n2"]
     lines = asked(old, "logs", PAIR, "--attempt", "1", "--node", "n2").splitlines()
@@ -144,7 +144,7 @@ def test_a_piped_script_writes_the_settings_that_submit_writes(
     written = read_record(RunPaths(tmp_path / "run 1").settings)
     assert written == {key: str(value) for key, value in plan.settings.items()}
     assert written["format"] == str(FORMAT)
-    assert read_settings(RunPaths(tmp_path / "run 1"))["processes_a_node"] == 8 // plan.nodes
+    assert read_settings(RunPaths(tmp_path / "run 1"))["processes_per_node"] == 8 // plan.nodes
 
 
 def test_submit_writes_the_settings(desk: Desk) -> None:

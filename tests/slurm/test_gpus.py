@@ -40,7 +40,7 @@ def test_a_job_on_cpus_that_holds_gpus(desk: Desk) -> None:
         "meant", script=str(script), slurm={"exclusive": True}, accelerate={"use_cpu": True}
     )
     assert [desk.wait(run) for run in (idle, meant)] == ["COMPLETED", "COMPLETED"]
-    assert "WARNING: training runs on CPUs, but Slurm gave GPUs to n1: 4" in idle.log()
+    assert "WARNING: training runs on CPUs, but Slurm allocated GPUs on n1: 4" in idle.log()
     assert "WARNING" not in meant.log()
 
 

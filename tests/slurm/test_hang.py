@@ -82,7 +82,7 @@ def the_tasks_are_stopped(desk: Desk) -> Submitted:
     run = lockstep(desk, "stopped", {"nodelist": "n2"})
     scancel = ["scancel", "--signal", "STOP", f"{run.job_id}.0"]
     desk.cluster.run_as("alice", scancel)
-    until(lambda: "this is no hang" in run.log(), 150, "the silence is noticed")
+    until(lambda: "not a hang" in run.log(), 150, "the silence is noticed")
     desk.cluster.run_as("alice", [word.replace("STOP", "CONT") for word in scancel])
     completes(desk, run, 400)
     return run
@@ -103,7 +103,7 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     """The stacks of both ranks are in the log, and the run comes back and loses no more than since its checkpoint."""
     run = lanes["a_rank_hangs"].result()
     assert_ended(desk, run, "hang", "finished")
-    assert "no sign of life for" in ended(run, 1)["reason"]
+    assert "no progress for" in ended(run, 1)["reason"]
     stacks = {part[0]: part for part in run.log().split("---- rank ")[1:]}
     assert "in crash" in stacks["1"]
     assert "in train" in stacks["0"]
@@ -122,7 +122,7 @@ def test_a_node_that_was_rebooted(desk: Desk, lanes: dict[str, Future[Submitted]
     """srun would wait for its task for ever: it is ended, the node is named, and the run comes back."""
     run = lanes["a_node_is_rebooted"].result()
     assert_ended(desk, run, "hang", "finished")
-    assert "no answer from n4" in ended(run, 1)["reason"]
+    assert "no response from n4" in ended(run, 1)["reason"]
     assert (run.folder / "output" / "0002-30-1").exists()
     assert not (run.folder / "output" / "0002-1-1").exists(), "it did not go on from its checkpoint"
 

@@ -156,7 +156,7 @@ def test_what_waits_for_the_run_waits_for_its_successor(
     assert_ended(desk, run, "crash", "finished")
     assert_whole(run, ranks=1, lost=EVERY)
     desk.cluster.wait_state(dependent, "COMPLETED", timeout=60)
-    assert f"job {dependent} now waits for job {desk.status(run)['job_id']}" in run.log()
+    assert f"job {dependent} now depends on job {desk.status(run)['job_id']}" in run.log()
 
 
 def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) -> None:
@@ -213,6 +213,6 @@ def test_a_node_that_crashes_twice(desk: Desk, crashes_twice: Submitted) -> None
     first, second, third = (read_record(path)["nodes"] for path in begun(crashes_twice))
     assert first == second, story(crashes_twice)
     left_out = desk.status(crashes_twice)["avoids"]
-    assert [words.partition(" ")[2] for words in left_out] == ["(the first to crash in 2 attempts)"]
+    assert [words.partition(" ")[2] for words in left_out] == ["(crashed first in 2 attempts)"]
     words = ["scontrol", "show", "hostnames", third]
     assert left_out[0].split()[0] not in desk.cluster.run_as("alice", words).stdout.split()

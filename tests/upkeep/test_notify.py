@@ -90,7 +90,7 @@ class End:
         record = "\n".join(f"{key}={value}" for key, value in end.items())
         if end:
             (self.folder / "events" / "attempt-0002.end").write_text(f"{record}\n")
-            (self.folder / "events" / "attempt-0002.told").unlink(missing_ok=True)
+            (self.folder / "events" / "attempt-0002.notified").unlink(missing_ok=True)
         lines = [
             *((FUNCTIONS / name).read_text() for name in ("10-records.sh", NOTIFY)),
             f"run_dir={self.folder} run_id=tiny-1 attempt=0002 term_seen=",
@@ -127,7 +127,7 @@ def test_a_webhook_receives_all_facts(end, hooks):
         "run": "tiny-1", "event": "gave-up", "cause": "crash", "reason": plain, "step": 30, "attempt": 2, "job_id": "12",
         "text": f"tiny-1: gave up: {plain} (attempt 2, step 30, job 12)",
     }]  # fmt: skip
-    assert done.stderr == "clusterrun: notify: gave-up: HOOK was told\n"
+    assert done.stderr == "clusterrun: notify: sent gave-up to HOOK\n"
 
 
 @pytest.mark.parametrize(("shape", "key"), [("slack", "text"), ("discord", "content")])
@@ -172,7 +172,9 @@ def test_the_address_is_in_no_process_list_and_in_no_word(end, hooks):
     assert "curl -q " in hook.processes
     assert SECRET not in hook.processes
     assert SECRET not in done.stdout + done.stderr
-    assert done.stderr == "clusterrun: notify: HOOK was not told: curl ended with 22\n"
+    assert (
+        done.stderr == "clusterrun: notify: HOOK was not notified: curl failed with exit code 22\n"
+    )
     for url in (
         f"{SECRET}://x",
         f"http://{SECRET}.invalid/",
@@ -194,8 +196,8 @@ def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
     release.set()
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "clusterrun: notify: HOOK was not told: curl ended with 28",
-        *["clusterrun: notify: no time was left for HOOK"] * 2,
+        "clusterrun: notify: HOOK was not notified: curl failed with exit code 28",
+        *["clusterrun: notify: no time left to notify HOOK"] * 2,
     ]
     done = end.leave(
         "'webhook json HOOK finished'",
@@ -205,7 +207,7 @@ def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
     )
     assert (done.returncode, done.stderr) == (
         7,
-        "clusterrun: notify: HOOK was not told: curl ended with 7\n",
+        "clusterrun: notify: HOOK was not notified: curl failed with exit code 7\n",
     )
     done = end.leave("'webhook json HOOK finished'", cause="finished", next="end")
     assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK is not set\n")
@@ -245,7 +247,7 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
                              stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOOK": hook.url}, text=True)  # fmt: skip
     group.append(shell.pid)
     _, said = shell.communicate("\n", timeout=30)
-    assert (shell.returncode, said) == (5, "clusterrun: notify: finished: HOOK was told\n")
+    assert (shell.returncode, said) == (5, "clusterrun: notify: sent finished to HOOK\n")
 
 
 def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
@@ -264,14 +266,16 @@ def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
     )
     assert (done.returncode, done.stderr) == (
         7,
-        "clusterrun: notify: requeued: me@example.org was told\n",
+        "clusterrun: notify: sent requeued to me@example.org\n",
     )
     assert (tmp_path / "mail").read_text() == (
         "To: me@example.org\nSubject: clusterrun: tiny-1: requeued\n\n"
         "tiny-1: requeued: preemption (attempt 2, step 9, job 12)\n"
     )
     done = end.leave("'mail - me@example.org requeued'", cause="preemption", next="by-slurm")
-    assert done.stderr.startswith("clusterrun: notify: neither mail nor sendmail on ")
+    assert done.stderr.startswith(
+        "clusterrun: notify: me@example.org was not notified: neither mail nor sendmail found on "
+    )
 
 
 def script_of(text: str, folder: Path) -> list[str]:
@@ -374,7 +378,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
     hook = hooks()
     request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
     done = notify(request.source, request)
-    assert (done.missed, done.words) == (0, ("test: HOOK was told",))
+    assert (done.missed, done.words) == (0, ("sent test to HOOK",))
     assert hook.received[0]["event"] == "test"
     assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
     typed = [sys.executable, "-m", "clusterrun", "notify", "--test", "job.yaml", "--profile", ""]
@@ -395,7 +399,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
         capture_output=True,
         check=False,
     )
-    assert json.loads(shown.stdout) == {"missed": 0, "words": ["test: HOOK was told"]}
+    assert json.loads(shown.stdout) == {"missed": 0, "words": ["sent test to HOOK"]}
     silent = job(tmp_path, "true", notify=[])
     with pytest.raises(SpecError, match="nobody is to be told"):
         notify(silent.source, silent)

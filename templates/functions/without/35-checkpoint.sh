@@ -1,2 +1,2 @@
-# The checkpoints of this run are those that clusterrun.training publishes.
-find_newest_checkpoint() { value checkpoint "$run_dir/saves"; }
+# The training library, clusterrun.training, publishes the checkpoints of this run.
+find_newest_checkpoint() { read_value checkpoint "$run_dir/saves"; }

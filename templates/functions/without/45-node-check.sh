@@ -1,3 +1,3 @@
 # Nodes are not checked: node_check is false.
-fits() { :; }
+node_is_fit() { :; }
 find_unfit_node() { :; }

@@ -1,2 +1,2 @@
-# The training processes look for the stop file: there is no checkpoint.signal.
-signal_trainers() { :; }
+# The training processes check for the stop file: the spec sets no checkpoint.signal.
+signal_training_processes() { :; }

@@ -1,2 +1,2 @@
-# Nobody is notified: the spec has no notify.
+# No notifications are sent: the spec has no notify.
 notify_at_exit() { :; }

@@ -1,4 +1,4 @@
-# The run continues in the same job only: requeue.by is requeue, or this is a task of an array.
+# The run continues only in the same job: requeue.by is requeue, or this is a task of an array.
 needs_successor() { return 1; }
 hand_over_to_successor() { :; }
 queue_successor() { return 1; }
