@@ -20,7 +20,9 @@ from clusterrun.run_status.slurm_snapshot import Queue, SlurmSnapshot, query_acc
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State, state_of
 
-_SUFFIX = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$|-\d+$", re.ASCII)  # what makes a run id of a name
+_SUFFIX = re.compile(
+    r"-\d{8}-\d{6}-[0-9a-f]{4,8}$|-\d+$", re.ASCII
+)  # what makes a run id of a name
 
 
 @dataclass(frozen=True)

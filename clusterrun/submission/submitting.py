@@ -117,21 +117,32 @@ def _begin_submission(
 ) -> RunRef:
     """Continue the submission begun for this spec, or begin one; its folder is complete."""
     run = RunRef(identity.run_id, RunPaths(Path(identity.folder)))
+    begun = read_record(pending).get("run_id") == identity.run_id
+    if not begun and run.paths.folder.exists():
+        raise ClusterError(
+            f"the run folder {run.paths.folder} already exists",
+            "submit again: each submission gets a new run id",
+        )
     write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
     if not run.paths.intent.exists():
-        _write_folder(run, prepared, plan, script)
+        _write_folder(run, prepared, plan, script, begun=begun)
     return run
 
 
 def _new_id(name: str) -> str:
-    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
 
 
-def _write_folder(run: RunRef, prepared: Prepared, plan: LaunchPlan, script: str) -> None:
-    """Write everything that submitter, node and trainer share; the intent comes last."""
+def _write_folder(
+    run: RunRef, prepared: Prepared, plan: LaunchPlan, script: str, *, begun: bool
+) -> None:
+    """Write everything that submitter, node and trainer share; the intent comes last.
+
+    The folder is there already only if a killed client had `begun` this submission.
+    """
     paths = run.paths
     try:
-        paths.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths.folder.mkdir(mode=0o700, parents=True, exist_ok=begun)
         for folder in (paths.events, paths.logs, paths.checkpoints, paths.folder / "staging"):
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

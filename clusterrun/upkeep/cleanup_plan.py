@@ -22,7 +22,7 @@ from clusterrun.slurm.commands import installed
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
 
-_REHEARSAL = re.compile(r".*-(rehearsal|reference)-\d{8}-\d{6}-[0-9a-f]{4}")
+_REHEARSAL = re.compile(r".*-(rehearsal|reference)-\d{8}-\d{6}-[0-9a-f]{4,8}")
 
 
 @dataclass(frozen=True)
