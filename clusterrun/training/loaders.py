@@ -58,16 +58,19 @@ def remaining_batches(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T
     return rest
 
 
-def list_order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[str]:
+def list_order_warnings(
+    accelerator: Accelerator, *more: Iterable[Any], replayed: bool = False
+) -> list[str]:
     """Name each loader whose order cannot be restored exactly, with the reason and what to do.
 
-    Looked at are those that the Accelerator prepared and `more`.
+    Looked at are those that the Accelerator prepared and `more`. `replayed`: the state from which
+    torch's samplers draw is kept (`EpochOrder`).
     """
     prepared = list(getattr(accelerator, "_dataloaders", ()))
     loaders = prepared + [one for one in more if all(one is not other for other in prepared)]
     warnings = []
     for position, loader in enumerate(loaders, 1):
-        problem = find_order_problem(loader)
+        problem = find_order_problem(loader, replayed=replayed)
         if problem:
             which = (
                 f"{position} of {len(prepared)}"
@@ -82,7 +85,7 @@ def list_order_warnings(accelerator: Accelerator, *more: Iterable[Any]) -> list[
     return warnings
 
 
-def find_order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
+def find_order_problem(loader: Iterable[Any], *, replayed: bool = False) -> tuple[str, str] | None:
     """Say why the order of a loader cannot be had again, and what to do; None where it can."""
     from torch.utils.data import IterableDataset
 
@@ -102,7 +105,25 @@ def find_order_problem(loader: Iterable[Any]) -> tuple[str, str] | None:
                 "set_epoch(epoch)"
             ),
         )
-    return next(filter(None, map(_sampler_problem, _order_samplers(loader))), None)
+    exact = drawing_samplers(loader) if replayed and _same_on_all_ranks(loader) else []
+    others = (one for one in _order_samplers(loader) if one not in exact)
+    return next(filter(None, map(_sampler_problem, others)), None)
+
+
+def drawing_samplers(loader: Iterable[Any]) -> list[Any]:
+    """List torch's own samplers of a loader that draw their order when an epoch begins."""
+    from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+
+    known = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+    return [one for one in _order_samplers(loader) if type(one) in known]
+
+
+def _same_on_all_ranks(loader: Iterable[Any]) -> bool:
+    """Return whether the ranks draw one order: there is one, or Accelerate prepared the loader."""
+    from accelerate.data_loader import DataLoaderStateMixin
+    from accelerate.state import PartialState
+
+    return PartialState().num_processes == 1 or isinstance(loader, DataLoaderStateMixin)
 
 
 def _sampler_problem(sampler: Any) -> tuple[str, str] | None:

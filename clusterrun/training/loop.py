@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat, TypeVar
 
 from clusterrun.errors import TrainingError
 from clusterrun.training.checkpointing.store import Position
+from clusterrun.training.epoch_order import EpochOrder
 from clusterrun.training.evaluation import Evaluation, training_mode
 from clusterrun.training.loaders import (
     common_loader_length,
@@ -42,6 +43,8 @@ class Loop(ABC):
         self._position: Position | None = None  # the one that resume returned
         self._progress = Progress(None)
         self._tally = Tally(accelerator)
+        self._order = EpochOrder(accelerator)
+        self._loops = False  # whether the script's loop is `epochs` and `batches`
         self._evaluation: Evaluation | None = None
         self._entered: int | None = None  # the epoch whose batches were asked for last
         self._ended: int | None = None  # the step at which an epoch ended last
@@ -68,9 +71,11 @@ class Loop(ABC):
 
         Those who watch the run are shown `total` optimizer steps. Without it they are counted from
         epochs and batches, which is too many where a `break` ends the training early.
+
+        Raises TrainingError when it is used twice.
         """
         position = self._resume_once()
-        self._epochs, self._total = number, total
+        self._enter_training(number, total)
         while position.epoch < number:
             yield position.epoch
             self._finish_batch(position)
@@ -179,9 +184,20 @@ class Loop(ABC):
 
     def _resume_once(self) -> Position:
         if self._position is None:
+            self._loops = True
             with training_mode():  # the first use may be an evaluation
                 self._position = self.resume()
         return self._position
+
+    @mark_refusals()
+    def _enter_training(self, number: int, total: int | None) -> None:
+        if self._epochs is not None:
+            raise TrainingError(
+                "run.epochs was used twice: the second loop would start after the first one's last "
+                "epoch, and train nothing",
+                "use one loop over all epochs, or submit each training as a run of its own",
+            )
+        self._epochs, self._total = number, total
 
     @mark_refusals()
     def _enter_epoch(self, position: Position, loader: Iterable[Any]) -> None:
@@ -202,12 +218,20 @@ class Loop(ABC):
             self._total = steps * self._epochs or None
 
     def _remaining_batches(self, loader: Iterable[T], position: Position) -> Iterator[T]:
-        batches = iter(remaining_batches(loader, position.epoch, position.batch))
+        rest = remaining_batches(loader, position.epoch, position.batch)
         if not position.batch:
-            return batches
+            self._order.begin(loader)
+        if not position.batch or not rest:  # without batches, no order is drawn
+            return iter(rest)
         # A loader draws from the common stream when it begins. It had done so before the state was
         # saved.
         saved = RandomState.now(self._accelerator.device)
+        if not self._order.replay(loader):
+            self._log_line(
+                "warning: the checkpoint does not hold the order of this epoch: until its end, "
+                "samples may repeat or be left out"
+            )
+        batches = iter(rest)
         first = list(islice(batches, 1))
         saved.restore()
         return chain(first, batches)
@@ -246,7 +270,7 @@ class Loop(ABC):
         raise SystemExit(0)
 
     def _warn(self, *loaders: Iterable[Any]) -> None:
-        for warning in list_order_warnings(self._accelerator, *loaders):
+        for warning in list_order_warnings(self._accelerator, *loaders, replayed=self._loops):
             if warning not in self._warned:
                 self._log_line(warning)
             self._warned.add(warning)

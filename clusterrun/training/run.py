@@ -15,7 +15,7 @@ from clusterrun.training.checkpointing.optimum import Optimum
 from clusterrun.training.checkpointing.store import Position
 from clusterrun.training.checks import check_accumulation, check_naming, check_prepared, check_world
 from clusterrun.training.loop import Loop
-from clusterrun.training.protocol import read_protocol
+from clusterrun.training.protocol import AttemptContext, read_protocol
 from clusterrun.training.records.events import EXIT_NO_RESTART, mark_refusals, write_marker
 from clusterrun.training.records.history import learning_rate, open_history
 from clusterrun.training.records.losses import open_losses
@@ -30,6 +30,21 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+_claimed: set[tuple[Path, str]] = set()  # the attempts of this process's TrainingRuns
+
+
+def _claim(attempt: AttemptContext) -> None:
+    """Raise TrainingError if the script has a TrainingRun already."""
+    claim = attempt.paths.folder, attempt.name
+    if claim in _claimed:
+        raise TrainingError(
+            "the script makes a second TrainingRun: under clusterrun it would load the checkpoints "
+            "of the first one",
+            "submit each training as a run of its own, for example as the tasks of slurm.array",
+        )
+    _claimed.add(claim)
+
+
 class TrainingRun(Loop):
     """One attempt of a run, seen from the training script; the same with clusterrun and without.
 
@@ -38,8 +53,8 @@ class TrainingRun(Loop):
     (`90s`, `10min`, `2h`, `500 steps`, `auto`; None: never) and `keep` how many stay (None: all).
     With `async_save` training waits only until the state is copied into the host's memory.
 
-    Raises TrainingError when the processes are not those that were asked for, or when an interval
-    cannot be read.
+    Raises TrainingError when the processes are not those that were asked for, when an interval
+    cannot be read, and under clusterrun when the script has a TrainingRun already.
     """
 
     @mark_refusals()
@@ -58,6 +73,7 @@ class TrainingRun(Loop):
         check_accumulation(accelerator, os.environ)
         check_naming(accelerator)
         if attempt:
+            _claim(attempt)
             paths, interval, keep = attempt.paths, attempt.every, attempt.keep
             async_save = attempt.async_save
         else:
@@ -75,6 +91,7 @@ class TrainingRun(Loop):
             accelerator, self._agreement, paths, self.attempt, keep, async_save=async_save
         )
         self._state.share_steps(attempt.reference if attempt else None)
+        self._order.save_below(paths.folder / "staging")
         self._trackers = Trackers(accelerator, paths.trackers)
         watched = paths.progress if attempt and main else None
         self._progress = Progress(
@@ -99,6 +116,8 @@ class TrainingRun(Loop):
         check_prepared(self._accelerator)
         self._progress.begin(Activity.START)
         self._position = self._state.resume()
+        if self._state.newest:
+            self._order.load(self._state.newest.path)
         self._schedule.saved()
         self._warn()
         return self._position

@@ -11,7 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from clusterrun.training import TrainingError, TrainingRun
 from tests.training_scripts.launches import attempt_of, clean_environment
@@ -32,6 +32,19 @@ class Work:
             self.accelerator.backward(self.model(batch[0]).square().mean())
             self.optimizer.step()
             self.optimizer.zero_grad()
+
+
+class OnItsOwn(Sampler):
+    """A sampler that draws without anybody knowing how."""
+
+    def __init__(self, data):
+        self.number = len(data)
+
+    def __len__(self):
+        return self.number
+
+    def __iter__(self):
+        return iter(torch.randperm(self.number).tolist())
 
 
 @pytest.fixture
@@ -159,7 +172,8 @@ def test_batches_are_asked_for_once_in_an_epoch(make):
 def test_a_loader_whose_order_is_lost_is_named_once(make, capsys):
     """The warning comes when the run resumes, and not again in each epoch; other loaders are silent."""
     work = make()
-    shuffled = work.accelerator.prepare(DataLoader(TensorDataset(torch.randn(7, 2)), shuffle=True))
+    data = TensorDataset(torch.randn(7, 2))
+    shuffled = work.accelerator.prepare(DataLoader(data, sampler=OnItsOwn(data)))
     for _ in work.run.epochs(2):
         for batch in work.run.batches(shuffled):
             work.train(batch)
@@ -190,3 +204,30 @@ def test_batches_without_tensors_are_trained(make):
     work = make(accumulate=1)
     batches = [{"text": "a"}, None, {"text": []}, {}]
     assert [batch for _ in work.run.epochs(1) for batch in work.run.batches(batches)] == batches
+
+
+def test_a_second_loop_over_epochs_is_refused(make):
+    """It would start after the first one's last epoch and train nothing, without a word."""
+    work = make()
+    for _ in work.run.epochs(1):
+        for batch in work.run.batches(work.loader):
+            work.train(batch)
+    with pytest.raises(TrainingError, match=r"run\.epochs was used twice.*\n  hint: use one loop"):
+        list(work.run.epochs(2))
+    assert work.run.step == 4
+
+
+def test_a_second_run_in_one_script_is_refused(make, tmp_path):
+    """Folds of a cross-validation would resume from each other's weights; no attempt can change that."""
+    work = make(CHECKPOINT_EVERY="500 steps")
+    with pytest.raises(TrainingError, match=r"second TrainingRun.*\n  hint: submit each training"):
+        TrainingRun(work.accelerator, tmp_path / "other")
+    marker = (tmp_path / "events" / "attempt-0001.trainer").read_text()
+    assert "outcome=no-restart\n" in marker
+
+
+def test_two_runs_without_clusterrun_have_folders_of_their_own(make, tmp_path):
+    """On a laptop a script may train twice: its folders keep the trainings apart."""
+    work = make()
+    other = TrainingRun(work.accelerator, tmp_path / "other")
+    assert other.resume().step == 0

@@ -38,6 +38,9 @@ STOPS = {  # who asks where, and the step at which all leave
     ("step", 0, 25): 26,
 }
 EVENTS = [*STOPS, ("none", 0, 0)]
+# amid an epoch, at its last step, behind it, and amid the last one
+FEW_EVENTS = [("step", 0, 2), ("step", 0, 13), ("behind", 0, 2), ("step", 0, 25), ("none", 0, 0)]
+FEW_EVENTS_OF_ONE = [*FEW_EVENTS[:3], ("step", 0, 50), FEW_EVENTS[-1]]  # 14 steps an epoch
 Attempts = list[dict[str, object]]
 
 
@@ -97,6 +100,8 @@ def two(tmp_path_factory, clean) -> Path:
     )
     ended = [("behind", 1, 0), ("none", 0, 0)]
     plans += attempts(root / "ended", ended, max_steps=6, CHECKPOINT_EVERY="0.000001s")
+    plans += attempts(root / "drawn", [("none", 0, 0)], seedable=False)
+    plans += attempts(root / "drawn-parts", FEW_EVENTS, seedable=False)
     train(root, plans, clean, processes=2)
     return root
 
@@ -113,6 +118,8 @@ def one(tmp_path_factory, clean) -> Path:
     plans += attempts(
         root / "timed", [("none", 0, 0)], first=True, max_steps=1, CHECKPOINT_EVERY="0.000001s"
     )
+    plans += attempts(root / "drawn", [("none", 0, 0)], seedable=False)
+    plans += attempts(root / "drawn-parts", FEW_EVENTS_OF_ONE, seedable=False)
     train(root, plans, clean, processes=1)
     return root
 
@@ -172,6 +179,18 @@ def test_the_weights_are_the_same(two, rank):
     """After six stops the final weights are bit-identical to those of the training that ran through."""
     (weights,) = lines(two / "whole", "weights", rank)
     assert lines(two / "parts", "weights", rank) == [weights]
+
+
+@pytest.mark.parametrize(("processes", "rank"), [("two", 0), ("two", 1), ("one", 0)])
+def test_an_order_that_was_drawn_is_drawn_again(processes, rank, request):
+    """shuffle=True is exact without a seedable sampler, as in all public examples: losses, data and weights."""
+    root = request.getfixturevalue(processes)
+    whole = lines(root / "drawn", "losses", rank)
+    assert len(whole) == 4 * (BATCHES if processes == "two" else 53)
+    assert len({tuple(line.split()[2:]) for line in whole[:5]}) == 5
+    assert lines(root / "drawn-parts", "losses", rank) == whole
+    assert lines(root / "drawn-parts", "weights", rank) == lines(root / "drawn", "weights", rank)
+    assert lines(root / "drawn-parts", "codes", rank) == ["0"] * len(FEW_EVENTS)
 
 
 def test_an_evaluation_behind_an_epoch_is_repeated(two):

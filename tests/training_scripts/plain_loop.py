@@ -41,6 +41,7 @@ class Plan:
     uneven: bool = False  # the ranks' evaluations have different lengths
     first: bool = False  # evaluate before training, too
     dispatch: bool | None = None  # rank 0 reads the batches of all
+    seedable: bool = True  # an epoch's order follows from its number; else torch's sampler draws it
 
     def happen(self, event, at):
         """Let a signal be heard on this rank's node, or let the rank die, if that is planned for now."""
@@ -78,7 +79,9 @@ def evaluate(run, model, loader, plan, event, at):
 def train(plan):
     set_seed(7)
     config = DataLoaderConfiguration(
-        use_seedable_sampler=True, even_batches=not plan.uneven, dispatch_batches=plan.dispatch
+        use_seedable_sampler=plan.seedable,
+        even_batches=not plan.uneven,
+        dispatch_batches=plan.dispatch,
     )
     accelerator = Accelerator(gradient_accumulation_steps=4, dataloader_config=config)
     run = TrainingRun(accelerator, folder=plan.folder, every=plan.every)

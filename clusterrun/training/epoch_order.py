@@ -1,0 +1,112 @@
+"""The order in which an epoch's loader shuffles, kept so that a later attempt draws it again.
+
+torch's samplers draw an epoch's order when the epoch begins, from a generator of their own or else
+from the global one (torch.utils.data.sampler). A checkpoint in the middle of the epoch holds the
+random state of that moment, from which the order cannot be had again. So the state in which the
+epoch began is kept beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterrun.training.loaders import drawing_samplers
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+FILE = "epoch_order.bin"
+
+
+class EpochOrder:
+    """The order of the epoch under way, seen from one rank.
+
+    Accelerate gives each sampler a generator and spreads the main process's state of it to all
+    ranks when an epoch begins (accelerate.data_loader, synchronize_rng_states), so the main
+    process's states are the ones to keep.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._main = bool(accelerator.is_main_process)
+        self._folder: Path | None = None
+        self._generators: list[torch.Generator] = []
+        self._began: Mapping[str, Any] | None = None
+        self._loaded: Mapping[str, Any] | None = None
+        accelerator.register_save_state_pre_hook(self._write_with_state)
+
+    def save_below(self, folder: Path) -> None:
+        """Write the order with every state that is saved in this folder, and with no other."""
+        self._folder = folder
+
+    def load(self, checkpoint: Path) -> None:
+        """Read the order that was saved with a verified checkpoint, if it has one."""
+        import torch
+
+        file = checkpoint / FILE
+        if file.is_file():
+            self._loaded = torch.load(file, map_location="cpu", weights_only=True)
+            self._began = self._loaded
+
+    def begin(self, loader: Iterable[Any]) -> None:
+        """Keep the state in which an epoch begins; call it before the loader draws its order.
+
+        Right after a resume the samplers' generators first go on where they were saved.
+        """
+        import torch
+
+        self._generators = _generators_of(loader)
+        if self._loaded:
+            _set_states(self._generators, self._loaded["now"])
+            self._loaded = None
+        self._began = {
+            "cpu": torch.get_rng_state(),
+            "began": [one.get_state() for one in self._generators],
+        }
+
+    def replay(self, loader: Iterable[Any]) -> bool:
+        """Return to the state in which the resumed epoch began; the loader draws its order next.
+
+        The caller puts the present random state back afterwards. False if the loader draws an order
+        and the checkpoint does not hold the state for it.
+        """
+        import torch
+
+        self._generators = _generators_of(loader)
+        began, self._loaded = self._loaded, None
+        if began is None or not _set_states(self._generators, began["began"]):
+            return not drawing_samplers(loader)
+        if self._main:
+            torch.set_rng_state(began["cpu"])
+        return True
+
+    def _write_with_state(self, _models: object, _weights: object, folder: str) -> None:
+        """Write the order into a folder of `accelerator.save_state`, which calls this first."""
+        import torch
+
+        if not self._main or not self._began or Path(folder).parent != self._folder:
+            return
+        now = [one.get_state() for one in self._generators]
+        target = Path(folder) / FILE
+        torch.save({**self._began, "now": now}, target)
+
+
+def _generators_of(loader: Iterable[Any]) -> list[torch.Generator]:
+    """List the generators from which a loader's samplers draw, each once."""
+    found: list[torch.Generator] = []
+    for sampler in drawing_samplers(loader):
+        generator = getattr(sampler, "generator", None)
+        if generator is not None and all(generator is not one for one in found):
+            found.append(generator)
+    return found
+
+
+def _set_states(generators: list[torch.Generator], states: list[torch.Tensor]) -> bool:
+    """Set the generators' states; False if there is not one for each: other samplers drew then."""
+    if len(generators) != len(states):
+        return False
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+    return True
