@@ -29,14 +29,18 @@ from mutants_that_do_the_same import reason_for_the_same
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = Path(__file__).resolve().parent / "results" / "mutations.md"
 TIMEOUT_S = 300.0
-# The code whose faults lose runs or checkpoints, and the tests that must notice them, quick ones first.
+# The code whose faults lose runs or checkpoints, and the tests that must notice them, quick first.
 CHECKPOINT_TESTS = (
     "tests/training/checkpointing",
     "tests/training/test_checkpoint_attempts.py",
     "tests/training/test_checkpoint_damage.py",
 )
 TARGETS = {
-    "templates/functions/80-decision.sh": ("tests/functions/test_decide.py", "tests/functions"),
+    "templates/functions/80-decision.sh": (
+        "tests/functions/test_decide.py",
+        "tests/functions/test_causes.py",
+        "tests/functions",
+    ),
     "templates/functions/72-cause.sh": ("tests/functions/test_causes.py", "tests/functions"),
     "clusterrun/run_folder/records.py": (
         "tests/run_folder/test_records.py",
