@@ -28,7 +28,8 @@ from mutants_that_do_the_same import reason_for_the_same
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = Path(__file__).resolve().parent / "results" / "mutations.md"
-TIMEOUT_S = 300.0
+TIMEOUT_S = 900.0
+ENDLESS = "a test that never ends"
 # The code whose faults lose runs or checkpoints, and the tests that must notice them, quick first.
 CHECKPOINT_TESTS = (
     "tests/training/checkpointing",
@@ -91,7 +92,9 @@ def try_mutant(file: str, mutant: Mutant) -> Outcome:
         shutil.copytree(CHECKOUT, copy, ignore=ignored, symlinks=True)
         (copy / ".venv").symlink_to(CHECKOUT / ".venv")
         (copy / file).write_text(mutant.text)
-        return Outcome(file, mutant, first_failure(copy, TARGETS[file]))
+        outcome = Outcome(file, mutant, first_failure(copy, TARGETS[file]))
+        print(outcome.words, "-", outcome.noticed_by or "not noticed", file=sys.stderr, flush=True)
+        return outcome
 
 
 def first_failure(copy: Path, tests: tuple[str, ...]) -> str:
@@ -112,7 +115,7 @@ def first_failure(copy: Path, tests: tuple[str, ...]) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "a test that never ends"
+        return ENDLESS
     if done.returncode == 0:
         return ""
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -137,6 +140,11 @@ def page(outcomes: list[Outcome], seconds: float, command: str) -> str:
         same = sum(bool(one.same_because) for one in of_file)
         alive = len(of_file) - noticed - same
         lines.append(f"| `{file}` | {len(of_file)} | {noticed} | {same} | {alive} |")
+    if endless := sum(one.noticed_by == ENDLESS for one in outcomes):
+        lines += [
+            "",
+            f"Of those that were noticed, {endless} did not end within {TIMEOUT_S:.0f} s.",
+        ]
     survivors = [one for one in outcomes if one.survived]
     lines += ["", "Survivors:" if survivors else "No mutant survived.", ""]
     lines += [f"- {one.words}" for one in survivors]
@@ -161,7 +169,11 @@ def main() -> None:
         mutants = (one for one in every if options.at in f"{one[0]}:{one[1].line}:")
     with ThreadPoolExecutor(options.workers) as workers:
         outcomes = list(workers.map(lambda one: try_mutant(*one), mutants))
-    command = f"python benchmarks/mutations.py --mutants {options.mutants} --seed {options.seed}"
+    command = "python benchmarks/mutations.py " + (
+        f"--at {options.at}"
+        if options.at
+        else f"--mutants {options.mutants} --seed {options.seed} --workers {options.workers}"
+    )
     text = page(outcomes, time.monotonic() - began, command)
     if not options.at:
         RESULT.write_text(text)
