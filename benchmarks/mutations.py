@@ -85,7 +85,9 @@ class Outcome:
 
 
 def try_mutant(file: str, mutant: Mutant) -> Outcome:
-    """Run the tests of a file on one mutant, in a copy of the checkout."""
+    """Run the tests of a file on one mutant, in a copy of the checkout; none if they cannot tell."""
+    if reason_for_the_same(file, mutant):
+        return Outcome(file, mutant, "")
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         copy = Path(name) / "checkout"
         ignored = shutil.ignore_patterns(".git", ".venv", "test-results", "runs")

@@ -84,7 +84,7 @@ def test_one_process_at_a_time_holds_a_lock(tmp_path):
             pass
         holder.stdin.close()
         with locked(lock):  # waits for the other's end
-            assert holder.wait(timeout=10) == 0
+            assert holder.wait(timeout=60) == 0
     with locked(lock, wait=False):
         pass
 
@@ -101,13 +101,13 @@ def test_a_lock_waits_unless_told_otherwise(tmp_path):
         )
         assert waits_for_a_lock(waiter.pid)
         assert os.get_inheritable(held) is False  # sbatch gets it by name, everything else does not
-    out, err = waiter.communicate("", timeout=10)
+    out, err = waiter.communicate("", timeout=60)
     assert (waiter.returncode, out, err) == (0, "held\n", "")
 
 
 def waits_for_a_lock(pid: int) -> bool:
     """Say whether a process comes to wait for flock; False if it ends before."""
-    for _ in range(500):
+    for _ in range(3000):
         locks = Path("/proc/locks").read_text().splitlines()
         if any("->" in line and f" {pid} " in line for line in locks):
             return True

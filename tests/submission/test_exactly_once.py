@@ -150,12 +150,13 @@ def test_a_queued_job_is_found_by_its_script(run, cluster, known_by):
 def test_a_job_that_slurm_shows_late_is_found(run, cluster, tmp_path, monkeypatch):
     """slurmctld may show a job some time after the client that asked for it was killed: it is asked again."""
     monkeypatch.setattr(exactly_once, "SETTLE_SECONDS", 0.5)
-    shown = tmp_path / "shown"
+    first = tmp_path / "first"
+    passed = f"$(( $(date +%s%N) - $(cat {first}) ))"
     cluster.answer(
         "squeue",
         line("9", run.paths.script),
-        commands=f"[ ! -e {shown} ] || cat {cluster.folder}/squeue.out\n"
-        f"(sleep 0.2; touch {shown}) >/dev/null 2>&1 &\n",
+        commands=f"if [ ! -e {first} ]; then date +%s%N > {first}\n"
+        f"elif [ {passed} -ge 400000000 ]; then cat {cluster.folder}/squeue.out; fi\n",
     )
     assert exactly_once.find_known_job(marked(Handover(run, "tiny"))) == "9"
     assert len(cluster.calls("squeue")) == 2

@@ -227,7 +227,7 @@ def test_after_a_damage_no_other_file_is_read(tmp_path, monkeypatch):
 
     def slow_part(path: Path, start: int) -> checksum.Sum:
         if path.name != "000":
-            time.sleep(0.05)
+            time.sleep(0.5)
         read.append(path.name)
         return part(path, start)
 
