@@ -5,6 +5,8 @@ left out. The tests named for the file are run on it in a copy of the checkout; 
 test notices has survived. It needs neither Slurm nor root:
 
     python benchmarks/mutations.py --mutants 30
+
+Some mutants cannot be noticed, because they do the same: they are counted apart, with the reason.
 """
 
 from __future__ import annotations
@@ -22,28 +24,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutants import Mutant, mutants_of
+from mutants_that_do_the_same import reason_for_the_same
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = Path(__file__).resolve().parent / "results" / "mutations.md"
-TIMEOUT_S = 300.0
-# The code whose faults lose runs or checkpoints, and the tests that must notice them.
+TIMEOUT_S = 900.0
+ENDLESS = "a test that never ends"
+# The code whose faults lose runs or checkpoints, and the tests that must notice them, quick first.
+CHECKPOINT_TESTS = (
+    "tests/training/checkpointing",
+    "tests/training/test_checkpoint_attempts.py",
+    "tests/training/test_checkpoint_damage.py",
+)
 TARGETS = {
-    "templates/functions/80-decision.sh": ("tests/functions",),
-    "templates/functions/72-cause.sh": ("tests/functions",),
+    "templates/functions/80-decision.sh": (
+        "tests/functions/test_decide.py",
+        "tests/functions/test_causes.py",
+        "tests/functions",
+    ),
+    "templates/functions/72-cause.sh": ("tests/functions/test_causes.py", "tests/functions"),
     "clusterrun/run_folder/records.py": (
+        "tests/run_folder/test_records.py",
+        "tests/functions/test_records_in_bash.py",
         "tests/run_folder",
         "tests/run_status",
-        "tests/functions/test_records_in_bash.py",
     ),
-    "clusterrun/submission/exactly_once.py": ("tests/submission", "tests/cli/test_cli.py"),
-    "clusterrun/training/checkpointing/manifest.py": (
-        "tests/training/test_checkpoint_damage.py",
-        "tests/training/test_checkpoint_attempts.py",
+    "clusterrun/submission/exactly_once.py": (
+        "tests/submission/test_exactly_once.py",
+        "tests/submission",
+        "tests/cli/test_cli.py",
     ),
-    "clusterrun/training/checkpointing/store.py": (
-        "tests/training/test_checkpoint_attempts.py",
-        "tests/training/test_checkpoint_damage.py",
-    ),
+    "clusterrun/training/checkpointing/manifest.py": CHECKPOINT_TESTS,
+    "clusterrun/training/checkpointing/store.py": CHECKPOINT_TESTS,
 }
 
 
@@ -56,16 +68,35 @@ class Outcome:
     noticed_by: str
     """The test that failed first; empty if none did."""
 
+    @property
+    def same_because(self) -> str:
+        """Why it does the same as the original; empty if it was noticed, or does not."""
+        return "" if self.noticed_by else reason_for_the_same(self.file, self.mutant)
+
+    @property
+    def survived(self) -> bool:
+        """Whether a test is missing."""
+        return not self.noticed_by and not self.same_because
+
+    @property
+    def words(self) -> str:
+        """The fault, for a person."""
+        return f"`{self.file}`:{self.mutant.line}: {self.mutant.what}"
+
 
 def try_mutant(file: str, mutant: Mutant) -> Outcome:
-    """Run the tests of a file on one mutant, in a copy of the checkout."""
+    """Run the tests of a file on one mutant, in a copy; none if they cannot tell."""
+    if reason_for_the_same(file, mutant):
+        return Outcome(file, mutant, "")
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         copy = Path(name) / "checkout"
-        ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", "test-results", "runs")
+        ignored = shutil.ignore_patterns(".git", ".venv", "test-results", "runs")
         shutil.copytree(CHECKOUT, copy, ignore=ignored, symlinks=True)
         (copy / ".venv").symlink_to(CHECKOUT / ".venv")
         (copy / file).write_text(mutant.text)
-        return Outcome(file, mutant, first_failure(copy, TARGETS[file]))
+        outcome = Outcome(file, mutant, first_failure(copy, TARGETS[file]))
+        print(outcome.words, "-", outcome.noticed_by or "not noticed", file=sys.stderr, flush=True)
+        return outcome
 
 
 def first_failure(copy: Path, tests: tuple[str, ...]) -> str:
@@ -86,7 +117,7 @@ def first_failure(copy: Path, tests: tuple[str, ...]) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "a test that never ends"
+        return ENDLESS
     if done.returncode == 0:
         return ""
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -104,31 +135,50 @@ def chosen(most: int, seed: int) -> Iterator[tuple[str, Mutant]]:
 def page(outcomes: list[Outcome], seconds: float, command: str) -> str:
     """Write the table of files, and the mutants that survived."""
     lines = ["# Mutations", "", f"Made by `{command}` in {seconds:.0f} s.", ""]
-    lines += ["| file | mutants | noticed | survived |", "|---|--:|--:|--:|"]
+    lines += ["| file | mutants | noticed | the same | survived |", "|---|--:|--:|--:|--:|"]
     for file in TARGETS:
         of_file = [one for one in outcomes if one.file == file]
-        alive = [one for one in of_file if not one.noticed_by]
-        lines.append(f"| `{file}` | {len(of_file)} | {len(of_file) - len(alive)} | {len(alive)} |")
-    survivors = [one for one in outcomes if not one.noticed_by]
+        noticed = sum(bool(one.noticed_by) for one in of_file)
+        same = sum(bool(one.same_because) for one in of_file)
+        alive = len(of_file) - noticed - same
+        lines.append(f"| `{file}` | {len(of_file)} | {noticed} | {same} | {alive} |")
+    if endless := sum(one.noticed_by == ENDLESS for one in outcomes):
+        lines += [
+            "",
+            f"Of those that were noticed, {endless} did not end within {TIMEOUT_S:.0f} s.",
+        ]
+    survivors = [one for one in outcomes if one.survived]
     lines += ["", "Survivors:" if survivors else "No mutant survived.", ""]
-    lines += [f"- `{one.file}`:{one.mutant.line}: {one.mutant.what}" for one in survivors]
-    return "\n".join(lines) + "\n"
+    lines += [f"- {one.words}" for one in survivors]
+    if same_ones := [one for one in outcomes if one.same_because]:
+        lines += ["", "The same as the original, so that no test can notice them:", ""]
+        lines += [f"- {one.words}: {one.same_because}" for one in same_ones]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def main() -> None:
-    """Try the mutants, two at a time, and write the results."""
+    """Try the mutants and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=30, help="at most so many of each file")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="so many at a time")
+    parser.add_argument("--at", help="only those whose FILE:LINE has this text; writes no results")
     options = parser.parse_args()
     began = time.monotonic()
-    with ThreadPoolExecutor(2) as workers:
-        outcomes = [
-            *workers.map(lambda one: try_mutant(*one), chosen(options.mutants, options.seed))
-        ]
-    command = f"python benchmarks/mutations.py --mutants {options.mutants} --seed {options.seed}"
+    mutants = chosen(options.mutants, options.seed)
+    if options.at:
+        every = chosen(sys.maxsize, options.seed)
+        mutants = (one for one in every if options.at in f"{one[0]}:{one[1].line}:")
+    with ThreadPoolExecutor(options.workers) as workers:
+        outcomes = list(workers.map(lambda one: try_mutant(*one), mutants))
+    command = "python benchmarks/mutations.py " + (
+        f"--at {options.at}"
+        if options.at
+        else f"--mutants {options.mutants} --seed {options.seed} --workers {options.workers}"
+    )
     text = page(outcomes, time.monotonic() - began, command)
-    RESULT.write_text(text)
+    if not options.at:
+        RESULT.write_text(text)
     print(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import is_dataclass
 from typing import Any, NamedTuple, get_args
@@ -62,7 +63,8 @@ def _make_schema(kind: type) -> _TypeSchema:
         name: _describe_fields(form, types.get(name))
         for name, form in found.pop("$defs", {}).items()
     }
-    reference = found.pop("$ref", "")
+    (alone,) = found.pop("allOf", [found])  # pydantic 2.8 puts a reference in a list
+    reference = alone.pop("$ref", "")
     form = inner[reference.rpartition("/")[2]] if reference else _describe_fields(found, kind)
     return _TypeSchema(form, inner)
 
@@ -84,7 +86,8 @@ def _describe_fields(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
     properties = form.get("properties")
     if properties is None:
         return form
-    descriptions = field_docstrings(kind) if kind is not None else {}
+    descriptions = field_docstrings(kind) if kind else {}
+    docstring = inspect.getdoc(kind) if kind else ""  # pydantic 2.8 leaves it out
     for name, inner in properties.items():
         inner.pop("title", None)
         inner.pop("default", None)
@@ -93,7 +96,8 @@ def _describe_fields(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
         if name in descriptions:
             inner["description"] = _NONE.sub("null", descriptions[name])
     whole = {"required": [*properties]} if is_dataclass(kind) else {}
-    return {**form, **whole, "description": _NONE.sub("null", form.get("description", ""))}
+    description = form.get("description") or docstring or ""
+    return {**form, **whole, "description": _NONE.sub("null", description)}
 
 
 def _merge_schemas(forms: list[dict[str, Any]]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def remaining_batches(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T
     from accelerate import skip_first_batches
 
     rest: Iterable[T] = skip_first_batches(loader, taken * _batches_per_read(loader))
+    _set_epoch(rest, epoch)  # before accelerate 1.15 it begins at epoch 0
     return rest
 
 

@@ -110,7 +110,7 @@ def test_what_a_terminal_would_obey(text: str, shown: str) -> None:
 OTHER_READERS = {
     "files/reading.py": "it is the reader",
     "planning/sections.py": "the package's own functions",
-    "planning/strategy/installed.py": "the installed accelerate",
+    "planning/strategy/installed.py": "the installed accelerate and transformers",
     "site_checks/on_nodes.py": "the package's own script",
     "upkeep/notification.py": "the package's own functions",
     "training/checkpointing/memory.py": "/proc and /sys",

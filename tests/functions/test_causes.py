@@ -137,6 +137,8 @@ ENDS = [
     ("", [(0, ""), None], 0, "srun: error: Node failure on n2", {}, "node-failure"),
     ("", [(0, ""), None], 0, f"{BAR}srun: error: Node failure on n2", {}, "node-failure"),  # glued to a progress bar
     ("", [(0, ""), None], 0, "", {}, "node-failure"),  # srun is content, and a node has left no word
+    ("", [None, (0, "")], 0, "", {}, "node-failure"),
+    ("stopped", [(0, "USR1"), (0, "USR1")], 0, "", {}, "time-limit"),  # each node has heard of it
     ("trained", [(0, "")], 0, "", {}, "finished"),
     ("trained", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
     ("trained", [(1, "")], 1, "", {}, "crash"),  # sys.exit(1) after the training
@@ -159,6 +161,8 @@ ENDS = [
     ("", [(1, ""), (137, "", 1)], 1, PREEMPTED, {}, "crash"),  # it had failed before it was preempted
     ("", [(1, ""), None], 1, NODE_FAILED.replace("JOB 7", "STEP 7.0"), {}, "node-failure"),  # the node's end failed the rank
     ("", [None, None], 1, PREEMPTED, {}, "preemption"),
+    ("", [None, None], 1, f"{PREEMPTED}\n{PREEMPTED}", {}, "preemption"),  # a line from each node
+    ("", [None], 137, "", {"term_seen": "TERM", "job": f"{STAMP.format('PREEMPTION')}\n{SCANCEL}"}, "preemption"),
     # what a script prints is not Slurm's word: amid a line, of another job, or in the place of the job's own log
     ("", [(1, "")], 1, f"rank 0: {PREEMPTED}", {}, "crash"),
     ("", [None], 1, f"rank 0: {PREEMPTED}", {}, "crash"),
@@ -221,6 +225,25 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     assert answer == f"{cause}\n"
 
 
+def test_what_slurm_says_is_read_where_there_is_no_log_and_no_job(run_dir):
+    """A log that is gone is no reason and no noise; without a job's number every job's line counts."""
+    assert said("find_job_cause", slurm_log=run_dir / "none", slurm_log_start=0) == ""
+    assert said("find_launch_failure", run_dir=run_dir, attempt="0002") == ""
+    line = SCANCEL.replace("JOB 7", "JOB 4070")
+    assert said(f"read_causes JOB <<< '{line}'") == "cancel\n"
+    assert said(f"read_causes JOB <<< '{line}'", SLURM_JOB_ID=4070) == "cancel\n"
+    assert said(f"read_causes JOB <<< '{line}'", SLURM_JOB_ID=407) == ""
+
+
+def test_the_first_node_whose_launch_failed_is_named(run_dir):
+    """It becomes the reason of the end, which is one line."""
+    (run_dir / "logs").mkdir()
+    log = f"{REFUSED}\n{REFUSED.replace('n4', 'n5')}\n"
+    (run_dir / "logs" / "attempt-0002.log").write_text(log)
+    words = "the launch failed on n4: Communication connection failure\n"
+    assert said("find_launch_failure", run_dir=run_dir, attempt="0002") == words
+
+
 LEDGERS = [
     # crashes, idle attempts, furthest step and checkpoint so far; the step and the checkpoint now; the cause; the new counts
     (None, (None, None), "crash", (1, 1, 0)),
@@ -256,7 +279,7 @@ def test_the_ledger_counts_crashes_and_idle_attempts(run_dir, before, now, cause
         (run_dir / "progress").write_text(f"step={step}\n")
     if newest:
         (run_dir / "saves").write_text(f"checkpoint={newest}\n")
-    text = 'update_ledger 0002 $1; update_ledger 0002 $1; for key in crashes idle furthest; do read_value $key "$run_dir/ledger"; done'
+    text = 'update_ledger 0002 $1 && update_ledger 0002 $1; for key in crashes idle furthest; do read_value $key "$run_dir/ledger"; done'
     assert tuple(map(int, said(text, cause, run_dir=run_dir).split())) == after
 
 

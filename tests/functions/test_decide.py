@@ -101,12 +101,19 @@ def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
 @pytest.mark.parametrize(("version", "answer"), [
     ("slurm 22.05.8", "continue"), ("slurm 23.11.10", "continue"), ("slurm 24.05.0", "by-slurm"),
     ("slurm 24.11.5", "by-slurm"), ("slurm 26.05.5-1", "by-slurm"), ("", "continue"),
-    ("slurm-wlm 22.05.8", "continue"), ("slurm-wlm 24.11.5", "by-slurm"),
+    ("slurm-wlm 22.05.8", "continue"), ("slurm-wlm 24.11.5", "by-slurm"), ("slurm 20.11.9", "continue"),
+    ("slurm 30.05.1", "by-slurm"),
 ])  # fmt: skip
 def test_newer_slurm_holds_what_leaves_politely(version, answer):
     """From 24.05 on a preempted job is held after five ends within its grace: it stays until it is killed."""
     text = f"scontrol() {{ echo '{version}'; }}\ndecide_next preemption 0 0 preemption 3"
     assert said(text) == f"{answer}\n"
+
+
+def test_a_slurm_that_does_not_tell_its_version():
+    """What it complains of is no part of the log, and the run continues by itself."""
+    text = "scontrol() { echo 'scontrol: error: no answer' >&2; return 1; }"
+    assert said(f"{text}\ndecide_next preemption 0 0 preemption 3") == "continue\n"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def versions() -> dict[str, str]:
     return found | {name: _version_of(argv) for name, argv in PROGRAMS.items()}
 
 
+def release_of(package: str) -> tuple[int, ...]:
+    """Return the first two numbers of an installed package's version, to be compared."""
+    return tuple(int(number) for number in re.findall(r"\d+", version(package))[:2])
+
+
 def versions_line() -> str:
     """Return all versions in one line."""
     return "versions: " + ", ".join(f"{name} {found}" for name, found in versions().items())

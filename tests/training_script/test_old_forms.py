@@ -8,13 +8,16 @@ import inspect
 import pytest
 
 from clusterrun.training_script.old_forms import ARGUMENTS, KEYWORDS
+from tests.support.versions import release_of
 
 
 def test_the_old_arguments_are_gone_and_the_new_ones_there():
-    """Every old argument is unknown to the installed TrainingArguments, and what we name in its place is known."""
+    """Every old argument is unknown to TrainingArguments, or deprecated; what we name in its place is known."""
     transformers = pytest.importorskip("transformers")
     fields = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
-    assert set(ARGUMENTS) & fields == set()
+    left = set(ARGUMENTS) & fields
+    assert left <= {"warmup_ratio", "logging_dir"}
+    assert not left or release_of("transformers") < (5, 24)
     today = {words.split(",")[0].split(":")[0] for words in ARGUMENTS.values() if words}
     assert {word for word in today if " " not in word} <= fields
 

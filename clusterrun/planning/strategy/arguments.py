@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from clusterrun.job_spec.arguments import arguments_of
 from clusterrun.job_spec.model import JobSpec
 from clusterrun.planning.strategy.given import Given
@@ -10,11 +12,17 @@ from clusterrun.training_script import TrainingScript
 from clusterrun.training_script.old_forms import ARGUMENTS
 
 
-def check_arguments(given: Given, spec: JobSpec, script: TrainingScript | None) -> None:
+def check_arguments(
+    given: Given,
+    spec: JobSpec,
+    script: TrainingScript | None,
+    still_taken: Callable[[str], bool],
+) -> None:
     """Note old arguments of TrainingArguments; `given` is the whole spec.
 
-    They are mistakes only where the script is known to hand its arguments on. One that has the word
-    in its own source means something by it, and nothing is said.
+    They are mistakes only if the script is known to hand its arguments on, and they are not
+    `still_taken`: some of version 5 take what later ones removed. One that the script has in its
+    own source means something by it, and nothing is said.
     """
     for name in sorted(set(arguments_of(spec)) & set(ARGUMENTS)):
         if script is not None and script.mentions(name):
@@ -25,7 +33,10 @@ def check_arguments(given: Given, spec: JobSpec, script: TrainingScript | None) 
             else "transformers 5 has it no more"
         )
         if script is not None and script.uses_trainer:
-            given.fault(_place(spec, name), f"TrainingArguments has no {name}", words)
+            if still_taken(name):
+                given.note(_place(spec, name), f"a later {words}")
+            else:
+                given.fault(_place(spec, name), f"TrainingArguments has no {name}", words)
         else:
             given.note(_place(spec, name), f"if the script hands it to TrainingArguments: {words}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from clusterrun.errors import Problem
@@ -27,7 +28,7 @@ from clusterrun.planning.strategy.deepspeed_json import accumulation_of, check_j
 from clusterrun.planning.strategy.files import ConfigFile, read_accelerate, read_deepspeed
 from clusterrun.planning.strategy.fsdp import check_fsdp
 from clusterrun.planning.strategy.given import Given, number, quoted_number
-from clusterrun.planning.strategy.installed import read_accelerate_keys
+from clusterrun.planning.strategy.installed import has_training_argument, read_accelerate_keys
 from clusterrun.planning.strategy.keys import check_keys
 from clusterrun.planning.strategy.machines import Machines, machines_of
 from clusterrun.planning.strategy.precision import check_precision
@@ -92,7 +93,8 @@ def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Find
         check_config(read.words, machines)
         findings.notes.extend(_unchanged(str(spec.accelerate.config_file), read))
     _check_keys(read, loaded, work_dir)
-    check_arguments(read.whole, spec, read.script)
+    still_taken = partial(has_training_argument, _environment(loaded, work_dir))
+    check_arguments(read.whole, spec, read.script, still_taken)
     check_accumulation(read.whole, read.script, training)
     _check_jsons(read, machines, training)
     findings.notes.extend(_warnings(read))

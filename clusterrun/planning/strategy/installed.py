@@ -1,9 +1,10 @@
-"""The keys of the accelerate that will run, read from its source: an import takes 1.5 seconds."""
+"""What the libraries that will run know, read from their source: an import takes 1.5 seconds."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def read_accelerate_keys(environment: Path | None) -> AccelerateKeys:
 
     `environment` is the folder of a virtual or conda environment.
     """
-    for folder in _find_folders(environment):
+    for folder in _find_folders("accelerate", environment):
         try:
             return _read_keys(folder)
         except (OSError, SyntaxError, ValueError):  # another version, laid out in another way
@@ -24,10 +25,24 @@ def read_accelerate_keys(environment: Path | None) -> AccelerateKeys:
     return STORED_KEYS
 
 
-def _find_folders(environment: Path | None) -> Iterator[Path]:
+def has_training_argument(environment: Path | None, name: str) -> bool:
+    """Return whether TrainingArguments of an environment, or of this Python, has an argument.
+
+    False without transformers.
+    """
+    for folder in _find_folders("transformers", environment):
+        try:
+            source = (folder / "training_args.py").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return False
+        return re.search(rf"^    {re.escape(name)}\s*:", source, re.MULTILINE) is not None
+    return False
+
+
+def _find_folders(package: str, environment: Path | None) -> Iterator[Path]:
     if environment is not None and is_folder(environment):
-        yield from environment.glob("lib/python3*/site-packages/accelerate")
-    here = importlib.util.find_spec("accelerate")  # of a top-level name: nothing is imported
+        yield from environment.glob(f"lib/python3*/site-packages/{package}")
+    here = importlib.util.find_spec(package)  # of a top-level name: nothing is imported
     yield from (Path(place) for place in (here.submodule_search_locations or [] if here else []))
 
 

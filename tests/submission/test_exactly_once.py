@@ -1,0 +1,324 @@
+"""Whatever became of the try before, a submission is one job: in its files, in Slurm's answers, or queued now.
+
+The same on real clusters, with clients that are killed: tests/slurm/test_submit.py and test_recover.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterrun.errors import ClusterError
+from clusterrun.job_spec import load_spec
+from clusterrun.local import end_all
+from clusterrun.planning.plan import LaunchPlan
+from clusterrun.run_folder.index import RunRef
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.records import locked, read_record, write_record
+from clusterrun.slurm import clusters
+from clusterrun.submission import exactly_once
+from clusterrun.submission.exactly_once import Handover
+from tests.support.planned import plan_of
+
+
+class Cluster:
+    """Slurm's commands, each a shell script that answers from a file and counts its calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("squeue", "sacct", "scontrol", "sbatch", "srun", "nvidia-smi"):
+            self.answer(name, "")
+            program = folder / name
+            program.write_text(
+                f'#!/bin/sh\necho "$@" >> {folder}/{name}.calls\n. {folder}/{name}.sh\n'
+            )
+            program.chmod(0o755)
+
+    def answer(self, name: str, text: str, *, commands: str = "") -> None:
+        (self.folder / f"{name}.out").write_text(text)
+        (self.folder / f"{name}.sh").write_text(commands or f"cat {self.folder}/{name}.out\n")
+
+    def calls(self, name: str) -> list[str]:
+        path = self.folder / f"{name}.calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch) -> Iterator[Cluster]:
+    """A cluster called `east` that knows no job."""
+    (tmp_path / "bin").mkdir()
+    made = Cluster(tmp_path / "bin")
+    made.answer("scontrol", "ClusterName             = east\n")
+    made.answer("sbatch", "Submitted batch job 4711\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.delenv("SLURM_CLUSTERS", raising=False)
+    monkeypatch.setattr(exactly_once, "SETTLE_SECONDS", 0.0)
+    clusters._configured_cluster.cache_clear()
+    yield made
+    clusters._configured_cluster.cache_clear()
+
+
+@pytest.fixture
+def run(tmp_path) -> RunRef:
+    """A run whose folder is complete, and whose job is not known."""
+    paths = RunPaths(tmp_path / "run")
+    paths.events.mkdir(parents=True)
+    paths.script.write_text("#!/bin/bash\n")
+    return RunRef("tiny-1", paths)
+
+
+def marked(what: Handover, cluster: str = "east") -> Handover:
+    """The client of this submission was killed after it wrote that it was about to call sbatch."""
+    write_record(what.marker, {"time": 1, "number": what.number, "cluster": cluster})
+    return what
+
+
+def begun(run: RunRef, *attempts: str, job_id: str = "7") -> None:
+    for attempt in attempts:
+        write_record(run.paths.begin(attempt), {"job_id": job_id})
+
+
+def line(job: str, path: Path) -> str:
+    """A line of squeue for a job of a script."""
+    return f"{job}|{job}|{job}|PENDING|Priority|N/A N/A||{path}\n"
+
+
+def test_a_submission_is_the_first_on_a_cluster_unless_told_otherwise(run):
+    """Nothing that is handed over changes under the hands of who has it."""
+    what = Handover(run, "tiny")
+    assert (what.number, what.after, what.local) == (1, "", False)
+    with pytest.raises(AttributeError):
+        what.number = 2  # type: ignore[misc]
+
+
+def test_a_submission_that_was_recorded_is_known(run, cluster):
+    """Its job is the recorded one, though an attempt has another by now; Slurm is not asked."""
+    what = marked(Handover(run, "tiny"))
+    write_record(run.paths.job, {"number": 1, "job_id": "12"})
+    begun(run, "0001", job_id="13")
+    assert exactly_once.find_known_job(what) == "12"
+    write_record(run.paths.job, {"number": 1, "job_id": ""})
+    assert exactly_once.find_known_job(what) is None
+    assert cluster.calls("squeue") == []
+
+
+def test_an_attempt_that_began_is_this_submissions(run, cluster):
+    """Of the attempts after the submission before, the first has the job that was handed over."""
+    what = marked(Handover(run, "tiny", number=2, after="0002"))
+    write_record(run.paths.job, {"number": 1, "job_id": "12"})
+    begun(run, "0001", "0002", job_id="12")
+    assert exactly_once.find_known_job(what) is None
+    assert len(cluster.calls("squeue")) == 2
+    begun(run, "0003", job_id="20")
+    begun(run, "0004", job_id="21")
+    assert exactly_once.find_known_job(what) == "20"
+    begun(run, "0003", job_id="")
+    assert exactly_once.find_known_job(what) is None
+    assert len(cluster.calls("squeue")) == 2
+
+
+def test_without_a_call_of_sbatch_there_is_no_job(run, cluster):
+    """The marker of another submission is none of this one: Slurm is not asked for what cannot be."""
+    cluster.answer("squeue", line("9", run.paths.script))
+    assert exactly_once.find_known_job(Handover(run, "tiny")) is None
+    marked(Handover(run, "tiny", number=1))
+    assert exactly_once.find_known_job(Handover(run, "tiny", number=2)) is None
+    assert cluster.calls("squeue") == []
+    assert exactly_once.find_known_job(Handover(run, "tiny", number=1)) == "9"
+
+
+@pytest.mark.parametrize("known_by", ["squeue", "sacct"])
+def test_a_queued_job_is_found_by_its_script(run, cluster, known_by):
+    """By the queue, or by accounting when it has ended since; not one of another script of that name."""
+    what = marked(Handover(run, "tiny"))
+    script, other = run.paths.script, run.paths.folder / "other.sbatch"
+    if known_by == "squeue":
+        cluster.answer("squeue", line("8", other) + line("9", script))
+    else:
+        cluster.answer("sacct", f"8|sbatch {other}\n9|sbatch {script}\n")
+    assert exactly_once.find_known_job(what) == "9"
+    assert len(cluster.calls("squeue")) == 1
+
+
+def test_a_job_that_slurm_shows_late_is_found(run, cluster, tmp_path, monkeypatch):
+    """slurmctld may show a job some time after the client that asked for it was killed: it is asked again."""
+    monkeypatch.setattr(exactly_once, "SETTLE_SECONDS", 0.5)
+    first = tmp_path / "first"
+    passed = f"$(( $(date +%s%N) - $(cat {first}) ))"
+    cluster.answer(
+        "squeue",
+        line("9", run.paths.script),
+        commands=f"if [ ! -e {first} ]; then date +%s%N > {first}\n"
+        f"elif [ {passed} -ge 400000000 ]; then cat {cluster.folder}/squeue.out; fi\n",
+    )
+    assert exactly_once.find_known_job(marked(Handover(run, "tiny"))) == "9"
+    assert len(cluster.calls("squeue")) == 2
+
+
+def test_the_jobs_of_submissions_before_are_not_taken(run, cluster):
+    """They were made from a script of the same path: recorded ones, those of attempts, and their successors."""
+    write_record(run.paths.job, {"number": 1, "job_id": "12", "earlier": "10 11"})
+    begun(run, "0001", job_id="13")
+    write_record(run.paths.successor("0001"), {"job_id": "14"})
+    before = "".join(line(str(job), run.paths.script) for job in range(10, 15))
+    cluster.answer("squeue", before)
+    what = marked(Handover(run, "tiny", number=2, after="0001"))
+    assert exactly_once.find_known_job(what) is None
+    cluster.answer("squeue", before + line("15", run.paths.script))
+    assert exactly_once.find_known_job(what) == "15"
+
+
+def test_a_job_of_another_cluster_is_not_looked_for_here(run, cluster):
+    """Here nothing would be found, and the run would be queued twice."""
+    what = marked(Handover(run, "tiny"), cluster="west")
+    with pytest.raises(ClusterError, match="west") as raised:
+        exactly_once.find_known_job(what)
+    assert "SLURM_CLUSTERS=west" in str(raised.value)
+    assert cluster.calls("squeue") == []
+
+
+def planned(folder: Path, slurm: str = "", more: str = "") -> LaunchPlan:
+    path = folder / "job.yaml"
+    path.write_text(f"script: train.py\nslurm: {{{slurm}}}\n{more}")
+    return plan_of(load_spec(path).spec)
+
+
+def queued(run: RunRef, plan: LaunchPlan, **more: Any) -> str:
+    with locked(run.paths.folder / "lock") as lock:
+        return exactly_once.queue_job(Handover(run, "tiny", **more), plan, dict(os.environ), lock)
+
+
+def test_sbatch_is_called_once_after_that_was_written(run, cluster, tmp_path):
+    """With the script alone, which has all its options; its process inherits the lock of the submission."""
+    seen, opened = tmp_path / "seen", tmp_path / "opened"
+    marker = run.paths.events / "submit.sbatch"
+    look = f"cp {marker} {seen}; readlink /proc/$$/fd/* > {opened}"
+    cluster.answer("sbatch", "", commands=f"{look}; echo Submitted batch job 4711")
+    assert queued(run, planned(tmp_path), number=3) == "4711"
+    assert cluster.calls("sbatch") == [str(run.paths.script)]
+    record = read_record(seen)
+    assert (record["number"], record["cluster"]) == ("3", "east")
+    assert abs(int(record["time"]) - time.time()) < 60
+    assert str(run.paths.folder / "lock") in opened.read_text().splitlines()
+    assert not run.paths.local.exists()
+
+
+@pytest.mark.parametrize(
+    ("enabled", "by", "asked"),
+    [
+        (True, "auto", True),
+        (True, "requeue", False),
+        (False, "auto", False),
+        (False, "requeue", False),
+    ],
+)
+def test_what_only_the_cluster_knows_is_an_option_of_sbatch(
+    run, cluster, tmp_path, enabled, by, asked
+):
+    """Requeues without delay, where the cluster has them and the run may use them."""
+    if enabled:
+        answer = "ClusterName = east\nSlurmctldParameters     = enable_expedited_requeue\n"
+        cluster.answer("scontrol", answer)
+    queued(run, planned(tmp_path, more=f"requeue: {{by: {by}}}\n"))
+    (call,) = cluster.calls("sbatch")
+    assert call == ("--requeue=expedite " if asked else "") + str(run.paths.script)
+
+
+def test_several_clusters_are_refused_before_anything_is_written(
+    run, cluster, tmp_path, monkeypatch
+):
+    """Sbatch would choose one, and nobody would know which."""
+    monkeypatch.setenv("SLURM_CLUSTERS", "east,west")
+    with pytest.raises(ClusterError, match="more than one cluster"):
+        queued(run, planned(tmp_path))
+    assert list(run.paths.events.iterdir()) == []
+    assert cluster.calls("sbatch") == []
+
+
+def end_supervisor(run: RunRef) -> None:
+    """End the supervisor of a local run and what it has started."""
+    supervisor = int(read_record(run.paths.local / "supervisor")["job_id"])
+    os.kill(supervisor, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        os.waitpid(supervisor, 0)
+    end_all(str(run.paths.folder))
+
+
+@pytest.mark.parametrize(
+    ("slurm", "limit", "gpus"),
+    [
+        ("", "", ""),
+        ("time: '1:00:00'", "3600", ""),
+        ("gpus-per-node: 2", "", "2"),
+        ("gres: 'gpu:a:1,gpu:b:2'", "", "3"),
+        ("gpus: 2, gres: 'gpu:1'", "", "2"),
+        ("gpus-per-node: 5", "", "4"),
+    ],
+)
+def test_a_local_run_is_started_once_and_found_again(run, cluster, tmp_path, slurm, limit, gpus):
+    """Its supervisor knows the time limit, and as many GPUs as any option asks for and this machine has."""
+    cluster.answer("nvidia-smi", "".join(f"GPU {number}: H200\n" for number in range(4)))
+    what = Handover(run, "tiny", local=True)
+    write_record(run.paths.stop, {})
+    run.paths.script.write_text("sleep 60\n")
+    run.paths.logs.mkdir()
+    try:
+        job_id = queued(run, planned(tmp_path, slurm), local=True)
+        assert exactly_once.find_known_job(what) == job_id
+    finally:
+        end_supervisor(run)
+    settings = read_record(run.paths.local / "settings")
+    assert (settings["limit"], settings["gpus"]) == (limit, gpus)
+    assert read_record(what.marker)["cluster"] == ""
+    assert (cluster.calls("sbatch"), cluster.calls("scontrol")) == ([], [])
+    assert exactly_once.find_known_job(what) is None  # a supervisor that is dead was none
+
+
+def test_a_local_run_is_not_looked_for_on_a_cluster(run, cluster):
+    """A process of another kind is no supervisor, whichever cluster is reached."""
+    what = marked(Handover(run, "tiny", local=True), cluster="west")
+    run.paths.local.mkdir()
+    write_record(run.paths.local / "supervisor", {"job_id": os.getpid()})
+    assert exactly_once.find_known_job(what) is None
+    assert cluster.calls("squeue") == []
+
+
+def test_the_end_of_a_submission_is_its_jobs_id(run, cluster):
+    """With where the job is, which submission it was, and the jobs before it, each once."""
+    write_record(run.paths.job, {"number": 1, "job_id": "12", "earlier": "9 10"})
+    begun(run, "0001", job_id="12")
+    write_record(run.paths.successor("0001"), {"job_id": "13"})
+    what = marked(Handover(run, "tiny", number=2, after="0001"))
+    for _ in range(2):  # as after a client that was killed right after it
+        recorded = exactly_once.record_job(what, "14")
+        assert recorded == RunRef(run.run_id, run.paths, "14")
+        record = read_record(run.paths.job)
+        assert abs(int(record.pop("submitted")) - time.time()) < 60
+        assert record == {
+            "job_id": "14", "cluster": "east", "local": "0", "number": "2", "after": "0001", "earlier": "10 12 13 9",
+        }  # fmt: skip
+
+
+def test_a_job_is_on_the_cluster_of_its_own_submission(run, cluster):
+    """An attempt that began without this client says more of it than the marker of the submission before."""
+    marked(Handover(run, "tiny", number=1), cluster="west")
+    exactly_once.record_job(Handover(run, "tiny", number=2, local=True), "14")
+    record = read_record(run.paths.job)
+    assert (record["cluster"], record["local"], record["earlier"]) == ("", "1", "")
+
+
+def test_a_submission_that_is_over_leaves_nothing_pending(tmp_path):
+    """Nor the drafts of killed clients; those of other submissions stay. It may be cleared already."""
+    pending = tmp_path / "abc"
+    for name in ("abc", ".abc.17", ".abc.18", ".abcd.17", "abcd"):
+        (tmp_path / name).touch()
+    exactly_once.clear_pending(pending)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".abcd.17", "abcd"]
+    exactly_once.clear_pending(pending)
