@@ -1,15 +1,14 @@
 """Train with Hugging Face Accelerate on Slurm: a YAML job spec becomes a run that finishes.
 
-Each command of the command line is a function of the same name here, and `Run` is a run as an
-object. Nothing is imported before it is used, because a login node should answer
-`clusterrun --help` as fast as `sbatch --help`.
+Each command is also a function of the same name, and `Run` is a run as an object. Nothing is
+imported before it is used, so that `clusterrun --help` is as fast as `sbatch --help`.
 """
 
 from __future__ import annotations
 
 import importlib
 
-# A type checker takes it for true; importing `typing` for it costs every start 6 ms.
+# Type checkers assume that it is true; importing it from `typing` would add 6 ms to every start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     # isort: off
@@ -80,8 +79,7 @@ if TYPE_CHECKING:  # the names of _PLACES; a test compares them
     from clusterrun.version import __version__ as __version__
     # isort: on
 
-# The public names, by the module that each is in. `__all__`, `__getattr__` and `__dir__` are made
-# from this table.
+# The public names by module, for `__all__`, `__getattr__` and `__dir__`.
 _PLACES = {
     "api": (
         "Run RunLike cancel checkpoints list log_lines logs notify rehearse "
@@ -125,6 +123,6 @@ def __getattr__(name: str) -> object:
     return found
 
 
-def __dir__() -> object:  # a list of texts; `list` is a command here
-    """List the public names and what was imported already."""
+def __dir__() -> object:  # a list of str; `list` is a command here
+    """Return the public names and what has been imported."""
     return sorted({*globals(), *_HOME})

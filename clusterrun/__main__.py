@@ -1,4 +1,4 @@
-"""`python -m clusterrun`: the same as the `clusterrun` command."""
+"""`python -m clusterrun`: the same as the command `clusterrun`."""
 
 from clusterrun.cli import main
 

@@ -1,4 +1,4 @@
-"""A run as an object, and the commands that are about runs. The other commands: `api_specs`."""
+"""`Run`, and the commands about runs; the other commands are in `api_specs`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from clusterrun.upkeep.notification import notify as send_test
 
 @dataclass(frozen=True)
 class Run:
-    """A run of this user. Each method queries anew, and raises as the function of the same name."""
+    """A run. Each method queries again, and raises the errors of the function of the same name."""
 
     run_id: str
-    """What the commands take."""
+    """The run id, which the commands accept."""
     folder: Path
     """The run folder."""
     job_id: str = ""
-    """The job that it was submitted as; `status().job_id` is its current one."""
+    """The job id at submit; `status().job_id` is the current one."""
 
     @classmethod
     def find(cls, name: str | Path) -> Run:
@@ -51,19 +51,19 @@ class Run:
         return _make_run(Index().find(_find_name(name)))
 
     def status(self) -> RunStatus:
-        """Return what it does now."""
+        """Return the current status."""
         return status(self)
 
     def attempts(self) -> tuple[Attempt, ...]:
-        """Return its attempts, the oldest first."""
+        """Return the attempts, the oldest first."""
         return tuple(list_attempts(RunPaths(self.folder)))
 
     def outlook(self) -> Outlook:
-        """Return its speed, the time left, and its next and last checkpoint."""
+        """Return the speed, the remaining time, and the next and last checkpoint."""
         return look_ahead(self.status())
 
     def wait(self, timeout: float | None = None) -> RunStatus:
-        """Wait, at most `timeout` seconds, until it has ended for good. Raises TimeoutError."""
+        """Wait until the run has ended for good, at most `timeout` seconds. Raises TimeoutError."""
         return wait(self, timeout)
 
     def logs(
@@ -75,40 +75,40 @@ class Run:
         node: str | None = None,
         grep: str | None = None,
     ) -> Iterator[str]:
-        """Yield its output in pieces; the options are those of `clusterrun.logs`."""
+        """Yield the output in pieces; the options are those of `clusterrun.logs`."""
         return logs(self, attempt=attempt, follow=follow, rank=rank, node=node, grep=grep)
 
     def why(self) -> Why:
-        """Return why it waits, or stopped, and what comes next."""
+        """Return why the run is waiting or has stopped, and what happens next."""
         return why(self)
 
     def report(self, *, html: str | Path | None = None) -> RunReport:
-        """Return where its time went; `html` is a file for its curves."""
+        """Return how the run spent its time; `html` is a file for a page with its curves."""
         return report(self, html=html)
 
     def checkpoints(self, *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:
-        """List its checkpoints; `verify` reads every byte."""
+        """Return the checkpoints; `verify` reads every byte."""
         return checkpoints(self, verify=verify)
 
     def stop(self) -> RunStatus:
-        """Request that it saves a checkpoint and exits; it does not restart by itself."""
+        """Request that the run saves a checkpoint and exits; it does not restart by itself."""
         return stop(self)
 
     def requeue(self) -> RunStatus:
-        """Request that it saves a checkpoint and restarts."""
+        """Request that the run saves a checkpoint and restarts."""
         return requeue(self)
 
     def resume(self, overrides: Sequence[str] = ()) -> Run:
-        """Restart it after it has stopped, with other values, such as `slurm.time=1-0`."""
+        """Resume the run after it has stopped; `overrides` are values such as `slurm.time=1-0`."""
         return resume(self, overrides=overrides)
 
     def cancel(self) -> RunStatus:
-        """End it at once, without a checkpoint."""
+        """Cancel the run at once, without a checkpoint."""
         return cancel(self)
 
 
 RunLike: TypeAlias = str | Path | Run | RunStatus
-"""A run: its id, the beginning of one, a job id, `last`, its folder, a `Run`, or a `RunStatus`."""
+"""A run: its id or a prefix, a job id, `last`, its folder, a `Run`, or a `RunStatus`."""
 
 
 def _find_name(run: RunLike) -> str:
@@ -130,10 +130,10 @@ def submit(
     templates: Sequence[str | Path] = (),
     local: bool = False,
 ) -> Run:
-    """Queue a run of a job spec, exactly once; `local` starts it on this machine, without Slurm.
+    """Submit a job spec exactly once; `local` runs it on this machine, without Slurm.
 
     Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses, NoAnswer if it is not
-    known whether the job was queued (call again: it is looked for before anything is queued).
+    known whether the job was queued (call again: that first searches for the job).
     """
     return _make_run(submit_request(make_request(job, overrides, profile, templates), local=local))
 
@@ -150,11 +150,11 @@ def rehearse(  # noqa: PLR0913 - the options of the command
     tolerance: float = 1e-3,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Rehearsal:
-    """Preempt a short run of a job; check that it resumes at the right step with the same losses.
+    """Preempt a short run of a job, and check that it resumes at the right step with equal losses.
 
-    A checkpoint is saved every `steps` optimizer steps. `timeout` is in seconds, for all of it;
-    `tolerance` is how far losses may differ, relative to the reference's; `tell` receives the
-    progress, a line at a time. Raises SpecError for mistakes in the spec and for a job whose
+    A checkpoint is saved every `steps` optimizer steps. `timeout` is in seconds, for the
+    whole rehearsal; `tolerance` is the largest relative difference of losses; `tell` receives the
+    progress, line by line. Raises SpecError for mistakes in the spec and for a job whose
     rehearsal would prove nothing, ClusterError if Slurm refuses.
     """
     request = make_request(job, overrides, profile, templates)
@@ -164,9 +164,9 @@ def rehearse(  # noqa: PLR0913 - the options of the command
 
 
 def status(run: RunLike | None = None) -> RunStatus:
-    """Return what a run does now; without `run`, the newest active one, or else the last one.
+    """Return the status of a run; by default, of the newest active or else the most recent run.
 
-    Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
+    Raises SpecError if the run is not found, ClusterError if its folder is not readable.
     """
     if run is not None:
         return track.status(_find_name(run))
@@ -175,17 +175,17 @@ def status(run: RunLike | None = None) -> RunStatus:
 
 
 def why(run: RunLike = "last") -> Why:
-    """Return why a run does not start, or stopped, and what comes next. Raises as `status`."""
+    """Return why a run is waiting or has stopped, and what happens next. Raises as `status`."""
     return diagnose(_find_name(run))
 
 
 def list(  # noqa: A001 - the name of the command
     *, state: str = "", since: str = "", name: str = "", tag: str = ""
 ) -> tuple[RunStatus, ...]:
-    """Return what all runs of this user do now, the active ones first, the newest first.
+    """Return the status of all runs of this user: active runs first, then by age, the newest first.
 
-    `state` is one or several with commas, `since` an age (`2d`) or a time, `name` a pattern such as
-    `gpt2*`, `tag` a word of `slurm.comment`. Raises SpecError for an invalid state or time.
+    `state` is one or several states with commas, `since` an age (`2d`) or a time, `name` a pattern
+    such as `gpt2*`, `tag` a word in `slurm.comment`. Raises SpecError for an invalid state or time.
     """
     return tuple(listing.list_runs(only=listing.parse_filter(state, since, name, tag)))
 
@@ -199,12 +199,12 @@ def logs(
     node: str | None = None,
     grep: str | None = None,
 ) -> Iterator[str]:
-    """Yield the output of a run in pieces: of its last attempt, or that of `attempt`, or of `all`.
+    """Yield the output of a run in pieces: of its last attempt, of `attempt`, or of `all` attempts.
 
-    With `follow` it continues, over requeues, until the run has ended. With `rank`, `node` or
-    `grep` (a regular expression) the pieces are the lines that are that rank's or node's, or match.
-    Raises SpecError for a pattern that is not valid, ClusterError if there is no output, and at its
-    end if no line names that rank or node.
+    With `follow` it continues across requeues until the run has ended. With `rank`, `node` or
+    `grep` (a regular expression), each piece is a line of that rank or node, or one that matches.
+    Raises SpecError for an invalid pattern, ClusterError if no output is found, and at the end if
+    no line shows that rank or node.
     """
     return log_reading.logs(
         _find_name(run), attempt=attempt, follow=follow, rank=rank, node=node, grep=grep
@@ -224,12 +224,12 @@ def log_lines(
 
     Raises as `logs`.
     """
-    wanted = LogFilter(rank, node, grep)
-    return log_reading.log_lines(_find_name(run), wanted, attempt=attempt, follow=follow)
+    selection = LogFilter(rank, node, grep)
+    return log_reading.log_lines(_find_name(run), selection, attempt=attempt, follow=follow)
 
 
 def report(run: RunLike = "last", *, html: str | Path | None = None) -> RunReport:
-    """Return where a run's time went; `html` is a file for one page with its curves.
+    """Return how a run spent its time; `html` is a file for a page with its curves.
 
     Raises SpecError for a job array, whose tasks are runs; ClusterError if the page cannot be
     written.
@@ -249,7 +249,7 @@ def wait(run: RunLike = "last", timeout: float | None = None) -> RunStatus:
 
 
 def cancel(run: RunLike) -> RunStatus:
-    """End a run at once, without a checkpoint; it never restarts.
+    """Cancel a run at once, without a checkpoint; it does not restart.
 
     Raises ClusterError if Slurm refuses.
     """
@@ -257,15 +257,15 @@ def cancel(run: RunLike) -> RunStatus:
 
 
 def stop(run: RunLike) -> RunStatus:
-    """Request that a run saves a checkpoint and exits; a run that waits is taken out of the queue.
+    """Request that a run saves a checkpoint and exits; a pending run is removed from the queue.
 
-    Raises ClusterError if the run folder is closed to this user.
+    Raises ClusterError if the run folder is not writable.
     """
     return track.stop(_find_name(run))
 
 
 def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
-    """Restart a run that has stopped, in a new job; `overrides` change its spec from now on.
+    """Resume a run that has stopped, in a new job; `overrides` change its spec from now on.
 
     Raises ClusterError while the run is active, if it has finished, and if Slurm refuses; SpecError
     for mistakes in the overrides; NoAnswer if it is not known whether the job was queued (call
@@ -275,7 +275,7 @@ def resume(run: RunLike, *, overrides: Sequence[str] = ()) -> Run:
 
 
 def requeue(run: RunLike) -> RunStatus:
-    """Request that a running run saves a checkpoint and restarts, in the same job.
+    """Request that a running run saves a checkpoint and restarts in the same job.
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
@@ -283,16 +283,16 @@ def requeue(run: RunLike) -> RunStatus:
 
 
 def checkpoints(run: RunLike = "last", *, verify: bool = False) -> tuple[SavedCheckpoint, ...]:
-    """List a run's checkpoints, the oldest first; `verify` reads every byte. Raises as `status`."""
+    """Return a run's checkpoints, the oldest first; `verify` reads all data. Raises as `status`."""
     return tuple(inventory.checkpoints(_find_name(run), verify=verify))
 
 
 def notify(
     test: JobLike | RunLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None
 ) -> NotificationTest:
-    """Send a test message to every place that a job spec, or a run, names in `notify`.
+    """Send a test message to every target in `notify` of a job spec or a run.
 
-    Raises SpecError if it names no place, ClusterError if there is no bash.
+    Raises SpecError without a target, ClusterError without bash.
     """
     job = _find_name(test) if isinstance(test, (Run, RunStatus)) else test
     request = make_request(job, overrides, profile)

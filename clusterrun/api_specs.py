@@ -1,4 +1,4 @@
-"""The commands about a job spec, a site, a shell and old runs. Those about one run: `api`."""
+"""The commands about job specs, the site, the shell and old runs; `api` has those about a run."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ Value = TypeVar("Value")
 def load_spec(
     job: JobLike, *, overrides: Sequence[str] = (), profile: str | Path | None = None
 ) -> Loaded:
-    """Read a job spec with the site's profile below it and the overrides above it.
+    """Load a job spec with the site's profile below it and the overrides above it.
 
-    `profile` is a path, or an empty text for none. Raises SpecError with every mistake.
+    `profile` is a path, or empty for no profile. Raises SpecError with every mistake.
     """
     request = make_request(job, overrides, profile)
     site = find_profile(request.profile, request.environment)
@@ -88,7 +88,7 @@ def explain(
     profile: str | Path | None = None,
     templates: Sequence[str | Path] = (),
 ) -> tuple[Origin, ...]:
-    """Return each value that the script is made from, with its origin: `render --explain`.
+    """Return every value that the job script is rendered from, with its origin: `render --explain`.
 
     Raises SpecError for mistakes in the spec.
     """
@@ -102,7 +102,7 @@ def dry_run(
     profile: str | Path | None = None,
     templates: Sequence[str | Path] = (),
 ) -> DryRun:
-    """Ask Slurm whether it would accept a job, without queueing it: `submit --dry-run`.
+    """Test whether Slurm would accept a job, without queueing it: `submit --dry-run`.
 
     Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses.
     """
@@ -124,24 +124,24 @@ def estimate(  # noqa: PLR0913 - the options of the command
     eager: bool | None = None,
     precision: Literal["no", "fp16", "bf16", "fp8"] | None = None,
 ) -> Estimate:
-    """Estimate what a run needs of each GPU's memory under every strategy, and whether it fits.
+    """Estimate the memory that a run needs on each GPU with every strategy, and whether it fits.
 
-    What is not given is read from `job`. `parameters` is a number or a text such as `7.5B`;
+    Other values are read from `job`. `parameters` is a number or a text such as `7.5B`;
     `gpu_memory` is in bytes, or a text such as `80GB`. Raises SpecError if there is nothing to
     estimate, or the model is not known.
     """
-    size = _parse_option("parameters", answers.parameter_count, parameters)
+    count = _parse_option("parameters", answers.parameter_count, parameters)
     memory = _parse_option("gpu_memory", units.bytes_of_size, gpu_memory)
     model = None if config is None else Path(config)
-    given = answers.EstimateRequest(
-        model, size, gpus, memory, batch, sequence, checkpointing, eager, precision
+    estimate_request = answers.EstimateRequest(
+        model, count, gpus, memory, batch, sequence, checkpointing, eager, precision
     )
     if job is None:
-        return answers.make_estimate(given).values()
+        return answers.make_estimate(estimate_request).values()
     prepared = prepare(make_request(job, overrides, profile))
     environment = prepared.request.environment
     planned = answers.PlannedRun(prepared.loaded, prepared.work_dir, environment, prepared.script)
-    return answers.make_estimate(given, planned).values()
+    return answers.make_estimate(estimate_request, planned).values()
 
 
 def _parse_option(
@@ -176,9 +176,9 @@ def init(  # noqa: PLR0913 - the options of the command
 ) -> NewSpec:
     """Write a first job spec, also from an old sbatch script, which is read, not run. Never prompt.
 
-    `output` is the file (default: NAME.yaml); with `-` the spec is only returned. `script` may be
-    left out if the working folder has one training script. Raises SpecError for values that are
-    wrong, and if the file exists, unless `force` is set; ClusterError if the parser of sbatch
+    `output` is the file (default: NAME.yaml); with `-` the spec is only returned. `script` is
+    optional if the working folder has exactly one training script. Raises SpecError for invalid
+    values, and if the file exists, unless `force` is set; ClusterError if the parser of sbatch
     scripts is not installed.
     """
     slurm = {
@@ -194,21 +194,21 @@ def init(  # noqa: PLR0913 - the options of the command
     site = None if profile is None else str(profile)
     target = new_file.Target(None if output is None else str(output), force, site)
     words = {"script": script, "strategy": strategy, "name": name}
-    given = {key: str(value) for key, value in (words | slurm).items() if value is not None}
-    new_file.check_names(name, given.get("script"))
+    options = {key: str(value) for key, value in (words | slurm).items() if value is not None}
+    new_file.check_names(name, options.get("script"))
     if from_sbatch is not None:
-        new_file.refuse_options(given)
+        new_file.refuse_options(options)
         return new_file.write_translation(str(from_sbatch), target)
     known = site_defaults(site)
-    values = {key: given.get(key, new_file.default_option(key, known)) for key in slurm}
-    file = given.get("script") or new_file.only_script(Path.cwd())
+    values = {key: options.get(key, new_file.default_option(key, known)) for key in slurm}
+    file = options.get("script") or new_file.only_script(Path.cwd())
     section = new_file.slurm_section(values)
     request = SpecRequest(file, strategy or "ddp", section, name or "")
     return new_file.write_new_spec(request, target)
 
 
 def schema(of: str | None = None) -> dict[str, Any]:
-    """Return the JSON Schema of a job spec; with `of`, of what that command prints with `--json`.
+    """Return the JSON Schema of a job spec, or of what the command `of` prints with `--json`.
 
     Raises SpecError if `of` is not a command with `--json`.
     """
@@ -227,12 +227,10 @@ def doctor(
 ) -> Examination:
     """Report what this cluster allows, and what keeps runs from working.
 
-    With `on_nodes` a small job also checks the nodes.
-
-    `timeout` is in seconds, for that job; `tell` receives its progress, a line at a time.
-    `write_profile` is where a first profile is written, or an empty text for
-    `~/.config/clusterrun/profile.yaml`. Raises SpecError if that file exists, unless `force` is
-    set. A mistake in the profile is a finding, and raises nothing.
+    With `on_nodes`, a small job also checks the nodes. `timeout` is in seconds, for that job;
+    `tell` receives its progress, line by line. `write_profile` is the path of a first profile to
+    write, or empty for `~/.config/clusterrun/profile.yaml`. Raises SpecError if that file exists,
+    unless `force` is set. A mistake in the profile is a finding, not an exception.
     """
     site = None if profile is None else str(profile)
     found = examine(
@@ -255,9 +253,9 @@ def clean(
 ) -> Cleanup:
     """Remove old runs that have ended, or with `checkpoints` only their checkpoints. Never prompt.
 
-    `older_than` is an age such as `30d`, or seconds; `state` is one or several with commas; `keep`
-    is how many of the newest stay. With `dry_run` nothing is removed. Raises SpecError if no
-    condition is given, or one is not valid; ClusterError if the disk refuses.
+    `older_than` is an age such as `30d`, or seconds; `state` is one or several states with commas;
+    `keep` is how many of the newest to keep. With `dry_run` nothing is removed. Raises SpecError
+    without a condition, or if one is invalid; ClusterError if removing fails.
     """
     age = _parse_option("older_than", units.seconds_of_duration, older_than)
     states = _parse_option("state", cleanup_plan.parse_states, state or None) or frozenset()
@@ -268,6 +266,6 @@ def clean(
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:
     """Return the shell code that completes commands, options, job specs and run ids."""
-    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - for this command alone
+    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - only this command needs it
 
     return str(shellcode(["clusterrun"], shell=shell))

@@ -1,11 +1,12 @@
-"""All errors of clusterrun, and who has to act on each.
+"""The exceptions of clusterrun, and who has to act on each.
 
 ClusterrunError
-├── SpecError       the user's file, option or name is wrong; the command exits with 2
-├── ClusterError    Slurm or the machine refused, or did not answer; the command exits with 1
+├── SpecError       invalid input: a file, an option or a name; the command exits with 2
+├── ClusterError    Slurm or the machine refused, or did not respond; the command exits with 1
 └── TrainingError   a training script cannot continue; its job is not restarted
 
-Anything else that reaches the command line is a bug: exit 3, with a log file.
+Any other exception that reaches the command line is an internal error: exit code 3, with a log
+file.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake of the user: where it stands, what is wrong, and the way out."""
+    """One mistake in the user's input: where it is, what is wrong, and what to do."""
 
     where: str
-    """`file:line`, `--set` or the like."""
+    """`file:line`, an option such as `--set`, or empty."""
     path: str
-    """The key as written, dots between levels."""
+    """The key, with dots between levels."""
     what: str
     """What is wrong."""
     hint: str = ""
@@ -34,13 +35,13 @@ class Problem:
 
 
 class ClusterrunError(Exception):
-    """The root of everything that clusterrun raises on purpose."""
+    """The base class of all exceptions that clusterrun raises on purpose."""
 
     exit_code = 1
 
 
 class SpecError(ClusterrunError):
-    """The user's input is wrong; carries every mistake found, in the order of the file."""
+    """The user's input is invalid; `problems` are all mistakes, in the order of the file."""
 
     exit_code = 2
 
@@ -50,7 +51,7 @@ class SpecError(ClusterrunError):
 
 
 class ClusterError(ClusterrunError):
-    """Slurm or the machine refused or did not answer; `hint` says what to do next."""
+    """Slurm or the machine refused, or did not respond; `hint` is what to do."""
 
     exit_code = 1
 
@@ -60,7 +61,7 @@ class ClusterError(ClusterrunError):
 
 
 class TrainingError(ClusterrunError):
-    """Training must not continue like this; `what` is wrong, and `hint` says what to do next."""
+    """Training cannot continue; `what` is wrong, and `hint` is what to do."""
 
     def __init__(self, what: str, hint: str) -> None:
         self.what, self.hint = what, hint

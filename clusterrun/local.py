@@ -1,8 +1,8 @@
-"""Run a job without Slurm: same script, same run folder, attempts in sequence on this machine.
+"""Local runs without Slurm: the same job script and run folder, attempt by attempt on this machine.
 
-A supervisor process stands for slurmctld. Each attempt is one submission to submitit's local
-executor, which runs the job script with stand-ins for the Slurm commands that the script calls. A
-preemption is what it is on Slurm: TERM to the step's shell.
+A supervisor process replaces slurmctld. Each attempt is one submission to submitit's local
+executor, which runs the job script with replacements for the Slurm commands that it calls. A
+preemption works as on Slurm: SIGTERM to the step's shell.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ from clusterrun.run_folder.ownership import process_id_of, processes_of, signal_
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record, write_whole
 
-KILL_WAIT = (
-    10.0  # Slurm's KillWait is 30 s by default (slurm.conf(5)); a laptop's owner waits less gladly
-)
+KILL_WAIT = 10.0  # shorter than Slurm's KillWait of 30 s (slurm.conf(5)), for interactive use
 _POLL_SECONDS = 0.2
 _START_SECONDS = 20.0
 
-# Both files are arguments, and $0 is what `bash SCRIPT` makes it. BASH_ENV would not do: bash
-# expands what is in it, commands too.
+# Both files are arguments, and $0 is as in `bash SCRIPT`. BASH_ENV does not work: bash expands its
+# value, including commands.
 _RUN_SCRIPT = """stand_ins=$1; shift; . "$stand_ins" && unset stand_ins && . "$0\""""
-# Functions come before programs on PATH, so the script finds these in place of Slurm's commands.
+# Functions take precedence over programs on PATH, so the script calls these instead of Slurm's.
 _STAND_INS = """\
 srun() {
   while [[ ${1:-} == --* ]]; do shift; done
@@ -41,37 +39,37 @@ srun() {
 }
 scontrol() { [ "$1" = requeue ] && : > "$run_dir/local/requeue"; }
 squeue() { :; }
-sbatch() { echo 'there is no Slurm here' >&2; return 1; }
+sbatch() { echo 'sbatch: not available in a local run' >&2; return 1; }
 """
 
 
 @dataclass(frozen=True)
 class LocalJob:
-    """What a run needs to know of its spec, or asks of this machine."""
+    """The parts of a spec that a local run needs."""
 
     nodes: int
     least_nodes: int
     gpus: int | None
-    """How many it asks for; None: it runs on CPUs."""
+    """The number of requested GPUs; None: it runs on CPUs."""
     limit_s: int | None
-    """The time limit; None: there is no limit."""
+    """The time limit; None: no limit."""
     lead_s: int
-    """How long before the limit it is warned."""
+    """How long before the limit the signal is sent."""
     secrets: Sequence[str]
-    """Names of variables that it gets from the submitter's environment."""
+    """Names of variables that are passed from the submitter's environment."""
     work_dir: str | None
 
 
 def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str:
     """Start a run on this machine and return its job id, the supervisor's process id.
 
-    Raises ClusterError where the spec asks for what one machine has not.
+    Raises ClusterError if the spec requests what this machine does not have.
     """
     if job.least_nodes > 1:
         raise ClusterError(
-            f"slurm.nodes is {job.nodes}; this is one machine", "add --set slurm.nodes=1"
+            f"slurm.nodes is {job.nodes}, but a local run has one node", "add --set slurm.nodes=1"
         )
-    gpus = None if job.gpus is None else min(job.gpus, _gpus_here())
+    gpus = None if job.gpus is None else min(job.gpus, _count_local_gpus())
     paths.local.mkdir(mode=0o700, exist_ok=True)
     write_whole(paths.local / "slurm.bash", _STAND_INS)
     settings = {
@@ -80,7 +78,7 @@ def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str
         "gpus": "" if gpus is None else gpus,
     }
     write_record(paths.local / "settings", settings)
-    kept = {
+    inherited = {
         name: environment[name]
         for name in ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR")
         if name in environment
@@ -89,7 +87,7 @@ def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str
     with (paths.local / "supervisor.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "clusterrun.local", str(paths.folder)],
-            env={**kept, **secrets, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**inherited, **secrets, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -100,28 +98,28 @@ def start(paths: RunPaths, job: LocalJob, environment: Mapping[str, str]) -> str
     return str(child.pid)
 
 
-def _gpus_here() -> int:
-    """Count this machine's GPUs. Raises ClusterError if it has none."""
+def _count_local_gpus() -> int:
+    """Return the number of this machine's GPUs. Raises ClusterError if it has none."""
     try:
-        found = subprocess.run(
+        listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
         ).stdout
     except (FileNotFoundError, subprocess.TimeoutExpired):
-        found = ""
-    here = sum(line.startswith("GPU ") for line in found.splitlines())
-    if not here:
-        hint = "on CPUs: --set slurm.gpus-per-node=null --set accelerate.num_processes=2"
-        raise ClusterError("the spec asks for GPUs; this machine has none", hint)
-    return here
+        listing = ""
+    count = sum(line.startswith("GPU ") for line in listing.splitlines())
+    if not count:
+        hint = "to run on CPUs, add --set slurm.gpus-per-node=null --set accelerate.num_processes=2"
+        raise ClusterError("the spec requests GPUs, but this machine has none", hint)
+    return count
 
 
 def supervisor_lives(paths: RunPaths) -> bool:
-    """Say whether the process that stands for slurmctld is there, and is the run's."""
+    """Return whether the supervisor process of a run is alive."""
     process_id = process_id_of(read_record(paths.local / "supervisor").get("job_id", ""))
     try:
         entry = Path(f"/proc/{process_id}")
         words = (entry / "cmdline").read_bytes().split(b"\0")
-        of_owner = entry.stat().st_uid == paths.folder.stat().st_uid
+        is_owned = entry.stat().st_uid == paths.folder.stat().st_uid
     except OSError:
         return False
     folder = (
@@ -129,33 +127,33 @@ def supervisor_lives(paths: RunPaths) -> bool:
         if words[1:3] == [b"-m", b"clusterrun.local"]
         else ""
     )
-    return of_owner and folder == os.path.realpath(paths.folder)
+    return is_owned and folder == os.path.realpath(paths.folder)
 
 
 def supervisor_host(paths: RunPaths) -> str:
-    """Return the machine on which a local run was started; empty where no record names it."""
+    """Return the machine on which a local run was started; empty if not recorded."""
     return read_record(paths.local / "supervisor").get("host", "")
 
 
 def preempt(paths: RunPaths) -> None:
-    """Preempt a running attempt as Slurm does: TERM to the step, nothing to the batch shell."""
+    """Preempt a running attempt as Slurm does: SIGTERM to the step, nothing to the batch shell."""
     signal_process(paths, paths.local / "step.pid", signal.SIGTERM)
 
 
 def requeue_at_once(paths: RunPaths) -> None:
-    """End a running attempt and start the next one, as Slurm does after the grace time."""
+    """Terminate a running attempt and start the next one, as Slurm does after the grace time."""
     (paths.local / "requeue").touch()
 
 
 def cancel_local(paths: RunPaths) -> None:
-    """Do what scancel does: TERM to the step and to the batch shell, KILL to what is left."""
+    """Cancel a run as scancel does: SIGTERM to the step and the batch shell, later SIGKILL."""
     signal_process(paths, paths.local / "batch.pid", signal.SIGTERM)
     signal_process(paths, paths.local / "step.pid", signal.SIGTERM)
 
 
 def supervise(folder: str) -> None:
-    """Run attempts until the script asks for no other."""
-    from submitit.local.local import LocalExecutor  # noqa: PLC0415 - slow, and only here
+    """Run attempts until the job script requests no further one."""
+    from submitit.local.local import LocalExecutor  # noqa: PLC0415 - slow, and only needed here
 
     paths = RunPaths(Path(folder))
     executor = LocalExecutor(paths.local / "submitit")
@@ -184,24 +182,24 @@ def run_attempt(folder: str, job_id: int, restart: int) -> int:
     write_whole(paths.local / "batch.pid", str(child.pid))
     limit = float(settings["limit"]) if settings.get("limit") else None
     _watch(paths, child, limit, float(settings.get("lead") or 0))
-    end_all(folder)
+    kill_processes(folder)
     return child.wait()
 
 
 def _watch(
     paths: RunPaths, child: subprocess.Popen[bytes], limit: float | None, lead: float
 ) -> None:
-    """Stand for slurmctld: the warning before the limit, the limit, a requeue, a cancellation."""
-    begun, warned, killed_at = time.monotonic(), False, None
+    """Act as slurmctld: signal before the time limit, enforce it, and handle requeue and cancel."""
+    started_at, is_warned, killed_at = time.monotonic(), False, None
     while child.poll() is None:
         time.sleep(_POLL_SECONDS)
         now = time.monotonic()
         if (paths.local / "requeue").exists():
             return
-        if limit is not None and not warned and now - begun > limit - lead:
-            warned = True
+        if limit is not None and not is_warned and now - started_at > limit - lead:
+            is_warned = True
             signal_process(paths, paths.local / "step.pid", signal.SIGUSR1)
-        over = (limit is not None and now - begun > limit) or paths.cancelled.exists()
+        over = (limit is not None and now - started_at > limit) or paths.cancelled.exists()
         if over and killed_at is None:
             killed_at = now
             cancel_local(paths)
@@ -212,7 +210,7 @@ def _watch(
 def _slurm_variables(
     paths: RunPaths, settings: Mapping[str, str], job_id: int, restart: int
 ) -> dict[str, str]:
-    given = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("SUBMITIT_", "PYTHONPATH"))
@@ -230,12 +228,12 @@ def _slurm_variables(
     if settings.get("gpus"):
         variables["SLURM_GPUS_ON_NODE"] = settings["gpus"]
     else:
-        given.pop("CUDA_VISIBLE_DEVICES", None)
-    return {**given, **variables}
+        inherited.pop("CUDA_VISIBLE_DEVICES", None)
+    return {**inherited, **variables}
 
 
-def end_all(folder: str) -> None:
-    """KILL every process of the run that is left, also those in sessions of their own."""
+def kill_processes(folder: str) -> None:
+    """Send SIGKILL to every remaining process of the run, also in other sessions."""
     for process_id in processes_of(Path(folder)):
         with contextlib.suppress(OSError):
             os.kill(process_id, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Words of a shell script: quoted unless they are marked as shell already."""
+"""Quoting for shell scripts: each value is one word, unless it is marked as shell."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ LONGEST_ARGUMENT = 131_071
 
 
 class Shell(str):
-    """Text that is shell already, such as `"$SLURM_NODEID"`, and is not quoted again."""
+    """Text that is already shell, such as `"$SLURM_NODEID"`, and is not quoted again."""
 
     __slots__ = ()
 
 
 def quote(value: object) -> str:
-    """Return a value as one shell word; a `Shell` as it stands.
+    """Return a value as one shell word; a `Shell` unchanged.
 
-    Raises ValueError for control characters, which could end a line and begin another command.
+    Raises ValueError for control characters, which could end a line and start another command.
     """
     if isinstance(value, Shell):
         return value
@@ -30,7 +30,7 @@ def quote(value: object) -> str:
 
 
 def quote_around(text: str, placeholder: str, shell: str) -> Shell:
-    """Return a text as one shell word, quoted except for `shell` in place of the placeholder."""
+    """Return a text as one shell word, with unquoted `shell` in place of the placeholder."""
     if placeholder not in text:
         return Shell(quote(text))
     return Shell(shell.join(quote(part) if part else "" for part in text.split(placeholder)))
@@ -39,17 +39,17 @@ def quote_around(text: str, placeholder: str, shell: str) -> Shell:
 def quote_for_sbatch(value: object) -> str:
     """Return a value as one word of a `#SBATCH` line.
 
-    sbatch reads such a line much as a shell does, but a backslash escapes between single quotes,
-    too (_get_argument in src/sbatch/opt.c). Raises ValueError for control characters.
+    sbatch splits such a line much like a shell, but a backslash also escapes between single quotes
+    (_get_argument in src/sbatch/opt.c). Raises ValueError for control characters.
     """
     return quote(str(value).replace("\\", "\\\\"))
 
 
 def control_character(text: str) -> str:
-    """Name the first character that may not stand in a script line, or return an empty string.
+    """Return the name of the first character that a script line must not contain; empty if none.
 
-    Unicode category Cc (newline, NUL, escape ...), the line and paragraph separators, lone
-    surrogates and the bidirectional overrides, which make a line read otherwise than it runs
+    These are Unicode category Cc (newline, NUL, escape ...), the line and paragraph separators,
+    lone surrogates, and the bidirectional overrides, which make a line look unlike what it runs
     (CVE-2021-42574).
     """
     for character in text:

@@ -1,4 +1,4 @@
-"""What the commands return: the values of `--json` as frozen dataclasses, under the same names."""
+"""The results of commands: the values of `--json` as frozen dataclasses with the same names."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ class ValidSpec:
     """What a valid spec requests."""
 
     name: str
-    """What the run is called."""
+    """The name of the run."""
     nodes: int
-    """The most it takes, if it has a range."""
+    """The number of nodes; the most, if it is a range."""
     least_nodes: int
-    """The fewest."""
+    """The fewest nodes."""
     processes: int | None
-    """On all nodes together; None: as many as Slurm gives GPUs."""
+    """The total over all nodes; None: one per GPU that Slurm allocates."""
     samples_a_step: int | None
-    """Of one optimizer step, over all processes; None: only the script knows."""
+    """The samples of one optimizer step, over all processes; None: only the script knows."""
     notes: tuple[str, ...]
-    """What the user did not write and should know."""
+    """What the spec does not say and the user should know."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What would be queued, and Slurm's answer; nothing was queued."""
+    """The job that would be queued, and what Slurm reports about it; nothing was queued."""
 
     script: str
     """The sbatch script."""
     slurm: str
-    """What Slurm answered; empty if there is no Slurm on this machine."""
+    """What Slurm reported; empty without Slurm on this machine."""
 
 
 @dataclass(frozen=True)
@@ -43,94 +43,94 @@ class NewSpec:
     """A job spec that was written."""
 
     file: str
-    """Its path; empty if it was only returned."""
+    """The path; empty if it was only returned."""
     text: str
-    """Its text."""
+    """The text."""
     mistakes: tuple[Problem, ...]
-    """Mistakes of the old script."""
+    """Mistakes in the old script."""
     notes: tuple[Problem, ...]
-    """What the new run does differently, and what could not be translated."""
+    """What the new run does differently, and what was not translated."""
     problems: tuple[Problem, ...]
-    """What has to be fixed in the spec before it can be queued."""
+    """What to fix in the spec before it can be queued."""
 
 
 @dataclass(frozen=True)
 class StrategyEstimate:
-    """What one strategy needs on each GPU, in bytes; None: not counted."""
+    """The memory that one strategy needs on each GPU, in bytes; None: not counted."""
 
     name: str
     """The strategy's name."""
     accelerate: str
-    """Its words in the spec's section `accelerate`."""
+    """The keys of the spec's `accelerate` section that select it."""
     weights: int
     """The parameters."""
     gradients: int
-    """The gradients, as wide as the strategy keeps them."""
+    """The gradients, in the strategy's precision."""
     optimizer: int
-    """AdamW's states, and the master weights."""
+    """AdamW's states and the master weights."""
     states: int
-    """The three together."""
+    """Weights, gradients and optimizer together."""
     buffers: int | None
-    """What collectives and casts take."""
+    """The buffers of collectives and casts."""
     activations: int | None
     """The activations of one batch."""
     total: int
-    """All that was counted."""
+    """The sum of everything that is counted."""
     on_cpu: int
-    """What offloading keeps in the node's memory, for each GPU."""
+    """The part that is offloaded to the node's memory, per GPU."""
     fits: Fits | None
-    """`perhaps`: as far as it was counted; None: the memory of a GPU is not known."""
+    """`perhaps`: fits as far as it is counted; None: the GPU memory is not known."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The memory that each strategy needs, in bytes of 1000^3 to a GB."""
+    """The memory that each strategy needs, in bytes (1 GB is 1000^3 bytes)."""
 
     parameters: int
-    """The parameters of the model."""
+    """The number of parameters of the model."""
     gpus: int
-    """The number of GPUs in all."""
+    """The total number of GPUs."""
     precision: str
     """accelerate's mixed_precision."""
     gpu_memory: int | None
     """The memory of each GPU; None: not known."""
     gpu_hours: float | None
-    """Up to the time limit."""
+    """GPU hours up to the time limit; None without a limit."""
     strategy: str | None
-    """The spec's own strategy."""
+    """The spec's own strategy; None without a spec, or if it is not estimated."""
     strategies: tuple[StrategyEstimate, ...]
     """The common strategies, and the spec's own."""
     would_fit: str | None
-    """The smallest change with which the run fits; None: none is needed, or none is known."""
+    """The smallest change that makes the run fit; None: none is needed or known."""
 
 
 @dataclass(frozen=True)
 class CleanedItem:
-    """One thing that `clean` removes."""
+    """One item that `clean` removes."""
 
     run_id: str
-    """The run that it belongs to."""
+    """The run id."""
     kind: Literal["run", "checkpoint", "rest"]
-    """`rest`: an earlier `clean` began to remove it, and did not finish."""
+    """`rest`: an earlier `clean` did not finish removing it."""
     path: str
-    """Its folder or file."""
+    """The folder or file."""
     state: str
     """The state of the run."""
     age: int
-    """Seconds since it ended, or was saved."""
+    """Seconds since the run ended, or the checkpoint was saved."""
     bytes: int
-    """What its removal frees."""
+    """The size that its removal frees."""
     removed: bool
-    """Whether it is gone."""
+    """Whether it was removed."""
 
 
 @dataclass(frozen=True)
 class Cleanup:
-    """What `clean` removes; with `dry_run`, what it would remove."""
+    """The items that `clean` removes; with `dry_run`, those that it would remove."""
 
     removals: tuple[CleanedItem, ...]
-    """What fits the conditions."""
+    """The items that match the conditions."""
     bytes: int
     """The size of all of them together."""
     notes: tuple[str, ...]
-    """Why something else stays that may have been meant."""
+    """Why other items that you may have expected are kept."""

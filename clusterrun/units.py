@@ -1,9 +1,9 @@
-"""Durations, sizes and times, read and written in one place.
+"""Durations, sizes and times: the only place that parses and formats them.
 
-Two notations of a duration are kept apart. People write `90s`, `1.5 h` or `2 days`, where a number
+There are two notations of a duration. People write `90s`, `1.5 h` or `2 days`, where a number
 always has a unit. Slurm writes `30` for minutes and `1:30` for a minute and a half (sbatch(1),
-`--time`). What cannot be read raises ValueError; the first line of its message is the fault, the
-second, if there is one, a hint.
+`--time`). Invalid text raises ValueError; the first line of its message is the fault, the second,
+if there is one, a hint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ SLURM_MEMORY = re.compile(r"[0-9]{1,15}[KMGTkmgt]?[Bb]?")
 _SIZE = re.compile(rf"(?P<number>{_NUMBER}) *(?P<unit>[KMGT]i?B?)")
 _COUNT = re.compile(r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,9})?(?:E[0-9]{1,2})?) *(?P<unit>[KMBT]?)")
 _WHOLE = re.compile(r"[0-9]{1,18}")
-_LONGEST = 36500 * 86400  # a hundred years: what is longer is a slip, and bash's numbers end
+_LONGEST = (
+    36500 * 86400
+)  # a hundred years: anything longer is a typo, and must not overflow bash's integers
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
 _THOUSANDS = {"": 0, "K": 1, "M": 2, "B": 3, "T": 4}
 
@@ -33,8 +35,8 @@ DURATION_FORMS = "90s, 30min, 2h, 1.5 days or 1:30:00"
 SLURM_TIME_FORMS = (
     "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]"
 )
-SLURM_MEMORY_FORMS = "a whole number with K, M, G or T; without a unit it is megabytes"
-SIZE_FORMS = "80GB (of 1000^3 bytes), 80GiB (of 1024^3), 81559MiB as nvidia-smi shows it"
+SLURM_MEMORY_FORMS = "a whole number with K, M, G or T, such as 64G"
+SIZE_FORMS = "80GB (1000^3 bytes each), 80GiB (1024^3), or 81559MiB as nvidia-smi prints it"
 
 
 def _shown(text: str) -> str:
@@ -44,8 +46,8 @@ def _shown(text: str) -> str:
 def seconds_of_duration(text: str, *, bare: str = "", forms: str = DURATION_FORMS) -> float:
     """Return the seconds of `90s`, `1.5 h`, `1 h 20 min`, `2 days`, or a Slurm time (`:` or `-`).
 
-    `bare` is the unit of a number without one, if there is to be one. `forms` are what the hint
-    proposes where nothing nearer to the text is known. Raises ValueError for all else.
+    `bare` is the unit of a number without one, if that is allowed. `forms` is what the hint
+    proposes if nothing closer to the text is known. Raises ValueError for anything else.
     """
     if bare and re.fullmatch(_NUMBER, text):
         text += bare
@@ -55,6 +57,8 @@ def seconds_of_duration(text: str, *, bare: str = "", forms: str = DURATION_FORM
     elif (":" in text or "-" in text) and SLURM_TIME.fullmatch(text):
         seconds = float(_seconds_of_slurm(text))
     else:
+        if re.fullmatch(_NUMBER, text):
+            raise ValueError(f"{text} has no unit\nwrite {text}min, {text}h or {text}s")
         raise ValueError(f"{_shown(text)} is not a duration\n{_duration_hint(text, forms)}")
     if seconds > _LONGEST:
         raise ValueError(f"{_shown(text)} is too long\nwrite at most {_LONGEST // 86400}d")
@@ -66,8 +70,6 @@ def _length(unit: str) -> int:
 
 
 def _duration_hint(text: str, forms: str) -> str:
-    if re.fullmatch(_NUMBER, text):
-        return f"add the unit: {text}s, {text}min or {text}h"
     nearest = re.sub(r"(?<=[0-9])( *)m\b", r"\1min", text.lower().replace(",", "."))
     return f"write {nearest if DURATION.fullmatch(nearest) else forms}"
 
@@ -81,16 +83,15 @@ def format_interval(seconds: float) -> str:
 
 
 def steps_of(text: str) -> int | None:
-    """Return the number of `500 steps`; None for what is not a whole number of steps."""
+    """Return the number of `500 steps`; None for anything but a whole number of steps."""
     found = STEPS.fullmatch(text)
     return int(found["steps"]) if found else None
 
 
 def seconds_of_slurm_time(text: str) -> int | None:
-    """Return the seconds of a time in any form that sbatch reads; None for no limit.
+    """Return the seconds of a time in any form that sbatch accepts; None for no limit.
 
-    Raises ValueError for all else, and proposes the Slurm time where the text is a duration as
-    people write it.
+    Raises ValueError for anything else, with the Slurm time of a duration such as `12h` as a hint.
     """
     if text.lower() in SLURM_UNLIMITED:
         return None
@@ -114,7 +115,7 @@ def _seconds_of_slurm(text: str) -> int:
 def seconds_of_slurm_clock(text: str) -> int | None:
     """Return the seconds of a time as Slurm prints it (`00:00:15`, `1-02:00:00`); `15` is 15 s.
 
-    None for what is not a time, such as an empty column.
+    None for anything else, such as an empty column.
     """
     if not SLURM_TIME.fullmatch(text):
         return None
@@ -122,7 +123,7 @@ def seconds_of_slurm_clock(text: str) -> int | None:
 
 
 def format_slurm_time(seconds: float) -> str:
-    """Write a duration as Slurm reads it: `12:00:00`, `1-00:00:00`."""
+    """Format a duration as Slurm reads it: `12:00:00`, `1-00:00:00`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -145,7 +146,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_age(seconds: float) -> str:
-    """Write a duration by its largest unit up to days."""
+    """Format a duration by its largest unit, at most days."""
     for unit in ("d", "h", "min"):
         if seconds >= _LENGTHS[unit]:
             return f"{seconds / _LENGTHS[unit]:.0f} {unit}"
@@ -153,7 +154,7 @@ def format_age(seconds: float) -> str:
 
 
 def format_clock(seconds: float | None) -> str:
-    """Write a duration as hours, minutes and seconds; empty if it is None."""
+    """Format a duration as hours, minutes and seconds; empty if it is None."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -163,17 +164,15 @@ def format_clock(seconds: float | None) -> str:
 def moment_of(text: str, now: float) -> float:
     """Return the Unix seconds of a duration before `now` (`2d`), or of an ISO 8601 time.
 
-    A time without a zone is local.
-
-    Raises ValueError for all else.
+    A time without a zone is local. Raises ValueError for anything else.
     """
     try:
         return now - seconds_of_duration(text)
     except ValueError:
-        from datetime import datetime  # noqa: PLC0415 - mostly it is a duration
+        from datetime import datetime  # noqa: PLC0415 - rarely needed
 
     try:
-        iso = f"{text[:-1]}+00:00" if text.endswith("Z") else text  # Python 3.10 reads no Z
+        iso = f"{text[:-1]}+00:00" if text.endswith("Z") else text  # Python 3.10 does not accept Z
         return datetime.fromisoformat(iso).timestamp()
     except (ValueError, OverflowError, OSError):
         what = f"{_shown(text)} is not a time\nwrite a duration such as 90min, 12h, 2d or 1w, "
@@ -181,31 +180,31 @@ def moment_of(text: str, now: float) -> float:
 
 
 def bytes_of_size(text: str) -> int:
-    """Return the bytes of `80GB`, `80GiB` or `81559MiB`. Raises ValueError for all else and 0."""
+    """Return the bytes of `80GB`, `80GiB` or `81559MiB`. Raises ValueError for anything else."""
     found = _SIZE.fullmatch(text)
     size = 0
     if found:
         unit = found["unit"]
         size = int(float(found["number"]) * (1024 if "i" in unit else 1000) ** _POWERS[unit[0]])
     if not size:
+        if re.fullmatch(_NUMBER, text):
+            raise ValueError(f"{text} has no unit\nwrite {text}GB or {text}GiB")
         raise ValueError(f"{_shown(text)} is not a size\n{_size_hint(text)}")
     return size
 
 
 def _size_hint(text: str) -> str:
-    if re.fullmatch(_NUMBER, text):
-        return f"add the unit: {text}GB or {text}GiB"
     nearest = text.upper().replace(",", ".").replace("IB", "iB")
     return f"write {nearest if nearest != text and _SIZE.fullmatch(nearest) else SIZE_FORMS}"
 
 
 def check_slurm_memory(text: str) -> str:
-    """Return an amount of memory as sbatch takes it. Raises ValueError, with the value to write."""
+    """Return an amount of memory as sbatch accepts it. Raises ValueError, with a hint."""
     if SLURM_MEMORY.fullmatch(text):
         return text
     found = _SIZE.fullmatch(text.upper().replace("I", "i").replace(",", "."))
     hint = SLURM_MEMORY_FORMS
-    if found:  # in sbatch every unit is of 1024
+    if found:  # sbatch's units are powers of 1024
         number, unit = float(found["number"]), found["unit"][0]
         whole, smaller = int(number), {"T": "G", "G": "M", "M": "K", "K": "K"}[unit]
         hint = f"{whole}{unit}" if whole == number else f"{round(number * 1024)}{smaller}"
@@ -213,7 +212,7 @@ def check_slurm_memory(text: str) -> str:
 
 
 def format_size(size: float) -> str:
-    """Write a number of bytes with the unit that fits it, of 1000."""
+    """Format a number of bytes with the largest unit that fits, a power of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
@@ -224,7 +223,7 @@ def format_size(size: float) -> str:
 def count_of(text: str, most: int = 10**15) -> int:
     """Return a count such as `7.5B`, `350M` or `124439808`, up to `most`.
 
-    Raises ValueError for all else, and for zero.
+    Raises ValueError for anything else, and for zero.
     """
     found = _COUNT.fullmatch(text.upper())
     count = int(float(found["number"]) * 1000 ** _THOUSANDS[found["unit"]]) if found else 0
@@ -234,7 +233,7 @@ def count_of(text: str, most: int = 10**15) -> int:
 
 
 def whole_number(text: str, least: int = 0, most: int = 10**15) -> int:
-    """Return a whole number in ASCII digits. Raises ValueError for all else and out of range."""
+    """Return a whole number in ASCII digits. Raises ValueError for anything else."""
     if not _WHOLE.fullmatch(text) or not least <= int(text) <= most:
         raise ValueError(
             f"{_shown(text)} is not a whole number" + f" from {least} up" * bool(least)

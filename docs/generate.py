@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from clusterrun import units
-from clusterrun.job_spec import layers, options
+from clusterrun.job_spec import keys, options
 from clusterrun.job_spec.docstrings import field_docstrings
 from clusterrun.job_spec.model import Accelerate, Checkpoint, Environment, JobSpec, Requeue, Slurm
 from clusterrun.job_spec.values import NAME_FORM
@@ -214,7 +214,7 @@ def page() -> str:
             lines += [
                 "Set by the job script, so a spec does not take them:",
                 "",
-                *reasons(layers.COMPUTED),
+                *reasons(keys.COMPUTED),
                 "",
             ]
     return "\n".join([*lines, NOTICES, SHARING]).rstrip() + "\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterrun.local import end_all
+from clusterrun.local import kill_processes
 from clusterrun.run_folder.records import read_record
 
 CHECKOUT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def story(root: Path, name: str, environment: dict[str, str]) -> list[str]:
         return [submitted.stderr]
     (run,) = (folder / "runs").iterdir()
     waited = typed(folder, environment, "wait", run.name, "--timeout", "60")
-    end_all(str(run))
+    kill_processes(str(run))
     log = (run / "logs" / "attempt-0001.log").read_text().splitlines()
     own = [line for line in log if line in (str(folder), f"run_dir={run}", "BASH_ENV=")]
     cause = read_record(run / "events" / "attempt-0001.end").get("cause", "no end")

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from clusterrun.errors import ClusterError
-from clusterrun.local import end_all, preempt
+from clusterrun.local import kill_processes, preempt
 from clusterrun.planning.preparation import Request
 from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
@@ -98,7 +98,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     made = Laptop(tmp_path_factory.mktemp("laptop"))
     yield made
     for run in made.runs:
-        end_all(str(run.paths.folder))
+        kill_processes(str(run.paths.folder))
 
 
 def until(true: Callable[[], bool], seconds: float, what: str) -> None:
@@ -228,10 +228,10 @@ def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
         laptop.submit("array", command="true", slurm={"array": "0-3"})
     with pytest.raises(
         ClusterError,
-        match=r"slurm.nodes is 2; this is one machine\n  hint: add --set slurm.nodes=1",
+        match=r"slurm.nodes is 2, but a local run has one node\n  hint: add --set slurm.nodes=1",
     ):
         laptop.submit("nodes", command="true", slurm={"nodes": 2})
-    with pytest.raises(ClusterError, match="the spec asks for GPUs; this machine has none"):
+    with pytest.raises(ClusterError, match="the spec requests GPUs, but this machine has none"):
         laptop.submit("gpus", command="true", slurm={"gpus-per-node": 1})
     assert not [
         found for found in list_runs(laptop.index) if found.run_id.startswith(("nodes-", "gpus-"))
@@ -243,6 +243,6 @@ def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
     run = laptop.submit("killed", command="sleep 100")
     until((run.paths.local / "step.pid").exists, 30, "it runs")
     os.kill(int(run.job_id), signal.SIGKILL)
-    end_all(str(run.paths.folder))
+    kill_processes(str(run.paths.folder))
     until(lambda: run_status(run).state.final, 20, "its end is known")
     assert run_status(run).state == "VANISHED"

@@ -14,7 +14,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.starter.files import site_defaults
 from clusterrun.starter.first_spec import STRATEGIES, SpecRequest
 from clusterrun.starter.new_file import default_option, only_script, slurm_section
-from clusterrun.starter.script import scripts_in
+from clusterrun.starter.script import list_training_scripts
 
 _QUESTIONS = {
     "nodes": "nodes",
@@ -49,7 +49,7 @@ def ask_for_request(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecR
 def _choose_script(*, asks: bool) -> str:
     if not asks:
         return only_script(Path.cwd())
-    found = scripts_in(Path.cwd())
+    found = list_training_scripts(Path.cwd())
     return _prompt(
         f"training script{': ' + ', '.join(found) if len(found) > 1 else ''}",
         found[0] if found else "train.py",

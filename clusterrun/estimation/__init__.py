@@ -1,1 +1,1 @@
-"""What a run needs of each GPU's memory, computed before it is queued, without torch."""
+"""Estimates of the GPU memory that a run needs, computed before it is queued and without torch."""

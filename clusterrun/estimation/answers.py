@@ -1,4 +1,4 @@
-"""What a user learns of a run: the estimate, and a warning before a run that cannot fit."""
+"""The estimate for a run, and the warning before a run that cannot fit."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from clusterrun.estimation.verdict import smallest_change
 from clusterrun.job_spec import Loaded
 from clusterrun.training_script import TrainingScript
 
-MOST = 10**15  # beyond any machine; sizes stay numbers that divide
+MOST = 10**15  # beyond any machine, and small enough to convert to float
 
 
 @dataclass(frozen=True)
 class EstimateRequest:
-    """What a user gives; None: as the spec says. Sizes are in bytes."""
+    """The values that a user passes; None: from the spec. Sizes are in bytes."""
 
     config: Path | None = None
     """The model: a folder with transformers' config.json, or the file."""
     parameters: int | None = None
     gpus: int | None = None
-    """In all."""
+    """The total."""
     gpu_memory: int | None = None
     batch: int | None = None
     sequence: int | None = None
@@ -40,7 +40,7 @@ class EstimateRequest:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A spec, its script, the folder that it runs in, and the environment that it is typed in."""
+    """A spec, its script, its working folder, and the environment of the user's shell."""
 
     loaded: Loaded
     work_dir: Path
@@ -54,19 +54,19 @@ def parameter_count(text: str) -> int:
 
 
 def make_estimate(request: EstimateRequest, planned: PlannedRun | None = None) -> Comparison:
-    """Estimate what a run would need of each GPU, under every strategy.
+    """Estimate the memory that a run needs on each GPU, with every strategy.
 
     Raises SpecError if there is nothing to estimate, or the model is not known.
     """
     if planned is None and request.config is None and request.parameters is None:
-        hint = "give a JOB.yaml, or --parameters or --config"
+        hint = "pass JOB.yaml, --parameters or --config"
         raise SpecError([Problem("", "", "nothing to estimate", hint)])
     run = _complete_run_size(request, planned)
     return compare_strategies(_make_question(request, run, planned), run, own=planned is not None)
 
 
 def _complete_run_size(request: EstimateRequest, planned: PlannedRun | None) -> RunSize:
-    """Return the size of a spec's run, with the user's values in place of the spec's."""
+    """Return the size of a spec's run, overridden by the user's values."""
     run = RunSize(gpus_per_node=1)
     if planned is not None:
         run = read_run_size(planned.loaded, planned.work_dir, planned.script)
@@ -91,7 +91,7 @@ def _make_question(request: EstimateRequest, run: RunSize, planned: PlannedRun |
         return question_of(run, None, request.parameters)
     if request.config is not None:
         return question_of(run, read_architecture(request.config))
-    assert planned is not None  # noqa: S101 - for the type checker: without a spec one of both was given
+    assert planned is not None  # noqa: S101 - for the type checker: without a spec, one of both is set
     variables = {**planned.environment, **planned.loaded.spec.environment.variables}
     return question_of(run, model_of(run, planned.loaded, planned.work_dir, variables))
 
@@ -104,7 +104,7 @@ def cannot_fit(
 ) -> str:
     """Return a warning if the states of a spec's model alone exceed its GPUs' memory, else "".
 
-    A model, a strategy or a GPU memory that is not known is no reason for a word here.
+    Empty, too, if the model, the strategy or the GPU memory is not known.
     """
     if loaded.gpu_memory is None:
         return ""
@@ -118,9 +118,7 @@ def cannot_fit(
     states = needs_of(question, run.strategy).states.total
     if states <= loaded.gpu_memory:
         return ""
-    needed = f"{states / 1e9:.1f} GB on each GPU for weights, gradients and optimizer alone"
+    needed = f"{states / 1e9:.1f} GB per GPU for weights, gradients and optimizer alone"
     change = smallest_change(question, run.strategy, run.gpus_per_node)
-    memory = f"of {loaded.gpu_memory / 1e9:.1f} GB"
-    return (
-        f"it cannot fit: {run.strategy.name} needs {needed}, {memory}\n  hint: would fit: {change}"
-    )
+    memory = f"but has {loaded.gpu_memory / 1e9:.1f} GB"
+    return f"the run cannot fit: {run.strategy.name} needs {needed}, {memory}\n  hint: use {change}"

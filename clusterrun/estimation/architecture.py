@@ -1,4 +1,4 @@
-"""The shape of a transformer, as far as memory depends on it, from a transformers config."""
+"""The architecture of a model, as far as memory depends on it, from a transformers config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from clusterrun.errors import Problem, SpecError
 from clusterrun.estimation.families import FAMILIES, Family
 
-_MOST = 10**9  # of any one size
+_MOST = 10**9  # the largest value of any size
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Architecture:
     inner: int
     """The width inside the MLP."""
     positions: int
-    """Rows of the learned position embedding; 0 if there is none."""
+    """Rows of the learned position embedding; 0 without one."""
     token_types: int
     experts: int
     tied: bool
@@ -51,10 +51,9 @@ class Architecture:
 
 
 def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
-    """Read a transformers config; `where` is what messages call it.
+    """Return the architecture of a transformers config; `where` is its name in messages.
 
-    Raises SpecError for an architecture that is not known here, and for a field that is missing or
-    no number.
+    Raises SpecError for an unsupported architecture, and for a missing or invalid field.
     """
     kind = str(config.get("model_type"))
     family = FAMILIES.get(kind)
@@ -65,8 +64,8 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
                 Problem(
                     where,
                     "model_type",
-                    f"{kind} is not counted here",
-                    f"give --parameters; counted are {known}",
+                    f"{kind} is not supported",
+                    f"pass --parameters; supported are {known}",
                 )
             ]
         )
@@ -74,13 +73,13 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
 
 
 class _Fields:
-    """A config's fields, by this module's names or by their own."""
+    """The fields of a config, by this module's names or by the family's own."""
 
     def __init__(self, config: Mapping[str, Any], family: Family, where: str) -> None:
         self.config, self.family, self.where = config, family, where
 
     def number(self, name: str, default: int | None = None) -> int:
-        """Return a count; `default` stands for one that is absent or null."""
+        """Return a count, or `default` if it is missing or null."""
         key = self.family.names.get(name, name)
         value = self.config.get(key)
         if value is None and default is not None:
@@ -127,7 +126,7 @@ def _make_architecture(family: Family, fields: _Fields) -> Architecture:
 
 
 def _read_head(fields: _Fields) -> tuple[str, int]:
-    """Read the head from `architectures` of save_pretrained; without it, a language model's."""
+    """Return the head and its labels, from `architectures`; by default a language model's."""
     written = fields.config.get("architectures") or [""]
     name = str(written[0]) if isinstance(written, list) else ""
     labels = fields.config.get("id2label")

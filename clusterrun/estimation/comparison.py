@@ -1,4 +1,4 @@
-"""What `clusterrun estimate` prints: all strategies, the verdict, and what was not counted."""
+"""The output of `clusterrun estimate`: all strategies, the verdict, and what is not counted."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from clusterrun.training_script.models import Built
 
 _FITS = {
     "yes": "fits",
-    "tight": "is tight: more than nine tenths of the memory",
-    "perhaps": "fits as far as it was counted",
+    "tight": "is tight (over 90 % of the memory)",
+    "perhaps": "fits, as far as it is counted",
     "no": "does not fit",
 }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer, in bytes."""
+    """The strategies of one question, in bytes."""
 
     question: Question
     run: RunSize
     own: Strategy | None
-    """The strategy of the spec; None without a spec, and for a strategy that is not estimated."""
+    """The strategy of the spec; None without a spec, or if it is not estimated."""
     rows: tuple[Needs, ...]
     change: str
-    """The smallest change with which the run fits; empty if none is needed, or nothing is known."""
+    """The smallest change that makes the run fit; empty if none is needed or known."""
 
     def title(self) -> str:
-        """Return the heading: what was estimated."""
+        """Return the heading: what is estimated."""
         question, run = self.question, self.run
         what = "GPU" if run.gpus_per_node else "process"
         many = ("es" if what == "process" else "s") if question.gpus > 1 else ""
@@ -45,19 +45,19 @@ class Comparison:
             f"{_format_count(question.parameters)} parameters, "
             f"{question.gpus} {what}{many}{memory}, {precision}, AdamW"
         )
-        return f"{size}; {self.unit} on each {what}"
+        return f"{size}; {self.unit} per {what}"
 
     @property
     def unit(self) -> str:
-        """GB, of 1000^3 bytes; MB if nothing reaches one."""
+        """GB (1000^3 bytes), or MB if nothing reaches 1 GB."""
         return "GB" if max(needs.total for needs in self.rows) >= 1e9 else "MB"
 
     def amount(self, size: float | None) -> str:
-        """Write bytes in the unit of the table."""
+        """Format bytes in the unit of the table."""
         return "?" if size is None else f"{size / (1e9 if self.unit == 'GB' else 1e6):.1f}"
 
     def words(self) -> Iterator[str]:
-        """Yield what is said below the table."""
+        """Yield the lines below the table: verdict and cost."""
         run, memory = self.run, self.question.gpu_memory
         if memory is not None and self.own is not None:
             fits = next(needs.fits(memory) for needs in self.rows if needs.strategy == self.own)
@@ -72,8 +72,8 @@ class Comparison:
                 f"{run.gpu_hours:g} GPU hours"
             )
             yield (
-                f"cost: {one}, up to the time "
-                f"limit{', for each task of the array' if run.tasks else ''}"
+                f"cost: at most {one} (time limit)"
+                f"{', for each task of the array' if run.tasks else ''}"
             )
 
     def _advice(self) -> str:
@@ -81,24 +81,24 @@ class Comparison:
         return f"; would fit{whole}: {self.change}" if self.change else ""
 
     def notes(self) -> Iterator[str]:
-        """Yield what was assumed, and what was not counted."""
+        """Yield what is assumed, and what is not counted."""
         if isinstance(self.run.model, Built):
-            yield f"the model is the {self.run.model.kind} at {self.run.model.place}"
+            yield f"model: the {self.run.model.kind} at {self.run.model.place}"
         if self.rows[0].activations is None:
             missing = "--sequence" if self.question.model is not None else "--config and --sequence"
-            yield f"activations are not counted: {missing} would tell"
+            yield f"activations are not counted; pass {missing} to count them"
         elif self.run.batch is None:
-            yield "one sample on each GPU at a time; --batch says how many"
+            yield "the batch size per GPU is assumed to be 1; set it with --batch"
         if self.question.gpu_memory is None:
-            yield "whether it fits: --gpu-memory, or gpu_memory in the profile, would tell"
+            yield "to see whether it fits, pass --gpu-memory, or set gpu_memory in the profile"
         if self.run.strategy is None:
             yield (
-                "the spec's own strategy is not estimated: Megatron-LM, hybrid sharding or more "
-                "dimensions"
+                "the spec's strategy is not estimated (Megatron-LM, hybrid sharding, or other "
+                "parallelism)"
             )
 
     def values(self) -> Estimate:
-        """Return all of it for a program, in bytes."""
+        """Return the estimate as the values of `--json`, in bytes."""
         question = self.question
         return Estimate(
             parameters=question.parameters,
@@ -113,7 +113,7 @@ class Comparison:
 
 
 def compare_strategies(question: Question, run: RunSize, *, own: bool) -> Comparison:
-    """Answer a question; `own`: a spec gave the strategy, and the verdict is about it."""
+    """Compare all strategies; `own`: the verdict is about the strategy of a spec."""
     chosen = run.strategy if own else None
     strategies = [*TABLE, *([chosen] if chosen is not None and chosen not in TABLE else [])]
     change = ""

@@ -1,4 +1,4 @@
-"""The config classes of transformers whose models are counted: `model_type` and default values.
+"""The config classes of transformers that are supported: `model_type` and default values.
 
 Source: `configuration_*.py` of transformers 5.23; a test compares each value with the installed
 classes.

@@ -35,10 +35,9 @@ DEFAULT_STAGE = 2  # of accelerate's DeepSpeedPlugin
 def read_strategy(
     config: Mapping[str, Any], deepspeed: Mapping[str, Any] | None
 ) -> Strategy | None:
-    """Return the strategy of an accelerate config; `deepspeed` is the JSON it names.
+    """Return the strategy of an accelerate config; `deepspeed` is the JSON that it names.
 
-    None for what is not estimated: Megatron-LM, hybrid sharding, and further dimensions of
-    parallelism.
+    None if it is not estimated: Megatron-LM, hybrid sharding, and other dimensions of parallelism.
     """
     kind = config.get("distributed_type") or next(
         (_KINDS[key] for key in _KINDS if config.get(key) is not None), ""
@@ -56,13 +55,13 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _deepspeed_strategy(
-    words: Mapping[str, Any], written: Mapping[str, Any] | None
+    words: Mapping[str, Any], json: Mapping[str, Any] | None
 ) -> Strategy | None:
-    if written is None:
+    if json is None:
         stage = words.get("zero_stage", DEFAULT_STAGE)
         devices = [words.get(f"offload_{what}_device") for what in ("optimizer", "param")]
     else:
-        zero = _section(written, "zero_optimization")
+        zero = _section(json, "zero_optimization")
         stage = zero.get("stage", 0)
         devices = [
             _section(zero, f"offload_{what}").get("device") for what in ("optimizer", "param")
@@ -75,9 +74,9 @@ def _deepspeed_strategy(
 
 
 def _fsdp_strategy(words: Mapping[str, Any]) -> Strategy | None:
-    """Return FSDP's sharding; version 1 names it, version 2 has a boolean.
+    """Return FSDP's sharding: a name in version 1, a boolean in version 2.
 
-    accelerate takes both keys for both.
+    accelerate accepts both keys for both versions.
     """
     if words.get("fsdp_offload_params") is True:
         return states.FSDP_OFFLOADED

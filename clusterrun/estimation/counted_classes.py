@@ -1,4 +1,4 @@
-"""The transformers config classes whose models are counted, with the fields that set memory."""
+"""The transformers config classes that are supported, with the fields that memory depends on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COMMON = (
 
 
 def _config_fields(model_type: str) -> Iterator[str]:
-    """Yield the fields of a config that memory depends on, as this architecture spells them."""
+    """Yield the fields of a config that memory depends on, by this architecture's names."""
     family = FAMILIES[model_type]
     yield from (family.names.get(key, key) for key in _COMMON)
     yield from family.dropouts
@@ -38,4 +38,4 @@ COUNTED_CLASSES = {
     name: ConfigClass(model_type, DEFAULTS[model_type], frozenset(_config_fields(model_type)))
     for name, model_type in MODEL_TYPES.items()
 }
-"""By the name of the class, such as GPT2Config."""
+"""The supported classes by name, such as GPT2Config."""

@@ -1,4 +1,4 @@
-"""How the supported architectures differ, each like its class in transformers (`modeling_*.py`)."""
+"""The supported architectures and how they differ, as in transformers (`modeling_*.py`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True)
 class Family:
-    """The traits of one `model_type`. The defaults are those of a Llama."""
+    """The properties of one `model_type`. The defaults are those of a Llama."""
 
     names: Mapping[str, str] = field(default_factory=dict)
-    """Its own names for fields that Llama's config calls hidden_size, for example."""
+    """Its names for fields of Llama's config, such as hidden_size."""
     encoder: bool = False
-    """Norms follow each part, one the embeddings, and the head has its own layer, as in BERT."""
+    """Whether norms follow each part and the embeddings, and the head has a layer, as in BERT."""
     rms_norm: bool = True
-    """A weight a channel, computed in fp32; otherwise LayerNorm, a weight and a bias."""
+    """RMSNorm, one weight per channel, computed in fp32; otherwise LayerNorm, weight and bias."""
     query_norms: bool = False
     gated: bool = True
     """Whether the MLP has a gate next to its first matrix, such as SwiGLU."""
@@ -26,7 +26,7 @@ class Family:
     pooler: bool = False
     attention_bias: bool = False
     output_bias: bool | None = None
-    """Whether the attention's last matrix has a bias; None: as the others have."""
+    """Whether the attention's last matrix has a bias; None: like the others."""
     mlp_bias: bool = False
     tied: bool = False
     dropouts: tuple[str, ...] = ("attention_dropout",)

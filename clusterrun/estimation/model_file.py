@@ -14,15 +14,15 @@ from clusterrun.files.reading import read_text
 
 
 def read_architecture(path: Path) -> Architecture:
-    """Read a config.json, or a folder with one; raises SpecError if it is missing or incomplete."""
+    """Read a config.json or a folder with one. Raises SpecError if it is missing or incomplete."""
     file = path / "config.json" if path.is_dir() else path
     return architecture_of(_read_json(file), str(file))
 
 
 def find_config(name: str, folder: Path, environment: Mapping[str, str]) -> Path | None:
-    """Find the config of a model by its transformers name; None if it is not on this machine.
+    """Return the config of a model by its transformers name; None if it is not on this machine.
 
-    A path is relative to `folder`. A name of the Hugging Face hub is looked for in the hub's cache,
+    A path is relative to `folder`. A name on the Hugging Face hub is looked up in the hub's cache,
     whose layout is described at https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
     """
     here = folder / name
@@ -41,7 +41,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     except OSError as error:
         what = (error.strerror or str(error)).lower()
         raise SpecError(
-            [Problem(str(file), "", what, "give a folder with a config.json, or the file")]
+            [Problem(str(file), "", what, "pass a config.json, or a folder with one")]
         ) from error
     except (ValueError, RecursionError) as error:
         raise SpecError([Problem(str(file), "", f"not JSON: {error}")]) from error

@@ -1,4 +1,4 @@
-"""All that a run needs of a GPU under one strategy, and whether a GPU has it."""
+"""The memory that a run needs on each GPU with one strategy, and whether it fits."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _BUCKET = 500_000_000
 _LIVE = 1_000_000_000
 
 COMFORTABLE = 0.9
-"""The share of a GPU's memory beyond which a run is tight: CUDA's context and fragmentation need
+"""The fraction of a GPU's memory above which a run is tight: CUDA's context and fragmentation need
 the rest."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be estimated; sizes in bytes."""
+    """What to estimate; sizes are in bytes."""
 
     parameters: int
     gpus: int
     mixed: bool = True
     model: Architecture | None = None
     work: Work | None = None
-    """None where batch or sequence is not known: activations are not counted then."""
+    """None if batch or sequence is not known; activations are not counted then."""
     gpu_memory: int | None = None
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a GPU has to hold, in bytes."""
+    """The memory that a strategy needs on each GPU, in bytes."""
 
     strategy: Strategy
     states: States
@@ -42,7 +42,7 @@ class Needs:
 
     @property
     def total(self) -> float:
-        """All that is counted."""
+        """The sum of everything that is counted."""
         return self.states.total + (self.buffers or 0) + (self.activations or 0)
 
     @property
@@ -51,9 +51,9 @@ class Needs:
         return self.buffers is not None and self.activations is not None
 
     def fits(self, memory: int) -> Fits:
-        """Return `yes`, `tight`, `no`, or `perhaps` if not everything is counted.
+        """Return `yes`, `tight` (above nine tenths of the memory), `no`, or `perhaps`.
 
-        `tight`: beyond nine tenths of the memory.
+        `perhaps`: not everything is counted.
         """
         if self.total > memory:
             return "no"
@@ -63,7 +63,7 @@ class Needs:
 
 
 def needs_of(question: Question, strategy: Strategy) -> Needs:
-    """Count what a strategy needs."""
+    """Return the memory that a strategy needs."""
     states = states_of(question.parameters, question.gpus, strategy, mixed=question.mixed)
     buffers = buffers_of(
         question.parameters,
@@ -93,11 +93,11 @@ def buffers_of(
 ) -> float | None:
     """Return an upper bound in bytes; None for FSDP if `largest`, its largest part, is not known.
 
-    Sources, with the defaults that accelerate leaves alone: DDP's buckets are a second copy of the
+    Sources, with defaults that accelerate does not change: DDP's buckets are a second copy of the
     gradients (torch.nn.parallel.DistributedDataParallel, gradient_as_bucket_view=False);
     torch.autocast keeps the cast of each weight until the backward pass has used it; DeepSpeed's
     reduce_bucket_size and allgather_bucket_size are 5e8 elements and stage3_max_live_parameters 1e9
-    (deepspeed/runtime/zero/config.py); FSDP gathers a part while the one before it is computed
+    (deepspeed/runtime/zero/config.py); FSDP gathers a part while the previous one is computed
     (torch.distributed.fsdp.fully_shard).
     """
     element = 2 if mixed else 4

@@ -1,4 +1,4 @@
-"""How many parameters a model has, from its architecture alone."""
+"""The number of a model's parameters, from its architecture alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from clusterrun.estimation.architecture import Architecture
 
 
 def parameters_of(model: Architecture) -> int:
-    """Count a model's parameters.
+    """Return the number of a model's parameters.
 
     Source: the modules of each `transformers/models/*/modeling_*.py`; tests compare with the models
     themselves.
@@ -19,13 +19,13 @@ def parameters_of(model: Architecture) -> int:
 
 
 def embedding_parameters(model: Architecture) -> int:
-    """Count what comes before the first layer."""
+    """Return the parameters ahead of the first layer."""
     rows = model.vocabulary + model.positions + model.token_types
     return rows * model.hidden + (_norm_parameters(model) if model.family.encoder else 0)
 
 
 def layer_parameters(model: Architecture) -> int:
-    """Count one layer: attention, MLP and two norms."""
+    """Return the parameters of one layer: attention, MLP and two norms."""
     return _attention_parameters(model) + _mlp_parameters(model) + 2 * _norm_parameters(model)
 
 
@@ -51,7 +51,7 @@ def _mlp_parameters(model: Architecture) -> int:
 
 
 def _head_parameters(model: Architecture) -> int:
-    """Count what follows the last layer."""
+    """Return the parameters after the last layer."""
     hidden, family = model.hidden, model.family
     dense = hidden * hidden + hidden
     if not family.encoder:

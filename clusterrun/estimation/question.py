@@ -1,4 +1,4 @@
-"""From what is known of a run to the question that can be answered."""
+"""The question that an estimate answers, from what is known of a run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from clusterrun.estimation.run_size import RunSize
 from clusterrun.job_spec import Loaded
 from clusterrun.training_script.models import Built, Named
 
-_HINT = "give --parameters, such as 7B, or --config, a folder with a config.json or the file"
+_HINT = "pass --parameters, such as 7B, or --config with a config.json or its folder"
 
 
 def question_of(
     run: RunSize, model: Architecture | None, parameters: int | None = None
 ) -> Question:
-    """Assemble a question; without `parameters` they are counted from the `architecture`.
+    """Return the question for a run; without `parameters` they are counted from `model`.
 
-    Raises SpecError where neither is.
+    Raises SpecError if both are missing.
     """
     count = parameters or (parameters_of(model) if model is not None else None)
     if count is None:
@@ -40,21 +40,20 @@ def question_of(
 def model_of(
     run: RunSize, loaded: Loaded, folder: Path, environment: Mapping[str, str]
 ) -> Architecture:
-    """Read the model that a spec's arguments name, relative to `folder`, or that its script uses.
+    """Return the model that a spec's arguments name, relative to `folder`, or its script uses.
 
-    Raises SpecError where there is none, one whose config is not on this machine, or one that is
-    not known before the script runs.
+    Raises SpecError if no model is found, its config is not on this machine, or it is not known
+    before the script runs.
     """
     model = run.model
     if model is None:
         what = (
-            "no model is named: config_name, model_name_or_path and what the script loads or "
-            "builds are read"
+            "no model found in config_name, model_name_or_path, or what the script loads or builds"
         )
         raise SpecError([Problem(loaded.line_of("args"), "args", what, _HINT)])
     if isinstance(model, Built):
         if model.unknown:
-            what = f"{model.kind} takes values that are known when the script runs only"
+            what = f"{model.kind} has values that are known only when the script runs"
             raise SpecError([Problem(model.place, ", ".join(model.unknown), what, _HINT)])
         return architecture_of(model.config, model.place)
     path = find_config(model.name, folder, environment)

@@ -22,7 +22,7 @@ from clusterrun.training_script import TrainingScript
 from clusterrun.training_script.arguments import BATCH_SIZES, whole_number
 from clusterrun.training_script.models import Built, Named, find_model
 
-# The names that training scripts give these, those of transformers first.
+# The names of these in training scripts, those of transformers first.
 _SEQUENCE = (
     "block_size",
     "max_seq_length",
@@ -37,7 +37,7 @@ _MODEL = ("config_name", "model_name_or_path", "model_name")
 
 @dataclass(frozen=True)
 class RunSize:
-    """What is known of a run before it is estimated; None for what is not."""
+    """What is known of a run before the estimate; None for unknown values."""
 
     nodes: int = 1
     gpus_per_node: int = 0
@@ -45,9 +45,9 @@ class RunSize:
     processes: int = 1
     hours: float | None = None
     tasks: bool = False
-    """Whether it is a job array, each task a run of its own."""
+    """Whether it is a job array, whose tasks are separate runs."""
     strategy: Strategy | None = states.DDP
-    """None for one that is not estimated."""
+    """None if it is not estimated."""
     precision: str = "bf16"
     batch: int | None = None
     sequence: int | None = None
@@ -63,10 +63,10 @@ class RunSize:
 
 
 def read_run_size(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> RunSize:
-    """Read a spec; its files are relative to `work_dir`, and unreadable ones are ignored."""
+    """Return the size of a spec's run; unreadable files in `work_dir` are ignored."""
     spec = loaded.spec
     arguments = arguments_of(spec)
-    every = script.arguments(arguments) if script is not None else arguments
+    all_arguments = script.arguments(arguments) if script is not None else arguments
     config = _read_accelerate_config(spec, work_dir)
     deepspeed = _read_deepspeed_json(config, arguments, work_dir)
     nodes = grammar.most_nodes(spec.slurm.nodes)
@@ -84,12 +84,13 @@ def read_run_size(loaded: Loaded, work_dir: Path, script: TrainingScript | None)
         precision=_read_precision(config, deepspeed, arguments),
         batch=_read_number(arguments, BATCH_SIZES)
         or (script.default_batch_size(arguments) if script is not None else None),
-        sequence=_read_number(arguments, _SEQUENCE) or _read_number(every, _SEQUENCE),
-        checkpointing=checkpointing or any(_is_true(every.get(name)) for name in _CHECKPOINTING),
+        sequence=_read_number(arguments, _SEQUENCE) or _read_number(all_arguments, _SEQUENCE),
+        checkpointing=checkpointing
+        or any(_is_true(all_arguments.get(name)) for name in _CHECKPOINTING),
         eager=arguments.get("attn_implementation") == "eager",
         model=_named_model(arguments)
-        or (find_model(script, every, COUNTED_CLASSES) if script is not None else None)
-        or _named_model(every),
+        or (find_model(script, all_arguments, COUNTED_CLASSES) if script is not None else None)
+        or _named_model(all_arguments),
         gpu_memory=loaded.gpu_memory,
     )
 
@@ -146,7 +147,7 @@ def _read_precision(
 ) -> str:
     """Return the precision: a script's argument overrides accelerate's configuration.
 
-    As in `Accelerator(mixed_precision=...)`.
+    It does so in `Accelerator(mixed_precision=...)`.
     """
     for name in ("bf16", "fp16"):
         section = (deepspeed or {}).get(name)

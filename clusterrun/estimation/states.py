@@ -1,4 +1,4 @@
-"""What weights, gradients and the states of Adam occupy on each GPU, under each strategy."""
+"""The memory of weights, gradients and Adam's states on each GPU, for each strategy."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _STATES: frozenset[Part] = frozenset({"gradients", "optimizer"})
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to shard a model's states over GPUs; `words` is how a job spec selects it."""
+    """One way to shard a model's states over GPUs; `words` selects it in a job spec."""
 
     name: str
     words: str
     engine: Literal["ddp", "deepspeed", "fsdp"]
     sharded: frozenset[Part] = frozenset()
-    """What each GPU holds only its part of."""
+    """The parts that are sharded over the GPUs."""
     offloaded: frozenset[Part] = frozenset()
-    """What is kept in the memory of the node's CPUs."""
+    """The parts that are in the memory of the node's CPUs."""
     gathered: bool = False
-    """Whether weights that are sharded stay whole from the forward to the backward pass."""
+    """Whether sharded weights stay gathered from the forward to the backward pass."""
 
 
 def _make_zero(
@@ -77,12 +77,12 @@ TABLE: Sequence[Strategy] = (
     ZERO_3_ALL_OFFLOADED,
     FSDP_OFFLOADED,
 )
-"""What is compared side by side, from the least change of a DDP run to the greatest."""
+"""The strategies to compare, from the smallest change of a DDP run to the largest."""
 
 
 @dataclass(frozen=True)
 class States:
-    """Bytes on each GPU, and on its node's CPUs on its account."""
+    """Bytes on each GPU, and in the memory of its node for this GPU."""
 
     weights: float
     gradients: float
@@ -91,7 +91,7 @@ class States:
 
     @property
     def total(self) -> float:
-        """All that is on the GPU."""
+        """The total on the GPU."""
         return self.weights + self.gradients + self.optimizer
 
 
@@ -100,10 +100,10 @@ def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
 
     Mixed-precision Adam has 16: 2 for weights, 2 for gradients and 12 for the optimizer, which are
     fp32 copies of the weights (4), momentum (4) and variance (4). Source: Rajbhandari et al. 2020,
-    "ZeRO", section 3.1, arXiv:1910.02054. DeepSpeed holds them so. Accelerate's DDP is
-    torch.autocast over fp32 weights, and FSDP keeps fp32 shards: 4, 4 and 8, with no copy beside
-    the weights, and 16 again. In fp32 DeepSpeed still keeps its copy, which makes 20 (measured,
-    DeepSpeed 0.19, ZeRO-1 to 3).
+    "ZeRO", section 3.1, arXiv:1910.02054. DeepSpeed does this. Accelerate's DDP is
+    torch.autocast over fp32 weights, and FSDP keeps fp32 shards: 4, 4 and 8 without a second copy
+    of the weights, also 16 in total. In fp32 DeepSpeed still keeps its copy, which makes 20
+    (measured with DeepSpeed 0.19, ZeRO-1 to 3).
     """
     if strategy.engine != "deepspeed":
         return {"weights": 4, "gradients": 4, "optimizer": 8}
@@ -115,7 +115,7 @@ def bytes_of_parameter(strategy: Strategy, *, mixed: bool) -> dict[Part, int]:
 
 
 def states_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool = True) -> States:
-    """Return what a model's states occupy, each sharded part divided by the GPUs that share it.
+    """Return the memory of a model's states, each sharded part divided by the number of GPUs.
 
     Source: the ZeRO paper, figure 1 and table 1, for stages 1 to 3; FSDP that shards everything is
     stage 3 (Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277); offloading as in Ren et al. 2021,
@@ -126,6 +126,6 @@ def states_of(parameters: int, gpus: int, strategy: Strategy, *, mixed: bool = T
         name: parameters * size / (gpus if name in strategy.sharded else 1)
         for name, size in each.items()
     }
-    there = {name: 0.0 if name in strategy.offloaded else size for name, size in part.items()}
+    on_gpu = {name: 0.0 if name in strategy.offloaded else size for name, size in part.items()}
     host = sum(size for name, size in part.items() if name in strategy.offloaded)
-    return States(there["weights"], there["gradients"], there["optimizer"], host)
+    return States(on_gpu["weights"], on_gpu["gradients"], on_gpu["optimizer"], host)

@@ -1,4 +1,4 @@
-"""The smallest change with which a run fits."""
+"""The smallest change that makes a run fit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from clusterrun.estimation.states import Strategy
 
 _MOST_GPUS = 1 << 20
 
-# What can be done, the cheapest first: ZeRO-2 sends as much as DDP, ZeRO-3 half as much again (the
-# ZeRO paper, section 7), checkpointing computes a third more (Korthikanti et al. 2022), and
+# Possible changes, the cheapest first: ZeRO-2 communicates as much as DDP, ZeRO-3 1.5 times as much
+# (the ZeRO paper, section 7), checkpointing computes a third more (Korthikanti et al. 2022), and
 # offloading waits for the CPU.
 _ZERO_PLAIN = (states.ZERO_2, states.ZERO_3)
 _ZERO_OFFLOADED = (states.ZERO_2_OFFLOADED, states.ZERO_3_OFFLOADED, states.ZERO_3_ALL_OFFLOADED)
 
 
 def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
-    """Return the smallest change with which a run fits; empty if it fits, or memory is not known.
+    """Return the smallest change that makes a run fit; empty if it fits, or memory is not known.
 
-    `own` is the strategy of the run. Beside offloading, which is slow, it says how many GPUs would
-    spare it, in steps of those of a node.
+    `own` is the strategy of the run. Because offloading is slow, its text also has the number of
+    GPUs, a multiple of `step`, that would avoid it.
     """
     memory = question.gpu_memory
     if memory is None or _fits_comfortably(needs_of(question, own), memory):
@@ -37,8 +37,8 @@ def smallest_change(question: Question, own: Strategy, step: int = 1) -> str:
             )
             return " with ".join(part for part in (words, also) if part) + gpus
     return (
-        "a smaller batch, a shorter sequence or larger GPUs: what cannot be shared out is too much "
-        "already"
+        "a smaller batch, a shorter sequence or larger GPUs: the part that cannot be sharded is "
+        "already too large"
     )
 
 
@@ -62,17 +62,17 @@ def _list_changes(question: Question, own: Strategy) -> Iterator[tuple[Strategy,
 
 
 def _stronger_strategies(own: Strategy) -> tuple[Sequence[Strategy], Sequence[Strategy]]:
-    """Return an engine's strategies that shard more than the run's, and those that offload."""
+    """Return the engine's strategies that shard more than the run's, and those that offload."""
     if own.engine == "fsdp":
         plain: Sequence[Strategy] = (states.FSDP,) if own.gathered else ()
         return plain, () if own.offloaded else (states.FSDP_OFFLOADED,)
     more = [one for one in _ZERO_PLAIN if own.sharded < one.sharded and not own.offloaded]
-    there = [
+    offloading = [
         one
         for one in _ZERO_OFFLOADED
         if own.sharded <= one.sharded and own.offloaded < one.offloaded
     ]
-    return more, there
+    return more, offloading
 
 
 def _with_checkpointing(question: Question) -> Question | None:
@@ -82,19 +82,19 @@ def _with_checkpointing(question: Question) -> Question | None:
 
 
 def _propose_gpus(question: Question, own: Strategy, memory: int, step: int) -> str:
-    """Find the smallest number of GPUs with which all that is sharded fits; empty if none."""
+    """Return the smallest number of GPUs that fits with full sharding; empty if none."""
     best = states.FSDP if own.engine == "fsdp" else states.ZERO_3
     smallest = _with_checkpointing(question) or question
     checkpointing = " and activation checkpointing" if smallest is not question else ""
 
-    def enough(steps: int) -> bool:
+    def is_enough(steps: int) -> bool:
         return _fits_comfortably(needs_of(replace(smallest, gpus=steps * step), best), memory)
 
     most = max(_MOST_GPUS // step, 1)
-    if not enough(most):
+    if not is_enough(most):
         return ""
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
     return f", or {high * step} GPUs with {best.name}{checkpointing}"

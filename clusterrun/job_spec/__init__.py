@@ -1,10 +1,10 @@
-"""The job spec: what the user wants, read from YAML in Slurm's and accelerate's own words."""
+"""The job spec: what the user wants, read from YAML with Slurm's and accelerate's own keys."""
 
 import os
 
 os.environ.setdefault(
     "PYDANTIC_DISABLE_PLUGINS", "1"
-)  # looking for plugins of pydantic costs a start 9 ms
+)  # the search for pydantic plugins would add 9 ms to every start
 
 from clusterrun.job_spec.load import Loaded, load_spec
 from clusterrun.job_spec.model import JobSpec

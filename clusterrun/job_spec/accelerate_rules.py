@@ -1,11 +1,12 @@
-"""Rules of the `accelerate` section: its keys, and processes that the nodes share equally."""
+"""Rules of the `accelerate` section: its keys, and a number of processes that fits the nodes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from clusterrun.job_spec import gpus, grammar
-from clusterrun.job_spec.layers import COMPUTED, Layers
+from clusterrun.job_spec.keys import COMPUTED
+from clusterrun.job_spec.layers import Layers
 
 BESIDE_CONFIG_FILE = {
     "config_file",
@@ -19,7 +20,7 @@ STRATEGIES = ("deepspeed_config", "fsdp_config", "megatron_lm_config")
 
 
 def check_accelerate(layers: Layers, values: dict[str, Any]) -> None:
-    """Note every rule between accelerate's keys, and between them and the nodes, that is broken."""
+    """Record every violation of a rule between accelerate's keys, or between them and the nodes."""
     _check_keys(layers, values.get("accelerate") or {}, command="command" in values)
     _check_process_count(layers, values)
     _check_node_range(layers, values)
@@ -28,41 +29,41 @@ def check_accelerate(layers: Layers, values: dict[str, Any]) -> None:
 def _check_keys(layers: Layers, accelerate: dict[str, Any], *, command: bool) -> None:
     for key, reason in COMPUTED.items():
         if key in accelerate:
-            layers.fault(
+            layers.add_problem(
                 ("accelerate", key),
-                f"the job script sets it: {reason}",
-                "delete it; a whole config file is used as it is by accelerate.config_file",
+                f"set by the job script {reason}",
+                "delete it; accelerate.config_file uses a whole config file unchanged",
             )
             del accelerate[key]
     if isinstance(accelerate.get("deepspeed_config"), str):
         path = accelerate.pop("deepspeed_config")
-        layers.fault(
+        layers.add_problem(
             ("accelerate", "deepspeed_config"),
             f"must be a mapping, got {path!r}",
-            f"deepspeed_config: {{deepspeed_config_file: {path}}}",
+            f"write deepspeed_config: {{deepspeed_config_file: {path}}}",
         )
     if command and accelerate:
-        layers.fault(
+        layers.add_problem(
             ("accelerate",),
-            "a command is run without accelerate",
-            "use script or module, or delete this",
+            "cannot be combined with command, which runs without accelerate",
+            "use script or module, or delete this section",
         )
     if accelerate.get("config_file") is not None:
         for key in sorted(set(accelerate) - BESIDE_CONFIG_FILE):
-            layers.fault(
+            layers.add_problem(
                 ("accelerate", key),
-                "stands beside config_file, which is used unchanged",
-                "write it into that file, or drop config_file",
+                "cannot be combined with config_file, which is used unchanged",
+                "set it in that file, or delete config_file",
             )
     given = [key for key in STRATEGIES if accelerate.get(key) is not None]
     for key in given[1:]:
-        layers.fault(
-            ("accelerate", key), f"stands beside {given[0]}; one strategy trains a run", "keep one"
+        layers.add_problem(
+            ("accelerate", key), f"cannot be combined with {given[0]}", "use one strategy"
         )
 
 
 def _check_process_count(layers: Layers, values: dict[str, Any]) -> None:
-    """Note a total that the nodes cannot share: each gets num_processes // num_machines."""
+    """Record a total that is not divisible: each node gets num_processes // num_machines."""
     processes = (values.get("accelerate") or {}).get("num_processes")
     slurm = values.get("slurm") or {}
     nodes = count_nodes(slurm.get("nodes", 1))
@@ -70,21 +71,21 @@ def _check_process_count(layers: Layers, values: dict[str, Any]) -> None:
         return
     gpus = _gpus_per_node(slurm)
     if gpus and processes != gpus * nodes and not (values.get("accelerate") or {}).get("use_cpu"):
-        layers.fault(
+        layers.add_problem(
             ("accelerate", "num_processes"),
-            f"{processes} processes, but {nodes} x {gpus} GPUs are asked for",
-            "delete it: processes are counted from the GPUs that Slurm gives",
+            f"{processes} processes, but {nodes} x {gpus} GPUs are requested",
+            "delete it: each node starts one process per GPU",
         )
     elif processes % nodes:
-        layers.fault(
+        layers.add_problem(
             ("accelerate", "num_processes"),
-            f"{processes} processes do not divide over {nodes} nodes",
-            f"it counts all processes; {processes // nodes * nodes or nodes} would do",
+            f"{processes} processes are not divisible by {nodes} nodes",
+            f"write {processes // nodes * nodes or nodes}: it is the total over all nodes",
         )
 
 
 def _check_node_range(layers: Layers, values: dict[str, Any]) -> None:
-    """Note a range of nodes whose smallest number cannot share the batches of a step equally."""
+    """Record a range of nodes whose smallest number does not divide the batches of a step."""
     text, shrunk = (
         str((values.get("slurm") or {}).get("nodes", 1)),
         (values.get("requeue") or {}).get("shrink_to"),
@@ -94,14 +95,14 @@ def _check_node_range(layers: Layers, values: dict[str, Any]) -> None:
     if least in (0, most) or values.get("command") is not None or not isinstance(steps, int):
         return
     if most * steps % least:
-        would = [str(one) for one in range(1, most + 1) if most * steps % one == 0]
-        what = f"{most * steps} batches a node cannot be shared out equally among {least} nodes"
+        divisors = [str(one) for one in range(1, most + 1) if most * steps % one == 0]
+        what = f"the {most * steps} batches of a step are not divisible by {least} nodes"
         path, hint = (
-            (("requeue", "shrink_to"), "write")
+            (("requeue", "shrink_to"), "use")
             if shrunk
-            else (("slurm", "nodes"), "begin the range with")
+            else (("slurm", "nodes"), "start the range with")
         )
-        layers.fault(path, what, f"{hint} a number out of {', '.join(would)}")
+        layers.add_problem(path, what, f"{hint} one of {', '.join(divisors)}")
 
 
 def _gpus_per_node(slurm: dict[str, Any]) -> int:

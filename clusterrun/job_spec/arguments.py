@@ -1,4 +1,4 @@
-"""A script's own arguments by name, from a spec's mapping or from its list of words."""
+"""The arguments of the training script by name, from a mapping or a list of words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clusterrun.training_script.arguments import argument_name
 
 
 def arguments_of(spec: JobSpec) -> dict[str, Any]:
-    """Return the arguments by name, dashes written as underscores; a bare flag is True."""
+    """Return the arguments by name, with underscores instead of dashes; a bare flag is True."""
     if isinstance(spec.args, dict):
         return {argument_name(key): value for key, value in spec.args.items()}
     words, found = [str(word) for word in spec.args], {}
@@ -21,5 +21,5 @@ def arguments_of(spec: JobSpec) -> dict[str, Any]:
 
 
 def _is_flag(word: str) -> bool:
-    """Return whether argparse would take a word for a flag; a negative number is not one."""
+    """Return whether argparse reads a word as a flag; a negative number is not one."""
     return word.startswith("-") and not word[1:2].isdigit() and word[1:2] != "."

@@ -1,6 +1,6 @@
-"""The `checkpoint` section: how often to save, and where any script's checkpoints are found.
+"""The values of the `checkpoint` section: intervals, patterns, and arguments to resume with.
 
-A message may go on below its first line with what to do about it.
+The second line of an error message, if it has one, is the hint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from clusterrun import units
 CHECKPOINT = "{checkpoint}"
 RUN_DIR = "{run_dir}"
 EVERY_FORMS = "10min, 90s, 2h, 500 steps or auto"
-# transformers.TrainingArguments and accelerate's examples call it so
+# the name in transformers.TrainingArguments and accelerate's examples
 RESUME = ("--resume_from_checkpoint", CHECKPOINT)
 
 _PLACEHOLDER = re.compile(r"\{[A-Za-z_]\w*\}")
@@ -23,7 +23,7 @@ _EXPANDED = re.compile(r"~|.*\$[A-Za-z_{(]")
 def check_interval(text: str) -> str:
     """Return an interval as protocol 1 of the training library reads it.
 
-    The unit is s, min, h or steps; `auto` stays as it is.
+    The unit is s, min, h or steps; `auto` is returned unchanged.
     """
     if text == "auto":
         return text
@@ -31,51 +31,59 @@ def check_interval(text: str) -> str:
     try:
         seconds = units.seconds_of_duration(text, forms=EVERY_FORMS) if steps is None else 0.0
     except ValueError as error:
-        hint = "write a whole number of steps" if "step" in text else str(error).partition("\n")[2]
-        raise ValueError(f"{text[:80]!r} is not an interval\n{hint}") from error
+        raise ValueError(_explain_interval(text, str(error))) from error
     if not (seconds or steps):
-        raise ValueError("an interval of zero")
+        raise ValueError(f"must be longer than zero\nwrite {EVERY_FORMS}")
     return units.format_interval(seconds) if steps is None else f"{steps} steps"
 
 
-def check_pattern(text: str) -> str:
-    """Check the pattern of checkpoints.
+def _explain_interval(text: str, fault: str) -> str:
+    if text.isdecimal():
+        units_in_order = "{0} steps or {0}s" if len(text) > 2 else "{0}min or {0} steps"
+        return f"{text[:80]} has no unit\nwrite {units_in_order.format(text[:80])}"
+    hint = "write a whole number of steps" if "step" in text else fault.partition("\n")[2]
+    return f"{text[:80]!r} is not an interval\n{hint}"
 
-    Only {run_dir} is filled in, so that whatever a shell would expand is refused.
+
+def check_pattern(text: str) -> str:
+    """Check the pattern of checkpoints and return it.
+
+    Only {run_dir} is replaced, so anything that a shell would expand is refused.
     """
     if _EXPANDED.match(text):
         raise ValueError(
-            f"{text[:80]!r}: neither ~ nor a variable is expanded here\n"
-            f"write the whole path, or one relative to the working folder; {RUN_DIR} is the run's "
-            "own folder"
+            f"{text[:80]!r}: ~ and variables are not expanded\n"
+            f"write an absolute path, or one relative to the working folder; {RUN_DIR} is the "
+            "run folder"
         )
     _refuse_placeholders(text, RUN_DIR)
     return text
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """Split a line as a shell splits it, and evaluate nothing."""
+    """Split a line into words as a shell does, without expansions."""
     try:
-        found = tuple(shlex.split(text))
+        words = tuple(shlex.split(text))
     except ValueError as error:
-        raise ValueError(f"{text[:80]!r} is no shell words: {str(error).lower()}") from error
-    if not found:
-        raise ValueError("empty; false appends nothing to the arguments")
-    return found
-
-
-def check_resume_words(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Check the words that hand a checkpoint to the script; none at all is fine."""
-    for word in given:
-        _refuse_placeholders(word, CHECKPOINT)
-    if given and not any(CHECKPOINT in word for word in given):
         raise ValueError(
-            f"has no {CHECKPOINT}, the newest one\n{' '.join(RESUME)}, or whatever the script reads"
-        )
-    return given
+            f"{text[:80]!r} cannot be split into words: {str(error).lower()}\n"
+            "close the quotes, or write a list of words"
+        ) from error
+    if not words:
+        raise ValueError("empty\nwrite false to append nothing to the arguments")
+    return words
+
+
+def check_resume_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the words that pass a checkpoint to the script; there may be none."""
+    for word in words:
+        _refuse_placeholders(word, CHECKPOINT)
+    if words and not any(CHECKPOINT in word for word in words):
+        raise ValueError(f"{CHECKPOINT} is missing\nwrite it as in {' '.join(RESUME)}")
+    return words
 
 
 def _refuse_placeholders(text: str, known: str) -> None:
     for found in _PLACEHOLDER.findall(text):
         if found != known:
-            raise ValueError(f"{found} stands for nothing here\n{known} is what is filled in")
+            raise ValueError(f"unknown placeholder {found}; only {known} is available")

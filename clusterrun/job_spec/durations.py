@@ -1,4 +1,4 @@
-"""Durations of a spec in whole seconds, as bash counts them: waits, and the time until a hang."""
+"""Durations of a spec in whole seconds, because bash has no others: waits, and the hang time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def whole_seconds(text: str, forms: str = units.DURATION_FORMS) -> int:
 
     Raises ValueError for anything else.
     """
-    found = units.seconds_of_duration(text, forms=forms)
-    return max(1, round(found)) if found else 0
+    seconds = units.seconds_of_duration(text, forms=forms)
+    return max(1, round(seconds)) if seconds else 0
 
 
 def check_wait(text: str) -> str:
     """Check a duration and return it as written; raises ValueError for anything else, and zero."""
     if whole_seconds(text) == 0:
-        raise ValueError(f"a wait of zero\nwrite {units.DURATION_FORMS}")
+        raise ValueError(f"must be longer than zero\nwrite {units.DURATION_FORMS}")
     return text
 
 
@@ -39,12 +39,12 @@ def check_hang(text: str) -> str:
     Raises ValueError for anything else, and for zero.
     """
     if text not in (HANG_AUTO, HANG_OFF) and hang_seconds(text) == 0:
-        raise ValueError(f"a patience of zero\nwrite {HANG_FORMS}")
+        raise ValueError("must be longer than zero\nwrite false to turn hang detection off")
     return text
 
 
 def hang_seconds(text: str) -> int:
     """Return the seconds without a step that count as a hang; raises ValueError if invalid."""
     if text.lower() in units.SLURM_UNLIMITED:
-        raise ValueError(f"{text!r} is not a duration\nwrite false")
+        raise ValueError(f"{text!r} is not a duration\nwrite false to turn hang detection off")
     return whole_seconds(text, HANG_FORMS)

@@ -1,6 +1,6 @@
-"""How much memory a site's GPUs have, from the `gpu_memory` of a profile.
+"""The memory of a site's GPUs, from a profile's `gpu_memory`.
 
-It is one amount, or one for each partition or type of GPU.
+It is one size, or one for each partition or type of GPU.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from clusterrun.job_spec.values import name_kind, read_line
 def read_sizes(value: Any) -> dict[str, int]:
     """Return the profile's sizes in bytes by partition or type of GPU; "" names a single size.
 
-    Raises ValueError for what is no amount and no mapping of them.
+    Raises ValueError for anything but a size or a mapping of sizes.
     """
     if value is None:
         return {}
@@ -31,8 +31,8 @@ def read_sizes(value: Any) -> dict[str, int]:
 def size_for_job(sizes: dict[str, int], slurm: Slurm) -> int | None:
     """Return the bytes of each GPU that a job gets; None if not known.
 
-    The type of GPU it asks for counts before its partition; where it names several partitions, the
-    smallest counts.
+    The requested type of GPU takes precedence over the partition. If several partitions are named,
+    the smallest size counts.
     """
     if "" in sizes:
         return sizes[""]

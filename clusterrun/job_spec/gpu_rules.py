@@ -1,4 +1,4 @@
-"""What a spec's requests for GPUs must be: valid, possible on one node, equal on all nodes."""
+"""Rules of a spec's GPU requests: valid, possible on one node, equal on all nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clusterrun.job_spec.layers import Layers
 
 
 def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
-    """Note every GPU request that cannot be parsed: it must not be taken for a run without GPUs."""
+    """Record every GPU request that cannot be parsed, so that none counts as a run without GPUs."""
     extra = slurm.get("additional_parameters")
     for path, options in (
         ((), slurm),
@@ -24,13 +24,13 @@ def check_gpus(layers: Layers, slurm: dict[str, Any]) -> None:
 
 
 def _check_option(layers: Layers, path: tuple[str, ...], value: Any) -> None:
-    name, hint = path[-1].replace("_", "-"), "the site's names: sinfo --format=%G"
+    name, hint = path[-1].replace("_", "-"), "list this site's GPUs with sinfo --format=%G"
     checked_by_its_type = ("slurm", "gpus_per_node"), ("slurm", "gpus_per_task"), ("slurm", "gpus")
     try:
         found = gpus.find_requests({name: value})
     except ValueError as error:
         if path not in checked_by_its_type:
-            layers.fault(path, str(error), hint)
+            layers.add_problem(path, str(error).partition("\n")[0], hint)
         return
     counts = (
         [one for listing in found.values() for one in listing]
@@ -40,15 +40,15 @@ def _check_option(layers: Layers, path: tuple[str, ...], value: Any) -> None:
     for one in counts:
         if one.count > gpus.MOST_OF_NODE:
             typed = f"gpu:{one.count}:1" if name in gpus.LISTS else f"{one.count}:1"
-            layers.fault(
+            layers.add_problem(
                 path,
                 f"Slurm reads {one.count} as a number of GPUs",
-                f"one GPU of type {one.count}: {typed}",
+                f"write {typed} for one GPU of type {one.count}",
             )
 
 
 def _check_other_resources(layers: Layers, slurm: Mapping[str, Any]) -> None:
-    """Note a site's own resource, such as gpumem, for which no option requests GPUs."""
+    """Record a site's own resource, such as gpumem, if no option requests GPUs."""
     try:
         requested = gpus.are_requested(slurm)
     except ValueError:
@@ -57,9 +57,9 @@ def _check_other_resources(layers: Layers, slurm: Mapping[str, Any]) -> None:
         if key.replace("_", "-") in gpus.LISTS and (
             others := gpus.other_gpu_resources(str(slurm[key] or ""))
         ):
-            what = f"{others[0][:80]!r} is not a request for GPUs, and nothing else requests any"
-            layers.fault(
-                ("slurm", key), what, "add gpus-per-node, or leave this out for a run on CPUs"
+            what = f"{others[0][:80]!r} does not request GPUs, and no other option does"
+            layers.add_problem(
+                ("slurm", key), what, "add gpus-per-node, or delete this for a run on CPUs"
             )
 
 
@@ -70,17 +70,17 @@ def _check_division(layers: Layers, slurm: Mapping[str, Any]) -> None:
     except ValueError:
         return
     if "-" in nodes:
-        layers.fault(
+        layers.add_problem(
             ("slurm", "gpus"),
-            f"counts all nodes, of which Slurm gives {nodes}",
+            f"is a total over all nodes, but slurm.nodes is the range {nodes}",
             "use gpus-per-node",
         )
     elif count % most:
-        layers.fault(
+        layers.add_problem(
             ("slurm", "gpus"),
-            f"{count} GPUs do not divide over {most} nodes; each needs the same number",
-            "gpus counts all nodes; gpus-per-node counts one",
+            f"{count} GPUs are not divisible by {most} nodes",
+            "use gpus-per-node; gpus is the total over all nodes",
         )
     elif count // most > gpus.MOST_OF_NODE:
         what = f"Slurm reads {count} as a number of GPUs"
-        layers.fault(("slurm", "gpus"), what, f"one GPU of type {count}: {count}:1")
+        layers.add_problem(("slurm", "gpus"), what, f"write {count}:1 for one GPU of type {count}")

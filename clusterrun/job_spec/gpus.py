@@ -1,6 +1,6 @@
-"""The GPUs that sbatch's options request: the one parser of their values.
+"""The GPUs that sbatch's options request: the only parser of their values.
 
-Source: sbatch(1), and what `sbatch --test-only` of Slurm 22.05 takes. A type is any word without
+Source: sbatch(1), and what `sbatch --test-only` of Slurm 22.05 accepts. A type is any word without
 `:`, `,` and `(`, such as `a100`, `3090`, `1g.10gb` or `nvidia_a100_3g.20gb`; a number alone is
 always a count, so `gpu:3090` requests 3090 GPUs.
 """
@@ -25,7 +25,7 @@ COUNTS = ("gpus-per-node", "gpus-per-task", "gpus-per-socket", "gpus")
 LISTS = ("gres", "tres-per-node", "tres-per-task", "tres-per-socket", "tres-per-job")
 """Options whose value is a list of resources, GPUs among them."""
 MOST_OF_NODE = 128
-"""No node has more, MIG instances included; a larger count is a type that was meant."""
+"""No node has more, MIG instances included; a larger count was meant as a type."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,37 @@ class GpuRequest:
 
     count: int
     type: str = ""
-    """As the site calls it; empty if any will do."""
+    """As the site names it; empty for any type."""
 
 
 def parse_count(text: str) -> GpuRequest:
-    """Read the value of `gpus`, `gpus-per-node` and similar options: `4` or `a100:4`.
+    """Parse the value of `gpus`, `gpus-per-node` and similar options: `4` or `a100:4`.
 
     Raises ValueError for anything else.
     """
     found = COUNT.fullmatch(text)
     if not found:
-        raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
+        raise ValueError(f"{text[:80]!r} is not a number of GPUs\n{_propose_count(text)}")
     return GpuRequest(int(found["count"]), found["type"] or "")
+
+
+def _propose_count(text: str) -> str:
+    """Return a hint: the count of a gres such as `gpu:4`, or one GPU of a type such as `a100`."""
+    gres = _ITEM.fullmatch(text)
+    times = re.fullmatch(r"(\d{1,3}) *x? *([A-Za-z]\w*)", text)
+    if gres:
+        return (
+            f"write {gres['type']}:{gres['count'] or 1}"
+            if gres["type"]
+            else (f"write {gres['count'] or 1}")
+        )
+    if times:
+        return f"write {times[2]}:{times[1]}"
+    return (
+        f"write {text}:1"
+        if re.fullmatch(r"(?=.*\d)[a-z][\w.-]*", text)
+        else ("write a number, such as 4 or a100:4")
+    )
 
 
 def check_count(text: str) -> str:
@@ -53,13 +72,16 @@ def check_count(text: str) -> str:
 
     Raises ValueError for anything else, and for zero.
     """
-    if parse_count(text).count == 0:
-        raise ValueError(f"{text[:80]!r} is not a number of GPUs: 4, or a100:4")
+    request = parse_count(text)
+    if request.type.lower() == "gpu":
+        raise ValueError(f"{text[:80]!r} is not a number of GPUs\nwrite {request.count}")
+    if request.count == 0:
+        raise ValueError("must be at least 1, got 0\ndelete the key for a run on CPUs")
     return text
 
 
 def parse_list(text: str) -> list[GpuRequest]:
-    """Read the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`.
+    """Parse the GPUs in a list of resources, such as `gpu:a100:4,tmp:1` or `cpu=8,gres/gpu:2`.
 
     Raises ValueError for a GPU that cannot be read.
     """
@@ -73,10 +95,7 @@ def parse_list(text: str) -> list[GpuRequest]:
 
 
 def other_gpu_resources(text: str) -> list[str]:
-    """List the resources that have `gpu` in their name but are not GPUs.
-
-    Some sites have `gpumem:20g`, for example.
-    """
+    """List the resources that have `gpu` in their name but are not GPUs, such as `gpumem:20g`."""
     items = [item.strip() for item in _BETWEEN_ITEMS.split(text)]
     return [item for item in items if "gpu" in item.lower() and _resource_name(item) != "gpu"]
 
@@ -89,15 +108,15 @@ def _resource_name(item: str) -> str:
 def _parse_item(item: str) -> GpuRequest:
     found = _ITEM.fullmatch(item)
     if not found:
-        raise ValueError(f"{item[:80]!r} is not a request for GPUs: gpu:4, or gpu:a100:4")
+        raise ValueError(f"{item[:80]!r} is not a GPU request such as gpu:4 or gpu:a100:4")
     return GpuRequest(int(found["count"] or 1), found["type"] or "")
 
 
 def find_requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
-    """Return the GPUs that each option requests, by the option's name, without other options.
+    """Return the GPUs that each option requests, by the option's name.
 
     `options` are those of a spec's `slurm` section, with dashes or underscores. Raises ValueError
-    as the parts do.
+    for a value that cannot be parsed.
     """
     found: dict[str, list[GpuRequest]] = {}
     for name, value in _list_options(options):
@@ -109,7 +128,7 @@ def find_requests(options: Mapping[str, Any]) -> dict[str, list[GpuRequest]]:
 
 
 def _list_options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """List options by their names with dashes, those that this version does not know included."""
+    """List options by their names with dashes, also those in `additional_parameters`."""
     extra = options.get("additional_parameters")
     for key, value in [*options.items(), *(extra.items() if isinstance(extra, Mapping) else ())]:
         if value is not None and value is not False:
@@ -117,12 +136,12 @@ def _list_options(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def are_requested(options: Mapping[str, Any]) -> bool:
-    """Return whether a job requests GPUs, with any of sbatch's options."""
+    """Return whether a job requests GPUs with any of sbatch's options."""
     return any(request.count for found in find_requests(options).values() for request in found)
 
 
 def count_per_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> int:
-    """Return the GPUs of each of `nodes` nodes, with `tasks` tasks on each; 0 if none is known."""
+    """Return the GPUs of each of `nodes` nodes with `tasks` tasks each; 0 if not known."""
     found = {
         name: sum(one.count for one in listing) for name, listing in find_requests(options).items()
     }
@@ -136,5 +155,5 @@ def count_per_node(options: Mapping[str, Any], nodes: int, tasks: int = 1) -> in
 
 
 def list_types(options: Mapping[str, Any]) -> list[str]:
-    """Return the types of the GPUs that a job requests, as the site calls them."""
+    """Return the types of the GPUs that a job requests, as the site names them."""
     return [one.type for listing in find_requests(options).values() for one in listing if one.type]

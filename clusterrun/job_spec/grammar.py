@@ -1,4 +1,4 @@
-"""The grammars of sbatch's values: time limits, counts, arrays, signals.
+"""The grammars of sbatch's values: time limits, numbers of nodes, arrays, signals.
 
 Source: sbatch(1), Slurm 22.05 to 26.05.
 """
@@ -22,8 +22,7 @@ def check_time_limit(text: str) -> str:
     """
     if units.seconds_of_slurm_time(text) == 0:
         raise ValueError(
-            "a time limit of zero; sbatch would read it as no limit: write UNLIMITED if you mean "
-            "that"
+            "a time limit of zero means no limit to sbatch\nwrite UNLIMITED if you want no limit"
         )
     return text
 
@@ -33,33 +32,30 @@ def check_nodes(text: str) -> str:
     found = NODES.fullmatch(text)
     if not found or int(found["least"]) < 1:
         raise ValueError(
-            f"{text[:80]!r} is not a number of nodes: a whole number from 1 up, or a range such as "
-            "2-8"
+            f"{text[:80]!r} is not a number of nodes\nwrite a whole number, or a range such as 2-8"
         )
     if least_nodes(text) > most_nodes(text):
-        raise ValueError(f"{text} has no number in it: it ends before it begins")
+        least, most = least_nodes(text), most_nodes(text)
+        raise ValueError(f"{text} is an empty range\nwrite {most}-{least}")
     return text
 
 
 def least_nodes(text: str) -> int:
-    """Return the smallest number of nodes that Slurm may give."""
+    """Return the smallest number of nodes that Slurm may allocate."""
     return int(text.partition("-")[0])
 
 
 def most_nodes(text: str) -> int:
-    """Return the largest number of nodes that Slurm may give; a whole job's amounts refer to it."""
+    """Return the largest number of nodes that Slurm may allocate; a job's totals refer to it."""
     return int(text.rpartition("-")[2])
 
 
 def check_array(text: str) -> str:
-    """Check the indexes of a job array: `0-3`, `1,3,5`, `0-15:4`, each optionally with `%2`.
-
-    `%2` runs two at a time.
-    """
+    """Check the indexes of a job array: `0-3`, `1,3,5`, `0-15:4`, with `%2` two at a time."""
     tasks, percent, at_once = text.partition("%")
     fault = (
-        f"{text[:80]!r} is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two "
-        "at once"
+        f"{text[:80]!r} is not a list of array indexes\n"
+        "write 0-3, 1,3,5 or 0-15:4; append %2 to run two at a time"
     )
     if percent and not _AT_ONCE.fullmatch(at_once):
         raise ValueError(fault)
@@ -68,16 +64,20 @@ def check_array(text: str) -> str:
         if not found or (found["step"] and int(found["step"]) == 0):
             raise ValueError(fault)
         if found["last"] and int(found["last"]) < int(found["first"]):
-            raise ValueError(f"{part} has no number in it: it ends before it begins")
+            raise ValueError(f"{part} is an empty range\nwrite {found['last']}-{found['first']}")
     return text
 
 
 def read_signal_lead(text: str) -> int:
     """Return the seconds of `USR1@120`.
 
-    Raises ValueError for `B:` and for other signals: the nodes' shells listen to USR1.
+    Raises ValueError for `B:` and for other signals: the node shells handle USR1 only.
     """
     found = _SIGNAL.fullmatch(text)
     if not found or found["name"] not in {"USR1", "10"} or not found["lead"]:
-        raise ValueError(f"{text[:80]!r}: the script listens to USR1 on each node: USR1@<seconds>")
+        lead = (found["lead"] if found else "") or "120"
+        raise ValueError(
+            f"{text[:80]!r} is not USR1@<seconds>, the only signal that the node shells handle\n"
+            f"write USR1@{lead}"
+        )
     return int(found["lead"])

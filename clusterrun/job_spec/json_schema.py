@@ -1,8 +1,7 @@
 """The JSON Schema of a job spec, for editors, made from the models.
 
-It is the loader's form and no more: rules between keys, and values that depend on files, are
-`validate`'s to tell. What it refuses, the loader refuses, too. Source: json-schema.org, draft
-2020-12.
+It covers single values only: `validate` also checks rules between keys, and the files that a spec
+names. Whatever the schema refuses, the loader refuses, too. Source: json-schema.org, draft 2020-12.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from pydantic import BaseModel
 from clusterrun import units
 from clusterrun.job_spec import gpus, grammar, model, options, values
 from clusterrun.job_spec.docstrings import field_docstrings
-from clusterrun.job_spec.layers import SECTIONS
+from clusterrun.job_spec.keys import SECTIONS
 
 TITLE = "clusterrun job spec"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: dict[str, Any] = {"type": ["string", "number"]}
 _ANY: dict[str, Any] = {}
-# pydantic's words for true and false, and numbers:
+# The words and numbers that pydantic accepts as true and false:
 # https://docs.pydantic.dev/latest/api/standard_library_types/#booleans
 _TRUTHS = "0 1 f t n y no yes off on false true".split()
 
@@ -32,7 +31,7 @@ def _ignore_case(word: str) -> str:
 
 
 def _match_patterns(*patterns: re.Pattern[str] | str) -> dict[str, Any]:
-    """Return the form of a string that matches a pattern, in ECMA's syntax, or of a number."""
+    """Return the schema of a number, or of a string that matches a pattern, in ECMA's syntax."""
     texts = [one if isinstance(one, str) else one.pattern for one in patterns]
     text = "|".join(f"(?:{re.sub('[?]P<[a-z]+>', '?:', one)})" for one in texts)
     return {"anyOf": [{"type": "string", "pattern": f"^(?:{text})$"}, {"type": "number"}]}
@@ -45,7 +44,7 @@ _BOOLEAN: dict[str, Any] = {
         {"type": "string", "pattern": f"^(?:{'|'.join(map(_ignore_case, _TRUTHS))})$"},
     ]
 }
-# By the names of the models' own types; what is not here is told by its Python type.
+# By the names of the models' own types; the schema of any other field follows its Python type.
 _FORMS: dict[str, dict[str, Any]] = {
     "Line": _TEXT,
     "Word": _TEXT,
@@ -83,7 +82,7 @@ _FORMS: dict[str, dict[str, Any]] = {
 _LINES: dict[str, Any] = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 }
-# Fields whose validators take more than their types say.
+# Fields whose validators accept more than their types.
 _FIELDS: dict[str, dict[str, Any]] = {
     "JobSpec.args": {"type": ["object", "array"]},
     "JobSpec.node_check": {"anyOf": [{"type": "boolean"}, *_LINES["anyOf"]]},
@@ -117,13 +116,16 @@ def _model_schema(name: str, kind: type[BaseModel]) -> dict[str, Any]:
             if section is not None
             else _field_schema(name, kind, field)
         )
-        said = field_docstrings(kind).get(field)
+        description = field_docstrings(kind).get(field)
         key = (
             field.replace("_", "-")
             if name == "Slurm" and field != "additional_parameters"
             else field
         )
-        properties[key] = {**({"description": said} if said else {}), **_allow_null(form)}
+        properties[key] = {
+            **({"description": description} if description else {}),
+            **_allow_null(form),
+        }
     if name == "Slurm":
         properties |= _untyped_options(properties)
     return {
@@ -140,25 +142,24 @@ def _model_schema(name: str, kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _untyped_options(typed: dict[str, Any]) -> dict[str, Any]:
-    """Return sbatch's options that no field checks, without those that a spec may not set."""
+    """Return the schemas of sbatch's options that have no typed field and that a spec may set."""
     free = [
         name
         for name in sorted(options.KNOWN)
         if name not in typed and not options.reason_refused(name, launcher=True)[0]
     ]
     return {
-        name: {"description": f"as sbatch's --{name}", **_allow_null(_FORMS["Flag"])}
-        for name in free
+        name: {"description": f"sbatch's --{name}", **_allow_null(_FORMS["Flag"])} for name in free
     }
 
 
 def _key_pattern(key: str) -> str:
-    """Return the pattern of a key with dashes, underscores, or both; editors offer the first."""
+    """Return the pattern of a key with dashes or underscores; editors propose dashes."""
     return "^" + re.sub("[-_]", "[-_]", key) + "$"
 
 
 def _allow_null(form: dict[str, Any]) -> dict[str, Any]:
-    """Allow null: a key without a value counts as omitted."""
+    """Return a schema that also allows null: a key without a value counts as omitted."""
     kind = form.get("type")
     if kind is not None and "enum" not in form:
         kinds = [kind] if isinstance(kind, str) else kind

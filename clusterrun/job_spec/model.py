@@ -37,7 +37,7 @@ from clusterrun.job_spec.values import (
 
 
 class Model(BaseModel):
-    """What all parts of a spec share: frozen, and no key that is not known."""
+    """The base of all parts of a spec: frozen, and without unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True
@@ -54,10 +54,10 @@ class Slurm(Model):
     account: Word | None = None
     qos: Word | None = None
     nodes: Nodes = "1"
-    """Number of nodes; each runs one `accelerate launch`. Of a range, 2-8, Slurm chooses one at
-    each start."""
+    """Number of nodes; each runs one `accelerate launch`. From a range such as 2-8, Slurm chooses a
+    number at each start."""
     array: Array | None = None
-    """One run for each index, in sbatch's syntax; the script reads its own from
+    """One run per index, in sbatch's syntax; the script reads its index from
     SLURM_ARRAY_TASK_ID."""
     gpus_per_node: Gpus | None = None
     gpus: Gpus | None = None
@@ -73,7 +73,8 @@ class Slurm(Model):
     exclusive: Flag | None = None
     nice: Flag | None = None
     signal: Signal | None = None
-    """When the training processes are asked to save before the time limit: USR1@<seconds>."""
+    """How long before the time limit the training processes are requested to save:
+    USR1@<seconds>."""
     chdir: Word | None = None
     """The working folder, relative to the spec's file; by default the folder where you run
     clusterrun."""
@@ -87,17 +88,17 @@ class Slurm(Model):
 
 
 class Accelerate(Model):
-    """accelerate's own words, those of its config file, or `config_file` to use one unchanged."""
+    """accelerate's own keys, as in its config file; or `config_file`, to use a file unchanged."""
 
     config_file: Word | None = None
     num_processes: Count | None = None
-    """Total number of processes, as accelerate counts, on the largest number of nodes; on GPUs,
-    each node counts its own."""
+    """Total number of processes over all nodes, as accelerate counts them (over the most nodes, if
+    `nodes` is a range). With GPUs, leave it out: each node starts one process per GPU."""
     num_cpu_threads_per_process: Count | None = None
     tee: Tee | None = None
-    """3: each line that a rank prints begins with its rank, `[rank1]:`, for `clusterrun logs
-    --rank`. It goes through a file in the node's temporary folder; if the launcher is killed, the
-    last lines are lost."""
+    """3: each line that a rank prints starts with its rank, `[rank1]:`, for `clusterrun logs
+    --rank`. Lines pass through a file in the node's temporary folder; if the launcher is killed,
+    the last lines are lost."""
     gradient_accumulation_steps: Count | None = None
     distributed_type: (
         Literal[
@@ -133,7 +134,7 @@ class Accelerate(Model):
 class Environment(Model):
     """What a node's shell needs before the script starts.
 
-    No variable of the shell that you submit from is passed on.
+    No variable of the shell that you submit from is passed to the job.
     """
 
     modules: tuple[Word, ...] = ()
@@ -143,38 +144,37 @@ class Environment(Model):
     setup: Annotated[tuple[ShellText, ...], BeforeValidator(make_list)] = ()
     """Shell lines, run as written on the first node; each must succeed."""
     secrets: tuple[Variable, ...] = ()
-    """Names of variables passed with sbatch's --export; their values are never written anywhere."""
+    """Names of variables passed with sbatch's --export; their values are never written to a
+    file."""
 
 
 class Checkpoint(Model):
-    """How often the run is saved, and how a script resumes from its own checkpoints.
-
-    The latter is for scripts without `clusterrun.training`.
-    """
+    """How often to save checkpoints, and how a script without `clusterrun.training` resumes."""
 
     every: Every = "10min"
-    """Time between two checkpoints, or optimizer steps; auto: from how long a save takes and how
-    often runs are interrupted. A script without `clusterrun.training` saves when it likes."""
+    """Time or optimizer steps between two checkpoints; auto: computed from how long a save takes
+    and how often runs are interrupted. Scripts without `clusterrun.training` decide by
+    themselves."""
     keep: Count = 3
     async_save: bool = False
-    """Training waits only until the state is copied into the node's memory, and continues while it
-    is written and verified. For scripts with `clusterrun.training`, under DDP and FSDP2; others
-    save synchronously, and log that."""
+    """Training waits only until the state is copied to the node's memory, and continues while it is
+    written and verified. For scripts with `clusterrun.training`, under DDP and FSDP2; other
+    strategies save synchronously and log that."""
     path: Pattern | None = None
     """Where a script without `clusterrun.training` writes its checkpoints: a shell pattern of files
-    or folders, relative to the working folder; {run_dir} is the run's own folder,
-    CLUSTERRUN_RUN_DIR to the script."""
+    or folders, relative to the working folder; {run_dir} is the run folder, which the script reads
+    from CLUSTERRUN_RUN_DIR."""
     resume: Words = checkpoint.RESUME
-    """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest.
+    """Appended to the script's arguments once `path` has a match; {checkpoint} is the newest match.
     false: nothing is appended. A `command` reads CLUSTERRUN_CHECKPOINT instead, which is empty
     before the first checkpoint."""
     signal: StopSignal | None = None
-    """The signal that asks the training processes to save and exit; without it they only find the
-    stop file."""
+    """The signal that requests the training processes to save and exit; without it they only find
+    the stop file."""
 
 
 class Requeue(Model):
-    """After which ends the run continues by itself, and how."""
+    """When a run that has ended continues by itself, and how."""
 
     on: tuple[Literal["preemption", "time-limit", "node-failure", "crash", "hang"], ...] = (
         "preemption",
@@ -184,40 +184,40 @@ class Requeue(Model):
         "hang",
     )
     crashes: Annotated[int, Field(ge=0, le=1000, strict=True)] = 3
-    """How many crashes and hangs in a row, without a new checkpoint between them, the run
-    survives."""
+    """The crash budget: how many crashes and hangs in a row, without a new checkpoint between them,
+    the run survives."""
     by: Literal["auto", "requeue", "successor"] = "auto"
-    """requeue: in the same job, which Slurm lets wait, 120 s by default; successor: as another job,
-    which may start at once and can avoid bad nodes; auto: by requeue, expedited if the cluster
-    allows that (Slurm 25.11 and newer), and by successor if Slurm would not requeue, or a node is
+    """requeue: in the same job, which Slurm delays by 120 s by default; successor: in a new job,
+    which may start at once and can exclude bad nodes; auto: by requeue, expedited if the cluster
+    allows it (Slurm 25.11 and newer), and by successor if Slurm does not requeue or a node is
     bad."""
     shrink_to: Count | None = None
-    """With how many nodes the run continues if all that it requests are not available again within
-    `shrink_after`. A second, smaller job waits for that; the attempt after it requests all nodes
+    """The number of nodes to continue with if not all requested nodes are available again within
+    `shrink_after`. A second, smaller job waits for them; the attempt after it requests all nodes
     again."""
     shrink_after: Wait = "1h"
-    """How long a run that restarts waits for all its nodes, if `shrink_to` is set."""
+    """How long a restarting run waits for all its nodes, if `shrink_to` is set."""
 
 
 class NotificationTarget(Model):
-    """Where a notice goes: an e-mail address, or a webhook, whose address is a secret."""
+    """Where a notification goes: an e-mail address, or a webhook, whose URL is a secret."""
 
     mail: Address | None = None
     webhook: Variable | None = None
-    """The name of a variable that holds the address; it is listed in `environment.secrets`, too."""
+    """The name of a variable that holds the URL; list it in `environment.secrets`, too."""
     shape: Literal["json", "slack", "discord"] = "json"
-    """What the webhook is sent: all facts as JSON, or a message as Slack or Discord takes it."""
+    """What the webhook receives: all facts as JSON, or a message in Slack's or Discord's format."""
 
 
 class Notification(Model):
-    """Who is notified of what: `requeued` is every end after which the run continues by itself."""
+    """Who is notified of which ends; `requeued`: an end after which the run continues by itself."""
 
     on: Annotated[tuple[Literal["finished", "gave-up", "requeued"], ...], Field(min_length=1)]
     to: NotificationTarget
 
 
 class JobSpec(Model):
-    """One run: a script, what it needs from Slurm, and how it is launched."""
+    """One run: what to launch, what it needs from Slurm, and how it is launched."""
 
     name: Name
     script: Operand | None = None
@@ -227,25 +227,25 @@ class JobSpec(Model):
     command: ShellText | None = None
     """A shell line, run on each node as written, without accelerate."""
     args: Annotated[Any, AfterValidator(check_args)] = {}
-    """true: a bare flag; false and null: omitted; a list: repeated values. Or a plain list of
-    words."""
+    """true: a bare flag; false and null: omitted; a list: repeated values. Or a list of words,
+    passed on as written."""
     slurm: Slurm = Field(default_factory=Slurm)
     accelerate: Accelerate = Field(default_factory=Accelerate)
     environment: Environment = Field(default_factory=Environment)
     checkpoint: Checkpoint = Field(default_factory=Checkpoint)
     requeue: Requeue = Field(default_factory=Requeue)
     node_check: Annotated[bool | str, BeforeValidator(read_node_check)] = True
-    """Shell lines that each node runs before the launch, after a check of GPUs, disk and clock; a
-    node where they fail is excluded for a day. false: nothing is checked."""
+    """Shell lines that each node runs before the launch, after a check of its GPUs, disk and clock;
+    a node where they fail is excluded for a day. false: no check at all."""
     hang: Hang = durations.HANG_AUTO
-    """After how long without a step a run counts as hung and is terminated: auto, a time (30min),
-    or false: never."""
+    """How long a run may take without a step before it counts as hung and is terminated: auto, a
+    time (30min), or false: never."""
     notify: tuple[Notification, ...] = ()
-    """Who is notified how the run's attempts end, see [notify](#notify)."""
+    """Who is notified when the run's attempts end, see [notify](#notify)."""
     share: Literal["group"] | None = None
-    """The run folder's group may read its logs and stop the run; nothing else opens."""
+    """The run folder's group may read its logs and stop the run; nothing else is shared."""
 
     @property
     def launcher(self) -> bool:
-        """Whether accelerate starts the processes."""
+        """Whether accelerate starts the processes: not for a `command`."""
         return self.command is None

@@ -1,12 +1,12 @@
-"""sbatch's long options: which there are, which clusterrun sets itself, which it refuses and why.
+"""sbatch's long options: known ones, those that clusterrun manages, and those that it refuses.
 
 Source: sbatch(1) of Slurm 22.05, 24.11 and 26.05. An option newer than this list goes through
-`slurm.additional_parameters`, which is submitit's word for the same door.
+`slurm.additional_parameters`, which is submitit's name for the same.
 """
 
 from __future__ import annotations
 
-# Passed on as written. A typed field of the spec checks those that have one.
+# Passed to sbatch as written, after the checks of a typed field of the spec if it has one.
 KNOWN = frozenset(
     """
     account acctg-freq array batch bb bbf begin cluster-constraint clusters comment constraint
@@ -23,61 +23,99 @@ KNOWN = frozenset(
     """.split()
 )
 
-# The script depends on these, so a spec may not set them.
+# The job script depends on these, so a spec may not set them.
 OWNED = {
-    "job-name": "the job is called what `name` says",
-    "output": "each attempt's output lies in the run folder; `clusterrun logs` shows it",
-    "error": "each attempt's output lies in the run folder; `clusterrun logs` shows it",
-    "open-mode": "Slurm's own lines are appended, so that a requeue keeps them",
-    "export": "variables go to environment.variables, names of secrets to environment.secrets",
-    "export-file": "variables go to environment.variables, names of secrets to environment.secrets",
-    "requeue": "the `requeue` section says when the run continues",
-    "no-requeue": "the `requeue` section says when the run continues",
-    "parsable": "it belongs to the command line: `clusterrun submit --parsable`",
-    "wait": "it belongs to the command line: `clusterrun wait`",
-    "test-only": "it belongs to the command line: `clusterrun submit --dry-run`",
-    "input": "trainers read nothing from standard input",
+    "job-name": "managed by clusterrun; set the spec's name",
+    "output": "managed by clusterrun; output goes to the run folder (see clusterrun logs)",
+    "error": "managed by clusterrun; output goes to the run folder (see clusterrun logs)",
+    "open-mode": "managed by clusterrun; it is append, so that a requeue keeps earlier output",
+    "export": "managed by clusterrun; use environment.variables and environment.secrets",
+    "export-file": "managed by clusterrun; use environment.variables and environment.secrets",
+    "requeue": "managed by clusterrun; use the requeue section",
+    "no-requeue": "managed by clusterrun; use the requeue section",
+    "parsable": "an option of the command line: use clusterrun submit --parsable",
+    "wait": "an option of the command line: use clusterrun wait",
+    "test-only": "an option of the command line: use clusterrun submit --dry-run",
+    "input": "managed by clusterrun; training processes read no standard input",
 }
 
-# Slurm starts one task a node: the shell that hears its signals. Processes are started below it.
+# Slurm starts one task per node: the node shell, which receives the signals and starts the
+# processes.
 TASKS = frozenset("ntasks ntasks-per-node ntasks-per-core ntasks-per-gpu ntasks-per-socket".split())
-BY_LAUNCHER = "accelerate launch starts the processes of a node; Slurm must start one task a node"
-BY_COMMAND = "the command is run once on each node; Slurm must start one task a node"
+BY_LAUNCHER = "managed by clusterrun; accelerate starts one process per GPU"
+BY_COMMAND = "managed by clusterrun; the command runs once on each node"
 
-_ONE_CLUSTER = "a run is on the cluster that Slurm's commands reach"
-_BY_SLURM_CLUSTERS = "`export SLURM_CLUSTERS=NAME` before every clusterrun command of the run"
+_ONE_CLUSTER = "not allowed; a run uses the cluster that Slurm's commands reach"
+_BY_SLURM_CLUSTERS = "run `export SLURM_CLUSTERS=NAME` before every clusterrun command for the run"
 
 REFUSED = {
-    "wrap": "the script is made from the spec; use `command` to run a line as written",
-    "uid": "a job runs as the user who submits it",
-    "gid": "a job runs with the group of the user who submits it",
-    "hetjob": "one accelerate launch spans equal nodes; heterogeneous jobs are not taken",
-    "het-group": "one accelerate launch spans equal nodes; heterogeneous jobs are not taken",
-    "quiet": "sbatch's answer is read to know the job id",
-    "verbose": "sbatch's answer is read to know the job id",
+    "wrap": "not allowed; use command to run a shell line as written",
+    "uid": "not allowed; a job runs as the user who submits it",
+    "gid": "not allowed; a job runs with the group of the user who submits it",
+    "hetjob": "not allowed; accelerate launch needs equal nodes, so no heterogeneous jobs",
+    "het-group": "not allowed; accelerate launch needs equal nodes, so no heterogeneous jobs",
+    "quiet": "not allowed; clusterrun reads the job id from sbatch's output",
+    "verbose": "not allowed; clusterrun reads the job id from sbatch's output",
     "clusters": _ONE_CLUSTER,
     "cluster-constraint": _ONE_CLUSTER,
-    "ignore-pbs": "the script has no PBS lines",
-    "get-user-env": "the job must not depend on the login shell; use environment.setup",
-    "help": "it belongs to sbatch's command line",
-    "usage": "it belongs to sbatch's command line",
-    "version": "it belongs to sbatch's command line",
+    "ignore-pbs": "not allowed; the job script has no PBS lines",
+    "get-user-env": "not allowed; use environment.setup, which does not depend on your login shell",
+    "help": "an option of sbatch's command line",
+    "usage": "an option of sbatch's command line",
+    "version": "an option of sbatch's command line",
 }
+
+SHORT = {
+    "A": "account",
+    "a": "array",
+    "B": "extra-node-info",
+    "b": "begin",
+    "C": "constraint",
+    "c": "cpus-per-task",
+    "D": "chdir",
+    "d": "dependency",
+    "e": "error",
+    "F": "nodefile",
+    "G": "gpus",
+    "H": "hold",
+    "h": "help",
+    "i": "input",
+    "J": "job-name",
+    "k": "no-kill",
+    "L": "licenses",
+    "M": "clusters",
+    "m": "distribution",
+    "N": "nodes",
+    "n": "ntasks",
+    "O": "overcommit",
+    "o": "output",
+    "p": "partition",
+    "Q": "quiet",
+    "q": "qos",
+    "S": "core-spec",
+    "s": "oversubscribe",
+    "t": "time",
+    "V": "version",
+    "v": "verbose",
+    "W": "wait",
+    "w": "nodelist",
+    "x": "exclude",
+}
+"""sbatch's options of one letter."""
 
 
 def reason_refused(option: str, *, launcher: bool) -> tuple[str, str]:
-    """Return why a spec may not set an option, and what to do instead.
-
-    Both are empty if it may, or if nothing is known about the option.
+    """Return why a spec may not set an option, and what to do instead; both empty if it may.
 
     `launcher`: the run uses `script` or `module`, so that accelerate starts the processes.
     """
     if option in TASKS:
-        hint = (
-            "let the command start its processes by itself, and ask for cpus-per-task or "
-            "gpus-per-node"
+        hint = "start the processes in the command, and request cpus-per-task or gpus-per-node"
+        return (
+            (BY_LAUNCHER, "request gpus-per-node or cpus-per-task")
+            if launcher
+            else (BY_COMMAND, hint)
         )
-        return (BY_LAUNCHER, "") if launcher else (BY_COMMAND, hint)
     reason = OWNED.get(option) or REFUSED.get(option) or ""
     return reason, _BY_SLURM_CLUSTERS if reason == _ONE_CLUSTER else ""
 

@@ -1,4 +1,4 @@
-"""The site file: which one counts. It gives defaults under every spec, and the folder for runs."""
+"""The path of the site's profile, which has the defaults of every spec and the run root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clusterrun.errors import Problem, SpecError
 def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | None:
     """Return the profile to use: `--profile`, else CLUSTERRUN_PROFILE, else the user's own.
 
-    Raises SpecError where a named profile does not exist. An empty name means none.
+    Raises SpecError if a named profile does not exist. An empty name means no profile.
     """
     for where, name in (
         ("--profile", option),
@@ -20,7 +20,7 @@ def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | N
     ):
         if name is None:
             continue
-        path = Path(os.path.expanduser(name))  # noqa: PTH111 - it leaves an unknown user as written
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 - it keeps an unknown user as written
         if name and not path.is_file():
             raise SpecError(
                 [Problem(where, "", f"no such profile: {name}", "give the path of a YAML file")]
@@ -31,7 +31,7 @@ def find_profile(option: str | None, environment: Mapping[str, str]) -> Path | N
 
 
 def own_profile(environment: Mapping[str, str]) -> Path:
-    """Return the path of a user's own profile, which need not exist."""
+    """Return the path of the user's own profile, which may not exist."""
     base = environment.get("XDG_CONFIG_HOME") or str(
         Path(environment.get("HOME") or "~").expanduser() / ".config"
     )

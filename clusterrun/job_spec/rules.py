@@ -1,4 +1,4 @@
-"""What fields of a spec mean together: rules that no single value can break."""
+"""Rules between the fields of a spec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FLAG = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
 
 
 def check_together(layers: Layers) -> None:
-    """Note every rule between fields that the merged values break."""
+    """Record every violation of a rule between fields."""
     values = layers.values
     _drop_defaults(layers, values)
     _check_what_runs(layers, values)
@@ -31,7 +31,7 @@ def check_together(layers: Layers) -> None:
 
 
 def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
-    """Drop the profile's values of fields that exclude those that the spec sets."""
+    """Drop the profile's values of fields that cannot be combined with those that the spec sets."""
     accelerate = values.get("accelerate") or {}
     if values.get("command") is not None:
         layers.drop_defaults("accelerate", [*accelerate])
@@ -60,66 +60,69 @@ def _check_what_runs(layers: Layers, values: dict[str, Any]) -> None:
         problem.hint for problem in layers.problems
     }
     if not given and not misspelt:
-        layers.fault((), "nothing to run", "give script: train.py, or module:, or command:")
+        layers.add_problem((), "nothing to run", "add script: train.py, or module: or command:")
     for extra in given[1:]:
-        layers.fault((extra,), f"stands beside {given[0]}; a run has one of them", "keep one")
+        what = f"cannot be combined with {given[0]}"
+        layers.add_problem((extra,), what, f"use exactly one of {', '.join(_WHAT_RUNS)}")
     if given == ["command"] and values.get("args"):
-        layers.fault(("args",), "a command is run as written", "write the arguments into it")
+        layers.add_problem(
+            ("args",), "cannot be combined with command", "write the arguments into the command"
+        )
 
 
 def _check_environment(layers: Layers, environment: dict[str, Any]) -> None:
     if environment.get("venv") is not None and environment.get("conda") is not None:
-        layers.fault(
-            ("environment", "conda"), "stands beside venv; a shell has one Python", "keep one"
+        layers.add_problem(
+            ("environment", "conda"), "cannot be combined with venv", "use one of venv and conda"
         )
     variables = environment.get("variables")
     secrets = environment.get("secrets")
     if isinstance(variables, dict) and isinstance(secrets, list):
         for index, name in enumerate(secrets):
             if isinstance(name, str) and name in variables:
-                layers.fault(
+                layers.add_problem(
                     ("environment", "secrets", index),
-                    f"{name} stands in variables, too",
-                    "delete it there",
+                    f"{name} is also in environment.variables",
+                    "delete it there, so that its value is in no file",
                 )
 
 
 def _check_checkpoints(layers: Layers, values: dict[str, Any]) -> None:
-    """Check what is said of checkpoints that `clusterrun.training` does not make."""
+    """Check the keys for checkpoints that are written without `clusterrun.training`."""
     checkpoint = values.get("checkpoint") or {}
     path, resume = checkpoint.get("path"), checkpoint.get("resume")
     if resume is not None and path is None:
-        layers.fault(
+        layers.add_problem(
             ("checkpoint", "resume"),
-            "there is no checkpoint.path to say where checkpoints lie",
-            "say path: out/checkpoint-*; with clusterrun.training leave both out",
+            "requires checkpoint.path, the place of the checkpoints",
+            "add path: out/checkpoint-*; with clusterrun.training, delete resume",
         )
     elif resume and values.get("command") is not None:
-        layers.fault(
+        layers.add_problem(
             ("checkpoint", "resume"),
-            "a command is run as written, and nothing is appended to it",
-            'write "$CLUSTERRUN_CHECKPOINT" into it: the newest one, empty before the first',
+            "cannot be combined with command, which runs as written",
+            'use "$CLUSTERRUN_CHECKPOINT" in the command: the newest, empty before the first',
         )
     if path is not None and checkpoint.get("async_save"):
-        layers.fault(
+        layers.add_problem(
             ("checkpoint", "async_save"),
-            "checkpoint.path says that the script saves by itself",
-            "leave one of the two out",
+            "cannot be combined with checkpoint.path: such a script saves by itself",
+            "delete one of the two",
         )
     if (
         path is not None
         and (values.get("slurm") or {}).get("array") is not None
         and RUN_DIR not in str(path)
     ):
-        layers.fault(
+        layers.add_problem(
             ("checkpoint", "path"),
-            "the tasks of slurm.array would go on from each other's checkpoints",
-            f"{RUN_DIR} is each task's own folder, CLUSTERRUN_RUN_DIR to the script",
+            "the tasks of slurm.array would resume from each other's checkpoints",
+            f"start it with {RUN_DIR}, each task's own folder; scripts read CLUSTERRUN_RUN_DIR",
         )
 
 
 def _check_notifications(layers: Layers, values: dict[str, Any]) -> None:
-    """Note notifications without exactly one target, and webhooks that are not secrets."""
+    """Record notifications without exactly one target, and webhooks that are not secrets."""
     environment = values.get("environment") or {}
     secrets = environment.get("secrets") or () if isinstance(environment, dict) else ()
     notices = values.get("notify") or ()
@@ -130,36 +133,35 @@ def _check_notifications(layers: Layers, values: dict[str, Any]) -> None:
         ways = [way for way in ("mail", "webhook") if to.get(way) is not None]
         if len(ways) != 1:
             what = "has both mail and webhook" if ways else "has neither mail nor webhook"
-            layers.fault(
+            layers.add_problem(
                 ("notify", number, "to"),
                 what,
-                "one notice has one way to go; a list takes several notices",
+                "write one entry per target",
             )
         elif ways == ["mail"] and "shape" in to:
-            layers.fault(("notify", number, "to", "shape"), "is of webhooks", "leave it out")
-        elif ways == ["webhook"] and to["webhook"] not in secrets:
-            what = f"{str(to['webhook'])[:80]} is not among environment.secrets"
-            hint = (
-                "give the name of a variable there and here; its value, the address, stands in no "
-                "file"
+            layers.add_problem(
+                ("notify", number, "to", "shape"), "only webhooks have a shape", "delete it"
             )
-            layers.fault(("notify", number, "to", "webhook"), what, hint)
+        elif ways == ["webhook"] and to["webhook"] not in secrets:
+            what = f"{str(to['webhook'])[:80]} is not in environment.secrets"
+            hint = "add it there: the name of a variable that holds the URL, which is in no file"
+            layers.add_problem(("notify", number, "to", "webhook"), what, hint)
 
 
 def _check_arguments(layers: Layers, values: dict[str, Any]) -> None:
-    """Check each argument at its own line, and keep numbers as they were written."""
+    """Check each argument at its own line, and keep numbers as written."""
     args = values.get("args")
     if not isinstance(args, (dict, list)):
         return
     for key, value in args.items() if isinstance(args, dict) else enumerate(args):
         path = ("args", key)
         if isinstance(key, str) and not _FLAG.fullmatch(key):
-            layers.fault(
+            layers.add_problem(
                 path,
                 "not the name of a command-line flag",
-                "a list under args is passed on word by word",
+                "write args as a list of words to pass them on as written",
             )
         try:
             args[key] = read_argument(value) if isinstance(args, dict) else read_line(value)
         except ValueError as error:
-            layers.fault(path, str(error))
+            layers.add_problem(path, str(error))

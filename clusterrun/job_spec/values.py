@@ -1,4 +1,4 @@
-"""The single values of a spec: what each may be, and what is said of one that is not."""
+"""The types of single values in a spec, with their checks and messages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ NAME_FORM = "a name: letters, digits, '.', '_' and '-', at most 64"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._%+-]*(@[A-Za-z0-9][A-Za-z0-9.-]*)?"
-)  # without a host: of this machine
+)  # without a host: a user of this machine
 _LONGEST = LONGEST_ARGUMENT // 2
-# Set before the environment is, and used after it (templates/_settings.j2, templates/functions).
+# The job script sets these before the environment and reads them after it
+# (templates/_settings.j2, templates/functions).
 _SCRIPT_VARIABLES = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on max_crashes signal_lead attempt
@@ -31,11 +32,11 @@ _SCRIPT_VARIABLES = frozenset(
 
 
 Argument: TypeAlias = bool | str | tuple[str, ...] | None
-"""What follows one flag: true, false or null, a line, or a list of lines."""
+"""The value of one flag: true, false or null, a line, or a list of lines."""
 
 
 def _number_as_written(value: Any) -> Any:
-    """Return a number as it was written; the type check refuses what is no scalar."""
+    """Return a number as written; the type check refuses values that are not scalars."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return getattr(value, "text", None) or str(value)
@@ -48,35 +49,35 @@ def _truth_as_text(value: Any) -> Any:
 def _check_line(text: str) -> str:
     fault = control_character(text)
     if fault:
-        raise ValueError(f"{fault} in the value; a value is one line of visible characters")
+        raise ValueError(f"{fault} is not allowed; a value is one line of visible characters")
     if len(text.encode()) > _LONGEST:
         raise ValueError(
-            f"{len(text.encode())} bytes; at most {_LONGEST}, so that the command line fits: use a "
-            "file"
+            f"too long: {len(text.encode())} bytes, at most {_LONGEST} fit on a command line\n"
+            "put the value into a file"
         )
     return text
 
 
 def _refuse_empty(text: str) -> str:
     if not text.strip():
-        raise ValueError("empty; leave the key out or give it a value")
+        raise ValueError("must not be empty\nset a value or delete the key")
     return text
 
 
 def _refuse_option(text: str) -> str:
     if text.startswith("-"):
-        raise ValueError(f"{text[:80]!r} would be read as an option: a path may begin with ./")
+        raise ValueError(f"{text[:80]!r} would be read as an option\nwrite ./{text[:80]}")
     return text
 
 
 def _refuse_script_variable(name: str) -> str:
     if name in _SCRIPT_VARIABLES:
-        raise ValueError(f"{name} is a variable of the job script itself; use another name")
+        raise ValueError(f"{name} is reserved for the job script\nuse another name")
     return name
 
 
 def make_list(value: Any) -> Any:
-    """Take one line for a list of one."""
+    """Return a text as a list of one, and any other value unchanged."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -84,16 +85,23 @@ def _check_shell_text(text: str) -> str:
     for number, part in enumerate(text.split("\n"), 1):
         fault = control_character(part.replace("\t", " "))
         if fault:
-            raise ValueError(f"{fault} in line {number}")
+            raise ValueError(f"{fault} in line {number} is not allowed")
     if (len(text) - len(text.rstrip("\\"))) % 2:
-        raise ValueError("ends with a backslash, which would join it to the script's next line")
+        raise ValueError(
+            "must not end with a backslash, which would join it to the next line of the script"
+        )
     return _refuse_empty(text)
 
 
-def _match(pattern: re.Pattern[str], what: str) -> AfterValidator:
+def _match(pattern: re.Pattern[str], what: str, joint: str = "") -> AfterValidator:
+    """Return a check of a pattern; `joint` replaces what is not allowed in the proposed value."""
+
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
-            raise ValueError(f"{text[:80]!r} is not {what}")
+            near = re.sub(r"[^A-Za-z0-9._-]+", joint, text.partition("=")[0]).strip("-._")
+            near = re.sub(r"[.-]+", joint, near) if joint == "_" else near[:64]
+            hint = f"\nwrite {near}" if joint and pattern.fullmatch(near) else ""
+            raise ValueError(f"{text[:80]!r} is not {what}{hint}")
         return text
 
     return AfterValidator(check)
@@ -108,7 +116,7 @@ def read_line(value: Any) -> str:
 
 
 def read_argument(value: Any) -> Argument:
-    """Return what follows one flag; raises ValueError for what a command line cannot hold."""
+    """Return the value of one flag; raises ValueError if it cannot be on a command line."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (list, tuple)):
@@ -124,16 +132,16 @@ def check_args(value: Any) -> Any:
     """Return a script's arguments as they are; raises ValueError unless a mapping or a list."""
     if isinstance(value, (dict, list, tuple)):
         return value
-    raise ValueError(f"must be a mapping of flags or a list of words, got {name_kind(value)}")
+    hint = f"\nwrite [{', '.join(value.split())}]" if isinstance(value, str) else ""
+    raise ValueError(f"must be a mapping of flags or a list of words, got {name_kind(value)}{hint}")
 
 
 def name_kind(value: Any) -> str:
-    """Name what YAML made of a value, in YAML's words."""
+    """Return the kind of a value in YAML's terms."""
     kinds = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true or false"}
     if value is None:
         return "nothing"
-    found = [name for kind, name in kinds.items() if isinstance(value, kind)]
-    return found[0] if found else "a number"
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "a number")
 
 
 def _split_words(value: Any) -> Any:
@@ -143,7 +151,7 @@ def _split_words(value: Any) -> Any:
 
 
 def read_node_check(value: Any) -> bool | str:
-    """Return whether nodes are checked, or the shell lines that check them.
+    """Return the shell lines that check each node, or whether it is checked at all.
 
     Raises ValueError for anything else.
     """
@@ -151,7 +159,7 @@ def read_node_check(value: Any) -> bool | str:
         return bool(value)
     lines = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(text, str) for text in lines):
-        raise ValueError(f"must be shell lines, or false for none, got {name_kind(value)}")
+        raise ValueError(f"must be shell lines, or false, got {name_kind(value)}")
     return _check_shell_text("\n".join(lines))
 
 
@@ -160,27 +168,27 @@ def _drop_sig_prefix(value: Any) -> Any:
 
 
 Line: TypeAlias = Annotated[str, BeforeValidator(_number_as_written), AfterValidator(_check_line)]
-"""One line of text; a number is taken as it was written."""
+"""One line of text; a number is kept as written."""
 Word: TypeAlias = Annotated[Line, AfterValidator(_refuse_empty)]
 Operand: TypeAlias = Annotated[Word, AfterValidator(_refuse_option)]
-"""A word in a place where a command could also take an option."""
+"""A word in a place where a command may also have an option."""
 ShellText: TypeAlias = Annotated[str, AfterValidator(_check_shell_text)]
 """Lines of shell, run as written."""
 Time: TypeAlias = Annotated[Word, AfterValidator(grammar.check_time_limit)]
 Memory: TypeAlias = Annotated[Word, AfterValidator(units.check_slurm_memory)]
 Value: TypeAlias = Annotated[Line, BeforeValidator(_truth_as_text)]
-"""The value of an environment variable; true and false are taken as those words."""
+"""The value of an environment variable; true and false are kept as those words."""
 Nodes: TypeAlias = Annotated[Word, AfterValidator(grammar.check_nodes)]
 Gpus: TypeAlias = Annotated[Word, AfterValidator(gpus.check_count)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Signal: TypeAlias = Annotated[
     Word, AfterValidator(lambda text: f"USR1@{grammar.read_signal_lead(text)}")
 ]
-Name: TypeAlias = Annotated[Word, _match(NAME, NAME_FORM)]
+Name: TypeAlias = Annotated[Word, _match(NAME, NAME_FORM, "-")]
 Address: TypeAlias = Annotated[Word, _match(_ADDRESS, "an e-mail address")]
 Variable: TypeAlias = Annotated[
     Word,
-    _match(_VARIABLE, "the name of an environment variable"),
+    _match(_VARIABLE, "the name of an environment variable", "_"),
     AfterValidator(_refuse_script_variable),
 ]
 Array: TypeAlias = Annotated[Word, AfterValidator(grammar.check_array)]

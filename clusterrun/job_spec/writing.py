@@ -1,4 +1,4 @@
-"""A job spec as YAML for people: one key a line, trailing comments, numbers and times as given."""
+"""Job specs as YAML for people: one key a line, trailing comments, numbers and times as written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,11 @@ _COLUMN = 26
 
 
 def write_spec(values: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None) -> str:
-    """Return the YAML of a spec's values, which reads back as the same.
-
-    `comments` follow their keys.
-    """
-    given = {key: value for key, value in values.items() if value != {}}
+    """Return YAML that loads to the same values as a spec's; `comments` follow their keys."""
+    filled = {key: value for key, value in values.items() if value != {}}
     return "".join(
         f"{line}\n"
-        for key, value in given.items()
+        for key, value in filled.items()
         for line in _write_entry(key, value, (), comments or {})
     )
 
@@ -76,7 +73,7 @@ def _write_value(
 
 
 def _is_block(value: str) -> bool:
-    """Return whether a literal block keeps a text: not indented, at most one newline at its end."""
+    """Return whether a literal block preserves a text: not indented, at most one final newline."""
     return (
         not value[0].isspace()
         and not value.endswith("\n\n")

@@ -1,8 +1,8 @@
-"""YAML text to plain values, with the line of every value, and without YAML 1.1's traps.
+"""YAML text as plain values, with the line of every value, and without YAML 1.1's traps.
 
 Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, chapter 10.3):
 `12:00:00` stays text (YAML 1.1 makes it 43200), `no` and `on` stay text, `3e-4` is a number. A
-number keeps its source text, so that `3e-4` reaches the training script as it was written.
+number keeps its source text, so that `3e-4` reaches the training script as written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
 DEEPEST = 50
-TOO_DEEP = f"nested more than {DEEPEST} deep"
+TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -42,13 +42,13 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is 8 tim
 
 
 class YamlInt(int):
-    """A whole number that remembers how it was written."""
+    """A whole number that keeps its source text."""
 
     text: str
 
 
 class YamlFloat(float):
-    """A number that remembers how it was written."""
+    """A number that keeps its source text."""
 
     text: str
 
@@ -60,24 +60,23 @@ class Document:
     value: Any
     where: dict[KeyPath, str] = field(default_factory=dict)
     begins: KeyPath = ()
-    """Where the written part begins; the mappings above it are only the way there."""
+    """Where the written part begins; the mappings above it only lead to it."""
 
     def line_of(self, path: KeyPath) -> str:
-        """Return the line of a value, or of its nearest parent if it is not there."""
+        """Return the line of a value, or of its nearest parent if it is missing."""
         while path not in self.where and path:
             path = path[:-1]
         return self.where.get(path, "")
 
 
 def read_yaml(text: str, name: str) -> Document:
-    """Read one YAML document; `name` is what messages call it.
+    """Read one YAML document; `name` is its name in messages.
 
-    Raises SpecError for text that is not YAML, a key that stands twice, a tag, or more than a spec
-    needs.
+    Raises SpecError for text that is not YAML, a duplicate key, a tag, or more than a spec needs.
     """
     if len(text) > MOST_CHARACTERS:
         raise SpecError(
-            [Problem(name, "", f"{len(text)} characters; a job spec has at most {MOST_CHARACTERS}")]
+            [Problem(name, "", f"too large: {len(text)} characters, at most {MOST_CHARACTERS}")]
         )
     if found := _UNREADABLE.search(text):
         where = f"{name}:{text.count(chr(10), 0, found.start()) + 1}"
@@ -101,9 +100,9 @@ def read_yaml(text: str, name: str) -> Document:
 
 
 def _refuse_structure(text: str, name: str) -> None:
-    """Refuse what no job spec needs before nodes are made, with words of our own.
+    """Refuse what no job spec needs, before libyaml builds nodes.
 
-    libyaml makes nodes by recursion and would overrun its stack.
+    It builds them by recursion and would overflow its stack.
     """
     depth = documents = 0
     anchors: set[str] = set()
@@ -115,16 +114,16 @@ def _refuse_structure(text: str, name: str) -> None:
             raise SpecError([Problem(where, "", TOO_DEEP)])
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
-            what = "a second YAML document; only one is read"
-            raise SpecError([Problem(where, "", what, "use a file for each")])
+            what = "second YAML document (a job spec is one)"
+            raise SpecError([Problem(where, "", what, "use one file per document")])
         if isinstance(event, yaml.AliasEvent) and event.anchor not in anchors:
-            hint = f"define it further up as &{event.anchor}"
+            hint = f"define it above as &{event.anchor}"
             raise SpecError([Problem(where, "", f"unknown alias *{event.anchor}", hint)])
         anchors.add(getattr(event, "anchor", None) or "")
 
 
 def read_scalar(text: str) -> Any:
-    """Return a plain scalar's value by YAML 1.2's core schema; what is no other type is text."""
+    """Return the value of a plain scalar by YAML 1.2's core schema; text if no other type fits."""
     if _NULL.fullmatch(text):
         return None
     if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
@@ -141,7 +140,7 @@ def read_scalar(text: str) -> Any:
 
 
 def typed(value: Any) -> Any:
-    """Return a text as the number that a YAML file makes of it, and all else as it is."""
+    """Return a text as the number that YAML reads it as, and any other value unchanged."""
     number = read_scalar(value) if isinstance(value, str) else value
     return number if isinstance(number, (int, float)) and not isinstance(number, bool) else value
 
@@ -151,7 +150,7 @@ def _base(text: str) -> int:
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
-    """Return a mistake of syntax in PyYAML's words, which change with its version."""
+    """Return a syntax error in PyYAML's words, which change with its version."""
     mark = getattr(error, "problem_mark", None)
     if mark and (deep := _line_too_deep(text[: mark.index])):
         return Problem(f"{name}:{deep}", "", TOO_DEEP)
@@ -159,14 +158,14 @@ def _syntax_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
     line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
     tab = mark and line[mark.column : mark.column + 1] == "\t"
-    hint = "indent with spaces; YAML does not take tabs" if tab else ""
+    hint = "indent with spaces; YAML does not allow tabs" if tab else ""
     return Problem(where, "", f"not YAML: {what}", hint)
 
 
 def _line_too_deep(text: str) -> int | None:
-    """Return the line of the first bracket that is open inside too many others.
+    """Return the line of the first bracket that is nested too deep; None without one.
 
-    PyYAML looks ahead over a thousand brackets before the first event, and 6.0.4 gives up there.
+    PyYAML reads a thousand brackets ahead before its first event, and 6.0.4 fails there.
     """
     depth = 0
     for found in _BRACKETS.finditer(text):
@@ -177,7 +176,7 @@ def _line_too_deep(text: str) -> int | None:
 
 
 class _Builder:
-    """Walks the node tree of one document."""
+    """Builds the values of one document from its node tree."""
 
     def __init__(self, name: str, document: Document) -> None:
         self.name, self.document = name, document
@@ -188,9 +187,7 @@ class _Builder:
         self.count += 1
         line = f"{self.name}:{node.start_mark.line + 1}"
         if self.count > MOST_VALUES or len(path) > DEEPEST:
-            raise SpecError(
-                [Problem(line, "", "more values than a job spec needs (an alias of aliases?)")]
-            )
+            raise SpecError([Problem(line, "", "too many values (an alias of aliases?)")])
         self.document.where.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -201,7 +198,7 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: KeyPath, line: str) -> Any:
         text: str = node.value
         if node.tag not in _CORE_TAGS and node.tag != "!":
-            self._fault(line, path, f"the tag {node.tag} is not read", "write the plain value")
+            self._add_problem(line, path, f"tag {node.tag} is not allowed", "write the plain value")
         return text if getattr(node, "style", None) or node.tag == "!" else read_scalar(text)
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
@@ -209,7 +206,7 @@ class _Builder:
         for key_node, value_node in node.value:
             line = f"{self.name}:{key_node.start_mark.line + 1}"
             if not isinstance(key_node, yaml.ScalarNode):
-                self._fault(line, path, "a key must be a word", "")
+                self._add_problem(line, path, "a key must be a single word", "")
                 continue
             key = str(key_node.value)
             here = (*path, key)
@@ -217,7 +214,8 @@ class _Builder:
                 self._merge(values, value_node, path, line)
             elif key in values and here in self.document.where:
                 first = self.document.where[here].rsplit(":", 1)[1]
-                self._fault(line, here, f"stands twice, first on line {first}", "keep one of them")
+                what = f"duplicate key (first defined on line {first})"
+                self._add_problem(line, here, what, "delete one of them")
             else:
                 self.document.where[here] = line
                 values[key] = self.build(value_node, here)
@@ -227,17 +225,17 @@ class _Builder:
         """Merge `<<: *anchor`; the mapping's own keys override it."""
         merged = self.build(node, (*path, "<<"))
         if not isinstance(merged, dict):
-            self._fault(line, path, "<< takes one mapping", "")
+            self._add_problem(line, path, "<< must refer to one mapping", "")
             return
         for key, value in merged.items():
             values.setdefault(key, value)
 
-    def _fault(self, line: str, path: KeyPath, what: str, hint: str) -> None:
+    def _add_problem(self, line: str, path: KeyPath, what: str, hint: str) -> None:
         self.problems.append(Problem(line, dotted(path), what, hint))
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a path as the user would: `slurm.nodes`, `environment.setup[2]`."""
+    """Return a path as users write it: `slurm.nodes`, `environment.setup[2]`."""
     text = ""
     for part in path:
         if isinstance(part, int):

@@ -1,1 +1,1 @@
-"""The shape of what commands print with `--json`, and its JSON Schemas."""
+"""The types of what commands print with `--json`, and their JSON Schemas."""

@@ -1,4 +1,4 @@
-"""The JSON Schema of what a command prints with `--json`, made from the types of the answer."""
+"""The JSON Schema of what a command prints with `--json`, from the types of its output."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NONE = re.compile(r"\bNone\b")
 _SHAPE_DESCRIPTIONS = {
     "object": "one object",
     "list": "one list",
-    "lines": "an object a line, as they come; this is the schema of one",
+    "lines": "one object per line, as they arrive; this is the schema of one object",
 }
 
 
 class _TypeSchema(NamedTuple):
-    """The schema of one type, and of those that it is made of."""
+    """The schema of one type, and the schemas of the types in it."""
 
     form: dict[str, Any]
     inner: dict[str, Any]
@@ -38,21 +38,22 @@ def answer_schema(command: str) -> dict[str, Any]:
     Within a major version keys are added; none is removed, and none changes its type or meaning.
     """
     if command not in OUTPUTS:
-        what = f"{command!r} is no command with --json"
-        raise SpecError([Problem("schema", "", what, f"one of {', '.join(sorted(OUTPUTS))}")])
+        what = f"{command!r} is not a command with --json"
+        hint = f"use one of {', '.join(sorted(OUTPUTS))}"
+        raise SpecError([Problem("schema", "", what, hint)])
     answer = OUTPUTS[command]
-    made = [
+    schemas = [
         _make_schema(kind) for kind in (*answer.kinds, *filter(None, [answer.instead]), ErrorOutput)
     ]
     count = len(answer.kinds)
-    merged = _merge_schemas([one.form for one in made[:count]])
+    merged = _merge_schemas([one.form for one in schemas[:count]])
     main = {"type": "array", "items": merged} if answer.shape == "list" else merged
     return {
         "$schema": _DIALECT,
         "title": f"clusterrun {command} --json",
         "description": _SHAPE_DESCRIPTIONS[answer.shape],
-        "anyOf": [main, *(one.form for one in made[count:])],
-        "$defs": {name: form for one in made for name, form in one.inner.items()},
+        "anyOf": [main, *(one.form for one in schemas[count:])],
+        "$defs": {name: form for one in schemas for name, form in one.inner.items()},
     }
 
 
@@ -70,7 +71,7 @@ def _make_schema(kind: type) -> _TypeSchema:
 
 
 def _collect_classes(kind: type) -> set[type]:
-    """Collect the classes that a type's fields are made of, itself included."""
+    """Return the classes in a type's fields, and the type itself."""
     found, left = set(), [kind]
     while left:
         one = left.pop()
@@ -82,7 +83,7 @@ def _collect_classes(kind: type) -> set[type]:
 
 
 def _describe_fields(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
-    """Add the descriptions of a class's fields, all of which are required."""
+    """Return a schema with the descriptions of a class's fields, all of which are required."""
     properties = form.get("properties")
     if properties is None:
         return form
@@ -101,7 +102,7 @@ def _describe_fields(form: dict[str, Any], kind: type | None) -> dict[str, Any]:
 
 
 def _merge_schemas(forms: list[dict[str, Any]]) -> dict[str, Any]:
-    """Make one object of several."""
+    """Return the schema of one object with the keys of all."""
     first, *rest = forms
     if not rest:
         return first

@@ -1,4 +1,4 @@
-"""The types of what each command prints with `--json`; those that are no dataclass are here."""
+"""The types of what each command prints with `--json`; those that are not dataclasses are here."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from clusterrun.upkeep.notification import NotificationTest
 
 
 class ErrorOutput(TypedDict):
-    """In place of the output: what is wrong. Exit code 2: invalid input; 1: Slurm refused."""
+    """The output of a command that fails. Exit code 2: invalid input; 1: refused or failed."""
 
     problems: list[Problem]
-    """All mistakes that were found."""
+    """All mistakes."""
 
 
 class SubmittedRun(TypedDict):
     """A run that was submitted."""
 
     run_id: str
-    """What the other commands take."""
+    """The run id, which other commands accept."""
     job_id: str
     """The id of the Slurm job, or of a local run's process."""
     folder: str
@@ -41,58 +41,59 @@ class SubmittedRun(TypedDict):
 
 
 class AttemptList(TypedDict):
-    """What became of a run."""
+    """The attempts of a run."""
 
     attempts: list[Attempt]
-    """The oldest first."""
+    """The attempts, the oldest first."""
 
 
 class ActiveRuns(TypedDict):
-    """Of `status` without a RUN."""
+    """Added by `status` without a RUN."""
 
     living: NotRequired[list[RunStatus]]
-    """All active runs; the other keys are of the newest, or of the last run if none is active."""
+    """All active runs; the other keys are of the newest, or of the most recent run if none is
+    active."""
 
 
 class ReportOutput(TypedDict):
-    """A run in numbers; times are seconds, instants seconds since the epoch."""
+    """A run in numbers; durations are in seconds, times in seconds since the epoch."""
 
     run: RunStatus
     """Its status."""
     ettr: float | None
-    """The productive share of the whole; null: it cannot be known."""
+    """The productive fraction of the total time; null: not known."""
     seconds: dict[str, float]
-    """The parts of the time as in a story's `split`; `wall`: the sum, `held`: no waiting."""
+    """The parts of the time as in a story's `split`; `wall`: the sum; `held`: without waiting."""
     node_hours: Hours
-    """Of whole nodes."""
+    """Node hours, of whole nodes."""
     gpu_hours: Hours | None
-    """Null for a run without GPUs."""
+    """GPU hours; null for a run without GPUs."""
     rate: float | None
-    """Samples a second while it trained: the median."""
+    """Median samples per second while training."""
     attempts: list[Attempt]
-    """The oldest first."""
+    """The attempts, the oldest first."""
     stories: list[Story]
-    """Each attempt in time."""
+    """The time of each attempt."""
 
 
 class DoctorOutput(TypedDict):
-    """What the doctor found."""
+    """The findings of doctor."""
 
     findings: list[Finding]
-    """All that was looked at."""
+    """All checks."""
     problems: int
-    """How many keep runs from working."""
+    """The number of findings that keep runs from working."""
     warnings: int
-    """How many cost a run something."""
+    """The number of findings that cost a run time or checkpoints."""
 
 
 class LoggedLine(TypedDict):
     """A line of a log."""
 
     attempt: int
-    """Whose log it is."""
+    """The number of the attempt."""
     number: int
-    """Its number in the log of its attempt."""
+    """The line number in the log of the attempt."""
     rank: int | None
     """The rank that wrote it, if the line shows it."""
     node: str
@@ -103,14 +104,14 @@ class LoggedLine(TypedDict):
 
 @dataclass(frozen=True)
 class OutputForm:
-    """What one command prints."""
+    """The output of one command."""
 
     kinds: tuple[Any, ...]
-    """Its dataclass or TypedDict; several: one object with the keys of all of them."""
+    """The dataclass or TypedDict; several: one object with the keys of all of them."""
     shape: Literal["object", "list", "lines"] = "object"
-    """A list of such objects; or one a line, as they come."""
+    """`list`: a list of such objects; `lines`: one object per line, as they arrive."""
     instead: Any = None
-    """What it prints if an option changes its output."""
+    """The other output, if an option changes it."""
 
 
 OUTPUTS = {

@@ -1,1 +1,1 @@
-"""What will run: from a spec to a plan to the text of a script."""
+"""What will run: from a spec to a plan, and from a plan to the text of the job script."""

@@ -1,6 +1,6 @@
-"""The accelerate config file of a run: a spec's own, and what a user's file needs on Slurm's nodes.
+"""The accelerate config file of a run, and the flags that correct a user's own config file.
 
-The facts about accelerate on which it rests are in `launch`.
+The facts about accelerate that it depends on are in `launch`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from clusterrun.job_spec.model import Accelerate
 
 CONFIG_NAME = "accelerate.yaml"
 
-# A line of a command: words that belong together, such as a flag and its value.
+# One line of a command: words that belong together, such as a flag and its value.
 Words = tuple[str, ...]
 
 _SPEC_ONLY = {
@@ -28,21 +28,21 @@ _CPU_ONLY_TYPES = {"NO", "MULTI_CPU"}  # accelerate starts one process for these
 
 
 def read_config(text: str | None) -> dict[str, Any]:
-    """Return the values of the user's accelerate YAML, as accelerate itself reads it."""
+    """Return the values of the user's accelerate YAML as accelerate reads it."""
     values = yaml.safe_load(text) if text else None
     return values if isinstance(values, dict) else {}
 
 
-def total_processes(given: Mapping[str, Any], nodes: int) -> int:
-    """Return the total that a config file means for this many nodes: its processes times nodes."""
-    total, machines = given.get("num_processes"), given.get("num_machines") or 1
+def total_processes(user_config: Mapping[str, Any], nodes: int) -> int:
+    """Return the total number of processes that a config file implies for this many nodes."""
+    total, machines = user_config.get("num_processes"), user_config.get("num_machines") or 1
     if not isinstance(total, int) or not isinstance(machines, int) or total < 1:
         return nodes
     return max(total // machines, 1) * nodes
 
 
-def make_config(accelerate: Accelerate, *, use_cpu: bool, brought: bool) -> str:
-    """Return accelerate's config file; what depends on the node is on the command line instead."""
+def make_config(accelerate: Accelerate, *, use_cpu: bool, embedded: bool) -> str:
+    """Return accelerate's config file; values that depend on the node are flags instead."""
     words = accelerate.model_dump(exclude_none=True, exclude=_SPEC_ONLY)
     precision = (
         {} if deepspeed_json_path(accelerate.deepspeed_config) else {"mixed_precision": "no"}
@@ -59,7 +59,7 @@ def make_config(accelerate: Accelerate, *, use_cpu: bool, brought: bool) -> str:
     if config["distributed_type"] in _CPU_ONLY_TYPES:
         config["distributed_type"] = "MULTI_GPU"
     if accelerate.deepspeed_config is not None:
-        config["deepspeed_config"] = _deepspeed_section(accelerate, brought=brought)
+        config["deepspeed_config"] = _deepspeed_section(accelerate, embedded=embedded)
         if not precision:
             config.pop("mixed_precision", None)
     return yaml.safe_dump(_drop_source_texts(config), sort_keys=False)
@@ -72,9 +72,9 @@ def deepspeed_json_path(section: object) -> str | None:
 
 
 def _distributed_type(accelerate: Accelerate) -> str:
-    """Return the distributed type; MULTI_GPU also for one process and for CPUs.
+    """Return the distributed type: MULTI_GPU also for one process and for CPUs.
 
-    torchrun starts them, over gloo if ACCELERATE_USE_CPU is set.
+    torchrun starts the processes, with gloo if ACCELERATE_USE_CPU is set.
     """
     by_section = {
         "DEEPSPEED": accelerate.deepspeed_config,
@@ -85,22 +85,22 @@ def _distributed_type(accelerate: Accelerate) -> str:
     return accelerate.distributed_type or (found[0] if found else "MULTI_GPU")
 
 
-def _deepspeed_section(accelerate: Accelerate, *, brought: bool) -> dict[str, Any]:
+def _deepspeed_section(accelerate: Accelerate, *, embedded: bool) -> dict[str, Any]:
     """Return DeepSpeed's section.
 
-    `brought`: the script carries the JSON, in a folder that only the node knows.
+    `embedded`: the job script contains the JSON and writes it on the node.
     """
     section = {"deepspeed_multinode_launcher": "standard", **(accelerate.deepspeed_config or {})}
     steps = accelerate.gradient_accumulation_steps
     if steps is not None and "deepspeed_config_file" not in section:
         section.setdefault("gradient_accumulation_steps", steps)
-    if brought:
+    if embedded:
         section.pop("deepspeed_config_file", None)
     return section
 
 
 def _drop_source_texts(value: Any) -> Any:
-    """Drop what a number remembers of its source, which YAML would write as a Python object."""
+    """Return plain numbers: YAML would write one with its source text as a Python object."""
     if isinstance(value, dict):
         return {str(key): _drop_source_texts(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -110,30 +110,30 @@ def _drop_source_texts(value: Any) -> Any:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def correct_config(given: Mapping[str, Any], processes: int | None) -> list[Words]:
-    """Return the flags that replace a config file's values for machines other than Slurm's."""
+def correct_config(user_config: Mapping[str, Any], processes: int | None) -> list[Words]:
+    """Return the flags that replace values of a config file that do not fit Slurm's nodes."""
     lines: list[Words] = []
-    if given.get("distributed_type") == "MULTI_CPU" and processes != 1:
+    if user_config.get("distributed_type") == "MULTI_CPU" and processes != 1:
         lines.append(
             ("--multi_gpu",)
-        )  # the type means mpirun; so do torchrun and gloo train on CPUs
-    if given.get("rdzv_backend", "static") != "static":
+        )  # the type means mpirun; with this flag, torchrun and gloo train on CPUs
+    if user_config.get("rdzv_backend", "static") != "static":
         lines.append(("--rdzv_backend", "static"))
-    if given.get("gpu_ids", "all") not in ("all", None):
+    if user_config.get("gpu_ids", "all") not in ("all", None):
         lines.append(("--gpu_ids", "all"))
-    if given.get("distributed_type") == "DEEPSPEED" and not _has_launcher(given):
+    if user_config.get("distributed_type") == "DEEPSPEED" and not _has_launcher(user_config):
         lines.append(("--deepspeed_multinode_launcher", "standard"))
     return lines
 
 
-def _has_launcher(given: Mapping[str, Any]) -> bool:
-    section = given.get("deepspeed_config")
+def _has_launcher(user_config: Mapping[str, Any]) -> bool:
+    section = user_config.get("deepspeed_config")
     return isinstance(section, dict) and "deepspeed_multinode_launcher" in section
 
 
 def overridden_keys(config_text: str) -> list[str]:
-    """List the keys of a config file that the job script overrides."""
-    given = read_config(config_text)
+    """Return the keys of a config file that the job script overrides."""
+    user_config = read_config(config_text)
     names = [
         "num_machines",
         "num_processes",
@@ -141,6 +141,6 @@ def overridden_keys(config_text: str) -> list[str]:
         "main_process_ip",
         "main_process_port",
     ]
-    corrected = {words[0].removeprefix("--") for words in correct_config(given, None)}
+    corrected = {words[0].removeprefix("--") for words in correct_config(user_config, None)}
     names += ["distributed_type"] if "multi_gpu" in corrected else []
-    return [name for name in [*names, *sorted(corrected)] if name in given]
+    return [name for name in [*names, *sorted(corrected)] if name in user_config]

@@ -1,4 +1,4 @@
-"""What bash reports about texts that it parses but does not run (`bash -n`)."""
+"""Syntax errors that bash finds without running a text (`bash -n`)."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ import os
 from collections.abc import Sequence
 from typing import IO
 
-# Reads texts that end with NUL, and prints what a bash of its own says of each, ended in the same
-# way.
+# Reads texts that end with NUL, and prints for each what a separate bash reports, followed by NUL.
 _EACH = 'while IFS= read -r -d "" text; do "$BASH" -n <<< "$text" 2>&1; printf "\\0"; done'
 _SECONDS = 60
 
 
 def script_fault(text: str) -> str:
-    """Return bash's first complaint about a script; empty if it has none, or without bash."""
+    """Return the first error that bash reports for a script; empty if none, or without bash."""
     return _first_line(_run_bash(["-n"], text))
 
 
 def syntax_faults(texts: Sequence[str]) -> list[str]:
-    """Return bash's first complaint about each text, read alone; empty if none, or without bash."""
+    """Return the first error that bash reports for each text by itself; empty without errors."""
     output = _run_bash(["-c", _EACH], "".join(f"{text}\0" for text in texts)) if texts else ""
     found = [_first_line(one) for one in output.split("\0")]
     return [found[number] if number < len(found) else "" for number in range(len(texts))]
 
 
 def _run_bash(words: list[str], text: str) -> str:
-    import shutil  # noqa: PLC0415 - with subprocess 10 ms of a start, for what bash reads alone
+    import shutil  # noqa: PLC0415 - 10 ms of a start together with subprocess, and rarely needed
     import subprocess  # noqa: PLC0415
 
     bash = shutil.which("bash")
     if bash is None:
         return ""
-    with _file_in_memory() as file:  # from a pipe bash reads byte by byte: 100 ms for a job script
+    with _file_in_memory() as file:  # bash reads a pipe byte by byte: 100 ms for a job script
         file.write(text.encode(errors="surrogateescape"))
         file.seek(0)
-        done = subprocess.run(
+        result = subprocess.run(
             [bash, *words],
             stdin=file,
             stdout=subprocess.PIPE,
@@ -43,13 +42,13 @@ def _run_bash(words: list[str], text: str) -> str:
             check=False,
             env={"LC_ALL": "C"},
         )
-    return done.stdout.decode(errors="replace")
+    return result.stdout.decode(errors="replace")
 
 
 def _file_in_memory() -> IO[bytes]:
     """Open a file in memory, because a full /tmp must not prevent validation.
 
-    Without memfd (macOS), it is a file in /tmp.
+    Without memfd (macOS), open a file in /tmp.
     """
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("clusterrun"), "w+b")
@@ -59,9 +58,8 @@ def _file_in_memory() -> IO[bytes]:
 
 
 def _first_line(output: str) -> str:
-    """Return whether a line is a complaint.
+    """Return the first line of bash's output without its prefix.
 
-    An open here-document, which would swallow the rest of the script, is only a warning, and
-    counts, too.
+    This includes the warning for an open here-document, which would swallow the rest of the script.
     """
     return output.strip().partition("\n")[0].split(": ", 1)[-1]

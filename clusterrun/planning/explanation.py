@@ -1,4 +1,4 @@
-"""Where each value of a run comes from: a default, the profile, the spec, `--set`, or the shell."""
+"""The origin of each value of a run: a default, the profile, the spec, `--set`, or the shell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clusterrun.job_spec.layers import spell_path
+from clusterrun.job_spec.keys import spell_path
 from clusterrun.job_spec.yaml_text import KeyPath
 from clusterrun.planning.preparation import Prepared
 
@@ -16,17 +16,17 @@ class Origin:
     """One value of the resolved spec."""
 
     key: str
-    """Its key as the documentation spells it, dots between levels."""
+    """The key as the documentation spells it, with dots between levels."""
     value: Any
-    """As it was resolved."""
+    """The resolved value."""
     layer: str
     """default, shell, profile, spec, or --set."""
     where: str
-    """`file:line`; empty for a default and for the shell, the key for `--set`."""
+    """`file:line`; for `--set` the key; empty for a default and for the shell."""
 
 
 def explain(prepared: Prepared) -> list[Origin]:
-    """Return every value that the script was made from, with its origin, in reference order."""
+    """Return every value that the job script is rendered from, in the order of the reference."""
     names = {
         "profile": str(prepared.profile) if prepared.profile else "",
         "spec": prepared.loaded.source,
@@ -34,11 +34,11 @@ def explain(prepared: Prepared) -> list[Origin]:
     values = prepared.loaded.spec.model_dump()
     found = [_find_origin(prepared, path, value, names) for path, value in _leaves(values, ())]
     root = _find_origin(prepared, ("run_root",), str(prepared.run_root), names)
-    return [*(one for one in found if _is_given(one)), root]
+    return [*(one for one in found if _is_worth_showing(one)), root]
 
 
-def _is_given(origin: Origin) -> bool:
-    """Leave out what nobody gave and what is nothing."""
+def _is_worth_showing(origin: Origin) -> bool:
+    """Return whether to show a value: not the empty defaults."""
     return origin.layer != "default" or origin.value not in (None, (), {}, [])
 
 

@@ -1,14 +1,16 @@
-"""The `accelerate launch` command of a run: sole owner of accelerate's flags, keys and variables.
+"""The `accelerate launch` command of a run: the only owner of accelerate's flags and variables.
 
-Facts behind it, read in accelerate 1.15 (commands/launch.py, utils/launch.py):
-`--multi_gpu` as a flag refuses one process, in the config file it does not; `use_cpu` in the config
-file does not reach the workers of several processes, ACCELERATE_USE_CPU does;
-`gradient_accumulation_steps` is no config key, as a flag it does nothing without DeepSpeed,
-ACCELERATE_GRADIENT_ACCUMULATION_STEPS is read by `Accelerator()`; `num_processes` counts all
-machines; DeepSpeed's default launcher for several machines is pdsh, over ssh; `offload_*_nvme_path`
-in the config file does not reach the workers, the variables that DeepSpeedPlugin reads do;
-`mixed_precision` in the config file is refused beside a DeepSpeed JSON, as a flag it fills the
-"auto" of that JSON.
+Facts from accelerate 1.15 (commands/launch.py, utils/launch.py) that it depends on:
+- `--multi_gpu` as a flag refuses one process; in the config file it does not.
+- `use_cpu` in the config file does not reach several worker processes; ACCELERATE_USE_CPU does.
+- `gradient_accumulation_steps` is not a config key, and the flag does nothing without DeepSpeed;
+  `Accelerator()` reads ACCELERATE_GRADIENT_ACCUMULATION_STEPS.
+- `num_processes` is the total over all machines.
+- DeepSpeed's default launcher for several machines is pdsh, over ssh.
+- `offload_*_nvme_path` in the config file does not reach the workers; the variables that
+  DeepSpeedPlugin reads do.
+- `mixed_precision` in the config file is refused together with a DeepSpeed JSON; as a flag it
+  fills the "auto" of that JSON.
 """
 
 from __future__ import annotations
@@ -39,62 +41,62 @@ _USE_CPU = "ACCELERATE_USE_CPU"
 
 @dataclass(frozen=True)
 class Configs:
-    """The texts of the config files that a spec names; None if not named, or not readable."""
+    """The texts of the config files that a spec names; None if not named or not readable."""
 
     accelerate: str | None = None
     deepspeed: str | None = None
-    """The DeepSpeed JSON, which the spec or its accelerate config names."""
+    """The DeepSpeed JSON that the spec or its accelerate config names."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What every node runs, word by word, and what it needs before."""
+    """The command that every node runs, word by word, with its files and variables."""
 
     lines: tuple[Words, ...]
     config: str | None
-    """The text of accelerate's config file; None if a path is used, or no accelerate."""
+    """The text of accelerate's config file; None if a path is used, or without accelerate."""
     variables: Mapping[str, str]
-    """Environment that accelerate reads."""
+    """Environment variables that accelerate reads."""
     processes: int | None
-    """How many processes in all; None: counted from the GPUs that Slurm gives."""
+    """The total number of processes; None: counted from the GPUs that Slurm allocates."""
     resume: Words = ()
-    """What follows the lines once a checkpoint exists, for a script with its own checkpoints."""
+    """Appended once a checkpoint exists, for a script with its own checkpoints."""
     deepspeed: str | None = None
-    """The text of DeepSpeed's config file, a JSON; None if a path is used, or none at all."""
+    """The text of DeepSpeed's JSON; None if a path is used, or without one."""
     cpu_by_default: bool = False
     """Whether it trains on CPUs only because the job requests no GPU."""
 
     @property
     def files(self) -> dict[str, str]:
-        """The config files that the script brings along, each by its name in the node's folder."""
+        """The config files that the job script contains, by their names in the node's folder."""
         texts = {CONFIG_NAME: self.config, DEEPSPEED_NAME: self.deepspeed}
         return {name: text for name, text in texts.items() if text is not None}
 
 
 def requests_gpus(slurm: Slurm) -> bool:
-    """Return whether a job requests GPUs, with any of sbatch's options."""
+    """Return whether a job requests GPUs with any of sbatch's options."""
     return gpus.are_requested(slurm.options)
 
 
 def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Launch:
-    """Make the command of a spec; `gpus_requested`: the job requests GPUs from Slurm."""
+    """Return the command of a spec; `gpus_requested`: the job requests GPUs from Slurm."""
     if spec.command is not None:
         tasks = None if gpus_requested else grammar.most_nodes(spec.slurm.nodes)
         return Launch(((Shell(spec.command),),), None, {}, tasks)
-    given = read_config(configs.accelerate)
-    use_cpu = _decide_use_cpu(spec.accelerate, given, gpus_requested=gpus_requested)
+    user_config = read_config(configs.accelerate)
+    use_cpu = _decide_use_cpu(spec.accelerate, user_config, gpus_requested=gpus_requested)
     config = configs.accelerate
     if spec.accelerate.config_file is None:
         config = make_config(
-            spec.accelerate, use_cpu=use_cpu, brought=configs.deepspeed is not None
+            spec.accelerate, use_cpu=use_cpu, embedded=configs.deepspeed is not None
         )
     processes = spec.accelerate.num_processes
     if processes is None and not gpus_requested:
-        processes = total_processes(given, grammar.most_nodes(spec.slurm.nodes))
-    flags = _make_flags(spec, given, processes, brought=configs.deepspeed is not None)
+        processes = total_processes(user_config, grammar.most_nodes(spec.slurm.nodes))
+    flags = _make_flags(spec, user_config, processes, embedded=configs.deepspeed is not None)
     lines = (("accelerate", "launch"), *flags, *_script_lines(spec))
-    variables = _make_variables(spec.accelerate, given, use_cpu=use_cpu)
-    by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in given
+    variables = _make_variables(spec.accelerate, user_config, use_cpu=use_cpu)
+    by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in user_config
     by_default = by_default and _USE_CPU not in spec.environment.variables
     return Launch(
         lines, config, variables, processes, _resume_words(spec), configs.deepspeed, by_default
@@ -102,21 +104,21 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
 
 
 def _decide_use_cpu(
-    accelerate: Accelerate, given: Mapping[str, Any], *, gpus_requested: bool
+    accelerate: Accelerate, user_config: Mapping[str, Any], *, gpus_requested: bool
 ) -> bool:
     if accelerate.use_cpu is not None:
         return accelerate.use_cpu
-    if "use_cpu" in given:
-        return bool(given["use_cpu"])
+    if "use_cpu" in user_config:
+        return bool(user_config["use_cpu"])
     return not gpus_requested
 
 
 def _make_flags(
-    spec: JobSpec, given: Mapping[str, Any], processes: int | None, *, brought: bool
+    spec: JobSpec, user_config: Mapping[str, Any], processes: int | None, *, embedded: bool
 ) -> list[Words]:
-    """Return the flags, which override the config file; what only a node knows is a variable."""
+    """Return the flags, which override the config file; values of a node are shell variables."""
     path = spec.accelerate.config_file
-    unread = path is not None and not given
+    unread = path is not None and not user_config
     lines: list[Words] = [
         ("--config_file", str(path) if unread else Shell(f'"$node_dir/{CONFIG_NAME}"')),
         ("--num_machines", Shell('"$num_machines"'), "--num_processes", Shell('"$num_processes"')),
@@ -128,14 +130,14 @@ def _make_flags(
             Shell('"$main_process_port"'),
         ),
     ]
-    lines.extend(correct_config(given, processes))
-    json = ("--deepspeed_config_file", Shell(f'"$node_dir/{DEEPSPEED_NAME}"')) if brought else ()
+    lines.extend(correct_config(user_config, processes))
+    json = ("--deepspeed_config_file", Shell(f'"$node_dir/{DEEPSPEED_NAME}"')) if embedded else ()
     precision = (
         spec.accelerate.mixed_precision
         if deepspeed_json_path(spec.accelerate.deepspeed_config)
         else None
     )
-    if brought or precision:
+    if embedded or precision:
         lines.append((*json, *(("--mixed_precision", precision) if precision else ())))
     threads = spec.accelerate.num_cpu_threads_per_process
     if threads is not None:
@@ -157,14 +159,14 @@ def _script_lines(spec: JobSpec) -> list[Words]:
 
 
 def argument_words(name: str, value: Argument) -> Words:
-    """Spell one argument: `True` a bare flag, `False` and `None` nothing, a list many values."""
+    """Return the words of one argument: True is a bare flag, False and None are omitted."""
     flag = name if name.startswith("-") else f"--{name}"
     if value is None or value is False:
         return ()
     if value is True:
         return (flag,)
     if isinstance(value, str):
-        # argparse takes a value that begins with a dash only when it is joined to its flag
+        # argparse accepts a value that starts with a dash only if it is joined to its flag
         return (
             (f"{flag}={value}",)
             if value.startswith("-") and flag.startswith("--")
@@ -174,13 +176,13 @@ def argument_words(name: str, value: Argument) -> Words:
 
 
 def _resume_words(spec: JobSpec) -> Words:
-    """Return the words that pass on a checkpoint, which the job script finds; each stays one."""
-    given = spec.checkpoint.resume if spec.checkpoint.path is not None else ()
-    return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in given)
+    """Return the words that pass the checkpoint which the job script finds."""
+    words = spec.checkpoint.resume if spec.checkpoint.path is not None else ()
+    return tuple(quote_around(word, CHECKPOINT, '"$checkpoint"') for word in words)
 
 
 def _make_variables(
-    accelerate: Accelerate, given: Mapping[str, Any], *, use_cpu: bool
+    accelerate: Accelerate, user_config: Mapping[str, Any], *, use_cpu: bool
 ) -> dict[str, str]:
     variables = {_USE_CPU: "true"} if use_cpu else {}
     if accelerate.gradient_accumulation_steps is not None:
@@ -189,7 +191,7 @@ def _make_variables(
         )
     if accelerate.tee not in (None, "0"):
         variables["TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"] = "[rank${rank}]: "
-    section = accelerate.deepspeed_config or given.get("deepspeed_config") or {}
+    section = accelerate.deepspeed_config or user_config.get("deepspeed_config") or {}
     for what in ("optimizer", "param"):
         path = section.get(f"offload_{what}_nvme_path")
         if path not in (None, "none"):

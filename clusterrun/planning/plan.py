@@ -1,6 +1,6 @@
-"""LaunchPlan: what will run, a pure function of the spec.
+"""LaunchPlan: what will run, as a pure function of the prepared spec.
 
-It reads no clock, no environment and no file, and starts no subprocess.
+Nothing here reads the clock, the environment or a file, or starts a subprocess.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from clusterrun.quoting import LONGEST_ARGUMENT, Shell, quote, quote_around, quo
 from clusterrun.run_folder.settings import FORMAT
 
 _LEAD = 120
-# The nodes get the launch command, its config and a few functions in one argument of srun; this is
-# for the functions.
+# srun passes the launch command, its config and some functions to the nodes in one argument; this
+# is the size reserved for the functions.
 _FUNCTIONS_SIZE = 10752
 _OWN_FIELDS = {"chdir", "additional_parameters", "signal"}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which run a script belongs to, chosen at submit; without one, it is named by its job id."""
+    """The run that a script belongs to, chosen at submit; without one, the job id names the run."""
 
     run_id: str
     folder: PurePosixPath
@@ -35,7 +35,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Directive:
-    """One `#SBATCH` line; `value` is None for an option that takes none."""
+    """One `#SBATCH` line; `value` is None for an option without a value."""
 
     option: str
     value: str | None
@@ -48,7 +48,7 @@ class Directive:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """All that the script's text depends on."""
+    """Everything that the text of the job script depends on."""
 
     name: str
     source: str
@@ -60,36 +60,36 @@ class LaunchPlan:
     spec: JobSpec
     launch: Launch
     nodes: int
-    """The most that Slurm may give."""
+    """The most nodes that Slurm may allocate."""
     least_nodes: int
     gpus_requested: bool
     requeue_on: tuple[str, ...]
     crashes: int
     shrink_to: int | None
-    """With how many nodes it continues if more are not available again in time."""
+    """The number of nodes to continue with if more are not available again in time."""
     shrink_after: int
     """In seconds."""
     exclude: str
-    """Nodes that the spec itself excludes; a successor excludes them together with its own."""
+    """Nodes that the spec itself excludes; a successor excludes them, too."""
     hang: str
-    """Seconds of silence that are too many; `auto`, or `off`."""
+    """Seconds without a step that count as a hang, `auto`, or `off`."""
     signal_lead: int
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
-    """The pattern of the checkpoints that the script itself makes."""
+    """The pattern of the checkpoints that the training script itself writes."""
     notices: tuple[str, ...]
-    """Of each notice: how it goes, in which shape, to whom, and for which ends."""
+    """One line per notification: way, shape, target, and the ends that it is sent for."""
     templates: tuple[PurePath, ...]
-    """The folders of the user's own templates, in the order in which they are searched."""
+    """The folders of the user's templates, in search order."""
 
     @property
     def elastic(self) -> bool:
-        """Whether there may be fewer nodes than the most."""
+        """Whether attempts may run on fewer than `nodes` nodes."""
         return self.least_nodes < self.nodes or self.shrink_to is not None
 
     @property
     def settings(self) -> dict[str, object]:
-        """Return what readers of a run folder need: nodes, processes, the folder's format."""
+        """Return what readers of a run folder need: nodes, processes, and the folder's format."""
         processes = None if self.elastic else self.launch.processes
         return {
             "format": FORMAT,
@@ -103,12 +103,12 @@ class LaunchPlan:
 
     @property
     def may_expedite(self) -> bool:
-        """Whether Slurm may restart the run without delay, if the cluster allows that."""
+        """Whether Slurm may restart the run without delay, if the cluster allows it."""
         return self.spec.requeue.by == "auto" and bool(self.requeue_on)
 
     @property
     def processes_a_node(self) -> int | None:
-        """How many processes each node has; None: counted from the GPUs that Slurm gives."""
+        """The processes of each node; None: counted from the GPUs that Slurm allocates."""
         return (
             None if self.launch.processes is None else max(self.launch.processes // self.nodes, 1)
         )
@@ -120,21 +120,21 @@ def identity_of(prepared: Prepared, run_id: str) -> Identity:
 
 
 def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPlan:
-    """Decide what will run.
+    """Return the plan of a prepared spec.
 
-    With an identity, it runs in the working folder that is known here; without one, in the folder
-    that the spec names or where sbatch is called. Raises SpecError for a command that is too long
-    to be started, and a folder that sbatch cannot be told.
+    With an identity, the job runs in the working folder that is known here; without one, in the
+    spec's folder or where sbatch is called. Raises SpecError for a command that is too long to be
+    started, and for a run folder that sbatch cannot use.
     """
     loaded, launch = prepared.loaded, prepared.launch
     spec, source = loaded.spec, loaded.source
     chdir = loaded.chdir or (str(prepared.work_dir) if identity else None)
     _refuse_length(launch, source)
     if identity is not None and "\\" in str(identity.folder):
-        # in a path with a backslash sbatch reads no pattern, so that the log's name would have no
+        # sbatch does not replace %j in a path with a backslash, so the log's name would lack the
         # job id
-        what = f"the run folder's path has a backslash: {identity.folder}"
-        raise SpecError([Problem(source, "", what, "another run_root, in the profile, would do")])
+        what = f"the path of the run folder contains a backslash: {identity.folder}"
+        raise SpecError([Problem(source, "", what, "set another run_root in the profile")])
     return LaunchPlan(
         name=spec.name,
         source=source,
@@ -170,10 +170,7 @@ def _refuse_length(launch: Launch, source: str) -> None:
         LONGEST_ARGUMENT - _FUNCTIONS_SIZE,
     )
     if size > most:
-        what = (
-            f"the command of a node and its config have {size} bytes, quoted; there is room for "
-            f"{most}"
-        )
+        what = f"the launch command with its config files is too long: {size} bytes, at most {most}"
         raise SpecError([Problem(source, "", what, "put long values into a file")])
 
 
@@ -183,15 +180,16 @@ def _make_directives(
     found = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
     if spec.launcher:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
-            # beside a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and gives
-            # no more than these
+            # with a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and
+            # allocates
+            # no more than those
             found.append(Directive("ntasks-per-node", "1"))
         found.extend(_gpu_directives(spec.slurm))
     if chdir is not None:
         found.append(Directive("chdir", chdir))
     if identity is not None:
-        # `%` begins a pattern of sbatch's file names (sbatch(1), "filename pattern"); `%%` is the
-        # sign itself
+        # `%` starts a pattern in sbatch's file names (sbatch(1), "filename pattern"); `%%` is a
+        # literal %
         logs = str(identity.folder / "logs").replace("%", "%%")
         found.append(
             Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out")
@@ -204,10 +202,10 @@ def _make_directives(
 
 
 def _gpu_directives(slurm: Slurm) -> list[Directive]:
-    """Return the GPUs of each node, if `gpus` requests a total for several nodes.
+    """Return the GPUs per node, if `gpus` requests a total for several nodes.
 
-    Slurm may spread `--gpus=4` over two nodes as 3 and 1 (seen, 22.05); accelerate needs the same
-    number on each.
+    Slurm may split `--gpus=4` over two nodes as 3 and 1 (observed on 22.05); accelerate needs the
+    same number on each.
     """
     nodes = grammar.most_nodes(slurm.nodes)
     if slurm.gpus is None or slurm.gpus_per_node is not None or nodes == 1:
@@ -218,7 +216,7 @@ def _gpu_directives(slurm: Slurm) -> list[Directive]:
 
 
 def _user_directives(slurm: Slurm) -> list[Directive]:
-    """List the user's options in the order of the model, then those passed on as written."""
+    """Return the user's options in the order of the model, then those passed on as written."""
     values = {name: getattr(slurm, name) for name in Slurm.model_fields if name not in _OWN_FIELDS}
     values.update(slurm.model_extra or {})
     values.update(slurm.additional_parameters)
@@ -232,21 +230,21 @@ def _user_directives(slurm: Slurm) -> list[Directive]:
 def _slurm_requeues(spec: JobSpec) -> bool:
     """Return whether Slurm may requeue the job.
 
-    `--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every cause
-    here needs.
+    `--no-requeue` also forbids `scontrol requeue` (slurm.conf(5), JobRequeue), which every value of
+    `requeue.on` needs.
     """
     return bool(spec.requeue.on)
 
 
 def notification_words(notice: Notification) -> str:
-    """Return what the job script's `notices` has for one: words, none of which has a blank."""
+    """Return one line of the job script's `notices`: words without blanks."""
     to = notice.to
     way = f"mail - {to.mail}" if to.mail is not None else f"webhook {to.shape} {to.webhook}"
     return " ".join([way, *notice.on])
 
 
 def _quote_checkpoint_pattern(path: str | None) -> Shell | None:
-    """Put the run folder into a pattern of checkpoints, with its special characters bracketed."""
+    """Return a checkpoint pattern as shell, with special characters of the run folder escaped."""
     return (
         None
         if path is None
@@ -255,7 +253,7 @@ def _quote_checkpoint_pattern(path: str | None) -> Shell | None:
 
 
 def _signal_lead(slurm: Slurm) -> int:
-    """Return how many seconds before the limit to request a save: 120, or a quarter of the job."""
+    """Return how many seconds before the limit to request a save: 120, at most a quarter of it."""
     if slurm.signal is not None:
         return grammar.read_signal_lead(slurm.signal)
     limit = units.seconds_of_slurm_time(slurm.time) if slurm.time is not None else None

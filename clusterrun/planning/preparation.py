@@ -1,4 +1,4 @@
-"""Everything around a spec that is not pure: the files it names, the profile, the user's shell."""
+"""The surroundings of a spec: the files it names, the profile, and the user's shell."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from clusterrun.version import __version__
 
 @dataclass(frozen=True)
 class Request:
-    """What a user requested on the command line, or a caller in Python."""
+    """A request to prepare a spec, from the command line or from Python."""
 
     source: str
     overrides: Sequence[str] = ()
@@ -37,26 +37,26 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path = field(default_factory=Path.cwd)
     own_python: bool = True
-    """Whether a spec without an environment gets the Python that is active in the user's shell."""
+    """Whether a spec without an environment uses the Python that is active in the user's shell."""
     text: str | None = None
     """The spec itself, if `source` is only a name for it."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A valid spec with its files' contents, what is wrong with them, and notes for the user."""
+    """A valid spec with its files' contents, the mistakes in them, and notes for the user."""
 
     request: Request
     loaded: Loaded
     work_dir: Path
-    """The folder the script will run in, as far as it is known here."""
+    """The folder that the training script will run in, as far as it is known here."""
     run_root: Path
-    """The folder that holds run folders."""
+    """The folder that contains the run folders."""
     profile: Path | None
     templates: tuple[Path, ...]
-    """The user's templates: those that are named, and a folder of that name next to the spec."""
+    """The folders of the user's templates: named ones, and `templates` next to the spec."""
     version: str
-    """The clusterrun that makes the script."""
+    """The version of clusterrun that renders the script."""
     script: TrainingScript | None
     """The training script; None if the spec names none, or its file cannot be read or parsed."""
     launch: Launch
@@ -67,7 +67,7 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Load a spec and read the files it names; raises SpecError for mistakes in spec or options."""
+    """Load a spec and read the files it names. Raises SpecError for mistakes in spec or options."""
     _check_template_folders(request)
     profile = find_profile(request.profile, request.environment)
     shell = active_python(request.environment) if request.own_python else {}
@@ -111,7 +111,7 @@ def prepare(request: Request) -> Prepared:
 
 def _check_template_folders(request: Request) -> None:
     absent = [
-        Problem("--templates", "", f"no such folder: {name}")
+        Problem("--templates", "", f"folder not found: {name}")
         for name in request.templates
         if not is_folder(Path(name))
     ]
@@ -122,15 +122,15 @@ def _check_template_folders(request: Request) -> None:
 def _environment_notes(loaded: Loaded, shell: Mapping[str, str]) -> Iterator[str]:
     if shell and loaded.line_of("environment", *shell) == "the shell":
         python = next(iter(shell.values()))
-        yield f"no environment in the spec: the active Python is used, {python}"
+        yield f"environment: not set in the spec; using the active Python, {python}"
 
 
 def _share_notes(loaded: Loaded, run_root: Path) -> Iterator[str]:
     closed = find_closed_folder(run_root) if loaded.spec.share else None
     if closed is not None:
         yield (
-            f"share: only you can enter {closed}, and run folders lie below it: `chmod g+x` lets "
-            "the group in"
+            f"share: only you can enter {closed}, which contains the run folders; to let the group "
+            f"in, run `chmod g+x {closed}`"
         )
 
 
@@ -139,10 +139,10 @@ def _read_script(loaded: Loaded, work_dir: Path) -> TrainingScript | None:
     return read_script(work_dir / name, name) if name else None
 
 
-# A mistake in the form of these changes nothing of what the files and the strategy are checked for.
+# Mistakes in these sections do not affect the checks of files and strategy.
 _INDEPENDENT = {"checkpoint", "environment", "hang", "name", "requeue", "share"}
 
-# What says where the files are, by its name or by what people write in its place.
+# Keys that decide where files are, and what people write in their place.
 _FOLDERS = {
     "slurm",
     "slurm.chdir",
@@ -155,7 +155,7 @@ _FOLDERS = {
 
 
 def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
-    """Return mistakes of form together with all others that cannot be their consequences."""
+    """Return mistakes in values together with all others that cannot follow from them."""
     faults, rest = error.problems, error.rest
     sections = {fault.path.partition(".")[0] for fault in faults}
     hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
@@ -172,7 +172,7 @@ def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the shell's virtual environment, as the spec would name it; empty without one."""
+    """Return the shell's virtual environment as keys of a spec; empty without one."""
     if environment.get("VIRTUAL_ENV"):
         return {"venv": environment["VIRTUAL_ENV"]}
     if environment.get("CONDA_PREFIX"):
@@ -198,11 +198,13 @@ def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
 
 
 def _missing_path(loaded: Loaded, path: tuple[str, ...], what: str, where: Path) -> Problem:
-    return Problem(loaded.line_of(*path), ".".join(path), f"no such {what}: {where}", MISSING_HINT)
+    return Problem(
+        loaded.line_of(*path), ".".join(path), f"{what} not found: {where}", MISSING_HINT
+    )
 
 
 def _shell_faults(loaded: Loaded) -> list[Problem]:
-    """Let bash look at the user's own shell lines, each alone, before they wait in a queue."""
+    """Return the bash syntax errors of the user's shell lines, each checked by itself."""
     spec = loaded.spec
     texts: dict[KeyPath, str] = {
         ("environment", "setup", number): line for number, line in enumerate(spec.environment.setup)
@@ -213,12 +215,11 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
     if isinstance(spec.node_check, str):
         bodies["node_check",] = spec.node_check
     texts |= bodies
-    # each of these is all that a function of the script has, and a function of comments alone is a
-    # syntax error
+    # each of these is the whole body of a function, and a body of comments is a syntax error
     in_braces = [f"{{\n{text}\n}}" for text in bodies.values()]
     faults = syntax_faults([*texts.values(), *in_braces])
     empty = {
-        place: "no command in it"
+        place: "no command, only comments"
         for place, fault in zip(bodies, faults[len(texts) :], strict=True)
         if fault
     }
@@ -227,10 +228,10 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
 
 
 def _syntax_problem(loaded: Loaded, place: KeyPath, fault: str) -> Problem:
-    """Return the line of the key, or of an element if the shell lines are a list of lines."""
+    """Return a bash error at the line of the key, or of the element of a list of lines."""
     number, lines = re.match(r"line (\d+): ", fault), loaded.layers.values.get(str(place[0]))
     single = isinstance(lines, list) and not any("\n" in line for line in lines)
     where = (
         loaded.line_of(*place, int(number[1]) - 1) if number and single else loaded.line_of(*place)
     )
-    return Problem(where, dotted(place), f"bash cannot read it: {fault}")
+    return Problem(where, dotted(place), f"bash syntax error: {fault}")

@@ -1,4 +1,4 @@
-"""A request to prepare a job spec, from what a Python caller gives: a path, a mapping or a spec."""
+"""Requests to prepare a job spec that is passed as a path, a mapping or a loaded spec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JobLike: TypeAlias = str | Path | Mapping[str, Any] | Loaded
 """A job spec: the path of its file, a mapping with its keys, or what `load_spec` returned."""
 
 MAPPING = "<mapping>"
-"""The name, in messages, of a spec that is not in a file."""
+"""The name in messages of a spec that is not in a file."""
 
 
 def make_request(
@@ -24,13 +24,17 @@ def make_request(
     profile: str | Path | None = None,
     templates: Sequence[str | Path] = (),
 ) -> Request:
-    """Return a request; the overrides of a loaded spec stay below those given now."""
+    """Return a request for a spec; `overrides` are applied after those of a loaded spec."""
     site = None if profile is None else str(profile)
     folders = tuple(map(str, templates))
     if isinstance(job, Loaded):
-        laid = (*job.overrides, *overrides)
+        all_overrides = (*job.overrides, *overrides)
         return Request(
-            job.source, laid, job.profile or "" if site is None else site, folders, text=job.text
+            job.source,
+            all_overrides,
+            job.profile or "" if site is None else site,
+            folders,
+            text=job.text,
         )
     if isinstance(job, Mapping):
         return Request(
@@ -40,7 +44,7 @@ def make_request(
 
 
 def _as_yaml_values(value: Any) -> Any:
-    """Return a value as YAML can hold it: paths as texts."""
+    """Return a value with paths as text, as YAML needs it."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

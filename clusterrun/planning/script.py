@@ -1,7 +1,7 @@
-"""Plan to sbatch text, through templates/; sole user of Jinja2.
+"""Rendering of a plan as an sbatch script, with the templates; the only user of Jinja2.
 
-Every value is shell-quoted by default; a name that does not exist is an error; templates loop and
-test for presence, and never compute.
+Every value is quoted for the shell by default, and an undefined name is an error. Templates only
+loop and test for presence; they never compute.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ LONGEST_SCRIPT = 4_000_000
 
 
 def render(plan: LaunchPlan) -> str:
-    """Return the whole script of a plan.
+    """Render the job script of a plan.
 
     The plan's template folders are searched before our own; a `base.sbatch.j2` there may extend
-    ours as `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for a fault in a user's
+    ours as `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for an error in a user's
     template.
     """
     environment = _environment(plan.templates)
@@ -40,16 +40,16 @@ def render(plan: LaunchPlan) -> str:
         where = f"{error.filename or error.name}:{error.lineno}"
         raise SpecError([Problem(where, "", f"template: {error.message}")]) from error
     except jinja2.TemplateNotFound as error:
-        raise SpecError(
-            [Problem(plan.source, "", f"template: no such template: {error.name}")]
-        ) from error
+        raise SpecError([Problem(plan.source, "", f"template not found: {error.name}")]) from error
     except (jinja2.TemplateError, ValueError, TypeError, ArithmeticError) as error:
         raise SpecError([Problem(plan.source, "", f"template: {error}")]) from error
     if len(text.encode()) > LONGEST_SCRIPT:
         raise SpecError(
             [
                 Problem(
-                    plan.source, "", f"the script has {len(text.encode())} bytes; Slurm takes 4 MB"
+                    plan.source,
+                    "",
+                    f"the job script has {len(text.encode())} bytes; Slurm accepts at most 4 MB",
                 )
             ]
         )
@@ -57,7 +57,7 @@ def render(plan: LaunchPlan) -> str:
 
 
 class _ShellEnvironment(SandboxedEnvironment):
-    """What a block renders to is shell already, so that `{{ super() }}` is not quoted again."""
+    """An environment whose blocks render to shell, so that `{{ super() }}` is not quoted again."""
 
     concat = staticmethod(lambda parts: Shell("".join(parts)))
 
@@ -85,12 +85,14 @@ def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
 
 
 def _comment(text: str) -> Shell:
-    """Text that may stand in a comment: one line, whatever it is."""
+    """Return a text as one line that is safe in a comment."""
     return Shell("".join("?" if control_character(character) else character for character in text))
 
 
 def _heredoc(text: str, end: str) -> Shell:
-    """Text that may stand in a here-document with a quoted delimiter."""
+    """Return a text that is safe in a here-document with a quoted delimiter. Raises ValueError."""
     if end in text.splitlines():
-        raise ValueError(f"a config file has a line {end}, which ends it early")
+        raise ValueError(
+            f"a config file has the line {end}, which would end its here-document early"
+        )
     return Shell(text.rstrip("\n"))

@@ -1,8 +1,8 @@
-"""The sections of the job script's functions: which of them a run needs, and what each one does.
+"""The sections of the job script's functions, and which of them a run needs.
 
-Each section is a file of `templates/functions`, plain bash whose first line says what it does.
-If a run does not need it, the file of the same name in `templates/functions/without` defines what
-other sections call.
+Each section is a file in `templates/functions`, plain bash whose first line says what it does. If a
+run does not need it, the file of the same name in `templates/functions/without` defines the
+functions that other sections call.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _TITLE = "# ---- "
 
 
 class Contents(NamedTuple):
-    """The functions of one script, as its template takes them."""
+    """The functions of one script, in the form that its template expects."""
 
     titles: tuple[tuple[str, str], ...]
-    """The name of each section that the script has, and what it does."""
+    """The name of each section in the script, and what it does."""
     absent: tuple[str, ...]
-    """The names of the sections that this run does not need."""
+    """The names of the sections that the run does not need."""
     text: Shell
 
 
@@ -99,11 +99,11 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "95-successor": _successor,
     "97-smaller": _shrinks,
 }
-"""Each file of `templates/functions`, in the order of the script, and whether a run needs it."""
+"""Each file of `templates/functions` in the order of the script, and whether a run needs it."""
 
 
 def contents(plan: LaunchPlan, folder: Path) -> Contents:
-    """Return the sections that a run needs, from the folder of the functions."""
+    """Read the sections that a run needs from the folder of the functions."""
     needed = [name for name, needs in SECTIONS.items() if needs(plan)]
     absent = [name for name in SECTIONS if name not in needed]
     texts = [_read(folder / f"{name}.sh") for name in needed]
@@ -121,7 +121,7 @@ def contents(plan: LaunchPlan, folder: Path) -> Contents:
 
 
 def digest(folder: Path) -> str:
-    """Return the SHA-256 of all functions, those included that a script may leave out."""
+    """Return the SHA-256 of all functions, including those that a script may omit."""
     total = hashlib.sha256()
     for file in sorted(folder.glob("**/*.sh")):
         total.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())

@@ -1,4 +1,4 @@
-"""`validate`: what a spec means, without Slurm, up to a script that bash can read."""
+"""`validate`: checks a spec without Slurm, up to a job script that bash can parse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def validate(request: Request) -> Prepared:
 
 
 def plan_and_render(prepared: Prepared, identity: Identity | None = None) -> tuple[LaunchPlan, str]:
-    """Return the plan of a valid spec, and its script, which bash can parse. Raises SpecError."""
+    """Return the plan and the job script of a valid spec. Raises SpecError."""
     refuse_problems(prepared)
     plan = make_plan(prepared, identity)
     script = render(plan)
@@ -27,20 +27,19 @@ def plan_and_render(prepared: Prepared, identity: Identity | None = None) -> tup
 
 
 def refuse_problems(prepared: Prepared) -> None:
-    """Raise SpecError with every mistake that was found in a spec."""
+    """Raise SpecError with every mistake in a spec, if there are any."""
     if prepared.problems:
         raise SpecError(prepared.problems)
 
 
 def _refuse_syntax_error(plan: LaunchPlan, script: str) -> None:
-    """Check a script with bash.
+    """Raise SpecError if bash cannot parse a script.
 
-    The user's own lines were checked one by one before; this also finds what templates make of
-    them.
+    The user's own lines were already checked one by one; this also finds errors in templates.
     """
     fault = script_fault(script)
     if fault:
-        hint = "`clusterrun render` shows the script"
+        hint = "show the script with clusterrun render"
         if plan.templates:
             hint = f"check the templates in {', '.join(map(str, plan.templates))}; {hint}"
         raise SpecError(

@@ -1,1 +1,1 @@
-"""How a user begins: a first job spec, for a script or from an old sbatch script."""
+"""`init`: a first job spec, for a training script or from an old sbatch script."""

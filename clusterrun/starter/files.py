@@ -1,4 +1,4 @@
-"""The files that `init` writes next to each other, and what is still wrong with them."""
+"""The files that `init` writes, and the remaining problems in them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def add_heading(
     text: str,
     first: str,
 ) -> str:
-    """Return a spec's text below the line for editors, and what it is."""
+    """Return a spec's text below two comment lines: one for editors, and `first`."""
     return f"# yaml-language-server: $schema={SCHEMA_FILE}\n# {first}\n{text}"
 
 
 def write_schema(folder: Path) -> bool:
-    """Put the schema next to a folder's specs, where editors find it by its relative path.
+    """Write the schema next to a folder's specs, where editors find it by its relative path.
 
-    Returns False where a file of that name is somebody else's.
+    Return False if a file of that name is not our schema.
     """
     path = folder / SCHEMA_FILE
     text = json.dumps(json_schema(), indent=1) + "\n"
@@ -41,16 +41,16 @@ def write_schema(folder: Path) -> bool:
 
 
 def text_of_draft(draft: Draft, source: str, *, cwd: Path, folder: Path) -> str:
-    """Return the text of a spec made from an old script in `cwd`, to be written to `folder`."""
+    """Return the text of a spec from an old script in `cwd`, to be written to `folder`."""
     slurm = dict(draft.values["slurm"])
     if "chdir" in slurm and not Path(slurm["chdir"]).is_absolute():
         slurm["chdir"] = os.path.relpath(cwd / slurm["chdir"], folder)
     text = write_spec({**draft.values, "slurm": slurm}, draft.comments)
-    return add_heading(text, f"What {source} did, made from it by `clusterrun init --from-sbatch`.")
+    return add_heading(text, f"Translated from {source} by `clusterrun init --from-sbatch`.")
 
 
 def text_of_request(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
-    """Return the text of a new spec, with its first lines."""
+    """Return the text of a new spec, to be written to `folder`."""
     return add_heading(
         new_spec(request, cwd=cwd, folder=folder),
         "All keys: docs/job-spec.md, or `clusterrun schema`.",
@@ -58,7 +58,7 @@ def text_of_request(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
 
 
 def find_problems(path: str, profile: str | None) -> list[Problem]:
-    """Return what `clusterrun validate` finds in a spec that was just written."""
+    """Return the problems that `clusterrun validate` finds in a spec."""
     try:
         return [*prepare(Request(path, profile=profile)).problems]
     except SpecError as error:

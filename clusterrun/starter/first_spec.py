@@ -1,4 +1,4 @@
-"""A first job spec, from what a user wants and what their script shows."""
+"""A first job spec, from the user's options and the training script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from clusterrun.errors import Problem, SpecError
 from clusterrun.job_spec.writing import write_spec
 from clusterrun.job_spec.yaml_text import read_scalar
-from clusterrun.starter.script import Script, look_at, name_of
+from clusterrun.starter.script import Script, name_of, read_training_script
 
 _MOST_ARGUMENTS = 12
 _FSDP = {
@@ -27,49 +27,49 @@ STRATEGIES: dict[str, tuple[dict[str, Any], str]] = {
     "ddp": ({}, "each GPU holds the whole model"),
     "fsdp": (
         {"fsdp_config": _FSDP},
-        "parameters, gradients and optimizer sharded over all processes",
+        "parameters, gradients and optimizer are sharded over all processes",
     ),
     "fsdp-offload": (
         {"fsdp_config": {**_FSDP, "fsdp_offload_params": True}},
-        "the same, kept in the host's memory",
+        "as fsdp, in the memory of the node's CPUs",
     ),
     "zero1": (
         {"deepspeed_config": {"zero_stage": 1}},
-        "DeepSpeed: the optimizer's state is sharded",
+        "DeepSpeed ZeRO-1: the optimizer state is sharded",
     ),
     "zero2": (
         {"deepspeed_config": {"zero_stage": 2}},
-        "DeepSpeed: optimizer state and gradients are sharded",
+        "DeepSpeed ZeRO-2: optimizer state and gradients are sharded",
     ),
-    "zero3": ({"deepspeed_config": _ZERO3}, "DeepSpeed: parameters, too, are sharded"),
+    "zero3": ({"deepspeed_config": _ZERO3}, "DeepSpeed ZeRO-3: parameters are sharded, too"),
     "zero2-offload": (
         {"deepspeed_config": {"zero_stage": 2, **_OFFLOAD}},
-        "ZeRO-2, optimizer in the host's memory",
+        "DeepSpeed ZeRO-2, optimizer in the memory of the node's CPUs",
     ),
     "zero3-offload": (
         {"deepspeed_config": {**_ZERO3, **_OFFLOAD, "offload_param_device": "cpu"}},
-        "ZeRO-3 in the host's memory",
+        "DeepSpeed ZeRO-3 in the memory of the node's CPUs",
     ),
 }
-"""What `init --strategy` writes into the `accelerate` section, and what it means."""
+"""The `accelerate` section for each value of `init --strategy`, and its description."""
 
 
 @dataclass(frozen=True)
 class SpecRequest:
-    """What a user wants of a new spec."""
+    """The user's options for a new spec."""
 
     script: str
     strategy: str = "ddp"
     slurm: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    """The shell in which it is typed: its virtual environment becomes the run's."""
+    """The environment of the user's shell: its virtual environment becomes the run's."""
 
 
 def new_spec(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
     """Return the text of a new job spec, to be written to `folder`; paths are relative to `cwd`.
 
-    Raises SpecError where the strategy is none, or the script is not there.
+    Raises SpecError for an unknown strategy, or if the script is missing.
     """
     if request.strategy not in STRATEGIES:
         raise SpecError(
@@ -77,12 +77,12 @@ def new_spec(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
                 Problem(
                     "--strategy",
                     "",
-                    f"no such strategy: {request.strategy}",
-                    f"one of {', '.join(STRATEGIES)}",
+                    f"unknown strategy: {request.strategy}",
+                    f"use one of {', '.join(STRATEGIES)}",
                 )
             ]
         )
-    script = look_at(cwd / request.script, request.script)
+    script = read_training_script(cwd / request.script, request.script)
     words, meaning = STRATEGIES[request.strategy]
     values: dict[str, Any] = {
         "name": request.name or name_of(request.script),
@@ -111,7 +111,7 @@ def _choose_precision(request: SpecRequest, script: Script) -> dict[str, Any]:
 
 
 def _choose_processes(request: SpecRequest) -> dict[str, Any]:
-    """Return the number of processes on CPUs; on GPUs they are counted."""
+    """Return the number of processes on CPUs; on GPUs it is counted."""
     return (
         {}
         if _requests_gpus(request)
@@ -136,27 +136,26 @@ def _make_comments(values: Mapping[str, Any], meaning: str) -> dict[tuple[str | 
         (
             "slurm",
             "chdir",
-        ): "the working folder, relative to this file; paths above are relative to it",
+        ): "the working folder, relative to this file; other paths are relative to it",
         ("accelerate",): meaning,
         ("environment", "venv"): "activated on the nodes",
         (
             "environment",
             "secrets",
-        ): "names only; their values come from the shell that you submit from",
+        ): "names only; the values come from the shell that you submit from",
         ("checkpoint",): "by clusterrun.training",
     }
     if "gpus-per-node" in values["slurm"]:
-        found["slurm", "gpus-per-node"] = "one process for each"
+        found["slurm", "gpus-per-node"] = "one process per GPU"
     if "num_processes" in values["accelerate"]:
-        found["accelerate", "num_processes"] = "in all, on CPUs"
+        found["accelerate", "num_processes"] = "the total, on CPUs"
     return found
 
 
 def _show_arguments(script: Script) -> str:
-    """Show the script's arguments as comments: a spec changes only what its user changes."""
+    """Return the script's arguments as comments, so that its defaults stay in effect."""
     lines = [
-        f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required: fill it in"
-        for name in script.required
+        f"#   {name}:" + " " * max(1, 20 - len(name)) + " # required" for name in script.required
     ]
     shown = {
         name: value
@@ -174,7 +173,7 @@ def _show_arguments(script: Script) -> str:
         else f"; {len(shown) + len(script.required) - len(lines)} more"
     )
     return "\n".join(
-        [f"# args:                   # of the script, with its own defaults{more}", *lines, ""]
+        [f"# args:                   # the script's arguments and their defaults{more}", *lines, ""]
     )
 
 
@@ -183,7 +182,7 @@ def _show_checkpoints(script: Script) -> str:
         return ""
     out = script.defaults.get("output_dir") or "out"
     return (
-        "# checkpoint:             # the script does not import clusterrun.training; where it "
-        "saves by itself:\n"
-        f"#   path: {out}/checkpoint-*   # the newest is handed over as --resume_from_checkpoint\n"
+        "# checkpoint:             # the script does not import clusterrun.training; if it saves "
+        "by itself:\n"
+        f"#   path: {out}/checkpoint-*   # the newest is passed as --resume_from_checkpoint\n"
     )

@@ -1,4 +1,4 @@
-"""A new job spec as a file: what is refused, what is written by default, and where."""
+"""A new job spec as a file: refused options, defaults, and its path."""
 
 from __future__ import annotations
 
@@ -15,58 +15,61 @@ from clusterrun.starter import files
 from clusterrun.starter.first_spec import SpecRequest
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.sbatch import from_sbatch
-from clusterrun.starter.script import name_of, scripts_in
+from clusterrun.starter.script import list_training_scripts, name_of
 
 DEFAULTS = {"nodes": "1", "gpus-per-node": "1", "time": "12:00:00"}
-"""The options of sbatch that are written if neither the user nor the site's profile gives them."""
+"""sbatch options that are written if neither the user nor the site's profile sets them."""
 STDOUT = "-"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a new spec goes."""
+    """The destination of a new spec."""
 
     output: str | None = None
-    """Its path, or `-`: into no file; without it `NAME.yaml` in the working folder."""
+    """The path; `-`: no file; None: `NAME.yaml` in the working folder."""
     force: bool = False
-    """Whether a file that is there is replaced."""
+    """Whether to replace an existing file."""
     profile: str | None = None
-    """The site's defaults, which the new spec is checked with."""
+    """The site's profile, with which the new spec is checked."""
 
 
 def check_names(name: str | None, script: str | None) -> None:
-    """Raise SpecError for a name or a script that no spec can hold."""
+    """Raise SpecError for a name or a script that cannot be in a spec."""
     if name is not None and not NAME.fullmatch(name):
         raise SpecError([Problem("--name", "", f"{name!r} is not {NAME_FORM}")])
-    if script is not None and not script.isprintable():  # also what is no UTF-8
+    if script is not None and not script.isprintable():  # this includes invalid UTF-8
         raise SpecError(
-            [Problem("--script", "", f"{script!r} cannot stand in a spec", "rename the file")]
+            [Problem("--script", "", f"{script!r} has unprintable characters", "rename the file")]
         )
 
 
 def refuse_options(options: Iterable[str]) -> None:
-    """Raise SpecError if options are given that the old script decides."""
+    """Raise SpecError if there are options that the old script decides."""
     for name in options:
-        what = f"stands beside --{name}: the old script says it"
-        raise SpecError([Problem("--from-sbatch", "", what, "change the spec that is written")])
+        what = f"cannot be combined with --{name}, which the old script sets"
+        raise SpecError([Problem("--from-sbatch", "", what, "edit the new spec instead")])
 
 
 def only_script(folder: Path) -> str:
-    """Return the only training script of a folder. Raises SpecError if there is none, or many."""
-    found = scripts_in(folder)
-    if len(found) != 1:
-        hint = f"--script, one of {', '.join(found)}" if found else "--script train.py"
-        raise SpecError([Problem("--script", "", "which script is to train?", hint)])
-    return found[0]
+    """Return the only training script of a folder. Raises SpecError if there is not exactly one."""
+    scripts = list_training_scripts(folder)
+    if len(scripts) != 1:
+        what = "several training scripts found" if scripts else "no training script found"
+        hint = (
+            f"add --script with one of {', '.join(scripts)}" if scripts else "add --script train.py"
+        )
+        raise SpecError([Problem("--script", "", what, hint)])
+    return scripts[0]
 
 
 def default_option(option: str, site: Iterable[str]) -> str:
-    """Return the value to write for an sbatch option; empty if the site sets it, or not needed."""
+    """Return the default to write for an sbatch option; empty if the site sets it."""
     return "" if option in site else DEFAULTS.get(option, "")
 
 
 def slurm_section(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the section of a spec; a job without GPUs does not mention them."""
+    """Return the `slurm` section of a spec; without GPUs it does not mention them."""
     return {
         name: typed(text)
         for name, text in values.items()
@@ -75,7 +78,7 @@ def slurm_section(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def write_new_spec(request: SpecRequest, target: Target) -> NewSpec:
-    """Write the spec of what a user wants; raises as `new_spec`, and SpecError if writing fails."""
+    """Write a new spec. Raises as `new_spec`, and SpecError if writing fails."""
     path = _choose_path(target, request.name or name_of(request.script))
     text = files.text_of_request(request, cwd=Path.cwd(), folder=_folder(path))
     return _write(path, text, target, Draft())
@@ -93,13 +96,20 @@ def write_translation(script: str, target: Target) -> NewSpec:
 
 
 def _choose_path(target: Target, name: str) -> Path | None:
-    """Return the file; None for standard output."""
+    """Return the path of the file; None for standard output."""
     if target.output == STDOUT:
         return None
     path = Path(target.output or f"{name}.yaml")
     if path.exists() and not target.force:
         raise SpecError(
-            [Problem("--output", "", f"{path} is there already", "another -o FILE, or --force")]
+            [
+                Problem(
+                    "--output",
+                    "",
+                    f"{path} exists",
+                    "use another -o FILE, or --force to replace it",
+                )
+            ]
         )
     return path
 

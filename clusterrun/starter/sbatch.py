@@ -1,4 +1,4 @@
-"""The job spec that does what an old sbatch script did."""
+"""Translation of an old sbatch script to a job spec."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def from_sbatch(
 ) -> Draft:
     """Read an old sbatch script, without running it, and return its job spec and its mistakes.
 
-    `environment` is the shell that it would be submitted from, `cwd` the folder. Raises SpecError
-    where it cannot be read or starts nothing, ClusterError where the parser (`pip install
+    `environment` is that of the shell that would submit it, `cwd` the folder. Raises SpecError if
+    it cannot be read or starts nothing, ClusterError if the parser (`pip install
     'clusterrun[sbatch]'`) is not installed.
     """
     folder = cwd or Path.cwd()
@@ -34,21 +34,21 @@ def from_sbatch(
         text = read_text(Path(path), max_bytes=MAX_SCRIPT_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(
-            [Problem(str(path), "", "cannot be read", "give the path of an sbatch script")]
+            [Problem(str(path), "", "cannot be read", "pass the path of an sbatch script")]
         ) from error
     _check_bash(str(path), text)
     return translate(str(path), text, shell=shell, read_file=lambda name: _read_text(folder / name))
 
 
 def _check_bash(name: str, text: str) -> None:
-    """Parse it with bash -n, which runs nothing: what bash cannot parse never ran under sbatch."""
+    """Raise SpecError for a script that bash cannot parse, which never ran under sbatch."""
     if "\r\n" in text:
-        hint = "sed -i 's/\\r$//' takes them out"
+        hint = f"convert it with sed -i 's/\\r$//' {name}"
         raise SpecError([Problem(name, "", "has DOS line breaks, which sbatch refuses", hint)])
     first = text.partition("\n")[0]
     if not _BASH.match(first):
-        hint = "only scripts for bash and sh are read"
-        raise SpecError([Problem(f"{name}:1", "", f"begins with {first[:60]!r}", hint)])
+        hint = "use a script for bash or sh, starting with #!/bin/bash"
+        raise SpecError([Problem(f"{name}:1", "", f"starts with {first[:60]!r}", hint)])
     bash = shutil.which("bash")
     if bash is None:
         return
@@ -63,7 +63,7 @@ def _check_bash(name: str, text: str) -> None:
     )
     if done.returncode:
         line, _, what = done.stderr.splitlines()[0].partition(": line ")[2].partition(": ")
-        raise SpecError([Problem(f"{name}:{line}", "", f"bash cannot read it: {what}")])
+        raise SpecError([Problem(f"{name}:{line}", "", f"bash syntax error: {what}")])
 
 
 def _read_text(path: Path) -> str | None:

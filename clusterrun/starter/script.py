@@ -1,4 +1,4 @@
-"""A training script as `init` needs it: its arguments, and what trains in it."""
+"""Training scripts as `init` needs them: arguments, Trainer, and training library."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from clusterrun.training_script.reading import parse_script, read_script_text
 
 @dataclass(frozen=True)
 class Script:
-    """The text of a script, and what it shows if it is Python of this version."""
+    """The text of a script, parsed if it is Python of this version."""
 
     text: str
     parsed: TrainingScript | None
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        """Its arguments and their defaults, as texts."""
+        """The arguments and their defaults, as texts."""
         return self.parsed.defaults() if self.parsed is not None else {}
 
     @property
     def required(self) -> Sequence[str]:
-        """The arguments that must be given."""
+        """The required arguments."""
         return self.parsed.required_arguments if self.parsed is not None else ()
 
     @property
     def trainer(self) -> bool:
-        """Whether transformers.Trainer trains, which takes its precision from its own arguments."""
+        """Whether transformers.Trainer trains, which has its own arguments for precision."""
         return self.parsed is not None and self.parsed.uses_trainer
 
     @property
     def resumable(self) -> bool:
-        """Whether it uses the training library of this package."""
+        """Whether it uses clusterrun.training."""
         if self.parsed is None:
             return "clusterrun.training" in self.text
         return self.parsed.uses_training_library
 
 
-def look_at(path: Path, name: str) -> Script:
+def read_training_script(path: Path, name: str) -> Script:
     """Read a training script. Raises SpecError if it cannot be read."""
     text = read_script_text(path)
     if text is None:
         raise SpecError(
-            [Problem("--script", "", f"cannot be read: {name}", "give the path of a Python script")]
+            [Problem("--script", "", f"cannot be read: {name}", "pass the path of a Python script")]
         )
     return Script(text, parse_script(name, text))
 
 
 def name_of(script: str) -> str:
-    """Return what a run of a script may be called."""
+    """Return the default name of a run of a script."""
     stem = Path(script).stem
     return stem if NAME.fullmatch(stem) else "run"
 
 
-def scripts_in(folder: Path) -> list[str]:
+def list_training_scripts(folder: Path) -> list[str]:
     """Return the training scripts of a folder: those that import accelerate or transformers."""
     return [path.name for path in sorted(folder.glob("*.py")) if _trains(path)]
 

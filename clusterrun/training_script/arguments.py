@@ -1,4 +1,4 @@
-"""A training script's own arguments: their names, and their defaults as its text shows them."""
+"""The arguments of a training script: their names, and their defaults as far as its text shows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from clusterrun.training_script.syntax import keyword_value, last_name
 
-# What scripts call the samples that a process takes at a time: transformers.TrainingArguments,
-# accelerate's examples, scripts of their own. If two of them are given, the later ones often mean
-# the batch of all processes.
+# Names that scripts use for the samples per process and batch: in transformers.TrainingArguments,
+# in accelerate's examples, and elsewhere. If a script has two of them, the later ones often mean
+# the
+# batch of all processes.
 BATCH_SIZES = (
     "per_device_train_batch_size",
     "per_device_batch_size",
@@ -21,12 +22,12 @@ BATCH_SIZES = (
     "batch_size",
 )
 
-# Longer numbers are no sizes, and int() refuses texts of more than 4,300 digits.
+# Longer numbers are not sizes, and int() refuses texts of more than 4,300 digits.
 _MOST_DIGITS = 18
 
 
 def argument_name(flag: str) -> str:
-    """Return the name that argparse and transformers give a flag: `--block-size` is block_size."""
+    """Return the name of a flag in argparse and transformers: `--block-size` is block_size."""
     return flag.lstrip("-").replace("-", "_")
 
 
@@ -41,8 +42,8 @@ def whole_number(value: object) -> int | None:
 def find_defaults(nodes: Iterable[ast.AST], given: Collection[str] = ()) -> dict[str, Any]:
     """Return the defaults of `add_argument("--name", default=...)` and dataclass fields, as text.
 
-    Omitted are the arguments in `given`, also by another flag or an abbreviation, arguments that
-    are defined twice with different defaults, and what `set_defaults` sets.
+    Arguments in `given` are omitted, also by another flag or an abbreviation; so are arguments with
+    two different defaults, and those that `set_defaults` sets.
     """
     found: dict[str, Any] = {}
     doubtful: set[str] = set()
@@ -68,7 +69,7 @@ def find_required(calls: Iterable[ast.Call]) -> Iterator[str]:
 def _definitions(
     nodes: Iterable[ast.AST], given: Collection[str]
 ) -> Iterator[tuple[str, str | bool | None]]:
-    """Yield names and their defaults; None for one that is not to be relied on."""
+    """Yield names and their defaults; None for an unreliable one."""
     for node in nodes:
         if isinstance(node, ast.Call) and last_name(node.func) == "set_defaults":
             yield from ((keyword.arg, None) for keyword in node.keywords if keyword.arg)
@@ -79,7 +80,7 @@ def _definitions(
 
 
 def _is_dataclass(decorator: ast.expr) -> bool:
-    """Tell `@dataclass`, `@dataclasses.dataclass(frozen=True)` and decorators named after it."""
+    """Return whether it is `@dataclass`, `@dataclasses.dataclass(...)`, or named after them."""
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     return "dataclass" in last_name(called)
 
@@ -103,14 +104,14 @@ def _of_argument(call: ast.Call, given: Collection[str]) -> Iterator[tuple[str, 
 def _of_fields(node: ast.ClassDef) -> Iterator[tuple[str, str | bool | None]]:
     for field in node.body:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            made = isinstance(field.value, ast.Call) and last_name(field.value.func) == "field"
-            text = _literal(keyword_value(field.value, "default") if made else field.value)
+            is_call = isinstance(field.value, ast.Call) and last_name(field.value.func) == "field"
+            text = _literal(keyword_value(field.value, "default") if is_call else field.value)
             if text is not None:
                 yield field.target.id, text
 
 
 def _literal(node: ast.expr | None) -> str | bool | None:
-    """Return a literal as it would be typed on the command line."""
+    """Return a literal as written on a command line."""
     value = node.value if isinstance(node, ast.Constant) else None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return value if isinstance(value, bool) else None

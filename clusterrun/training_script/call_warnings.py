@@ -1,6 +1,6 @@
-"""Warnings about a training script's calls that accelerate and transformers do not accept.
+"""Warnings about calls in a training script that accelerate or transformers do not accept.
 
-Source of each rule: accelerate 1.15 and transformers 5.23, tried.
+Source of each rule: tried with accelerate 1.15 and transformers 5.23.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from clusterrun.training_script.script import TrainingScript
 from clusterrun.training_script.syntax import last_name
 
 _TWO_OPTIMIZERS = (
-    "the DeepSpeed JSON has an optimizer, and accelerate refuses one of the script beside it; "
-    "delete it there, or use accelerate.utils.DummyOptim"
+    "the DeepSpeed JSON has an optimizer, so accelerate refuses the script's own; delete it in the "
+    "JSON, or use accelerate.utils.DummyOptim"
 )
 _MAIN_ONLY = ("is_main_process", "is_local_main_process")
 
@@ -22,8 +22,7 @@ _MAIN_ONLY = ("is_main_process", "is_local_main_process")
 def call_warnings(script: TrainingScript, *, zero3: bool, optimizer_in_json: bool) -> list[str]:
     """Return the warnings about a script's calls, each with its line.
 
-    `zero3`: the strategy is ZeRO-3; `optimizer_in_json`: the DeepSpeed JSON has an optimizer of its
-    own.
+    `zero3`: the strategy is ZeRO-3; `optimizer_in_json`: the DeepSpeed JSON defines an optimizer.
     """
     found: list[tuple[int, str]] = []
     for node in script.nodes:
@@ -43,28 +42,28 @@ def _format_call(node: ast.Call) -> Iterator[str]:
     for keyword in node.keywords:
         today = KEYWORDS.get((name, keyword.arg or ""))
         if today:
-            yield f"{name}({keyword.arg}=...) is an old form; today: {today}"
+            yield f"{name}({keyword.arg}=...) was removed; use {today}"
         if name.endswith("TrainingArguments") and keyword.arg in ARGUMENTS:
             words = ARGUMENTS[keyword.arg]
-            yield f"TrainingArguments has no {keyword.arg}" + (f"; today: {words}" if words else "")
+            yield f"TrainingArguments has no {keyword.arg}" + (f"; use {words}" if words else "")
         if (
             name == "Accelerator"
             and keyword.arg == "deepspeed_plugin"
             and _is_mapping(keyword.value)
         ):
             yield (
-                "Accelerator(deepspeed_plugin={...}) is an old form; today: "
+                "Accelerator(deepspeed_plugin={...}) was removed; use "
                 "DeepSpeedPlugin(hf_ds_config={...})"
             )
         if keyword.arg == "auto_wrap_policy" and isinstance(keyword.value, ast.Constant):
             written = keyword.value.value
             policy = WRAP_POLICIES.get(written.upper()) if isinstance(written, str) else None
             if policy:
-                yield f'auto_wrap_policy="{written!s}" is an old form; today: "{policy.lower()}"'
+                yield f'auto_wrap_policy="{written!s}" was renamed; use "{policy.lower()}"'
 
 
 def _is_mapping(node: ast.expr) -> bool:
-    """Whether it is a dict of DeepSpeed's words, and not one of plugins, which accelerate takes."""
+    """Return whether it is a dict of DeepSpeed's keys, not of plugins, which accelerate accepts."""
     return isinstance(node, ast.Dict) and not any(
         isinstance(value, (ast.Call, ast.Name)) for value in node.values
     )
@@ -77,31 +76,31 @@ def _calls(nodes: list[ast.stmt]) -> Iterator[ast.Call]:
 
 
 def _empty_weights(node: ast.With) -> Iterator[tuple[int, str]]:
-    """Find `init_empty_weights`, which hides the weights that ZeRO-3 would partition by itself."""
-    around = any(
+    """Yield uses of `init_empty_weights`, which hides the weights that ZeRO-3 partitions."""
+    is_around = any(
         isinstance(item.context_expr, ast.Call)
         and last_name(item.context_expr.func) == "init_empty_weights"
         for item in node.items
     )
-    if around and any(last_name(call.func) == "from_pretrained" for call in _calls(node.body)):
+    if is_around and any(last_name(call.func) == "from_pretrained" for call in _calls(node.body)):
         yield (
             node.lineno,
             (
-                "init_empty_weights around from_pretrained under ZeRO-3: drop it, "
-                "zero3_init_flag: true does it"
+                "init_empty_weights around from_pretrained with ZeRO-3; delete it and set "
+                "zero3_init_flag: true"
             ),
         )
 
 
 def _saved_by_one(node: ast.If) -> Iterator[tuple[int, str]]:
-    """All ranks must call it: by one alone DDP loses the others' random state, and FSDP2 hangs."""
+    """Yield save_state calls by one rank: DDP loses the others' random state, and FSDP2 hangs."""
     if isinstance(node.test, ast.Attribute) and node.test.attr in _MAIN_ONLY:
         for call in _calls(node.body):
             if last_name(call.func) == "save_state":
                 yield (
                     call.lineno,
                     (
-                        f"save_state under {node.test.attr}: all processes must call it, "
-                        "or FSDP2 waits for ever"
+                        f"save_state under {node.test.attr}; all processes must call it, "
+                        "or FSDP2 hangs"
                     ),
                 )

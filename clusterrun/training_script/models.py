@@ -17,10 +17,10 @@ _CLASSIFIER = "ForSequenceClassification"
 
 @dataclass(frozen=True)
 class Named:
-    """A model that is named as transformers takes it."""
+    """A model by its transformers name or path."""
 
     place: str
-    """Where it is named: args.config_name, or train.py:12."""
+    """The place of the name: args.config_name, or train.py:12."""
     name: str
 
 
@@ -32,14 +32,14 @@ class Built:
     kind: str
     """The class, such as GPT2Config."""
     config: Mapping[str, Any]
-    """Its fields, as in a config.json; the defaults are those of the class."""
+    """Its fields as in a config.json, with the defaults of the class."""
     unknown: tuple[str, ...]
     """Fields that matter and are known only when the script runs."""
 
 
 @dataclass(frozen=True)
 class ConfigClass:
-    """What a reader knows of a config class of transformers."""
+    """A config class of transformers, as far as a reader needs it."""
 
     model_type: str
     defaults: Mapping[str, Any]
@@ -50,7 +50,7 @@ class ConfigClass:
 def find_model(
     script: TrainingScript, arguments: Mapping[str, Any], classes: Mapping[str, ConfigClass]
 ) -> Named | Built | None:
-    """Find the script's one model; None if its text shows none, or several.
+    """Return the model of a script; None if its text shows none, or several.
 
     `arguments` are those that the script runs with, defaults included; `classes` are the config
     classes that are known, by name.
@@ -67,7 +67,7 @@ def find_model(
 
 
 def _loads_model(call: ast.Call) -> bool:
-    """Whether a call is from_pretrained of a model or config class, not of a tokenizer."""
+    """Return whether a call is from_pretrained of a model or config class, not of a tokenizer."""
     function = call.func
     if not isinstance(function, ast.Attribute) or function.attr != "from_pretrained":
         return False
@@ -76,7 +76,7 @@ def _loads_model(call: ast.Call) -> bool:
 
 
 def _named(values: ScriptValues, calls: list[ast.Call], sizes: set[str]) -> Named | None:
-    """Return the model that all calls load unchanged; None if they differ, or one is unnamed."""
+    """Return the model that all calls load unchanged; None if they differ or one is unnamed."""
     script = values.script
     names = set()
     for call in calls:

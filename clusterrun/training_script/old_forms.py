@@ -1,4 +1,4 @@
-"""Forms that tutorials still show: what was written once, and what is written today.
+"""Removed arguments and keywords that tutorials still show, and their replacements.
 
 Source: transformers.TrainingArguments of 4.57 and 5.23, the plugins of accelerate 1.15; a test
 looks each up in them.
@@ -6,10 +6,10 @@ looks each up in them.
 
 from __future__ import annotations
 
-# Arguments of TrainingArguments that are gone; empty: nothing says the same.
+# Removed arguments of TrainingArguments; empty: no replacement.
 ARGUMENTS = {
     "evaluation_strategy": "eval_strategy",
-    "warmup_ratio": "warmup_steps, which below 1 is a share of all steps",
+    "warmup_ratio": "warmup_steps (below 1 it is a fraction of all steps)",
     "no_cuda": "use_cpu",
     "use_mps_device": "",
     "overwrite_output_dir": "",
@@ -22,11 +22,11 @@ ARGUMENTS = {
     "fp16_opt_level": "",
     "push_to_hub_token": "hub_token",
     "push_to_hub_model_id": "hub_model_id",
-    "push_to_hub_organization": "hub_model_id, with the organization in it",
+    "push_to_hub_organization": "hub_model_id with the organization in it",
     "include_inputs_for_metrics": "include_for_metrics: [inputs]",
-    "fsdp_min_num_params": "fsdp_config, or accelerate.fsdp_config of this spec",
-    "fsdp_transformer_layer_cls_to_wrap": "fsdp_config, or accelerate.fsdp_config of this spec",
-    "sharded_ddp": "fsdp, or accelerate.fsdp_config of this spec",
+    "fsdp_min_num_params": "fsdp_config, or this spec's accelerate.fsdp_config",
+    "fsdp_transformer_layer_cls_to_wrap": "fsdp_config, or this spec's accelerate.fsdp_config",
+    "sharded_ddp": "fsdp, or this spec's accelerate.fsdp_config",
     "tpu_metrics_debug": "debug",
     "torchdynamo": "torch_compile_backend",
     "jit_mode_eval": "",
@@ -38,13 +38,13 @@ ARGUMENTS = {
     "include_tokens_per_second": "include_num_input_tokens_seen",
 }
 
-# Keywords of calls: the callable, the keyword, and what is written today.
+# Removed keywords of calls: the callable, the keyword, and the replacement.
 KEYWORDS = {
     ("DeepSpeedPlugin", "config"): "DeepSpeedPlugin(hf_ds_config=...)",
     (
         "FullyShardedDataParallelPlugin",
         "optim_state_dict_type",
-    ): "nothing: it follows from state_dict_type",
+    ): "state_dict_type alone",
     (
         "FullyShardedDataParallelPlugin",
         "sharding_strategy",

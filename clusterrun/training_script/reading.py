@@ -1,4 +1,4 @@
-"""Reading a training script: the one place that opens and parses it."""
+"""Reading of a training script: the only place that opens and parses it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ MOST_BYTES = 1_000_000
 
 
 def read_script(path: Path, name: str = "") -> TrainingScript | None:
-    """Read and parse a script; `name` is what messages call it, by default the file's name.
+    """Read and parse a script; `name` is its name in messages, by default the file's.
 
-    None for what is no regular file, too large, not UTF-8, or no Python of this version.
+    None if it is not a regular file, too large, not UTF-8, or not Python of this version.
     """
     text = read_script_text(path)
     return None if text is None else parse_script(name or path.name, text)
 
 
 def read_script_text(path: Path) -> str | None:
-    """Return a script's text; None for what is no regular file, too large, or not UTF-8."""
+    """Return a script's text; None if it is not a regular file, too large, or not UTF-8."""
     try:
         # Python ignores a byte order mark, too
         return read_bytes(path, MOST_BYTES).decode("utf-8-sig")
@@ -32,10 +32,10 @@ def read_script_text(path: Path) -> str | None:
 
 
 def parse_script(name: str, text: str) -> TrainingScript | None:
-    """Parse a script; None if it is no Python of this version."""
+    """Parse a script; None if it is not Python of this version."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as an invalid "\d": they are the script's own
+            warnings.simplefilter("ignore")  # such as for an invalid "\d"
             return TrainingScript(name, text, ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

@@ -1,4 +1,4 @@
-"""A training script, parsed: the facts that its text shows, each computed on first use."""
+"""A parsed training script: facts that its text shows, each computed on first use."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _TRAINING_LIBRARY = "clusterrun.training"
 
 @dataclass(frozen=True)
 class TrainingScript:
-    """The text of a script, and its syntax tree."""
+    """The text of a script and its syntax tree."""
 
     name: str
-    """The path as the spec has it."""
+    """The path as in the spec."""
     text: str = field(repr=False)
     tree: ast.Module = field(repr=False)
 
@@ -53,12 +53,12 @@ class TrainingScript:
 
     @cached_property
     def imported_names(self) -> frozenset[str]:
-        """The full names of what is imported, anywhere in the script."""
+        """The full names of all imports, anywhere in the script."""
         return frozenset(name for node in self.nodes for name in _imports(node))
 
     @cached_property
     def uses_trainer(self) -> bool:
-        """Whether its arguments go to transformers.TrainingArguments."""
+        """Whether it passes its arguments to transformers.TrainingArguments."""
         imports = (node for node in self.nodes if isinstance(node, ast.ImportFrom))
         return any(alias.name in _TRAINER_ARGUMENTS for node in imports for alias in node.names)
 
@@ -73,7 +73,7 @@ class TrainingScript:
 
     @cached_property
     def required_arguments(self) -> tuple[str, ...]:
-        """The arguments without which it does not start, as typed, without dashes."""
+        """The required arguments, as written, without dashes."""
         return tuple(find_required(self.calls))
 
     def defaults(self, given: Collection[str] = ()) -> dict[str, Any]:
@@ -81,16 +81,16 @@ class TrainingScript:
         return find_defaults(self.nodes, given)
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the given arguments over the defaults, as texts; bare flags are True."""
+        """Return the defaults as texts, overridden by `given`, where bare flags are True."""
         kept = {
             name: value for name, value in given.items() if value is not None and value is not False
         }
         return self.defaults(kept) | kept
 
     def default_batch_size(self, given: Collection[str] = ()) -> int | None:
-        """Return the samples that a process takes at a time if no argument in `given` sets them."""
+        """Return the default batch size per process; None if an argument in `given` sets it."""
         defaults = self.defaults(given)
-        # a Trainer reads one of the names only
+        # a Trainer reads only one of the names
         names = BATCH_SIZES[:1] if self.uses_trainer else BATCH_SIZES
         sizes = (whole_number(defaults.get(name)) for name in names)
         return next((size for size in sizes if size), None)

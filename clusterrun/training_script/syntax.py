@@ -1,4 +1,4 @@
-"""Small questions about Python syntax trees."""
+"""Helpers for Python syntax trees."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def last_name(node: ast.expr) -> str:
 
 
 def keyword_value(node: ast.expr | None, name: str) -> ast.expr | None:
-    """Return the value of a call's keyword; None if it has none, or the node is no call."""
+    """Return the value of a call's keyword; None if it is missing, or the node is not a call."""
     keywords = node.keywords if isinstance(node, ast.Call) else []
     return next((keyword.value for keyword in keywords if keyword.arg == name), None)

@@ -1,4 +1,4 @@
-"""The values of a training script's expressions, as far as its text and arguments show them."""
+"""The values of expressions in a training script, as far as its text and arguments show."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _NOT_LITERAL = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
 
 
 class ValueUnknown(Exception):
-    """A value that is known only when the script runs."""
+    """The value is known only when the script runs."""
 
 
 @dataclass(frozen=True)
 class ScriptValues:
-    """A script, and the arguments that it runs with, by name."""
+    """A script, with the arguments that it runs with, by name."""
 
     script: TrainingScript
     arguments: Mapping[str, Any]
 
     def value_of(self, node: ast.expr) -> Any:
-        """Return the value of a literal, an argument such as `args.n_layer`, or a name for one.
+        """Return the value of a literal, an argument such as `args.n_layer`, or a constant name.
 
         Raises ValueUnknown for any other expression.
         """
@@ -43,7 +43,7 @@ class ScriptValues:
             raise ValueUnknown from None
 
     def argument(self, name: str) -> Any:
-        """Return the value of an argument: the number that its text is, or the text."""
+        """Return the value of an argument: a literal such as a number, or the text."""
         text = self.arguments[name]
         if not isinstance(text, str):
             return text
@@ -55,7 +55,7 @@ class ScriptValues:
     def keywords_of(self, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
         """Yield the keywords of a call, those of `**names` included.
 
-        Raises ValueUnknown for others that are unpacked.
+        Raises ValueUnknown if another expression is unpacked.
         """
         return self._keywords(call, set())
 
@@ -68,7 +68,7 @@ class ScriptValues:
 
     def _items(self, node: ast.expr, unpacked: set[str]) -> Iterator[tuple[str, ast.expr]]:
         if isinstance(node, ast.Name):
-            # unpacked twice, its keywords would be duplicates, or it is made from itself
+            # unpacked twice, its keywords would be duplicates, or it contains itself
             if node.id in unpacked:
                 raise ValueUnknown
             unpacked.add(node.id)
@@ -84,7 +84,7 @@ class ScriptValues:
             raise ValueUnknown
 
     def _constant(self, name: str) -> ast.expr:
-        """Return the expression that a name always stands for, if that is not a name itself."""
+        """Return the expression that a constant name is bound to, else raise ValueUnknown."""
         value = self.script.constants.get(name)
         if value is None or isinstance(value, ast.Name):
             raise ValueUnknown

@@ -65,7 +65,7 @@ def test_validate_says_what_would_run(desk):
     done = desk.type("validate", "job.yaml")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
-        f"note: no environment in the spec: the active Python is used, {desk.folder}/venv\n"
+        f"note: environment: not set in the spec; using the active Python, {desk.folder}/venv\n"
         "job.yaml: valid: tiny, 2 nodes, as many processes as Slurm gives GPUs\n"
     )
 
@@ -78,7 +78,7 @@ def test_a_wrong_spec_exits_with_2(desk, command):
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "job.yaml:2: slurm.gpus-per-nod: no such field\n  hint: did you mean gpus-per-node?\n"
+        == "job.yaml:2: slurm.gpus-per-nod: unknown key\n  hint: did you mean gpus-per-node?\n"
     )
     assert list(desk.home.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_a_wrong_spec_exits_with_2(desk, command):
 def test_validate_and_submit_look_for_files_and_render_only_warns(desk):
     """A script can be rendered where its files are not; it is not queued from there."""
     desk.write("script: gone.py\n")
-    mistake = f"job.yaml:1: script: no such file: {desk.folder}/gone.py\n"
+    mistake = f"job.yaml:1: script: file not found: {desk.folder}/gone.py\n"
     for command in ("validate", "submit"):
         done = desk.type(command, "job.yaml")
         assert (done.returncode, done.stdout) == (2, "")

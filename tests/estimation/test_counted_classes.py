@@ -78,7 +78,7 @@ def test_a_job_spec_of_ours_is_estimated(capsys, monkeypatch, tmp_path, job):
     assert found["parameters"] > 10**5
     assert found["strategies"][0]["activations"] > 0
     assert cli.main(["estimate", str(path)]) == 0
-    assert "note: the model is the GPT2Config at train_" in capsys.readouterr().err
+    assert "note: model: the GPT2Config at train_" in capsys.readouterr().err
 
 
 def test_what_is_not_known_before_the_run_is_told(capsys, monkeypatch, tmp_path):

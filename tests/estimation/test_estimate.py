@@ -77,7 +77,7 @@ def test_a_count_of_parameters_is_enough(capsys):
         "1.9",
     ]
     assert "FITS" not in out
-    assert "activations are not counted: --config and --sequence would tell" in err
+    assert "activations are not counted; pass --config and --sequence to count them" in err
 
 
 def test_a_spec_says_all_of_it(ask):
@@ -229,7 +229,7 @@ def test_a_profile_with_a_memory_that_is_none_is_told(capsys, value, what):
 
 def test_a_spec_has_no_gpu_memory(capsys):
     """It belongs to the site."""
-    assert "gpu_memory: no such field" in refused(capsys, "job.yaml", "--set", "gpu_memory=80GB")
+    assert "gpu_memory: unknown key" in refused(capsys, "job.yaml", "--set", "gpu_memory=80GB")
 
 
 def submitted(capsys, *words: str) -> str:

@@ -80,16 +80,16 @@ def test_other_forms_of_a_list(gres, count):
 ])  # fmt: skip
 def test_what_is_not_understood_is_an_error(options):
     """It names the place and the forms; it is never taken for a run on CPUs."""
-    assert "is not a request for GPUs: gpu:4, or gpu:a100:4" in refusal(options)
+    assert "is not a GPU request such as gpu:4 or gpu:a100:4" in refusal(options)
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    ("gres: 'gpu:3090'", "slurm.gres: Slurm reads 3090 as a number of GPUs\n  hint: one GPU of type 3090: gpu:3090:1"),
-    ("gpus-per-node: 3090", "as a number of GPUs\n  hint: one GPU of type 3090: 3090:1"),
-    ("gpus: 4090", "as a number of GPUs\n  hint: one GPU of type 4090: 4090:1"),
-    ("gres: 'gpumem:20g'", "slurm.gres: 'gpumem:20g' is not a request for GPUs, and nothing else requests any"),
+    ("gres: 'gpu:3090'", "slurm.gres: Slurm reads 3090 as a number of GPUs\n  hint: write gpu:3090:1 for one GPU of type 3090"),
+    ("gpus-per-node: 3090", "as a number of GPUs\n  hint: write 3090:1 for one GPU of type 3090"),
+    ("gpus: 4090", "as a number of GPUs\n  hint: write 4090:1 for one GPU of type 4090"),
+    ("gres: 'gpumem:20g'", "slurm.gres: 'gpumem:20g' does not request GPUs, and no other option does"),
     ("gpus-per-node: 'gpu:3090:2'", "is not a number of GPUs"),
-    ("gpus: 'a100:0'", "is not a number of GPUs"),
+    ("gpus: 'a100:0'", "must be at least 1, got 0"),
     ("gpus-per-socket: some", "slurm.gpus-per-socket: 'some' is not a number of GPUs"),
 ])  # fmt: skip
 def test_what_slurm_reads_otherwise(options, said):

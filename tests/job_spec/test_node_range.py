@@ -55,15 +55,19 @@ def test_one_number_stays_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("slurm", "accelerate", "what"),
     [
-        ({"nodes": "2-4", "gpus": 8}, {}, "counts all nodes, of which Slurm gives 2-4"),
-        ({"nodes": "2-4"}, {"num_processes": 6}, "6 processes do not divide over 4 nodes"),
-        ({"nodes": "3-5"}, {}, "5 batches a node cannot be shared out equally among 3 nodes"),
+        (
+            {"nodes": "2-4", "gpus": 8},
+            {},
+            "is a total over all nodes, but slurm.nodes is the range 2-4",
+        ),
+        ({"nodes": "2-4"}, {"num_processes": 6}, "6 processes are not divisible by 4 nodes"),
+        ({"nodes": "3-5"}, {}, "5 batches of a step are not divisible by 3 nodes"),
         (
             {"nodes": "3-8"},
             {"gradient_accumulation_steps": 2},
-            "16 batches a node cannot be shared",
+            "16 batches of a step are not divisible",
         ),
-        ({"nodes": "4-2"}, {}, "4-2 has no number in it"),
+        ({"nodes": "4-2"}, {}, "4-2 is an empty range"),
         ({"nodes": "0-2"}, {}, "'0-2' is not a number of nodes"),
         ({"nodes": "2-"}, {}, "'2-' is not a number of nodes"),
     ],

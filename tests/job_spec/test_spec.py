@@ -349,11 +349,11 @@ def test_a_spec_cannot_be_changed():
 def test_nobody_takes_more_than_one_task_a_node():
     """The script starts one task a node, so neither a script nor a command may ask for others."""
     for what, why in (
-        ("script: a.py", "accelerate launch starts"),
-        ("command: python a.py", "the command is run once"),
+        ("script: a.py", "accelerate starts"),
+        ("command: python a.py", "the command runs once"),
     ):
         Path("job.yaml").write_text(f"{what}\nslurm: {{ntasks-per-node: 4}}\n")
-        with pytest.raises(SpecError, match=f"slurm.ntasks-per-node: not taken: {why}"):
+        with pytest.raises(SpecError, match=f"slurm.ntasks-per-node: managed by clusterrun; {why}"):
             load_spec("job.yaml")
 
 
@@ -435,7 +435,9 @@ def test_a_default_gives_way(profile, text, field, value):
 
 def test_a_profiles_own_clash_is_told():
     """Fields of the profile that exclude each other are a mistake of the profile."""
-    with pytest.raises(SpecError, match=r"^site.yaml:1: slurm.mem-per-cpu: sbatch takes one of"):
+    with pytest.raises(
+        SpecError, match=r"^site.yaml:1: slurm.mem-per-cpu: cannot be combined with mem"
+    ):
         profiled("slurm: {mem: 8G, mem-per-cpu: 1G}\n")
 
 

@@ -14,19 +14,19 @@ TABLES = Path(__file__).parents[1] / "spec_errors"
 # What appears in the tables as <NAME>; <LIBRARY> is PyYAML's words, which change with its version.
 WORDS = {
     "TIMES": "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]",
-    "MEMORY": "a whole number with K, M, G or T; without a unit it is megabytes",
-    "ONE_LINE": "in the value; a value is one line of visible characters",
-    "DELETE": "delete it; a whole config file is used as it is by accelerate.config_file",
-    "ONE_TASK": "not taken: accelerate launch starts the processes of a node; Slurm must start one task a node",
+    "MEMORY": "a whole number with K, M, G or T, such as 64G",
+    "ONE_LINE": "is not allowed; a value is one line of visible characters",
+    "DELETE": "delete it; accelerate.config_file uses a whole config file unchanged",
+    "ONE_TASK": "managed by clusterrun; accelerate starts one process per GPU",
     "KEYS": "accelerate, args, checkpoint, command, environment, hang, module, name, node_check, notify, requeue, script, share, slurm",
-    "NOTHING": "nothing to run\n  hint: give script: train.py, or module:, or command:",
+    "NOTHING": "nothing to run\n  hint: add script: train.py, or module: or command:",
     "NAME": "a name: letters, digits, '.', '_' and '-', at most 64",
     "TYPES": "NO, MULTI_CPU, MULTI_GPU, MULTI_NPU, MULTI_MLU, MULTI_XPU, MULTI_HPU, DEEPSPEED, FSDP, MEGATRON_LM",
     "TAB": "\t",
-    "ARRAY": "is not the numbers of an array: 0-3, 1,3,5, 0-15:4; %2 behind them for two at once",
-    "ONCE": "not taken: the command is run once on each node; Slurm must start one task a node",
-    "ITSELF": "let the command start its processes by itself, and ask for cpus-per-task or gpus-per-node",
-    "ALIASES": "more values than a job spec needs (an alias of aliases?)",
+    "ARRAY": "write 0-3, 1,3,5 or 0-15:4; append %2 to run two at a time",
+    "ONCE": "managed by clusterrun; the command runs once on each node",
+    "ITSELF": "start the processes in the command, and request cpus-per-task or gpus-per-node",
+    "ALIASES": "too many values (an alias of aliases?)",
 }
 
 # The second line of a spec, below `script: train.py`; indented, what is said of it, without its `job.yaml:2: `.
@@ -41,18 +41,18 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(
 LARGE = [
     ("script: a\0b", "job.yaml:1: not YAML: control character U+0000\n  hint: delete it"),
     (BOMB, "job.yaml:1: <ALIASES>"),
-    ("args: " + "[" * 100_000, "job.yaml:1: nested more than 50 deep"),
-    ("args: " + "[" * 60 + "]" * 60, "job.yaml:1: nested more than 50 deep"),
-    ("args:\n- [" + "\n [" * 1500, "job.yaml:50: nested more than 50 deep"),
-    ("args: " + "{a: " * 1500, "job.yaml:1: nested more than 50 deep"),
-    ("args: " + "[" * 1500 + "]" * 1500, "job.yaml:1: nested more than 50 deep"),
-    ("args:\n " + "- " * 1500, "job.yaml:2: nested more than 50 deep"),
+    ("args: " + "[" * 100_000, "job.yaml:1: nested more than 50 levels levels deep"),
+    ("args: " + "[" * 60 + "]" * 60, "job.yaml:1: nested more than 50 levels levels deep"),
+    ("args:\n- [" + "\n [" * 1500, "job.yaml:50: nested more than 50 levels levels deep"),
+    ("args: " + "{a: " * 1500, "job.yaml:1: nested more than 50 levels levels deep"),
+    ("args: " + "[" * 1500 + "]" * 1500, "job.yaml:1: nested more than 50 levels levels deep"),
+    ("args:\n " + "- " * 1500, "job.yaml:2: nested more than 50 levels levels deep"),
     (
         "\n".join(" " * depth + "a:" for depth in range(1200)),
-        "job.yaml:51: nested more than 50 deep",
+        "job.yaml:51: nested more than 50 levels levels deep",
     ),
     (f"args: ['{'[' * 60}', \"{'{' * 60}\"] # {'[' * 60}\n]", "job.yaml:2: not YAML: <LIBRARY>"),
-    ("script: " + "a" * 2_000_000, "job.yaml: 2000008 characters; a job spec has at most 1000000"),
+    ("script: " + "a" * 2_000_000, "job.yaml: too large: 2000008 characters, at most 1000000"),
 ]
 LARGE_NAMES = [
     *(
@@ -68,19 +68,19 @@ LARGE_NAMES = [
 ]
 
 OVERRIDES = [
-    ("nodes", "--set: 'nodes' is not key=value, such as slurm.nodes=4"),
-    ("=4", "--set: '=4' is not key=value, such as slurm.nodes=4"),
-    ("slurm.=4", "--set: 'slurm.=4' is not key=value, such as slurm.nodes=4"),
+    ("nodes", "--set: 'nodes' is not KEY=VALUE\n  hint: write it as in slurm.nodes=4"),
+    ("=4", "--set: '=4' is not KEY=VALUE\n  hint: write it as in slurm.nodes=4"),
+    ("slurm.=4", "--set: 'slurm.=4' is not KEY=VALUE\n  hint: write it as in slurm.nodes=4"),
     (
         "slurm.nodes=two",
-        "--set slurm.nodes: slurm.nodes: 'two' is not a number of nodes: a whole number from 1 up, or a range such as 2-8",
+        "--set slurm.nodes: slurm.nodes: 'two' is not a number of nodes\n  hint: write a whole number, or a range such as 2-8",
     ),
-    ("slurm.nods=2", "--set slurm.nods: slurm.nods: no such field\n  hint: did you mean nodes?"),
+    ("slurm.nods=2", "--set slurm.nods: slurm.nods: unknown key\n  hint: did you mean nodes?"),
     ("slurm=2", "--set slurm: slurm: must be a mapping, got a number"),
     ("name='x", "--set name: not YAML: <LIBRARY>"),
     (
         "args.lr=3",
-        "--set args.lr: args.lr: args is a list of words here, so one flag cannot be set",
+        "--set args.lr: args.lr: args is a list of words in the spec, so a single flag cannot be set\n  hint: write args as a mapping, or set the whole list",
     ),
     ("script=null", "job.yaml:1: <NOTHING>"),
 ]
@@ -91,16 +91,16 @@ SITE_KEYS = (
 PROFILES = [
     (
         "script: a.py",
-        f"site.yaml:1: script: a profile has no script\n  hint: known here: {SITE_KEYS}",
+        f"site.yaml:1: script: not allowed in a profile\n  hint: known keys of a profile: {SITE_KEYS}",
     ),
-    ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: no such field\n  hint: did you mean nodes?"),
+    ("\nslurm: {nod: 3}", "site.yaml:2: slurm.nod: unknown key\n  hint: did you mean nodes?"),
     (
         "slurm: {time: 1d}",
         "site.yaml:1: slurm.time: '1d' is not a Slurm time\n  hint: write 1-00:00:00",
     ),
     ("run_root: [a]", "site.yaml:1: run_root: must be one line of text, got a list"),
     ('run_root: "a\\nb"', "site.yaml:1: run_root: newline (U+000A) <ONE_LINE>"),
-    ("- a", "site.yaml:1: a profile is a mapping of keys, got a list"),
+    ("- a", "site.yaml:1: a profile must be a mapping of keys, got a list"),
     ("a: {b c", "site.yaml:2: not YAML: <LIBRARY>"),
 ]
 
@@ -197,9 +197,9 @@ def test_mistakes_of_all_layers_are_told_together():
         "script: a.py\nslurm: {nodes: x}\n", profile="site.yaml", overrides=["name=a b", "bad"]
     )
     assert text == filled(
-        "--set: 'bad' is not key=value, such as slurm.nodes=4\n"
-        "--set name: name: 'a b' is not <NAME>\n"
-        "job.yaml:2: slurm.nodes: 'x' is not a number of nodes: a whole number from 1 up, or a range such as 2-8\n"
+        "--set: 'bad' is not KEY=VALUE\n  hint: write it as in slurm.nodes=4\n"
+        "--set name: name: 'a b' is not <NAME>\n  hint: write a-b\n"
+        "job.yaml:2: slurm.nodes: 'x' is not a number of nodes\n  hint: write a whole number, or a range such as 2-8\n"
         "site.yaml:1: checkpoint.keep: must be at least 1, got 0"
     )
 
@@ -208,7 +208,7 @@ def test_files_that_cannot_be_read():
     """A file that is not there, is a folder, or is not UTF-8 is told by its name."""
     assert told(b"script: \xff") == "job.yaml: not UTF-8 text: byte 8 is 0xff"
     for name, expected in {
-        "nowhere.yaml": "nowhere.yaml: no such file or directory\n  hint: give the path of a job spec",
+        "nowhere.yaml": "nowhere.yaml: no such file or directory\n  hint: pass the path of a job spec",
         ".": ".: is a directory",
     }.items():
         with pytest.raises(SpecError) as raised:
@@ -221,12 +221,12 @@ def test_a_file_whose_name_is_no_name():
     Path("my job.yaml").write_text("script: a.py\n")
     with pytest.raises(SpecError) as raised:
         load_spec("my job.yaml")
-    what = "name: the file's name gives 'my job', which is not <NAME>\n  hint: give the run a name"
+    what = "name: 'my job', from the file's name, is not <NAME>\n  hint: set name"
     assert str(raised.value) == filled(f"my job.yaml:1: {what}")
 
 
 def test_values_longer_than_one_argument():
     """A value that Linux would not take as an argument is refused with its size and the limit."""
     value = "é" * 40_000
-    what = "80000 bytes; at most 65535, so that the command line fits: use a file"
+    what = "too long: 80000 bytes, at most 65535 fit on a command line\n  hint: put the value into a file"
     assert told(f"script: a.py\nargs: {{lr: {value}}}\n") == f"job.yaml:2: args.lr: {what}"

@@ -43,77 +43,77 @@ SPECS = """
   fsdp_config.fsdp_auto_wrap_policy: must be one of TRANSFORMER_BASED_WRAP, SIZE_BASED_WRAP, NO_WRAP; got 'TRANSFORMER_AUTO_WRAP'
     hint: did you mean TRANSFORMER_BASED_WRAP?
 {fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: SHARD_GRAD_OP}}
-  fsdp_config.fsdp_sharding_strategy: FSDP2 does not read it
-    hint: today: fsdp_reshard_after_forward: false
+  fsdp_config.fsdp_sharding_strategy: FSDP2 ignores it
+    hint: use fsdp_reshard_after_forward: false
 {fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: 4}}
-  fsdp_config.fsdp_sharding_strategy: FSDP2 does not read it
-    hint: today: parallelism_config with dp_replicate_size and dp_shard_size
+  fsdp_config.fsdp_sharding_strategy: FSDP2 ignores it
+    hint: use parallelism_config with dp_replicate_size and dp_shard_size
 {fsdp_config: {fsdp_version: 2, fsdp_sharding_strategy: FULL_SHARD, fsdp_backward_prefetch: BACKWARD_PRE}}
-  note: fsdp_config.fsdp_sharding_strategy: FSDP2 does not read it; it says fsdp_reshard_after_forward: true
-  note: fsdp_config.fsdp_backward_prefetch: FSDP2 has no such setting, and leaves it out
+  note: fsdp_config.fsdp_sharding_strategy: FSDP2 ignores it; write fsdp_reshard_after_forward: true
+  note: fsdp_config.fsdp_backward_prefetch: FSDP2 ignores it
 {fsdp_config: {fsdp_version: 2, fsdp_reshard_after_forward: FULL_SHARD}}
   fsdp_config.fsdp_reshard_after_forward: must be true or false with fsdp_version: 2, got 'FULL_SHARD'
-    hint: fsdp_reshard_after_forward: true
+    hint: use fsdp_reshard_after_forward: true
 {fsdp_config: {fsdp_version: 2, fsdp_state_dict_type: LOCAL_STATE_DICT}}
-  fsdp_config.fsdp_state_dict_type: FSDP2 has no local state, and accelerate refuses it
-    hint: SHARDED_STATE_DICT
+  fsdp_config.fsdp_state_dict_type: accelerate refuses it: FSDP2 has no local state
+    hint: write SHARDED_STATE_DICT
 {fsdp_config: {fsdp_reshard_after_forward: false}}
-  fsdp_config.fsdp_reshard_after_forward: FSDP version 1, the default, does not read it
-    hint: fsdp_sharding_strategy: SHARD_GRAD_OP, or fsdp_version: 2
+  fsdp_config.fsdp_reshard_after_forward: FSDP version 1, the default, ignores it
+    hint: write fsdp_sharding_strategy: SHARD_GRAD_OP, or fsdp_version: 2
 {fsdp_config: {fsdp_version: 3}}
   fsdp_config.fsdp_version: must be 1 or 2, got '3'
 {fsdp_config: {sync_module_states: false}}
-  fsdp_config.sync_module_states: false, while fsdp_cpu_ram_efficient_loading is true, as it is by default: accelerate refuses that
-    hint: fsdp_cpu_ram_efficient_loading: false, or true here
+  fsdp_config.sync_module_states: accelerate refuses false with fsdp_cpu_ram_efficient_loading: true, the default
+    hint: write fsdp_cpu_ram_efficient_loading: false, or true here
 {fsdp_config: {fsdp_version: 2, fsdp_activation_checkpointing_offload: true}}
-  fsdp_config.fsdp_activation_checkpointing_offload: needs fsdp_version: 2 and fsdp_activation_checkpointing: true
+  fsdp_config.fsdp_activation_checkpointing_offload: requires fsdp_version: 2 and fsdp_activation_checkpointing: true
 {fsdp_config: {fsdp_optim_state_dict_type: FULL_STATE_DICT}}
-  fsdp_config.fsdp_optim_state_dict_type: accelerate knows no such key, and says nothing
-    hint: accelerate derives it from fsdp_state_dict_type
+  fsdp_config.fsdp_optim_state_dict_type: unknown key; accelerate silently ignores it
+    hint: delete it: accelerate derives it from fsdp_state_dict_type
 {fsdp_config: {fsdp_backward_prefetch_policy: BACKWARD_PRE}}
-  fsdp_config.fsdp_backward_prefetch_policy: accelerate knows no such key, and says nothing
-    hint: today: fsdp_backward_prefetch
+  fsdp_config.fsdp_backward_prefetch_policy: unknown key; accelerate silently ignores it
+    hint: use fsdp_backward_prefetch
 {use_cpu: true, fsdp_config: {fsdp_version: 2}}
-  fsdp_config: on CPUs accelerate leaves FSDP out in silence, and trains with DDP
-    hint: ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config
+  fsdp_config: no GPUs requested; on CPUs accelerate silently trains with DDP instead
+    hint: request GPUs with slurm.gpus-per-node, or delete fsdp_config
 {deepspeed_config: {zero_stge: 2}}
-  deepspeed_config.zero_stge: accelerate knows no such key, and says nothing
+  deepspeed_config.zero_stge: unknown key; accelerate silently ignores it
     hint: did you mean zero_stage?
 {deepspeed_config: {stage: 2, bf16: {enabled: true}}}
-  deepspeed_config.bf16: accelerate knows no such key, and says nothing
-    hint: DeepSpeed's own words go into deepspeed_config_file, a JSON
-  deepspeed_config.stage: accelerate knows no such key, and says nothing
-    hint: today: zero_stage
+  deepspeed_config.bf16: unknown key; accelerate silently ignores it
+    hint: use deepspeed_config_file with DeepSpeed's own keys in a JSON
+  deepspeed_config.stage: unknown key; accelerate silently ignores it
+    hint: use zero_stage
 {deepspeed_config: {zero_stage: 4}}
   deepspeed_config.zero_stage: must be 0, 1, 2 or 3, got 4
 {deepspeed_config: {zero_stage: 2, deepspeed_multinode_launcher: pdsh}}
-  deepspeed_config.deepspeed_multinode_launcher: pdsh would start the nodes a second time, beside Slurm
-    hint: standard, or leave it out: one accelerate launch runs on each node
+  deepspeed_config.deepspeed_multinode_launcher: pdsh would start the nodes a second time, after Slurm
+    hint: write standard, or delete it: Slurm starts one accelerate launch on each node
 {deepspeed_config: {zero_stage: 2, offload_param_device: cpu, offload_optimizer_device: nvme}}
-  deepspeed_config.offload_optimizer_device: nvme needs a folder on each node's own disk
-    hint: offload_optimizer_nvme_path: /local/scratch
-  deepspeed_config.offload_param_device: only ZeRO-3 shards parameters; DeepSpeed ignores it at stage 2
-    hint: zero_stage: 3, or leave it out
+  deepspeed_config.offload_optimizer_device: nvme requires a folder on each node's local disk
+    hint: add offload_optimizer_nvme_path: /local/scratch
+  deepspeed_config.offload_param_device: DeepSpeed ignores it at stage 2; only ZeRO-3 shards parameters
+    hint: write zero_stage: 3, or delete it
 {deepspeed_config: {zero_stage: 2, offload_optimizer_device: gpu}}
   deepspeed_config.offload_optimizer_device: must be one of none, cpu, nvme; got 'gpu'
 {deepspeed_config: {zero_stage: 3}}
-  note: deepspeed_config.zero_stage: without zero3_save_16bit_model: true, accelerator.get_state_dict fails at the end of a training
+  note: deepspeed_config.zero_stage: without zero3_save_16bit_model: true, accelerator.get_state_dict fails at the end of training
 {gradient_accumulation_steps: 4, deepspeed_config: {gradient_accumulation_steps: 2}}
-  deepspeed_config.gradient_accumulation_steps: 2 here, 4 in accelerate.gradient_accumulation_steps
-    hint: say it there alone; it reaches DeepSpeed
+  deepspeed_config.gradient_accumulation_steps: 2 here, but 4 in accelerate.gradient_accumulation_steps
+    hint: delete it here; the other one also reaches DeepSpeed
 {deepspeed_config: {deepspeed_config_file: train.py, zero_stage: 2, zero3_save_16bit_model: true}}
   deepspeed_config.deepspeed_config_file: {folder}/train.py is not valid JSON: line 1, column 1
-  deepspeed_config.zero3_save_16bit_model: accelerate refuses it beside deepspeed_config_file
-    hint: say it in train.py, as zero_optimization.stage3_gather_16bit_weights_on_model_save
-  deepspeed_config.zero_stage: accelerate refuses it beside deepspeed_config_file
-    hint: say it in train.py, as zero_optimization.stage
+  deepspeed_config.zero3_save_16bit_model: accelerate refuses it together with deepspeed_config_file
+    hint: set zero_optimization.stage3_gather_16bit_weights_on_model_save in train.py
+  deepspeed_config.zero_stage: accelerate refuses it together with deepspeed_config_file
+    hint: set zero_optimization.stage in train.py
 {fp8_config: {backend: TE}}
-  fp8_config: accelerate hands it on for mixed_precision: fp8 only
-    hint: mixed_precision: fp8
+  fp8_config: accelerate ignores it without mixed_precision: fp8
+    hint: write mixed_precision: fp8
 {mixed_precision: fp8, fp8_config: {backend: NVIDIA}}
   fp8_config.backend: must be one of TE, AO, MSAMP; got 'NVIDIA'
 {dynamo_config: {backend: INDUCTOR, dynamo_fullgraph: true}}
-  dynamo_config.dynamo_fullgraph: accelerate knows no such key, and says nothing
+  dynamo_config.dynamo_fullgraph: unknown key; accelerate silently ignores it
     hint: did you mean dynamo_use_fullgraph?
 """
 
@@ -149,36 +149,36 @@ WITH_GPUS = (
 )
 CONFIGS = [
     ("distributed_type: MULTI_GPU\nmixed_precision: no\n",
-     "a.yaml:2: mixed_precision: accelerate reads a bare no as false, and fails\n  hint: 'no', with quotes"),
+     "a.yaml:2: mixed_precision: accelerate reads no without quotes as false, and fails\n  hint: write 'no', with quotes"),
     ("distributed_type: MULTI_GPU\ngradient_accumulation_steps: 4\n",
-     "a.yaml:2: gradient_accumulation_steps: accelerate knows no such key, and refuses the whole file\n"
-     "  hint: in a spec accelerate.gradient_accumulation_steps, which reaches Accelerator() under every strategy"),
+     "a.yaml:2: gradient_accumulation_steps: unknown key; accelerate refuses the whole file\n"
+     "  hint: use the spec's accelerate.gradient_accumulation_steps, which reaches Accelerator() with every strategy"),
     ("distributed_type: MULTI_GPU\nfsdp_config:\n  fsdp_version: 2\n",
-     "a.yaml:2: fsdp_config: accelerate leaves it out for distributed_type MULTI_GPU\n  hint: distributed_type: FSDP"),
+     "a.yaml:2: fsdp_config: accelerate ignores it with distributed_type MULTI_GPU\n  hint: write distributed_type: FSDP"),
     ("distributed_type: MULTI_GPU\nipex_config: {}\n",
-     "a.yaml:2: ipex_config: accelerate knows no such key, and refuses the whole file\n"
-     "  hint: delete it: accelerate uses Intel's extension no longer"),
+     "a.yaml:2: ipex_config: unknown key; accelerate refuses the whole file\n"
+     "  hint: delete it: accelerate no longer uses Intel's extension"),
     ("distributed_type: FSDP2\n",
-     "a.yaml:1: distributed_type: accelerate knows no FSDP2\n  hint: FSDP, with fsdp_config: {fsdp_version: 2}"),
+     "a.yaml:1: distributed_type: accelerate does not know FSDP2\n  hint: write FSDP, with fsdp_config: {fsdp_version: 2}"),
     ("compute_environment: AMAZON_SAGEMAKER\ndistributed_type: 'NO'\n",
-     "a.yaml:1: compute_environment: AMAZON_SAGEMAKER is no cluster of Slurm's\n  hint: LOCAL_MACHINE"),
+     "a.yaml:1: compute_environment: AMAZON_SAGEMAKER is not possible on Slurm\n  hint: write LOCAL_MACHINE"),
     ("distributed_type: MULTI_CPU\nuse_cpu: true\n",
-     "note: a.yaml:2: use_cpu: GPUs are asked for, and this config trains on CPUs"),
+     "note: a.yaml:2: use_cpu: the job requests GPUs, but this config trains on CPUs"),
     ("distributed_type: MULTI_GPU\nnum_processes: 16\nnum_machines: 2\n",
-     "note: a.yaml:2: num_processes: 16 there, 8 on the nodes that Slurm is asked for"),
+     "note: a.yaml:2: num_processes: 16 here, but 8 on the requested nodes"),
     ("distributed_type: DEEPSPEED\ndeepspeed_config:\n  zero_stage: 1\n  deepspeed_multinode_launcher: pdsh\n",
-     "a.yaml:4: deepspeed_config.deepspeed_multinode_launcher: pdsh would start the nodes a second time, beside Slurm\n"
-     "  hint: standard, or leave it out: one accelerate launch runs on each node"),
+     "a.yaml:4: deepspeed_config.deepspeed_multinode_launcher: pdsh would start the nodes a second time, after Slurm\n"
+     "  hint: write standard, or delete it: Slurm starts one accelerate launch on each node"),
     ("distributed_type: DEEPSPEED\nmixed_precision: bf16\ndeepspeed_config:\n  deepspeed_config_file: ds.json\n",
-     "a.yaml:2: mixed_precision: accelerate refuses it beside deepspeed_config_file\n"
-     "  hint: delete it, and say it in ds.json, as bf16.enabled; or use a spec's own mixed_precision with its "
+     "a.yaml:2: mixed_precision: accelerate refuses it together with deepspeed_config_file\n"
+     "  hint: delete it and set bf16.enabled in ds.json; or use the spec's mixed_precision and "
      "deepspeed_config"),
     ("distributed_type: FSDP\nfsdp_config:\n  fsdp_sharding_strategy: FULL_SHRD\n",
      "a.yaml:3: fsdp_config.fsdp_sharding_strategy: must be one of FULL_SHARD, SHARD_GRAD_OP, NO_SHARD, HYBRID_SHARD, "
      "HYBRID_SHARD_ZERO2; got 'FULL_SHRD'\n  hint: did you mean FULL_SHARD?"),
     ("distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: gone.json}\n",
-     "a.yaml:2: deepspeed_config.deepspeed_config_file: no such file: {folder}/gone.json\n"
-     "  hint: a relative path begins at slurm.chdir, or where the command is typed"),
+     "a.yaml:2: deepspeed_config.deepspeed_config_file: file not found: {folder}/gone.json\n"
+     "  hint: relative paths start at slurm.chdir, or at the current folder without it"),
 ]  # fmt: skip
 
 
@@ -192,36 +192,36 @@ def test_an_accelerate_config(folder, config, expected):
 
 ZERO = {"zero_optimization": {"stage": 2}}
 JSONS = [
-    ({"bf16": {"enabled": True}}, "", "zero_optimization: is missing, and accelerate refuses a DeepSpeed config without it\n"
-     '  hint: at least {"stage": 2}'),
+    ({"bf16": {"enabled": True}}, "", "zero_optimization: missing; accelerate refuses a DeepSpeed config without it\n"
+     '  hint: write at least {"stage": 2}'),
     ({**ZERO, "fp16": {"enabled": True}, "bf16": {"enabled": True}}, "",
-     "bf16.enabled: fp16 and bf16 are both enabled, which DeepSpeed refuses\n"
-     '  hint: "auto" in both: mixed_precision says which'),
+     "bf16.enabled: DeepSpeed refuses fp16 and bf16 together\n"
+     '  hint: write "auto" in both; mixed_precision selects one'),
     ({**ZERO, "fp16": {"enabled": True}}, "mixed_precision: bf16",
      "fp16.enabled: accelerate refuses it with mixed_precision: bf16\n"
-     '  hint: "auto" in both fp16.enabled and bf16.enabled'),
+     '  hint: write "auto" in both fp16.enabled and bf16.enabled'),
     ({**ZERO, "bf16": {"enabled": False}}, "mixed_precision: bf16",
-     "bf16.enabled: false, so that mixed_precision: bf16 would train in fp32\n"
-     '  hint: "auto" in both fp16.enabled and bf16.enabled'),
+     "bf16.enabled: false, so mixed_precision: bf16 would train in fp32\n"
+     '  hint: write "auto" in both fp16.enabled and bf16.enabled'),
     ({"zero_optimization": {"stage": 2, "cpu_offload": True}}, "",
-     'zero_optimization.cpu_offload: an old word of DeepSpeed\n  hint: today: offload_optimizer: {"device": "cpu"}'),
+     'zero_optimization.cpu_offload: DeepSpeed has removed this key\n  hint: write offload_optimizer: {"device": "cpu"}'),
     ({"zero_optimization": {"stage": 2, "offload_param": {"device": "cpu"}}}, "",
-     "zero_optimization.offload_param: only ZeRO-3 shards parameters; DeepSpeed ignores it at stage 2\n"
-     '  hint: "stage": 3, or leave it out'),
+     "zero_optimization.offload_param: DeepSpeed ignores it at stage 2; only ZeRO-3 shards parameters\n"
+     '  hint: write "stage": 3, or delete it'),
     ({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "nvme"}}}, "",
-     "zero_optimization.offload_optimizer.device: nvme needs a folder on each node's own disk\n"
-     '  hint: "nvme_path": "/local/scratch"'),
+     "zero_optimization.offload_optimizer.device: nvme requires a folder on each node's local disk\n"
+     '  hint: add "nvme_path": "/local/scratch"'),
     (ZERO, "gradient_accumulation_steps: 4",
-     "gradient_accumulation_steps: is missing, which accelerate reads as 1, not as the 4 of the spec\n"
-     '  hint: "auto"'),
+     "gradient_accumulation_steps: missing, which accelerate reads as 1; the spec has 4\n"
+     '  hint: write "auto"'),
     ({"gradient_accumulation_steps": 2, **ZERO}, "gradient_accumulation_steps: 4",
-     'gradient_accumulation_steps: 2 here, 4 in the spec; DeepSpeed\'s would win\n  hint: "auto"'),
+     'gradient_accumulation_steps: 2 here, but 4 in the spec, which this overrides\n  hint: write "auto"'),
     ({"train_batch_size": 100, "gradient_accumulation_steps": 4, **ZERO}, "",
-     "train_batch_size: 100 does not divide by 8 processes x 4 accumulated, which DeepSpeed demands\n"
-     '  hint: "auto"'),
+     "train_batch_size: 100 is not divisible by 8 processes x 4 accumulated\n"
+     '  hint: write "auto"'),
     ({"train_batch_size": 64, "train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 1, **ZERO}, "",
-     "train_batch_size: 64 is not 4 a process x 8 processes x 1 accumulated, 32, which DeepSpeed demands\n"
-     '  hint: "auto"'),
+     "train_batch_size: must be 32: 4 per process x 8 processes x 1 accumulated; got 64\n"
+     '  hint: write "auto"'),
 ]  # fmt: skip
 
 
@@ -254,16 +254,16 @@ def test_a_whole_batch_that_is_right():
         "accelerate: {gradient_accumulation_steps: 4, deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     )
     assert told(spec, ds_json=json.dumps({**config, **ZERO})) == ""
-    assert "128 is not 8 a process x 8 processes x 4" in told(
+    assert "must be 256: 8 per process x 8 processes x 4" in told(
         spec, ds_json=json.dumps({**config, "train_batch_size": 128, **ZERO})
     )
 
 
 ON_CPU = [
-    ("fsdp_config: {fsdp_version: 2}", "fsdp_config: on CPUs accelerate leaves FSDP out in silence, and trains with DDP"),
-    ("deepspeed_config: {zero_stage: 2}", "deepspeed_config: no GPUs are asked for, and on CPUs accelerate trains with DDP in its place, in silence"),
+    ("fsdp_config: {fsdp_version: 2}", "fsdp_config: no GPUs requested; on CPUs accelerate silently trains with DDP instead"),
+    ("deepspeed_config: {zero_stage: 2}", "deepspeed_config: no GPUs requested; on CPUs accelerate silently trains with DDP instead"),
     ("use_cpu: false, deepspeed_config: {zero_stage: 2}", ""),
-    ("mixed_precision: fp16", "mixed_precision: fp16 needs GPUs, and none are asked for"),
+    ("mixed_precision: fp16", "mixed_precision: fp16 requires GPUs, and the job requests none"),
     ("mixed_precision: bf16", ""),
 ]  # fmt: skip
 
@@ -276,10 +276,10 @@ def test_without_gpus(words, expected):
 
 
 GPUS = [
-    ("gpus-per-node: 'a100:4'", "a100 has no fp8", "bf16"),
-    ("gres: 'gpu:nvidia_a100-sxm4-80gb:4'", "nvidia_a100-sxm4-80gb has no fp8", "bf16"),
-    ("gpus: 'V100:8'", "v100 has no fp8", "fp16"),
-    ("gres: 'gpu:rtx3090:4'", "rtx3090 has no fp8", "bf16"),
+    ("gpus-per-node: 'a100:4'", "a100 does not support fp8", "bf16"),
+    ("gres: 'gpu:nvidia_a100-sxm4-80gb:4'", "nvidia_a100-sxm4-80gb does not support fp8", "bf16"),
+    ("gpus: 'V100:8'", "v100 does not support fp8", "fp16"),
+    ("gres: 'gpu:rtx3090:4'", "rtx3090 does not support fp8", "bf16"),
     ("gpus-per-node: 'h100:4'", "", ""),
     ("gpus-per-node: 'nvidia_h200_nvl:4'", "", ""),
     ("gres: 'gpu:l40s:4'", "", ""),
@@ -298,7 +298,7 @@ def test_fp8_where_there_is_none(slurm, what, hint):
     )
     where = "job.yaml:3: accelerate.mixed_precision: "
     assert said == (
-        f"{where}{what}: that begins with Ada and Hopper\n  hint: {hint}" if what else ""
+        f"{where}{what} (Ada, Hopper and newer do)\n  hint: write {hint}" if what else ""
     )
 
 
@@ -308,7 +308,7 @@ def test_bf16_on_gpus_without_it():
         "script: train.py\nslurm: {gpus-per-node: 'v100:4'}\naccelerate: {mixed_precision: bf16}\n"
     )
     assert said.startswith(
-        "note: job.yaml:3: accelerate.mixed_precision: v100 has no bf16, and torch computes it slowly"
+        "note: job.yaml:3: accelerate.mixed_precision: v100 does not support bf16, which torch emulates slowly"
     )
 
 
@@ -316,7 +316,7 @@ def test_processes_that_are_not_the_gpus():
     """num_processes beside gpus, which counts all nodes, must be that number."""
     said = told("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 8}\n")
     assert said == ""
-    with pytest.raises(SpecError, match="4 processes, but 2 x 4 GPUs are asked for"):
+    with pytest.raises(SpecError, match="4 processes, but 2 x 4 GPUs are requested"):
         told("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 4}\n")
 
 
@@ -339,16 +339,16 @@ def test_old_arguments(name):
     """An argument that transformers has taken away is a mistake for a Trainer's script, and a note for any other's."""
     without_it()
     words = (
-        f"transformers 5 has {ARGUMENTS[name]} in its place"
+        f"transformers 5 replaced it by {ARGUMENTS[name]}"
         if ARGUMENTS[name]
-        else "transformers 5 has it no more"
+        else "transformers 5 removed it without a replacement"
     )
     spec = f"{OWN}script: train.py\nslurm: {{gpus: 1}}\nargs:\n  {name}: 1\n"
     assert (
         told(spec, train_py=TRAINER)
         == f"job.yaml:5: args.{name}: TrainingArguments has no {name}\n  hint: {words}"
     )
-    note = f"note: job.yaml:5: args.{name}: if the script hands it to TrainingArguments: {words}"
+    note = f"note: job.yaml:5: args.{name}: if the script passes it to TrainingArguments: {words}"
     assert told(spec, train_py="import torch\n") == note
     assert told(spec, train_py=f"add('--{name}')\n") == ""
     assert told(f"{OWN}script: train.py\nargs:\n- --{name}=1\n", train_py=TRAINER).startswith(
@@ -368,30 +368,30 @@ def test_accumulation_that_a_trainer_does_not_hear():
     """A Trainer hands its own gradient_accumulation_steps to accelerate, so the spec's must not differ."""
     spec = "script: train.py\nslurm: {gpus: 1}\naccelerate: {gradient_accumulation_steps: 4}\n"
     assert told(spec, train_py=TRAINER) == (
-        "job.yaml:3: accelerate.gradient_accumulation_steps: 4 here, 1 in args, and a Trainer reads only its own\n"
-        "  hint: args.gradient_accumulation_steps: 4"
+        "job.yaml:3: accelerate.gradient_accumulation_steps: 4 here, but 1 in args, and a Trainer reads only its argument\n"
+        "  hint: write args: {gradient_accumulation_steps: 4}"
     )
     assert told(f"{spec}args: {{gradient_accumulation_steps: 4}}\n", train_py=TRAINER) == ""
     assert told(spec, train_py="import accelerate\n") == ""
 
 
 SOURCES = [
-    ("a = DeepSpeedPlugin(config=x)", "DeepSpeedPlugin(config=...) is an old form; today: DeepSpeedPlugin(hf_ds_config=...)"),
+    ("a = DeepSpeedPlugin(config=x)", "DeepSpeedPlugin(config=...) was removed; use DeepSpeedPlugin(hf_ds_config=...)"),
     ("Accelerator(deepspeed_plugin={'zero_stage': 2})",
-     "Accelerator(deepspeed_plugin={...}) is an old form; today: DeepSpeedPlugin(hf_ds_config={...})"),
+     "Accelerator(deepspeed_plugin={...}) was removed; use DeepSpeedPlugin(hf_ds_config={...})"),
     ("Accelerator(deepspeed_plugin={'a': plugin})", ""),
     ("utils.FullyShardedDataParallelPlugin(optim_state_dict_type='FULL')",
-     "FullyShardedDataParallelPlugin(optim_state_dict_type=...) is an old form; today: nothing: it follows from "
-     "state_dict_type"),
+     "FullyShardedDataParallelPlugin(optim_state_dict_type=...) was removed; use "
+     "state_dict_type alone"),
     ("FullyShardedDataParallelPlugin(auto_wrap_policy='TRANSFORMER_AUTO_WRAP')",
-     'auto_wrap_policy="TRANSFORMER_AUTO_WRAP" is an old form; today: "transformer_based_wrap"'),
+     'auto_wrap_policy="TRANSFORMER_AUTO_WRAP" was renamed; use "transformer_based_wrap"'),
     ("TrainingArguments('out', evaluation_strategy='steps')",
-     "TrainingArguments has no evaluation_strategy; today: eval_strategy"),
+     "TrainingArguments has no evaluation_strategy; use eval_strategy"),
     ("with init_empty_weights():\n    m = AutoModel.from_pretrained(x)",
-     "init_empty_weights around from_pretrained under ZeRO-3: drop it, zero3_init_flag: true does it"),
+     "init_empty_weights around from_pretrained with ZeRO-3; delete it and set zero3_init_flag: true"),
     ("with init_empty_weights():\n    m = AutoModel.from_config(x)", ""),
     ("if accelerator.is_main_process:\n    accelerator.save_state('x')",
-     "save_state under is_main_process: all processes must call it, or FSDP2 waits for ever"),
+     "save_state under is_main_process; all processes must call it, or FSDP2 hangs"),
     ("this is no Python", ""),
 ]  # fmt: skip
 
@@ -422,14 +422,14 @@ def test_a_json_of_a_trainers_own():
     config = json.dumps({"gradient_accumulation_steps": 8, **ZERO, "fp16": {"enabled": True}})
     assert told(spec, ds_json=config, train_py=TRAINER) == (
         "ds.json:1: fp16.enabled: accelerate refuses it with mixed_precision: bf16\n"
-        '  hint: "auto" in both fp16.enabled and bf16.enabled\n'
-        "ds.json:1: gradient_accumulation_steps: 8 here, 2 in the spec; DeepSpeed's would win\n"
-        '  hint: "auto"'
+        '  hint: write "auto" in both fp16.enabled and bf16.enabled\n'
+        "ds.json:1: gradient_accumulation_steps: 8 here, but 2 in the spec, which this overrides\n"
+        '  hint: write "auto"'
     )
     assert told(spec, ds_json=config, train_py="import torch\n") == ""
     Path("ds.json").unlink()
     assert told(spec, train_py=TRAINER).startswith(
-        f"job.yaml:3: args.deepspeed: no such file: {Path.cwd()}/ds.json"
+        f"job.yaml:3: args.deepspeed: file not found: {Path.cwd()}/ds.json"
     )
 
 
@@ -437,9 +437,7 @@ def test_a_precision_that_nobody_says():
     """Where "auto" stands in the JSON and nothing fills it, the training is in fp32, and that is said."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     config = json.dumps({**ZERO, "fp16": {"enabled": "auto"}, "bf16": {"enabled": "auto"}})
-    said = (
-        "note: ds.json:1: bf16.enabled: nothing says a mixed_precision, so that it trains in fp32"
-    )
+    said = "note: ds.json:1: bf16.enabled: mixed_precision is not set, so training runs in fp32"
     assert told(spec, ds_json=config) == said
     assert told(f"{spec}args: {{bf16: true}}\n", ds_json=config) == ""
     assert told(spec, ds_json=config, train_py="Accelerator(mixed_precision='bf16')\n") == ""
@@ -488,8 +486,8 @@ def test_the_section_s_accumulation_would_win():
     """A script's own number beside another in DeepSpeed's section is no number at all."""
     spec = "script: train.py\nargs: {gradient_accumulation_steps: 8}\nslurm: {gpus-per-node: 4}\naccelerate: "
     section = "deepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 1}"
-    expected = ("gradient_accumulation_steps: 1 here, 8 in args; accelerate's would win\n"
-                "  hint: accelerate.gradient_accumulation_steps: 8, and none here")  # fmt: skip
+    expected = ("gradient_accumulation_steps: 1 here, but 8 in args, which this overrides\n"
+                "  hint: delete it here, and set accelerate.gradient_accumulation_steps: 8")  # fmt: skip
     assert told(f"{spec}{{{section}}}\n") == f"job.yaml:4: accelerate.deepspeed_config.{expected}"
     config = f"distributed_type: DEEPSPEED\n{section}\n"
     assert (
@@ -504,6 +502,6 @@ def test_the_section_s_accumulation_would_win():
 def test_a_trainer_s_json_is_looked_for(args):
     """However the argument is spelled."""
     Path("train.py").write_text("from transformers import TrainingArguments\n")
-    assert "args.deepspeed: no such file" in told(
+    assert "args.deepspeed: file not found" in told(
         f"script: train.py\nargs: {args}\nslurm: {{gpus-per-node: 4}}\n"
     )

@@ -191,7 +191,7 @@ def test_the_scripts_own_variables_cannot_be_set(folder):
     )
     assert names >= {"run_dir", "run_id"}
     for name in names:
-        with pytest.raises(SpecError, match=f"{name} is a variable of the job script itself"):
+        with pytest.raises(SpecError, match=f"{name} is reserved for the job script"):
             script_of(f"script: train.py\nenvironment: {{variables: {{{name}: x}}}}\n")
 
 
@@ -200,8 +200,8 @@ def test_a_run_folder_with_a_backslash_is_refused():
     with pytest.raises(SpecError) as raised:
         plan_of(SPECS[0], Identity("r", PurePosixPath("/scratch/a\\b/r")))
     assert str(raised.value) == (
-        f"job_specs/{SPECS[0].name}: the run folder's path has a backslash: /scratch/a\\b/r\n"
-        "  hint: another run_root, in the profile, would do"
+        f"job_specs/{SPECS[0].name}: the path of the run folder contains a backslash: /scratch/a\\b/r\n"
+        "  hint: set another run_root in the profile"
     )
 
 
@@ -397,8 +397,8 @@ FAULTS = [
     ("{{ spec.nmae }}", "job.yaml: template: <LIBRARY>"),
     ("{{ nothing }}", "job.yaml: template: <LIBRARY>"),
     ('{{ "a\nb" }}', "job.yaml: template: newline (U+000A) in 'a\\nb'"),
-    ('{% include "gone.j2" %}', "job.yaml: template: no such template: gone.j2"),
-    ('{% include "../job.yaml" %}', "job.yaml: template: no such template: ../job.yaml"),
+    ('{% include "gone.j2" %}', "job.yaml: template not found: gone.j2"),
+    ('{% include "../job.yaml" %}', "job.yaml: template not found: ../job.yaml"),
     ("\n{% if %}", "{folder}/base.sbatch.j2:2: template: <LIBRARY>"),
 ]
 
@@ -444,7 +444,8 @@ def test_a_config_file_cannot_end_its_here_document(folder):
     )
     plan = planned(spec, configs=Configs(text))
     with pytest.raises(
-        SpecError, match="a config file has a line END_OF_CONFIG, which ends it early"
+        SpecError,
+        match="a config file has the line END_OF_CONFIG, which would end its here-document early",
     ):
         render(plan)
 
@@ -454,6 +455,6 @@ def test_a_script_that_slurm_would_not_take(folder):
     quotes = "'" * 60_000  # each is five characters in a shell word
     variables = "".join(f'    V{number}: "{quotes}"\n' for number in range(14))
     with pytest.raises(
-        SpecError, match=r"^job.yaml: the script has 42\d{5} bytes; Slurm takes 4 MB$"
+        SpecError, match=r"^job.yaml: the job script has 42\d{5} bytes; Slurm accepts at most 4 MB$"
     ):
         script_of(f"script: train.py\nenvironment:\n  variables:\n{variables}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.job_spec import JobSpec, Loaded
-from clusterrun.local import end_all, supervisor_lives
+from clusterrun.local import kill_processes, supervisor_lives
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.plan import Identity, LaunchPlan
 from clusterrun.planning.preparation import Prepared, Request
@@ -112,7 +112,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         give_up = time.monotonic() + 30
         while supervisor_lives(RunPaths(folder)) and time.monotonic() < give_up:
             time.sleep(0.1)
-        end_all(str(folder))
+        kill_processes(str(folder))
 
 
 def counts_of(desk: Desk, *words: str, **environment: str) -> dict[str, int]:

@@ -251,15 +251,15 @@ def test_which_json_a_section_names(section, path):
 STEPS = [
     (
         "args: {per_device_train_batch_size: 8}",
-        "8 a process x 8 processes = 64 samples a step, unless the script accumulates",
+        "8 per process x 8 processes = 64 samples per step, unless the script accumulates",
     ),
     (
         "args: [--batch_size, '4', --gradient-accumulation-steps=2]",
-        "4 a process x 8 processes x 2 accumulated = 64 samples a step",
+        "4 per process x 8 processes x 2 accumulated = 64 samples per step",
     ),
     (
         "accelerate: {gradient_accumulation_steps: 4}",
-        "what a process takes x 8 processes x 4 accumulated",
+        "samples per process x 8 processes x 4 accumulated",
     ),
     ("args: {lr: 3}", ""),
 ]
@@ -277,16 +277,16 @@ def test_the_effective_batch(line, words, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("line", "words"), [
-    ("args: {lr: 3}", "5 a process (the script's default) x 8 processes x 2 accumulated = 80 samples a step"),
+    ("args: {lr: 3}", "5 per process (the script's default) x 8 processes x 2 accumulated = 80 samples per step"),
     ("accelerate: {gradient_accumulation_steps: 4}",
-     "5 a process (the script's default) x 8 processes x 4 accumulated = 160 samples a step"),
-    ("args: {batch-size: 64, micro_batch_size: 8}", "8 a process x 8 processes x 2 accumulated = 128 samples a step"),
-    ("args: [--batch-size=8, -g, '4']", "8 a process x 8 processes = 64 samples a step, unless the script accumulates"),
+     "5 per process (the script's default) x 8 processes x 4 accumulated = 160 samples per step"),
+    ("args: {batch-size: 64, micro_batch_size: 8}", "8 per process x 8 processes x 2 accumulated = 128 samples per step"),
+    ("args: [--batch-size=8, -g, '4']", "8 per process x 8 processes = 64 samples per step, unless the script accumulates"),
     ("args: {grad_unknown: 1, gradient_acc: 4}",
-     "5 a process (the script's default) x 8 processes = 40 samples a step, unless the script accumulates"),
+     "5 per process (the script's default) x 8 processes = 40 samples per step, unless the script accumulates"),
     ("accelerate: {deepspeed_config: {zero_stage: '2', gradient_accumulation_steps: '3'}}",
-     "5 a process (the script's default) x 8 processes x 3 accumulated = 120 samples a step"),
-    ("args: {batch-size: 8}", "8 a process x 8 processes x 2 accumulated = 128 samples a step"),
+     "5 per process (the script's default) x 8 processes x 3 accumulated = 120 samples per step"),
+    ("args: {batch-size: 8}", "8 per process x 8 processes x 2 accumulated = 128 samples per step"),
 ])  # fmt: skip
 def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monkeypatch):
     """What the spec leaves to the script is read from the script's text."""
@@ -308,5 +308,5 @@ def test_the_journal_tells_the_effective_batch(tmp_path):
     save_request(RunRef("zero3", paths), prepared("zero3"), {})
     assert (
         read_record(paths.intent)["batch"]
-        == "8 a process x 8 processes x 4 accumulated = 256 samples a step"
+        == "8 per process x 8 processes x 4 accumulated = 256 samples per step"
     )

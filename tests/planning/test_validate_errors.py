@@ -33,33 +33,33 @@ def refused(text: str, *, templates: tuple[str, ...] = ()) -> str:
 def test_files_that_a_spec_names_and_that_are_not_there(folder):
     """Every file that the spec names is looked for, and each is told at its own line."""
     text = "script: train.py\nenvironment: {venv: .venv}\naccelerate:\n  config_file: zero2.yaml\n"
-    hint = "  hint: a relative path begins at slurm.chdir, or where the command is typed"
+    hint = "  hint: relative paths start at slurm.chdir, or at the current folder without it"
     assert refused(text) == (
-        f"job.yaml:1: script: no such file: {folder}/train.py\n{hint}\n"
-        f"job.yaml:2: environment.venv: no such virtual environment: {folder}/.venv\n{hint}\n"
-        f"job.yaml:4: accelerate.config_file: no such file: {folder}/zero2.yaml\n{hint}"
+        f"job.yaml:1: script: file not found: {folder}/train.py\n{hint}\n"
+        f"job.yaml:2: environment.venv: virtual environment not found: {folder}/.venv\n{hint}\n"
+        f"job.yaml:4: accelerate.config_file: file not found: {folder}/zero2.yaml\n{hint}"
     )
     Path("train.py").touch()
     assert refused("script: train.py\nslurm: {chdir: gone}\n") == (
-        f"job.yaml:1: script: no such file: {folder}/gone/train.py\n{hint}\n"
-        f"job.yaml:2: slurm.chdir: no such folder: {folder}/gone\n{hint}"
+        f"job.yaml:1: script: file not found: {folder}/gone/train.py\n{hint}\n"
+        f"job.yaml:2: slurm.chdir: folder not found: {folder}/gone\n{hint}"
     )
     deepspeed = "script: train.py\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\nslurm: {gpus-per-node: 2}\n"
     where = "accelerate.deepspeed_config.deepspeed_config_file"
-    assert refused(deepspeed) == f"job.yaml:2: {where}: no such file: {folder}/ds.json\n{hint}"
+    assert refused(deepspeed) == f"job.yaml:2: {where}: file not found: {folder}/ds.json\n{hint}"
 
 
 SPEC = "job.yaml:3: accelerate.config_file: "
-NO_TYPE = SPEC + "{path} is not an accelerate config: it has no distributed_type"
-IS_JSON = SPEC + "{path} is a DeepSpeed JSON, and no accelerate config"
-DEEPSPEED = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
-ALONE = "config:1: distributed_type: NO starts independent processes, each a world of one"
+NO_TYPE = SPEC + "{path} is not an accelerate config: distributed_type is missing"
+IS_JSON = SPEC + "{path} is a DeepSpeed JSON, not an accelerate config"
+DEEPSPEED = "use accelerate.deepspeed_config.deepspeed_config_file for a DeepSpeed JSON"
+ALONE = "config:1: distributed_type: NO starts independent processes, each with world size 1"
 CONFIGS = [
     (json.dumps({"zero_optimization": {"stage": 2}}), f"{IS_JSON}\n  hint: {DEEPSPEED}"),
     ("num_processes: 2\n", f"{NO_TYPE}\n  hint: {DEEPSPEED}"),
     (
         "distributed_type: 'NO'\n",
-        f"{ALONE}\n  hint: distributed_type: MULTI_GPU, with use_cpu: true on CPUs",
+        f"{ALONE}\n  hint: write distributed_type: MULTI_GPU, with use_cpu: true on CPUs",
     ),
     ("distributed_type: [", SPEC + "{path} is not valid YAML: line 1: <LIBRARY>"),
     ("when: 2001-13-45\n", SPEC + "{path} is not valid YAML: <LIBRARY>"),
@@ -89,9 +89,9 @@ def test_shell_lines_that_bash_cannot_read(line, fault):
     """A shell line of the user is read by bash before it waits in a queue."""
     spec = "command: 'true'\nenvironment:\n  setup:\n"
     where = "environment.setup[0]"
-    expected = f"job.yaml:4: {where}: bash cannot read it: {fault}"
+    expected = f"job.yaml:4: {where}: bash syntax error: {fault}"
     assert masked(refused(f"{spec}  - {json.dumps(line)}\n"), expected) == expected
-    expected = f"job.yaml:1: command: bash cannot read it: {fault}"
+    expected = f"job.yaml:1: command: bash syntax error: {fault}"
     assert masked(refused(f"command: {json.dumps(line)}\n"), expected) == expected
 
 
@@ -103,7 +103,7 @@ NODE_CHECKS = [
     ("cat <<X", f"line 1: {OPEN}"),
     ("true; }; touch canary; {", "line 1: syntax error near unexpected token `}'"),
     ("fi", "line 1: syntax error near unexpected token `fi'"),
-    ("# nothing yet", "no command in it"),
+    ("# nothing yet", "no command, only comments"),
     ("echo 'no GPU", "line 1: unexpected EOF while looking for matching `''"),
 ]
 
@@ -112,7 +112,7 @@ NODE_CHECKS = [
 def test_a_node_check_that_bash_cannot_read(line, fault):
     """The lines of a node check stand in a function of their own: what would break out of it is refused."""
     text = f"name: x\ncommand: 'true'\nnode_check: {json.dumps(line)}\n"
-    assert refused(text) == f"job.yaml:3: node_check: bash cannot read it: {fault}"
+    assert refused(text) == f"job.yaml:3: node_check: bash syntax error: {fault}"
     assert not Path("canary").exists()
 
 
@@ -122,7 +122,7 @@ def test_a_node_check_of_several_lines():
     Path("job.yaml").write_text(spec)
     validate(Request("job.yaml", environment={}, own_python=False))
     assert refused(f"{spec}  - )\n") == (
-        "job.yaml:5: node_check: bash cannot read it: line 3: syntax error near unexpected token `)'"
+        "job.yaml:5: node_check: bash syntax error: line 3: syntax error near unexpected token `)'"
     )
 
 
@@ -130,7 +130,7 @@ def test_a_command_of_comments_alone():
     """A function without a command is a syntax error, though its text alone is none."""
     assert (
         refused("command: '# later'\n")
-        == "job.yaml:1: command: bash cannot read it: no command in it"
+        == "job.yaml:1: command: bash syntax error: no command, only comments"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_template_that_makes_no_bash(folder):
     assert text.startswith("job.yaml: bash syntax error in the rendered script: line ")
     assert text.endswith(
         ": syntax error near unexpected token `)'\n"
-        "  hint: check the templates in mine; `clusterrun render` shows the script"
+        "  hint: check the templates in mine; show the script with clusterrun render"
     )
 
 
@@ -160,7 +160,7 @@ def test_a_template_folder_that_is_not_there():
     """A misspelt --templates is told, instead of the usual script being made."""
     Path("train.py").touch()
     text = refused("script: train.py\n", templates=("tempaltes",))
-    assert text == "--templates: no such folder: tempaltes"
+    assert text == "--templates: folder not found: tempaltes"
 
 
 def test_a_command_that_is_too_long_for_its_node():
@@ -168,8 +168,8 @@ def test_a_command_that_is_too_long_for_its_node():
     Path("train.py").touch()
     quotes = "'" * 60_000
     text = refused(f"script: train.py\nargs: {{lr: {json.dumps(quotes)}}}\n")
-    assert text.startswith("job.yaml: the command of a node and its config have 300")
-    assert text.endswith("quoted; there is room for 120319\n  hint: put long values into a file")
+    assert text.startswith("job.yaml: the launch command with its config files is too long: 300")
+    assert text.endswith("bytes, at most 120319\n  hint: put long values into a file")
 
 
 def told_by_validate(text: str) -> str:
@@ -180,39 +180,39 @@ def told_by_validate(text: str) -> str:
     return str(raised.value)
 
 
-CHDIR = "  hint: a relative path begins at slurm.chdir, or where the command is typed"
-NO_SCRIPT = f"job.yaml:1: script: no such file: {{folder}}/train.py\n{CHDIR}\n"
+CHDIR = "  hint: relative paths start at slurm.chdir, or at the current folder without it"
+NO_SCRIPT = f"job.yaml:1: script: file not found: {{folder}}/train.py\n{CHDIR}\n"
 TOGETHER = {
     "files and keys": (
         "accelerate: {mixed_precision: bf17, deepspeed_config: {zero_stag: 3}}\nenvironment: {venv: nowhere}",
-        f"{NO_SCRIPT}job.yaml:2: accelerate.deepspeed_config.zero_stag: accelerate knows no such key, and says nothing\n"
+        f"{NO_SCRIPT}job.yaml:2: accelerate.deepspeed_config.zero_stag: unknown key; accelerate silently ignores it\n"
         "  hint: did you mean zero_stage?\n"
         "job.yaml:2: accelerate.mixed_precision: must be one of no, fp16, bf16, fp8; got 'bf17'\n"
         "  hint: did you mean bf16?\n"
-        f"job.yaml:3: environment.venv: no such virtual environment: {{folder}}/nowhere\n{CHDIR}",
+        f"job.yaml:3: environment.venv: virtual environment not found: {{folder}}/nowhere\n{CHDIR}",
     ),
     "the whole strategy": (
         "checkpoint: {keep: 0}\nslurm: {gpus: 4}\n"
         "accelerate: {fsdp_config: {fsdp_version: 2, fsdp_offload: 1}, num_processes: 3}",
         f"{NO_SCRIPT}job.yaml:2: checkpoint.keep: must be at least 1, got 0\n"
-        "job.yaml:4: accelerate.fsdp_config.fsdp_offload: accelerate knows no such key, and says nothing\n"
+        "job.yaml:4: accelerate.fsdp_config.fsdp_offload: unknown key; accelerate silently ignores it\n"
         "  hint: did you mean fsdp_offload_params?\n"
-        "job.yaml:4: accelerate.num_processes: 3 processes, but 1 x 4 GPUs are asked for\n"
-        "  hint: delete it: processes are counted from the GPUs that Slurm gives",
+        "job.yaml:4: accelerate.num_processes: 3 processes, but 1 x 4 GPUs are requested\n"
+        "  hint: delete it: each node starts one process per GPU",
     ),
     "not FSDP without GPUs": (
         "slurm: {gpus-per-nod: 4}\naccelerate: {fsdp_config: {fsdp_version: 2}}",
-        f"{NO_SCRIPT}job.yaml:2: slurm.gpus-per-nod: no such field\n  hint: did you mean gpus-per-node?",
+        f"{NO_SCRIPT}job.yaml:2: slurm.gpus-per-nod: unknown key\n  hint: did you mean gpus-per-node?",
     ),
     "not a script elsewhere": (
-        "slurm: {chdr: elsewhere}", "job.yaml:2: slurm.chdr: no such field\n  hint: did you mean chdir?",
+        "slurm: {chdr: elsewhere}", "job.yaml:2: slurm.chdr: unknown key\n  hint: did you mean chdir?",
     ),
     "not what a lost section says": (
-        "slrum: {chdir: elsewhere}", "job.yaml:2: slrum: no such field\n  hint: did you mean slurm?",
+        "slrum: {chdir: elsewhere}", "job.yaml:2: slrum: unknown key\n  hint: did you mean slurm?",
     ),
     "what is left is no spec": (
         "module: train\nrequeue: {crashes: x}",
-        "job.yaml:2: module: stands beside script; a run has one of them\n  hint: keep one\n"
+        "job.yaml:2: module: cannot be combined with script\n  hint: use exactly one of script, module, command\n"
         "job.yaml:3: requeue.crashes: must be a whole number, got 'x'",
     ),
 }  # fmt: skip

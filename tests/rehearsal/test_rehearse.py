@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from clusterrun.errors import SpecError
-from clusterrun.local import end_all
+from clusterrun.local import kill_processes
 from clusterrun.planning.plan import make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.rehearsal.comparison import compare_losses, compare_weights
@@ -98,7 +98,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
             how: pool.submit(rehearse, what, local=True, timeout=240) for how, what in asked.items()
         }
     for folder in base.glob("*/runs/*"):
-        end_all(str(folder))
+        kill_processes(str(folder))
 
 
 def ended(outcomes: dict[str, Future[Rehearsal]], how: str) -> Rehearsal:

@@ -185,7 +185,7 @@ def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
     Path("site.yaml").write_text("slurm: {partitoin: gpu}\n")
     found = {one.topic: one for one in doctor(Request("", profile="site.yaml")).findings}
     assert found["profile"].verdict == "problem"
-    assert found["profile"].what == "site.yaml:1: slurm.partitoin: no such field"
+    assert found["profile"].what == "site.yaml:1: slurm.partitoin: unknown key"
 
 
 def test_a_configuration_is_read_as_it_stands():

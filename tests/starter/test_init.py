@@ -56,21 +56,21 @@ def test_a_spec_from_options(desk):
         "# All keys: docs/job-spec.md, or `clusterrun schema`.\n"
         "name: train\n"
         "script: train.py\n"
-        "# args:                   # of the script, with its own defaults\n"
-        "#   data:                 # required: fill it in\n"
+        "# args:                   # the script's arguments and their defaults\n"
+        "#   data:                 # required\n"
         "#   learning_rate: 5e-05\n"
         "#   output_dir: results\n"
         "slurm:\n"
         "  nodes: 2\n"
-        "  gpus-per-node: 4          # one process for each\n"
+        "  gpus-per-node: 4          # one process per GPU\n"
         "  partition: gpu\n"
         "  time: 12:00:00\n"
-        "  chdir: .                  # the working folder, relative to this file; paths above are relative to it\n"
+        "  chdir: .                  # the working folder, relative to this file; other paths are relative to it\n"
         "accelerate: {mixed_precision: bf16}  # each GPU holds the whole model\n"
         "environment:\n"
         "  venv: venv                # activated on the nodes\n"
-        "# checkpoint:             # the script does not import clusterrun.training; where it saves by itself:\n"
-        "#   path: results/checkpoint-*   # the newest is handed over as --resume_from_checkpoint\n"
+        "# checkpoint:             # the script does not import clusterrun.training; if it saves by itself:\n"
+        "#   path: results/checkpoint-*   # the newest is passed as --resume_from_checkpoint\n"
     )
     assert desk.type("validate", "train.yaml").returncode == 0
     schema = json.loads((desk.folder / SCHEMA_FILE).read_text())
@@ -119,7 +119,7 @@ def test_a_file_is_not_overwritten_without_force(desk):
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "--output: train.yaml is there already\n  hint: another -o FILE, or --force\n"
+        == "--output: train.yaml exists\n  hint: use another -o FILE, or --force to replace it\n"
     )
     assert (desk.folder / "train.yaml").read_text() == "mine"
     assert not (desk.folder / SCHEMA_FILE).exists()
@@ -135,9 +135,9 @@ def test_somebody_elses_file_of_the_schemas_name_stays(desk):
 
 @pytest.mark.parametrize(("words", "message"), [
     (["--script", "gone.py"], "--script: cannot be read: gone.py"),
-    (["--strategy", "zero4"], "--strategy: no such strategy: zero4"),
+    (["--strategy", "zero4"], "--strategy: unknown strategy: zero4"),
     (["--from-sbatch", "gone.sh"], "gone.sh: cannot be read"),
-    (["--from-sbatch", "old.sh", "--nodes", "2"], "--from-sbatch: stands beside --nodes"),
+    (["--from-sbatch", "old.sh", "--nodes", "2"], "--from-sbatch: cannot be combined with --nodes"),
     (["-o", "no/such/folder.yaml"], "--output: no/such/folder.yaml: no such file or directory"),
 ])  # fmt: skip
 def test_a_mistake_is_told_and_nothing_written(desk, words, message):
@@ -156,7 +156,7 @@ def test_no_script_and_nobody_to_ask(desk):
     done = desk.type("init")
     assert (done.returncode, done.stderr) == (
         2,
-        "--script: which script is to train?\n  hint: --script, one of other.py, train.py\n",
+        "--script: several training scripts found\n  hint: add --script with one of other.py, train.py\n",
     )
 
 
@@ -244,7 +244,7 @@ def test_from_sbatch_tells_its_mistakes(desk):
     """Each mistake stands with its line and the way out; the spec is written, and what is missing yet is named."""
     done = desk.type("init", "--from-sbatch", "old.sh")
     assert (done.returncode, done.stdout) == (0, "old-run.yaml\n")
-    assert "old.sh:3: secret: the value of WANDB_API_KEY stands in the script" in done.stderr
+    assert "old.sh:3: secret: the value of WANDB_API_KEY is in the script" in done.stderr
     assert "old.sh:4: kill-on-bad-exit: " in done.stderr
     assert "written: old-run.yaml" in done.stderr
     text = (desk.folder / "old-run.yaml").read_text()
@@ -285,10 +285,10 @@ def test_from_sbatch_is_a_function_too(desk):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("#!/bin/bash\nif true; then\n", "odd.sh:3: bash cannot read it: "),
-    ("#!/usr/bin/env python\nprint(1)\n", "odd.sh:1: begins with '#!/usr/bin/env python'"),
+    ("#!/bin/bash\nif true; then\n", "odd.sh:3: bash syntax error: "),
+    ("#!/usr/bin/env python\nprint(1)\n", "odd.sh:1: starts with '#!/usr/bin/env python'"),
     ("#!/bin/bash\r\npython t.py\r\n", "odd.sh: has DOS line breaks, which sbatch refuses"),
-    ("#!/bin/bash\necho hello\n", "odd.sh: starts nothing that could be a training"),
+    ("#!/bin/bash\necho hello\n", "odd.sh: no training command found"),
 ])  # fmt: skip
 def test_what_is_no_script_for_bash(desk, text, message):
     """What sbatch could not have run is refused, with its line."""
@@ -305,7 +305,7 @@ def test_without_the_parser_the_way_out_is_told(desk):
     )
     done = desk.type("init", "--from-sbatch", "old.sh")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "hint: pip install 'clusterrun[sbatch]'" in done.stderr
+    assert "hint: run pip install 'clusterrun[sbatch]'" in done.stderr
     assert desk.type("init").returncode == 0
 
 

@@ -15,7 +15,7 @@ from clusterrun.run_status import shared_queue as shared
 from clusterrun.slurm import clusters
 from tests.support.drafts import translated
 
-HINT = "hint: `export SLURM_CLUSTERS=NAME` before every clusterrun command of the run"
+HINT = "hint: run `export SLURM_CLUSTERS=NAME` before every clusterrun command for the run"
 
 
 @pytest.mark.parametrize("option", ["clusters: wice", "clusters: 'a,b'", "cluster-constraint: fast",

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.local import end_all, supervisor_lives
+from clusterrun.local import kill_processes, supervisor_lives
 from clusterrun.planning.plan import identity_of, make_plan
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.planning.script import render
@@ -44,7 +44,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     made = Laptop(tmp_path_factory.mktemp("laptop"))
     yield made
     for run in made.runs:
-        end_all(str(run.paths.folder))
+        kill_processes(str(run.paths.folder))
 
 
 def count(laptop: Laptop, name: str, last: int = ENDLESS, **values: Any) -> RunRef:
@@ -198,7 +198,7 @@ def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
         path for path in run.paths.folder.rglob("*") if path.is_file() and "local" not in path.parts
     ]
     before = {path: path.read_bytes() for path in files}
-    with pytest.raises(SpecError, match=r"--set slurm\.tme: slurm\.tme: no such field"):
+    with pytest.raises(SpecError, match=r"--set slurm\.tme: slurm\.tme: unknown key"):
         again(laptop, run, "slurm.tme=5")
     with pytest.raises(ClusterError, match=r"slurm\.nodes is 2; this is one machine"):
         again(laptop, run, "slurm.nodes=2")

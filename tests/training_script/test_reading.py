@@ -17,7 +17,7 @@ import pytest
 from clusterrun.errors import SpecError
 from clusterrun.planning.preparation import Request, prepare
 from clusterrun.starter.first_spec import SpecRequest, new_spec
-from clusterrun.starter.script import scripts_in
+from clusterrun.starter.script import list_training_scripts
 from clusterrun.training_script import TrainingScript, read_script
 from clusterrun.training_script.call_warnings import call_warnings
 from clusterrun.training_script.reading import MOST_BYTES, read_script_text, script_file
@@ -83,7 +83,7 @@ def test_no_command_minds_what_is_no_script(folder, kind):
     Path("job.yaml").write_text("script: train.py\nargs: {batch_size: 4}\n")
     assert prepare(Request("job.yaml", environment={}, own_python=False)).script is None
     expected = ["other.py", "train.py"] if kind == "no Python" else ["other.py"]
-    assert scripts_in(folder) == expected
+    assert list_training_scripts(folder) == expected
     wish = SpecRequest("train.py", environment={})
     if kind in WITH_TEXT:
         assert "script: train.py" in new_spec(wish, cwd=folder, folder=folder)

@@ -1,4 +1,4 @@
-"""How the processes share a training: a spec, its config files and its script, read together."""
+"""The training strategy: a spec, its config files and its script, checked together."""
 
 from clusterrun.planning.strategy.batch import Batch
 from clusterrun.planning.strategy.check import Findings, check, check_names

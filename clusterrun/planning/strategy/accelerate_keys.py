@@ -1,4 +1,4 @@
-"""The keys of accelerate 1.15, for machines without it. A test compares them with it.
+"""The keys of accelerate 1.15, for machines without it; a test compares them.
 
 Source: commands/config/config_args.py (ClusterConfig) and commands/launch.py (the flags that a
 config's sections fill).
@@ -17,7 +17,7 @@ CONFIG = frozenset(
     tpu_use_cluster tpu_use_sudo tpu_vm tpu_zone use_cpu
     """.split()
 )
-# Taken besides those, and turned into today's (BaseConfig.process_config).
+# Also accepted, and converted to current keys (BaseConfig.process_config).
 CONVERTED = frozenset({"fp16", "dynamo_backend"})
 
 FLAGS = frozenset(
@@ -53,8 +53,7 @@ FLAGS = frozenset(
     """.split()
 )
 
-# How the flags begin that a section fills; `short`: accelerate writes the beginning itself where it
-# is left out.
+# The prefixes of the flags that a section sets; True: accelerate adds a missing prefix by itself.
 SECTIONS = {
     "deepspeed_config": (("deepspeed_", "zero_", "zero3_", "offload_", "gradient_"), False),
     "fsdp_config": (("fsdp_",), True),
@@ -64,8 +63,8 @@ SECTIONS = {
     "parallelism_config": (("parallelism_config_",), False),
     "mpirun_config": (("mpirun_",), False),
 }
-# Without a flag, but read (prepare_multi_gpu_env), or written by `accelerate config`
-# (commands/config/cluster.py).
+# Keys without a flag that accelerate reads (prepare_multi_gpu_env) or that `accelerate config`
+# writes (commands/config/cluster.py).
 UNFLAGGED = {
     "fsdp_config": {"fsdp_ignored_modules"},
     "fp8_config": {
@@ -79,13 +78,13 @@ UNFLAGGED = {
 
 @dataclass(frozen=True)
 class AccelerateKeys:
-    """What one version of accelerate knows: its config keys, and its flags without dashes."""
+    """The keys of one version of accelerate: its config keys, and its flags without dashes."""
 
     config: frozenset[str] = CONFIG
     flags: frozenset[str] = FLAGS
 
     def of_section(self, name: str) -> frozenset[str]:
-        """Return the words of a section, in every spelling that is read."""
+        """Return the keys of a section, in every spelling that accelerate reads."""
         beginnings, short = SECTIONS[name]
         whole = {flag for flag in self.flags if flag.startswith(beginnings)} | UNFLAGGED.get(
             name, set()

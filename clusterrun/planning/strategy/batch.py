@@ -1,4 +1,4 @@
-"""How many samples an optimizer step takes: samples of a process x processes x accumulation."""
+"""The samples of an optimizer step: samples per process x processes x accumulation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Batch:
-    """What is known of an optimizer step; None: only the script, or the nodes, will know."""
+    """What is known of an optimizer step; None: only the script or the nodes know it."""
 
     micro: int | None
     processes: int | None
     accumulation: int | None
     by_default: bool = False
-    """Whether the samples of a process are the script's own default."""
+    """Whether the samples per process are the script's own default."""
 
     @property
     def samples(self) -> int | None:
@@ -26,21 +26,21 @@ class Batch:
         )
 
     def in_words(self) -> str:
-        """Return it as text; empty if nothing is known but the processes."""
+        """Return the batch as text; empty if only the processes are known."""
         if self.micro is None and self.accumulation is None:
             return ""
         default = " (the script's default)" if self.by_default else ""
-        each = f"{self.micro} a process{default}" if self.micro else "what a process takes"
+        each = f"{self.micro} per process{default}" if self.micro else "samples per process"
         processes = (
             f"{self.processes} process{'es' * (self.processes > 1)}"
             if self.processes
-            else "the processes"
+            else "processes"
         )
         parts = [
             each,
             processes,
             *([f"{self.accumulation} accumulated"] if (self.accumulation or 1) > 1 else []),
         ]
-        total = f" = {self.samples} samples a step" if self.samples else ""
-        unsaid = "" if self.accumulation else ", unless the script accumulates"
-        return " x ".join(parts) + total + (unsaid if total else "")
+        total = f" = {self.samples} samples per step" if self.samples else ""
+        unknown = "" if self.accumulation else ", unless the script accumulates"
+        return " x ".join(parts) + total + (unknown if total else "")

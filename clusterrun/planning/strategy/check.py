@@ -1,4 +1,4 @@
-"""Everything that a spec says of its strategy, checked before the job waits in a queue."""
+"""Checks of a spec's strategy, before the job is queued."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from clusterrun.planning.strategy.accelerate_keys import SECTIONS
 from clusterrun.planning.strategy.arguments import check_accumulation, check_arguments
 from clusterrun.planning.strategy.batch import Batch
 from clusterrun.planning.strategy.config import check_config
+from clusterrun.planning.strategy.config_values import ConfigValues, number, quoted_number
 from clusterrun.planning.strategy.deepspeed import SECTION, check_deepspeed
 from clusterrun.planning.strategy.deepspeed_json import accumulation_of, check_json
 from clusterrun.planning.strategy.files import ConfigFile, read_accelerate, read_deepspeed
 from clusterrun.planning.strategy.fsdp import check_fsdp
-from clusterrun.planning.strategy.given import Given, number, quoted_number
 from clusterrun.planning.strategy.installed import has_training_argument, read_accelerate_keys
 from clusterrun.planning.strategy.keys import check_keys
 from clusterrun.planning.strategy.machines import Machines, machines_of
@@ -39,10 +39,10 @@ from clusterrun.training_script.call_warnings import call_warnings
 
 @dataclass
 class Findings:
-    """What was found: the launch, the size of a step, mistakes, and what the user should know."""
+    """The results: the launch, the batch of a step, mistakes, and notes for the user."""
 
     launch: Launch
-    """Made with the texts of the config files that the spec names."""
+    """The launch, with the texts of the config files that the spec names."""
     batch: Batch = field(default_factory=lambda: Batch(None, None, None))
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -50,26 +50,26 @@ class Findings:
 
 @dataclass(frozen=True)
 class _Read:
-    """What the files of a spec hold."""
+    """The contents of a spec's files."""
 
-    whole: Given
+    whole: ConfigValues
     """The spec."""
-    words: Given
-    """Accelerate's words, in the spec or in the config file that it names."""
+    words: ConfigValues
+    """Accelerate's keys, in the spec or in the config file that it names."""
     config: ConfigFile | None
     deepspeed: ConfigFile | None
-    """The JSON that accelerate is given."""
+    """The JSON that accelerate reads."""
     trainers: ConfigFile | None
-    """The JSON that a Trainer is given."""
+    """The JSON that a Trainer reads."""
     script: TrainingScript | None
 
     @property
-    def files(self) -> list[Given]:
-        """All that can be at fault."""
+    def files(self) -> list[ConfigValues]:
+        """All files that can have mistakes."""
         return [
             self.whole,
             self.words,
-            *(file.given for file in (self.deepspeed, self.trainers) if file),
+            *(file.values for file in (self.deepspeed, self.trainers) if file),
         ]
 
 
@@ -99,8 +99,8 @@ def check(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -> Find
     _check_jsons(read, machines, training)
     findings.notes.extend(_warnings(read))
     findings.batch = _batch(read, machines, training, spec)
-    findings.problems.extend(problem for given in read.files for problem in given.problems)
-    findings.notes.extend(note for given in read.files for note in given.notes)
+    findings.problems.extend(problem for values in read.files for problem in values.problems)
+    findings.notes.extend(note for values in read.files for note in values.notes)
     return findings
 
 
@@ -115,7 +115,7 @@ def check_names(loaded: Loaded, work_dir: Path, script: TrainingScript | None) -
 
 
 def _check_keys(read: _Read, loaded: Loaded, work_dir: Path) -> None:
-    if read.words.values.keys() & SECTIONS.keys() or read.config is not None:
+    if read.words.tree.keys() & SECTIONS.keys() or read.config is not None:
         check_keys(read.words, read_accelerate_keys(_environment(loaded, work_dir)))
 
 
@@ -126,12 +126,12 @@ def _text(file: ConfigFile | None) -> str | None:
 def _read(
     loaded: Loaded, work_dir: Path, script: TrainingScript | None, problems: list[Problem]
 ) -> _Read:
-    whole = Given(loaded.spec.model_dump(exclude_none=True), loaded.layers.line_of)
+    whole = ConfigValues(loaded.spec.model_dump(exclude_none=True), loaded.layers.line_of)
     config = _config_file(loaded, work_dir, problems)
     words = (
-        config.given
+        config.values
         if config
-        else Given(whole.section("accelerate"), whole.line_of, ("accelerate",))
+        else ConfigValues(whole.section("accelerate"), whole.line_of, ("accelerate",))
     )
     deepspeed = _deepspeed_file(work_dir, words, problems)
     trainers = _trainers_json(arguments_of(loaded.spec), whole, script, work_dir, problems)
@@ -141,62 +141,64 @@ def _read(
 _TYPES = {SECTION: "DEEPSPEED", "fsdp_config": "FSDP", "megatron_lm_config": "MEGATRON_LM"}
 
 
-def _check_words(given: Given, machines: Machines, training: Training) -> None:
-    check_precision(given, machines)
-    kind = given.get("distributed_type")
+def _check_words(values: ConfigValues, machines: Machines, training: Training) -> None:
+    check_precision(values, machines)
+    kind = values.get("distributed_type")
     for name, own in _TYPES.items():
-        if kind not in (None, own) and given.section(name):
-            given.fault(
+        if kind not in (None, own) and values.section(name):
+            values.add_problem(
                 [name],
-                f"accelerate leaves it out for distributed_type {kind}",
-                f"distributed_type: {own}",
+                f"accelerate ignores it with distributed_type {kind}",
+                f"write distributed_type: {own}",
             )
-    if kind == "DEEPSPEED" or (kind is None and given.section(SECTION)):
-        check_deepspeed(given, machines, training)
-    if kind == "FSDP" or (kind is None and given.section("fsdp_config")):
-        check_fsdp(given, machines)
+    if kind == "DEEPSPEED" or (kind is None and values.section(SECTION)):
+        check_deepspeed(values, machines, training)
+    if kind == "FSDP" or (kind is None and values.section("fsdp_config")):
+        check_fsdp(values, machines)
 
 
 def _check_jsons(read: _Read, machines: Machines, training: Training) -> None:
     if read.deepspeed is not None:
-        said = read.words.get("mixed_precision") or training.precision
+        precision = read.words.get("mixed_precision") or training.precision
         check_json(
-            read.deepspeed.given,
+            read.deepspeed.values,
             machines,
             training,
-            str(said or ("?" if _decides(read.script) else "")),
+            str(precision or ("?" if _decides(read.script) else "")),
         )
     if read.trainers is not None:
-        check_json(read.trainers.given, machines, training, training.precision or "?")
+        check_json(read.trainers.values, machines, training, training.precision or "?")
 
 
 def _config_file(loaded: Loaded, work_dir: Path, problems: list[Problem]) -> ConfigFile | None:
     name = loaded.spec.accelerate.config_file
     if name is None:
         return None
-    fault = _telling(problems, loaded.layers.line_of, ("accelerate", "config_file"))
-    return read_accelerate(work_dir / expand_user(name), name, fault)
+    add_problem = _problem_recorder(problems, loaded.layers.line_of, ("accelerate", "config_file"))
+    return read_accelerate(work_dir / expand_user(name), name, add_problem)
 
 
-def _deepspeed_file(work_dir: Path, strategy: Given, problems: list[Problem]) -> ConfigFile | None:
+def _deepspeed_file(
+    work_dir: Path, strategy: ConfigValues, problems: list[Problem]
+) -> ConfigFile | None:
     """Read the JSON that the spec, or its accelerate config, names, from the working folder."""
     name = deepspeed_json_path(strategy.section(SECTION))
     if name is None:
         return None
     place = (*strategy.prefix, SECTION, "deepspeed_config_file")
     return read_deepspeed(
-        work_dir / expand_user(name), name, _telling(problems, strategy.line_of, place)
+        work_dir / expand_user(name), name, _problem_recorder(problems, strategy.line_of, place)
     )
 
 
 def _trainers_json(
     arguments: Mapping[str, object],
-    whole: Given,
+    whole: ConfigValues,
     script: TrainingScript | None,
     work_dir: Path,
     problems: list[Problem],
 ) -> ConfigFile | None:
-    """Read the JSON that a Trainer's argument `--deepspeed` names; the script carries no other."""
+    """Read the JSON that a Trainer's argument `--deepspeed` names."""
     name = arguments.get("deepspeed")
     if (
         script is None
@@ -206,24 +208,26 @@ def _trainers_json(
     ):
         return None
     return read_deepspeed(
-        work_dir / expand_user(name), name, _telling(problems, whole.line_of, ("args", "deepspeed"))
+        work_dir / expand_user(name),
+        name,
+        _problem_recorder(problems, whole.line_of, ("args", "deepspeed")),
     )
 
 
-def _telling(
+def _problem_recorder(
     problems: list[Problem], line_of: Callable[[KeyPath], str], place: KeyPath
 ) -> Callable[[str, str], None]:
     return lambda what, hint: problems.append(Problem(line_of(place), dotted(place), what, hint))
 
 
 def _unchanged(name: str, read: _Read) -> list[str]:
-    brought = ["deepspeed_config_file, which the script brings along"] if read.deepspeed else []
-    names = [*overridden_keys(_text(read.config) or ""), *brought]
-    return [f"{name} is used unchanged, but for {', '.join(names)}"] if names else []
+    embedded = ["deepspeed_config_file (in the job script)"] if read.deepspeed else []
+    names = [*overridden_keys(_text(read.config) or ""), *embedded]
+    return [f"{name} is used unchanged, except {', '.join(names)}"] if names else []
 
 
 def _environment(loaded: Loaded, work_dir: Path) -> Path | None:
-    """The folder of the environment that will run, where the spec names one."""
+    """Return the folder of the run's Python environment; None if the spec names none."""
     name = loaded.spec.environment.venv or loaded.spec.environment.conda
     return work_dir / name if name and "\0" not in name else None
 
@@ -231,7 +235,7 @@ def _environment(loaded: Loaded, work_dir: Path) -> Path | None:
 def _warnings(read: _Read) -> list[str]:
     if read.script is None:
         return []
-    json = read.deepspeed.given if read.deepspeed else None
+    json = read.deepspeed.values if read.deepspeed else None
     stage = (
         json.get("zero_optimization", "stage") if json else read.words.get(SECTION, "zero_stage")
     )
@@ -243,15 +247,15 @@ def _warnings(read: _Read) -> list[str]:
 
 
 def _decides(script: TrainingScript | None) -> bool:
-    """Return whether the script may set the precision: it is unknown, or contains the word."""
+    """Return whether the script may set the precision: it is not known, or mentions it."""
     return script is None or script.uses_trainer or script.mentions("mixed_precision")
 
 
 def _batch(read: _Read, machines: Machines, training: Training, spec: JobSpec) -> Batch:
     micro, steps = training.micro_batch, training.accumulation
     if read.deepspeed is not None:
-        micro = number(read.deepspeed.given.get("train_micro_batch_size_per_gpu")) or micro
-        steps = accumulation_of(read.deepspeed.given, training)
+        micro = number(read.deepspeed.values.get("train_micro_batch_size_per_gpu")) or micro
+        steps = accumulation_of(read.deepspeed.values, training)
     elif training.steps is None and not training.trainer:
         steps = quoted_number(read.words.get(SECTION, "gradient_accumulation_steps")) or steps
     own_micro, own_steps = script_defaults(read.script, spec)

@@ -1,4 +1,4 @@
-"""The config files that a spec names: text, values as accelerate reads them, and their lines."""
+"""The config files that a spec names: their text, values as accelerate reads them, and lines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import yaml
 from clusterrun.errors import SpecError
 from clusterrun.files.reading import read_text
 from clusterrun.job_spec.yaml_text import Document, read_yaml
-from clusterrun.planning.strategy.given import Given
+from clusterrun.planning.strategy.config_values import ConfigValues
 
-NO_TYPE = "is not an accelerate config: it has no distributed_type"
-IS_JSON = "is a DeepSpeed JSON, and no accelerate config"
-BELONGS = "a DeepSpeed JSON goes under accelerate.deepspeed_config.deepspeed_config_file"
-MISSING_HINT = "a relative path begins at slurm.chdir, or where the command is typed"
+NO_TYPE = "is not an accelerate config: distributed_type is missing"
+IS_JSON = "is a DeepSpeed JSON, not an accelerate config"
+BELONGS = "use accelerate.deepspeed_config.deepspeed_config_file for a DeepSpeed JSON"
+MISSING_HINT = "relative paths start at slurm.chdir, or at the current folder without it"
 _DEEPSPEEDS = {
     "zero_optimization",
     "train_batch_size",
@@ -30,18 +30,20 @@ _DEEPSPEEDS = {
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A config file that could be read."""
+    """A readable config file."""
 
     text: str
-    given: Given
+    values: ConfigValues
 
 
-def read_accelerate(path: Path, name: str, fault: Callable[[str, str], None]) -> ConfigFile | None:
-    """Read accelerate's YAML as accelerate does, by YAML 1.1; it must have a distributed_type.
+def read_accelerate(
+    path: Path, name: str, add_problem: Callable[[str, str], None]
+) -> ConfigFile | None:
+    """Read accelerate's YAML as accelerate does (YAML 1.1); it must have a distributed_type.
 
-    `fault` is told what is wrong, and a hint; `name` is what messages call the file.
+    `add_problem` receives a message and a hint; `name` is the file's name in messages.
     """
-    text = _read_text(path, fault)
+    text = _read_text(path, add_problem)
     if text is None:
         return None
     try:
@@ -49,18 +51,20 @@ def read_accelerate(path: Path, name: str, fault: Callable[[str, str], None]) ->
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         at = f"line {mark.line + 1}: {what}" if mark and what else str(error).splitlines()[0]
-        fault(f"{path} is not valid YAML: {at}", "")
+        add_problem(f"{path} is not valid YAML: {at}", "")
         return None
     if not isinstance(values, dict) or "distributed_type" not in values:
         deepspeeds = isinstance(values, dict) and bool(_DEEPSPEEDS & set(values))
-        fault(f"{path} {IS_JSON if deepspeeds else NO_TYPE}", BELONGS)
+        add_problem(f"{path} {IS_JSON if deepspeeds else NO_TYPE}", BELONGS)
         return None
-    return ConfigFile(text, _make_given(values, text, name))
+    return ConfigFile(text, _make_values(values, text, name))
 
 
-def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> ConfigFile | None:
+def read_deepspeed(
+    path: Path, name: str, add_problem: Callable[[str, str], None]
+) -> ConfigFile | None:
     """Read DeepSpeed's JSON."""
-    text = _read_text(path, fault)
+    text = _read_text(path, add_problem)
     if text is None:
         return None
     try:
@@ -71,28 +75,28 @@ def read_deepspeed(path: Path, name: str, fault: Callable[[str, str], None]) -> 
             if isinstance(error, json.JSONDecodeError)
             else str(error)
         )
-        fault(f"{path} is not valid JSON: {at}", "")
+        add_problem(f"{path} is not valid JSON: {at}", "")
         return None
     if not isinstance(values, dict):
-        fault(f"{path} is no DeepSpeed config: it is no mapping", "")
+        add_problem(f"{path} is not a DeepSpeed config: it must be a mapping", "")
         return None
-    return ConfigFile(text, _make_given(values, text, name))
+    return ConfigFile(text, _make_values(values, text, name))
 
 
-def _read_text(path: Path, fault: Callable[[str, str], None]) -> str | None:
+def _read_text(path: Path, add_problem: Callable[[str, str], None]) -> str | None:
     try:
         return read_text(path)
     except FileNotFoundError:
-        fault(f"no such file: {path}", MISSING_HINT)
+        add_problem(f"file not found: {path}", MISSING_HINT)
     except (OSError, ValueError) as error:
-        fault(f"{path} cannot be read: {str(error).splitlines()[0]}", "")
+        add_problem(f"{path} cannot be read: {str(error).splitlines()[0]}", "")
     return None
 
 
-def _make_given(values: Mapping[str, Any], text: str, name: str) -> Given:
-    """Add the lines found by our own reader, which reads JSON, too, once its tabs are spaces."""
+def _make_values(values: Mapping[str, Any], text: str, name: str) -> ConfigValues:
+    """Return values with their lines, from our own reader, which reads JSON, too, without tabs."""
     try:
         document = read_yaml(text.replace("\t", " "), name)
-    except SpecError as error:  # a tag or a key that stands twice: accelerate reads on
+    except SpecError as error:  # a tag or a duplicate key, which accelerate accepts
         document = Document(None, {(): error.problems[0].where or name})
-    return Given(values, document.line_of)
+    return ConfigValues(values, document.line_of)

@@ -1,4 +1,4 @@
-"""FSDP's keys in accelerate's config: unknown ones, the other version's, and FSDP without GPUs.
+"""`fsdp_config`: invalid values, keys of the other FSDP version, and FSDP without GPUs.
 
 Source: accelerate 1.15, FullyShardedDataParallelPlugin in utils/dataclasses.py,
 prepare_multi_gpu_env in utils/launch.py, lists in utils/constants.py.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 
-from clusterrun.planning.strategy.given import Given, truth
+from clusterrun.planning.strategy.config_values import ConfigValues, truth
 from clusterrun.planning.strategy.machines import Machines
 
 SECTION = "fsdp_config"
@@ -26,7 +26,7 @@ CHOICES = {
         "3",
     ),
 }
-# What FSDP2 says in place of a sharding strategy.
+# What replaces a sharding strategy in FSDP2.
 INSTEAD = {
     "FULL_SHARD": "fsdp_reshard_after_forward: true",
     "SHARD_GRAD_OP": "fsdp_reshard_after_forward: false",
@@ -44,28 +44,28 @@ _ONLY_FIRST = (
 )
 
 
-def check_fsdp(given: Given, machines: Machines) -> None:
-    """Note what is wrong with an `fsdp_config`."""
-    if not machines.gpus or truth(given.get("use_cpu")):
-        given.fault(
+def check_fsdp(values: ConfigValues, machines: Machines) -> None:
+    """Record the mistakes in an `fsdp_config`."""
+    if not machines.gpus or truth(values.get("use_cpu")):
+        values.add_problem(
             [SECTION],
-            "on CPUs accelerate leaves FSDP out in silence, and trains with DDP",
-            "ask for GPUs, as slurm.gpus-per-node, or drop fsdp_config",
+            "no GPUs requested; on CPUs accelerate silently trains with DDP instead",
+            "request GPUs with slurm.gpus-per-node, or delete fsdp_config",
         )
-    keys = _full_keys(given)
+    keys = _full_keys(values)
     version = str(keys.get("fsdp_version", (None, 1))[1])
     if version not in ("1", "2"):
-        given.fault([SECTION, keys["fsdp_version"][0]], f"must be 1 or 2, got {version!r}")
+        values.add_problem([SECTION, keys["fsdp_version"][0]], f"must be 1 or 2, got {version!r}")
     for name, choices in CHOICES.items():
         if name in keys:
-            _check_choice(given, keys[name], choices)
-    _check_combinations(given, keys, version)
-    (_check_version_2 if version == "2" else _check_version_1)(given, keys)
+            _check_choice(values, keys[name], choices)
+    _check_combinations(values, keys, version)
+    (_check_version_2 if version == "2" else _check_version_1)(values, keys)
 
 
-def _full_keys(given: Given) -> dict[str, tuple[str, object]]:
-    """Return the section by full keys, each as written: accelerate takes both `x` and `fsdp_x`."""
-    section = given.section(SECTION)
+def _full_keys(values: ConfigValues) -> dict[str, tuple[str, object]]:
+    """Return the section by full keys, with each key as written: `x` means `fsdp_x`."""
+    section = values.section(SECTION)
     return {
         (key if key.startswith("fsdp") else f"fsdp_{key}"): (key, value)
         for key, value in section.items()
@@ -73,40 +73,42 @@ def _full_keys(given: Given) -> dict[str, tuple[str, object]]:
     }
 
 
-def _check_choice(given: Given, word: tuple[str, object], choices: tuple[str, ...]) -> None:
+def _check_choice(values: ConfigValues, word: tuple[str, object], choices: tuple[str, ...]) -> None:
     key, value = word
     if value is None or str(value).upper() in choices:
         return
     named = [choice for choice in choices if not choice.isdigit()]
     near = difflib.get_close_matches(str(value).upper(), named, n=1, cutoff=0.5)
     what = f"must be one of {', '.join(named)}; got {value!r}"
-    given.fault([SECTION, key], what, f"did you mean {near[0]}?" if near else "")
+    values.add_problem([SECTION, key], what, f"did you mean {near[0]}?" if near else "")
 
 
-def _check_combinations(given: Given, keys: dict[str, tuple[str, object]], version: str) -> None:
-    def says(name: str, default: object) -> bool:
+def _check_combinations(
+    values: ConfigValues, keys: dict[str, tuple[str, object]], version: str
+) -> None:
+    def is_true(name: str, default: object) -> bool:
         return truth(keys.get(name, ("", default))[1])
 
     sync = keys.get("fsdp_sync_module_states")
-    if sync and not truth(sync[1]) and says("fsdp_cpu_ram_efficient_loading", "true"):
-        given.fault(
+    if sync and not truth(sync[1]) and is_true("fsdp_cpu_ram_efficient_loading", "true"):
+        values.add_problem(
             [SECTION, sync[0]],
-            "false, while fsdp_cpu_ram_efficient_loading is true, as it is by default: "
-            "accelerate refuses that",
-            "fsdp_cpu_ram_efficient_loading: false, or true here",
+            "accelerate refuses false with fsdp_cpu_ram_efficient_loading: true, the default",
+            "write fsdp_cpu_ram_efficient_loading: false, or true here",
         )
     offload = keys.get("fsdp_activation_checkpointing_offload")
     if (
         offload
         and truth(offload[1])
-        and not (says("fsdp_activation_checkpointing", "false") and version == "2")
+        and not (is_true("fsdp_activation_checkpointing", "false") and version == "2")
     ):
-        given.fault(
-            [SECTION, offload[0]], "needs fsdp_version: 2 and fsdp_activation_checkpointing: true"
+        values.add_problem(
+            [SECTION, offload[0]],
+            "requires fsdp_version: 2 and fsdp_activation_checkpointing: true",
         )
 
 
-def _check_version_2(given: Given, keys: dict[str, tuple[str, object]]) -> None:
+def _check_version_2(values: ConfigValues, keys: dict[str, tuple[str, object]]) -> None:
     strategy = keys.get("fsdp_sharding_strategy")
     if strategy:
         name = (
@@ -114,45 +116,46 @@ def _check_version_2(given: Given, keys: dict[str, tuple[str, object]]) -> None:
             if str(strategy[1]) in tuple("12345")
             else str(strategy[1]).upper()
         )
-        what = f"FSDP2 does not read it; it says {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
+        what = f"FSDP2 ignores it; write {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}"
         if name == "FULL_SHARD":
-            given.note([SECTION, strategy[0]], what)
+            values.add_note([SECTION, strategy[0]], what)
         else:
-            given.fault(
+            values.add_problem(
                 [SECTION, strategy[0]],
-                "FSDP2 does not read it",
-                f"today: {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}",
+                "FSDP2 ignores it",
+                f"use {INSTEAD.get(name, INSTEAD['FULL_SHARD'])}",
             )
     reshard = keys.get("fsdp_reshard_after_forward")
     if reshard and str(reshard[1]).lower() not in ("true", "false", "1", "0"):
-        given.fault(
+        instead = INSTEAD.get(str(reshard[1]).upper())
+        values.add_problem(
             [SECTION, reshard[0]],
             f"must be true or false with fsdp_version: 2, got {reshard[1]!r}",
-            INSTEAD.get(str(reshard[1]).upper(), ""),
+            f"use {instead}" if instead else "",
         )
     for name in _ONLY_FIRST:
         if name in keys and keys[name][1] not in (None, "NO_PREFETCH", False):
-            given.note([SECTION, keys[name][0]], "FSDP2 has no such setting, and leaves it out")
+            values.add_note([SECTION, keys[name][0]], "FSDP2 ignores it")
     state = keys.get("fsdp_state_dict_type")
     if state and str(state[1]).upper() in ("LOCAL_STATE_DICT", "2"):
-        given.fault(
+        values.add_problem(
             [SECTION, state[0]],
-            "FSDP2 has no local state, and accelerate refuses it",
-            "SHARDED_STATE_DICT",
+            "accelerate refuses it: FSDP2 has no local state",
+            "write SHARDED_STATE_DICT",
         )
 
 
-def _check_version_1(given: Given, keys: dict[str, tuple[str, object]]) -> None:
-    """Note a key that version 1 ignores.
+def _check_version_1(values: ConfigValues, keys: dict[str, tuple[str, object]]) -> None:
+    """Record a key that version 1 ignores.
 
-    `accelerate launch` always passes a sharding strategy to version 1, which therefore never reads
-    the other.
+    `accelerate launch` always passes version 1 a sharding strategy, so it never reads the other
+    key.
     """
     reshard = keys.get("fsdp_reshard_after_forward")
     if reshard and str(reshard[1]).upper() not in ("FULL_SHARD", "TRUE", "1"):
         strategy = str(reshard[1]).upper()
         hint = (
-            f"fsdp_sharding_strategy: {strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or "
-            "fsdp_version: 2"
+            f"write fsdp_sharding_strategy: "
+            f"{strategy if strategy in SHARDING else 'SHARD_GRAD_OP'}, or fsdp_version: 2"
         )
-        given.fault([SECTION, reshard[0]], "FSDP version 1, the default, does not read it", hint)
+        values.add_problem([SECTION, reshard[0]], "FSDP version 1, the default, ignores it", hint)

@@ -1,4 +1,4 @@
-"""What the libraries that will run know, read from their source: an import takes 1.5 seconds."""
+"""What the installed libraries know, from their source, because an import takes 1.5 s."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from clusterrun.planning.strategy.accelerate_keys import STORED_KEYS, Accelerate
 
 
 def read_accelerate_keys(environment: Path | None) -> AccelerateKeys:
-    """Return what an environment's accelerate knows, else this Python's, else the stored version.
+    """Return the keys of an environment's accelerate, else of this Python's, else the stored ones.
 
     `environment` is the folder of a virtual or conda environment.
     """
     for folder in _find_folders("accelerate", environment):
         try:
             return _read_keys(folder)
-        except (OSError, SyntaxError, ValueError):  # another version, laid out in another way
+        except (OSError, SyntaxError, ValueError):  # a version with another layout
             return STORED_KEYS
     return STORED_KEYS
 
@@ -42,7 +42,7 @@ def has_training_argument(environment: Path | None, name: str) -> bool:
 def _find_folders(package: str, environment: Path | None) -> Iterator[Path]:
     if environment is not None and is_folder(environment):
         yield from environment.glob(f"lib/python3*/site-packages/{package}")
-    here = importlib.util.find_spec(package)  # of a top-level name: nothing is imported
+    here = importlib.util.find_spec(package)  # a top-level name, so nothing is imported
     yield from (Path(place) for place in (here.submodule_search_locations or [] if here else []))
 
 
@@ -53,7 +53,7 @@ def _read_keys(accelerate: Path) -> AccelerateKeys:
     launch = ast.parse((accelerate / "commands" / "launch.py").read_text(encoding="utf-8"))
     found = AccelerateKeys(frozenset(_config_fields(config)), frozenset(_launch_flags(launch)))
     if not {"distributed_type", "num_processes"} <= found.config or "zero_stage" not in found.flags:
-        raise ValueError("not the files that we know")
+        raise ValueError("not the expected files of accelerate")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a job asks of Slurm, as far as a strategy depends on it."""
+"""The nodes, GPUs and processes that a strategy depends on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Machines:
 
     nodes: int
     gpus: bool
-    """Whether GPUs are requested, in any way."""
+    """Whether the job requests GPUs, with any option."""
     gpu_type: str
-    """As Slurm calls it; empty if the job does not name one."""
+    """As the site names it; empty if the job requests no type."""
     processes: int | None
-    """In all; None where only the nodes will know."""
+    """The total; None if only the nodes can count them."""
 
 
 def machines_of(slurm: Slurm, *, gpus_requested: bool, processes: int | None) -> Machines:
-    """Return what a job requests; `processes` are those that are known without counting GPUs."""
+    """Return what a job requests; `processes` is the total if known without counting GPUs."""
     nodes, types = grammar.most_nodes(slurm.nodes), gpus.list_types(slurm.options)
     total = processes or gpus.count_per_node(slurm.options, nodes) * nodes or None
     return Machines(nodes, gpus_requested, types[0].lower() if types else "", total)

@@ -1,4 +1,4 @@
-"""What the script is told of batches and precision, as far as a spec shows it."""
+"""The batch size, accumulation and precision that a spec passes to its script."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _STEPS = "gradient_accumulation_steps"
 
 @dataclass(frozen=True)
 class Training:
-    """Samples of a process at a time, and how many times an optimizer step; None: not set."""
+    """Samples per process and batch, and batches per optimizer step; None: not set."""
 
     micro_batch: int | None
     micro_batch_key: str
     steps: int | None
-    """What `accelerate.gradient_accumulation_steps` asks for."""
+    """The value of `accelerate.gradient_accumulation_steps`."""
     argument_steps: int | None
-    """What the script's own argument asks for."""
+    """The value of the script's own argument."""
     precision: str
-    """The mixed precision that an argument asks for; empty where none does."""
+    """The mixed precision that an argument sets; empty if none does."""
     trainer: bool = False
-    """Whether a Trainer trains, which has its own word for accumulation."""
+    """Whether a Trainer trains, which has its own argument for accumulation."""
 
     @property
     def accumulation(self) -> int | None:
-        """Return the batches of an optimizer step: accelerate's value overrides the script's."""
+        """The batches of an optimizer step: accelerate's value overrides the script's."""
         return self.steps or self.argument_steps
 
 
 def training_of(spec: JobSpec, script: TrainingScript | None) -> Training:
-    """Read batch size and accumulation from a spec."""
+    """Return the batch size, accumulation and precision of a spec."""
     args = arguments_of(spec)
     sizes = ((key, whole_number(args.get(key))) for key in BATCH_SIZES)
     key, size = next(((key, size) for key, size in sizes if size), ("", None))
@@ -51,8 +51,8 @@ def training_of(spec: JobSpec, script: TrainingScript | None) -> Training:
 
 
 def script_defaults(script: TrainingScript | None, spec: JobSpec) -> tuple[int | None, int | None]:
-    """Return the batch size and the accumulation that a script has for a spec that gives none."""
+    """Return the script's defaults of batch size and accumulation, if a spec sets none."""
     if script is None:
         return None, None
-    given = arguments_of(spec)
-    return script.default_batch_size(given), whole_number(script.defaults(given).get(_STEPS))
+    args = arguments_of(spec)
+    return script.default_batch_size(args), whole_number(script.defaults(args).get(_STEPS))

@@ -1,1 +1,1 @@
-"""A hand-written sbatch script, read without running it: what it requests, prepares and starts."""
+"""Reading of a hand-written sbatch script: what it requests, prepares and starts; it is not run."""

@@ -1,4 +1,4 @@
-"""Assignments of an old script: the values of its variables, and which of them are secrets."""
+"""The variables of an old script: their values, and which of them are secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Assignments:
-    """Keeps the variables of a text whose first line is the one after `offset`."""
+    """Records the variables of a text that starts after line `offset` of the script."""
 
     facts: Facts
     scope: Scope
@@ -27,7 +27,7 @@ class Assignments:
     """Whether the text runs on each node."""
 
     def assign(self, node: Node) -> tuple[str, Word | None]:
-        """Note an assignment; return its variable, and its value if it is one word."""
+        """Record an assignment; return its variable, and its value if it is one word."""
         name, value = text_of(node.named_children[0]), node.named_children[-1]
         if "+=" in text_of(node).partition("\n")[0].split("=")[0] + "=":
             self._append(name, value)
@@ -48,7 +48,7 @@ class Assignments:
         return name, found if isinstance(found, Word) else None
 
     def export(self, name: str, value: object, line: int) -> None:
-        """Note an exported variable; a secret by its name alone."""
+        """Record an exported variable; of a secret only the name."""
         if (
             is_secret_name(name)
             and isinstance(value, Word)
@@ -78,7 +78,7 @@ class Assignments:
             self.scope.values[name] = None
 
     def _is_secret(self, name: str, value: Word) -> bool:
-        """Note a variable whose name means that its value is a secret; False for others."""
+        """Record a variable whose name marks its value as a secret; return False for others."""
         if not (value.known and value.text and is_secret_name(name)):
             return False
         self.facts.written_secrets[value.text] = name
@@ -86,7 +86,7 @@ class Assignments:
         return True
 
     def without_secrets(self, word: Word) -> Word:
-        """Return a word that reads the secrets in its text from variables, and note those."""
+        """Return a word with variables in place of secrets, and record the secrets."""
         for value, name in secrets_in(word.text).items():
             self.facts.written_secrets.setdefault(value, name)
             self.facts.secrets.setdefault(self.facts.written_secrets[value], word.line)

@@ -1,4 +1,4 @@
-"""Bash text as a syntax tree; sole user of tree-sitter, which is imported only when it is used."""
+"""Syntax trees of bash text; the only user of tree-sitter, which is imported on first use."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def parse(text: str) -> Node:
-    """Return the tree of a script; what cannot be read is a node of the type ERROR in it.
+    """Return the tree of a script; text that cannot be parsed is a node of type ERROR.
 
-    Raises ClusterError where the parser is not installed.
+    Raises ClusterError if the parser is not installed.
     """
     try:
-        import tree_sitter_bash  # noqa: PLC0415 - for this command alone
+        import tree_sitter_bash  # noqa: PLC0415 - only this command needs it
         from tree_sitter import Language, Parser  # noqa: PLC0415
     except ImportError as error:
-        what = f"reading bash needs a parser that is not installed: {error}"
-        raise ClusterError(what, "pip install 'clusterrun[sbatch]'") from error
+        what = f"the parser for bash is not installed: {error}"
+        raise ClusterError(what, "run pip install 'clusterrun[sbatch]'") from error
     return Parser(Language(tree_sitter_bash.language())).parse(text.encode()).root_node
 
 
@@ -31,14 +31,14 @@ def text_of(node: Node) -> str:
 
 
 def below(node: Node) -> Iterator[Node]:
-    """Yield a node and all below it."""
+    """Yield a node and all its descendants."""
     yield node
     for child in node.children:
         yield from below(child)
 
 
 def redirections(node: Node) -> list[str]:
-    """Return a command's redirections, but not `2>&1`, which still holds."""
+    """Return a command's redirections, without `2>&1`, which is still true in a run."""
     found = [
         text_of(child)
         for child in node.named_children

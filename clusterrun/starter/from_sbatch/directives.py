@@ -11,43 +11,7 @@ from dataclasses import dataclass
 from clusterrun.job_spec import options
 
 _MARK = "#SBATCH"
-_SHORT = {
-    "A": "account",
-    "a": "array",
-    "B": "extra-node-info",
-    "b": "begin",
-    "C": "constraint",
-    "c": "cpus-per-task",
-    "D": "chdir",
-    "d": "dependency",
-    "e": "error",
-    "F": "nodefile",
-    "G": "gpus",
-    "H": "hold",
-    "h": "help",
-    "i": "input",
-    "J": "job-name",
-    "k": "no-kill",
-    "L": "licenses",
-    "M": "clusters",
-    "m": "distribution",
-    "N": "nodes",
-    "n": "ntasks",
-    "O": "overcommit",
-    "o": "output",
-    "p": "partition",
-    "Q": "quiet",
-    "q": "qos",
-    "S": "core-spec",
-    "s": "oversubscribe",
-    "t": "time",
-    "V": "version",
-    "v": "verbose",
-    "W": "wait",
-    "w": "nodelist",
-    "x": "exclude",
-}
-# They take no value, or only one that is joined by `=`.
+# They have no value, or only one that is joined by `=`.
 _BARE = frozenset(
     """
     contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue oom-kill-step
@@ -59,7 +23,7 @@ _BARE = frozenset(
 
 @dataclass(frozen=True)
 class Option:
-    """One sbatch option by its long name, with its line; the value is True if it has none."""
+    """One sbatch option by its long name, with its line; the value is True without one."""
 
     name: str
     value: str | bool
@@ -68,18 +32,18 @@ class Option:
 
 @dataclass(frozen=True)
 class Directives:
-    """All that sbatch reads of a script, and what it does not."""
+    """The `#SBATCH` lines of a script: options, and what sbatch does not read."""
 
     options: Mapping[str, Option]
-    """By their long names; of duplicates the last, which is the one that counts."""
+    """The options by long name; the last of duplicates, as in sbatch."""
     too_late: tuple[int, ...]
     """Lines with `#SBATCH` after the first command, which sbatch does not read."""
     unread: tuple[tuple[int, str], ...]
-    """Words of such lines that are no options."""
+    """Words in `#SBATCH` lines that are not options."""
 
 
 def read_directives(text: str) -> Directives:
-    """Read the options of a script, in every form that sbatch takes."""
+    """Return the options of a script, in every form that sbatch accepts."""
     found: dict[str, Option] = {}
     late: list[int] = []
     unread: list[tuple[int, str]] = []
@@ -103,15 +67,15 @@ def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
-            given, equals, value = word[2:].partition("=")
+            option, equals, value = word[2:].partition("=")
             name = (
-                given
-                if given in options.KNOWN | set(_BARE)
-                else options.complete_prefix(given) or given
+                option
+                if option in options.KNOWN | set(_BARE)
+                else options.complete_prefix(option) or option
             )
             yield name, value if equals else name in _BARE or next(rest, "")
-        elif word.startswith("-") and word[1:2] in _SHORT:
-            name = _SHORT[word[1]]
+        elif word.startswith("-") and word[1:2] in options.SHORT:
+            name = options.SHORT[word[1]]
             if name in _BARE:
                 yield name, True
             else:
@@ -123,20 +87,20 @@ def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:
 def _split_words(line: str) -> list[str]:
     """Split a line; a backslash escapes in both kinds of quotes, and # starts a comment."""
     words: list[str] = []
-    word, quote, begun = "", "", False
+    word, quote, in_word = "", "", False
     characters = iter(line)
     for character in characters:
         if character == "\\":
-            word, begun = word + next(characters, ""), True
+            word, in_word = word + next(characters, ""), True
         elif quote:
             quote, word = ("", word) if character == quote else (quote, word + character)
         elif character in "'\"":
-            quote, begun = character, True
-        elif character.isspace() or (character == "#" and not begun):
-            words += [word] if begun else []
-            word, begun = "", False
+            quote, in_word = character, True
+        elif character.isspace() or (character == "#" and not in_word):
+            words += [word] if in_word else []
+            word, in_word = "", False
             if character == "#":
                 return words
         else:
-            word, begun = word + character, True
-    return [*words, word] if begun else words
+            word, in_word = word + character, True
+    return [*words, word] if in_word else words

@@ -1,7 +1,7 @@
-"""From the nodes of a syntax tree to words, with bash's expansions as far as they are known.
+"""Expansion of syntax tree nodes to words, as far as the values are known.
 
-Bash's rules: bash(1), EXPANSION. A variable is followed to its one value; what is known only when
-the script runs stays shell text, as written.
+Bash's rules: bash(1), EXPANSION. A variable is replaced by its value; text that is known only when
+the script runs stays shell, as written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SUMS = {
 
 
 def resolve(node: Node, scope: Scope) -> list[Word]:
-    """Return the words that a node becomes: an array or an unquoted variable can be several."""
+    """Return the words of a node; an array or an unquoted variable can be several words."""
     if node.type in ("simple_expansion", "expansion"):
         return _resolve_unquoted(node, scope)
     if (
@@ -48,14 +48,14 @@ def resolve(node: Node, scope: Scope) -> list[Word]:
 
 
 def _make_bare(parts: tuple[Part, ...], node: Node) -> tuple[Part, ...]:
-    """Return the parts of a node as they are without quotes."""
+    """Return the parts of a node outside quotes."""
     if node.type == "concatenation":
         return parts
     return tuple(Bare(part) if isinstance(part, Shell) else part for part in parts)
 
 
 def one_word(node: Node, scope: Scope) -> Word:
-    """Return the value that an assignment gives a variable, which is never split."""
+    """Return the value in an assignment, which is never split."""
     return Word(_resolve_parts(node, scope), line_of(node))
 
 
@@ -68,7 +68,7 @@ def _resolve_unquoted(node: Node, scope: Scope) -> list[Word]:
 
 
 def _split_word(word: Word) -> list[Word]:
-    """Split a value at its blanks, like an unquoted variable; quotes in it have no meaning."""
+    """Split a value at blanks like an unquoted variable; quotes in it have no meaning."""
     found: list[list[Part]] = [[]]
     for part in word.parts:
         if isinstance(part, Shell):
@@ -111,7 +111,7 @@ def _resolve_plain(text: str, scope: Scope) -> Part:
 
 
 def _join_parts(node: Node, scope: Scope) -> tuple[Part, ...]:
-    """Join the parts of a string or of a word; text between the nodes is text, too."""
+    """Return the parts of a string or a word, with the text between its nodes."""
     quoted = node.type == "string"
     source, start = (node.text or b""), node.start_byte
     place, end = (1, len(source) - 1) if quoted else (0, len(source))
@@ -119,7 +119,7 @@ def _join_parts(node: Node, scope: Scope) -> tuple[Part, ...]:
     for child in node.named_children:
         if child.type == "string_content":
             continue
-        text = text_of(child)  # in a string an expansion begins with the blanks in front of it
+        text = text_of(child)  # in a string, an expansion node includes the blanks before it
         blanks = text[: len(text) - len(text.lstrip())] if "expansion" in child.type else ""
         parts.append(_unescape(source[place : child.start_byte - start].decode()) + blanks)
         inner = _resolve_parts(child, scope)
@@ -134,7 +134,7 @@ def _unescape(text: str) -> str:
 
 
 def _expand(node: Node, scope: Scope) -> Value:
-    """Return the value of an expansion; None if only the run knows it."""
+    """Return the value of an expansion; None if it is known only at run time."""
     found = _EXPANSION.fullmatch(text_of(node).strip())
     if not found:
         return None
@@ -159,7 +159,7 @@ def _expand(node: Node, scope: Scope) -> Value:
 
 
 def _evaluate_sum(text: str, scope: Scope) -> int | None:
-    """Return the value of `$((...))`, if everything in it is known."""
+    """Return the value of `$((...))`; None if anything in it is unknown."""
 
     def number(found: re.Match[str]) -> str:
         value = scope.look(found[1])

@@ -1,4 +1,4 @@
-"""What an old script says and does, in its own order; the spec is made of it elsewhere."""
+"""The contents of an old script, in its order, from which the spec is made."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from clusterrun.starter.from_sbatch.words import Word, names_in
 
 @dataclass(frozen=True)
 class Kept:
-    """Shell lines that stay as written."""
+    """Shell lines that are kept as written."""
 
     line: int
     text: str
     defines: frozenset[str] = frozenset()
-    """The variables and functions that it makes."""
+    """The variables and functions that it defines."""
     soft: bool = False
-    """Whether it is needed only where another line needs what it makes."""
+    """Whether it is needed only if another line needs what it defines."""
 
     @property
     def reads(self) -> set[str]:
@@ -28,11 +28,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Srun:
-    """The options of the srun in front of a command."""
+    """The options of the srun before a command."""
 
     line: int
     options: Mapping[str, str]
-    """By their long names; an empty text for one without a value."""
+    """The options by long name; empty for one without a value."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Started:
 
     line: int
     text: str
-    """As written, srun and all."""
+    """The command as written, including srun."""
     words: tuple[Word, ...]
     kind: str
     """accelerate, torchrun, deepspeed, python, bash, or other."""
@@ -51,11 +51,11 @@ class Started:
     inside: str = ""
     """The text of the loop or condition around it."""
     after: int = 0
-    """How many kept lines precede it."""
+    """The number of kept lines before it."""
     shell: str = ""
-    """What `bash -c` in front of it is given, the whole text."""
+    """The whole text of the `bash -c` around it."""
     dropped: tuple[str, ...] = ()
-    """What surrounds the words and is not translated: redirections, and what is piped into it."""
+    """The parts around it that are not translated: redirections and input pipes."""
 
     @property
     def line_of_words(self) -> int:
@@ -65,7 +65,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Variable:
-    """An exported variable: its value, and whether it was set in `bash -c`, so on each node."""
+    """An exported variable; `on_nodes`: set inside `bash -c`, so on each node."""
 
     line: int
     value: Word
@@ -74,7 +74,7 @@ class Variable:
 
 @dataclass
 class Facts:
-    """All of an old script."""
+    """The contents of an old script."""
 
     name: str
     text: str
@@ -84,18 +84,18 @@ class Facts:
     conda: tuple[int, str] | None = None
     variables: dict[str, Variable] = field(default_factory=dict)
     secrets: dict[str, int] = field(default_factory=dict)
-    """Names of secrets, and the first line of each."""
+    """The names of secrets, and the first line of each."""
     written_secrets: dict[str, str] = field(default_factory=dict)
-    """The values that the text contains, and their names; they must not be shown or written."""
+    """Secret values in the text, with their names; they must not be shown or written."""
     folder: tuple[int, str] | None = None
-    """Where the script goes before it starts the training."""
+    """The folder that the script changes to before it starts the training."""
     kept: list[Kept] = field(default_factory=list)
     started: list[Started] = field(default_factory=list)
     traps: list[tuple[int, str]] = field(default_factory=list)
     waits: list[int] = field(default_factory=list)
     strict: bool = False
     """Whether it contains `set -e`."""
-    talk: list[int] = field(default_factory=list)
+    printing: list[int] = field(default_factory=list)
     """Lines that only print."""
     reads_arguments: bool = False
     """Whether it reads its own arguments."""

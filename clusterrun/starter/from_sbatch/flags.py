@@ -1,4 +1,4 @@
-"""A launcher's own flags, and what follows them: the script and its arguments.
+"""A launcher's own flags, and the script and arguments that follow them.
 
 Sources: `accelerate launch --help` of accelerate 1.15, `torchrun --help` of torch 2.13, `deepspeed
 --help` of 0.19.
@@ -35,18 +35,18 @@ _LETTERS = {"m": "module", "q": "quiet", "r": "redirects", "t": "tee"}
 
 @dataclass(frozen=True)
 class Parsed:
-    """A started command, taken apart."""
+    """A parsed launch command."""
 
     kind: str
     flags: dict[str, Word | None] = field(default_factory=dict)
-    """The launcher's own, with underscores; None for one without a value."""
+    """The launcher's own flags, with underscores; None for a flag without a value."""
     what: str = "command"
     """script, module or command."""
     target: Word | None = None
     arguments: tuple[Word, ...] = ()
 
     def value(self, *names: str) -> str | None:
-        """Return the value of the first of these flags that is given and known."""
+        """Return the first known value of these flags; None if no value is known."""
         for name in names:
             word = self.flags.get(name)
             if word is not None and word.known:
@@ -55,7 +55,7 @@ class Parsed:
 
 
 def parse_command(started: Started) -> Parsed:
-    """Return what a started command launches, and how."""
+    """Parse a started command."""
     kind, rest = launchers.kind_of(started.words)
     if kind == "python":
         return _parse_python(rest)
@@ -81,7 +81,7 @@ def _split_flags(kind: str, words: Sequence[Word]) -> tuple[dict[str, Word | Non
             found[name] = _value_after_equals(word)
         elif name in _BARE[kind] or place >= len(words) or words[place].text.startswith("--"):
             found[name] = None
-            # accelerate takes `--same_network true`, and the like, too
+            # accelerate also accepts forms such as `--same_network true`
             place += place < len(words) and words[place].text.lower() in ("true", "false")
         else:
             found[name] = words[place]

@@ -11,7 +11,7 @@ from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.words import names_in
 
-Found = Iterator[tuple[int, str, str, str]]
+Mistakes = Iterator[tuple[int, str, str, str]]
 
 _PER_NODE = {"SLURM_NODEID": "machine 0", "SLURM_PROCID": "task 0", "SLURM_LOCALID": "task 0"}
 _PORT = re.compile(r"^\s*(?:export\s+)?(?:\w*PORT)=[\"']?(\d{4,5})\b")
@@ -22,20 +22,22 @@ _PORT_FLAGS = ("main_process_port", "master_port", "rdzv_endpoint")
 
 
 def _code_lines(facts: Facts) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are no comments."""
+    """Yield the lines that are not comments."""
     lines = enumerate(facts.text.splitlines(), 1)
     return ((number, line) for number, line in lines if not line.lstrip().startswith("#"))
 
 
-def _find_node_rank(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_node_rank(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Mistakes:
     if requested.nodes < 2 and requested.tasks_a_node < 2:
         return
-    hint = "the job script now evaluates it on each node"
+    hint = "fixed: the job script evaluates it on each node"
     for word in selected.started.words:
         for name in sorted(word.names & set(_PER_NODE)):
             if not selected.started.shell:
                 what = (
-                    f"${name} is evaluated by the batch script, on the first node: every node is "
+                    f"${name} is evaluated by the batch script on the first node, so every node is "
                     f"{_PER_NODE[name]}"
                 )
                 yield word.line, "node-rank", what, hint
@@ -43,16 +45,16 @@ def _find_node_rank(facts: Facts, requested: ResourceRequest, selected: Selected
         for inner in sorted(variable.value.names & set(_PER_NODE)):
             if not variable.on_nodes:
                 what = (
-                    f"{name}=${inner} is evaluated by the batch script, on the first node: "
-                    f"{_PER_NODE[inner]} on all"
+                    f"{name}=${inner} is evaluated by the batch script on the first node, so every "
+                    f"node is {_PER_NODE[inner]}"
                 )
                 yield variable.line, "node-rank", what, hint
     if selected.started.shell:
         yield from _find_double_quotes(facts, selected)
 
 
-def _find_double_quotes(facts: Facts, selected: SelectedCommand) -> Found:
-    """Note `bash -c "... $SLURM_NODEID"`: the batch shell expands it before bash sees the text."""
+def _find_double_quotes(facts: Facts, selected: SelectedCommand) -> Mistakes:
+    """Yield `bash -c "... $SLURM_NODEID"`, which the batch shell expands, not bash -c."""
     last = max((word.line for word in selected.started.words), default=selected.started.line)
     first = min(
         selected.started.line,
@@ -63,22 +65,24 @@ def _find_double_quotes(facts: Facts, selected: SelectedCommand) -> Found:
         if first <= number <= last + 1 and _outer_quote(facts, first) == '"':
             for name in re.findall(r"(?<!\\)\$\{?(SLURM_NODEID|SLURM_PROCID|SLURM_LOCALID)", line):
                 what = (
-                    f"${name} in double quotes is evaluated by the batch script: every node is "
+                    f"${name} in double quotes is evaluated by the batch script, so every node is "
                     f"{_PER_NODE[name]}"
                 )
-                yield number, "node-rank", what, "the job script now evaluates it on each node"
+                yield number, "node-rank", what, "fixed: the job script evaluates it on each node"
 
 
 def _outer_quote(facts: Facts, first: int) -> str:
-    """Return the quote with which the text after `bash -c` begins."""
+    """Return the quote at the start of the text after `bash -c`."""
     text = "\n".join(facts.text.splitlines()[first - 1 :])
     found = re.search(r"-\w*c\s+(?:\\\n\s*)?([\"'])", text)
     return found[1] if found else ""
 
 
-def _find_fixed_port(facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
-    hint = "the job script now takes a free port, from the job's id"
-    what = "port {} is fixed: a second job on the node, or the last one's socket, has it"
+def _find_fixed_port(
+    facts: Facts, _requested: ResourceRequest, selected: SelectedCommand
+) -> Mistakes:
+    hint = "fixed: the job script finds a free port, starting from the job id"
+    what = "port {} is fixed, and may be in use by another job on the node or by an old socket"
     for number, line in _code_lines(facts):
         found = _PORT.match(line)
         if found:
@@ -96,7 +100,7 @@ def _find_rendezvous_variable(facts: Facts, port: str) -> bool:
 
 def _find_missing_srun(
     _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
-) -> Found:
+) -> Mistakes:
     started = selected.started
     remote = {"deepspeed_hostfile", "hostfile"} & set(
         selected.parsed.flags
@@ -108,101 +112,107 @@ def _find_missing_srun(
         and started.kind in (*launchers.LAUNCHERS, "python")
     ):
         what = (
-            f"without srun it runs on the first of {requested.nodes} nodes alone; "
-            "the others wait, or idle"
+            f"without srun it runs only on the first of {requested.nodes} nodes; "
+            "the others are idle"
         )
-        yield started.line, "srun", what, "the job script starts one launcher on each node"
+        yield started.line, "srun", what, "fixed: the job script starts one launcher on each node"
 
 
 def _find_missing_kill(
     _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
-) -> Found:
+) -> Mistakes:
     srun = selected.started.srun
     several = requested.nodes * requested.tasks_a_node > 1
     if srun is not None and several and "kill-on-bad-exit" not in srun.options:
         what = (
-            "srun without --kill-on-bad-exit: when one task fails, the others wait for it until a "
-            "time-out"
+            "srun without --kill-on-bad-exit: if one task fails, the others wait for it until a "
+            "timeout"
         )
         yield (
             srun.line,
             "kill-on-bad-exit",
             what,
-            "all nodes now end within seconds, and the run comes back",
+            "fixed: all nodes exit within seconds, and the run restarts",
         )
 
 
 def _find_missing_cpus(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand
-) -> Found:
+) -> Mistakes:
     srun = selected.started.srun
-    told = "SRUN_CPUS_PER_TASK" in facts.text
+    is_exported = "SRUN_CPUS_PER_TASK" in facts.text
     if (
         srun is not None
         and requested.text("cpus-per-task")
         and "cpus-per-task" not in srun.options
-        and not told
+        and not is_exported
     ):
         what = "since Slurm 22.05 srun does not inherit --cpus-per-task: its tasks may get one CPU"
-        yield srun.line, "srun-cpus", what, "the step now has all CPUs of the allocation"
+        yield srun.line, "srun-cpus", what, "fixed: the step has all CPUs of the allocation"
 
 
-def _find_loopback(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_loopback(
+    facts: Facts, requested: ResourceRequest, _selected: SelectedCommand
+) -> Mistakes:
     for number, line in _code_lines(facts):
         found = _LOOPBACK.search(line)
         if found and (found[1] or requested.nodes > 1):
             what = (
-                f"{found[0].strip()} can be a loopback address, or one of several, which other "
-                "nodes do not reach"
+                f"{found[0].strip()} may be a loopback address, or one of several that other nodes "
+                "cannot reach"
             )
             yield (
                 number,
                 "address",
                 what,
-                "the job script takes an address of the first node that the others reach",
+                "fixed: the job script uses an address of the first node that the others can reach",
             )
 
 
-def _find_first_node(facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_first_node(
+    facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Mistakes:
     code = "\n".join(line for _, line in _code_lines(facts))
     if requested.nodes < 2 or selected.started.kind not in launchers.LAUNCHERS:
         return
     if not re.search(
         r"scontrol +show +hostname|hostname|SLURMD_NODENAME|SLURM_LAUNCH_NODE_IPADDR", code
     ):
-        what = "no `scontrol show hostnames`: nothing finds the first of the nodes that Slurm gave"
-        yield selected.started.line, "first-node", what, "the job script finds it"
+        what = "no `scontrol show hostnames`: nothing finds the first allocated node"
+        yield selected.started.line, "first-node", what, "fixed: the job script finds it"
 
 
-def _find_accumulation(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_accumulation(
+    _facts: Facts, _requested: ResourceRequest, selected: SelectedCommand
+) -> Mistakes:
     word = selected.parsed.flags.get("gradient_accumulation_steps")
     if word is not None and "use_deepspeed" not in selected.parsed.flags:
         what = "--gradient_accumulation_steps of accelerate launch does nothing without DeepSpeed"
         hint = (
-            f"it is not in the spec; accelerate: {{gradient_accumulation_steps: {word.text}}} does "
-            "it everywhere"
+            f"not in the spec; to accumulate, write accelerate: {{gradient_accumulation_steps: "
+            f"{word.text}}}"
         )
         yield word.line, "accumulation", what, hint
 
 
-def _find_job_id(_facts: Facts, _asked: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_job_id(_facts: Facts, _requested: ResourceRequest, selected: SelectedCommand) -> Mistakes:
     for word in selected.started.words:
         if names_in(word.text) & {"SLURM_JOB_ID", "SLURM_JOBID"} and not selected.started.shell:
             if word.text.startswith("--rdzv") or word == selected.parsed.flags.get("rdzv_id"):
                 continue
             what = (
-                f"{word.text}: another job, as a successor is, does not find what this one has "
-                "left there"
+                f"{word.text}: a run that continues in another job does not find the files of this "
+                "one"
             )
             yield (
                 word.line,
                 "job-id",
                 what,
-                "a fixed path, or below $CLUSTERRUN_RUN_DIR, the folder of the run",
+                "use a fixed path, or one below $CLUSTERRUN_RUN_DIR, the run folder",
             )
 
 
-RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
+RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Mistakes], ...] = (
     _find_node_rank,
     _find_fixed_port,
     _find_missing_srun,

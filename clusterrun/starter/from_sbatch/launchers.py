@@ -1,4 +1,4 @@
-"""Which kind of command it is that a script starts."""
+"""The kinds of commands that a script starts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from clusterrun.starter.from_sbatch.words import Word
 
 LAUNCHERS = ("accelerate", "torchrun", "deepspeed")
-"""Programs that start a process for each GPU."""
+"""Programs that start one process per GPU."""
 RANKS = {**dict.fromkeys(LAUNCHERS, 3), "bash": 2, "python": 2, "other": 1}
-"""What is more likely the training, if a script starts several things."""
+"""Higher for the more likely training, if a script starts several commands."""
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 _MODULES = {
     "accelerate.commands.launch": "accelerate",
@@ -23,7 +23,7 @@ _SHELLS = frozenset({"bash", "sh", "/bin/bash", "/bin/sh"})
 
 
 def kind_of(words: Sequence[Word]) -> tuple[str, list[Word]]:
-    """Return the kind of a command and its words after the launcher; all words if it has none."""
+    """Return the kind of a command and its words after the launcher; all words without one."""
     texts = [word.text for word in words]
     program = texts[0].rsplit("/", 1)[-1] if texts else ""
     if program == "accelerate" and texts[1:2] == ["launch"]:
@@ -51,7 +51,7 @@ def _kind_of_python(words: Sequence[Word]) -> tuple[str, list[Word]]:
 
 
 def script_of_bash(words: Sequence[Word]) -> Word | None:
-    """Return what `bash -c` runs; None if it runs a file."""
+    """Return the text that `bash -c` runs; None if bash runs a file."""
     for flag, word in itertools.pairwise(words[1:]):
         if flag.text.startswith("-") and "c" in flag.text:
             return word

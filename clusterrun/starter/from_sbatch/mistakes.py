@@ -1,4 +1,4 @@
-"""The mistakes of an old script, each with its line; `path` of a Problem is the mistake's name."""
+"""The mistakes in an old script, each with its line; a Problem's `path` is the mistake's name."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest, nearest_option
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 
-Found = Iterator[tuple[int, str, str, str]]
-"""Line, name, what is wrong, what to do."""
+Mistakes = Iterator[tuple[int, str, str, str]]
+"""Line, name, what is wrong, and what to do."""
 
-# sbatch(1), "filename pattern": each of these tells jobs apart.
+# sbatch(1), "filename pattern": each of these is unique per job.
 _JOB_PATTERNS = ("%j", "%J", "%A", "%x-%j")
-# As hours these are usual limits, as minutes they are not.
+# Usual time limits in hours, but not in minutes.
 _HOURS = frozenset({8, 12, 16, 24, 36, 48, 72, 96, 120, 168})
 
 
 def find_mistakes(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand
 ) -> list[Problem]:
-    """Return the mistakes of an old script in the order of its lines."""
-    rules: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
+    """Return the mistakes in an old script, in the order of its lines."""
+    rules: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Mistakes], ...] = (
         _find_directives,
         _find_output,
         _find_time,
@@ -45,43 +45,47 @@ def find_mistakes(
     ]
 
 
-def _find_directives(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_directives(
+    facts: Facts, requested: ResourceRequest, _selected: SelectedCommand
+) -> Mistakes:
     for option in requested.unknown():
         meant = nearest_option(option.name)
         hint = (
             f"did you mean --{meant}?"
             if meant
-            else "where your sbatch knows it: slurm.additional_parameters"
+            else "if your sbatch has it, add it to slurm.additional_parameters"
         )
-        yield option.line, "directive", f"no sbatch from 22.05 to 26.05 has --{option.name}", hint
+        yield (
+            option.line,
+            "directive",
+            f"unknown option --{option.name} (Slurm 22.05 to 26.05)",
+            hint,
+        )
     for line in facts.directives.too_late:
         yield (
             line,
             "late-directive",
-            "sbatch does not read #SBATCH behind the first command",
-            "it is not in the spec",
+            "sbatch ignores #SBATCH lines after the first command",
+            "not in the spec; add it if you need it",
         )
     for line, word in facts.directives.unread:
-        yield line, "directive", f"{word!r} is no option of sbatch", ""
+        yield line, "directive", f"{word!r} is not an option of sbatch", ""
 
 
-def _find_output(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_output(_facts: Facts, requested: ResourceRequest, _selected: SelectedCommand) -> Mistakes:
     for name in ("output", "error"):
         text = requested.text(name)
         if text and text != "/dev/null" and not any(pattern in text for pattern in _JOB_PATTERNS):
-            what = (
-                f"--{name}={text} has no %j, so that each job, and each start of one, writes over "
-                "the last one's"
-            )
+            what = f"--{name}={text} has no %j, so each job and restart overwrites the last log"
             yield (
                 requested.line(name),
                 "output",
                 what,
-                "each attempt now has a log of its own: `clusterrun logs`",
+                "fixed: each attempt has its own log (see clusterrun logs)",
             )
 
 
-def _find_time(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_time(_facts: Facts, requested: ResourceRequest, _selected: SelectedCommand) -> Mistakes:
     text = requested.text("time")
     number, colon, rest = text.partition(":")
     if not number.isdigit() or int(number) not in _HOURS or (colon and rest != "00"):
@@ -91,25 +95,29 @@ def _find_time(_facts: Facts, requested: ResourceRequest, _chosen: SelectedComma
     except ValueError:
         return
     what = f"sbatch reads --time={text} as {seconds // 60} minutes"
-    yield requested.line("time"), "time", what, f"where hours are meant: time: {number}:00:00"
+    yield requested.line("time"), "time", what, f"if you mean hours, write time: {number}:00:00"
 
 
-def _find_no_requeue(facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_no_requeue(
+    facts: Facts, requested: ResourceRequest, _selected: SelectedCommand
+) -> Mistakes:
     if not facts.requeues and not {"requeue", "no-requeue"} & set(requested.directives.options):
         what = (
-            "nothing requeues it: after the time limit or a crash, and at many sites after a "
-            "preemption, it has ended"
+            "nothing requeues it after the time limit or a crash, nor, at many sites, after a "
+            "preemption"
         )
         last = max((option.line for option in requested.directives.options.values()), default=1)
-        yield last, "requeue", what, "the run now comes back by itself: the `requeue` section"
+        yield last, "requeue", what, "fixed: the run restarts by itself (see the requeue section)"
 
 
-def _find_variables(_facts: Facts, requested: ResourceRequest, _chosen: SelectedCommand) -> Found:
+def _find_variables(
+    _facts: Facts, requested: ResourceRequest, _selected: SelectedCommand
+) -> Mistakes:
     for name, option in requested.directives.options.items():
         if isinstance(option.value, str) and "$" in option.value:
             yield (
                 option.line,
                 "directive",
-                f"sbatch expands no variable in --{name}={option.value}",
+                f"sbatch does not expand the variable in --{name}={option.value}",
                 "write the value",
             )

@@ -1,4 +1,4 @@
-"""The `environment` section of a spec, from what an old script exports, loads and activates."""
+"""The `environment` section of a spec, from an old script's exports, modules and activation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.setup import BUILDS, RENDEZVOUS
 from clusterrun.starter.from_sbatch.words import names_in
 
-# Every job has these, whatever the shell that it is submitted from.
+# Every job has these, independent of the submitting shell.
 _EVERYWHERE = frozenset(
     "HOME USER LOGNAME SHELL LANG PATH PWD OLDPWD TMPDIR HOSTNAME TERM SHLVL IFS"
     " LD_LIBRARY_PATH PYTHONPATH".split()
 )
 _OF_SERVICES = ("HF_TOKEN", "WANDB_API_KEY")
-_WORDS = {"true": True, "false": False}  # the spec gives a variable these very words
+_WORDS = {"true": True, "false": False}  # the spec passes these as words
 _NOTHING = ("NONE", "NIL")
 
 
@@ -32,14 +32,14 @@ def environment_section(
 ) -> tuple[dict[str, Any], set[str]]:
     """Return the section, and the names of its variables whose values come from the user's shell.
 
-    Secrets, which are noted in the facts, are in it by their names alone.
+    Of secrets, which are recorded in the facts, it has only the names.
     """
     for line, _, name in selected.left:
         facts.secrets.setdefault(name, line)
     variables = _exported_variables(facts, selected) | _read_export_option(facts, requested)
-    made = {*variables}.union(*(kept.defines for kept in setup))
+    defined = {*variables}.union(*(kept.defines for kept in setup))
     inherited = _inherited_variables(
-        facts, [selected.command, *(kept.text for kept in setup)], made, shell
+        facts, [selected.command, *(kept.text for kept in setup)], defined, shell
     )
     variables = {**inherited, **variables}
     hidden = {
@@ -78,13 +78,13 @@ def _activates(setup: list[Kept]) -> bool:
 
 
 def active_python(shell: Mapping[str, str]) -> dict[str, str]:
-    """Return the active environment of a shell, as a spec names it; sbatch jobs inherit it."""
+    """Return a shell's active environment as keys of a spec; sbatch jobs inherit it."""
     names = {"venv": shell.get("VIRTUAL_ENV"), "conda": shell.get("CONDA_PREFIX")}
     return next(({key: value} for key, value in names.items() if value), {})
 
 
 def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, str]:
-    """Return the script's exports, but not those for rendezvous and for building the command."""
+    """Return the script's exports, without those for rendezvous and for building the command."""
     found = {}
     for name, variable in facts.variables.items():
         needless = selected.launched and (name in RENDEZVOUS or BUILDS.fullmatch(name))
@@ -94,7 +94,7 @@ def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, st
 
 
 def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, str]:
-    """Return the variables of `--export`; a name without a value is passed like a secret."""
+    """Return the variables of `--export`; a name without a value becomes a secret."""
     found = {}
     for part in requested.text("export").split(","):
         name, equals, value = part.partition("=")
@@ -109,13 +109,13 @@ def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, s
 
 
 def _inherited_variables(
-    facts: Facts, texts: list[str], made: set[str], shell: Mapping[str, str]
+    facts: Facts, texts: list[str], defined: set[str], shell: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables that setup lines and command read, and only the submitting shell had."""
+    """Return the variables that setup lines and command read from the submitting shell."""
     found = {}
     for name in sorted(set().union(*map(names_in, texts))):
         if (
-            name in made
+            name in defined
             or name in _EVERYWHERE
             or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_"))
         ):

@@ -19,7 +19,7 @@ _LOADS = frozenset({"load", "add"})
 
 
 def note_command(facts: Facts, scope: Scope, words: Sequence[Word], text: str, line: int) -> bool:
-    """Note a command that prepares the shell; False for other commands."""
+    """Record a command that prepares the shell; return False for other commands."""
     texts = [word.text for word in words]
     known = all(word.known for word in words)
     name = texts[0] if texts else ""
@@ -37,7 +37,7 @@ def note_command(facts: Facts, scope: Scope, words: Sequence[Word], text: str, l
 
 
 def _note_other(facts: Facts, name: str, texts: Sequence[str], text: str, line: int) -> bool:
-    """Note what a spec has no key for, because the job script does it in its own way."""
+    """Record a command without a key in a spec, which the job script handles itself."""
     if name == "set":
         strict = any(re.fullmatch(r"-[a-z]*e[a-z]*", word) for word in texts[1:])
         facts.strict = facts.strict or strict or "errexit" in texts
@@ -48,10 +48,10 @@ def _note_other(facts: Facts, name: str, texts: Sequence[str], text: str, line: 
     elif texts[:2] == ["scontrol", "requeue"]:
         facts.requeues = facts.requeues or line
     else:
-        # nothing of the submitting shell arrives in a job, and use_conda makes `conda` known
+        # a job inherits nothing of the submitting shell, and use_conda defines `conda`
         hook = name == "eval" and re.search(r"(conda|mamba)\b.*\bhook", text)
-        leaves = name in ("deactivate", *_CONDA) and texts[-1:] == ["deactivate"]
-        return bool(hook or leaves or name in ("exit", "true", ":"))
+        is_deactivation = name in ("deactivate", *_CONDA) and texts[-1:] == ["deactivate"]
+        return bool(hook or is_deactivation or name in ("exit", "true", ":"))
     return True
 
 
@@ -68,23 +68,23 @@ def _note_module(facts: Facts, texts: Sequence[str], text: str, line: int, *, kn
     ):
         words = ["load", *words]
     if not words or words[0] in ("purge", "list", "avail", "reset"):
-        return  # a job begins without modules
-    own_order = _keeps_module_lines(facts)
+        return  # a job starts without modules
+    in_order = _keeps_module_lines(facts)
     if (
         words[0] in _LOADS
         and known
-        and not own_order
+        and not in_order
         and not any(word.startswith("-") for word in words)
     ):
         facts.modules += [(line, word) for word in words[1:]]
         return
-    if not own_order and not facts.modules:
+    if not in_order and not facts.modules:
         _keep_line(facts, "find_modules", line)
     _keep_line(facts, f"module {text.partition(' ')[2]}", line)
 
 
 def _keeps_module_lines(facts: Facts) -> bool:
-    """Return whether modules stay as lines of their own, followed by everything that needs them."""
+    """Return whether modules are kept as lines, together with all lines that need them."""
     return any(kept.text.startswith("module ") for kept in facts.kept)
 
 

@@ -1,4 +1,4 @@
-"""Mistakes in how many processes an old script starts."""
+"""Mistakes in the number of processes that an old script starts."""
 
 from __future__ import annotations
 
@@ -9,78 +9,84 @@ from clusterrun.starter.from_sbatch.facts import Facts
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand, tasks_of
 
-Found = Iterator[tuple[int, str, str, str]]
+Mistakes = Iterator[tuple[int, str, str, str]]
 
 
 def _find_many_launchers(
     _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
-) -> Found:
+) -> Mistakes:
     started = selected.started
     tasks = tasks_of(started, requested)
     if started.kind in launchers.LAUNCHERS and started.srun is not None and tasks > 1:
         line = requested.line("ntasks-per-node", "ntasks", "ntasks-per-gpu") or started.line
         what = (
-            f"srun starts {tasks} launchers on each node, each of which starts processes for all "
-            "of its GPUs"
+            f"srun starts {tasks} launchers per node, and each starts processes for all GPUs of "
+            "the node"
         )
-        yield line, "launchers", what, "one task a node now, and the CPUs of all in it"
+        yield line, "launchers", what, "fixed: one task per node, with the CPUs of all tasks"
 
 
 def _find_num_processes(
     _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
-) -> Found:
+) -> Mistakes:
     word = selected.parsed.flags.get("num_processes")
     if word is None or not word.text.isdigit() or selected.started.kind != "accelerate":
         return
-    given, nodes, gpus = int(word.text), requested.nodes, requested.gpus_a_node
-    if gpus and given != nodes * gpus:
-        each = f", and {given} is one node's" if given == gpus else ""
-        what = f"--num_processes counts all nodes{each}: {nodes} x {gpus} GPUs are {nodes * gpus}"
-        yield (
-            word.line,
-            "num-processes",
-            what,
-            "processes are now counted from the GPUs that Slurm gives",
+    total, nodes, gpus = int(word.text), requested.nodes, requested.gpus_a_node
+    if gpus and total != nodes * gpus:
+        each = f", not of one node ({total})" if total == gpus else ""
+        what = (
+            f"--num_processes is the total over all nodes{each}: {nodes} x {gpus} = {nodes * gpus}"
         )
-    elif not gpus and given % nodes:
-        what = f"--num_processes counts all nodes, and {given} do not divide over {nodes}"
         yield (
             word.line,
             "num-processes",
             what,
-            f"the spec has {given * nodes}: {given} for each node",
+            "fixed: each node starts one process per GPU",
+        )
+    elif not gpus and total % nodes:
+        what = (
+            f"--num_processes is the total over all nodes, and {total} is not divisible by {nodes}"
+        )
+        yield (
+            word.line,
+            "num-processes",
+            what,
+            f"changed to {total * nodes}: {total} per node",
         )
 
 
 def _find_num_machines(
     _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
-) -> Found:
+) -> Mistakes:
     for name in ("num_machines", "nnodes"):
-        given = selected.parsed.value(name)
-        if given and given.isdigit() and int(given) != requested.nodes:
+        value = selected.parsed.value(name)
+        if value and value.isdigit() and int(value) != requested.nodes:
             word = selected.parsed.flags[name]
-            what = f"--{name} is {given}, and sbatch is asked for {requested.nodes}"
-            yield word.line if word else 0, "machines", what, "it is slurm.nodes now"
+            what = f"--{name} is {value}, but the job requests {requested.nodes} nodes"
+            yield word.line if word else 0, "machines", what, "fixed: taken from slurm.nodes"
 
 
-def _find_idle_gpus(_facts: Facts, requested: ResourceRequest, selected: SelectedCommand) -> Found:
+def _find_idle_gpus(
+    _facts: Facts, requested: ResourceRequest, selected: SelectedCommand
+) -> Mistakes:
     if (
         selected.started.kind == "python"
         and requested.gpus_a_node > 1
         and tasks_of(selected.started, requested) == 1
     ):
-        what = f"one process for {requested.gpus_a_node} GPUs: without a launcher most of them idle"
+        what = f"one process for {requested.gpus_a_node} GPUs: without a launcher, most are idle"
         yield (
             selected.started.line,
             "idle-gpus",
             what,
-            "as `script:` in the spec, accelerate starts one for each GPU",
+            "use script in the spec: accelerate starts one process per GPU",
         )
 
 
 def _find_single_cpu_process(
-    _facts: Facts, _asked: ResourceRequest, selected: SelectedCommand
-) -> Found:
+    _facts: Facts, _requested: ResourceRequest, selected: SelectedCommand
+) -> Mistakes:
     count = selected.parsed.value("num_processes") or "1"
     if (
         selected.started.kind == "accelerate"
@@ -88,14 +94,11 @@ def _find_single_cpu_process(
         and count != "1"
         and "--mpirun" not in selected.started.text
     ):
-        what = (
-            f"accelerate launch --cpu --num_processes {count} starts one process where there is no "
-            "mpirun"
-        )
-        yield selected.started.line, "cpu", what, f"the run has {count}, over gloo"
+        what = f"without mpirun, accelerate launch --cpu --num_processes {count} starts one process"
+        yield selected.started.line, "cpu", what, f"fixed: the run has {count} processes, with gloo"
 
 
-RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Found], ...] = (
+RULES: tuple[Callable[[Facts, ResourceRequest, SelectedCommand], Mistakes], ...] = (
     _find_many_launchers,
     _find_num_processes,
     _find_num_machines,

@@ -1,4 +1,4 @@
-"""Walks through an old script in its order, and notes what each statement does."""
+"""Reader of an old script: goes through its statements and records what each does."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, positiona
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# They tell people something, and change nothing.
-_TALK = frozenset(
+# They only print, and change nothing.
+_PRINTING = frozenset(
     "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
     " uname clear sleep".split()
 )
@@ -34,8 +34,8 @@ def read_script(
 ) -> Facts:
     """Read a script without running it.
 
-    `shell` is the environment that it would be submitted from; `known` are variables that Slurm
-    sets, as far as the directives say their values.
+    `shell` is the environment of the submitting shell; `known` are variables that Slurm sets, as
+    far as the directives determine their values.
     """
     facts = Facts(name, text, read_directives(text))
     scope = Scope({key: Word((value,), 0) for key, value in known.items()}, shell)
@@ -51,7 +51,7 @@ def read_script(
 class Reader:
     """Reads statements into Facts.
 
-    `offset` is the line before the text's first; `inside` is what surrounds it.
+    The text starts after line `offset` of the script; `outer` is the command that contains it.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Reader:
         self.facts, self.scope, self.offset, self.outer = facts, scope, offset, outer
         self.assigned = Assignments(facts, scope, offset, on_nodes=outer is not None)
         self.inside = ""
-        self.fed: tuple[str, ...] = ()  # what is piped into what is read
+        self.fed: tuple[str, ...] = ()  # the commands that are piped into the current one
         self.functions: dict[str, Node] = {}
         self.calls = 0
 
@@ -72,8 +72,8 @@ class Reader:
         """Read statements one after another."""
         for place, node in enumerate(nodes):
             if node.is_named and node.type != "comment":
-                behind = nodes[place + 1].type if place + 1 < len(nodes) else ""
-                self.statement(node, background=behind == "&")
+                follower = nodes[place + 1].type if place + 1 < len(nodes) else ""
+                self.statement(node, background=follower == "&")
 
     def statement(self, node: Node, *, background: bool = False, piped: bool = False) -> None:
         """Read one statement."""
@@ -94,21 +94,21 @@ class Reader:
             self.compound(node)
 
     def pipeline(self, members: Sequence[Node], *, background: bool) -> None:
-        """Read the member of a pipeline that trains; note what feeds it, ignore its readers."""
+        """Read the member of a pipeline that trains; record its input, and ignore its readers."""
         place = next((number for number, member in enumerate(members) if self._trains(member)), 0)
         before, self.fed = self.fed, tuple(f"{text_of(member)} |" for member in members[:place])
         self.statement(members[place], background=background, piped=place + 1 < len(members))
         self.fed = before
 
     def chain(self, node: Node, *, background: bool) -> None:
-        """Read `a && b || exit 1`: each part must succeed here, as it must in a job spec."""
+        """Read `a && b || exit 1`: each part must succeed, as in a job spec."""
         for child in node.named_children:
             alternative = child.prev_sibling is not None and child.prev_sibling.type == "||"
             if not alternative:
                 self.statement(child, background=background)
 
     def compound(self, node: Node) -> None:
-        """Read a loop, condition or function: assignments are uncertain, launches noted."""
+        """Read a loop, condition or function: assignments are uncertain, launches are recorded."""
         for child in below(node):
             if child.type == "variable_assignment":
                 self.scope.values[text_of(child.named_children[0])] = None
@@ -120,21 +120,21 @@ class Reader:
             before, self.inside = self.inside, self.inside or text_of(node)
             for child in below(node):
                 if child.type == "command" and self._trains(child):
-                    follows = child.next_sibling
-                    self.command(child, background=follows is not None and follows.type == "&")
+                    sibling = child.next_sibling
+                    self.command(child, background=sibling is not None and sibling.type == "&")
             self.inside = before
         else:
             self.keep(node, defines=tuple(assigned_names(node)))
 
     def assignments(self, node: Node) -> None:
-        """Read `NAME=value`, which is needed only where something else needs it."""
+        """Read `NAME=value`, which is needed only if another line needs it."""
         for one in below(node):
             if one.type == "variable_assignment" and one.named_children:
                 self.assigned.assign(one)
         self.keep(node, defines=tuple(assigned_names(node)), soft=True)
 
     def declaration(self, node: Node) -> None:
-        """Read `export NAME=value` and its like."""
+        """Read `export NAME=value`, `declare -x` and similar."""
         exported = node.children[0].type == "export" or " -x" in text_of(node)
         for child in node.named_children:
             if child.type == "variable_name" and exported:
@@ -160,8 +160,8 @@ class Reader:
         text = text_of(node)
         name = words[0].text.rsplit("/", 1)[-1] if words else ""
         self._note_secrets(text, self.line(node))
-        if name in _TALK and not redirected:
-            self.facts.talk.append(self.line(node))
+        if name in _PRINTING and not redirected:
+            self.facts.printing.append(self.line(node))
         elif name in self.functions and self._trains_in(name) and self.calls < _DEEPEST:
             self.call(self.functions[name], words[1:])
         elif not preparation_commands.note_command(
@@ -170,7 +170,7 @@ class Reader:
             self.start(node, inner, words, background=background, piped=piped)
 
     def call(self, body: Node, words: list[Word]) -> None:
-        """Read a function that starts the training, at the place of its call."""
+        """Read the body of a function that starts the training, where it is called."""
         before, self.calls = dict(self.scope.values), self.calls + 1
         self.scope.values |= positional(words)
         self.statements(body.children)
@@ -181,7 +181,7 @@ class Reader:
         self.calls -= 1
 
     def _trains_in(self, name: str) -> bool:
-        """Return whether a function starts a training, by itself or by another one."""
+        """Return whether a function starts a training, itself or through another function."""
         text = text_of(self.functions[name])
         others = [
             other
@@ -193,7 +193,7 @@ class Reader:
         )
 
     def _read_assignments_above(self, node: Node) -> None:
-        """Read assignments on the lines above a command, which the parser counts as its own."""
+        """Read assignments above a command, which the parser makes part of the command."""
         name = next((child for child in node.named_children if child.type == "command_name"), None)
         for child in node.named_children:
             above = name is not None and child.end_point[0] < name.start_point[0]
@@ -209,7 +209,7 @@ class Reader:
                 )
 
     def words(self, node: Node) -> list[Word]:
-        """Return the words of a command without the variables set for it alone."""
+        """Return the words of a command, without the variables that are set only for it."""
         found = []
         for child in node.named_children:
             if child.type == "command_name" and child.named_children:
@@ -224,10 +224,10 @@ class Reader:
     def start(
         self, node: Node, inner: Node, words: list[Word], *, background: bool, piped: bool
     ) -> None:
-        """Note a command that may be the training, or keep it."""
+        """Record a command that may be the training, or keep it as written."""
         srun, rest = strip_srun(words)
         kind, _ = launchers.kind_of(rest)
-        made = Started(
+        started = Started(
             self.line(node),
             text_of(node),
             tuple(rest),
@@ -241,8 +241,8 @@ class Reader:
         )
         if self.outer is not None:
             outer = self.outer
-            made = replace(
-                made,
+            started = replace(
+                started,
                 srun=outer.srun or srun,
                 background=outer.background or background,
                 piped=outer.piped or piped,
@@ -250,31 +250,34 @@ class Reader:
                 after=outer.after,
             )
         if kind == "bash" and (found := launchers.script_of_bash(rest)) is not None:
-            self._read_inner_script(made, found)
+            self._read_inner_script(started, found)
         elif kind != "other" or srun is not None:
             for child in inner.named_children:
-                if child.type == "variable_assignment" and self.line(child) >= made.line_of_words:
+                if (
+                    child.type == "variable_assignment"
+                    and self.line(child) >= started.line_of_words
+                ):
                     name, word = self.assigned.assign(child)
                     self.assigned.export(name, word, self.line(child))
-            self.facts.started.append(made)
+            self.facts.started.append(started)
         else:
             self.keep(node)
 
-    def _read_inner_script(self, made: Started, text: Word) -> None:
-        """Read what `bash -c` is given as the script that it is."""
+    def _read_inner_script(self, started: Started, text: Word) -> None:
+        """Read the text of `bash -c` as a script."""
         count = len(self.facts.started)
-        made = replace(made, shell=text.text)
-        inner = Reader(self.facts, self.scope, text.line - 1, made)
+        started = replace(started, shell=text.text)
+        inner = Reader(self.facts, self.scope, text.line - 1, started)
         inner.statements(parse(text.source).children)
         if len(self.facts.started) == count:
-            self.facts.started.append(made)
+            self.facts.started.append(started)
 
     def keep(self, node: Node, *, defines: Sequence[str] = (), soft: bool = False) -> None:
         """Keep a statement as written."""
         text = text_of(node)
         self._note_secrets(text, self.line(node))
         if node.type in ("list", "test_command") and not soft:
-            text = f"{text} || :"  # its answer may be no, which is no fault
+            text = f"{text} || :"  # its result may be false, which is not an error
         if "scontrol requeue" in text:
             self.facts.requeues = self.facts.requeues or self.line(node)
         self.facts.kept.append(Kept(self.line(node), text, frozenset(defines), soft))
@@ -286,14 +289,13 @@ class Reader:
             self.facts.secrets.setdefault(name, line)
 
     def _trains(self, node: Node) -> bool:
-        """Return whether a training is started in a node."""
+        """Return whether a node starts a training."""
         if node.type == "function_definition":
             return False
         for child in below(node):
             if child.type == "command":
                 srun, rest = strip_srun(self.words(child))
-                if launchers.kind_of(rest)[0] in (*launchers.LAUNCHERS, "python") or (
-                    srun and rest
-                ):
+                kind, _ = launchers.kind_of(rest)
+                if kind in (*launchers.LAUNCHERS, "python") or (srun and rest):
                     return True
         return False

@@ -1,7 +1,4 @@
-"""What an old script requests from Slurm, as the `slurm` section of a spec.
-
-A spec starts one task a node.
-"""
+"""What an old script requests from Slurm, as the `slurm` section of a spec (one task per node)."""
 
 from __future__ import annotations
 
@@ -23,27 +20,27 @@ _COUNTED = ("nodes", "cpus-per-task", "gpus-per-task", "signal", "chdir")
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """The options of an old script, as numbers."""
+    """The sbatch options of an old script, with totals per node."""
 
     directives: Directives
 
     def text(self, name: str) -> str:
-        """Return an option's value; empty if it is not given."""
+        """Return an option's value; empty if it is not set."""
         option = self.directives.options.get(name)
         return option.value if option is not None and isinstance(option.value, str) else ""
 
     def line(self, *names: str) -> int:
-        """Return the line of the first of these options that is given, else 0."""
+        """Return the line of the first of these options that is set; 0 if none is."""
         found = (self.directives.options.get(name) for name in names)
         return next((option.line for option in found if option is not None), 0)
 
     def number(self, name: str) -> int:
-        """Return a plain number; 0 if there is none."""
+        """Return an option's value as a number; 0 if it is not a number."""
         return int(self.text(name)) if self.text(name).isdigit() else 0
 
     @property
     def nodes(self) -> int:
-        """The most nodes that Slurm may give; without `--nodes` as many as the tasks need."""
+        """The most nodes that Slurm may allocate; without `--nodes`, as many as the tasks need."""
         text = self.text("nodes")
         if text:
             last = text.rpartition("-")[2]
@@ -53,22 +50,22 @@ class ResourceRequest:
 
     @property
     def tasks_a_node(self) -> int:
-        """How many tasks each node gets."""
+        """The number of tasks per node."""
         each = self.number("ntasks-per-node") or self.number("ntasks-per-gpu") * self.gpus_a_node
         return max(1, each or -(-self.number("ntasks") // self.nodes))
 
     @property
     def gpus_a_node(self) -> int:
-        """How many GPUs each node gets, in any of sbatch's ways; 0 for none."""
+        """The number of GPUs per node, requested with any option; 0 for none."""
         try:
             tasks = self.number("ntasks-per-node") or -(-self.number("ntasks") // self.nodes) or 1
-            given = {name: option.value for name, option in self.directives.options.items()}
-            return gpus.count_per_node(given, self.nodes, tasks)
+            values = {name: option.value for name, option in self.directives.options.items()}
+            return gpus.count_per_node(values, self.nodes, tasks)
         except ValueError:
             return 0
 
     def variables(self) -> dict[str, str]:
-        """Return the job's variables that the options set.
+        """Return the job's environment variables that the options determine.
 
         Source: sbatch(1), OUTPUT ENVIRONMENT VARIABLES.
         """
@@ -97,7 +94,7 @@ class ResourceRequest:
         return known
 
     def section(self) -> dict[str, str | bool]:
-        """Return the `slurm` section: the same nodes, CPUs and GPUs, in one task a node."""
+        """Return the `slurm` section: the same nodes, CPUs and GPUs, in one task per node."""
         found: dict[str, str | bool] = {}
         for name, option in self.directives.options.items():
             if name in (*_COUNTED, *options.TASKS, *options.OWNED, *options.REFUSED):
@@ -125,21 +122,18 @@ class ResourceRequest:
 
     @property
     def signal(self) -> tuple[str, int, bool]:
-        """Return the signal before the time limit, its lead in seconds, and who receives it.
-
-        The last value is true if only the batch shell does.
-        """
+        """The signal before the time limit, its lead in seconds, and whether it has `B:`."""
         found = _SIGNAL.fullmatch(self.text("signal"))
         if not found:
             return "", 0, False
         return found["name"].upper(), int(found["lead"] or 60), "B" in (found["to"] or "").upper()
 
     def unknown(self) -> list[Option]:
-        """Return the options that nobody knows."""
+        """Return the unknown options."""
         return [option for name, option in self.directives.options.items() if name not in _KNOWN]
 
     def newer(self) -> dict[str, str | bool]:
-        """Return unknown options that a newer sbatch may have: well-formed, and not misspelt."""
+        """Return unknown options that a newer sbatch may have: well-formed and not misspelled."""
         found = (
             option for option in self.unknown() if option.value and _NAME.fullmatch(option.name)
         )
@@ -147,7 +141,7 @@ class ResourceRequest:
 
 
 def nearest_option(name: str) -> str:
-    """Return the option that a misspelt one was meant to be; empty if there is none."""
+    """Return the known option that is closest to a misspelled one; empty if none is close."""
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), "")
 
 

@@ -1,4 +1,4 @@
-"""Which words of a script are secrets: by the name that they are given, and by their form."""
+"""Detection of secrets in a script, by the names of variables and flags and the form of values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 _NAME = re.compile(
     r"(^|_)(TOKENS?|API_?KEY|SECRET|SECRET_KEY|PASSWORD|PASSWD|PASS|CREDENTIALS?|ACCESS_KEY(_ID)?)$"
 )
-# The forms of the services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com,
+# The token formats of services: huggingface.co, wandb.ai, github.com, openai.com, aws.amazon.com,
 # gitlab.com, comet.
 _FORMS = {
     "HF_TOKEN": r"\bhf_[A-Za-z0-9]{16,}",
@@ -22,22 +22,22 @@ _VALUE = re.compile("|".join(f"(?P<{name}>{form})" for name, form in _FORMS.item
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether a variable or a flag of this name holds a secret."""
+    """Return whether a variable or flag of this name contains a secret."""
     return bool(_NAME.search(name.lstrip("-").replace("-", "_").upper()))
 
 
 def names_of_secrets(text: str) -> set[str]:
-    """Return the usual names of the secrets whose values a text contains."""
+    """Return the usual variable names of the secret values in a text."""
     return {str(found.lastgroup) for found in _VALUE.finditer(text)}
 
 
 def secrets_in(text: str) -> dict[str, str]:
-    """Return the secrets whose values a text contains, each value with its usual name."""
+    """Return the secret values in a text, each with the usual name of its variable."""
     return {found[0]: str(found.lastgroup) for found in _VALUE.finditer(text)}
 
 
 def without_secrets(text: str, known: dict[str, str]) -> str:
-    """Return a shell text with `$NAME` for each secret; `known` maps values to their names."""
+    """Return a shell text with `$NAME` in place of each secret; `known` maps values to names."""
     for value, name in sorted(known.items(), key=lambda item: -len(item[0])):
         text = text.replace(f"'{value}'", f'"${name}"').replace(value, f"${name}")
     return _VALUE.sub(lambda found: f"${found.lastgroup}", text)

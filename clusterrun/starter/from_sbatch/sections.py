@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from clusterrun.job_spec.layers import COMPUTED
+from clusterrun.job_spec.keys import COMPUTED
 from clusterrun.job_spec.model import Accelerate
 from clusterrun.job_spec.yaml_text import read_scalar
 from clusterrun.starter.from_sbatch.flags import Parsed
 
-# What the job script decides: where the ranks meet, and how many there are.
-_MEETING = frozenset(
+# Flags for rendezvous and process counts, which the job script sets.
+_RENDEZVOUS = frozenset(
     """
     machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf
     rdzv_id rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node
@@ -44,10 +44,10 @@ _DEEPSPEED = frozenset(
 def accelerate_section(
     parsed: Parsed, config: dict[str, Any] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the section, and the flags that it has no key for.
+    """Return the section, and the flags without a key in it.
 
-    `config` holds the values of the config file that the command names, where it could be read:
-    flags beside it are laid over them, because a config file that a spec names is used unchanged.
+    `config` has the values of the config file that the command names; None if it cannot be read.
+    Flags override these values in the section, because a spec uses a named config file unchanged.
     """
     words, left = _translate_flags(parsed)
     path = parsed.value("config_file")
@@ -80,7 +80,7 @@ def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     for name, word in parsed.flags.items():
         value = True if word is None else read_scalar(word.text) if word.known else None
         group = _find_group(name)
-        if name in _MEETING and name != "dynamo_backend":
+        if name in _RENDEZVOUS and name != "dynamo_backend":
             continue
         if value is None or not (group or name in _PLAIN):
             left.append(name)

@@ -1,4 +1,4 @@
-"""Which of the commands of an old script is the run, and in which form a spec can start it."""
+"""The command of an old script that becomes the run, and how a spec starts it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ ReadFile = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class SelectedCommand:
-    """The training of an old script, and how it becomes a spec's."""
+    """The training command of an old script, and its form in a spec."""
 
     started: Started
     parsed: Parsed
     form: str
     """script, module or command."""
     why: str = ""
-    """Why it is a command, although a launcher could have been used."""
+    """Why it is a `command`, although it uses a launcher."""
     arguments: tuple[Word, ...] = ()
     command: str = ""
     left: tuple[tuple[int, str, str], ...] = ()
-    """Line, flag and variable of secrets that are omitted from the arguments."""
+    """Line, flag and variable of each secret that is omitted from the arguments."""
 
     @property
     def launched(self) -> bool:
-        """Whether accelerate is to start the processes."""
+        """Whether accelerate starts the processes."""
         return self.form != "command"
 
 
 def select_command(
     facts: Facts, requested: ResourceRequest, read_file: ReadFile
 ) -> SelectedCommand | None:
-    """Return the training: the last command of the likeliest kind; None if nothing is started."""
+    """Return the training: the last command of the most likely kind; None without commands."""
     if not facts.started:
         hard = [number for number, kept in enumerate(facts.kept) if not kept.soft]
         if not hard:
@@ -79,10 +79,7 @@ def _reason_for_command(
     words = (parsed.target, *parsed.arguments)
     late = [word for word in words if not word.known]
     if late:
-        return (
-            f"{late[0].text} is known only when the job runs, and `args` are handed over as they "
-            "stand"
-        )
+        return f"{late[0].text} is known only when the job runs, and args are passed as written"
     if not all(word.one_line for word in words):
         return "one of its arguments has several lines"
     return (
@@ -95,28 +92,26 @@ def _reason_for_command(
 def _reason_for_python(
     started: Started, parsed: Parsed, requested: ResourceRequest, read_file: ReadFile
 ) -> str | None:
-    """Return why plain Python stays a command: one process a node, or not for accelerate."""
+    """Return why plain Python stays a `command`: one process per node, or no use of accelerate."""
     if _starts_ranks(started, requested):
         return None
     if started.inside:
-        return "it stands in a loop or a condition"
+        return "it is inside a loop or a condition"
     if requested.nodes > 1 or requested.gpus_a_node > 1:
-        return (
-            "it starts one process a node; as a `script`, accelerate would start one for each GPU"
-        )
+        return "it starts one process per node; as a script, accelerate would start one per GPU"
     path = parsed.target.text if parsed.what == "script" and parsed.target is not None else None
     text = read_file(path) if path is not None else None
     uses = text is not None and ("accelerate" in text or "transformers" in text)
-    return None if uses else "nothing shows that it is a script for accelerate"
+    return None if uses else "it does not seem to use accelerate"
 
 
 def _starts_ranks(started: Started, requested: ResourceRequest) -> bool:
-    """Return whether srun starts several tasks of a plain Python script on a node, each a rank."""
+    """Return whether srun starts several tasks per node, each a rank."""
     return started.srun is not None and tasks_of(started, requested) > 1
 
 
 def tasks_of(started: Started, requested: ResourceRequest) -> int:
-    """Return how many tasks srun starts on a node."""
+    """Return the number of tasks that srun starts on each node."""
     options = started.srun.options if started.srun else {}
     each, total, nodes = (options.get(name, "") for name in ("ntasks-per-node", "ntasks", "nodes"))
     count = int(nodes) if nodes.isdigit() else requested.nodes
@@ -126,7 +121,7 @@ def tasks_of(started: Started, requested: ResourceRequest) -> int:
 
 
 def command_of(started: Started, parsed: Parsed) -> str:
-    """Write what each node runs as a shell line, without the srun in front of it."""
+    """Return the shell text that each node runs, without srun."""
     if started.shell and parsed.kind != "python":
         return started.shell.strip("\\\n ") or " ".join(word.shell for word in started.words)
     if started.inside:
@@ -155,7 +150,7 @@ def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[
 
 
 def _variable_of_word(word: Word, flag: str) -> str:
-    """Return the variable that is a whole word, possibly after `flag=`; empty for other words."""
+    """Return the variable that is the whole word or all after `flag=`; empty for other words."""
     parts = [part for part in word.parts if part != f"{flag}="]
     names = word.names
     whole = len(parts) == 1 and isinstance(parts[0], Shell) and len(names) == 1

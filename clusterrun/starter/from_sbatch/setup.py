@@ -1,4 +1,4 @@
-"""Lines without a key of their own: those that are still needed, as `environment.setup`."""
+"""Lines for which a spec has no key: those that are still needed become `environment.setup`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clusterrun.starter.from_sbatch.facts import Facts, Kept
 from clusterrun.starter.from_sbatch.selected_command import SelectedCommand
 from clusterrun.starter.from_sbatch.words import names_in
 
-# Where the ranks meet and who they are: the job script says it, or accelerate.
+# Rendezvous and ranks, which the job script or accelerate sets.
 RENDEZVOUS = frozenset(
     """
     MASTER_ADDR MASTER_PORT MAIN_PROCESS_IP MAIN_PROCESS_PORT WORLD_SIZE RANK LOCAL_RANK NODE_RANK
@@ -18,7 +18,7 @@ RENDEZVOUS = frozenset(
     SLURM_CPU_BIND SRUN_CPUS_PER_TASK RDZV_HOST RDZV_PORT head_node_ip HEAD_NODE_IP HEAD_NODE
     """.split()
 )
-# Variables that only build the command of the training.
+# Variables that only build the training command.
 BUILDS = re.compile(
     r"([A-Za-z_]+_)?(CMD|COMMAND|LAUNCHER|SCRIPT|PROGRAM|ARGS|OPTS|OPTIONS|ARGUMENTS)"
 )
@@ -26,21 +26,21 @@ _NODE = re.compile(r"scontrol show host|SLURM_(JOB_)?NODELIST|hostname\b")
 
 
 def setup_lines(facts: Facts, selected: SelectedCommand) -> list[Kept]:
-    """Return the lines before the training that are still needed, in their order."""
+    """Return the lines before the training that are still needed, in order."""
     lines = _lines_before(facts, selected)
-    wanted = names_in(selected.command)
+    needed = names_in(selected.command)
     found: list[Kept] = []
     for kept in sorted(lines, key=lambda one: one.line)[::-1]:
         if kept.soft and any(value in kept.text for value in facts.written_secrets):
-            continue  # it comes from the shell that the job is submitted from
-        about_meeting = selected.launched and (kept.defines & RENDEZVOUS or _only_finds_nodes(kept))
-        if about_meeting or (kept.soft and not kept.defines & wanted):
+            continue  # it comes from the submitting shell
+        is_rendezvous = selected.launched and (kept.defines & RENDEZVOUS or _only_finds_nodes(kept))
+        if is_rendezvous or (kept.soft and not kept.defines & needed):
             continue
-        wanted |= kept.reads
+        needed |= kept.reads
         exported = kept.defines & names_in(selected.command)
         text = kept.text
         if _is_array(kept) and exported:
-            continue  # an array cannot be exported: it stands in the command
+            continue  # an array cannot be exported: it is part of the command
         if exported and kept.soft and not text.startswith("export "):
             text = (
                 f"export {text}"
@@ -58,21 +58,18 @@ def _is_array(kept: Kept) -> bool:
 
 
 def with_arrays(facts: Facts, selected: SelectedCommand) -> str:
-    """Return the command with the arrays that it reads in front of it."""
-    wanted = names_in(selected.command)
+    """Return the command after the arrays that it reads."""
+    needed = names_in(selected.command)
     arrays = [
         kept.text
         for kept in facts.kept[: selected.started.after]
-        if _is_array(kept) and kept.defines & wanted
+        if _is_array(kept) and kept.defines & needed
     ]
     return "\n".join([*arrays, selected.command])
 
 
 def _only_finds_nodes(kept: Kept) -> bool:
-    """Return whether a line only looks for the nodes.
-
-    `mapfile` of `scontrol show hostnames` is one.
-    """
+    """Return whether a line only finds nodes, as `mapfile` of `scontrol show hostnames` does."""
     into_file = re.search(r">\s*[\w\"'$./]", kept.text)
     return (
         bool(_NODE.search(kept.text))
@@ -82,7 +79,7 @@ def _only_finds_nodes(kept: Kept) -> bool:
 
 
 def _lines_before(facts: Facts, selected: SelectedCommand) -> Iterable[Kept]:
-    """Yield the kept lines before the training, with exports and other commands among them."""
+    """Yield the kept lines before the training, with exports and other commands."""
     yield from facts.kept[: selected.started.after]
     for name, variable in facts.variables.items():
         needless = variable.on_nodes or (selected.launched and BUILDS.fullmatch(name))
@@ -94,7 +91,7 @@ def _lines_before(facts: Facts, selected: SelectedCommand) -> Iterable[Kept]:
 
 
 def lines_after(facts: Facts, selected: SelectedCommand) -> list[int]:
-    """Return the lines after the training, for which a spec has no place."""
+    """Return the numbers of the lines after the training, which a spec has no place for."""
     later = [kept.line for kept in facts.kept[selected.started.after :] if not kept.soft]
     later += [
         one.line

@@ -1,4 +1,4 @@
-"""What precedes the command that a script starts: srun with its options, `time`, `exec`."""
+"""Prefixes of the command that a script starts: srun with its options, `time`, `exec`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from clusterrun.starter.from_sbatch.facts import Srun
 from clusterrun.starter.from_sbatch.words import Word
 
-# srun(1) of Slurm 22.05: these take no value, or only one that is joined by `=`; all others take
-# one.
+# srun(1) of Slurm 22.05: these have no value, or only one that is joined by `=`; all others have a
+# value.
 _BARE = frozenset(
     """
     allocate compress contiguous debugger-test disable-status exact exclusive external-launcher help
@@ -54,13 +54,13 @@ _PREFIXES = frozenset({"time", "exec", "nohup", "command", "env", "stdbuf", "nic
 
 
 def strip_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
-    """Take srun with its options, and what only changes how a command is started, off its front."""
+    """Return srun with its options, and the command without srun, `time`, `exec` and similar."""
     rest, srun = list(words), None
     while rest:
         name = rest[0].text.rsplit("/", 1)[-1]
         if name == "srun":
-            options, taken = _read_options(rest[1:])
-            srun, rest = Srun(rest[0].line, options), rest[1 + taken :]
+            options, count = _read_options(rest[1:])
+            srun, rest = Srun(rest[0].line, options), rest[1 + count :]
         elif name in _PREFIXES and len(rest) > 1:
             rest = rest[1:]
             while rest and rest[0].text.startswith("-"):
@@ -71,7 +71,7 @@ def strip_srun(words: Sequence[Word]) -> tuple[Srun | None, list[Word]]:
 
 
 def _read_options(words: Sequence[Word]) -> tuple[dict[str, str], int]:
-    """Return srun's options by their long names, and how many words they are."""
+    """Return srun's options by their long names, and their number of words."""
     found: dict[str, str] = {}
     place = 0
     while place < len(words) and words[place].text.startswith("-"):

@@ -36,18 +36,18 @@ _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 
 
 def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:
-    """Return the spec that does what a script does.
+    """Return the draft of a spec that does what a script does.
 
-    `shell` is the environment it would be submitted from; `read_file` returns the text of a file
-    that the script names, by its path from the folder where it would be submitted, or None. Raises
-    SpecError for a script that starts nothing.
+    `shell` is the environment of the submitting shell; `read_file` returns the text of a file that
+    the script names, by its path relative to the folder of submission, or None. Raises SpecError
+    for a script that starts nothing.
     """
     directives = read_directives(text)
     for line, word in directives.unread:
         if word in ("hetjob", "packjob"):
             what, hint = (
-                "a heterogeneous job; the nodes of a run are equal",
-                "make a script of one of its components",
+                "heterogeneous job; the nodes of a run must be equal",
+                "use a script with one of its components",
             )
             raise SpecError([Problem(f"{name}:{line}", "", what, hint)])
     requested = ResourceRequest(directives)
@@ -62,8 +62,8 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
         facts, requested, lambda path: read_file(str(PurePosixPath(folder) / path))
     )
     if selected is None:
-        hint = "give the sbatch script that starts the training; it is read, and not run"
-        raise SpecError([Problem(name, "", "starts nothing that could be a training", hint)])
+        hint = "pass the sbatch script that starts the training"
+        raise SpecError([Problem(name, "", "no training command found", hint)])
     selected = _add_default_config(selected, shell, read_file)
     draft = Draft()
     _Translator(draft, facts, requested, selected, shell).fill(read_file)
@@ -76,20 +76,20 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
 
 
 def _hide_secrets(draft: Draft, known: dict[str, str]) -> None:
-    """Check once more that the draft contains no secret, wherever a word of the script ended up."""
+    """Replace any secret that is still in the draft, wherever it came from."""
 
-    def hidden(value: Any) -> Any:
+    def hide(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: hidden(inner) for key, inner in value.items()}
+            return {key: hide(inner) for key, inner in value.items()}
         if isinstance(value, list):
-            return [*map(hidden, value)]
+            return [*map(hide, value)]
         return without_secrets(value, known) if isinstance(value, str) else value
 
-    draft.values = hidden(draft.values)
+    draft.values = hide(draft.values)
     draft.mistakes = [
-        replace(one, what=hidden(one.what), hint=hidden(one.hint)) for one in draft.mistakes
+        replace(one, what=hide(one.what), hint=hide(one.hint)) for one in draft.mistakes
     ]
-    draft.notes = [replace(one, what=hidden(one.what)) for one in draft.notes]
+    draft.notes = [replace(one, what=hide(one.what)) for one in draft.notes]
 
 
 def _add_default_config(
@@ -134,17 +134,17 @@ class _Translator:
         self._translate_environment()
         if "no-requeue" in self.requested.directives.options:
             self.values["requeue"] = {"on": []}
-            self._add_comment("as --no-requeue said: nothing is tried again", "requeue", "on")
+            self._add_comment("from --no-requeue: never restarted", "requeue", "on")
         self._translate_signal()
 
     def _add_comment(self, text: str, *path: str | int) -> None:
         self.draft.comments[path] = text
 
     def _run_name(self) -> str:
-        given = (
+        job_name = (
             self.requested.text("job-name") or PurePosixPath(self.facts.name).name.partition(".")[0]
         )
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", given).strip("-._")[:64]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", job_name).strip("-._")[:64]
         return name if NAME.fullmatch(name) else "run"
 
     def _translate_command(self) -> None:
@@ -175,7 +175,7 @@ class _Translator:
         if tasks > 1 and "cpus-per-task" in found:
             each = self.requested.number("cpus-per-task") or 1
             self._add_comment(
-                f"{tasks} tasks of {each} before; now one task a node", "slurm", "cpus-per-task"
+                f"before: {tasks} tasks of {each}; now one task per node", "slurm", "cpus-per-task"
             )
         return found
 
@@ -189,7 +189,7 @@ class _Translator:
         section, left = accelerate_section(selected.parsed, config)
         unchanged = (
             "config_file" in section
-        )  # accelerate reads its number of processes from it, too
+        )  # accelerate also reads its number of processes from it
         count = self._count_processes({} if unchanged else config or {})
         section |= {"num_processes": count} if count else {}
         steps = selected.parsed.value("gradient_accumulation_steps")
@@ -198,8 +198,8 @@ class _Translator:
         if section:
             self.values["accelerate"] = section
         for flag in left:
-            what = f"--{flag} is not taken over: the spec has no word for it" + (
-                " beside config_file" if path else ""
+            what = f"--{flag} not translated: the spec has no key for it" + (
+                " together with config_file" if path else ""
             )
             self.draft.notes.append(Problem(f"{self.facts.name}:{selected.started.line}", "", what))
 
@@ -215,8 +215,12 @@ class _Translator:
         if each.isdigit():
             return int(each) * nodes
         if "config_file" in parsed.flags:
-            given, machines = config.get("num_processes"), config.get("num_machines") or 1
-            return max(1, given // machines) * nodes if isinstance(given, int) else 0
+            total_processes, machines = config.get("num_processes"), config.get("num_machines") or 1
+            return (
+                max(1, total_processes // machines) * nodes
+                if isinstance(total_processes, int)
+                else 0
+            )
         return nodes * (self.requested.tasks_a_node if parsed.kind == "python" else 1)
 
     def _translate_environment(self) -> None:
@@ -227,23 +231,21 @@ class _Translator:
         self.values["environment"] = section
         for key, name in active_python(self.shell).items():
             if section.get(key) == name and not self.facts.venv and not self.facts.conda:
-                self._add_comment("active in the shell that this was typed in", "environment", key)
+                self._add_comment("the active environment of your shell", "environment", key)
         for number, kept in enumerate(setup):
             self._add_comment(f"line {kept.line}", "environment", "setup", number)
         for name in inherited:
-            self._add_comment(
-                "from the shell that this was typed in", "environment", "variables", name
-            )
+            self._add_comment("from your shell", "environment", "variables", name)
 
     def _translate_signal(self) -> None:
         name, _, batch = self.requested.signal
         if name in _STOPS and not batch:
             self.values["checkpoint"] = {"signal": name}
-            self._add_comment("as --signal did: the script hears it", "checkpoint", "signal")
+            self._add_comment("from --signal; the script receives it", "checkpoint", "signal")
 
 
 def as_mapping(words: list[str]) -> dict[str, Any] | None:
-    """Return arguments as a mapping, if it gives the very same words; else None."""
+    """Return arguments as a mapping, if it results in the same words; else None."""
     found: dict[str, Any] = {}
     flag = ""
     for word in words:
@@ -256,17 +258,17 @@ def as_mapping(words: list[str]) -> dict[str, Any] | None:
             return None
         else:
             found[flag].append(word)
-    made = {
+    mapping = {
         name: values[0] if len(values) == 1 else values or True for name, values in found.items()
     }
-    back = [
+    round_trip = [
         str(word)
-        for name, value in made.items()
+        for name, value in mapping.items()
         for word in argument_words(name, tuple(value) if isinstance(value, list) else value)
     ]
-    if back != words:
+    if round_trip != words:
         return None
     return {
         name: [*map(typed, value)] if isinstance(value, list) else typed(value)
-        for name, value in made.items()
+        for name, value in mapping.items()
     }

@@ -1,7 +1,7 @@
-"""The words of a command, as far as the script itself determines them: nothing is run.
+"""The words of a command, as far as the script itself determines them; nothing is run.
 
-Bash's rules: bash(1), EXPANSION. A variable is followed to its one value; what is known only when
-the script runs stays shell text, as written.
+Bash's rules: bash(1), EXPANSION. A variable is replaced by its value; text that is known only when
+the script runs stays shell, as written.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _NAMES = re.compile(r"\$\{?#?([A-Za-z_]\w*)")
 
 Part: TypeAlias = str
-"""A piece of a word: a str is its value, a Shell is known only when the script runs."""
+"""A piece of a word: a str is its value; a Shell is known only when the script runs."""
 
 
 class Bare(Shell):
-    """Shell text without quotes, which can become several words, or none."""
+    """Unquoted shell text, which can become several words, or none."""
 
     __slots__ = ()
 
@@ -39,32 +39,32 @@ class Word:
 
     @property
     def known(self) -> bool:
-        """Whether the script itself determines all of it."""
+        """Whether the script itself determines the whole word."""
         return not any(isinstance(part, Shell) for part in self.parts)
 
     @property
     def one_line(self) -> bool:
-        """Whether it is known, and can be a value in a spec, which has no newline."""
+        """Whether it is known and has no control characters, and so can be in a spec."""
         return self.known and not control_character(self.text)
 
     @property
     def text(self) -> str:
-        """Its value, with shell text in the places that are not known."""
+        """The value, with shell text where it is not known."""
         return self.source.replace("\\\n", "")
 
     @property
     def source(self) -> str:
-        """Return the text with its line ends unchanged, so that a script in it keeps its lines."""
+        """The value with its line ends, so that a script in it keeps its lines."""
         return "".join(self.parts)
 
     @property
     def names(self) -> set[str]:
-        """The variables that it still needs when the script runs."""
+        """The variables that it reads when the script runs."""
         return names_in("".join(part for part in self.parts if isinstance(part, Shell)))
 
     @property
     def shell(self) -> str:
-        """The word as a shell would have to read it."""
+        """The word as shell text."""
         merged: list[Part] = []
         for part in self.parts:
             if merged and not isinstance(part, Shell) and not isinstance(merged[-1], Shell):
@@ -75,29 +75,29 @@ class Word:
 
 
 Value: TypeAlias = Word | tuple[Word, ...] | None
-"""What a variable holds: a word, an array, or None if it depends on the run."""
+"""The value of a variable: a word, an array, or None if it is known only at run time."""
 
 
 @dataclass
 class Scope:
-    """The variables of a script, above those of the shell that it is submitted from."""
+    """The variables of a script, on top of those of the submitting shell."""
 
     values: dict[str, Value] = field(default_factory=dict)
     shell: Mapping[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
-    """Variables of that shell whose values were used."""
+    """Variables of that shell whose values are used."""
 
     reads_arguments: bool = False
-    """Whether the script reads its own arguments, which sbatch can be given."""
+    """Whether the script reads its own arguments, which sbatch passes on."""
 
     def look(self, name: str) -> Value:
-        """Return what a variable holds."""
+        """Return the value of a variable; None if it is not known."""
         if name in ("@", "*") and name not in self.values:
             self.reads_arguments = True
             return ()
         if name in self.values:
             return self.values[name]
-        # what the job itself goes on with, and what may be written nowhere, stays a name
+        # paths that the job extends, and secrets, stay names
         if name in self.shell and not name.endswith("PATH") and not is_secret_name(name):
             if name not in ("HOME", "USER"):
                 self.taken[name] = self.shell[name]
@@ -111,7 +111,7 @@ def names_in(text: str) -> set[str]:
 
 
 def with_names(word: Word, known: Mapping[str, str]) -> Word:
-    """Return a word that reads variables for some of its text: `known` maps values to names."""
+    """Return a word with variables in place of known values; `known` maps values to names."""
     parts = word.parts
     for value, name in known.items():
         parts = tuple(
@@ -130,7 +130,7 @@ def _insert_name(part: Part, value: str, name: Shell) -> list[Part]:
 
 
 def positional(words: Sequence[Word]) -> dict[str, Value]:
-    """Return the parameters of a function that is called with these words."""
+    """Return the positional parameters of a function call with these words."""
     numbered: dict[str, Value] = {str(number): word for number, word in enumerate(words, 1)}
     return {**numbered, "@": tuple(words), "*": tuple(words)}
 

@@ -1,4 +1,4 @@
-"""Accelerate's keys as a user wrote them: in a spec, accelerate's config, or a DeepSpeed JSON."""
+"""The values of a spec, an accelerate config or a DeepSpeed JSON, with the mistakes in them."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from clusterrun.job_spec.yaml_text import KeyPath, dotted
 
 
 @dataclass(frozen=True)
-class Given:
-    """Nested values, the line of each, and what was found wrong with them."""
+class ConfigValues:
+    """Nested values, the line of each, and the mistakes found in them."""
 
-    values: Mapping[str, Any]
+    tree: Mapping[str, Any]
     line_of: Callable[[KeyPath], str]
     """Returns the position of a value, as `file:line`."""
     prefix: KeyPath = ()
-    """Where in that file the values begin: `accelerate` in a spec."""
+    """The path of the values in their file: `accelerate` in a spec."""
     problems: list[Problem] = field(default_factory=list)
-    """What accelerate would refuse, or leave out in silence."""
+    """What accelerate refuses or silently ignores."""
     notes: list[str] = field(default_factory=list)
-    """What runs, though perhaps not as it was meant."""
+    """What runs, but perhaps not as intended."""
 
     @property
     def in_spec(self) -> bool:
-        """Whether the keys are in a spec, whose launch command is ours to write."""
+        """Whether the values are in a spec, whose launch command we write."""
         return bool(self.prefix)
 
     def get(self, *path: str) -> Any:
-        """Return a value; None if it is not there."""
-        value: Any = self.values
+        """Return a value; None if it is missing."""
+        value: Any = self.tree
         for part in path:
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return a mapping of values; empty if it is not there."""
-        value = self.values.get(name)
+        """Return a mapping of values; empty if it is missing."""
+        value = self.tree.get(name)
         return value if isinstance(value, Mapping) else {}
 
-    def fault(self, path: Iterable[str | int], what: str, hint: str = "") -> None:
-        """Note a mistake at its line."""
+    def add_problem(self, path: Iterable[str | int], what: str, hint: str = "") -> None:
+        """Record a mistake at its line."""
         whole = (*self.prefix, *path)
         self.problems.append(Problem(self.line_of(whole), dotted(whole), what, hint))
 
-    def note(self, path: Iterable[str | int], what: str) -> None:
-        """Note what the user should know, at its line."""
+    def add_note(self, path: Iterable[str | int], what: str) -> None:
+        """Record a note for the user at its line."""
         whole = (*self.prefix, *path)
         self.notes.append(f"{self.line_of(whole)}: {dotted(whole)}: {what}")
 
@@ -58,7 +58,7 @@ def number(value: object) -> int | None:
 
 
 def quoted_number(value: object) -> int | None:
-    """Return a whole number, also from a text, as accelerate's own YAML may have it."""
+    """Return a whole number, also from a quoted one, as accelerate's YAML may have it."""
     return int(value) if isinstance(value, str) and value.isdecimal() else number(value)
 
 
