@@ -18,11 +18,11 @@ class ValidSpec:
     """What the run is called."""
     nodes: int
     """The most it takes, if it has a range."""
-    least_nodes: int
+    min_nodes: int
     """The fewest."""
     processes: int | None
     """On all nodes together; None: as many as Slurm gives GPUs."""
-    samples_a_step: int | None
+    samples_per_step: int | None
     """Of one optimizer step, over all processes; None: only the script knows."""
     notes: tuple[str, ...]
     """What the user did not write and should know."""
@@ -34,7 +34,7 @@ class DryRun:
 
     script: str
     """The sbatch script."""
-    slurm: str
+    slurm_response: str
     """What Slurm answered; empty if there is no Slurm on this machine."""
 
 
@@ -68,7 +68,7 @@ class StrategyEstimate:
     """The gradients, as wide as the strategy keeps them."""
     optimizer: int
     """AdamW's states, and the master weights."""
-    states: int
+    model_states: int
     """The three together."""
     buffers: int | None
     """What collectives and casts take."""
@@ -76,7 +76,7 @@ class StrategyEstimate:
     """The activations of one batch."""
     total: int
     """All that was counted."""
-    on_cpu: int
+    offloaded: int
     """What offloading keeps in the node's memory, for each GPU."""
     fits: Fits | None
     """`perhaps`: as far as it was counted; None: the memory of a GPU is not known."""
@@ -90,7 +90,7 @@ class Estimate:
     """The parameters of the model."""
     gpus: int
     """The number of GPUs in all."""
-    precision: str
+    mixed_precision: str
     """accelerate's mixed_precision."""
     gpu_memory: int | None
     """The memory of each GPU; None: not known."""
@@ -100,7 +100,7 @@ class Estimate:
     """The spec's own strategy."""
     strategies: tuple[StrategyEstimate, ...]
     """The common strategies, and the spec's own."""
-    would_fit: str | None
+    suggested_change: str | None
     """The smallest change with which the run fits; None: none is needed, or none is known."""
 
 
@@ -118,7 +118,7 @@ class CleanedItem:
     """The state of the run."""
     age: int
     """Seconds since it ended, or was saved."""
-    bytes: int
+    size: int
     """What its removal frees."""
     removed: bool
     """Whether it is gone."""
@@ -130,7 +130,7 @@ class Cleanup:
 
     removals: tuple[CleanedItem, ...]
     """What fits the conditions."""
-    bytes: int
+    total_size: int
     """The size of all of them together."""
     notes: tuple[str, ...]
     """Why something else stays that may have been meant."""

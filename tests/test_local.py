@@ -245,4 +245,4 @@ def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
     os.kill(int(run.job_id), signal.SIGKILL)
     end_all(str(run.paths.folder))
     until(lambda: run_status(run).state.final, 20, "its end is known")
-    assert run_status(run).state == "VANISHED"
+    assert run_status(run).state == "LOST"

@@ -13,17 +13,17 @@ class Waiting:
 
     reason: str
     """Slurm's reason; empty if the run is not in Slurm's queue."""
-    means: str
+    meaning: str
     """The meaning of the reason, in a sentence."""
-    do: str
+    fix: str
     """What the user can do; empty: wait."""
-    passes: bool
+    temporary: bool
     """Whether it can pass without any action."""
-    start: str
+    expected_start: str
     """When Slurm expects it to start, as Slurm writes times; empty if Slurm gives no estimate."""
-    ahead: int | None
+    jobs_ahead: int | None
     """How many visible pending jobs of the partition have a higher priority; None: not queried."""
-    facts: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     """Details on this cluster: limits, reservations, dependencies."""
 
 
@@ -33,9 +33,9 @@ class FirstFailure:
 
     kind: str
     """Its class, such as cuda-out-of-memory."""
-    means: str
+    meaning: str
     """The class in a sentence."""
-    do: str
+    fix: str
     """What helps."""
     line: str
     """The line of the log that shows it."""
@@ -49,7 +49,7 @@ class FirstFailure:
     """The log that was read."""
     line_number: int | None
     """None if the log is too long to count its lines."""
-    unread: int
+    unread_bytes: int
     """Bytes at the start of the log that were not read."""
 
 
@@ -61,31 +61,31 @@ class Stopped:
     """Which one; 0: none began."""
     cause: str
     """The recorded cause, as in `status --json`."""
-    words: str
+    summary: str
     """The same for people."""
-    means: str
+    meaning: str
     """The meaning of the cause, in a sentence."""
-    do: str
+    fix: str
     """What helps; empty if nothing has to be done."""
     failure: FirstFailure | None = None
     """The failure that the log shows."""
-    places: tuple[HangLocation, ...] = ()
+    hang_locations: tuple[HangLocation, ...] = ()
     """Of a hang, where each rank was."""
 
 
 @dataclass(frozen=True)
-class Alive:
+class Liveness:
     """Whether an attempt that runs looks alive. Times are seconds; None: not known."""
 
-    looks: bool | None
+    looks_alive: bool | None
     """Whether it does."""
-    words: str
+    summary: str
     """The same for people."""
-    silent: int | None
+    seconds_since_progress: int | None
     """Seconds since the last progress record."""
-    doing: str
+    activity: str
     """What it did then: start, step, evaluation, save, ..."""
-    patience: int | None
+    hang_timeout: int | None
     """The silence after which it counts as hung."""
 
 
@@ -93,7 +93,7 @@ class Alive:
 class Next:
     """What clusterrun does next."""
 
-    words: str
+    summary: str
     """In a sentence."""
     command: str
     """The command that resumes the run; empty if it continues by itself, or has finished."""
@@ -119,7 +119,7 @@ class Why:
     """The run folder."""
     waiting: Waiting | None
     """Of a run that does not run."""
-    alive: Alive | None
+    liveness: Liveness | None
     """Of one that does."""
     stopped: Stopped | None
     """Of one with an attempt that has ended."""

@@ -22,7 +22,7 @@ _CAUSES_IN_LOG = (Cause.CRASH, Cause.HANG, Cause.FAILED_START, Cause.UNKNOWN, ""
 def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
     """Return why an attempt ended; read the log if the cause alone does not explain it."""
     meaning = meaning_of(attempt.cause)
-    answer = Stopped(attempt.number, attempt.cause, attempt.words, meaning.means, meaning.fix)
+    answer = Stopped(attempt.number, attempt.cause, attempt.summary, meaning.means, meaning.fix)
     if attempt.cause not in _CAUSES_IN_LOG:
         return answer
     log = paths.log(f"{attempt.number:04d}")
@@ -37,7 +37,7 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
         failure = _name_absent_ranks(failure, tail, read_ranks(paths, attempt.number))
     elif attempt.cause == Cause.CRASH:
         answer = replace(
-            answer, do=f"the log names no error that is known here: look at the end of {log}"
+            answer, fix=f"the log names no error that is known here: look at the end of {log}"
         )
     locations = (
         tuple(read_hang_locations(attribute_lines(tail.text.split("\n"))))
@@ -49,7 +49,7 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
         failure=failure
         if attempt.cause != Cause.HANG or failure is None or not locations
         else None,
-        places=locations,
+        hang_locations=locations,
     )
 
 
@@ -73,8 +73,8 @@ def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
     number = None if tail.first is None else tail.first + found.number - 1
     return FirstFailure(
         found.failure.name,
-        found.failure.means,
-        found.failure.do,
+        found.failure.meaning,
+        found.failure.fix,
         found.line,
         found.rank,
         found.node,
@@ -93,7 +93,7 @@ def _name_absent_ranks(failure: FirstFailure, tail: Tail, ranks: Ranks) -> First
     others = sorted(set(range(ranks.per_node * len(ranks.nodes))) - waited)
     if not others or not waited:
         return failure
-    return replace(failure, do=f"{failure.do}; ranks that do not say it: {format_ranges(others)}")
+    return replace(failure, fix=f"{failure.fix}; ranks that do not say it: {format_ranges(others)}")
 
 
 def _locate_failure(failure: FirstFailure, paths: RunPaths, attempt: int) -> FirstFailure:

@@ -17,8 +17,8 @@ class Failure:
     """One class of failures."""
 
     name: str
-    means: str
-    do: str
+    meaning: str
+    fix: str
     raised: str = ""
     says: str = ""
     weight: int = CAUSE

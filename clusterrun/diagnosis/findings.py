@@ -80,7 +80,7 @@ def ranks_with_failure(text: str, name: str) -> set[int]:
 
 
 def _first_notice(lines: Sequence[AttributedLine]) -> int | None:
-    return next((line.number for line in lines if _NOTICED.search(line.text)), None)
+    return next((line.line_number for line in lines if _NOTICED.search(line.text)), None)
 
 
 def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
@@ -97,10 +97,12 @@ def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
             tracing.discard(line.rank)
         if failure is not None:
             found.append(
-                LogFailure(failure, line.text.strip()[:_LONGEST], line.number, line.rank, line.node)
+                LogFailure(
+                    failure, line.text.strip()[:_LONGEST], line.line_number, line.rank, line.node
+                )
             )
         elif _CHAINED.match(line.text):
-            found.append(LogFailure(_CHAIN, line.text, line.number, line.rank))
+            found.append(LogFailure(_CHAIN, line.text, line.line_number, line.rank))
     return found
 
 

@@ -73,5 +73,5 @@ def _parse_root_cause(
         exit_code,
         number,
         place.text.strip(),
-        place.number,
+        place.line_number,
     )

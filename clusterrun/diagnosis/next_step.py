@@ -30,7 +30,7 @@ def _describe_next(
         return "nothing: it has finished", ""
     if found.state.final:
         return "nothing by itself", f"clusterrun resume {found.run_id}"
-    if found.state is State.NO_ANSWER:
+    if found.state is State.UNKNOWN:
         return "what the script decides; it goes on whether Slurm answers here or not", ""
     number = found.attempt + 1
     if found.state is State.PENDING:
@@ -43,7 +43,7 @@ def _describe_next(
             if last.cause in (Cause.CRASH, Cause.HANG)
             else ""
         )
-        return f"{pause}the run goes on by itself as attempt {number} ({last.next})", ""
+        return f"{pause}the run goes on by itself as attempt {number} ({last.decision})", ""
     return "it trains on" if found.attempt else "its first attempt begins", ""
 
 

@@ -43,29 +43,31 @@ def why_waiting(found: RunStatus) -> Waiting:
             "",
             found.reason,
             f"`clusterrun resume {found.run_id}`, or type the `submit` again",
-            passes=False,
-            start="",
-            ahead=None,
+            temporary=False,
+            expected_start="",
+            jobs_ahead=None,
         )
     try:
         job = pending_job(found.job_id)
     except ClusterError as error:
-        return Waiting("", error.what, error.hint, passes=True, start="", ahead=None)
+        return Waiting(
+            "", error.what, error.hint, temporary=True, expected_start="", jobs_ahead=None
+        )
     if job is None or job.state != "PENDING":
         return Waiting(
             "",
             found.reason or "it is between two attempts",
             "ask again in a minute",
-            passes=True,
-            start="",
-            ahead=None,
+            temporary=True,
+            expected_start="",
+            jobs_ahead=None,
         )
     return _explain_job(found, job)
 
 
 def _explain_job(found: RunStatus, job: PendingJob) -> Waiting:
     explanation = explain_reason(job.reason)
-    means = explanation.means
+    means = explanation.meaning
     if explanation.code.startswith("BeginTime") and found.attempt:
         means = (
             "Slurm lets a requeued job wait (slurm.conf's cred_expire, 120 s by default), or its "
@@ -78,8 +80,8 @@ def _explain_job(found: RunStatus, job: PendingJob) -> Waiting:
     return Waiting(
         explanation.code,
         _fill_placeholders(means, names),
-        _fill_placeholders(explanation.do, names),
-        explanation.passes,
+        _fill_placeholders(explanation.fix, names),
+        explanation.temporary,
         job.start,
         ahead,
         tuple(facts),
@@ -132,16 +134,16 @@ def _describe_nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
         return
     words = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     yield f"it asks for {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
-    if not found.avoids:
+    if not found.excluded_nodes:
         return
     left_out = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
     up = sum(number for state, number in states.items() if state.startswith(_UP))
     least = re.match(r"\d+", job.nodes)
     if least and up - len(left_out) < int(least[0]):
         yield (
-            f"it leaves out {', '.join(found.avoids)}: with these, too few are left. To take them "
-            "again, remove their "
-            "files from nodes/ in the run folder, stop the run and resume it"
+            f"the job excludes {', '.join(found.excluded_nodes)}, which leaves too few nodes. "
+            "To use them again, remove their files from nodes/ in the run folder, "
+            "stop the run and resume it"
         )
     else:
-        yield f"it leaves out {', '.join(found.avoids)}"
+        yield f"it leaves out {', '.join(found.excluded_nodes)}"

@@ -23,9 +23,9 @@ class Explanation:
 
     code: str
     """As Slurm printed it."""
-    means: str
-    do: str
-    passes: bool
+    meaning: str
+    fix: str
+    temporary: bool
     known: bool = True
     """Whether it is in the table; one that is not is shown as it is."""
 
@@ -40,12 +40,12 @@ def explain_reason(text: str) -> Explanation:
             code,
             means,
             "squeue(1), JOB REASON CODES, may have it; or ask the site",
-            passes=True,
+            temporary=True,
             known=False,
         )
     nodes = _DETAIL.search(code)
-    means = f"{found.means} (out now: {nodes['nodes']})" if nodes else found.means
-    return Explanation(code, means, found.do, found.passes)
+    means = f"{found.meaning} (out now: {nodes['nodes']})" if nodes else found.meaning
+    return Explanation(code, means, found.fix, found.temporary)
 
 
 def _find_sentence(code: str) -> Reason | None:
@@ -63,7 +63,7 @@ def _explain_limit(code: str) -> Reason | None:
             f"{whose} wants at least so much of {RESOURCES[found['what']]} in a job, and it asks "
             "for less",
             "ask for more",
-            passes=False,
+            temporary=False,
         )
     what = RESOURCES[found["what"]] + _describe_minutes(found["time"])
     where = (
@@ -81,7 +81,7 @@ def _explain_limit(code: str) -> Reason | None:
         return Reason(
             f"it asks for more {what} than {whose} allows {each}",
             f"{SMALLER}; {where} has it",
-            passes=False,
+            temporary=False,
         )
     each = {"User": "a user", "Account": "an account"}.get(found["per"] or "", "a user")
     return Reason(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 class Reason:
     """What a reason means, in a sentence, and what the user can do."""
 
-    means: str
-    do: str
-    passes: bool = True
+    meaning: str
+    fix: str
+    temporary: bool = True
     """Whether it can pass without anybody doing something."""
 
 
@@ -41,7 +41,7 @@ REASONS = {
         "starts",
         "`clusterrun cancel {run}` and submit again without that dependency, or `scontrol update "
         "JobId={job} Dependency=`",
-        passes=False,
+        temporary=False,
     ),
     "BeginTime": Reason(
         "its earliest start time has not come",
@@ -50,19 +50,19 @@ REASONS = {
     "JobHeldUser": Reason(
         "its user holds it, by `sbatch --hold` or `scontrol hold`",
         "`scontrol release {job}`",
-        passes=False,
+        temporary=False,
     ),
     "JobHeldAdmin": Reason(
         "an administrator holds it, or Slurm for one (priority 0); only an administrator can "
         "release it",
         "ask the site",
-        passes=False,
+        temporary=False,
     ),
     "JobHoldMaxRequeue": Reason(
         "Slurm has started it again too often (slurm.conf's MaxBatchRequeue, 5) and holds it",
         "`scontrol release {job}`; where that is refused, ask the site, or `clusterrun cancel "
         "{run}` and `clusterrun resume {run}`",
-        passes=False,
+        temporary=False,
     ),
     "Licenses": Reason(
         "it waits for licences (`licenses`) that other jobs hold",
@@ -75,17 +75,17 @@ REASONS = {
     "ReservationDeleted": Reason(
         "the reservation that it asked for was deleted",
         "`scontrol update JobId={job} ReservationName=`",
-        passes=False,
+        temporary=False,
     ),
     "ReservationInvalid": Reason(
         "the reservation that it asked for is not valid",
         "`scontrol update JobId={job} ReservationName=`",
-        passes=False,
+        temporary=False,
     ),
     "RequiresReservation": Reason(
         "the partition {partition} takes jobs in a reservation only",
         "name the reservation: `--set slurm.reservation=NAME`",
-        passes=False,
+        temporary=False,
     ),
     "ReqNodeNotAvail": Reason(
         "nodes that it needs cannot be had now: down, drained, or reserved",
@@ -95,13 +95,13 @@ REASONS = {
     "NodeDown": Reason(
         "a node that it needs is down",
         "name other nodes, or none (`nodelist`); `sinfo -R` says why",
-        passes=False,
+        temporary=False,
     ),
     "BadConstraints": Reason(
         "no node has what it asks for: constraint, memory, GPUs or nodes named",
         "`sinfo -N -o '%N %f %G %m %c'` shows what the nodes have; cancel it, and submit a "
         "request that fits",
-        passes=False,
+        temporary=False,
     ),
     "PartitionDown": Reason(
         "the partition {partition} is down: it starts no job",
@@ -114,48 +114,48 @@ REASONS = {
     "PartitionNodeLimit": Reason(
         "it asks for more or fewer nodes than the partition {partition} allows or has up",
         "other `slurm.nodes`, or another partition",
-        passes=False,
+        temporary=False,
     ),
     "PartitionMinNodes": Reason(
         "it asks for fewer nodes than the partition {partition} wants (MinNodes)",
         "more nodes, or another partition",
-        passes=False,
+        temporary=False,
     ),
     "PartitionMaxNodes": Reason(
         "it asks for more nodes than the partition {partition} allows (MaxNodes)",
         "fewer nodes, or another partition",
-        passes=False,
+        temporary=False,
     ),
     "PartitionTimeLimit": Reason(
         "its time limit is over that of the partition {partition}",
         "a shorter `slurm.time`: the run goes on after the limit by itself; of a job that waits, "
         "`scontrol update JobId={job} TimeLimit=...`",
-        passes=False,
+        temporary=False,
     ),
     "PartitionConfig": Reason(
         "the partition {partition} does not allow this request (scontrol show partition)",
         "ask for what it allows, or take another one",
-        passes=False,
+        temporary=False,
     ),
     "AccountNotAllowed": Reason(
         "its account may not use the partition {partition}",
         "another `slurm.account` or `slurm.partition`",
-        passes=False,
+        temporary=False,
     ),
     "QOSNotAllowed": Reason(
         "its QOS may not be used in the partition {partition}",
         "another `slurm.qos` or `slurm.partition`",
-        passes=False,
+        temporary=False,
     ),
     "InvalidAccount": Reason(
         "its account is not valid (any more)",
         "another `slurm.account`: `sacctmgr show associations user=$USER`",
-        passes=False,
+        temporary=False,
     ),
     "InvalidQOS": Reason(
         "its QOS is not valid (any more)",
         "another `slurm.qos`: `sacctmgr show associations user=$USER format=account,qos`",
-        passes=False,
+        temporary=False,
     ),
     "AssociationJobLimit": Reason(
         "your account has as many jobs as it may have", "wait until one of them ends"
@@ -181,36 +181,38 @@ REASONS = {
     "JobLaunchFailure": Reason(
         "Slurm could not launch it: a node's file system, or the prolog",
         "`sinfo -R` may name the node; `scontrol release {job}` if it is held",
-        passes=False,
+        temporary=False,
     ),
     "Prolog": Reason("the site's preparation (PrologSlurmctld) is still running", "wait"),
     "Cleaning": Reason("it is being requeued, and its last start is still cleaned up", "wait"),
     "FrontEndDown": Reason("no front end node is up", "ask the site"),
     "SystemFailure": Reason(
-        "Slurm itself, a file system or the network failed", "ask the site", passes=False
+        "Slurm itself, a file system or the network failed", "ask the site", temporary=False
     ),
-    "InactiveLimit": Reason("it reached the system's InactiveLimit", "ask the site", passes=False),
+    "InactiveLimit": Reason(
+        "it reached the system's InactiveLimit", "ask the site", temporary=False
+    ),
     "NonZeroExitCode": Reason(
         "its last start ended with an exit code that is not 0",
         "`clusterrun logs {run}`",
-        passes=False,
+        temporary=False,
     ),
     "TimeLimit": Reason(
-        "its last start reached the time limit", "`clusterrun logs {run}`", passes=False
+        "its last start reached the time limit", "`clusterrun logs {run}`", temporary=False
     ),
-    "OutOfMemory": Reason("its last start had no memory left", "more `slurm.mem`", passes=False),
+    "OutOfMemory": Reason("its last start had no memory left", "more `slurm.mem`", temporary=False),
     "DeadLine": Reason(
-        "it cannot end before its deadline (`deadline`)", "another `deadline`", passes=False
+        "it cannot end before its deadline (`deadline`)", "another `deadline`", temporary=False
     ),
     "MaxMemPerLimit": Reason(
         "it asks for more memory for each CPU or node than is allowed",
         "less `slurm.mem`",
-        passes=False,
+        temporary=False,
     ),
     "FedJobLock": Reason("another cluster of the federation is looking at it", "wait"),
     "BurstBufferResources": Reason("it waits for room in the burst buffer", "wait"),
     "BurstBufferStageIn": Reason("its data are being copied into the burst buffer", "wait"),
-    "BurstBufferOperation": Reason("the burst buffer failed it", "ask the site", passes=False),
+    "BurstBufferOperation": Reason("the burst buffer failed it", "ask the site", temporary=False),
     "AccountingPolicy": Reason(
         "a limit of accounting keeps it",
         "`sacctmgr show associations user=$USER`, `sacctmgr show qos`",
@@ -224,25 +226,25 @@ SENTENCES = {
         "(MaxBatchRequeue), which counts as failed launches; a user may not release that hold",
         "ask the site to release job {job}; or `clusterrun cancel {run}` and `clusterrun resume "
         "{run}`: another job, from the last checkpoint",
-        passes=False,
+        temporary=False,
     ),
     "launch failed requeued held": Reason(
         "Slurm could not launch it (a node's prolog or file system failed), put it back and holds "
         "it",
         "`scontrol release {job}`; where that is refused, ask the site; `sinfo -R` names the "
         "drained node",
-        passes=False,
+        temporary=False,
     ),
     "user env retrieval failed requeued held": Reason(
         "Slurm could not get the user's environment on the node (`--get-user-env`), put it back "
         "and holds it",
         "`scontrol release {job}`; where it happens again, ask the site",
-        passes=False,
+        temporary=False,
     ),
     "job requeued in held state": Reason(
         "it was put back and is held (`scontrol requeuehold`)",
         "`scontrol release {job}`",
-        passes=False,
+        temporary=False,
     ),
     "Nodes required for job are DOWN": Reason(
         "too few nodes for it are up: they are down, drained, or reserved for jobs in partitions "

@@ -18,11 +18,11 @@ from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.slurm.states import State
 
 _STATE_MEANINGS = {
-    "VANISHED": (
+    "LOST": (
         "Slurm knows the job no more, and it wrote no end: "
         "`sacct -j JOB` and logs/slurm-*.out may say why"
     ),
-    "NO_ANSWER": "Slurm does not answer, so what the run does now is not known; ask again later",
+    "UNKNOWN": "Slurm does not answer, so what the run does now is not known; ask again later",
     "OUT_OF_MEMORY": "Slurm ended it, because it used more memory than it may: more `slurm.mem`",
 }
 
@@ -50,7 +50,7 @@ def why(name: str, index: Index | None = None) -> Why:
         found.job_id,
         found.folder,
         waiting=_diagnose_waiting(run, found),
-        alive=judge_progress(run.paths, attempts[-1]) if runs else None,
+        liveness=judge_progress(run.paths, attempts[-1]) if runs else None,
         stopped=why_stopped(run.paths, last)
         if last
         else _diagnose_missing_end(run.paths, found, attempts),
@@ -105,7 +105,7 @@ def _diagnose_array(run: RunRef, found: RunStatus) -> Why:
         found.job_id,
         found.folder,
         waiting=None,
-        alive=None,
+        liveness=None,
         stopped=None,
         next=words,
     )

@@ -21,9 +21,9 @@ class HangLocation:
     """The rank."""
     node: str
     """The node of the rank."""
-    inner: str
+    innermost_call: str
     """The innermost call, `function (file:line)`."""
-    script: str
+    script_call: str
     """The innermost call in the script itself; empty if there is none."""
 
 

@@ -11,7 +11,7 @@ from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
 from clusterrun.planning.explanation import Origin
 from clusterrun.rehearsal.result import Rehearsal
-from clusterrun.reporting.goodput import Story
+from clusterrun.reporting.goodput import AttemptTimeline
 from clusterrun.reporting.run_report import Hours
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
 from clusterrun.run_folder.attempts import Attempt
@@ -50,28 +50,28 @@ class AttemptList(TypedDict):
 class ActiveRuns(TypedDict):
     """Of `status` without a RUN."""
 
-    living: NotRequired[list[RunStatus]]
+    active_runs: NotRequired[list[RunStatus]]
     """All active runs; the other keys are of the newest, or of the last run if none is active."""
 
 
 class ReportOutput(TypedDict):
     """A run in numbers; times are seconds, instants seconds since the epoch."""
 
-    run: RunStatus
+    status: RunStatus
     """Its status."""
     ettr: float | None
     """The productive share of the whole; null: it cannot be known."""
-    seconds: dict[str, float]
-    """The parts of the time as in a story's `split`; `wall`: the sum, `held`: no waiting."""
+    time_split: dict[str, float]
+    """The parts of the time; `wall`: their sum; `allocated`: `wall` without `waiting`."""
     node_hours: Hours
     """Of whole nodes."""
     gpu_hours: Hours | None
     """Null for a run without GPUs."""
-    rate: float | None
+    samples_per_second: float | None
     """Samples a second while it trained: the median."""
     attempts: list[Attempt]
     """The oldest first."""
-    stories: list[Story]
+    timeline: list[AttemptTimeline]
     """Each attempt in time."""
 
 
@@ -91,7 +91,7 @@ class LoggedLine(TypedDict):
 
     attempt: int
     """Whose log it is."""
-    number: int
+    line_number: int
     """Its number in the log of its attempt."""
     rank: int | None
     """The rank that wrote it, if the line shows it."""

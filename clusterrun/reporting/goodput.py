@@ -17,17 +17,17 @@ from clusterrun.run_folder.metrics import Metrics, Point
 PARTS = {
     "productive": "training that counts",
     "lost": "steps that were trained again",
-    "saving": "standing still for checkpoints",
-    "start": "start-up, to the first step",
-    "ending": "ending",
+    "saving": "training paused for checkpoints",
+    "startup": "startup, until the first step",
+    "shutdown": "shutdown",
     "waiting": "in the queue",
-    "unknown": "not known",
+    "unknown": "unknown",
 }
-"""The parts of a split, in words."""
+"""The parts of a time split, as the report names them."""
 
 
 @dataclass(frozen=True)
-class Split:
+class TimeSplit:
     """A time and what became of it; the parts are the whole."""
 
     productive: float = 0.0
@@ -36,9 +36,9 @@ class Split:
     """Steps that a later attempt trained again."""
     saving: float = 0.0
     """Training paused for checkpoints."""
-    start: float = 0.0
+    startup: float = 0.0
     """From the begin of an attempt until its first step is done."""
-    ending: float = 0.0
+    shutdown: float = 0.0
     """From the last step, or the training library's exit, to the end of the attempt."""
     waiting: float = 0.0
     """In the queue: before the first attempt, and between two."""
@@ -51,7 +51,7 @@ class Split:
         return float(sum(getattr(self, field.name) for field in fields(self)))
 
     @property
-    def held(self) -> float:
+    def allocated(self) -> float:
         """The time in which the run had its nodes."""
         return self.wall - self.waiting
 
@@ -60,31 +60,31 @@ class Split:
         """The productive share of the whole; None if it cannot be known."""
         return None if self.wall <= 0 or self.unknown else self.productive / self.wall
 
-    def __add__(self, other: Split) -> Split:
-        return Split(
+    def __add__(self, other: TimeSplit) -> TimeSplit:
+        return TimeSplit(
             *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
         )
 
 
 @dataclass(frozen=True)
-class Story:
+class AttemptTimeline:
     """One attempt in time: the instants between which its parts lie, and how long they are."""
 
     number: int
     """The attempt's."""
-    asked: float | None
+    waiting_since: float | None
     """Since when it waited; None if that is not known."""
-    began: float
+    started_at: float
     """When its script began."""
-    first_step: float | None
+    first_step_at: float | None
     """When its first step was done; None: it did none."""
-    lost_from: float | None
+    lost_since: float | None
     """From here on a later attempt trained the steps again; None: all count."""
-    trained: float
+    trained_until: float
     """Until when it trained."""
-    ended: float
+    ended_at: float
     """When it ended, or now."""
-    split: Split
+    time_split: TimeSplit
     """Its seconds, by what they became."""
 
 
@@ -93,7 +93,7 @@ def make_stories(
     measures: Sequence[Metrics],
     asked: Sequence[tuple[float, int]],
     until: float | None,
-) -> list[Story]:
+) -> list[AttemptTimeline]:
     """Return each attempt with a known begin as a story, the oldest first.
 
     `asked` are the submissions: when each was asked for, and the number of the last attempt before
@@ -102,13 +102,17 @@ def make_stories(
     known = [
         (one, measure)
         for one, measure in zip(attempts, measures, strict=True)
-        if one.began is not None
+        if one.started_at is not None
     ]
     uses_library = any(measure.first_step is not None for measure in measures)
-    uses_library = uses_library or any(one.step_from is not None for one in attempts)
-    found: list[Story] = []
+    uses_library = uses_library or any(one.resumed_from_step is not None for one in attempts)
+    found: list[AttemptTimeline] = []
     for index, (one, measure) in enumerate(known):
-        later = [other.step_from for other, _ in known[index + 1 :] if other.step_from is not None]
+        later = [
+            other.resumed_from_step
+            for other, _ in known[index + 1 :]
+            if other.resumed_from_step is not None
+        ]
         since = _waiting_since(one, found[-1] if found else None, asked)
         now = until if index == len(known) - 1 else None
         found.append(
@@ -125,30 +129,34 @@ def make_stories(
 
 
 def measure_waiting(
-    attempts: Sequence[Story], asked: Sequence[tuple[float, int]], until: float | None
-) -> Split:
+    attempts: Sequence[AttemptTimeline], asked: Sequence[tuple[float, int]], until: float | None
+) -> TimeSplit:
     """Return how long an active run has been waiting for its next attempt."""
     last = attempts[-1].number if attempts else 0
-    since = [one.ended for one in attempts[-1:]] + [
+    since = [one.ended_at for one in attempts[-1:]] + [
         moment for moment, after in asked if after >= last
     ]
-    return Split(waiting=max(until - since[-1], 0.0)) if since and until is not None else Split()
+    return (
+        TimeSplit(waiting=max(until - since[-1], 0.0))
+        if since and until is not None
+        else TimeSplit()
+    )
 
 
-def total_split(attempts: Sequence[Story], still: Split) -> Split:
+def total_split(attempts: Sequence[AttemptTimeline], still: TimeSplit) -> TimeSplit:
     """Add up the attempts and the current wait."""
-    return sum((one.split for one in attempts), still)
+    return sum((one.time_split for one in attempts), still)
 
 
 def _waiting_since(
-    one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]]
+    one: Attempt, before: AttemptTimeline | None, asked: Sequence[tuple[float, int]]
 ) -> float | None:
     """Return since when an attempt waited: its submission, or the end of the attempt before it."""
     first = before.number if before else 0
     own = [moment for moment, after in asked if first <= after < one.number]
     if own:
         return own[-1]
-    return before.ended if before else None
+    return before.ended_at if before else None
 
 
 def _make_story(
@@ -159,34 +167,34 @@ def _make_story(
     repeated: int | None,
     *,
     uses_library: bool,
-) -> Story:
-    began = float(one.began or 0)
+) -> AttemptTimeline:
+    began = float(one.started_at or 0)
     ended = _find_end(one, measure, began, now)
     waiting = max(began - asked, 0.0) if asked is not None else 0.0
     if not uses_library:
-        split = Split(waiting=waiting, unknown=ended - began)
-        return Story(one.number, asked, began, None, None, ended, ended, split)
-    runs = now is not None and one.ended is None and not one.cause
+        split = TimeSplit(waiting=waiting, unknown=ended - began)
+        return AttemptTimeline(one.number, asked, began, None, None, ended, ended, split)
+    runs = now is not None and one.ended_at is None and not one.cause
     first, trained = _find_training(measure, began, ended, runs=runs)
     saving = min(measure.saving, trained - first)
     lost_from, lost = _measure_lost(measure.points, repeated, first)
     lost = min(lost, trained - first - saving)
-    split = Split(
+    split = TimeSplit(
         productive=trained - first - saving - lost,
         lost=lost,
         saving=saving,
-        start=first - began,
-        ending=ended - trained,
+        startup=first - began,
+        shutdown=ended - trained,
         waiting=waiting,
     )
     known_first = None if measure.first_step is None else first
-    return Story(one.number, asked, began, known_first, lost_from, trained, ended, split)
+    return AttemptTimeline(one.number, asked, began, known_first, lost_from, trained, ended, split)
 
 
 def _find_end(one: Attempt, measure: Metrics, began: float, now: float | None) -> float:
     """Return when an attempt ended: as recorded, now for one that runs, else its last activity."""
-    if one.ended is not None:
-        return max(float(one.ended), began)
+    if one.ended_at is not None:
+        return max(float(one.ended_at), began)
     if now is not None and not one.cause:
         return max(now, began)
     return max(_last_activity(measure, began), began)

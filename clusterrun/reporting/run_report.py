@@ -10,7 +10,13 @@ from typing import Any
 
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.job_spec import gpus
-from clusterrun.reporting.goodput import Split, Story, make_stories, measure_waiting, total_split
+from clusterrun.reporting.goodput import (
+    AttemptTimeline,
+    TimeSplit,
+    make_stories,
+    measure_waiting,
+    total_split,
+)
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index, describe_closed_folder
 from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
@@ -39,17 +45,17 @@ class RunReport:
     """Its status."""
     attempts: tuple[Attempt, ...]
     """The oldest first."""
-    stories: tuple[Story, ...]
+    timeline: tuple[AttemptTimeline, ...]
     """Each attempt in time."""
-    split: Split
+    time_split: TimeSplit
     """The parts of the time, in seconds, and the ETTR."""
-    asked: tuple[tuple[float, int], ...]
+    submissions: tuple[tuple[float, int], ...]
     """The time of each submission, in seconds since the epoch, and the last attempt before it."""
     node_hours: Hours
     """Hours of whole nodes."""
     gpu_hours: Hours | None
     """None for a run without GPUs."""
-    rate: float | None
+    samples_per_second: float | None
     """Samples a second while it trained: the median over its moments."""
     curve: tuple[Point, ...] = field(repr=False)
     """The moments of the training that count."""
@@ -62,16 +68,20 @@ class RunReport:
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON: all numbers, without the curves and the files."""
-        split = {**asdict(self.split), "wall": self.split.wall, "held": self.split.held}
+        split = {
+            **asdict(self.time_split),
+            "wall": self.time_split.wall,
+            "allocated": self.time_split.allocated,
+        }
         return {
-            "run": self.status.as_dict(),
-            "ettr": self.split.ettr,
-            "seconds": split,
+            "status": self.status.as_dict(),
+            "ettr": self.time_split.ettr,
+            "time_split": split,
             "node_hours": asdict(self.node_hours),
             "gpu_hours": self.gpu_hours and asdict(self.gpu_hours),
-            "rate": self.rate,
+            "samples_per_second": self.samples_per_second,
             "attempts": [asdict(one) for one in self.attempts],
-            "stories": [asdict(one) for one in self.stories],
+            "timeline": [asdict(one) for one in self.timeline],
         }
 
 
@@ -113,12 +123,12 @@ def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     return RunReport(
         status=found,
         attempts=tuple(attempts),
-        stories=tuple(stories),
-        split=total_split(stories, still),
-        asked=tuple(asked),
+        timeline=tuple(stories),
+        time_split=total_split(stories, still),
+        submissions=tuple(asked),
         node_hours=machine_hours(stories, nodes),
         gpu_hours=machine_hours(stories, gpus) if any(gpus.values()) else None,
-        rate=rates[len(rates) // 2] if rates else None,
+        samples_per_second=rates[len(rates) // 2] if rates else None,
         curve=tuple(points),
         measures=tuple(measures),
         spec=_read_text(paths, "source.yaml"),
@@ -136,11 +146,11 @@ def write_page(path: Path, text: str) -> None:
         ) from error
 
 
-def machine_hours(stories: list[Story], machines: Mapping[int, int]) -> Hours:
+def machine_hours(stories: list[AttemptTimeline], machines: Mapping[int, int]) -> Hours:
     """Return the hours of machines, of which attempt N held `machines[N]`."""
-    used = sum(one.split.held * machines.get(one.number, 0) for one in stories)
-    good = sum(one.split.productive * machines.get(one.number, 0) for one in stories)
-    known = not any(one.split.unknown for one in stories)
+    used = sum(one.time_split.allocated * machines.get(one.number, 0) for one in stories)
+    good = sum(one.time_split.productive * machines.get(one.number, 0) for one in stories)
+    known = not any(one.time_split.unknown for one in stories)
     return Hours(used / 3600, (used - good) / 3600 if known else None)
 
 

@@ -27,7 +27,7 @@ _IN_STACK = re.compile(r"^(?:\s|Thread 0x|Current thread 0x|Extension modules|$)
 class AttributedLine:
     """A line of a log, with the rank and the node that wrote it."""
 
-    number: int
+    line_number: int
     text: str
     rank: int | None = None
     node: str = ""

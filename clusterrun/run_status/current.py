@@ -19,14 +19,14 @@ from clusterrun.slurm.states import State, state_of
 # What an array does now is what the first of these does that is the state of one of its tasks.
 _ARRAY_STATE_ORDER = (
     State.RUNNING,
-    State.NO_ANSWER,
+    State.UNKNOWN,
     State.PENDING,
     State.FAILED,
     State.OUT_OF_MEMORY,
     State.NODE_FAIL,
     State.TIMEOUT,
     State.PREEMPTED,
-    State.VANISHED,
+    State.LOST,
     State.CANCELLED,
     State.STOPPED,
     State.COMPLETED,

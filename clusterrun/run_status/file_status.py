@@ -39,7 +39,7 @@ class RunStatus:
     """The attempt that runs, or ran last; 0 before the first."""
     step: int | None
     """The last optimizer step."""
-    total: int | None
+    total_steps: int | None
     """The last step of the training."""
     loss: float | None
     """The last that was logged."""
@@ -51,15 +51,15 @@ class RunStatus:
     """The run folder."""
     job_ids: tuple[str, ...] = ()
     """All jobs of the run, the oldest first: more than one after a `resume` or a successor job."""
-    avoids: tuple[str, ...] = ()
+    excluded_nodes: tuple[str, ...] = ()
     """The nodes that the run's next jobs exclude, each with the reason."""
     tags: tuple[str, ...] = ()
     """The words of `slurm.comment`."""
-    submitted: int | None = None
+    submitted_at: int | None = None
     """When it was last submitted."""
-    ends: int | None = None
+    time_limit_at: int | None = None
     """When the time limit ends its job; None if it has none, or Slurm was not queried."""
-    ended: int | None = None
+    ended_at: int | None = None
     """When it ended, if it recorded that."""
     tasks: tuple[RunStatus, ...] = ()
     """Of a job array, its tasks, which are runs of their own."""
@@ -79,7 +79,7 @@ class RunStatus:
 
         Raises TypeError, ValueError or KeyError for the values of another version.
         """
-        lists = {key: tuple(values[key]) for key in ("job_ids", "avoids", "tags")}
+        lists = {key: tuple(values[key]) for key in ("job_ids", "excluded_nodes", "tags")}
         tasks = tuple(cls.from_dict(task) for task in values.get("tasks", ()))
         return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
 
@@ -88,7 +88,7 @@ def unknown_status(run: RunRef, reason: str) -> RunStatus:
     """Return the status of a run of which nothing is known, with the reason."""
     folder = str(run.paths.folder)
     return RunStatus(
-        run.run_id, State.NO_ANSWER, reason, run.job_id, 0, None, None, None, "", None, folder
+        run.run_id, State.UNKNOWN, reason, run.job_id, 0, None, None, None, "", None, folder
     )
 
 
@@ -110,16 +110,16 @@ def status_from_files(run: RunRef) -> RunStatus:
         job_id=_read_job_id(run, begin, waits=waits),
         attempt=int(last or 0),
         step=whole(progress.get("step")),
-        total=whole(progress.get("total")),
+        total_steps=whole(progress.get("total")),
         loss=number(progress.get("loss")),
         nodes="" if waits else begin.get("nodes", ""),
         exit_code=whole(end.get("exit_code")),
         folder=str(run.paths.folder),
         job_ids=job_ids(run.paths),
-        avoids=_list_excluded_nodes(run),
+        excluded_nodes=_list_excluded_nodes(run),
         tags=read_tags(run),
-        submitted=whole(read_record(run.paths.job).get("submitted")),
-        ended=whole(end.get("ended")) if state.final else None,
+        submitted_at=whole(read_record(run.paths.job).get("submitted")),
+        ended_at=whole(end.get("ended")) if state.final else None,
     )
 
 

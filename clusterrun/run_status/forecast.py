@@ -22,15 +22,15 @@ _POINTS = 200  # enough for a line of characters
 class Outlook:
     """What is known of a run besides its status; None or empty: not known, or it is not running."""
 
-    doing: str
+    activity: str
     """start, step, evaluation, save, epoch, end or other: what the training library does."""
-    rate: float | None
+    samples_per_second: float | None
     """Samples a second."""
     learning_rate: float | None
     """The last that was logged."""
-    step_seconds: float | None
+    seconds_per_step: float | None
     """Seconds for an optimizer step over the last ten minutes, saves and evaluations included."""
-    left: int | None
+    seconds_left: int | None
     """Seconds to the last step of the training at that speed."""
     next_checkpoint_step: int | None
     """The step after which it is due, if it is due by steps."""
@@ -53,13 +53,17 @@ def outlook(found: RunStatus) -> Outlook:
     progress = read_record(paths.progress) if runs else {}
     newest = _read_newest_attempts(paths)
     speed = step_seconds(newest[-1].points) if newest and runs else None
-    ahead = None if found.total is None or found.step is None else max(found.total - found.step, 0)
+    ahead = (
+        None
+        if found.total_steps is None or found.step is None
+        else max(found.total_steps - found.step, 0)
+    )
     return Outlook(
-        doing=progress.get("doing", ""),
-        rate=number(progress.get("rate")),
+        activity=progress.get("doing", ""),
+        samples_per_second=number(progress.get("rate")),
         learning_rate=number(progress.get("learning_rate")),
-        step_seconds=speed,
-        left=None if speed is None or ahead is None else round(speed * ahead),
+        seconds_per_step=speed,
+        seconds_left=None if speed is None or ahead is None else round(speed * ahead),
         next_checkpoint_step=whole(progress.get("save_at_step")),
         next_checkpoint_at=whole(progress.get("save_at")),
         last_checkpoint=last_checkpoint(RunRef(found.run_id, paths)),

@@ -43,7 +43,7 @@ class RunFilter:
 
     def matches(self, found: RunStatus) -> bool:
         """Return whether a run matches, apart from its name."""
-        times = [moment for moment in (found.submitted, found.ended) if moment is not None]
+        times = [moment for moment in (found.submitted_at, found.ended_at) if moment is not None]
         recent = self.since is None or not found.state.final or max(times, default=0) >= self.since
         return (
             recent
@@ -159,7 +159,7 @@ def _query_slurm(
 
 
 def _is_lost(status: RunStatus) -> bool:
-    return status.state is State.VANISHED
+    return status.state is State.LOST
 
 
 def _find_restarted(ended: Mapping[str, RunStatus], queue: Queue | ClusterError) -> list[str]:

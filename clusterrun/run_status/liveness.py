@@ -125,7 +125,7 @@ def _check_quiet_period(run: RunRef) -> str:
 def _check_recent_writes(run: RunRef, status: RunStatus) -> str:
     """Return why a run that ended may be active again: its files changed after the end."""
     newest = max(_modification_times(run.paths), default=0.0)
-    ended = max((one.ended or 0 for one in (status, *status.tasks)), default=0)
+    ended = max((one.ended_at or 0 for one in (status, *status.tasks)), default=0)
     fresh = ended and newest > ended + _END_GRACE_S and time.time() - newest < _FRESH_S
     return (
         f"its files changed {max(time.time() - newest, 0):.0f} s ago, after its end"

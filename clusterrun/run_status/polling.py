@@ -23,7 +23,7 @@ def poll_run(run: RunRef, index: Index) -> RunStatus:
     found = (
         run_status(run) if is_local(run) else _apply_shared_answer(_read_shared_answer(index), run)
     )
-    return run_status(run) if found.state is State.VANISHED else found
+    return run_status(run) if found.state is State.LOST else found
 
 
 def poll_active_runs(index: Index) -> list[RunStatus]:

@@ -38,7 +38,7 @@ class SavedCheckpoint:
     """Which attempt wrote it."""
     size: int
     """Total size of all its files, in bytes."""
-    time: float
+    saved_at: float
     """When it was published."""
     kind: str
     """Who wrote it: `clusterrun` (clusterrun.training), `Trainer` (transformers), or `script`."""
@@ -46,7 +46,7 @@ class SavedCheckpoint:
     """Whether every byte is as it was saved; None if that was not checked, or cannot be known."""
     fault: str
     """What is wrong with it; empty if nothing is known to be."""
-    next: bool = False
+    used_on_resume: bool = False
     """Whether a resume would take it."""
 
     @property
@@ -102,7 +102,7 @@ def _list_checkpoints(
             key=_sort_key,
         )
     taken = next((one for one in reversed(found) if not one.fault), None)
-    return [replace(one, next=one is taken) for one in found]
+    return [replace(one, used_on_resume=one is taken) for one in found]
 
 
 def _accumulate(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
@@ -156,7 +156,7 @@ def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:
     ]
     return [
         replace(one, fault="" if one.size else "it is empty")
-        for one in sorted(made, key=lambda one: one.time)
+        for one in sorted(made, key=lambda one: one.saved_at)
     ]
 
 
@@ -197,7 +197,7 @@ def _read_checkpoint(
         step=int(match["step"]),
         attempt=None if attempt is None else int(attempt),
         size=_measure_size(path),
-        time=(sealed if sealed.exists() else path).stat().st_mtime,
+        saved_at=(sealed if sealed.exists() else path).stat().st_mtime,
         kind="clusterrun" if _STEP_NAME.fullmatch(path.name) else "Trainer",
         verified=fault is None if verify else None,
         fault=fault or "",

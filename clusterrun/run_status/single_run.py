@@ -59,12 +59,10 @@ def _reconcile_with_slurm(
         ):
             job, known = successor, replace(known, job_id=successor.job_id)
     except ClusterError as error:
-        unknown = replace(known, state=State.NO_ANSWER, reason=str(error).splitlines()[0])
+        unknown = replace(known, state=State.UNKNOWN, reason=str(error).splitlines()[0])
         return known if known.state.final else unknown
     if elsewhere := other_cluster(cluster_of(run.paths)):
-        return (
-            known if known.state.final else replace(known, state=State.NO_ANSWER, reason=elsewhere)
-        )
+        return known if known.state.final else replace(known, state=State.UNKNOWN, reason=elsewhere)
     if known.state.final:
         return _check_cancelled(run, known, job)
     return (
@@ -101,7 +99,7 @@ def _apply_queue_state(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStat
         reason=waiting or by_slurm,
         nodes=job.nodes or known.nodes,
         job_id=job.job_id,
-        ends=job.ends if state is State.RUNNING else None,
+        time_limit_at=job.ends if state is State.RUNNING else None,
     )
 
 
@@ -157,7 +155,7 @@ def _resolve_forgotten(run: RunRef, known: RunStatus, snapshot: SlurmSnapshot | 
     if _has_request(run, "cancelled"):
         return replace(known, state=State.CANCELLED, reason="cancelled")
     lost = replace(
-        known, state=State.VANISHED, reason="Slurm knows the job no more, and it wrote no end"
+        known, state=State.LOST, reason="Slurm knows the job no more, and it wrote no end"
     )
     word = (query_accounting([lost]) if snapshot is None else snapshot.accounts).get(known.job_id)
     if _was_stopped_while_pending(run) and (not word or state_of(word) is State.CANCELLED):
@@ -200,4 +198,4 @@ def _read_local_status(run: RunRef, known: RunStatus) -> RunStatus:
         return latest
     if run.paths.cancelled.exists():
         return replace(known, state=State.CANCELLED, reason="cancelled")
-    return replace(known, state=State.VANISHED, reason="its process is gone, and it wrote no end")
+    return replace(known, state=State.LOST, reason="its process is gone, and it wrote no end")

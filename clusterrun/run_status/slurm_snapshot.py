@@ -40,7 +40,7 @@ def index_jobs(jobs: Iterable[QueuedJob]) -> Queue:
 def query_accounting(found: Iterable[RunStatus]) -> dict[str, str]:
     """Query sacct once for all runs and tasks that are lost to squeue; return states by job id."""
     every = [one for status in found for one in (status.tasks or [status])]
-    lost = {one.job_id: one.folder for one in every if one.state is State.VANISHED and one.job_id}
+    lost = {one.job_id: one.folder for one in every if one.state is State.LOST and one.job_id}
     if not lost:
         return {}
     from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import

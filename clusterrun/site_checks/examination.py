@@ -114,7 +114,7 @@ def _merge_node_findings(here: list[Finding], there: list[Finding]) -> list[Find
     if not shared or any(finding.verdict == PROBLEM for finding in shared):
         return [*here, *there]
     seen = [
-        ok(finding.topic, f"{finding.what}; the nodes see it") if _is_guess(finding) else finding
+        ok(finding.topic, f"{finding.message}; the nodes see it") if _is_guess(finding) else finding
         for finding in here
     ]
     return [*seen, *there]

@@ -18,9 +18,9 @@ class Finding:
     """What was looked at."""
     verdict: str
     """ok, warning or problem."""
-    what: str
+    message: str
     """The fact, in words."""
-    remedy: str = ""
+    fix: str = ""
     """What to do; empty where nothing is amiss."""
 
 

@@ -19,15 +19,15 @@ class State(str, Enum):
     PREEMPTED = "PREEMPTED"
     NODE_FAIL = "NODE_FAIL"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    VANISHED = "VANISHED"
+    LOST = "LOST"
     """Slurm knows the job no more, and it wrote no end."""
-    NO_ANSWER = "NO_ANSWER"
+    UNKNOWN = "UNKNOWN"
     """Slurm does not answer, so what the run does now is not known."""
 
     @property
     def final(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self not in (State.PENDING, State.RUNNING, State.NO_ANSWER)
+        return self not in (State.PENDING, State.RUNNING, State.UNKNOWN)
 
 
 _SLURM_STATES = {

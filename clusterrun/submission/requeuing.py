@@ -29,7 +29,7 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
     found = run_status(run)
     if found.state is State.PENDING:
         return replace(found, reason="it waits already: nothing to do")
-    if found.state is State.NO_ANSWER:
+    if found.state is State.UNKNOWN:
         raise NoAnswer(found.reason, "ask again when Slurm answers")
     if found.state.final:
         hint = f"`clusterrun resume {run.run_id}` lets it go on from its last checkpoint"

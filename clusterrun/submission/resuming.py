@@ -131,7 +131,7 @@ def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> R
 def _require_unfinished(run: RunRef, *, begun: bool) -> list[RunRef]:
     """Raise if the run is active or has finished; return the unfinished tasks of an array."""
     found = run_status(run)
-    if found.state is State.NO_ANSWER:
+    if found.state is State.UNKNOWN:
         raise NoAnswer(found.reason, "ask again when Slurm answers")
     if not found.state.final and (found.job_id or not begun):
         hint = (

@@ -74,7 +74,7 @@ class Removal:
             "path": str(self.path),
             "state": self.state,
             "age": round(self.age),
-            "bytes": self.size,
+            "size": self.size,
         }
 
 
@@ -165,7 +165,7 @@ def reason_to_keep(run: RunRef, status: RunStatus, living: Collection[str]) -> s
     """Return why a run must not be touched; empty if that is obvious, None if it may be."""
     if owner := foreign_owner(run.paths.folder):
         return f"{run.paths.folder} belongs to {owner}"
-    if status.state is State.NO_ANSWER:
+    if status.state is State.UNKNOWN:
         return f"Slurm does not answer ({status.reason}), and its end is not written"
     if not status.state.final or {*status.job_ids, status.job_id} & set(living):
         # Newer Slurm may restart a finished run: its job is queued then, and needs its folder.
@@ -246,7 +246,7 @@ def _list_checkpoints(
         for one in _select_superfluous(_keep_inside(folder, checkpoints(f"{folder}/")), criteria):
             path = Path(one.path)
             yield Removal(
-                run, path, "checkpoint", state, time.time() - one.time, size_of(path), ended
+                run, path, "checkpoint", state, time.time() - one.saved_at, size_of(path), ended
             )
 
 
@@ -268,7 +268,7 @@ def _select_superfluous(
         *(one.path for one in there[len(there) - (criteria.keep or 0) :]),
     }
     for one in there:
-        old = criteria.older_than is None or time.time() - one.time > criteria.older_than
+        old = criteria.older_than is None or time.time() - one.saved_at > criteria.older_than
         if old and one.path not in staying:
             yield one
 

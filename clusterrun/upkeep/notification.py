@@ -25,9 +25,9 @@ _SECONDS = 15
 class NotificationTest:
     """What became of the test messages."""
 
-    missed: int
+    failed: int
     """How many places were not reached."""
-    words: tuple[str, ...]
+    messages: tuple[str, ...]
     """What happened, a line a place; no webhook's address stands there."""
 
 

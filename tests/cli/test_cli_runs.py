@@ -134,6 +134,7 @@ def test_status_tells_every_attempt(desk):
         "ENDED",
         "BY",
         "STEPS",
+        "STEPS",
         "LOST",
         "LASTED",
         "JOB",
@@ -142,7 +143,7 @@ def test_status_tells_every_attempt(desk):
     assert shown[-2].split() == ["1", "preempted", "0", "to", "57", "7", "12"]
     assert shown[-1].split() == ["2", "finished", "50", "to", "90", "0", "12"]
     attempts = json.loads(desk.type("status", "tiny", "--json").stdout)["attempts"]
-    assert [(one["number"], one["words"], one["steps_lost"]) for one in attempts] == [
+    assert [(one["number"], one["summary"], one["steps_lost"]) for one in attempts] == [
         (1, "preempted", 7),
         (2, "finished", 0),
     ]

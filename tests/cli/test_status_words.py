@@ -90,13 +90,18 @@ def running(tmp_path) -> RunStatus:
     (checkpoint / "manifest.json").write_text("half")
     write_record(paths.saves, {"checkpoint": checkpoint.name, "step": 40})
     known = status_from_files(RunRef("tiny", paths, "12"))
-    return RunStatus(**{**vars(known), "ends": now + 7300})
+    return RunStatus(**{**vars(known), "time_limit_at": now + 7300})
 
 
 def test_what_a_running_run_is_about(running):
     """Speed, time left, the checkpoint that comes and the one that was."""
     ahead = outlook(running)
-    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.doing) == (32.0, 2.0, 480, "step")
+    assert (
+        ahead.samples_per_second,
+        ahead.seconds_per_step,
+        ahead.seconds_left,
+        ahead.activity,
+    ) == (32.0, 2.0, 480, "step")
     assert (ahead.next_checkpoint_step, ahead.next_checkpoint_at, ahead.learning_rate) == (
         80,
         None,
@@ -136,7 +141,12 @@ def test_a_run_that_has_ended_has_no_speed(running):
     """What it saved last is told still."""
     ended = RunStatus(**{**vars(running), "state": State.COMPLETED, "reason": "finished"})
     ahead = outlook(ended)
-    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.next_checkpoint_step) == (
+    assert (
+        ahead.samples_per_second,
+        ahead.seconds_per_step,
+        ahead.seconds_left,
+        ahead.next_checkpoint_step,
+    ) == (
         None,
         None,
         None,
@@ -151,4 +161,9 @@ def test_a_script_that_tells_nothing(tmp_path):
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 12})
     ahead = outlook(status_from_files(RunRef("quiet", paths, "12")))
-    assert (ahead.losses, ahead.left, ahead.last_checkpoint, ahead.doing) == ((), None, None, "")
+    assert (ahead.losses, ahead.seconds_left, ahead.last_checkpoint, ahead.activity) == (
+        (),
+        None,
+        None,
+        "",
+    )

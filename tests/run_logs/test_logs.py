@@ -249,7 +249,7 @@ def test_why_an_attempt_that_wrote_no_end(desk, run):
     run.log("0002").write_text("ValueError: the last word\n")
     told = json.loads(desk.type("why", "many", "--json").stdout)
     assert (told["state"], told["stopped"]["attempt"], told["stopped"]["cause"]) == (
-        "VANISHED",
+        "LOST",
         2,
         "",
     )
@@ -261,7 +261,7 @@ def test_ranks_that_others_waited_for_in_vain_are_named(desk, run):
     shutil.copy(LOGS / "published" / "nccl_watchdog.log", run.log("0002"))
     failure = json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]
     assert failure["kind"] == "nccl-time-out"
-    assert failure["do"].endswith("; ranks that do not say it: 2-3")
+    assert failure["fix"].endswith("; ranks that do not say it: 2-3")
 
 
 def test_why_an_array_names_the_task_to_look_at(desk, run):
@@ -299,7 +299,7 @@ def test_why_a_crash_without_a_word(desk, run):
     run.log("0002").write_text("step 1\n")
     told = json.loads(desk.type("why", "many", "--json").stdout)
     assert told["stopped"]["failure"] is None
-    assert str(run.log("0002")) in told["stopped"]["do"]
+    assert str(run.log("0002")) in told["stopped"]["fix"]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_why_a_run_ended_otherwise(desk, run, end, means, command):
     """The recorded cause is the answer, and nobody looks for errors in the log."""
     run.end("0002").write_text("".join(f"{key}={value}\n" for key, value in end.items()))
     told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert means in told["stopped"]["means"]
+    assert means in told["stopped"]["meaning"]
     assert told["stopped"]["failure"] is None
     assert told["next"]["command"] == command
 

@@ -111,7 +111,7 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
     found = {one.run_id: one for one in list_runs(machine.index)}
     assert {name: one.state.value for name, one in found.items()} == {
         "open": "COMPLETED",
-        "shut": "NO_ANSWER",
+        "shut": "UNKNOWN",
     }
     assert found["shut"].reason == "its folder is closed to you"
     monkeypatch.undo()
@@ -180,7 +180,7 @@ def test_any_number_of_vanished_runs_takes_two_questions(machine):
     answers = "".join(f"echo '{number}|{number}|FAILED|n1'\n" for number in range(1, 5))
     machine.command("sacct", f"echo 'JobID|JobIDRaw|State|NodeList'\n{answers}")
     states = machine.states()
-    assert [states[f"gone-{number}"] for number in range(1, 6)] == ["FAILED"] * 4 + ["VANISHED"]
+    assert [states[f"gone-{number}"] for number in range(1, 6)] == ["FAILED"] * 4 + ["LOST"]
     assert machine.calls() == ["squeue", "sacct"]
     machine.command("sacct", "exit 1")
     assert machine.states() == states
@@ -192,7 +192,7 @@ def test_where_slurm_does_not_answer(machine):
     machine.run("lives", "2")
     machine.command("squeue", "echo 'slurm_load_jobs error' >&2; exit 1")
     for _ in range(2):
-        assert machine.states() == {"lives": "NO_ANSWER", "done": "COMPLETED"}
+        assert machine.states() == {"lives": "UNKNOWN", "done": "COMPLETED"}
 
 
 def test_what_was_kept_and_cannot_be_read_is_made_anew(machine):
@@ -280,7 +280,7 @@ def test_watching_asks_slurm_once_a_minute(machine):
     assert len(jobs_or_error(shared_answer(machine.index.folder, seconds=0.0))) == 2
     machine.command("squeue", "echo 'slurm_load_jobs error: down' >&2; exit 1")
     shared_answer(machine.index.folder, seconds=0.0)
-    assert [poll_run(run, machine.index).state for run in runs] == [State.NO_ANSWER] * 2
+    assert [poll_run(run, machine.index).state for run in runs] == [State.UNKNOWN] * 2
     assert machine.calls() == ["squeue"] * 3
     kept.write_text("[1, ")
     assert shared_answer(machine.index.folder).fault
@@ -302,7 +302,7 @@ def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
     os.utime(paths.events, (1, 1))
     assert poll_active_runs(machine.index) == []
     assert machine.calls() == ["squeue"]
-    assert poll_run(machine.index.find("young"), machine.index).state is State.VANISHED
+    assert poll_run(machine.index.find("young"), machine.index).state is State.LOST
     assert machine.calls() == ["squeue", "squeue", "sacct"]
 
 
@@ -366,11 +366,11 @@ def test_without_a_run_status_shows_all_that_live(machine):
         ["first", "RUNNING"],
     ]
     told = json.loads(typed(machine, "status", "--json").stdout)
-    assert (told["run_id"], [one["run_id"] for one in told["living"]]) == (
+    assert (told["run_id"], [one["run_id"] for one in told["active_runs"]]) == (
         "second",
         ["second", "first"],
     )
-    assert {"attempts", "losses", "left", "last_checkpoint", "ends"} <= set(told)
+    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(told)
 
 
 def test_a_watch_of_what_has_ended_ends(machine):

@@ -71,8 +71,8 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     ).stdout
     assert said.strip() == "00:20:00"
     first, second = desk.status(run)["attempts"]
-    assert (first["words"], first["steps_lost"]) == ("saved and left, as asked", 0)
-    assert (second["step_from"], second["step_to"]) == (first["step_to"], 450)
+    assert (first["summary"], first["steps_lost"]) == ("saved and left, as asked", 0)
+    assert (second["resumed_from_step"], second["last_step"]) == (first["last_step"], 450)
 
 
 @pytest.mark.extended
@@ -88,7 +88,7 @@ def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
     assert causes(run) == ["crash", "finished"], story(run)
     assert_whole(run, ranks=1, lost=EVERY)
     first = desk.status(run)["attempts"][0]
-    assert first["words"].startswith("crashed with exit code")
+    assert first["summary"].startswith("crashed with exit code")
     assert abs(first["steps_lost"] - trained(run.folder).lost()[0]) <= 1
 
 

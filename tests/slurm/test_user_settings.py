@@ -122,7 +122,7 @@ def test_a_job_of_the_same_number_on_another_cluster_is_safe(
         answer = desk.cli(*words, run.run_id, check=False)
         assert answer.returncode == 1
         assert f"{said}\n  hint: set SLURM_CLUSTERS=wice" in answer.stderr
-    assert desk.status(run)["state"] == "NO_ANSWER"
+    assert desk.status(run)["state"] == "UNKNOWN"
     assert desk.status(run)["reason"] == f"{said}; set SLURM_CLUSTERS=wice"
     assert desk.status(precious)["state"] == "RUNNING"
     assert not (run.folder / "cancelled").exists()

@@ -273,7 +273,7 @@ def test_from_sbatch_as_json(desk):
         ["file", "text", "mistakes", "notes", "problems"],
     )
     assert {"where": "old.sh:3", "path": "secret"}.items() <= next(
-        one for one in told["mistakes"] if one["path"] == "secret"
+        one for one in told["mistakes"] if one["key"] == "secret"
     ).items()
 
 

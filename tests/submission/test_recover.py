@@ -97,12 +97,16 @@ def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
     assert resumed.job_id != job
     assert [step for _, step in counted(run)] == list(range(1, 201))
     first, second = list_attempts(run.paths)
-    assert (first.words, first.next, second.words) == (
+    assert (first.summary, first.decision, second.summary) == (
         "saved and left, as asked",
         "end",
         "finished",
     )
-    assert (second.step_from, second.step_to, first.steps_lost) == (first.step_to, 200, 0)
+    assert (second.resumed_from_step, second.last_step, first.steps_lost) == (
+        first.last_step,
+        200,
+        0,
+    )
 
 
 def test_a_run_that_was_given_up_goes_on_with_new_patience(laptop: Laptop) -> None:
@@ -268,13 +272,18 @@ def test_a_damaged_checkpoint_is_found_and_another_would_be_taken(laptop: Laptop
     cancel(run.run_id, laptop.index)
     wait(run.run_id, 60, laptop.index)
     older, newer = checkpoints(run.run_id, index=laptop.index)
-    assert (older.next, newer.next, newer.attempt, newer.verified) == (False, True, 2, None)
+    assert (older.used_on_resume, newer.used_on_resume, newer.attempt, newer.verified) == (
+        False,
+        True,
+        2,
+        None,
+    )
     state = Path(newer.path) / "count"
     state.write_bytes(bytes(byte ^ 1 for byte in state.read_bytes()))  # the size stays
 
     assert checkpoints(run.run_id, index=laptop.index)[1].fault == ""
     listed = checkpoints(run.run_id, verify=True, index=laptop.index)
-    assert [(one.verified, one.fault, one.next) for one in listed] == [
+    assert [(one.verified, one.fault, one.used_on_resume) for one in listed] == [
         (True, "", True), (False, "count's checksum differs", False)
     ]  # fmt: skip
     shown = typed(laptop, "checkpoints", run.run_id, "--verify")
@@ -300,7 +309,7 @@ def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
     )
     wait(run.run_id, 60, laptop.index)
     listed = checkpoints(run.run_id, verify=True, index=laptop.index)
-    assert [(one.name, one.step, one.next, one.verified) for one in listed] == [
+    assert [(one.name, one.step, one.used_on_resume, one.verified) for one in listed] == [
         ("model-30", 30, False, None), ("model-4", 4, True, None), ("model-5", 5, False, None)
     ]  # fmt: skip
     shown = typed(laptop, "checkpoints", run.run_id, "--verify")
@@ -320,7 +329,7 @@ def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
             manifest.seal(folder, {"attempt": 2, "step": step})
     write_record(run.saves, {"checkpoint": output / "checkpoint-90", "step": 90})
     listed = checkpoints(str(run.folder), verify=True)
-    assert [(one.name, one.kind, one.step, one.attempt, one.verified, one.next) for one in listed] == [
+    assert [(one.name, one.kind, one.step, one.attempt, one.verified, one.used_on_resume) for one in listed] == [
         ("checkpoint-20", "Trainer", 20, 2, True, False), ("checkpoint-90", "Trainer", 90, 2, True, True),
         ("checkpoint-100", "Trainer", 100, None, False, False),
     ]  # fmt: skip
@@ -342,9 +351,9 @@ def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
     shown = typed(laptop, "status", run.run_id).stdout
     found = json.loads(typed(laptop, "status", run.run_id, "--json").stdout)["attempts"]
     assert [one["cause"] for one in found][:2] == ["requeue", "crash"]
-    assert found[-1]["words"] == "finished"
+    assert found[-1]["summary"] == "finished"
     assert found[0]["steps_lost"] == 0
-    assert found[1]["steps_lost"] == found[1]["step_to"] - found[1]["step_from"]
+    assert found[1]["steps_lost"] == found[1]["last_step"] - found[1]["resumed_from_step"]
     lost, steps = found[1]["steps_lost"], f"{found[1]['step_from']} to {found[1]['step_to']}"
     assert re.search(
         rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ",

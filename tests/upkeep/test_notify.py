@@ -364,7 +364,7 @@ def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
         ("finished", "finished", 1),
         ("gave-up", "crash", 1),
     ]
-    assert notify(run.run_id, request).missed == 0
+    assert notify(run.run_id, request).failed == 0
     assert (hook.received[-1]["event"], hook.received[-1]["run"]) == ("test", run.run_id)
 
 
@@ -373,7 +373,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
     hook = hooks()
     request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
     done = notify(request.source, request)
-    assert (done.missed, done.words) == (0, ("test: HOOK was told",))
+    assert (done.failed, done.messages) == (0, ("test: HOOK was told",))
     assert hook.received[0]["event"] == "test"
     assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
     typed = [sys.executable, "-m", "clusterrun", "notify", "--test", "job.yaml", "--profile", ""]

@@ -39,12 +39,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _checkpoint_row(one: SavedCheckpoint) -> tuple[str, ...]:
     step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
-    mark = "<- resume" if one.next else ""
+    mark = "<- resume" if one.used_on_resume else ""
     return (
         one.name,
         step,
         format_size(one.size),
-        format_age(time.time() - one.time),
+        format_age(time.time() - one.saved_at),
         attempt,
         _describe_verification(one),
         mark,

@@ -81,8 +81,8 @@ def _format_count(number: int, what: str) -> str:
 
 
 def _finding_rows(finding: Finding) -> list[tuple[str, str, str]]:
-    rows = [(finding.verdict, finding.topic, finding.what)]
-    return [*rows, ("", "", f"  hint: {finding.remedy}")] if finding.remedy else rows
+    rows = [(finding.verdict, finding.topic, finding.message)]
+    return [*rows, ("", "", f"  hint: {finding.fix}")] if finding.fix else rows
 
 
 def _write_profile(found: Examination, name: str, *, force: bool) -> None:

@@ -44,7 +44,7 @@ def _write_html(path: Path, found: RunReport) -> None:
 
 
 def _print_report(found: RunReport) -> None:
-    split = found.split
+    split = found.time_split
     ettr = (
         "not known: the script does not use clusterrun.training"
         if split.unknown
@@ -61,7 +61,7 @@ def _print_report(found: RunReport) -> None:
         if found.gpu_hours
         else "",
         "node hours": _format_hours(found.node_hours.used, found.node_hours.wasted),
-        "speed": f"{found.rate:.4g} samples/s" if found.rate else "",
+        "speed": f"{found.samples_per_second:.4g} samples/s" if found.samples_per_second else "",
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
     seconds = {

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     found = active[0] if active else status("last" if options.run is None else options.run)
     if options.json:
-        others = {"living": [one.as_dict() for one in active]} if options.run is None else {}
+        others = {"active_runs": [one.as_dict() for one in active]} if options.run is None else {}
         print_json({**complete_status(found), **others})
         return 0
     if options.run is None and not active:

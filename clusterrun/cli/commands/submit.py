@@ -50,7 +50,7 @@ def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
         print_json(found)
         return
     sys.stdout.write(found.script)
-    print(found.slurm or "note: no Slurm here: only the script was made", file=sys.stderr)
+    print(found.slurm_response or "note: no Slurm here: only the script was made", file=sys.stderr)
 
 
 def _warn_about_memory(prepared: Prepared) -> None:

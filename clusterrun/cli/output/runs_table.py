@@ -27,8 +27,8 @@ def _run_row(status: RunStatus) -> tuple[str, ...]:
     step = (
         ""
         if status.step is None
-        else f"{status.step}/{status.total}"
-        if status.total
+        else f"{status.step}/{status.total_steps}"
+        if status.total_steps
         else str(status.step)
     )
     reason = "" if status.reason == "None" else status.reason

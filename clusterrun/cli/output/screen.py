@@ -21,7 +21,7 @@ STYLES = {
     "COMPLETED": "#009E73",
     "STOPPED": "#CC79A7",
     "CANCELLED": "#CC79A7",
-    "NO_ANSWER": "#E69F00",
+    "UNKNOWN": "#E69F00",
     "good": "#009E73",
     "warning": "#E69F00",
     "bad": "#D55E00",

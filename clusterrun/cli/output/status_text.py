@@ -15,7 +15,7 @@ from clusterrun.run_status.forecast import Outlook, outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.units import format_clock, format_duration
 
-HEADINGS = ("ATTEMPT", "BEGAN", "ENDED BY", "STEPS", "LOST", "LASTED", "JOB", "NODES")
+HEADINGS = ("ATTEMPT", "BEGAN", "ENDED BY", "STEPS", "STEPS LOST", "LASTED", "JOB", "NODES")
 _DOING = {
     "start": "starts, no step is done yet",
     "evaluation": "evaluates",
@@ -41,7 +41,7 @@ def format_status(found: RunStatus, ahead: Outlook | None = None) -> str:
         "saved": _format_saved(ahead.last_checkpoint) if ahead and ahead.last_checkpoint else "",
         "next save": _format_next_save(found, ahead) if ahead else "",
         "nodes": found.nodes,
-        "avoids": ", ".join(found.avoids),
+        "avoids": ", ".join(found.excluded_nodes),
         "tags": ", ".join(found.tags),
         "exit code": "" if found.exit_code is None else str(found.exit_code),
         "folder": found.folder,
@@ -52,21 +52,24 @@ def format_status(found: RunStatus, ahead: Outlook | None = None) -> str:
 def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
     """Return an attempt's row of a table."""
     last = attempt.number == found.attempt
-    runs = last and not attempt.words and not found.state.final
-    ended = attempt.words or (
+    runs = last and not attempt.summary and not found.state.final
+    ended = attempt.summary or (
         found.reason if last and found.state.final else "runs" if runs else ""
     )
     start, end = (
-        "?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to)
+        "?" if step is None else str(step)
+        for step in (attempt.resumed_from_step, attempt.last_step)
     )
     steps = "" if start == end == "?" else f"{start} to {end}"
     lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
     began = (
         ""
-        if attempt.began is None
-        else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.began))
+        if attempt.started_at is None
+        else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.started_at))
     )
-    seconds = int(time.time()) - attempt.began if runs and attempt.began else attempt.seconds
+    seconds = (
+        int(time.time()) - attempt.started_at if runs and attempt.started_at else attempt.seconds
+    )
     return (
         str(attempt.number),
         began,
@@ -100,7 +103,7 @@ def complete_status(found: RunStatus) -> dict[str, object]:
 
 
 def _format_state(found: RunStatus, ahead: Outlook | None) -> str:
-    doing = _DOING.get(ahead.doing, "") if ahead else ""
+    doing = _DOING.get(ahead.activity, "") if ahead else ""
     why = found.reason if found.reason not in ("", "None") else doing
     return found.state.value + (f" ({why})" if why else "")
 
@@ -110,15 +113,15 @@ def _colour_state(found: RunStatus, ahead: Outlook | None) -> str:
 
 
 def _format_plain_step(found: RunStatus) -> str:
-    return f"{found.step}" + (f" of {found.total}" if found.total else "")
+    return f"{found.step}" + (f" of {found.total_steps}" if found.total_steps else "")
 
 
 def _format_step(found: RunStatus) -> str:
     if found.step is None:
         return ""
     drawn = (
-        f"  {draw_bar(found.step, found.total)} {found.step / found.total:.0%}"
-        if found.total and is_terminal()
+        f"  {draw_bar(found.step, found.total_steps)} {found.step / found.total_steps:.0%}"
+        if found.total_steps and is_terminal()
         else ""
     )
     return _format_plain_step(found) + drawn
@@ -135,23 +138,25 @@ def _format_loss(found: RunStatus, ahead: Outlook | None) -> str:
 
 def _format_speed(ahead: Outlook) -> str:
     parts = (
-        [f"{ahead.rate:.4g} samples/s"]
-        if ahead.rate is not None and ahead.step_seconds is not None
+        [f"{ahead.samples_per_second:.4g} samples/s"]
+        if ahead.samples_per_second is not None and ahead.seconds_per_step is not None
         else []
     )
-    parts += [f"{ahead.step_seconds:.3g} s a step"] if ahead.step_seconds is not None else []
+    parts += (
+        [f"{ahead.seconds_per_step:.3g} s a step"] if ahead.seconds_per_step is not None else []
+    )
     return ", ".join(parts)
 
 
 def _format_remaining(found: RunStatus, ahead: Outlook | None) -> str:
     parts = (
-        [f"{format_duration(ahead.left)} to the last step"]
-        if ahead and ahead.left is not None
+        [f"{format_duration(ahead.seconds_left)} to the last step"]
+        if ahead and ahead.seconds_left is not None
         else []
     )
     parts += (
-        [f"{format_duration(found.ends - time.time())} to the job's time limit"]
-        if found.ends
+        [f"{format_duration(found.time_limit_at - time.time())} to the job's time limit"]
+        if found.time_limit_at
         else []
     )
     return ", ".join(parts)
@@ -165,7 +170,7 @@ def _format_saved(saved: SavedCheckpoint) -> str:
         if saved.fault
         else "whole"
     )
-    return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {condition}"
+    return f"{saved.name}, {format_duration(time.time() - saved.saved_at)} ago, {condition}"
 
 
 def _format_next_save(found: RunStatus, ahead: Outlook) -> str:
@@ -176,6 +181,8 @@ def _format_next_save(found: RunStatus, ahead: Outlook) -> str:
         return ""
     steps = max(ahead.next_checkpoint_step - (found.step or 0), 0)
     when = (
-        "" if ahead.step_seconds is None else f", in {format_duration(steps * ahead.step_seconds)}"
+        ""
+        if ahead.seconds_per_step is None
+        else f", in {format_duration(steps * ahead.seconds_per_step)}"
     )
     return f"at step {ahead.next_checkpoint_step}{when}"

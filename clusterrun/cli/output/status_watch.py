@@ -71,7 +71,7 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
                 status.attempt,
                 status.job_id,
                 saved,
-                ahead.doing == "start",
+                ahead.activity == "start",
             )
             before = printed.get(status.run_id, ())
             if before[:-1] != key or (steps_too and before[-1] != status.step):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clusterrun.reporting.goodput import PARTS, Story
+from clusterrun.reporting.goodput import PARTS, AttemptTimeline
 from clusterrun.reporting.page.scales import (
     Scale,
     choose_ticks,
@@ -134,11 +134,11 @@ def thin_out(points: Sequence[XY], most: int = _MOST) -> list[XY]:
 
 
 def lay_out_timeline(
-    stories: Sequence[Story], waits_since: float | None, until: float
+    stories: Sequence[AttemptTimeline], waits_since: float | None, until: float
 ) -> tuple[list[Segment], list[Tick], list[Tick]]:
     """Lay out a run over time; return parts, numbers of attempts, and ticks of the axis."""
     start = min(
-        (one.began if one.asked is None else one.asked for one in stories),
+        (one.started_at if one.waiting_since is None else one.waiting_since for one in stories),
         default=waits_since or until,
     )
     start = start if waits_since is None else min(start, waits_since)
@@ -147,9 +147,9 @@ def lay_out_timeline(
     if waits_since is not None and until > waits_since:
         segments.append(_make_segment("waiting", "", (waits_since, until), across))
     numbers = [
-        Tick(across((one.began + one.ended) / 2), str(one.number))
+        Tick(across((one.started_at + one.ended_at) / 2), str(one.number))
         for one in stories
-        if across(one.ended) - across(one.began) > 18
+        if across(one.ended_at) - across(one.started_at) > 18
     ]
     values = choose_time_ticks(until - start, 10)
     return (
@@ -159,20 +159,20 @@ def lay_out_timeline(
     )
 
 
-def _make_segments(one: Story, across: Scale) -> list[Segment]:
-    if one.split.unknown:
-        spans = [("unknown", one.began, one.ended)]
+def _make_segments(one: AttemptTimeline, across: Scale) -> list[Segment]:
+    if one.time_split.unknown:
+        spans = [("unknown", one.started_at, one.ended_at)]
     else:
-        first = one.trained if one.first_step is None else one.first_step
-        lost = one.trained if one.lost_from is None else one.lost_from
+        first = one.trained_until if one.first_step_at is None else one.first_step_at
+        lost = one.trained_until if one.lost_since is None else one.lost_since
         spans = [
-            ("start", one.began, first),
+            ("startup", one.started_at, first),
             ("productive", first, lost),
-            ("lost", lost, one.trained),
-            ("ending", one.trained, one.ended),
+            ("lost", lost, one.trained_until),
+            ("shutdown", one.trained_until, one.ended_at),
         ]
-    if one.asked is not None:
-        spans.insert(0, ("waiting", one.asked, one.began))
+    if one.waiting_since is not None:
+        spans.insert(0, ("waiting", one.waiting_since, one.started_at))
     return [
         _make_segment(kind, f"attempt {one.number}: ", (start, end), across)
         for kind, start, end in spans

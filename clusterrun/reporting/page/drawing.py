@@ -42,14 +42,14 @@ def render_page(found: RunReport) -> str:
     )
     environment.filters["span"] = format_clock
     environment.filters["local"] = format_moment
-    until = max((one.ended for one in found.stories), default=0.0)
+    until = max((one.ended_at for one in found.timeline), default=0.0)
     until = until if found.status.state.final and until else time.time()
     waits = _find_waiting_since(found)
-    segments, numbers, ticks = lay_out_timeline(found.stories, waits, until)
+    segments, numbers, ticks = lay_out_timeline(found.timeline, waits, until)
     return environment.get_template("report.html.j2").render(
         run=found,
         status=found.status,
-        split=found.split,
+        split=found.time_split,
         parts=list_parts(found),
         charts=lay_out_charts(found),
         segments=segments,
@@ -70,15 +70,19 @@ def render_page(found: RunReport) -> str:
 
 def list_parts(found: RunReport) -> list[tuple[str, str, float, float]]:
     """Return the parts of the wall clock time that there are: kind, words, seconds, share."""
-    wall = found.split.wall or 1.0
-    every = [(kind, words, float(getattr(found.split, kind))) for kind, words in PARTS.items()]
+    wall = found.time_split.wall or 1.0
+    every = [(kind, words, float(getattr(found.time_split, kind))) for kind, words in PARTS.items()]
     return [(kind, words, seconds, seconds / wall) for kind, words, seconds in every if seconds > 0]
 
 
 def lay_out_charts(found: RunReport) -> list[Chart]:
     """Lay out the curves over steps and over time; a value that was never logged has no chart."""
     zero = min(
-        (one.began if one.asked is None else one.asked for one in found.stories), default=0.0
+        (
+            one.started_at if one.waiting_since is None else one.waiting_since
+            for one in found.timeline
+        ),
+        default=0.0,
     )
     wanted: list[tuple[str, str, Value, bool]] = [
         ("loss-steps", "Loss over steps", lambda point: point.loss, False),
@@ -128,16 +132,18 @@ def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
 
 def _find_repeated_step(later: tuple[Attempt, ...]) -> int | None:
     """Return the step after which later attempts trained again; None if none did."""
-    return min((one.step_from for one in later if one.step_from is not None), default=None)
+    return min(
+        (one.resumed_from_step for one in later if one.resumed_from_step is not None), default=None
+    )
 
 
 def _find_attempt_marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
     if times:
-        return [(one.began - zero, one.number) for one in found.stories[1:]]
+        return [(one.started_at - zero, one.number) for one in found.timeline[1:]]
     return [
-        (float(one.step_from), one.number)
+        (float(one.resumed_from_step), one.number)
         for one in found.attempts[1:]
-        if one.step_from is not None
+        if one.resumed_from_step is not None
     ]
 
 
@@ -145,6 +151,6 @@ def _find_waiting_since(found: RunReport) -> float | None:
     """Return since when an active run has been waiting for its next attempt."""
     if found.status.state.final:
         return None
-    last = found.stories[-1] if found.stories else None
-    since = [moment for moment, after in found.asked if last is None or after >= last.number]
-    return since[-1] if since else last.ended if last else None
+    last = found.timeline[-1] if found.timeline else None
+    since = [moment for moment, after in found.submissions if last is None or after >= last.number]
+    return since[-1] if since else last.ended_at if last else None

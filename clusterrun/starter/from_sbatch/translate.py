@@ -87,9 +87,9 @@ def _hide_secrets(draft: Draft, known: dict[str, str]) -> None:
 
     draft.values = hidden(draft.values)
     draft.mistakes = [
-        replace(one, what=hidden(one.what), hint=hidden(one.hint)) for one in draft.mistakes
+        replace(one, message=hidden(one.message), hint=hidden(one.hint)) for one in draft.mistakes
     ]
-    draft.notes = [replace(one, what=hidden(one.what)) for one in draft.notes]
+    draft.notes = [replace(one, message=hidden(one.message)) for one in draft.notes]
 
 
 def _add_default_config(
