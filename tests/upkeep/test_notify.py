@@ -394,7 +394,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
         capture_output=True,
         check=False,
     )
-    assert json.loads(shown.stdout) == {"missed": 0, "words": ["test: HOOK was told"]}
+    assert json.loads(shown.stdout) == {"failed": 0, "messages": ["test: HOOK was told"]}
     silent = job(tmp_path, "true", notify=[])
     with pytest.raises(SpecError, match="nobody is to be told"):
         notify(silent.source, silent)

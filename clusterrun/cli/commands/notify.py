@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Send a test of a run's notifications; return 1 if a place was not reached."""
     done = notify(options.test, Request(options.test, tuple(options.overrides), options.profile))
     if options.json:
-        print_json({"missed": done.failed, "words": done.messages})
+        print_json({"failed": done.failed, "messages": done.messages})
     else:
         print("\n".join(done.messages), file=sys.stderr)
     return 1 if done.failed else 0
