@@ -60,18 +60,18 @@ def checkpoints(
     *,
     verify: bool = False,
     index: Index | None = None,
-    tell: Callable[[int, int], object] | None = None,
+    report_progress: Callable[[int, int], object] | None = None,
 ) -> list[SavedCheckpoint]:
     """List the checkpoints of a run, the oldest first; `verify` reads every byte of them.
 
-    `tell` is called with the bytes that were read so far, and the total.
+    `report_progress` is called with the bytes that were read so far, and the total.
 
     Those of a script that does not use clusterrun.training are listed, not verified. Raises
     SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
     run = (index or Index()).find(name)
     try:
-        return _list_checkpoints(run, verify=verify, tell=tell)
+        return _list_checkpoints(run, verify=verify, report_progress=report_progress)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
@@ -87,14 +87,18 @@ def last_checkpoint(run: RunRef) -> SavedCheckpoint | None:
 
 
 def _list_checkpoints(
-    run: RunRef, *, verify: bool, tell: Callable[[int, int], object] | None
+    run: RunRef, *, verify: bool, report_progress: Callable[[int, int], object] | None
 ) -> list[SavedCheckpoint]:
     pattern = _read_script_pattern(run)
     if pattern:
         found = _find_script_checkpoints(pattern)
     else:
         folders = [*run.paths.checkpoints.glob("step-*"), *_find_trainer_folders(run.paths)]
-        on_bytes = _accumulate(tell, sum(map(_measure_size, folders))) if verify and tell else None
+        on_bytes = (
+            _accumulate(report_progress, sum(map(_measure_size, folders)))
+            if verify and report_progress
+            else None
+        )
         found = sorted(
             filter(
                 None, (_read_checkpoint(path, verify=verify, on_bytes=on_bytes) for path in folders)
@@ -105,13 +109,15 @@ def _list_checkpoints(
     return [replace(one, used_on_resume=one is taken) for one in found]
 
 
-def _accumulate(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
+def _accumulate(
+    report_progress: Callable[[int, int], object], total: int
+) -> Callable[[int], object]:
     done = 0
 
     def add(size: int) -> None:
         nonlocal done
         done += size
-        tell(done, total)
+        report_progress(done, total)
 
     return add
 
@@ -207,7 +213,7 @@ def _read_checkpoint(
 def _compare_sizes(path: Path, content: dict[str, Any] | None, manifest_name: str) -> str | None:
     """Compare what is there with the manifest's sizes, without reading it."""
     if content is None:
-        return f"it has no whole {manifest_name}"
+        return f"it has no complete {manifest_name}"
     for name, entry in content["files"].items():
         try:
             size = (path / name).stat().st_size

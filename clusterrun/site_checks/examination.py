@@ -47,7 +47,7 @@ def doctor(
     *,
     on_nodes: bool = False,
     timeout: float = 600.0,
-    tell: Callable[[str], None] = lambda _: None,
+    report_progress: Callable[[str], None] = lambda _: None,
 ) -> Examination:
     """Report what this cluster allows and what prevents runs; `on_nodes` adds a small test job.
 
@@ -64,7 +64,7 @@ def doctor(
     if prepared is not None:
         findings += _check_machine(prepared)
     if on_nodes and site is not None and prepared is not None:
-        findings = _merge_node_findings(findings, _check_nodes(request, timeout, tell))
+        findings = _merge_node_findings(findings, _check_nodes(request, timeout, report_progress))
     return Examination(tuple(findings), site)
 
 
@@ -124,12 +124,14 @@ def _is_guess(finding: Finding) -> bool:
     return finding.topic == "run root" and finding.verdict == WARNING
 
 
-def _check_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> list[Finding]:
+def _check_nodes(
+    request: Request, timeout: float, report_progress: Callable[[str], None]
+) -> list[Finding]:
     from clusterrun.site_checks.node_rules import judge_visit  # noqa: PLC0415 - only with --on-nodes
     from clusterrun.site_checks.on_nodes import visit_nodes  # noqa: PLC0415
 
     try:
-        return judge_visit(visit_nodes(request, timeout, tell))
+        return judge_visit(visit_nodes(request, timeout, report_progress))
     except ClusterrunError as error:
         what, _, hint = str(error).partition("\n  hint: ")
         return [

@@ -67,7 +67,7 @@ class Visit:
 
 
 def visit_nodes(
-    request: Request, timeout: float, tell: Callable[[str], None] = lambda _: None
+    request: Request, timeout: float, report_progress: Callable[[str], None] = lambda _: None
 ) -> Visit:
     """Run the checks as a job and return what the nodes told.
 
@@ -84,8 +84,10 @@ def visit_nodes(
     before = {run.run_id for run in index.all()}
     try:
         run = submit(replace(request, source=str(source)))
-        tell(f"queued as job {run.job_id}; it is cancelled at Ctrl-C, and after {timeout:g} s")
-        found = _follow_run(run, time.monotonic() + timeout, tell)
+        report_progress(
+            f"queued as job {run.job_id}; it is cancelled at Ctrl-C, and after {timeout:g} s"
+        )
+        found = _follow_run(run, time.monotonic() + timeout, report_progress)
     except BaseException:
         for made in index.all():
             if made.run_id.startswith(NAME) and made.run_id not in before:
@@ -111,13 +113,13 @@ def check_spec() -> dict[str, object]:
     }
 
 
-def _follow_run(run: RunRef, end: float, tell: Callable[[str], None]) -> Visit:
+def _follow_run(run: RunRef, end: float, report_progress: Callable[[str], None]) -> Visit:
     found = Visit(run.run_id, str(run.paths.folder))
     asked, state = time.monotonic(), None
     while not found.complete:
         _answer_nodes(run, found)
         if time.monotonic() - asked > _ASK_SECONDS:
-            state, asked = _report_status(run, state, tell), time.monotonic()
+            state, asked = _report_status(run, state, report_progress), time.monotonic()
             if state.state.final:
                 _answer_nodes(run, found)
                 break
@@ -129,10 +131,14 @@ def _follow_run(run: RunRef, end: float, tell: Callable[[str], None]) -> Visit:
     return _wait_for_end(run, found)
 
 
-def _report_status(run: RunRef, before: RunStatus | None, tell: Callable[[str], None]) -> RunStatus:
+def _report_status(
+    run: RunRef, before: RunStatus | None, report_progress: Callable[[str], None]
+) -> RunStatus:
     now = run_status(run)
     if before is None or (now.state, now.reason) != (before.state, before.reason):
-        tell(f"{now.state.value}{f' ({now.reason})' if now.reason not in ('', 'None') else ''}")
+        report_progress(
+            f"{now.state.value}{f' ({now.reason})' if now.reason not in ('', 'None') else ''}"
+        )
     return now
 
 

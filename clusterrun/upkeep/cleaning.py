@@ -35,13 +35,13 @@ def clean(criteria: Criteria, index: Index | None = None) -> list[Removal]:
 def carry_out(
     plan: CleanupPlan,
     index: Index | None = None,
-    tell: Callable[[int, int], object] | None = None,
+    report_progress: Callable[[int, int], object] | None = None,
     note: Callable[[str], object] | None = None,
 ) -> list[Removal]:
     """Carry out a plan and return what was removed; runs that changed or may be active stay.
 
-    `tell` gets how many bytes are freed, and of how many; `note` why something stays. Raises
-    ClusterError where the disk refuses: the next `clean` finishes what was begun.
+    `report_progress` receives the bytes freed and their total; `note` receives why something stays.
+    Raises ClusterError if the disk refuses; the next `clean` finishes the removal.
     """
     index, inquiry = index or Index(), Inquiry()
     index.make()
@@ -53,8 +53,8 @@ def carry_out(
         if why is not None:
             continue
         gone.append(removal)
-        if tell:
-            tell(sum(one.size for one in gone), plan.size)
+        if report_progress:
+            report_progress(sum(one.size for one in gone), plan.size)
     return gone
 
 

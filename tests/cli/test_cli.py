@@ -66,7 +66,7 @@ def test_validate_says_what_would_run(desk):
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
         f"note: no environment in the spec: the active Python is used, {desk.folder}/venv\n"
-        "job.yaml: valid: tiny, 2 nodes, as many processes as Slurm gives GPUs\n"
+        "job.yaml: valid: tiny, 2 nodes, one process per GPU that Slurm allocates\n"
     )
 
 
@@ -172,8 +172,8 @@ def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     assert (done.returncode, done.stdout) == (3, "")
     (log,) = (desk.folder / "tmp").iterdir()
     first, second = done.stderr.splitlines()
-    assert first.startswith("clusterrun: a bug: IndexError: ")
-    assert second == f"  hint: please report it with {log}"
+    assert first.startswith("clusterrun: internal error: IndexError: ")
+    assert second == f"  hint: please report it and attach {log}"
     text = log.read_text()
     assert text.startswith(f"clusterrun {__version__}, Python ")
     assert "\nclusterrun list\n" in text
@@ -216,7 +216,10 @@ def test_a_working_folder_that_is_gone(desk):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "the working folder is not there any more\n  hint: cd to one that is\n"
+    assert (
+        done.stderr
+        == "the working directory no longer exists\n  hint: cd to an existing directory\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["list"], ["status"], ["submit", "job.yaml"]])

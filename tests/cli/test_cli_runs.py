@@ -130,13 +130,13 @@ def test_status_tells_every_attempt(desk):
     shown = desk.type("status", "tiny").stdout.splitlines()
     assert shown[-3].split() == [
         "ATTEMPT",
-        "BEGAN",
+        "STARTED",
         "ENDED",
         "BY",
         "STEPS",
         "STEPS",
         "LOST",
-        "LASTED",
+        "DURATION",
         "JOB",
         "NODES",
     ]

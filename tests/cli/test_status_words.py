@@ -108,33 +108,33 @@ def test_what_a_running_run_is_about(running):
         0.1,
     )
     assert ahead.losses[0] == (1, 0.99)
-    assert ahead.last_checkpoint.fault == "it has no whole manifest.json"
+    assert ahead.last_checkpoint.fault == "it has no complete manifest.json"
     told = format_status(running, ahead).splitlines()
     assert told[:9] == [
-        "run       tiny",
-        "state     RUNNING",
-        "job       12",
-        "attempt   1",
-        "step      60 of 300",
-        "loss      0.5000",
-        "speed     32 samples/s, 2 s a step",
-        "left      8 min to the last step, 2 h 1 min to the job's time limit",
-        "saved     step-00000040-0001, 0 s ago, not whole: it has no whole manifest.json",
+        "run              tiny",
+        "state            RUNNING",
+        "job              12",
+        "attempt          1",
+        "step             60 of 300",
+        "loss             0.5000",
+        "speed            32 samples/s, 2 s per step",
+        "remaining        8 min to the last step, 2 h 1 min to the job's time limit",
+        "checkpoint       step-00000040-0001, 0 s ago, incomplete: it has no complete manifest.json",
     ]
-    assert told[9] == "next save at step 80, in 40 s"
-    line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  saved step-00000040-0001"
+    assert told[9] == "next checkpoint  at step 80, in 40 s"
+    line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  checkpoint step-00000040-0001"
     assert format_status_line(running, ahead) == line
 
 
 @pytest.mark.parametrize(("doing", "words"), [
-    ("start", "RUNNING (starts, no step is done yet)"), ("save", "RUNNING (saves a checkpoint)"),
-    ("evaluation", "RUNNING (evaluates)"), ("end", "RUNNING (leaves)"), ("step", "RUNNING"), ("new", "RUNNING"),
+    ("start", "RUNNING (starting, no step done yet)"), ("save", "RUNNING (saving a checkpoint)"),
+    ("evaluation", "RUNNING (evaluating)"), ("end", "RUNNING (exiting)"), ("step", "RUNNING"), ("new", "RUNNING"),
 ])  # fmt: skip
 def test_what_it_does_in_words(running, doing, words):
     """Where Slurm has no reason to tell, the training library's word is told."""
     paths = RunPaths(Path(running.folder))
     paths.progress.write_text(f"step=60\ndoing={doing}\n")
-    assert f"state     {words}" in format_status(running, outlook(running)).splitlines()
+    assert f"state            {words}" in format_status(running, outlook(running)).splitlines()
 
 
 def test_a_run_that_has_ended_has_no_speed(running):

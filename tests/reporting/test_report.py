@@ -122,7 +122,7 @@ def test_a_script_that_tells_nothing(tmp_path, capsys):
     )
     assert main(["report", str(paths.folder)]) == 0
     shown = capsys.readouterr().out
-    assert "not known: the script does not use clusterrun.training" in shown
+    assert "unknown: the script does not use clusterrun.training" in shown
     assert "unknown" in render_page(report(str(paths.folder)))
 
 

@@ -353,7 +353,7 @@ def test_without_a_run_status_shows_all_that_live(machine):
     machine.run("old", "1", cause="finished")
     shown = typed(machine, "status")
     assert shown.stdout.startswith("run       old\n")
-    assert shown.stderr == "no run lives; this is the last one\n"
+    assert shown.stderr == "no active runs; showing the most recent\n"
     machine.run("first", "2")
     machine.queue("2 RUNNING", "3 PENDING")
     machine.run("done", "4", cause="crash")

@@ -119,15 +119,15 @@ def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: 
 def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
     """Step, loss, speed, what is left, what is saved and what comes next; the same in JSON."""
     seen = looked_at.result()
-    facts = {line[:10].strip(): line[10:] for line in seen.status.splitlines() if len(line) > 10}
+    facts = {line[:17].strip(): line[17:] for line in seen.status.splitlines() if len(line) > 17}
     step, _, total = facts["step"].split()
     assert SLOW < int(step) < STEPS == int(total)
     assert facts["state"] == "RUNNING"
-    assert facts["speed"].endswith(" s a step")
-    assert facts["left"].endswith(" to the job's time limit")
-    assert facts["saved"].startswith("step-000000")
-    assert facts["saved"].endswith(", whole")
-    assert facts["next save"].startswith("at step ")
+    assert facts["speed"].endswith(" s per step")
+    assert facts["remaining"].endswith(" to the job's time limit")
+    assert facts["checkpoint"].startswith("step-000000")
+    assert facts["checkpoint"].endswith(", complete")
+    assert facts["next checkpoint"].startswith("at step ")
     values = seen.values
     assert values["seconds_left"] > 0
     assert values["time_limit_at"] > values["submitted_at"]

@@ -136,7 +136,9 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
 
     answer = desk.cli("checkpoints", run.run_id, "--verify", check=False)
     assert answer.returncode == 1
-    assert re.search(rf"^step-{EVERY:08d}-0001 .* yes +<- resume$", answer.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^step-{EVERY:08d}-0001 .* yes +<- resumes here$", answer.stdout, re.MULTILINE
+    )
     assert f"no: {state.relative_to(newest)}'s checksum differs" in answer.stdout
     (run.folder / "output" / "hurry").touch()
     resumed(desk, run)

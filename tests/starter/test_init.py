@@ -333,7 +333,7 @@ def test_a_spec_on_stdout_is_no_json(desk):
     """Of the two, one can be had."""
     done = desk.type("init", "--script", "train.py", "-o", "-", "--json")
     assert done.returncode == 2
-    assert "the spec itself is asked for on stdout" in done.stderr
+    assert "cannot be combined with -o -, which writes the spec to stdout" in done.stderr
 
 
 def test_the_page_shows_what_it_says(desk):

@@ -288,7 +288,7 @@ def test_a_damaged_checkpoint_is_found_and_another_would_be_taken(laptop: Laptop
     ]  # fmt: skip
     shown = typed(laptop, "checkpoints", run.run_id, "--verify")
     assert shown.returncode == 1
-    assert re.search(r"^step-\d+-0001 .* yes +<- resume$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^step-\d+-0001 .* yes +<- resumes here$", shown.stdout, re.MULTILINE)
     assert re.search(r"^step-\d+-0002 .* no: count's checksum differs$", shown.stdout, re.MULTILINE)
     state.unlink()
     quick = typed(laptop, "checkpoints", run.run_id, "--json")

@@ -342,7 +342,7 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
     assert (done.returncode, disk.names()) == (2, ["old"])
     assert (
         done.stderr
-        == "nobody can be asked here\n  hint: --yes removes what was shown, without asking\n"
+        == "cannot ask for confirmation without a terminal\n  hint: use --yes to remove what is listed without a confirmation\n"
     )
     assert done.stdout.splitlines()[1].split()[:4] == ["old", "COMPLETED", "40", "d"]
     shown = disk.type("--older-than", "30d", "--dry-run", "--json")
@@ -354,7 +354,7 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
     assert (done.returncode, disk.names()) == (0, [])
     assert done.stderr.startswith("1 run removed, ")
     done = disk.type("--older-than", "30d")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing fits\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing matches\n")
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -1,4 +1,4 @@
-"""`clusterrun why [RUN]`: without RUN, of the last run."""
+"""`clusterrun why [RUN]`: the most recent run without RUN."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def format_why(found: Why) -> str:
-    """Write an answer for people, a heading and a fact a line."""
+    """Format an answer for people: headings, and one fact per line."""
     job = f", job {found.job_id}" if found.job_id else ""
     lines = [f"{found.run_id}: {coloured(found.state, style_of(found.state))}{job}"]
     if found.reason and found.waiting is None and found.stopped is None:
@@ -36,7 +36,7 @@ def format_why(found: Why) -> str:
     if found.waiting:
         lines += ["", "why it is not running", *map(_indent, _format_waiting(found.waiting))]
     if found.liveness:
-        lines += ["", "does it look alive", *map(_indent, _format_alive(found.liveness))]
+        lines += ["", "is it making progress", *map(_indent, _format_alive(found.liveness))]
     if found.stopped:
         which = (
             f"why attempt {found.stopped.attempt} stopped"
@@ -60,16 +60,16 @@ def _format_waiting(waiting: Waiting) -> Iterator[str]:
     if waiting.expected_start:
         yield f"Slurm expects it to start at {waiting.expected_start}"
     if not waiting.temporary:
-        yield "this does not pass by itself"
+        yield "this needs action: waiting does not help"
     if waiting.fix:
-        yield f"do: {waiting.fix}"
+        yield f"fix: {waiting.fix}"
 
 
 def _format_alive(alive: Liveness) -> Iterator[str]:
     verdict = {
         True: coloured("yes", style_of("good")),
         False: coloured("no", style_of("bad")),
-        None: "not known",
+        None: "unknown",
     }
     yield f"{verdict[alive.looks_alive]}: {alive.summary}"
 
@@ -86,9 +86,9 @@ def _format_stopped(stopped: Stopped) -> Iterator[str]:
                 if place.script_call and place.script_call != place.innermost_call
                 else ""
             )
-            yield f"rank {place.rank} on {place.node} stood in {place.innermost_call}{own}"
+            yield f"rank {place.rank} on {place.node} was in {place.innermost_call}{own}"
         if stopped.fix:
-            yield f"do: {stopped.fix}"
+            yield f"fix: {stopped.fix}"
         return
     yield from _format_failure(stopped.failure)
 
@@ -103,14 +103,14 @@ def _format_failure(failure: FirstFailure) -> Iterator[str]:
         if word
     )
     yield f"{failure.kind}: {failure.meaning}"
-    yield f"{f'first to fail: {who}: ' if who else ''}{coloured(failure.line, style_of('bad'))}"
+    yield f"{f'first failure: {who}: ' if who else ''}{coloured(failure.line, style_of('bad'))}"
     yield f"{failure.log}{f':{failure.line_number}' if failure.line_number else ''}"
     if failure.unread_bytes:
-        yield f"(the first {failure.unread_bytes / 1e6:.0f} MB of that log were not read)"
-    yield f"do: {failure.fix}"
+        yield f"(the first {failure.unread_bytes / 1e6:.0f} MB of the log were not read)"
+    yield f"fix: {failure.fix}"
 
 
 def _format_next(next_: Next) -> Iterator[str]:
     yield next_.summary
     if next_.command:
-        yield f"to go on: {next_.command}"
+        yield f"to resume: {next_.command}"

@@ -1,4 +1,4 @@
-"""A run's status as text, as table rows, and as one JSON object."""
+"""A run's status as text, as table rows, and as a JSON object."""
 
 from __future__ import annotations
 
@@ -15,46 +15,48 @@ from clusterrun.run_status.forecast import Outlook, outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.units import format_clock, format_duration
 
-HEADINGS = ("ATTEMPT", "BEGAN", "ENDED BY", "STEPS", "STEPS LOST", "LASTED", "JOB", "NODES")
-_DOING = {
-    "start": "starts, no step is done yet",
-    "evaluation": "evaluates",
-    "save": "saves a checkpoint",
-    "epoch": "is between two epochs",
-    "end": "leaves",
-    "other": "has trained, its script goes on",
+HEADINGS = ("ATTEMPT", "STARTED", "ENDED BY", "STEPS", "STEPS LOST", "DURATION", "JOB", "NODES")
+_ACTIVITIES = {
+    "start": "starting, no step done yet",
+    "evaluation": "evaluating",
+    "save": "saving a checkpoint",
+    "epoch": "between two epochs",
+    "end": "exiting",
+    "other": "training done, the script is still running",
 }
 
 
 def format_status(found: RunStatus, ahead: Outlook | None = None) -> str:
-    """Format a status for people, a line a fact; unknown facts are left out."""
+    """Format a status for people, one fact per line, without unknown facts."""
     earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
     facts = {
         "run": found.run_id,
         "state": _colour_state(found, ahead),
-        "job": found.job_id + (f" (before: {earlier})" if earlier else ""),
+        "job": found.job_id + (f" (previously: {earlier})" if earlier else ""),
         "attempt": found.attempt or "",
         "step": _format_step(found),
         "loss": _format_loss(found, ahead),
         "speed": _format_speed(ahead) if ahead else "",
-        "left": _format_remaining(found, ahead),
-        "saved": _format_saved(ahead.last_checkpoint) if ahead and ahead.last_checkpoint else "",
-        "next save": _format_next_save(found, ahead) if ahead else "",
+        "remaining": _format_remaining(found, ahead),
+        "checkpoint": _format_saved(ahead.last_checkpoint)
+        if ahead and ahead.last_checkpoint
+        else "",
+        "next checkpoint": _format_next_save(found, ahead) if ahead else "",
         "nodes": found.nodes,
-        "avoids": ", ".join(found.excluded_nodes),
+        "excluded nodes": ", ".join(found.excluded_nodes),
         "tags": ", ".join(found.tags),
         "exit code": "" if found.exit_code is None else str(found.exit_code),
         "folder": found.folder,
     }
-    return "\n".join(f"{name:<10}{value}" for name, value in facts.items() if value != "")
+    return "\n".join(f"{name:<17}{value}" for name, value in facts.items() if value != "")
 
 
 def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
-    """Return an attempt's row of a table."""
+    """Return an attempt's table row."""
     last = attempt.number == found.attempt
     runs = last and not attempt.summary and not found.state.final
     ended = attempt.summary or (
-        found.reason if last and found.state.final else "runs" if runs else ""
+        found.reason if last and found.state.final else "running" if runs else ""
     )
     start, end = (
         "?" if step is None else str(step)
@@ -83,8 +85,8 @@ def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
 
 
 def format_status_line(found: RunStatus, ahead: Outlook) -> str:
-    """Format what changes in a status as one line."""
-    saved = f"saved {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
+    """Format the changing parts of a status as one line."""
+    saved = f"checkpoint {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
     attempt = f"attempt {found.attempt}" if found.attempt else ""
     step = "" if found.step is None else f"step {_format_plain_step(found)}"
     loss = "" if found.loss is None else f"loss {found.loss:.4f}"
@@ -93,7 +95,7 @@ def format_status_line(found: RunStatus, ahead: Outlook) -> str:
 
 
 def complete_status(found: RunStatus) -> dict[str, object]:
-    """Return a run's status, its outlook and its attempts as plain values."""
+    """Return a run's status, outlook and attempts as plain values."""
     attempts = list_attempts(RunPaths(Path(found.folder)))
     return {
         **found.as_dict(),
@@ -103,7 +105,7 @@ def complete_status(found: RunStatus) -> dict[str, object]:
 
 
 def _format_state(found: RunStatus, ahead: Outlook | None) -> str:
-    doing = _DOING.get(ahead.activity, "") if ahead else ""
+    doing = _ACTIVITIES.get(ahead.activity, "") if ahead else ""
     why = found.reason if found.reason not in ("", "None") else doing
     return found.state.value + (f" ({why})" if why else "")
 
@@ -143,7 +145,7 @@ def _format_speed(ahead: Outlook) -> str:
         else []
     )
     parts += (
-        [f"{ahead.seconds_per_step:.3g} s a step"] if ahead.seconds_per_step is not None else []
+        [f"{ahead.seconds_per_step:.3g} s per step"] if ahead.seconds_per_step is not None else []
     )
     return ", ".join(parts)
 
@@ -164,11 +166,11 @@ def _format_remaining(found: RunStatus, ahead: Outlook | None) -> str:
 
 def _format_saved(saved: SavedCheckpoint) -> str:
     condition = (
-        "not ours to verify"
+        "written by the script, cannot be verified"
         if saved.kind == "script"
-        else f"not whole: {saved.fault}"
+        else f"incomplete: {saved.fault}"
         if saved.fault
-        else "whole"
+        else "complete"
     )
     return f"{saved.name}, {format_duration(time.time() - saved.saved_at)} ago, {condition}"
 
