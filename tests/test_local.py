@@ -147,7 +147,7 @@ def test_stop_between_two_attempts_asks_no_slurm(
     monkeypatch.setattr(track, "installed", lambda: True)
     monkeypatch.setattr(track, "cancel_jobs", lambda *_, **__: pytest.fail("Slurm was asked"))
     track.stop("local-1", index)
-    assert paths.stop.read_text().startswith("asked by ")
+    assert paths.stop.read_text().startswith("requested by ")
 
 
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:

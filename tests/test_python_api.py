@@ -218,7 +218,7 @@ def test_a_run_is_an_object(cluster: Desk) -> None:
     lines = python(PROGRAM, cluster).splitlines()
     assert lines[0] == "7 PENDING True ()"
     assert lines[1] == "() None"
-    assert lines[2] == "STOPPED left the queue, as asked"
+    assert lines[2] == "STOPPED removed from the queue by `clusterrun stop`"
     assert any("has printed nothing yet" in line for line in lines)
     assert lines[-1] == "True True True True"
     assert "#SBATCH --nodes=2\n" in next((cluster.folder / "runs").glob("*/job.sbatch")).read_text()

@@ -15,6 +15,7 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.states import State
 
 _STATE_MEANINGS = {
@@ -32,7 +33,7 @@ def why(name: str, index: Index | None = None) -> Why:
 
     Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     found = run_status(run)
     if found.tasks:
         return _diagnose_array(run, found)

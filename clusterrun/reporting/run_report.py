@@ -24,6 +24,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.node_lists import count_nodes
 
 
@@ -91,7 +92,7 @@ def report(name: str, index: Index | None = None) -> RunReport:
     Raises SpecError if no run has this name, or it is an array, whose tasks are runs;
     ClusterError where it is another user's.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     found = run_status(run)
     if found.tasks:
         hint = f"name one of its tasks, such as {found.tasks[0].run_id}"

@@ -16,6 +16,7 @@ from clusterrun.run_logs.filters import LogFilter, Sieve, raise_if_nothing_match
 from clusterrun.run_logs.ranks import read_ranks
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import last_end
+from clusterrun.run_status.named_run import find_run
 
 _CHUNK_BYTES = 1 << 20
 _POLL_SECONDS = 0.5
@@ -43,7 +44,7 @@ def logs(
     end where no line names that rank or node.
     """
     wanted = LogFilter(rank, node, grep)
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     if wanted.everything:
         return (text for _, text in _read_pieces(run, attempt, follow=follow))
     return (found.raw for found in _read_lines(run, attempt, wanted, follow=follow))
@@ -65,7 +66,7 @@ def log_lines(
     name: str, wanted: LogFilter, *, attempt: AttemptChoice = None, follow: bool = False
 ) -> Iterator[LogLine]:
     """Yield the lines of a run's output, each with its rank and node; otherwise as `logs`."""
-    return _read_lines(Index().find(name), attempt, wanted, follow=follow)
+    return _read_lines(find_run(name), attempt, wanted, follow=follow)
 
 
 def _read_pieces(

@@ -21,23 +21,23 @@ from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import state_of
 
 QUIET_S = 86_400.0
-"""How long a run's files must be unchanged, if it recorded no end and Slurm does not know it."""
+"""Seconds for which the files of a run without an end record must be unchanged."""
 _END_GRACE_S = (
-    120.0  # KillWait (30 s by default, slurm.conf(5)), and what a batch script writes after its end
+    120.0  # KillWait (30 s by default, slurm.conf(5)), and the last writes of the batch script
 )
 _FRESH_S = 600.0
 
 
 @dataclass
 class Inquiry:
-    """Checks of one run after the other; a Slurm that failed to respond is not queried again."""
+    """Checks of several runs; once Slurm has not responded, it is not queried again."""
 
     answers: bool = True
 
     def sign_of_life(self, run: RunRef, status: RunStatus) -> str:
         """Return why a run that looks ended may be active; empty if it is not.
 
-        Where Slurm does not answer, only a run that wrote its own end is dead.
+        If Slurm is not responding, only a run with an end record counts as ended.
         """
         over = has_recorded_end(run, status)
         if is_local(run):
@@ -47,9 +47,12 @@ class Inquiry:
             try:
                 found = self._find_slurm_sign(run, status, over=over)
             except ClusterError as error:
-                self.answers, found = False, "" if over else f"Slurm does not answer ({error.what})"
+                self.answers, found = (
+                    False,
+                    "" if over else f"Slurm is not responding ({error.what})",
+                )
         elif not over:
-            found = _check_quiet_period(run) if not installed() else "Slurm does not answer"
+            found = _check_quiet_period(run) if not installed() else "Slurm is not responding"
         return found or _check_recent_writes(run, status)
 
     def _find_slurm_sign(self, run: RunRef, status: RunStatus, *, over: bool) -> str:
@@ -71,7 +74,7 @@ class Inquiry:
 
     @staticmethod
     def _has_accounted_end(run: RunRef, status: RunStatus) -> bool:
-        """Return whether sacct reports the end of the job, and not merely nothing."""
+        """Return whether sacct reports that the job has ended."""
         from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import
 
         word = (
@@ -91,7 +94,7 @@ def has_recorded_end(run: RunRef, status: RunStatus) -> bool:
 
 
 def _collect_job_ids(run: RunRef, status: RunStatus) -> set[str]:
-    """Return the jobs that may be the run's newest: the last two successors, and those of tasks."""
+    """Return the jobs that may be the newest: the last two successors, and those of tasks."""
     tasks = {task.job_id.partition("_")[0] for task in status.tasks}
     return {
         job_id
@@ -108,7 +111,7 @@ def _find_local_sign(run: RunRef, *, over: bool) -> str:
     host = supervisor_host(run.paths)
     if over or host == os.uname().nodename:
         return ""
-    return f"it wrote no end, and runs on {host}" if host else _check_quiet_period(run)
+    return f"it left no end record, and was started on {host}" if host else _check_quiet_period(run)
 
 
 def _check_quiet_period(run: RunRef) -> str:
@@ -116,7 +119,7 @@ def _check_quiet_period(run: RunRef) -> str:
     age = time.time() - max(_modification_times(run.paths), default=0.0)
     hours = f"{max(age, 0) / 3600:.1f} h"
     return (
-        f"it wrote no end, and its files changed {hours} ago, less than a day"
+        f"it left no end record, and its files changed {hours} ago, less than a day"
         if age < QUIET_S
         else ""
     )
@@ -135,7 +138,7 @@ def _check_recent_writes(run: RunRef, status: RunStatus) -> str:
 
 
 def _modification_times(paths: RunPaths) -> Iterator[float]:
-    """Yield the modification times of what an attempt writes."""
+    """Yield the modification times of the files that attempts write."""
     for folder in (paths.folder, *paths.folder.glob("task-*")):
         own = RunPaths(folder)
         attempts = (*own.events.glob("attempt-*"), own.job, own.intent)

@@ -15,7 +15,9 @@ EXPEDITE_OPTION = "--requeue=expedite"
 
 Where it is not enabled, sbatch refuses the job (sbatch(1)).
 """
-# The command is last, because a path may have any character.
+NO_REASON = "None"
+"""squeue's word for a job without a reason."""
+# The command is last, because a path may contain any character.
 _FORMAT = "%i|%A|%F|%T|%r|%S %e|%N|%o"
 
 

@@ -13,6 +13,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue
 from clusterrun.slurm.states import State
@@ -23,7 +24,7 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     require_own_folder(run, "requeue")
     refuse_other_cluster(run)
     found = run_status(run)

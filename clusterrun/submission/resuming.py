@@ -22,6 +22,7 @@ from clusterrun.run_folder.removal import MARK
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.ended_runs import Summaries
 from clusterrun.run_status.file_status import is_local
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
@@ -60,7 +61,7 @@ def resume(
     """
     given = dict(os.environ) if environment is None else environment
     index = index or Index(given)
-    run = index.find(name)
+    run = find_run(name, index)
     _require_resumable_folder(run)
     refuse_other_cluster(run)
     index.make()

@@ -203,7 +203,7 @@ def test_requests_to_an_array_reach_its_tasks(desk):
     fields = f"JobName=x UserId=me({os.getuid()}) JobState=RUNNING Requeue=1 Restarts=0 Command={array.script} WorkDir=/"
     desk.command("scontrol", f"echo 'JobId=41 ArrayJobId=40 ArrayTaskId=1 {fields}'")
     assert desk.type("stop", "grid").returncode == 0
-    assert [task.stop.read_text()[:8] for task in tasks] == ["", "asked by"]
+    assert [task.stop.read_text()[:12] for task in tasks] == ["", "requested by"]
     assert desk.type("cancel", "grid").returncode == 0
     assert [task.cancelled.exists() for task in tasks] == [False, True]
     assert (desk.folder / "scancelled").read_text() == "--state=PENDING -- 40\n-- 40\n"

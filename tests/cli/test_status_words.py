@@ -108,7 +108,7 @@ def test_what_a_running_run_is_about(running):
         0.1,
     )
     assert ahead.losses[0] == (1, 0.99)
-    assert ahead.last_checkpoint.fault == "it has no complete manifest.json"
+    assert ahead.last_checkpoint.fault == "no complete manifest.json"
     told = format_status(running, ahead).splitlines()
     assert told[:9] == [
         "run              tiny",
@@ -119,7 +119,7 @@ def test_what_a_running_run_is_about(running):
         "loss             0.5000",
         "speed            32 samples/s, 2 s per step",
         "remaining        8 min to the last step, 2 h 1 min to the job's time limit",
-        "checkpoint       step-00000040-0001, 0 s ago, incomplete: it has no complete manifest.json",
+        "checkpoint       step-00000040-0001, 0 s ago, incomplete: no complete manifest.json",
     ]
     assert told[9] == "next checkpoint  at step 80, in 40 s"
     line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  checkpoint step-00000040-0001"

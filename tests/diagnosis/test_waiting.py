@@ -164,7 +164,7 @@ def test_slurm_that_does_not_answer(slurm):
 
 def test_a_run_that_slurm_never_got(slurm):
     """The way out is to type it again; nobody asks Slurm."""
-    told = pending_run.why_waiting(status(job_id="", reason="not handed to Slurm yet"))
+    told = pending_run.why_waiting(status(job_id="", reason="not submitted to Slurm yet"))
     assert "submit" in told.fix
     assert slurm["asked"] == []
 

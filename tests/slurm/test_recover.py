@@ -253,9 +253,9 @@ def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
     runs(run.folder)
     answer = as_bob(desk, "stop", str(run.folder))
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.startswith(f"{run.run_id}: asked to save and leave")
+    assert answer.stderr.startswith(f"{run.run_id}: stop requested")
     assert desk.wait(run) == "STOPPED", story(run)
-    assert (run.folder / "stop").read_text().startswith("asked by bob at ")
+    assert (run.folder / "stop").read_text().startswith("requested by bob at ")
     assert "attempt 0001 ended: stop" in as_bob(desk, "logs", str(run.folder)).stdout
     for words in (["status"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
         answer = as_bob(desk, *words, str(run.folder))

@@ -24,7 +24,7 @@ def test_a_job_that_slurm_forgot_is_not_unknown_for_ever() -> None:
         found = desk.status(run)
         assert (found["state"], found["reason"]) == (
             "LOST",
-            "Slurm knows the job no more, and it wrote no end",
+            f"Slurm no longer knows job {run.job_id}, and the run left no end record",
         )
         assert desk.wait(run, 10) == "LOST"
 

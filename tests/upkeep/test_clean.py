@@ -204,7 +204,7 @@ def test_where_slurm_does_not_answer_only_a_written_end_counts(disk):
     plan = plan_clean(MONTH, disk.index)
     assert [one.path.name for one in plan.removals] == ["ended"]
     assert len(plan.notes) == 1
-    assert plan.notes[0].startswith("unknown stays: Slurm does not answer (")
+    assert plan.notes[0].startswith("unknown stays: Slurm is not responding (")
 
 
 def test_a_run_that_lives_again_since_the_plan_stays(disk):
@@ -410,7 +410,7 @@ def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk
     assert disk.clean(Criteria(keep=0)) == ([] if stays else ["lost"])
     notes = plan_clean(Criteria(keep=0), disk.index).notes
     assert notes == (
-        ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",)
+        ("lost stays: it left no end record, and its files changed 12.0 h ago, less than a day",)
         if stays
         else ()
     )
@@ -451,7 +451,7 @@ def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
     disk.age(paths, 40)
     assert disk.clean(Criteria(keep=0)) == []
     assert plan_clean(Criteria(keep=0), disk.index).notes == (
-        "there stays: it wrote no end, and runs on elsewhere",
+        "there stays: it left no end record, and was started on elsewhere",
     )
 
 

@@ -22,6 +22,7 @@ from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import outlook
+from clusterrun.run_status.named_run import find_run
 from clusterrun.run_status.polling import poll_active_runs, poll_run
 
 _POLL_S = 2.0  # between two reads of the run folders
@@ -31,7 +32,7 @@ _STEP_LINES_EVERY_S = 60.0  # seconds between two lines that differ only in the 
 def watch(name: str | None, *, as_json: bool) -> int:
     """Show a run until it ends, or all active runs until none is left, or until Ctrl-C."""
     index = Index()
-    run = index.find(name) if name is not None else None
+    run = find_run(name, index) if name is not None else None
 
     def read_statuses() -> list[RunStatus]:
         return [poll_run(run, index)] if run else poll_active_runs(index)
