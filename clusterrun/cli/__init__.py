@@ -44,7 +44,7 @@ _DESCRIPTION = (
     "Train with Accelerate on Slurm: submit a job spec, and the run continues until it is done."
 )
 _EPILOG = (
-    "RUN is a run id, the start of one, a job id, `last`, or a run folder; "
+    "RUN is a run id, the start of one, a job id, `last`, or a run folder;\n"
     "a task of a job array is RUN-TASK.\n"
     "exit codes: 0 success; 1 refused or failed; 2 invalid input; 3 internal error; "
     "124 timed out.\n"
@@ -93,6 +93,8 @@ def _run_command(words: list[str]) -> int:
 
         complete(_build_parser)
     parser = _build_parser(words)
+    if (called := _find_command(words)) and called not in COMMANDS:
+        _refuse_command(parser, called)
     options = parser.parse_args(words)
     if options.command is None:
         parser.print_help()
@@ -114,7 +116,7 @@ def _build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         prog="clusterrun", dest="command", metavar="command", help=argparse.SUPPRESS
     )
-    called = next((word for word in words if not word.startswith("-")), None)
+    called = _find_command(words)
     for name, what in COMMANDS.items():
         command = commands.add_parser(
             name,
@@ -126,6 +128,20 @@ def _build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == called:
             importlib.import_module(f"clusterrun.cli.commands.{name}").add_options(command)
     return parser
+
+
+def _find_command(words: Sequence[str]) -> str | None:
+    """Return the first word that is not an option."""
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _refuse_command(parser: argparse.ArgumentParser, called: str) -> None:
+    """Exit with code 2, and propose a command with a similar name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistyped command
+
+    near = get_close_matches(called, COMMANDS, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else "see `clusterrun --help` for all commands"
+    parser.exit(2, f"{called!r} is not a clusterrun command\n  hint: {hint}\n")
 
 
 def _report_error(error: Exception, words: Sequence[str]) -> int:

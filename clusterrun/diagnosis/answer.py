@@ -9,36 +9,36 @@ from clusterrun.diagnosis.stacks import HangLocation
 
 @dataclass(frozen=True)
 class Waiting:
-    """Why a run does not start."""
+    """Why a run is pending."""
 
     reason: str
-    """Slurm's reason; empty if the run is not in Slurm's queue."""
+    """Slurm's reason; empty if Slurm gives none, or the run is not queued."""
     meaning: str
-    """The meaning of the reason, in a sentence."""
+    """The meaning of the reason."""
     fix: str
     """What the user can do; empty: wait."""
     temporary: bool
-    """Whether it can pass without any action."""
+    """Whether the run can start without any action."""
     expected_start: str
-    """When Slurm expects it to start, as Slurm writes times; empty if Slurm gives no estimate."""
+    """When Slurm expects it to start, in Slurm's format; empty without an estimate."""
     jobs_ahead: int | None
-    """How many visible pending jobs of the partition have a higher priority; None: not queried."""
+    """Number of visible pending jobs with a higher priority in the partition; None: unknown."""
     details: tuple[str, ...] = ()
-    """Details on this cluster: limits, reservations, dependencies."""
+    """Details about this cluster: limits, reservations, dependencies."""
 
 
 @dataclass(frozen=True)
 class FirstFailure:
-    """The failure that came first in the log of an attempt."""
+    """The first failure in the log of an attempt."""
 
     kind: str
     """Its class, such as cuda-out-of-memory."""
     meaning: str
-    """The class in a sentence."""
+    """What the class means."""
     fix: str
-    """What helps."""
+    """What to do."""
     line: str
-    """The line of the log that shows it."""
+    """The log line that shows it."""
     rank: int | None
     """The rank that failed first, if the log shows it."""
     node: str
@@ -46,47 +46,47 @@ class FirstFailure:
     exit_code: int | None
     """The exit code of that process."""
     log: str
-    """The log that was read."""
+    """The path of the log."""
     line_number: int | None
-    """None if the log is too long to count its lines."""
+    """The number of the line in the log; None if the log is too long to count lines."""
     unread_bytes: int
-    """Bytes at the start of the log that were not read."""
+    """Number of bytes at the start of the log that were not read."""
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Why the last attempt that has ended did so."""
+    """Why the most recent ended attempt stopped."""
 
     attempt: int
-    """Which one; 0: none began."""
+    """The number of the attempt; 0: none has started."""
     cause: str
     """The recorded cause, as in `status --json`."""
     summary: str
-    """The same for people."""
+    """The same in words."""
     meaning: str
-    """The meaning of the cause, in a sentence."""
+    """What the cause means."""
     fix: str
-    """What helps; empty if nothing has to be done."""
+    """What to do; empty if no action is needed."""
     failure: FirstFailure | None = None
     """The failure that the log shows."""
     hang_locations: tuple[HangLocation, ...] = ()
-    """Of a hang, where each rank was."""
+    """After a hang, where each rank was."""
 
 
 @dataclass(frozen=True)
 class Liveness:
-    """Whether an attempt that runs looks alive. Times are seconds; None: not known."""
+    """Whether a running attempt makes progress. Times are seconds; None: unknown."""
 
     looks_alive: bool | None
-    """Whether it does."""
+    """Whether it reported progress within the hang timeout."""
     summary: str
-    """The same for people."""
+    """The same in words."""
     seconds_since_progress: int | None
     """Seconds since the last progress record."""
     activity: str
-    """What it did then: start, step, evaluation, save, ..."""
+    """The activity in that record: start, step, evaluation, save, ..."""
     hang_timeout: int | None
-    """The silence after which it counts as hung."""
+    """Seconds without progress after which the attempt counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ class Next:
     """What clusterrun does next."""
 
     summary: str
-    """In a sentence."""
+    """What happens next."""
     command: str
-    """The command that resumes the run; empty if it continues by itself, or has finished."""
+    """The command that resumes the run; empty if it continues by itself or has finished."""
     crashes: int | None
     """Crashes and hangs since the last new checkpoint."""
     crashes_left: int | None
-    """How many more of them the run survives."""
+    """How many more are within the crash budget."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +108,23 @@ class Why:
     """Why a run is in its state, and what comes next."""
 
     run_id: str
-    """What commands take."""
+    """The id that commands take."""
     state: str
-    """As `status` has it."""
+    """The same as in `status`."""
     reason: str
-    """As `status` has it."""
+    """The same as in `status`."""
     job_id: str
-    """Its last job."""
+    """The id of its most recent job."""
     folder: str
     """The run folder."""
     waiting: Waiting | None
-    """Of a run that does not run."""
+    """Set for a pending run."""
     liveness: Liveness | None
-    """Of one that does."""
+    """Set for a running attempt."""
     stopped: Stopped | None
-    """Of one with an attempt that has ended."""
+    """Set if an attempt has ended."""
     next: Next
-    """What happens without any action."""
+    """What happens next without any action."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""

@@ -36,9 +36,7 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
         failure = _locate_failure(failure, paths, attempt.number)
         failure = _name_absent_ranks(failure, tail, read_ranks(paths, attempt.number))
     elif attempt.cause == Cause.CRASH:
-        answer = replace(
-            answer, fix=f"the log names no error that is known here: look at the end of {log}"
-        )
+        answer = replace(answer, fix=f"the log shows no known error: look at the end of {log}")
     locations = (
         tuple(read_hang_locations(attribute_lines(tail.text.split("\n"))))
         if attempt.cause == Cause.HANG
@@ -56,7 +54,7 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
 def _find_slurm_failure(
     paths: RunPaths, attempt: Attempt, failure: FirstFailure | None
 ) -> FirstFailure | None:
-    """Find in Slurm's own log that a process was killed because the job's memory was used up."""
+    """Find an out-of-memory kill in Slurm's own log."""
     log = paths.logs / f"slurm-{attempt.job_id}.out"
     tail = _read_tail_if_any(log)
     found = find_failure(log, tail) if tail else None
@@ -66,7 +64,7 @@ def _find_slurm_failure(
 
 
 def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
-    """Find the failure that came first in the end of a log."""
+    """Find the first failure in the end of a log."""
     found = first_failure(tail.text)
     if found is None:
         return None
@@ -86,18 +84,20 @@ def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
 
 
 def _name_absent_ranks(failure: FirstFailure, tail: Tail, ranks: Ranks) -> FirstFailure:
-    """Name the ranks that the others waited for: those that report no time-out."""
+    """Name the ranks that the others waited for: those that report no timeout."""
     if failure.kind not in ("nccl-time-out", "collective-time-out") or not ranks.per_node:
         return failure
     waited = ranks_with_failure(tail.text, failure.kind)
     others = sorted(set(range(ranks.per_node * len(ranks.nodes))) - waited)
     if not others or not waited:
         return failure
-    return replace(failure, fix=f"{failure.fix}; ranks that do not say it: {format_ranges(others)}")
+    return replace(
+        failure, fix=f"{failure.fix}; ranks that do not report it: {format_ranges(others)}"
+    )
 
 
 def _locate_failure(failure: FirstFailure, paths: RunPaths, attempt: int) -> FirstFailure:
-    """Add the node: of the rank, or else of the task that failed first."""
+    """Add the node of the rank, or of the task that failed first."""
     node = read_ranks(paths, attempt).node_of(failure.rank) or failure.node
     return replace(failure, node=node or _find_first_failed_node(paths, attempt))
 

@@ -42,7 +42,7 @@ class SavedCheckpoint:
     kind: str
     """Who wrote it: `clusterrun` (clusterrun.training), `Trainer` (transformers), or `script`."""
     verified: bool | None
-    """Whether every byte matches its checksum; None if not checked, or there is no checksum."""
+    """Whether every byte matches its checksum; None if not checked, or without checksums."""
     fault: str
     """What is wrong with it; empty if no fault is known."""
     used_on_resume: bool = False

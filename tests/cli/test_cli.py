@@ -25,6 +25,23 @@ def test_the_version_and_the_help(desk):
     assert desk.type().stdout == shown.stdout
 
 
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("staus", "did you mean status?"),
+        ("sumbit", "did you mean submit?"),
+        ("log", "did you mean logs?"),
+        ("frobnicate", "see `clusterrun --help` for all commands"),
+    ],
+)
+def test_an_unknown_command_gets_a_proposal(capsys, typed, hint):
+    """A mistyped command is one line with a hint, not a list of all commands."""
+    with pytest.raises(SystemExit) as left:
+        cli.main([typed, "job.yaml"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"'{typed}' is not a clusterrun command\n  hint: {hint}\n"
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself(desk, command):
     """Each command's help says what it does, and every option of it what it is for."""
@@ -264,7 +281,7 @@ def test_what_is_told_after_submit(desk):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{run_id}\n"
     assert done.stderr.startswith(
-        "note: left out, because they would override the spec: SBATCH_PARTITION\n"
+        "note: ignored, because they would override the spec: SBATCH_PARTITION\n"
     )
     assert "queued as job 4711" in done.stderr
     assert f"  clusterrun status {run_id}\n" in done.stderr

@@ -42,7 +42,7 @@ def test_a_beginning_that_fits_two_runs(desk, command):
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "2 runs begin with tiny\n  hint: tiny-1, tiny-10\n",
+        "2 runs match 'tiny'\n  hint: name one of them: tiny-10 (FAILED), tiny-1 (COMPLETED)\n",
     )
     assert desk.type(command, "tiny-1").returncode == 0
 
@@ -54,9 +54,9 @@ def test_what_is_known_of_runs_that_have_ended(desk):
     shown = desk.type("status", "11")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.splitlines()[:3] == [
-        "run       good",
-        "state     COMPLETED (finished)",
-        "job       11",
+        "run              good",
+        "state            COMPLETED (finished)",
+        "job              11",
     ]
     assert json.loads(desk.type("status", "last", "--json").stdout)["run_id"] == "bad"
     assert [run["state"] for run in json.loads(desk.type("list", "--json").stdout)] == [
@@ -166,7 +166,7 @@ def test_the_tasks_of_an_array(desk):
     desk.command("squeue", 'for n in 4 6; do echo "40_$n|4$n|40|PENDING|Resources|N/A||/x"; done')
     desk.command("sbatch", "exit 1")
     shown = desk.type("status", "grid").stdout
-    assert "state     PENDING (4 tasks: 2 PENDING, 1 FAILED, 1 COMPLETED)" in shown
+    assert "state            PENDING (4 tasks: 2 PENDING, 1 FAILED, 1 COMPLETED)" in shown
     rows = [line.split()[:3] for line in shown.splitlines() if line.startswith("grid-")]
     assert rows == [["grid-0", "COMPLETED", "41"], ["grid-2", "FAILED", "42"], ["grid-4", "PENDING", "40_4"],
                     ["grid-6", "PENDING", "40_6"]]  # fmt: skip

@@ -42,7 +42,7 @@ def test_the_trainers_own_patience_is_the_measure(paths, age, looks):
         found.activity,
         found.hang_timeout,
     ) == (looks, age, "step", 900)
-    assert found.summary.startswith(f"at step 61, doing step; its last word is {age} s old")
+    assert found.summary.startswith(f"at step 61 (step), last progress {age} s ago")
 
 
 def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
@@ -50,10 +50,10 @@ def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
     tell(paths, BEGAN - 5, 900)
     found = judge_progress(paths, attempt(paths), now=BEGAN + 70)
     assert (found.looks_alive, found.seconds_since_progress) == (None, None)
-    assert found.summary == "attempt 2 began 70 s ago, and has printed nothing yet"
+    assert found.summary == "attempt 2 started 70 s ago, and has printed nothing yet"
     paths.log("0002").write_text("importing\n")
     assert (
-        "has told no step yet; its last line is"
+        "has reported no step yet; its last output is"
         in judge_progress(paths, attempt(paths), now=BEGAN + 70).summary
     )
 

@@ -74,12 +74,12 @@ def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
     ("code", "fragments"),
     [
         ("AssocGrpCpuLimit", ("together", "your account", "CPUs")),
-        ("QOSGrpGRESMinutes", ("together", "the QOS", "GPUs", "times minutes")),
-        ("AssocGrpCPURunMinutesLimit", ("together", "of the jobs that run")),
+        ("QOSGrpGRESMinutes", ("together", "the QOS", "GPUs", "minutes")),
+        ("AssocGrpCPURunMinutesLimit", ("together", "of running jobs")),
         ("QOSMaxGRESPerUser", ("the QOS", "GPUs", "a user", "reached")),
         ("QOSMaxNodePerJobLimit", ("more nodes", "one job")),
         ("AssocMaxWallDurationPerJobLimit", ("more wall time", "one job")),
-        ("QOSMinGRES", ("at least", "GPUs")),
+        ("QOSMinGRES", ("minimum", "GPUs")),
         ("MaxJobsPerAccount", ("running jobs", "an account")),
         ("QOSMaxSubmitJobPerUserLimit", ("queued and running jobs",)),
     ],
@@ -108,7 +108,10 @@ def test_a_reason_that_nobody_knows_is_told_as_it_is():
 
 def test_the_nodes_that_cannot_be_had_are_named():
     """Slurm has them in its reason."""
-    assert "(out now: n[1-2])" in explain_reason("ReqNodeNotAvail, UnavailableNodes:n[1-2]").meaning
+    assert (
+        "(unavailable: n[1-2])"
+        in explain_reason("ReqNodeNotAvail, UnavailableNodes:n[1-2]").meaning
+    )
 
 
 def test_what_stands_before_a_job_and_when_it_starts(slurm):
@@ -117,13 +120,13 @@ def test_what_stands_before_a_job_and_when_it_starts(slurm):
     slurm["sinfo"] = "2|idle\n1|drained*\n3|mixed\n"
     told = waiting(slurm, "Priority")
     assert (told.jobs_ahead, told.expected_start) == (2, "2026-11-21T10:00:00")
-    assert told.details == ("it asks for 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
+    assert told.details == ("it requests 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
 
 
 def test_slurm_is_asked_for_no_more_than_the_reason_needs(slurm):
     """A held job is explained after one call."""
     told = waiting(slurm, "JobHeldUser")
-    assert told.fix == "`scontrol release 7`"
+    assert told.fix == "release with `scontrol release 7`"
     assert len(slurm["asked"]) == 1
 
 
@@ -136,7 +139,7 @@ def test_where_slurm_leaves_a_question_open_the_reason_is_told_all_the_same(slur
 def test_a_dependency_is_named(slurm):
     """With Slurm's own words for its state, a `|` in them too."""
     told = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
-    assert told.details == ("it waits for afterok:5(unfulfilled)",)
+    assert told.details == ("it depends on afterok:5(unfulfilled)",)
 
 
 def test_the_delay_after_a_requeue_is_told_from_a_begin_time(slurm):

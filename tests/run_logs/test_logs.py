@@ -104,8 +104,8 @@ def test_lines_that_match(desk, run):
             1,
             "no line of this log says that node n7 wrote it; those that are named: n1, n2",
         ),
-        (("--attempt", "none"), 2, "neither the number of an attempt nor `all`"),
-        (("--attempt", "0"), 2, "neither the number of an attempt nor `all`"),
+        (("--attempt", "none"), 2, "neither an attempt number nor `all`"),
+        (("--attempt", "0"), 2, "neither an attempt number nor `all`"),
         (("--attempt", "7"), 1, "has no attempt 7"),
     ],
 )
@@ -231,15 +231,15 @@ def test_why_a_run_crashed(desk, run):
     assert failure["line"] in line
     assert failure["line"] == "KeyError: 'labels'"
     assert told["next"] == {
-        "words": "nothing by itself",
+        "summary": "nothing by itself",
         "command": "clusterrun resume many", "crashes": 4, "crashes_left": 0,
     }  # fmt: skip
     text = desk.type("why", "many").stdout
     assert (
-        f"first to fail: rank 1 on n1: KeyError: 'labels'\n  {run.log('0002')}:{failure['line_number']}\n"
+        f"first failure: rank 1 on n1: KeyError: 'labels'\n  {run.log('0002')}:{failure['line_number']}\n"
         in text
     )
-    assert "to go on: clusterrun resume many" in text
+    assert "to resume: clusterrun resume many" in text
 
 
 def test_why_an_attempt_that_wrote_no_end(desk, run):
@@ -261,7 +261,7 @@ def test_ranks_that_others_waited_for_in_vain_are_named(desk, run):
     shutil.copy(LOGS / "published" / "nccl_watchdog.log", run.log("0002"))
     failure = json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]
     assert failure["kind"] == "nccl-time-out"
-    assert failure["fix"].endswith("; ranks that do not say it: 2-3")
+    assert failure["fix"].endswith("; ranks that do not report it: 2-3")
 
 
 def test_why_an_array_names_the_task_to_look_at(desk, run):
@@ -339,4 +339,4 @@ def test_why_a_hang(desk, run):
     )
     told = desk.type("why", "many").stdout
     assert "no sign of life for 40 s" in told
-    assert "rank 3 on n2 stood in train (train.py:3)" in told
+    assert "rank 3 on n2 was in train (train.py:3)" in told

@@ -122,7 +122,7 @@ def test_the_job_does_not_depend_on_the_login_shell(desk: Desk) -> None:
     run = desk.submitted(answer)
 
     assert (
-        "left out, because they would override the spec: SBATCH_JOB_NAME, SBATCH_TIMELIMIT"
+        "ignored, because they would override the spec: SBATCH_JOB_NAME, SBATCH_TIMELIMIT"
         in answer.stderr
     )
     assert desk.wait(run) == "COMPLETED", run.log()

@@ -202,7 +202,7 @@ def test_why_a_run_waits(asked: dict[str, Any], reason: str) -> None:
 def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
     """The numbers beside a reason are those of this cluster."""
     assert asked["Dependency"]["waiting"]["details"] == [
-        f"it waits for afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
+        f"it depends on afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
     ]
     assert (
         asked["JobHeldUser"]["waiting"]["fix"]
@@ -210,7 +210,7 @@ def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
     )
     assert "state DOWN" in asked["PartitionDown"]["waiting"]["details"][0]
     assert (
-        "at most 00:10:00 and 2 nodes, of 4; it asks for"
+        "at most 00:10:00 and 2 of 4 nodes; it requests"
         in asked["PartitionTimeLimit"]["waiting"]["details"][0]
     )
     assert asked["BeginTime"]["waiting"]["expected_start"].startswith("20")
@@ -221,10 +221,10 @@ def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
     assert asked["Resources"]["waiting"]["jobs_ahead"] == 0
     assert asked["Priority"]["waiting"]["jobs_ahead"] == 1
     assert asked["Nodes required for job are DOWN"]["waiting"]["details"][0].startswith(
-        "it asks for 4 of the 4 nodes of bottom:"
+        "it requests 4 of the 4 nodes of bottom:"
     )
     assert asked["BeginTime"]["next"]["summary"].startswith(
-        "attempt 1 begins when Slurm starts job"
+        "attempt 1 starts when Slurm starts job"
     )
 
 
@@ -278,11 +278,11 @@ def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:
 def test_a_run_that_lives_and_one_that_is_done(asked: dict[str, Any]) -> None:
     """Neither has anything to mend."""
     assert asked["lives"]["state"] == "RUNNING"
-    assert "attempt 1 began" in asked["lives"]["liveness"]["summary"]
+    assert "attempt 1 started" in asked["lives"]["liveness"]["summary"]
     assert asked["lives"]["stopped"] is None
     assert asked["ends"]["stopped"]["cause"] == "finished"
     assert asked["ends"]["next"] == {
-        "words": "nothing: it has finished",
+        "summary": "nothing: the run has finished",
         "command": "",
         "crashes": 0,
         "crashes_left": 3,
