@@ -223,7 +223,7 @@ def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
     """Several nodes or jobs, and GPUs that are not here, are refused with the way out."""
     with pytest.raises(
         ClusterError,
-        match=r"slurm.array asks for several jobs; .*\n  hint: add --set slurm.array=null",
+        match=r"slurm.array cannot be combined with --local\n  hint: add --set slurm.array=null",
     ):
         laptop.submit("array", command="true", slurm={"array": "0-3"})
     with pytest.raises(

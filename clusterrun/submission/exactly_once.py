@@ -1,10 +1,9 @@
-"""Hands the script of a run folder to Slurm, or starts it here, exactly once.
+"""Submit the script of a run folder to Slurm, or start it on this machine, exactly once.
 
-The order is the guarantee. What is about to happen is written first (pending, then the run folder
-with its intent); sbatch is called under a lock that its process inherits, so that a client which is
-killed leaves the lock with its sbatch; the job id is written last. A later try finds what is
-pending, asks Slurm for a job made from that run folder's script, and only then, if there is none,
-calls sbatch.
+The order guarantees it. The intent is written first (the pending record, then the run folder);
+sbatch runs under a lock that its process inherits, so that the lock of a killed client stays with
+its sbatch; the job id is written last. A later try finds the pending record, searches Slurm for a
+job with the script of that run folder, and calls sbatch only if there is no such job.
 """
 
 from __future__ import annotations
@@ -24,36 +23,36 @@ from clusterrun.run_folder.job_ids import jobs_until, read_job
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.slurm.clusters import other_cluster, reached_cluster, refuse_several_clusters
 
-# How long slurmctld may take to show a job that a killed client asked for.
+# How long slurmctld may take to show the job of a killed client.
 SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Handover:
-    """One submission of a run: the first, or one more after `resume`."""
+    """One submission of a run: the first one, or one by `resume`."""
 
     run: RunRef
     job_name: str
     number: int = 1
     after: str = ""
-    """The last attempt of the submissions before; empty where there is none."""
+    """The last attempt of the earlier submissions; empty for the first submission."""
     local: bool = False
 
     @property
     def marker(self) -> Path:
-        """Written right before sbatch is called."""
+        """The record that is written right before sbatch is called."""
         return self.run.paths.events / "submit.sbatch"
 
 
 def clear_pending(pending: Path) -> None:
-    """Drop the record of a submission that is over, and what a killed client left of writing it."""
+    """Remove the record of a completed submission, and drafts of it from a killed client."""
     for draft in pending.parent.glob(f".{pending.name}.*"):
         draft.unlink(missing_ok=True)
-    pending.unlink(missing_ok=True)  # last: from here on another submission is another one
+    pending.unlink(missing_ok=True)  # last: from here on, another submission is a new one
 
 
 def find_known_job(what: Handover) -> str | None:
-    """Find the job that an earlier try of this submission queued: in its files, then in Slurm."""
+    """Find the job that an earlier try of this submission queued, in its files, then in Slurm."""
     paths = what.run.paths
     written = read_record(paths.job)
     if written.get("number") == str(what.number):
@@ -66,16 +65,16 @@ def find_known_job(what: Handover) -> str | None:
         return None
     if not what.local and (elsewhere := other_cluster(marker.get("cluster", ""))):
         raise ClusterError(
-            elsewhere, "submit again there: the job is looked for before anything is queued"
+            elsewhere, "submit again there; clusterrun looks for the job before it queues one"
         )
     return _find_supervisor_job(what) if what.local else _find_queued_job(what)
 
 
 def queue_job(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int) -> str:
-    """Call sbatch, or start the run here; returns the job id.
+    """Call sbatch, or start the run on this machine; return the job id.
 
-    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a
-    job was queued.
+    Raises ClusterError or SpecError on a refusal, NoAnswer if it is unknown whether a job was
+    queued.
     """
     options = () if what.local else _cluster_options(plan)
     cluster = "" if what.local else _reached_cluster(environment)
@@ -105,7 +104,7 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
 
 
 def _most_gpus(slurm: Slurm) -> int:
-    """Return the most GPUs that any of the spec's options gives a node."""
+    """Return the largest number of GPUs per node that an option of the spec requests."""
     requests = gpus.find_requests(slurm.options).values()
     return max((sum(one.count for one in listing) for listing in requests), default=0)
 
@@ -117,8 +116,8 @@ def _reached_cluster(environment: Mapping[str, str]) -> str:
 
 
 def _cluster_options(plan: LaunchPlan) -> tuple[str, ...]:
-    """List what only the cluster can tell whether sbatch takes it; the script has all the rest."""
-    from clusterrun.slurm.queue import (  # noqa: PLC0415 - only where sbatch is called
+    """List the options that depend on the cluster; the script contains all others."""
+    from clusterrun.slurm.queue import (  # noqa: PLC0415 - only when sbatch is called
         EXPEDITE_OPTION,
         expedited_requeue_is_enabled,
     )
@@ -127,7 +126,7 @@ def _cluster_options(plan: LaunchPlan) -> tuple[str, ...]:
 
 
 def record_job(what: Handover, job_id: str) -> RunRef:
-    """Write the job's id into the run's folder, which is the end of a submission."""
+    """Record the job id in the run folder, which completes the submission."""
     marker = read_record(what.marker)
     cluster = marker.get("cluster", "") if marker.get("number") == str(what.number) else ""
     values = {
@@ -151,7 +150,7 @@ def _find_supervisor_job(what: Handover) -> str | None:
 
 
 def _find_queued_job(what: Handover) -> str | None:
-    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after a submission broke off
+    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after an interrupted submission
 
     script, but = str(what.run.paths.script), _earlier_jobs(what)
     found = job_with_script(script, what.job_name, but=but)
@@ -162,7 +161,7 @@ def _find_queued_job(what: Handover) -> str | None:
 
 
 def _earlier_jobs(what: Handover) -> set[str]:
-    """The jobs of the submissions before, which were made from a script of the same name."""
+    """Return the jobs of earlier submissions, whose scripts have the same name."""
     paths, written = what.run.paths, read_record(what.run.paths.job)
     jobs = jobs_until(paths, what.after)
     if written.get("number") != str(what.number):

@@ -1,4 +1,4 @@
-"""Resume a stopped run in a new job; what a job does by itself is in templates/."""
+"""Resume an ended run in a new job; automatic restarts are in templates/."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from clusterrun.submission.exactly_once import (
     find_known_job,
     queue_job,
 )
+from clusterrun.submission.refusal import explain_refusal
 from clusterrun.submission.resumed_folder import (
     numbered_copy,
     record_jobs,
@@ -41,7 +42,7 @@ from clusterrun.submission.resumed_folder import (
 )
 from clusterrun.submission.saved_request import load_request
 
-# After its end is written a job lasts for KillWait more, 30 s by default (slurm.conf(5)).
+# After its end record, a job can last for KillWait, 30 s by default (slurm.conf(5)).
 _ENDING_SECONDS = 60.0
 
 
@@ -52,12 +53,11 @@ def resume(
     environment: Mapping[str, str] | None = None,
     index: Index | None = None,
 ) -> RunRef:
-    """Resume a run that stopped or gave up, as a new attempt in a new job; return it with that job.
+    """Resume an ended run as a new attempt in a new job; return the run with that job.
 
-    `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run
-    lives, when it has finished, and where Slurm refuses; SpecError for mistakes in the overrides;
-    NoAnswer where it is not known whether the job was queued (call again: it is looked for before
-    anything is queued).
+    `overrides` are `key=value` texts for the run's spec. Raises ClusterError if the run is active
+    or has finished, or if Slurm refuses; SpecError for mistakes in the overrides; NoAnswer if it is
+    unknown whether the job was queued (call again; clusterrun looks for the job first).
     """
     given = dict(os.environ) if environment is None else environment
     index = index or Index(given)
@@ -67,7 +67,7 @@ def resume(
     index.make()
     pending = index.resumption(run)
     with locked(pending.with_suffix(".lock")) as lock:
-        _require_resumable_folder(run)  # again: who held the lock may have been `clean`
+        _require_resumable_folder(run)  # again: `clean` may have held the lock
         begun = read_record(pending)
         run, adopted = (
             _adopt_interrupted(run, begun, index),
@@ -104,18 +104,18 @@ def _require_resumable_folder(run: RunRef) -> None:
             f"{run.run_id} is being removed by `clusterrun clean`", "submit the spec again"
         )
     if not folder.is_dir():
-        raise ClusterError(
-            f"the run folder {folder} is not there any more", "submit the spec again"
-        )
+        raise ClusterError(f"the run folder {folder} no longer exists", "submit the spec again")
     require_own_folder(run, "resume")
     if folder.name.startswith("task-") and read_record(RunPaths(folder.parent).intent).get("array"):
         array = run.run_id.rpartition("-")[0]
-        hint = f"`clusterrun resume {array}` goes on with all of its tasks that have not finished"
-        raise ClusterError(f"{run.run_id} is a task of the array {array}", hint)
+        hint = f"use `clusterrun resume {array}` to resume all of its unfinished tasks"
+        raise ClusterError(
+            f"{run.run_id} is a task of the array {array} and cannot be resumed alone", hint
+        )
 
 
 def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> RunRef:
-    """Take up a `resume` whose client was killed: its job may be queued."""
+    """Continue a `resume` whose client was killed: its job may be queued."""
     if not begun:
         return run
     what = Handover(
@@ -133,25 +133,27 @@ def _require_unfinished(run: RunRef, *, begun: bool) -> list[RunRef]:
     """Raise if the run is active or has finished; return the unfinished tasks of an array."""
     found = run_status(run)
     if found.state is State.UNKNOWN:
-        raise NoAnswer(found.reason, "ask again when Slurm answers")
+        raise NoAnswer(found.reason, "try again when Slurm is responding")
     if not found.state.final and (found.job_id or not begun):
         hint = (
-            f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` "
-            "ends it first"
+            f"wait until it has stopped (`clusterrun wait {run.run_id}`), then resume it"
+            if found.reason == "stop requested"
+            else f"use `clusterrun requeue {run.run_id}` to restart it from a checkpoint, or "
+            "`clusterrun stop` to stop it first"
         )
-        what = f"job {found.job_id}" if found.job_id else found.reason
-        raise ClusterError(
-            f"{run.run_id} is {found.state.value} ({what}): there is nothing to resume", hint
-        )
+        what = ", ".join(filter(None, (found.job_id and f"job {found.job_id}", found.reason)))
+        raise ClusterError(f"{run.run_id} is still {found.state.value} ({what})", hint)
     tasks = [run.task(int(task.run_id.rpartition("-")[2])) for task in found.tasks]
     left = [task for task in tasks if not _has_finished(task.paths)]
     if _has_finished(run.paths) or (tasks and not left):
-        raise ClusterError(f"{run.run_id} has finished", "submit its spec again for another run")
+        raise ClusterError(
+            f"{run.run_id} has already finished", "submit its spec again for another run"
+        )
     return left
 
 
 def _has_finished(paths: RunPaths) -> bool:
-    """The script would find the same and leave at once."""
+    """Return whether training has finished, so that a new attempt would exit at once."""
     marks = [
         (read_record(paths.trainer(name)), read_record(paths.end(name)))
         for name in paths.attempts()
@@ -163,14 +165,14 @@ def _has_finished(paths: RunPaths) -> bool:
 
 
 def _wait_for_end(run: RunRef) -> None:
-    """A job that wrote its end may still be saving, or be killed; two attempts must not meet."""
+    """Wait until the previous job has ended, as two attempts must not overlap."""
     give_up = time.monotonic() + _ENDING_SECONDS
     while (job_id := _job_still_ending(run)) and time.monotonic() < give_up:
         time.sleep(0.5)
     if job_id:
         raise ClusterError(
             f"job {job_id} of {run.run_id} is still ending",
-            "type it again when squeue shows it no more",
+            "try again when squeue no longer shows it",
         )
 
 
@@ -187,7 +189,7 @@ def _job_still_ending(run: RunRef) -> str:
 def _plan_handover(
     run: RunRef, overrides: Sequence[str], environment: Mapping[str, str], left: Sequence[RunRef]
 ) -> tuple[Handover, Prepared]:
-    """Decide what is queued: the run's spec with overrides; of an array the unfinished tasks."""
+    """Plan the new submission: the run's spec with overrides, or an array's unfinished tasks."""
     last = whole(read_record(run.paths.job).get("number")) or 1
     spec = numbered_copy(run.paths.spec, last)
     array = [f"slurm.array='{','.join(_task_number(task) for task in left)}'"] if left else []
@@ -217,17 +219,21 @@ def _queue_or_restore(
     lock: int,
     pending: Path,
 ) -> RunRef:
-    """Queue it; on a clear refusal the run is as it was before."""
+    """Queue the job; restore the run folder if Slurm refuses."""
     before = snapshot_files(what.run, left)
     try:
         write_submission(what, prepared, plan, script, left)
         return record_jobs(what, queue_job(what, plan, prepared.request.environment, lock))
     except NoAnswer:
         raise
-    except (ClusterError, SpecError):
+    except SpecError:
         restore_files(before)
         clear_pending(pending)
         raise
+    except ClusterError as error:
+        restore_files(before)
+        clear_pending(pending)
+        raise explain_refusal(error, prepared) from error
 
 
 def _digest_words(*words: str) -> str:

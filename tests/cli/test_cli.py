@@ -165,7 +165,7 @@ def test_submit_without_slurm_names_the_way_out(desk):
     """Where sbatch is not installed, submit says so and names --local; nothing is left behind."""
     done = desk.type("submit", "job.yaml")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "sbatch is not on this machine" in done.stderr
+    assert "sbatch is not installed on this machine" in done.stderr
     assert "submit --local" in done.stderr
     assert list(desk.home.iterdir()) == []
     assert not (desk.folder / "runs").exists()

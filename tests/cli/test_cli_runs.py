@@ -221,7 +221,7 @@ def test_a_job_that_may_not_be_requeued(desk):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "job 12 may not be requeued: requeue.on is empty, or the site forbids it\n"
-        "  hint: `clusterrun stop`, and when it has left, `clusterrun resume`\n"
+        "  hint: use `clusterrun stop`, and `clusterrun resume` after it has stopped\n"
     )
     assert not paths.requeue.exists()
 

@@ -161,20 +161,20 @@ def test_what_lives_or_has_finished_is_not_resumed(laptop: Laptop) -> None:
     reaches(run, 1)
     with pytest.raises(
         ClusterError,
-        match=r"RUNNING \(job \d+\): there is nothing to resume\n  hint: `clusterrun req",
+        match=r"is still RUNNING \(job \d+\)\n  hint: use `clusterrun requeue ",
     ):
         again(laptop, run)
     finish(run)
     assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
     with pytest.raises(
-        ClusterError, match=f"{run.run_id} has finished\n  hint: submit its spec again"
+        ClusterError, match=f"{run.run_id} has already finished\n  hint: submit its spec again"
     ):
         again(laptop, run)
     until(lambda: not supervisor_lives(run.paths), 30, "its process is gone")
     run.paths.intent.unlink()
     for path in (*run.paths.events.glob("*.trainer"), *run.paths.events.glob("*.end")):
         path.unlink()
-    with pytest.raises(ClusterError, match="was not made by `clusterrun submit`"):
+    with pytest.raises(ClusterError, match="was not created by `clusterrun submit`"):
         again(laptop, run)
     assert run.paths.attempts() == ["0001"]
 
@@ -190,7 +190,7 @@ def test_two_at_once_make_one_job(laptop: Laptop) -> None:
     reaches(run, 2)
 
     assert sorted(code for _, code in answers) == [0, 1], answers
-    assert "there is nothing to resume" in next(err for (_, err), code in answers if code)
+    assert "is still " in next(err for (_, err), code in answers if code)
     assert run.paths.attempts() == ["0001", "0002"]
     cancel(run.run_id, laptop.index)
 
@@ -233,7 +233,7 @@ def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it
     write_record(newest.with_suffix(""), pending)
     write_record(run.paths.job, {"job_id": run.job_id, "local": 1, "number": 1})
 
-    with pytest.raises(ClusterError, match="there is nothing to resume"):
+    with pytest.raises(ClusterError, match="is still "):
         again(laptop, run)
     assert read_record(run.paths.job)["job_id"] == resumed.job_id
     assert run.paths.attempts() == ["0001", "0002"]
@@ -247,7 +247,7 @@ def test_a_requeued_run_saves_and_comes_back_at_once(laptop: Laptop) -> None:
     found = requeue(run.run_id, laptop.index)
     reaches(run, 2)
 
-    assert found.reason == "asked to save and come back"
+    assert found.reason == "requeue requested: it saves a checkpoint and restarts"
     assert laptop.causes(run)[0] == "requeue"
     steps = [step for _, step in counted(run)]
     assert steps == list(range(1, len(steps) + 1))
