@@ -13,7 +13,7 @@ from clusterrun.job_spec import gpus
 from clusterrun.reporting.goodput import (
     AttemptTimeline,
     TimeSplit,
-    make_stories,
+    make_timelines,
     measure_waiting,
     total_split,
 )
@@ -30,24 +30,24 @@ from clusterrun.slurm.node_lists import count_nodes
 
 @dataclass(frozen=True)
 class Hours:
-    """Hours of machines, and how many of them did not become training that counts."""
+    """Hours of machines, and how many of them were not productive training."""
 
     used: float
-    """Of all attempts together."""
+    """The total of all attempts."""
     wasted: float | None
-    """None if it cannot be known: a script that does not use clusterrun.training."""
+    """None if unknown, for a script that does not use clusterrun.training."""
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run in numbers; see goodput.py for the parts of its time."""
+    """The report of a run; see goodput.py for the parts of its time."""
 
     status: RunStatus
-    """Its status."""
+    """The status of the run."""
     attempts: tuple[Attempt, ...]
-    """The oldest first."""
+    """The attempts, oldest first."""
     timeline: tuple[AttemptTimeline, ...]
-    """Each attempt in time."""
+    """The timeline of each attempt."""
     time_split: TimeSplit
     """The parts of the time, in seconds, and the ETTR."""
     submissions: tuple[tuple[float, int], ...]
@@ -57,18 +57,18 @@ class RunReport:
     gpu_hours: Hours | None
     """None for a run without GPUs."""
     samples_per_second: float | None
-    """Samples a second while it trained: the median over its moments."""
+    """Samples per second during training; the median."""
     curve: tuple[Point, ...] = field(repr=False)
-    """The moments of the training that count."""
+    """The points of the loss curve, without steps that were trained again."""
     measures: tuple[Metrics, ...] = field(repr=False)
-    """What each attempt measured: its first step, its stalls, when it exited."""
+    """The measurements of each attempt: its first step, its stalls, and its exit."""
     spec: str = field(repr=False)
     """The resolved spec."""
     script: str = field(repr=False)
     """The sbatch script."""
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values, for JSON: all numbers, without the curves and the files."""
+        """Return plain values, for JSON, without the curves and the files."""
         split = {
             **asdict(self.time_split),
             "wall": self.time_split.wall,
@@ -87,21 +87,17 @@ class RunReport:
 
 
 def report(name: str, index: Index | None = None) -> RunReport:
-    """Return all that is known of a run; `name` is as for `status`.
+    """Return the report of a run; `name` is as for `status`.
 
-    Raises SpecError if no run has this name, or it is an array, whose tasks are runs;
-    ClusterError where it is another user's.
+    Raises SpecError if no run has this name or it is an array, whose tasks are runs; ClusterError
+    for another user's run.
     """
     run = find_run(name, index)
     found = run_status(run)
     if found.tasks:
         hint = f"name one of its tasks, such as {found.tasks[0].run_id}"
         raise SpecError(
-            [
-                Problem(
-                    "", "", f"{run.run_id} is a job array, and each task is a run of its own", hint
-                )
-            ]
+            [Problem("", "", f"{run.run_id} is a job array; each task is a separate run", hint)]
         )
     try:
         return _build_report(run.paths, found)
@@ -114,7 +110,7 @@ def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     measures = [read_metrics(paths, f"{one.number:04d}") for one in attempts]
     asked = _read_submissions(paths)
     until = None if found.state.final else time.time()
-    stories = make_stories(attempts, measures, asked, until)
+    stories = make_timelines(attempts, measures, asked, until)
     still = measure_waiting(stories, asked, until)
     points = join_points(measures)
     rates = sorted(point.rate for point in points if point.rate)
@@ -143,12 +139,12 @@ def write_page(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ClusterError(
-            f"{path} cannot be written: {error.strerror}", "give --html another file"
+            f"cannot write {path}: {error.strerror}", "use another file for --html"
         ) from error
 
 
 def machine_hours(stories: list[AttemptTimeline], machines: Mapping[int, int]) -> Hours:
-    """Return the hours of machines, of which attempt N held `machines[N]`."""
+    """Return the machine hours, where attempt N had `machines[N]` machines."""
     used = sum(one.time_split.allocated * machines.get(one.number, 0) for one in stories)
     good = sum(one.time_split.productive * machines.get(one.number, 0) for one in stories)
     known = not any(one.time_split.unknown for one in stories)
@@ -156,7 +152,7 @@ def machine_hours(stories: list[AttemptTimeline], machines: Mapping[int, int]) -
 
 
 def count_gpus(slurm: Mapping[str, Any], nodes: int) -> int:
-    """Return how many GPUs a job has on its nodes, by the options of its spec (sbatch(1))."""
+    """Return the number of GPUs of a job on its nodes, from the options of its spec (sbatch(1))."""
     try:
         return gpus.count_per_node(slurm, nodes) * nodes
     except ValueError:
@@ -186,12 +182,12 @@ def _read_slurm_options(paths: RunPaths) -> Mapping[str, Any]:
 
 
 def _candidate_folders(paths: RunPaths) -> list[Path]:
-    """Return the folders that may hold a run's files: its own, and of a task its array's."""
+    """Return the folders that may contain a run's files: its own, and that of a task's array."""
     return [paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])]
 
 
 def _read_text(paths: RunPaths, name: str) -> str:
-    """Return the text of a file of the run, or of its array; empty if there is none."""
+    """Return the text of a file of the run or its array; empty if the file is missing."""
     places = [folder / name for folder in _candidate_folders(paths)]
     return next(
         (

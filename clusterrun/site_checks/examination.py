@@ -1,4 +1,4 @@
-"""Asks Slurm and this machine once each, and judges what they say."""
+"""Query Slurm and this machine once each, and judge the answers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from clusterrun.slurm.site import Site, query_site
 
 @dataclass(frozen=True)
 class Examination:
-    """All findings, and what Slurm said, where it is here."""
+    """All findings, and Slurm's answers."""
 
     findings: tuple[Finding, ...]
-    """What was looked at, in order."""
+    """The findings, in order."""
     site: Site | None = None
-    """Slurm's answers; None: there is no Slurm on this machine."""
+    """Slurm's answers; None without Slurm on this machine."""
 
     @property
     def problems(self) -> int:
@@ -52,8 +52,7 @@ def doctor(
     """Report what this cluster allows and what prevents runs; `on_nodes` adds a small test job.
 
     `request` gives profile, overrides and environment; its source is not read. `timeout` is in
-    seconds, for the job. Raises nothing for what is found: a mistake in the profile is a finding,
-    too.
+    seconds, for the job. A mistake in the profile is a finding, not an error.
     """
     request = request or Request("")
     prepared, mistakes = _prepare_empty_spec(request)
@@ -69,7 +68,7 @@ def doctor(
 
 
 def _prepare_empty_spec(request: Request) -> tuple[Prepared | None, list[Finding]]:
-    """Load the profile and the overrides under a spec that says nothing."""
+    """Load the profile and the overrides with an empty spec."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="doctor-", suffix=".yaml", encoding="utf-8"
     ) as file:
@@ -79,7 +78,9 @@ def _prepare_empty_spec(request: Request) -> tuple[Prepared | None, list[Finding
             return prepare(replace(request, source=file.name)), []
         except SpecError as error:
             return None, [
-                problem("profile", replace(one, hint="").__str__(), one.hint or "mend it")
+                problem(
+                    "profile", replace(one, hint="").__str__(), one.hint or "correct the profile"
+                )
                 for one in error.problems
             ]
 
@@ -109,7 +110,7 @@ def _check_machine(prepared: Prepared) -> list[Finding]:
 
 
 def _merge_node_findings(here: list[Finding], there: list[Finding]) -> list[Finding]:
-    """Replace what the file system type let us guess of the run root by what the nodes saw."""
+    """Replace a guess about the run root by what the nodes saw."""
     shared = [finding for finding in there if finding.topic == "shared folder"]
     if not shared or any(finding.verdict == PROBLEM for finding in shared):
         return [*here, *there]
@@ -138,6 +139,6 @@ def _check_nodes(
             problem(
                 "on nodes",
                 what,
-                hint or "what Slurm says names the cause; --set KEY=VALUE changes the job",
+                hint or "see Slurm's message; --set KEY=VALUE changes the job",
             )
         ]

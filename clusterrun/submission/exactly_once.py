@@ -3,7 +3,7 @@
 The order guarantees it. The intent is written first (the pending record, then the run folder);
 sbatch runs under a lock that its process inherits, so that the lock of a killed client stays with
 its sbatch; the job id is written last. A later try finds the pending record, searches Slurm for a
-job with the script of that run folder, and calls sbatch only if there is no such job.
+job with the script of that run folder, and calls sbatch only if it finds none.
 """
 
 from __future__ import annotations

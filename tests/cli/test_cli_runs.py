@@ -176,7 +176,7 @@ def test_the_tasks_of_an_array(desk):
     assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == "PENDING"
     assert desk.type("logs", "grid-0").stdout == "task 0\n"
     done = desk.type("logs", "grid")
-    assert (done.returncode, done.stderr) == (1, "grid is a job array, and each task has its own output\n"
+    assert (done.returncode, done.stderr) == (1, "grid is a job array; each task has its own output\n"
                                                  "  hint: name one of grid-0, grid-2\n")  # fmt: skip
     assert desk.type("status", "grid-3").returncode == 2
 

@@ -9,7 +9,7 @@ import pytest
 from clusterrun.reporting.goodput import (
     AttemptTimeline,
     TimeSplit,
-    make_stories,
+    make_timelines,
     measure_waiting,
     total_split,
 )
@@ -57,7 +57,7 @@ def trained(
 
 
 def told(attempts, measures, asked, until=None) -> tuple[list[AttemptTimeline], TimeSplit]:
-    found = make_stories(attempts, measures, asked, until)
+    found = make_timelines(attempts, measures, asked, until)
     return found, total_split(found, measure_waiting(found, asked, until))
 
 

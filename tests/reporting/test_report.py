@@ -133,7 +133,7 @@ def test_an_array_has_no_report(tmp_path):
     write_record(paths.intent, {"run_id": "grid", "number": 1, "array": "0-1"})
     with pytest.raises(
         SpecError,
-        match="each task is a run of its own\n  hint: name one of its tasks, such as grid-0",
+        match="each task is a separate run\n  hint: name one of its tasks, such as grid-0",
     ):
         report(str(paths.folder))
 
@@ -142,7 +142,9 @@ def test_what_is_printed(run, capsys):
     """The text says where the time went; --json has the numbers; --html writes the page."""
     assert main(["report", str(run.folder)]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"^ETTR +\d\d\.\d% of it became training that counts$", shown, re.MULTILINE)
+    assert re.search(
+        r"^ETTR +\d\d\.\d% of the wall time was productive training$", shown, re.MULTILINE
+    )
     assert re.search(r"^in the queue +1 h 3\d min +1\d\.\d%", shown, re.MULTILINE)
     assert main(["report", str(run.folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ettr"] > 0.5

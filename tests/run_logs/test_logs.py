@@ -92,17 +92,17 @@ def test_lines_that_match(desk, run):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--grep", "("), 2, "--grep: '(' is no pattern"),
+        (("--grep", "("), 2, "--grep: '(' is not a regular expression"),
         (
             ("--rank", "9"),
             1,
-            "no line of this log says that rank 9 wrote it; those that are named: 0-3",
+            "no line of this log shows rank 9; ranks in this log: 0-3",
         ),
         (("--rank", "0", "--attempt", "1"), 1, "accelerate: {tee: 3}"),
         (
             ("--node", "n7"),
             1,
-            "no line of this log says that node n7 wrote it; those that are named: n1, n2",
+            "no line of this log is from node n7; nodes in this log: n1, n2",
         ),
         (("--attempt", "none"), 2, "neither an attempt number nor `all`"),
         (("--attempt", "0"), 2, "neither an attempt number nor `all`"),

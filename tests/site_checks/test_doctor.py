@@ -32,7 +32,7 @@ def test_what_a_real_slurm_says_is_understood(generation):
     assert found["slurm"].verdict == "ok"
     assert found["requeue"].message == "JobRequeue=1: a job may be requeued"
     assert (
-        found["requeue delay"].message == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
+        found["requeue delay"].message == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
     )
     assert found["preemption"].message.startswith(
         "PreemptType=preempt/partition_prio, PreemptMode=REQUEUE; the warning is TERM"
@@ -46,11 +46,11 @@ def test_what_a_real_slurm_says_is_understood(generation):
         "warning",
         "proctrack/linuxproc:",
     )
-    assert found["accounting"] == Finding("accounting", "ok", "sacct answers")
+    assert found["accounting"] == Finding("accounting", "ok", "sacct works")
     assert found["pyxis"].message == "srun has no --container-image (no pyxis)"
     known = generation == "26.05"
     assert found["expedited requeue"].message.endswith(
-        "not set" if known else "this Slurm has none (from 25.11)"
+        "not set" if known else "requires Slurm 25.11"
     )
 
 
@@ -71,15 +71,15 @@ def test_accounting_off_and_broken_are_told_apart(generation):
 
 
 @pytest.mark.parametrize(("replaced", "topic", "verdict", "words"), [
-    ({"JobRequeue": "0"}, "requeue", "ok", "JobRequeue=0: jobs are requeued only if they ask for it"),
-    ({"AuthInfo": "(null)"}, "requeue delay", "ok", "waits 120 s at least (cred_expire's default)"),
-    ({"SchedulerParameters": "bf_continue,requeue_delay=1"}, "requeue delay", "ok", "waits 1 s at least (SchedulerParameters"),
-    ({"SlurmctldParameters": "enable_expedited_requeue,x=1"}, "expedited requeue", "ok", "takes --requeue=expedite"),
+    ({"JobRequeue": "0"}, "requeue", "ok", "JobRequeue=0: only jobs with --requeue are requeued"),
+    ({"AuthInfo": "(null)"}, "requeue delay", "ok", "waits at least 120 s (cred_expire's default)"),
+    ({"SchedulerParameters": "bf_continue,requeue_delay=1"}, "requeue delay", "ok", "waits at least 1 s (SchedulerParameters"),
+    ({"SlurmctldParameters": "enable_expedited_requeue,x=1"}, "expedited requeue", "ok", "accepts --requeue=expedite"),
     ({"SlurmctldParameters": "preempt_send_user_signal"}, "preemption", "ok", "the warning is the job's --signal"),
     ({"PreemptType": "preempt/none"}, "preemption", "ok", "no job preempts another"),
     ({"KillWait": "30 sec"}, "kill wait", "ok", "KillWait=30 sec"),
     ({"ProctrackType": "proctrack/pgid"}, "process tracking", "warning", "proctrack/pgid"),
-    ({"SLURM_VERSION": "20.11.9"}, "slurm", "warning", "older than any"),
+    ({"SLURM_VERSION": "20.11.9"}, "slurm", "warning", "older than the tested versions"),
 ])  # fmt: skip
 def test_other_configurations(replaced, topic, verdict, words):
     """Each key that matters is judged by its value."""
@@ -97,9 +97,9 @@ def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
     )
     found = by_topic(check_slurm(old))
     assert (
-        found["requeue delay"].message == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
+        found["requeue delay"].message == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
     )
-    assert "from 25.11" in found["expedited requeue"].message
+    assert "requires Slurm 25.11" in found["expedited requeue"].message
 
 
 def test_a_long_delay_names_the_successor():
@@ -160,7 +160,7 @@ def test_a_first_profile_is_one_that_clusterrun_takes(generation, tmp_path):
     assert (loaded.spec.slurm.partition, loaded.spec.slurm.account) == ("main", "cr")
     assert loaded.spec.environment.venv == "/home/alice/venv: #1"
     assert "# gpu_memory: {fake: 80GB}" in path.read_text()
-    with pytest.raises(SpecError, match="is there already"):
+    with pytest.raises(SpecError, match="already exists"):
         write_profile(path, "", force=False)
     write_profile(path, "slurm: {}\n", force=True)
     assert path.read_text() == "slurm: {}\n"

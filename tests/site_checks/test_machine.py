@@ -61,7 +61,7 @@ nfs:/home 95000000  100000000 110000000            1000       0       0
     found = disk.check_quota(text)
     assert [(one.verdict, one.message) for one in found] == [
         ("warning", "nfs:/home: 97.3 of 102.4 GB"),
-        ("problem", "/dev/sdb1: 0.0 of 0.0 GB: it is used up"),
+        ("problem", "/dev/sdb1: 0.0 of 0.0 GB: used up"),
     ]
     assert disk.check_quota("Disk quotas for user alice (uid 20001): none\n") == []
 

@@ -16,7 +16,7 @@ def test_partitions_and_who_preempts_whom(generation):
     """By PriorityTier on shared nodes; what happens then, and how long the grace is, is each partition's own."""
     found = by_topic(check_partitions(site(generation), Who(), None))
     assert (
-        found["partition main"].message == "time UNLIMITED, nodes UNLIMITED of 2, the default"
+        found["partition main"].message == "time UNLIMITED, nodes UNLIMITED of 2, default"
     )  # PreemptMode=OFF
     assert found["partition low"].message.endswith(
         "preempted by main, fixed, high: requeued, grace 15 s"
@@ -26,7 +26,7 @@ def test_partitions_and_who_preempts_whom(generation):
     assert found["partition lowc"].message.endswith(
         "preempted by main, fixed, high: cancelled, grace 15 s"
     )
-    assert "goes on as another job" in found["partition lowc"].fix
+    assert "continues in a new job" in found["partition lowc"].fix
     assert "preempted" not in found["partition high"].message
 
 
@@ -60,14 +60,14 @@ def test_the_partition_of_the_profile_must_be_open():
     gone = by_topic(check_partitions(site(), Who(), "gpu"))["partitions"]
     assert (gone.verdict, gone.message) == (
         "problem",
-        "gpu, which the profile names, does not exist",
+        "gpu, set in the profile, does not exist",
     )
-    assert gone.fix == "open to you: main, low, low0, lowc, lowc0, fixed, high"
+    assert gone.fix == "use one that is open to you: main, low, low0, lowc, lowc0, fixed, high"
     closed = by_topic(check_partitions(partition(State="DOWN"), Who(), "high,main"))["partitions"]
-    assert closed.message == "main, which the profile names, is closed to you: State=DOWN"
+    assert closed.message == "main, set in the profile, is closed to you: State=DOWN"
     assert "partitions" not in by_topic(check_partitions(site(), Who(), "low"))
     none = by_topic(check_partitions(partition(Default="NO"), Who(), None))["partitions"]
-    assert (none.verdict, none.message) == ("warning", "there is no default one")
+    assert (none.verdict, none.message) == ("warning", "no default partition")
 
 
 @every_slurm

@@ -27,7 +27,7 @@ def test_a_cluster_with_accounting(cluster: Cluster) -> None:
     (accounting,) = topics["accounting"]
     assert accounting["verdict"] == "ok"
     (delay,) = topics["requeue delay"]
-    assert "5 s at least (AuthInfo=cred_expire)" in delay["message"]
+    assert "at least 5 s (AuthInfo=cred_expire)" in delay["message"]
     (low,) = topics["partition low"]
     assert low["message"].endswith("preempted by main, fixed, high: requeued, grace 15 s")
     (root,) = topics["run root"]
@@ -35,7 +35,7 @@ def test_a_cluster_with_accounting(cluster: Cluster) -> None:
     (python,) = topics["python"]
     assert (python["verdict"], "accelerate" in python["message"]) == ("ok", True)
     (gone,) = found(desk, "--set", "slurm.partition=gpu", code=1)["partitions"]
-    assert gone["message"] == "gpu, which the profile names, does not exist"
+    assert gone["message"] == "gpu, set in the profile, does not exist"
 
 
 def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
@@ -91,7 +91,7 @@ def test_on_the_nodes(cluster: Cluster) -> None:
     (met,) = topics["rendezvous"]
     assert (met["verdict"], met["message"].startswith("the nodes met at 10.")) == ("ok", True)
     assert {one["message"].partition(": ")[2] for one in topics["gpus"]} == {
-        "Slurm gave 2 GPUs, and nvidia-smi shows none"
+        "Slurm allocated 2 GPUs, but nvidia-smi shows none"
     }
     assert [one["verdict"] for one in topics["node disk"]] == ["ok"] * 4
     assert desk.jobs() == []
@@ -113,7 +113,7 @@ def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
     (told,) = found(desk, *later, "--timeout", "2")["on nodes"]
     assert (told["verdict"], told["message"]) == (
         "warning",
-        "the job did not begin in time (BeginTime) and was cancelled",
+        "the job did not start in time (BeginTime) and was cancelled",
     )
     assert desk.jobs() == []
 
@@ -130,4 +130,4 @@ def test_a_first_profile(cluster: Cluster) -> None:
     spec = desk.spec("plain", command="true", slurm={"partition": None})
     desk.cli("validate", str(spec), "--profile", "own.yaml", env=env)
     answer = desk.cli("doctor", "--write-profile", "own.yaml", env=env, check=False)
-    assert (answer.returncode, "is there already" in answer.stderr) == (2, True)
+    assert (answer.returncode, "already exists" in answer.stderr) == (2, True)

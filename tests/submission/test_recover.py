@@ -254,7 +254,9 @@ def test_a_requeued_run_saves_and_comes_back_at_once(laptop: Laptop) -> None:
     assert not run.paths.requeue.exists()
     stop(run.run_id, laptop.index)
     assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
-    with pytest.raises(ClusterError, match=r"has ended: STOPPED .*\n  hint: `clusterrun resume"):
+    with pytest.raises(
+        ClusterError, match=r"has ended: STOPPED .*\n  hint: use `clusterrun resume"
+    ):
         requeue(run.run_id, laptop.index)
 
 
@@ -314,7 +316,7 @@ def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
     ]  # fmt: skip
     shown = typed(laptop, "checkpoints", run.run_id, "--verify")
     assert shown.returncode == 0
-    assert shown.stdout.count("not ours to verify") == 2
+    assert shown.stdout.count("cannot be verified (written by the script)") == 2
 
 
 def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
@@ -354,7 +356,10 @@ def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
     assert found[-1]["summary"] == "finished"
     assert found[0]["steps_lost"] == 0
     assert found[1]["steps_lost"] == found[1]["last_step"] - found[1]["resumed_from_step"]
-    lost, steps = found[1]["steps_lost"], f"{found[1]['step_from']} to {found[1]['step_to']}"
+    lost, steps = (
+        found[1]["steps_lost"],
+        f"{found[1]['resumed_from_step']} to {found[1]['last_step']}",
+    )
     assert re.search(
         rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ",
         shown,
@@ -406,7 +411,9 @@ def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
     plan = plan_clean(Criteria(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
     plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))
     notes: list[str] = []
-    gone = carry_out(plan, laptop.index, tell=lambda *_: again(laptop, second), note=notes.append)
+    gone = carry_out(
+        plan, laptop.index, report_progress=lambda *_: again(laptop, second), note=notes.append
+    )
 
     assert [one.run.run_id for one in gone] == [first.run_id]
     assert not first.paths.folder.exists()

@@ -396,5 +396,5 @@ def test_a_test_message_from_here(tmp_path, hooks):
     )
     assert json.loads(shown.stdout) == {"failed": 0, "messages": ["test: HOOK was told"]}
     silent = job(tmp_path, "true", notify=[])
-    with pytest.raises(SpecError, match="nobody is to be told"):
+    with pytest.raises(SpecError, match="no notification targets"):
         notify(silent.source, silent)

@@ -12,7 +12,7 @@ from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import STYLES, print_table
 from clusterrun.planning.preparation import Request
 from clusterrun.site_checks.examination import Examination, doctor
-from clusterrun.site_checks.finding import Finding
+from clusterrun.site_checks.finding import OK, Finding
 
 _HEADINGS = ("", "TOPIC", "FINDING")
 _STYLES = {"ok": STYLES["good"], "warning": STYLES["warning"], "problem": STYLES["bad"]}
@@ -82,7 +82,8 @@ def _format_count(number: int, what: str) -> str:
 
 def _finding_rows(finding: Finding) -> list[tuple[str, str, str]]:
     rows = [(finding.verdict, finding.topic, finding.message)]
-    return [*rows, ("", "", f"  fix: {finding.fix}")] if finding.fix else rows
+    label = "hint" if finding.verdict == OK else "fix"
+    return [*rows, ("", "", f"  {label}: {finding.fix}")] if finding.fix else rows
 
 
 def _write_profile(found: Examination, name: str, *, force: bool) -> None:

@@ -1,4 +1,4 @@
-"""A run's report as one HTML page, made with Jinja2.
+"""A run's report as one HTML page, rendered with Jinja2.
 
 The spec, the script and all names come from others: every value is escaped, and the page may load
 nothing.
@@ -69,7 +69,7 @@ def render_page(found: RunReport) -> str:
 
 
 def list_parts(found: RunReport) -> list[tuple[str, str, float, float]]:
-    """Return the parts of the wall clock time that there are: kind, words, seconds, share."""
+    """Return the nonzero parts of the wall clock time: kind, name, seconds, share."""
     wall = found.time_split.wall or 1.0
     every = [(kind, words, float(getattr(found.time_split, kind))) for kind, words in PARTS.items()]
     return [(kind, words, seconds, seconds / wall) for kind, words, seconds in every if seconds > 0]
@@ -96,7 +96,7 @@ def lay_out_charts(found: RunReport) -> list[Chart]:
     for name, title, value, times in wanted:
         series = _make_series(found, value, zero if times else None)
         if any(series.kept.values()):
-            titles = title, "since it was submitted" if times else "optimizer steps"
+            titles = title, "time since submission" if times else "optimizer steps"
             made.append(
                 lay_out_chart(
                     name, titles, series, _find_attempt_marks(found, zero, times=times), times=times
@@ -106,12 +106,12 @@ def lay_out_charts(found: RunReport) -> list[Chart]:
 
 
 def format_moment(moment: float | None) -> str:
-    """Write an instant in local time, with its zone."""
+    """Format a time in local time, with its zone."""
     return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment))
 
 
 def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
-    """Return what a chart shows: over the seconds since `zero`, or, without it, over steps."""
+    """Return the series of a chart, over seconds since `zero` or, without it, over steps."""
 
     def x(point: Point) -> float:
         return float(point.step) if zero is None else point.time - zero
@@ -131,7 +131,7 @@ def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
 
 
 def _find_repeated_step(later: tuple[Attempt, ...]) -> int | None:
-    """Return the step after which later attempts trained again; None if none did."""
+    """Return the step after which later attempts trained again; None without such an attempt."""
     return min(
         (one.resumed_from_step for one in later if one.resumed_from_step is not None), default=None
     )
@@ -148,7 +148,7 @@ def _find_attempt_marks(found: RunReport, zero: float, *, times: bool) -> list[t
 
 
 def _find_waiting_since(found: RunReport) -> float | None:
-    """Return since when an active run has been waiting for its next attempt."""
+    """Return when an active run's wait for its next attempt started."""
     if found.status.state.final:
         return None
     last = found.timeline[-1] if found.timeline else None
