@@ -137,10 +137,10 @@ def _describe_nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
     yield f"it requests {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
     if not found.excluded_nodes:
         return
-    left_out = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
+    excluded = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
     up = sum(number for state, number in states.items() if state.startswith(_UP))
     least = re.match(r"\d+", job.nodes)
-    if least and up - len(left_out) < int(least[0]):
+    if least and up - len(excluded) < int(least[0]):
         yield (
             f"the job excludes {', '.join(found.excluded_nodes)}, which leaves too few nodes. "
             "To use them again, remove their files from nodes/ in the run folder, "

@@ -108,10 +108,10 @@ def report(name: str, index: Index | None = None) -> RunReport:
 def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     attempts = list_attempts(paths)
     measures = [read_metrics(paths, f"{one.number:04d}") for one in attempts]
-    asked = _read_submissions(paths)
+    submissions = _read_submissions(paths)
     until = None if found.state.final else time.time()
-    stories = make_timelines(attempts, measures, asked, until)
-    still = measure_waiting(stories, asked, until)
+    timeline = make_timelines(attempts, measures, submissions, until)
+    current_wait = measure_waiting(timeline, submissions, until)
     points = join_points(measures)
     rates = sorted(point.rate for point in points if point.rate)
     options = _read_slurm_options(paths)
@@ -120,11 +120,11 @@ def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     return RunReport(
         status=found,
         attempts=tuple(attempts),
-        timeline=tuple(stories),
-        time_split=total_split(stories, still),
-        submissions=tuple(asked),
-        node_hours=machine_hours(stories, nodes),
-        gpu_hours=machine_hours(stories, gpus) if any(gpus.values()) else None,
+        timeline=tuple(timeline),
+        time_split=total_split(timeline, current_wait),
+        submissions=tuple(submissions),
+        node_hours=machine_hours(timeline, nodes),
+        gpu_hours=machine_hours(timeline, gpus) if any(gpus.values()) else None,
         samples_per_second=rates[len(rates) // 2] if rates else None,
         curve=tuple(points),
         measures=tuple(measures),
@@ -143,11 +143,11 @@ def write_page(path: Path, text: str) -> None:
         ) from error
 
 
-def machine_hours(stories: list[AttemptTimeline], machines: Mapping[int, int]) -> Hours:
+def machine_hours(timeline: list[AttemptTimeline], machines: Mapping[int, int]) -> Hours:
     """Return the machine hours, where attempt N had `machines[N]` machines."""
-    used = sum(one.time_split.allocated * machines.get(one.number, 0) for one in stories)
-    good = sum(one.time_split.productive * machines.get(one.number, 0) for one in stories)
-    known = not any(one.time_split.unknown for one in stories)
+    used = sum(one.time_split.allocated * machines.get(one.number, 0) for one in timeline)
+    good = sum(one.time_split.productive * machines.get(one.number, 0) for one in timeline)
+    known = not any(one.time_split.unknown for one in timeline)
     return Hours(used / 3600, (used - good) / 3600 if known else None)
 
 

@@ -175,11 +175,11 @@ class _Position:
 
 def _follow(run: RunRef, attempt: AttemptChoice) -> Iterator[tuple[Path, str]]:
     number = 0 if attempt == "all" else attempt
-    ended, asked = False, 0.0
+    ended, checked_at = False, 0.0
     places: dict[Path, _Position] = {}
     while True:
-        if not ended and time.monotonic() - asked > _ASK_EVERY:
-            ended, asked = _has_ended(run), time.monotonic()
+        if not ended and time.monotonic() - checked_at > _ASK_EVERY:
+            ended, checked_at = _has_ended(run), time.monotonic()
         fresh = False
         for path in _list_logs_from(run, number):
             piece = places.setdefault(path, _Position()).read_on(path)

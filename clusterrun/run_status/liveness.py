@@ -57,17 +57,17 @@ class Inquiry:
 
     def _find_slurm_sign(self, run: RunRef, status: RunStatus, *, over: bool) -> str:
         ids = _collect_job_ids(run, status)
-        living = [job for job in own_jobs() if not state_of(job.state).final]
+        active_jobs = [job for job in own_jobs() if not state_of(job.state).final]
         script = str(run.paths.script)
-        alive = [
+        active_ids = [
             job.job_id
-            for job in living
+            for job in active_jobs
             if job.command == script or {job.job_id, job.raw_id, job.array_id} & ids
         ]
         facts = [one for job_id in sorted(ids) for one in job_facts(job_id)]
-        alive += [one.job_id for one in facts if not one.state.final]
-        if alive:
-            return f"job {alive[0]} is in the queue"
+        active_ids += [one.job_id for one in facts if not one.state.final]
+        if active_ids:
+            return f"job {active_ids[0]} is in the queue"
         if over or facts or self._has_accounted_end(run, status):
             return ""
         return _check_quiet_period(run)

@@ -115,11 +115,11 @@ def check_spec() -> dict[str, object]:
 
 def _follow_run(run: RunRef, end: float, report_progress: Callable[[str], None]) -> Visit:
     found = Visit(run.run_id, str(run.paths.folder))
-    asked, state = time.monotonic(), None
+    queried_at, state = time.monotonic(), None
     while not found.complete:
         _answer_nodes(run, found)
-        if time.monotonic() - asked > _ASK_SECONDS:
-            state, asked = _report_status(run, state, report_progress), time.monotonic()
+        if time.monotonic() - queried_at > _ASK_SECONDS:
+            state, queried_at = _report_status(run, state, report_progress), time.monotonic()
             if state.state.final:
                 _answer_nodes(run, found)
                 break

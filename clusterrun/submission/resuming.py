@@ -59,8 +59,8 @@ def resume(
     or has finished, or if Slurm refuses; SpecError for mistakes in the overrides; NoAnswer if it is
     unknown whether the job was queued (call again; clusterrun looks for the job first).
     """
-    given = dict(os.environ) if environment is None else environment
-    index = index or Index(given)
+    resolved_environment = dict(os.environ) if environment is None else environment
+    index = index or Index(resolved_environment)
     run = find_run(name, index)
     _require_resumable_folder(run)
     refuse_other_cluster(run)
@@ -68,17 +68,17 @@ def resume(
     pending = index.resumption(run)
     with locked(pending.with_suffix(".lock")) as lock:
         _require_resumable_folder(run)  # again: `clean` may have held the lock
-        begun = read_record(pending)
+        interrupted = read_record(pending)
         run, adopted = (
-            _adopt_interrupted(run, begun, index),
-            begun.get("overrides") == _digest_words(*overrides),
+            _adopt_interrupted(run, interrupted, index),
+            interrupted.get("overrides") == _digest_words(*overrides),
         )
-        if begun and run.job_id and adopted and not run_status(run).state.final:
+        if interrupted and run.job_id and adopted and not run_status(run).state.final:
             clear_pending(pending)
             return run
-        left = _require_unfinished(run, begun=bool(begun))
+        left = _require_unfinished(run, interrupted=bool(interrupted))
         _wait_for_end(run)
-        what, prepared = _plan_handover(run, overrides, given, left)
+        what, prepared = _plan_handover(run, overrides, resolved_environment, left)
         plan, script = plan_and_render(prepared, _identity_of(run))
         write_record(
             pending,
@@ -114,12 +114,16 @@ def _require_resumable_folder(run: RunRef) -> None:
         )
 
 
-def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> RunRef:
+def _adopt_interrupted(run: RunRef, interrupted: Mapping[str, str], index: Index) -> RunRef:
     """Continue a `resume` whose client was killed: its job may be queued."""
-    if not begun:
+    if not interrupted:
         return run
     what = Handover(
-        run, begun["job_name"], int(begun["number"]), begun["after"], local=begun["local"] == "1"
+        run,
+        interrupted["job_name"],
+        int(interrupted["number"]),
+        interrupted["after"],
+        local=interrupted["local"] == "1",
     )
     job_id = find_known_job(what)
     if not job_id:
@@ -129,12 +133,12 @@ def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> R
     return run
 
 
-def _require_unfinished(run: RunRef, *, begun: bool) -> list[RunRef]:
+def _require_unfinished(run: RunRef, *, interrupted: bool) -> list[RunRef]:
     """Raise if the run is active or has finished; return the unfinished tasks of an array."""
     found = run_status(run)
     if found.state is State.UNKNOWN:
         raise NoAnswer(found.reason, "try again when Slurm is responding")
-    if not found.state.final and (found.job_id or not begun):
+    if not found.state.final and (found.job_id or not interrupted):
         hint = (
             f"wait until it has stopped (`clusterrun wait {run.run_id}`), then resume it"
             if found.reason == "stop requested"

@@ -117,23 +117,25 @@ def plan_clean(criteria: Criteria, index: Index | None = None) -> CleanupPlan:
         )
         raise SpecError([Problem("", "", "clean needs at least one condition", hint)])
     index = index or Index()
-    dead, notes = _list_ended_runs(index)
-    meant = [pair for pair in dead if not criteria.states or pair[1].state in criteria.states]
-    meant = [
-        pair for pair in meant if not criteria.rehearsals or _REHEARSAL.fullmatch(pair[0].run_id)
+    ended_runs, notes = _list_ended_runs(index)
+    matching = [
+        pair for pair in ended_runs if not criteria.states or pair[1].state in criteria.states
+    ]
+    matching = [
+        pair for pair in matching if not criteria.rehearsals or _REHEARSAL.fullmatch(pair[0].run_id)
     ]
     if criteria.checkpoints:
         return CleanupPlan(
             tuple(
                 one
-                for run, status in meant
+                for run, status in matching
                 for one in _list_checkpoints(run, status, criteria, index)
             ),
             notes,
         )
-    staying = {run.run_id for run, _ in dead[-criteria.keep :]} if criteria.keep else set()
+    staying = {run.run_id for run, _ in ended_runs[-criteria.keep :]} if criteria.keep else set()
     gone = [
-        _removal_of_run(run, status, index) for run, status in meant if run.run_id not in staying
+        _removal_of_run(run, status, index) for run, status in matching if run.run_id not in staying
     ]
     return CleanupPlan(
         (*_list_leftovers(index), *(one for one in gone if _is_old_enough(one, criteria))), notes
@@ -149,27 +151,27 @@ def is_folder_of(run: RunRef) -> bool:
 def _list_ended_runs(index: Index) -> tuple[list[tuple[RunRef, RunStatus]], tuple[str, ...]]:
     """Return the runs that have certainly ended, oldest first, and why others do not count."""
     runs = {run.run_id: run for run in index.all()}
-    living, inquiry = _list_active_jobs(), Inquiry()
-    dead, notes = [], []
+    active_ids, inquiry = _list_active_jobs(), Inquiry()
+    ended_runs, notes = [], []
     for status in list_runs(index):
         run = runs.get(status.run_id)
-        why = None if run is None else reason_to_keep(run, status, living)
+        why = None if run is None else reason_to_keep(run, status, active_ids)
         if run is not None and why is None and not has_recorded_end(run, status):
             why = inquiry.sign_of_life(run, status) or None
         if run is not None and why is None:
-            dead.append((run, status))
+            ended_runs.append((run, status))
         elif why:
             notes.append(f"{status.run_id} stays: {why}")
-    return sorted(dead, key=lambda pair: end_time(pair[0], index)), tuple(notes)
+    return sorted(ended_runs, key=lambda pair: end_time(pair[0], index)), tuple(notes)
 
 
-def reason_to_keep(run: RunRef, status: RunStatus, living: Collection[str]) -> str | None:
+def reason_to_keep(run: RunRef, status: RunStatus, active_ids: Collection[str]) -> str | None:
     """Return why a run must not be removed; empty if that is obvious, None if it may be."""
     if owner := foreign_owner(run.paths.folder):
         return f"{run.paths.folder} belongs to {owner}"
     if status.state is State.UNKNOWN:
         return f"Slurm is not responding ({status.reason}), and it left no end record"
-    if not status.state.final or {*status.job_ids, status.job_id} & set(living):
+    if not status.state.final or {*status.job_ids, status.job_id} & set(active_ids):
         # Newer Slurm may restart a finished run: its job is queued then, and needs its folder.
         return ""
     if not run.paths.folder.exists() and not run.paths.folder.is_symlink():

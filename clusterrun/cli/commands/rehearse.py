@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Rehearse a preemption; return 0 if the run survives it, else 1."""
     started = time.monotonic()
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     found = rehearse(
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         local=options.local,
         timeout=options.timeout,
         tolerance=options.tolerance,
-        tell=tell,
+        tell=report,
     )
     if options.json:
         print_json(found)
