@@ -16,7 +16,7 @@ from clusterrun.reporting import run_report
 from clusterrun.reporting.page.drawing import render_page
 from clusterrun.reporting.run_report import RunReport
 from clusterrun.run_folder.attempts import Attempt, list_attempts
-from clusterrun.run_folder.index import Index, RunRef
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_logs import reading as log_reading
 from clusterrun.run_logs.filters import LogFilter
@@ -27,6 +27,7 @@ from clusterrun.run_status import saved_checkpoints as inventory
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import Outlook
 from clusterrun.run_status.forecast import outlook as look_ahead
+from clusterrun.run_status.named_run import find_run
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.submission import requeuing, resuming
 from clusterrun.submission.submitting import submit as submit_request
@@ -48,7 +49,7 @@ class Run:
     @classmethod
     def find(cls, name: str | Path) -> Run:
         """Find a run by its id, a prefix, a job id, `last`, or its folder. Raises SpecError."""
-        return _make_run(Index().find(_find_name(name)))
+        return _make_run(find_run(_find_name(name)))
 
     def status(self) -> RunStatus:
         """Return the current status."""

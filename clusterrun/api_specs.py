@@ -234,7 +234,10 @@ def doctor(
     """
     site = None if profile is None else str(profile)
     found = examine(
-        Request("", tuple(overrides), site), on_nodes=on_nodes, timeout=timeout, tell=tell
+        Request("", tuple(overrides), site),
+        on_nodes=on_nodes,
+        timeout=timeout,
+        report_progress=tell,
     )
     if write_profile is not None:
         path = Path(write_profile).expanduser() if write_profile else own_profile(os.environ)

@@ -21,15 +21,15 @@ class Problem:
 
     where: str
     """`file:line`, an option such as `--set`, or empty."""
-    path: str
+    key: str
     """The key, with dots between levels."""
-    what: str
+    message: str
     """What is wrong."""
     hint: str = ""
     """What to do."""
 
     def __str__(self) -> str:
-        parts = [part for part in (self.where, self.path, self.what) if part]
+        parts = [part for part in (self.where, self.key, self.message) if part]
         text = ": ".join(parts)
         return f"{text}\n  hint: {self.hint}" if self.hint else text
 

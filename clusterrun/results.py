@@ -18,11 +18,11 @@ class ValidSpec:
     """The name of the run."""
     nodes: int
     """The number of nodes; the most, if it is a range."""
-    least_nodes: int
+    min_nodes: int
     """The fewest nodes."""
     processes: int | None
     """The total over all nodes; None: one per GPU that Slurm allocates."""
-    samples_a_step: int | None
+    samples_per_step: int | None
     """The samples of one optimizer step, over all processes; None: only the script knows."""
     notes: tuple[str, ...]
     """What the spec does not say and the user should know."""
@@ -34,7 +34,7 @@ class DryRun:
 
     script: str
     """The sbatch script."""
-    slurm: str
+    slurm_response: str
     """What Slurm reported; empty without Slurm on this machine."""
 
 
@@ -68,7 +68,7 @@ class StrategyEstimate:
     """The gradients, in the strategy's precision."""
     optimizer: int
     """AdamW's states and the master weights."""
-    states: int
+    model_states: int
     """Weights, gradients and optimizer together."""
     buffers: int | None
     """The buffers of collectives and casts."""
@@ -76,7 +76,7 @@ class StrategyEstimate:
     """The activations of one batch."""
     total: int
     """The sum of everything that is counted."""
-    on_cpu: int
+    offloaded: int
     """The part that is offloaded to the node's memory, per GPU."""
     fits: Fits | None
     """`perhaps`: fits as far as it is counted; None: the GPU memory is not known."""
@@ -90,7 +90,7 @@ class Estimate:
     """The number of parameters of the model."""
     gpus: int
     """The total number of GPUs."""
-    precision: str
+    mixed_precision: str
     """accelerate's mixed_precision."""
     gpu_memory: int | None
     """The memory of each GPU; None: not known."""
@@ -100,7 +100,7 @@ class Estimate:
     """The spec's own strategy; None without a spec, or if it is not estimated."""
     strategies: tuple[StrategyEstimate, ...]
     """The common strategies, and the spec's own."""
-    would_fit: str | None
+    suggested_change: str | None
     """The smallest change that makes the run fit; None: none is needed or known."""
 
 
@@ -118,7 +118,7 @@ class CleanedItem:
     """The state of the run."""
     age: int
     """Seconds since the run ended, or the checkpoint was saved."""
-    bytes: int
+    size: int
     """The size that its removal frees."""
     removed: bool
     """Whether it was removed."""
@@ -130,7 +130,7 @@ class Cleanup:
 
     removals: tuple[CleanedItem, ...]
     """The items that match the conditions."""
-    bytes: int
+    total_size: int
     """The size of all of them together."""
     notes: tuple[str, ...]
     """Why other items that you may have expected are kept."""

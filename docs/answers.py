@@ -22,13 +22,14 @@ Every command but `schema` and `completion` takes `--json`: one value on stdout,
 and nothing else there; talk goes to
 stderr, and nothing is asked. `clusterrun schema COMMAND` prints the JSON Schema (2020-12) of the \
 command's answer, from
-which this page is made. Within a major version keys are added; none is removed, \
-and none changes its type or meaning.
+which this page is made. Version 0.2 renames keys once ([old and new names](#names-before-02)). \
+From 1.0 on, keys are added within a major
+version; none is removed, and none changes its type or meaning.
 
 Where there is no answer, stdout has a failure in its place: `{"problems": [...]}`, \
 each problem with `where`
-(`file:line`, an option, or empty), `path` (the key), `what` and `hint`. The exit code is then 2 \
-for a mistake of yours,
+(`file:line`, an option, or empty), `key` (as written in the spec), `message` and `hint`. \
+The exit code is then 2 for a mistake of yours,
 1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code. \
 After a wrong command
 line (2), an interrupt (130) or a bug of ours (3), stdout stays empty.
@@ -41,6 +42,63 @@ where the table says so. `status --watch --json` prints such an object for each 
 one a line; `render --json` is
 of `--explain`.
 """
+
+RENAMED_KEYS = {
+    "RunStatus (`status`, `list`, `wait`, ...)": (
+        "total:total_steps submitted:submitted_at ends:time_limit_at ended:ended_at "
+        "avoids:excluded_nodes"
+    ),
+    "`status`": (
+        "doing:activity rate:samples_per_second step_seconds:seconds_per_step "
+        "left:seconds_left living:active_runs"
+    ),
+    "Attempt": (
+        "began:started_at ended:ended_at words:summary step_from:resumed_from_step "
+        "step_to:last_step next:decision"
+    ),
+    "SavedCheckpoint": "time:saved_at next:used_on_resume",
+    "`why`": "alive:liveness",
+    "Waiting": (
+        "means:meaning do:fix passes:temporary start:expected_start ahead:jobs_ahead facts:details"
+    ),
+    "Liveness (was Alive)": (
+        "looks:looks_alive words:summary silent:seconds_since_progress doing:activity "
+        "patience:hang_timeout"
+    ),
+    "Stopped": "words:summary means:meaning do:fix places:hang_locations",
+    "FirstFailure": "means:meaning do:fix unread:unread_bytes",
+    "HangLocation": "inner:innermost_call script:script_call",
+    "Next": "words:summary",
+    "`logs`": "number:line_number",
+    "`report`": "run:status seconds:time_split rate:samples_per_second stories:timeline",
+    "AttemptTimeline (was Story)": (
+        "asked:waiting_since began:started_at first_step:first_step_at lost_from:lost_since "
+        "trained:trained_until ended:ended_at split:time_split"
+    ),
+    "TimeSplit (was Split)": "start:startup ending:shutdown held:allocated",
+    "`validate`": "least_nodes:min_nodes samples_a_step:samples_per_step",
+    "`estimate`": "precision:mixed_precision would_fit:suggested_change",
+    "StrategyEstimate": "states:model_states on_cpu:offloaded",
+    "`submit --dry-run`": "slurm:slurm_response",
+    "`rehearse`": (
+        "how:interruption reference:reference_run_id left:stopped_at_step saved:saved_step "
+        "back:resumed_from_step first:first_step_after"
+    ),
+    "LossComparison": (
+        "after:compared_after first:first_step last:last_step largest:largest_difference "
+        "largest_at:largest_difference_step differ_from:diverged_at_step "
+        "before:compared_before largest_before:largest_difference_before"
+    ),
+    "WeightComparison": (
+        "files:weight_files differing:differing_weight_files others:differing_other_files"
+    ),
+    "`clean`": "bytes:total_size",
+    "CleanedItem": "bytes:size",
+    "`notify`": "missed:failed words:messages",
+    "Finding (`doctor`)": "what:message remedy:fix",
+    "Problem": "path:key what:message",
+}
+"""The keys that version 0.2 renamed: `old:new`, by the object that has them."""
 
 
 def of_type(form: dict[str, Any]) -> str:
@@ -107,12 +165,28 @@ def inner() -> Iterator[str]:
         yield from [*table(form), ""] if "properties" in form else [of_type(form), ""]
 
 
+def renamed() -> Iterator[str]:
+    """Write the old and the new names of keys and states."""
+    yield from [
+        "## Names before 0.2",
+        "",
+        "Version 0.2 renamed these keys, and the Python attributes of the same names.",
+        "The states `VANISHED` and `NO_ANSWER` are now `LOST` and `UNKNOWN`.",
+        "",
+        "| object | old name → new name |",
+        "|---|---|",
+    ]
+    for name, keys in RENAMED_KEYS.items():
+        pairs = [key.split(":") for key in keys.split()]
+        yield f"| {name} | {', '.join(f'`{old}` → `{new}`' for old, new in pairs)} |"
+
+
 def page() -> str:
     """Return the whole page."""
     lines = [INTRODUCTION]
     for name in OUTPUTS:
         lines += command(name)
-    return "\n".join([*lines, "## What they are made of", "", *inner()]).rstrip() + "\n"
+    return "\n".join([*lines, "## What they are made of", "", *inner(), *renamed()]).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -31,14 +31,14 @@ def follow(run: RunRef) -> RunStatus:
     """Show the step and the loss on one line until the run has ended; preempt it once, midway."""
     preempted, shown = False, ""
     while not (status := run_status(run)).state.final:
-        step = f"step {status.step or 0}/{status.total or '?'}"
+        step = f"step {status.step or 0}/{status.total_steps or '?'}"
         line = (
             f"attempt {status.attempt}: {status.state.value:<8} {step} loss {status.loss or 0:.3f}"
         )
         if line != shown:
             print(line, flush=True)
             shown = line
-        if not preempted and status.total and (status.step or 0) > status.total // 3:
+        if not preempted and status.total_steps and (status.step or 0) > status.total_steps // 3:
             tell(
                 "preempted: SIGTERM to the step, as Slurm does; it saves, leaves, and is run again"
             )

@@ -147,7 +147,7 @@ def test_stop_between_two_attempts_asks_no_slurm(
     monkeypatch.setattr(track, "installed", lambda: True)
     monkeypatch.setattr(track, "cancel_jobs", lambda *_, **__: pytest.fail("Slurm was asked"))
     track.stop("local-1", index)
-    assert paths.stop.read_text().startswith("asked by ")
+    assert paths.stop.read_text().startswith("requested by ")
 
 
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
@@ -223,7 +223,7 @@ def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
     """Several nodes or jobs, and GPUs that are not here, are refused with the way out."""
     with pytest.raises(
         ClusterError,
-        match=r"slurm.array asks for several jobs; .*\n  hint: add --set slurm.array=null",
+        match=r"slurm.array cannot be combined with --local\n  hint: add --set slurm.array=null",
     ):
         laptop.submit("array", command="true", slurm={"array": "0-3"})
     with pytest.raises(
@@ -245,4 +245,4 @@ def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
     os.kill(int(run.job_id), signal.SIGKILL)
     kill_processes(str(run.paths.folder))
     until(lambda: run_status(run).state.final, 20, "its end is known")
-    assert run_status(run).state == "VANISHED"
+    assert run_status(run).state == "LOST"

@@ -185,7 +185,7 @@ import clusterrun
 run = clusterrun.submit("job.yaml", overrides=["slurm.nodes=2"])
 assert clusterrun.Run.find("last") == run, run
 print(run.job_id, run.status().state.value, run.why().run_id == run.run_id, run.checkpoints())
-print(run.attempts(), run.outlook().rate)
+print(run.attempts(), run.outlook().samples_per_second)
 run.stop()
 print(run.status().state.value, run.wait(5).reason)
 try:
@@ -218,7 +218,7 @@ def test_a_run_is_an_object(cluster: Desk) -> None:
     lines = python(PROGRAM, cluster).splitlines()
     assert lines[0] == "7 PENDING True ()"
     assert lines[1] == "() None"
-    assert lines[2] == "STOPPED left the queue, as asked"
+    assert lines[2] == "STOPPED removed from the queue by `clusterrun stop`"
     assert any("has printed nothing yet" in line for line in lines)
     assert lines[-1] == "True True True True"
     assert "#SBATCH --nodes=2\n" in next((cluster.folder / "runs").glob("*/job.sbatch")).read_text()
@@ -239,11 +239,11 @@ print(loaded.spec.slurm.nodes, clusterrun.validate(loaded).nodes, clusterrun.val
 paths = {"name": "a", "script": Path("train.py"), "environment": {"venv": Path("a: b #c")}}
 loaded = clusterrun.load_spec(paths)
 print(loaded.spec.script, loaded.spec.environment.venv)
-print(clusterrun.dry_run(mapping).slurm == "", clusterrun.submit(mapping).job_id)
+print(clusterrun.dry_run(mapping).slurm_response == "", clusterrun.submit(mapping).job_id)
 try:
     clusterrun.validate({"name": "tiny", "command": "true", "slurm": {"nods": 2}})
 except clusterrun.SpecError as error:
-    print(error.problems[0].path, error.problems[0].hint)
+    print(error.problems[0].key, error.problems[0].hint)
 """
     cluster.command("sbatch", "echo Submitted batch job 7")
     lines = python(print_all, cluster).splitlines()
@@ -345,7 +345,7 @@ for call in (lambda: clusterrun.notify("job.yaml"), lambda: clusterrun.clean(), 
     try:
         call()
     except clusterrun.SpecError as error:
-        print(error.problems[0].what)
+        print(error.problems[0].message)
 """
     lines = python(code, desk).splitlines()
     assert lines[:2] == ["True True True", "True"]

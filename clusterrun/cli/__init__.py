@@ -1,6 +1,6 @@
-"""The command line: one parser, one file a command, one error boundary.
+"""The command line: one parser, one file per command, one error boundary.
 
-Data go to stdout, everything else to stderr.
+Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from clusterrun.cli.help import format_commands, format_examples
 from clusterrun.version import __version__
 
 COMMANDS = {
-    "doctor": "what this cluster allows, and what stands in a run's way",
-    "init": "write a first job spec, also from an old sbatch script",
-    "schema": "the JSON Schema of a job spec, or of a command's --json",
+    "doctor": "check what this cluster allows and what would keep runs from working",
+    "init": "write a first job spec, or translate an old sbatch script",
+    "schema": "print the JSON Schema of a job spec, or of a command's --json",
     "validate": "check a job spec and the files it names",
-    "estimate": "what a run needs of each GPU's memory, and whether it fits",
-    "render": "show the whole sbatch script, on any machine",
-    "submit": "queue a run, or start it here with --local",
-    "rehearse": "stop a run as Slurm would, and prove that it comes back",
-    "status": "what a run does now",
-    "why": "why a run does not start, or stopped, and what comes next",
-    "list": "all your runs",
-    "logs": "what a run printed",
-    "report": "where a run's time went, and its curves as a page",
+    "estimate": "estimate the memory that a run needs on each GPU, and whether it fits",
+    "render": "print the complete sbatch script, on any machine",
+    "submit": "queue a run, or start it on this machine with --local",
+    "rehearse": "preempt a short run as Slurm would, and check that it resumes",
+    "status": "show what a run is doing",
+    "why": "explain why a run is pending or has stopped, and what comes next",
+    "list": "list your runs",
+    "logs": "print a run's output",
+    "report": "show where a run's time went; --html writes a page with its curves",
     "wait": "wait until a run has ended",
-    "cancel": "end a run at once",
-    "stop": "let a run save and leave",
-    "resume": "let a run that stopped or was given up go on",
-    "requeue": "let a run save and come back, in the same job",
-    "checkpoints": "what a run could go on from",
-    "clean": "remove old runs, or old checkpoints",
-    "notify": "send a test of a run's notifications",
-    "completion": "print what lets a shell complete commands and runs",
+    "cancel": "cancel a run at once, without a checkpoint",
+    "stop": "checkpoint a run and stop it",
+    "resume": "resume a run that has stopped or failed",
+    "requeue": "checkpoint a run and restart it in the same job",
+    "checkpoints": "list a run's checkpoints",
+    "clean": "remove old runs or old checkpoints",
+    "notify": "send a test message to a run's notification targets",
+    "completion": "print the shell code that completes commands and runs",
 }
 
 _DESCRIPTION = (
-    "Train with Accelerate on Slurm: submit a job spec, and the run lasts until it is done."
+    "Train with Accelerate on Slurm: submit a job spec, and the run continues until it is done."
 )
 _EPILOG = (
-    "RUN is a run id, the beginning of one, a job id, `last`, or a run folder; "
-    "of a job array's task, RUN-TASK.\n"
-    "exit codes: 0 well; 1 Slurm or the run said no; 2 your input is wrong; "
-    "3 a bug, with a log file; 124 --timeout is over.\n"
+    "RUN is a run id, the start of one, a job id, `last`, or a run folder;\n"
+    "a task of a job array is RUN-TASK.\n"
+    "exit codes: 0 success; 1 refused or failed; 2 invalid input; 3 internal error; "
+    "124 timed out.\n"
 )
 
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = [*(sys.argv[1:] if argv is None else argv)]  # `list` is a command of this package
     if sys.stdout is None:  # closed by the shell, `>&-`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - to the end of the process
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process exits
     try:
         code = _run_or_report(words)
         sys.stdout.flush()
@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # the reader of stdout went away, as `head` does; Python must not complain at exit
+        # the reader of stdout has exited, like `head`; Python must print no error at exit
         _discard_stdout()
         return 141
-    except OSError as error:  # all others were reported
+    except OSError as error:  # _run_or_report has reported all others
         _discard_stdout()
-        print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"cannot write to stdout: {error.strerror}", file=sys.stderr)
         return 1
     return code
 
@@ -93,6 +93,8 @@ def _run_command(words: list[str]) -> int:
 
         complete(_build_parser)
     parser = _build_parser(words)
+    if (called := _find_command(words)) and called not in COMMANDS:
+        _refuse_command(parser, called)
     options = parser.parse_args(words)
     if options.command is None:
         parser.print_help()
@@ -114,7 +116,7 @@ def _build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         prog="clusterrun", dest="command", metavar="command", help=argparse.SUPPRESS
     )
-    called = next((word for word in words if not word.startswith("-")), None)
+    called = _find_command(words)
     for name, what in COMMANDS.items():
         command = commands.add_parser(
             name,
@@ -126,6 +128,20 @@ def _build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == called:
             importlib.import_module(f"clusterrun.cli.commands.{name}").add_options(command)
     return parser
+
+
+def _find_command(words: Sequence[str]) -> str | None:
+    """Return the first word that is not an option."""
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _refuse_command(parser: argparse.ArgumentParser, called: str) -> None:
+    """Exit with code 2, and propose a command with a similar name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistyped command
+
+    near = get_close_matches(called, COMMANDS, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else "see `clusterrun --help` for all commands"
+    parser.exit(2, f"{called!r} is not a clusterrun command\n  hint: {hint}\n")
 
 
 _WRONG_FILES = (
@@ -140,7 +156,7 @@ _WRONG_FILES = (
 
 
 def _report_error(error: Exception, words: Sequence[str]) -> int:
-    """Print an error: a mistake or a refusal in its own words, others as internal errors."""
+    """Print a known error as its message, and any other exception as an internal error."""
     # `--help` starts faster without these
     from clusterrun.errors import ClusterError, ClusterrunError  # noqa: PLC0415
     from clusterrun.files.control_characters import make_printable  # noqa: PLC0415
@@ -152,39 +168,39 @@ def _report_error(error: Exception, words: Sequence[str]) -> int:
     print(make_printable(str(error)), file=sys.stderr)
     if any(
         len(word) > 3 and "--json".startswith(word) for word in words
-    ):  # argparse takes its beginnings, too
-        from clusterrun.cli.output.printed_json import print_failure  # noqa: PLC0415 - likewise
+    ):  # argparse accepts its abbreviations, too
+        from clusterrun.cli.output.printed_json import print_failure  # noqa: PLC0415 - same reason
 
         print_failure(error)
     return error.exit_code
 
 
 def _describe_os_error(error: OSError) -> tuple[str, str] | None:
-    """Return what the operating system refused, and a hint; None if the cause is not the user's."""
+    """Describe what the operating system refused, with a hint; None for an internal error."""
     from clusterrun.files.reading import UnreadableFileError  # noqa: PLC0415 - only for an error
 
-    where = f"{error.filename}: " if error.filename else "stdout, or a file: "
+    where = f"{error.filename}: " if error.filename else "stdout or a file: "
     what = where + (error.strerror or str(error)).lower()
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return what, "whose it is, `ls -ld` tells"
+        return what, "check the owner with `ls -ld`"
     if isinstance(error, UnreadableFileError) or error.errno in _WRONG_FILES:
-        return what, "move away what is there"
+        return what, "move or replace that file"
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return what, "raise the limit of open files with ulimit -n"
+        return what, "raise the limit of open files with `ulimit -n`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EFBIG):
-        return what, "`df -h` and `quota -s` tell of room"
+        return what, "check the free space with `df -h` and `quota -s`"
     try:
         os.getcwd()  # noqa: PTH109 - no path is needed
     except FileNotFoundError:
-        return "the working folder is not there any more", "cd to one that is"
+        return "the working directory no longer exists", "cd to an existing directory"
     return None
 
 
 def _report_internal_error(error: Exception, words: Sequence[str]) -> int:
-    """Write the traceback to a file, and print one line that names it."""
-    import platform  # noqa: PLC0415 - only for a bug
-    import tempfile  # noqa: PLC0415 - likewise
-    import traceback  # noqa: PLC0415 - likewise
+    """Write the traceback to a file, and print the path of the file."""
+    import platform  # noqa: PLC0415 - only for an internal error
+    import tempfile  # noqa: PLC0415 - same reason
+    import traceback  # noqa: PLC0415 - same reason
 
     with tempfile.NamedTemporaryFile(
         "w", prefix="clusterrun-", suffix=".log", delete=False
@@ -196,8 +212,8 @@ def _report_internal_error(error: Exception, words: Sequence[str]) -> int:
         print("clusterrun", *words, file=file)
         traceback.print_exception(error, file=file)
     print(
-        f"clusterrun: a bug: {type(error).__name__}: {error}\n  hint: please report it with "
-        f"{file.name}",
+        f"clusterrun: internal error: {type(error).__name__}: {error}\n"
+        f"  hint: please report it and attach {file.name}",
         file=sys.stderr,
     )
     return 3

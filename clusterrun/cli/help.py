@@ -1,122 +1,133 @@
-"""What `--help` shows besides the options: commands by the journey of a job, and examples."""
+"""The parts of `--help` that argparse does not write: command groups and examples."""
 
 from __future__ import annotations
 
 GROUPS = {
-    "write a spec": ("doctor", "init", "schema", "validate", "estimate", "render"),
-    "queue it": ("submit", "rehearse"),
-    "look": ("status", "list", "why", "logs", "report", "wait", "checkpoints"),
-    "act": ("stop", "requeue", "resume", "cancel"),
-    "keep order": ("clean", "notify", "completion"),
+    "Prepare": ("doctor", "init", "schema", "validate", "estimate", "render"),
+    "Submit": ("submit", "rehearse"),
+    "Inspect": ("status", "list", "why", "logs", "report", "wait", "checkpoints"),
+    "Control": ("stop", "requeue", "resume", "cancel"),
+    "Maintain": ("clean", "notify", "completion"),
 }
 EXAMPLES = {
     "doctor": (
         (
             "clusterrun doctor",
-            "what this cluster allows, with a remedy for each thing that is amiss",
+            "check this cluster; each problem comes with a fix",
         ),
-        ("clusterrun doctor --on-nodes", "a small job looks at two nodes, too"),
-        ("clusterrun doctor --write-profile", "begin a profile with what was found"),
+        ("clusterrun doctor --on-nodes", "check two nodes in a small job, too"),
+        ("clusterrun doctor --write-profile", "write a first profile for this cluster"),
     ),
     "init": (
-        ("clusterrun init", "a few questions, and a first job spec"),
+        ("clusterrun init", "answer a few questions, and get a first job spec"),
         (
             "clusterrun init --script train.py --strategy fsdp --nodes 2 --gpus-per-node 4",
             "without questions",
         ),
         (
             "clusterrun init --from-sbatch old.sh",
-            "the spec that does the same, and what is wrong with the old script",
+            "translate an old sbatch script, and list its mistakes",
         ),
     ),
     "schema": (
-        ("clusterrun schema -o .clusterrun.schema.json", "for your editor"),
-        ("clusterrun schema status", "what status --json prints"),
+        (
+            "clusterrun schema -o .clusterrun.schema.json",
+            "for an editor that completes and checks YAML",
+        ),
+        ("clusterrun schema status", "the schema of status --json"),
     ),
     "validate": (
-        ("clusterrun validate job.yaml", "all mistakes at once, at their line"),
-        ("clusterrun validate job.yaml --set slurm.nodes=4", "with another value"),
+        ("clusterrun validate job.yaml", "report all mistakes at once, with their lines"),
+        ("clusterrun validate job.yaml --set slurm.nodes=4", "check another value"),
     ),
     "estimate": (
-        ("clusterrun estimate job.yaml", "under every strategy"),
-        ("clusterrun estimate --parameters 7B --gpus 8 --gpu-memory 80GB", "without a spec"),
+        ("clusterrun estimate job.yaml", "compare all strategies"),
+        (
+            "clusterrun estimate --parameters 7B --gpus 8 --gpu-memory 80GB",
+            "estimate without a spec",
+        ),
     ),
     "render": (
-        ("clusterrun render job.yaml", "the whole script"),
-        ("clusterrun render job.yaml | sbatch", "and queued by hand"),
-        ("clusterrun render job.yaml --explain", "where each value comes from"),
+        ("clusterrun render job.yaml", "print the complete script"),
+        ("clusterrun render job.yaml | sbatch", "queue it by hand"),
+        ("clusterrun render job.yaml --explain", "show where each value comes from"),
     ),
     "submit": (
         ("clusterrun submit job.yaml", "queue a run"),
         (
             "clusterrun submit job.yaml --set slurm.nodes=4 --set args.learning_rate=1e-4",
-            "with other values",
+            "override values of the spec",
         ),
-        ("clusterrun submit job.yaml --dry-run", "only ask Slurm whether it would take it"),
-        ("clusterrun submit job.yaml --local", "on this machine, without Slurm"),
+        (
+            "clusterrun submit job.yaml --dry-run",
+            "ask Slurm whether it would accept the job, without queueing it",
+        ),
+        ("clusterrun submit job.yaml --local", "run on this machine, without Slurm"),
     ),
     "rehearse": (
-        ("clusterrun rehearse job.yaml", "on the cluster"),
-        ("clusterrun rehearse job.yaml --local --steps 5", "on this machine"),
+        ("clusterrun rehearse job.yaml", "rehearse a preemption on the cluster"),
+        ("clusterrun rehearse job.yaml --local --steps 5", "rehearse on this machine"),
     ),
     "status": (
-        ("clusterrun status", "all that live; where none does, the last one"),
-        ("clusterrun status tiny-gpt2 --watch", "one run, kept up to date"),
-        ("clusterrun status tiny-gpt2 --json", "for a program"),
+        ("clusterrun status", "show all active runs, or the most recent one"),
+        ("clusterrun status tiny-gpt2 --watch", "keep one run's status up to date"),
+        ("clusterrun status tiny-gpt2 --json", "print JSON for programs"),
     ),
     "list": (
-        ("clusterrun list", "all your runs, the living first"),
-        ("clusterrun list --state failed --since 2d", "what failed since the day before yesterday"),
-        ("clusterrun list --json", "for a program"),
+        ("clusterrun list", "list all your runs, active ones first"),
+        ("clusterrun list --state failed --since 2d", "list the failures of the last two days"),
+        ("clusterrun list --json", "print JSON for programs"),
     ),
     "why": (
-        ("clusterrun why", "of the last run"),
-        ("clusterrun why tiny-gpt2 --json", "for a program"),
+        ("clusterrun why", "explain the most recent run"),
+        ("clusterrun why tiny-gpt2 --json", "print JSON for programs"),
     ),
     "logs": (
-        ("clusterrun logs", "of the last run"),
-        ("clusterrun logs -f tiny-gpt2", "and what is to come, over requeues"),
+        ("clusterrun logs", "print the output of the most recent run"),
+        ("clusterrun logs -f tiny-gpt2", "follow the output, across requeues"),
         (
             "clusterrun logs tiny-gpt2 --rank 3 --attempt all --grep Error",
-            "one rank's lines with a word in them",
+            "print one rank's matching lines of all attempts",
         ),
     ),
     "report": (
-        ("clusterrun report tiny-gpt2", "where its time went"),
+        ("clusterrun report tiny-gpt2", "show where the run's time went"),
         (
             "clusterrun report tiny-gpt2 --html report.html",
-            "with its curves, as a page for any browser",
+            "write a self-contained page with its curves",
         ),
     ),
     "wait": (
-        ("clusterrun wait tiny-gpt2", "0 where it completed"),
-        ("clusterrun wait last --timeout 3600", "at most an hour"),
+        ("clusterrun wait tiny-gpt2", "wait for the end; exit code 0 if it completed"),
+        ("clusterrun wait last --timeout 3600", "wait at most one hour"),
     ),
-    "cancel": (("clusterrun cancel tiny-gpt2", "at once, without a checkpoint"),),
-    "stop": (("clusterrun stop tiny-gpt2", "it saves, leaves, and does not come back by itself"),),
+    "cancel": (("clusterrun cancel tiny-gpt2", "cancel at once, without a checkpoint"),),
+    "stop": (
+        ("clusterrun stop tiny-gpt2", "save a checkpoint and exit; `resume` continues the run"),
+    ),
     "resume": (
-        ("clusterrun resume tiny-gpt2", "from its last checkpoint"),
-        ("clusterrun resume tiny-gpt2 --set slurm.time=1-0", "with more time"),
+        ("clusterrun resume tiny-gpt2", "resume from the last checkpoint"),
+        ("clusterrun resume tiny-gpt2 --set slurm.time=1-0", "resume with a longer time limit"),
     ),
-    "requeue": (("clusterrun requeue tiny-gpt2", "it saves, leaves, and comes back"),),
+    "requeue": (("clusterrun requeue tiny-gpt2", "save a checkpoint and restart in the same job"),),
     "checkpoints": (
-        ("clusterrun checkpoints", "of the last run"),
-        ("clusterrun checkpoints tiny-gpt2 --verify", "and read every byte"),
+        ("clusterrun checkpoints", "list the checkpoints of the most recent run"),
+        ("clusterrun checkpoints tiny-gpt2 --verify", "verify every byte against the checksums"),
     ),
     "clean": (
-        ("clusterrun clean --older-than 30d --dry-run", "what old runs hold"),
+        ("clusterrun clean --older-than 30d --dry-run", "show what old runs use"),
         (
             "clusterrun clean --state failed,cancelled --older-than 1w",
-            "remove them, after a question",
+            "remove them after a confirmation",
         ),
         (
             "clusterrun clean --checkpoints --keep 2",
-            "of each run that has ended the newest two stay",
+            "keep the newest two checkpoints of each ended run",
         ),
     ),
     "notify": (
-        ("clusterrun notify --test job.yaml", "a test message to every place that the spec names"),
-        ("clusterrun notify --test tiny-gpt2", "to those of a run"),
+        ("clusterrun notify --test job.yaml", "send a test message to every target in the spec"),
+        ("clusterrun notify --test tiny-gpt2", "send one to the targets of a run"),
     ),
     "completion": (
         (
@@ -130,7 +141,7 @@ EXAMPLES = {
 
 
 def format_commands(commands: dict[str, str]) -> str:
-    """Write the commands under the headings of the journey, a line a command."""
+    """Format the commands under their group headings, one per line."""
     width = max(map(len, commands))
     lines = []
     for heading, names in GROUPS.items():
@@ -140,7 +151,7 @@ def format_commands(commands: dict[str, str]) -> str:
 
 
 def format_examples(command: str) -> str:
-    """Write a command's examples, each after a comment that says what it does."""
+    """Format a command's examples, each below a comment that explains it."""
     lines = ["examples:"]
     for typed, what in EXAMPLES.get(command, ()):
         lines += [f"  # {what}", f"  {typed}"]

@@ -1,6 +1,6 @@
 """The questions of `clusterrun init`.
 
-On a terminal it asks for what no option gives; elsewhere it takes the default.
+On a terminal it prompts for values without an option; elsewhere it uses the defaults.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from clusterrun.starter.script import list_training_scripts
 
 _QUESTIONS = {
     "nodes": "nodes",
-    "gpus-per-node": "GPUs of each node (0: none)",
-    "partition": "partition (Enter: the site's own)",
-    "time": "time limit of one attempt",
+    "gpus-per-node": "GPUs per node (0: none)",
+    "partition": "partition (Enter: the default partition)",
+    "time": "time limit per attempt",
 }
 
 
 def ask_for_request(options: argparse.Namespace, slurm: dict[str, Any]) -> SpecRequest:
-    """Return what the user wants. Raises SpecError without a script, or for a wrong profile."""
+    """Return the user's choices. Raises SpecError without a script or for an invalid profile."""
     asks = not options.yes and not options.json and sys.stdin.isatty() and sys.stderr.isatty()
     site = site_defaults(options.profile)
     script = options.script or _choose_script(asks=asks)
@@ -57,9 +57,9 @@ def _choose_script(*, asks: bool) -> str:
 
 
 def _prompt(question: str, default: str) -> str:
-    """Ask on stderr, because stdout is data.
+    """Prompt on stderr, because stdout is for data.
 
-    Enter takes the default. Raises SpecError at the end of the input.
+    Enter accepts the default. Raises SpecError at the end of the input.
     """
     print(f"{question}{f' [{default}]' if default else ''}: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
@@ -70,8 +70,8 @@ def _prompt(question: str, default: str) -> str:
                 Problem(
                     "",
                     "",
-                    "no answer, and nothing is written",
-                    "clusterrun init --help names the options",
+                    "no answer; nothing was written",
+                    "use options instead: see clusterrun init --help",
                 )
             ]
         )

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the types of options that are amounts."""
+"""Options that several commands share, and option types for amounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def option_type(read: Callable[[str], float]) -> Callable[[str], float]:
     """Make the type of an option from a parser of its text.
 
-    The parser raises ValueError with the fault, and a hint on the next line.
+    The parser raises ValueError with the error, and a hint on the next line.
     """
 
     def reader(text: str) -> float:
@@ -30,7 +30,7 @@ def option_type(read: Callable[[str], float]) -> Callable[[str], float]:
 
 duration_option = option_type(units.seconds_of_duration)
 timeout_option = option_type(lambda text: units.seconds_of_duration(text, bare="s"))
-"""A number without a unit is seconds, as for timeout(1)."""
+"""A number without a unit means seconds, as for timeout(1)."""
 count_option = option_type(units.whole_number)
 
 
@@ -39,7 +39,7 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB.yaml", help="the job spec")
     add_overrides(
         parser,
-        "override one value, typed as YAML, such as slurm.nodes=4; may be repeated",
+        "override one value, written as YAML, such as slurm.nodes=4; may be repeated",
     )
     add_profile(parser)
     parser.add_argument(
@@ -47,11 +47,14 @@ def add_spec_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         action="append",
         default=[],
-        help="a folder of your own templates, searched first",
+        help="a folder with your own templates, searched first; may be repeated",
     )
 
 
-def add_overrides(parser: argparse.ArgumentParser, description: str = "as for submit") -> None:
+def add_overrides(
+    parser: argparse.ArgumentParser,
+    description: str = "override one value, as for submit; may be repeated",
+) -> None:
     """Add `--set`, which may be repeated."""
     parser.add_argument(
         "--set",
@@ -72,13 +75,13 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 
 def request_from_options(options: argparse.Namespace) -> Request:
-    """Return what the command line asks to prepare."""
-    from clusterrun.planning.preparation import Request  # noqa: PLC0415 - `wait` needs no planning
+    """Return the preparation request of the command line."""
+    from clusterrun.planning.preparation import Request  # noqa: PLC0415 - `wait` does not need planning
 
     return Request(options.job, tuple(options.overrides), options.profile, tuple(options.templates))
 
 
 def print_notes(prepared: Prepared) -> None:
-    """Print on stderr what the user did not write and should know."""
+    """Print on stderr what the spec leaves open and the user should know."""
     for note in prepared.notes:
         print(f"note: {note}", file=sys.stderr)

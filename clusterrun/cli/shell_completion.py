@@ -1,4 +1,4 @@
-"""Completion when the user presses Tab; argcomplete requests it by a variable. No call of Slurm."""
+"""Completion when the user presses Tab, requested by argcomplete's variable; no Slurm calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
-# What follows a command, so that its module, which knows its options, need not be loaded.
+# Commands that take a run or a spec, so that completion need not load their modules.
 RUNS = (
     "status",
     "why",
@@ -23,9 +23,9 @@ SPECS = ("validate", "estimate", "render", "submit", "rehearse", "notify")
 
 
 def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> None:
-    """Print the completions and exit; `parser_of` builds the parser of a command line."""
+    """Print the completions and exit; `parser_of` builds the parser for a command line."""
     from argcomplete import autocomplete  # noqa: PLC0415 - only when a shell asks
-    from argcomplete.lexers import split_line  # noqa: PLC0415 - likewise
+    from argcomplete.lexers import split_line  # noqa: PLC0415 - same reason
 
     line = os.environ.get("COMP_LINE", "")
     _, prefix, _, words, _ = split_line(line, int(os.environ.get("COMP_POINT", len(line))))
@@ -42,15 +42,15 @@ def complete(parser_of: Callable[[Sequence[str]], argparse.ArgumentParser]) -> N
 def _add_name_argument(parser: argparse.ArgumentParser, command: str) -> None:
     from argcomplete.completers import FilesCompleter  # noqa: PLC0415 - only when a shell asks
 
-    actions = parser._actions  # noqa: SLF001 - argparse has no other way to its commands
-    subparsers = argparse._SubParsersAction  # noqa: SLF001 - likewise
+    actions = parser._actions  # noqa: SLF001 - argparse has no public access to its commands
+    subparsers = argparse._SubParsersAction  # noqa: SLF001 - same reason
     commands = next(action for action in actions if isinstance(action, subparsers))
     name = commands.choices[command].add_argument("name", nargs="?")
     name.completer = run_names if command in RUNS else FilesCompleter(allowednames=("yaml", "yml"))
 
 
 def run_names(**_: object) -> list[str]:
-    """List the run ids of this user, by the names in the index alone, and `last`."""
+    """List this user's run ids from the names in the index, and `last`."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - pathlib costs 5 ms
     try:
         names = [

@@ -1,4 +1,4 @@
-"""Why a run does not start, why it stopped, and what comes next."""
+"""Why a run is pending or has stopped, and what comes next."""
 
 from clusterrun.diagnosis.answer import Why
 from clusterrun.diagnosis.run_diagnosis import why

@@ -9,36 +9,36 @@ from clusterrun.diagnosis.stacks import HangLocation
 
 @dataclass(frozen=True)
 class Waiting:
-    """Why a run does not start."""
+    """Why a run is pending."""
 
     reason: str
-    """Slurm's reason; empty if the run is not in Slurm's queue."""
-    means: str
-    """The meaning of the reason, in a sentence."""
-    do: str
+    """Slurm's reason; empty if Slurm gives none, or the run is not queued."""
+    meaning: str
+    """The meaning of the reason."""
+    fix: str
     """What the user can do; empty: wait."""
-    passes: bool
-    """Whether it can pass without any action."""
-    start: str
-    """When Slurm expects it to start, as Slurm writes times; empty if Slurm gives no estimate."""
-    ahead: int | None
-    """How many visible pending jobs of the partition have a higher priority; None: not queried."""
-    facts: tuple[str, ...] = ()
-    """Details on this cluster: limits, reservations, dependencies."""
+    temporary: bool
+    """Whether the run can start without any action."""
+    expected_start: str
+    """When Slurm expects it to start, in Slurm's format; empty without an estimate."""
+    jobs_ahead: int | None
+    """Number of visible pending jobs with a higher priority in the partition; None: unknown."""
+    details: tuple[str, ...] = ()
+    """Details about this cluster: limits, reservations, dependencies."""
 
 
 @dataclass(frozen=True)
 class FirstFailure:
-    """The failure that came first in the log of an attempt."""
+    """The first failure in the log of an attempt."""
 
     kind: str
     """Its class, such as cuda-out-of-memory."""
-    means: str
-    """The class in a sentence."""
-    do: str
-    """What helps."""
+    meaning: str
+    """What the class means."""
+    fix: str
+    """What to do."""
     line: str
-    """The line of the log that shows it."""
+    """The log line that shows it."""
     rank: int | None
     """The rank that failed first, if the log shows it."""
     node: str
@@ -46,61 +46,61 @@ class FirstFailure:
     exit_code: int | None
     """The exit code of that process."""
     log: str
-    """The log that was read."""
+    """The path of the log."""
     line_number: int | None
-    """None if the log is too long to count its lines."""
-    unread: int
-    """Bytes at the start of the log that were not read."""
+    """The number of the line in the log; None if the log is too long to count lines."""
+    unread_bytes: int
+    """Number of bytes at the start of the log that were not read."""
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Why the last attempt that has ended did so."""
+    """Why the most recent ended attempt stopped."""
 
     attempt: int
-    """Which one; 0: none began."""
+    """The number of the attempt; 0: none has started."""
     cause: str
     """The recorded cause, as in `status --json`."""
-    words: str
-    """The same for people."""
-    means: str
-    """The meaning of the cause, in a sentence."""
-    do: str
-    """What helps; empty if nothing has to be done."""
+    summary: str
+    """The same in words."""
+    meaning: str
+    """What the cause means."""
+    fix: str
+    """What to do; empty if no action is needed."""
     failure: FirstFailure | None = None
     """The failure that the log shows."""
-    places: tuple[HangLocation, ...] = ()
-    """Of a hang, where each rank was."""
+    hang_locations: tuple[HangLocation, ...] = ()
+    """After a hang, where each rank was."""
 
 
 @dataclass(frozen=True)
-class Alive:
-    """Whether an attempt that runs looks alive. Times are seconds; None: not known."""
+class Liveness:
+    """Whether a running attempt makes progress. Times are seconds; None: unknown."""
 
-    looks: bool | None
-    """Whether it does."""
-    words: str
-    """The same for people."""
-    silent: int | None
+    looks_alive: bool | None
+    """Whether it reported progress within the hang timeout."""
+    summary: str
+    """The same in words."""
+    seconds_since_progress: int | None
     """Seconds since the last progress record."""
-    doing: str
-    """What it did then: start, step, evaluation, save, ..."""
-    patience: int | None
-    """The silence after which it counts as hung."""
+    activity: str
+    """The activity in that record: start, step, evaluation, save, ..."""
+    hang_timeout: int | None
+    """Seconds without progress after which the attempt counts as hung."""
 
 
 @dataclass(frozen=True)
 class Next:
     """What clusterrun does next."""
 
-    words: str
-    """In a sentence."""
+    summary: str
+    """What happens next."""
     command: str
-    """The command that resumes the run; empty if it continues by itself, or has finished."""
+    """The command that resumes the run; empty if it continues by itself or has finished."""
     crashes: int | None
     """Crashes and hangs since the last new checkpoint."""
     crashes_left: int | None
-    """How many more of them the run survives."""
+    """How many more are within the crash budget."""
 
 
 @dataclass(frozen=True)
@@ -108,23 +108,23 @@ class Why:
     """Why a run is in its state, and what comes next."""
 
     run_id: str
-    """What commands take."""
+    """The id that commands take."""
     state: str
-    """As `status` has it."""
+    """The same as in `status`."""
     reason: str
-    """As `status` has it."""
+    """The same as in `status`."""
     job_id: str
-    """Its last job."""
+    """The id of its most recent job."""
     folder: str
     """The run folder."""
     waiting: Waiting | None
-    """Of a run that does not run."""
-    alive: Alive | None
-    """Of one that does."""
+    """Set for a pending run."""
+    liveness: Liveness | None
+    """Set for a running attempt."""
     stopped: Stopped | None
-    """Of one with an attempt that has ended."""
+    """Set if an attempt has ended."""
     next: Next
-    """What happens without any action."""
+    """What happens next without any action."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""

@@ -22,7 +22,7 @@ _CAUSES_IN_LOG = (Cause.CRASH, Cause.HANG, Cause.FAILED_START, Cause.UNKNOWN, ""
 def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
     """Return why an attempt ended; read the log if the cause alone does not explain it."""
     meaning = meaning_of(attempt.cause)
-    answer = Stopped(attempt.number, attempt.cause, attempt.words, meaning.means, meaning.fix)
+    answer = Stopped(attempt.number, attempt.cause, attempt.summary, meaning.means, meaning.fix)
     if attempt.cause not in _CAUSES_IN_LOG:
         return answer
     log = paths.log(f"{attempt.number:04d}")
@@ -36,9 +36,7 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
         failure = _locate_failure(failure, paths, attempt.number)
         failure = _name_absent_ranks(failure, tail, read_ranks(paths, attempt.number))
     elif attempt.cause == Cause.CRASH:
-        answer = replace(
-            answer, do=f"the log names no error that is known here: look at the end of {log}"
-        )
+        answer = replace(answer, fix=f"the log shows no known error: look at the end of {log}")
     locations = (
         tuple(read_hang_locations(attribute_lines(tail.text.split("\n"))))
         if attempt.cause == Cause.HANG
@@ -49,14 +47,14 @@ def why_stopped(paths: RunPaths, attempt: Attempt) -> Stopped:
         failure=failure
         if attempt.cause != Cause.HANG or failure is None or not locations
         else None,
-        places=locations,
+        hang_locations=locations,
     )
 
 
 def _find_slurm_failure(
     paths: RunPaths, attempt: Attempt, failure: FirstFailure | None
 ) -> FirstFailure | None:
-    """Find in Slurm's own log that a process was killed because the job's memory was used up."""
+    """Find an out-of-memory kill in Slurm's own log."""
     log = paths.logs / f"slurm-{attempt.job_id}.out"
     tail = _read_tail_if_any(log)
     found = find_failure(log, tail) if tail else None
@@ -66,15 +64,15 @@ def _find_slurm_failure(
 
 
 def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
-    """Find the failure that came first in the end of a log."""
+    """Find the first failure in the end of a log."""
     found = first_failure(tail.text)
     if found is None:
         return None
     number = None if tail.first is None else tail.first + found.number - 1
     return FirstFailure(
         found.failure.name,
-        found.failure.means,
-        found.failure.do,
+        found.failure.meaning,
+        found.failure.fix,
         found.line,
         found.rank,
         found.node,
@@ -86,18 +84,20 @@ def find_failure(log: Path, tail: Tail) -> FirstFailure | None:
 
 
 def _name_absent_ranks(failure: FirstFailure, tail: Tail, ranks: Ranks) -> FirstFailure:
-    """Name the ranks that the others waited for: those that report no time-out."""
+    """Name the ranks that the others waited for: those that report no timeout."""
     if failure.kind not in ("nccl-time-out", "collective-time-out") or not ranks.per_node:
         return failure
     waited = ranks_with_failure(tail.text, failure.kind)
     others = sorted(set(range(ranks.per_node * len(ranks.nodes))) - waited)
     if not others or not waited:
         return failure
-    return replace(failure, do=f"{failure.do}; ranks that do not say it: {format_ranges(others)}")
+    return replace(
+        failure, fix=f"{failure.fix}; ranks that do not report it: {format_ranges(others)}"
+    )
 
 
 def _locate_failure(failure: FirstFailure, paths: RunPaths, attempt: int) -> FirstFailure:
-    """Add the node: of the rank, or else of the task that failed first."""
+    """Add the node of the rank, or of the task that failed first."""
     node = read_ranks(paths, attempt).node_of(failure.rank) or failure.node
     return replace(failure, node=node or _find_first_failed_node(paths, attempt))
 

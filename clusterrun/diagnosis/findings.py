@@ -1,8 +1,8 @@
-"""The failure that came first in the text of a log, without files or clocks.
+"""Find the failure that came first, in the text of a log.
 
-What came first is neither the first nor the last error in the log. The launcher's summary names the
-rank that died first; of each rank the error that ended it counts, not one that it survived; and
-what a rank prints because another one is gone counts only if nothing else failed.
+That is neither the first nor the last error in the log. The launcher's summary names the rank that
+died first; for each rank, the error that ended it counts, not one that it survived; and an error
+that follows from the loss of another rank counts only if nothing else failed.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\):")
 _CHAINED = re.compile(
     r"^(?:During handling of the above exception|The above exception was the direct cause)"
 )
-_NEW_THOUGHT = re.compile(r"^(?:[EWI]\d{4} |Traceback |srun: |slurmstepd|clusterrun: |={20}|-{20})")
-# What a launcher, srun or Slurm prints when a process has died: the error is above it.
+_NEW_MESSAGE = re.compile(r"^(?:[EWI]\d{4} |Traceback |srun: |slurmstepd|clusterrun: |={20}|-{20})")
+# The messages of the launcher, srun or Slurm after a process has died: the error is above them.
 _NOTICED = re.compile(
     r"Sending process \d+ closing signal|failed \(exitcode: |^srun: error: .*(?:Exited with|task)|"
     r"^slurmstepd.*\*\*\* (?:STEP|JOB)"
@@ -50,15 +50,15 @@ class LogFailure:
     failure: Failure
     line: str
     number: int
-    """The line's number in the text that was read."""
+    """The line's number in the text."""
     rank: int | None = None
     node: str = ""
     exit_code: int | None = None
-    """The exit code of the process that died first, if it is logged; negative for a signal."""
+    """The exit code of the process that died first, if logged; negative for a signal."""
 
 
 def first_failure(text: str, first: int = 1) -> LogFailure | None:
-    """Find the failure that came first; `first` is the number of the text's first line."""
+    """Find the first failure; `first` is the number of the text's first line."""
     lines = list(attribute_lines(text.split("\n"), first))
     root = find_root_cause(lines)
     found = _choose_first(_find_failures(lines), root, _first_notice(lines))
@@ -80,11 +80,11 @@ def ranks_with_failure(text: str, name: str) -> set[int]:
 
 
 def _first_notice(lines: Sequence[AttributedLine]) -> int | None:
-    return next((line.number for line in lines if _NOTICED.search(line.text)), None)
+    return next((line.line_number for line in lines if _NOTICED.search(line.text)), None)
 
 
 def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
-    """List all that looks like a failure, in the order of the log."""
+    """List everything that looks like a failure, in log order."""
     found, tracing = [], set[int | None]()
     for index, line in enumerate(lines):
         if _TRACEBACK.match(line.text):
@@ -97,10 +97,12 @@ def _find_failures(lines: Sequence[AttributedLine]) -> list[LogFailure]:
             tracing.discard(line.rank)
         if failure is not None:
             found.append(
-                LogFailure(failure, line.text.strip()[:_LONGEST], line.number, line.rank, line.node)
+                LogFailure(
+                    failure, line.text.strip()[:_LONGEST], line.line_number, line.rank, line.node
+                )
             )
         elif _CHAINED.match(line.text):
-            found.append(LogFailure(_CHAIN, line.text, line.number, line.rank))
+            found.append(LogFailure(_CHAIN, line.text, line.line_number, line.rank))
     return found
 
 
@@ -108,12 +110,12 @@ _CHAIN = Failure("chain", "", "", weight=ECHO + 1)
 
 
 def _exception_message(lines: Sequence[AttributedLine], index: int) -> str:
-    """Return an exception's line and those that continue its message."""
+    """Return an exception's line and the following lines of its message."""
     message = [lines[index].text]
     for line in lines[index + 1 : index + _MESSAGE_LINES]:
         if (
             line.rank != lines[index].rank
-            or _NEW_THOUGHT.match(line.text)
+            or _NEW_MESSAGE.match(line.text)
             or _RAISED.match(line.text)
         ):
             break
@@ -159,7 +161,7 @@ def _choose_first(
 def _find_final_errors(
     causes: Sequence[LogFailure], findings: Sequence[LogFailure]
 ) -> list[LogFailure]:
-    """Find the error that ended each rank: its last one, or the one that caused it."""
+    """Find the error that ended each rank: the last one, or its cause."""
     found = []
     for rank in dict.fromkeys(one.rank for one in causes):
         mine = [one for one in findings if one.rank == rank]
@@ -169,7 +171,7 @@ def _find_final_errors(
 
 
 def _trace_origin(last: LogFailure, mine: Sequence[LogFailure]) -> LogFailure:
-    """Go back to the first of equal errors without a rank, or from a general error to its cause."""
+    """Return the first of equal errors without a rank, or the cause of a general error."""
     origin, chained = last, False
     for one in reversed(
         [one for one in mine if last.number - _CHAIN_LINES < one.number < last.number]

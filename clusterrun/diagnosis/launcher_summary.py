@@ -1,4 +1,4 @@
-"""The summary that torch's launcher prints: which of its ranks died first, when, and how."""
+"""The summary of torch's launcher: which of its ranks died first, when, and how."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RootCause:
     """The rank of a node that died first."""
 
     time: str
-    """`YYYY-MM-DD_HH:MM:SS`, as the launcher wrote it: comparable if the nodes' clocks agree."""
+    """`YYYY-MM-DD_HH:MM:SS` by the clock of the node."""
     host: str
     rank: int | None
     exit_code: int | None
@@ -28,7 +28,7 @@ class RootCause:
 
 
 def find_root_cause(lines: Sequence[AttributedLine]) -> RootCause | None:
-    """Return the rank that died first, by the summaries of all nodes; None without a summary."""
+    """Return the rank that died first according to all summaries; None without a summary."""
     return min(
         _parse_summaries(lines), key=lambda root: (root.time, root.exit_code == -15), default=None
     )
@@ -73,5 +73,5 @@ def _parse_root_cause(
         exit_code,
         number,
         place.text.strip(),
-        place.number,
+        place.line_number,
     )

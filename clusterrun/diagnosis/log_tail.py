@@ -1,4 +1,4 @@
-"""The end of a log, however long the log is."""
+"""The end of a log of any size."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import IO
 from clusterrun.files.reading import open_regular
 
 WINDOW_BYTES = 16 << 20
-"""Bytes that are read of a log. The same last lines of thousands of ranks take some MB."""
+"""Maximum number of bytes to read; the last lines of thousands of ranks take some MB."""
 MAX_COUNTED_BYTES = 4 << 30
-"""Bytes up to which lines are counted, about a second a GB; longer logs get no line numbers."""
+"""Bytes up to which lines are counted, at about 1 s per GB; longer logs get no line numbers."""
 _CHUNK_BYTES = 4 << 20
 
 
@@ -21,13 +21,13 @@ class Tail:
 
     text: str
     first: int | None
-    """The number of its first line; None if that was not counted."""
+    """The number of its first line; None if not counted."""
     skipped: int
-    """Bytes before it that were not read."""
+    """Number of bytes before it that were not read."""
 
 
 def read_tail(path: Path, window: int = WINDOW_BYTES, counted: int = MAX_COUNTED_BYTES) -> Tail:
-    """Return the last `window` bytes of a log, from the start of a line on. Raises OSError."""
+    """Return the last `window` bytes of a log, starting at a line. Raises OSError."""
     size = path.stat().st_size
     start = max(size - window, 0)
     with open_regular(path) as file:
@@ -44,7 +44,7 @@ def read_tail(path: Path, window: int = WINDOW_BYTES, counted: int = MAX_COUNTED
 
 
 def _count_lines(file: IO[bytes], end: int) -> int:
-    """Count the lines up to a place."""
+    """Count the lines up to an offset."""
     found, left = 0, end
     while left and (piece := file.read(min(_CHUNK_BYTES, left))):
         found, left = found + piece.count(b"\n"), left - len(piece)

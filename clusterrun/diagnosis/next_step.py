@@ -1,4 +1,4 @@
-"""What clusterrun does next, as the script recorded it. The rule is in templates/functions."""
+"""What clusterrun does next, as recorded by the job script, which decides."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from clusterrun.slurm.states import State
 
 
 def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local: bool) -> Next:
-    """Return what comes next; `last` is the last attempt that has ended."""
+    """Return what comes next; `last` is the most recent ended attempt."""
     crashes = whole(read_record(paths.ledger).get("crashes")) or 0
     most = read_settings(paths).get("max_crashes")
     left = None if most is None else max(most - crashes, 0)
+    resumed = last is not None and read_record(paths.intent).get("after") == f"{last.number:04d}"
     words, command = _describe_next(found, last, crashes, local=local)
-    if left is not None and not found.state.final:
-        words += f"; crashes or hangs that it survives before a new checkpoint: {left}"
+    if resumed and found.state is State.RUNNING:
+        words = f"attempt {found.attempt + 1} starts"
+    if most is not None and crashes and not found.state.final:
+        words += f"; crash budget: {crashes} of {most} used since the last new checkpoint"
     return Next(words, command, crashes, left)
 
 
@@ -27,32 +30,36 @@ def _describe_next(
     found: RunStatus, last: Attempt | None, crashes: int, *, local: bool
 ) -> tuple[str, str]:
     if found.state is State.COMPLETED:
-        return "nothing: it has finished", ""
+        return "nothing: the run has finished", ""
     if found.state.final:
         return "nothing by itself", f"clusterrun resume {found.run_id}"
-    if found.state is State.NO_ANSWER:
-        return "what the script decides; it goes on whether Slurm answers here or not", ""
-    number = found.attempt + 1
+    if found.state is State.UNKNOWN:
+        return "unknown: the job does not depend on Slurm's answers here", ""
     if found.state is State.PENDING:
-        return f"attempt {number} begins {_describe_start(found, local=local)}", ""
-    if (
-        last is not None and last.number == found.attempt
-    ):  # the job is active, and its attempt has ended
-        pause = (
-            f"after a pause of {pause_after(crashes)} s "
-            if last.cause in (Cause.CRASH, Cause.HANG)
-            else ""
-        )
-        return f"{pause}the run goes on by itself as attempt {number} ({last.next})", ""
-    return "it trains on" if found.attempt else "its first attempt begins", ""
+        return f"attempt {found.attempt + 1} starts {_describe_start(found, local=local)}", ""
+    if found.reason == "stop requested":
+        return "the run saves a checkpoint and exits", f"clusterrun resume {found.run_id}"
+    return _describe_running(found, last, crashes), ""
+
+
+def _describe_running(found: RunStatus, last: Attempt | None, crashes: int) -> str:
+    if last is None or last.number != found.attempt:
+        return "training continues" if found.attempt else "the first attempt starts"
+    # the job is active, and its attempt has ended
+    if last.decision == "end":
+        return "nothing: the run is ending"
+    is_crash = last.cause in (Cause.CRASH, Cause.HANG)
+    pause = f"after a pause of {pause_after(crashes)} s " if is_crash else ""
+    by_slurm = " when Slurm has requeued the job" if last.decision == "by-slurm" else ""
+    return f"{pause}the run continues as attempt {found.attempt + 1}{by_slurm}"
 
 
 def _describe_start(found: RunStatus, *, local: bool) -> str:
     if local:
-        return "here by itself"
-    return f"when Slurm starts job {found.job_id}" if found.job_id else "once Slurm has the job"
+        return "on this machine by itself"
+    return f"when Slurm starts job {found.job_id}" if found.job_id else "after it is submitted"
 
 
 def pause_after(crashes: int) -> int:
-    """Return the pause after a number of crashes, in seconds: `compute_pause` of the job script."""
+    """Return the pause after crashes, in seconds, like `compute_pause` in the job script."""
     return min(5 * int(3 ** min(max(crashes - 1, 0), 9)), 300)

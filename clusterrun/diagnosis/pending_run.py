@@ -1,4 +1,4 @@
-"""Why a run is pending: Slurm's reason, and the details that explain it."""
+"""Why a run is pending: Slurm's reason and the details that explain it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from clusterrun.slurm.pending import (
     pending_job,
     reservations,
 )
+from clusterrun.slurm.queue import NO_REASON
 
 _ABOUT_NODES = (
     "Resources",
@@ -37,49 +38,51 @@ _UP = ("idle", "mixed", "allocated", "completing", "planned")
 
 
 def why_waiting(found: RunStatus) -> Waiting:
-    """Explain why a run is pending; if Slurm does not respond, the explanation is that."""
+    """Explain why a run is pending, or that Slurm is not responding."""
     if not found.job_id:
         return Waiting(
             "",
             found.reason,
-            f"`clusterrun resume {found.run_id}`, or type the `submit` again",
-            passes=False,
-            start="",
-            ahead=None,
+            f"run `clusterrun resume {found.run_id}`, or `clusterrun submit` again",
+            temporary=False,
+            expected_start="",
+            jobs_ahead=None,
         )
     try:
         job = pending_job(found.job_id)
     except ClusterError as error:
-        return Waiting("", error.what, error.hint, passes=True, start="", ahead=None)
+        return Waiting(
+            "", error.what, error.hint, temporary=True, expected_start="", jobs_ahead=None
+        )
     if job is None or job.state != "PENDING":
         return Waiting(
             "",
             found.reason or "it is between two attempts",
-            "ask again in a minute",
-            passes=True,
-            start="",
-            ahead=None,
+            "check again in a minute",
+            temporary=True,
+            expected_start="",
+            jobs_ahead=None,
         )
     return _explain_job(found, job)
 
 
 def _explain_job(found: RunStatus, job: PendingJob) -> Waiting:
     explanation = explain_reason(job.reason)
-    means = explanation.means
+    means = explanation.meaning
     if explanation.code.startswith("BeginTime") and found.attempt:
         means = (
-            "Slurm lets a requeued job wait (slurm.conf's cred_expire, 120 s by default), or its "
-            "pause is not over"
+            "a requeued job waits for Slurm's requeue delay (slurm.conf's cred_expire, 120 s by "
+            "default) or for its pause after a crash"
         )
     names = {"job": job.job_id, "partition": job.partition, "run": found.run_id}
     facts, ahead = list(_collect_facts(found, job)), None
     if explanation.code in ("Priority", "Resources") and job.priority is not None:
         ahead = _query_or_none(lambda: jobs_ahead(job.partition, job.priority or 0))
     return Waiting(
-        explanation.code,
+        "" if explanation.code == NO_REASON else explanation.code,
         _fill_placeholders(means, names),
-        _fill_placeholders(explanation.do, names),
-        explanation.passes,
+        _fill_placeholders(explanation.fix, names),
+        explanation.temporary,
         job.start,
         ahead,
         tuple(facts),
@@ -91,7 +94,7 @@ def _fill_placeholders(text: str, names: dict[str, str]) -> str:
 
 
 def _query_or_none(question: Callable[[], _Found]) -> _Found | None:
-    """Return what Slurm reports; None if it does not respond: the reason is known anyway."""
+    """Return what Slurm reports; None if it is not responding, as the reason is known anyway."""
     try:
         return question()
     except ClusterError:
@@ -101,7 +104,7 @@ def _query_or_none(question: Callable[[], _Found]) -> _Found | None:
 def _collect_facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
     """Yield the details of a reason, in numbers."""
     if job.dependency:
-        yield f"it waits for {job.dependency}"
+        yield f"it depends on {job.dependency}"
     if job.reason.startswith("Partition"):
         limits = _query_or_none(lambda: partition_limits(job.partition))
         if limits:
@@ -115,7 +118,7 @@ def _collect_facts(found: RunStatus, job: PendingJob) -> Iterator[str]:
 def _describe_limits(limits: PartitionLimits, job: PendingJob) -> str:
     return (
         f"partition {job.partition}: state {limits.state}, at most {limits.max_time} and "
-        f"{limits.max_nodes} nodes, of {limits.total_nodes}; it asks for {job.time_limit} and "
+        f"{limits.max_nodes} of {limits.total_nodes} nodes; it requests {job.time_limit} and "
         f"{job.nodes} nodes"
     )
 
@@ -131,17 +134,17 @@ def _describe_nodes(found: RunStatus, job: PendingJob) -> Iterator[str]:
     if not states:
         return
     words = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    yield f"it asks for {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
-    if not found.avoids:
+    yield f"it requests {job.nodes} of the {sum(states.values())} nodes of {job.partition}: {words}"
+    if not found.excluded_nodes:
         return
-    left_out = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
+    excluded = node_names(_query_or_none(lambda: excluded_nodes(job.job_id)) or "")
     up = sum(number for state, number in states.items() if state.startswith(_UP))
     least = re.match(r"\d+", job.nodes)
-    if least and up - len(left_out) < int(least[0]):
+    if least and up - len(excluded) < int(least[0]):
         yield (
-            f"it leaves out {', '.join(found.avoids)}: with these, too few are left. To take them "
-            "again, remove their "
-            "files from nodes/ in the run folder, stop the run and resume it"
+            f"the job excludes {', '.join(found.excluded_nodes)}, which leaves too few nodes. "
+            "To use them again, remove their files from nodes/ in the run folder, "
+            "stop the run and resume it"
         )
     else:
-        yield f"it leaves out {', '.join(found.avoids)}"
+        yield f"excluded nodes: {', '.join(found.excluded_nodes)}"

@@ -1,4 +1,4 @@
-"""An explanation of Slurm's reason for a pending job, from its text."""
+"""Explain Slurm's reason for a pending job from its text."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _DETAIL = re.compile(r"UnavailableNodes:(?P<nodes>\S+)")
 
 @dataclass(frozen=True)
 class Explanation:
-    """A reason in words."""
+    """The explanation of a reason."""
 
     code: str
-    """As Slurm printed it."""
-    means: str
-    do: str
-    passes: bool
+    """The reason as Slurm prints it."""
+    meaning: str
+    fix: str
+    temporary: bool
     known: bool = True
-    """Whether it is in the table; one that is not is shown as it is."""
+    """Whether the reason is in the table."""
 
 
 def explain_reason(text: str) -> Explanation:
@@ -35,17 +35,17 @@ def explain_reason(text: str) -> Explanation:
     code = text.strip().removeprefix("(").removesuffix(")").replace("_", " ")
     found = _find_sentence(code) or REASONS.get(re.split(r"[ ,:]", code)[0]) or _explain_limit(code)
     if found is None:
-        means = f"Slurm says {code!r}, which this version does not know"
+        means = f"unknown reason {code!r}"
         return Explanation(
             code,
             means,
-            "squeue(1), JOB REASON CODES, may have it; or ask the site",
-            passes=True,
+            "see squeue(1), JOB REASON CODES, or ask your administrators",
+            temporary=True,
             known=False,
         )
     nodes = _DETAIL.search(code)
-    means = f"{found.means} (out now: {nodes['nodes']})" if nodes else found.means
-    return Explanation(code, means, found.do, found.passes)
+    means = f"{found.meaning} (unavailable: {nodes['nodes']})" if nodes else found.meaning
+    return Explanation(code, means, found.fix, found.temporary)
 
 
 def _find_sentence(code: str) -> Reason | None:
@@ -53,17 +53,16 @@ def _find_sentence(code: str) -> Reason | None:
 
 
 def _explain_limit(code: str) -> Reason | None:
-    """Explain a limit by the parts of its name."""
+    """Explain a limit from the parts of its name."""
     found = _LIMIT.fullmatch(code.split(",", maxsplit=1)[0])
     if found is None:
         return None
     whose = "your account (association)" if found["whose"] == "Assoc" else "the QOS"
     if found["sum"] == "Min":
         return Reason(
-            f"{whose} wants at least so much of {RESOURCES[found['what']]} in a job, and it asks "
-            "for less",
-            "ask for more",
-            passes=False,
+            f"it requests less {RESOURCES[found['what']]} than the minimum of {whose} per job",
+            "request more",
+            temporary=False,
         )
     what = RESOURCES[found["what"]] + _describe_minutes(found["time"])
     where = (
@@ -73,24 +72,24 @@ def _explain_limit(code: str) -> Reason | None:
     )
     if found["sum"] == "Grp":
         return Reason(
-            f"all jobs of {whose} together have reached its limit on {what}",
-            f"wait until some of them end; {where} has the limit",
+            f"the jobs of {whose} have together reached its limit on {what}",
+            f"wait until some of them end; {where} shows the limit",
         )
     if found["per"] in ("Job", "Node") or found["what"] in ("Wall", "WallDuration"):
         each = {"Node": "each node"}.get(found["per"] or "", "one job")
         return Reason(
-            f"it asks for more {what} than {whose} allows {each}",
-            f"{SMALLER}; {where} has it",
-            passes=False,
+            f"it requests more {what} than {whose} allows for {each}",
+            f"{SMALLER}; {where} shows it",
+            temporary=False,
         )
     each = {"User": "a user", "Account": "an account"}.get(found["per"] or "", "a user")
     return Reason(
-        f"the limit of {whose} on {what} of {each} is reached",
-        f"wait until some of those jobs end; {where} has the limit",
+        f"{each} has reached the limit of {whose} on {what}",
+        f"wait until some of those jobs end; {where} shows the limit",
     )
 
 
 def _describe_minutes(word: str | None) -> str:
     if not word:
         return ""
-    return " times minutes, of the jobs that run" if word.startswith("Run") else " times minutes"
+    return " minutes of running jobs" if word.startswith("Run") else " minutes"

@@ -15,24 +15,25 @@ from clusterrun.run_folder.index import Index, RunRef
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.states import State
 
 _STATE_MEANINGS = {
-    "VANISHED": (
-        "Slurm knows the job no more, and it wrote no end: "
-        "`sacct -j JOB` and logs/slurm-*.out may say why"
+    "LOST": (
+        "Slurm no longer knows the job, and the run left no end record: "
+        "`sacct -j JOB` and logs/slurm-*.out may show why"
     ),
-    "NO_ANSWER": "Slurm does not answer, so what the run does now is not known; ask again later",
-    "OUT_OF_MEMORY": "Slurm ended it, because it used more memory than it may: more `slurm.mem`",
+    "UNKNOWN": "Slurm is not responding, so the state of the run is unknown; try again later",
+    "OUT_OF_MEMORY": "Slurm killed it for using more memory than requested: increase `slurm.mem`",
 }
 
 
 def why(name: str, index: Index | None = None) -> Why:
-    """Return why a run does not start, or stopped, and what comes next; `name` as for `status`.
+    """Return why a run is pending or has stopped, and what comes next; `name` as for `status`.
 
     Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     found = run_status(run)
     if found.tasks:
         return _diagnose_array(run, found)
@@ -41,7 +42,7 @@ def why(name: str, index: Index | None = None) -> Why:
     last = ended[-1] if ended else None
     silent = bool(attempts) and attempts[-1] is not last
     if silent and found.state.final:
-        last = None  # the newest one wrote no end
+        last = None  # the newest one left no end record
     runs = found.state is State.RUNNING and silent
     return Why(
         found.run_id,
@@ -50,7 +51,7 @@ def why(name: str, index: Index | None = None) -> Why:
         found.job_id,
         found.folder,
         waiting=_diagnose_waiting(run, found),
-        alive=judge_progress(run.paths, attempts[-1]) if runs else None,
+        liveness=judge_progress(run.paths, attempts[-1]) if runs else None,
         stopped=why_stopped(run.paths, last)
         if last
         else _diagnose_missing_end(run.paths, found, attempts),
@@ -79,9 +80,11 @@ def _diagnose_missing_end(
     failure = None
     if log is not None:
         failure = find_failure(log, read_tail(log))
-    means = _STATE_MEANINGS.get(found.state.value, "it never said how it ended")
+    means = _STATE_MEANINGS.get(found.state.value, "it left no end record")
     words = "" if found.reason == "None" else found.reason
-    return Stopped(found.attempt, "", words, means, f"look into {log}" if log else "", failure)
+    return Stopped(
+        found.attempt, "", words, means, f"look at the end of {log}" if log else "", failure
+    )
 
 
 def _find_latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
@@ -91,13 +94,13 @@ def _find_latest_log(paths: RunPaths, attempts: list[Attempt]) -> Path | None:
 
 
 def _diagnose_array(run: RunRef, found: RunStatus) -> Why:
-    """Return an array's answer, which names the task to look at: tasks are runs of their own."""
+    """Return the answer for an array, which names the task to look at."""
     first = next(
         (task for task in found.tasks if task.state.final and task.state is not State.COMPLETED),
         found.tasks[0],
     )
     words = what_next(run.paths, found, None, local=False)
-    about = f"each task is a run of its own: `clusterrun why {first.run_id}`"
+    about = f"each task is a separate run: see `clusterrun why {first.run_id}`"
     return Why(
         found.run_id,
         found.state.value,
@@ -105,7 +108,7 @@ def _diagnose_array(run: RunRef, found: RunStatus) -> Why:
         found.job_id,
         found.folder,
         waiting=None,
-        alive=None,
+        liveness=None,
         stopped=None,
         next=words,
     )

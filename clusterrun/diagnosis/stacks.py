@@ -1,4 +1,4 @@
-"""Where the ranks of a hung run were, by the stacks at the end of its log."""
+"""Where the ranks of a hung run were, from the stacks at the end of its log."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class HangLocation:
     """The rank."""
     node: str
     """The node of the rank."""
-    inner: str
+    innermost_call: str
     """The innermost call, `function (file:line)`."""
-    script: str
-    """The innermost call in the script itself; empty if there is none."""
+    script_call: str
+    """The innermost call in the script itself; empty if no frame is in the script."""
 
 
 def read_hang_locations(lines: Iterable[AttributedLine]) -> list[HangLocation]:
-    """Read the stacks of a log; of each rank those of its first process, not of its helpers."""
+    """Read the stacks in a log: for each rank those of its first process, not of its helpers."""
     blocks: dict[int, list[AttributedLine]] = {}
     now: int | None = None
     for line in lines:
@@ -41,7 +41,7 @@ def read_hang_locations(lines: Iterable[AttributedLine]) -> list[HangLocation]:
 
 
 def _locate_rank(rank: int, block: list[AttributedLine]) -> HangLocation | None:
-    """Locate a rank by its process's main thread, whose stack is the last."""
+    """Locate a rank by the stack of its main thread, which is the last one."""
     frames: list[re.Match[str]] = []
     for line in block:
         if _MAIN.match(line.text):

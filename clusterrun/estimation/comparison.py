@@ -103,12 +103,12 @@ class Comparison:
         return Estimate(
             parameters=question.parameters,
             gpus=question.gpus,
-            precision=self.run.precision,
+            mixed_precision=self.run.precision,
             gpu_memory=question.gpu_memory,
             gpu_hours=self.run.gpu_hours,
             strategy=self.own.name if self.own else None,
             strategies=tuple(_strategy_estimate(needs, question.gpu_memory) for needs in self.rows),
-            would_fit=self.change or None,
+            suggested_change=self.change or None,
         )
 
 
@@ -134,11 +134,11 @@ def _strategy_estimate(needs: Needs, memory: int | None) -> StrategyEstimate:
         weights=round(states.weights),
         gradients=round(states.gradients),
         optimizer=round(states.optimizer),
-        states=round(states.total),
+        model_states=round(states.total),
         buffers=_round_size(needs.buffers),
         activations=_round_size(needs.activations),
         total=round(needs.total),
-        on_cpu=round(states.host),
+        offloaded=round(states.host),
         fits=None if memory is None else needs.fits(memory),
     )
 

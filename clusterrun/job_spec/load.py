@@ -235,7 +235,7 @@ def _key_path(fault: dict[str, Any]) -> KeyPath:
 def reading_order(problem: Problem) -> tuple[str, int, str]:
     """Return the sort key that orders problems by file, line and key."""
     name, _, line = problem.where.rpartition(":")
-    return (name, int(line), problem.path) if line.isdigit() else (problem.where, 0, problem.path)
+    return (name, int(line), problem.key) if line.isdigit() else (problem.where, 0, problem.key)
 
 
 def _make_problem(layers: Layers, fault: dict[str, Any]) -> Problem:

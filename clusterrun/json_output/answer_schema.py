@@ -35,7 +35,7 @@ def answer_schema(command: str) -> dict[str, Any]:
 
     Raises SpecError if the command has no `--json`.
 
-    Within a major version keys are added; none is removed, and none changes its type or meaning.
+    From 1.0 on, keys are added within a major version; none is removed or changes its meaning.
     """
     if command not in OUTPUTS:
         what = f"{command!r} is not a command with --json"

@@ -11,7 +11,7 @@ from clusterrun.diagnosis.answer import Why
 from clusterrun.errors import Problem
 from clusterrun.planning.explanation import Origin
 from clusterrun.rehearsal.result import Rehearsal
-from clusterrun.reporting.goodput import Story
+from clusterrun.reporting.goodput import AttemptTimeline
 from clusterrun.reporting.run_report import Hours
 from clusterrun.results import Cleanup, DryRun, Estimate, NewSpec, ValidSpec
 from clusterrun.run_folder.attempts import Attempt
@@ -50,7 +50,7 @@ class AttemptList(TypedDict):
 class ActiveRuns(TypedDict):
     """Added by `status` without a RUN."""
 
-    living: NotRequired[list[RunStatus]]
+    active_runs: NotRequired[list[RunStatus]]
     """All active runs; the other keys are of the newest, or of the most recent run if none is
     active."""
 
@@ -58,21 +58,21 @@ class ActiveRuns(TypedDict):
 class ReportOutput(TypedDict):
     """A run in numbers; durations are in seconds, times in seconds since the epoch."""
 
-    run: RunStatus
+    status: RunStatus
     """Its status."""
     ettr: float | None
     """The productive fraction of the total time; null: not known."""
-    seconds: dict[str, float]
+    time_split: dict[str, float]
     """The parts of the time as in a story's `split`; `wall`: the sum; `held`: without waiting."""
     node_hours: Hours
     """Node hours, of whole nodes."""
     gpu_hours: Hours | None
     """GPU hours; null for a run without GPUs."""
-    rate: float | None
+    samples_per_second: float | None
     """Median samples per second while training."""
     attempts: list[Attempt]
     """The attempts, the oldest first."""
-    stories: list[Story]
+    timeline: list[AttemptTimeline]
     """The time of each attempt."""
 
 
@@ -92,7 +92,7 @@ class LoggedLine(TypedDict):
 
     attempt: int
     """The number of the attempt."""
-    number: int
+    line_number: int
     """The line number in the log of the attempt."""
     rank: int | None
     """The rank that wrote it, if the line shows it."""

@@ -157,8 +157,8 @@ _FOLDERS = {
 def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
     """Return mistakes in values together with all others that cannot follow from them."""
     faults, rest = error.problems, error.rest
-    sections = {fault.path.partition(".")[0] for fault in faults}
-    hidden = any(fault.path in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
+    sections = {fault.key.partition(".")[0] for fault in faults}
+    hidden = any(fault.key in _FOLDERS or fault.hint == "did you mean chdir?" for fault in faults)
     if rest is None or hidden or not sections <= {*_INDEPENDENT, "slurm", "accelerate"}:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd

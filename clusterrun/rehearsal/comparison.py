@@ -25,21 +25,21 @@ _WEIGHTS = re.compile(
 class LossComparison:
     """The losses of steps that both runs have. Differences are relative to the reference's loss."""
 
-    after: int
+    compared_after: int
     """How many were compared after the return."""
-    first: int | None
+    first_step: int | None
     """The first step that was compared after it."""
-    last: int | None
+    last_step: int | None
     """The last one."""
-    largest: float
+    largest_difference: float
     """The largest difference after the return."""
-    largest_at: int | None
+    largest_difference_step: int | None
     """At which step."""
-    differ_from: int | None
+    diverged_at_step: int | None
     """The first step after the return that differs by more than the tolerance."""
-    before: int
+    compared_before: int
     """How many were compared before the stop."""
-    largest_before: float
+    largest_difference_before: float
     """The largest difference before the stop."""
     tolerance: float
     """What was allowed."""
@@ -47,14 +47,14 @@ class LossComparison:
     @property
     def repeatable(self) -> bool:
         """Whether the two runs were alike before the stop."""
-        return self.largest_before <= self.tolerance
+        return self.largest_difference_before <= self.tolerance
 
     @property
     def same(self) -> bool | None:
         """Whether they are the same after the return; None where that could not be compared."""
-        if not self.after:
+        if not self.compared_after:
             return None
-        return True if self.differ_from is None else False if self.repeatable else None
+        return True if self.diverged_at_step is None else False if self.repeatable else None
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class WeightComparison:
 
     step: int
     """Of both checkpoints."""
-    files: tuple[str, ...]
+    weight_files: tuple[str, ...]
     """The files that hold weights."""
-    differing: tuple[str, ...]
+    differing_weight_files: tuple[str, ...]
     """Those of them that differ."""
-    others: tuple[str, ...]
+    differing_other_files: tuple[str, ...]
     """Other files that differ: optimizer, random states and the like."""
     repeatable: bool | None
     """Whether the weights were the same before the stop; None where no checkpoint tells."""
@@ -75,9 +75,9 @@ class WeightComparison:
     @property
     def same(self) -> bool | None:
         """Whether the weights are the same, bit for bit; None where that could not be compared."""
-        if not self.files or (self.differing and not self.repeatable):
+        if not self.weight_files or (self.differing_weight_files and not self.repeatable):
             return None
-        return not self.differing
+        return not self.differing_weight_files
 
 
 def compare_losses(
@@ -105,14 +105,14 @@ def compare_losses(
     far = [step for step, difference in late.items() if difference > tolerance]
     worst = max(late, key=lambda step: late[step], default=None)
     return LossComparison(
-        after=len(late),
-        first=min(late, default=None),
-        last=max(late, default=None),
-        largest=0.0 if worst is None else late[worst],
-        largest_at=worst,
-        differ_from=far[0] if far else None,
-        before=len(early),
-        largest_before=max(early, default=0.0),
+        compared_after=len(late),
+        first_step=min(late, default=None),
+        last_step=max(late, default=None),
+        largest_difference=0.0 if worst is None else late[worst],
+        largest_difference_step=worst,
+        diverged_at_step=far[0] if far else None,
+        compared_before=len(early),
+        largest_difference_before=max(early, default=0.0),
         tolerance=tolerance,
     )
 
@@ -136,9 +136,9 @@ def compare_weights(
     control = _differing_files(early[max(early)], wanted[max(early)]) if early else None
     return WeightComparison(
         step=step,
-        files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
-        differing=tuple(name for name in differing if _WEIGHTS.search(name)),
-        others=tuple(name for name in differing if not _WEIGHTS.search(name)),
+        weight_files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
+        differing_weight_files=tuple(name for name in differing if _WEIGHTS.search(name)),
+        differing_other_files=tuple(name for name in differing if not _WEIGHTS.search(name)),
         repeatable=None if control is None else not any(_WEIGHTS.search(name) for name in control),
     )
 

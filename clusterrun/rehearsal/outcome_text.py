@@ -11,10 +11,11 @@ def format_outcome(found: Rehearsal) -> str:
     lines = [f"{found.name}: {found.outcome}"]
     lines += [f"  {line}" for reason in found.reasons for line in reason.splitlines()]
     facts = {
-        "done to it": found.how,
+        "done to it": found.interruption,
         "left": ""
-        if found.left is None
-        else f"at step {found.left}; the newest checkpoint is of {_describe_step(found.saved)}",
+        if found.stopped_at_step is None
+        else f"at step {found.stopped_at_step}; "
+        f"the newest checkpoint is of {_describe_step(found.saved_step)}",
         "came back": _describe_resume(found),
         "losses": describe_losses(found.losses) if found.losses else "",
         "weights": describe_weights(found.weights) if found.weights else "",
@@ -31,14 +32,20 @@ def format_outcome(found: Rehearsal) -> str:
 
 
 def _describe_resume(found: Rehearsal) -> str:
-    if found.back is None:
+    if found.resumed_from_step is None:
         return ""
-    first = "" if found.first is None else f"; its first step was {found.first}"
-    return f"with the checkpoint of {_describe_step(found.back)}{first}"
+    first = (
+        "" if found.first_step_after is None else f"; its first step was {found.first_step_after}"
+    )
+    return f"with the checkpoint of {_describe_step(found.resumed_from_step)}{first}"
 
 
 def _describe_reference_nodes(found: Rehearsal) -> str:
-    return f"; the reference: {found.nodes[2]}" if found.reference and len(found.nodes) > 2 else ""
+    return (
+        f"; the reference: {found.nodes[2]}"
+        if found.reference_run_id and len(found.nodes) > 2
+        else ""
+    )
 
 
 def _describe_step(step: int | None) -> str:

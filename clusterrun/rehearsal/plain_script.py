@@ -46,7 +46,7 @@ def judge_checkpoints(run: FollowedRun, found: Rehearsal) -> Rehearsal:
         "losses and weights were not compared: what the script's own checkpoints hold, only it "
         "knows"
     )
-    return replace(found, back=handed.step)
+    return replace(found, resumed_from_step=handed.step)
 
 
 def _checkpoint_given(run: FollowedRun) -> SeenCheckpoint | None:

@@ -34,23 +34,23 @@ class Rehearsal:
     """Why it did not survive."""
     notes: list[str] = field(default_factory=list)
     """What should be known beside it."""
-    how: str = ""
+    interruption: str = ""
     """What was done to it."""
     run_id: str = ""
     """The run that was stopped."""
     folder: str = ""
     """Where it lies."""
-    reference: str = ""
+    reference_run_id: str = ""
     """The run that nobody stopped; empty where there was none."""
     reference_folder: str = ""
     """Where that lies."""
-    left: int | None = None
+    stopped_at_step: int | None = None
     """The step at which it left."""
-    saved: int | None = None
+    saved_step: int | None = None
     """The step of the newest checkpoint then."""
-    back: int | None = None
+    resumed_from_step: int | None = None
     """The step of the checkpoint that it came back with."""
-    first: int | None = None
+    first_step_after: int | None = None
     """The first step that it did after that."""
     nodes: list[str] = field(default_factory=list)
     """Where its attempts ran, and last where the reference did, if there was one."""

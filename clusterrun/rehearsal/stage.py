@@ -187,9 +187,11 @@ class Stage:
         self._note_what_was_saved()
         if end.get("next") == "by-slurm" and end.get("cause") == Cause.PREEMPTION:
             self._requeue(run)
-        where = "" if self.found.left is None else f" at step {self.found.left}"
+        where = (
+            "" if self.found.stopped_at_step is None else f" at step {self.found.stopped_at_step}"
+        )
         self._tell(f"{'it has left' if end else 'it was'}{where}; {self._saved_words()}")
-        if self.found.saved is None and not self._run.newest_of(1):
+        if self.found.saved_step is None and not self._run.newest_of(1):
             failed = read_record(run.paths.saves).get("failed")
             raise NotSurvived(
                 "it saved nothing when it was asked to stop" + (f": {failed}" if failed else "")
@@ -210,7 +212,11 @@ class Stage:
     def _note_what_was_saved(self) -> None:
         first, saved = self._run.attempts[0], self._run.newest_of(1)
         self._times.saved = saved.time if saved else None
-        self._know(left=whole(first.trainer.get("step")) or self._run.step_of(1) or self.found.left)
+        self._know(
+            left=whole(first.trainer.get("step"))
+            or self._run.step_of(1)
+            or self.found.stopped_at_step
+        )
         self._know(saved=saved.step if saved else None)
 
     def _saved_words(self) -> str:
@@ -235,7 +241,7 @@ class Stage:
             self._know(first=second.steps[0].step if second.steps else None)
             judge_resume(self.found)
             self.found.reasons.extend(_passed_over(self._run) if self.found.reasons else [])
-        self._tell(f"it is back: with the checkpoint of step {self.found.back}")
+        self._tell(f"it is back: with the checkpoint of step {self.found.resumed_from_step}")
 
     def _is_back(self) -> bool:
         if self._times.pending is None and time.monotonic() >= self._next_question:
@@ -255,7 +261,7 @@ class Stage:
         return self._run.attempts[1].back_at is not None and self._run.step_of(2) is not None
 
     def _train_on(self) -> None:
-        goal = self._plan.goal(self.found.left or self.found.back or 0)
+        goal = self._plan.goal(self.found.stopped_at_step or self.found.resumed_from_step or 0)
         self._run.goal = goal
         if self._local:  # one after the other: they would share this machine
             self._watch.until(lambda: self._run.asked, f"step {goal}")

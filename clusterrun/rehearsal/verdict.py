@@ -14,21 +14,36 @@ _CAUSES = (
 
 def judge_resume(found: Rehearsal) -> None:
     """Say what is wrong with the step at which the run came back."""
-    if found.saved is not None and found.back is not None and found.back != found.saved:
+    if (
+        found.saved_step is not None
+        and found.resumed_from_step is not None
+        and found.resumed_from_step != found.saved_step
+    ):
         where = (
-            f"came back with the checkpoint of step {found.back}"
-            if found.back
+            f"came back with the checkpoint of step {found.resumed_from_step}"
+            if found.resumed_from_step
             else "came back at step 0"
         )
-        found.reasons.append(f"{where}, though step {found.saved} was saved")
-    elif found.back is not None and found.first is not None and found.first != found.back + 1:
-        what = f"was handed the checkpoint of step {found.back}, and then did step {found.first}"
+        found.reasons.append(f"{where}, though step {found.saved_step} was saved")
+    elif (
+        found.resumed_from_step is not None
+        and found.first_step_after is not None
+        and found.first_step_after != found.resumed_from_step + 1
+    ):
+        what = (
+            f"was handed the checkpoint of step {found.resumed_from_step}, "
+            f"and then did step {found.first_step_after}"
+        )
         found.reasons.append(f"{what}: the script does not count on from its checkpoint")
-    if found.left is not None and found.saved is not None and found.left > found.saved:
-        lost = found.left - found.saved
+    if (
+        found.stopped_at_step is not None
+        and found.saved_step is not None
+        and found.stopped_at_step > found.saved_step
+    ):
+        lost = found.stopped_at_step - found.saved_step
         found.notes.append(
-            f"{lost} steps were lost: it left at step {found.left}, and step {found.saved} was "
-            "saved last"
+            f"{lost} steps were lost: it left at step {found.stopped_at_step}, "
+            f"and step {found.saved_step} was saved last"
         )
 
 
@@ -45,7 +60,11 @@ def judge_training(found: Rehearsal) -> None:
         found.reasons.append(f"{what}{_CAUSES}")
     if losses and losses.same is None:
         found.notes.append(_explain_no_comparison(losses))
-    if weights and weights.differing and (weights.repeatable is False or (losses and losses.same)):
+    if (
+        weights
+        and weights.differing_weight_files
+        and (weights.repeatable is False or (losses and losses.same))
+    ):
         words = (
             "nor were they before the stop"
             if weights.repeatable is False
@@ -59,24 +78,29 @@ def judge_training(found: Rehearsal) -> None:
 
 
 def _describe_differing_losses(losses: LossComparison) -> str:
-    alike = "bit for bit" if not losses.largest_before else f"within {losses.largest_before:.1e}"
-    before = f"; before the stop they are the same, {alike}" if losses.before else ""
+    alike = (
+        "bit for bit"
+        if not losses.largest_difference_before
+        else f"within {losses.largest_difference_before:.1e}"
+    )
+    before = f"; before the stop they are the same, {alike}" if losses.compared_before else ""
     return (
-        f"the losses differ from step {losses.differ_from} on, by up to {losses.largest:.2g} "
-        "times the reference's "
-        f"(step {losses.largest_at}){before}{_CAUSES}"
+        f"the losses differ from step {losses.diverged_at_step} on, "
+        f"by up to {losses.largest_difference:.2g} times the reference's "
+        f"(step {losses.largest_difference_step}){before}{_CAUSES}"
     )
 
 
 def _explain_no_comparison(losses: LossComparison) -> str:
-    if not losses.after:
+    if not losses.compared_after:
         return (
             "the losses were not compared: the script tells none (run.log(loss=...), or a "
             "Trainer's logging_steps)"
         )
     return (
-        f"the losses could not be compared: the two runs differ before the stop already, by up to "
-        f"{losses.largest_before:.2g}, so the training cannot be repeated (is a seed set?)"
+        f"the losses could not be compared: the two runs differ before the stop already, "
+        f"by up to {losses.largest_difference_before:.2g}, so the training cannot be repeated "
+        "(is a seed set?)"
     )
 
 
@@ -84,31 +108,34 @@ def describe_losses(losses: LossComparison) -> str:
     """Say how the losses compare, on one line."""
     if losses.same is None:
         return "not compared"
-    steps = f"{losses.after} steps, {losses.first} to {losses.last}"
+    steps = f"{losses.compared_after} steps, {losses.first_step} to {losses.last_step}"
     if losses.same is False:
-        return f"differ from step {losses.differ_from} on ({steps})"
-    if not losses.largest:
+        return f"differ from step {losses.diverged_at_step} on ({steps})"
+    if not losses.largest_difference:
         return f"the same, bit for bit ({steps})"
     return (
-        f"the same within {losses.largest:.1e} of each, the most at step {losses.largest_at} "
-        f"({steps})"
+        f"the same within {losses.largest_difference:.1e} of each, "
+        f"the most at step {losses.largest_difference_step} ({steps})"
     )
 
 
 def describe_weights(weights: WeightComparison) -> str:
     """Say how the weights compare, on one line."""
-    if not weights.files:
+    if not weights.weight_files:
         return (
             f"not compared: no file of the checkpoint at step {weights.step} is known to hold them"
         )
-    if weights.differing:
-        return f"not the same, bit for bit, at step {weights.step}: {_name_few(weights.differing)}"
+    if weights.differing_weight_files:
+        differing = _name_few(weights.differing_weight_files)
+        return f"not the same, bit for bit, at step {weights.step}: {differing}"
     beside = (
-        f"; other files that differ: {_name_few(weights.others)}"
-        if weights.others
+        f"; other files that differ: {_name_few(weights.differing_other_files)}"
+        if weights.differing_other_files
         else ", nor does any other file differ"
     )
-    return f"the same, bit for bit, at step {weights.step}: {_name_few(weights.files)}{beside}"
+    return (
+        f"the same, bit for bit, at step {weights.step}: {_name_few(weights.weight_files)}{beside}"
+    )
 
 
 def _name_few(names: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
-"""How much of a run's time became training that counts, and where the rest went.
+"""How much of a run's time was productive training, and where the rest went.
 
 The measure is the effective training time ratio, ETTR: productive time over the wall clock time in
-which somebody wanted the run to train, the queue included. Source: A. Kokolis and others,
+which the run was meant to train, including the queue. Source: A. Kokolis and others,
 Revisiting Reliability in Large-Scale Machine Learning Research Clusters, 2024. All times are in
 seconds, instants in seconds since the epoch.
 """
@@ -15,33 +15,33 @@ from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.metrics import Metrics, Point
 
 PARTS = {
-    "productive": "training that counts",
+    "productive": "productive training",
     "lost": "steps that were trained again",
-    "saving": "standing still for checkpoints",
-    "start": "start-up, to the first step",
-    "ending": "ending",
+    "saving": "training paused for checkpoints",
+    "startup": "startup, until the first step",
+    "shutdown": "shutdown",
     "waiting": "in the queue",
-    "unknown": "not known",
+    "unknown": "unknown",
 }
-"""The parts of a split, in words."""
+"""The parts of a time split, as the report names them."""
 
 
 @dataclass(frozen=True)
-class Split:
-    """A time and what became of it; the parts are the whole."""
+class TimeSplit:
+    """The parts of a time span, which add up to the whole."""
 
     productive: float = 0.0
-    """Steps that no later attempt trained again, with the evaluations between them."""
+    """Steps that no later attempt trained again, including evaluations between them."""
     lost: float = 0.0
     """Steps that a later attempt trained again."""
     saving: float = 0.0
     """Training paused for checkpoints."""
-    start: float = 0.0
-    """From the begin of an attempt until its first step is done."""
-    ending: float = 0.0
+    startup: float = 0.0
+    """From the start of an attempt to the end of its first step."""
+    shutdown: float = 0.0
     """From the last step, or the training library's exit, to the end of the attempt."""
     waiting: float = 0.0
-    """In the queue: before the first attempt, and between two."""
+    """In the queue, before the first attempt and between attempts."""
     unknown: float = 0.0
     """Attempts of a script that does not use clusterrun.training."""
 
@@ -51,68 +51,72 @@ class Split:
         return float(sum(getattr(self, field.name) for field in fields(self)))
 
     @property
-    def held(self) -> float:
+    def allocated(self) -> float:
         """The time in which the run had its nodes."""
         return self.wall - self.waiting
 
     @property
     def ettr(self) -> float | None:
-        """The productive share of the whole; None if it cannot be known."""
+        """The productive share of the whole; None if unknown."""
         return None if self.wall <= 0 or self.unknown else self.productive / self.wall
 
-    def __add__(self, other: Split) -> Split:
-        return Split(
+    def __add__(self, other: TimeSplit) -> TimeSplit:
+        return TimeSplit(
             *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
         )
 
 
 @dataclass(frozen=True)
-class Story:
-    """One attempt in time: the instants between which its parts lie, and how long they are."""
+class AttemptTimeline:
+    """The timeline of one attempt: when its parts start and end, and how long they last."""
 
     number: int
-    """The attempt's."""
-    asked: float | None
-    """Since when it waited; None if that is not known."""
-    began: float
-    """When its script began."""
-    first_step: float | None
-    """When its first step was done; None: it did none."""
-    lost_from: float | None
-    """From here on a later attempt trained the steps again; None: all count."""
-    trained: float
-    """Until when it trained."""
-    ended: float
-    """When it ended, or now."""
-    split: Split
-    """Its seconds, by what they became."""
+    """The number of the attempt."""
+    waiting_since: float | None
+    """When its wait in the queue started; None if unknown."""
+    started_at: float
+    """When its script started."""
+    first_step_at: float | None
+    """When its first step was done; None if it did no step."""
+    lost_since: float | None
+    """From this time on, a later attempt trained the steps again; None if all steps count."""
+    trained_until: float
+    """When it stopped training."""
+    ended_at: float
+    """When it ended, or the current time."""
+    time_split: TimeSplit
+    """The parts of its time, in seconds."""
 
 
-def make_stories(
+def make_timelines(
     attempts: Sequence[Attempt],
     measures: Sequence[Metrics],
-    asked: Sequence[tuple[float, int]],
+    submissions: Sequence[tuple[float, int]],
     until: float | None,
-) -> list[Story]:
-    """Return each attempt with a known begin as a story, the oldest first.
+) -> list[AttemptTimeline]:
+    """Return the timeline of each attempt with a known start, oldest first.
 
-    `asked` are the submissions: when each was asked for, and the number of the last attempt before
-    it (0: none). `until` is now, for an active run; None for one that has ended.
+    `submissions` are the time of each submission and the number of the last attempt before it (0:
+    none). `until` is the current time for an active run; None for one that has ended.
     """
     known = [
         (one, measure)
         for one, measure in zip(attempts, measures, strict=True)
-        if one.began is not None
+        if one.started_at is not None
     ]
     uses_library = any(measure.first_step is not None for measure in measures)
-    uses_library = uses_library or any(one.step_from is not None for one in attempts)
-    found: list[Story] = []
+    uses_library = uses_library or any(one.resumed_from_step is not None for one in attempts)
+    found: list[AttemptTimeline] = []
     for index, (one, measure) in enumerate(known):
-        later = [other.step_from for other, _ in known[index + 1 :] if other.step_from is not None]
-        since = _waiting_since(one, found[-1] if found else None, asked)
+        later = [
+            other.resumed_from_step
+            for other, _ in known[index + 1 :]
+            if other.resumed_from_step is not None
+        ]
+        since = _waiting_since(one, found[-1] if found else None, submissions)
         now = until if index == len(known) - 1 else None
         found.append(
-            _make_story(
+            _make_timeline(
                 one,
                 measure,
                 since,
@@ -125,68 +129,76 @@ def make_stories(
 
 
 def measure_waiting(
-    attempts: Sequence[Story], asked: Sequence[tuple[float, int]], until: float | None
-) -> Split:
+    attempts: Sequence[AttemptTimeline],
+    submissions: Sequence[tuple[float, int]],
+    until: float | None,
+) -> TimeSplit:
     """Return how long an active run has been waiting for its next attempt."""
     last = attempts[-1].number if attempts else 0
-    since = [one.ended for one in attempts[-1:]] + [
-        moment for moment, after in asked if after >= last
+    since = [one.ended_at for one in attempts[-1:]] + [
+        moment for moment, after in submissions if after >= last
     ]
-    return Split(waiting=max(until - since[-1], 0.0)) if since and until is not None else Split()
+    return (
+        TimeSplit(waiting=max(until - since[-1], 0.0))
+        if since and until is not None
+        else TimeSplit()
+    )
 
 
-def total_split(attempts: Sequence[Story], still: Split) -> Split:
+def total_split(attempts: Sequence[AttemptTimeline], still: TimeSplit) -> TimeSplit:
     """Add up the attempts and the current wait."""
-    return sum((one.split for one in attempts), still)
+    return sum((one.time_split for one in attempts), still)
 
 
 def _waiting_since(
-    one: Attempt, before: Story | None, asked: Sequence[tuple[float, int]]
+    one: Attempt, before: AttemptTimeline | None, submissions: Sequence[tuple[float, int]]
 ) -> float | None:
-    """Return since when an attempt waited: its submission, or the end of the attempt before it."""
+    """Return when an attempt's wait started: its submission, or the end of the previous attempt."""
     first = before.number if before else 0
-    own = [moment for moment, after in asked if first <= after < one.number]
+    own = [moment for moment, after in submissions if first <= after < one.number]
     if own:
         return own[-1]
-    return before.ended if before else None
+    return before.ended_at if before else None
 
 
-def _make_story(
+def _make_timeline(
     one: Attempt,
     measure: Metrics,
-    asked: float | None,
+    waiting_since: float | None,
     now: float | None,
     repeated: int | None,
     *,
     uses_library: bool,
-) -> Story:
-    began = float(one.began or 0)
+) -> AttemptTimeline:
+    began = float(one.started_at or 0)
     ended = _find_end(one, measure, began, now)
-    waiting = max(began - asked, 0.0) if asked is not None else 0.0
+    waiting = max(began - waiting_since, 0.0) if waiting_since is not None else 0.0
     if not uses_library:
-        split = Split(waiting=waiting, unknown=ended - began)
-        return Story(one.number, asked, began, None, None, ended, ended, split)
-    runs = now is not None and one.ended is None and not one.cause
+        split = TimeSplit(waiting=waiting, unknown=ended - began)
+        return AttemptTimeline(one.number, waiting_since, began, None, None, ended, ended, split)
+    runs = now is not None and one.ended_at is None and not one.cause
     first, trained = _find_training(measure, began, ended, runs=runs)
     saving = min(measure.saving, trained - first)
     lost_from, lost = _measure_lost(measure.points, repeated, first)
     lost = min(lost, trained - first - saving)
-    split = Split(
+    split = TimeSplit(
         productive=trained - first - saving - lost,
         lost=lost,
         saving=saving,
-        start=first - began,
-        ending=ended - trained,
+        startup=first - began,
+        shutdown=ended - trained,
         waiting=waiting,
     )
     known_first = None if measure.first_step is None else first
-    return Story(one.number, asked, began, known_first, lost_from, trained, ended, split)
+    return AttemptTimeline(
+        one.number, waiting_since, began, known_first, lost_from, trained, ended, split
+    )
 
 
 def _find_end(one: Attempt, measure: Metrics, began: float, now: float | None) -> float:
-    """Return when an attempt ended: as recorded, now for one that runs, else its last activity."""
-    if one.ended is not None:
-        return max(float(one.ended), began)
+    """Return when an attempt ended: as recorded, now if it is running, else its last activity."""
+    if one.ended_at is not None:
+        return max(float(one.ended_at), began)
     if now is not None and not one.cause:
         return max(now, began)
     return max(_last_activity(measure, began), began)
@@ -195,7 +207,7 @@ def _find_end(one: Attempt, measure: Metrics, began: float, now: float | None) -
 def _find_training(
     measure: Metrics, began: float, ended: float, *, runs: bool
 ) -> tuple[float, float]:
-    """Return when an attempt did its first step, and until when it trained."""
+    """Return when an attempt did its first step, and when it stopped training."""
     if measure.first_step is None:
         return ended, ended
     first = min(max(measure.first_step, began), ended)
@@ -214,7 +226,7 @@ def _last_activity(measure: Metrics, began: float) -> float:
 def _measure_lost(
     points: Sequence[Point], repeated: int | None, first: float
 ) -> tuple[float | None, float]:
-    """Return since when an attempt's steps count no more, and how long they took.
+    """Return when an attempt's lost steps start, and how long they took.
 
     A later attempt trained them again, from step `repeated` on.
     """

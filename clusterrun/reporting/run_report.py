@@ -11,7 +11,13 @@ from typing import Any
 from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.files.reading import read_text
 from clusterrun.job_spec import gpus
-from clusterrun.reporting.goodput import Split, Story, make_stories, measure_waiting, total_split
+from clusterrun.reporting.goodput import (
+    AttemptTimeline,
+    TimeSplit,
+    make_timelines,
+    measure_waiting,
+    total_split,
+)
 from clusterrun.run_folder.attempts import Attempt, list_attempts
 from clusterrun.run_folder.index import Index, describe_closed_folder
 from clusterrun.run_folder.metrics import Metrics, Point, join_points, read_metrics
@@ -20,79 +26,80 @@ from clusterrun.run_folder.records import read_record
 from clusterrun.run_folder.saved_spec import read_saved_spec, section_of
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import RunStatus
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.node_lists import count_nodes
 
 
 @dataclass(frozen=True)
 class Hours:
-    """Hours of machines, and how many of them did not become training that counts."""
+    """Hours of machines, and how many of them were not productive training."""
 
     used: float
-    """Of all attempts together."""
+    """The total of all attempts."""
     wasted: float | None
-    """None if it cannot be known: a script that does not use clusterrun.training."""
+    """None if unknown, for a script that does not use clusterrun.training."""
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run in numbers; see goodput.py for the parts of its time."""
+    """The report of a run; see goodput.py for the parts of its time."""
 
     status: RunStatus
-    """Its status."""
+    """The status of the run."""
     attempts: tuple[Attempt, ...]
-    """The oldest first."""
-    stories: tuple[Story, ...]
-    """Each attempt in time."""
-    split: Split
+    """The attempts, oldest first."""
+    timeline: tuple[AttemptTimeline, ...]
+    """The timeline of each attempt."""
+    time_split: TimeSplit
     """The parts of the time, in seconds, and the ETTR."""
-    asked: tuple[tuple[float, int], ...]
+    submissions: tuple[tuple[float, int], ...]
     """The time of each submission, in seconds since the epoch, and the last attempt before it."""
     node_hours: Hours
     """Hours of whole nodes."""
     gpu_hours: Hours | None
     """None for a run without GPUs."""
-    rate: float | None
-    """Samples a second while it trained: the median over its moments."""
+    samples_per_second: float | None
+    """Samples per second during training; the median."""
     curve: tuple[Point, ...] = field(repr=False)
-    """The moments of the training that count."""
+    """The points of the loss curve, without steps that were trained again."""
     measures: tuple[Metrics, ...] = field(repr=False)
-    """What each attempt measured: its first step, its stalls, when it exited."""
+    """The measurements of each attempt: its first step, its stalls, and its exit."""
     spec: str = field(repr=False)
     """The resolved spec."""
     script: str = field(repr=False)
     """The sbatch script."""
 
     def as_dict(self) -> dict[str, object]:
-        """Return plain values, for JSON: all numbers, without the curves and the files."""
-        split = {**asdict(self.split), "wall": self.split.wall, "held": self.split.held}
+        """Return plain values, for JSON, without the curves and the files."""
+        split = {
+            **asdict(self.time_split),
+            "wall": self.time_split.wall,
+            "allocated": self.time_split.allocated,
+        }
         return {
-            "run": self.status.as_dict(),
-            "ettr": self.split.ettr,
-            "seconds": split,
+            "status": self.status.as_dict(),
+            "ettr": self.time_split.ettr,
+            "time_split": split,
             "node_hours": asdict(self.node_hours),
             "gpu_hours": self.gpu_hours and asdict(self.gpu_hours),
-            "rate": self.rate,
+            "samples_per_second": self.samples_per_second,
             "attempts": [asdict(one) for one in self.attempts],
-            "stories": [asdict(one) for one in self.stories],
+            "timeline": [asdict(one) for one in self.timeline],
         }
 
 
 def report(name: str, index: Index | None = None) -> RunReport:
-    """Return all that is known of a run; `name` is as for `status`.
+    """Return the report of a run; `name` is as for `status`.
 
-    Raises SpecError if no run has this name, or it is an array, whose tasks are runs;
-    ClusterError where it is another user's.
+    Raises SpecError if no run has this name or it is an array, whose tasks are runs; ClusterError
+    for another user's run.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     found = run_status(run)
     if found.tasks:
         hint = f"name one of its tasks, such as {found.tasks[0].run_id}"
         raise SpecError(
-            [
-                Problem(
-                    "", "", f"{run.run_id} is a job array, and each task is a run of its own", hint
-                )
-            ]
+            [Problem("", "", f"{run.run_id} is a job array; each task is a separate run", hint)]
         )
     try:
         return _build_report(run.paths, found)
@@ -103,10 +110,10 @@ def report(name: str, index: Index | None = None) -> RunReport:
 def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     attempts = list_attempts(paths)
     measures = [read_metrics(paths, f"{one.number:04d}") for one in attempts]
-    asked = _read_submissions(paths)
+    submissions = _read_submissions(paths)
     until = None if found.state.final else time.time()
-    stories = make_stories(attempts, measures, asked, until)
-    still = measure_waiting(stories, asked, until)
+    timeline = make_timelines(attempts, measures, submissions, until)
+    current_wait = measure_waiting(timeline, submissions, until)
     points = join_points(measures)
     rates = sorted(point.rate for point in points if point.rate)
     options = _read_slurm_options(paths)
@@ -115,12 +122,12 @@ def _build_report(paths: RunPaths, found: RunStatus) -> RunReport:
     return RunReport(
         status=found,
         attempts=tuple(attempts),
-        stories=tuple(stories),
-        split=total_split(stories, still),
-        asked=tuple(asked),
-        node_hours=machine_hours(stories, nodes),
-        gpu_hours=machine_hours(stories, gpus) if any(gpus.values()) else None,
-        rate=rates[len(rates) // 2] if rates else None,
+        timeline=tuple(timeline),
+        time_split=total_split(timeline, current_wait),
+        submissions=tuple(submissions),
+        node_hours=machine_hours(timeline, nodes),
+        gpu_hours=machine_hours(timeline, gpus) if any(gpus.values()) else None,
+        samples_per_second=rates[len(rates) // 2] if rates else None,
         curve=tuple(points),
         measures=tuple(measures),
         spec=_read_text(paths, "source.yaml"),
@@ -134,20 +141,20 @@ def write_page(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ClusterError(
-            f"{path} cannot be written: {error.strerror}", "give --html another file"
+            f"cannot write {path}: {error.strerror}", "use another file for --html"
         ) from error
 
 
-def machine_hours(stories: list[Story], machines: Mapping[int, int]) -> Hours:
-    """Return the hours of machines, of which attempt N held `machines[N]`."""
-    used = sum(one.split.held * machines.get(one.number, 0) for one in stories)
-    good = sum(one.split.productive * machines.get(one.number, 0) for one in stories)
-    known = not any(one.split.unknown for one in stories)
+def machine_hours(timeline: list[AttemptTimeline], machines: Mapping[int, int]) -> Hours:
+    """Return the machine hours, where attempt N had `machines[N]` machines."""
+    used = sum(one.time_split.allocated * machines.get(one.number, 0) for one in timeline)
+    good = sum(one.time_split.productive * machines.get(one.number, 0) for one in timeline)
+    known = not any(one.time_split.unknown for one in timeline)
     return Hours(used / 3600, (used - good) / 3600 if known else None)
 
 
 def count_gpus(slurm: Mapping[str, Any], nodes: int) -> int:
-    """Return how many GPUs a job has on its nodes, by the options of its spec (sbatch(1))."""
+    """Return the number of GPUs of a job on its nodes, from the options of its spec (sbatch(1))."""
     try:
         return gpus.count_per_node(slurm, nodes) * nodes
     except ValueError:
@@ -175,12 +182,12 @@ def _read_slurm_options(paths: RunPaths) -> Mapping[str, Any]:
 
 
 def _candidate_folders(paths: RunPaths) -> list[Path]:
-    """Return the folders that may hold a run's files: its own, and of a task its array's."""
+    """Return the folders that may contain a run's files: its own, and that of a task's array."""
     return [paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])]
 
 
 def _read_text(paths: RunPaths, name: str) -> str:
-    """Return the text of a file of the run, or of its array; empty if there is none."""
+    """Return the text of a file of the run or its array; empty if the file is missing."""
     places = [folder / name for folder in _candidate_folders(paths)]
     return next(
         (read_text(place, errors="replace") for place in places if place.is_file()),

@@ -25,19 +25,19 @@ class Attempt:
     """The job it ran in."""
     nodes: str
     """Where it ran."""
-    began: int | None
+    started_at: int | None
     """When its script began."""
-    ended: int | None
+    ended_at: int | None
     """When its script ended."""
     seconds: int | None
     """How long it lasted; None while it runs, and where it never said that it ended."""
     cause: str
     """The protocol's word for how it ended; empty while it runs."""
-    words: str
+    summary: str
     """The same for people."""
-    step_from: int | None
+    resumed_from_step: int | None
     """The step it went on from."""
-    step_to: int | None
+    last_step: int | None
     """The step it reached; of one that runs, the step it is at."""
     steps_lost: int | None
     """Steps that a later attempt had to train again; None until one has resumed."""
@@ -45,7 +45,7 @@ class Attempt:
     """What it went on from; empty where it began at step 0, or has not said yet."""
     exit_code: int | None
     """Of its launch."""
-    next: str
+    decision: str
     """What the script decided: continue, by-slurm or end; empty while it runs."""
 
 
@@ -83,17 +83,17 @@ def _read_attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
         number=int(name),
         job_id=begin.get("job_id", ""),
         nodes=begin.get("nodes", ""),
-        began=began,
-        ended=ended,
+        started_at=began,
+        ended_at=ended,
         seconds=None if began is None or ended is None else max(ended - began, 0),
         cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""),
-        words=_NO_END_RECORD if silent else describe_end(end),
-        step_from=step_from,
-        step_to=_find_step_reached(paths, name, end if end or not last else None, step_from),
+        summary=_NO_END_RECORD if silent else describe_end(end),
+        resumed_from_step=step_from,
+        last_step=_find_step_reached(paths, name, end if end or not last else None, step_from),
         steps_lost=None,
         checkpoint=resumed.get("checkpoint", ""),
         exit_code=whole(end.get("exit_code")),
-        next=end.get("next", ""),
+        decision=end.get("next", ""),
     )
 
 
@@ -114,7 +114,10 @@ def _find_step_reached(
 def _count_steps_lost(one: Attempt, later: list[Attempt]) -> int | None:
     if one.cause == Cause.FINISHED:
         return 0
-    resumed = next((attempt.step_from for attempt in later if attempt.step_from is not None), None)
-    if resumed is None or one.step_to is None:
+    resumed = next(
+        (attempt.resumed_from_step for attempt in later if attempt.resumed_from_step is not None),
+        None,
+    )
+    if resumed is None or one.last_step is None:
         return None
-    return max(one.step_to - resumed, 0)
+    return max(one.last_step - resumed, 0)

@@ -1,1 +1,1 @@
-"""The output of runs, and the rank and node that wrote a line."""
+"""The output of runs, with the rank and node that wrote each line."""

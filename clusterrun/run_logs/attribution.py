@@ -19,7 +19,7 @@ _SPEAKERS = (
     re.compile(r"^srun: error: ([\w.-]+): task"),
     re.compile(r"^slurmstepd(?:-([\w.-]+))?: error: \*\*\* (?:STEP|JOB) \S+ ON ([\w.-]+) "),
 )
-# What no stack of Python has: the end of a block of stacks.
+# A line that no Python stack contains, which ends a block of stacks.
 _IN_STACK = re.compile(r"^(?:\s|Thread 0x|Current thread 0x|Extension modules|$)")
 
 
@@ -27,7 +27,7 @@ _IN_STACK = re.compile(r"^(?:\s|Thread 0x|Current thread 0x|Extension modules|$)
 class AttributedLine:
     """A line of a log, with the rank and the node that wrote it."""
 
-    number: int
+    line_number: int
     text: str
     rank: int | None = None
     node: str = ""
@@ -41,14 +41,14 @@ def attribute_lines(lines: Iterable[str], first: int = 1) -> Iterator[Attributed
 
 
 class Attribution:
-    """Reads one line after the other, and keeps track of the rank whose stacks they are."""
+    """A reader of consecutive lines that keeps track of the rank whose stacks they show."""
 
     def __init__(self) -> None:
         self._stacks: tuple[int, str] | None = None
 
     def read(self, number: int, text: str) -> AttributedLine:
         """Return the next line with its rank and node."""
-        start, _, text = text.rstrip("\r\n").rpartition("\r")  # a progress bar draws over itself
+        start, _, text = text.rstrip("\r\n").rpartition("\r")  # a progress bar overwrites its line
         heading = _STACKS.match(text)
         if heading:
             self._stacks = int(heading[1]), heading[2]
@@ -64,7 +64,7 @@ class Attribution:
 
 def _parse_line(number: int, text: str) -> AttributedLine:
     rank, twice = None, _PREFIX.match(text)
-    while twice:  # `tee` puts its own before torch's
+    while twice:  # `tee` adds its prefix before torch's
         rank, text = int(twice[1]), text[twice.end() :]
         twice = _PREFIX.match(text)
     if rank is None:

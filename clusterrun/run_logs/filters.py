@@ -9,7 +9,7 @@ from clusterrun.errors import ClusterError, Problem, SpecError
 from clusterrun.run_logs.attribution import AttributedLine, Attribution
 from clusterrun.run_logs.ranks import Ranks, format_ranges
 
-TEE = "`accelerate: {tee: 3}` in the spec has each line say its rank"
+TEE = "add `accelerate: {tee: 3}` to the spec to prefix each line with its rank"
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,9 @@ class LogFilter:
         try:
             re.compile(self.grep or "")
         except re.error as error:
-            hint = (
-                "a regular expression as Python's re has them; \\( stands for a parenthesis itself"
-            )
+            hint = "use the syntax of Python's re; write \\( for a literal parenthesis"
             raise SpecError(
-                [Problem("--grep", "", f"{self.grep!r} is no pattern: {error}", hint)]
+                [Problem("--grep", "", f"{self.grep!r} is not a regular expression: {error}", hint)]
             ) from error
 
     @property
@@ -40,19 +38,19 @@ class LogFilter:
 
 @dataclass
 class Sieve:
-    """Reads the lines of one log, attributes each, and passes those that match."""
+    """A filter for one log, which attributes each line and passes the matching ones."""
 
     wanted: LogFilter
     ranks: Ranks
     seen: set[int] = field(default_factory=set)
-    """The ranks that any line named."""
+    """The ranks that appear in any line."""
     nodes: set[str] = field(default_factory=set)
     passed: int = 0
     _reader: Attribution = field(default_factory=Attribution)
     _number: int = 0
 
     def __post_init__(self) -> None:
-        """Attribute every line to rank 0 if there is no other."""
+        """Attribute every line to rank 0 if it is the only rank."""
         self._only = 0 if self.ranks.per_node == 1 and len(self.ranks.nodes) == 1 else None
 
     def read(self, text: str) -> AttributedLine | None:
@@ -75,26 +73,22 @@ class Sieve:
 
 
 def raise_if_nothing_matched(wanted: LogFilter, sieves: list[Sieve]) -> None:
-    """Raise ClusterError if a rank or a node was requested that no line names."""
+    """Raise ClusterError if no line is attributed to the requested rank or node."""
     if any(sieve.passed for sieve in sieves) or not sieves:
         return
     ranks = sorted(set[int]().union(*(sieve.seen for sieve in sieves)))
     nodes = sorted(set[str]().union(*(sieve.nodes for sieve in sieves)))
     if wanted.rank is not None and wanted.rank not in ranks:
-        named = f"; those that are named: {format_ranges(ranks)}" if ranks else ""
+        named = f"; ranks in this log: {format_ranges(ranks)}" if ranks else ""
         hint = (
-            "without it only torch's own lines do, such as an error's traceback, and the stacks "
-            f"of a hang; {TEE}"
-        )
-        raise ClusterError(
-            f"no line of this log says that rank {wanted.rank} wrote it{named}", hint
-        )
-    if wanted.node is not None and wanted.node not in nodes:
-        named = f"; those that are named: {', '.join(nodes)}" if nodes else ""
-        hint = (
-            "a node is known by the rank of a line, or where srun or the job script names it; "
+            "only torch's own lines show a rank, such as tracebacks and the stacks of a hang; "
             f"{TEE}"
         )
-        raise ClusterError(
-            f"no line of this log says that node {wanted.node} wrote it{named}", hint
+        raise ClusterError(f"no line of this log shows rank {wanted.rank}{named}", hint)
+    if wanted.node is not None and wanted.node not in nodes:
+        named = f"; nodes in this log: {', '.join(nodes)}" if nodes else ""
+        hint = (
+            "the node of a line is known from its rank, or if srun or the job script names it; "
+            f"{TEE}"
         )
+        raise ClusterError(f"no line of this log is from node {wanted.node}{named}", hint)

@@ -1,4 +1,4 @@
-"""Which rank runs on which node, by the run's settings."""
+"""The node of each rank, from the run's settings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from clusterrun.slurm.node_lists import node_names
 
 @dataclass(frozen=True)
 class Ranks:
-    """The nodes of an attempt in the order of their ranks, and how many ranks each has."""
+    """The nodes of an attempt in rank order, and the number of ranks per node."""
 
     nodes: tuple[str, ...]
     per_node: int | None
 
     def node_of(self, rank: int | None) -> str:
-        """Return the node of a rank; empty if it is not known."""
+        """Return the node of a rank; empty if unknown."""
         if len(self.nodes) == 1:
             return self.nodes[0]
         if rank is None or not self.per_node or rank >= self.per_node * len(self.nodes):
@@ -27,7 +27,7 @@ class Ranks:
 
 
 def read_ranks(paths: RunPaths, attempt: int) -> Ranks:
-    """Read where the ranks of an attempt run; unknown if the GPUs are counted on each node."""
+    """Read the nodes of an attempt's ranks; unknown if processes are counted on each node."""
     nodes = tuple(node_names(read_record(paths.begin(f"{attempt:04d}")).get("nodes", "")))
     settled = read_settings(paths)
     per_node, total = settled.get("processes_per_node"), settled.get("num_processes")

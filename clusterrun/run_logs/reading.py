@@ -1,4 +1,4 @@
-"""The output of a run, attempt by attempt: as it is, or line by line with its rank and node."""
+"""The output of a run by attempt: unchanged, or by line with rank and node."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from clusterrun.run_logs.filters import LogFilter, Sieve, raise_if_nothing_match
 from clusterrun.run_logs.ranks import read_ranks
 from clusterrun.run_status.current import run_status
 from clusterrun.run_status.file_status import last_end
+from clusterrun.run_status.named_run import find_run
 
 _CHUNK_BYTES = 1 << 20
 _POLL_SECONDS = 0.5
 _ASK_EVERY = 10.0
 
 AttemptChoice = int | Literal["all"] | None
-"""An attempt, all of them, or None: the last."""
+"""An attempt number, all attempts, or None: the last attempt."""
 
 
 def logs(
@@ -37,15 +38,15 @@ def logs(
     grep: str | None = None,
     index: Index | None = None,
 ) -> Iterator[str]:
-    """Yield the output of a run in pieces: of its last attempt, unless `attempt` names another.
+    """Yield the output of a run in pieces, from its last attempt unless `attempt` is given.
 
-    With `follow` it continues, over requeues and successors, until the run has ended. With `rank`,
-    `node` or `grep` (a regular expression) the pieces are the lines that are that rank's or node's,
-    or match. Raises SpecError for a bad pattern; ClusterError if there is no output, and at its
-    end where no line names that rank or node.
+    With `follow`, it continues across requeues and successors until the run has ended. With `rank`,
+    `node` or `grep` (a regular expression), the pieces are the matching lines. Raises SpecError for
+    an invalid pattern; ClusterError without any output, and at the end if no line is from that rank
+    or node.
     """
     wanted = LogFilter(rank, node, grep)
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     if wanted.everything:
         return (text for _, text in _read_pieces(run, attempt, follow=follow))
     return (found.raw for found in _read_lines(run, attempt, wanted, follow=follow))
@@ -58,16 +59,16 @@ class LogLine:
     attempt: int
     """The attempt that printed it."""
     line: AttributedLine
-    """Its number, its text, and the rank and node that wrote it, if it shows them."""
+    """Its number, text, rank and node, as far as it shows them."""
     raw: str
-    """The line as it is in the file, with its line break if it has one."""
+    """The line as it is in the file, including its line break."""
 
 
 def log_lines(
     name: str, wanted: LogFilter, *, attempt: AttemptChoice = None, follow: bool = False
 ) -> Iterator[LogLine]:
-    """Yield the lines of a run's output, each with its rank and node; otherwise as `logs`."""
-    return _read_lines(Index().find(name), attempt, wanted, follow=follow)
+    """Yield the lines of a run's output with their rank and node; arguments as for `logs`."""
+    return _read_lines(find_run(name), attempt, wanted, follow=follow)
 
 
 def _read_pieces(
@@ -80,12 +81,12 @@ def _read_pieces(
 
 @dataclass
 class _OpenLog:
-    """A log that is read line by line."""
+    """A log that is read by line."""
 
     sieve: Sieve
     attempt: int
     live: bool
-    """Whether the log is followed: a progress bar is then passed on before its line ends."""
+    """Whether the log is followed; a progress bar is then passed on before its line ends."""
     rest: str = ""
 
     def read(self, text: str) -> Iterator[LogLine]:
@@ -97,7 +98,7 @@ class _OpenLog:
             yield from self.end()
 
     def end(self) -> Iterator[LogLine]:
-        """Yield what follows the last line break."""
+        """Yield the text after the last line break."""
         rest, self.rest = self.rest, ""
         yield from self._emit(rest) if rest else ()
 
@@ -141,11 +142,11 @@ def _select_logs(run: RunRef, attempt: AttemptChoice) -> list[Path]:
     if tasks and not written:
         names = ", ".join(f"{run.run_id}-{name.removeprefix('task-')}" for name in tasks[:5])
         raise ClusterError(
-            f"{run.run_id} is a job array, and each task has its own output", f"name one of {names}"
+            f"{run.run_id} is a job array; each task has its own output", f"name one of {names}"
         )
     slurm = sorted(run.paths.logs.glob("slurm-*.out"))
     if not written and not slurm:
-        hint = f"`clusterrun status {run.run_id}` says what it does"
+        hint = f"check its state with `clusterrun status {run.run_id}`"
         raise ClusterError(f"{run.run_id} has printed nothing yet", hint)
     return written if attempt == "all" and written else (written or slurm)[-1:]
 
@@ -177,11 +178,11 @@ class _Position:
 
 def _follow(run: RunRef, attempt: AttemptChoice) -> Iterator[tuple[Path, str]]:
     number = 0 if attempt == "all" else attempt
-    ended, asked = False, 0.0
+    ended, checked_at = False, 0.0
     places: dict[Path, _Position] = {}
     while True:
-        if not ended and time.monotonic() - asked > _ASK_EVERY:
-            ended, asked = _has_ended(run), time.monotonic()
+        if not ended and time.monotonic() - checked_at > _ASK_EVERY:
+            ended, checked_at = _has_ended(run), time.monotonic()
         fresh = False
         for path in _list_logs_from(run, number):
             piece = places.setdefault(path, _Position()).read_on(path)

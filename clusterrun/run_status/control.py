@@ -1,4 +1,4 @@
-"""The status of a run by its name, and the requests to a run: wait, cancel, stop."""
+"""The status of a run by its name, and the requests to a run: wait, cancel and stop."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from clusterrun.run_folder.ownership import (
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local, unknown_status
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State
 
@@ -26,19 +27,19 @@ __all__ = ["cancel", "is_local", "run_status", "status", "stop", "wait"]
 
 
 def status(name: str, index: Index | None = None) -> RunStatus:
-    """Return what a run does now; `name` is a run id, its prefix, a job id, `last`, or a folder.
+    """Return a run's status; `name` is a run id, its prefix, a job id, `last`, or a folder.
 
     Raises SpecError if no run has this name, ClusterError if its folder is closed to this user.
     """
-    return run_status((index or Index()).find(name))
+    return run_status(find_run(name, index))
 
 
 def wait(name: str, timeout: float | None = None, index: Index | None = None) -> RunStatus:
-    """Wait until a run has ended for good and return its last status.
+    """Wait until a run has ended for good, and return its status.
 
-    `timeout` is in seconds; raises TimeoutError when it is over.
+    `timeout` is in seconds. Raises TimeoutError if the run has not ended by then.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     started, pause = time.monotonic(), 0.5
     while True:
         found = run_status(run)
@@ -52,11 +53,11 @@ def wait(name: str, timeout: float | None = None, index: Index | None = None) ->
 
 
 def cancel(name: str, index: Index | None = None) -> RunStatus:
-    """End a run at once, without a checkpoint; it never restarts.
+    """Cancel a run at once, without a checkpoint; it never restarts.
 
     Raises ClusterError if Slurm refuses.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     require_own_folder(run, "cancel")
     refuse_other_cluster(run)
     before = run_status(run)
@@ -70,20 +71,20 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
 
         cancel_local(run.paths)
     else:
-        # of two jobs, one may be about to leave the run to the other, its successor
+        # while a run hands over to its successor, both jobs must be cancelled
         cancel_jobs(run, [smaller_job(run.paths), *before.job_ids[-2:], before.job_id])
     return replace(before, reason="cancelled")
 
 
 def stop(name: str, index: Index | None = None) -> RunStatus:
-    """Request that a run saves a checkpoint and exits; a pending run is taken out of the queue.
+    """Request a checkpoint and exit from a run; a pending run is removed from the queue.
 
     The run does not restart by itself.
 
-    A teammate may request it, too, if the run was submitted with `share: group`.
+    With `share: group`, a teammate may request it, too.
     Raises ClusterError if the run folder is closed to this user.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     if foreign_owner(run.paths.folder):
         return _stop_as_teammate(run)
     refuse_other_cluster(run)
@@ -99,13 +100,13 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
         and State.PENDING in {before.state, *(task.state for task in before.tasks)}
     ):
         cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
-    return replace(before, reason="asked to save and leave")
+    return replace(before, reason="stop requested: it saves a checkpoint and exits")
 
 
 def _write_stop_request(run: RunRef) -> None:
-    text = f"asked by {caller()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+    text = f"requested by {caller()} at {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
     with open_stop(run.paths) as descriptor:
-        # rank 0 reads the file's first line, so it is there in one write
+        # rank 0 reads the first line, so one write must contain all of it
         os.ftruncate(descriptor, 0)
         os.write(descriptor, text.encode())
 
@@ -119,7 +120,7 @@ def _stop_as_teammate(run: RunRef) -> RunStatus:
             _write_stop_request(target)
     except OSError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
-    return unknown_status(run, "asked to save and leave; only its owner sees its state")
+    return unknown_status(run, "stop requested; only its owner can see its state")
 
 
 def _active_tasks(found: RunStatus) -> list[int]:

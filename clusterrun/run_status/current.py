@@ -1,4 +1,4 @@
-"""What a run does now: the status of one run, or of an array from the status of its tasks."""
+"""The current status of a run, or of an array from the statuses of its tasks."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from clusterrun.run_status.single_run import read_single_status
 from clusterrun.run_status.slurm_snapshot import SlurmSnapshot, query_accounting, query_queue
 from clusterrun.slurm.clusters import how_to_reach, other_cluster
 from clusterrun.slurm.ids import task_numbers
+from clusterrun.slurm.queue import NO_REASON
 from clusterrun.slurm.states import State, state_of
 
-# What an array does now is what the first of these does that is the state of one of its tasks.
+# The state of an array is the first of these that one of its tasks has.
 _ARRAY_STATE_ORDER = (
     State.RUNNING,
-    State.NO_ANSWER,
+    State.UNKNOWN,
     State.PENDING,
     State.FAILED,
     State.OUT_OF_MEMORY,
     State.NODE_FAIL,
     State.TIMEOUT,
     State.PREEMPTED,
-    State.VANISHED,
+    State.LOST,
     State.CANCELLED,
     State.STOPPED,
     State.COMPLETED,
@@ -48,14 +49,14 @@ def run_status(run: RunRef, snapshot: SlurmSnapshot | None = None) -> RunStatus:
 
 
 def refuse_other_cluster(run: RunRef) -> None:
-    """Raise ClusterError if the run's job is on another cluster: its id is another job's here."""
+    """Raise ClusterError for a job of another cluster, whose id is another job's here."""
     cluster = "" if is_local(run) else cluster_of(run.paths)
     if elsewhere := other_cluster(cluster):
         raise ClusterError(elsewhere.rpartition("; ")[0], how_to_reach(cluster))
 
 
 def _read_array_status(run: RunRef, array: str, snapshot: SlurmSnapshot | None) -> RunStatus:
-    """Return an array's status from its tasks', with one call of squeue and of sacct."""
+    """Return an array's status from its tasks, with one call of squeue and one of sacct."""
     if snapshot is None:
         queue = query_queue()
         found = _read_array_status(run, array, SlurmSnapshot(queue, {}))
@@ -83,14 +84,14 @@ def _read_array_status(run: RunRef, array: str, snapshot: SlurmSnapshot | None) 
 
 
 def _read_pending_task(task: RunRef, array: RunStatus, snapshot: SlurmSnapshot) -> RunStatus:
-    """Return the status of a task without a folder; of one that is pending, no file is read."""
+    """Return the status of a task without a folder, without reading files if it is pending."""
     job = None if isinstance(snapshot.queue, ClusterError) else snapshot.queue.get(task.job_id)
     if job is None or state_of(job.state) is not State.PENDING:
         return read_single_status(task, snapshot)
     return RunStatus(
         task.run_id,
         State.PENDING,
-        job.reason,
+        "" if job.reason == NO_REASON else job.reason,
         job.job_id,
         0,
         None,

@@ -1,7 +1,7 @@
-"""The statuses of ended runs in one file of the index, so that a list reads none of their folders.
+"""The statuses of ended runs in one file of the index, so that `list` reads no folders of theirs.
 
-A line holds as long as the run's entry in the index is the one that it was made of: `submit` and
-`resume` write that anew, and `resume` takes the line back before it begins.
+A line is valid as long as the run's index entry has not changed: `submit` and `resume` rewrite the
+entry, and `resume` withdraws the line before it starts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
 
-_SPARE = 1000  # obsolete lines, besides as many as are in use, before the file is rewritten
+_SPARE = 1000  # obsolete lines, in addition to as many as are in use, before the file is rewritten
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Summaries:
 
     @property
     def path(self) -> Path:
-        """The file: JSON lines, of which the last one about a run counts."""
+        """The file: JSON lines; the last line of each run is the valid one."""
         return self.index.folder / "ended"
 
     def read(self, names: Mapping[str, int]) -> dict[str, RunStatus]:
@@ -49,7 +49,7 @@ class Summaries:
         return found
 
     def add(self, ended: Mapping[str, RunStatus], names: Mapping[str, int]) -> None:
-        """Record the statuses of ended runs; ignore errors of the disk, which only cost time."""
+        """Record the statuses of ended runs; ignore disk errors, which only cost time."""
         with suppress(OSError):
             self._append(
                 [[run_id, names[run_id], status.as_dict()] for run_id, status in ended.items()],
@@ -71,7 +71,7 @@ class Summaries:
             with os.fdopen(descriptor, "a+", encoding="utf-8") as file:
                 file.write(
                     "\n".join(["", *map(json.dumps, lines), ""])
-                )  # what is before it may be half a line
+                )  # the file may end in half a line
                 file.seek(0)
                 count = sum(len(line) > 1 for line in file)
             if names and count > 2 * len(names) + _SPARE:
@@ -96,7 +96,7 @@ class Summaries:
         for line in filter(None, text.splitlines()):
             try:
                 run_id, changed, values = json.loads(line)
-            except (ValueError, TypeError):  # its writer was killed while it wrote the line
+            except (ValueError, TypeError):  # the writer was killed in the middle of the line
                 continue
             found[str(run_id)] = (changed, values)
         return found
@@ -105,5 +105,5 @@ class Summaries:
 def _parse_status(values: Mapping[str, Any]) -> RunStatus | None:
     try:
         return RunStatus.from_dict(values)
-    except (TypeError, ValueError, KeyError):  # of another version
+    except (TypeError, ValueError, KeyError):  # written by another version
         return None

@@ -1,4 +1,4 @@
-"""The status of a run, as far as its own files show it."""
+"""The status of a run according to its own files."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
 
-# A cancellation is recorded before the final kill, and corrected if Slurm names another cause.
+# A cancellation is recorded before the final kill, and corrected if Slurm reports another cause.
 _PROVISIONAL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What is known of a run. Times are seconds since the epoch."""
+    """The status of a run. Times are seconds since the epoch."""
 
     run_id: str
-    """What commands take."""
+    """The id that commands take."""
     state: State
-    """What it does, or how it ended."""
+    """What the run is doing, or how it ended."""
     reason: str
-    """Why it is in this state: Slurm's reason while it waits, the cause of its end in words."""
+    """Why it is in this state: Slurm's reason if pending, a request, or the cause of its end."""
     job_id: str
-    """The Slurm id of its last job; of a task `<array>_<task>`."""
+    """The Slurm id of its most recent job; `<array>_<task>` for a task of an array."""
     attempt: int
-    """The attempt that runs, or ran last; 0 before the first."""
+    """The current or most recent attempt; 0 before the first."""
     step: int | None
-    """The last optimizer step."""
-    total: int | None
-    """The last step of the training."""
+    """The number of optimizer steps done."""
+    total_steps: int | None
+    """The total number of optimizer steps."""
     loss: float | None
-    """The last that was logged."""
+    """The last logged loss."""
     nodes: str
     """The nodes of the current or last attempt, as a Slurm node list."""
     exit_code: int | None
-    """The exit code of the last launch."""
+    """The exit code of the last launch; None while the run is active."""
     folder: str
     """The run folder."""
     job_ids: tuple[str, ...] = ()
-    """All jobs of the run, the oldest first: more than one after a `resume` or a successor job."""
-    avoids: tuple[str, ...] = ()
-    """The nodes that the run's next jobs exclude, each with the reason."""
+    """All jobs of the run, oldest first; several after a `resume` or a successor job."""
+    excluded_nodes: tuple[str, ...] = ()
+    """The nodes that the next jobs of the run exclude, each with the reason."""
     tags: tuple[str, ...] = ()
     """The words of `slurm.comment`."""
-    submitted: int | None = None
-    """When it was last submitted."""
-    ends: int | None = None
-    """When the time limit ends its job; None if it has none, or Slurm was not queried."""
-    ended: int | None = None
-    """When it ended, if it recorded that."""
+    submitted_at: int | None = None
+    """The time of the last submission."""
+    time_limit_at: int | None = None
+    """When the job reaches its time limit; None if it has none, or Slurm was not queried."""
+    ended_at: int | None = None
+    """When it ended, if that is recorded."""
     tasks: tuple[RunStatus, ...] = ()
-    """Of a job array, its tasks, which are runs of their own."""
+    """The tasks of a job array, each a run of its own."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""
@@ -75,25 +75,25 @@ class RunStatus:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunStatus:
-        """Make a status from what `as_dict` returned.
+        """Create a status from the values of `as_dict`.
 
-        Raises TypeError, ValueError or KeyError for the values of another version.
+        Raises TypeError, ValueError or KeyError for values of another version.
         """
-        lists = {key: tuple(values[key]) for key in ("job_ids", "avoids", "tags")}
+        lists = {key: tuple(values[key]) for key in ("job_ids", "excluded_nodes", "tags")}
         tasks = tuple(cls.from_dict(task) for task in values.get("tasks", ()))
         return cls(**{**values, **lists, "state": State(values["state"]), "tasks": tasks})
 
 
 def unknown_status(run: RunRef, reason: str) -> RunStatus:
-    """Return the status of a run of which nothing is known, with the reason."""
+    """Return the status of a run whose state is unknown, with the reason."""
     folder = str(run.paths.folder)
     return RunStatus(
-        run.run_id, State.NO_ANSWER, reason, run.job_id, 0, None, None, None, "", None, folder
+        run.run_id, State.UNKNOWN, reason, run.job_id, 0, None, None, None, "", None, folder
     )
 
 
 def status_from_files(run: RunRef) -> RunStatus:
-    """Return the status from the files: the recorded end, RUNNING after a begin, else PENDING."""
+    """Return the status from the files: the recorded end, else RUNNING or PENDING."""
     last = _last_attempt(run)
     begin, end = (read_record(run.paths.begin(last)) if last else {}), last_end(run, last)
     waits = awaits_attempt(run, last)
@@ -110,21 +110,21 @@ def status_from_files(run: RunRef) -> RunStatus:
         job_id=_read_job_id(run, begin, waits=waits),
         attempt=int(last or 0),
         step=whole(progress.get("step")),
-        total=whole(progress.get("total")),
+        total_steps=whole(progress.get("total")),
         loss=number(progress.get("loss")),
         nodes="" if waits else begin.get("nodes", ""),
         exit_code=whole(end.get("exit_code")),
         folder=str(run.paths.folder),
         job_ids=job_ids(run.paths),
-        avoids=_list_excluded_nodes(run),
+        excluded_nodes=_list_excluded_nodes(run),
         tags=read_tags(run),
-        submitted=whole(read_record(run.paths.job).get("submitted")),
-        ended=whole(end.get("ended")) if state.final else None,
+        submitted_at=whole(read_record(run.paths.job).get("submitted")),
+        ended_at=whole(end.get("ended")) if state.final else None,
     )
 
 
 def read_tags(run: RunRef) -> tuple[str, ...]:
-    """Return the words of the run's `slurm.comment`; of a task, those of its array."""
+    """Return the words of the run's `slurm.comment`; a task has those of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
     comment = next(
         (found["comment"] for path in intents if (found := read_record(path)).get("comment")), ""
@@ -133,19 +133,19 @@ def read_tags(run: RunRef) -> tuple[str, ...]:
 
 
 def last_end(run: RunRef, last: str | None = None) -> Mapping[str, str]:
-    """Return the end record of the last attempt; empty while one runs, or after a `resume`."""
+    """Return the last attempt's end record; empty while it is running or after a `resume`."""
     last = _last_attempt(run) if last is None else last
     return read_record(run.paths.end(last)) if last and not awaits_attempt(run, last) else {}
 
 
 def awaits_attempt(run: RunRef, last: str | None = None) -> bool:
-    """Return whether the run was resumed after its last attempt, and the next has not begun."""
+    """Return whether the run was resumed and the next attempt has not started."""
     last = _last_attempt(run) if last is None else last
     return bool(last) and read_record(run.paths.intent).get("after") == last
 
 
 def is_over(known: RunStatus, run: RunRef) -> bool:
-    """Return whether an end is recorded that can no longer be corrected."""
+    """Return whether the recorded end can no longer be corrected."""
     end = last_end(run)
     ended = whole(end.get("ended"))
     fresh = (
@@ -157,7 +157,7 @@ def is_over(known: RunStatus, run: RunRef) -> bool:
 
 
 def is_local(run: RunRef) -> bool:
-    """Return whether a run is one without Slurm."""
+    """Return whether a run is local, without Slurm."""
     return read_record(run.paths.job).get("local") == "1"
 
 
@@ -179,5 +179,5 @@ def _read_job_id(run: RunRef, begin: Mapping[str, str], *, waits: bool) -> str:
         return job_id
     intent, handed = read_record(run.paths.intent), read_record(run.paths.job)
     if intent and handed.get("number") != intent.get("number"):
-        return ""  # what was handed over before the last `resume` is another job
+        return ""  # the recorded job is from before the last `resume`
     return read_job(run.paths.job) or run.job_id

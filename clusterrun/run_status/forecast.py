@@ -1,8 +1,8 @@
-"""The outlook of a run: its speed, its remaining time, its next and its last checkpoint."""
+"""The outlook of a run: its speed, remaining time, and next and last checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,32 +14,32 @@ from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint, last_checkpoint
 from clusterrun.slurm.states import State
 
-_RECENT_S = 600.0  # seconds of training that the speed is taken from
-_POINTS = 200  # enough for a line of characters
+_RECENT_S = 600.0  # the speed is measured over the last ten minutes of training
+_POINTS = 200  # enough for a sparkline
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a run besides its status; None or empty: not known, or it is not running."""
+    """What else is known of a run; None or empty: unknown, or it is not running."""
 
-    doing: str
-    """start, step, evaluation, save, epoch, end or other: what the training library does."""
-    rate: float | None
-    """Samples a second."""
+    activity: str
+    """What the training library is doing: start, step, evaluation, save, epoch, end or other."""
+    samples_per_second: float | None
+    """Samples per second."""
     learning_rate: float | None
-    """The last that was logged."""
-    step_seconds: float | None
-    """Seconds for an optimizer step over the last ten minutes, saves and evaluations included."""
-    left: int | None
-    """Seconds to the last step of the training at that speed."""
+    """The last logged learning rate."""
+    seconds_per_step: float | None
+    """Seconds per optimizer step over the last ten minutes, including saves and evaluations."""
+    seconds_left: int | None
+    """Seconds until the last step of the training at that speed."""
     next_checkpoint_step: int | None
-    """The step after which it is due, if it is due by steps."""
+    """The step of the next checkpoint, if it is due by steps."""
     next_checkpoint_at: int | None
-    """When it is due, in seconds since the epoch."""
+    """When the next checkpoint is due, in seconds since the epoch."""
     last_checkpoint: SavedCheckpoint | None
-    """The newest, with sizes compared, not read through."""
+    """The newest checkpoint; its sizes are compared, its data is not read."""
     losses: tuple[tuple[int, float], ...]
-    """(step, loss) over the newest attempts, thinned; steps that were trained again count once."""
+    """(step, loss) pairs of the newest attempts, thinned out; a repeated step counts once."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""
@@ -47,19 +47,23 @@ class Outlook:
 
 
 def outlook(found: RunStatus) -> Outlook:
-    """Read the outlook of a run from its folder; an array has none, because its tasks are runs."""
+    """Return the outlook of a run from its folder; empty for an array, whose tasks are runs."""
     paths = RunPaths(Path(found.folder))
     runs = found.state is State.RUNNING and not found.tasks
-    progress = read_record(paths.progress) if runs else {}
+    progress = _read_progress(paths) if runs else {}
     newest = _read_newest_attempts(paths)
     speed = step_seconds(newest[-1].points) if newest and runs else None
-    ahead = None if found.total is None or found.step is None else max(found.total - found.step, 0)
+    ahead = (
+        None
+        if found.total_steps is None or found.step is None
+        else max(found.total_steps - found.step, 0)
+    )
     return Outlook(
-        doing=progress.get("doing", ""),
-        rate=number(progress.get("rate")),
+        activity=progress.get("doing", ""),
+        samples_per_second=number(progress.get("rate")),
         learning_rate=number(progress.get("learning_rate")),
-        step_seconds=speed,
-        left=None if speed is None or ahead is None else round(speed * ahead),
+        seconds_per_step=speed,
+        seconds_left=None if speed is None or ahead is None else round(speed * ahead),
         next_checkpoint_step=whole(progress.get("save_at_step")),
         next_checkpoint_at=whole(progress.get("save_at")),
         last_checkpoint=last_checkpoint(RunRef(found.run_id, paths)),
@@ -71,8 +75,18 @@ def outlook(found: RunStatus) -> Outlook:
     )
 
 
+def _read_progress(paths: RunPaths) -> Mapping[str, str]:
+    """Return the current attempt's progress; until its first record, the attempt is starting."""
+    progress = read_record(paths.progress)
+    begin = read_record(paths.begin((paths.attempts() or [""])[-1]))
+    started, reported = whole(begin.get("began")), whole(progress.get("time"))
+    if started is None or reported is None or reported >= started:
+        return progress
+    return {"doing": "start"}
+
+
 def step_seconds(points: Sequence[Point]) -> float | None:
-    """Return the seconds for a step at the end of an attempt; None before its second step."""
+    """Return the recent seconds per step of an attempt; None before its second step."""
     recent = [point for point in points if points[-1].time - point.time <= _RECENT_S]
     if len(recent) < 2 or recent[-1].step <= recent[0].step:
         return None
@@ -80,7 +94,7 @@ def step_seconds(points: Sequence[Point]) -> float | None:
 
 
 def _read_newest_attempts(paths: RunPaths) -> list[Metrics]:
-    """Read the newest attempts, as many as a sparkline needs, the oldest first."""
+    """Read as many of the newest attempts as a sparkline needs, oldest first."""
     found: list[Metrics] = []
     for name in reversed(paths.attempts()):
         found.append(read_metrics(paths, name))

@@ -20,9 +20,9 @@ from clusterrun.run_status.slurm_snapshot import Queue, SlurmSnapshot, query_acc
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State, state_of
 
-_SUFFIX = re.compile(
+SUFFIX = re.compile(
     r"-\d{8}-\d{6}-[0-9a-f]{4,8}$|-\d+$", re.ASCII
-)  # what makes a run id of a name
+)  # the part of a run id after the name
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class RunFilter:
     since: float | None = None
     """Seconds since the epoch: runs that are active, or were submitted or ended since then."""
     name: str = ""
-    """A shell's pattern for a run id, or for the name in it."""
+    """A shell pattern for the run id or the name in it."""
     tag: str = ""
     """A word of `slurm.comment`."""
 
     def matches_name(self, run_id: str) -> bool:
         """Return whether a run id matches."""
         return not self.name or any(
-            fnmatchcase(name, self.name) for name in (run_id, _SUFFIX.sub("", run_id))
+            fnmatchcase(name, self.name) for name in (run_id, SUFFIX.sub("", run_id))
         )
 
     def matches(self, found: RunStatus) -> bool:
         """Return whether a run matches, apart from its name."""
-        times = [moment for moment in (found.submitted, found.ended) if moment is not None]
+        times = [moment for moment in (found.submitted_at, found.ended_at) if moment is not None]
         recent = self.since is None or not found.state.final or max(times, default=0) >= self.since
         return (
             recent
@@ -54,7 +54,7 @@ class RunFilter:
         )
 
 
-CLOSED = "its folder is closed to you"
+CLOSED = "its folder is not readable for you"
 NEWER = "made by a newer clusterrun: upgrade to read it"
 ACTIVE = RunFilter(frozenset(state for state in State if not state.final))
 
@@ -62,7 +62,7 @@ ACTIVE = RunFilter(frozenset(state for state in State if not state.final))
 def parse_filter(state: str = "", since: str = "", name: str = "", tag: str = "") -> RunFilter:
     """Parse the options of `list`; `state` is one or several with commas, `since` an age or a time.
 
-    Raises SpecError for a state that there is not, and for what is no time.
+    Raises SpecError for an unknown state or an invalid time.
     """
     return RunFilter(_parse_states(state), _parse_since(since) if since else None, name, tag)
 
@@ -73,9 +73,9 @@ def list_runs(
     *,
     look: Callable[[RunRef], RunStatus] | None = None,
 ) -> list[RunStatus]:
-    """Return the statuses of all runs of this user: active ones first, each group the newest first.
+    """Return the statuses of all runs of this user: active ones first, each group newest first.
 
-    `look` returns the status of a run, and replaces the queries of Slurm.
+    `look` returns the status of a run, and replaces the queries to Slurm.
     """
     index, only = index or Index(), only or RunFilter()
     names = index.names()
@@ -118,7 +118,7 @@ def list_runs(
 
 
 def active_runs() -> list[RunStatus]:
-    """Return the active runs of this user whose folders are open, the newest first."""
+    """Return the active runs of this user whose folders are readable, newest first."""
     return [found for found in list_runs(only=ACTIVE) if found.reason != CLOSED]
 
 
@@ -136,9 +136,9 @@ def _read_files(index: Index, run_id: str) -> RunStatus | str:
 def _query_slurm(
     runs: Mapping[str, RunRef], queue: Queue | ClusterError
 ) -> tuple[dict[str, RunStatus], dict[str, RunStatus]]:
-    """Return the statuses of runs without a recorded end, and those among them that are final.
+    """Return the statuses of runs without a recorded end, and the final ones among them.
 
-    What squeue calls ended may come back. What it forgot, and sacct knows as ended, does not.
+    A job that squeue reports as ended may be requeued; one that only sacct knows as ended is not.
     """
     first = {run_id: run_status(run, SlurmSnapshot(queue, {})) for run_id, run in runs.items()}
     accounts = query_accounting(first.values())
@@ -159,7 +159,7 @@ def _query_slurm(
 
 
 def _is_lost(status: RunStatus) -> bool:
-    return status.state is State.VANISHED
+    return status.state is State.LOST
 
 
 def _find_restarted(ended: Mapping[str, RunStatus], queue: Queue | ClusterError) -> list[str]:
@@ -178,7 +178,14 @@ def _parse_states(text: str) -> frozenset[State]:
     unknown = [word for word in words if word not in State.__members__]
     if unknown:
         raise SpecError(
-            [Problem("--state", "", f"no such state: {unknown[0]}", ", ".join(State.__members__))]
+            [
+                Problem(
+                    "--state",
+                    "",
+                    f"unknown state {unknown[0]!r}",
+                    f"use one of {', '.join(State.__members__)}",
+                )
+            ]
         )
     return frozenset(State[word] for word in words)
 

@@ -21,23 +21,23 @@ from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import state_of
 
 QUIET_S = 86_400.0
-"""How long a run's files must be unchanged, if it recorded no end and Slurm does not know it."""
+"""Seconds for which the files of a run without an end record must be unchanged."""
 _END_GRACE_S = (
-    120.0  # KillWait (30 s by default, slurm.conf(5)), and what a batch script writes after its end
+    120.0  # KillWait (30 s by default, slurm.conf(5)), and the last writes of the batch script
 )
 _FRESH_S = 600.0
 
 
 @dataclass
 class Inquiry:
-    """Checks of one run after the other; a Slurm that failed to respond is not queried again."""
+    """Checks of several runs; once Slurm has not responded, it is not queried again."""
 
     answers: bool = True
 
     def sign_of_life(self, run: RunRef, status: RunStatus) -> str:
         """Return why a run that looks ended may be active; empty if it is not.
 
-        Where Slurm does not answer, only a run that wrote its own end is dead.
+        If Slurm is not responding, only a run with an end record counts as ended.
         """
         over = has_recorded_end(run, status)
         if is_local(run):
@@ -47,31 +47,34 @@ class Inquiry:
             try:
                 found = self._find_slurm_sign(run, status, over=over)
             except ClusterError as error:
-                self.answers, found = False, "" if over else f"Slurm does not answer ({error.what})"
+                self.answers, found = (
+                    False,
+                    "" if over else f"Slurm is not responding ({error.what})",
+                )
         elif not over:
-            found = _check_quiet_period(run) if not installed() else "Slurm does not answer"
+            found = _check_quiet_period(run) if not installed() else "Slurm is not responding"
         return found or _check_recent_writes(run, status)
 
     def _find_slurm_sign(self, run: RunRef, status: RunStatus, *, over: bool) -> str:
         ids = _collect_job_ids(run, status)
-        living = [job for job in own_jobs() if not state_of(job.state).final]
+        active_jobs = [job for job in own_jobs() if not state_of(job.state).final]
         script = str(run.paths.script)
-        alive = [
+        active_ids = [
             job.job_id
-            for job in living
+            for job in active_jobs
             if job.command == script or {job.job_id, job.raw_id, job.array_id} & ids
         ]
         facts = [one for job_id in sorted(ids) for one in job_facts(job_id)]
-        alive += [one.job_id for one in facts if not one.state.final]
-        if alive:
-            return f"job {alive[0]} is in the queue"
+        active_ids += [one.job_id for one in facts if not one.state.final]
+        if active_ids:
+            return f"job {active_ids[0]} is in the queue"
         if over or facts or self._has_accounted_end(run, status):
             return ""
         return _check_quiet_period(run)
 
     @staticmethod
     def _has_accounted_end(run: RunRef, status: RunStatus) -> bool:
-        """Return whether sacct reports the end of the job, and not merely nothing."""
+        """Return whether sacct reports that the job has ended."""
         from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import
 
         word = (
@@ -91,7 +94,7 @@ def has_recorded_end(run: RunRef, status: RunStatus) -> bool:
 
 
 def _collect_job_ids(run: RunRef, status: RunStatus) -> set[str]:
-    """Return the jobs that may be the run's newest: the last two successors, and those of tasks."""
+    """Return the jobs that may be the newest: the last two successors, and those of tasks."""
     tasks = {task.job_id.partition("_")[0] for task in status.tasks}
     return {
         job_id
@@ -108,7 +111,7 @@ def _find_local_sign(run: RunRef, *, over: bool) -> str:
     host = supervisor_host(run.paths)
     if over or host == os.uname().nodename:
         return ""
-    return f"it wrote no end, and runs on {host}" if host else _check_quiet_period(run)
+    return f"it left no end record, and was started on {host}" if host else _check_quiet_period(run)
 
 
 def _check_quiet_period(run: RunRef) -> str:
@@ -116,7 +119,7 @@ def _check_quiet_period(run: RunRef) -> str:
     age = time.time() - max(_modification_times(run.paths), default=0.0)
     hours = f"{max(age, 0) / 3600:.1f} h"
     return (
-        f"it wrote no end, and its files changed {hours} ago, less than a day"
+        f"it left no end record, and its files changed {hours} ago, less than a day"
         if age < QUIET_S
         else ""
     )
@@ -125,7 +128,7 @@ def _check_quiet_period(run: RunRef) -> str:
 def _check_recent_writes(run: RunRef, status: RunStatus) -> str:
     """Return why a run that ended may be active again: its files changed after the end."""
     newest = max(_modification_times(run.paths), default=0.0)
-    ended = max((one.ended or 0 for one in (status, *status.tasks)), default=0)
+    ended = max((one.ended_at or 0 for one in (status, *status.tasks)), default=0)
     fresh = ended and newest > ended + _END_GRACE_S and time.time() - newest < _FRESH_S
     return (
         f"its files changed {max(time.time() - newest, 0):.0f} s ago, after its end"
@@ -135,7 +138,7 @@ def _check_recent_writes(run: RunRef, status: RunStatus) -> str:
 
 
 def _modification_times(paths: RunPaths) -> Iterator[float]:
-    """Yield the modification times of what an attempt writes."""
+    """Yield the modification times of the files that attempts write."""
     for folder in (paths.folder, *paths.folder.glob("task-*")):
         own = RunPaths(folder)
         attempts = (*own.events.glob("attempt-*"), own.job, own.intent)

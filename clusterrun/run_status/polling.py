@@ -1,4 +1,4 @@
-"""The statuses of runs for frequent polling: from their folders and a shared answer of squeue."""
+"""The statuses of runs for frequent polling, from their folders and a shared squeue answer."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from clusterrun.slurm.states import State
 
 
 def poll_run(run: RunRef, index: Index) -> RunStatus:
-    """Return the run's status as `run_status` does, from an answer of squeue at most a minute old.
+    """Return the run's status like `run_status`, from an answer of squeue at most a minute old.
 
-    A run that is no longer in the queue is queried once more, and is final then.
+    A run that is no longer in the queue is queried once more before it counts as ended.
     """
     found = (
         run_status(run) if is_local(run) else _apply_shared_answer(_read_shared_answer(index), run)
     )
-    return run_status(run) if found.state is State.VANISHED else found
+    return run_status(run) if found.state is State.LOST else found
 
 
 def poll_active_runs(index: Index) -> list[RunStatus]:
-    """Return the statuses of all active runs, the newest first; otherwise as `poll_run`."""
+    """Return the statuses of all active runs like `poll_run`, newest first."""
     answer = _read_shared_answer(index)
     return list_runs(index, ACTIVE, look=lambda run: _apply_shared_answer(answer, run))
 
@@ -35,20 +35,20 @@ def poll_active_runs(index: Index) -> list[RunStatus]:
 def _apply_shared_answer(answer: SharedAnswer, run: RunRef) -> RunStatus:
     """Return the run's status; its files take precedence if they changed after the query."""
     known = status_from_files(run)
-    if known.state.final or answer.asked > _last_record_time(run):
+    if known.state.final or answer.queried_at > _last_record_time(run):
         return run_status(run, SlurmSnapshot(_index_queue(answer), {}))
     if last_end(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
     return (
         known
         if known.state is State.RUNNING
-        else replace(known, reason="Slurm is asked within a minute")
+        else replace(known, reason="Slurm is queried within a minute")
     )
 
 
 def _read_shared_answer(index: Index) -> SharedAnswer:
     if not installed():
-        return SharedAnswer(0.0, (), "squeue is not on this machine")
+        return SharedAnswer(0.0, (), "squeue is not installed on this machine")
     index.make()
     return shared_answer(index.folder)
 

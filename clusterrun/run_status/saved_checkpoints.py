@@ -1,4 +1,4 @@
-"""The checkpoints of a run on the disk: whether each is complete, and which one a resume takes."""
+"""The checkpoints of a run: whether each is complete, and from which one it resumes."""
 
 from __future__ import annotations
 
@@ -14,45 +14,44 @@ from clusterrun.run_folder.index import Index, RunRef, describe_closed_folder
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record
 from clusterrun.run_folder.saved_spec import read_saved_spec, section_of
+from clusterrun.run_status.named_run import find_run
 
 TYPE_CHECKING = False  # importing `typing` costs a start 6 ms
 if TYPE_CHECKING:
     from typing import Any
 
 _STEP_NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
-_TRAINER_NAME = re.compile(
-    r"checkpoint-(?P<step>\d+)", re.ASCII
-)  # as transformers.Trainer names them
+_TRAINER_NAME = re.compile(r"checkpoint-(?P<step>\d+)", re.ASCII)  # transformers.Trainer's names
 
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """A checkpoint on the disk. `time` is in seconds since the epoch; None: not known."""
+    """A checkpoint on disk; None: unknown."""
 
     name: str
     """The name of its folder or file."""
     path: str
     """Its folder or file."""
     step: int | None
-    """The optimizer step of its state."""
+    """The number of optimizer steps done in it."""
     attempt: int | None
-    """Which attempt wrote it."""
+    """The attempt that wrote it."""
     size: int
     """Total size of all its files, in bytes."""
-    time: float
-    """When it was published."""
+    saved_at: float
+    """When it was completed, in seconds since the epoch."""
     kind: str
     """Who wrote it: `clusterrun` (clusterrun.training), `Trainer` (transformers), or `script`."""
     verified: bool | None
-    """Whether every byte is as it was saved; None if that was not checked, or cannot be known."""
+    """Whether every byte matches its checksum; None if not checked, or without checksums."""
     fault: str
-    """What is wrong with it; empty if nothing is known to be."""
-    next: bool = False
-    """Whether a resume would take it."""
+    """What is wrong with it; empty if no fault is known."""
+    used_on_resume: bool = False
+    """Whether the run would resume from it."""
 
     @property
     def damaged(self) -> bool:
-        """Whether it was sealed, or ought to be, and is not whole."""
+        """Whether it should have a complete manifest, and is incomplete or corrupt."""
         return bool(self.fault) and self.kind != "script"
 
 
@@ -61,18 +60,18 @@ def checkpoints(
     *,
     verify: bool = False,
     index: Index | None = None,
-    tell: Callable[[int, int], object] | None = None,
+    report_progress: Callable[[int, int], object] | None = None,
 ) -> list[SavedCheckpoint]:
-    """List the checkpoints of a run, the oldest first; `verify` reads every byte of them.
+    """List the checkpoints of a run, oldest first; `verify` reads every byte of them.
 
-    `tell` is called with the bytes that were read so far, and the total.
+    `report_progress` is called with the number of bytes read and the total.
 
-    Those of a script that does not use clusterrun.training are listed, not verified. Raises
-    SpecError if no run has this name, ClusterError if its folder is closed to this user.
+    Checkpoints that a script writes itself are listed, not verified. Raises SpecError if no run
+    has this name, ClusterError if its folder is closed to this user.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     try:
-        return _list_checkpoints(run, verify=verify, tell=tell)
+        return _list_checkpoints(run, verify=verify, report_progress=report_progress)
     except PermissionError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
 
@@ -81,21 +80,25 @@ def last_checkpoint(run: RunRef) -> SavedCheckpoint | None:
     """Return the newest checkpoint, without reading its data; None before the first."""
     saved = read_record(run.paths.saves).get("checkpoint")
     if saved:
-        path = run.paths.checkpoints / saved  # a Trainer's is a whole path
+        path = run.paths.checkpoints / saved  # for a Trainer, a complete path
         return _read_checkpoint(path, verify=False) if path.is_dir() else None
     pattern = _read_script_pattern(run)
     return next(reversed(_find_script_checkpoints(pattern)), None) if pattern else None
 
 
 def _list_checkpoints(
-    run: RunRef, *, verify: bool, tell: Callable[[int, int], object] | None
+    run: RunRef, *, verify: bool, report_progress: Callable[[int, int], object] | None
 ) -> list[SavedCheckpoint]:
     pattern = _read_script_pattern(run)
     if pattern:
         found = _find_script_checkpoints(pattern)
     else:
         folders = [*run.paths.checkpoints.glob("step-*"), *_find_trainer_folders(run.paths)]
-        on_bytes = _accumulate(tell, sum(map(_measure_size, folders))) if verify and tell else None
+        on_bytes = (
+            _accumulate(report_progress, sum(map(_measure_size, folders)))
+            if verify and report_progress
+            else None
+        )
         found = sorted(
             filter(
                 None, (_read_checkpoint(path, verify=verify, on_bytes=on_bytes) for path in folders)
@@ -103,22 +106,24 @@ def _list_checkpoints(
             key=_sort_key,
         )
     taken = next((one for one in reversed(found) if not one.fault), None)
-    return [replace(one, next=one is taken) for one in found]
+    return [replace(one, used_on_resume=one is taken) for one in found]
 
 
-def _accumulate(tell: Callable[[int, int], object], total: int) -> Callable[[int], object]:
+def _accumulate(
+    report_progress: Callable[[int, int], object], total: int
+) -> Callable[[int], object]:
     done = 0
 
     def add(size: int) -> None:
         nonlocal done
         done += size
-        tell(done, total)
+        report_progress(done, total)
 
     return add
 
 
 def _sort_key(one: SavedCheckpoint) -> tuple[int, int]:
-    """Return the key that sorts as the training library does: by attempt, then by step."""
+    """Return the training library's sort key: the attempt, then the step."""
     return (one.attempt or 0) if one.kind == "clusterrun" else 0, one.step or 0
 
 
@@ -144,7 +149,7 @@ def _read_work_dir(paths: RunPaths) -> str:
 
 
 def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:
-    paths = [Path(found) for found in glob.glob(pattern)]  # noqa: PTH207 - a pattern of the user's, with a root of its own
+    paths = [Path(found) for found in glob.glob(pattern)]  # noqa: PTH207 - the user's pattern may be absolute
     made = [
         SavedCheckpoint(
             path.name,
@@ -160,8 +165,8 @@ def _find_script_checkpoints(pattern: str) -> list[SavedCheckpoint]:
         for path in paths
     ]
     return [
-        replace(one, fault="" if one.size else "it is empty")
-        for one in sorted(made, key=lambda one: one.time)
+        replace(one, fault="" if one.size else "empty")
+        for one in sorted(made, key=lambda one: one.saved_at)
     ]
 
 
@@ -181,7 +186,7 @@ def _find_trainer_folders(paths: RunPaths) -> Iterable[Path]:
 def _read_checkpoint(
     path: Path, *, verify: bool, on_bytes: Callable[[int], object] | None = None
 ) -> SavedCheckpoint | None:
-    from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - it needs threads and JSON, for this command alone
+    from clusterrun.training.checkpointing import manifest  # noqa: PLC0415 - needs threads and JSON
 
     match, content = (
         _STEP_NAME.fullmatch(path.name) or _TRAINER_NAME.fullmatch(path.name),
@@ -202,7 +207,7 @@ def _read_checkpoint(
         step=int(match["step"]),
         attempt=None if attempt is None else int(attempt),
         size=_measure_size(path),
-        time=(sealed if sealed.exists() else path).stat().st_mtime,
+        saved_at=(sealed if sealed.exists() else path).stat().st_mtime,
         kind="clusterrun" if _STEP_NAME.fullmatch(path.name) else "Trainer",
         verified=fault is None if verify else None,
         fault=fault or "",
@@ -210,9 +215,9 @@ def _read_checkpoint(
 
 
 def _compare_sizes(path: Path, content: dict[str, Any] | None, manifest_name: str) -> str | None:
-    """Compare what is there with the manifest's sizes, without reading it."""
+    """Compare the file sizes with the manifest, without reading the files."""
     if content is None:
-        return f"it has no whole {manifest_name}"
+        return f"no complete {manifest_name}"
     for name, entry in content["files"].items():
         try:
             size = (path / name).stat().st_size

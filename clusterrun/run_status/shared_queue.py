@@ -1,4 +1,4 @@
-"""One answer of squeue for all watchers: Slurm is queried once a minute, however many there are."""
+"""One answer of squeue for all watchers, so that Slurm is queried once a minute."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import QueuedJob, own_jobs
 
 MAX_AGE_S = 60.0
-"""How old an answer may be."""
+"""Maximum age of an answer, in seconds."""
 
 
 @dataclass(frozen=True)
 class SharedAnswer:
-    """What squeue reported of all of the user's jobs, and when."""
+    """What squeue reported about all jobs of the user, and when."""
 
-    asked: float
+    queried_at: float
     """In seconds since the epoch."""
     jobs: tuple[QueuedJob, ...]
     fault: str
@@ -33,14 +33,15 @@ class SharedAnswer:
 def shared_answer(folder: Path, seconds: float = MAX_AGE_S) -> SharedAnswer:
     """Return squeue's newest answer, from a file of the user; query squeue if it is too old.
 
-    A failure of squeue counts as an answer: a Slurm that is overloaded is asked no more often. Who
-    asks meanwhile waits. Raises ClusterError where the file cannot be written.
+    A failure of squeue counts as an answer, so that an overloaded Slurm is not queried more often.
+    Concurrent callers wait. Raises ClusterError if the file cannot be written.
     """
     try:
         return _read_or_query(folder / _name_file(), seconds)
     except OSError as error:
         raise ClusterError(
-            f"{folder}: {(error.strerror or str(error)).lower()}", "there squeue's answer is kept"
+            f"{folder}: {(error.strerror or str(error)).lower()}",
+            "make it writable: squeue's answer is cached there",
         ) from error
 
 
@@ -53,11 +54,11 @@ def _name_file() -> str:
 def _read_or_query(path: Path, seconds: float) -> SharedAnswer:
     with locked(path.with_suffix(".lock")):
         kept = _read_answer(path)
-        if kept and 0 <= time.time() - kept.asked < seconds:
+        if kept and 0 <= time.time() - kept.queried_at < seconds:
             return kept
         fresh = _query_squeue()
         write_whole(
-            path, json.dumps([fresh.asked, [astuple(job) for job in fresh.jobs], fresh.fault])
+            path, json.dumps([fresh.queried_at, [astuple(job) for job in fresh.jobs], fresh.fault])
         )
         return fresh
 
@@ -65,21 +66,23 @@ def _read_or_query(path: Path, seconds: float) -> SharedAnswer:
 def jobs_or_error(answer: SharedAnswer) -> tuple[QueuedJob, ...] | ClusterError:
     """Return the jobs, or the failure as an error."""
     return (
-        NoAnswer(answer.fault, "it is asked again within a minute") if answer.fault else answer.jobs
+        NoAnswer(answer.fault, "squeue is queried again within a minute")
+        if answer.fault
+        else answer.jobs
     )
 
 
 def _query_squeue() -> SharedAnswer:
-    asked = time.time()  # before: what happens meanwhile may not be in the answer
+    queried_at = time.time()  # before the query: later changes may not be in the answer
     try:
-        return SharedAnswer(asked, tuple(own_jobs()), "")
+        return SharedAnswer(queried_at, tuple(own_jobs()), "")
     except ClusterError as error:
-        return SharedAnswer(asked, (), error.what)
+        return SharedAnswer(queried_at, (), error.what)
 
 
 def _read_answer(path: Path) -> SharedAnswer | None:
     try:
-        asked, jobs, fault = json.loads(read_text(path))
-        return SharedAnswer(float(asked), tuple(QueuedJob(*job) for job in jobs), str(fault))
-    except (FileNotFoundError, ValueError, TypeError):  # none yet, or another version's
+        queried_at, jobs, fault = json.loads(read_text(path))
+        return SharedAnswer(float(queried_at), tuple(QueuedJob(*job) for job in jobs), str(fault))
+    except (FileNotFoundError, ValueError, TypeError):  # missing, or written by another version
         return None

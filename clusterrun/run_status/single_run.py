@@ -1,8 +1,8 @@
 """The status of one run, or of one task of an array, from its run folder and from Slurm.
 
 Three sources, in this order: the end that the script recorded; squeue; sacct, through submitit's
-watcher. The first is right whatever accounting does, the second whatever the run folder's file
-system delays, the third after slurmctld has forgotten the job.
+watcher. The first does not depend on accounting, the second not on delays of the run folder's file
+system, and the third not on slurmctld's memory of the job.
 """
 
 from __future__ import annotations
@@ -24,26 +24,37 @@ from clusterrun.run_status.file_status import (
 )
 from clusterrun.run_status.slurm_snapshot import Queue, SlurmSnapshot, query_accounting
 from clusterrun.slurm.clusters import other_cluster
-from clusterrun.slurm.queue import QueuedJob, own_jobs
+from clusterrun.slurm.queue import NO_REASON, QueuedJob, own_jobs
 from clusterrun.slurm.states import State, state_of
 
 _BETWEEN_ATTEMPTS = (State.PREEMPTED, State.NODE_FAIL, State.FAILED, State.COMPLETED, State.TIMEOUT)
-# After the end of an attempt Slurm shows its state for a moment before the job is pending again.
+# After an attempt ends, Slurm shows its state for a moment before the job is pending again.
 _SETTLE_SECONDS = 8.0
 
-_LEFT_THE_QUEUE = "left the queue, as asked"
+_REMOVED_FROM_QUEUE = "removed from the queue by `clusterrun stop`"
 
 
 def read_single_status(run: RunRef, snapshot: SlurmSnapshot | None) -> RunStatus:
-    """Return the status of a run that is no array."""
+    """Return the status of a run that is not an array."""
     known = status_from_files(run)
     if is_over(known, run):
         return known
-    return (
+    found = (
         _read_local_status(run, known)
         if is_local(run)
         else _reconcile_with_slurm(run, known, snapshot)
     )
+    return found if found.state.final else _describe_active(run, found)
+
+
+def _describe_active(run: RunRef, found: RunStatus) -> RunStatus:
+    """Add a pending request to an active run, and drop the exit code of an earlier attempt."""
+    found = replace(found, exit_code=None)
+    if found.state is not State.RUNNING or found.reason:
+        return found
+    if _has_request(run, "stop"):
+        return replace(found, reason="stop requested")
+    return replace(found, reason="requeue requested") if _has_request(run, "requeue") else found
 
 
 def _reconcile_with_slurm(
@@ -59,12 +70,10 @@ def _reconcile_with_slurm(
         ):
             job, known = successor, replace(known, job_id=successor.job_id)
     except ClusterError as error:
-        unknown = replace(known, state=State.NO_ANSWER, reason=str(error).splitlines()[0])
+        unknown = replace(known, state=State.UNKNOWN, reason=str(error).splitlines()[0])
         return known if known.state.final else unknown
     if elsewhere := other_cluster(cluster_of(run.paths)):
-        return (
-            known if known.state.final else replace(known, state=State.NO_ANSWER, reason=elsewhere)
-        )
+        return known if known.state.final else replace(known, state=State.UNKNOWN, reason=elsewhere)
     if known.state.final:
         return _check_cancelled(run, known, job)
     return (
@@ -75,33 +84,29 @@ def _reconcile_with_slurm(
 
 
 def _check_cancelled(run: RunRef, known: RunStatus, job: QueuedJob | None) -> RunStatus:
-    """Return the status of a run that recorded its cancellation, which may yet be corrected."""
+    """Return the status of a run with a recorded cancellation, which may still be corrected."""
     state = State.CANCELLED if job is None else state_of(job.state)
     if job is None or state.final:
         return status_from_files(run)
-    return replace(
-        known, state=state, reason="it is ending" if state is State.RUNNING else job.reason
-    )
+    return replace(known, state=state, reason="ending" if state is State.RUNNING else job.reason)
 
 
 def _apply_queue_state(run: RunRef, known: RunStatus, job: QueuedJob) -> RunStatus:
     state = state_of(job.state)
     if state is State.CANCELLED and _was_stopped_while_pending(run):
-        return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
+        return replace(known, state=State.STOPPED, reason=_REMOVED_FROM_QUEUE)
     if state in _BETWEEN_ATTEMPTS and _has_just_ended(run):
         return replace(known, state=State.PENDING, reason="between two attempts")
-    waiting = job.reason if state is State.PENDING else known.reason if state.final else ""
-    by_slurm = (
-        "" if state.final and job.reason == "None" else job.reason
-    )  # squeue's word for no reason
-    # of a task Slurm's own name, `<array>_<task>`: its SLURM_JOB_ID can be that of the whole array
+    by_slurm = "" if job.reason == NO_REASON else job.reason
+    own_reason = known.reason if state.final else ""
+    # a task keeps Slurm's own name, `<array>_<task>`: its SLURM_JOB_ID can be that of the array
     return replace(
         known,
         state=state,
-        reason=waiting or by_slurm,
+        reason=own_reason or by_slurm,
         nodes=job.nodes or known.nodes,
         job_id=job.job_id,
-        ends=job.ends if state is State.RUNNING else None,
+        time_limit_at=job.ends if state is State.RUNNING else None,
     )
 
 
@@ -110,7 +115,9 @@ def _describe_unqueued(run: RunRef, known: RunStatus) -> RunStatus:
         return replace(known, state=State.CANCELLED, reason="cancelled")
     command = "resume" if awaits_attempt(run) else "submit"
     return replace(
-        known, state=State.PENDING, reason=f"not handed to Slurm yet: {command} again finishes it"
+        known,
+        state=State.PENDING,
+        reason=f"not submitted to Slurm yet: run {command} again to finish",
     )
 
 
@@ -126,7 +133,7 @@ def _find_job(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | No
 def _find_successor(
     run: RunRef, known: RunStatus, queue: Queue | ClusterError | None
 ) -> QueuedJob | None:
-    """Find the successor of an attempt that was killed before it could record the job's id."""
+    """Find the successor job of an attempt that was killed before it recorded the job id."""
     record = run.paths.successor(f"{known.attempt:04d}")
     if not record.exists() or read_record(record).get("job_id"):
         return None
@@ -150,27 +157,29 @@ def _has_just_ended(run: RunRef) -> bool:
 
 
 def _resolve_forgotten(run: RunRef, known: RunStatus, snapshot: SlurmSnapshot | None) -> RunStatus:
-    """Return the status of a run whose job slurmctld has forgotten, from sacct and the files."""
+    """Return the status of a run whose job slurmctld no longer knows, from sacct and the files."""
     latest = status_from_files(run)
     if latest.state.final:
         return latest
     if _has_request(run, "cancelled"):
         return replace(known, state=State.CANCELLED, reason="cancelled")
     lost = replace(
-        known, state=State.VANISHED, reason="Slurm knows the job no more, and it wrote no end"
+        known,
+        state=State.LOST,
+        reason=f"Slurm no longer knows job {known.job_id}, and the run left no end record",
     )
     word = (query_accounting([lost]) if snapshot is None else snapshot.accounts).get(known.job_id)
     if _was_stopped_while_pending(run) and (not word or state_of(word) is State.CANCELLED):
-        return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
+        return replace(known, state=State.STOPPED, reason=_REMOVED_FROM_QUEUE)
     if word and state_of(word).final:
         return replace(known, state=state_of(word), reason=known.reason or word)
     if _has_request(run, "stop"):
-        return replace(known, state=State.STOPPED, reason=_LEFT_THE_QUEUE)
+        return replace(known, state=State.STOPPED, reason=_REMOVED_FROM_QUEUE)
     return lost
 
 
 def _was_stopped_while_pending(run: RunRef) -> bool:
-    """Return whether `stop` took the run out of the queue, which Slurm reports as cancelled."""
+    """Return whether `stop` removed the run from the queue, which Slurm reports as cancelled."""
     began = bool(run.paths.attempts()) and not awaits_attempt(run)
     return (
         _has_request(run, "stop")
@@ -180,7 +189,7 @@ def _was_stopped_while_pending(run: RunRef) -> bool:
 
 
 def _has_request(run: RunRef, name: str) -> bool:
-    """Return whether a user's request exists, in the run folder or in that of the task's array."""
+    """Return whether a user has made a request, to the run or to the array of a task."""
     folder = run.paths.folder
     places = [folder, folder.parent] if folder.name.startswith("task-") else [folder]
     return any(
@@ -200,4 +209,8 @@ def _read_local_status(run: RunRef, known: RunStatus) -> RunStatus:
         return latest
     if run.paths.cancelled.exists():
         return replace(known, state=State.CANCELLED, reason="cancelled")
-    return replace(known, state=State.VANISHED, reason="its process is gone, and it wrote no end")
+    return replace(
+        known,
+        state=State.LOST,
+        reason="its process no longer exists, and the run left no end record",
+    )

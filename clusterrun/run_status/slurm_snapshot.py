@@ -1,4 +1,4 @@
-"""What squeue and sacct reported of all of a user's jobs, from one call of each."""
+"""What squeue and sacct reported about all jobs of a user, from one call of each."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Queue = Mapping[str, QueuedJob]
 
 @dataclass(frozen=True)
 class SlurmSnapshot:
-    """What Slurm reported of all of the user's jobs."""
+    """What Slurm reported about all jobs of the user."""
 
     queue: Queue | ClusterError
-    """The jobs in squeue, by both ids of each; or why squeue failed."""
+    """The jobs in squeue by both of their ids, or the error of squeue."""
     accounts: Mapping[str, str]
-    """The states in sacct by job id; a job that neither knows is lost."""
+    """The states in sacct by job id; a job that neither command knows is lost."""
 
 
 def query_queue() -> Queue | ClusterError:
@@ -33,14 +33,14 @@ def query_queue() -> Queue | ClusterError:
 
 
 def index_jobs(jobs: Iterable[QueuedJob]) -> Queue:
-    """Return jobs by both of their ids."""
+    """Return the jobs by both of their ids."""
     return {name: job for job in jobs for name in (job.raw_id, job.job_id)}
 
 
 def query_accounting(found: Iterable[RunStatus]) -> dict[str, str]:
-    """Query sacct once for all runs and tasks that are lost to squeue; return states by job id."""
+    """Query sacct once for all jobs that squeue no longer knows; return states by job id."""
     every = [one for status in found for one in (status.tasks or [status])]
-    lost = {one.job_id: one.folder for one in every if one.state is State.VANISHED and one.job_id}
+    lost = {one.job_id: one.folder for one in every if one.state is State.LOST and one.job_id}
     if not lost:
         return {}
     from clusterrun.slurm.submitit_seam import accounted_states  # noqa: PLC0415 - submitit is slow to import

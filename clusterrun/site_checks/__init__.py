@@ -1,4 +1,4 @@
-"""`doctor`: what this cluster allows, what of it stands in a run's way, and what to do about it."""
+"""`doctor`: what this cluster allows, what would keep runs from working, and how to fix it."""
 
 from clusterrun.site_checks.examination import doctor
 

@@ -1,4 +1,4 @@
-"""Check the folders that runs need: writable, with room, and visible from every node."""
+"""Check the folders that runs need: writable, with free space, and visible from every node."""
 
 from __future__ import annotations
 
@@ -13,45 +13,43 @@ from clusterrun.site_checks.finding import Finding, ok, problem, warning
 
 _SECONDS = 10.0
 LITTLE_ROOM = 20 * 10**9
-"""Bytes: a few checkpoints of a model of a billion parameters with its optimizer's state."""
-# As `stat --file-system --format=%T` calls them.
+"""Bytes of a few checkpoints of a model with a billion parameters and its optimizer state."""
+# Names of `stat --file-system --format=%T`.
 _IN_MEMORY = {"tmpfs", "ramfs", "hugetlbfs"}
 _LOCAL = {"ext2/ext3", "xfs", "btrfs", "zfs", "overlayfs", "f2fs", "reiserfs", "jfs", "msdos"}
-_OF_ONE_NODE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - named because nothing may lie there
+_OF_ONE_NODE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - listed because runs must not be there
 
 
 @dataclass(frozen=True)
 class RunRootFacts:
-    """Where run folders would be made: the nearest existing parent folder and its file system."""
+    """The location of run folders: the nearest existing folder and its file system."""
 
     folder: Path
     there: Path
     mount: Path
     kind: str
     free: int
-    """Bytes that this user may still write."""
+    """Free bytes for this user."""
     files: int | None
-    """How many more files; None where the file system does not count them."""
+    """Free files; None if the file system does not count them."""
     writable: bool
 
 
 def check_run_root(folder: Path) -> list[Finding]:
-    """Look at the folder where runs are to lie, which need not be there yet, and judge it."""
+    """Check the run root, which may not exist yet."""
     try:
         return judge_run_root(inspect_folder(folder))
-    except (
-        OSError
-    ) as error:  # closed to this user on the way, or a file server that does not answer
+    except OSError as error:  # a closed parent folder, or a file server that is not responding
         what = f"{folder}: {(error.strerror or str(error)).lower()}"
         return [
             problem(
-                "run root", what, "name another run_root in the profile, on the cluster's scratch"
+                "run root", what, "set another run_root in the profile, on the cluster's scratch"
             )
         ]
 
 
 def inspect_folder(folder: Path) -> RunRootFacts:
-    """Look at a folder that need not be there yet. Raises OSError."""
+    """Inspect a folder that may not exist yet. Raises OSError."""
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     room = os.statvfs(there)
     mount = next((place for place in (there, *there.parents) if place.is_mount()), Path("/"))
@@ -74,12 +72,12 @@ def _file_system_type(folder: Path) -> str:
 
 
 def judge_run_root(place: RunRootFacts) -> list[Finding]:
-    """Judge the place where runs are to lie."""
+    """Judge the run root."""
     if not place.writable:
-        what = f"{place.folder} cannot be made: {place.there} is not open to you"
+        what = f"cannot create {place.folder}: {place.there} is not writable for you"
         return [
             problem(
-                "run root", what, "name another run_root in the profile, on the cluster's scratch"
+                "run root", what, "set another run_root in the profile, on the cluster's scratch"
             )
         ]
     return [_judge_sharing(place), *_judge_space(place)]
@@ -90,17 +88,17 @@ def _judge_sharing(place: RunRootFacts) -> Finding:
         place.there.is_relative_to(name) and Path(name).is_relative_to(place.mount)
         for name in _OF_ONE_NODE
     )
-    what, remedy = (
+    what, fix = (
         f"{place.folder}, on {place.kind} ({place.mount})",
-        "name a folder that every node sees, run_root",
+        "set run_root to a folder that every node sees",
     )
     if of_one or place.kind in _IN_MEMORY:
-        return problem("run root", f"{what}: each machine has its own", remedy)
+        return problem("run root", f"{what}: local to each machine", fix)
     if place.kind in _LOCAL:
         return warning(
             "run root",
-            f"{what}: a file system of this machine",
-            "`clusterrun doctor --on-nodes` tells whether the nodes see it",
+            f"{what}: a local file system of this machine",
+            "check whether the nodes see it with `clusterrun doctor --on-nodes`",
         )
     return ok("run root", what)
 
@@ -113,7 +111,7 @@ def _judge_space(place: RunRootFacts) -> list[Finding]:
             warning(
                 "space",
                 what,
-                "`clusterrun clean --dry-run --older-than 30d` shows what old runs hold",
+                "see what old runs use with `clusterrun clean --dry-run --older-than 30d`",
             )
         )
     else:
@@ -122,20 +120,20 @@ def _judge_space(place: RunRootFacts) -> list[Finding]:
         found.append(
             warning(
                 "files",
-                f"{place.files} more files at {place.there}",
-                "remove what is not needed there",
+                f"{place.files} free files at {place.there}",
+                "remove files that are not needed",
             )
         )
     return found
 
 
 def query_quota() -> str:
-    """Return what quota(1) says of this user; empty where it is not installed."""
+    """Return the output of quota(1); empty if it is not installed."""
     return _run_command(["quota", "--no-wrap"]) if shutil.which("quota") else ""
 
 
 def check_quota(text: str) -> list[Finding]:
-    """Judge the lines of quota(1): a limit that is passed is marked with an asterisk there."""
+    """Judge the output of quota(1), which marks an exceeded limit with an asterisk."""
     found = []
     for line in text.splitlines():
         match = re.match(
@@ -152,10 +150,10 @@ def _judge_quota(row: re.Match[str], limit: int) -> Finding:
     # quota(1) counts blocks of 1024 bytes.
     used_gb, limit_gb = (blocks * 1024 / 1e9 for blocks in (int(row["used"]), limit))
     what = f"{row['where']}: {used_gb:.1f} of {limit_gb:.1f} GB"
-    remedy = "remove what is not needed there; the index of runs lies in your home"
+    fix = "remove files that are not needed; the index of runs is in your home"
     if row["over"]:
-        return problem("quota", f"{what}: it is used up", remedy)
-    return warning("quota", what, remedy) if share > 0.9 else ok("quota", what)
+        return problem("quota", f"{what}: used up", fix)
+    return warning("quota", what, fix) if share > 0.9 else ok("quota", what)
 
 
 def _run_command(argv: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Asks Slurm and this machine once each, and judges what they say."""
+"""Query Slurm and this machine once each, and judge the answers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from clusterrun.slurm.site import Site, query_site
 
 @dataclass(frozen=True)
 class Examination:
-    """All findings, and what Slurm said, where it is here."""
+    """All findings, and Slurm's answers."""
 
     findings: tuple[Finding, ...]
-    """What was looked at, in order."""
+    """The findings, in order."""
     site: Site | None = None
-    """Slurm's answers; None: there is no Slurm on this machine."""
+    """Slurm's answers; None without Slurm on this machine."""
 
     @property
     def problems(self) -> int:
@@ -47,13 +47,12 @@ def doctor(
     *,
     on_nodes: bool = False,
     timeout: float = 600.0,
-    tell: Callable[[str], None] = lambda _: None,
+    report_progress: Callable[[str], None] = lambda _: None,
 ) -> Examination:
     """Report what this cluster allows and what prevents runs; `on_nodes` adds a small test job.
 
     `request` gives profile, overrides and environment; its source is not read. `timeout` is in
-    seconds, for the job. Raises nothing for what is found: a mistake in the profile is a finding,
-    too.
+    seconds, for the job. A mistake in the profile is a finding, not an error.
     """
     request = request or Request("")
     prepared, mistakes = _prepare_empty_spec(request)
@@ -64,12 +63,12 @@ def doctor(
     if prepared is not None:
         findings += _check_machine(prepared)
     if on_nodes and site is not None and prepared is not None:
-        findings = _merge_node_findings(findings, _check_nodes(request, timeout, tell))
+        findings = _merge_node_findings(findings, _check_nodes(request, timeout, report_progress))
     return Examination(tuple(findings), site)
 
 
 def _prepare_empty_spec(request: Request) -> tuple[Prepared | None, list[Finding]]:
-    """Load the profile and the overrides under a spec that says nothing."""
+    """Load the profile and the overrides with an empty spec."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="doctor-", suffix=".yaml", encoding="utf-8"
     ) as file:
@@ -79,7 +78,9 @@ def _prepare_empty_spec(request: Request) -> tuple[Prepared | None, list[Finding
             return prepare(replace(request, source=file.name)), []
         except SpecError as error:
             return None, [
-                problem("profile", replace(one, hint="").__str__(), one.hint or "mend it")
+                problem(
+                    "profile", replace(one, hint="").__str__(), one.hint or "correct the profile"
+                )
                 for one in error.problems
             ]
 
@@ -109,12 +110,12 @@ def _check_machine(prepared: Prepared) -> list[Finding]:
 
 
 def _merge_node_findings(here: list[Finding], there: list[Finding]) -> list[Finding]:
-    """Replace what the file system type let us guess of the run root by what the nodes saw."""
+    """Replace a guess about the run root by what the nodes saw."""
     shared = [finding for finding in there if finding.topic == "shared folder"]
     if not shared or any(finding.verdict == PROBLEM for finding in shared):
         return [*here, *there]
     seen = [
-        ok(finding.topic, f"{finding.what}; the nodes see it") if _is_guess(finding) else finding
+        ok(finding.topic, f"{finding.message}; the nodes see it") if _is_guess(finding) else finding
         for finding in here
     ]
     return [*seen, *there]
@@ -124,18 +125,20 @@ def _is_guess(finding: Finding) -> bool:
     return finding.topic == "run root" and finding.verdict == WARNING
 
 
-def _check_nodes(request: Request, timeout: float, tell: Callable[[str], None]) -> list[Finding]:
+def _check_nodes(
+    request: Request, timeout: float, report_progress: Callable[[str], None]
+) -> list[Finding]:
     from clusterrun.site_checks.node_rules import judge_visit  # noqa: PLC0415 - only with --on-nodes
     from clusterrun.site_checks.on_nodes import visit_nodes  # noqa: PLC0415
 
     try:
-        return judge_visit(visit_nodes(request, timeout, tell))
+        return judge_visit(visit_nodes(request, timeout, report_progress))
     except ClusterrunError as error:
         what, _, hint = str(error).partition("\n  hint: ")
         return [
             problem(
                 "on nodes",
                 what,
-                hint or "what Slurm says names the cause; --set KEY=VALUE changes the job",
+                hint or "see Slurm's message; --set KEY=VALUE changes the job",
             )
         ]

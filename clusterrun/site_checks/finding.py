@@ -1,4 +1,4 @@
-"""What the doctor found: one fact, how it is to be taken, and the remedy."""
+"""A finding of the doctor: a fact, its verdict, and its fix."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 class Finding:
     """One fact about this cluster.
 
-    A warning costs a run something; with a problem a run would not work.
+    A warning costs runs something; a problem keeps them from working.
     """
 
     topic: str
-    """What was looked at."""
+    """What was checked."""
     verdict: str
     """ok, warning or problem."""
-    what: str
-    """The fact, in words."""
-    remedy: str = ""
-    """What to do; empty where nothing is amiss."""
+    message: str
+    """The fact."""
+    fix: str = ""
+    """What to do; empty if no action is needed."""
 
 
-def ok(topic: str, what: str, remedy: str = "") -> Finding:
-    """Return a fact that stands in no run's way."""
-    return Finding(topic, OK, what, remedy)
+def ok(topic: str, what: str, fix: str = "") -> Finding:
+    """Return a fact that does not affect runs."""
+    return Finding(topic, OK, what, fix)
 
 
-def warning(topic: str, what: str, remedy: str) -> Finding:
+def warning(topic: str, what: str, fix: str) -> Finding:
     """Return a fact that costs runs something."""
-    return Finding(topic, WARNING, what, remedy)
+    return Finding(topic, WARNING, what, fix)
 
 
-def problem(topic: str, what: str, remedy: str) -> Finding:
+def problem(topic: str, what: str, fix: str) -> Finding:
     """Return a fact that keeps runs from working."""
-    return Finding(topic, PROBLEM, what, remedy)
+    return Finding(topic, PROBLEM, what, fix)

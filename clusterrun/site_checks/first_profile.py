@@ -1,4 +1,4 @@
-"""A profile to begin with, from what Slurm says of the cluster; every guess is marked as one."""
+"""A first profile from Slurm's answers; every guess is marked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _FOLDERS = (
     "/scratch/users/$USER",
     "/gpfs/scratch/$USER",
     "/lustre/scratch/$USER",
-)  # as sites call it
+)  # common names
 
 
 def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
-    """Return the text of a profile; without Slurm only what this machine tells."""
+    """Return the text of a profile; without Slurm, only from this machine."""
     lines = [
-        "# The defaults under every job spec; `clusterrun doctor` wrote this. Mend what is wrong."
+        "# Defaults for every job spec, written by `clusterrun doctor`. Correct what is wrong."
     ]
     lines += _run_root_lines(environment)
     lines += _gpu_memory_lines(site)
@@ -37,29 +37,32 @@ def first_profile(site: Site | None, environment: Mapping[str, str]) -> str:
 def write_profile(path: Path, text: str, *, force: bool) -> None:
     """Write a profile.
 
-    Raises SpecError where a file is there and `force` is not given, ClusterError where the disk
-    refuses.
+    Raises SpecError if the file exists without `force`, ClusterError if the disk refuses.
     """
     if path.exists() and not force:
         raise SpecError(
-            [Problem("--write-profile", "", f"{path} is there already", "--force replaces it")]
+            [
+                Problem(
+                    "--write-profile", "", f"{path} already exists", "use --force to overwrite it"
+                )
+            ]
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text, 0o644)
     except OSError as error:
         raise ClusterError(
-            f"{path}: {(error.strerror or str(error)).lower()}", "name another file"
+            f"{path}: {(error.strerror or str(error)).lower()}", "use another file"
         ) from error
 
 
 def _run_root_lines(environment: Mapping[str, str]) -> list[str]:
-    """Scratch, if it can be found: every node must see it, and checkpoints are large."""
+    """Return the run root: a scratch folder if found, which is large and visible to all nodes."""
     for name in _VARIABLES:
         if environment.get(name) and _is_writable_folder(environment[name]):
             return [
                 (
-                    f"run_root: ${name}/runs     # where runs and their checkpoints lie; every "
+                    f"run_root: ${name}/runs     # where runs and checkpoints are stored; every "
                     "node must see it"
                 )
             ]
@@ -67,14 +70,14 @@ def _run_root_lines(environment: Mapping[str, str]) -> list[str]:
         if _is_writable_folder(folder.replace("$USER", environment.get("USER", "?"))):
             return [
                 (
-                    f"run_root: {folder}/runs     # where runs and their checkpoints lie; every "
+                    f"run_root: {folder}/runs     # where runs and checkpoints are stored; every "
                     "node must see it"
                 )
             ]
     return [
         (
-            "# No scratch folder was found. Checkpoints are large, and every node must see them: "
-            "name one with room."
+            "# No scratch folder found. Use a folder with enough space for checkpoints, "
+            "which every node sees."
         ),
         "run_root: ~/runs",
     ]
@@ -85,17 +88,17 @@ def _is_writable_folder(folder: str) -> bool:
 
 
 def _gpu_memory_lines(site: Site | None) -> list[str]:
-    """Slurm knows the names of GPUs, not what they hold."""
+    """Return a commented line: Slurm knows the names of GPUs, not their memory."""
     offered = [line.split("|")[-1] for line in site.nodes.out.splitlines()] if site else []
     types = sorted({name for text in offered for name in _gpu_types(text)})
     known = ", ".join(f"{name}: 80GB" for name in types) or "gpu: 80GB"
-    return [f"# gpu_memory: {{{known}}}     # of each GPU, for `estimate`: put in the true sizes"]
+    return [f"# gpu_memory: {{{known}}}     # per GPU, for `estimate`; enter the real sizes"]
 
 
 def _gpu_types(offered: str) -> list[str]:
     try:
         return gpus.list_types({"gres": offered})
-    except ValueError:  # `no_consume` and the like
+    except ValueError:  # such as `no_consume`
         return []
 
 
@@ -116,7 +119,7 @@ def _partition_lines(site: Site | None) -> list[str]:
 
 
 def _choose_partition(usable: Sequence[Partition], with_gpus: set[str]) -> Partition:
-    """Prefer a partition with GPUs, and of these the default one."""
+    """Choose a partition with GPUs if possible, preferably the default one."""
     return max(usable, key=lambda one: (one.name in with_gpus, one.default))
 
 
@@ -137,8 +140,8 @@ def _time_lines(site: Site | None) -> list[str]:
     return (
         [
             (
-                "  # time: 12:00:00     # a shorter limit starts sooner; a run goes on over as "
-                "many as it needs"
+                "  # time: 12:00:00     # a shorter limit starts sooner; a run continues over "
+                "as many as it needs"
             )
         ]
         if site
@@ -149,16 +152,11 @@ def _time_lines(site: Site | None) -> list[str]:
 def _environment_lines(environment: Mapping[str, str]) -> list[str]:
     lines = ["environment:"]
     if environment.get("VIRTUAL_ENV"):
-        lines.append(
-            f"  venv: {json.dumps(environment['VIRTUAL_ENV'])}     # the one that was active"
-        )
+        lines.append(f"  venv: {json.dumps(environment['VIRTUAL_ENV'])}     # the active one")
     elif environment.get("CONDA_PREFIX"):
-        lines.append(
-            f"  conda: {json.dumps(environment['CONDA_PREFIX'])}     # the one that was active"
-        )
+        lines.append(f"  conda: {json.dumps(environment['CONDA_PREFIX'])}     # the active one")
     else:
         lines.append(
-            "  # venv: ~/venvs/train     # or conda; without one, the Python that is active at "
-            "submit"
+            "  # venv: ~/venvs/train     # or conda; default: the Python that is active at submit"
         )
     return [*lines, "  # modules: [cuda/12.4]"]

@@ -1,4 +1,4 @@
-"""From what the nodes told to findings."""
+"""Findings from the reports of the nodes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from clusterrun.site_checks.software import check_versions
 _SLOW_SECONDS = 10.0
 _SKEW_SECONDS = 5.0
 _LITTLE_TMP = 10**9
-_LITTLE_SHM = 10**9  # DataLoader workers hand batches over there
+_LITTLE_SHM = 10**9  # DataLoader workers pass batches through it
 
 
 def judge_visit(visit: Visit) -> list[Finding]:
-    """Judge what one job on the nodes brought back."""
+    """Judge the reports of a job on the nodes."""
     if not visit.reports and not visit.exchanges:
         return [_judge_empty_visit(visit)]
     found = [line for node in sorted(visit.exchanges) for line in _judge_sharing(node, visit)]
@@ -26,7 +26,7 @@ def judge_visit(visit: Visit) -> list[Finding]:
         found.append(
             problem(
                 "on nodes",
-                f"not every node has told all: {visit.state} {visit.reason}".strip(),
+                f"some nodes have not reported everything: {visit.state} {visit.reason}".strip(),
                 _where_logs_are(visit),
             )
         )
@@ -34,23 +34,25 @@ def judge_visit(visit: Visit) -> list[Finding]:
 
 
 def _where_logs_are(visit: Visit) -> str:
-    return f"`clusterrun logs {visit.run_id}`; its folder is {visit.folder}"
+    return f"see `clusterrun logs {visit.run_id}`; its folder is {visit.folder}"
 
 
 def _judge_empty_visit(visit: Visit) -> Finding:
     if visit.state == "TIMEOUT":
-        what = (
-            f"the job did not begin in time ({visit.reason or 'no reason told'}) and was cancelled"
-        )
+        what = f"the job did not start in time ({visit.reason or 'no reason'}) and was cancelled"
         return warning(
-            "on nodes", what, "again with a longer --timeout, or --set slurm.partition=..."
+            "on nodes", what, "try again with a longer --timeout, or --set slurm.partition=..."
         )
     if visit.state == "COMPLETED":
-        what = f"the job ran, but nothing of it is seen here in {visit.folder}"
-        return problem("shared folder", what, "name a run_root that login machine and nodes share")
+        what = f"the job ran, but its files are not visible here in {visit.folder}"
+        return problem(
+            "shared folder",
+            what,
+            "set run_root to a folder that the login node and the nodes share",
+        )
     return problem(
         "on nodes",
-        f"the job ended without a word: {visit.state} ({visit.reason})",
+        f"the job ended without a report: {visit.state} ({visit.reason})",
         _where_logs_are(visit),
     )
 
@@ -62,17 +64,20 @@ def _node_name(node: int, visit: Visit) -> str:
 def _judge_sharing(node: int, visit: Visit) -> Iterator[Finding]:
     exchange, host = visit.exchanges[node], _node_name(node, visit)
     if exchange.delay is None:
-        what = f"{host}: its file is seen here, and ours was not answered"
+        what = f"{host}: its file is visible here, but it has not seen ours"
         yield problem(
             "shared folder",
             what,
-            "the run folder must be one file system for all; see the profile's run_root",
+            "set run_root to a file system that all nodes share",
         )
         return
-    what = f"{host}: a file from here was seen there and answered within {exchange.delay:.1f} s"
+    what = f"{host}: saw a file from here, and its answer arrived after {exchange.delay:.1f} s"
     if exchange.delay > _SLOW_SECONDS:
-        remedy = "its caches are slow (NFS: actimeo): `clusterrun status` and `stop` lag as much"
-        yield warning("shared folder", what, remedy)
+        fix = (
+            "expect `clusterrun status` and `stop` to lag as much: file caches are slow "
+            "(NFS: actimeo)"
+        )
+        yield warning("shared folder", what, fix)
     else:
         yield ok("shared folder", what)
     yield _judge_clock(host, exchange)
@@ -82,11 +87,13 @@ def _judge_clock(host: str, exchange: Exchange) -> Finding:
     skew, within = exchange.skew or 0.0, (exchange.delay or 0.0) / 2
     what = (
         f"{host}: {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's clock, "
-        f"to {within:.1f} s"
+        f"within {within:.1f} s"
     )
     if abs(skew) - within > _SKEW_SECONDS:
         return warning(
-            "clock", what, "for your administrators: chrony or ntp; times in logs do not compare"
+            "clock",
+            what,
+            "ask your administrators to set up chrony or ntp; times in logs are not comparable",
         )
     return ok("clock", what)
 
@@ -97,16 +104,16 @@ def _judge_node(report: dict[str, str]) -> list[Finding]:
 
 
 def _judge_python(host: str, report: dict[str, str]) -> list[Finding]:
-    where = f"{host}: {report.get('python') or 'no python'}"
+    where = f"{host}: {report.get('python') or 'no Python'}"
     try:
         return check_versions(where, json.loads(report.get("versions", "")))
     except ValueError:
-        words = report.get("versions") or "it said nothing"
+        words = report.get("versions") or "no output"
         return [
             problem(
                 "python",
                 f"{where}: {words}",
-                "name an environment that the nodes have: venv, conda or modules",
+                "use an environment that the nodes have: venv, conda or modules",
             )
         ]
 
@@ -115,7 +122,7 @@ def _judge_space(host: str, report: dict[str, str]) -> Iterator[Finding]:
     for key, folder, least in (("tmp", "/tmp", _LITTLE_TMP), ("shm", "/dev/shm", _LITTLE_SHM)):  # noqa: S108
         kilobytes = whole_or_none(report.get(key))
         if kilobytes is None:
-            yield warning("node disk", f"{host}: {folder} could not be read", "see the job's log")
+            yield warning("node disk", f"{host}: cannot read {folder}", "see the job's log")
             continue
         what = f"{host}: {kilobytes * 1024 / 1e9:.1f} GB free in {folder}"
         yield (
@@ -126,35 +133,37 @@ def _judge_space(host: str, report: dict[str, str]) -> Iterator[Finding]:
 
 
 _REMEDY = {
-    "tmp": "set TMPDIR in environment.variables to a folder with room",
+    "tmp": "set TMPDIR in environment.variables to a folder with free space",
     "shm": "use fewer DataLoader workers, or ask your administrators for a larger /dev/shm",
 }
 
 
 def whole_or_none(text: str | None) -> int | None:
-    """Return a number of kilobytes; None where df gave none."""
+    """Return a number of kilobytes; None if df printed none."""
     return int(text) if text and text.isdecimal() else None
 
 
 def _judge_gpus(host: str, report: dict[str, str]) -> Finding:
     seen, given = report.get("gpus") or "0", report.get("given") or ""
     if given and given != "0" and seen == "0":
-        what = f"{host}: Slurm gave {given} GPUs, and nvidia-smi shows none"
+        what = f"{host}: Slurm allocated {given} GPUs, but nvidia-smi shows none"
         return warning(
             "gpus",
             what,
-            "nvidia-smi is not there, or the driver is not loaded; other makes have other tools",
+            "check that nvidia-smi and the driver are installed; ignore this for other vendors",
         )
     if given and given != seen:
-        what = f"{host}: Slurm gave {given} GPUs, and nvidia-smi shows {seen}"
+        what = f"{host}: Slurm allocated {given} GPUs, but nvidia-smi shows {seen}"
         return warning(
-            "gpus", what, "jobs here can see GPUs of other jobs (cgroup.conf: ConstrainDevices)"
+            "gpus",
+            what,
+            "jobs can see the GPUs of other jobs: ask for ConstrainDevices in cgroup.conf",
         )
     if not given or given == "0":
         return ok(
             "gpus",
-            f"{host}: none was asked for",
-            "--set slurm.gpus-per-node=1 asks for one" if seen == "0" else "",
+            f"{host}: none requested",
+            "request one with --set slurm.gpus-per-node=1" if seen == "0" else "",
         )
     return ok("gpus", f"{host}: {seen}")
 
@@ -168,15 +177,12 @@ def _judge_rendezvous(visit: Visit) -> list[Finding]:
         return [
             ok(
                 "rendezvous",
-                "Slurm gave one node, so none had to be reached",
-                "again when two are free",
+                "Slurm allocated one node, so no connection was tested",
+                "try again when two nodes are free",
             )
         ]
     if words == {"met"}:
         return [ok("rendezvous", f"the nodes met at {address}")]
-    told = "; ".join(sorted(words - {"met"}))
-    remedy = (
-        "a firewall between the nodes, perhaps: ports 10000 to 29999 of the first node must be "
-        "open to the others"
-    )
-    return [problem("rendezvous", f"the nodes did not meet at {address}: {told}", remedy)]
+    failures = "; ".join(sorted(words - {"met"}))
+    fix = "check the firewall: the other nodes must reach ports 10000 to 29999 of the first node"
+    return [problem("rendezvous", f"the nodes did not meet at {address}: {failures}", fix)]

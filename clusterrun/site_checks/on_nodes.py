@@ -23,18 +23,18 @@ from clusterrun.upkeep.cleaning import remove_run
 
 NAME = "clusterrun-doctor"
 _LOOK_SECONDS = 0.1
-_ASK_SECONDS = 3.0  # between two questions to Slurm
-_END_SECONDS = 30.0  # for the job's own last words
+_ASK_SECONDS = 3.0  # between two queries to Slurm
+_END_SECONDS = 30.0  # for the job's last records
 
 
 @dataclass
 class Exchange:
-    """One node's file as seen here, and its answer; times are Unix seconds of this clock."""
+    """A file exchange with one node; times are Unix seconds of this machine's clock."""
 
     here: float
     pong: float | None = None
     clock: float | None = None
-    """What the node's clock said when it saw our file."""
+    """The node's clock when it saw our file."""
 
     @property
     def delay(self) -> float | None:
@@ -43,7 +43,7 @@ class Exchange:
 
     @property
     def skew(self) -> float | None:
-        """How far the node's clock is ahead, known to half of the delay."""
+        """How far the node's clock is ahead, within half of the delay."""
         if self.pong is None or self.clock is None:
             return None
         return self.clock - (self.here + self.pong) / 2
@@ -51,7 +51,7 @@ class Exchange:
 
 @dataclass
 class Visit:
-    """What one job on the nodes brought back."""
+    """The reports of one job on the nodes."""
 
     run_id: str
     folder: str
@@ -62,31 +62,33 @@ class Visit:
 
     @property
     def complete(self) -> bool:
-        """Whether every node has told everything."""
-        told = [whole(report.get("nodes")) for report in self.reports.values()]
-        return bool(told) and len(told) >= (told[0] or 1)
+        """Whether every node has reported everything."""
+        counts = [whole(report.get("nodes")) for report in self.reports.values()]
+        return bool(counts) and len(counts) >= (counts[0] or 1)
 
 
 def visit_nodes(
-    request: Request, timeout: float, tell: Callable[[str], None] = lambda _: None
+    request: Request, timeout: float, report_progress: Callable[[str], None] = lambda _: None
 ) -> Visit:
-    """Run the checks as a job and return what the nodes told.
+    """Run the checks as a job and return the reports of the nodes.
 
-    `request` gives profile, overrides and environment; `timeout` is in seconds, the wait in the
-    queue included. The job is cancelled when that is over, and at Ctrl-C; the run is removed when
-    all went well. Raises SpecError for a mistake in the profile, ClusterError where Slurm refuses.
+    `request` gives profile, overrides and environment; `timeout` is in seconds, including
+    the time in the queue. The job is cancelled after the timeout and at Ctrl-C; a completed run
+    is removed. Raises SpecError for a mistake in the profile, ClusterError if Slurm refuses.
     """
     index = Index(request.environment)
     index.make()
     source = (
         index.folder / f"{NAME}.yaml"
-    )  # the same place each time: an interrupted submission is taken up again
+    )  # a fixed path, so that an interrupted submission is continued
     write_whole(source, json.dumps(check_spec()))
     before = {run.run_id for run in index.all()}
     try:
         run = submit(replace(request, source=str(source)))
-        tell(f"queued as job {run.job_id}; it is cancelled at Ctrl-C, and after {timeout:g} s")
-        found = _follow_run(run, time.monotonic() + timeout, tell)
+        report_progress(
+            f"queued as job {run.job_id}; it is cancelled at Ctrl-C or after {timeout:g} s"
+        )
+        found = _follow_run(run, time.monotonic() + timeout, report_progress)
     except BaseException:
         for made in index.all():
             if made.run_id.startswith(NAME) and made.run_id not in before:
@@ -98,7 +100,7 @@ def visit_nodes(
 
 
 def check_spec() -> dict[str, object]:
-    """Return the job spec of the checks; everything else is the profile's."""
+    """Return the job spec of the checks; the profile has everything else."""
     script = (template_folder() / "doctor" / "node.sh").read_text(encoding="utf-8")
     versions = base64.b64encode(ASK.encode()).decode()
     return {
@@ -112,13 +114,13 @@ def check_spec() -> dict[str, object]:
     }
 
 
-def _follow_run(run: RunRef, end: float, tell: Callable[[str], None]) -> Visit:
+def _follow_run(run: RunRef, end: float, report_progress: Callable[[str], None]) -> Visit:
     found = Visit(run.run_id, str(run.paths.folder))
-    asked, state = time.monotonic(), None
+    queried_at, state = time.monotonic(), None
     while not found.complete:
         _answer_nodes(run, found)
-        if time.monotonic() - asked > _ASK_SECONDS:
-            state, asked = _report_status(run, state, tell), time.monotonic()
+        if time.monotonic() - queried_at > _ASK_SECONDS:
+            state, queried_at = _report_status(run, state, report_progress), time.monotonic()
             if state.state.final:
                 _answer_nodes(run, found)
                 break
@@ -130,15 +132,19 @@ def _follow_run(run: RunRef, end: float, tell: Callable[[str], None]) -> Visit:
     return _wait_for_end(run, found)
 
 
-def _report_status(run: RunRef, before: RunStatus | None, tell: Callable[[str], None]) -> RunStatus:
+def _report_status(
+    run: RunRef, before: RunStatus | None, report_progress: Callable[[str], None]
+) -> RunStatus:
     now = run_status(run)
     if before is None or (now.state, now.reason) != (before.state, before.reason):
-        tell(f"{now.state.value}{f' ({now.reason})' if now.reason not in ('', 'None') else ''}")
+        report_progress(
+            f"{now.state.value}{f' ({now.reason})' if now.reason not in ('', 'None') else ''}"
+        )
     return now
 
 
 def _wait_for_end(run: RunRef, found: Visit) -> Visit:
-    """Wait for the run's own end, so that nothing writes into its folder any more."""
+    """Wait until the run has ended, so that nothing writes into its folder."""
     end = time.monotonic() + _END_SECONDS
     now = run_status(run)
     while not now.state.final and time.monotonic() < end:
@@ -149,7 +155,7 @@ def _wait_for_end(run: RunRef, found: Visit) -> Visit:
 
 
 def _answer_nodes(run: RunRef, found: Visit) -> None:
-    """Answer the nodes that have come, and take their answers and reports."""
+    """Answer new nodes, and read their answers and reports."""
     folder = run.paths.folder / "output"
     for place in _list_files(folder):
         kind, _, name = place.name.partition("-")
@@ -172,4 +178,6 @@ def _list_files(folder: Path) -> Sequence[Path]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise ClusterError(f"{folder}: {error.strerror}", "the folder of runs went away") from error
+        raise ClusterError(
+            f"{folder}: {error.strerror}", "check that the run root still exists"
+        ) from error

@@ -16,7 +16,7 @@ _ENDS = {"REQUEUE": "requeued", "CANCEL": "cancelled", "SUSPEND": "suspended"}
 
 @dataclass(frozen=True)
 class Who:
-    """Who asks: the groups and accounts of a user, and the machine's names; empty: not known."""
+    """The groups and accounts of a user, and the machine's names; empty if unknown."""
 
     groups: frozenset[str] = frozenset()
     accounts: frozenset[str] = frozenset()
@@ -24,7 +24,7 @@ class Who:
 
 
 def accounts_of(site: Site) -> frozenset[str]:
-    """Return the accounts that the user may charge; empty where accounting does not say."""
+    """Return the accounts of the user; empty if accounting does not list them."""
     if site.associations.code:
         return frozenset()
     return frozenset(
@@ -33,7 +33,7 @@ def accounts_of(site: Site) -> frozenset[str]:
 
 
 def why_closed(partition: Partition, who: Who) -> str:
-    """Return why this user's jobs do not start in a partition; empty if no reason is known."""
+    """Return why a partition is closed to this user; empty if no reason is known."""
     keys = partition.keys
     if keys.get("State", "UP") != "UP":
         return f"State={keys['State']}"
@@ -68,7 +68,7 @@ def _expand_name(pattern: str) -> Iterator[str]:
 
 
 def check_partitions(site: Site, who: Who, wanted: str | None) -> list[Finding]:
-    """Return a finding for each partition; `wanted` is the one that the profile names."""
+    """Return a finding for each partition; `wanted` is the one in the profile."""
     if site.partitions.code:
         return [] if site.config.code else [_no_partition_list(site)]
     found = partitions(site.partitions.out)
@@ -82,7 +82,7 @@ def _no_partition_list(site: Site) -> Finding:
     return problem(
         "partitions",
         f"scontrol show partition: {site.partitions.err or 'failed'}",
-        "ask again later",
+        "try again later",
     )
 
 
@@ -95,7 +95,7 @@ def _judge_profile(
         return [
             problem(
                 "partitions",
-                "none is open to you",
+                "no partition is open to you",
                 "ask your administrators for an account or a group",
             )
         ]
@@ -105,16 +105,16 @@ def _judge_profile(
             return [
                 problem(
                     "partitions",
-                    f"{name}, which the profile names, {why}",
-                    f"open to you: {open_ones}",
+                    f"{name}, set in the profile, {why}",
+                    f"use one that is open to you: {open_ones}",
                 )
             ]
     if not wanted and not any(one.default for one in found):
         return [
             warning(
                 "partitions",
-                "there is no default one",
-                f"name one in the profile; open to you: {open_ones}",
+                "no default partition",
+                f"set one in the profile; open to you: {open_ones}",
             )
         ]
     return []
@@ -125,15 +125,15 @@ def _judge_partition(
 ) -> Finding:
     topic = f"partition {one.name}"
     longest, most, every = (one.keys.get(key, "?") for key in ("MaxTime", "MaxNodes", "TotalNodes"))
-    told = f"time {longest}, nodes {most} of {every}{', the default' * one.default}"
+    limits = f"time {longest}, nodes {most} of {every}{', default' * one.default}"
     if closed:
-        return ok(topic, f"closed to you ({closed}); {told}")
+        return ok(topic, f"closed to you ({closed}); {limits}")
     preemptors = _list_preemptors(one, others, config)
     if not preemptors:
-        return ok(topic, told)
+        return ok(topic, limits)
     mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
     what = (
-        f"{told}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace "
+        f"{limits}; preempted by {', '.join(preemptors)}: {_ENDS.get(mode, mode)}, grace "
         f"{one.grace} s"
     )
     return _judge_preemption(topic, what, mode, one.grace)
@@ -144,23 +144,23 @@ def _judge_preemption(topic: str, what: str, mode: str, grace: int) -> Finding:
         return warning(
             topic,
             what,
-            "a suspended job keeps its GPUs' memory and saves nothing: keep checkpoint.every short",
+            "keep checkpoint.every short: a suspended job keeps its GPU memory and saves nothing",
         )
     if not grace:
         return warning(
             topic,
             what,
-            "there is no time to save: what is lost is up to checkpoint.every; keep it short",
+            "keep checkpoint.every short: a preempted run has no time to save",
         )
     if mode == "CANCEL":
-        return ok(topic, what, "the run goes on as another job (requeue.by: auto)")
+        return ok(topic, what, "the run continues in a new job (requeue.by: auto)")
     return ok(topic, what)
 
 
 def _list_preemptors(
     one: Partition, every: Sequence[Partition], config: dict[str, str]
 ) -> list[str]:
-    """Name the partitions of a higher PriorityTier that share a node with this one."""
+    """Return the partitions with a higher PriorityTier that share a node with this one."""
     mode = one.preempt_mode(config.get("PreemptMode", "OFF"))
     if config.get("PreemptType") != "preempt/partition_prio" or mode == "OFF":
         return []
@@ -170,7 +170,7 @@ def _list_preemptors(
 
 
 def _check_qos(site: Site, config: dict[str, str]) -> list[Finding]:
-    """Where QOS decide, `Preempt` of one lists those whose jobs it preempts (sacctmgr(1))."""
+    """Return findings for preemption by QOS: `Preempt` lists the preempted ones (sacctmgr(1))."""
     if config.get("PreemptType") != "preempt/qos" or site.qos.code:
         return []
     rows = [line.split("|") for line in site.qos.out.splitlines() if line.count("|") >= 4]

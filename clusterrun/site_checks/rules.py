@@ -18,7 +18,7 @@ Config = Mapping[str, str]
 
 
 def check_slurm(site: Site) -> list[Finding]:
-    """Return the findings of one round of answers; of a slurmctld that is away, that alone."""
+    """Return the findings from Slurm's answers; only one if slurmctld is not responding."""
     if site.config.code:
         return [_report_no_answer(site.config)]
     config = configuration(site.config.out)
@@ -39,16 +39,16 @@ def check_slurm(site: Site) -> list[Finding]:
 
 
 def _report_no_answer(answer: CommandResult) -> Finding:
-    words = answer.err.splitlines()[-1] if answer.err else "scontrol failed without a word"
+    words = answer.err.splitlines()[-1] if answer.err else "scontrol failed without a message"
     return problem(
         "slurm",
-        f"slurmctld does not answer: {words}",
-        "ask again later; `scontrol ping` tells its state",
+        f"slurmctld is not responding: {words}",
+        "try again later; `scontrol ping` shows its state",
     )
 
 
 def parse_version(config: Config) -> tuple[int, int]:
-    """Return Slurm's version as two numbers; (0, 0) where it is not told."""
+    """Return Slurm's version as two numbers; (0, 0) if unknown."""
     found = re.match(r"(\d+)\.(\d+)", config.get("SLURM_VERSION", ""))
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
@@ -56,11 +56,11 @@ def parse_version(config: Config) -> tuple[int, int]:
 def _check_version(config: Config) -> Finding:
     version, cluster = config.get("SLURM_VERSION", "?"), config.get("ClusterName", "?")
     if parse_version(config) < (22, 5):
-        what = f"Slurm {version}, cluster {cluster}: older than any that clusterrun is tested on"
+        what = f"Slurm {version}, cluster {cluster}: older than the tested versions"
         return warning(
             "slurm",
             what,
-            f"tested: {', '.join(TESTED)}; `clusterrun rehearse` shows whether a job survives",
+            f"check that a job survives with `clusterrun rehearse`; tested: {', '.join(TESTED)}",
         )
     return ok("slurm", f"Slurm {version}, cluster {cluster}")
 
@@ -69,13 +69,13 @@ def _check_requeue(config: Config) -> Finding:
     if config.get("JobRequeue") == "0":
         return ok(
             "requeue",
-            "JobRequeue=0: jobs are requeued only if they ask for it, and runs do (--requeue)",
+            "JobRequeue=0: only jobs with --requeue are requeued, and runs use it",
         )
     return ok("requeue", "JobRequeue=1: a job may be requeued")
 
 
 def requeue_delay(config: Config) -> tuple[int, str]:
-    """Return how many seconds a requeued job waits at least, and which key says so."""
+    """Return the minimum wait of a requeued job in seconds, and the key that defines it."""
     given = listed_value(config.get("SchedulerParameters", ""), "requeue_delay")
     if given and given.isdecimal() and parse_version(config) >= (25, 11):
         return int(given), "SchedulerParameters=requeue_delay"
@@ -87,17 +87,22 @@ def requeue_delay(config: Config) -> tuple[int, str]:
 
 def _check_requeue_delay(config: Config) -> Finding:
     seconds, key = requeue_delay(config)
-    faster = "`requeue: {by: successor}` begins without it, as another job" if seconds > 30 else ""
-    return ok("requeue delay", f"a requeued job waits {seconds} s at least ({key})", faster)
+    faster = (
+        "`requeue: {by: successor}` restarts in a new job, without this delay"
+        if seconds > 30
+        else ""
+    )
+    return ok("requeue delay", f"a requeued job waits at least {seconds} s ({key})", faster)
 
 
 def _check_expedited_requeue(config: Config) -> Finding:
     on = listed_value(config.get("SlurmctldParameters", ""), "enable_expedited_requeue") is not None
     if on and parse_version(config) >= (25, 11):
         return ok(
-            "expedited requeue", "enable_expedited_requeue is set: sbatch takes --requeue=expedite"
+            "expedited requeue",
+            "enable_expedited_requeue is set: sbatch accepts --requeue=expedite",
         )
-    why = "not set" if parse_version(config) >= (25, 11) else "this Slurm has none (from 25.11)"
+    why = "not set" if parse_version(config) >= (25, 11) else "requires Slurm 25.11"
     return ok("expedited requeue", f"enable_expedited_requeue: {why}")
 
 
@@ -105,14 +110,14 @@ def _check_preemption(config: Config) -> Finding:
     if config.get("PreemptType", "preempt/none") == "preempt/none":
         return ok("preemption", "PreemptType=preempt/none: no job preempts another")
     kind, mode = config["PreemptType"], config.get("PreemptMode", "OFF")
-    told = f"PreemptType={kind}, PreemptMode={mode}"
+    settings = f"PreemptType={kind}, PreemptMode={mode}"
     if listed_value(config.get("SlurmctldParameters", ""), "preempt_send_user_signal") is not None:
         return ok(
-            "preemption", f"{told}; preempt_send_user_signal: the warning is the job's --signal"
+            "preemption", f"{settings}; preempt_send_user_signal: the warning is the job's --signal"
         )
     return ok(
         "preemption",
-        f"{told}; the warning is TERM to the steps (preempt_send_user_signal is not set)",
+        f"{settings}; the warning is TERM to the steps (preempt_send_user_signal is not set)",
     )
 
 
@@ -124,7 +129,7 @@ def _check_kill_wait(config: Config) -> Finding:
     )
     if seconds is not None and seconds < _LITTLE_KILL_WAIT:
         return warning(
-            "kill wait", what, "a save that begins then is cut off: keep checkpoint.every short"
+            "kill wait", what, "keep checkpoint.every short: there is little time to save"
         )
     return ok("kill wait", what)
 
@@ -137,21 +142,19 @@ def _check_limits(config: Config) -> Finding:
 def _check_process_tracking(config: Config) -> Finding:
     kind = config.get("ProctrackType", "?")
     if kind == "proctrack/cgroup":
-        all_hear = "; SignalChildrenProcesses: all hear them" * _is_yes(
+        all_processes = "; SignalChildrenProcesses: all processes receive them" * _is_yes(
             config.get("SignalChildrenProcesses")
         )
         what = (
-            "processes end with their task; signals reach the task alone, and the job script "
-            "hands them on"
+            "processes end with their task; signals reach only the task, and the job script "
+            "forwards them"
         )
-        return ok("process tracking", f"{kind}: {what}{all_hear}")
-    what = (
-        f"{kind}: a process that leaves its parents can outlive its job, and hold memory and GPUs"
-    )
+        return ok("process tracking", f"{kind}: {what}{all_processes}")
+    what = f"{kind}: a process that leaves its parent can outlive its job and keep memory and GPUs"
     return warning(
         "process tracking",
         what,
-        "for your administrators: proctrack/cgroup is what slurm.conf(5) recommends",
+        "ask your administrators for proctrack/cgroup, which slurm.conf(5) recommends",
     )
 
 
@@ -161,8 +164,8 @@ def _is_yes(value: str | None) -> bool:
 
 def _check_accounting(site: Site, config: Config) -> list[Finding]:
     if site.accounting.code == 0:
-        return [ok("accounting", "sacct answers")]
-    words = site.accounting.err.splitlines()[-1] if site.accounting.err else "no word"
+        return [ok("accounting", "sacct works")]
+    words = site.accounting.err.splitlines()[-1] if site.accounting.err else "no message"
     age = config.get("MinJobAge", "300 sec")
     if "disabled" in site.accounting.err or config.get("AccountingStorageType", "").endswith(
         "/none"
@@ -172,23 +175,23 @@ def _check_accounting(site: Site, config: Config) -> list[Finding]:
             warning(
                 "accounting",
                 what,
-                "the run folder keeps what a run wrote of its end; `status` reads that",
+                "no action needed: `status` reads the end of a run from its folder",
             )
         ]
     what = f"accounting is configured, but sacct fails: {words}"
-    remedy = "runs go on; tell your administrators that slurmdbd does not answer"
-    return [problem("accounting", what, remedy)]
+    fix = "tell your administrators that slurmdbd is not responding; runs continue without it"
+    return [problem("accounting", what, fix)]
 
 
 def _check_pyxis(srun: CommandResult) -> Finding:
     if srun.code:
         return warning(
             "pyxis",
-            f"`srun --help` fails: {srun.err.splitlines()[-1] if srun.err else 'no word'}",
+            f"`srun --help` fails: {srun.err.splitlines()[-1] if srun.err else 'no message'}",
             "try it on a login node",
         )
     has = "--container-image" in srun.out
     return ok(
         "pyxis",
-        "srun takes --container-image" if has else "srun has no --container-image (no pyxis)",
+        "srun accepts --container-image" if has else "srun has no --container-image (no pyxis)",
     )

@@ -1,4 +1,4 @@
-"""The commands of Slurm and of containers, and the Python that runs would use."""
+"""Slurm's commands, container programs, and the Python of runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from clusterrun.site_checks.finding import Finding, ok, problem, warning
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 _PACKAGES = ("torch", "accelerate", "transformers", "clusterrun")
-_SECONDS = 60.0  # a first start of Python from a cold network file system
-# Without importing any of them: torch alone takes seconds.
+_SECONDS = 60.0  # the first start of Python from a network file system
+# Importing the packages would take seconds for torch alone.
 ASK = f"""\
 import json, sys
 from importlib.metadata import PackageNotFoundError, version
@@ -31,28 +31,28 @@ print(json.dumps(found))
 
 
 def check_commands() -> list[Finding]:
-    """Say which of Slurm's commands are here."""
+    """Check which of Slurm's commands are installed."""
     absent = [name for name in COMMANDS if shutil.which(name) is None]
     if absent:
-        remedy = "run this on a login node, or put Slurm's bin folder on PATH"
-        return [problem("commands", f"not on PATH: {', '.join(absent)}", remedy)]
+        fix = "run this on a login node, or put Slurm's bin folder on PATH"
+        return [problem("commands", f"not on PATH: {', '.join(absent)}", fix)]
     if shutil.which("sacct") is None:
         return [
             warning(
                 "commands",
                 "sacct is not on PATH",
-                "runs go on without; their end is read from the run folder",
+                "no action needed: the end of a run is read from its folder",
             )
         ]
     return [ok("commands", f"{', '.join(COMMANDS)} and sacct are on PATH")]
 
 
 def check_containers() -> Finding:
-    """Say which container programs this machine has."""
+    """Check which container programs are installed."""
     here = [name for name in ("apptainer", "singularity", "enroot") if shutil.which(name)]
     return ok(
         "containers",
-        f"{', '.join(here)} on this machine" if here else "neither apptainer nor singularity here",
+        f"{', '.join(here)} on this machine" if here else "neither apptainer nor singularity found",
     )
 
 
@@ -70,13 +70,13 @@ def find_python(environment: Environment, work_dir: Path) -> Path | None:
 
 
 def check_python(python: Path | None) -> list[Finding]:
-    """Ask a Python for its version and its packages'."""
+    """Query a Python for its version and packages."""
     if python is None:
         return [
             ok(
                 "python",
-                "the environment is made on the nodes",
-                "`clusterrun doctor --on-nodes` looks there",
+                "the environment is set up on the nodes",
+                "check it with `clusterrun doctor --on-nodes`",
             )
         ]
     try:
@@ -90,25 +90,24 @@ def check_python(python: Path | None) -> list[Finding]:
         )
         return check_versions(f"{python}", json.loads(done.stdout))
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        remedy = (
-            "name the environment of your training with environment.venv or conda in the profile "
-            "or the spec"
+        fix = (
+            "set environment.venv or conda in the profile or the spec to your training environment"
         )
-        return [problem("python", f"{python}: {type(error).__name__}", remedy)]
+        return [problem("python", f"{python}: {type(error).__name__}", fix)]
 
 
 def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
-    """Judge the versions in an environment against what clusterrun's `train` extra asks for."""
-    told = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    """Compare the versions in an environment with those of clusterrun's `train` extra."""
+    versions = ", ".join(f"{name} {version}" for name, version in found.items() if version)
     needed = required_versions()
     for name in ("accelerate", "torch"):
         if found.get(name) is None:
-            what = f"{where} ({told}) has no {name}"
+            what = f"{where} ({versions}) has no {name}"
             return [
                 problem(
                     "python",
                     what,
-                    f"install {name}>={needed.get(name, '')} there; a `command` needs none",
+                    f"install {name}>={needed.get(name, '')} there; not needed for a `command`",
                 )
             ]
     old = [
@@ -116,13 +115,17 @@ def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
     ]
     if old:
         return [
-            warning("python", f"{where}: {told}", f"clusterrun is tested with {', '.join(old)}")
+            warning(
+                "python",
+                f"{where}: {versions}",
+                f"update to {', '.join(old)}, which clusterrun is tested with",
+            )
         ]
-    return [ok("python", f"{where}: {told}")]
+    return [ok("python", f"{where}: {versions}")]
 
 
 def required_versions() -> dict[str, str]:
-    """Return the least versions that clusterrun's `train` extra names."""
+    """Return the minimum versions of clusterrun's `train` extra."""
     try:
         lines = metadata.requires("clusterrun") or []
     except metadata.PackageNotFoundError:

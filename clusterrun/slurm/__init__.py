@@ -1,1 +1,1 @@
-"""The only place that knows Slurm's commands, states and submitit."""
+"""Everything that depends on Slurm's commands, states and submitit."""

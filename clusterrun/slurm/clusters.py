@@ -1,4 +1,4 @@
-"""Find the cluster that Slurm's commands reach from this shell.
+"""The cluster that Slurm's commands reach from this shell.
 
 Job ids are numbers of one cluster only.
 """
@@ -14,7 +14,7 @@ from clusterrun.errors import ClusterError
 from clusterrun.slurm.commands import call
 
 VARIABLE = "SLURM_CLUSTERS"
-"""Slurm's commands read it as their `--clusters`; a list of names, or `all`, is several."""
+"""The variable that Slurm's commands read as `--clusters`: a name, a list of names, or `all`."""
 
 
 def reached_cluster(environment: Mapping[str, str] | None = None) -> str:
@@ -28,7 +28,7 @@ def reached_cluster(environment: Mapping[str, str] | None = None) -> str:
 
 @cache
 def _configured_cluster() -> str:
-    """Slurm is asked once a process (4 ms)."""
+    """Slurm is queried once per process (4 ms)."""
     try:
         answer = call(["scontrol", "show", "config"])
     except ClusterError:
@@ -42,7 +42,8 @@ def refuse_several_clusters(environment: Mapping[str, str]) -> None:
     named = environment.get(VARIABLE, "")
     if "," in named or named.strip().lower() == "all":
         raise ClusterError(
-            f"{VARIABLE}={named} is more than one cluster", "name one, for every command of the run"
+            f"{VARIABLE}={named} names more than one cluster",
+            "set it to one cluster for all commands of a run",
         )
 
 
@@ -51,10 +52,10 @@ def other_cluster(recorded: str) -> str:
     reached = reached_cluster() if recorded else ""
     if not reached or reached == recorded.lower():
         return ""
-    where = f"run was submitted to cluster {recorded}, and Slurm's commands reach {reached} here"
+    where = f"run was submitted to cluster {recorded}, but Slurm's commands reach {reached} here"
     return f"{where}; {how_to_reach(recorded)}"
 
 
 def how_to_reach(cluster: str) -> str:
-    """Say what to do to ask another cluster."""
+    """Return how to reach another cluster."""
     return f"set {VARIABLE}={cluster}"

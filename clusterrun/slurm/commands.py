@@ -1,4 +1,4 @@
-"""Slurm's commands, each with a time-out; the one place that starts them."""
+"""Run Slurm's commands, each with a timeout."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CONNECTION_VARIABLES = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command said."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -50,16 +50,16 @@ class CommandResult:
 
 
 class NoAnswer(ClusterError):
-    """Slurm did not answer in time, or could not be reached: nothing is known."""
+    """Slurm did not respond in time or could not be reached, so nothing is known."""
 
 
 def installed() -> bool:
-    """Say whether this machine has Slurm's commands."""
+    """Return whether this machine has Slurm's commands."""
     return shutil.which("sbatch") is not None
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Drop the variables that change Slurm's answers or the job, except those that reach Slurm."""
+    """Drop the variables that change Slurm's output or the job; keep those that locate Slurm."""
     return {
         name: value
         for name, value in environment.items()
@@ -77,7 +77,7 @@ def call(
 ) -> CommandResult:
     """Run a Slurm command in a clean environment; `keep_open` lists the inherited descriptors.
 
-    Raises NoAnswer when it takes longer than `seconds`, ClusterError when it is not there.
+    Raises NoAnswer if it takes longer than `seconds`, ClusterError if it is not installed.
     """
     try:
         done = subprocess.run(
@@ -93,12 +93,12 @@ def call(
         )
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(
-            f"{argv[0]} did not answer within {seconds:g} s", "ask again when Slurm answers"
+            f"{argv[0]} did not respond within {seconds:g} s", "try again when Slurm is responding"
         ) from error
     except FileNotFoundError as error:
         hint = (
             "run this on a login node; `submit --local` runs without Slurm, `render` shows the "
             "script anywhere"
         )
-        raise ClusterError(f"{argv[0]} is not on this machine", hint) from error
+        raise ClusterError(f"{argv[0]} is not installed on this machine", hint) from error
     return CommandResult(done.returncode, done.stdout, done.stderr.strip())

@@ -11,7 +11,7 @@ _JOB_ID = re.compile(r"[1-9][0-9]{0,9}(_[0-9]{1,9})?")
 def job_id(text: str | None) -> str:
     """Return a job id, `123` or `123_4`; empty for anything else.
 
-    Anything else would be an option or a filter of Slurm's commands: `--me` is all jobs of a user.
+    Anything else could be an option of Slurm's commands: `--me` selects all jobs of a user.
     """
     return text if text and _JOB_ID.fullmatch(text) else ""
 

@@ -1,4 +1,4 @@
-"""Query scontrol for a job by its id: the user's filters and formats do not change its answer."""
+"""Query scontrol for a job by its id; the user's filters and formats do not change its output."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class JobFacts:
     job_id: str
     """The id that SLURM_JOB_ID has in the job."""
     array_id: str
-    """The id that sbatch answered with, of an array's task; else empty."""
+    """The array's job id as sbatch prints it, for a task; else empty."""
     name: str
     user_id: int
     state: State
     command: str
-    """The path of the batch script; empty where it came by a pipe."""
+    """The path of the batch script; empty if it came from a pipe."""
 
 
 def job_facts(job_id: str) -> list[JobFacts]:
     """Query scontrol for a job, or for each task of an array; empty if Slurm does not know the id.
 
-    Raises NoAnswer where it cannot be asked.
+    Raises NoAnswer if scontrol fails.
     """
     if not valid_job_id(job_id):
         return []
@@ -40,7 +40,7 @@ def job_facts(job_id: str) -> list[JobFacts]:
     if answer.code:
         raise NoAnswer(
             f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
-            "ask again later",
+            "try again later",
         )
     return [_parse_job(line) for line in answer.out.splitlines() if line.startswith("JobId=")]
 

@@ -1,4 +1,4 @@
-"""What Slurm knows of a job that waits: a few calls, and only those that its reason asks for."""
+"""What Slurm reports about a pending job, with only the calls that its reason needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORMAT = "%i|%T|%r|%S|%P|%Q|%D|%l|%E|%V"
 
 @dataclass(frozen=True)
 class PendingJob:
-    """A job as squeue shows it; times as Slurm writes them, empty where there is none."""
+    """A job as squeue shows it; times in Slurm's format, or empty."""
 
     job_id: str
     state: str
@@ -22,7 +22,7 @@ class PendingJob:
     partition: str
     priority: int | None
     nodes: str
-    """How many nodes it asks for."""
+    """The number of nodes that it requests."""
     time_limit: str
     dependency: str
     submitted: str
@@ -30,7 +30,7 @@ class PendingJob:
 
 @dataclass(frozen=True)
 class PartitionLimits:
-    """What scontrol shows of a partition, of what keeps jobs waiting."""
+    """The limits of a partition that can keep jobs pending, from scontrol."""
 
     state: str
     max_time: str
@@ -81,7 +81,7 @@ def _parse_job(line: str) -> PendingJob:
 
 
 def jobs_ahead(partition: str, priority: int) -> int:
-    """Count a partition's pending jobs with a higher priority, as far as they are visible."""
+    """Count the visible pending jobs of a partition with a higher priority."""
     answer = call(
         [
             "squeue",
@@ -99,8 +99,13 @@ def jobs_ahead(partition: str, priority: int) -> int:
     )
 
 
+def partition_names() -> list[str]:
+    """List all partitions that sinfo shows. Raises NoAnswer if sinfo fails."""
+    return _output_lines("sinfo", call(["sinfo", "--noheader", "--format=%R"]))
+
+
 def partition_limits(name: str) -> PartitionLimits:
-    """Ask scontrol for a partition."""
+    """Query scontrol for a partition."""
     text = "\n".join(
         _output_lines("scontrol", call(["scontrol", "show", "partition", "--oneliner", name]))
     )
@@ -112,7 +117,7 @@ def partition_limits(name: str) -> PartitionLimits:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What scontrol shows of a reservation."""
+    """A reservation as scontrol shows it."""
 
     name: str
     start: str
@@ -122,7 +127,7 @@ class Reservation:
 
 
 def reservations() -> list[Reservation]:
-    """Ask scontrol for all reservations, of which there are mostly few."""
+    """Query scontrol for all reservations."""
     lines = _output_lines("scontrol", call(["scontrol", "show", "reservation", "--oneliner"]))
     found = [dict(re.findall(r"\b(\w+)=(\S+)", line)) for line in lines]
     return [
@@ -151,7 +156,7 @@ def nodes_by_state(partition: str) -> dict[str, int]:
 
 
 def excluded_nodes(job_id: str) -> str:
-    """Return the nodes that a job leaves out (`ExcNodeList=`), as Slurm writes them."""
+    """Return the excluded nodes of a job (`ExcNodeList=`) in Slurm's format."""
     text = "\n".join(
         _output_lines("scontrol", call(["scontrol", "show", "job", "--oneliner", job_id]))
     )
@@ -167,6 +172,6 @@ def _output_lines(command: str, answer: CommandResult) -> list[str]:
     if answer.code:
         raise NoAnswer(
             f"{command}: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
-            "ask again later",
+            "try again later",
         )
     return answer.out.splitlines()

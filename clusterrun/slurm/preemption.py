@@ -12,9 +12,9 @@ KILL_WAIT = 30.0  # Slurm's default (slurm.conf(5))
 
 
 def signal_as_preempted(job_id: str) -> list[str]:
-    """Send CONT and TERM to a job's steps, nothing to its batch shell; returns the steps.
+    """Send CONT and TERM to a job's steps, not to its batch shell; return the steps.
 
-    A preemption does the same (seen, Slurm 22.05 and 26.05). Raises ClusterError where Slurm
+    A preemption does the same (measured, Slurm 22.05 and 26.05). Raises ClusterError where Slurm
     refuses, or there is no step.
     """
     steps = _list_steps(job_id)
@@ -35,7 +35,7 @@ def requeue_at_once(job_id: str) -> None:
 
 
 def grace_time(job_id: str) -> tuple[float, str]:
-    """Return a preempted job's seconds before the kill, and the setting of slurm.conf(5) behind it.
+    """Return the seconds between a preemption and its kill, and the setting that defines them.
 
     It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is
     not seen here.

@@ -1,4 +1,4 @@
-"""What squeue knows of jobs: one call for any number of them."""
+"""Query squeue for jobs, with one call for any number of them."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from clusterrun.slurm.ids import job_id as valid_job_id
 EXPEDITE_OPTION = "--requeue=expedite"
 """sbatch's option for requeues without delay, at the highest priority (25.11 and newer).
 
-Where it is not enabled, sbatch refuses the job (sbatch(1)).
+If it is not enabled, sbatch refuses the job (sbatch(1)).
 """
-# The command is last, because a path may have any character.
+NO_REASON = "None"
+"""squeue's word for a job without a reason."""
+# The command is last, because a path may contain any character.
 _FORMAT = "%i|%A|%F|%T|%r|%S %e|%N|%o"
 
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """One line of squeue; every task of an array has one."""
+    """One line of squeue, for a job or a task of an array."""
 
     job_id: str
-    """The job's id; of an array's task, `<array>_<task>`."""
+    """The job's id, or `<array>_<task>` for a task."""
     raw_id: str
-    """The id that SLURM_JOB_ID has in the job; of most tasks of an array it is another."""
+    """The value of SLURM_JOB_ID in the job; it differs for most tasks of an array."""
     array_id: str
-    """The id that sbatch answered with."""
+    """The id that sbatch printed."""
     state: str
     reason: str
     span: str
     """Start, actual or expected, and end by the time limit, in local time; `N/A` if unknown."""
     nodes: str
     command: str
-    """The path of the batch script, as it was given to sbatch."""
+    """The path of the batch script as passed to sbatch."""
 
     @property
     def ends(self) -> int | None:
         """End by the time limit, in seconds since the epoch; None without a limit or a start."""
-        from datetime import datetime  # noqa: PLC0415 - only for a job that runs
+        from datetime import datetime  # noqa: PLC0415 - only for a running job
 
         try:
             return int(datetime.fromisoformat(self.span.split()[-1]).timestamp())
@@ -51,7 +53,7 @@ class QueuedJob:
 def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
     """List the user's jobs that slurmctld still knows, including ended ones (MinJobAge, 300 s).
 
-    Raises NoAnswer when slurmctld cannot be asked.
+    Raises NoAnswer if squeue fails.
     """
     argv = ["squeue", "--noheader", "--states=all", "--array", f"--format={_FORMAT}"]
     answer = call([*argv, f"--jobs={job_id}" if job_id else "--me"])
@@ -59,7 +61,7 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
         return []
     if answer.code:
         raise NoAnswer(
-            answer.err.splitlines()[-1] if answer.err else "squeue: failed", "ask again later"
+            answer.err.splitlines()[-1] if answer.err else "squeue: failed", "try again later"
         )
     return [
         QueuedJob(*(part.strip() for part in line.split("|", 7)))
@@ -69,9 +71,9 @@ def own_jobs(job_id: str | None = None) -> list[QueuedJob]:
 
 
 def cancel_job(job_id: str, *, only_pending: bool = False) -> None:
-    """Cancel a job; a job that is already gone is no error. Raises ClusterError if Slurm refuses.
+    """Cancel a job; a job that no longer exists is not an error.
 
-    Whose job it is, the caller has looked at (`ownership`).
+    The caller has checked whose job it is (`ownership`). Raises ClusterError if Slurm refuses.
     """
     argv = [
         "scancel",
@@ -98,7 +100,7 @@ def signal_step(job_id: str, name: str) -> None:
 def _require_job_id(job_id: str) -> str:
     """Raise unless this is a job id.
 
-    Anything else would be an option or a filter of the command: `--me` means all of a user's jobs.
+    Anything else could be an option of the command: `--me` selects all jobs of a user.
     """
     if not valid_job_id(job_id):
         raise ClusterError(f"{job_id!r} is not a valid job id")
@@ -111,7 +113,7 @@ def may_requeue(job_id: str) -> bool:
     if answer.code:
         raise NoAnswer(
             f"scontrol: {answer.err.splitlines()[-1] if answer.err else 'failed'}",
-            "ask again later",
+            "try again later",
         )
     return " Requeue=0 " not in answer.out
 
@@ -119,7 +121,7 @@ def may_requeue(job_id: str) -> bool:
 def expedited_requeue_is_enabled() -> bool:
     """Return whether the cluster expedites requeues (slurm.conf(5), SlurmctldParameters).
 
-    False if Slurm does not answer. A requeue with a delay is no harm, and whether Slurm is there
+    False if Slurm does not answer. A requeue with a delay is harmless, and whether Slurm is there
     sbatch says next.
     """
     try:
@@ -136,7 +138,7 @@ def expedited_requeue_is_enabled() -> bool:
 def job_with_script(path: str, name: str, *, but: Collection[str] = ()) -> str | None:
     """Find the job submitted from a script file, by squeue, then sacct; None if neither knows it.
 
-    `but` are jobs that were made from that file before.
+    `but` lists the earlier jobs of that file.
     """
     for job in own_jobs():
         if job.command == path and job.array_id not in but:

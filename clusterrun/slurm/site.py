@@ -1,4 +1,4 @@
-"""Query Slurm for the cluster itself: configuration, partitions, QOS and accounting."""
+"""Query Slurm's configuration, partitions, QOS and accounting."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WITH_ACCOUNTING = ("qos", "associations")
 class Site:
     """The answers to one round of queries.
 
-    A command that did not answer has code -1, one that was not run -2.
+    A command that did not respond has code -1, a skipped one -2.
     """
 
     config: CommandResult
@@ -49,18 +49,18 @@ class Site:
 
     @classmethod
     def of(cls, values: dict[str, dict[str, object]]) -> Site:
-        """Return the answers that `as_dict` wrote."""
+        """Restore the answers from `as_dict`."""
         return cls(**{name: CommandResult(**answer) for name, answer in values.items()})  # type: ignore[arg-type]
 
 
 def query_site(user: str) -> Site:
-    """Run each query once; if slurmctld does not answer the first, the others are skipped."""
+    """Run each query once; if slurmctld does not respond to the first, skip the others."""
     found: dict[str, CommandResult] = {}
     for name, words in _QUERIES.items():
         away = bool(found) and found["config"].code != 0
         unaccounted = name in _WITH_ACCOUNTING and found["accounting"].code != 0
         found[name] = (
-            CommandResult(-2, "", "not asked")
+            CommandResult(-2, "", "not queried")
             if away or unaccounted
             else _query(words.format(user=user))
         )
@@ -81,7 +81,7 @@ def configuration(text: str) -> dict[str, str]:
 
 
 def seconds_in(text: str) -> int | None:
-    """Return the seconds of a value such as `30 sec`; None where it has no number."""
+    """Return the seconds of a value such as `30 sec`; None without a number."""
     found = re.match(r"\d+", text)
     return int(found[0]) if found else None
 
@@ -97,7 +97,7 @@ def listed_value(text: str, key: str) -> str | None:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition, with the keys of `scontrol show partition` as they are written there."""
+    """One partition, with the keys of `scontrol show partition`."""
 
     name: str
     keys: dict[str, str]
@@ -114,7 +114,7 @@ class Partition:
 
     @property
     def default(self) -> bool:
-        """Whether jobs go there that name no partition."""
+        """Whether it is the default partition."""
         return self.keys.get("Default") == "YES"
 
     def preempt_mode(self, cluster: str) -> str:

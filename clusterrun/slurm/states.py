@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """The state of a run, in Slurm's words where it has one."""
+    """The state of a run, with Slurm's name if it has one."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -14,20 +14,20 @@ class State(str, Enum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     STOPPED = "STOPPED"
-    """Saved and left because a person asked for it."""
+    """It saved a checkpoint and exited, as requested by a person."""
     TIMEOUT = "TIMEOUT"
     PREEMPTED = "PREEMPTED"
     NODE_FAIL = "NODE_FAIL"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    VANISHED = "VANISHED"
-    """Slurm knows the job no more, and it wrote no end."""
-    NO_ANSWER = "NO_ANSWER"
-    """Slurm does not answer, so what the run does now is not known."""
+    LOST = "LOST"
+    """Slurm no longer knows the job, and the run left no end record."""
+    UNKNOWN = "UNKNOWN"
+    """Slurm is not responding, so the state of the run is unknown."""
 
     @property
     def final(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self not in (State.PENDING, State.RUNNING, State.NO_ANSWER)
+        return self not in (State.PENDING, State.RUNNING, State.UNKNOWN)
 
 
 _SLURM_STATES = {
@@ -52,7 +52,7 @@ _STATE_BY_NAME = {name: state for state, names in _SLURM_STATES.items() for name
 def state_of(slurm: str) -> State:
     """Translate a state of squeue or sacct such as `CANCELLED by 1000`; unknown ones are RUNNING.
 
-    A state that this table does not know must not end a run that may be alive.
+    A state that is not in this table must not end a run that may be active.
     """
     word = slurm.split(maxsplit=1)[0].rstrip("+") if slurm.strip() else ""
     return _STATE_BY_NAME.get(word, State.RUNNING)

@@ -1,7 +1,7 @@
-"""submitit's executor and watcher, and every private part of them that we use; tests name each.
+"""submitit's executor and watcher, with every private part of them that we use.
 
-submitit makes a script of its own and pickles a function into it. We hand over a finished script
-instead, and keep its job object and its reading of sacct.
+submitit writes its own script and pickles a function into it. We submit a rendered script instead,
+and use its job object and its reader of sacct.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from clusterrun.slurm.commands import SUBMIT_SECONDS, NoAnswer, call
 
 
 class Accounting(SlurmInfoWatcher):
-    """submitit's watcher of sacct, with a time-out and without noise where accounting is off."""
+    """submitit's watcher of sacct, with a timeout, and silent if accounting is off."""
 
     def update(self) -> None:
-        """Ask sacct once for every registered job that has not ended."""
+        """Query sacct once for every registered job that has not ended."""
         command = self._make_command()
         if command is None:
             return
@@ -35,13 +35,13 @@ class Accounting(SlurmInfoWatcher):
 
 
 class RunJob(SlurmJob[Any]):
-    """submitit's job object over one of our run folders."""
+    """submitit's job object for a run folder."""
 
     watcher = Accounting(delay_s=60)
 
 
 class ScriptExecutor(SlurmExecutor):
-    """submitit's executor for a script that is rendered already."""
+    """submitit's executor for a rendered script."""
 
     job_class = RunJob
 
@@ -50,7 +50,7 @@ class ScriptExecutor(SlurmExecutor):
     ) -> None:
         if not self.affinity() > 0:
             raise ClusterError(
-                "srun is not on this machine, though sbatch is", "run this on a login node"
+                "srun is not installed on this machine, but sbatch is", "run this on a login node"
             )
         super().__init__(folder)
         self._environment, self._keep_open = environment, keep_open
@@ -59,7 +59,7 @@ class ScriptExecutor(SlurmExecutor):
     def submit_script(self, script: Path, options: Sequence[str] = ()) -> RunJob:
         """Submit a script with extra sbatch options.
 
-        Raises NoAnswer, or ClusterError with sbatch's own words.
+        Raises NoAnswer, or ClusterError with sbatch's message.
         """
         self.options = tuple(options)
         job = self._submit_command(str(script))
@@ -77,20 +77,21 @@ class ScriptExecutor(SlurmExecutor):
         try:
             job_id = self._get_job_id_from_submission_command(answer.out)
         except FailedSubmissionError as error:
-            hint = "submit again: the job is looked for before anything is queued"
+            hint = "submit again; clusterrun looks for the job before it queues one"
             raise NoAnswer(
-                f"sbatch took it, but gave no job id: {answer.out.strip()[:200]!r}", hint
+                f"sbatch accepted the job, but printed no job id: {answer.out.strip()[:200]!r}",
+                hint,
             ) from error
         return self.job_class(folder=self.folder, job_id=job_id, tasks=[0])
 
 
 def _sbatch_message(error: str) -> str:
     lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in error.splitlines()]
-    return "sbatch: " + ("; ".join(line for line in lines if line) or "refused without a word")
+    return "sbatch: " + ("; ".join(line for line in lines if line) or "refused without a message")
 
 
 def accounted_states(job_ids: list[str], folder: Path) -> dict[str, str]:
-    """Return sacct's states of jobs in one call; jobs that it does not know are left out."""
+    """Return the states of jobs from one call of sacct, without the jobs that it does not know."""
     jobs = [RunJob(folder, job_id) for job_id in job_ids]
     RunJob.watcher.clear()
     found = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}

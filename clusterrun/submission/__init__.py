@@ -1,1 +1,1 @@
-"""Hand a script to Slurm exactly once, and resume what has stopped."""
+"""Submit a script to Slurm exactly once, and resume and requeue runs."""

@@ -1,10 +1,9 @@
-"""Hands the script of a run folder to Slurm, or starts it here, exactly once.
+"""Submit the script of a run folder to Slurm, or start it on this machine, exactly once.
 
-The order is the guarantee. What is about to happen is written first (pending, then the run folder
-with its intent); sbatch is called under a lock that its process inherits, so that a client which is
-killed leaves the lock with its sbatch; the job id is written last. A later try finds what is
-pending, asks Slurm for a job made from that run folder's script, and only then, if there is none,
-calls sbatch.
+The order guarantees it. The intent is written first (the pending record, then the run folder);
+sbatch runs under a lock that its process inherits, so that the lock of a killed client stays with
+its sbatch; the job id is written last. A later try finds the pending record, searches Slurm for a
+job with the script of that run folder, and calls sbatch only if it finds none.
 """
 
 from __future__ import annotations
@@ -24,71 +23,75 @@ from clusterrun.run_folder.job_ids import jobs_until, read_job
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.slurm.clusters import other_cluster, reached_cluster, refuse_several_clusters
 
-# How long slurmctld may take to show a job that a killed client asked for.
+# How long slurmctld may take to show the job of a killed client.
 SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Handover:
-    """One submission of a run: the first, or one more after `resume`."""
+    """One submission of a run: the first one, or one by `resume`."""
 
     run: RunRef
     job_name: str
     number: int = 1
     after: str = ""
-    """The last attempt of the submissions before; empty where there is none."""
+    """The last attempt of the earlier submissions; empty for the first submission."""
     local: bool = False
 
     @property
     def marker(self) -> Path:
-        """Written right before sbatch is called."""
+        """The record that is written right before sbatch is called."""
         return self.run.paths.events / "submit.sbatch"
 
 
 def clear_pending(pending: Path) -> None:
-    """Drop the record of a submission that is over, and what a killed client left of writing it."""
+    """Remove the record of a completed submission, and drafts of it from a killed client."""
     for draft in pending.parent.glob(f".{pending.name}.*"):
         draft.unlink(missing_ok=True)
-    pending.unlink(missing_ok=True)  # last: from here on another submission is another one
+    pending.unlink(missing_ok=True)  # last: from here on, another submission is a new one
 
 
-def find_known_job(what: Handover) -> str | None:
-    """Find the job that an earlier try of this submission queued: in its files, then in Slurm."""
-    paths = what.run.paths
+def find_known_job(handover: Handover) -> str | None:
+    """Find the job that an earlier try of this submission queued, in its files, then in Slurm."""
+    paths = handover.run.paths
     written = read_record(paths.job)
-    if written.get("number") == str(what.number):
+    if written.get("number") == str(handover.number):
         return read_job(paths.job) or None
-    begun = [name for name in paths.attempts() if name > what.after]
-    if begun:
-        return read_job(paths.begin(begun[0])) or None
-    marker = read_record(what.marker)
-    if marker.get("number") != str(what.number):
+    started = [name for name in paths.attempts() if name > handover.after]
+    if started:
+        return read_job(paths.begin(started[0])) or None
+    marker = read_record(handover.marker)
+    if marker.get("number") != str(handover.number):
         return None
-    if not what.local and (elsewhere := other_cluster(marker.get("cluster", ""))):
+    if not handover.local and (elsewhere := other_cluster(marker.get("cluster", ""))):
         raise ClusterError(
-            elsewhere, "submit again there: the job is looked for before anything is queued"
+            elsewhere, "submit again there; clusterrun looks for the job before it queues one"
         )
-    return _find_supervisor_job(what) if what.local else _find_queued_job(what)
+    return _find_supervisor_job(handover) if handover.local else _find_queued_job(handover)
 
 
-def queue_job(what: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int) -> str:
-    """Call sbatch, or start the run here; returns the job id.
+def queue_job(
+    handover: Handover, plan: LaunchPlan, environment: Mapping[str, str], lock: int
+) -> str:
+    """Call sbatch, or start the run on this machine; return the job id.
 
-    Raises ClusterError or SpecError on a clear refusal, NoAnswer where it is not known whether a
-    job was queued.
+    Raises ClusterError or SpecError on a refusal, NoAnswer if it is unknown whether a job was
+    queued.
     """
-    options = () if what.local else _cluster_options(plan)
-    cluster = "" if what.local else _reached_cluster(environment)
-    write_record(what.marker, {"time": int(time.time()), "number": what.number, "cluster": cluster})
-    if what.local:
-        return _start_here(what, plan, environment)
+    options = () if handover.local else _cluster_options(plan)
+    cluster = "" if handover.local else _reached_cluster(environment)
+    write_record(
+        handover.marker, {"time": int(time.time()), "number": handover.number, "cluster": cluster}
+    )
+    if handover.local:
+        return _start_here(handover, plan, environment)
     from clusterrun.slurm.submitit_seam import ScriptExecutor  # noqa: PLC0415 - slow
 
-    executor = ScriptExecutor(what.run.paths.folder, environment, (lock,))
-    return str(executor.submit_script(what.run.paths.script, options).job_id)
+    executor = ScriptExecutor(handover.run.paths.folder, environment, (lock,))
+    return str(executor.submit_script(handover.run.paths.script, options).job_id)
 
 
-def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]) -> str:
+def _start_here(handover: Handover, plan: LaunchPlan, environment: Mapping[str, str]) -> str:
     from clusterrun.local import LocalJob, start  # noqa: PLC0415 - only for a local run
 
     slurm = plan.spec.slurm
@@ -101,11 +104,11 @@ def _start_here(what: Handover, plan: LaunchPlan, environment: Mapping[str, str]
         secrets=plan.spec.environment.secrets,
         work_dir=plan.chdir,
     )
-    return start(what.run.paths, job, environment)
+    return start(handover.run.paths, job, environment)
 
 
 def _most_gpus(slurm: Slurm) -> int:
-    """Return the most GPUs that any of the spec's options gives a node."""
+    """Return the largest number of GPUs per node that an option of the spec requests."""
     requests = gpus.find_requests(slurm.options).values()
     return max((sum(one.count for one in listing) for listing in requests), default=0)
 
@@ -117,8 +120,8 @@ def _reached_cluster(environment: Mapping[str, str]) -> str:
 
 
 def _cluster_options(plan: LaunchPlan) -> tuple[str, ...]:
-    """List what only the cluster can tell whether sbatch takes it; the script has all the rest."""
-    from clusterrun.slurm.queue import (  # noqa: PLC0415 - only where sbatch is called
+    """List the options that depend on the cluster; the script contains all others."""
+    from clusterrun.slurm.queue import (  # noqa: PLC0415 - only when sbatch is called
         EXPEDITE_OPTION,
         expedited_requeue_is_enabled,
     )
@@ -126,45 +129,45 @@ def _cluster_options(plan: LaunchPlan) -> tuple[str, ...]:
     return (EXPEDITE_OPTION,) if plan.may_expedite and expedited_requeue_is_enabled() else ()
 
 
-def record_job(what: Handover, job_id: str) -> RunRef:
-    """Write the job's id into the run's folder, which is the end of a submission."""
-    marker = read_record(what.marker)
-    cluster = marker.get("cluster", "") if marker.get("number") == str(what.number) else ""
+def record_job(handover: Handover, job_id: str) -> RunRef:
+    """Record the job id in the run folder, which completes the submission."""
+    marker = read_record(handover.marker)
+    cluster = marker.get("cluster", "") if marker.get("number") == str(handover.number) else ""
     values = {
         "job_id": job_id,
         "cluster": cluster,
-        "local": int(what.local),
+        "local": int(handover.local),
         "submitted": int(time.time()),
-        "number": what.number,
-        "after": what.after,
-        "earlier": " ".join(sorted(_earlier_jobs(what))),
+        "number": handover.number,
+        "after": handover.after,
+        "earlier": " ".join(sorted(_earlier_jobs(handover))),
     }
-    write_record(what.run.paths.job, values)
-    return replace(what.run, job_id=job_id)
+    write_record(handover.run.paths.job, values)
+    return replace(handover.run, job_id=job_id)
 
 
-def _find_supervisor_job(what: Handover) -> str | None:
+def _find_supervisor_job(handover: Handover) -> str | None:
     from clusterrun.local import supervisor_lives  # noqa: PLC0415 - only for a local run
 
-    lives = supervisor_lives(what.run.paths)
-    return read_record(what.run.paths.local / "supervisor").get("job_id") if lives else None
+    is_alive = supervisor_lives(handover.run.paths)
+    return read_record(handover.run.paths.local / "supervisor").get("job_id") if is_alive else None
 
 
-def _find_queued_job(what: Handover) -> str | None:
-    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after a submission broke off
+def _find_queued_job(handover: Handover) -> str | None:
+    from clusterrun.slurm.queue import job_with_script  # noqa: PLC0415 - only after an interrupted submission
 
-    script, but = str(what.run.paths.script), _earlier_jobs(what)
-    found = job_with_script(script, what.job_name, but=but)
+    script, but = str(handover.run.paths.script), _earlier_jobs(handover)
+    found = job_with_script(script, handover.job_name, but=but)
     if found is None:
         time.sleep(SETTLE_SECONDS)
-        found = job_with_script(script, what.job_name, but=but)
+        found = job_with_script(script, handover.job_name, but=but)
     return found
 
 
-def _earlier_jobs(what: Handover) -> set[str]:
-    """The jobs of the submissions before, which were made from a script of the same name."""
-    paths, written = what.run.paths, read_record(what.run.paths.job)
-    jobs = jobs_until(paths, what.after)
-    if written.get("number") != str(what.number):
+def _earlier_jobs(handover: Handover) -> set[str]:
+    """Return the jobs of earlier submissions, whose scripts have the same name."""
+    paths, written = handover.run.paths, read_record(handover.run.paths.job)
+    jobs = jobs_until(paths, handover.after)
+    if written.get("number") != str(handover.number):
         jobs.add(written.get("job_id", ""))
     return {job for job in jobs | set(written.get("earlier", "").split()) if job}

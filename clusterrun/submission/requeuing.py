@@ -1,4 +1,4 @@
-"""Requeue a running run: it saves, exits and restarts in the same job."""
+"""Requeue a running run: it saves a checkpoint, exits and restarts in the same job."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue
 from clusterrun.slurm.states import State
 
 
 def requeue(name: str, index: Index | None = None) -> RunStatus:
-    """Request a running run to save, exit and restart in the same job; a pending one is left alone.
+    """Request a checkpoint and a restart in the same job; a pending run stays as it is.
 
     Raises ClusterError for a run that has ended, or whose job may not be requeued.
     """
-    run = (index or Index()).find(name)
+    run = find_run(name, index)
     require_own_folder(run, "requeue")
     refuse_other_cluster(run)
     found = run_status(run)
     if found.state is State.PENDING:
-        return replace(found, reason="it waits already: nothing to do")
-    if found.state is State.NO_ANSWER:
-        raise NoAnswer(found.reason, "ask again when Slurm answers")
+        return replace(found, reason="already pending; nothing to do")
+    if found.state is State.UNKNOWN:
+        raise NoAnswer(found.reason, "try again when Slurm is responding")
     if found.state.final:
-        hint = f"`clusterrun resume {run.run_id}` lets it go on from its last checkpoint"
+        hint = f"use `clusterrun resume {run.run_id}` to resume from its last checkpoint"
         raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
     for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
         _request_requeue(
             replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
         )
-    return replace(found, reason="asked to save and come back")
+    return replace(found, reason="requeue requested: it saves a checkpoint and restarts")
 
 
 def _request_requeue(run: RunRef, job_id: str, *, local: bool) -> None:
-    """Signal the steps, so that training saves and exits; `scontrol requeue` kills at once."""
+    """Signal the steps, so that training saves and exits; `scontrol requeue` would kill it."""
     paths = run.paths
     by_requeue = read_record(paths.begin((paths.attempts() or [""])[-1])).get("by") in (
         None,
         "requeue",
     )
     if not local and by_requeue and not may_requeue(job_id):
-        hint = "`clusterrun stop`, and when it has left, `clusterrun resume`"
+        hint = "use `clusterrun stop`, and `clusterrun resume` after it has stopped"
         raise ClusterError(
             f"job {job_id} may not be requeued: requeue.on is empty, or the site forbids it", hint
         )

@@ -1,4 +1,4 @@
-"""What a resume changes in a run folder, and how to undo it if Slurm refuses."""
+"""Prepare a run folder for a resume, and restore it if Slurm refuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clusterrun.submission.saved_request import save_request
 def write_submission(
     what: Handover, prepared: Prepared, plan: LaunchPlan, script: str, left: Sequence[RunRef]
 ) -> None:
-    """Write the new script and clear what would stop an attempt at once; the intent comes last."""
+    """Write the new script, clear requests that would stop an attempt, and write the intent."""
     run = what.run
     for path in (run.paths.spec, run.paths.script):
         if not numbered_copy(path, what.number - 1).exists():
@@ -45,9 +45,9 @@ def write_submission(
 
 
 def _clear_past(paths: RunPaths) -> None:
-    """No stop, no cancellation, nothing held against it: a person has looked at the run."""
+    """Clear stop, cancel and requeue requests and the crash budget: the user has decided."""
     if paths.stop.exists():
-        os.truncate(paths.stop, 0)  # as it is: a teammate may write it where the run is shared
+        os.truncate(paths.stop, 0)  # keep the file: with `share: group`, a teammate may write it
     paths.cancelled.unlink(missing_ok=True)
     paths.requeue.unlink(missing_ok=True)
     attempts = paths.attempts()
@@ -58,12 +58,12 @@ def _clear_past(paths: RunPaths) -> None:
         )
     for name in attempts:
         loaded = read_record(paths.resumed(name))
-        if loaded.get("state") == "loading":  # the checkpoint is tried again
+        if loaded.get("state") == "loading":  # try the checkpoint again
             write_record(paths.resumed(name), {**loaded, "state": "failed"})
 
 
 def record_jobs(what: Handover, job_id: str) -> RunRef:
-    """Write down the job of the run, and of the tasks of an array that it goes on with."""
+    """Record the job of the run, and of the array tasks that it continues."""
     run = record_job(what, job_id)
     for path in run.paths.folder.glob("task-*/events/submit.intent"):
         task = run.task(int(path.parent.parent.name.removeprefix("task-")))
@@ -73,7 +73,7 @@ def record_jobs(what: Handover, job_id: str) -> RunRef:
 
 
 def snapshot_files(run: RunRef, left: Sequence[RunRef]) -> dict[Path, str | None]:
-    """What `_set_free` is about to change, for the case that Slurm refuses."""
+    """Return the files that `write_submission` changes, in case Slurm refuses."""
     paths = [run.paths.spec, run.paths.script, run.paths.settings]
     for one in (run, *left):
         own = one.paths
@@ -83,7 +83,7 @@ def snapshot_files(run: RunRef, left: Sequence[RunRef]) -> dict[Path, str | None
 
 
 def restore_files(before: Mapping[Path, str | None]) -> None:
-    """Put back what `snapshot_files` has read."""
+    """Restore the files of `snapshot_files`."""
     for path, text in before.items():
         if text is None:
             path.unlink(missing_ok=True)
@@ -94,5 +94,5 @@ def restore_files(before: Mapping[Path, str | None]) -> None:
 
 
 def numbered_copy(path: Path, number: int) -> Path:
-    """The spec or script of submission `number`, beside the newest."""
+    """Return the path of the spec or script of submission `number`."""
     return path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -1,4 +1,4 @@
-"""Resume a stopped run in a new job; what a job does by itself is in templates/."""
+"""Resume an ended run in a new job; automatic restarts are in templates/."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from clusterrun.run_folder.removal import MARK
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.ended_runs import Summaries
 from clusterrun.run_status.file_status import is_local
+from clusterrun.run_status.named_run import find_run
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import own_jobs
 from clusterrun.slurm.states import State, state_of
@@ -31,6 +32,7 @@ from clusterrun.submission.exactly_once import (
     find_known_job,
     queue_job,
 )
+from clusterrun.submission.refusal import explain_refusal
 from clusterrun.submission.resumed_folder import (
     numbered_copy,
     record_jobs,
@@ -40,7 +42,7 @@ from clusterrun.submission.resumed_folder import (
 )
 from clusterrun.submission.saved_request import load_request
 
-# After its end is written a job lasts for KillWait more, 30 s by default (slurm.conf(5)).
+# After its end record, a job can last for KillWait, 30 s by default (slurm.conf(5)).
 _ENDING_SECONDS = 60.0
 
 
@@ -51,33 +53,32 @@ def resume(
     environment: Mapping[str, str] | None = None,
     index: Index | None = None,
 ) -> RunRef:
-    """Resume a run that stopped or gave up, as a new attempt in a new job; return it with that job.
+    """Resume an ended run as a new attempt in a new job; return the run with that job.
 
-    `overrides` are `key=value` texts over the run's own spec. Raises ClusterError while the run
-    lives, when it has finished, and where Slurm refuses; SpecError for mistakes in the overrides;
-    NoAnswer where it is not known whether the job was queued (call again: it is looked for before
-    anything is queued).
+    `overrides` are `key=value` texts for the run's spec. Raises ClusterError if the run is active
+    or has finished, or if Slurm refuses; SpecError for mistakes in the overrides; NoAnswer if it is
+    unknown whether the job was queued (call again; clusterrun looks for the job first).
     """
-    given = dict(os.environ) if environment is None else environment
-    index = index or Index(given)
-    run = index.find(name)
+    resolved_environment = dict(os.environ) if environment is None else environment
+    index = index or Index(resolved_environment)
+    run = find_run(name, index)
     _require_resumable_folder(run)
     refuse_other_cluster(run)
     index.make()
     pending = index.resumption(run)
     with locked(pending.with_suffix(".lock")) as lock:
-        _require_resumable_folder(run)  # again: who held the lock may have been `clean`
-        begun = read_record(pending)
+        _require_resumable_folder(run)  # again: `clean` may have held the lock
+        interrupted = read_record(pending)
         run, adopted = (
-            _adopt_interrupted(run, begun, index),
-            begun.get("overrides") == _digest_words(*overrides),
+            _adopt_interrupted(run, interrupted, index),
+            interrupted.get("overrides") == _digest_words(*overrides),
         )
-        if begun and run.job_id and adopted and not run_status(run).state.final:
+        if interrupted and run.job_id and adopted and not run_status(run).state.final:
             clear_pending(pending)
             return run
-        left = _require_unfinished(run, begun=bool(begun))
+        left = _require_unfinished(run, interrupted=bool(interrupted))
         _wait_for_end(run)
-        what, prepared = _plan_handover(run, overrides, given, left)
+        what, prepared = _plan_handover(run, overrides, resolved_environment, left)
         plan, script = plan_and_render(prepared, _identity_of(run))
         write_record(
             pending,
@@ -103,22 +104,26 @@ def _require_resumable_folder(run: RunRef) -> None:
             f"{run.run_id} is being removed by `clusterrun clean`", "submit the spec again"
         )
     if not folder.is_dir():
-        raise ClusterError(
-            f"the run folder {folder} is not there any more", "submit the spec again"
-        )
+        raise ClusterError(f"the run folder {folder} no longer exists", "submit the spec again")
     require_own_folder(run, "resume")
     if folder.name.startswith("task-") and read_record(RunPaths(folder.parent).intent).get("array"):
         array = run.run_id.rpartition("-")[0]
-        hint = f"`clusterrun resume {array}` goes on with all of its tasks that have not finished"
-        raise ClusterError(f"{run.run_id} is a task of the array {array}", hint)
+        hint = f"use `clusterrun resume {array}` to resume all of its unfinished tasks"
+        raise ClusterError(
+            f"{run.run_id} is a task of the array {array} and cannot be resumed alone", hint
+        )
 
 
-def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> RunRef:
-    """Take up a `resume` whose client was killed: its job may be queued."""
-    if not begun:
+def _adopt_interrupted(run: RunRef, interrupted: Mapping[str, str], index: Index) -> RunRef:
+    """Continue a `resume` whose client was killed: its job may be queued."""
+    if not interrupted:
         return run
     what = Handover(
-        run, begun["job_name"], int(begun["number"]), begun["after"], local=begun["local"] == "1"
+        run,
+        interrupted["job_name"],
+        int(interrupted["number"]),
+        interrupted["after"],
+        local=interrupted["local"] == "1",
     )
     job_id = find_known_job(what)
     if not job_id:
@@ -128,29 +133,31 @@ def _adopt_interrupted(run: RunRef, begun: Mapping[str, str], index: Index) -> R
     return run
 
 
-def _require_unfinished(run: RunRef, *, begun: bool) -> list[RunRef]:
+def _require_unfinished(run: RunRef, *, interrupted: bool) -> list[RunRef]:
     """Raise if the run is active or has finished; return the unfinished tasks of an array."""
     found = run_status(run)
-    if found.state is State.NO_ANSWER:
-        raise NoAnswer(found.reason, "ask again when Slurm answers")
-    if not found.state.final and (found.job_id or not begun):
+    if found.state is State.UNKNOWN:
+        raise NoAnswer(found.reason, "try again when Slurm is responding")
+    if not found.state.final and (found.job_id or not interrupted):
         hint = (
-            f"`clusterrun requeue {run.run_id}` lets it save and come back; `clusterrun stop` "
-            "ends it first"
+            f"wait until it has stopped (`clusterrun wait {run.run_id}`), then resume it"
+            if found.reason == "stop requested"
+            else f"use `clusterrun requeue {run.run_id}` to restart it from a checkpoint, or "
+            "`clusterrun stop` to stop it first"
         )
-        what = f"job {found.job_id}" if found.job_id else found.reason
-        raise ClusterError(
-            f"{run.run_id} is {found.state.value} ({what}): there is nothing to resume", hint
-        )
+        what = ", ".join(filter(None, (found.job_id and f"job {found.job_id}", found.reason)))
+        raise ClusterError(f"{run.run_id} is still {found.state.value} ({what})", hint)
     tasks = [run.task(int(task.run_id.rpartition("-")[2])) for task in found.tasks]
     left = [task for task in tasks if not _has_finished(task.paths)]
     if _has_finished(run.paths) or (tasks and not left):
-        raise ClusterError(f"{run.run_id} has finished", "submit its spec again for another run")
+        raise ClusterError(
+            f"{run.run_id} has already finished", "submit its spec again for another run"
+        )
     return left
 
 
 def _has_finished(paths: RunPaths) -> bool:
-    """The script would find the same and leave at once."""
+    """Return whether training has finished, so that a new attempt would exit at once."""
     marks = [
         (read_record(paths.trainer(name)), read_record(paths.end(name)))
         for name in paths.attempts()
@@ -162,14 +169,14 @@ def _has_finished(paths: RunPaths) -> bool:
 
 
 def _wait_for_end(run: RunRef) -> None:
-    """A job that wrote its end may still be saving, or be killed; two attempts must not meet."""
+    """Wait until the previous job has ended, as two attempts must not overlap."""
     give_up = time.monotonic() + _ENDING_SECONDS
     while (job_id := _job_still_ending(run)) and time.monotonic() < give_up:
         time.sleep(0.5)
     if job_id:
         raise ClusterError(
             f"job {job_id} of {run.run_id} is still ending",
-            "type it again when squeue shows it no more",
+            "try again when squeue no longer shows it",
         )
 
 
@@ -186,7 +193,7 @@ def _job_still_ending(run: RunRef) -> str:
 def _plan_handover(
     run: RunRef, overrides: Sequence[str], environment: Mapping[str, str], left: Sequence[RunRef]
 ) -> tuple[Handover, Prepared]:
-    """Decide what is queued: the run's spec with overrides; of an array the unfinished tasks."""
+    """Plan the new submission: the run's spec with overrides, or an array's unfinished tasks."""
     last = whole(read_record(run.paths.job).get("number")) or 1
     spec = numbered_copy(run.paths.spec, last)
     array = [f"slurm.array='{','.join(_task_number(task) for task in left)}'"] if left else []
@@ -216,17 +223,21 @@ def _queue_or_restore(
     lock: int,
     pending: Path,
 ) -> RunRef:
-    """Queue it; on a clear refusal the run is as it was before."""
+    """Queue the job; restore the run folder if Slurm refuses."""
     before = snapshot_files(what.run, left)
     try:
         write_submission(what, prepared, plan, script, left)
         return record_jobs(what, queue_job(what, plan, prepared.request.environment, lock))
     except NoAnswer:
         raise
-    except (ClusterError, SpecError):
+    except SpecError:
         restore_files(before)
         clear_pending(pending)
         raise
+    except ClusterError as error:
+        restore_files(before)
+        clear_pending(pending)
+        raise explain_refusal(error, prepared) from error
 
 
 def _digest_words(*words: str) -> str:

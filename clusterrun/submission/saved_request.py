@@ -1,4 +1,4 @@
-"""The request that made a run, kept in its folder so that `resume` can render the script again."""
+"""The request of a run, saved in its folder so that `resume` can render the script again."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import read_record, write_record, write_whole
 from clusterrun.run_folder.settings import FORMAT
 
-# Texts that YAML 1.2 reads as numbers and 1.1, whose rules yaml.SafeDumper quotes by, does not.
+# Texts that are numbers in YAML 1.2 but not in 1.1, whose quoting rules yaml.SafeDumper uses.
 _NUMBERS = re.compile(r"^(?:[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+)$")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes texts that would be read back as numbers."""
+    """A dumper that quotes texts that would be read as numbers."""
 
 
 _Dumper.add_implicit_resolver(
@@ -38,11 +38,11 @@ def save_request(
     after: str = "",
     array: str = "",
 ) -> None:
-    """Write the resolved spec, then the intent: submission `number` is about to be queued.
+    """Write the resolved spec, then the intent to queue submission `number`.
 
-    `settings` are the plan's. `after` is the last attempt before it; `array` are the tasks of the
-    run, where not all of them are queued. Of all submissions it keeps when they were asked for, and
-    behind which attempt.
+    `settings` come from the plan. `after` is the last attempt before the submission; `array` lists
+    the tasks if only some are queued. The intent also keeps the time of each submission and the
+    last attempt before it.
     """
     write_whole(run.paths.spec, _dump_spec(prepared))
     write_record(run.paths.settings, settings)
@@ -71,19 +71,19 @@ def save_request(
 def load_request(
     run: RunRef, spec: Path, overrides: Sequence[str], environment: Mapping[str, str]
 ) -> Request:
-    """Return the request that made a run, with `spec`, a resolved spec it kept, as its source.
+    """Return the request of a run, with its saved, resolved spec `spec` as the source.
 
-    Raises ClusterError for a run folder that was not made by `submit`.
+    Raises ClusterError for a run folder that `submit` did not create.
     """
     kept = read_record(run.paths.intent).get("request")
     if kept is None or not spec.exists():
-        what = f"{run.run_id} was not made by `clusterrun submit`, so its spec is not known here"
+        what = f"{run.run_id} was not created by `clusterrun submit`, so its spec is unknown"
         job = (
-            "empty `stop` and remove `cancelled` in its folder, then `scontrol requeue "
+            "empty `stop` and remove `cancelled` in its folder, then run `scontrol requeue "
             f"{run.job_id}`"
         )
         hint = (
-            f"while Slurm knows its job: {job}; the script, piped into sbatch again, begins a new "
+            f"while Slurm knows its job: {job}; piping the script into sbatch again starts a new "
             "run"
         )
         raise ClusterError(what, hint)
@@ -100,7 +100,7 @@ def load_request(
 
 
 def _dump_spec(prepared: Prepared) -> str:
-    """Return the resolved spec with an absolute working folder: it is kept in another folder."""
+    """Return the resolved spec with an absolute working directory, as its folder changes."""
     resolved = prepared.loaded.spec.model_dump(mode="json", exclude_defaults=True)
     if prepared.loaded.chdir:
         resolved["slurm"]["chdir"] = prepared.loaded.chdir

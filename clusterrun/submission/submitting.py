@@ -1,11 +1,11 @@
-"""`submit`: makes a run of a job spec, and hands it to Slurm exactly once (how: see handover)."""
+"""Create a run from a job spec, and submit it exactly once (see exactly_once.py)."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,31 +27,32 @@ from clusterrun.submission.exactly_once import (
     queue_job,
     record_job,
 )
+from clusterrun.submission.refusal import explain_refusal
 from clusterrun.submission.saved_request import save_request
 
 
 def submit(request: Request, *, local: bool = False) -> RunRef:
-    """Make a run of a spec and queue it; returns the run with its job id.
+    """Create a run from a spec and queue it; return the run with its job id.
 
-    Raises SpecError for mistakes in the spec, ClusterError where Slurm refuses, NoAnswer where it
-    is not known whether the job was queued (call again: it is looked for before anything is
-    queued).
+    Raises SpecError for mistakes in the spec, ClusterError if Slurm refuses, NoAnswer if it is
+    unknown whether the job was queued (call again; clusterrun looks for the job first).
     """
     return submit_prepared(prepare(request), local=local)
 
 
 def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
-    """Submit a spec that is prepared already; returns and raises what `submit` does."""
+    """Submit a prepared spec; returns and raises like `submit`."""
     refuse_problems(prepared)
     if not local and not installed():
         hint = (
-            "`clusterrun submit --local` runs it on this machine; `clusterrun render` shows the "
-            "script"
+            "use a login node, or `clusterrun submit --local` to run on this machine; "
+            "`clusterrun render` works anywhere"
         )
-        raise ClusterError("sbatch is not on this machine", hint)
+        raise ClusterError("sbatch is not installed on this machine", hint)
     if local and prepared.loaded.spec.slurm.array:
         raise ClusterError(
-            "slurm.array asks for several jobs; --local runs one", "add --set slurm.array=null"
+            "slurm.array cannot be combined with --local",
+            "add --set slurm.array=null to run one job",
         )
     index = Index(prepared.request.environment)
     index.make()
@@ -65,7 +66,7 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
         index.add(run)
         what = Handover(run, plan.name, local=local)
         job_id = find_known_job(what) or _queue_or_forget(
-            what, plan, prepared.request.environment, lock, pending, index
+            what, plan, prepared, lock, pending, index
         )
         run = record_job(what, job_id)
         index.add(run)
@@ -74,9 +75,9 @@ def submit_prepared(prepared: Prepared, *, local: bool = False) -> RunRef:
 
 
 def try_submission(prepared: Prepared) -> DryRun:
-    """Render a spec and let Slurm say whether it would take it; queues nothing.
+    """Render a spec and ask Slurm whether it would accept the job, without queueing it.
 
-    Raises ClusterError with sbatch's words where it would not. Without Slurm the words are empty.
+    Raises ClusterError with sbatch's message if not. Without Slurm, the response is empty.
     """
     _, script = plan_and_render(
         prepared, identity_of(prepared, f"{prepared.loaded.spec.name}-dry-run")
@@ -86,7 +87,8 @@ def try_submission(prepared: Prepared) -> DryRun:
     with _scratch_script(script) as path:
         answer = ask(["sbatch", "--test-only", path], environment=prepared.request.environment)
     if answer.code:
-        raise ClusterError(answer.err or "sbatch --test-only refused without a word")
+        refused = ClusterError(answer.err or "sbatch --test-only failed without a message")
+        raise explain_refusal(refused, prepared)
     return DryRun(script, answer.err)
 
 
@@ -101,7 +103,7 @@ def _scratch_script(text: str) -> Iterator[str]:
 
 
 def _digest_request(prepared: Prepared, *, local: bool) -> str:
-    """Name a submission by what was asked for: the file, the values, the folder."""
+    """Return an id of a submission from its file, values and folder."""
     spec = prepared.loaded.spec.model_dump_json()
     parts = [
         str(Path(prepared.request.source).absolute()),
@@ -115,7 +117,7 @@ def _digest_request(prepared: Prepared, *, local: bool) -> str:
 def _begin_submission(
     pending: Path, prepared: Prepared, identity: Identity, plan: LaunchPlan, script: str
 ) -> RunRef:
-    """Continue the submission begun for this spec, or begin one; its folder is complete."""
+    """Continue an interrupted submission of this spec, or start one; write its run folder."""
     run = RunRef(identity.run_id, RunPaths(Path(identity.folder)))
     begun = read_record(pending).get("run_id") == identity.run_id
     if not begun and run.paths.folder.exists():
@@ -136,7 +138,7 @@ def _new_id(name: str) -> str:
 def _write_folder(
     run: RunRef, prepared: Prepared, plan: LaunchPlan, script: str, *, begun: bool
 ) -> None:
-    """Write everything that submitter, node and trainer share; the intent comes last.
+    """Write the run folder; the intent comes last.
 
     The folder is there already only if a killed client had `begun` this submission.
     """
@@ -147,8 +149,8 @@ def _write_folder(
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ClusterError(
-            f"cannot make the run folder {paths.folder}: {error.strerror}",
-            "give another run_root in the profile",
+            f"cannot create the run folder {paths.folder}: {error.strerror}",
+            "set another run_root in the profile",
         ) from error
     write_whole(paths.source, prepared.loaded.text)
     write_whole(paths.script, script)
@@ -161,23 +163,26 @@ def _write_folder(
 def _queue_or_forget(
     what: Handover,
     plan: LaunchPlan,
-    environment: Mapping[str, str],
+    prepared: Prepared,
     lock: int,
     pending: Path,
     index: Index,
 ) -> str:
-    """Call sbatch, or start the run here; on a clear refusal nothing is left behind."""
+    """Call sbatch, or start the run on this machine; remove the run if that is refused."""
     try:
-        return queue_job(what, plan, environment, lock)
+        return queue_job(what, plan, prepared.request.environment, lock)
     except NoAnswer:
         raise
-    except (ClusterError, SpecError):
+    except SpecError:
         _forget_run(what.run, pending, index)
         raise
+    except ClusterError as error:
+        _forget_run(what.run, pending, index)
+        raise explain_refusal(error, prepared) from error
 
 
 def _forget_run(run: RunRef, pending: Path, index: Index) -> None:
-    """Take back what was written for a run that Slurm refused."""
+    """Remove everything that was written for a refused run."""
     import shutil  # noqa: PLC0415 - only on a refusal
 
     index.remove(run.run_id)

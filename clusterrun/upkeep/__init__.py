@@ -1,1 +1,1 @@
-"""Remove what is old, and test notifications."""
+"""Remove old runs and checkpoints, and test notifications."""

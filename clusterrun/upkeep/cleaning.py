@@ -1,4 +1,4 @@
-"""Remove old runs, or old checkpoints of ended runs; a possibly active run is never touched."""
+"""Remove old runs, or old checkpoints of ended runs; a run that may be active is never touched."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from clusterrun.upkeep.cleanup_plan import (
 
 
 def clean(criteria: Criteria, index: Index | None = None) -> list[Removal]:
-    """Remove what fits the conditions and return it, as `plan_clean` and `carry_out` do.
+    """Plan a cleanup, carry it out, and return what was removed.
 
-    Raises SpecError for criteria without a condition, ClusterError where the disk refuses.
+    Raises SpecError for criteria without a condition, ClusterError if the disk refuses.
     """
     return carry_out(plan_clean(criteria, index), index)
 
@@ -35,13 +35,13 @@ def clean(criteria: Criteria, index: Index | None = None) -> list[Removal]:
 def carry_out(
     plan: CleanupPlan,
     index: Index | None = None,
-    tell: Callable[[int, int], object] | None = None,
+    report_progress: Callable[[int, int], object] | None = None,
     note: Callable[[str], object] | None = None,
 ) -> list[Removal]:
     """Carry out a plan and return what was removed; runs that changed or may be active stay.
 
-    `tell` gets how many bytes are freed, and of how many; `note` why something stays. Raises
-    ClusterError where the disk refuses: the next `clean` finishes what was begun.
+    `report_progress` receives the bytes freed and their total; `note` receives why something stays.
+    Raises ClusterError if the disk refuses; the next `clean` finishes the removal.
     """
     index, inquiry = index or Index(), Inquiry()
     index.make()
@@ -53,15 +53,16 @@ def carry_out(
         if why is not None:
             continue
         gone.append(removal)
-        if tell:
-            tell(sum(one.size for one in gone), plan.size)
+        if report_progress:
+            report_progress(sum(one.size for one in gone), plan.size)
     return gone
 
 
 def _remove_one(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
-    """Remove one thing; return why it stays, or None. Nobody can resume the run meanwhile.
+    """Remove one run or checkpoint; return why it stays, or None.
 
-    The lock is held until the thing has lost its name; what takes minutes comes after.
+    The lock prevents a resume, and is held until the path is renamed; the deletion, which can take
+    minutes, comes afterwards.
     """
     run = removal.run
     of_run = removal.path.parent == run.paths.folder.parent
@@ -84,12 +85,12 @@ def _remove_one(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
 
 
 def _reason_to_keep_now(removal: Removal, index: Index, inquiry: Inquiry) -> str | None:
-    """Ask again about one run, right before it goes."""
+    """Check one run again, right before it is removed."""
     run = removal.run
     if removal.path.name == MARK + run.run_id:
-        return "it is there again" if run.paths.folder.exists() else None
+        return "it exists again" if run.paths.folder.exists() else None
     if index.resumption(run).exists():
-        return f"a resume of it was begun: `clusterrun resume {run.run_id}` finishes it"
+        return f"a resume was interrupted; finish it with `clusterrun resume {run.run_id}`"
     try:
         status = run_status(run)
     except ClusterError as error:
@@ -98,7 +99,7 @@ def _reason_to_keep_now(removal: Removal, index: Index, inquiry: Inquiry) -> str
         removal.state,
         removal.ended,
     ):
-        return "it has run again since"
+        return "it has been resumed"
     why = reason_to_keep(run, status, ())
     return (
         inquiry.sign_of_life(run, status) or None
@@ -111,7 +112,7 @@ def remove_run(run: RunRef, index: Index) -> None:
     """Remove a run's folder, then its index entry. Raises ClusterError if the disk refuses."""
     if run.paths.folder.exists() and not is_folder_of(run):
         raise ClusterError(
-            f"{run.paths.folder} is not the folder of {run.run_id}", "look into it yourself"
+            f"{run.paths.folder} is not the folder of {run.run_id}", "check the folder yourself"
         )
     with _disk_errors_reported(run.paths.folder):
         remove(run.paths.folder)
@@ -125,11 +126,11 @@ def _disk_errors_reported(path: Path) -> Iterator[None]:
     except OSError as error:
         what = f"{error.filename or path}: {(error.strerror or str(error)).lower()}"
         raise ClusterError(
-            what, "when that is mended, the same `clusterrun clean` finishes what was begun"
+            what, "fix this, then run the same `clusterrun clean` to finish the removal"
         ) from error
 
 
 def as_cleanup(plan: CleanupPlan, gone: Collection[Removal]) -> Cleanup:
-    """Return what was planned and what of it is gone, as plain values."""
+    """Return the planned removals, and which of them were carried out."""
     items = (CleanedItem(**one.as_dict(), removed=one in gone) for one in plan.removals)
     return Cleanup(tuple(items), plan.size, plan.notes)

@@ -1,4 +1,4 @@
-"""Send a test message to the places in a spec's `notify`, with the job script's own functions."""
+"""Send a test message to the targets in a spec's `notify`, with the job script's functions."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ from clusterrun.run_folder.index import Index
 from clusterrun.submission.saved_request import load_request
 
 _SECONDS = 15
-"""For all messages of a test; a job's end has five."""
+"""Timeout of all test messages; at the end of a job it is five seconds."""
 
 
 @dataclass(frozen=True)
 class NotificationTest:
-    """What became of the test messages."""
+    """The result of the test messages."""
 
-    missed: int
-    """How many places were not reached."""
-    words: tuple[str, ...]
-    """What happened, a line a place; no webhook's address stands there."""
+    failed: int
+    """Number of targets that were not reached."""
+    messages: tuple[str, ...]
+    """One line per target, without the address of a webhook."""
 
 
 def notify(name: str, request: Request) -> NotificationTest:
-    """Send a test message to every place of a job spec, or of a run.
+    """Send a test message to every target of a job spec or a run.
 
-    `name` is a file, or what names a run; `request` gives profile, overrides and environment, which
-    has the secrets. Raises SpecError where it names no place, ClusterError where there is no bash.
+    `name` is a file or the name of a run; `request` has the profile, overrides and environment with
+    the secrets. Raises SpecError without a target, ClusterError without bash.
     """
     spec, run_id = _spec_of(name, request)
     if not spec.notify:
-        hint = "notify: [{on: [finished], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}]"
-        raise SpecError([Problem(name, "notify", "nobody is to be told", hint)])
+        example = "notify: [{on: [finished], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}]"
+        hint = f"add one, such as {example}"
+        raise SpecError([Problem(name, "notify", "no notification targets", hint)])
     words = [notification_words(notice) for notice in spec.notify]
     return _send_message(run_id, words, request.environment)
 
@@ -78,7 +79,8 @@ def _send_message(
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ClusterError(
-            f"bash: {error}", "the messages are sent by the job script's own bash functions"
+            f"bash: {error}",
+            "bash is required: the messages are sent by functions of the job script",
         ) from error
     words = [line.removeprefix("clusterrun: notify: ") for line in done.stderr.splitlines()]
     return NotificationTest(done.returncode, tuple(words))

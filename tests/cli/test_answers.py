@@ -124,17 +124,17 @@ def test_failures(ran, words, code):
     assert done.returncode == code
     told = fits(command, done.stdout)["problems"]
     assert told
-    assert all(problem["what"] in done.stderr for problem in told)
+    assert all(problem["message"] in done.stderr for problem in told)
     if "wrong.yaml" in rest:
-        assert {problem["path"] for problem in told} == {"slurm.nodes", "slurm.time"}
+        assert {problem["key"] for problem in told} == {"slurm.nodes", "slurm.time"}
 
 
 def test_a_rehearsal(capsys):
     """As full as one can be; a real one is asked in tests/slurm/test_rehearse.py."""
-    full = Rehearsal("tiny", reasons=["none"], left=3, saved=3, back=3, first=4, nodes=["n1"],
+    full = Rehearsal("tiny", reasons=["none"], stopped_at_step=3, saved_step=3, resumed_from_step=3, first_step_after=4, nodes=["n1"],
                      losses=LossComparison(3, 4, 6, float("inf"), 4, None, 3, 0.0, 1e-3),
                      weights=WeightComparison(6, ("model.safetensors",), (), (), None),
                      phases=[Phase("queue", 1.0), Phase("save", None)])  # fmt: skip
 
     print_json(full)
-    assert fits("rehearse", capsys.readouterr().out)["losses"]["largest"] is None
+    assert fits("rehearse", capsys.readouterr().out)["losses"]["largest_difference"] is None

@@ -25,6 +25,23 @@ def test_the_version_and_the_help(desk):
     assert desk.type().stdout == shown.stdout
 
 
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("staus", "did you mean status?"),
+        ("sumbit", "did you mean submit?"),
+        ("log", "did you mean logs?"),
+        ("frobnicate", "see `clusterrun --help` for all commands"),
+    ],
+)
+def test_an_unknown_command_gets_a_proposal(capsys, typed, hint):
+    """A mistyped command is one line with a hint, not a list of all commands."""
+    with pytest.raises(SystemExit) as left:
+        cli.main([typed, "job.yaml"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"'{typed}' is not a clusterrun command\n  hint: {hint}\n"
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself(desk, command):
     """Each command's help says what it does, and every option of it what it is for."""
@@ -148,7 +165,7 @@ def test_submit_without_slurm_names_the_way_out(desk):
     """Where sbatch is not installed, submit says so and names --local; nothing is left behind."""
     done = desk.type("submit", "job.yaml")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "sbatch is not on this machine" in done.stderr
+    assert "sbatch is not installed on this machine" in done.stderr
     assert "submit --local" in done.stderr
     assert list(desk.home.iterdir()) == []
     assert not (desk.folder / "runs").exists()
@@ -172,8 +189,8 @@ def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     assert (done.returncode, done.stdout) == (3, "")
     (log,) = (desk.folder / "tmp").iterdir()
     first, second = done.stderr.splitlines()
-    assert first.startswith("clusterrun: a bug: IndexError: ")
-    assert second == f"  hint: please report it with {log}"
+    assert first.startswith("clusterrun: internal error: IndexError: ")
+    assert second == f"  hint: please report it and attach {log}"
     text = log.read_text()
     assert text.startswith(f"clusterrun {__version__}, Python ")
     assert "\nclusterrun list\n" in text
@@ -216,7 +233,10 @@ def test_a_working_folder_that_is_gone(desk):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "the working folder is not there any more\n  hint: cd to one that is\n"
+    assert (
+        done.stderr
+        == "the working directory no longer exists\n  hint: cd to an existing directory\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["list"], ["status"], ["submit", "job.yaml"]])
@@ -261,7 +281,7 @@ def test_what_is_told_after_submit(desk):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{run_id}\n"
     assert done.stderr.startswith(
-        "note: left out, because they would override the spec: SBATCH_PARTITION\n"
+        "note: ignored, because they would override the spec: SBATCH_PARTITION\n"
     )
     assert "queued as job 4711" in done.stderr
     assert f"  clusterrun status {run_id}\n" in done.stderr

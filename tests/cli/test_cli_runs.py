@@ -42,7 +42,7 @@ def test_a_beginning_that_fits_two_runs(desk, command):
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "2 runs begin with tiny\n  hint: tiny-1, tiny-10\n",
+        "2 runs match 'tiny'\n  hint: name one of them: tiny-10 (FAILED), tiny-1 (COMPLETED)\n",
     )
     assert desk.type(command, "tiny-1").returncode == 0
 
@@ -54,9 +54,9 @@ def test_what_is_known_of_runs_that_have_ended(desk):
     shown = desk.type("status", "11")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.splitlines()[:3] == [
-        "run       good",
-        "state     COMPLETED (finished)",
-        "job       11",
+        "run              good",
+        "state            COMPLETED (finished)",
+        "job              11",
     ]
     assert json.loads(desk.type("status", "last", "--json").stdout)["run_id"] == "bad"
     assert [run["state"] for run in json.loads(desk.type("list", "--json").stdout)] == [
@@ -130,19 +130,20 @@ def test_status_tells_every_attempt(desk):
     shown = desk.type("status", "tiny").stdout.splitlines()
     assert shown[-3].split() == [
         "ATTEMPT",
-        "BEGAN",
+        "STARTED",
         "ENDED",
         "BY",
         "STEPS",
+        "STEPS",
         "LOST",
-        "LASTED",
+        "DURATION",
         "JOB",
         "NODES",
     ]
     assert shown[-2].split() == ["1", "preempted", "0", "to", "57", "7", "12"]
     assert shown[-1].split() == ["2", "finished", "50", "to", "90", "0", "12"]
     attempts = json.loads(desk.type("status", "tiny", "--json").stdout)["attempts"]
-    assert [(one["number"], one["words"], one["steps_lost"]) for one in attempts] == [
+    assert [(one["number"], one["summary"], one["steps_lost"]) for one in attempts] == [
         (1, "preempted", 7),
         (2, "finished", 0),
     ]
@@ -165,7 +166,7 @@ def test_the_tasks_of_an_array(desk):
     desk.command("squeue", 'for n in 4 6; do echo "40_$n|4$n|40|PENDING|Resources|N/A||/x"; done')
     desk.command("sbatch", "exit 1")
     shown = desk.type("status", "grid").stdout
-    assert "state     PENDING (4 tasks: 2 PENDING, 1 FAILED, 1 COMPLETED)" in shown
+    assert "state            PENDING (4 tasks: 2 PENDING, 1 FAILED, 1 COMPLETED)" in shown
     rows = [line.split()[:3] for line in shown.splitlines() if line.startswith("grid-")]
     assert rows == [["grid-0", "COMPLETED", "41"], ["grid-2", "FAILED", "42"], ["grid-4", "PENDING", "40_4"],
                     ["grid-6", "PENDING", "40_6"]]  # fmt: skip
@@ -175,7 +176,7 @@ def test_the_tasks_of_an_array(desk):
     assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == "PENDING"
     assert desk.type("logs", "grid-0").stdout == "task 0\n"
     done = desk.type("logs", "grid")
-    assert (done.returncode, done.stderr) == (1, "grid is a job array, and each task has its own output\n"
+    assert (done.returncode, done.stderr) == (1, "grid is a job array; each task has its own output\n"
                                                  "  hint: name one of grid-0, grid-2\n")  # fmt: skip
     assert desk.type("status", "grid-3").returncode == 2
 
@@ -202,7 +203,7 @@ def test_requests_to_an_array_reach_its_tasks(desk):
     fields = f"JobName=x UserId=me({os.getuid()}) JobState=RUNNING Requeue=1 Restarts=0 Command={array.script} WorkDir=/"
     desk.command("scontrol", f"echo 'JobId=41 ArrayJobId=40 ArrayTaskId=1 {fields}'")
     assert desk.type("stop", "grid").returncode == 0
-    assert [task.stop.read_text()[:8] for task in tasks] == ["", "asked by"]
+    assert [task.stop.read_text()[:12] for task in tasks] == ["", "requested by"]
     assert desk.type("cancel", "grid").returncode == 0
     assert [task.cancelled.exists() for task in tasks] == [False, True]
     assert (desk.folder / "scancelled").read_text() == "--state=PENDING -- 40\n-- 40\n"
@@ -220,7 +221,7 @@ def test_a_job_that_may_not_be_requeued(desk):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "job 12 may not be requeued: requeue.on is empty, or the site forbids it\n"
-        "  hint: `clusterrun stop`, and when it has left, `clusterrun resume`\n"
+        "  hint: use `clusterrun stop`, and `clusterrun resume` after it has stopped\n"
     )
     assert not paths.requeue.exists()
 

@@ -90,53 +90,63 @@ def running(tmp_path) -> RunStatus:
     (checkpoint / "manifest.json").write_text("half")
     write_record(paths.saves, {"checkpoint": checkpoint.name, "step": 40})
     known = status_from_files(RunRef("tiny", paths, "12"))
-    return RunStatus(**{**vars(known), "ends": now + 7300})
+    return RunStatus(**{**vars(known), "time_limit_at": now + 7300})
 
 
 def test_what_a_running_run_is_about(running):
     """Speed, time left, the checkpoint that comes and the one that was."""
     ahead = outlook(running)
-    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.doing) == (32.0, 2.0, 480, "step")
+    assert (
+        ahead.samples_per_second,
+        ahead.seconds_per_step,
+        ahead.seconds_left,
+        ahead.activity,
+    ) == (32.0, 2.0, 480, "step")
     assert (ahead.next_checkpoint_step, ahead.next_checkpoint_at, ahead.learning_rate) == (
         80,
         None,
         0.1,
     )
     assert ahead.losses[0] == (1, 0.99)
-    assert ahead.last_checkpoint.fault == "it has no whole manifest.json"
+    assert ahead.last_checkpoint.fault == "no complete manifest.json"
     told = format_status(running, ahead).splitlines()
     assert told[:9] == [
-        "run       tiny",
-        "state     RUNNING",
-        "job       12",
-        "attempt   1",
-        "step      60 of 300",
-        "loss      0.5000",
-        "speed     32 samples/s, 2 s a step",
-        "left      8 min to the last step, 2 h 1 min to the job's time limit",
-        "saved     step-00000040-0001, 0 s ago, not whole: it has no whole manifest.json",
+        "run              tiny",
+        "state            RUNNING",
+        "job              12",
+        "attempt          1",
+        "step             60 of 300",
+        "loss             0.5000",
+        "speed            32 samples/s, 2 s per step",
+        "remaining        8 min to the last step, 2 h 1 min to the job's time limit",
+        "checkpoint       step-00000040-0001, 0 s ago, incomplete: no complete manifest.json",
     ]
-    assert told[9] == "next save at step 80, in 40 s"
-    line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  saved step-00000040-0001"
+    assert told[9] == "next checkpoint  at step 80, in 40 s"
+    line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  checkpoint step-00000040-0001"
     assert format_status_line(running, ahead) == line
 
 
 @pytest.mark.parametrize(("doing", "words"), [
-    ("start", "RUNNING (starts, no step is done yet)"), ("save", "RUNNING (saves a checkpoint)"),
-    ("evaluation", "RUNNING (evaluates)"), ("end", "RUNNING (leaves)"), ("step", "RUNNING"), ("new", "RUNNING"),
+    ("start", "RUNNING (starting, no step done yet)"), ("save", "RUNNING (saving a checkpoint)"),
+    ("evaluation", "RUNNING (evaluating)"), ("end", "RUNNING (exiting)"), ("step", "RUNNING"), ("new", "RUNNING"),
 ])  # fmt: skip
 def test_what_it_does_in_words(running, doing, words):
     """Where Slurm has no reason to tell, the training library's word is told."""
     paths = RunPaths(Path(running.folder))
     paths.progress.write_text(f"step=60\ndoing={doing}\n")
-    assert f"state     {words}" in format_status(running, outlook(running)).splitlines()
+    assert f"state            {words}" in format_status(running, outlook(running)).splitlines()
 
 
 def test_a_run_that_has_ended_has_no_speed(running):
     """What it saved last is told still."""
     ended = RunStatus(**{**vars(running), "state": State.COMPLETED, "reason": "finished"})
     ahead = outlook(ended)
-    assert (ahead.rate, ahead.step_seconds, ahead.left, ahead.next_checkpoint_step) == (
+    assert (
+        ahead.samples_per_second,
+        ahead.seconds_per_step,
+        ahead.seconds_left,
+        ahead.next_checkpoint_step,
+    ) == (
         None,
         None,
         None,
@@ -151,4 +161,9 @@ def test_a_script_that_tells_nothing(tmp_path):
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 12})
     ahead = outlook(status_from_files(RunRef("quiet", paths, "12")))
-    assert (ahead.losses, ahead.left, ahead.last_checkpoint, ahead.doing) == ((), None, None, "")
+    assert (ahead.losses, ahead.seconds_left, ahead.last_checkpoint, ahead.activity) == (
+        (),
+        None,
+        None,
+        "",
+    )

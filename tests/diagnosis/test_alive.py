@@ -36,24 +36,29 @@ def test_the_trainers_own_patience_is_the_measure(paths, age, looks):
     """Silent for longer than it said that it may be is no good sign; before that nothing is wrong."""
     tell(paths, BEGAN + 60, 900)
     found = judge_progress(paths, attempt(paths), now=BEGAN + 60 + age)
-    assert (found.looks, found.silent, found.doing, found.patience) == (looks, age, "step", 900)
-    assert found.words.startswith(f"at step 61, doing step; its last word is {age} s old")
+    assert (
+        found.looks_alive,
+        found.seconds_since_progress,
+        found.activity,
+        found.hang_timeout,
+    ) == (looks, age, "step", 900)
+    assert found.summary.startswith(f"at step 61 (step), last progress {age} s ago")
 
 
 def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
     """The log's age is told in its place, and no verdict is given."""
     tell(paths, BEGAN - 5, 900)
     found = judge_progress(paths, attempt(paths), now=BEGAN + 70)
-    assert (found.looks, found.silent) == (None, None)
-    assert found.words == "attempt 2 began 70 s ago, and has printed nothing yet"
+    assert (found.looks_alive, found.seconds_since_progress) == (None, None)
+    assert found.summary == "attempt 2 started 70 s ago, and has printed nothing yet"
     paths.log("0002").write_text("importing\n")
     assert (
-        "has told no step yet; its last line is"
-        in judge_progress(paths, attempt(paths), now=BEGAN + 70).words
+        "has reported no step yet; its last output is"
+        in judge_progress(paths, attempt(paths), now=BEGAN + 70).summary
     )
 
 
 def test_a_trainer_without_a_patience(paths):
     """Where it cannot say how long it may be silent, nobody judges."""
     tell(paths, BEGAN + 60, 0)
-    assert judge_progress(paths, attempt(paths), now=BEGAN + 9000).looks is None
+    assert judge_progress(paths, attempt(paths), now=BEGAN + 9000).looks_alive is None

@@ -223,9 +223,9 @@ def test_where_the_ranks_of_a_hang_stood():
     )
     first, second = read_hang_locations(attribute_lines(text.split("\n")))
     assert (first.rank, first.node) == (0, "n1")
-    assert first.inner.startswith("all_reduce (")
-    assert first.script == "train (/home/alice/train.py:40)"
-    assert (second.rank, second.node, second.inner) == (
+    assert first.innermost_call.startswith("all_reduce (")
+    assert first.script_call == "train (/home/alice/train.py:40)"
+    assert (second.rank, second.node, second.innermost_call) == (
         1,
         "n2",
         "evaluate (/home/alice/train.py:12)",

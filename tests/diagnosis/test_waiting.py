@@ -22,7 +22,7 @@ SQUEUE = (
 
 def status(**values: object) -> RunStatus:
     given = {
-        "run_id": "big-1", "state": State.PENDING, "reason": "", "job_id": "7", "attempt": 0, "step": None, "total": None,
+        "run_id": "big-1", "state": State.PENDING, "reason": "", "job_id": "7", "attempt": 0, "step": None, "total_steps": None,
         "loss": None, "nodes": "", "exit_code": None, "folder": "/runs/big-1", **values,
     }  # fmt: skip
     return RunStatus(**given)
@@ -57,16 +57,16 @@ def waiting(slurm, reason: str, *, dependency: str = "(null)", **values: object)
 def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
     """Each code in the three forms in which it is met has the same meaning and says what to do."""
     told = [explain_reason(text) for text in (code, f"({code})", f"{code},_more_words")]
-    assert all(one.known and one.means == REASONS[code].means and one.do for one in told)
+    assert all(one.known and one.meaning == REASONS[code].meaning and one.fix for one in told)
 
 
 @pytest.mark.parametrize("words", SENTENCES)
 def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
     """scontrol writes the same with `_` for spaces."""
     assert (
-        explain_reason(f"({words} and so on)").means
-        == explain_reason(words.replace(" ", "_")).means
-        == SENTENCES[words].means
+        explain_reason(f"({words} and so on)").meaning
+        == explain_reason(words.replace(" ", "_")).meaning
+        == SENTENCES[words].meaning
     )
 
 
@@ -74,12 +74,12 @@ def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
     ("code", "fragments"),
     [
         ("AssocGrpCpuLimit", ("together", "your account", "CPUs")),
-        ("QOSGrpGRESMinutes", ("together", "the QOS", "GPUs", "times minutes")),
-        ("AssocGrpCPURunMinutesLimit", ("together", "of the jobs that run")),
+        ("QOSGrpGRESMinutes", ("together", "the QOS", "GPUs", "minutes")),
+        ("AssocGrpCPURunMinutesLimit", ("together", "of running jobs")),
         ("QOSMaxGRESPerUser", ("the QOS", "GPUs", "a user", "reached")),
         ("QOSMaxNodePerJobLimit", ("more nodes", "one job")),
         ("AssocMaxWallDurationPerJobLimit", ("more wall time", "one job")),
-        ("QOSMinGRES", ("at least", "GPUs")),
+        ("QOSMinGRES", ("minimum", "GPUs")),
         ("MaxJobsPerAccount", ("running jobs", "an account")),
         ("QOSMaxSubmitJobPerUserLimit", ("queued and running jobs",)),
     ],
@@ -88,27 +88,30 @@ def test_a_limit_is_put_together_from_its_name(code, fragments):
     """Whose limit it is, what it sums up, and of what."""
     told = explain_reason(code)
     assert told.known
-    assert [part for part in fragments if part not in told.means] == []
+    assert [part for part in fragments if part not in told.meaning] == []
 
 
 def test_what_never_passes_is_told_from_what_does():
     """A request over one job's limit stays for ever; one over what all jobs may have together passes."""
     never = "JobHeldUser DependencyNeverSatisfied PartitionTimeLimit QOSMaxNodePerJobLimit AssocMaxCpuPerJobLimit InvalidQOS"
-    assert [code for code in never.split() if explain_reason(code).passes] == []
+    assert [code for code in never.split() if explain_reason(code).temporary] == []
     later = "Priority Resources BeginTime QOSGrpCpuLimit AssocGrpGRES QOSMaxJobsPerUserLimit Licenses JobArrayTaskLimit"
-    assert [code for code in later.split() if not explain_reason(code).passes] == []
+    assert [code for code in later.split() if not explain_reason(code).temporary] == []
 
 
 def test_a_reason_that_nobody_knows_is_told_as_it_is():
     """No meaning is made up."""
     told = explain_reason("MoonPhase")
     assert not told.known
-    assert "'MoonPhase'" in told.means
+    assert "'MoonPhase'" in told.meaning
 
 
 def test_the_nodes_that_cannot_be_had_are_named():
     """Slurm has them in its reason."""
-    assert "(out now: n[1-2])" in explain_reason("ReqNodeNotAvail, UnavailableNodes:n[1-2]").means
+    assert (
+        "(unavailable: n[1-2])"
+        in explain_reason("ReqNodeNotAvail, UnavailableNodes:n[1-2]").meaning
+    )
 
 
 def test_what_stands_before_a_job_and_when_it_starts(slurm):
@@ -116,33 +119,33 @@ def test_what_stands_before_a_job_and_when_it_starts(slurm):
     slurm["squeue --noheader --array --states=PENDING --partition=gpu"] = "300\n100\n101\n99\n"
     slurm["sinfo"] = "2|idle\n1|drained*\n3|mixed\n"
     told = waiting(slurm, "Priority")
-    assert (told.ahead, told.start) == (2, "2026-11-21T10:00:00")
-    assert told.facts == ("it asks for 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
+    assert (told.jobs_ahead, told.expected_start) == (2, "2026-11-21T10:00:00")
+    assert told.details == ("it requests 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
 
 
 def test_slurm_is_asked_for_no_more_than_the_reason_needs(slurm):
     """A held job is explained after one call."""
     told = waiting(slurm, "JobHeldUser")
-    assert told.do == "`scontrol release 7`"
+    assert told.fix == "release with `scontrol release 7`"
     assert len(slurm["asked"]) == 1
 
 
 def test_where_slurm_leaves_a_question_open_the_reason_is_told_all_the_same(slurm):
     """sinfo and scontrol may fail where squeue did not."""
     told = waiting(slurm, "Resources")
-    assert (told.reason, told.ahead, told.facts) == ("Resources", None, ())
+    assert (told.reason, told.jobs_ahead, told.details) == ("Resources", None, ())
 
 
 def test_a_dependency_is_named(slurm):
     """With Slurm's own words for its state, a `|` in them too."""
     told = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
-    assert told.facts == ("it waits for afterok:5(unfulfilled)",)
+    assert told.details == ("it depends on afterok:5(unfulfilled)",)
 
 
 def test_the_delay_after_a_requeue_is_told_from_a_begin_time(slurm):
     """Slurm shows both as BeginTime."""
-    assert "requeued" in waiting(slurm, "BeginTime", attempt=1).means
-    assert "earliest start" in waiting(slurm, "BeginTime").means
+    assert "requeued" in waiting(slurm, "BeginTime", attempt=1).meaning
+    assert "earliest start" in waiting(slurm, "BeginTime").meaning
 
 
 def test_too_many_nodes_left_out(slurm):
@@ -150,22 +153,22 @@ def test_too_many_nodes_left_out(slurm):
     slurm["sinfo"] = "3|idle\n2|down\n"
     slurm["scontrol show job"] = "JobId=7 ExcNodeList=n[1-2] Partition=gpu\n"
     told = waiting(
-        slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", avoids=("n1 (bad)", "n2 (bad)")
+        slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", excluded_nodes=("n1 (bad)", "n2 (bad)")
     )
-    assert "too few are left" in told.facts[1]
-    assert "nodes/ in the run folder" in told.facts[1]
+    assert "leaves too few nodes" in told.details[1]
+    assert "nodes/ in the run folder" in told.details[1]
 
 
 def test_slurm_that_does_not_answer(slurm):
     """Nothing is made up: its error is the answer."""
     told = pending_run.why_waiting(status())
-    assert "Connection refused" in told.means
+    assert "Connection refused" in told.meaning
 
 
 def test_a_run_that_slurm_never_got(slurm):
     """The way out is to type it again; nobody asks Slurm."""
-    told = pending_run.why_waiting(status(job_id="", reason="not handed to Slurm yet"))
-    assert "submit" in told.do
+    told = pending_run.why_waiting(status(job_id="", reason="not submitted to Slurm yet"))
+    assert "submit" in told.fix
     assert slurm["asked"] == []
 
 

@@ -89,7 +89,7 @@ def test_a_spec_says_all_of_it(ask):
     }  # fmt: skip
     assert all(by_name(found, "activations").values())
     assert by_name(found, "fits")["ZeRO-2"] == "no"
-    assert found["would_fit"] == "activation checkpointing"
+    assert found["suggested_change"] == "activation checkpointing"
 
 
 def test_the_advice_is_true(ask):
@@ -182,11 +182,11 @@ def test_files_that_the_spec_names_are_read(ask):
     base = "script: train.py\nargs: {block_size: 512}\nslurm: {gpus-per-node: 2}\naccelerate: "
     Path("job.yaml").write_text(base + "{deepspeed_config: {deepspeed_config_file: ds.json}}\n")
     found = ask("job.yaml", "--config", "models/llama-8b")
-    assert (found["strategy"], found["precision"]) == ("ZeRO-3, optimizer on CPU", "bf16")
+    assert (found["strategy"], found["mixed_precision"]) == ("ZeRO-3, optimizer on CPU", "bf16")
     plain = by_name(found, "activations")["FSDP"]
     Path("job.yaml").write_text(base + "{config_file: fsdp.yaml}\n")
     found = ask("job.yaml", "--config", "models/llama-8b")
-    assert (found["strategy"], found["precision"]) == ("FSDP", "fp16")
+    assert (found["strategy"], found["mixed_precision"]) == ("FSDP", "fp16")
     assert by_name(found, "activations")["FSDP"] < plain
 
 

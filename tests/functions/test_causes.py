@@ -402,10 +402,10 @@ def test_a_word_that_is_no_cause_is_shown_as_it_is(tmp_path, word) -> None:
     write_record(paths.end("0001"), {"cause": word, "next": "end", "exit_code": 1, "ended": 2})
     (attempt,) = list_attempts(paths)
     found = status_from_files(RunRef("run-1", paths))
-    assert (attempt.cause, attempt.words, found.reason, found.state) == (
+    assert (attempt.cause, attempt.summary, found.reason, found.state) == (
         word,
         word,
         word,
         State.FAILED,
     )
-    assert why_stopped(paths, attempt).means == word
+    assert why_stopped(paths, attempt).meaning == word

@@ -201,5 +201,5 @@ def test_only_who_has_a_handler_is_asked_for_stacks(tmp_path):
     (place,) = read_hang_locations(
         attribute_lines(told.split("\n"))
     )  # as `clusterrun why` reads it
-    assert (place.rank, place.inner) == (1, "<module> (<string>:10)")
+    assert (place.rank, place.innermost_call) == (1, "<module> (<string>:10)")
     assert "sleep" in below

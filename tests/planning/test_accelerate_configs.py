@@ -189,7 +189,7 @@ def test_what_accelerate_config_writes_by_default(folder, precision):
     said = ": use_cpu: the job requests GPUs, but this config trains on CPUs"
     assert prepared("{gpus: 1}").notes[-1].endswith(said)
     alone = "NO starts independent processes, each with world size 1"
-    assert [problem.what for problem in prepared("{nodes: 2}").problems] == [alone]
+    assert [problem.message for problem in prepared("{nodes: 2}").problems] == [alone]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_config_with_a_tag_is_still_looked_at():
         "distributed_type: !!str FSDP3\nnum_processes: !!int '4'\nnum_processes: 4\n"
     )
     (problem,) = prepared(ONE).problems
-    assert (problem.where.split(":")[0], problem.path) == ("my.yaml", "distributed_type")
+    assert (problem.where.split(":")[0], problem.key) == ("my.yaml", "distributed_type")
 
 
 def test_the_words_we_know_by_heart_are_those_of_accelerate():

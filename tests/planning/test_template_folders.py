@@ -64,7 +64,7 @@ def test_a_template_that_everybody_can_change_is_refused(place: Path) -> None:
     template.touch()
     template.chmod(0o666)
     (problem,) = find_template_folders("job.yaml", ()).problems
-    assert (problem.where, problem.what) == (
+    assert (problem.where, problem.message) == (
         str(template),
         "template that everybody can change",
     )

@@ -118,13 +118,16 @@ def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """It comes back behind its last save, trains as the reference does, and leaves no checkpoints, but all else."""
     found = ended(outcomes, "survives")
     assert (found.outcome, found.reasons) == (SURVIVED, [])
-    assert found.left == found.saved == found.back
-    assert found.left is not None
-    assert found.left >= 15
-    assert found.first == found.left + 1
+    assert found.stopped_at_step == found.saved_step == found.resumed_from_step
+    assert found.stopped_at_step is not None
+    assert found.stopped_at_step >= 15
+    assert found.first_step_after == found.stopped_at_step + 1
     assert found.losses is not None
     assert found.weights is not None
-    assert (found.losses.largest, found.losses.first) == (0.0, found.first)
+    assert (found.losses.largest_difference, found.losses.first_step) == (
+        0.0,
+        found.first_step_after,
+    )
     assert (found.weights.same, found.weights.step % 10) == (True, 0)
     assert [phase.name for phase in found.phases] == [
         "submitted to started", "started to first step", "first step to TERM", "TERM to saved", "TERM to left",
@@ -139,9 +142,10 @@ def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehears
     """A script that begins at step 0 does not survive; its checkpoints stay, for a look."""
     found = ended(outcomes, "ignores-it")
     assert found.outcome == NOT_SURVIVED
-    assert found.reasons == [f"came back at step 0, though step {found.saved} was saved"]
+    assert found.reasons == [f"came back at step 0, though step {found.saved_step} was saved"]
     assert (
-        found.reference == "" or not RunPaths(Path(found.reference_folder)).trainer("0001").exists()
+        found.reference_run_id == ""
+        or not RunPaths(Path(found.reference_folder)).trainer("0001").exists()
     )
     assert checkpoints(found)
 
@@ -151,7 +155,7 @@ def test_a_script_that_counts_anew(outcomes: dict[str, Future[Rehearsal]]) -> No
     """A script that loads its checkpoint, and then does step 1, does not survive."""
     found = ended(outcomes, "counts-anew")
     assert found.outcome == NOT_SURVIVED
-    what = f"was handed the checkpoint of step {found.saved}, and then did step 1"
+    what = f"was handed the checkpoint of step {found.saved_step}, and then did step 1"
     assert found.reasons == [f"{what}: the script does not count on from its checkpoint"]
 
 
@@ -172,7 +176,9 @@ def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]
     """At the right step, but with other losses: from which step on, by how much, and what usually does that."""
     found = ended(outcomes, "forgets-its-state")
     assert found.outcome == NOT_SURVIVED
-    assert f"the losses differ from step {found.first} on, by up to 0." in found.reasons[0]
+    assert (
+        f"the losses differ from step {found.first_step_after} on, by up to 0." in found.reasons[0]
+    )
     assert "before the stop they are the same, bit for bit" in found.reasons[0]
     assert "random numbers (dropout)" in found.reasons[0]
 
@@ -194,7 +200,7 @@ def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> 
         NOT_SURVIVED,
         ["it saved nothing when it was asked to stop"],
     )
-    assert found.reference == ""
+    assert found.reference_run_id == ""
 
 
 @pytest.mark.extended
@@ -298,7 +304,7 @@ def test_losses_are_compared(
 ) -> None:
     """Relative to the reference's; what differs before the stop is the control."""
     found = compare_losses(steps(before), steps(after), steps(dict(REFERENCE)), TOLERANCE)
-    assert (found.same, found.differ_from) == (same, differ_from)
+    assert (found.same, found.diverged_at_step) == (same, differ_from)
 
 
 def test_losses_over_other_steps_are_not_compared() -> None:
@@ -309,7 +315,7 @@ def test_losses_over_other_steps_are_not_compared() -> None:
         steps({20: 1.0, 30: 2.0}, 10),
         TOLERANCE,
     )
-    assert (found.after, found.first, found.same) == (1, 30, True)
+    assert (found.compared_after, found.first_step, found.same) == (1, 30, True)
 
 
 def saved(step: int, attempt: int, model: str = "aa", **others: str) -> SeenCheckpoint:
@@ -361,7 +367,10 @@ def test_files_of_weights_are_known(name: str) -> None:
     reference = [SeenCheckpoint(Path("step"), 1, 20, 0.0, one)]
     found = compare_weights([], [SeenCheckpoint(Path("step"), 2, 20, 0.0, other)], reference)
     assert found is not None
-    assert (found.differing, found.others) == ((name,), ("optimizer.bin",))
+    assert (found.differing_weight_files, found.differing_other_files) == (
+        (name,),
+        ("optimizer.bin",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -377,7 +386,13 @@ def test_files_of_weights_are_known(name: str) -> None:
 )
 def test_the_step_of_the_return(saved_step: int, back: int, first: int | None, reason: str) -> None:
     """The first step after the return is the one behind the last save."""
-    found = Rehearsal("job", left=15, saved=saved_step, back=back, first=first)
+    found = Rehearsal(
+        "job",
+        stopped_at_step=15,
+        saved_step=saved_step,
+        resumed_from_step=back,
+        first_step_after=first,
+    )
     judge_resume(found)
     assert len(found.reasons) == bool(reason)
     assert reason in "".join(found.reasons)
@@ -385,7 +400,9 @@ def test_the_step_of_the_return(saved_step: int, back: int, first: int | None, r
 
 def test_steps_that_were_lost_are_told() -> None:
     """A run that was killed before it could save comes back all the same, from further back."""
-    found = Rehearsal("job", left=18, saved=10, back=10, first=11)
+    found = Rehearsal(
+        "job", stopped_at_step=18, saved_step=10, resumed_from_step=10, first_step_after=11
+    )
     judge_resume(found)
     assert found.reasons == []
     assert found.notes == ["8 steps were lost: it left at step 18, and step 10 was saved last"]

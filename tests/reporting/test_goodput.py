@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from clusterrun.reporting.goodput import Split, Story, make_stories, measure_waiting, total_split
+from clusterrun.reporting.goodput import (
+    AttemptTimeline,
+    TimeSplit,
+    make_timelines,
+    measure_waiting,
+    total_split,
+)
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.metrics import Metrics, Point
 from clusterrun.slurm.node_lists import count_nodes
@@ -50,8 +56,8 @@ def trained(
     return Metrics(made, first_step, left, saving, 1)
 
 
-def told(attempts, measures, asked, until=None) -> tuple[list[Story], Split]:
-    found = make_stories(attempts, measures, asked, until)
+def told(attempts, measures, asked, until=None) -> tuple[list[AttemptTimeline], TimeSplit]:
+    found = make_timelines(attempts, measures, asked, until)
     return found, total_split(found, measure_waiting(found, asked, until))
 
 
@@ -59,9 +65,9 @@ def test_a_run_that_nothing_stopped():
     """Asked at 0, begins at 100, first step at 130, trains until 1000 with 20 s of saving, leaves until 1010."""
     measure = trained(130, (130, 1, 0), (990, 100, 20), saving=20, left=1000)
     (story,), split = told([attempt(1, 100, 1010, "finished", 0)], [measure], [(0, 0)])
-    assert split == Split(productive=850, saving=20, start=30, ending=10, waiting=100)
-    assert (split.wall, split.held, split.ettr) == (1010, 910, 850 / 1010)
-    assert (story.first_step, story.lost_from, story.trained) == (130, None, 1000)
+    assert split == TimeSplit(productive=850, saving=20, startup=30, shutdown=10, waiting=100)
+    assert (split.wall, split.allocated, split.ettr) == (1010, 910, 850 / 1010)
+    assert (story.first_step_at, story.lost_since, story.trained_until) == (130, None, 1000)
 
 
 def test_a_preemption_that_loses_nothing():
@@ -70,7 +76,9 @@ def test_a_preemption_that_loses_nothing():
     second = trained(430, (430, 51, 0), (600, 90, 0), left=600)
     attempts = [attempt(1, 100, 310, "preemption", 0), attempt(2, 400, 600, "finished", 50)]
     _, split = told(attempts, [first, second], [(90, 0)])
-    assert split == Split(productive=180 + 170, saving=5, start=20 + 30, ending=5, waiting=10 + 90)
+    assert split == TimeSplit(
+        productive=180 + 170, saving=5, startup=20 + 30, shutdown=5, waiting=10 + 90
+    )
     assert split.wall == 600 - 90
 
 
@@ -80,8 +88,10 @@ def test_a_crash_loses_what_was_not_saved():
     second = trained(330, (330, 51, 0), (500, 99, 0), left=500)
     attempts = [attempt(1, 100, 265, "crash", 0), attempt(2, 300, 500, "finished", 50)]
     (one, _), split = told(attempts, [first, second], [(100, 0)])
-    assert one.lost_from == 200
-    assert one.split == Split(productive=260 - 110 - 4 - 56, lost=56, saving=4, start=10, ending=5)
+    assert one.lost_since == 200
+    assert one.time_split == TimeSplit(
+        productive=260 - 110 - 4 - 56, lost=56, saving=4, startup=10, shutdown=5
+    )
     assert split.wall == 400
     assert split.waiting == 35
 
@@ -91,7 +101,7 @@ def test_the_moment_of_a_step_that_was_thinned_out():
     first = trained(100, (100, 0, 0), (200, 100, 0), saving=0)
     attempts = [attempt(1, 90, 200, "crash", 0), attempt(2, 200, 250, "crash", 25)]
     (one, _), _ = told(attempts, [first, trained(210, (210, 26, 0), (250, 40, 0))], [(90, 0)])
-    assert (one.lost_from, one.split.lost, one.split.productive) == (125, 75, 25)
+    assert (one.lost_since, one.time_split.lost, one.time_split.productive) == (125, 75, 25)
 
 
 def test_a_checkpoint_that_was_damaged_takes_the_steps_of_two_attempts():
@@ -104,7 +114,7 @@ def test_a_checkpoint_that_was_damaged_takes_the_steps_of_two_attempts():
         attempt(3, 200, 400, "finished", 50),
     ]
     found, split = told(attempts, measures, [(0, 0)])
-    assert [one.split.lost for one in found] == [50, 90, 0]
+    assert [one.time_split.lost for one in found] == [50, 90, 0]
     assert split.wall == 400
 
 
@@ -113,26 +123,26 @@ def test_an_attempt_that_never_said_how_it_ended():
     first = trained(110, (110, 1, 0), (200, 40, 0))
     attempts = [attempt(1, 100, None, "node-failure", 0), attempt(2, 500, 600, "finished", 40)]
     found, split = told(attempts, [first, trained(520, (520, 41, 0), (600, 60, 0))], [(100, 0)])
-    assert found[0].ended == 200
-    assert split == Split(productive=90 + 80, start=10 + 20, waiting=300)
+    assert found[0].ended_at == 200
+    assert split == TimeSplit(productive=90 + 80, startup=10 + 20, waiting=300)
 
 
 def test_a_run_that_lives():
     """It trains until now; one that waits again has waited since its last attempt's end."""
     measure = trained(110, (110, 1, 0), (200, 40, 0))
     running = [attempt(1, 100, None, "", 0)]
-    assert told(running, [measure], [(90, 0)], until=210)[1] == Split(
-        productive=100, start=10, waiting=10
+    assert told(running, [measure], [(90, 0)], until=210)[1] == TimeSplit(
+        productive=100, startup=10, waiting=10
     )
-    assert told(running, [Metrics()], [(90, 0)], until=210)[1] == Split(start=110, waiting=10)
-    assert told([], [], [(90, 0)], until=210)[1] == Split(waiting=120)
+    assert told(running, [Metrics()], [(90, 0)], until=210)[1] == TimeSplit(startup=110, waiting=10)
+    assert told([], [], [(90, 0)], until=210)[1] == TimeSplit(waiting=120)
 
 
 def test_a_run_that_waits_for_its_next_attempt():
     """Requeued, and not begun: the time since its last attempt is waited."""
     measure = trained(110, (110, 1, 0), (200, 40, 0), left=200)
     _, split = told([attempt(1, 100, 205, "preemption", 0)], [measure], [(90, 0)], until=305)
-    assert split == Split(productive=90, start=10, ending=5, waiting=10 + 100)
+    assert split == TimeSplit(productive=90, startup=10, shutdown=5, waiting=10 + 100)
 
 
 def test_the_time_in_which_nobody_wanted_it_to_run_is_not_counted():
@@ -141,10 +151,13 @@ def test_the_time_in_which_nobody_wanted_it_to_run_is_not_counted():
         trained(110, (110, 1, 0), (200, 40, 0), left=200),
         trained(5070, (5070, 41, 0), (5100, 60, 0), left=5100),
     ]
-    attempts = [attempt(1, 100, 200, "stop", 0, next="end"), attempt(2, 5050, 5100, "finished", 40)]
+    attempts = [
+        attempt(1, 100, 200, "stop", 0, decision="end"),
+        attempt(2, 5050, 5100, "finished", 40),
+    ]
     asked = [(90, 0), (5000, 1)]
-    assert told(attempts, measures, asked)[1] == Split(
-        productive=90 + 30, start=10 + 20, waiting=10 + 50
+    assert told(attempts, measures, asked)[1] == TimeSplit(
+        productive=90 + 30, startup=10 + 20, waiting=10 + 50
     )
     assert told(attempts[:1], measures[:1], asked, until=5040)[1].waiting == 10 + 40
     assert told(attempts[:1], measures[:1], asked[:1])[1].waiting == 10
@@ -153,7 +166,7 @@ def test_the_time_in_which_nobody_wanted_it_to_run_is_not_counted():
 def test_a_script_that_tells_nothing():
     """Whether it trained cannot be known, and no ratio is made up; what it waited is known."""
     _, split = told([attempt(1, 100, 200, "finished", None)], [Metrics()], [(90, 0)])
-    assert split == Split(unknown=100, waiting=10)
+    assert split == TimeSplit(unknown=100, waiting=10)
     assert split.ettr is None
 
 
@@ -163,14 +176,14 @@ def test_an_attempt_that_could_not_start():
     _, split = told(
         attempts, [Metrics(), trained(170, (170, 1, 0), (260, 9, 0), left=260)], [(100, 0)]
     )
-    assert split == Split(productive=90, start=50 + 10, waiting=10)
+    assert split == TimeSplit(productive=90, startup=50 + 10, waiting=10)
 
 
 def test_nothing_is_known_and_nothing_breaks():
     """Without submissions, attempts and clocks there is no time to split."""
-    assert told([], [], [])[1] == Split()
-    assert Split().ettr is None
-    assert told([attempt(1, None, None, "", None)], [Metrics()], [])[1] == Split()
+    assert told([], [], [])[1] == TimeSplit()
+    assert TimeSplit().ettr is None
+    assert told([attempt(1, None, None, "", None)], [Metrics()], [])[1] == TimeSplit()
 
 
 @pytest.mark.parametrize("shift", [-1000, -20, 0, 20, 1000])

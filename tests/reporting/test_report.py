@@ -13,7 +13,7 @@ import pytest
 
 from clusterrun.cli import main
 from clusterrun.errors import SpecError
-from clusterrun.reporting.goodput import Split, Story
+from clusterrun.reporting.goodput import AttemptTimeline, TimeSplit
 from clusterrun.reporting.page.charts import (
     WIDTH,
     Series,
@@ -51,30 +51,30 @@ def found(run) -> RunReport:
 
 def test_the_numbers_of_a_run(found):
     """The parts are the whole; the hours are those of the machines that it held."""
-    split = found.split
+    split = found.time_split
     assert split.wall == pytest.approx(1800 + 9000 + 2600 + 7000 + 900 + 1300 + 300 + 15000, abs=2)
     assert split.waiting == pytest.approx(
         1800 + 2600 + 900 + 300 + 60, abs=30
     )  # and a silent end's last minute
-    assert split.start == pytest.approx(4 * 240, abs=4)
+    assert split.startup == pytest.approx(4 * 240, abs=4)
     assert 450 < split.lost < 2.2 * 520
     assert split.saving == pytest.approx(sum(measure.saving for measure in found.measures))
-    assert found.gpu_hours.used == pytest.approx(16 * split.held / 3600)
-    assert found.gpu_hours.wasted == pytest.approx(16 * (split.held - split.productive) / 3600)
-    assert found.node_hours.used == pytest.approx(4 * split.held / 3600)
+    assert found.gpu_hours.used == pytest.approx(16 * split.allocated / 3600)
+    assert found.gpu_hours.wasted == pytest.approx(16 * (split.allocated - split.productive) / 3600)
+    assert found.node_hours.used == pytest.approx(4 * split.allocated / 3600)
     assert [one.steps_lost for one in found.attempts] == [0, 370, 150, 0]
-    assert found.rate == pytest.approx(250, abs=2)
+    assert found.samples_per_second == pytest.approx(250, abs=2)
     told = found.as_dict()
     json.dumps(told)
     assert set(told) == {
-        "run",
+        "status",
         "ettr",
-        "seconds",
+        "time_split",
         "node_hours",
         "gpu_hours",
-        "rate",
+        "samples_per_second",
         "attempts",
-        "stories",
+        "timeline",
     }
 
 
@@ -89,12 +89,12 @@ def test_gpus_of_a_job(options, nodes, gpus):
 
 def test_hours_of_attempts_with_different_numbers_of_nodes():
     """Each attempt counts with its own machines; nobody knows what a script that tells nothing has wasted."""
-    stories = [Story(1, None, 0, 0, None, 0, 0, Split(productive=1800, waiting=900, start=1800)),
-               Story(2, None, 0, 0, None, 0, 0, Split(productive=3600))]  # fmt: skip
+    stories = [AttemptTimeline(1, None, 0, 0, None, 0, 0, TimeSplit(productive=1800, waiting=900, startup=1800)),
+               AttemptTimeline(2, None, 0, 0, None, 0, 0, TimeSplit(productive=3600))]  # fmt: skip
     assert machine_hours(stories, {1: 2, 2: 4}) == Hours(2 + 4, 1)
-    assert machine_hours([Story(1, None, 0, 0, None, 0, 0, Split(unknown=3600))], {1: 2}) == Hours(
-        2, None
-    )
+    assert machine_hours(
+        [AttemptTimeline(1, None, 0, 0, None, 0, 0, TimeSplit(unknown=3600))], {1: 2}
+    ) == Hours(2, None)
 
 
 def test_a_run_without_anything(tmp_path):
@@ -102,7 +102,12 @@ def test_a_run_without_anything(tmp_path):
     paths = RunPaths(tmp_path / "fresh")
     paths.events.mkdir(parents=True)
     empty = report(str(paths.folder))
-    assert (empty.split.ettr, empty.gpu_hours, empty.rate, empty.curve) == (None, None, None, ())
+    assert (empty.time_split.ettr, empty.gpu_hours, empty.samples_per_second, empty.curve) == (
+        None,
+        None,
+        None,
+        (),
+    )
     assert "It has not begun." in render_page(empty)
 
 
@@ -117,8 +122,8 @@ def test_a_script_that_tells_nothing(tmp_path, capsys):
     )
     assert main(["report", str(paths.folder)]) == 0
     shown = capsys.readouterr().out
-    assert "not known: the script does not use clusterrun.training" in shown
-    assert "not known" in render_page(report(str(paths.folder)))
+    assert "unknown: the script does not use clusterrun.training" in shown
+    assert "unknown" in render_page(report(str(paths.folder)))
 
 
 def test_an_array_has_no_report(tmp_path):
@@ -128,7 +133,7 @@ def test_an_array_has_no_report(tmp_path):
     write_record(paths.intent, {"run_id": "grid", "number": 1, "array": "0-1"})
     with pytest.raises(
         SpecError,
-        match="each task is a run of its own\n  hint: name one of its tasks, such as grid-0",
+        match="each task is a separate run\n  hint: name one of its tasks, such as grid-0",
     ):
         report(str(paths.folder))
 
@@ -137,7 +142,9 @@ def test_what_is_printed(run, capsys):
     """The text says where the time went; --json has the numbers; --html writes the page."""
     assert main(["report", str(run.folder)]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"^ETTR +\d\d\.\d% of it became training that counts$", shown, re.MULTILINE)
+    assert re.search(
+        r"^ETTR +\d\d\.\d% of the wall time was productive training$", shown, re.MULTILINE
+    )
     assert re.search(r"^in the queue +1 h 3\d min +1\d\.\d%", shown, re.MULTILINE)
     assert main(["report", str(run.folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ettr"] > 0.5
@@ -232,16 +239,17 @@ def test_times_at_an_axis():
 
 def test_the_timeline_is_the_split(found):
     """Its parts, laid side by side, are as long as the times that the report tells."""
-    segments, numbers, ticks = lay_out_timeline(found.stories, None, found.stories[-1].ended)
+    segments, numbers, ticks = lay_out_timeline(found.timeline, None, found.timeline[-1].ended_at)
     wide = {
         kind: sum(part.width for part in segments if part.kind == kind)
-        for kind in vars(found.split)
+        for kind in vars(found.time_split)
     }
-    scale = 1140 / found.split.wall
-    assert wide["waiting"] == pytest.approx(found.split.waiting * scale, abs=2)
-    assert wide["start"] == pytest.approx(found.split.start * scale, abs=2)
+    scale = 1140 / found.time_split.wall
+    assert wide["waiting"] == pytest.approx(found.time_split.waiting * scale, abs=2)
+    assert wide["startup"] == pytest.approx(found.time_split.startup * scale, abs=2)
     assert wide["productive"] + wide["lost"] == pytest.approx(
-        (found.split.productive + found.split.lost + found.split.saving) * scale, abs=2
+        (found.time_split.productive + found.time_split.lost + found.time_split.saving) * scale,
+        abs=2,
     )
     assert [number.text for number in numbers] == ["1", "2", "3", "4"]
     assert ticks[0].text == "0 h"

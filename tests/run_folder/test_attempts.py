@@ -58,8 +58,8 @@ def test_all_that_is_known_of_an_attempt(story: Story) -> None:
     story.attempt(0, cause="preemption", next="continue", exit_code=0, step=12)
     story.attempt(12, cause="finished", next="end", exit_code=0, step=40)
     assert story.told()[1] == Attempt(
-        number=2, job_id="7", nodes="n[1-2]", began=2000, ended=2090, seconds=90, cause="finished", words="finished",
-        step_from=12, step_to=40, steps_lost=0, checkpoint="step-00000012-0001", exit_code=0, next="end",
+        number=2, job_id="7", nodes="n[1-2]", started_at=2000, ended_at=2090, seconds=90, cause="finished", summary="finished",
+        resumed_from_step=12, last_step=40, steps_lost=0, checkpoint="step-00000012-0001", exit_code=0, decision="end",
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_steps_lost_are_those_that_a_later_attempt_trains_again(story: Story) ->
     story.attempt(50, cause="stop", next="end", exit_code=0, step=80)
     story.attempt(80, cause="preemption", next="continue", exit_code=0, step=100)
     assert lost(story) == [7, None, 0, None]
-    assert [attempt.step_to for attempt in story.told()] == [57, None, 80, 100]
+    assert [attempt.last_step for attempt in story.told()] == [57, None, 80, 100]
 
 
 def test_steps_lost_are_never_negative(story: Story) -> None:
@@ -85,7 +85,7 @@ def test_the_trainer_knows_its_step_best(story: Story) -> None:
     story.attempt(0, cause="preemption", next="continue", exit_code=0, step=55)
     write_record(story.paths.trainer("0001"), {"outcome": "stopped", "step": 57})
     story.attempt(57)
-    assert [(attempt.step_to, attempt.steps_lost) for attempt in story.told()] == [
+    assert [(attempt.last_step, attempt.steps_lost) for attempt in story.told()] == [
         (57, 0),
         (57, None),
     ]
@@ -96,12 +96,12 @@ def test_an_attempt_that_never_said_how_it_ended(story: Story) -> None:
     story.attempt(0)
     story.attempt(20)
     first, second = story.told()
-    assert (first.cause, first.words) == (
+    assert (first.cause, first.summary) == (
         "node-failure",
         "node failure (it never said how it ended)",
     )
-    assert (first.step_to, first.steps_lost, first.seconds) == (None, None, None)
-    assert (second.cause, second.words, second.ended) == ("", "", None)
+    assert (first.last_step, first.steps_lost, first.seconds) == (None, None, None)
+    assert (second.cause, second.summary, second.ended_at) == ("", "", None)
 
 
 def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
@@ -115,16 +115,21 @@ def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
     )
     story.attempt(20)
     (first, _) = story.told()
-    assert first.words == "a node failed: it was killed before it could record its end"
-    assert (first.step_to, first.steps_lost, first.ended, first.seconds) == (33, 13, None, None)
+    assert first.summary == "a node failed: it was killed before it could record its end"
+    assert (first.last_step, first.steps_lost, first.ended_at, first.seconds) == (
+        33,
+        13,
+        None,
+        None,
+    )
 
 
 def test_the_attempt_that_runs(story: Story) -> None:
     """It has reached what `progress` shows, and before its first step what it resumed at."""
     story.attempt(20)
-    assert story.told()[0].step_to == 20
+    assert story.told()[0].last_step == 20
     write_record(story.paths.progress, {"step": 31})
-    assert story.told()[0].step_to == 31
+    assert story.told()[0].last_step == 31
 
 
 def test_a_resume_that_has_not_come_through(story: Story) -> None:
@@ -136,7 +141,10 @@ def test_a_resume_that_has_not_come_through(story: Story) -> None:
         {"checkpoint": "step-00000050-0001", "step": 50, "state": "loading"},
     )
     assert lost(story) == [None, None]
-    assert (story.told()[1].checkpoint, story.told()[1].step_from) == ("step-00000050-0001", None)
+    assert (story.told()[1].checkpoint, story.told()[1].resumed_from_step) == (
+        "step-00000050-0001",
+        None,
+    )
 
 
 def test_a_script_that_tells_no_steps(story: Story) -> None:
@@ -146,7 +154,7 @@ def test_a_script_that_tells_no_steps(story: Story) -> None:
         story.paths.resumed("0001"), {"checkpoint": "out/model-3", "step": "", "state": "resumed"}
     )
     (told,) = story.told()
-    assert (told.checkpoint, told.step_from, told.step_to, told.steps_lost) == (
+    assert (told.checkpoint, told.resumed_from_step, told.last_step, told.steps_lost) == (
         "out/model-3",
         None,
         None,

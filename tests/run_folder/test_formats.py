@@ -55,7 +55,7 @@ def test_every_command_that_looks_reads_a_run_of_0_1_0(old: Desk) -> None:
         "finished",
         ["old", "kept"],
     )
-    assert [one["words"] for one in told["attempts"]] == ["crashed with exit code 7", "finished"]
+    assert [one["summary"] for one in told["attempts"]] == ["crashed with exit code 7", "finished"]
     listed = json.loads(asked(old, "list", "--json"))
     assert {one["run_id"]: one["state"] for one in listed} == {TINY: "COMPLETED", PAIR: "COMPLETED"}
     assert "it has done all its steps" in asked(old, "why", TINY)
@@ -115,7 +115,7 @@ def test_a_run_of_a_newer_clusterrun_is_refused(old: Desk, record: str) -> None:
         )
     listed = {one["run_id"]: one for one in json.loads(asked(old, "list", "--json"))}
     assert (listed[TINY]["state"], "newer clusterrun" in listed[TINY]["reason"]) == (
-        "NO_ANSWER",
+        "UNKNOWN",
         True,
     )
     assert listed[PAIR]["state"] == "COMPLETED"

@@ -321,5 +321,5 @@ def test_a_teammate_may_stop(shared, home):
     paths = foreign(shared, local=0)
     done = as_user(VICTIM, home, sys.executable, "-m", "clusterrun", "stop", str(paths.folder))
     assert done.returncode == 0, done.stderr
-    assert paths.stop.read_text().startswith("asked by ")
+    assert paths.stop.read_text().startswith("requested by ")
     assert not (home / "called").exists()

@@ -92,20 +92,20 @@ def test_lines_that_match(desk, run):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--grep", "("), 2, "--grep: '(' is no pattern"),
+        (("--grep", "("), 2, "--grep: '(' is not a regular expression"),
         (
             ("--rank", "9"),
             1,
-            "no line of this log says that rank 9 wrote it; those that are named: 0-3",
+            "no line of this log shows rank 9; ranks in this log: 0-3",
         ),
         (("--rank", "0", "--attempt", "1"), 1, "accelerate: {tee: 3}"),
         (
             ("--node", "n7"),
             1,
-            "no line of this log says that node n7 wrote it; those that are named: n1, n2",
+            "no line of this log is from node n7; nodes in this log: n1, n2",
         ),
-        (("--attempt", "none"), 2, "neither the number of an attempt nor `all`"),
-        (("--attempt", "0"), 2, "neither the number of an attempt nor `all`"),
+        (("--attempt", "none"), 2, "neither an attempt number nor `all`"),
+        (("--attempt", "0"), 2, "neither an attempt number nor `all`"),
         (("--attempt", "7"), 1, "has no attempt 7"),
     ],
 )
@@ -231,15 +231,15 @@ def test_why_a_run_crashed(desk, run):
     assert failure["line"] in line
     assert failure["line"] == "KeyError: 'labels'"
     assert told["next"] == {
-        "words": "nothing by itself",
+        "summary": "nothing by itself",
         "command": "clusterrun resume many", "crashes": 4, "crashes_left": 0,
     }  # fmt: skip
     text = desk.type("why", "many").stdout
     assert (
-        f"first to fail: rank 1 on n1: KeyError: 'labels'\n  {run.log('0002')}:{failure['line_number']}\n"
+        f"first failure: rank 1 on n1: KeyError: 'labels'\n  {run.log('0002')}:{failure['line_number']}\n"
         in text
     )
-    assert "to go on: clusterrun resume many" in text
+    assert "to resume: clusterrun resume many" in text
 
 
 def test_why_an_attempt_that_wrote_no_end(desk, run):
@@ -249,7 +249,7 @@ def test_why_an_attempt_that_wrote_no_end(desk, run):
     run.log("0002").write_text("ValueError: the last word\n")
     told = json.loads(desk.type("why", "many", "--json").stdout)
     assert (told["state"], told["stopped"]["attempt"], told["stopped"]["cause"]) == (
-        "VANISHED",
+        "LOST",
         2,
         "",
     )
@@ -261,7 +261,7 @@ def test_ranks_that_others_waited_for_in_vain_are_named(desk, run):
     shutil.copy(LOGS / "published" / "nccl_watchdog.log", run.log("0002"))
     failure = json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]
     assert failure["kind"] == "nccl-time-out"
-    assert failure["do"].endswith("; ranks that do not say it: 2-3")
+    assert failure["fix"].endswith("; ranks that do not report it: 2-3")
 
 
 def test_why_an_array_names_the_task_to_look_at(desk, run):
@@ -299,7 +299,7 @@ def test_why_a_crash_without_a_word(desk, run):
     run.log("0002").write_text("step 1\n")
     told = json.loads(desk.type("why", "many", "--json").stdout)
     assert told["stopped"]["failure"] is None
-    assert str(run.log("0002")) in told["stopped"]["do"]
+    assert str(run.log("0002")) in told["stopped"]["fix"]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_why_a_run_ended_otherwise(desk, run, end, means, command):
     """The recorded cause is the answer, and nobody looks for errors in the log."""
     run.end("0002").write_text("".join(f"{key}={value}\n" for key, value in end.items()))
     told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert means in told["stopped"]["means"]
+    assert means in told["stopped"]["meaning"]
     assert told["stopped"]["failure"] is None
     assert told["next"]["command"] == command
 
@@ -339,4 +339,4 @@ def test_why_a_hang(desk, run):
     )
     told = desk.type("why", "many").stdout
     assert "no sign of life for 40 s" in told
-    assert "rank 3 on n2 stood in train (train.py:3)" in told
+    assert "rank 3 on n2 was in train (train.py:3)" in told

@@ -14,13 +14,11 @@ import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
 
 import pytest
 
 from clusterrun.errors import ClusterError, SpecError
-from clusterrun.run_folder.index import Index, RunRef
-from clusterrun.run_folder.paths import RunPaths
+from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.records import write_record
 from clusterrun.run_status import listing
 from clusterrun.run_status.ended_runs import Summaries
@@ -29,62 +27,11 @@ from clusterrun.run_status.listing import list_runs, parse_filter
 from clusterrun.run_status.polling import poll_active_runs, poll_run
 from clusterrun.run_status.shared_queue import jobs_or_error, shared_answer
 from clusterrun.slurm.states import State
+from tests.run_status.conftest import Machine
 
 
 def now() -> int:
     return int(time.time())
-
-
-class Machine:
-    """A user's index and runs, and stand-ins for Slurm's commands that count how often they are called."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.index = folder, Index({"HOME": str(folder)})
-        (folder / "bin").mkdir()
-        self.command("sbatch", "exit 1")
-        self.queue()
-        self.command("sacct", "echo 'JobID|JobIDRaw|State|NodeList'")
-
-    def command(self, name: str, text: str) -> None:
-        path = self.folder / "bin" / name
-        path.write_text(f"#!/bin/bash\necho {name} >> {self.folder}/calls\n{text}\n")
-        path.chmod(0o755)
-
-    def queue(self, *jobs: str) -> None:
-        """Let squeue know these jobs, `id STATE`."""
-        lines = [
-            f"{job}|{job}|{job}|{state}|None|N/A N/A|n1|/x" for job, state in map(str.split, jobs)
-        ]
-        self.command("squeue", "".join(f"echo '{line}'\n" for line in lines))
-
-    def calls(self) -> list[str]:
-        path = self.folder / "calls"
-        return path.read_text().split() if path.exists() else []
-
-    def run(self, run_id: str, job_id: str = "", comment: str = "", **end: object) -> RunPaths:
-        """Make a run that began, and ended where `end` says how."""
-        paths = RunPaths(self.folder / "runs" / run_id)
-        paths.events.mkdir(parents=True)
-        write_record(paths.intent, {"run_id": run_id, "number": 1, "comment": comment})
-        write_record(
-            paths.job, {"job_id": job_id, "number": 1, "submitted": end.pop("submitted", now())}
-        )
-        write_record(paths.begin("0001"), {"job_id": job_id, "began": now()})
-        if end:
-            write_record(paths.end("0001"), {"exit_code": 0, "next": "end", "ended": now(), **end})
-        self.index.add(RunRef(run_id, paths, job_id))
-        return paths
-
-    def states(self, **only: str) -> dict[str, str]:
-        return {
-            found.run_id: found.state.value for found in list_runs(self.index, parse_filter(**only))
-        }
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch) -> Machine:
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    return Machine(tmp_path)
 
 
 def test_the_living_come_first_and_the_newest_before_the_older(machine):
@@ -111,9 +58,9 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
     found = {one.run_id: one for one in list_runs(machine.index)}
     assert {name: one.state.value for name, one in found.items()} == {
         "open": "COMPLETED",
-        "shut": "NO_ANSWER",
+        "shut": "UNKNOWN",
     }
-    assert found["shut"].reason == "its folder is closed to you"
+    assert found["shut"].reason == "its folder is not readable for you"
     monkeypatch.undo()
     assert machine.states()["shut"] == "COMPLETED"
 
@@ -180,7 +127,7 @@ def test_any_number_of_vanished_runs_takes_two_questions(machine):
     answers = "".join(f"echo '{number}|{number}|FAILED|n1'\n" for number in range(1, 5))
     machine.command("sacct", f"echo 'JobID|JobIDRaw|State|NodeList'\n{answers}")
     states = machine.states()
-    assert [states[f"gone-{number}"] for number in range(1, 6)] == ["FAILED"] * 4 + ["VANISHED"]
+    assert [states[f"gone-{number}"] for number in range(1, 6)] == ["FAILED"] * 4 + ["LOST"]
     assert machine.calls() == ["squeue", "sacct"]
     machine.command("sacct", "exit 1")
     assert machine.states() == states
@@ -192,7 +139,7 @@ def test_where_slurm_does_not_answer(machine):
     machine.run("lives", "2")
     machine.command("squeue", "echo 'slurm_load_jobs error' >&2; exit 1")
     for _ in range(2):
-        assert machine.states() == {"lives": "NO_ANSWER", "done": "COMPLETED"}
+        assert machine.states() == {"lives": "UNKNOWN", "done": "COMPLETED"}
 
 
 def test_what_was_kept_and_cannot_be_read_is_made_anew(machine):
@@ -250,7 +197,7 @@ def test_only_some_runs(machine, only, runs):
 
 
 @pytest.mark.parametrize(("only", "told"), [
-    ({"state": "RUNING"}, "--state: no such state: RUNING"),
+    ({"state": "RUNING"}, "--state: unknown state 'RUNING'"),
     ({"since": "yesterday"}, "--since: 'yesterday' is not a time"),
 ])  # fmt: skip
 def test_what_cannot_be_meant(only, told):
@@ -280,7 +227,7 @@ def test_watching_asks_slurm_once_a_minute(machine):
     assert len(jobs_or_error(shared_answer(machine.index.folder, seconds=0.0))) == 2
     machine.command("squeue", "echo 'slurm_load_jobs error: down' >&2; exit 1")
     shared_answer(machine.index.folder, seconds=0.0)
-    assert [poll_run(run, machine.index).state for run in runs] == [State.NO_ANSWER] * 2
+    assert [poll_run(run, machine.index).state for run in runs] == [State.UNKNOWN] * 2
     assert machine.calls() == ["squeue"] * 3
     kept.write_text("[1, ")
     assert shared_answer(machine.index.folder).fault
@@ -302,7 +249,7 @@ def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
     os.utime(paths.events, (1, 1))
     assert poll_active_runs(machine.index) == []
     assert machine.calls() == ["squeue"]
-    assert poll_run(machine.index.find("young"), machine.index).state is State.VANISHED
+    assert poll_run(machine.index.find("young"), machine.index).state is State.LOST
     assert machine.calls() == ["squeue", "squeue", "sacct"]
 
 
@@ -352,12 +299,12 @@ def test_without_a_run_status_shows_all_that_live(machine):
     """One is shown whole, several as a list, none as the last run, which is said."""
     machine.run("old", "1", cause="finished")
     shown = typed(machine, "status")
-    assert shown.stdout.startswith("run       old\n")
-    assert shown.stderr == "no run lives; this is the last one\n"
+    assert shown.stdout.startswith("run              old\n")
+    assert shown.stderr == "no active runs; showing the most recent\n"
     machine.run("first", "2")
     machine.queue("2 RUNNING", "3 PENDING")
     machine.run("done", "4", cause="crash")
-    assert typed(machine, "status").stdout.startswith("run       first\n")
+    assert typed(machine, "status").stdout.startswith("run              first\n")
     machine.run("second", "3")
     lines = typed(machine, "status").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
@@ -366,11 +313,11 @@ def test_without_a_run_status_shows_all_that_live(machine):
         ["first", "RUNNING"],
     ]
     told = json.loads(typed(machine, "status", "--json").stdout)
-    assert (told["run_id"], [one["run_id"] for one in told["living"]]) == (
+    assert (told["run_id"], [one["run_id"] for one in told["active_runs"]]) == (
         "second",
         ["second", "first"],
     )
-    assert {"attempts", "losses", "left", "last_checkpoint", "ends"} <= set(told)
+    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(told)
 
 
 def test_a_watch_of_what_has_ended_ends(machine):
@@ -409,5 +356,8 @@ def test_a_home_that_takes_nothing_more(machine, monkeypatch):
     Summaries(machine.index).path.mkdir()
     assert machine.states() == {"done": "COMPLETED"}
     (machine.index.folder / "squeue.lock").mkdir()
-    with pytest.raises(ClusterError, match="is a directory\n  hint: there squeue's answer is kept"):
+    with pytest.raises(
+        ClusterError,
+        match="is a directory\n  hint: make it writable: squeue's answer is cached there",
+    ):
         shared_answer(machine.index.folder)

@@ -28,27 +28,29 @@ from tests.support.sites import by_topic, every_slurm, site
 def test_what_a_real_slurm_says_is_understood(generation):
     """Version, requeue, preemption, limits and tracking are read from each generation's own text."""
     found = by_topic(check_slurm(site(generation)))
-    assert found["slurm"].what.startswith(f"Slurm {generation}")
+    assert found["slurm"].message.startswith(f"Slurm {generation}")
     assert found["slurm"].verdict == "ok"
-    assert found["requeue"].what == "JobRequeue=1: a job may be requeued"
-    assert found["requeue delay"].what == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
-    assert found["preemption"].what.startswith(
+    assert found["requeue"].message == "JobRequeue=1: a job may be requeued"
+    assert (
+        found["requeue delay"].message == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
+    )
+    assert found["preemption"].message.startswith(
         "PreemptType=preempt/partition_prio, PreemptMode=REQUEUE; the warning is TERM"
     )
-    assert (found["kill wait"].verdict, found["kill wait"].what[:14]) == (
+    assert (found["kill wait"].verdict, found["kill wait"].message[:14]) == (
         "warning",
         "KillWait=5 sec",
     )
-    assert found["limits"].what == "MaxArraySize=20001, MaxJobCount=20000, MinJobAge=300 sec"
-    assert (found["process tracking"].verdict, found["process tracking"].what[:20]) == (
+    assert found["limits"].message == "MaxArraySize=20001, MaxJobCount=20000, MinJobAge=300 sec"
+    assert (found["process tracking"].verdict, found["process tracking"].message[:20]) == (
         "warning",
         "proctrack/linuxproc:",
     )
-    assert found["accounting"] == Finding("accounting", "ok", "sacct answers")
-    assert found["pyxis"].what == "srun has no --container-image (no pyxis)"
+    assert found["accounting"] == Finding("accounting", "ok", "sacct works")
+    assert found["pyxis"].message == "srun has no --container-image (no pyxis)"
     known = generation == "26.05"
-    assert found["expedited requeue"].what.endswith(
-        "not set" if known else "this Slurm has none (from 25.11)"
+    assert found["expedited requeue"].message.endswith(
+        "not set" if known else "requires Slurm 25.11"
     )
 
 
@@ -58,32 +60,32 @@ def test_accounting_off_and_broken_are_told_apart(generation):
     off, broken = (
         by_topic(check_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken")
     )
-    assert (off.verdict, off.what) == (
+    assert (off.verdict, off.message) == (
         "warning",
         "accounting is off: Slurm forgets a job 300 sec after its end",
     )
     assert broken.verdict == "problem"
-    assert "Connection refused" in broken.what
+    assert "Connection refused" in broken.message
     tracking = by_topic(check_slurm(site(generation, "off")))["process tracking"]
-    assert (tracking.verdict, tracking.what[:17]) == ("ok", "proctrack/cgroup:")
+    assert (tracking.verdict, tracking.message[:17]) == ("ok", "proctrack/cgroup:")
 
 
 @pytest.mark.parametrize(("replaced", "topic", "verdict", "words"), [
-    ({"JobRequeue": "0"}, "requeue", "ok", "JobRequeue=0: jobs are requeued only if they ask for it"),
-    ({"AuthInfo": "(null)"}, "requeue delay", "ok", "waits 120 s at least (cred_expire's default)"),
-    ({"SchedulerParameters": "bf_continue,requeue_delay=1"}, "requeue delay", "ok", "waits 1 s at least (SchedulerParameters"),
-    ({"SlurmctldParameters": "enable_expedited_requeue,x=1"}, "expedited requeue", "ok", "takes --requeue=expedite"),
+    ({"JobRequeue": "0"}, "requeue", "ok", "JobRequeue=0: only jobs with --requeue are requeued"),
+    ({"AuthInfo": "(null)"}, "requeue delay", "ok", "waits at least 120 s (cred_expire's default)"),
+    ({"SchedulerParameters": "bf_continue,requeue_delay=1"}, "requeue delay", "ok", "waits at least 1 s (SchedulerParameters"),
+    ({"SlurmctldParameters": "enable_expedited_requeue,x=1"}, "expedited requeue", "ok", "accepts --requeue=expedite"),
     ({"SlurmctldParameters": "preempt_send_user_signal"}, "preemption", "ok", "the warning is the job's --signal"),
     ({"PreemptType": "preempt/none"}, "preemption", "ok", "no job preempts another"),
     ({"KillWait": "30 sec"}, "kill wait", "ok", "KillWait=30 sec"),
     ({"ProctrackType": "proctrack/pgid"}, "process tracking", "warning", "proctrack/pgid"),
-    ({"SLURM_VERSION": "20.11.9"}, "slurm", "warning", "older than any"),
+    ({"SLURM_VERSION": "20.11.9"}, "slurm", "warning", "older than the tested versions"),
 ])  # fmt: skip
 def test_other_configurations(replaced, topic, verdict, words):
     """Each key that matters is judged by its value."""
     found = by_topic(check_slurm(site(**replaced)))[topic]
     assert found.verdict == verdict
-    assert words in found.what
+    assert words in found.message
 
 
 def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
@@ -94,17 +96,19 @@ def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
         SlurmctldParameters="enable_expedited_requeue",
     )
     found = by_topic(check_slurm(old))
-    assert found["requeue delay"].what == "a requeued job waits 5 s at least (AuthInfo=cred_expire)"
-    assert "from 25.11" in found["expedited requeue"].what
+    assert (
+        found["requeue delay"].message == "a requeued job waits at least 5 s (AuthInfo=cred_expire)"
+    )
+    assert "requires Slurm 25.11" in found["expedited requeue"].message
 
 
 def test_a_long_delay_names_the_successor():
     """Where a requeue waits two minutes, the way without is named."""
     assert (
         "requeue: {by: successor}"
-        in by_topic(check_slurm(site(AuthInfo="(null)")))["requeue delay"].remedy
+        in by_topic(check_slurm(site(AuthInfo="(null)")))["requeue delay"].fix
     )
-    assert by_topic(check_slurm(site()))["requeue delay"].remedy == ""
+    assert by_topic(check_slurm(site()))["requeue delay"].fix == ""
 
 
 def test_a_slurmctld_that_is_away_is_one_problem():
@@ -117,7 +121,7 @@ def test_a_slurmctld_that_is_away_is_one_problem():
     )
     (found,) = check_slurm(away)
     assert (found.topic, found.verdict) == ("slurm", "problem")
-    assert "Unable to contact slurm controller" in found.what
+    assert "Unable to contact slurm controller" in found.message
     assert (
         check_partitions(replace(away, partitions=CommandResult(-2, "", "not asked")), Who(), None)
         == []
@@ -132,7 +136,7 @@ def test_every_warning_and_problem_has_a_remedy(generation):
             *check_slurm(site(generation, kind)),
             *check_partitions(site(generation, kind), Who(), "gone"),
         ]
-        assert [one for one in found if one.verdict != "ok" and not one.remedy] == []
+        assert [one for one in found if one.verdict != "ok" and not one.fix] == []
 
 
 @every_slurm
@@ -156,7 +160,7 @@ def test_a_first_profile_is_one_that_clusterrun_takes(generation, tmp_path):
     assert (loaded.spec.slurm.partition, loaded.spec.slurm.account) == ("main", "cr")
     assert loaded.spec.environment.venv == "/home/alice/venv: #1"
     assert "# gpu_memory: {fake: 80GB}" in path.read_text()
-    with pytest.raises(SpecError, match="is there already"):
+    with pytest.raises(SpecError, match="already exists"):
         write_profile(path, "", force=False)
     write_profile(path, "slurm: {}\n", force=True)
     assert path.read_text() == "slurm: {}\n"
@@ -179,13 +183,13 @@ def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     found = {one.topic: one for one in doctor(Request("", profile="")).findings}
-    assert (found["commands"].verdict, "sbatch" in found["commands"].what) == ("problem", True)
+    assert (found["commands"].verdict, "sbatch" in found["commands"].message) == ("problem", True)
     assert "slurm" not in found
     assert "space" in found
     Path("site.yaml").write_text("slurm: {partitoin: gpu}\n")
     found = {one.topic: one for one in doctor(Request("", profile="site.yaml")).findings}
     assert found["profile"].verdict == "problem"
-    assert found["profile"].what == "site.yaml:1: slurm.partitoin: unknown key"
+    assert found["profile"].message == "site.yaml:1: slurm.partitoin: unknown key"
 
 
 def test_a_configuration_is_read_as_it_stands():

@@ -47,7 +47,7 @@ def test_this_machines_own_disks():
     assert shm.free > 0
     assert disk.check_run_root(shm.folder)[0].verdict == "problem"
     (long,) = disk.check_run_root(Path("/dev/shm") / ("x" * 300))
-    assert (long.verdict, long.what.endswith(": file name too long")) == ("problem", True)
+    assert (long.verdict, long.message.endswith(": file name too long")) == ("problem", True)
 
 
 def test_quotas():
@@ -59,9 +59,9 @@ nfs:/home 95000000  100000000 110000000            1000       0       0
 /dev/sdc1 2000 0 0 5 0 0
 """
     found = disk.check_quota(text)
-    assert [(one.verdict, one.what) for one in found] == [
+    assert [(one.verdict, one.message) for one in found] == [
         ("warning", "nfs:/home: 97.3 of 102.4 GB"),
-        ("problem", "/dev/sdb1: 0.0 of 0.0 GB: it is used up"),
+        ("problem", "/dev/sdb1: 0.0 of 0.0 GB: used up"),
     ]
     assert disk.check_quota("Disk quotas for user alice (uid 20001): none\n") == []
 
@@ -77,14 +77,14 @@ def test_versions_in_an_environment():
         "clusterrun": None,
     }
     (one,) = software.check_versions("x", good)
-    assert (one.verdict, one.what) == (
+    assert (one.verdict, one.message) == (
         "ok",
         "x: python 3.11.2, torch 2.13.0+cpu, accelerate 1.15.0, transformers 5.1.0",
     )
     (one,) = software.check_versions("x", {**good, "accelerate": None})
-    assert (one.verdict, one.what.endswith("has no accelerate")) == ("problem", True)
+    assert (one.verdict, one.message.endswith("has no accelerate")) == ("problem", True)
     (one,) = software.check_versions("x", {**good, "accelerate": "1.9.5"})
-    assert (one.verdict, "accelerate>=1.13" in one.remedy) == ("warning", True)
+    assert (one.verdict, "accelerate>=1.13" in one.fix) == ("warning", True)
 
 
 def test_which_python_is_asked(monkeypatch):

@@ -16,18 +16,18 @@ def test_partitions_and_who_preempts_whom(generation):
     """By PriorityTier on shared nodes; what happens then, and how long the grace is, is each partition's own."""
     found = by_topic(check_partitions(site(generation), Who(), None))
     assert (
-        found["partition main"].what == "time UNLIMITED, nodes UNLIMITED of 2, the default"
+        found["partition main"].message == "time UNLIMITED, nodes UNLIMITED of 2, default"
     )  # PreemptMode=OFF
-    assert found["partition low"].what.endswith(
+    assert found["partition low"].message.endswith(
         "preempted by main, fixed, high: requeued, grace 15 s"
     )
     assert found["partition low"].verdict == "ok"
     assert found["partition low0"].verdict == "warning"
-    assert found["partition lowc"].what.endswith(
+    assert found["partition lowc"].message.endswith(
         "preempted by main, fixed, high: cancelled, grace 15 s"
     )
-    assert "goes on as another job" in found["partition lowc"].remedy
-    assert "preempted" not in found["partition high"].what
+    assert "continues in a new job" in found["partition lowc"].fix
+    assert "preempted" not in found["partition high"].message
 
 
 def partition(**changed: str) -> Site:
@@ -52,29 +52,32 @@ def partition(**changed: str) -> Site:
 def test_which_partitions_are_open(changed, who, closed):
     """State, groups, accounts and hosts decide; what is not known of the user closes nothing."""
     found = by_topic(check_partitions(partition(**changed), who, None))["partition main"]
-    assert found.what.startswith(f"closed to you ({closed})" if closed else "time UNLIMITED")
+    assert found.message.startswith(f"closed to you ({closed})" if closed else "time UNLIMITED")
 
 
 def test_the_partition_of_the_profile_must_be_open():
     """One that does not exist or is closed is a problem, and those that are open are named."""
     gone = by_topic(check_partitions(site(), Who(), "gpu"))["partitions"]
-    assert (gone.verdict, gone.what) == ("problem", "gpu, which the profile names, does not exist")
-    assert gone.remedy == "open to you: main, low, low0, lowc, lowc0, fixed, high"
+    assert (gone.verdict, gone.message) == (
+        "problem",
+        "gpu, set in the profile, does not exist",
+    )
+    assert gone.fix == "use one that is open to you: main, low, low0, lowc, lowc0, fixed, high"
     closed = by_topic(check_partitions(partition(State="DOWN"), Who(), "high,main"))["partitions"]
-    assert closed.what == "main, which the profile names, is closed to you: State=DOWN"
+    assert closed.message == "main, set in the profile, is closed to you: State=DOWN"
     assert "partitions" not in by_topic(check_partitions(site(), Who(), "low"))
     none = by_topic(check_partitions(partition(Default="NO"), Who(), None))["partitions"]
-    assert (none.verdict, none.what) == ("warning", "there is no default one")
+    assert (none.verdict, none.message) == ("warning", "no default partition")
 
 
 @every_slurm
 def test_preemption_by_qos(generation):
     """Where QOS decide, those that another one's Preempt names are told, with their own mode and grace."""
     found = by_topic(check_partitions(site(generation, PreemptType="preempt/qos"), Who(), None))
-    assert found["qos low"].what == "preempted by high: requeued, grace 00:00:15"
-    assert found["qos lowc"].what == "preempted by high: cancelled, grace 00:00:15"
+    assert found["qos low"].message == "preempted by high: requeued, grace 00:00:15"
+    assert found["qos lowc"].message == "preempted by high: cancelled, grace 00:00:15"
     assert {topic for topic in found if topic.startswith("qos")} == {"qos low", "qos lowc"}
-    assert "preempted" not in found["partition low"].what
+    assert "preempted" not in found["partition low"].message
     assert accounts_of(site(generation)) == {"cr"}
 
 

@@ -191,7 +191,7 @@ def assert_ended(desk: Desk, run: Submitted, *wanted: str) -> None:
     told = desk.status(run)["attempts"]
     assert [attempt["cause"] for attempt in told] == list(wanted)
     for attempt, cause in zip(told, wanted, strict=True):
-        assert WORDS[cause] in attempt["words"]
+        assert WORDS[cause] in attempt["summary"]
 
 
 def assert_whole(

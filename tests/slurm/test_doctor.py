@@ -27,15 +27,15 @@ def test_a_cluster_with_accounting(cluster: Cluster) -> None:
     (accounting,) = topics["accounting"]
     assert accounting["verdict"] == "ok"
     (delay,) = topics["requeue delay"]
-    assert "5 s at least (AuthInfo=cred_expire)" in delay["what"]
+    assert "at least 5 s (AuthInfo=cred_expire)" in delay["message"]
     (low,) = topics["partition low"]
-    assert low["what"].endswith("preempted by main, fixed, high: requeued, grace 15 s")
+    assert low["message"].endswith("preempted by main, fixed, high: requeued, grace 15 s")
     (root,) = topics["run root"]
-    assert root["what"].startswith(f"{desk.run_root}, on ")
+    assert root["message"].startswith(f"{desk.run_root}, on ")
     (python,) = topics["python"]
-    assert (python["verdict"], "accelerate" in python["what"]) == ("ok", True)
+    assert (python["verdict"], "accelerate" in python["message"]) == ("ok", True)
     (gone,) = found(desk, "--set", "slurm.partition=gpu", code=1)["partitions"]
-    assert gone["what"] == "gpu, which the profile names, does not exist"
+    assert gone["message"] == "gpu, set in the profile, does not exist"
 
 
 def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
@@ -44,7 +44,7 @@ def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
     cluster.run_on("ctl", ["scontrol", "update", "PartitionName=fixed", "AllocNodes=n1"])
     try:
         (fixed,) = found(desk)["partition fixed"]
-        assert fixed["what"].startswith("closed to you (AllocNodes=n1)")
+        assert fixed["message"].startswith("closed to you (AllocNodes=n1)")
         refused = cluster.run_as(
             "alice", ["sbatch", "--partition=fixed", "--wrap=true"], check=False
         )
@@ -57,7 +57,7 @@ def test_a_node_where_no_job_may_be_queued_from(cluster: Cluster) -> None:
 def test_without_accounting(cluster_without_accounting: Cluster) -> None:
     """Off is a warning, by sacct's own words."""
     (accounting,) = found(Desk(cluster_without_accounting, "alice"))["accounting"]
-    assert (accounting["verdict"], accounting["what"].partition(":")[0]) == (
+    assert (accounting["verdict"], accounting["message"].partition(":")[0]) == (
         "warning",
         "accounting is off",
     )
@@ -71,7 +71,7 @@ def test_with_slurmdbd_killed(cluster: Cluster) -> None:
     finally:
         cluster.start_daemon("slurmdbd")
     assert accounting["verdict"] == "problem"
-    assert accounting["what"].startswith(
+    assert accounting["message"].startswith(
         "accounting is configured, but sacct fails: sacct: error: "
     )
 
@@ -81,15 +81,17 @@ def test_on_the_nodes(cluster: Cluster) -> None:
     desk = Desk(cluster, "alice")
     topics = found(desk, "--on-nodes", "--timeout", "60", "--set", "slurm.gpus-per-node=2")
     assert [one["verdict"] for one in topics["shared folder"] + topics["clock"]] == ["ok"] * 4
-    assert [one["what"].partition(":")[0] for one in topics["shared folder"]] == ["n1", "n2"]
+    assert [one["message"].partition(":")[0] for one in topics["shared folder"]] == ["n1", "n2"]
     (root,) = topics["run root"]
     assert root["verdict"] == "ok"
     (here, *nodes) = topics["python"]
-    assert [one["what"].split(": ", 2)[2] for one in nodes] == [here["what"].split(": ", 1)[1]] * 2
+    assert [one["message"].split(": ", 2)[2] for one in nodes] == [
+        here["message"].split(": ", 1)[1]
+    ] * 2
     (met,) = topics["rendezvous"]
-    assert (met["verdict"], met["what"].startswith("the nodes met at 10.")) == ("ok", True)
-    assert {one["what"].partition(": ")[2] for one in topics["gpus"]} == {
-        "Slurm gave 2 GPUs, and nvidia-smi shows none"
+    assert (met["verdict"], met["message"].startswith("the nodes met at 10.")) == ("ok", True)
+    assert {one["message"].partition(": ")[2] for one in topics["gpus"]} == {
+        "Slurm allocated 2 GPUs, but nvidia-smi shows none"
     }
     assert [one["verdict"] for one in topics["node disk"]] == ["ok"] * 4
     assert desk.jobs() == []
@@ -109,9 +111,9 @@ def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
         assert typed.wait(30) == 130
     assert desk.jobs() == []
     (told,) = found(desk, *later, "--timeout", "2")["on nodes"]
-    assert (told["verdict"], told["what"]) == (
+    assert (told["verdict"], told["message"]) == (
         "warning",
-        "the job did not begin in time (BeginTime) and was cancelled",
+        "the job did not start in time (BeginTime) and was cancelled",
     )
     assert desk.jobs() == []
 
@@ -128,4 +130,4 @@ def test_a_first_profile(cluster: Cluster) -> None:
     spec = desk.spec("plain", command="true", slurm={"partition": None})
     desk.cli("validate", str(spec), "--profile", "own.yaml", env=env)
     answer = desk.cli("doctor", "--write-profile", "own.yaml", env=env, check=False)
-    assert (answer.returncode, "is there already" in answer.stderr) == (2, True)
+    assert (answer.returncode, "already exists" in answer.stderr) == (2, True)

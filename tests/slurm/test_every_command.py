@@ -76,14 +76,14 @@ def _look(desk: Desk, runs: dict[str, Submitted], tag: str) -> None:
     assert [run["run_id"] for run in ask(desk, "list", "--tag", tag, "--state", "running")] == [
         runs["runs"].run_id
     ]
-    assert {run["run_id"] for run in ask(desk, "status")["living"]} >= {
+    assert {run["run_id"] for run in ask(desk, "status")["active_runs"]} >= {
         runs["runs"].run_id,
         runs["waits"].run_id,
     }
     for name, run in runs.items():
         assert ask(desk, "status", run.run_id)["state"] == STATES[name]
         assert ask(desk, "why", run.run_id)["state"] == STATES[name]
-        assert ask(desk, "report", run.run_id)["run"]["state"] == STATES[name]
+        assert ask(desk, "report", run.run_id)["status"]["state"] == STATES[name]
         assert ask(desk, "checkpoints", run.run_id) == []
     assert [line["text"] for line in ask(desk, "logs", runs["ill"].run_id)].count("a word") == 1
     assert ask(desk, "why", runs["waits"].run_id)["waiting"]["reason"] == "BeginTime"
@@ -107,7 +107,7 @@ def _look_at_specs(desk: Desk) -> None:
     hook = desk.cli(
         "notify", "--test", spec, "--json", check=False, env={"HOOK": "http://127.0.0.1:9/"}
     )
-    assert (hook.returncode, fits("notify", hook.stdout)["missed"]) == (1, 1)
+    assert (hook.returncode, fits("notify", hook.stdout)["failed"]) == (1, 1)
     desk.write("train.py", "print()\n")
     home = desk.cluster.home("alice")
     assert ask(

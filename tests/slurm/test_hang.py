@@ -111,9 +111,9 @@ def test_a_rank_that_hangs(desk: Desk, lanes: dict[str, Future[Submitted]]) -> N
     stood = {
         place.rank: place for place in read_hang_locations(attribute_lines(run.log().split("\n")))
     }  # as `clusterrun why` tells it
-    assert "survivor.py" in stood[1].inner
-    assert "/torch/" in stood[0].inner
-    assert stood[0].script.startswith("train_batch (")
+    assert "survivor.py" in stood[1].innermost_call
+    assert "/torch/" in stood[0].innermost_call
+    assert stood[0].script_call.startswith("train_batch (")
     assert (stood[0].node, stood[1].node) == ("n1", "n2")
     assert_whole(run, lost=EVERY)
 

@@ -109,7 +109,7 @@ def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: 
     assert held.run_id in states(desk, "--state", "pending", "--since", "1h", "--name", "hel*")
     desk.cli("resume", run.run_id, "--set", "slurm.begin=now+2hours")
     assert states(desk)[run.run_id] == "PENDING"
-    living = json.loads(desk.cli("status", "--json").stdout)["living"]
+    living = json.loads(desk.cli("status", "--json").stdout)["active_runs"]
     assert {run.run_id, held.run_id} <= {one["run_id"] for one in living}
     for one in (run, held):
         desk.cli("cancel", one.run_id)
@@ -119,18 +119,18 @@ def test_a_run_that_ended_is_not_read_again_and_one_that_is_resumed_lives(desk: 
 def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
     """Step, loss, speed, what is left, what is saved and what comes next; the same in JSON."""
     seen = looked_at.result()
-    facts = {line[:10].strip(): line[10:] for line in seen.status.splitlines() if len(line) > 10}
+    facts = {line[:17].strip(): line[17:] for line in seen.status.splitlines() if len(line) > 17}
     step, _, total = facts["step"].split()
     assert SLOW < int(step) < STEPS == int(total)
     assert facts["state"] == "RUNNING"
-    assert facts["speed"].endswith(" s a step")
-    assert facts["left"].endswith(" to the job's time limit")
-    assert facts["saved"].startswith("step-000000")
-    assert facts["saved"].endswith(", whole")
-    assert facts["next save"].startswith("at step ")
+    assert facts["speed"].endswith(" s per step")
+    assert facts["remaining"].endswith(" to the job's time limit")
+    assert facts["checkpoint"].startswith("step-000000")
+    assert facts["checkpoint"].endswith(", complete")
+    assert facts["next checkpoint"].startswith("at step ")
     values = seen.values
-    assert values["left"] > 0
-    assert values["ends"] > values["submitted"]
+    assert values["seconds_left"] > 0
+    assert values["time_limit_at"] > values["submitted_at"]
     assert values["next_checkpoint_step"] % 20 == 0
     assert values["last_checkpoint"]["fault"] == ""
     wanted = {done.step: done.loss for done in trained(seen.run.folder).steps}
@@ -180,7 +180,7 @@ def test_the_report_agrees_with_what_the_script_wrote_down(
     """First steps, training time and saves are those of the script's own clock; the parts of the time are the whole."""
     run = looked_at.result().run
     told = json.loads(desk.cli("report", run.run_id, "--json").stdout)
-    seconds = told["seconds"]
+    seconds = told["time_split"]
     parts = [
         seconds[name]
         for name in ("productive", "lost", "saving", "start", "ending", "waiting", "unknown")
@@ -192,15 +192,15 @@ def test_the_report_agrees_with_what_the_script_wrote_down(
     assert (seconds["lost"], seconds["unknown"]) == (0, 0)
     assert seconds["waiting"] >= 5  # the cluster's delay before a requeued job may begin
     for story, steps in zip(
-        told["stories"], trained(run.folder).by_attempt().values(), strict=True
+        told["timeline"], trained(run.folder).by_attempt().values(), strict=True
     ):
-        assert story["first_step"] == pytest.approx(steps[0].time, abs=2)
-        assert story["trained"] >= steps[-1].time - 1
-        own = story["split"]["productive"] + story["split"]["saving"]
-        assert own == pytest.approx(story["trained"] - story["first_step"], abs=0.01)
-    assert told["gpu_hours"]["used"] == pytest.approx(seconds["held"] / 3600)
+        assert story["first_step_at"] == pytest.approx(steps[0].time, abs=2)
+        assert story["trained_until"] >= steps[-1].time - 1
+        own = story["time_split"]["productive"] + story["time_split"]["saving"]
+        assert own == pytest.approx(story["trained_until"] - story["first_step_at"], abs=0.01)
+    assert told["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
     text = desk.cli("report", run.run_id).stdout
-    assert f"{told['ettr']:.1%} of it became training that counts" in text
+    assert f"{told['ettr']:.1%} of it became productive training" in text
 
 
 def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:

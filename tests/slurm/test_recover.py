@@ -71,8 +71,8 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     ).stdout
     assert said.strip() == "00:20:00"
     first, second = desk.status(run)["attempts"]
-    assert (first["words"], first["steps_lost"]) == ("saved and left, as asked", 0)
-    assert (second["step_from"], second["step_to"]) == (first["step_to"], 450)
+    assert (first["summary"], first["steps_lost"]) == ("saved and left, as asked", 0)
+    assert (second["resumed_from_step"], second["last_step"]) == (first["last_step"], 450)
 
 
 @pytest.mark.extended
@@ -88,7 +88,7 @@ def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
     assert causes(run) == ["crash", "finished"], story(run)
     assert_whole(run, ranks=1, lost=EVERY)
     first = desk.status(run)["attempts"][0]
-    assert first["words"].startswith("crashed with exit code")
+    assert first["summary"].startswith("crashed with exit code")
     assert abs(first["steps_lost"] - trained(run.folder).lost()[0]) <= 1
 
 
@@ -99,7 +99,7 @@ def test_a_requeued_run_comes_back_without_losing_a_step(desk: Desk) -> None:
     said = desk.cli("requeue", run.run_id).stderr
 
     completes(desk, run)
-    assert said == f"{run.run_id}: RUNNING: asked to save and come back\n"
+    assert said == f"{run.run_id}: RUNNING: requeue requested: it saves a checkpoint and restarts\n"
     assert causes(run) == ["requeue", "finished"], story(run)
     assert_whole(run)
     assert {read_record(path)["job_id"] for path in begun(run)} == {run.job_id}
@@ -109,7 +109,7 @@ def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
     """Nothing is asked of it, and that is said; one that has ended is told of `resume`."""
     run = count(desk, "waits", slurm={"begin": "now+2hours"})
     answer = desk.cli("requeue", run.run_id)
-    assert answer.stderr == f"{run.run_id}: PENDING: it waits already: nothing to do\n"
+    assert answer.stderr == f"{run.run_id}: PENDING: already pending; nothing to do\n"
     assert not (run.folder / "requeue").exists()
     desk.cli("cancel", run.run_id)
     assert desk.wait(run) == "CANCELLED"
@@ -136,7 +136,9 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
 
     answer = desk.cli("checkpoints", run.run_id, "--verify", check=False)
     assert answer.returncode == 1
-    assert re.search(rf"^step-{EVERY:08d}-0001 .* yes +<- resume$", answer.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^step-{EVERY:08d}-0001 .* yes +<- resumes here$", answer.stdout, re.MULTILINE
+    )
     assert f"no: {state.relative_to(newest)}'s checksum differs" in answer.stdout
     (run.folder / "output" / "hurry").touch()
     resumed(desk, run)
@@ -158,9 +160,7 @@ def test_two_at_once_make_one_job(desk: Desk) -> None:
         answers = list(typists.map(lambda _: desk.cli("resume", run.run_id, check=False), range(5)))
 
     assert sorted(answer.returncode for answer in answers) == [0, 1, 1, 1, 1], answers
-    assert all(
-        "there is nothing to resume" in answer.stderr for answer in answers if answer.returncode
-    )
+    assert all("is still " in answer.stderr for answer in answers if answer.returncode)
     assert len([line for line in desk.jobs() if run.run_id in line]) == 1
     desk.cli("cancel", run.run_id)
 
@@ -222,9 +222,9 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     )
     answer = desk.cli("resume", str(run.folder), check=False)
     assert answer.returncode == 1
-    assert f"{run.run_id} was not made by `clusterrun submit`" in answer.stderr
+    assert f"{run.run_id} was not created by `clusterrun submit`" in answer.stderr
     assert (
-        f"empty `stop` and remove `cancelled` in its folder, then `scontrol requeue {job}`"
+        f"empty `stop` and remove `cancelled` in its folder, then run `scontrol requeue {job}`"
         in answer.stderr
     )
     desk.cluster.run_as("alice", ["truncate", "--size=0", run.folder / "stop"])
@@ -251,9 +251,9 @@ def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
     runs(run.folder)
     answer = as_bob(desk, "stop", str(run.folder))
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.startswith(f"{run.run_id}: asked to save and leave")
+    assert answer.stderr.startswith(f"{run.run_id}: stop requested")
     assert desk.wait(run) == "STOPPED", story(run)
-    assert (run.folder / "stop").read_text().startswith("asked by bob at ")
+    assert (run.folder / "stop").read_text().startswith("requested by bob at ")
     assert "attempt 0001 ended: stop" in as_bob(desk, "logs", str(run.folder)).stdout
     for words in (["status"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
         answer = as_bob(desk, *words, str(run.folder))

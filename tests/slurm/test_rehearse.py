@@ -100,12 +100,16 @@ def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
     """It comes back behind the step that it saved, with the reference's losses and weights, bit for bit."""
     found, code, said = outcome(rehearsals, "survivor")
     assert (found["outcome"], code) == ("survived", 0), (found, said)
-    assert found["left"] == found["saved"] == found["back"] == found["first"] - 1
-    assert found["losses"]["largest"] == 0.0
-    assert found["losses"]["after"] > 10
-    assert (found["losses"]["before"], found["losses"]["largest_before"]) == (found["left"], 0.0)
-    assert found["weights"]["files"] == ["model.safetensors"]
-    assert found["weights"]["differing"] == []
+    assert found["stopped_at_step"] == found["saved_step"]
+    assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
+    assert found["losses"]["largest_difference"] == 0.0
+    assert found["losses"]["compared_after"] > 10
+    assert (found["losses"]["compared_before"], found["losses"]["largest_difference_before"]) == (
+        found["stopped_at_step"],
+        0.0,
+    )
+    assert found["weights"]["weight_files"] == ["model.safetensors"]
+    assert found["weights"]["differing_weight_files"] == []
     assert causes(found["folder"]) == ["preemption", "stop"]
     assert causes(found["reference_folder"]) == ["stop"]
     assert [
@@ -136,7 +140,8 @@ def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> N
         "it had not left after 5 s (KillWait, as the partition has no GraceTime), and was killed"
         in found["notes"]
     )
-    assert found["left"] > found["saved"] == found["back"] == found["first"] - 1
+    assert found["stopped_at_step"] > found["saved_step"]
+    assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
     assert any(re.match(r"\d+ steps were lost", note) for note in found["notes"])
 
 

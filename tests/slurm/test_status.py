@@ -23,10 +23,10 @@ def test_a_job_that_slurm_forgot_is_not_unknown_for_ever() -> None:
         )
         found = desk.status(run)
         assert (found["state"], found["reason"]) == (
-            "VANISHED",
-            "Slurm knows the job no more, and it wrote no end",
+            "LOST",
+            f"Slurm no longer knows job {run.job_id}, and the run left no end record",
         )
-        assert desk.wait(run, 10) == "VANISHED"
+        assert desk.wait(run, 10) == "LOST"
 
 
 def test_with_slurmdbd_stopped_in_the_middle(cluster: Cluster) -> None:
@@ -45,7 +45,7 @@ def test_with_slurmdbd_stopped_in_the_middle(cluster: Cluster) -> None:
 
 
 def test_when_slurmctld_does_not_answer(cluster: Cluster) -> None:
-    """Nothing is made up: a run that may be alive is NO_ANSWER, one that wrote its end is what it wrote."""
+    """Nothing is made up: a run that may be alive is UNKNOWN, one that wrote its end is what it wrote."""
     desk = Desk(cluster, "alice")
     ended = desk.submit("ended", command="true")
     assert desk.wait(ended) == "COMPLETED"
@@ -54,7 +54,7 @@ def test_when_slurmctld_does_not_answer(cluster: Cluster) -> None:
     try:
         assert desk.status(ended)["state"] == "COMPLETED"
         begun = time.monotonic()
-        assert desk.status(waiting)["state"] == "NO_ANSWER"
+        assert desk.status(waiting)["state"] == "UNKNOWN"
         assert time.monotonic() - begun < 10
         answer = desk.cli(
             "submit", str(desk.spec("lost", command="true")), check=False, timeout=100

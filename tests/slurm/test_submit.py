@@ -100,12 +100,12 @@ def test_the_same_spec_twice_is_two_runs(desk: Desk) -> None:
 
 
 def test_a_refusal_leaves_nothing_behind(desk: Desk) -> None:
-    """What Slurm refuses is told in Slurm's words, exits with 1, and makes no run."""
+    """A partition that Slurm refuses is a mistake in the spec, and makes no run."""
     spec = desk.spec("refused", command="true", slurm={"partition": "no-such"})
     answer = desk.cli("submit", str(spec), check=False)
-    assert answer.returncode == 1
-    assert "no-such" in answer.stderr
-    assert answer.stdout == ""
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "slurm.partition: partition 'no-such' does not exist\n  hint: " in answer.stderr
+    assert "this cluster has " in answer.stderr
     assert runs_of(desk, "refused") == []
 
 
@@ -122,7 +122,7 @@ def test_the_job_does_not_depend_on_the_login_shell(desk: Desk) -> None:
     run = desk.submitted(answer)
 
     assert (
-        "left out, because they would override the spec: SBATCH_JOB_NAME, SBATCH_TIMELIMIT"
+        "ignored, because they would override the spec: SBATCH_JOB_NAME, SBATCH_TIMELIMIT"
         in answer.stderr
     )
     assert desk.wait(run) == "COMPLETED", run.log()

@@ -212,7 +212,7 @@ def test_a_node_that_crashes_twice(desk: Desk, crashes_twice: Submitted) -> None
     assert_whole(crashes_twice, lost=EVERY)
     first, second, third = (read_record(path)["nodes"] for path in begun(crashes_twice))
     assert first == second, story(crashes_twice)
-    left_out = desk.status(crashes_twice)["avoids"]
+    left_out = desk.status(crashes_twice)["excluded_nodes"]
     assert [words.partition(" ")[2] for words in left_out] == ["(crashed first in 2 attempts)"]
     words = ["scontrol", "show", "hostnames", third]
     assert left_out[0].split()[0] not in desk.cluster.run_as("alice", words).stdout.split()

@@ -117,7 +117,7 @@ def what_may_go(desk: Desk, ended: list[Submitted], living: list[Submitted]) -> 
     finally:
         desk.cluster.start_daemon("slurmctld")
     assert {one["run_id"] for one in answer["removals"]} & names == {run.run_id for run in ended}
-    unsure = {note.partition(" stays: Slurm does not answer")[0] for note in answer["notes"]}
+    unsure = {note.partition(" stays: Slurm is not responding")[0] for note in answer["notes"]}
     assert {run.run_id for run in living} <= unsure
     until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld is back")
     done = json.loads(desk.cli("clean", "--keep", "0", "--yes", "--json").stdout)

@@ -117,12 +117,12 @@ def test_a_job_of_the_same_number_on_another_cluster_is_safe(
             "=cluster", "=wice"
         )
     )
-    said = "run was submitted to cluster wice, and Slurm's commands reach cluster here"
+    said = "run was submitted to cluster wice, but Slurm's commands reach cluster here"
     for words in (["cancel"], ["stop"], ["requeue"], ["resume"]):
         answer = desk.cli(*words, run.run_id, check=False)
         assert answer.returncode == 1
         assert f"{said}\n  hint: set SLURM_CLUSTERS=wice" in answer.stderr
-    assert desk.status(run)["state"] == "NO_ANSWER"
+    assert desk.status(run)["state"] == "UNKNOWN"
     assert desk.status(run)["reason"] == f"{said}; set SLURM_CLUSTERS=wice"
     assert desk.status(precious)["state"] == "RUNNING"
     assert not (run.folder / "cancelled").exists()
@@ -132,4 +132,4 @@ def test_several_clusters_are_refused(desk: Desk) -> None:
     """Sbatch would choose one of them."""
     spec = str(desk.spec("several", command="true"))
     answer = desk.cli("submit", spec, env={"SLURM_CLUSTERS": "cluster,wice"}, check=False)
-    assert (answer.returncode, "is more than one cluster" in answer.stderr) == (1, True)
+    assert (answer.returncode, "names more than one cluster" in answer.stderr) == (1, True)

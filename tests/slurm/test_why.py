@@ -195,35 +195,37 @@ def test_why_a_run_waits(asked: dict[str, Any], reason: str) -> None:
     assert waiting["reason"].startswith(reason), waiting
     told = explain_reason(waiting["reason"])
     assert told.known
-    assert waiting["means"].startswith(told.means.partition("{")[0])
-    assert waiting["do"]
+    assert waiting["meaning"].startswith(told.meaning.partition("{")[0])
+    assert waiting["fix"]
 
 
 def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
     """The numbers beside a reason are those of this cluster."""
-    assert asked["Dependency"]["waiting"]["facts"] == [
-        f"it waits for afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
+    assert asked["Dependency"]["waiting"]["details"] == [
+        f"it depends on afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
     ]
     assert (
-        asked["JobHeldUser"]["waiting"]["do"]
+        asked["JobHeldUser"]["waiting"]["fix"]
         == f"`scontrol release {asked['run:JobHeldUser'].job_id}`"
     )
-    assert "state DOWN" in asked["PartitionDown"]["waiting"]["facts"][0]
+    assert "state DOWN" in asked["PartitionDown"]["waiting"]["details"][0]
     assert (
-        "at most 00:10:00 and 2 nodes, of 4; it asks for"
-        in asked["PartitionTimeLimit"]["waiting"]["facts"][0]
+        "at most 00:10:00 and 2 of 4 nodes; it requests"
+        in asked["PartitionTimeLimit"]["waiting"]["details"][0]
     )
-    assert asked["BeginTime"]["waiting"]["start"].startswith("20")
-    facts = asked["ReqNodeNotAvail, May be reserved for other job"]["waiting"]["facts"]
+    assert asked["BeginTime"]["waiting"]["expected_start"].startswith("20")
+    facts = asked["ReqNodeNotAvail, May be reserved for other job"]["waiting"]["details"]
     assert any(
         fact.startswith("reservation later (maintenance) has n3 from 20") for fact in facts
     ), facts
-    assert asked["Resources"]["waiting"]["ahead"] == 0
-    assert asked["Priority"]["waiting"]["ahead"] == 1
-    assert asked["Nodes required for job are DOWN"]["waiting"]["facts"][0].startswith(
-        "it asks for 4 of the 4 nodes of bottom:"
+    assert asked["Resources"]["waiting"]["jobs_ahead"] == 0
+    assert asked["Priority"]["waiting"]["jobs_ahead"] == 1
+    assert asked["Nodes required for job are DOWN"]["waiting"]["details"][0].startswith(
+        "it requests 4 of the 4 nodes of bottom:"
     )
-    assert asked["BeginTime"]["next"]["words"].startswith("attempt 1 begins when Slurm starts job")
+    assert asked["BeginTime"]["next"]["summary"].startswith(
+        "attempt 1 starts when Slurm starts job"
+    )
 
 
 def test_why_a_rank_raised(desk: Desk, asked: dict[str, Any]) -> None:
@@ -257,8 +259,8 @@ def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
         stopped,
         run.log(),
     )
-    assert stopped["words"]
-    assert (failure or stopped)["do"]
+    assert stopped["summary"]
+    assert (failure or stopped)["fix"]
     if failure and failure["line_number"]:
         assert failure["line"] in run.log().splitlines()[failure["line_number"] - 1]
     assert answer["next"]["command"] == f"clusterrun resume {run.run_id}"
@@ -267,7 +269,7 @@ def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
 def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:
     """It waits for Slurm's delay after a requeue; how the attempt ended, and how many crashes are left, is told."""
     told = asked["comes-back"]
-    assert "requeued" in told["waiting"]["means"]
+    assert "requeued" in told["waiting"]["meaning"]
     assert told["stopped"]["cause"] == "crash"
     assert told["next"]["crashes"] + told["next"]["crashes_left"] == 3
     assert told["next"]["crashes"] >= 1
@@ -276,11 +278,11 @@ def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:
 def test_a_run_that_lives_and_one_that_is_done(asked: dict[str, Any]) -> None:
     """Neither has anything to mend."""
     assert asked["lives"]["state"] == "RUNNING"
-    assert "attempt 1 began" in asked["lives"]["alive"]["words"]
+    assert "attempt 1 started" in asked["lives"]["liveness"]["summary"]
     assert asked["lives"]["stopped"] is None
     assert asked["ends"]["stopped"]["cause"] == "finished"
     assert asked["ends"]["next"] == {
-        "words": "nothing: it has finished",
+        "summary": "nothing: the run has finished",
         "command": "",
         "crashes": 0,
         "crashes_left": 3,

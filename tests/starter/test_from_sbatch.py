@@ -138,7 +138,8 @@ def test_a_secret_among_the_arguments(words, form, expected):
     assert draft.values[form] == expected
     assert draft.values["environment"]["secrets"] == ["HF_TOKEN"]
     assert any(
-        " removed: read " in note.what or "becomes a command" in note.what for note in draft.notes
+        " removed: read " in note.message or "becomes a command" in note.message
+        for note in draft.notes
     )
 
 
@@ -255,7 +256,7 @@ def test_flags_beside_a_config_file_are_laid_over_it():
         "compute_environment": "LOCAL_MACHINE", "mixed_precision": "bf16", "fsdp_config": {"fsdp_version": 2}}  # fmt: skip
     draft = translated(text)
     assert draft.values["accelerate"] == {"config_file": "c.yaml"}
-    assert any("--mixed_precision not translated" in note.what for note in draft.notes)
+    assert any("--mixed_precision not translated" in note.message for note in draft.notes)
 
 
 def test_the_config_that_accelerate_reads_by_itself():
@@ -339,9 +340,9 @@ def test_search_paths_are_extended_where_the_job_runs():
 def test_what_follows_the_training_is_told():
     draft = translated("#!/bin/bash\npython prepare.py\naccelerate launch t.py\ncp out /store\n")
     assert draft.values["environment"]["setup"] == ["python prepare.py"]
-    assert [note.where for note in draft.notes if "a run ends with its training" in note.what] == [
-        "old.sh:4"
-    ]
+    assert [
+        note.where for note in draft.notes if "a run ends with its training" in note.message
+    ] == ["old.sh:4"]
 
 
 def test_names_that_the_shell_has_are_handed_over_by_name():

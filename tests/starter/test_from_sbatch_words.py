@@ -94,7 +94,7 @@ def test_what_only_the_job_knows_stays(late):
     )
     assert "script" not in draft.values
     assert late in draft.values["command"]
-    assert any("becomes a command" in note.what for note in draft.notes)
+    assert any("becomes a command" in note.message for note in draft.notes)
 
 
 def test_what_a_condition_sets_is_not_certain():
@@ -123,5 +123,9 @@ def test_what_stands_around_the_training_is_told(line, script, left_out):
     """What fed it and where it wrote is not taken over, and not in silence."""
     draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
     assert draft.values["script"] == script
-    told = [note.what.partition(" removed")[0] for note in draft.notes if note.what.startswith("`")]
+    told = [
+        note.message.partition(" removed")[0]
+        for note in draft.notes
+        if note.message.startswith("`")
+    ]
     assert told == left_out

@@ -273,7 +273,7 @@ def test_from_sbatch_as_json(desk):
         ["file", "text", "mistakes", "notes", "problems"],
     )
     assert {"where": "old.sh:3", "path": "secret"}.items() <= next(
-        one for one in told["mistakes"] if one["path"] == "secret"
+        one for one in told["mistakes"] if one["key"] == "secret"
     ).items()
 
 
@@ -333,7 +333,7 @@ def test_a_spec_on_stdout_is_no_json(desk):
     """Of the two, one can be had."""
     done = desk.type("init", "--script", "train.py", "-o", "-", "--json")
     assert done.returncode == 2
-    assert "the spec itself is asked for on stdout" in done.stderr
+    assert "cannot be combined with -o -, which writes the spec to stdout" in done.stderr
 
 
 def test_the_page_shows_what_it_says(desk):

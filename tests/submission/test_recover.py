@@ -97,12 +97,16 @@ def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
     assert resumed.job_id != job
     assert [step for _, step in counted(run)] == list(range(1, 201))
     first, second = list_attempts(run.paths)
-    assert (first.words, first.next, second.words) == (
+    assert (first.summary, first.decision, second.summary) == (
         "saved and left, as asked",
         "end",
         "finished",
     )
-    assert (second.step_from, second.step_to, first.steps_lost) == (first.step_to, 200, 0)
+    assert (second.resumed_from_step, second.last_step, first.steps_lost) == (
+        first.last_step,
+        200,
+        0,
+    )
 
 
 def test_a_run_that_was_given_up_goes_on_with_new_patience(laptop: Laptop) -> None:
@@ -157,20 +161,20 @@ def test_what_lives_or_has_finished_is_not_resumed(laptop: Laptop) -> None:
     reaches(run, 1)
     with pytest.raises(
         ClusterError,
-        match=r"RUNNING \(job \d+\): there is nothing to resume\n  hint: `clusterrun req",
+        match=r"is still RUNNING \(job \d+\)\n  hint: use `clusterrun requeue ",
     ):
         again(laptop, run)
     finish(run)
     assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
     with pytest.raises(
-        ClusterError, match=f"{run.run_id} has finished\n  hint: submit its spec again"
+        ClusterError, match=f"{run.run_id} has already finished\n  hint: submit its spec again"
     ):
         again(laptop, run)
     until(lambda: not supervisor_lives(run.paths), 30, "its process is gone")
     run.paths.intent.unlink()
     for path in (*run.paths.events.glob("*.trainer"), *run.paths.events.glob("*.end")):
         path.unlink()
-    with pytest.raises(ClusterError, match="was not made by `clusterrun submit`"):
+    with pytest.raises(ClusterError, match="was not created by `clusterrun submit`"):
         again(laptop, run)
     assert run.paths.attempts() == ["0001"]
 
@@ -186,7 +190,7 @@ def test_two_at_once_make_one_job(laptop: Laptop) -> None:
     reaches(run, 2)
 
     assert sorted(code for _, code in answers) == [0, 1], answers
-    assert "there is nothing to resume" in next(err for (_, err), code in answers if code)
+    assert "is still " in next(err for (_, err), code in answers if code)
     assert run.paths.attempts() == ["0001", "0002"]
     cancel(run.run_id, laptop.index)
 
@@ -229,7 +233,7 @@ def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it
     write_record(newest.with_suffix(""), pending)
     write_record(run.paths.job, {"job_id": run.job_id, "local": 1, "number": 1})
 
-    with pytest.raises(ClusterError, match="there is nothing to resume"):
+    with pytest.raises(ClusterError, match="is still "):
         again(laptop, run)
     assert read_record(run.paths.job)["job_id"] == resumed.job_id
     assert run.paths.attempts() == ["0001", "0002"]
@@ -243,14 +247,16 @@ def test_a_requeued_run_saves_and_comes_back_at_once(laptop: Laptop) -> None:
     found = requeue(run.run_id, laptop.index)
     reaches(run, 2)
 
-    assert found.reason == "asked to save and come back"
+    assert found.reason == "requeue requested: it saves a checkpoint and restarts"
     assert laptop.causes(run)[0] == "requeue"
     steps = [step for _, step in counted(run)]
     assert steps == list(range(1, len(steps) + 1))
     assert not run.paths.requeue.exists()
     stop(run.run_id, laptop.index)
     assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
-    with pytest.raises(ClusterError, match=r"has ended: STOPPED .*\n  hint: `clusterrun resume"):
+    with pytest.raises(
+        ClusterError, match=r"has ended: STOPPED .*\n  hint: use `clusterrun resume"
+    ):
         requeue(run.run_id, laptop.index)
 
 
@@ -268,18 +274,23 @@ def test_a_damaged_checkpoint_is_found_and_another_would_be_taken(laptop: Laptop
     cancel(run.run_id, laptop.index)
     wait(run.run_id, 60, laptop.index)
     older, newer = checkpoints(run.run_id, index=laptop.index)
-    assert (older.next, newer.next, newer.attempt, newer.verified) == (False, True, 2, None)
+    assert (older.used_on_resume, newer.used_on_resume, newer.attempt, newer.verified) == (
+        False,
+        True,
+        2,
+        None,
+    )
     state = Path(newer.path) / "count"
     state.write_bytes(bytes(byte ^ 1 for byte in state.read_bytes()))  # the size stays
 
     assert checkpoints(run.run_id, index=laptop.index)[1].fault == ""
     listed = checkpoints(run.run_id, verify=True, index=laptop.index)
-    assert [(one.verified, one.fault, one.next) for one in listed] == [
+    assert [(one.verified, one.fault, one.used_on_resume) for one in listed] == [
         (True, "", True), (False, "count's checksum differs", False)
     ]  # fmt: skip
     shown = typed(laptop, "checkpoints", run.run_id, "--verify")
     assert shown.returncode == 1
-    assert re.search(r"^step-\d+-0001 .* yes +<- resume$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^step-\d+-0001 .* yes +<- resumes here$", shown.stdout, re.MULTILINE)
     assert re.search(r"^step-\d+-0002 .* no: count's checksum differs$", shown.stdout, re.MULTILINE)
     state.unlink()
     quick = typed(laptop, "checkpoints", run.run_id, "--json")
@@ -300,12 +311,12 @@ def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
     )
     wait(run.run_id, 60, laptop.index)
     listed = checkpoints(run.run_id, verify=True, index=laptop.index)
-    assert [(one.name, one.step, one.next, one.verified) for one in listed] == [
+    assert [(one.name, one.step, one.used_on_resume, one.verified) for one in listed] == [
         ("model-30", 30, False, None), ("model-4", 4, True, None), ("model-5", 5, False, None)
     ]  # fmt: skip
     shown = typed(laptop, "checkpoints", run.run_id, "--verify")
     assert shown.returncode == 0
-    assert shown.stdout.count("not ours to verify") == 2
+    assert shown.stdout.count("cannot be verified (written by the script)") == 2
 
 
 def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
@@ -320,7 +331,7 @@ def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
             manifest.seal(folder, {"attempt": 2, "step": step})
     write_record(run.saves, {"checkpoint": output / "checkpoint-90", "step": 90})
     listed = checkpoints(str(run.folder), verify=True)
-    assert [(one.name, one.kind, one.step, one.attempt, one.verified, one.next) for one in listed] == [
+    assert [(one.name, one.kind, one.step, one.attempt, one.verified, one.used_on_resume) for one in listed] == [
         ("checkpoint-20", "Trainer", 20, 2, True, False), ("checkpoint-90", "Trainer", 90, 2, True, True),
         ("checkpoint-100", "Trainer", 100, None, False, False),
     ]  # fmt: skip
@@ -342,10 +353,13 @@ def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
     shown = typed(laptop, "status", run.run_id).stdout
     found = json.loads(typed(laptop, "status", run.run_id, "--json").stdout)["attempts"]
     assert [one["cause"] for one in found][:2] == ["requeue", "crash"]
-    assert found[-1]["words"] == "finished"
+    assert found[-1]["summary"] == "finished"
     assert found[0]["steps_lost"] == 0
-    assert found[1]["steps_lost"] == found[1]["step_to"] - found[1]["step_from"]
-    lost, steps = found[1]["steps_lost"], f"{found[1]['step_from']} to {found[1]['step_to']}"
+    assert found[1]["steps_lost"] == found[1]["last_step"] - found[1]["resumed_from_step"]
+    lost, steps = (
+        found[1]["steps_lost"],
+        f"{found[1]['resumed_from_step']} to {found[1]['last_step']}",
+    )
     assert re.search(
         rf"^2 +\S+ \S+ +crashed with exit code 7 +{steps} +{lost} +\d+:\d\d:\d\d +\d+ ",
         shown,
@@ -397,7 +411,9 @@ def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
     plan = plan_clean(Criteria(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
     plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))
     notes: list[str] = []
-    gone = carry_out(plan, laptop.index, tell=lambda *_: again(laptop, second), note=notes.append)
+    gone = carry_out(
+        plan, laptop.index, report_progress=lambda *_: again(laptop, second), note=notes.append
+    )
 
     assert [one.run.run_id for one in gone] == [first.run_id]
     assert not first.paths.folder.exists()

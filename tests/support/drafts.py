@@ -26,7 +26,7 @@ def draft_of(name: str) -> Draft:
 
 
 def mistakes_of(draft: Draft) -> list[tuple[int, str]]:
-    return sorted((int(one.where.rpartition(":")[2]), one.path) for one in draft.mistakes)
+    return sorted((int(one.where.rpartition(":")[2]), one.key) for one in draft.mistakes)
 
 
 def names_of(text: str) -> set[str]:

@@ -144,7 +144,7 @@ def test_old_runs_go_with_their_entry_and_young_ones_stay(disk):
 def test_a_wish_without_a_condition_removes_nothing(disk):
     """`clean` alone is a mistake, because everything that has ended would fit."""
     disk.run("old", days=40)
-    with pytest.raises(SpecError, match="needs to be told what is to go"):
+    with pytest.raises(SpecError, match="needs at least one condition"):
         plan_clean(Criteria(), disk.index)
 
 
@@ -204,7 +204,7 @@ def test_where_slurm_does_not_answer_only_a_written_end_counts(disk):
     plan = plan_clean(MONTH, disk.index)
     assert [one.path.name for one in plan.removals] == ["ended"]
     assert len(plan.notes) == 1
-    assert plan.notes[0].startswith("unknown stays: Slurm does not answer (")
+    assert plan.notes[0].startswith("unknown stays: Slurm is not responding (")
 
 
 def test_a_run_that_lives_again_since_the_plan_stays(disk):
@@ -230,7 +230,7 @@ def test_no_link_is_followed(disk, tmp_path):
     assert disk.clean(Criteria(checkpoints=True, keep=0)) == []
     plan = plan_clean(MONTH, disk.index)
     assert plan.size < 300_000
-    assert plan.notes == (f"two stays: {linked.folder} is a link, or not its folder",)
+    assert plan.notes == (f"two stays: {linked.folder} is a link or not its folder",)
     assert [one.path.name for one in carry_out(plan, disk.index)] == ["one"]
     assert (treasure / "data").stat().st_size == 1_000_000
     assert (tmp_path / "elsewhere" / "events").is_dir()
@@ -342,7 +342,7 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
     assert (done.returncode, disk.names()) == (2, ["old"])
     assert (
         done.stderr
-        == "nobody can be asked here\n  hint: --yes removes what was shown, without asking\n"
+        == "cannot ask for confirmation without a terminal\n  hint: use --yes to remove what is listed without a confirmation\n"
     )
     assert done.stdout.splitlines()[1].split()[:4] == ["old", "COMPLETED", "40", "d"]
     shown = disk.type("--older-than", "30d", "--dry-run", "--json")
@@ -354,13 +354,13 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
     assert (done.returncode, disk.names()) == (0, [])
     assert done.stderr.startswith("1 run removed, ")
     done = disk.type("--older-than", "30d")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing fits\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing matches\n")
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    ([], "clean needs to be told what is to go"),
+    ([], "clean needs at least one condition"),
     (["--older-than", "30"], "'30' is not a duration\n  hint: add the unit: 30s, 30min or 30h"),
-    (["--state", "running"], "'running' is not a state in which runs end"),
+    (["--state", "running"], "'running' is not the state of an ended run"),
     (["--keep", "-1"], "'-1' is not a whole number"),
     (["--runs", "--checkpoints", "--keep", "1"], "not allowed with argument"),
 ])  # fmt: skip
@@ -410,7 +410,7 @@ def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk
     assert disk.clean(Criteria(keep=0)) == ([] if stays else ["lost"])
     notes = plan_clean(Criteria(keep=0), disk.index).notes
     assert notes == (
-        ("lost stays: it wrote no end, and its files changed 12.0 h ago, less than a day",)
+        ("lost stays: it left no end record, and its files changed 12.0 h ago, less than a day",)
         if stays
         else ()
     )
@@ -451,7 +451,7 @@ def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
     disk.age(paths, 40)
     assert disk.clean(Criteria(keep=0)) == []
     assert plan_clean(Criteria(keep=0), disk.index).notes == (
-        "there stays: it wrote no end, and runs on elsewhere",
+        "there stays: it left no end record, and was started on elsewhere",
     )
 
 
@@ -465,8 +465,8 @@ def test_a_run_that_changed_since_the_plan_stays(disk):
     disk.index.resumption(RunRef("begun", begun)).write_text("number=2\n")
     notes: list[str] = []
     assert carry_out(plan, disk.index, note=notes.append) == []
-    hint = "a resume of it was begun: `clusterrun resume begun` finishes it"
-    assert sorted(notes) == ["again stays: it has run again since", f"begun stays: {hint}"]
+    hint = "a resume was interrupted; finish it with `clusterrun resume begun`"
+    assert sorted(notes) == ["again stays: it has been resumed", f"begun stays: {hint}"]
 
 
 def test_a_run_that_is_being_resumed_stays_and_one_that_goes_is_not_resumed(disk):
@@ -494,6 +494,6 @@ def test_a_resume_while_clean_works(disk):
         second.job.write_text("number=2\njob_id=9\nafter=0001\n")
         disk.queue("9 RUNNING")
 
-    gone = carry_out(plan, disk.index, tell=resumed)
+    gone = carry_out(plan, disk.index, report_progress=resumed)
     assert [one.path.name for one in gone] == ["first"]
     assert disk.names() == ["second"]

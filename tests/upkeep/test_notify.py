@@ -369,7 +369,7 @@ def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
         ("finished", "finished", 1),
         ("gave-up", "crash", 1),
     ]
-    assert notify(run.run_id, request).missed == 0
+    assert notify(run.run_id, request).failed == 0
     assert (hook.received[-1]["event"], hook.received[-1]["run"]) == ("test", run.run_id)
 
 
@@ -378,7 +378,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
     hook = hooks()
     request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
     done = notify(request.source, request)
-    assert (done.missed, done.words) == (0, ("sent test to HOOK",))
+    assert (done.failed, done.messages) == (0, ("sent test to HOOK",))
     assert hook.received[0]["event"] == "test"
     assert hook.received[0]["text"].startswith("tiny: test: a test, sent from ")
     typed = [sys.executable, "-m", "clusterrun", "notify", "--test", "job.yaml", "--profile", ""]
@@ -399,7 +399,7 @@ def test_a_test_message_from_here(tmp_path, hooks):
         capture_output=True,
         check=False,
     )
-    assert json.loads(shown.stdout) == {"missed": 0, "words": ["sent test to HOOK"]}
+    assert json.loads(shown.stdout) == {"failed": 0, "messages": ["sent test to HOOK"]}
     silent = job(tmp_path, "true", notify=[])
-    with pytest.raises(SpecError, match="nobody is to be told"):
+    with pytest.raises(SpecError, match="no notification targets"):
         notify(silent.source, silent)

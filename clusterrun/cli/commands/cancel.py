@@ -11,5 +11,5 @@ add_options = add_run_options
 
 
 def run(options: argparse.Namespace) -> int:
-    """End a run at once; one that has already ended is left as it is."""
+    """Cancel a run at once; a run that has ended stays as it is."""
     return print_state(cancel(options.run), as_json=options.json)

@@ -19,32 +19,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     parser.add_argument(
-        "--verify", action="store_true", help="read every byte; exit code 1 where one is damaged"
+        "--verify",
+        action="store_true",
+        help="read every byte; exit code 1 if a checkpoint is incomplete or corrupt",
     )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a run's checkpoints, the newest last."""
-    with progress("reading") as tell:
-        found = checkpoints(options.run, verify=options.verify, tell=tell)
+    """Print a run's checkpoints, newest last."""
+    with progress("verifying") as report:
+        found = checkpoints(options.run, verify=options.verify, report_progress=report)
     if options.json:
         print_json(found)
     elif found:
         print(format_columns([_HEADINGS, *map(_checkpoint_row, found)]))
     else:
-        print("no checkpoint yet", file=sys.stderr)
+        print("no checkpoints yet", file=sys.stderr)
     return 1 if options.verify and any(one.damaged for one in found) else 0
 
 
 def _checkpoint_row(one: SavedCheckpoint) -> tuple[str, ...]:
     step, attempt = ("" if value is None else str(value) for value in (one.step, one.attempt))
-    mark = "<- resume" if one.next else ""
+    mark = "<- resumes here" if one.used_on_resume else ""
     return (
         one.name,
         step,
         format_size(one.size),
-        format_age(time.time() - one.time),
+        format_age(time.time() - one.saved_at),
         attempt,
         _describe_verification(one),
         mark,
@@ -55,5 +57,5 @@ def _describe_verification(one: SavedCheckpoint) -> str:
     if one.fault:
         return f"no: {one.fault}"
     if one.kind == "script":
-        return "not ours to verify"
-    return "yes" if one.verified else "sizes fit (--verify reads all)"
+        return "cannot be verified (written by the script)"
+    return "yes" if one.verified else "sizes match (--verify reads every byte)"

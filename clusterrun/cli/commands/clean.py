@@ -31,31 +31,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--older-than",
         type=duration_option,
         metavar="AGE",
-        help="what ended, or was saved, longer ago: 30d, 2w, 12h, 90min",
+        help="only what ended or was saved longer ago, such as 30d, 2w, 12h or 90min",
     )
     add(
         "--state",
         type=_parse_states,
         metavar="STATES",
         default=frozenset(),
-        help="runs that ended so: completed,failed,cancelled ...",
+        help="only runs in these states, such as completed,failed,cancelled",
     )
     add(
         "--keep",
         type=count_option,
         metavar="N",
-        help="the newest N runs stay, or with --checkpoints those of each run",
+        help="keep the newest N runs, or with --checkpoints the newest N of each run",
     )
-    add("--rehearsals", action="store_true", help="what `clusterrun rehearse` has left")
+    add("--rehearsals", action="store_true", help="only the runs of `clusterrun rehearse`")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--runs", action="store_true", help="whole runs, their logs and results too (the default)"
+        "--runs",
+        action="store_true",
+        help="remove whole runs, with their logs and results (default)",
     )
     what.add_argument(
-        "--checkpoints", action="store_true", help="checkpoints only; the newest whole one stays"
+        "--checkpoints",
+        action="store_true",
+        help="remove checkpoints only; the newest complete one of each run stays",
     )
-    add("--dry-run", action="store_true", help="only show what would go")
-    add("-y", "--yes", action="store_true", help="do not ask")
+    add("--dry-run", action="store_true", help="only show what would be removed")
+    add("-y", "--yes", action="store_true", help="remove without a confirmation")
     add_json(parser)
 
 
@@ -67,7 +71,7 @@ def _parse_states(text: str) -> frozenset[State]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show what would be removed, ask, and remove it."""
+    """Show what would be removed, ask for confirmation, and remove it."""
     criteria = Criteria(
         options.older_than, options.state, options.keep, options.rehearsals, options.checkpoints
     )
@@ -82,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
         return 1
     removed: list[Removal] = []
     if ask:
-        with progress("removing") as tell:
-            removed = carry_out(plan, tell=tell, note=_print_note)
+        with progress("removing") as report:
+            removed = carry_out(plan, report_progress=report, note=_print_note)
     if options.json:
         print_json(as_cleanup(plan, removed))
     if ask:
@@ -106,8 +110,8 @@ def _confirm(plan: CleanupPlan) -> bool:
                 Problem(
                     "",
                     "",
-                    "nobody can be asked here",
-                    "--yes removes what was shown, without asking",
+                    "cannot ask for confirmation without a terminal",
+                    "use --yes to remove what is listed without a confirmation",
                 )
             ]
         )
@@ -122,13 +126,15 @@ def _confirm(plan: CleanupPlan) -> bool:
 
 def _print_removals(plan: CleanupPlan) -> None:
     if not plan.removals:
-        print("nothing fits", file=sys.stderr)
+        print("nothing matches", file=sys.stderr)
         return
     print_table([_HEADINGS, *map(_removal_row, plan.removals)])
 
 
 def _removal_row(one: Removal) -> tuple[str, ...]:
-    what = {"run": "the run", "rest": f"the rest of {one.path.name}"}.get(one.kind, one.path.name)
+    what = {"run": "whole run", "rest": f"leftovers of {one.path.name}"}.get(
+        one.kind, one.path.name
+    )
     return one.run.run_id, one.state, format_age(one.age), format_size(one.size), what
 
 

@@ -1,4 +1,4 @@
-"""`clusterrun completion SHELL`: the code for completing commands, options, specs and run ids."""
+"""`clusterrun completion SHELL`: shell code that completes commands, options and run ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the shell's code."""
-    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - for this command alone
+    from argcomplete.shell_integration import shellcode  # noqa: PLC0415 - only for this command
 
     print(shellcode(["clusterrun"], shell=options.shell))
     return 0

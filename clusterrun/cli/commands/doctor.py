@@ -12,7 +12,7 @@ from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import STYLES, print_table
 from clusterrun.planning.preparation import Request
 from clusterrun.site_checks.examination import Examination, doctor
-from clusterrun.site_checks.finding import Finding
+from clusterrun.site_checks.finding import OK, Finding
 
 _HEADINGS = ("", "TOPIC", "FINDING")
 _STYLES = {"ok": STYLES["good"], "warning": STYLES["warning"], "problem": STYLES["bad"]}
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--on-nodes",
         action="store_true",
-        help="run a small job, on two nodes if it can be, and look there, too",
+        help="also check the nodes, in a small job on two nodes if possible",
     )
     add(
         "--timeout",
@@ -42,17 +42,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="?",
         const="",
-        help="begin a profile with what was found (default: ~/.config/clusterrun/profile.yaml)",
+        help="write a first profile for this cluster (default: ~/.config/clusterrun/profile.yaml)",
     )
-    add("--force", action="store_true", help="let --write-profile replace a file")
+    add("--force", action="store_true", help="let --write-profile overwrite a file")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found; return 1 if something keeps runs from working."""
+    """Print the findings; return 1 if one of them keeps runs from working."""
     request = Request("", tuple(options.overrides), options.profile, own_python=True)
     found = doctor(
-        request, on_nodes=options.on_nodes, timeout=options.timeout, tell=_print_progress
+        request, on_nodes=options.on_nodes, timeout=options.timeout, report_progress=_print_progress
     )
     if options.json:
         print_json(
@@ -81,14 +81,15 @@ def _format_count(number: int, what: str) -> str:
 
 
 def _finding_rows(finding: Finding) -> list[tuple[str, str, str]]:
-    rows = [(finding.verdict, finding.topic, finding.what)]
-    return [*rows, ("", "", f"  hint: {finding.remedy}")] if finding.remedy else rows
+    rows = [(finding.verdict, finding.topic, finding.message)]
+    label = "hint" if finding.verdict == OK else "fix"
+    return [*rows, ("", "", f"  {label}: {finding.fix}")] if finding.fix else rows
 
 
 def _write_profile(found: Examination, name: str, *, force: bool) -> None:
     from clusterrun.job_spec.profile import own_profile  # noqa: PLC0415
-    from clusterrun.site_checks.first_profile import first_profile, write_profile  # noqa: PLC0415 - only where asked for
+    from clusterrun.site_checks.first_profile import first_profile, write_profile  # noqa: PLC0415 - only with --write-profile
 
     path = Path(name).expanduser() if name else own_profile(os.environ)
     write_profile(path, first_profile(found.site, os.environ), force=force)
-    print(f"written: {path}; read it, it is a guess", file=sys.stderr)
+    print(f"wrote {path}; review it, its values are guesses", file=sys.stderr)

@@ -43,48 +43,48 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "job",
         metavar="JOB.yaml",
         nargs="?",
-        help="the job spec; what it says is the default of what follows",
+        help="the job spec; its values are the defaults of the options",
     )
     add_overrides(parser)
-    add("--profile", help="the site's defaults, with its gpu_memory")
+    add("--profile", help="the file with the site's defaults, such as gpu_memory")
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
         "--config",
         type=Path,
-        help="the model: a folder with transformers' config.json, or the file",
+        help="the model: a transformers config.json, or a folder that has one",
     )
     model.add_argument(
         "--parameters",
         type=_parameters,
         metavar="COUNT",
-        help="the model's size, such as 7.5B",
+        help="the number of parameters, such as 7.5B",
     )
-    add("--gpus", type=_count, help="GPUs in all")
+    add("--gpus", type=_count, help="total number of GPUs")
     add(
         "--gpu-memory",
         type=option_type(units.bytes_of_size),
         metavar="SIZE",
-        help="of each GPU, such as 80GB",
+        help="memory of each GPU, such as 80GB",
     )
     add(
         "--batch",
         type=_count,
-        help="samples on each GPU at a time (default: what the spec's arguments say, or 1)",
+        help="batch size per GPU (default: the spec's arguments, or 1)",
     )
-    add("--sequence", type=_count, help="tokens of a sample")
-    add("--checkpointing", action="store_true", default=None, help="with activation checkpointing")
+    add("--sequence", type=_count, help="sequence length in tokens")
+    add("--checkpointing", action="store_true", default=None, help="use activation checkpointing")
     add(
         "--eager",
         action="store_true",
         default=None,
-        help="attention keeps its scores (attn_implementation: eager)",
+        help="count attention scores (attn_implementation: eager)",
     )
     add("--precision", choices=["no", "fp16", "bf16", "fp8"], help="accelerate's mixed_precision")
     add_json(parser, ", in bytes")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what a run would need of each GPU, under every strategy."""
+    """Print the memory that a run needs on each GPU with every strategy."""
     request = EstimateRequest(
         **{field.name: getattr(options, field.name) for field in fields(EstimateRequest)}
     )
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _load_planned(options: argparse.Namespace) -> PlannedRun | None:
-    """Load the spec; files that it names may be missing."""
+    """Load the spec; the files that it names may be missing."""
     if not options.job:
         return None
     prepared = prepare(Request(options.job, tuple(options.overrides), options.profile))

@@ -1,4 +1,4 @@
-"""`clusterrun init`: the first job spec, from a few answers or from an old sbatch script."""
+"""`clusterrun init`: a first job spec, from a few answers or from an old sbatch script."""
 
 from __future__ import annotations
 
@@ -14,52 +14,62 @@ if TYPE_CHECKING:
     from clusterrun.results import NewSpec
 
 _SLURM = {
-    "nodes": ("N", "how many nodes"),
-    "gpus-per-node": ("N", "GPUs of each node; 0 for none"),
-    "cpus-per-task": ("N", "CPUs of each node"),
-    "mem": ("SIZE", "memory of each node, such as 64G"),
-    "partition": ("NAME", "the partition (default: the profile's, or the site's)"),
-    "account": ("NAME", "the account that is charged"),
-    "qos": ("NAME", "the quality of service"),
-    "time": ("TIME", "the time limit of one attempt, such as 12:00:00"),
+    "nodes": ("N", "number of nodes"),
+    "gpus-per-node": ("N", "GPUs per node; 0 for none"),
+    "cpus-per-task": ("N", "CPUs per node"),
+    "mem": ("SIZE", "memory per node, such as 64G"),
+    "partition": ("NAME", "partition (default: the profile's, or the cluster's)"),
+    "account": ("NAME", "account to charge"),
+    "qos": ("NAME", "quality of service"),
+    "time": ("TIME", "time limit per attempt, such as 12:00:00"),
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     without = (
-        "On a terminal it asks for what is not given; elsewhere, and with --yes, the defaults are "
-        "taken."
+        "On a terminal it prompts for missing values; elsewhere, and with --yes, it uses the "
+        "defaults."
     )
     parser.description = f"{parser.description}. {without}"
     parser.add_argument(
-        "--from-sbatch", metavar="FILE", help="an sbatch script of yours: it is read, and not run"
+        "--from-sbatch", metavar="FILE", help="an sbatch script to translate; it is read, not run"
     )
     parser.add_argument("--script", metavar="FILE", help="the training script")
     parser.add_argument(
         "--strategy",
         metavar="NAME",
-        help="ddp, fsdp, zero1, zero2, zero3; or fsdp-offload and the like",
+        help="ddp, fsdp, zero1, zero2 or zero3, also with -offload, such as fsdp-offload",
     )
     for name, (metavar, what) in _SLURM.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=what)
-    parser.add_argument("--name", help="what the run is called (default: as the script)")
+    parser.add_argument("--name", help="name of the run (default: the script's name)")
     add_profile(parser)
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="the spec; - for stdout (default: NAME.yaml)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to write the spec; - for stdout (default: NAME.yaml)",
     )
-    parser.add_argument("--force", action="store_true", help="write over a file that is there")
-    parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.add_argument("--yes", action="store_true", help="use the defaults without prompting")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write a job spec, and print what to type next."""
+    """Write a job spec, and print the next commands."""
     from clusterrun.starter import new_file  # noqa: PLC0415 - `--help` starts faster without
 
     if options.json and options.output == new_file.STDOUT:
         raise SpecError(
-            [Problem("--json", "", "the spec itself is asked for on stdout", "-o FILE")]
+            [
+                Problem(
+                    "--json",
+                    "",
+                    "cannot be combined with -o -, which writes the spec to stdout",
+                    "use -o FILE",
+                )
+            ]
         )
     new_file.check_names(options.name, options.script)
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
@@ -95,20 +105,23 @@ def _print_problems(made: NewSpec) -> None:
     for problem in made.mistakes:
         print(problem, file=sys.stderr)
     if made.notes:
-        print("\nWhat the new run does otherwise, or could not take over:\n", file=sys.stderr)
+        print(
+            "\nWhat the new run does differently, or what could not be translated:\n",
+            file=sys.stderr,
+        )
     for problem in made.notes:
         print(problem, file=sys.stderr)
 
 
 def _print_next_commands(made: NewSpec, *, translated: bool) -> None:
     _print_problems(made)
-    print(f"{chr(10) * translated}written: {made.file}", file=sys.stderr)
+    print(f"{chr(10) * translated}wrote {made.file}", file=sys.stderr)
     for problem in made.problems:
-        print(f"to mend: {problem}", file=sys.stderr)
+        print(f"fix: {problem}", file=sys.stderr)
     for command, what in (
-        ("validate", "check it"),
-        ("render", "read the script that it becomes"),
-        ("submit", "queue it"),
+        ("validate", "check the spec"),
+        ("render", "read the sbatch script"),
+        ("submit", "queue the run"),
     ):
         print(f"  clusterrun {command} {made.file}".ljust(50) + f"  {what}", file=sys.stderr)
     print(made.file)

@@ -12,26 +12,26 @@ from clusterrun.run_status.listing import list_runs, parse_filter
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--state", default="", help="only runs in this state, such as RUNNING; several with commas"
+        "--state", default="", help="only runs in these states, such as running or failed,timeout"
     )
     parser.add_argument(
         "--since",
         default="",
         metavar="TIME",
-        help="only runs that live, or did since then: 2d, 12h",
+        help="only runs that are active or ended within this time, such as 2d or 12h",
     )
     parser.add_argument(
         "--name",
         default="",
         metavar="GLOB",
-        help="only runs whose name or id fits, such as 'gpt2*'",
+        help="only runs whose name or id matches, such as 'gpt2*'",
     )
     parser.add_argument("--tag", default="", help="only runs with this word in slurm.comment")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print runs: first the active ones, then those that have ended; each the newest first."""
+    """Print the active runs, then those that have ended, each newest first."""
     found = list_runs(only=parse_filter(options.state, options.since, options.name, options.tag))
     if options.json:
         print_json([status.as_dict() for status in found])

@@ -17,28 +17,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     parser.add_argument(
-        "-f", "--follow", action="store_true", help="go on until the run has ended, over requeues"
+        "-f",
+        "--follow",
+        action="store_true",
+        help="follow the output until the run has ended, across requeues",
     )
     parser.add_argument(
         "--attempt",
         type=_parse_attempt,
         metavar="N",
-        help="the output of this attempt, or `all` (default: the last)",
+        help="only this attempt, or `all` (default: the last attempt)",
     )
+    parser.add_argument("--rank", type=int, metavar="R", help="only lines that show this rank")
     parser.add_argument(
-        "--rank", type=int, metavar="R", help="only the lines that say that this rank wrote them"
+        "--node", metavar="NODE", help="only lines that are known to be from this node"
     )
+    add_json(parser, ", one object per line")
     parser.add_argument(
-        "--node", metavar="NODE", help="only the lines that are known to be from this node"
-    )
-    add_json(parser, ", an object a line")
-    parser.add_argument(
-        "--grep", metavar="PATTERN", help="only the lines that match this regular expression"
+        "--grep", metavar="PATTERN", help="only lines that match this regular expression"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a run's output: as it is, or in a terminal each line of a rank in the rank's colour."""
+    """Print a run's output; on a terminal, each rank's lines have a color of their own."""
     wanted = LogFilter(options.rank, options.node, options.grep)
     if options.json:
         return _print_json_lines(options, wanted)
@@ -70,7 +71,7 @@ def _parse_attempt(word: str) -> AttemptChoice:
         return whole_number(word, least=1)
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{word[:80]!r} is neither the number of an attempt nor `all`"
+            f"{word[:80]!r} is neither an attempt number nor `all`"
         ) from error
 
 
@@ -86,7 +87,7 @@ def _print_coloured(options: argparse.Namespace, wanted: LogFilter) -> int:
 
 
 def _label_line(found: LogLine) -> str:
-    """Prefix a line with its rank and node in the rank's colour; return other lines unchanged."""
+    """Prefix a line with its rank and node in the rank's color; return other lines unchanged."""
     rank, node = found.line.rank, found.line.node
     if rank is None:
         return found.raw

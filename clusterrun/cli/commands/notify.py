@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--test",
         metavar="JOB.yaml|RUN",
         required=True,
-        help="send a test message to every place that it names",
+        help="send a test message to every target of this spec or run",
     )
     add_overrides(parser)
     add_profile(parser)
@@ -26,10 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send a test of a run's notifications; return 1 if a place was not reached."""
+    """Send a test message to each target; return 1 if one was not reached."""
     done = notify(options.test, Request(options.test, tuple(options.overrides), options.profile))
     if options.json:
-        print_json({"missed": done.missed, "words": done.words})
+        print_json({"failed": done.failed, "messages": done.messages})
     else:
-        print("\n".join(done.words), file=sys.stderr)
-    return 1 if done.missed else 0
+        print("\n".join(done.messages), file=sys.stderr)
+    return 1 if done.failed else 0

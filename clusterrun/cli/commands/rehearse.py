@@ -16,23 +16,25 @@ from clusterrun.rehearsal.result import OUT_OF_TIME
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_spec_options(parser)
-    words = "save every N optimizer steps, and stop halfway to the second save (default: 10)"
+    words = "checkpoint every N optimizer steps, and stop halfway to the second one (default: 10)"
     parser.add_argument("--steps", type=int, default=10, metavar="N", help=words)
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
-    words = "give up after this time, the queue's included, with exit code 124 (default: 1h)"
+    words = (
+        "give up after this time, including the time in the queue, with exit code 124 (default: 1h)"
+    )
     parser.add_argument(
         "--timeout", type=timeout_option, default=3600.0, metavar="TIME", help=words
     )
-    words = "how far losses may differ, relative to the reference's (default: 0.001)"
+    words = "maximum relative difference between losses and the reference (default: 0.001)"
     parser.add_argument("--tolerance", type=float, default=1e-3, metavar="PART", help=words)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rehearse a preemption; return 0 if the job survives it, else 1."""
+    """Rehearse a preemption; return 0 if the run survives it, else 1."""
     started = time.monotonic()
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     found = rehearse(
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         local=options.local,
         timeout=options.timeout,
         tolerance=options.tolerance,
-        tell=tell,
+        tell=report,
     )
     if options.json:
         print_json(found)

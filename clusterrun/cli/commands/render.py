@@ -21,15 +21,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="in place of the script each value that it is made from, and its origin",
+        help="print each value and where it comes from instead of the script",
     )
     add_json(parser, ", with --explain")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the script; files that are not on this machine are only warned of."""
+    """Print the script; a file that is missing on this machine is only a warning."""
     if options.json and not options.explain:
-        raise SpecError([Problem("--json", "", "the script is no JSON", "render --explain --json")])
+        raise SpecError(
+            [Problem("--json", "", "requires --explain", "use render --explain --json")]
+        )
     prepared = prepare(request_from_options(options))
     print_notes(prepared)
     for problem in prepared.problems:

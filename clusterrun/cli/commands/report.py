@@ -18,14 +18,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("run", metavar="RUN", nargs="?", default="last")
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument(
-        "--html", metavar="FILE", help="write one page with all curves, to look at in a browser"
-    )
+    shape.add_argument("--html", metavar="FILE", help="write a self-contained page with all curves")
     add_json(shape)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print where a run's time went, or write it as a page."""
+    """Print where a run's time went, or write a page with its curves."""
     found = report(options.run)
     if options.html:
         _write_html(Path(options.html), found)
@@ -40,15 +38,13 @@ def _write_html(path: Path, found: RunReport) -> None:
     from clusterrun.reporting.page.drawing import render_page  # noqa: PLC0415 - it needs Jinja2
 
     write_page(path, render_page(found))
-    print(f"written: {path}", file=sys.stderr)
+    print(f"wrote {path}", file=sys.stderr)
 
 
 def _print_report(found: RunReport) -> None:
-    split = found.split
+    split = found.time_split
     ettr = (
-        "not known: the script does not use clusterrun.training"
-        if split.unknown
-        else "not known yet"
+        "unknown: the script does not use clusterrun.training" if split.unknown else "not known yet"
     )
     facts = {
         "run": found.status.run_id,
@@ -56,12 +52,12 @@ def _print_report(found: RunReport) -> None:
         "wall": format_duration(split.wall),
         "ETTR": ettr
         if split.ettr is None
-        else f"{split.ettr:.1%} of it became training that counts",
+        else f"{split.ettr:.1%} of the wall time was productive training",
         "GPU hours": _format_hours(found.gpu_hours.used, found.gpu_hours.wasted)
         if found.gpu_hours
         else "",
         "node hours": _format_hours(found.node_hours.used, found.node_hours.wasted),
-        "speed": f"{found.rate:.4g} samples/s" if found.rate else "",
+        "speed": f"{found.samples_per_second:.4g} samples/s" if found.samples_per_second else "",
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
     seconds = {
@@ -81,4 +77,4 @@ def _print_report(found: RunReport) -> None:
 
 
 def _format_hours(used: float, wasted: float | None) -> str:
-    return f"{used:.2f} used" + ("" if wasted is None else f", {wasted:.2f} of them wasted")
+    return f"{used:.2f} used" + ("" if wasted is None else f", {wasted:.2f} wasted")

@@ -11,5 +11,5 @@ add_options = add_run_options
 
 
 def run(options: argparse.Namespace) -> int:
-    """Request that a running run saves a checkpoint and restarts in the same job."""
+    """Request a checkpoint and a restart in the same job from an active run."""
     return print_state(requeue(options.run), as_json=options.json)

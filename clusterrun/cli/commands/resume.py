@@ -14,14 +14,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN")
     add_overrides(
         parser,
-        "change one value of the run's spec from now on, such as slurm.time=12:00:00; "
+        "change one value of the run's spec permanently, such as slurm.time=12:00:00; "
         "may be repeated",
     )
     add_submission_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Queue a new attempt of a run that has stopped."""
+    """Queue a new attempt of a run that has ended."""
     made = resume(options.run, options.overrides)
-    folder = f"goes on as {made.job_id}; run folder: {made.paths.folder}"
+    folder = f"resumed as job {made.job_id}; run folder: {made.paths.folder}"
     return print_submission(made, options, f"{folder}\n  clusterrun logs -f {made.run_id}")

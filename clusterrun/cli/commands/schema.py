@@ -14,13 +14,13 @@ from clusterrun.errors import Problem, SpecError
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "of", metavar="COMMAND", nargs="?", help="of what this command prints with --json"
+        "of", metavar="COMMAND", nargs="?", help="print the schema of this command's --json"
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="FILE",
-        help="write it there, over what stands there (default: stdout)",
+        help="write to this file, replacing it (default: stdout)",
     )
 
 
@@ -36,11 +36,11 @@ def run(options: argparse.Namespace) -> int:
         raise SpecError(
             [Problem("--output", "", f"{options.output}: {(error.strerror or str(error)).lower()}")]
         ) from error
-    print(f"written: {options.output}", file=sys.stderr)
+    print(f"wrote {options.output}", file=sys.stderr)
     return 0
 
 
-# Imported here, because `--help` starts faster without.
+# The imports are here so that `--help` starts faster.
 def _make_schema(command: str | None) -> dict[str, Any]:
     if command is None:
         from clusterrun.job_spec.json_schema import json_schema  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`clusterrun status [RUN]`: without RUN, of all active runs."""
+"""`clusterrun status [RUN]`: all active runs without RUN."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ from clusterrun.run_status.forecast import outlook
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", help="without it, all runs that live, or the last one"
+        "run",
+        metavar="RUN",
+        nargs="?",
+        help="the run (default: all active runs, or the most recent one)",
     )
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="go on until it has ended; Slurm is asked once a minute",
+        help="update the status until the run has ended; Slurm is queried once a minute",
     )
-    add_json(parser, ", with --watch a line for each change")
+    add_json(parser, ", with --watch one line per change")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the status of a run and its attempts; of an array, a line a task."""
+    """Print the status of a run and its attempts, or one line per task of an array."""
     if options.watch:
-        from clusterrun.cli.output.status_watch import watch  # noqa: PLC0415 - only for those who wait
+        from clusterrun.cli.output.status_watch import watch  # noqa: PLC0415 - only with --watch
 
         return watch(options.run, as_json=options.json)
     active = [] if options.run is not None else _find_active_runs()
@@ -42,17 +45,17 @@ def run(options: argparse.Namespace) -> int:
         return 0
     found = active[0] if active else status("last" if options.run is None else options.run)
     if options.json:
-        others = {"living": [one.as_dict() for one in active]} if options.run is None else {}
+        others = {"active_runs": [one.as_dict() for one in active]} if options.run is None else {}
         print_json({**complete_status(found), **others})
         return 0
     if options.run is None and not active:
-        print("no run lives; this is the last one", file=sys.stderr)
+        print("no active runs; showing the most recent", file=sys.stderr)
     _print_status(found)
     return 0
 
 
 def _find_active_runs() -> list[RunStatus]:
-    from clusterrun.run_status.listing import active_runs  # noqa: PLC0415 - if one run is named, no list is needed
+    from clusterrun.run_status.listing import active_runs  # noqa: PLC0415 - not needed for a named run
 
     return active_runs()
 

@@ -12,7 +12,7 @@ add_options = add_run_options
 
 
 def run(options: argparse.Namespace) -> int:
-    """Request that a run saves a checkpoint and exits; one that has ended is left as it is."""
+    """Request a checkpoint and exit from a run; a run that has ended stays as it is."""
     found = stop(options.run)
-    with_state = found.state is not State.NO_ANSWER
+    with_state = found.state is not State.UNKNOWN
     return print_state(found, as_json=options.json, with_state=with_state)

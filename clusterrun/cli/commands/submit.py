@@ -20,19 +20,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="show the script and ask Slurm whether it would take it",
+        help="print the script and ask Slurm whether it would accept the job",
     )
     parser.add_argument("--local", action="store_true", help="run on this machine, without Slurm")
     add_submission_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Queue a run and print what to type next."""
+    """Queue a run and print the next commands."""
     request = request_from_options(options)
     dropped = sorted(name for name in os.environ if name.startswith("SBATCH_"))
     if dropped and not options.local:
         print(
-            f"note: left out, because they would override the spec: {', '.join(dropped)}",
+            f"note: ignored, because they would override the spec: {', '.join(dropped)}",
             file=sys.stderr,
         )
     prepared = prepare(request)
@@ -50,14 +50,17 @@ def _dry_run(prepared: Prepared, *, as_json: bool) -> None:
         print_json(found)
         return
     sys.stdout.write(found.script)
-    print(found.slurm or "note: no Slurm here: only the script was made", file=sys.stderr)
+    print(
+        found.slurm_response or "note: no Slurm on this machine; only rendered the script",
+        file=sys.stderr,
+    )
 
 
 def _warn_about_memory(prepared: Prepared) -> None:
-    """Print a warning if the run cannot fit into its GPUs' memory; the run is submitted anyway."""
+    """Print a warning if the run cannot fit into GPU memory; the run is submitted anyway."""
     if prepared.loaded.gpu_memory is None:
         return
-    from clusterrun.estimation.answers import cannot_fit  # noqa: PLC0415 - only where the site says what its GPUs hold
+    from clusterrun.estimation.answers import cannot_fit  # noqa: PLC0415 - only if the profile has gpu_memory
 
     environment = prepared.request.environment
     words = cannot_fit(prepared.loaded, prepared.work_dir, environment, prepared.script)
@@ -66,12 +69,16 @@ def _warn_about_memory(prepared: Prepared) -> None:
 
 
 def _format_next_commands(made: RunRef, *, local: bool) -> str:
-    what = f"started here, process {made.job_id}" if local else f"queued as job {made.job_id}"
+    what = (
+        f"started on this machine as process {made.job_id}"
+        if local
+        else f"queued as job {made.job_id}"
+    )
     lines = [
         f"{what}; run folder: {made.paths.folder}",
         f"  clusterrun status {made.run_id}",
         f"  clusterrun logs -f {made.run_id}",
-        f"  clusterrun stop {made.run_id}      save and leave",
-        f"  clusterrun cancel {made.run_id}    end it at once",
+        f"  clusterrun stop {made.run_id}      checkpoint and stop",
+        f"  clusterrun cancel {made.run_id}    cancel at once",
     ]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check a spec; every mistake is printed as file:line: key: what is wrong."""
+    """Check a spec, and print every mistake as `file:line: key: message`."""
     prepared = prepare(request_from_options(options))
     plan, _ = plan_and_render(prepared)
     if options.json:
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     count = (
         f"{fewest}{processes} process{'es' * (processes > 1)}"
         if each
-        else "as many processes as Slurm gives GPUs"
+        else "one process per GPU that Slurm allocates"
     )
     nodes = f"{least}{plan.nodes} node{'s' * (plan.nodes > 1)}"
     print(f"{options.job}: valid: {plan.name}, {nodes}, {count}", file=sys.stderr)

@@ -21,12 +21,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=timeout_option,
         metavar="TIME",
-        help="give up after 90s, 30min or 2h, with exit code 124",
+        help="give up after this time, such as 90s, 30min or 2h, with exit code 124",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Wait for the end of a run; return 0 if it completed, else 1."""
+    """Wait until a run has ended; return 0 if it completed, else 1."""
     try:
         found = wait(options.run, options.timeout)
     except TimeoutError as error:

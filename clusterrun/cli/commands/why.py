@@ -1,4 +1,4 @@
-"""`clusterrun why [RUN]`: without RUN, of the last run."""
+"""`clusterrun why [RUN]`: the most recent run without RUN."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import coloured, style_of
 from clusterrun.diagnosis import Why, why
-from clusterrun.diagnosis.answer import Alive, FirstFailure, Next, Stopped, Waiting
+from clusterrun.diagnosis.answer import FirstFailure, Liveness, Next, Stopped, Waiting
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +28,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def format_why(found: Why) -> str:
-    """Write an answer for people, a heading and a fact a line."""
+    """Format an answer for people: headings, and one fact per line."""
     job = f", job {found.job_id}" if found.job_id else ""
     lines = [f"{found.run_id}: {coloured(found.state, style_of(found.state))}{job}"]
     if found.reason and found.waiting is None and found.stopped is None:
         lines.append(found.reason)
     if found.waiting:
         lines += ["", "why it is not running", *map(_indent, _format_waiting(found.waiting))]
-    if found.alive:
-        lines += ["", "does it look alive", *map(_indent, _format_alive(found.alive))]
+    if found.liveness:
+        lines += ["", "is it making progress", *map(_indent, _format_alive(found.liveness))]
     if found.stopped:
         which = (
             f"why attempt {found.stopped.attempt} stopped"
@@ -53,44 +53,42 @@ def _indent(line: str) -> str:
 
 
 def _format_waiting(waiting: Waiting) -> Iterator[str]:
-    yield f"{waiting.reason}: {waiting.means}" if waiting.reason else waiting.means
-    yield from waiting.facts
-    if waiting.ahead is not None:
-        yield (
-            f"pending jobs before it, with a higher priority in the same partition: {waiting.ahead}"
-        )
-    if waiting.start:
-        yield f"Slurm expects it to start at {waiting.start}"
-    if not waiting.passes:
-        yield "this does not pass by itself"
-    if waiting.do:
-        yield f"do: {waiting.do}"
+    yield f"{waiting.reason}: {waiting.meaning}" if waiting.reason else waiting.meaning
+    yield from waiting.details
+    if waiting.jobs_ahead is not None:
+        yield f"pending jobs with a higher priority in the partition: {waiting.jobs_ahead}"
+    if waiting.expected_start:
+        yield f"Slurm expects it to start at {waiting.expected_start}"
+    if not waiting.temporary:
+        yield "this needs action: waiting does not help"
+    if waiting.fix:
+        yield f"fix: {waiting.fix}"
 
 
-def _format_alive(alive: Alive) -> Iterator[str]:
+def _format_alive(alive: Liveness) -> Iterator[str]:
     verdict = {
         True: coloured("yes", style_of("good")),
         False: coloured("no", style_of("bad")),
-        None: "not known",
+        None: "unknown",
     }
-    yield f"{verdict[alive.looks]}: {alive.words}"
+    yield f"{verdict[alive.looks_alive]}: {alive.summary}"
 
 
 def _format_stopped(stopped: Stopped) -> Iterator[str]:
-    if stopped.words:
-        yield stopped.words
+    if stopped.summary:
+        yield stopped.summary
     if stopped.failure is None:
-        if stopped.means and stopped.means != stopped.words:
-            yield stopped.means
-        for place in stopped.places:
+        if stopped.meaning and stopped.meaning != stopped.summary:
+            yield stopped.meaning
+        for place in stopped.hang_locations:
             own = (
-                f", called from {place.script}"
-                if place.script and place.script != place.inner
+                f", called from {place.script_call}"
+                if place.script_call and place.script_call != place.innermost_call
                 else ""
             )
-            yield f"rank {place.rank} on {place.node} stood in {place.inner}{own}"
-        if stopped.do:
-            yield f"do: {stopped.do}"
+            yield f"rank {place.rank} on {place.node} was in {place.innermost_call}{own}"
+        if stopped.fix:
+            yield f"fix: {stopped.fix}"
         return
     yield from _format_failure(stopped.failure)
 
@@ -104,15 +102,15 @@ def _format_failure(failure: FirstFailure) -> Iterator[str]:
         )
         if word
     )
-    yield f"{failure.kind}: {failure.means}"
-    yield f"{f'first to fail: {who}: ' if who else ''}{coloured(failure.line, style_of('bad'))}"
+    yield f"{failure.kind}: {failure.meaning}"
+    yield f"{f'first failure: {who}: ' if who else ''}{coloured(failure.line, style_of('bad'))}"
     yield f"{failure.log}{f':{failure.line_number}' if failure.line_number else ''}"
-    if failure.unread:
-        yield f"(the first {failure.unread / 1e6:.0f} MB of that log were not read)"
-    yield f"do: {failure.do}"
+    if failure.unread_bytes:
+        yield f"(the first {failure.unread_bytes / 1e6:.0f} MB of the log were not read)"
+    yield f"fix: {failure.fix}"
 
 
 def _format_next(next_: Next) -> Iterator[str]:
-    yield next_.words
+    yield next_.summary
     if next_.command:
-        yield f"to go on: {next_.command}"
+        yield f"to resume: {next_.command}"

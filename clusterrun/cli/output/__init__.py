@@ -1,1 +1,1 @@
-"""How answers look: as text, as tables, as JSON."""
+"""Output as text, tables and JSON."""

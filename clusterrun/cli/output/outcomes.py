@@ -1,4 +1,4 @@
-"""What the commands that act on a run take and print: its name, then its state or its new job."""
+"""Options and output of the commands that control a run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from clusterrun.run_status.file_status import RunStatus
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add the run that is acted on, and `--json`."""
+    """Add the run and `--json`."""
     parser.add_argument("run", metavar="RUN")
     add_json(parser)
 
 
 def print_state(found: RunStatus, *, as_json: bool, with_state: bool = True) -> int:
-    """Print the state of a run after a request on stderr, and as JSON on stdout; return 0."""
+    """Print a run's state after a request on stderr, and JSON on stdout; return 0."""
     state = f"{found.state.value}: " if with_state else ""
     print(f"{found.run_id}: {state}{found.reason}", file=sys.stderr)
     if as_json:
@@ -26,16 +26,16 @@ def print_state(found: RunStatus, *, as_json: bool, with_state: bool = True) -> 
 
 
 def add_submission_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--parsable` and `--json`, of which a call takes one."""
+    """Add `--parsable` and `--json`, which exclude each other."""
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument(
-        "--parsable", action="store_true", help="print the run id and the job id only, as RUN;JOB"
+        "--parsable", action="store_true", help="print only the run id and the job id, as RUN;JOB"
     )
     add_json(shape)
 
 
 def print_submission(made: RunRef, options: argparse.Namespace, next_commands: str) -> int:
-    """Print a run that was handed to Slurm, for people with what to type next; return 0."""
+    """Print a submitted run, for people with the next commands; return 0."""
     if options.json:
         print_json({"run_id": made.run_id, "job_id": made.job_id, "folder": made.paths.folder})
     elif options.parsable:

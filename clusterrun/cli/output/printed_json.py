@@ -1,4 +1,4 @@
-"""What `--json` prints: one value on stdout, for a mistake or a refusal as well."""
+"""The output of `--json`: one value on stdout, also for an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clusterrun.errors import ClusterError, ClusterrunError, Problem, SpecError
 def add_json(parser: argparse._ActionsContainer, also: str = "") -> None:
     """Add the option; `also` is appended to its help."""
     parser.add_argument(
-        "--json", action="store_true", help=f"print it as JSON{also}; `clusterrun schema` tells how"
+        "--json", action="store_true", help=f"print JSON{also}; see `clusterrun schema COMMAND`"
     )
 
 
@@ -23,7 +23,7 @@ def print_json(answer: object) -> None:
 
 
 def print_failure(error: ClusterrunError) -> None:
-    """Print why the command failed, in place of its output."""
+    """Print why the command failed, instead of its output."""
     found = error.problems if isinstance(error, SpecError) else [_make_problem(error)]
     print_json({"problems": list(found)})
 
@@ -43,6 +43,6 @@ def _as_json_value(value: object) -> object:
         return {key: _as_json_value(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_as_json_value(inner) for inner in value]
-    if isinstance(value, str):  # a file's name may be no UTF-8, and JSON is
+    if isinstance(value, str):  # a file name may not be UTF-8, but JSON is
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The progress of long work: a bar on stderr if that is a terminal; it is removed at the end."""
+"""A progress bar for long work, on stderr if that is a terminal; removed at the end."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes how many bytes are done, and of how many."""
+    """Yield a function that takes the number of bytes done and the total."""
     bar = _Bar(what)
     try:
-        yield bar.tell if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _ignore
+        yield bar.update if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _ignore
     finally:
         bar.close()
 
 
 def _ignore(done: int, total: int) -> None:
-    """Show nothing."""
+    """Ignore the progress."""
 
 
 class _Bar:
-    """A bar that is drawn at its first progress: quick work needs none, and no import of rich."""
+    """A bar that is drawn at its first update, so that quick work never imports rich."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._drawn: Progress | None = None
 
-    def tell(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int) -> None:
         if self._drawn is None:
             self._drawn = self._start(total)
         self._drawn.update(self._drawn.task_ids[0], completed=done)
 
     def _start(self, total: int) -> Progress:
         from rich import progress as parts  # noqa: PLC0415 - only for a terminal
-        from rich.console import Console  # noqa: PLC0415 - likewise
+        from rich.console import Console  # noqa: PLC0415 - same reason
 
         console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")))
         columns = (

@@ -1,4 +1,4 @@
-"""Runs as a table, a row a run."""
+"""Runs as a table, one row per run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADINGS = ("RUN", "STATE", "JOB", "ATTEMPT", "STEP", "REASON")
 
 
 def print_runs(found: Sequence[RunStatus]) -> None:
-    """Print runs for people."""
+    """Print runs as a table."""
     print_table(
         [_HEADINGS, *map(_run_row, found)], {state.value: style_of(state.value) for state in State}
     )
@@ -27,8 +27,8 @@ def _run_row(status: RunStatus) -> tuple[str, ...]:
     step = (
         ""
         if status.step is None
-        else f"{status.step}/{status.total}"
-        if status.total
+        else f"{status.step}/{status.total_steps}"
+        if status.total_steps
         else str(status.step)
     )
     reason = "" if status.reason == "None" else status.reason

@@ -1,4 +1,4 @@
-"""Text for stdout: a terminal with a width and colours, or a pipe that gets plain lines.
+"""Text on stdout: colored tables on a terminal, plain lines in a pipe.
 
 rich is imported only for a terminal, because its import takes longer than most commands.
 """
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 WIDE = 100
-"""Columns from which on a terminal gets a drawn table."""
-# Okabe and Ito's colours, which can be distinguished with every kind of colour vision
-# (jfly.uni-koeln.de/color). A colour only stresses a word; it is never the only sign.
+"""The minimum terminal width, in columns, for a drawn table."""
+# Okabe and Ito's colors can be distinguished with every kind of color vision
+# (jfly.uni-koeln.de/color). A color only emphasizes a word; it is never the only sign.
 STYLES = {
     "RUNNING": "#56B4E9",
     "PENDING": "#E69F00",
     "COMPLETED": "#009E73",
     "STOPPED": "#CC79A7",
     "CANCELLED": "#CC79A7",
-    "NO_ANSWER": "#E69F00",
+    "UNKNOWN": "#E69F00",
     "good": "#009E73",
     "warning": "#E69F00",
     "bad": "#D55E00",
@@ -31,22 +31,22 @@ RANKS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
 
 
 def is_terminal() -> bool:
-    """Return whether stdout is a terminal that can draw."""
+    """Return whether stdout is a terminal with cursor control."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def uses_colours() -> bool:
-    """Return whether colours are wanted. Source: no-color.org."""
+    """Return whether to print colors. Source: no-color.org."""
     return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def style_of(word: str) -> str:
-    """Return the colour of a state or a verdict; one that is not named is a bad end."""
+    """Return the color of a state or verdict; unlisted ones get the color of a failure."""
     return STYLES.get(word, STYLES["bad"])
 
 
 def coloured(text: str, style: str) -> str:
-    """Return a text in a colour of this module, `#RRGGBB`; unchanged if colours are not wanted."""
+    """Return a text in a color, `#RRGGBB`; unchanged if colors are off."""
     if not uses_colours():
         return text
     red, green, blue = (int(style[place : place + 2], 16) for place in (1, 3, 5))
@@ -64,11 +64,11 @@ def format_columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_table(rows: Sequence[Sequence[str]], styles: Mapping[str, str] | None = None) -> None:
-    """Print rows, the first of which is the heading.
+    """Print rows; the first one is the heading.
 
     A wide terminal gets a drawn table, everything else plain columns.
 
-    `styles` maps the whole text of a cell to its colour.
+    `styles` maps the complete text of a cell to its color.
     """
     if not is_terminal() or shutil.get_terminal_size().columns < WIDE:
         print(format_columns(rows))
@@ -98,13 +98,13 @@ def live_display() -> Iterator[Callable[[str], None]]:
 
 
 def draw_bar(done: float, total: float, width: int = 24) -> str:
-    """Draw how much of a whole is done."""
+    """Draw a progress bar."""
     full = round(width * min(max(done / total, 0.0), 1.0)) if total else 0
     return "█" * full + "░" * (width - full)
 
 
 def draw_sparkline(values: Sequence[float], width: int = 32) -> str:
-    """Draw the course of a number, each character the mean of an equal share of the values."""
+    """Draw values as a sparkline; each character is the mean of an equal share of them."""
     if not values:
         return ""
     count = min(width, len(values))

@@ -1,4 +1,4 @@
-"""A run's status as text, as table rows, and as one JSON object."""
+"""A run's status as text, as table rows, and as a JSON object."""
 
 from __future__ import annotations
 
@@ -15,58 +15,63 @@ from clusterrun.run_status.forecast import Outlook, outlook
 from clusterrun.run_status.saved_checkpoints import SavedCheckpoint
 from clusterrun.units import format_clock, format_duration
 
-HEADINGS = ("ATTEMPT", "BEGAN", "ENDED BY", "STEPS", "LOST", "LASTED", "JOB", "NODES")
-_DOING = {
-    "start": "starts, no step is done yet",
-    "evaluation": "evaluates",
-    "save": "saves a checkpoint",
-    "epoch": "is between two epochs",
-    "end": "leaves",
-    "other": "has trained, its script goes on",
+HEADINGS = ("ATTEMPT", "STARTED", "ENDED BY", "STEPS", "STEPS LOST", "DURATION", "JOB", "NODES")
+_ACTIVITIES = {
+    "start": "starting, no step done yet",
+    "evaluation": "evaluating",
+    "save": "saving a checkpoint",
+    "epoch": "between two epochs",
+    "end": "exiting",
+    "other": "training done, the script is still running",
 }
 
 
 def format_status(found: RunStatus, ahead: Outlook | None = None) -> str:
-    """Format a status for people, a line a fact; unknown facts are left out."""
+    """Format a status for people, one fact per line, without unknown facts."""
     earlier = ", ".join(job for job in found.job_ids if job != found.job_id)
     facts = {
         "run": found.run_id,
         "state": _colour_state(found, ahead),
-        "job": found.job_id + (f" (before: {earlier})" if earlier else ""),
+        "job": found.job_id + (f" (previously: {earlier})" if earlier else ""),
         "attempt": found.attempt or "",
         "step": _format_step(found),
         "loss": _format_loss(found, ahead),
         "speed": _format_speed(ahead) if ahead else "",
-        "left": _format_remaining(found, ahead),
-        "saved": _format_saved(ahead.last_checkpoint) if ahead and ahead.last_checkpoint else "",
-        "next save": _format_next_save(found, ahead) if ahead else "",
+        "remaining": _format_remaining(found, ahead),
+        "checkpoint": _format_saved(ahead.last_checkpoint)
+        if ahead and ahead.last_checkpoint
+        else "",
+        "next checkpoint": _format_next_save(found, ahead) if ahead else "",
         "nodes": found.nodes,
-        "avoids": ", ".join(found.avoids),
+        "excluded nodes": ", ".join(found.excluded_nodes),
         "tags": ", ".join(found.tags),
         "exit code": "" if found.exit_code is None else str(found.exit_code),
         "folder": found.folder,
     }
-    return "\n".join(f"{name:<10}{value}" for name, value in facts.items() if value != "")
+    return "\n".join(f"{name:<17}{value}" for name, value in facts.items() if value != "")
 
 
 def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
-    """Return an attempt's row of a table."""
+    """Return an attempt's table row."""
     last = attempt.number == found.attempt
-    runs = last and not attempt.words and not found.state.final
-    ended = attempt.words or (
-        found.reason if last and found.state.final else "runs" if runs else ""
+    runs = last and not attempt.summary and not found.state.final
+    ended = attempt.summary or (
+        found.reason if last and found.state.final else "running" if runs else ""
     )
     start, end = (
-        "?" if step is None else str(step) for step in (attempt.step_from, attempt.step_to)
+        "?" if step is None else str(step)
+        for step in (attempt.resumed_from_step, attempt.last_step)
     )
     steps = "" if start == end == "?" else f"{start} to {end}"
     lost = "" if attempt.steps_lost is None else str(attempt.steps_lost)
     began = (
         ""
-        if attempt.began is None
-        else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.began))
+        if attempt.started_at is None
+        else time.strftime("%Y-%m-%d %H:%M", time.localtime(attempt.started_at))
     )
-    seconds = int(time.time()) - attempt.began if runs and attempt.began else attempt.seconds
+    seconds = (
+        int(time.time()) - attempt.started_at if runs and attempt.started_at else attempt.seconds
+    )
     return (
         str(attempt.number),
         began,
@@ -80,8 +85,8 @@ def attempt_row(attempt: Attempt, found: RunStatus) -> tuple[str, ...]:
 
 
 def format_status_line(found: RunStatus, ahead: Outlook) -> str:
-    """Format what changes in a status as one line."""
-    saved = f"saved {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
+    """Format the changing parts of a status as one line."""
+    saved = f"checkpoint {ahead.last_checkpoint.name}" if ahead.last_checkpoint else ""
     attempt = f"attempt {found.attempt}" if found.attempt else ""
     step = "" if found.step is None else f"step {_format_plain_step(found)}"
     loss = "" if found.loss is None else f"loss {found.loss:.4f}"
@@ -90,7 +95,7 @@ def format_status_line(found: RunStatus, ahead: Outlook) -> str:
 
 
 def complete_status(found: RunStatus) -> dict[str, object]:
-    """Return a run's status, its outlook and its attempts as plain values."""
+    """Return a run's status, outlook and attempts as plain values."""
     attempts = list_attempts(RunPaths(Path(found.folder)))
     return {
         **found.as_dict(),
@@ -100,7 +105,7 @@ def complete_status(found: RunStatus) -> dict[str, object]:
 
 
 def _format_state(found: RunStatus, ahead: Outlook | None) -> str:
-    doing = _DOING.get(ahead.doing, "") if ahead else ""
+    doing = _ACTIVITIES.get(ahead.activity, "") if ahead else ""
     why = found.reason if found.reason not in ("", "None") else doing
     return found.state.value + (f" ({why})" if why else "")
 
@@ -110,15 +115,15 @@ def _colour_state(found: RunStatus, ahead: Outlook | None) -> str:
 
 
 def _format_plain_step(found: RunStatus) -> str:
-    return f"{found.step}" + (f" of {found.total}" if found.total else "")
+    return f"{found.step}" + (f" of {found.total_steps}" if found.total_steps else "")
 
 
 def _format_step(found: RunStatus) -> str:
     if found.step is None:
         return ""
     drawn = (
-        f"  {draw_bar(found.step, found.total)} {found.step / found.total:.0%}"
-        if found.total and is_terminal()
+        f"  {draw_bar(found.step, found.total_steps)} {found.step / found.total_steps:.0%}"
+        if found.total_steps and is_terminal()
         else ""
     )
     return _format_plain_step(found) + drawn
@@ -135,23 +140,25 @@ def _format_loss(found: RunStatus, ahead: Outlook | None) -> str:
 
 def _format_speed(ahead: Outlook) -> str:
     parts = (
-        [f"{ahead.rate:.4g} samples/s"]
-        if ahead.rate is not None and ahead.step_seconds is not None
+        [f"{ahead.samples_per_second:.4g} samples/s"]
+        if ahead.samples_per_second is not None and ahead.seconds_per_step is not None
         else []
     )
-    parts += [f"{ahead.step_seconds:.3g} s a step"] if ahead.step_seconds is not None else []
+    parts += (
+        [f"{ahead.seconds_per_step:.3g} s per step"] if ahead.seconds_per_step is not None else []
+    )
     return ", ".join(parts)
 
 
 def _format_remaining(found: RunStatus, ahead: Outlook | None) -> str:
     parts = (
-        [f"{format_duration(ahead.left)} to the last step"]
-        if ahead and ahead.left is not None
+        [f"{format_duration(ahead.seconds_left)} to the last step"]
+        if ahead and ahead.seconds_left is not None
         else []
     )
     parts += (
-        [f"{format_duration(found.ends - time.time())} to the job's time limit"]
-        if found.ends
+        [f"{format_duration(found.time_limit_at - time.time())} to the job's time limit"]
+        if found.time_limit_at
         else []
     )
     return ", ".join(parts)
@@ -159,13 +166,13 @@ def _format_remaining(found: RunStatus, ahead: Outlook | None) -> str:
 
 def _format_saved(saved: SavedCheckpoint) -> str:
     condition = (
-        "not ours to verify"
+        "written by the script, cannot be verified"
         if saved.kind == "script"
-        else f"not whole: {saved.fault}"
+        else f"incomplete: {saved.fault}"
         if saved.fault
-        else "whole"
+        else "complete"
     )
-    return f"{saved.name}, {format_duration(time.time() - saved.time)} ago, {condition}"
+    return f"{saved.name}, {format_duration(time.time() - saved.saved_at)} ago, {condition}"
 
 
 def _format_next_save(found: RunStatus, ahead: Outlook) -> str:
@@ -176,6 +183,8 @@ def _format_next_save(found: RunStatus, ahead: Outlook) -> str:
         return ""
     steps = max(ahead.next_checkpoint_step - (found.step or 0), 0)
     when = (
-        "" if ahead.step_seconds is None else f", in {format_duration(steps * ahead.step_seconds)}"
+        ""
+        if ahead.seconds_per_step is None
+        else f", in {format_duration(steps * ahead.seconds_per_step)}"
     )
     return f"at step {ahead.next_checkpoint_step}{when}"

@@ -1,4 +1,4 @@
-"""`clusterrun status --watch`: one screen that is updated; piped, a line for each change."""
+"""`clusterrun status --watch`: a screen that is updated, or in a pipe one line per change."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from clusterrun.run_folder.index import Index
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_status.file_status import RunStatus
 from clusterrun.run_status.forecast import outlook
+from clusterrun.run_status.named_run import find_run
 from clusterrun.run_status.polling import poll_active_runs, poll_run
 
-_POLL_S = 2.0  # between two looks into run folders
+_POLL_S = 2.0  # between two reads of the run folders
 _STEP_LINES_EVERY_S = 60.0  # seconds between two lines that differ only in the step
 
 
 def watch(name: str | None, *, as_json: bool) -> int:
-    """Show a run until it has ended, or all active runs until none is; Ctrl-C ends it, too."""
+    """Show a run until it ends, or all active runs until none is left, or until Ctrl-C."""
     index = Index()
-    run = index.find(name) if name is not None else None
+    run = find_run(name, index) if name is not None else None
 
     def read_statuses() -> list[RunStatus]:
         return [poll_run(run, index)] if run else poll_active_runs(index)
@@ -71,7 +72,7 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
                 status.attempt,
                 status.job_id,
                 saved,
-                ahead.doing == "start",
+                ahead.activity == "start",
             )
             before = printed.get(status.run_id, ())
             if before[:-1] != key or (steps_too and before[-1] != status.step):
@@ -94,7 +95,7 @@ def _all_ended(found: list[RunStatus]) -> bool:
 
 def _format_screen(found: list[RunStatus]) -> str:
     if not found:
-        return "no run lives"
+        return "no active runs"
     if len(found) > 1:
         return format_runs(found)
     attempts = list_attempts(RunPaths(Path(found[0].folder)))

@@ -1,1 +1,1 @@
-"""The page that `clusterrun report --html` writes: one file, with no need of a network."""
+"""The page of `clusterrun report --html`: one file that loads nothing."""

@@ -1,11 +1,11 @@
-"""What the page draws, as the numbers that an SVG needs. Functions from values to values."""
+"""The charts of the page as numbers for an SVG, by pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clusterrun.reporting.goodput import PARTS, Story
+from clusterrun.reporting.goodput import PARTS, AttemptTimeline
 from clusterrun.reporting.page.scales import (
     Scale,
     choose_ticks,
@@ -15,7 +15,7 @@ from clusterrun.reporting.page.scales import (
 
 WIDTH, HEIGHT = 560, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 16, 36
-_MOST = 600  # points of a line: more than a screen shows
+_MOST = 600  # points per line, more than a screen can show
 LANE = 1140
 """Width of the timeline."""
 
@@ -24,7 +24,7 @@ XY = tuple[float, float]
 
 @dataclass(frozen=True)
 class Tick:
-    """A number at an axis, and its position."""
+    """A label on an axis, and its position."""
 
     at: float
     text: str
@@ -32,17 +32,17 @@ class Tick:
 
 @dataclass(frozen=True)
 class ChartLine:
-    """An attempt's line: `points` as an SVG polyline wants them."""
+    """An attempt's line, with the `points` of an SVG polyline."""
 
     kind: str
-    """`kept`, or `lost` where a later attempt trained the steps again."""
+    """`kept`, or `lost` if a later attempt trained the steps again."""
     title: str
     points: str
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A line chart; `marks` are where attempts begin."""
+    """A line chart; `marks` are the starts of attempts."""
 
     name: str
     title: str
@@ -56,7 +56,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of the timeline; `width` may be less than what can be seen."""
+    """A part of the timeline; `width` may be too small to see."""
 
     kind: str
     title: str
@@ -66,7 +66,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Series:
-    """The points of one attempt in a chart: of steps that count, and of those trained again."""
+    """The points of attempts in a chart: steps that count, and steps that were trained again."""
 
     kept: Mapping[int, Sequence[XY]]
     lost: Mapping[int, Sequence[XY]]
@@ -82,8 +82,8 @@ def lay_out_chart(
 ) -> Chart:
     """Lay out a chart.
 
-    `titles` are its own and the x axis's; `marks` are the begins of attempts; with `times`, x
-    is in seconds.
+    `titles` are those of the chart and the x axis; `marks` are the starts of attempts; with
+    `times`, x is in seconds.
     """
     every = [
         point for part in (series.kept, series.lost) for points in part.values() for point in points
@@ -102,7 +102,7 @@ def lay_out_chart(
         x_title=titles[1],
         summary=f"from {ys[0]:.4g} to {ys[-1]:.4g}, between {low:.4g} and {high:.4g}"
         if ys
-        else "nothing was told",
+        else "no values",
         x_ticks=tuple(
             Tick(across(x), format_time_tick(x, x_values) if times else f"{x:g}") for x in x_values
         ),
@@ -127,18 +127,18 @@ def _lay_out_lines(series: Series, across: Scale, up: Scale) -> list[ChartLine]:
 
 
 def thin_out(points: Sequence[XY], most: int = _MOST) -> list[XY]:
-    """Drop points of a line that cannot be distinguished; keep the first and the last."""
+    """Drop points that are too close to distinguish; keep the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
 
 
 def lay_out_timeline(
-    stories: Sequence[Story], waits_since: float | None, until: float
+    stories: Sequence[AttemptTimeline], waits_since: float | None, until: float
 ) -> tuple[list[Segment], list[Tick], list[Tick]]:
-    """Lay out a run over time; return parts, numbers of attempts, and ticks of the axis."""
+    """Lay out a run over time; return segments, attempt numbers, and axis ticks."""
     start = min(
-        (one.began if one.asked is None else one.asked for one in stories),
+        (one.started_at if one.waiting_since is None else one.waiting_since for one in stories),
         default=waits_since or until,
     )
     start = start if waits_since is None else min(start, waits_since)
@@ -147,9 +147,9 @@ def lay_out_timeline(
     if waits_since is not None and until > waits_since:
         segments.append(_make_segment("waiting", "", (waits_since, until), across))
     numbers = [
-        Tick(across((one.began + one.ended) / 2), str(one.number))
+        Tick(across((one.started_at + one.ended_at) / 2), str(one.number))
         for one in stories
-        if across(one.ended) - across(one.began) > 18
+        if across(one.ended_at) - across(one.started_at) > 18
     ]
     values = choose_time_ticks(until - start, 10)
     return (
@@ -159,20 +159,20 @@ def lay_out_timeline(
     )
 
 
-def _make_segments(one: Story, across: Scale) -> list[Segment]:
-    if one.split.unknown:
-        spans = [("unknown", one.began, one.ended)]
+def _make_segments(one: AttemptTimeline, across: Scale) -> list[Segment]:
+    if one.time_split.unknown:
+        spans = [("unknown", one.started_at, one.ended_at)]
     else:
-        first = one.trained if one.first_step is None else one.first_step
-        lost = one.trained if one.lost_from is None else one.lost_from
+        first = one.trained_until if one.first_step_at is None else one.first_step_at
+        lost = one.trained_until if one.lost_since is None else one.lost_since
         spans = [
-            ("start", one.began, first),
+            ("startup", one.started_at, first),
             ("productive", first, lost),
-            ("lost", lost, one.trained),
-            ("ending", one.trained, one.ended),
+            ("lost", lost, one.trained_until),
+            ("shutdown", one.trained_until, one.ended_at),
         ]
-    if one.asked is not None:
-        spans.insert(0, ("waiting", one.asked, one.began))
+    if one.waiting_since is not None:
+        spans.insert(0, ("waiting", one.waiting_since, one.started_at))
     return [
         _make_segment(kind, f"attempt {one.number}: ", (start, end), across)
         for kind, start, end in spans

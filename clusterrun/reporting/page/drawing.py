@@ -1,4 +1,4 @@
-"""A run's report as one HTML page, made with Jinja2.
+"""A run's report as one HTML page, rendered with Jinja2.
 
 The spec, the script and all names come from others: every value is escaped, and the page may load
 nothing.
@@ -42,14 +42,14 @@ def render_page(found: RunReport) -> str:
     )
     environment.filters["span"] = format_clock
     environment.filters["local"] = format_moment
-    until = max((one.ended for one in found.stories), default=0.0)
+    until = max((one.ended_at for one in found.timeline), default=0.0)
     until = until if found.status.state.final and until else time.time()
     waits = _find_waiting_since(found)
-    segments, numbers, ticks = lay_out_timeline(found.stories, waits, until)
+    segments, numbers, ticks = lay_out_timeline(found.timeline, waits, until)
     return environment.get_template("report.html.j2").render(
         run=found,
         status=found.status,
-        split=found.split,
+        split=found.time_split,
         parts=list_parts(found),
         charts=lay_out_charts(found),
         segments=segments,
@@ -69,16 +69,20 @@ def render_page(found: RunReport) -> str:
 
 
 def list_parts(found: RunReport) -> list[tuple[str, str, float, float]]:
-    """Return the parts of the wall clock time that there are: kind, words, seconds, share."""
-    wall = found.split.wall or 1.0
-    every = [(kind, words, float(getattr(found.split, kind))) for kind, words in PARTS.items()]
+    """Return the nonzero parts of the wall clock time: kind, name, seconds, share."""
+    wall = found.time_split.wall or 1.0
+    every = [(kind, words, float(getattr(found.time_split, kind))) for kind, words in PARTS.items()]
     return [(kind, words, seconds, seconds / wall) for kind, words, seconds in every if seconds > 0]
 
 
 def lay_out_charts(found: RunReport) -> list[Chart]:
     """Lay out the curves over steps and over time; a value that was never logged has no chart."""
     zero = min(
-        (one.began if one.asked is None else one.asked for one in found.stories), default=0.0
+        (
+            one.started_at if one.waiting_since is None else one.waiting_since
+            for one in found.timeline
+        ),
+        default=0.0,
     )
     wanted: list[tuple[str, str, Value, bool]] = [
         ("loss-steps", "Loss over steps", lambda point: point.loss, False),
@@ -92,7 +96,7 @@ def lay_out_charts(found: RunReport) -> list[Chart]:
     for name, title, value, times in wanted:
         series = _make_series(found, value, zero if times else None)
         if any(series.kept.values()):
-            titles = title, "since it was submitted" if times else "optimizer steps"
+            titles = title, "time since submission" if times else "optimizer steps"
             made.append(
                 lay_out_chart(
                     name, titles, series, _find_attempt_marks(found, zero, times=times), times=times
@@ -102,12 +106,12 @@ def lay_out_charts(found: RunReport) -> list[Chart]:
 
 
 def format_moment(moment: float | None) -> str:
-    """Write an instant in local time, with its zone."""
+    """Format a time in local time, with its zone."""
     return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment))
 
 
 def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
-    """Return what a chart shows: over the seconds since `zero`, or, without it, over steps."""
+    """Return the series of a chart, over seconds since `zero` or, without it, over steps."""
 
     def x(point: Point) -> float:
         return float(point.step) if zero is None else point.time - zero
@@ -127,24 +131,26 @@ def _make_series(found: RunReport, y: Value, zero: float | None) -> Series:
 
 
 def _find_repeated_step(later: tuple[Attempt, ...]) -> int | None:
-    """Return the step after which later attempts trained again; None if none did."""
-    return min((one.step_from for one in later if one.step_from is not None), default=None)
+    """Return the step after which later attempts trained again; None without such an attempt."""
+    return min(
+        (one.resumed_from_step for one in later if one.resumed_from_step is not None), default=None
+    )
 
 
 def _find_attempt_marks(found: RunReport, zero: float, *, times: bool) -> list[tuple[float, int]]:
     if times:
-        return [(one.began - zero, one.number) for one in found.stories[1:]]
+        return [(one.started_at - zero, one.number) for one in found.timeline[1:]]
     return [
-        (float(one.step_from), one.number)
+        (float(one.resumed_from_step), one.number)
         for one in found.attempts[1:]
-        if one.step_from is not None
+        if one.resumed_from_step is not None
     ]
 
 
 def _find_waiting_since(found: RunReport) -> float | None:
-    """Return since when an active run has been waiting for its next attempt."""
+    """Return when an active run's wait for its next attempt started."""
     if found.status.state.final:
         return None
-    last = found.stories[-1] if found.stories else None
-    since = [moment for moment, after in found.asked if last is None or after >= last.number]
-    return since[-1] if since else last.ended if last else None
+    last = found.timeline[-1] if found.timeline else None
+    since = [moment for moment, after in found.submissions if last is None or after >= last.number]
+    return since[-1] if since else last.ended_at if last else None

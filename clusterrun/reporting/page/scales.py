@@ -1,4 +1,4 @@
-"""Axes: their ticks, and the position of a value."""
+"""Axis ticks, and the position of a value on an axis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 @dataclass(frozen=True)
 class Scale:
-    """A straight scale from a span of values to a span of the drawing."""
+    """A linear scale from values to positions in the drawing."""
 
     low: float
     high: float
@@ -20,13 +20,13 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Return where a value lies, to a tenth of a unit of the drawing."""
+        """Return the position of a value, to a tenth of a unit of the drawing."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 
 
 def choose_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round numbers from low to high, about so many."""
+    """Return about `count` round numbers from low to high."""
     if not high > low:
         return [low]
     rough = (high - low) / count
@@ -36,7 +36,7 @@ def choose_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def choose_time_ticks(high: float, count: int = 6) -> list[float]:
-    """Return round lengths of time from 0 to high, in seconds, about so many."""
+    """Return about `count` round times from 0 to high, in seconds."""
     days = math.ceil(high / count / 86400) * 86400
     step = next((step for step in _TIMES if high / step <= count), days)
     return _list_multiples(0, high, step) if high > 0 else [0.0]

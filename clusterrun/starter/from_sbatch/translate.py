@@ -87,9 +87,9 @@ def _hide_secrets(draft: Draft, known: dict[str, str]) -> None:
 
     draft.values = hide(draft.values)
     draft.mistakes = [
-        replace(one, what=hide(one.what), hint=hide(one.hint)) for one in draft.mistakes
+        replace(one, message=hide(one.message), hint=hide(one.hint)) for one in draft.mistakes
     ]
-    draft.notes = [replace(one, what=hide(one.what)) for one in draft.notes]
+    draft.notes = [replace(one, message=hide(one.message)) for one in draft.notes]
 
 
 def _add_default_config(
