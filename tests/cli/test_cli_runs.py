@@ -19,7 +19,7 @@ def test_a_run_that_nobody_knows(desk, command):
     """A name that fits no run exits with 2 and says where to look."""
     done = desk.type(command, "tiny")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "no run is called tiny\n  hint: `clusterrun list` shows the runs\n"
+    assert done.stderr == "no run named tiny found\n  hint: `clusterrun list` shows the runs\n"
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])
@@ -42,7 +42,7 @@ def test_a_beginning_that_fits_two_runs(desk, command):
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        "2 runs begin with tiny\n  hint: tiny-1, tiny-10\n",
+        "2 runs start with tiny\n  hint: tiny-1, tiny-10\n",
     )
     assert desk.type(command, "tiny-1").returncode == 0
 

@@ -98,7 +98,7 @@ def test_an_attempt_that_never_said_how_it_ended(story: Story) -> None:
     first, second = story.told()
     assert (first.cause, first.words) == (
         "node-failure",
-        "node failure (it never said how it ended)",
+        "node failure (no end record)",
     )
     assert (first.step_to, first.steps_lost, first.seconds) == (None, None, None)
     assert (second.cause, second.words, second.ended) == ("", "", None)
@@ -115,7 +115,7 @@ def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
     )
     story.attempt(20)
     (first, _) = story.told()
-    assert first.words == "a node failed: it was killed before it could record its end"
+    assert first.words == "node failure: it was killed before it could record its end"
     assert (first.step_to, first.steps_lost, first.ended, first.seconds) == (33, 13, None, None)
 
 

@@ -98,7 +98,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
     assert [step for _, step in counted(run)] == list(range(1, 201))
     first, second = list_attempts(run.paths)
     assert (first.words, first.next, second.words) == (
-        "saved and left, as asked",
+        "stopped on request",
         "end",
         "finished",
     )
