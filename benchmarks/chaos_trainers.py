@@ -69,7 +69,7 @@ def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
         tell("saved", number)
 
     def train_on(_: int) -> None:
-        while run._state.busy():  # noqa: SLF001 - no one else knows that a write is under way
+        while run._state.is_saving():  # noqa: SLF001 - no one else knows that a write is under way
             step()
 
     saves.published = tell_too  # type: ignore[method-assign]  # the object is this process's own

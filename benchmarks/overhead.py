@@ -92,14 +92,14 @@ def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
     turns: dict[str, Callable[[int], object]] = {
         BARE: lambda _: accelerator.save_state(str(plain)),
         FLUSHED: lambda _: save_and_flush(accelerator, plain),
-        OURS: lambda number: run._state.save(Position(step=1_000_000 + number), leaving=True),  # noqa: SLF001
+        OURS: lambda number: run._state.save(Position(step=1_000_000 + number), exiting=True),  # noqa: SLF001
         STALL: lambda number: run._state.save(Position(step=2_000_000 + number)),  # noqa: SLF001 - without a step
     }
     found: Found = {name: [] for name in turns}
     for number in range(rounds + 1):
         for name, save in turns.items():
             if accelerator.is_main_process:
-                run._state.tidy()  # noqa: SLF001 - what was pruned is removed beside the training
+                run._state.finish_removal()  # noqa: SLF001 - what was pruned is removed beside the training
                 shutil.rmtree(plain, ignore_errors=True)
                 os.sync()  # what the one before has left to the disk is not this one's
             accelerator.wait_for_everyone()
@@ -108,7 +108,7 @@ def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
             accelerator.wait_for_everyone()
             if number:
                 found[name].append(time.perf_counter() - begun)
-            run._state.settle()  # noqa: SLF001 - training would go on meanwhile
+            run._state.finish_save()  # noqa: SLF001 - training would go on meanwhile
     return found
 
 

@@ -28,8 +28,8 @@ def pytest_unconfigure() -> None:
     """Close what a training process keeps open to its end, where tests have been one."""
     if requests := sys.modules.get("clusterrun.training.stopping.requests"):
         faulthandler.unregister(requests.STACKS_SIGNAL)
-        while requests._open:
-            requests._open.pop().close()
+        while requests._open_files:
+            requests._open_files.pop().close()
 
 
 @pytest.fixture

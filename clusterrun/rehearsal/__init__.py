@@ -1,1 +1,1 @@
-"""The parts of a rehearsal: its plan, the interruption, what was seen, and the verdict."""
+"""The parts of a rehearsal: its plan, the interruption, the observation, and the verdict."""

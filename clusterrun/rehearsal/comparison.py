@@ -1,7 +1,7 @@
-"""Compare two trainings: the interrupted one and the uninterrupted reference.
+"""Comparison of two training runs: the interrupted one and the uninterrupted reference.
 
-What both did before the stop is the control. Where they differ there already, the training itself
-cannot be repeated, and a difference after the return says nothing of the return.
+The steps before the stop are the control: if they differ already, training is not reproducible, and
+a difference after the resume proves nothing about the resume.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ class LossComparison:
     """The losses of steps that both runs have. Differences are relative to the reference's loss."""
 
     compared_after: int
-    """How many were compared after the return."""
+    """The number of steps compared after the resume."""
     first_step: int | None
-    """The first step that was compared after it."""
+    """The first step compared after the resume."""
     last_step: int | None
-    """The last one."""
+    """The last step compared."""
     largest_difference: float
-    """The largest difference after the return."""
+    """The largest difference after the resume."""
     largest_difference_step: int | None
-    """At which step."""
+    """The step with the largest difference."""
     diverged_at_step: int | None
-    """The first step after the return that differs by more than the tolerance."""
+    """The first step after the resume that differs by more than the tolerance."""
     compared_before: int
-    """How many were compared before the stop."""
+    """The number of steps compared before the stop."""
     largest_difference_before: float
     """The largest difference before the stop."""
     tolerance: float
-    """What was allowed."""
+    """The largest difference allowed."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether the two runs were alike before the stop."""
+        """Whether the losses of the two runs agree before the stop."""
         return self.largest_difference_before <= self.tolerance
 
     @property
     def same(self) -> bool | None:
-        """Whether they are the same after the return; None where that could not be compared."""
+        """Whether the losses agree after the resume; None if that could not be compared."""
         if not self.compared_after:
             return None
         return True if self.diverged_at_step is None else False if self.repeatable else None
@@ -59,22 +59,22 @@ class LossComparison:
 
 @dataclass(frozen=True)
 class WeightComparison:
-    """The checkpoints of one step, saved by both runs after the resume; by size and checksum."""
+    """A comparison, by size and checksum, of the checkpoints that both runs saved at one step."""
 
     step: int
-    """Of both checkpoints."""
+    """The step of both checkpoints."""
     weight_files: tuple[str, ...]
-    """The files that hold weights."""
+    """The files that contain weights."""
     differing_weight_files: tuple[str, ...]
-    """Those of them that differ."""
+    """The files with weights that differ."""
     differing_other_files: tuple[str, ...]
-    """Other files that differ: optimizer, random states and the like."""
+    """Other files that differ, such as optimizer and random states."""
     repeatable: bool | None
-    """Whether the weights were the same before the stop; None where no checkpoint tells."""
+    """Whether the weights agree before the stop; None without a checkpoint to compare."""
 
     @property
     def same(self) -> bool | None:
-        """Whether the weights are the same, bit for bit; None where that could not be compared."""
+        """Whether the weights are identical; None if that could not be compared."""
         if not self.weight_files or (self.differing_weight_files and not self.repeatable):
             return None
         return not self.differing_weight_files
@@ -86,23 +86,23 @@ def compare_losses(
     reference: Iterable[SeenStep],
     tolerance: float,
 ) -> LossComparison:
-    """Compare the losses of the first attempt and of the one that came back with the reference's.
+    """Compare the losses of the first and of the resumed attempt with those of the reference.
 
-    Only losses over the same steps are compared: a Trainer's, which is a mean since the last one,
-    is another one where the stop fell in between.
+    Only losses over the same steps are compared: a Trainer logs the mean loss since its last log
+    line, and a stop in between changes which steps that includes.
     """
-    wanted = _losses_by_step(reference)
+    expected = _losses_by_step(reference)
     early = [
-        _relative_difference(loss, wanted[key])
+        _relative_difference(loss, expected[key])
         for key, loss in _losses_by_step(before).items()
-        if key in wanted
+        if key in expected
     ]
     late = {
-        key[1]: _relative_difference(loss, wanted[key])
+        key[1]: _relative_difference(loss, expected[key])
         for key, loss in sorted(_losses_by_step(after).items())
-        if key in wanted
+        if key in expected
     }
-    far = [step for step, difference in late.items() if difference > tolerance]
+    too_different = [step for step, difference in late.items() if difference > tolerance]
     worst = max(late, key=lambda step: late[step], default=None)
     return LossComparison(
         compared_after=len(late),
@@ -110,7 +110,7 @@ def compare_losses(
         last_step=max(late, default=None),
         largest_difference=0.0 if worst is None else late[worst],
         largest_difference_step=worst,
-        diverged_at_step=far[0] if far else None,
+        diverged_at_step=too_different[0] if too_different else None,
         compared_before=len(early),
         largest_difference_before=max(early, default=0.0),
         tolerance=tolerance,
@@ -122,21 +122,21 @@ def compare_weights(
     after: Iterable[SeenCheckpoint],
     reference: Iterable[SeenCheckpoint],
 ) -> WeightComparison | None:
-    """Compare the last checkpoints of the same step after the return; None where there are none.
+    """Compare the last checkpoints of the same step after the resume; None without any.
 
-    The control is the last one before the stop.
+    The control is the last such checkpoint before the stop.
     """
-    wanted = {one.step: one.files for one in reference}
-    late = {one.step: one.files for one in after if one.step is not None and one.step in wanted}
-    early = {one.step: one.files for one in before if one.step is not None and one.step in wanted}
+    expected = {one.step: one.files for one in reference}
+    late = {one.step: one.files for one in after if one.step is not None and one.step in expected}
+    early = {one.step: one.files for one in before if one.step is not None and one.step in expected}
     if not late:
         return None
     step = max(late)
-    differing = _differing_files(late[step], wanted[step])
-    control = _differing_files(early[max(early)], wanted[max(early)]) if early else None
+    differing = _list_differing_files(late[step], expected[step])
+    control = _list_differing_files(early[max(early)], expected[max(early)]) if early else None
     return WeightComparison(
         step=step,
-        weight_files=tuple(sorted(name for name in wanted[step] if _WEIGHTS.search(name))),
+        weight_files=tuple(sorted(name for name in expected[step] if _WEIGHTS.search(name))),
         differing_weight_files=tuple(name for name in differing if _WEIGHTS.search(name)),
         differing_other_files=tuple(name for name in differing if not _WEIGHTS.search(name)),
         repeatable=None if control is None else not any(_WEIGHTS.search(name) for name in control),
@@ -147,15 +147,15 @@ def _losses_by_step(steps: Iterable[SeenStep]) -> dict[tuple[int, int], float]:
     return {(one.since, one.step): one.loss for one in steps if one.loss is not None}
 
 
-def _relative_difference(loss: float, wanted: float) -> float:
-    if loss == wanted or (math.isnan(loss) and math.isnan(wanted)):
+def _relative_difference(loss: float, expected: float) -> float:
+    if loss == expected or (math.isnan(loss) and math.isnan(expected)):
         return 0.0
-    if not (math.isfinite(loss) and math.isfinite(wanted)):
+    if not (math.isfinite(loss) and math.isfinite(expected)):
         return math.inf
-    return abs(loss - wanted) / abs(wanted) if wanted else math.inf
+    return abs(loss - expected) / abs(expected) if expected else math.inf
 
 
-def _differing_files(
+def _list_differing_files(
     one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))

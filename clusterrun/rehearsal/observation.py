@@ -1,4 +1,4 @@
-"""Read a run's attempts, steps and checkpoints from its folder, without querying Slurm."""
+"""A run's attempts, steps and checkpoints, read from its folder without querying Slurm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clusterrun.training.checkpointing import manifest
 
 @dataclass(frozen=True)
 class SeenStep:
-    """One line of the losses that a trainer wrote; `time` in seconds since the epoch."""
+    """One line of the losses that training recorded; `time` in seconds since the epoch."""
 
     step: int
     since: int
@@ -31,11 +31,11 @@ class SeenStep:
 
 @dataclass(frozen=True)
 class SeenAttempt:
-    """One attempt: its records, empty until they are written, and the steps that it recorded."""
+    """One attempt: its records, empty until they are written, and its recorded steps."""
 
     name: str
     began: float
-    """When it began, in seconds since the epoch."""
+    """When it started, in seconds since the epoch."""
     nodes: str
     end: Mapping[str, str]
     resumed: Mapping[str, str]
@@ -44,21 +44,21 @@ class SeenAttempt:
 
     @property
     def finished(self) -> bool:
-        """Whether training was complete."""
+        """Whether training is complete."""
         return self.end.get("cause") == Cause.FINISHED
 
     @property
     def back_at(self) -> int | None:
-        """The step of the checkpoint that it loaded, 0 for none; None until it has said so."""
+        """The step of the checkpoint that it loaded, 0 without one; None until it is recorded."""
         return whole(self.resumed.get("step")) if self.resumed.get("state") == "resumed" else None
 
 
 @dataclass(frozen=True)
 class SeenCheckpoint:
-    """A whole checkpoint: whose it is, where training stood, and size and checksum of its files.
+    """A complete checkpoint: its attempt, its step, and the size and checksum of its files.
 
-    Of a plain script's the files are not known, and the step is the number in its name, if there is
-    one.
+    For a script that saves its own checkpoints, the files are unknown, and the step is the last
+    number in the name, if any.
     """
 
     path: Path
@@ -69,28 +69,28 @@ class SeenCheckpoint:
 
 
 class FollowedRun:
-    """A run that is looked at again and again; remembers checkpoints that were pruned since."""
+    """A run that is read repeatedly; remembers checkpoints that have been pruned since."""
 
     def __init__(self, run: RunRef, pattern: str = "") -> None:
         self.run, self.pattern = run, pattern
         self.attempts: list[SeenAttempt] = []
         self.saved: dict[tuple[str, float], SeenCheckpoint] = {}
         self.goal: int | None = None
-        """The step that it is to reach, once it is known."""
-        self.asked = False
-        """Whether it was asked to save and leave for good."""
+        """The step to reach, once it is known."""
+        self.stop_requested = False
+        """Whether it was asked to save a checkpoint and exit for good."""
         self.interruptions = 0
-        """How often it was stopped to come back."""
+        """How often it was interrupted and should have resumed."""
 
     def look(self) -> None:
-        """Look at the folder again."""
+        """Read the folder again."""
         paths = self.run.paths
         self.attempts = [_read_attempt(paths, name) for name in paths.attempts()]
         began = [attempt.began for attempt in self.attempts]
-        found = (
-            _list_plain_checkpoints(self.pattern, began) if self.pattern else self._list_sealed()
+        checkpoints = (
+            _list_plain_checkpoints(self.pattern, began) if self.pattern else self._list_complete()
         )
-        for one in found:
+        for one in checkpoints:
             self.saved.setdefault((str(one.path), one.time), one)
 
     def step_of(self, number: int) -> int | None:
@@ -98,16 +98,16 @@ class FollowedRun:
         if number > len(self.attempts):
             return None
         seen, progress = self.attempts[number - 1], read_record(self.run.paths.progress)
-        shown = whole(progress.get("step"))
-        # until it has done a step, an attempt shows that of the one before it
-        fresh = (whole(progress.get("time")) or 0) > seen.began and (shown or 0) > (
+        current = whole(progress.get("step"))
+        # until an attempt has completed a step, `progress` is that of the previous one
+        is_own = (whole(progress.get("time")) or 0) > seen.began and (current or 0) > (
             seen.back_at or 0
         )
-        told = [
-            shown if fresh and number == len(self.attempts) else None,
+        steps = [
+            current if is_own and number == len(self.attempts) else None,
             seen.steps[-1].step if seen.steps else None,
         ]
-        return max((step for step in told if step is not None), default=None)
+        return max((step for step in steps if step is not None), default=None)
 
     def newest_of(self, number: int) -> SeenCheckpoint | None:
         """Return the checkpoint that an attempt, counted from 1, saved last."""
@@ -120,14 +120,16 @@ class FollowedRun:
         number, goal = len(self.attempts), self.goal
         if not number or goal is None:
             return False
-        there = any(
+        goal_is_saved = any(
             one.attempt == number and (one.step or 0) >= goal for one in self.saved.values()
         )
         return (
-            there or self.attempts[-1].finished or (self.step_of(number) or 0) >= goal + goal // 2
+            goal_is_saved
+            or self.attempts[-1].finished
+            or (self.step_of(number) or 0) >= goal + goal // 2
         )
 
-    def _list_sealed(self) -> Iterator[SeenCheckpoint]:
+    def _list_complete(self) -> Iterator[SeenCheckpoint]:
         for path in _checkpoint_folders(self.run.paths):
             with suppress(OSError):  # pruned meanwhile
                 time = (path / manifest.NAME).stat().st_mtime
@@ -139,16 +141,16 @@ class FollowedRun:
 
 
 def _checkpoint_folders(paths: RunPaths) -> list[Path]:
-    """Transformers.Trainer keeps its own in output_dir, which a record names by a whole path."""
-    named = Path(read_record(paths.saves).get("checkpoint", ""))
+    """List the checkpoints; those of transformers.Trainer are in output_dir, by absolute path."""
+    newest = Path(read_record(paths.saves).get("checkpoint", ""))
     return [
         *paths.checkpoints.glob("step-*"),
-        *(named.parent.glob("checkpoint-*") if named.is_absolute() else ()),
+        *(newest.parent.glob("checkpoint-*") if newest.is_absolute() else ()),
     ]
 
 
 def _list_plain_checkpoints(pattern: str, began: Sequence[float]) -> Iterator[SeenCheckpoint]:
-    for name in glob.glob(pattern):  # noqa: PTH207 - a pattern of the user's, with a root of its own
+    for name in glob.glob(pattern):  # noqa: PTH207 - the user's pattern has its own root
         with suppress(OSError):
             numbers = re.findall(r"\d+", Path(name).name)
             step = int(numbers[-1]) if numbers else None
@@ -159,7 +161,7 @@ def _list_plain_checkpoints(pattern: str, began: Sequence[float]) -> Iterator[Se
 
 
 def _write_time(path: Path) -> float:
-    """A folder's own time also changes while it is removed; that of the files in it does not."""
+    """Return the newest time of its files: a folder's own time changes while it is removed."""
     files = list(path.iterdir()) if path.is_dir() else [path]
     return max((file.stat().st_mtime for file in files), default=path.stat().st_mtime)
 
@@ -183,5 +185,5 @@ def _read_steps(path: Path) -> Iterator[SeenStep]:
     except OSError:
         return
     for line in lines:
-        with suppress(ValueError, TypeError):  # the last one may not be whole yet
+        with suppress(ValueError, TypeError):  # the last line may be incomplete
             yield SeenStep(**json.loads(line))

@@ -1,4 +1,4 @@
-"""A rehearsal's outcome for people."""
+"""The text output of a rehearsal."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from clusterrun.rehearsal.verdict import describe_losses, describe_weights
 
 
 def format_outcome(found: Rehearsal) -> str:
-    """Write the outcome, the facts and the times, a line each."""
+    """Format the outcome, the facts and the times, one per line."""
     lines = [f"{found.name}: {found.outcome}"]
     lines += [f"  {line}" for reason in found.reasons for line in reason.splitlines()]
     facts = {
-        "done to it": found.interruption,
-        "left": ""
+        "interrupted": found.interruption,
+        "stopped": ""
         if found.stopped_at_step is None
         else f"at step {found.stopped_at_step}; "
-        f"the newest checkpoint is of {_describe_step(found.saved_step)}",
-        "came back": _describe_resume(found),
+        f"the newest checkpoint is from {_describe_step(found.saved_step)}",
+        "resumed": _describe_resume(found),
         "losses": describe_losses(found.losses) if found.losses else "",
         "weights": describe_weights(found.weights) if found.weights else "",
         "nodes": ", then ".join(nodes for nodes in found.nodes[:2])
@@ -35,9 +35,9 @@ def _describe_resume(found: Rehearsal) -> str:
     if found.resumed_from_step is None:
         return ""
     first = (
-        "" if found.first_step_after is None else f"; its first step was {found.first_step_after}"
+        "" if found.first_step_after is None else f"; the first step was {found.first_step_after}"
     )
-    return f"with the checkpoint of {_describe_step(found.resumed_from_step)}{first}"
+    return f"from the checkpoint of {_describe_step(found.resumed_from_step)}{first}"
 
 
 def _describe_reference_nodes(found: Rehearsal) -> str:
@@ -49,9 +49,9 @@ def _describe_reference_nodes(found: Rehearsal) -> str:
 
 
 def _describe_step(step: int | None) -> str:
-    return "no step that is known" if step is None else f"step {step}"
+    return "an unknown step" if step is None else f"step {step}"
 
 
 def _format_phase(phase: Phase) -> str:
-    seconds = "not seen" if phase.seconds is None else f"{phase.seconds:.1f} s"
+    seconds = "unknown" if phase.seconds is None else f"{phase.seconds:.1f} s"
     return f"{phase.name:<34}{seconds:>10}" + (f"  {phase.note}" if phase.note else "")

@@ -1,6 +1,6 @@
-"""Judge the resume of a script that keeps its own checkpoints.
+"""The verdict on the resume of a script that saves its own checkpoints.
 
-What counts is which checkpoint it was given, and what it saved next.
+The verdict depends on the checkpoint that it was given, and on the one that it saved next.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from clusterrun.rehearsal.result import Rehearsal
 
 
 def can_be_stopped(run: FollowedRun, *, saves_when_asked: bool) -> bool:
-    """Whether enough is saved for a stop whose return can be judged.
+    """Return whether enough checkpoints are saved to judge the resume after a stop.
 
-    With two checkpoints, a script that begins at the start gives itself away by the number of its
-    first. One that saves when it is asked makes the second then; where names have no numbers, there
-    is nothing to wait for.
+    With two checkpoints, the number of the next one shows whether the script restarted from the
+    beginning. A script that saves on request saves the second one then; without numbers in the
+    names, waiting for more does not help.
     """
     steps = {one.step for one in run.saved.values()}
     return len(steps) > 1 or steps == {None} or (bool(steps) and saves_when_asked)
@@ -25,41 +25,45 @@ def can_be_stopped(run: FollowedRun, *, saves_when_asked: bool) -> bool:
 def has_continued(run: FollowedRun) -> bool:
     """Return whether the second attempt saved a new checkpoint, or was given none."""
     return bool(run.attempts[1].resumed) and (
-        _checkpoint_given(run) is None or _checkpoint_saved_next(run) is not None
+        _find_loaded_checkpoint(run) is None or _find_next_checkpoint(run) is not None
     )
 
 
 def judge_checkpoints(run: FollowedRun, found: Rehearsal) -> Rehearsal:
-    """Say with what the second attempt came back, and what is wrong with that."""
-    handed, new = _checkpoint_given(run), _checkpoint_saved_next(run)
-    if handed is None:
-        found.reasons.append(
-            "it was started again without a checkpoint: checkpoint.path matched none"
-        )
+    """Add the checkpoint from which the second attempt resumed, and what is wrong with it."""
+    loaded, saved_next = _find_loaded_checkpoint(run), _find_next_checkpoint(run)
+    if loaded is None:
+        found.reasons.append("it restarted without a checkpoint: none matched checkpoint.path")
         return found
-    if new and new.step is not None and handed.step is not None and new.step < handed.step:
-        what = f"it was handed {handed.path.name}, and the next that it saved is {new.path.name}"
+    if (
+        saved_next
+        and saved_next.step is not None
+        and loaded.step is not None
+        and saved_next.step < loaded.step
+    ):
+        what = f"it was given {loaded.path.name}, but the next one saved is {saved_next.path.name}"
         found.reasons.append(
-            f"{what}: the script began at the start (checkpoint.resume says how it is handed over)"
+            f"{what}: the script restarted from the beginning (checkpoint.resume sets how a "
+            "checkpoint is passed to it)"
         )
     found.notes.append(
-        "losses and weights were not compared: what the script's own checkpoints hold, only it "
-        "knows"
+        "losses and weights were not compared: the content of the script's own checkpoints is "
+        "unknown"
     )
-    return replace(found, resumed_from_step=handed.step)
+    return replace(found, resumed_from_step=loaded.step)
 
 
-def _checkpoint_given(run: FollowedRun) -> SeenCheckpoint | None:
+def _find_loaded_checkpoint(run: FollowedRun) -> SeenCheckpoint | None:
     name = run.attempts[1].resumed.get("checkpoint", "")
     return next((one for one in run.saved.values() if str(one.path) == name), None)
 
 
-def _checkpoint_saved_next(run: FollowedRun) -> SeenCheckpoint | None:
-    handed = _checkpoint_given(run)
-    again = None if handed is None else handed.step
+def _find_next_checkpoint(run: FollowedRun) -> SeenCheckpoint | None:
+    loaded = _find_loaded_checkpoint(run)
+    loaded_step = None if loaded is None else loaded.step
     own = [
         one
         for one in run.saved.values()
-        if one.attempt > 1 and (again is None or one.step != again)
+        if one.attempt > 1 and (loaded_step is None or one.step != loaded_step)
     ]
     return min(own, key=lambda one: one.time, default=None)

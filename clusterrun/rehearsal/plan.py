@@ -1,4 +1,4 @@
-"""Plan a rehearsal: the changes to a job spec, the steps to act at, and the jobs to refuse."""
+"""The plan of a rehearsal: changes to the job spec, the step to stop at, and jobs to refuse."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from clusterrun.job_spec.model import JobSpec
 from clusterrun.planning.preparation import Prepared
 from clusterrun.training.records.losses import LOSSES_VARIABLE
 
-_LONGEST_NAME = 64  # as clusterrun.job_spec.values.NAME has it
+_MAX_NAME_LENGTH = 64  # as in clusterrun.job_spec.values.NAME
 
 
 @dataclass(frozen=True)
 class RehearsalPlan:
-    """The schedule of a rehearsal: a checkpoint every `every` steps, a stop between two of them."""
+    """The schedule of a rehearsal: a checkpoint each `every` steps, and a stop between two."""
 
     every: int
 
     @property
     def stop_at(self) -> int:
-        """The first step to stop at: the first checkpoint is saved, the second is not."""
+        """The first step to stop at: after the first checkpoint, before the second."""
         return self.every + self.every // 2
 
     def goal(self, left: int) -> int:
@@ -34,7 +34,7 @@ class RehearsalPlan:
 def plan_runs(prepared: Prepared, plan: RehearsalPlan) -> tuple[Prepared, Prepared]:
     """Return the two runs of a rehearsal: the interrupted run and the uninterrupted reference.
 
-    All else stays as the spec says it. A script that has `checkpoint.path` saves when it likes.
+    The rest of the spec is unchanged. A script with `checkpoint.path` decides itself when to save.
     """
     spec = prepared.loaded.spec
     if spec.checkpoint.path is None:
@@ -49,45 +49,42 @@ def plan_runs(prepared: Prepared, plan: RehearsalPlan) -> tuple[Prepared, Prepar
 
 
 def _rename_job(prepared: Prepared, spec: JobSpec, word: str) -> Prepared:
-    """Return what was prepared, for another spec.
+    """Return the prepared job with another spec and name.
 
-    Nothing that was prepared depends on what is changed here: the launch, the files, the problems.
+    The launch, the files and the problems do not depend on what changes here.
     """
-    name = f"{spec.name[: _LONGEST_NAME - len(word) - 1]}-{word}"
+    name = f"{spec.name[: _MAX_NAME_LENGTH - len(word) - 1]}-{word}"
     return replace(
         prepared, loaded=replace(prepared.loaded, spec=spec.model_copy(update={"name": name}))
     )
 
 
 def refuse_unfit_job(prepared: Prepared) -> None:
-    """Raise SpecError for a job whose rehearsal would prove nothing, or touch another run.
-
-    All reasons are listed.
-    """
+    """Raise SpecError, with all reasons, if a rehearsal would prove nothing or touch other runs."""
     spec, line_of = prepared.loaded.spec, prepared.loaded.line_of
     problems = []
     if spec.slurm.array:
-        what = "a rehearsal is of one run, and this asks for an array of them"
+        what = "not allowed: a rehearsal runs one job, not an array"
         problems.append(
             Problem(line_of("slurm", "array"), "slurm.array", what, "add --set slurm.array=null")
         )
     if "preemption" not in spec.requeue.on:
-        what = "leaves out preemption, so a preempted run ends: there is no return to rehearse"
-        hint = "add preemption to it, or --set requeue.on=[preemption]"
+        what = "must include preemption; without it, a preempted run ends and does not resume"
+        hint = "add preemption, or use --set requeue.on=[preemption]"
         problems.append(Problem(line_of("requeue", "on"), "requeue.on", what, hint))
     if spec.checkpoint.path is not None and RUN_DIR not in spec.checkpoint.path:
         what = (
-            "lies outside of the run's own folder: a rehearsal would take other runs' "
-            "checkpoints, and overwrite them"
+            "is outside the run folder: a rehearsal would load and overwrite the checkpoints of "
+            "other runs"
         )
-        hint = f"begin it with {RUN_DIR}, which is CLUSTERRUN_RUN_DIR to the script"
+        hint = f"start it with {RUN_DIR}, which is CLUSTERRUN_RUN_DIR in the script"
         problems.append(Problem(line_of("checkpoint", "path"), "checkpoint.path", what, hint))
     if problems:
         raise SpecError(problems)
 
 
 def checkpoint_pattern(prepared: Prepared, folder: Path) -> str:
-    """Return the absolute pattern of a plain script's checkpoints; empty if it has none."""
+    """Return the absolute pattern of the script's own checkpoints; empty without one."""
     path = prepared.loaded.spec.checkpoint.path
     if path is None:
         return ""
@@ -97,7 +94,7 @@ def checkpoint_pattern(prepared: Prepared, folder: Path) -> str:
 
 
 def script_reports_nothing(prepared: Prepared) -> bool:
-    """Return whether a script's text neither uses clusterrun.training nor names its checkpoints."""
+    """Return whether the script neither uses clusterrun.training nor has a `checkpoint.path`."""
     spec = prepared.loaded.spec
     if spec.checkpoint.path is not None or prepared.script is None:
         return False

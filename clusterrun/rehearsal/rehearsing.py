@@ -1,8 +1,8 @@
-"""Rehearse a preemption: stop a job as Slurm would, and prove that it resumes as if uninterrupted.
+"""The rehearsal of a preemption: stop a job as Slurm would, and prove that it resumes correctly.
 
-Two runs: the rehearsal, which is stopped and comes back, and a reference of the same spec, which
-nobody interrupts. Both are ordinary runs. On a cluster the reference trains while the rehearsal
-waits for its return.
+There are two ordinary runs: the rehearsal, which is stopped and resumes, and a reference from the
+same spec, which is not interrupted. On a cluster the reference trains while the rehearsal waits in
+the queue.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def rehearse(
     tolerance: float = 1e-3,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Rehearsal:
-    """Rehearse the preemption of a job, and return what was found.
+    """Rehearse the preemption of a job, and return the result.
 
     A checkpoint is saved every `steps` optimizer steps, and the run is stopped halfway to the
-    second. `timeout` is in seconds, for all of it; `tolerance` is how far losses may differ,
-    relative to the reference's. `tell` gets what happens, a line at a time. What still runs at the
-    end, or at an error, is cancelled.
+    second one. `timeout` is the total in seconds; `tolerance` is the largest difference of losses
+    allowed, relative to the reference. `tell` is called with each line of progress. Runs that are
+    still active at the end, or after an error, are cancelled.
 
     Raises SpecError for mistakes in the spec and for a job whose rehearsal would prove nothing,
-    ClusterError where Slurm refuses.
+    ClusterError if Slurm refuses.
     """
     if steps < 1:
         raise SpecError([Problem("--steps", "", f"must be at least 1, got {steps}")])
@@ -53,7 +53,7 @@ def rehearse(
     except NotSurvived as error:
         stage.fail(str(error))
     except OutOfTime as error:
-        stage.found.reasons.append(f"{timeout:g} s are over; {error}")
+        stage.found.reasons.append(f"timed out after {timeout:g} s; {error}")
     finally:
         stage.end()
     return stage.found

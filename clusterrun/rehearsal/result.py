@@ -1,4 +1,4 @@
-"""The result of a rehearsal: the outcome, its reasons, the steps, and how long each phase took."""
+"""The result of a rehearsal: the outcome, its reasons, the steps, and the durations of phases."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ SURVIVED, NOT_SURVIVED, OUT_OF_TIME = "survived", "did not survive", "out of tim
 
 @dataclass(frozen=True)
 class Phase:
-    """How long something took, in seconds, as the records' times say; None: it was not seen."""
+    """The duration of a phase, from the times in the records."""
 
     name: str
-    """Which."""
+    """The name of the phase."""
     seconds: float | None
-    """How long."""
+    """Its duration in seconds; None if it was not observed."""
     note: str = ""
-    """What was special about it."""
+    """A remark about the phase."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """The outcome, and all that led to it. Steps are optimizer steps; None: not known."""
+    """The outcome and the facts that led to it. Steps are optimizer steps; None if unknown."""
 
     name: str
-    """The run's."""
+    """The name of the job."""
     outcome: str = OUT_OF_TIME
     """`survived`, `did not survive` or `out of time`."""
     reasons: list[str] = field(default_factory=list)
-    """Why it did not survive."""
+    """Why the run did not survive."""
     notes: list[str] = field(default_factory=list)
-    """What should be known beside it."""
+    """Further remarks."""
     interruption: str = ""
-    """What was done to it."""
+    """How the run was interrupted."""
     run_id: str = ""
     """The run that was stopped."""
     folder: str = ""
-    """Where it lies."""
+    """The folder of that run."""
     reference_run_id: str = ""
-    """The run that nobody stopped; empty where there was none."""
+    """The uninterrupted run; empty without one."""
     reference_folder: str = ""
-    """Where that lies."""
+    """The folder of the reference."""
     stopped_at_step: int | None = None
-    """The step at which it left."""
+    """The step at which the run stopped."""
     saved_step: int | None = None
-    """The step of the newest checkpoint then."""
+    """The step of the newest checkpoint at that time."""
     resumed_from_step: int | None = None
-    """The step of the checkpoint that it came back with."""
+    """The step of the checkpoint from which it resumed."""
     first_step_after: int | None = None
-    """The first step that it did after that."""
+    """The first step after the resume."""
     nodes: list[str] = field(default_factory=list)
-    """Where its attempts ran, and last where the reference did, if there was one."""
+    """The nodes of each attempt, then those of the reference, if any."""
     losses: LossComparison | None = None
-    """Compared with the reference's."""
+    """The losses, compared with the reference."""
     weights: WeightComparison | None = None
-    """Likewise."""
+    """The weights, compared with the reference."""
     phases: list[Phase] = field(default_factory=list)
-    """What took how long."""
+    """The duration of each phase."""
 
     @property
     def survived(self) -> bool:
-        """Whether it came back at the right step, and nothing that could be compared differs."""
+        """Whether it resumed at the right step, and nothing that could be compared differs."""
         return self.outcome == SURVIVED
 
     def as_dict(self) -> dict[str, Any]:

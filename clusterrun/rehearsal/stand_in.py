@@ -1,4 +1,4 @@
-"""Stand in for Slurm's preemption: the same signals, sent by the user, with or without Slurm."""
+"""Substitutes for Slurm's preemption: the same signals, sent by the user, with or without Slurm."""
 
 from __future__ import annotations
 
@@ -25,71 +25,70 @@ class StandIn(Protocol):
     """
 
     words: str
-    """What is done, for people."""
+    """A description of the interruption."""
 
     def stop(self, run: RunRef) -> None:
-        """Ask the run's step to stop; the batch shell hears nothing."""
+        """Signal the run's step to stop, but not the batch shell."""
 
     def grace(self, run: RunRef) -> tuple[float, str]:
-        """Return the seconds that it has to leave, and whose rule that is."""
+        """Return the seconds that the run has to exit, and the setting that defines them."""
 
     def requeue(self, run: RunRef) -> None:
-        """End it at once, and queue it again."""
+        """End the run at once and requeue it."""
 
-    def waits(self, run: RunRef) -> str | None:
-        """Return Slurm's reason while the run's job is pending; None while it is not."""
+    def find_pending_reason(self, run: RunRef) -> str | None:
+        """Return Slurm's reason while the run's job is pending, else None."""
 
 
 class OnSlurm:
     """Preempts on a cluster.
 
-    Slurm preempts for a job that needs the nodes; a user can send the same signals, and requeue.
+    Only Slurm can preempt, for a job that needs the nodes; a user can send the same signals and
+    requeue.
     """
 
     words = (
-        "CONT and TERM to its step, as Slurm's preemption sends them, and a requeue; Slurm itself "
-        "preempted nothing"
+        "CONT and TERM to its step, as in a preemption, and a requeue; Slurm itself did not "
+        "preempt the job"
     )
 
     def stop(self, run: RunRef) -> None:
-        """As `scancel --signal`, to the steps alone."""
+        """Signal only the steps, as `scancel --signal` does."""
         require_job(run, run.job_id)
         signal_as_preempted(run.job_id)
 
     def grace(self, run: RunRef) -> tuple[float, str]:
-        """As the partition has it."""
+        """Return the grace time of the partition."""
         return grace_time(run.job_id)
 
     def requeue(self, run: RunRef) -> None:
-        """As `scontrol requeue`."""
+        """Requeue the job as `scontrol requeue` does."""
         require_job(run, run.job_id)
         requeue_at_once(run.job_id)
 
-    def waits(self, run: RunRef) -> str | None:
-        """As squeue says it."""
+    def find_pending_reason(self, run: RunRef) -> str | None:
+        """Return the reason that squeue shows."""
         jobs = own_jobs(run.job_id)
         return jobs[0].reason if jobs and state_of(jobs[0].state) is State.PENDING else None
 
 
 class Here:
-    """On this machine, without Slurm."""
+    """Preempts on this machine, without Slurm."""
 
-    words = (
-        "TERM to its step and a new start, as Slurm does at a preemption; there is no Slurm here"
-    )
+    words = "TERM to its step and a restart, as in a preemption; without Slurm, on this machine"
 
     def stop(self, run: RunRef) -> None:
-        """TERM to the shell that stands for the step's task."""
+        """Send TERM to the node shell."""
         preempt(run.paths)
 
     def grace(self, run: RunRef) -> tuple[float, str]:  # noqa: ARG002 - as on Slurm
-        """As long as Slurm's KillWait by default."""
-        return KILL_WAIT, "KillWait of slurm.conf by default"
+        """Return Slurm's default KillWait."""
+        return KILL_WAIT, "the default KillWait of slurm.conf"
 
     def requeue(self, run: RunRef) -> None:
-        """Ended by the process that stands for slurmctld, which starts it again."""
+        """Have the process that plays slurmctld end the run and restart it."""
         requeue_here(run.paths)
 
-    def waits(self, run: RunRef) -> str | None:  # noqa: ARG002
-        """Nobody waits here."""
+    def find_pending_reason(self, run: RunRef) -> str | None:  # noqa: ARG002 - as on Slurm
+        """Return None: without Slurm a run is never pending."""
         return None

@@ -1,4 +1,4 @@
-"""Judge a rehearsal: where the run resumed, and whether it trains as if uninterrupted."""
+"""The verdict of a rehearsal: where the run resumed, and whether it trains as if uninterrupted."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from clusterrun.rehearsal.comparison import LossComparison, WeightComparison
 from clusterrun.rehearsal.result import Rehearsal
 
 _CAUSES = (
-    "\nusual causes: random numbers (dropout) or a state that the checkpoint does not hold "
-    "(register_for_checkpointing), an order of data that cannot be restored, or kernels that are "
-    "not deterministic"
+    "\ncommon causes: random numbers (dropout) or state that is not in the checkpoint "
+    "(register_for_checkpointing), a data order that cannot be restored, or nondeterministic "
+    "kernels"
 )
 
 
 def judge_resume(found: Rehearsal) -> None:
-    """Say what is wrong with the step at which the run came back."""
+    """Add what is wrong with the step at which the run resumed."""
     if (
         found.saved_step is not None
         and found.resumed_from_step is not None
         and found.resumed_from_step != found.saved_step
     ):
-        where = (
-            f"came back with the checkpoint of step {found.resumed_from_step}"
+        what = (
+            f"resumed from step {found.resumed_from_step}"
             if found.resumed_from_step
-            else "came back at step 0"
+            else "restarted from step 0"
         )
-        found.reasons.append(f"{where}, though step {found.saved_step} was saved")
+        found.reasons.append(f"{what}, although step {found.saved_step} was saved")
     elif (
         found.resumed_from_step is not None
         and found.first_step_after is not None
         and found.first_step_after != found.resumed_from_step + 1
     ):
         what = (
-            f"was handed the checkpoint of step {found.resumed_from_step}, "
-            f"and then did step {found.first_step_after}"
+            f"loaded the checkpoint of step {found.resumed_from_step}, "
+            f"but the next step was {found.first_step_after}"
         )
-        found.reasons.append(f"{what}: the script does not count on from its checkpoint")
+        found.reasons.append(f"{what}: the script does not count from its checkpoint")
     if (
         found.stopped_at_step is not None
         and found.saved_step is not None
@@ -42,20 +42,20 @@ def judge_resume(found: Rehearsal) -> None:
     ):
         lost = found.stopped_at_step - found.saved_step
         found.notes.append(
-            f"{lost} steps were lost: it left at step {found.stopped_at_step}, "
-            f"and step {found.saved_step} was saved last"
+            f"lost {lost} steps: stopped at step {found.stopped_at_step}, "
+            f"but the last one saved is {found.saved_step}"
         )
 
 
 def judge_training(found: Rehearsal) -> None:
-    """Report what is wrong with the losses and weights after the resume, or was not compared."""
+    """Add what is wrong with the losses and weights after the resume, or was not compared."""
     losses, weights = found.losses, found.weights
     if losses and losses.same is False:
         found.reasons.append(_describe_differing_losses(losses))
     if weights and weights.same is False and not (losses and losses.same is not None):
         what = (
-            f"the weights at step {weights.step} differ from the reference's, and before the stop "
-            "they did not"
+            f"the weights at step {weights.step} differ from the reference; before the stop they "
+            "were identical"
         )
         found.reasons.append(f"{what}{_CAUSES}")
     if losses and losses.same is None:
@@ -66,78 +66,69 @@ def judge_training(found: Rehearsal) -> None:
         and (weights.repeatable is False or (losses and losses.same))
     ):
         words = (
-            "nor were they before the stop"
+            "and already differed before the stop"
             if weights.repeatable is False
-            else "though the losses are the same"
+            else "although the losses agree"
         )
-        found.notes.append(
-            f"the weights at step {weights.step} are not the same bit for bit, {words}"
-        )
+        found.notes.append(f"the weights at step {weights.step} are not identical, {words}")
     if not found.reasons and not (losses and losses.same) and not (weights and weights.same):
-        found.notes.append("that it came back at the right step is all that is proved")
+        found.notes.append("only the step at which the run resumed was verified")
 
 
 def _describe_differing_losses(losses: LossComparison) -> str:
-    alike = (
-        "bit for bit"
-        if not losses.largest_difference_before
-        else f"within {losses.largest_difference_before:.1e}"
+    agreement = (
+        f"agree within {losses.largest_difference_before:.1e}"
+        if losses.largest_difference_before
+        else "are identical"
     )
-    before = f"; before the stop they are the same, {alike}" if losses.compared_before else ""
+    before = f"; before the stop they {agreement}" if losses.compared_before else ""
     return (
         f"the losses differ from step {losses.diverged_at_step} on, "
-        f"by up to {losses.largest_difference:.2g} times the reference's "
-        f"(step {losses.largest_difference_step}){before}{_CAUSES}"
+        f"by up to {losses.largest_difference:.2g} times the reference (at step {losses.largest_difference_step}){before}{_CAUSES}"
     )
 
 
 def _explain_no_comparison(losses: LossComparison) -> str:
     if not losses.compared_after:
         return (
-            "the losses were not compared: the script tells none (run.log(loss=...), or a "
-            "Trainer's logging_steps)"
+            "the losses were not compared: the script reports none (use run.log(loss=...), or "
+            "logging_steps of a Trainer)"
         )
     return (
-        f"the losses could not be compared: the two runs differ before the stop already, "
-        f"by up to {losses.largest_difference_before:.2g}, so the training cannot be repeated "
-        "(is a seed set?)"
+        "the losses could not be compared: the two runs already differ before the stop, by up to "
+        f"{losses.largest_difference_before:.2g}, so training is not reproducible (is a seed set?)"
     )
 
 
 def describe_losses(losses: LossComparison) -> str:
-    """Say how the losses compare, on one line."""
+    """Describe the comparison of the losses on one line."""
     if losses.same is None:
         return "not compared"
     steps = f"{losses.compared_after} steps, {losses.first_step} to {losses.last_step}"
     if losses.same is False:
         return f"differ from step {losses.diverged_at_step} on ({steps})"
     if not losses.largest_difference:
-        return f"the same, bit for bit ({steps})"
+        return f"identical ({steps})"
     return (
-        f"the same within {losses.largest_difference:.1e} of each, "
-        f"the most at step {losses.largest_difference_step} ({steps})"
+        f"agree within {losses.largest_difference:.1e}, relative; largest difference at step "
+        f"{losses.largest_difference_step} ({steps})"
     )
 
 
 def describe_weights(weights: WeightComparison) -> str:
-    """Say how the weights compare, on one line."""
+    """Describe the comparison of the weights on one line."""
     if not weights.weight_files:
-        return (
-            f"not compared: no file of the checkpoint at step {weights.step} is known to hold them"
-        )
+        return f"not compared: no known file with weights in the checkpoint at step {weights.step}"
     if weights.differing_weight_files:
-        differing = _name_few(weights.differing_weight_files)
-        return f"not the same, bit for bit, at step {weights.step}: {differing}"
-    beside = (
-        f"; other files that differ: {_name_few(weights.differing_other_files)}"
+        return f"differ at step {weights.step}: {_format_names(weights.differing_weight_files)}"
+    others = (
+        f"; other files differ: {_format_names(weights.differing_other_files)}"
         if weights.differing_other_files
-        else ", nor does any other file differ"
+        else "; all other files are identical, too"
     )
-    return (
-        f"the same, bit for bit, at step {weights.step}: {_name_few(weights.weight_files)}{beside}"
-    )
+    return f"identical at step {weights.step}: {_format_names(weights.weight_files)}{others}"
 
 
-def _name_few(names: tuple[str, ...]) -> str:
+def _format_names(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -1,4 +1,4 @@
-"""Waits for what a rehearsal needs to see, and says what went wrong instead."""
+"""The observation of a rehearsal's runs: wait for events, and report failures."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from clusterrun.run_status.control import cancel, run_status, stop
 from clusterrun.slurm.states import State
 
 _POLL_SECONDS = 0.3
-_QUERY_SECONDS = 5.0  # between two questions to Slurm
-_LEAVE_SECONDS = 60.0  # for a last save
+_QUERY_SECONDS = 5.0  # between two queries to Slurm
+_EXIT_SECONDS = 60.0  # for a last save
 _GONE = {Cause.CRASH, Cause.NO_RESTART, Cause.FAILED_START, Cause.CANCEL, Cause.STOP}
 _ERROR = re.compile(r"^(\[rank\d+\]: )?(?P<words>[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*)$")
 _LAST_LINES = 5
 
 
 class NotSurvived(Exception):
-    """The run did not come through; the text says why."""
+    """The run did not survive; the text is the reason."""
 
 
 class OutOfTime(Exception):
-    """The time for the rehearsal is over; the text says what was waited for."""
+    """The rehearsal timed out; the text is what it was waiting for."""
 
 
 class Watch:
@@ -41,91 +41,94 @@ class Watch:
 
     def __init__(self, index: Index, deadline: float) -> None:
         self._index, self._deadline = index, deadline
-        self._next_question = 0.0
+        self._next_query = 0.0
         self.followed: list[FollowedRun] = []
 
-    def until(self, true: Callable[[], bool], what: str, *, patience: float | None = None) -> bool:
-        """Wait until something is true; False where it is not after `patience` seconds.
+    def until(
+        self, condition: Callable[[], bool], what: str, *, patience: float | None = None
+    ) -> bool:
+        """Wait until a condition is true; return False if it is not after `patience` seconds.
 
-        Raises NotSurvived where a run has ended meanwhile, OutOfTime when the time for all is over.
+        Raises NotSurvived if a run ends meanwhile, OutOfTime if the rehearsal times out.
         """
-        begun = time.monotonic()
+        start = time.monotonic()
         while True:
             self.look()
-            if true():
+            if condition():
                 return True
             self.check()
             self._query_slurm()
             now = time.monotonic()
-            if patience is not None and now - begun >= patience:
+            if patience is not None and now - start >= patience:
                 return False
             if now >= self._deadline:
-                raise OutOfTime(f"still waiting: {what}{self._describe_pending()}")
+                raise OutOfTime(f"still waiting for {what}{self._describe_pending()}")
             time.sleep(_POLL_SECONDS)
 
     def look(self) -> None:
-        """Look at every run once; one that has reached its goal is asked to leave."""
+        """Read every run once; request a stop of those that have reached their goal."""
         for followed in self.followed:
             followed.look()
-            if followed.reached and not followed.asked:
-                followed.asked = True
+            if followed.reached and not followed.stop_requested:
+                followed.stop_requested = True
                 stop(followed.run.run_id, self._index)
 
     def check(self) -> None:
-        """Raise NotSurvived where a run has ended otherwise than it was asked to."""
+        """Raise NotSurvived if a run has ended in a way that was not requested."""
         for followed in self.followed:
-            _raise_trouble(followed)
+            _raise_if_failed(followed)
 
     def until_ended(self) -> None:
-        """Wait for the runs to leave, as asked; those that do not are cancelled."""
+        """Wait for the runs to exit as requested; cancel those that do not."""
 
-        def over() -> bool:
+        def have_ended() -> bool:
             return all(run_status(followed.run).state.final for followed in self.followed)
 
-        if not self.until(over, "the runs leave", patience=_LEAVE_SECONDS):
+        if not self.until(have_ended, "the runs to exit", patience=_EXIT_SECONDS):
             self.cancel()
-            self.until(over, "the runs end", patience=_LEAVE_SECONDS)
+            self.until(have_ended, "the runs to end", patience=_EXIT_SECONDS)
 
     def cancel(self) -> list[str]:
         """Cancel the active runs and return their ids.
 
-        If Slurm does not answer, a message takes the place of an id.
+        If Slurm is not responding, a message takes the place of an id.
         """
-        ended = []
+        cancelled = []
         for followed in self.followed:
-            followed.asked = True
+            followed.stop_requested = True
             try:
                 if not run_status(followed.run).state.final:
                     cancel(followed.run.run_id, self._index)
-                    ended.append(followed.run.run_id)
+                    cancelled.append(followed.run.run_id)
             except ClusterError as error:
-                ended.append(f"{followed.run.run_id} (not cancelled: {str(error).splitlines()[0]})")
-        return ended
+                reason = str(error).splitlines()[0]
+                cancelled.append(f"{followed.run.run_id} (not cancelled: {reason})")
+        return cancelled
 
     def remove_checkpoints(self) -> int:
-        """Remove the runs' checkpoints in their own folders; return how many there were."""
+        """Remove the checkpoints in the folders of the runs; return their number."""
         return sum(map(_remove_checkpoints, self.followed))
 
     def _query_slurm(self) -> None:
-        if time.monotonic() < self._next_question:
+        if time.monotonic() < self._next_query:
             return
         for followed in self.followed:
-            found = run_status(followed.run)
-            followed.look()  # its end may have been written since the last look
+            status = run_status(followed.run)
+            followed.look()  # its end may have been recorded since the last look
             self.check()
-            if found.state.final and not followed.asked:
+            if status.state.final and not followed.stop_requested:
                 raise NotSurvived(
-                    f"{followed.run.run_id} is {found.state.value}: "
-                    f"{found.reason}{_describe_log(followed)}"
+                    f"{followed.run.run_id} is {status.state.value}: "
+                    f"{status.reason}{_describe_log(followed)}"
                 )
-        self._next_question = time.monotonic() + _QUERY_SECONDS
+        self._next_query = time.monotonic() + _QUERY_SECONDS
 
     def _describe_pending(self) -> str:
-        found = [run_status(followed.run) for followed in self.followed]
-        waiting = [one for one in found if one.state is State.PENDING]
+        statuses = [run_status(followed.run) for followed in self.followed]
+        pending = [one for one in statuses if one.state is State.PENDING]
         words = (
             f"{one.run_id} is PENDING" + (f" ({one.reason})" if one.reason else "")
-            for one in waiting
+            for one in pending
         )
         return "".join(f"; {word}" for word in words)
 
@@ -133,19 +136,19 @@ class Watch:
 def _remove_checkpoints(followed: FollowedRun) -> int:
     own = followed.run.paths.folder.resolve()
     followed.look()
-    there = {one.path for one in followed.saved.values() if one.path.exists()}
-    inside = [path for path in there if path.resolve().is_relative_to(own)]
+    existing = {one.path for one in followed.saved.values() if one.path.exists()}
+    inside = [path for path in existing if path.resolve().is_relative_to(own)]
     staging = followed.run.paths.folder / "staging"
     for path in inside:
         with suppress(OSError):
             remove(path, staging)
-    shutil.rmtree(staging, ignore_errors=True)  # what was pruned, and is half removed
+    shutil.rmtree(staging, ignore_errors=True)  # pruned checkpoints that are half removed
     return len(inside)
 
 
-def _raise_trouble(followed: FollowedRun) -> None:
-    """Raise NotSurvived for an attempt that ended otherwise than it was asked to."""
-    if followed.asked or not followed.attempts:
+def _raise_if_failed(followed: FollowedRun) -> None:
+    """Raise NotSurvived if an attempt ended in a way that was not requested."""
+    if followed.stop_requested or not followed.attempts:
         return
     number, newest, name = len(followed.attempts), followed.attempts[-1], followed.run.run_id
     if newest.finished:
@@ -155,8 +158,8 @@ def _raise_trouble(followed: FollowedRun) -> None:
             f"{name}, attempt {number}: {describe_end(newest.end)}{_last_log_lines(followed)}"
         )
     if number > followed.interruptions + 1:
-        words = describe_end(followed.attempts[followed.interruptions].end) or "it never said why"
-        raise NotSurvived(f"{name} was interrupted by somebody else ({words}): rehearse again")
+        words = describe_end(followed.attempts[followed.interruptions].end) or "no end record"
+        raise NotSurvived(f"{name} was interrupted from outside ({words}): run the rehearsal again")
 
 
 def _describe_finish(followed: FollowedRun) -> str:
@@ -165,29 +168,29 @@ def _describe_finish(followed: FollowedRun) -> str:
     place = (
         f"step {step}" + (f" of {total}" if total else "")
         if step is not None
-        else "a step that it did not tell"
+        else "an unknown step"
     )
     if followed.interruptions and not (step is not None and step == total):
         return (
-            f"when it was asked to stop it said that training was finished, at {place}, so nobody "
-            "starts it again"
+            f"when asked to stop, it reported that training was finished, at {place}, so it is not "
+            "restarted"
         )
-    return f"training was finished at {place}, before it could be stopped and come back"
+    return f"training finished at {place}, before the run could be stopped and resumed"
 
 
 def _last_log_lines(followed: FollowedRun) -> str:
-    """Return the first error in the newest log, the failing rank's; else the last lines."""
+    """Return the first error in the newest log, which is the failing rank's, or the last lines."""
     log = followed.run.paths.log(followed.attempts[-1].name)
     lines = [line for line in _read_text(log).splitlines() if line.strip()]
-    found = next((match["words"] for match in map(_ERROR.match, lines) if match), "")
-    said = [line for line in lines if not line.startswith("clusterrun: ")]
-    told = [found] if found else said[-_LAST_LINES:]
-    return "".join(f"\n  {line}" for line in told) + _describe_log(followed)
+    error = next((match["words"] for match in map(_ERROR.match, lines) if match), "")
+    output = [line for line in lines if not line.startswith("clusterrun: ")]
+    excerpt = [error] if error else output[-_LAST_LINES:]
+    return "".join(f"\n  {line}" for line in excerpt) + _describe_log(followed)
 
 
 def _describe_log(followed: FollowedRun) -> str:
     return (
-        f"\n  its log: {followed.run.paths.log(followed.attempts[-1].name)}"
+        f"\n  log: {followed.run.paths.log(followed.attempts[-1].name)}"
         if followed.attempts
         else ""
     )

@@ -1,1 +1,1 @@
-"""What lies on disk: the paths, records, attempts and index of runs."""
+"""The files of runs: paths, records, attempts, and the index of runs."""

@@ -9,7 +9,7 @@ from clusterrun.run_folder.causes import Cause, meaning_of
 from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 
-_NO_END_RECORD = "node failure (it never said how it ended)"
+_NO_END_RECORD = "node failure (no end record)"
 
 
 @dataclass(frozen=True)
@@ -20,47 +20,47 @@ class Attempt:
     """
 
     number: int
-    """From 1 on."""
+    """Its number, starting from 1."""
     job_id: str
-    """The job it ran in."""
+    """The job in which it ran."""
     nodes: str
-    """Where it ran."""
+    """The nodes on which it ran."""
     started_at: int | None
-    """When its script began."""
+    """When its script started."""
     ended_at: int | None
     """When its script ended."""
     seconds: int | None
-    """How long it lasted; None while it runs, and where it never said that it ended."""
+    """Its duration; None while it runs, or if its end was not recorded."""
     cause: str
-    """The protocol's word for how it ended; empty while it runs."""
+    """The recorded cause of its end; empty while it runs."""
     summary: str
-    """The same for people."""
+    """The cause in words."""
     resumed_from_step: int | None
-    """The step it went on from."""
+    """The step from which it resumed."""
     last_step: int | None
-    """The step it reached; of one that runs, the step it is at."""
+    """The step that it reached; while it runs, its current step."""
     steps_lost: int | None
-    """Steps that a later attempt had to train again; None until one has resumed."""
+    """Steps that a later attempt had to repeat; None until one has resumed."""
     checkpoint: str
-    """What it went on from; empty where it began at step 0, or has not said yet."""
+    """The checkpoint from which it resumed; empty at step 0, or if not reported yet."""
     exit_code: int | None
-    """Of its launch."""
+    """The exit code of its launch."""
     decision: str
-    """What the script decided: continue, by-slurm or end; empty while it runs."""
+    """What the job script decided: continue, by-slurm or end; empty while it runs."""
 
 
 def list_attempts(paths: RunPaths) -> list[Attempt]:
     """List the attempts of a run, oldest first."""
     names = paths.attempts()
-    found = [_read_attempt(paths, name, last=name == names[-1]) for name in names]
+    attempts = [_read_attempt(paths, name, last=name == names[-1]) for name in names]
     return [
-        replace(one, steps_lost=_count_steps_lost(one, found[index + 1 :]))
-        for index, one in enumerate(found)
+        replace(one, steps_lost=_count_steps_lost(one, attempts[index + 1 :]))
+        for index, one in enumerate(attempts)
     ]
 
 
 def describe_end(end: Mapping[str, str]) -> str:
-    """Say for people how an attempt ended, from the record that it wrote."""
+    """Describe how an attempt ended, from its end record."""
     cause = end.get("cause", "")
     code = end.get("exit_code", "?")
     words = meaning_of(cause).words
@@ -72,8 +72,8 @@ def _read_attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
     begin, end, resumed = (
         read_record(path) for path in (paths.begin(name), paths.end(name), paths.resumed(name))
     )
-    silent = not last and not end
-    # an end without an exit code was written by the attempt after it
+    end_is_missing = not last and not end
+    # an end record without an exit code was written by the next attempt
     began, ended = (
         whole(begin.get("began")),
         whole(end.get("ended")) if "exit_code" in end else None,
@@ -86,8 +86,8 @@ def _read_attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
         started_at=began,
         ended_at=ended,
         seconds=None if began is None or ended is None else max(ended - began, 0),
-        cause=Cause.NODE_FAILURE.value if silent else end.get("cause", ""),
-        summary=_NO_END_RECORD if silent else describe_end(end),
+        cause=Cause.NODE_FAILURE.value if end_is_missing else end.get("cause", ""),
+        summary=_NO_END_RECORD if end_is_missing else describe_end(end),
         resumed_from_step=step_from,
         last_step=_find_step_reached(paths, name, end if end or not last else None, step_from),
         steps_lost=None,
@@ -100,24 +100,23 @@ def _read_attempt(paths: RunPaths, name: str, *, last: bool) -> Attempt:
 def _find_step_reached(
     paths: RunPaths, name: str, end: Mapping[str, str] | None, step_from: int | None
 ) -> int | None:
-    """Find the step that an attempt reached: its trainer's record, else `progress` at its end."""
+    """Return the step that an attempt reached: as its training process recorded, or `progress`."""
     if step_from is None:
         return None
-    shown = read_record(paths.progress) if end is None else end
-    steps = [whole(read_record(paths.trainer(name)).get("step")), whole(shown.get("step"))]
+    progress = read_record(paths.progress) if end is None else end
+    steps = [whole(read_record(paths.trainer(name)).get("step")), whole(progress.get("step"))]
     known = [step for step in steps if step is not None]
     if not known:
         return step_from if end is None else None
-    return max(step_from, known[0])  # `progress` may still show the attempt before
+    return max(step_from, known[0])  # `progress` may still be the previous attempt's
 
 
 def _count_steps_lost(one: Attempt, later: list[Attempt]) -> int | None:
     if one.cause == Cause.FINISHED:
         return 0
-    resumed = next(
-        (attempt.resumed_from_step for attempt in later if attempt.resumed_from_step is not None),
-        None,
+    resume_step = next(
+        (each.resumed_from_step for each in later if each.resumed_from_step is not None), None
     )
-    if resumed is None or one.last_step is None:
+    if resume_step is None or one.last_step is None:
         return None
-    return max(one.last_step - resumed, 0)
+    return max(one.last_step - resume_step, 0)

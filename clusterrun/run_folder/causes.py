@@ -1,7 +1,7 @@
-"""Why an attempt ended: the words that the job script records, and what they mean to people.
+"""The causes of an attempt's end: the words that the job script records, and their meaning.
 
-The rule by which a cause is found is in docs/survival.md, as bash in templates/functions. A record
-may have a word that is not here, of a newer version or a damaged disk: it is shown as it is.
+docs/survival.md describes how the cause is found; templates/functions/72-cause.sh implements it. A
+record may contain another word, from a newer version or a damaged disk; it is shown unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Cause(str, Enum):
-    """A cause as it is recorded."""
+    """A cause, with the word that is recorded for it."""
 
     FINISHED = "finished"
     STOP = "stop"
@@ -31,81 +31,83 @@ class Cause(str, Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a cause means to people."""
+    """The meaning of a cause for users."""
 
     words: str
     """How the attempt ended, in a few words for a table."""
     means: str
-    """The same as a sentence."""
+    """How the attempt ended, as a sentence."""
     fix: str = ""
-    """What the user can do; of a crash and a hang the log says more."""
+    """What the user can do; after a crash or a hang the log has more details."""
     state: str = "FAILED"
-    """The state of a run that ended so for good, as in slurm.states."""
+    """The state of a run whose last attempt ended with this cause, as in slurm.states."""
 
 
 MEANINGS = {
-    Cause.FINISHED: Meaning("finished", "it has done all its steps", state="COMPLETED"),
+    Cause.FINISHED: Meaning("finished", "training is complete", state="COMPLETED"),
     Cause.STOP: Meaning(
-        "saved and left, as asked",
-        "a person asked it to save and leave (`clusterrun stop`)",
+        "stopped on request",
+        "a stop was requested (`clusterrun stop`); the run saved a checkpoint and exited",
         state="STOPPED",
     ),
     Cause.CANCEL: Meaning(
-        "cancelled", "a person ended it (`clusterrun cancel`, `scancel`)", state="CANCELLED"
+        "cancelled",
+        "the run was cancelled (`clusterrun cancel` or `scancel`)",
+        state="CANCELLED",
     ),
     Cause.REQUEUE: Meaning(
-        "requeued", "a requeue was asked for (`clusterrun requeue`, `scontrol requeue`)"
+        "requeued", "a requeue was requested (`clusterrun requeue` or `scontrol requeue`)"
     ),
     Cause.TIME_LIMIT: Meaning(
         "time limit",
-        "its time limit came; it is asked to save before that",
-        "more `slurm.time`, if each attempt is too short to get anywhere",
+        "the job reached its time limit; the run is asked to save before that",
+        "increase `slurm.time` if an attempt is too short to make progress",
         "TIMEOUT",
     ),
     Cause.PREEMPTION: Meaning(
         "preempted",
-        "Slurm gave its nodes to a job with a higher priority",
-        "a partition or a QOS that is not preempted, if it happens too often",
+        "Slurm gave the nodes to a job with a higher priority",
+        "use a partition or QOS that is not preempted if this happens too often",
         "PREEMPTED",
     ),
     Cause.NODE_FAILURE: Meaning(
-        "a node failed",
-        "a node failed, was rebooted, or was cut off",
-        "`sinfo -R` may say why; where it is always the same node, tell the site",
+        "node failure",
+        "a node failed, rebooted, or lost its connection",
+        "`sinfo -R` may show why; if it is always the same node, report it to your site",
         "NODE_FAIL",
     ),
     Cause.BAD_NODE: Meaning(
-        "a node was not fit",
-        "a node failed the check before the launch",
-        "its reason stands there; the run leaves it out for a day",
+        "bad node",
+        "a node failed the check before the launch, or could not start its task",
+        "see the reason; the run excludes the node for a day",
     ),
     Cause.FAILED_START: Meaning(
-        "could not start",
-        "it could not start: its environment, or the run folder",
-        "mend what the reason names",
+        "failed to start",
+        "the environment or the run folder could not be set up",
+        "fix what the reason names",
     ),
     Cause.NO_RESTART: Meaning(
         "must not be restarted",
-        "the training script forbade another start (`run.must_not_restart`, exit code 93)",
-        "mend what the reason names",
+        "the training script forbade a restart (`run.must_not_restart` or exit code 93)",
+        "fix what the reason names",
     ),
     Cause.HANG: Meaning(
         "hung",
-        "there was no sign of life for longer than `hang` allows",
-        "the rank that stands elsewhere than the others is mostly the one to look at",
+        "the run made no progress for longer than `hang` allows",
+        "look first at the rank whose stack differs from those of the others",
     ),
     Cause.CRASH: Meaning("crashed", "a rank failed", "look at the end of its log"),
-    Cause.FENCED: Meaning("left to a newer attempt", "a newer attempt has taken over"),
+    Cause.FENCED: Meaning("replaced by a newer attempt", "a newer attempt has taken over"),
     Cause.UNKNOWN: Meaning(
         "ended for an unknown reason",
-        "it was ended, and nothing recorded why",
-        "`sacct -j JOB` and logs/slurm-*.out may say why",
+        "Slurm ended the job for a reason that clusterrun does not know",
+        "`sacct -j JOB` and logs/slurm-*.out may show why",
     ),
 }
 
 
 def meaning_of(word: str) -> Meaning:
-    """Return the meaning of a recorded cause; an unknown word is returned as it is."""
+    """Return the meaning of a recorded cause; an unknown word is its own meaning."""
     try:
         return MEANINGS[Cause(word)]
     except ValueError:

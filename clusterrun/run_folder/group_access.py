@@ -1,6 +1,6 @@
-"""Give a run folder's group what `share: group` promises.
+"""The access of a run folder's group with `share: group`.
 
-The group may read the logs and write `stop`; all else stays closed.
+The group may read the logs and write to `stop`; everything else stays closed.
 """
 
 from __future__ import annotations
@@ -12,26 +12,25 @@ from clusterrun.run_folder.paths import RunPaths
 
 
 def open_to_group(paths: RunPaths) -> None:
-    """Open a run's logs and `stop` to its folder's group.
+    """Open a run's logs and `stop` to the group of its folder.
 
-    The job script does so for the folder of a task.
+    For the folder of an array task, the job script does this.
     """
-    # a folder that hands its group down goes on doing so, which chmod(2) would end
+    # keep the setgid bit, with which new files inherit the folder's group: chmod(2) would clear it
     for folder in (paths.folder, paths.logs):
         folder.chmod(0o750 | (folder.stat().st_mode & stat.S_ISGID))
     paths.stop.chmod(0o660)
-    (paths.folder / "output").mkdir(
-        mode=0o700, exist_ok=True
-    )  # where scripts write, whatever the umask of theirs
+    # scripts write their output there, whatever their umask
+    (paths.folder / "output").mkdir(mode=0o700, exist_ok=True)
 
 
 def find_closed_folder(folder: Path) -> Path | None:
-    """Return the first folder on the path that only its owner can enter; None if there is none."""
-    for place in (*reversed(folder.parents), folder):
+    """Return the first folder on the path that only its owner can enter, or None."""
+    for parent in (*reversed(folder.parents), folder):
         try:
-            mode = place.stat().st_mode
+            mode = parent.stat().st_mode
         except OSError:
             return None
         if not mode & (stat.S_IXGRP | stat.S_IXOTH):
-            return place
+            return parent
     return None

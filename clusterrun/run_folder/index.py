@@ -1,4 +1,4 @@
-"""Where the user's runs lie, so that a run is found from any folder; and submissions under way."""
+"""The index of a user's runs, by which a run is found from any folder, and pending submissions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from clusterrun.slurm.ids import is_task_number, task_numbers
 
 @dataclass(frozen=True)
 class RunRef:
-    """A run: its id, its folder, and the id of its job where one is known."""
+    """A run: its id, its folder, and the id of its job if known."""
 
     run_id: str
     paths: RunPaths
     job_id: str = ""
 
     def task(self, number: int) -> RunRef:
-        """Return a task of an array, which is a run of its own in a folder of its own."""
+        """Return a task of an array, which is a separate run with its own folder."""
         job_id = f"{self.job_id}_{number}" if self.job_id else ""
         return RunRef(
             f"{self.run_id}-{number}", RunPaths(self.paths.folder / f"task-{number}"), job_id
@@ -33,19 +33,19 @@ class RunRef:
 
 
 class Index:
-    """The index of one user: a small file a run, named by its id, below XDG_STATE_HOME."""
+    """The index of one user: one small file per run, named by its id, below XDG_STATE_HOME."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        given = environment if environment is not None else os.environ
-        base = given.get("XDG_STATE_HOME") or str(
-            Path(given.get("HOME") or "~").expanduser() / ".local" / "state"
+        variables = environment if environment is not None else os.environ
+        base = variables.get("XDG_STATE_HOME") or str(
+            Path(variables.get("HOME") or "~").expanduser() / ".local" / "state"
         )
         self.folder = Path(base) / "clusterrun"
         self.runs = self.folder / "runs"
         self.pending = self.folder / "pending"
 
     def make(self) -> None:
-        """Create the index's folders, for this user only. Raises ClusterError if that fails."""
+        """Create the folders of the index, with mode 0700. Raises ClusterError if that fails."""
         for folder in (self.folder, self.runs, self.pending):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,23 +53,23 @@ class Index:
                 raise _index_error(folder, error) from error
 
     def add(self, run: RunRef) -> None:
-        """Write down where a run lies."""
+        """Record the folder of a run."""
         self.make()
         values = {"folder": run.paths.folder, "job_id": run.job_id}
         write_record(self.runs / run.run_id, values)
 
     def resumption(self, run: RunRef) -> Path:
-        """Return the record of a `resume` in progress.
+        """Return the path of the record of a `resume` in progress.
 
-        Whoever resumes or removes the run holds the lock next to it.
+        A process that resumes or removes the run holds the lock next to it.
         """
-        import hashlib  # noqa: PLC0415 - only where a run is changed
+        import hashlib  # noqa: PLC0415 - only needed when a run is changed
 
         name = hashlib.sha256(os.fsencode(os.path.realpath(run.paths.folder))).hexdigest()[:32]
         return self.pending / f"resume-{name}"
 
     def remove(self, run_id: str) -> None:
-        """Forget a run that never was."""
+        """Remove a run from the index."""
         (self.runs / run_id).unlink(missing_ok=True)
 
     def all(self) -> list[RunRef]:
@@ -86,7 +86,7 @@ class Index:
     def names(self) -> dict[str, int]:
         """Return the ids of the runs, newest entry last, each with its modification time in ns.
 
-        Raises ClusterError where the index is not readable.
+        Raises ClusterError if the index is not readable.
         """
         try:
             entries = [
@@ -120,7 +120,7 @@ class Index:
         Raises ClusterError if no run or several match, or if a newer clusterrun made its folder.
         """
         run = self._find(name)
-        with suppress(OSError):  # closed to this user, or corrupt: whoever reads it reports it
+        with suppress(OSError):  # not readable, or corrupt: whoever reads it reports that
             refuse_newer(run.paths)
         return run
 
@@ -128,14 +128,15 @@ class Index:
         """Find a run by its id, an unambiguous prefix of it, a job id, `last`, or its folder.
 
         A task of an array is `<run id>-<task>`, `<job id>_<task>`, or its folder. Raises SpecError
-        where none or several fit, ClusterError where the folder is another user's and closed.
+        if no run or several match, ClusterError if the folder belongs to another user and is not
+        readable.
         """
         if not name:
             raise SpecError([Problem("", "", "RUN is empty", "`clusterrun list` shows the runs")])
-        if "/" in name and (found := _find_in_folder(Path(name))):
-            return found
+        if "/" in name and (run := _find_in_folder(Path(name))):
+            return run
         names = self.names()
-        if name in names or (name == "last" and names):  # of many runs, no other is read
+        if name in names or (name == "last" and names):  # without reading the other runs
             return self.run(name if name in names else next(reversed(names)))
         runs = self.all()
         exact = (
@@ -143,25 +144,20 @@ class Index:
             or _find_task(runs, name)
             or _find_by_later_job(runs, name)
         )
-        fitting = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
-        if len(fitting) == 1:
-            return fitting[0]
-        hint = (
-            "`clusterrun list` shows the runs"
-            if not fitting
-            else ", ".join(run.run_id for run in fitting[:5])
-        )
-        what = (
-            f"no run is called {name}" if not fitting else f"{len(fitting)} runs begin with {name}"
-        )
-        raise SpecError([Problem("", "", what, hint)])
+        matches = exact[-1:] or [run for run in runs if run.run_id.startswith(name)]
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
+            hint = "`clusterrun list` shows the runs"
+            raise SpecError([Problem("", "", f"no run named {name} found", hint)])
+        hint = ", ".join(run.run_id for run in matches[:5])
+        raise SpecError([Problem("", "", f"{len(matches)} runs start with {name}", hint)])
 
 
 def _index_error(folder: Path, error: OSError) -> ClusterError:
-    hint = "move away what stands there, or set XDG_STATE_HOME to a folder of yours"
-    return ClusterError(
-        f"the index of your runs, {folder}: {(error.strerror or str(error)).lower()}", hint
-    )
+    hint = "fix or move that path, or set XDG_STATE_HOME to a folder of yours"
+    reason = (error.strerror or str(error)).lower()
+    return ClusterError(f"cannot use the index of your runs, {folder}: {reason}", hint)
 
 
 def _entry_age(entry: os.DirEntry[str]) -> tuple[int, str]:
@@ -169,11 +165,13 @@ def _entry_age(entry: os.DirEntry[str]) -> tuple[int, str]:
 
 
 def _find_task(runs: list[RunRef], name: str) -> list[RunRef]:
-    """Find the task of an array that `<run id>-<task>` or `<job id>_<task>` names."""
-    for mark in "-_":
-        whose, _, number = name.rpartition(mark)
+    """Find the task of an array by `<run id>-<task>` or `<job id>_<task>`."""
+    for separator in "-_":
+        array_name, _, number = name.rpartition(separator)
         arrays = [
-            run for run in runs if whose and whose == (run.run_id if mark == "-" else run.job_id)
+            run
+            for run in runs
+            if array_name and array_name == (run.run_id if separator == "-" else run.job_id)
         ]
         array = read_record(arrays[-1].paths.intent).get("array", "") if arrays else ""
         if is_task_number(number) and int(number) in task_numbers(array):
@@ -182,7 +180,7 @@ def _find_task(runs: list[RunRef], name: str) -> list[RunRef]:
 
 
 def _find_by_later_job(runs: list[RunRef], name: str) -> list[RunRef]:
-    """Find the run that another job of its own, a successor's, names."""
+    """Find the run by any of its jobs, such as a successor."""
     if not name.isdecimal():
         return []
     return [
@@ -205,25 +203,24 @@ def _find_in_folder(folder: Path) -> RunRef | None:
 
 
 def describe_closed_folder(folder: Path) -> tuple[str, str]:
-    """Say that a folder is another user's, and what opens it."""
+    """Return a message and a hint about a folder that another user has not opened."""
     if os.access(RunPaths(folder).stop, os.W_OK):
         return (
-            f"only its owner sees this of {folder}",
-            "`clusterrun stop` and `clusterrun logs` are open to you",
+            f"only the owner of {folder} may see this",
+            "you may use `clusterrun stop` and `clusterrun logs` on this run",
         )
     hint = (
-        f"ask {_owner_name(folder)} to submit with `share: group`: then its group may read the "
-        "logs, "
-        "and stop it"
+        f"ask {_owner_name(folder)} to submit with `share: group`, which lets the group read the "
+        "logs and stop the run"
     )
-    return f"{folder} is not open to you", hint
+    return f"no permission to read {folder}", hint
 
 
 def _owner_name(folder: Path) -> str:
-    for place in (folder, *folder.parents):
+    for parent in (folder, *folder.parents):
         try:
-            return place.owner()
-        except (OSError, KeyError):  # a folder below a closed one, or a user without a name
+            return parent.owner()
+        except (OSError, KeyError):  # the folder is not readable, or the user has no name
             continue
     return "its owner"
 
@@ -231,5 +228,5 @@ def _owner_name(folder: Path) -> str:
 def _read_newest_job(paths: RunPaths) -> str:
     try:
         return newest_job(paths)
-    except PermissionError:  # a teammate may read the logs, and write the stop
+    except PermissionError:  # a teammate may only read the logs and write to `stop`
         return ""

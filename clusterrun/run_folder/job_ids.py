@@ -1,4 +1,4 @@
-"""Which jobs a run has had: one by `submit`, one more for each `resume` and for each successor."""
+"""The jobs of a run: one from `submit`, and one more for each `resume` and each successor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def job_ids(paths: RunPaths) -> tuple[str, ...]:
 
 
 def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
-    """Return the jobs of the attempts up to one of them, their successors too."""
+    """Return the jobs of the attempts up to and including one, and their successors."""
     return {
         job
         for job in _jobs_of_attempts(paths, [name for name in paths.attempts() if name <= attempt])
@@ -26,20 +26,20 @@ def jobs_until(paths: RunPaths, attempt: str) -> set[str]:
 
 
 def newest_job(paths: RunPaths) -> str:
-    """Return the job that goes on with the run, or went on last; empty where none is known."""
-    attempts, handed = paths.attempts(), read_job(paths.job)
+    """Return the run's current job, or its last one; empty if none is known."""
+    attempts, submitted = paths.attempts(), read_job(paths.job)
     if not attempts or read_record(paths.job).get("after") == attempts[-1]:
-        return handed
-    return job_after(paths, attempts[-1]) or handed
+        return submitted
+    return job_after(paths, attempts[-1]) or submitted
 
 
 def job_after(paths: RunPaths, attempt: str) -> str:
-    """Return the job that goes on after an attempt: its successor, else the attempt's own."""
+    """Return the job that continues the run after an attempt: its successor, else its own job."""
     return read_job(paths.successor(attempt)) or read_job(paths.begin(attempt))
 
 
 def smaller_job(paths: RunPaths) -> str:
-    """Return the job that waits for fewer nodes since the last attempt; empty if there is none."""
+    """Return the job that requests fewer nodes since the last attempt; empty without one."""
     attempts = paths.attempts()
     return read_job(paths.smaller(attempts[-1])) if attempts else ""
 
@@ -50,14 +50,14 @@ def _jobs_of_attempts(paths: RunPaths, attempts: list[str]) -> list[str]:
 
 
 def read_job(record: Path) -> str:
-    """Return the job id of a record; empty where it has none, or what no job is called by."""
+    """Return the job id in a record; empty if it is missing or not valid."""
     return job_id(read_record(record).get("job_id"))
 
 
 def cluster_of(paths: RunPaths) -> str:
     """Return the cluster of a run's jobs; empty if no submission or attempt recorded it.
 
-    A task of an array was submitted with the whole array.
+    The record of a task's submission is in the folder of its array.
     """
     attempts = paths.attempts()
     begin = read_record(paths.begin(attempts[-1])) if attempts else {}

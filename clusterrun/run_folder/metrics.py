@@ -17,36 +17,36 @@ _END_OF_TIME = 253402300800  # the year 10000, in seconds since the epoch
 
 @dataclass(frozen=True)
 class Point:
-    """A moment of a training; None: not known."""
+    """The state of a training run at one moment; None if unknown."""
 
     time: float
-    """When the step was done, in seconds since the epoch."""
+    """When the step was completed, in seconds since the epoch."""
     step: int
     loss: float | None
     learning_rate: float | None
     rate: float | None
-    """Samples a second."""
+    """Samples per second."""
     saving: float
-    """Seconds that training has stood still for saves, since the attempt began."""
+    """Seconds that training has been blocked by saves since the attempt started."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What one attempt measured; all empty for a script that does not use clusterrun.training."""
+    """The metrics of one attempt; empty if its script does not use clusterrun.training."""
 
     points: tuple[Point, ...] = ()
-    """In the order of time; at most 2,000, whatever the attempt's length."""
+    """Points in order of time; at most 2,000, whatever the length of the attempt."""
     first_step: float | None = None
-    """When its first step was done, in seconds since the epoch."""
+    """When the first step was completed, in seconds since the epoch."""
     left: float | None = None
-    """When its training ended and it began to exit, in seconds since the epoch; None if unknown."""
+    """When training ended and the exit began, in seconds since the epoch; None if unknown."""
     saving: float = 0.0
-    """Seconds that training stood still for saves."""
+    """Seconds that training was blocked by saves."""
     saves: int = 0
 
 
 def read_metrics(paths: RunPaths, attempt: str) -> Metrics:
-    """Read the metrics of an attempt; incomplete lines and missing files are left out."""
+    """Read the metrics of an attempt; ignore incomplete lines and missing files."""
     times = read_record(paths.times(attempt))
     return Metrics(
         points=tuple(_read_points(paths.metrics(attempt))),
@@ -74,7 +74,7 @@ def _parse_point(line: str) -> Point | None:
     try:
         values = json.loads(line)
         time, step = float(values["time"]), int(values["step"])
-    except (ValueError, TypeError, KeyError, OverflowError):  # half a line, or what is none
+    except (ValueError, TypeError, KeyError, OverflowError):  # an incomplete or invalid line
         return None
     loss, learning_rate, rate, saving = (
         _finite_number(values.get(key)) for key in ("loss", "learning_rate", "rate", "saving")
@@ -93,14 +93,15 @@ def _parse_moment(text: str | None) -> float | None:
 
 
 def _finite_number(value: object) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None  # type: ignore[arg-type]
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
 
 
 def join_points(attempts: Sequence[Metrics]) -> list[Point]:
-    """Return the moments of a training that count, from its attempts, oldest first.
+    """Join the points of a run's attempts, oldest first.
 
-    What a later attempt trained again is left out of the earlier one.
+    Steps that a later attempt repeated are dropped from the earlier one.
     """
     points: list[Point] = []
     for one in attempts:

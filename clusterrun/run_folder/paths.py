@@ -1,4 +1,4 @@
-"""Every file of a run, spelled once; submitter, node and trainer meet only there."""
+"""The paths of all files of a run, by which the submitter, the nodes and training communicate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunPaths:
-    """The files below one run folder. The job script (templates/) spells the same names in bash."""
+    """The files below one run folder. The job script (templates/) uses the same names in bash."""
 
     folder: Path
 
@@ -19,82 +19,82 @@ class RunPaths:
 
     @property
     def spec(self) -> Path:
-        """The resolved spec, as YAML; secrets stand in it by name only."""
+        """The resolved spec as YAML; secrets only by name."""
         return self.folder / "spec.yaml"
 
     @property
     def script(self) -> Path:
-        """The script as it was handed to Slurm; squeue shows this path as the job's command."""
+        """The script as submitted to Slurm; squeue shows this path as the job's command."""
         return self.folder / "job.sbatch"
 
     @property
     def events(self) -> Path:
-        """One small file a writer and attempt."""
+        """The folder of records: one small file per writer and attempt."""
         return self.folder / "events"
 
     @property
     def intent(self) -> Path:
-        """Written before sbatch is called: this run is about to be queued."""
+        """The record that is written before sbatch is called: the run is about to be queued."""
         return self.events / "submit.intent"
 
     @property
     def settings(self) -> Path:
-        """What was decided before the run began: processes, nodes, format of this folder."""
+        """The record of the run's settings: processes, nodes, format of this folder."""
         return self.events / "submit.settings"
 
     @property
     def job(self) -> Path:
-        """Written after sbatch answered: the job id."""
+        """The record of the job id, written after sbatch returned."""
         return self.events / "submit.job"
 
     @property
     def cancelled(self) -> Path:
-        """Written when `clusterrun cancel` was asked for: no attempt begins any more."""
+        """The file that `clusterrun cancel` writes: no further attempt starts."""
         return self.folder / "cancelled"
 
     @property
     def requeue(self) -> Path:
-        """Written when `clusterrun requeue` was requested; the next attempt's script removes it."""
+        """The file that `clusterrun requeue` writes; the script of the next attempt removes it."""
         return self.folder / "requeue"
 
     @property
     def ledger(self) -> Path:
-        """What the job script's decision needs: attempts and crashes since the last new step."""
+        """The counts for the job script's decision: idle attempts, and crashes in a row."""
         return self.folder / "ledger"
 
     @property
     def saves(self) -> Path:
-        """The newest checkpoint and how long saves take, replaced by the trainer after each."""
+        """The newest checkpoint and the duration of saves, replaced after each save."""
         return self.folder / "saves"
 
     @property
     def trackers(self) -> Path:
-        """The experiment tracker runs that the next attempt continues, by the trackers' names."""
+        """The experiment tracker runs that the next attempt continues, by tracker name."""
         return self.folder / "trackers"
 
     @property
     def current(self) -> Path:
-        """The newest attempt, written by its job script; an older one that still runs is fenced."""
+        """The current attempt, as its job script recorded; an older one that runs is fenced."""
         return self.folder / "current"
 
     @property
     def stop(self) -> Path:
-        """Always there and empty; a person's request to save and leave is written into it."""
+        """The stop file: empty, until a person requests the run to save a checkpoint and exit."""
         return self.folder / "stop"
 
     @property
     def progress(self) -> Path:
-        """Step, total, loss and rate, replaced by the trainer about once a second."""
+        """Step, total, loss and rate, replaced by training about once a second."""
         return self.folder / "progress"
 
     @property
     def nodes(self) -> Path:
-        """One file for each node that crashed first, or was unfit; `until` ends its exclusion."""
+        """Records of nodes that crashed first or failed the check; `until` ends an exclusion."""
         return self.folder / "nodes"
 
     @property
     def logs(self) -> Path:
-        """One file an attempt, and Slurm's own lines."""
+        """One log file per attempt, and Slurm's own output."""
         return self.folder / "logs"
 
     @property
@@ -104,35 +104,35 @@ class RunPaths:
 
     @property
     def local(self) -> Path:
-        """What a run without Slurm needs beside the rest."""
+        """Additional files of a run without Slurm."""
         return self.folder / "local"
 
     def begin(self, attempt: str) -> Path:
-        """Return the file that an attempt writes when it begins."""
+        """Return the record that an attempt writes when it starts."""
         return self.events / f"attempt-{attempt}.begin"
 
     def end(self, attempt: str) -> Path:
-        """Return the file that an attempt writes when it ends."""
+        """Return the record that an attempt writes when it ends."""
         return self.events / f"attempt-{attempt}.end"
 
     def successor(self, attempt: str) -> Path:
-        """Return the file in which an attempt names the job that continues the run, if another."""
+        """Return the record of the successor job that continues the run after an attempt."""
         return self.events / f"attempt-{attempt}.successor"
 
     def smaller(self, attempt: str) -> Path:
-        """Return the file in which an attempt names the job that requests fewer nodes, if any."""
+        """Return the record of the job that requests fewer nodes after an attempt."""
         return self.events / f"attempt-{attempt}.smaller"
 
     def resumed(self, attempt: str) -> Path:
-        """Return the file in which the trainer records the checkpoint that an attempt loads."""
+        """Return the record of the checkpoint that an attempt loads."""
         return self.events / f"attempt-{attempt}.resume"
 
     def trainer(self, attempt: str) -> Path:
-        """Return the file that the trainer writes when it leaves."""
+        """Return the record that the training process writes when it exits."""
         return self.events / f"attempt-{attempt}.trainer"
 
     def losses(self, attempt: str) -> Path:
-        """Return the file of every step's loss, which the trainer of a rehearsal writes."""
+        """Return the file with the loss of each step, written only in a rehearsal."""
         return self.events / f"attempt-{attempt}.losses"
 
     def metrics(self, attempt: str) -> Path:
@@ -140,15 +140,15 @@ class RunPaths:
         return self.folder / "metrics" / f"attempt-{attempt}.jsonl"
 
     def times(self, attempt: str) -> Path:
-        """Return the record of an attempt's first step, and of its time spent waiting for saves."""
+        """Return the record of an attempt's first step and of the time spent on saves."""
         return self.folder / "metrics" / f"attempt-{attempt}.times"
 
     def log(self, attempt: str) -> Path:
-        """Return the output of an attempt, all ranks."""
+        """Return the log of an attempt, with the output of all ranks."""
         return self.logs / f"attempt-{attempt}.log"
 
     def attempts(self) -> list[str]:
-        """List the attempts that have begun, oldest first, as four digits each."""
+        """List the attempts that have started, oldest first, as four digits each."""
         return sorted(
             path.stem.removeprefix("attempt-") for path in self.events.glob("attempt-*.begin")
         )

@@ -1,4 +1,4 @@
-"""Write small files atomically, most of them key=value, one value a line; and lock writers out."""
+"""Small files that are written atomically, most of them with one key=value per line; and locks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
 def read_record(path: Path) -> dict[str, str]:
-    """Return the values of a record, without control characters; empty if there is no such file.
+    """Return the values of a record, without control characters; empty if the file does not exist.
 
     Raises OSError, also for what is not a regular file of at most a megabyte.
     """
@@ -30,12 +30,12 @@ def read_record(path: Path) -> dict[str, str]:
 
 
 def write_record(path: Path, values: Mapping[str, object]) -> None:
-    """Write a record by rename, so that a reader sees all of it or nothing; mode 0600."""
+    """Replace a record by a rename, so that readers see all of it or none; mode 0600."""
     write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()))
 
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a text by rename beside its place, and see it on the disk before it has its name."""
+    """Replace a file by a rename, after its text has been synced to disk."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
 def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
     """Hold a lock that child processes inherit: flock(2) belongs to the open file.
 
-    Raises BlockingIOError where another holds it, without `wait`.
+    Raises BlockingIOError without `wait` if another process holds the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -60,12 +60,12 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
 
 
 def whole(text: str | None) -> int | None:
-    """Return a record's whole number; None where it has none."""
+    """Return the integer that a record's value consists of, or None."""
     return int(text) if text and _INTEGER.fullmatch(text) else None
 
 
 def number(text: str | None) -> float | None:
-    """Return a record's number; None where it has none."""
+    """Return the number that a record's value consists of, or None."""
     try:
         return float(text) if text else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Remove folders so that nobody sees one half removed: rename it first, then delete it."""
+"""Removal of folders by a rename and a delete, so that no reader sees one half removed."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ import shutil
 from pathlib import Path
 
 MARK = ".trash-"
-"""How a folder's name begins from the moment it is given up; who finds one may finish it."""
+"""The prefix of a folder that is being removed; any process that finds one may delete it."""
 
 
-def remove(path: Path, beside: Path | None = None) -> None:
-    """Remove a file or folder, renamed first into `beside`, on the same file system.
+def remove(path: Path, staging: Path | None = None) -> None:
+    """Remove a file or folder after renaming it into `staging`, on the same file system.
 
-    The default is its own folder.
-
-    Of a link the link alone goes. What an earlier, interrupted call left is finished; what is not
-    there is no mistake. Raises OSError.
+    Without `staging`, it is renamed in its own folder. Of a symbolic link only the link is removed.
+    The rest of an earlier, interrupted call is removed, too; a missing path is ignored. Raises
+    OSError.
     """
-    delete_trash(set_aside(path, beside))
+    delete_trash(set_aside(path, staging))
 
 
-def set_aside(path: Path, beside: Path | None = None) -> Path:
-    """Rename a file or folder out of the way; return the new path, for `finish` to remove."""
-    beside = beside or path.parent
-    trash = path if path.name.startswith(MARK) else beside / f"{MARK}{path.name}"
+def set_aside(path: Path, staging: Path | None = None) -> Path:
+    """Rename a file or folder out of the way; return the new path, for `delete_trash`."""
+    staging = staging or path.parent
+    trash = path if path.name.startswith(MARK) else staging / f"{MARK}{path.name}"
     if trash != path and (path.exists() or path.is_symlink()):
-        beside.mkdir(mode=0o700, exist_ok=True)
-        delete_trash(trash)  # of that name there may be one that is half removed
+        staging.mkdir(mode=0o700, exist_ok=True)
+        delete_trash(trash)  # an earlier call may have left one of that name
         path.rename(trash)
     return trash
 
 
 def delete_trash(trash: Path) -> None:
-    """Remove what was given up; what is not there is no mistake."""
+    """Delete a path that was set aside, if it exists."""
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash)
     else:
@@ -41,16 +40,16 @@ def delete_trash(trash: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Return a path's bytes on disk; no link is followed, and a file is counted once."""
+    """Return a path's size on disk in bytes; follow no links, and count each file once."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_blocks * 512 if path.exists() or path.is_symlink() else 0
     seen, total = set(), 0
     for folder, _, names in os.walk(path):
         for name in names:
             try:
-                found = Path(folder, name).lstat()
+                status = Path(folder, name).lstat()
             except FileNotFoundError:
                 continue
-            total += 0 if found.st_ino in seen else found.st_blocks * 512
-            seen.add(found.st_ino)
+            total += 0 if status.st_ino in seen else status.st_blocks * 512
+            seen.add(status.st_ino)
     return total

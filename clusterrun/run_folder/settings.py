@@ -1,7 +1,6 @@
-"""The record `events/submit.settings`: what was decided before a run began, and its format.
+"""The record `events/submit.settings`: the settings of a run, and the format of its folder.
 
-`submit` and `resume` write it, or the job script itself if it was piped into sbatch, from the same
-words.
+`submit` and `resume` write it; the job script does if it was piped into sbatch.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ _IN_THE_SCRIPT = re.compile(rf"\b({'|'.join(_KEYS_OF_FORMAT_1)})=([0-9]{{1,9}})\
 
 
 def read_settings(paths: RunPaths) -> dict[str, int]:
-    """Return the settings of a run that are numbers; what is not known is left out."""
+    """Return the numeric settings of a run; unknown ones are omitted."""
     for folder in _folders_with_records(paths):
-        if found := read_record(RunPaths(folder).settings):
+        if record := read_record(RunPaths(folder).settings):
             return {
-                key: number for key, value in found.items() if (number := whole(value)) is not None
+                key: number for key, value in record.items() if (number := whole(value)) is not None
             }
     return _settings_of_format_1(paths)
 
 
 def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
-    """Read what `main` of the job script sets: 0.1.0 recorded it nowhere else."""
+    """Read the variables that `main` of the job script sets: 0.1.0 recorded them nowhere else."""
     for folder in _folders_with_records(paths):
         try:
             text = read_text(RunPaths(folder).script, errors="replace")
@@ -48,13 +47,13 @@ def _settings_of_format_1(paths: RunPaths) -> dict[str, int]:
             continue
         head = text.partition("\n  prepare_shell\n")[0]
         return {
-            _KEYS_OF_FORMAT_1[found[1]]: int(found[2]) for found in _IN_THE_SCRIPT.finditer(head)
+            _KEYS_OF_FORMAT_1[match[1]]: int(match[2]) for match in _IN_THE_SCRIPT.finditer(head)
         }
     return {}
 
 
 def read_format(paths: RunPaths) -> int:
-    """Return the format of a run folder: the newest number in its records, 1 without one."""
+    """Return the format of a run folder: the highest number in its records, 1 without one."""
     records = [
         read_record(file)
         for folder in _folders_with_records(paths)
@@ -64,12 +63,12 @@ def read_format(paths: RunPaths) -> int:
 
 
 def refuse_newer(paths: RunPaths) -> None:
-    """Raise ClusterError for a run folder of a format that this version does not know."""
-    found = read_format(paths)
-    if found > FORMAT:
+    """Raise ClusterError if this version does not know the format of a run folder."""
+    number = read_format(paths)
+    if number > FORMAT:
         what = (
-            f"{paths.folder} was made by a newer clusterrun (format {found}; this version reads "
-            f"up to {FORMAT})"
+            f"{paths.folder} was written by a newer clusterrun (format {number}; this version "
+            f"reads up to {FORMAT})"
         )
         raise ClusterError(what, "upgrade clusterrun")
 
@@ -79,5 +78,5 @@ def _records_with_format(paths: RunPaths) -> tuple[Path, ...]:
 
 
 def _folders_with_records(paths: RunPaths) -> tuple[Path, ...]:
-    """A task of an array has the records and the script of the array."""
+    """Return the folders with a run's records: a task of an array shares those of the array."""
     return paths.folder, *([paths.folder.parent] if paths.folder.name.startswith("task-") else [])

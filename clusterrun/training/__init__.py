@@ -1,4 +1,4 @@
-"""For training scripts: resume, save, and leave when asked, at the same step on all ranks.
+"""The library for training scripts: resume, save, and stop at the same step on all ranks.
 
     run = TrainingRun(accelerator, folder=args.output_dir)
     for epoch in run.epochs(num_epochs):
@@ -6,8 +6,8 @@
             ...
     run.finish()
 
-A loop that counts for itself uses `resume`, `step_done` and `finish` with a `Position` instead.
-Importing it needs the standard library only; torch and accelerate are the script's own.
+A loop that counts its own steps uses `resume`, `step_done` and `finish` with a `Position` instead.
+Importing this package needs only the standard library; torch and accelerate belong to the script.
 """
 
 from clusterrun.errors import TrainingError

@@ -1,4 +1,4 @@
-"""One evaluation during a training: when it checks for requests, and its restored random state."""
+"""An evaluation during training: when it checks for requests, and how it restores random state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def training_mode() -> Iterator[None]:
-    """Make tensors usable for training, even under `torch.no_grad` or `torch.inference_mode`."""
+    """Enable gradients, even inside `torch.no_grad` or `torch.inference_mode`."""
     import torch
 
     with torch.inference_mode(mode=False), torch.enable_grad():
@@ -22,10 +22,10 @@ def training_mode() -> Iterator[None]:
 
 
 class Evaluation:
-    """An evaluation under way; `looks` is after how many batches all ranks can look up together.
+    """An evaluation in progress; `checks` is the number of batches after which all ranks can check.
 
-    Training goes on with the random state from before it. So it is the same whether an evaluation
-    ran through, was cut short by a stop, or is run again by the attempt that resumes.
+    Training continues with the random state from before the evaluation, so it is the same whether
+    the evaluation was complete, was interrupted by a stop, or is repeated after a resume.
     """
 
     def __init__(self, accelerator: Accelerator, checks: int) -> None:
@@ -33,13 +33,13 @@ class Evaluation:
         self._before = RandomState.now(accelerator.device)
 
     def may_check(self) -> bool:
-        """Whether all ranks look up after the batch that is done now."""
+        """Return whether all ranks check for requests after the current batch."""
         self._checks -= 1
         return self._checks >= 0
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Have things as they are in training for a while, so that a checkpoint can be saved."""
+        """Restore the state of training for a while, so that a checkpoint can be saved."""
         now = RandomState.now(self._accelerator.device)
         self._before.restore()
         with training_mode():
@@ -47,5 +47,5 @@ class Evaluation:
         now.restore()
 
     def end(self) -> None:
-        """Go back to training."""
+        """Restore the random state of training."""
         self._before.restore()

@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SEEDABLE = (
-    "Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)) makes it "
-    "exact"
+    "use Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)) for an "
+    "exact order"
 )
-_SET_EPOCH = "give it a method set_epoch(epoch) from which its order follows"
+_SET_EPOCH = "add a method set_epoch(epoch) that determines its order"
 
 
 def loader_length(loader: Iterable[Any]) -> int | None:
-    """Return how many batches a loader gives in an epoch; None where that is not known before."""
+    """Return the number of batches per epoch; None if it is not known in advance."""
     try:
         return len(loader) if isinstance(loader, Sized) else None
-    except TypeError:  # a DataLoader always has __len__, but an iterable dataset may have none
+    except TypeError:  # a DataLoader always has __len__, but its iterable dataset may not
         return None
 
 
 def common_loader_length(loader: Iterable[Any], processes: int) -> int:
-    """Return how many batches this loader is sure to give.
+    """Return the number of batches that this loader certainly yields.
 
-    `sys.maxsize` means as many as all other ranks' loaders.
+    `sys.maxsize` means the same number as on all other ranks.
     """
     from accelerate.data_loader import DataLoaderDispatcher, IterableDatasetShard
 
@@ -62,10 +62,10 @@ def remaining_batches(loader: Iterable[T], epoch: int, taken: int) -> Iterable[T
 def list_order_warnings(
     accelerator: Accelerator, *more: Iterable[Any], replayed: bool = False
 ) -> list[str]:
-    """Name each loader whose order cannot be restored exactly, with the reason and what to do.
+    """List warnings for loaders whose order cannot be restored exactly, with a reason and a hint.
 
-    Looked at are those that the Accelerator prepared and `more`. `replayed`: the state from which
-    torch's samplers draw is kept (`EpochOrder`).
+    They cover the loaders that the Accelerator prepared, and `more`. `replayed`: the state from
+    which torch's samplers draw is kept (`EpochOrder`).
     """
     prepared = list(getattr(accelerator, "_dataloaders", ()))
     loaders = prepared + [one for one in more if all(one is not other for other in prepared)]
@@ -73,36 +73,34 @@ def list_order_warnings(
     for position, loader in enumerate(loaders, 1):
         problem = find_order_problem(loader, replayed=replayed)
         if problem:
-            which = (
-                f"{position} of {len(prepared)}"
-                if position <= len(prepared)
-                else "that was not prepared"
-            )
+            number = f" {position} of {len(prepared)}" if position <= len(prepared) else ""
+            unprepared = "" if number else "unprepared "
             text = (
-                f"the order of DataLoader {which} ({_describe_loader(loader)}) cannot be restored "
-                "exactly"
+                f"the order of {unprepared}DataLoader{number} ({_describe_loader(loader)}) cannot "
+                "be restored exactly"
             )
             warnings.append(f"warning: {text}: {problem[0]}\n  hint: {problem[1]}")
     return warnings
 
 
 def find_order_problem(loader: Iterable[Any], *, replayed: bool = False) -> tuple[str, str] | None:
-    """Say why the order of a loader cannot be had again, and what to do; None where it can."""
+    """Return why the order of a loader cannot be restored, and a hint; None if it can."""
     from torch.utils.data import IterableDataset
 
     if keeps_own_position(loader):
         return (
-            "it is a StatefulDataLoader, of which one state is saved for all ranks",
-            "use_stateful_dataloader=False",
+            "it is a StatefulDataLoader, for which accelerate saves one state for all ranks",
+            "set use_stateful_dataloader=False",
         )
     if not hasattr(loader, "dataset"):
-        unordered = not isinstance(loader, Sequence)
-        return ("it is no DataLoader", "see that each epoch begins alike") if unordered else None
+        if isinstance(loader, Sequence):
+            return None
+        return "it is not a DataLoader", "make sure that each epoch has the same order"
     if isinstance(loader.dataset, IterableDataset):
         return (
-            "an iterable dataset is read again from its beginning, and may give another order",
+            "an iterable dataset is read again from its beginning, possibly in another order",
             (
-                "see that it gives the same samples in each pass, or in each epoch by its "
+                "make sure that it yields the same samples in each pass, or implement "
                 "set_epoch(epoch)"
             ),
         )
@@ -134,22 +132,22 @@ def _sampler_problem(sampler: Any) -> tuple[str, str] | None:
     if type(sampler) in {SequentialSampler, SeedableRandomSampler} or hasattr(sampler, "set_epoch"):
         return None
     if isinstance(sampler, RandomSampler):
-        return "its RandomSampler shuffles by what was drawn before", _SEEDABLE
-    return f"nothing seeds its {type(sampler).__name__} for an epoch", _SET_EPOCH
+        return "its RandomSampler shuffles depending on earlier random numbers", _SEEDABLE
+    return f"its {type(sampler).__name__} is not seeded for each epoch", _SET_EPOCH
 
 
 def _list_samplers(loader: Any) -> Iterator[Any]:
-    """List the batch samplers and samplers of a loader, the outermost first."""
-    found = getattr(loader, "batch_sampler", None)
-    found = getattr(loader, "sampler", None) if found is None else found
-    while found is not None:
-        yield found
-        inner = getattr(found, "batch_sampler", None)
-        found = getattr(found, "sampler", None) if inner is None else inner
+    """Yield the batch samplers and samplers of a loader, the outermost first."""
+    sampler = getattr(loader, "batch_sampler", None)
+    sampler = getattr(loader, "sampler", None) if sampler is None else sampler
+    while sampler is not None:
+        yield sampler
+        inner = getattr(sampler, "batch_sampler", None)
+        sampler = getattr(sampler, "sampler", None) if inner is None else inner
 
 
 def _order_samplers(loader: Any) -> Iterator[Any]:
-    """List the samplers that decide the order, without torch's and accelerate's index grouping."""
+    """Yield the sampler that determines the order, skipping those that only group indices."""
     from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
     from torch.utils.data import BatchSampler
 
@@ -160,14 +158,14 @@ def _order_samplers(loader: Any) -> Iterator[Any]:
 
 
 def _set_epoch(loader: Any, epoch: int) -> None:
-    # accelerate reaches a sampler or a dataset, not both, and no batch sampler that it has sharded
+    # accelerate sets the epoch of a sampler or a dataset, not both, and of no sharded batch sampler
     for one in (loader, *_list_samplers(loader), getattr(loader, "dataset", None)):
         if hasattr(one, "set_epoch"):
             one.set_epoch(epoch)
 
 
 def keeps_own_position(loader: Any) -> bool:
-    """Whether a loader saves and restores its place itself, as a StatefulDataLoader does."""
+    """Return whether a loader saves and restores its position, as a StatefulDataLoader does."""
     return (
         bool(getattr(loader, "use_stateful_dataloader", False))
         or type(loader).__name__ == "StatefulDataLoader"
@@ -175,7 +173,7 @@ def keeps_own_position(loader: Any) -> bool:
 
 
 def _batches_per_read(loader: Any) -> int:
-    """Return how many of the batches that accelerate's skip counts make one that a process gets."""
+    """Return how many batches, as `skip_first_batches` counts, make one batch of a process."""
     from accelerate.data_loader import DataLoaderDispatcher
     from torch.utils.data import IterableDataset
 
@@ -196,5 +194,5 @@ def _describe_loader(loader: Any) -> str:
         else dataset
     )
     number = loader_length(loader)
-    number_text = "unknown length" if number is None else f"{number} batches an epoch"
+    number_text = "unknown length" if number is None else f"{number} batches per epoch"
     return f"{type(inner).__name__}, {number_text}"

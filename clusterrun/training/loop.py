@@ -1,4 +1,4 @@
-"""The methods of a training loop: epochs, batches, evaluation, on top of resume and step_done."""
+"""The methods of a training loop: epochs, batches and evaluation, based on resume and step_done."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ T = TypeVar("T")
 
 
 class Loop(ABC):
-    """A training loop that goes on where an earlier attempt left it.
+    """A training loop that resumes where an earlier attempt stopped.
 
-    It resumes at its first use, saves when a checkpoint is due, and leaves when asked: by
-    SystemExit(0), on all ranks at the same place, when all is saved. Every rank must use it alike.
+    It resumes at its first use, saves when a checkpoint is due, and on a stop request saves and
+    exits by SystemExit(0) at the same place on all ranks. Every rank must use it in the same way.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
-        self._position: Position | None = None  # the one that resume returned
+        self._position: Position | None = None  # the object that resume returned
         self._progress = Progress(None)
         self._tally = Tally(accelerator)
         self._order = EpochOrder(accelerator)
         self._loops = False  # whether the script's loop is `epochs` and `batches`
         self._evaluation: Evaluation | None = None
-        self._entered: int | None = None  # the epoch whose batches were asked for last
-        self._ended: int | None = None  # the step at which an epoch ended last
+        self._current_epoch: int | None = None  # the epoch of the last call of `batches`
+        self._epoch_end_step: int | None = None  # the step at which the last epoch ended
         self._epochs: int | None = None
         self._total: int | None = None
         self._loss: SupportsFloat | None = None
@@ -55,7 +55,7 @@ class Loop(ABC):
 
     @property
     def step(self) -> int:
-        """The optimizer steps since the run began, including one just made by the loop's body.
+        """The optimizer steps since the start of the run, including the loop body's current one.
 
         Raises TrainingError before the run has resumed.
         """
@@ -67,12 +67,12 @@ class Loop(ABC):
         return self._position.step
 
     def epochs(self, number: int, *, total: int | None = None) -> Iterator[int]:
-        """Yield the epochs, counted from 0, of a training of `number`, starting at the resumed one.
+        """Yield the epochs of `number` in total, counted from 0, starting at the resumed one.
 
-        Those who watch the run are shown `total` optimizer steps. Without it they are counted from
-        epochs and batches, which is too many where a `break` ends the training early.
+        `total` is the number of optimizer steps that `status` shows. Without it, it is computed
+        from epochs and batches, which is too many if a `break` ends an epoch early.
 
-        Raises TrainingError when it is used twice.
+        Raises TrainingError if it is used twice.
         """
         position = self._resume_once()
         self._enter_training(number, total)
@@ -80,18 +80,18 @@ class Loop(ABC):
             yield position.epoch
             self._finish_batch(position)
             position.epoch, position.batch = position.epoch + 1, 0
-            self._ended = position.step
+            self._epoch_end_step = position.step
             self._report_step(position)
 
     def batches(self, loader: Iterable[T]) -> Iterator[T]:
-        """Give the batches that are left of this epoch, in the order of this epoch.
+        """Yield the remaining batches of this epoch, in the order of this epoch.
 
-        An optimizer step is done when the loop's body comes back for the next batch and
+        An optimizer step is complete when the loop body requests the next batch and
         `accelerator.sync_gradients` is true. A `break` ends the epoch, also for an attempt that
-        resumes after it. An attempt that resumes after the last batch of an epoch gets none, and
-        goes on behind the loop.
+        resumes after it. An attempt that resumes after the last batch of an epoch gets no batches,
+        and continues after the loop.
 
-        Raises TrainingError when it is used twice in an epoch.
+        Raises TrainingError if it is called twice in an epoch.
         """
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -99,37 +99,36 @@ class Loop(ABC):
         self._enter_epoch(position, loader)
         self._progress.begin(Activity.START)
         epoch = position.epoch
-        watch = register_optimizer_step_post_hook(self._tally.note_step)
+        hook = register_optimizer_step_post_hook(self._tally.note_step)
         try:
             for batch in self._remaining_batches(loader, position):
-                self._tally.give(batch)
+                self._tally.start_batch(batch)
                 yield batch
                 self._finish_batch(position)
                 self._report_step(position)
                 self._progress.alive()
         except GeneratorExit:
-            if (
-                position.epoch == epoch
-            ):  # otherwise a progress bar has kept it, and another epoch is under way
+            # in another epoch if a progress bar has kept this generator alive
+            if position.epoch == epoch:
                 self._finish_batch(position)
                 position.batch = max(position.batch, loader_length(loader) or sys.maxsize)
-                self._ended = position.step
+                self._epoch_end_step = position.step
             raise
         finally:
-            watch.remove()
+            hook.remove()
             self._progress.begin(Activity.EPOCH)
 
     def evaluation(self, loader: Iterable[T], position: Position | None = None) -> Iterator[T]:
-        """Yield an evaluation's batches; between them, handle requests and due saves.
+        """Yield the batches of an evaluation; between them, handle requests and due saves.
 
-        It leaves the random state as it found it. An evaluation behind an epoch's batches that a
-        stop cuts short is begun anew by the attempt that resumes; one amid an epoch is not.
+        The random state is restored afterwards. If a stop interrupts an evaluation after an epoch,
+        the resumed attempt repeats it; an evaluation within an epoch is not repeated.
 
-        Every rank must call it and take as many batches as the others. With loaders of different
-        lengths, as with `even_batches=False`, requests are seen up to the shortest; with one of
-        unknown length only where Accelerate shares out its batches; and never amid gradient
-        accumulation. `position` is for a script that counts for itself in other objects than the
-        one that `resume` returned.
+        Every rank must call it and consume the same number of batches. With loaders of different
+        lengths, as with `even_batches=False`, requests are handled up to the end of the shortest;
+        with a loader of unknown length, only if Accelerate distributes its batches; and never
+        during gradient accumulation. Pass `position` if the script counts in another object than
+        the one that `resume` returned.
         """
         place = position or self._resume_once()
         self._tally.count_if_trained(place)
@@ -164,15 +163,15 @@ class Loop(ABC):
         loss: SupportsFloat | None = None,
         samples: int | None = None,
     ) -> bool:
-        """Say that one more optimizer step is done; True: leave."""
+        """Report a completed optimizer step; return True if the script must exit."""
 
     @abstractmethod
     def respond(self, position: Position) -> bool:
-        """Do what is asked for amid long work between two steps; True: leave."""
+        """Handle requests during long work between two steps; return True to exit."""
 
     @abstractmethod
     def _least_of_ranks(self, number: int) -> int:
-        """Return the smallest of the numbers that all ranks hand in."""
+        """Return the smallest of the ranks' numbers."""
 
     @abstractmethod
     def _check_loader(self, loader: Iterable[Any], steps: int) -> None:
@@ -180,7 +179,7 @@ class Loop(ABC):
 
     @abstractmethod
     def _log_line(self, text: str) -> None:
-        """Tell the user, once for all ranks."""
+        """Log a line, once for all ranks."""
 
     def _resume_once(self) -> Position:
         if self._position is None:
@@ -201,14 +200,14 @@ class Loop(ABC):
 
     @mark_refusals()
     def _enter_epoch(self, position: Position, loader: Iterable[Any]) -> None:
-        if self._entered == position.epoch:
+        if self._current_epoch == position.epoch:
             raise TrainingError(
-                f"run.batches was used twice in epoch {position.epoch}: nobody could say where to "
-                "resume",
-                "use it once inside `for epoch in run.epochs(...)`, and run.evaluation for an "
-                "evaluation's batches",
+                f"run.batches was called twice in epoch {position.epoch}, so the position to "
+                "resume from is ambiguous",
+                "call it once inside `for epoch in run.epochs(...)`, and use run.evaluation for "
+                "the batches of an evaluation",
             )
-        self._entered = position.epoch
+        self._current_epoch = position.epoch
         self._warn(loader)
         steps = math.ceil(
             (loader_length(loader) or 0) / self._accelerator.gradient_accumulation_steps
@@ -223,8 +222,7 @@ class Loop(ABC):
             self._order.begin(loader)
         if not position.batch or not rest:  # without batches, no order is drawn
             return iter(rest)
-        # A loader draws from the common stream when it begins. It had done so before the state was
-        # saved.
+        # A loader draws random numbers when it starts, and had done so before the state was saved.
         saved = RandomState.now(self._accelerator.device)
         if not self._order.replay(loader):
             self._log_line(
@@ -256,8 +254,8 @@ class Loop(ABC):
 
     def _check_requests(self, evaluation: Evaluation, position: Position) -> None:
         with evaluation.suspended():
-            leave = self.respond(position)
-        if leave:
+            must_exit = self.respond(position)
+        if must_exit:
             self._exit()
 
     def _end_evaluation(self) -> None:

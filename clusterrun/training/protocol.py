@@ -1,4 +1,4 @@
-"""What the job script tells the trainer: the CLUSTERRUN_ environment, version 1."""
+"""The protocol between job script and training: the CLUSTERRUN_ variables, version 1."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ VERSION = "1"
 
 @dataclass(frozen=True)
 class AttemptContext:
-    """One attempt of a run, as the job script describes it to every process."""
+    """An attempt of a run, as the job script describes it to every process."""
 
     paths: RunPaths
-    name: str  # four digits; an order, and part of the names of checkpoints
-    stop_file: Path  # local to the node: there once a signal was heard on it
+    name: str  # four digits, which sort by time and are part of checkpoint names
+    stop_file: Path  # local to the node; exists once the node has received a signal
     world_size: int | None
     every: Interval | None
     keep: int | None
     async_save: bool = False
-    reference: int | None = (
-        None  # processes on the most nodes that Slurm may choose; the spec refers to those
-    )
+    # the processes on the largest number of nodes that Slurm may choose, to which the spec refers
+    reference: int | None = None
 
 
 def read_protocol(environment: Mapping[str, str]) -> AttemptContext | None:
-    """Return the attempt that an environment describes, or None when clusterrun did not start us.
+    """Return the attempt that an environment describes, or None outside of clusterrun.
 
-    Raises TrainingError for another version of the protocol, a missing variable or a value that is
-    no number or interval.
+    Raises TrainingError for another version of the protocol, a missing variable, or a value that is
+    not a valid number or interval.
     """
     version = environment.get("CLUSTERRUN_PROTOCOL")
     if not version:
         return None
     if version != VERSION:
         raise TrainingError(
-            f"the job script speaks protocol {version}, this clusterrun.training speaks {VERSION}",
-            "install the same clusterrun for training as the one that submitted this run",
+            f"the job script uses protocol {version}, but this clusterrun.training uses {VERSION}",
+            "install the version of clusterrun that submitted this run in the training environment",
         )
     name = _require(environment, "CLUSTERRUN_ATTEMPT")
     _read_count(environment, "CLUSTERRUN_ATTEMPT")
@@ -59,11 +58,9 @@ def read_protocol(environment: Mapping[str, str]) -> AttemptContext | None:
 
 
 def _read_reference(environment: Mapping[str, str]) -> int | None:
-    nodes, each = (
-        _read_count(environment, "CLUSTERRUN_MOST_NODES"),
-        _read_count(environment, "LOCAL_WORLD_SIZE"),
-    )
-    return nodes and nodes * (each or 1)
+    nodes = _read_count(environment, "CLUSTERRUN_MOST_NODES")
+    processes_per_node = _read_count(environment, "LOCAL_WORLD_SIZE")
+    return nodes and nodes * (processes_per_node or 1)
 
 
 def _require(environment: Mapping[str, str], name: str) -> str:
@@ -71,7 +68,7 @@ def _require(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise TrainingError(
             f"{name} is not set, but CLUSTERRUN_PROTOCOL is",
-            "the launch must hand all CLUSTERRUN_ variables to every process",
+            "pass all CLUSTERRUN_ variables to every process of the launch",
         )
     return value
 
@@ -81,5 +78,5 @@ def _read_count(environment: Mapping[str, str], name: str) -> int | None:
     if not value:
         return None
     if not value.isdecimal() or int(value) == 0:
-        raise TrainingError(f"{name} is {value!r}", "it must be a whole number above 0")
+        raise TrainingError(f"{name} is {value!r}", "it must be an integer above 0")
     return int(value)

@@ -1,4 +1,4 @@
-"""The random state of this process, to be taken and put back."""
+"""The random state of this process, to capture and restore."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ class RandomState:
 
     @classmethod
     def now(cls, device: torch.device) -> RandomState:
-        """Capture the state; `device` is this process's, of which the current index is used."""
+        """Capture the state; of `device`, the type counts, and the current index is used."""
         import numpy as np
         import torch
 
         module = torch.get_device_module(device.type)
-        of_device = module.get_rng_state() if hasattr(module, "get_rng_state") else None
+        device_state = module.get_rng_state() if hasattr(module, "get_rng_state") else None
         return cls(
-            random.getstate(), np.random.get_state(), torch.get_rng_state(), of_device, device.type
+            random.getstate(),
+            np.random.get_state(),
+            torch.get_rng_state(),
+            device_state,
+            device.type,
         )
 
     def restore(self) -> None:
-        """Put the state back."""
+        """Restore the captured state."""
         import numpy as np
         import torch
 

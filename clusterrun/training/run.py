@@ -1,4 +1,4 @@
-"""The object that a training script holds: where to begin, when to save, when to leave."""
+"""The run as a training script sees it: where to resume, when to save, when to exit."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def _claim(attempt: AttemptContext) -> None:
 
 
 class TrainingRun(Loop):
-    """One attempt of a run, seen from the training script; the same with clusterrun and without.
+    """An attempt of a run, as the training script sees it; with or without clusterrun.
 
-    Under clusterrun the job spec decides where checkpoints go, how often they are saved, and how
-    many are kept. Otherwise checkpoints go to `<folder>/checkpoints`, `every` says how often
-    (`90s`, `10min`, `2h`, `500 steps`, `auto`; None: never) and `keep` how many stay (None: all).
-    With `async_save` training waits only until the state is copied into the host's memory.
+    With clusterrun the job spec decides where checkpoints are saved, how often, and how many are
+    kept. Without it, checkpoints are saved to `<folder>/checkpoints` at the interval `every`
+    (`90s`, `10min`, `2h`, `500 steps`, `auto`; None: never), and `keep` of them are kept (None:
+    all). With `async_save` training waits only until the state is copied to host memory.
 
-    Raises TrainingError when the processes are not those that were asked for, when an interval
-    cannot be read, and under clusterrun when the script has a TrainingRun already.
+    Raises TrainingError if the number of processes is not the requested one, if an interval is not
+    valid, and under clusterrun if the script has a TrainingRun already.
     """
 
     @mark_refusals()
@@ -78,13 +78,11 @@ class TrainingRun(Loop):
             async_save = attempt.async_save
         else:
             paths, interval = RunPaths(Path(folder)), parse_interval(every) if every else None
-        self._main = main = bool(
-            accelerator.is_main_process
-        )  # accelerate looks it up anew each time
+        self._main = main = bool(accelerator.is_main_process)  # accelerate recomputes it each time
         self._attempt = attempt
         self._schedule = SaveSchedule(interval, Optimum(paths, lambda: self._state.saves.last))
-        person = paths.stop if main else None
-        self._stop = StopRequest(attempt.stop_file, person) if attempt else None
+        person_file = paths.stop if main else None
+        self._stop = StopRequest(attempt.stop_file, person_file) if attempt else None
         self._losses = open_losses(attempt, main=main)
         self._agreement = Agreement(int(accelerator.num_processes))
         self._state = TrainingState(
@@ -93,25 +91,27 @@ class TrainingRun(Loop):
         self._state.share_steps(attempt.reference if attempt else None)
         self._order.save_below(paths.folder / "staging")
         self._trackers = Trackers(accelerator, paths.trackers)
-        watched = paths.progress if attempt and main else None
+        progress_file = paths.progress if attempt and main else None
         self._progress = Progress(
-            watched, self._state.fenced, open_history(attempt, main=main), self._extra_progress
+            progress_file,
+            self._state.fenced,
+            open_history(attempt, main=main),
+            self._extra_progress,
         )
         if attempt:
             dump_stacks_on_request(attempt.stop_file.parent, int(accelerator.process_index))
 
     @property
     def attempt(self) -> str | None:
-        """The attempt of the run, four digits counted from 0001; None without clusterrun."""
+        """The attempt of the run as four digits, starting from 0001; None without clusterrun."""
         return self._attempt.name if self._attempt else None
 
     @mark_refusals()
     def resume(self) -> Position:
-        """Load the newest verified checkpoint and return its position; step 0 if there is none.
+        """Load the newest verified checkpoint and return its position; step 0 without one.
 
-        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and
-        when the checkpoint was saved by a number of processes from which this one cannot go on
-        exactly.
+        Call it on every rank, after `accelerator.prepare`. Raises TrainingError before that, and if
+        training cannot resume exactly with this number of processes.
         """
         check_prepared(self._accelerator)
         self._progress.begin(Activity.START)
@@ -130,17 +130,17 @@ class TrainingRun(Loop):
     ) -> None:
         """Start the trackers of `Accelerator(log_with=...)`, as `accelerator.init_trackers` does.
 
-        In a later attempt each goes on with its run of the earlier ones; a run that `init_kwargs`
-        names goes before it. Call it on every rank. Raises what the trackers raise, also when the
-        run is no longer in their store.
+        In a later attempt each tracker continues its run; a run in `init_kwargs` has precedence.
+        Call it on every rank. Raises the errors of the trackers, also if a run is no longer in
+        their store.
         """
         self._trackers.init(project_name, config, init_kwargs or {})
 
     def must_not_restart(self, reason: str) -> NoReturn:
-        """Say that no attempt of this run can get any further, and leave with exit code 93.
+        """Declare that the run must not be restarted, and exit with code 93.
 
-        Any rank may call it, at any time; the job script ends the others, and starts nothing again.
-        Raises SystemExit.
+        Any rank may call it at any time; the job script ends the other ranks and does not restart
+        the run. Raises SystemExit.
         """
         newest = self._state.newest
         known = (
@@ -164,63 +164,62 @@ class TrainingRun(Loop):
         loss: SupportsFloat | None = None,
         samples: int | None = None,
     ) -> bool:
-        """Say that one more optimizer step is done; True: a stop was asked, all is saved, leave.
+        """Report a completed optimizer step; return True if the script must exit after a stop.
 
-        Call it on every rank, once after each optimizer step, with `position` brought up to date.
-        It saves when a checkpoint is due. A stop is obeyed one step after it was seen, on all ranks
-        at the same step; where steps are short, the ranks look every few steps, four times a
-        second.
+        Call it on every rank, once after each optimizer step, with an updated `position`. It saves
+        when a checkpoint is due. A stop takes effect one step after it was requested, at the same
+        step on all ranks; if steps are short, the ranks check every few steps, four times a second.
 
-        Those who watch the run are shown `total` (optimizer steps of the whole training), `loss`
-        (of this step) and a rate in samples/s, for which `samples` counts this step's samples over
-        all ranks. Raises TrainingError before `resume`, and amid gradient accumulation.
+        `status` shows `total` (optimizer steps of the whole training), `loss` (of this step) and a
+        rate in samples/s, which is computed from `samples`, this step's samples over all ranks.
+        Raises TrainingError before `resume` and during gradient accumulation.
         """
         self._require_step_boundary()
         if not self._state.fenced():
             self._progress.update(position.step, total, loss, samples)
             self._losses.note(position.step, loss)
         agreed = self._agreement.exchange_at_pace(self._rank_request)
-        return self._obey(agreed, position, due=self._schedule.due_at(position.step))
+        return self._act_on(agreed, position, due=self._schedule.due_at(position.step))
 
     @mark_refusals()
     def respond(self, position: Position) -> bool:
-        """Save and leave as `step_done` does, amid long work between two steps; True: leave.
+        """Handle requests as `step_done` does, during long work between two steps.
 
-        Call it on every rank, equally often. The state must be the one at `position`.
+        Return True if the script must exit. Call it on every rank, equally often. The state must be
+        that of `position`.
         """
         self._require_step_boundary()
         self._progress.alive()
-        return self._obey(self._agreement.exchange(self._rank_request), position, due=False)
+        return self._act_on(self._agreement.exchange(self._rank_request), position, due=False)
 
     def finish(self, position: Position | None = None) -> None:
-        """Say that training is complete; nobody starts it again. Call it on every rank, last.
+        """Report that training is complete, so that the run ends. Call it last, on every rank.
 
-        `position` is for a script that counts for itself in other objects than the one that
-        `resume` returned.
+        Pass `position` if the script counts in another object than the one that `resume` returned.
         """
         place = self._resume_once()
         self._finish_batch(place)
-        self._leave("finished", position or place)
+        self._end("finished", position or place)
 
-    def _obey(self, agreed: RankRequest, position: Position, *, due: bool) -> bool:
+    def _act_on(self, agreed: RankRequest, position: Position, *, due: bool) -> bool:
         if agreed == RankRequest.FENCED:
-            self._state.leave_fenced()
+            self._state.exit_fenced()
         if due or agreed != RankRequest.NOTHING:
-            self._save(position, leaving=agreed == RankRequest.STOP)
+            self._save(position, exiting=agreed == RankRequest.STOP)
         if agreed != RankRequest.STOP:
             return False
-        self._leave("stopped", position)
+        self._end("stopped", position)
         return True
 
     def _require_step_boundary(self) -> None:
-        self._state.watch()
+        self._state.raise_save_error()
         if self._position is None:
             raise TrainingError(
                 "step_done was called before resume", "call position = run.resume() before training"
             )
         if not self._accelerator.sync_gradients:
             raise TrainingError(
-                "step_done was called amid gradient accumulation, where gradients cannot be saved",
+                "step_done was called during gradient accumulation, when gradients cannot be saved",
                 "call it only when accelerator.sync_gradients is true",
             )
 
@@ -235,21 +234,22 @@ class TrainingRun(Loop):
             return RankRequest.FENCED
         if self._stop and self._stop.requested():
             return RankRequest.STOP
-        if self._main and not self._state.busy() and self._schedule.time_is_up():
+        if self._main and not self._state.is_saving() and self._schedule.time_is_up():
             return RankRequest.SAVE
         return RankRequest.NOTHING
 
-    def _save(self, position: Position, *, leaving: bool) -> None:
+    def _save(self, position: Position, *, exiting: bool) -> None:
         with self._progress.during(Activity.SAVE):
-            self._state.save(position, ended=self._ended == position.step, leaving=leaving)
+            epoch_ended = self._epoch_end_step == position.step
+            self._state.save(position, epoch_ended=epoch_ended, exiting=exiting)
         self._schedule.saved()
 
-    def _leave(self, outcome: str, position: Position) -> None:
+    def _end(self, outcome: str, position: Position) -> None:
         self._progress.begin(Activity.END)
-        self._state.settle()
+        self._state.finish_save()
         self._agreement.settle()
         self._accelerator.wait_for_everyone()
-        self._state.leave_if_fenced()
+        self._state.exit_if_fenced()
         self._agreement.close()
         if self._attempt and self._main:
             self._progress.write()
@@ -257,7 +257,7 @@ class TrainingRun(Loop):
             write_marker(self._attempt.paths, self._attempt.name, outcome, self._outcome(position))
         self._log_line(f"{outcome} at step {position.step}")
         if outcome == "finished":
-            self._state.tidy()
+            self._state.finish_removal()
 
     def _outcome(self, position: Position) -> dict[str, object]:
         newest = self._state.newest

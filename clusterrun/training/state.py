@@ -1,4 +1,4 @@
-"""The state of a training: loaded at an attempt's start, saved during it, and handed over."""
+"""The training state: loaded at the start of an attempt, and saved during it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ T = TypeVar("T")
 
 
 class TrainingState:
-    """An Accelerator's state, kept below a run folder.
+    """An Accelerator's state, saved below a run folder; all ranks must make the same calls.
 
-    `agreement` joins the ranks, all of which make the same calls.
-
-    `attempt` is four digits, or None without clusterrun: then nothing but checkpoints is written.
-    `keep` is how many checkpoints stay, None for all. With `async_save` checkpoints are written
-    beside the training, where that can be.
+    `attempt` is four digits, or None without clusterrun: then only checkpoints are written. `keep`
+    is the number of checkpoints to keep, None for all. With `async_save` checkpoints are written in
+    the background if possible.
     """
 
     def __init__(
@@ -52,22 +50,20 @@ class TrainingState:
         number = int(attempt) if attempt else 1
         self._checkpoints = Checkpoints(paths.checkpoints, paths.folder / "staging", number, keep)
         self._fence = Fence(paths.current if self._attempt else None, number)
-        against = why_synchronous(accelerator) if async_save else None
-        if against:
-            self._log_line(f"warning: saving synchronously: {against}")
+        obstacle = why_synchronous(accelerator) if async_save else None
+        if obstacle:
+            self._log_line(f"warning: saving synchronously: {obstacle}")
         parts = accelerator, agreement, self._checkpoints, self._fence
-        self._background = AsyncSaver(*parts) if async_save and not against else None
+        self._background = AsyncSaver(*parts) if async_save and not obstacle else None
         self._saver: Saver = self._background or Saver(*parts)
         self.saves = Saves(paths.saves if self._attempt else None)
         self.sharing = Sharing(accelerator)
-        self.newest: StoredCheckpoint | None = (
-            None  # the one that the training stands on: loaded, or saved last
-        )
+        self.newest: StoredCheckpoint | None = None  # the checkpoint loaded, or saved last
 
     def share_steps(self, reference: int | None) -> None:
-        """Share steps as the newest checkpoint did, and record it in later ones, on every rank.
+        """Divide steps among the ranks as the newest checkpoint did; record it in later ones.
 
-        `reference` is as in `Sharing.begin_as`, which raises TrainingError.
+        Call it on every rank. `reference` is as in `Sharing.begin_as`, which raises TrainingError.
         """
         self._saver.sharing = self.sharing
         self.sharing.begin_as(
@@ -75,15 +71,14 @@ class TrainingState:
         )
 
     def resume(self) -> Position:
-        """Load the newest verified checkpoint and return its position; step 0 if there is none.
+        """Load the newest verified checkpoint and return its position; step 0 without one.
 
-        Raises TrainingError when it was saved by a number of processes from which this one cannot
-        go on exactly, and SystemExit when another attempt has taken over; nothing is written
-        before.
+        Raises TrainingError if training cannot resume exactly with this number of processes, and
+        SystemExit if another attempt has taken over; nothing is written before that.
         """
-        # One rank looks: file servers may show different folders to different nodes for a while.
+        # One rank decides: for a while, file servers may show different folders to different nodes.
         newest = self._agreement.share(self._find_checkpoint() if self._main else None)
-        self.leave_if_fenced()
+        self.exit_if_fenced()
         if newest:
             self.sharing.check(newest, newest.strategy)
             self._saver.expect(newest.size)
@@ -91,8 +86,8 @@ class TrainingState:
             self._checkpoints.clear_staging()
         self.newest = newest
         position = self._load(newest) if newest else Position()
-        self._agreement.gather(None)  # it has come through only when all ranks have
-        self._note_resume(newest, loaded=True)
+        self._agreement.gather(None)  # the resume is complete only when all ranks have loaded
+        self._record_resume(newest, loaded=True)
         self._log_line(
             f"resumed from {newest.name}: {_describe_position(newest)}"
             if newest
@@ -103,112 +98,109 @@ class TrainingState:
             self._log_line(note)
         return position
 
-    def save(self, position: Position, *, ended: bool = False, leaving: bool = False) -> None:
-        """Save a checkpoint, or if this step has one, record in it that its epoch has `ended`.
+    def save(self, position: Position, *, epoch_ended: bool = False, exiting: bool = False) -> None:
+        """Save a checkpoint; if this step has one, record in it that its epoch has ended.
 
-        Where the disk does not take it, it is told, and `newest` stays what it was. When it returns
-        it may still be under way, unless the training is `leaving`. Raises SystemExit when another
-        attempt has taken over.
+        If the disk fails, a warning is logged, and `newest` is unchanged. The save may continue in
+        the background, unless the process is `exiting`. Raises SystemExit if another attempt has
+        taken over.
         """
-        if not leaving and self._is_under_way(position, ended=ended):
+        if not exiting and self._is_being_saved(position, epoch_ended=epoch_ended):
             return
-        self.settle()
+        self.finish_save()
         newest = self.newest
         if newest is None or newest.step != position.step:
-            self._save(position, leaving=leaving)
+            self._save(position, exiting=exiting)
             return
-        # One rank decides: where only some have a progress bar, only some have seen yet that the
-        # epoch ended.
+        # One rank decides: a rank without a progress bar may not know yet that the epoch ended.
         batch = self._agreement.share(
-            _last_batch(newest.epoch, position) if ended else newest.batch
+            _last_batch(newest.epoch, position) if epoch_ended else newest.batch
         )
         if batch == newest.batch:
             return
         if newest.attempt != self._checkpoints.attempt:
-            self._save(position, leaving=leaving)
+            self._save(position, exiting=exiting)
         elif self._save_as_newest(
             lambda: self._log_failure(position, lambda: self._saver.move(newest, batch))
         ):
             self._log_line(f"{newest.name} is now at the end of epoch {newest.epoch}")
 
-    def settle(self) -> None:
-        """Wait for a save under way; every rank must call it. Raises SystemExit as `save` does."""
-        if self._background and self._background.under_way:
-            if self._background.busy():
+    def finish_save(self) -> None:
+        """Wait for a save in progress. Call it on every rank. Raises SystemExit as `save` does."""
+        if self._background and self._background.in_progress:
+            if self._background.is_writing():
                 self._log_line(
-                    f"waiting for the save of step {self._background.under_way.step}, which is "
+                    f"waiting for the save of step {self._background.in_progress.step}, which is "
                     "still being written"
                 )
             self._save_as_newest(self._background.collect)
 
-    def busy(self) -> bool:
-        """Whether this rank still writes a checkpoint."""
-        return self._background is not None and self._background.busy()
+    def is_saving(self) -> bool:
+        """Return whether this rank is still writing a checkpoint."""
+        return self._background is not None and self._background.is_writing()
 
-    def watch(self) -> None:
-        """Raise the error of a save under way, unless it is one that `settle` handles."""
+    def raise_save_error(self) -> None:
+        """Raise the error of a save in progress, unless `finish_save` handles it."""
         error = self._background.failed_with() if self._background else None
         if error is not None and not isinstance(error, (SaveFailed, Fenced)):
             raise error
 
-    def tidy(self) -> None:
-        """Wait for the removal of old checkpoints: no later attempt may come to clean up."""
-        self._checkpoints.tidy()
+    def finish_removal(self) -> None:
+        """Wait for the removal of old checkpoints: after the last attempt nobody cleans up."""
+        self._checkpoints.finish_removal()
 
     def fenced(self) -> bool:
-        """Return whether another attempt took over; the main process looks every few seconds."""
-        return self._fence.seen()
+        """Return whether another attempt took over; the main process checks every few seconds."""
+        return self._fence.is_fenced()
 
-    def leave_if_fenced(self) -> None:
-        """Check again, and exit if another attempt took over, on every rank. Raises SystemExit."""
-        if self._agreement.share(self._fence.seen(now=True)):
-            self.leave_fenced()
+    def exit_if_fenced(self) -> None:
+        """Exit if another attempt took over. Call it on every rank. Raises SystemExit."""
+        if self._agreement.share(self._fence.is_fenced(now=True)):
+            self.exit_fenced()
 
-    def leave_fenced(self) -> NoReturn:
-        """Exit with code 1, on every rank, without writing: none can train alone."""
-        self._log_line(
-            "another attempt of this run has taken over: leaving, and writing nothing more"
-        )
+    def exit_fenced(self) -> NoReturn:
+        """Exit with code 1 without writing, on every rank, because none can train alone."""
+        self._log_line("another attempt of this run has taken over; exiting without saving")
         self._agreement.close()
         raise SystemExit(1)
 
-    def _is_under_way(self, position: Position, *, ended: bool) -> bool:
-        """Return whether a save under way covers this step, and also that its epoch has `ended`."""
-        place = self._background.under_way if self._background else None
+    def _is_being_saved(self, position: Position, *, epoch_ended: bool) -> bool:
+        """Return whether a save in progress is of this step, with the end of its epoch."""
+        place = self._background.in_progress if self._background else None
         if place is None or place.step != position.step:
             return False
         return not self._agreement.share(
-            ended and _last_batch(place.epoch, position) != place.batch
+            epoch_ended and _last_batch(place.epoch, position) != place.batch
         )
 
-    def _save(self, position: Position, *, leaving: bool) -> None:
+    def _save(self, position: Position, *, exiting: bool) -> None:
         note = partial(self._log_save, replace(position), time.monotonic())
-        if self._background and not leaving:
-            self._begin_in_background(self._background, position, note)
+        if self._background and not exiting:
+            self._start_in_background(self._background, position, note)
         else:
             self._save_as_newest(lambda: note(lambda: self._saver.save(position)))
 
-    def _begin_in_background(self, background: AsyncSaver, position: Position, note: Note) -> None:
+    def _start_in_background(self, background: AsyncSaver, position: Position, note: Note) -> None:
         try:
-            begun = self._log_failure(position, lambda: background.begin(position, note))
+            is_started = self._log_failure(position, lambda: background.begin(position, note))
         except SaveFailed:
             return
         except Fenced:
-            self.leave_fenced()
-        if not begun:
-            self.settle()
+            self.exit_fenced()
+        if not is_started:
+            self.finish_save()
 
     def _log_save(
         self,
         position: Position,
-        begun: float,
+        start: float,
         write: Callable[[], StoredCheckpoint],
         stall: float | None = None,
     ) -> StoredCheckpoint:
-        """Tell and write down how a save went."""
+        """Write a checkpoint; log and record the result."""
         saved = self._log_failure(position, write)
-        with suppress(OSError):  # the checkpoint is there; what is lost is how long it took
-            self.saves.published(saved.name, position.step, time.monotonic() - begun, stall)
+        with suppress(OSError):  # the checkpoint exists; only the record of its duration is lost
+            self.saves.published(saved.name, position.step, time.monotonic() - start, stall)
         self._log_line(f"saved {saved.name}")
         return saved
 
@@ -222,10 +214,10 @@ class TrainingState:
     def _save_as_newest(self, write: Callable[[], StoredCheckpoint]) -> StoredCheckpoint | None:
         try:
             self.newest = write()
-        except SaveFailed:  # it has been told
+        except SaveFailed:  # it has been logged
             return None
         except Fenced:
-            self.leave_fenced()
+            self.exit_fenced()
         return self.newest
 
     def _find_checkpoint(self) -> StoredCheckpoint | None:
@@ -234,17 +226,17 @@ class TrainingState:
         )
 
     def _load(self, newest: StoredCheckpoint) -> Position:
-        self._note_resume(newest, loaded=False)
+        self._record_resume(newest, loaded=False)
         self.sharing.load(newest, self._paths.folder / "staging", self._wait_for_ranks)
         return self.sharing.loaded(newest)
 
     def _wait_for_ranks(self) -> None:
         self._agreement.gather(None)
 
-    def _note_resume(self, newest: StoredCheckpoint | None, *, loaded: bool) -> None:
+    def _record_resume(self, newest: StoredCheckpoint | None, *, loaded: bool) -> None:
         if self._attempt:
             name, step = (newest.name, newest.step) if newest else ("", 0)
-            with suppress(OSError):  # a full disk is no reason not to train
+            with suppress(OSError):  # training continues despite a full disk
                 write_resume(self._paths, self._attempt, name, step, loaded=loaded)
 
     def _record_failure(self, position: Position, reason: str) -> None:
@@ -253,8 +245,8 @@ class TrainingState:
             f"warning: step {position.step} could not be saved ({reason}); the last checkpoint is "
             f"{last}"
         )
-        with suppress(OSError):  # the disk that takes no checkpoint may not take this either
-            if not self._fence.seen(now=True):  # then the draft was cleared away
+        with suppress(OSError):  # the disk may be full for this record, too
+            if not self._fence.is_fenced(now=True):  # then a later attempt removed the draft
                 self.saves.failed(reason)
 
     def _log_line(self, text: str) -> None:
@@ -266,13 +258,13 @@ class TrainingState:
 def _last_batch(epoch: int, position: Position) -> int:
     """Return the batch that ended a checkpoint's epoch, if training is still at the same step.
 
-    It stays in its epoch, though the training may be in the next: what was done between the two is
-    not in its state.
+    The checkpoint stays in its epoch even if training is in the next one: what happened in between
+    is not in its state.
     """
     return position.batch if position.epoch == epoch else sys.maxsize
 
 
 def _describe_position(newest: StoredCheckpoint) -> str:
     return f"epoch {newest.epoch}, " + (
-        "its end" if newest.batch == sys.maxsize else f"batch {newest.batch}"
+        "end" if newest.batch == sys.maxsize else f"batch {newest.batch}"
     )

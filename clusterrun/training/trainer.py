@@ -1,14 +1,14 @@
-"""Make a `transformers.Trainer`, or a trainer built on it, resumable with one line.
+"""Make a `transformers.Trainer`, or a subclass of it, resumable with one line.
 
     trainer = Trainer(model=model, args=args, train_dataset=data)
     resumable(trainer)
     trainer.train()
 
-It adds a TrainerCallback, which alone would not do: what `train` loads is decided by its argument
-`resume_from_checkpoint` before any callback is asked, no callback is given the trainer, and only
-scripts read `TrainingArguments.resume_from_checkpoint` (transformers 5.23). So `resumable` also
-stands before two methods of this one trainer: `train`, to choose the checkpoint, and
-`_save_checkpoint`, to seal what every save of Trainer has written. Needs transformers at import.
+It adds a TrainerCallback, which is not enough: `train` chooses the checkpoint by its argument
+`resume_from_checkpoint` before it calls any callback, a callback does not receive the Trainer
+object, and only scripts read `TrainingArguments.resume_from_checkpoint` (transformers 5.23). So
+`resumable` also wraps two methods of the object: `train`, to choose the checkpoint, and
+`_save_checkpoint`, to seal each checkpoint. Importing this module needs transformers.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ _ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 @mark_refusals()
 def resumable(trainer: T) -> T:
-    """Make a Trainer resume by itself, save safely, and leave when asked; returns the same trainer.
+    """Make a Trainer resume, save safely, and stop on request; return the same trainer.
 
-    `trainer.train()` then begins with the newest checkpoint in `output_dir` that verifies. A stop
-    saves at an optimizer step and leaves by SystemExit(0) on all ranks: what follows `train` runs
-    once, with the finished model. What the job spec says of checkpoints is done beside Trainer's
-    own `save_strategy`, whose checkpoints are kept as `save_total_limit` says. Without clusterrun
-    it resumes and seals.
+    `trainer.train()` then resumes from the newest verified checkpoint in `output_dir`. A stop saves
+    after an optimizer step and exits by SystemExit(0) on all ranks, so the code after `train` runs
+    only once, with the finished model. Checkpoints of the job spec are saved in addition to those
+    of Trainer's `save_strategy`, which are kept according to `save_total_limit`. Without clusterrun
+    it resumes and seals checkpoints.
 
-    Call it on every rank. Raises TrainingError when the processes are not those that were asked
-    for.
+    Call it on every rank. Raises TrainingError if the number of processes is not the requested one.
     """
     attempt = read_protocol(os.environ)
     check_world(trainer.accelerator, os.environ, attempt.world_size if attempt else None)
@@ -54,8 +53,8 @@ def resumable(trainer: T) -> T:
         trainer.add_callback(MLflowRecord(attempt.paths.trackers))
         if attempt.async_save and trainer.accelerator.is_main_process:
             log_line(
-                "warning: saving synchronously: Trainer writes its own checkpoints, and only "
-                "while training waits"
+                "warning: saving synchronously: Trainer writes its own checkpoints while training "
+                "waits"
             )
     callback = StopCallback(trainer, attempt)
     trainer.add_callback(callback)
@@ -74,44 +73,41 @@ def _train(
     *more: Any,
     **named: Any,
 ) -> Any:
-    if (
-        trial is not None
-    ):  # one of many trainings of a hyperparameter search, in a folder of its own
+    if trial is not None:  # a trial of a hyperparameter search has its own folder
         return train(resume_from_checkpoint, trial, *more, **named)
     callback.move_to_the_end()
-    wanted = (
+    requested = (
         None
         if isinstance(resume_from_checkpoint, (bool, type(None)))
         else Path(resume_from_checkpoint)
     )
-    chosen = callback.state.choose(wanted.absolute() if wanted else None)
-    return train(chosen.name if chosen else None, trial, *more, **named)
+    checkpoint = callback.state.choose(requested.absolute() if requested else None)
+    return train(checkpoint.name if checkpoint else None, trial, *more, **named)
 
 
 def _check_accumulation(trainer: Trainer) -> None:
-    asked, present = os.environ.get(_ACCUMULATION), trainer.args.gradient_accumulation_steps
-    if (
-        asked and int(asked) != present and not trainer.is_deepspeed_enabled
-    ):  # accelerate launch sets it for DeepSpeed
+    requested, present = os.environ.get(_ACCUMULATION), trainer.args.gradient_accumulation_steps
+    # for DeepSpeed, accelerate launch sets it in the config
+    if requested and int(requested) != present and not trainer.is_deepspeed_enabled:
         raise TrainingError(
-            f"Trainer accumulates gradients over {present} batches, but {_ACCUMULATION} is {asked}",
-            f"Trainer does not look at it: set gradient_accumulation_steps={asked} in "
-            "TrainingArguments",
+            f"Trainer accumulates gradients over {present} batches, but {_ACCUMULATION} is "
+            f"{requested}",
+            f"Trainer ignores it: set gradient_accumulation_steps={requested} in TrainingArguments",
         )
 
 
 def _check_nodes(trainer: Trainer, reference: int | None) -> None:
     if reference and reference != trainer.accelerator.num_processes:
         raise TrainingError(
-            "slurm.nodes is a range, and a Trainer's steps cannot follow it: "
-            f"{trainer.accelerator.num_processes} "
-            f"processes are here, {reference} on the most nodes",
-            "give slurm.nodes one number",
+            "slurm.nodes is a range, which a Trainer cannot use: this attempt has "
+            f"{trainer.accelerator.num_processes} processes, but {reference} on the largest number "
+            "of nodes",
+            "set slurm.nodes to one number",
         )
 
 
 def _restore_signal(trainer: Trainer) -> None:
-    """Undo `enable_jit_checkpoint`: its stop looks like the end of training, 3 s after ours."""
+    """Undo `enable_jit_checkpoint`, whose stop, 3 s after ours, looks like the end of training."""
     callback = trainer.pop_callback(JITCheckpointCallback)
     if callback:
         callback.on_train_end(trainer.args, trainer.state, trainer.control)

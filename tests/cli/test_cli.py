@@ -250,7 +250,7 @@ def test_a_file_in_place_of_the_index(desk, place, words):
     done = desk.type(*words)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"the index of your runs, {path}" in done.stderr
-    assert "hint: move away what stands there" in done.stderr
+    assert "hint: fix or move that path" in done.stderr
 
 
 def test_the_values_of_secrets_are_written_nowhere(desk):

@@ -19,7 +19,7 @@ def test_a_run_that_nobody_knows(desk, command):
     """A name that fits no run exits with 2 and says where to look."""
     done = desk.type(command, "tiny")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "no run is called tiny\n  hint: `clusterrun list` shows the runs\n"
+    assert done.stderr == "no run named tiny found\n  hint: `clusterrun list` shows the runs\n"
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])

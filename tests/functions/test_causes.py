@@ -370,7 +370,7 @@ def test_the_trainers_outcomes_that_are_causes() -> None:
         path.read_text()
         for path in (FUNCTIONS.parent.parent / "clusterrun" / "training").glob("*.py")
     )
-    outcomes = set(re.findall(r'(?:write_marker\([^"]*|_leave\()"([a-z-]+)"', source))
+    outcomes = set(re.findall(r'(?:write_marker\([^"]*|_end\()"([a-z-]+)"', source))
     assert {"finished", "no-restart"} <= outcomes
     assert outcomes & {cause.value for cause in Cause} == {"finished", "no-restart"}
 

@@ -130,8 +130,8 @@ def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
     )
     assert (found.weights.same, found.weights.step % 10) == (True, 0)
     assert [phase.name for phase in found.phases] == [
-        "submitted to started", "started to first step", "first step to TERM", "TERM to saved", "TERM to left",
-        "left to started again", "started again to first step",
+        "submitted to started", "started to first step", "first step to TERM", "TERM to saved", "TERM to exit",
+        "exit to restarted", "restarted to first step",
     ]  # fmt: skip
     assert checkpoints(found) == []
     assert RunPaths(Path(found.folder)).log("0002").exists()
@@ -142,7 +142,7 @@ def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehears
     """A script that begins at step 0 does not survive; its checkpoints stay, for a look."""
     found = ended(outcomes, "ignores-it")
     assert found.outcome == NOT_SURVIVED
-    assert found.reasons == [f"came back at step 0, though step {found.saved_step} was saved"]
+    assert found.reasons == [f"restarted from step 0, although step {found.saved_step} was saved"]
     assert (
         found.reference_run_id == ""
         or not RunPaths(Path(found.reference_folder)).trainer("0001").exists()
@@ -155,8 +155,8 @@ def test_a_script_that_counts_anew(outcomes: dict[str, Future[Rehearsal]]) -> No
     """A script that loads its checkpoint, and then does step 1, does not survive."""
     found = ended(outcomes, "counts-anew")
     assert found.outcome == NOT_SURVIVED
-    what = f"was handed the checkpoint of step {found.saved_step}, and then did step 1"
-    assert found.reasons == [f"{what}: the script does not count on from its checkpoint"]
+    what = f"loaded the checkpoint of step {found.saved_step}, but the next step was 1"
+    assert found.reasons == [f"{what}: the script does not count from its checkpoint"]
 
 
 @pytest.mark.extended
@@ -179,7 +179,7 @@ def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]
     assert (
         f"the losses differ from step {found.first_step_after} on, by up to 0." in found.reasons[0]
     )
-    assert "before the stop they are the same, bit for bit" in found.reasons[0]
+    assert "before the stop they are identical" in found.reasons[0]
     assert "random numbers (dropout)" in found.reasons[0]
 
 
@@ -188,8 +188,8 @@ def test_a_training_that_cannot_be_repeated(outcomes: dict[str, Future[Rehearsal
     """Where the runs differ before the stop already, nothing is said against the return, nor for its losses."""
     found = ended(outcomes, "unseeded")
     assert found.outcome == SURVIVED
-    assert any("the two runs differ before the stop already" in note for note in found.notes)
-    assert "that it came back at the right step is all that is proved" in found.notes
+    assert any("the two runs already differ before the stop" in note for note in found.notes)
+    assert "only the step at which the run resumed was verified" in found.notes
 
 
 @pytest.mark.extended
@@ -198,7 +198,7 @@ def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> 
     found = ended(outcomes, "saves-nothing")
     assert (found.outcome, found.reasons) == (
         NOT_SURVIVED,
-        ["it saved nothing when it was asked to stop"],
+        ["it saved no checkpoint when it was asked to stop"],
     )
     assert found.reference_run_id == ""
 
@@ -235,7 +235,8 @@ def test_a_script_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = rehearse(what, local=True, timeout=120)
     assert found.outcome == NOT_SURVIVED
     assert (
-        "nothing was ever saved: the script does not use clusterrun.training" in found.reasons[-1]
+        "the script does not use clusterrun.training, and checkpoint.path is not set"
+        in found.reasons[-1]
     )
 
 
@@ -246,18 +247,21 @@ def test_the_time_is_over(tmp_path: Path) -> None:
         counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=said.append
     )
     assert (found.outcome, found.survived) == (OUT_OF_TIME, False)
-    assert found.reasons[0].startswith("3 s are over; still waiting: ")
+    assert found.reasons[0].startswith("timed out after 3 s; still waiting for ")
     assert said[-1] == f"cancelled: {found.run_id}"
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"slurm": {"array": "0-3"}}, "slurm.array: a rehearsal is of one run"),
-        ({"requeue": {"on": ["crash"]}}, "requeue.on: leaves out preemption"),
+        (
+            {"slurm": {"array": "0-3"}},
+            "slurm.array: not allowed: a rehearsal runs one job, not an array",
+        ),
+        ({"requeue": {"on": ["crash"]}}, "requeue.on: must include preemption"),
         (
             {"checkpoint": {"path": "out/checkpoint-*"}},
-            "checkpoint.path: lies outside of the run's own folder",
+            "checkpoint.path: is outside the run folder",
         ),
     ],
 )
@@ -377,10 +381,10 @@ def test_files_of_weights_are_known(name: str) -> None:
     ("saved_step", "back", "first", "reason"),
     [
         (15, 15, 16, ""),
-        (15, 0, 1, "came back at step 0, though step 15 was saved"),
-        (15, 10, 11, "came back with the checkpoint of step 10, though step 15 was saved"),
-        (15, 15, 1, "and then did step 1"),
-        (15, 15, 17, "and then did step 17"),
+        (15, 0, 1, "restarted from step 0, although step 15 was saved"),
+        (15, 10, 11, "resumed from step 10, although step 15 was saved"),
+        (15, 15, 1, "but the next step was 1"),
+        (15, 15, 17, "but the next step was 17"),
         (15, 15, None, ""),
     ],
 )
@@ -405,7 +409,7 @@ def test_steps_that_were_lost_are_told() -> None:
     )
     judge_resume(found)
     assert found.reasons == []
-    assert found.notes == ["8 steps were lost: it left at step 18, and step 10 was saved last"]
+    assert found.notes == ["lost 8 steps: stopped at step 18, but the last one saved is 10"]
 
 
 def test_weights_decide_where_no_losses_are_told() -> None:
@@ -413,14 +417,14 @@ def test_weights_decide_where_no_losses_are_told() -> None:
     weights = compare_weights([saved(10, 1)], [saved(20, 2, "bb")], [saved(10, 1), saved(20, 1)])
     found = Rehearsal("job", losses=compare_losses([], [], [], TOLERANCE), weights=weights)
     judge_training(found)
-    assert "the weights at step 20 differ from the reference's" in found.reasons[0]
+    assert "the weights at step 20 differ from the reference" in found.reasons[0]
     close = compare_losses(
         steps(dict(EARLY)), steps({16: 10 / 16 * (1 + 1e-6)}), steps(dict(REFERENCE)), TOLERANCE
     )
     found = Rehearsal("job", losses=close, weights=weights)
     judge_training(found)
     assert found.reasons == []
-    assert "though the losses are the same" in found.notes[0]
+    assert "although the losses agree" in found.notes[0]
     assert "within 1.0e-06" in format_outcome(found)
 
 

@@ -98,7 +98,7 @@ def test_an_attempt_that_never_said_how_it_ended(story: Story) -> None:
     first, second = story.told()
     assert (first.cause, first.summary) == (
         "node-failure",
-        "node failure (it never said how it ended)",
+        "node failure (no end record)",
     )
     assert (first.last_step, first.steps_lost, first.seconds) == (None, None, None)
     assert (second.cause, second.summary, second.ended_at) == ("", "", None)
@@ -115,7 +115,7 @@ def test_an_end_that_the_next_attempt_wrote(story: Story) -> None:
     )
     story.attempt(20)
     (first, _) = story.told()
-    assert first.summary == "a node failed: it was killed before it could record its end"
+    assert first.summary == "node failure: it was killed before it could record its end"
     assert (first.last_step, first.steps_lost, first.ended_at, first.seconds) == (
         33,
         13,

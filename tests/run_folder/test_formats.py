@@ -58,7 +58,7 @@ def test_every_command_that_looks_reads_a_run_of_0_1_0(old: Desk) -> None:
     assert [one["summary"] for one in told["attempts"]] == ["crashed with exit code 7", "finished"]
     listed = json.loads(asked(old, "list", "--json"))
     assert {one["run_id"]: one["state"] for one in listed} == {TINY: "COMPLETED", PAIR: "COMPLETED"}
-    assert "it has done all its steps" in asked(old, "why", TINY)
+    assert "training is complete" in asked(old, "why", TINY)
     assert [one["name"] for one in json.loads(asked(old, "checkpoints", TINY, "--json"))] == [
         "step-00000011-0001"
     ]
@@ -87,7 +87,7 @@ def test_a_task_is_of_the_format_of_its_array(tmp_path: Path) -> None:
         paths.events.mkdir(parents=True)
     write_record(array.intent, {"format": FORMAT + 1})
     assert (read_format(task), read_format(array)) == (FORMAT + 1, FORMAT + 1)
-    with pytest.raises(ClusterError, match="made by a newer clusterrun"):
+    with pytest.raises(ClusterError, match="written by a newer clusterrun"):
         refuse_newer(task)
 
 
@@ -110,7 +110,7 @@ def test_a_run_of_a_newer_clusterrun_is_refused(old: Desk, record: str) -> None:
         done = old.type(command, TINY)
         assert (done.returncode, done.stdout) == (1, ""), command
         assert (
-            "was made by a newer clusterrun (format 3; this version reads up to 2)\n  hint: upgrade"
+            "was written by a newer clusterrun (format 3; this version reads up to 2)\n  hint: upgrade"
             in done.stderr
         )
     listed = {one["run_id"]: one for one in json.loads(asked(old, "list", "--json"))}

@@ -104,7 +104,7 @@ def test_a_job_of_the_users_that_is_not_the_runs_is_left_alone(desk, queue, comm
         desk.command("squeue", "echo '777123|777123|777123|PENDING|None|N/A|n1|/x'")
     done = desk.type(command, "tiny")
     assert (done.returncode, queue.cancelled()) == (1, []), done.stderr
-    assert "job 777123 was made from /home/me/precious.sh: it is not a job of tiny" in done.stderr
+    assert "job 777123 runs /home/me/precious.sh, so it is not a job of tiny" in done.stderr
 
 
 def test_a_job_of_another_user_is_not_the_runs(desk, queue):

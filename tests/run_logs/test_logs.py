@@ -305,15 +305,15 @@ def test_why_a_crash_without_a_word(desk, run):
 @pytest.mark.parametrize(
     ("end", "means", "command"),
     [
-        ({"cause": "finished", "next": "end", "exit_code": "0"}, "it has done all its steps", ""),
+        ({"cause": "finished", "next": "end", "exit_code": "0"}, "training is complete", ""),
         (
             {"cause": "time-limit", "next": "end", "exit_code": "1"},
-            "its time limit came",
+            "reached its time limit",
             "clusterrun resume many",
         ),
         (
             {"cause": "stop", "next": "end", "exit_code": "0"},
-            "a person asked it",
+            "a stop was requested",
             "clusterrun resume many",
         ),
         (

@@ -29,7 +29,7 @@ PACE = 0.3  # seconds a step, where an attempt is slow: time enough for an event
 
 WORDS = {
     "finished": "finished",
-    "stop": "saved and left, as asked",
+    "stop": "stopped on request",
     "cancel": "cancelled",
     "preemption": "preempted",
     "time-limit": "time limit",
@@ -38,7 +38,7 @@ WORDS = {
     "crash": "crashed with exit code",
     "hang": "hung: ",
     "no-restart": "must not be restarted",
-    "bad-node": "a node was not fit",
+    "bad-node": "bad node",
 }
 # Two ranks, because a sum of two is the same in any order; with more, losses differ in their last digit after a
 # resume (DDP rebuilds its buckets after the first step).

@@ -71,7 +71,7 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     ).stdout
     assert said.strip() == "00:20:00"
     first, second = desk.status(run)["attempts"]
-    assert (first["summary"], first["steps_lost"]) == ("saved and left, as asked", 0)
+    assert (first["summary"], first["steps_lost"]) == ("stopped on request", 0)
     assert (second["resumed_from_step"], second["last_step"]) == (first["last_step"], 450)
 
 
@@ -276,7 +276,7 @@ def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
         answer = as_bob(desk, *words, str(run.folder))
         assert (answer.returncode, answer.stdout) == (1, ""), words
         assert answer.stderr.splitlines() == [
-            f"{run.folder} is not open to you",
+            f"no permission to read {run.folder}",
             "  hint: ask alice to submit with `share: group`: then its group may read the logs, and stop it",
         ]
     desk.cli("cancel", run.run_id)

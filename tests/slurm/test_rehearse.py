@@ -117,11 +117,9 @@ def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
         for path in (found["folder"], found["reference_folder"])
         if list(Path(path).glob("checkpoints/*"))
     ] == []
-    pending = next(
-        phase for phase in found["phases"] if phase["name"] == "pending to started again"
-    )
+    pending = next(phase for phase in found["phases"] if phase["name"] == "pending to restarted")
     assert pending["seconds"] > 0
-    assert "Slurm lets a requeued job wait, 120 s by default" in pending["note"]
+    assert "Slurm delays a requeued job, by 120 s by default" in pending["note"]
 
 
 def test_where_slurm_requeues_what_it_preempts(rehearsals: dict[str, Any]) -> None:
@@ -137,12 +135,12 @@ def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> N
     found, code, said = outcome(rehearsals, "slow-to-leave")
     assert (found["outcome"], code) == ("survived", 0), (found, said)
     assert (
-        "it had not left after 5 s (KillWait, as the partition has no GraceTime), and was killed"
+        "the run did not exit within 5 s (KillWait, as the partition has no GraceTime), and was killed"
         in found["notes"]
     )
     assert found["stopped_at_step"] > found["saved_step"]
     assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
-    assert any(re.match(r"\d+ steps were lost", note) for note in found["notes"])
+    assert any(re.match(r"lost \d+ steps", note) for note in found["notes"])
 
 
 def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) -> None:
@@ -150,7 +148,7 @@ def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) ->
     found, code, said = outcome(rehearsals, "takes-it-for-the-end")
     assert (found["outcome"], code) == ("did not survive", 1), (found, said)
     assert re.search(
-        r"when it was asked to stop it said that training was finished, at step \d+ of 2000",
+        r"when asked to stop, it reported that training was finished, at step \d+ of 2000",
         found["reasons"][0],
     )
 
@@ -160,10 +158,10 @@ def test_a_script_that_never_looks_at_its_checkpoint(rehearsals: dict[str, Any])
     found, code, said = outcome(rehearsals, "forgetful")
     assert (found["outcome"], code) == ("did not survive", 1), (found, said)
     assert (
-        "and the next that it saved is checkpoint-000020: the script began at the start"
+        "but the next one saved is checkpoint-000020: the script restarted from the beginning"
         in found["reasons"][0]
     )
-    assert re.match(r"it was handed checkpoint-000\d+,", found["reasons"][0])
+    assert re.match(r"it was given checkpoint-000\d+,", found["reasons"][0])
 
 
 def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
@@ -171,7 +169,7 @@ def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
     found, code, said = outcome(rehearsals, "never-starts")
     assert (found["outcome"], code) == ("out of time", 124), (found, said)
     assert found["reasons"] == [
-        f"3 s are over; still waiting: it starts; {found['run_id']} is PENDING (BeginTime)"
+        f"timed out after 3 s; still waiting for the run to start; {found['run_id']} is PENDING (BeginTime)"
     ]
     assert f"cancelled: {found['run_id']}" in said
 

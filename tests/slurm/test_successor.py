@@ -161,7 +161,7 @@ def test_what_waits_for_the_run_waits_for_its_successor(
 
 def test_a_site_that_takes_no_job_from_a_node(desk: Desk, forbidden: Submitted) -> None:
     """Where sbatch is refused on the nodes, that is told by its name, and the run goes on by a requeue."""
-    words = "(the partition fixed takes jobs from login only: AllocNodes)"
+    words = "(partition fixed accepts jobs only from login: AllocNodes)"
     until(
         lambda: (
             (forbidden.folder / "logs" / "attempt-0001.log").exists() and words in forbidden.log()

@@ -182,7 +182,7 @@ def test_too_little_memory_saves_synchronously_and_says_so_once(tmp_path, clean)
     end = train(tmp_path, clean, *options, "--hold", 6)
     assert end.code == 0, end.output
     assert end.output.count("saving synchronously") == 1
-    assert "takes 37.8 MB of a node's memory, and " in end.output
+    assert "needs 37.8 MB of a node's memory; " in end.output
     assert sound(tmp_path) == [SECOND, FOURTH, SIXTH, "step-00000008-0001"]
     order = [line for line in end.output.splitlines() if "asynchronous" in line or "saved" in line]
     assert ["saved" in line for line in order] == [False, True, True, False, True, True]

@@ -68,7 +68,7 @@ def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
     end(tmp_path, "0002", "crash")
     ended = train("0003", "--steps", 3)
     assert ended.code == 0, ended.output
-    assert "passing over step-00000004-0001: attempt 0002 crashed while loading it" in ended.output
+    assert "skipping step-00000004-0001: attempt 0002 crashed while loading it" in ended.output
     assert resume_of(tmp_path, "0003") == {
         "checkpoint": "step-00000002-0001",
         "step": "2",
@@ -166,14 +166,14 @@ def test_a_fence_is_another_attempts_number(tmp_path):
     for text in ("", "attempt=0002\n", "attempt=\n", "job_id=7\n"):
         current.write_text(text)
         fence.check()
-        assert not fence.seen(now=True)
+        assert not fence.is_fenced(now=True)
     current.write_text("attempt=0003\n")
     with pytest.raises(Fenced, match="attempt 0003 has taken over"):
         fence.check()
-    assert fence.seen(now=True)
+    assert fence.is_fenced(now=True)
     current.unlink()
-    assert fence.seen()  # for good
-    assert not Fence(None, 1).seen()
+    assert fence.is_fenced()  # for good
+    assert not Fence(None, 1).is_fenced()
 
 
 def prepared(folder: Path, attempt: int, keep: int | None) -> Checkpoints:
@@ -242,7 +242,7 @@ def test_another_world_size_is_refused_before_anything_is_overwritten(tmp_path, 
     assert ended.code == 1
     reason = (
         "checkpoint step-00000002-0001 was saved by 1 process, but this attempt has 2: "
-        "a step of it takes 1 batches (1 x 1 accumulated), which 2 processes cannot share equally"
+        "a step has 1 batches (1 x 1 accumulated), which cannot be divided equally among 2 processes"
     )
     assert reason in ended.output
     assert marker(tmp_path, "0002") == {
@@ -273,4 +273,4 @@ def test_a_protocol_that_does_not_fit_ends_the_run(tmp_path, clean):
     assert ended.code == 1
     left = marker(tmp_path, "0001")
     assert left["outcome"] == "no-restart"
-    assert left["reason"] == "the job script speaks protocol 2, this clusterrun.training speaks 1"
+    assert left["reason"] == "the job script uses protocol 2, but this clusterrun.training uses 1"

@@ -104,11 +104,11 @@ def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
         data = bytearray(whole)
         data[bit // 8] ^= 1 << bit % 8
         path.write_bytes(data)
-        assert find_damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
+        assert find_damage(path.parent) == "its manifest.json is corrupt: its own checksum differs"
         assert read(path.parent) is None
     for data in (b"", whole[:-1], whole + b"\n", whole[1:], b"{}"):
         path.write_bytes(data)
-        assert find_damage(path.parent) == "its manifest.json is damaged: its own checksum differs"
+        assert find_damage(path.parent) == "its manifest.json is corrupt: its own checksum differs"
     path.unlink()
     assert find_damage(path.parent) == "it has no manifest.json"
     path.mkdir()
@@ -128,7 +128,8 @@ def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):
         body + f',\n "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n'
     )
     assert (
-        find_damage(tmp_path) == "its manifest.json has version 2, this clusterrun reads version 1"
+        find_damage(tmp_path)
+        == "its manifest.json has version 2, but this clusterrun reads version 1"
     )
 
 
@@ -173,8 +174,8 @@ def test_damaged_checkpoints_are_passed_over_down_to_one_that_verifies(run, caps
     assert newest is not None
     assert (newest.name, newest.world_size) == ("step-00000002-0001", 2)
     said = capsys.readouterr().err
-    assert f"passing over {NEWEST}: optimizer.bin's checksum differs\n" in said
-    assert "passing over step-00000004-0001: random_states_1.pkl is missing\n" in said
+    assert f"skipping {NEWEST}: optimizer.bin's checksum differs\n" in said
+    assert "skipping step-00000004-0001: random_states_1.pkl is missing\n" in said
     assert "step-00000002-0001 verified" in said
 
 
@@ -191,7 +192,7 @@ def test_an_attempt_resumes_from_before_the_damage(run, clean):
     environment = clean | attempt_of(run, "0002", CHECKPOINT_EVERY="2 steps")
     end = start_two(SAVE_STEPS, run, environment=environment, log=run / "log").wait()
     assert end.code == 0, end.output
-    assert f"passing over {NEWEST}: model.safetensors has " in end.output
+    assert f"skipping {NEWEST}: model.safetensors has " in end.output
     assert "resumed from step-00000004-0001" in end.output
     assert told(run, 0)["began"] == told(run, 1)["began"] == 4
     assert find_damage(run / "checkpoints" / "step-00000006-0002") is None

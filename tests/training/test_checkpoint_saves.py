@@ -55,7 +55,7 @@ def failed_between(folder: Path, end: Ended, reason: str) -> None:
     assert told(folder, 0)["ended"] == told(folder, 1)["ended"] == 7
 
 
-NO_ROOM = "torch.save could not write (disk full, quota, or file size limit)"
+NO_ROOM = "torch.save failed (disk full, quota, or file size limit)"
 MEET_THE_LIMIT = ["--steps", 7, "--at", 5, "unlimit"]
 
 

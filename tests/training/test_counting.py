@@ -164,7 +164,7 @@ def test_batches_are_asked_for_once_in_an_epoch(make):
         for batch in work.run.batches(work.loader):
             work.train(batch)
         with pytest.raises(
-            TrainingError, match=r"used twice in epoch 0.*\n  hint: .*run.evaluation"
+            TrainingError, match=r"called twice in epoch 0.*\n  hint: .*run.evaluation"
         ):
             next(work.run.batches(work.loader))
 
@@ -180,7 +180,7 @@ def test_a_loader_whose_order_is_lost_is_named_once(make, capsys):
     told = capsys.readouterr().err
     assert told.count("warning: the order of DataLoader") == 1
     assert (
-        "DataLoader 2 of 2 (TensorDataset, 7 batches an epoch) cannot be restored exactly" in told
+        "DataLoader 2 of 2 (TensorDataset, 7 batches per epoch) cannot be restored exactly" in told
     )
 
 

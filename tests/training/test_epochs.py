@@ -130,4 +130,4 @@ def test_a_break_ends_an_epoch_of_unknown_length(make, tmp_path, capsys):
         break
     again = make(attempt="0002")
     assert [list(again.run.batches(iter(range(9)))) for _ in again.run.epochs(1)] == [[]]
-    assert "resumed from step-00000001-0001: epoch 0, its end" in capsys.readouterr().err
+    assert "resumed from step-00000001-0001: epoch 0, end" in capsys.readouterr().err

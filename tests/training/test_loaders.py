@@ -98,9 +98,9 @@ EXACT = {
 }
 INEXACT = {
     "an iterable dataset is read again": lambda: DataLoader(Stream(), batch_size=4),
-    "nothing seeds its SubsetRandomSampler": lambda: spread(SubsetRandomSampler(range(40))),
-    "nothing seeds its OnItsOwn": lambda: spread(OnItsOwn(DATA)),
-    "nothing seeds its Untold": lambda: DataLoader(
+    "its SubsetRandomSampler is not seeded": lambda: spread(SubsetRandomSampler(range(40))),
+    "its OnItsOwn is not seeded": lambda: spread(OnItsOwn(DATA)),
+    "its Untold is not seeded": lambda: DataLoader(
         DATA, batch_sampler=Untold(range(40), 4, drop_last=False)
     ),
 }
@@ -127,7 +127,7 @@ def test_a_random_sampler_is_told_from_a_seedable_one(processes):
     """shuffle=True alone is not exact, and the hint is the one line that makes it so."""
     problem = find_order_problem(prepared(spread(shuffle=True), processes, seedable=False))
     assert problem is not None
-    assert "its RandomSampler shuffles by what was drawn before" in problem[0]
+    assert "its RandomSampler shuffles depending on earlier random numbers" in problem[0]
     assert "DataLoaderConfiguration(use_seedable_sampler=True)" in problem[1]
 
 
@@ -145,11 +145,11 @@ def test_a_warning_says_which_loader():
     accelerator.prepare(spread(), spread(shuffle=True))
     (warning,) = list_order_warnings(accelerator)
     assert (
-        "the order of DataLoader 2 of 2 (TensorDataset, 10 batches an epoch) cannot be restored exactly"
+        "the order of DataLoader 2 of 2 (TensorDataset, 10 batches per epoch) cannot be restored exactly"
         in warning
     )
     warnings = list_order_warnings(accelerator, DataLoader(Stream()))
-    assert "DataLoader that was not prepared (Stream, unknown length) cannot" in warnings[1]
+    assert "unprepared DataLoader (Stream, unknown length) cannot" in warnings[1]
     accelerator.free_memory()
 
 

@@ -105,7 +105,7 @@ def test_without_a_protocol_there_is_no_attempt():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"CLUSTERRUN_PROTOCOL": "2"}, "speaks protocol 2, this clusterrun.training speaks 1"),
+        ({"CLUSTERRUN_PROTOCOL": "2"}, "uses protocol 2, but this clusterrun.training uses 1"),
         ({"CLUSTERRUN_RUN_DIR": ""}, "CLUSTERRUN_RUN_DIR is not set"),
         ({"CLUSTERRUN_ATTEMPT": "second"}, "CLUSTERRUN_ATTEMPT is 'second'"),
         ({"CLUSTERRUN_CHECKPOINT_KEEP": "0"}, "CLUSTERRUN_CHECKPOINT_KEEP is '0'"),

@@ -75,12 +75,12 @@ def test_memory_is_taken_once():
     first, _ = copied([torch.zeros(1000), torch.zeros(500)], buffers)
     second = Snapshot()
     second.freeze([torch.ones(500), torch.ones(1000)])
-    assert buffers.lack(second.storages().values()) == 0
+    assert buffers.missing_bytes(second.storages().values()) == 0
     second.copy(buffers)
     assert second.storages().keys() == first.storages().keys()
     third = Snapshot()
     third.freeze([torch.ones(500), torch.ones(500), torch.ones(1000)])
-    assert buffers.lack(third.storages().values()) == 2000
+    assert buffers.missing_bytes(third.storages().values()) == 2000
 
 
 def machine(root: Path, available: int, cgroup: str, files: dict[str, str]) -> Path:

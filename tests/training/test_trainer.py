@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(story):
         "2",
         "resumed",
     )
-    assert checkpoints(story.parts) == ["checkpoint-2", "checkpoint-8", "passed-over-checkpoint-5"]
+    assert checkpoints(story.parts) == ["checkpoint-2", "checkpoint-8", "skipped-checkpoint-5"]
 
 
 def test_those_who_watch_see_the_last_step_and_save(story):
@@ -375,7 +375,7 @@ def test_a_model_without_optimizer_is_not_resumed(tmp_path, train, capsys):
     ]
     assert steps == ["3", "3"]
     assert (tmp_path / "output" / "checkpoint-3" / "optimizer.pt").exists()
-    assert "checkpoint-8: it holds the model only" in capsys.readouterr().err
+    assert "checkpoint-8: it has only the model" in capsys.readouterr().err
 
 
 def test_training_goes_on_when_the_disk_takes_no_checkpoint(tmp_path, train, capsys):
@@ -435,7 +435,7 @@ def test_a_checkpoint_that_is_named_wins_at_first_only(tmp_path, train):
     with pytest.raises(SystemExit):
         train("0001", *back, "--stop_at", 5)
     assert [line["step"] for line in history(tmp_path, "output/checkpoint-5")] == [1, 2, 3, 4, 5]
-    assert checkpoints(tmp_path)[-2:] == ["passed-over-checkpoint-4", "passed-over-checkpoint-6"]
+    assert checkpoints(tmp_path)[-2:] == ["skipped-checkpoint-4", "skipped-checkpoint-6"]
     train("0002", *back)
     assert read_record(tmp_path / "events" / "attempt-0002.resume")["step"] == "5"
 

@@ -88,7 +88,7 @@ def test_a_checkpoint_without_manifest_is_passed_over(tmp_path, clean):
     (broken / "manifest.json").unlink()
     end = count_steps(tmp_path, *options, environment=clean)
     assert end.code == 0, end.output
-    assert "passing over step-00000004-0001" in end.output
+    assert "skipping step-00000004-0001" in end.output
     assert told(tmp_path)["began"] == 2
     assert (broken / "manifest.json").exists()
 

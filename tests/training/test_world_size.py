@@ -57,10 +57,15 @@ def test_a_step_takes_the_same_batches(
 @pytest.mark.parametrize(
     ("saved", "processes", "asked", "said"),
     [
-        ((4, 1, 1), 3, 1, "4 batches (4 x 1 accumulated), which 3 processes cannot share equally"),
-        ((4, 1, 1), 8, 1, "run with a number of processes out of 1, 2, 4, or"),
-        ((2, 6, 6), 8, 6, "run with a number of processes out of 1, 2, 3, 4, 6, 12, or"),
-        ((4, 2, 2), 2, 3, "this attempt asks for 6 (2 x 3)"),
+        (
+            (4, 1, 1),
+            3,
+            1,
+            "4 batches (4 x 1 accumulated), which cannot be divided equally among 3 processes",
+        ),
+        ((4, 1, 1), 8, 1, "run with one of these numbers of processes: 1, 2, 4; or"),
+        ((2, 6, 6), 8, 6, "run with one of these numbers of processes: 1, 2, 3, 4, 6, 12; or"),
+        ((4, 2, 2), 2, 3, "this attempt requests 6 (2 x 3)"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_with_numbers(
@@ -111,11 +116,11 @@ LINKS = {name: [*CHAIN[:2], (2, None)] if name == "tail" else CHAIN for name in 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "other": (
         {"schedule": "other"},
-        "the learning rate that the script computes for 1 process is not the one it computed",
+        "the learning rate that the script computes for 1 process differs from the",
     ),
     "larger": (
         {"size": 4},
-        "but this attempt has 1: DataLoaders give batches of [4], and gave [2]",
+        "but this attempt has 1: the batch sizes of the DataLoaders are [4], but were [2]",
     ),
     "shorter": ({}, "an epoch has 8 optimizer steps with 1 process, and had 7 before"),
 }
@@ -254,9 +259,12 @@ def test_a_checkpoint_says_how_its_step_was_shared(root: Path) -> None:
         (4, 2, 8),
         (2, 2, 8),
     ]
-    assert "2 processes x 2 accumulated are now 1 process x 4" in (root / "said-2").read_text()
     assert (
-        "2 processes x 2 accumulated are now 4 processes x 1; 2 of them draw other random"
+        "resumed on 1 process x 4 accumulated batches, instead of 2 processes x 2"
+        in (root / "said-2").read_text()
+    )
+    assert (
+        "resumed on 4 processes x 1 accumulated batches, instead of 2 processes x 2; 2 processes with new random"
         in (root / "said-4").read_text()
     )
 

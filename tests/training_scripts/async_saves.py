@@ -94,7 +94,7 @@ def happen(accelerator, run, what, *words):
     elif what == "release_soon":
         threading.Timer(0.5, MAY_WRITE.set).start()
     elif what == "landed":
-        while run._state.busy():
+        while run._state.is_saving():
             time.sleep(0.01)
     elif what == "stop":
         Path(os.environ["CLUSTERRUN_STOP_FILE"]).touch()

@@ -1,4 +1,4 @@
-"""Checkpoints that are written while training goes on: it waits for a copy in memory only."""
+"""Checkpoints that are written while training continues: it waits only for a copy in memory."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from clusterrun.training.stopping.fence import Fence
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_MARGIN = 1.1, 64 << 20  # training and the writers need memory as well: a factor, and bytes
-# Calls what writes a checkpoint, with the seconds for which training stood still; None: until it
-# was published.
+_MARGIN = 1.1, 64 << 20  # memory for training and the writers: a factor, and bytes
+# Calls the function that writes a checkpoint, with the seconds for which training was blocked;
+# None: until the checkpoint was published.
 Note = Callable[[Callable[[], StoredCheckpoint], float | None], StoredCheckpoint]
 
 
 @dataclass(frozen=True)
 class _Need:
-    """What a rank's copy lacks, in bytes, and what is free on its node; None: nobody knows."""
+    """The memory that a rank's copy still needs, and what is free on its node, None if unknown."""
 
     node: int
     lack: int
@@ -43,15 +43,14 @@ class _Need:
 class AsyncSaver(Saver):
     """Saves as Saver does, in the background.
 
-    One save is under way at a time, and every rank must call the same methods.
+    Only one save is in progress at a time, and every rank must call the same methods.
     """
 
     def __init__(
         self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
     ) -> None:
         super().__init__(accelerator, agreement, checkpoints, fence)
-        # What the threads say to each other must not mix with what the training does: they have a
-        # group of their own.
+        # The threads have their own group, because their communication must not mix with training.
         self._writer = _BackgroundWriter(
             accelerator, Agreement(int(accelerator.num_processes)), checkpoints, fence
         )
@@ -60,17 +59,18 @@ class AsyncSaver(Saver):
         self._logged: set[bool] = set()
 
     @property
-    def under_way(self) -> Position | None:
-        """Where the training stood whose save was begun and not yet collected."""
+    def in_progress(self) -> Position | None:
+        """The position whose save was started and not yet collected."""
         return self._writer.position if self._flight else None
 
     def begin(self, position: Position, note: Note) -> bool:
-        """Copy the state and start to write it; no save may be under way. False: already written.
+        """Copy the state and start to write it; return False if it was written synchronously.
 
-        That is where memory is short on any node, which is told once. Raises what `save` does where
-        it fails before the copy; after it, `collect` does.
+        The latter happens if memory is short on a node, which is logged once. No other save may be
+        in progress. Raises what `save` raises if it fails before the copy; later errors are raised
+        by `collect`.
         """
-        begun = time.monotonic()
+        start = time.monotonic()
         plugin = self._accelerator.state.fsdp_plugin if self._accelerator.is_fsdp2 else None
         writes = Writes(self._checkpoints.draft(position.step), plugin)
         with self._drop_on_failure(writes.folder):
@@ -80,102 +80,100 @@ class AsyncSaver(Saver):
             self._run_on_ranks(
                 lambda: writes.capture(lambda: self._accelerator.save_state(str(writes.folder)))
             )
-        copied = self._copy(writes.state)
+        copied = self._copy_state(writes.state)
         self._writer.take(writes, position, self._facts(position))
-        stall = time.monotonic() - begun if copied else None
+        stall = time.monotonic() - start if copied else None
         self._flight = Flight(lambda: note(self._writer.write, stall))
         self._flight.start() if copied else self._flight.run()
         return copied
 
     def collect(self) -> StoredCheckpoint:
-        """Wait for what was begun, and return it or raise what `save` would."""
+        """Wait for the save in progress, and return its checkpoint or raise what `save` would."""
         flight, self._flight = self._flight, None
-        assert flight is not None  # noqa: S101 - the caller has seen that there is one
+        assert flight is not None  # noqa: S101 - the caller has checked it
         checkpoint = flight.result()
         self._size = checkpoint.size
         return checkpoint
 
-    def busy(self) -> bool:
-        """Whether this rank still writes."""
-        return self._flight is not None and not self._flight.landed()
+    def is_writing(self) -> bool:
+        """Return whether this rank is still writing."""
+        return self._flight is not None and not self._flight.has_landed()
 
     def failed_with(self) -> BaseException | None:
-        """Return what this rank's part has raised, if it is over."""
+        """Return the error of this rank's part, if it has failed."""
         return self._flight.failed_with() if self._flight else None
 
-    def _copy(self, state: Snapshot) -> bool:
+    def _copy_state(self, state: Snapshot) -> bool:
         """Copy the state, on all ranks or on none."""
         storages = state.storages().values()
-        lack = self._buffers.lack(storages)
-        everywhere = self._agreement.least(int(lack == 0))
-        if not everywhere and not self._grow(storages, lack):
+        missing = self._buffers.missing_bytes(storages)
+        fits_everywhere = self._agreement.least(int(missing == 0))
+        if not fits_everywhere and not self._grow_buffers(storages, missing):
             return False
         state.copy(self._buffers)
         return True
 
-    def _grow(self, storages: Iterable[Any], lack: int) -> bool:
+    def _grow_buffers(self, storages: Iterable[Any], missing: int) -> bool:
         node = int(self._accelerator.process_index) // self._processes_per_node()
-        needs = self._agreement.gather(_Need(node, lack, free_memory()))
+        needs = self._agreement.gather(_Need(node, missing, free_memory()))
         total, free, fits = min(
             (_sum_needs(needs, node) for node in {need.node for need in needs}), key=_memory_left
         )
         self._log_memory(total, free, fits=fits)
-        grown = self._agreement.least(
+        is_allocated = self._agreement.least(
             int(fits and _try_to_allocate(lambda: self._buffers.grow(storages)))
         )
-        if fits and not grown:
+        if fits and not is_allocated:
             self._log_memory(total, free, fits=False)
-        return bool(grown)
+        return bool(is_allocated)
 
     def _log_memory(self, total: int, free: int | None, *, fits: bool) -> None:
-        there = (
-            "nobody knows how much is free"
-            if free is None
-            else f"{format_bytes(free)} are free there"
+        available = (
+            "an unknown amount is free" if free is None else f"{format_bytes(free)} are free"
         )
         text = (
-            f"the copy of an asynchronous checkpoint takes {format_bytes(total)} of a node's "
-            "memory, and "
-            f"{there}"
+            f"the copy for an asynchronous checkpoint needs {format_bytes(total)} of a node's "
+            f"memory; {available}"
         )
         if fits not in self._logged and self._accelerator.is_main_process:
-            text = text if fits else f"warning: {text}: saving synchronously"
+            text = text if fits else f"warning: saving synchronously: {text}"
             sys.stderr.write(f"clusterrun: {text}\n")
             sys.stderr.flush()
         self._logged.add(fits)
 
 
 class _BackgroundWriter(Saver):
-    """Carries out, seals and publishes what was captured, in a thread."""
+    """Writes, seals and publishes the captured state, in a thread."""
 
     writes: Writes | None = None
     position = Position()
-    known: dict[str, object] | None = None
+    facts: dict[str, object] | None = None
 
-    def take(self, writes: Writes, position: Position, known: dict[str, object]) -> None:
-        """Take over the deferred writes and the manifest's facts, while the training continues."""
-        self.writes, self.position, self.known = writes, replace(position), known
+    def take(self, writes: Writes, position: Position, facts: dict[str, object]) -> None:
+        """Receive the deferred writes and the manifest's facts, while training continues."""
+        self.writes, self.position, self.facts = writes, replace(position), facts
 
     def _facts(self, position: Position) -> dict[str, object]:
-        return super()._facts(position) if self.known is None else self.known
+        return super()._facts(position) if self.facts is None else self.facts
 
     def write(self) -> StoredCheckpoint:
-        """Write and publish it. Raises as `save` does."""
-        writes, self.writes = self.writes, None  # what it holds need not be kept
-        assert writes is not None  # noqa: S101 - it was taken over
+        """Write and publish the checkpoint. Raises what `save` raises."""
+        writes, self.writes = self.writes, None  # frees its memory
+        assert writes is not None  # noqa: S101 - `take` was called
         with self._drop_on_failure(writes.folder):
             self._run_on_ranks(lambda: writes.carry_out(self._agreement.group))
             return self._complete(writes.folder, self.position)
 
     def _take_stock_of(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
-        # Nobody waits for it. The interpreter gives no more pools of threads while it shuts down.
+        # Without threads: training does not wait for this, and the interpreter creates no pools of
+        # threads while it shuts down.
         return manifest.take_stock(
-            draft, lambda name: name not in self.passing and mine(name), _InlineExecutor()
+            draft, lambda name: name not in self.temporary and mine(name), _InlineExecutor()
         )
 
 
 class _InlineExecutor(Executor):
-    """Does what is submitted at once."""
+    """Runs submitted functions at once, in the calling thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -187,19 +185,19 @@ class _InlineExecutor(Executor):
 
 
 def why_synchronous(accelerator: Accelerator) -> str | None:
-    """Say why an Accelerator's state cannot be saved asynchronously; None: it can."""
+    """Return why an Accelerator's state cannot be saved asynchronously; None if it can."""
     kind = str(accelerator.distributed_type.value)
     if kind == "NO" or kind.startswith("MULTI_") or (kind == "FSDP" and accelerator.is_fsdp2):
         return None
     if kind == "DEEPSPEED":
-        return "DeepSpeed writes its own checkpoints, and only while training waits"
+        return "DeepSpeed writes its own checkpoints while training waits"
     if kind == "FSDP":
-        return "the sharded state of FSDP1 cannot be copied; that of FSDP2 can (fsdp_version: 2)"
-    return f"there is no way yet to copy the state under {kind}"
+        return "the sharded state of FSDP1 cannot be copied; use FSDP2 (fsdp_version: 2)"
+    return f"copying the state of {kind} is not supported"
 
 
 def _sum_needs(needs: list[_Need], node: int) -> tuple[int, int | None, bool]:
-    """Return what the copies on a node lack together, what is free there, and whether it fits."""
+    """Return what all copies on a node still need, what is free there, and whether it fits."""
     here = [need for need in needs if need.node == node]
     total = sum(need.lack for need in here)
     free = min((need.free for need in here if need.free is not None), default=None)
@@ -207,14 +205,14 @@ def _sum_needs(needs: list[_Need], node: int) -> tuple[int, int | None, bool]:
     return total, free, free is None or free >= total * factor + more
 
 
-def _memory_left(found: tuple[int, int | None, bool]) -> float:
-    total, free, _ = found
+def _memory_left(node_sum: tuple[int, int | None, bool]) -> float:
+    total, free, _ = node_sum
     return float("inf") if free is None else free - total
 
 
 def _try_to_allocate(grow: Callable[[], None]) -> bool:
     try:
         grow()
-    except (MemoryError, RuntimeError):  # torch raises the latter, on CPUs and GPUs
+    except (MemoryError, RuntimeError):  # torch raises the latter, for CPUs and GPUs
         return False
     return True

@@ -1,4 +1,4 @@
-"""One piece of work in a thread of its own, beside the training."""
+"""A task in a separate thread, parallel to training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from threading import Thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# At the end of a process that leaves without asking for the result, as one that crashes: another
-# rank may hang.
-_PATIENCE = 600.0  # seconds
+# How long a process that exits without collecting the result, such as after a crash, waits for the
+# task: another rank may hang.
+_EXIT_TIMEOUT_S = 600.0
 
 
 class Flight(Generic[T]):
-    """Does `work` in a thread once it is started; it is finished before the process exits."""
+    """Runs `work` in a thread once it is started; the process waits for it before it exits."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
@@ -23,40 +23,36 @@ class Flight(Generic[T]):
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Start the work in a thread.
-
-        If the system gives no thread, the work is done when this returns.
-        """
-        thread = Thread(
-            target=self.run, name="clusterrun-save", daemon=True
-        )  # Python would wait without a limit
+        """Start the work in a thread; if no thread can be created, do it before returning."""
+        # a daemon, because Python would wait for another thread without a limit
+        thread = Thread(target=self.run, name="clusterrun-save", daemon=True)
         try:
             thread.start()
         except RuntimeError:
             self.run()
             return
         self._thread = thread
-        atexit.register(thread.join, _PATIENCE)
+        atexit.register(thread.join, _EXIT_TIMEOUT_S)
 
     def run(self) -> None:
-        """Do the work here and now; what it raises is kept for `result`."""
+        """Do the work in the calling thread; an error is kept for `result`."""
         work, self._work = self._work, None
         assert work is not None  # noqa: S101 - it is called once
         try:
             self._value = work()
-        except BaseException as error:  # noqa: BLE001 - it is raised again by `result`
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             self._error = error
 
-    def landed(self) -> bool:
-        """Whether the work is done, well or badly."""
+    def has_landed(self) -> bool:
+        """Return whether the work is complete, with or without an error."""
         return self._work is None and not (self._thread and self._thread.is_alive())
 
     def failed_with(self) -> BaseException | None:
-        """Return what the work has raised, if it is over."""
+        """Return the error of the work, if it has failed."""
         return self._error
 
     def result(self) -> T:
-        """Wait for the work to be done and return what it returned, or raise what it raised."""
+        """Wait for the work; return its result or raise its error."""
         if self._thread:
             self._thread.join()
             atexit.unregister(self._thread.join)

@@ -1,7 +1,7 @@
-"""Memory of the host that holds copies of tensors, kept from one save to the next.
+"""Host memory for copies of tensors, reused from one save to the next.
 
-Memory that is touched for the first time comes slowly from the system: a copy into new memory takes
-many times as long.
+The system provides new memory slowly, when it is first accessed: a copy into new memory takes many
+times as long.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     import torch
 
 Key = tuple[str, int, int]  # a storage's device, address and size
-_Kind = tuple[
-    int, bool
-]  # a size in bytes, and whether the memory is pinned: a GPU reaches it several times as fast
+# a size in bytes, and whether the memory is pinned, to which GPUs copy several times as fast
+_Kind = tuple[int, bool]
 
 
 class Buffers:
-    """One buffer for each storage of the state that is saved."""
+    """One buffer for each storage of the saved state."""
 
     def __init__(self) -> None:
         self._held: dict[_Kind, list[torch.UntypedStorage]] = {}
 
-    def lack(self, storages: Iterable[torch.UntypedStorage]) -> int:
+    def missing_bytes(self, storages: Iterable[torch.UntypedStorage]) -> int:
         """Return how many bytes must be allocated before copies of these storages fit."""
         return sum(
-            _allocated_bytes(*kind) * number for kind, number in self._missing(storages).items()
+            _allocated_bytes(*kind) * number
+            for kind, number in self._count_missing(storages).items()
         )
 
     def grow(self, storages: Iterable[torch.UntypedStorage]) -> None:
-        """Allocate what is missing, and let go of what is no longer needed.
+        """Allocate missing buffers, and free those that are no longer needed.
 
-        Raises MemoryError or RuntimeError where the system refuses it.
+        Raises MemoryError or RuntimeError if the system refuses.
         """
         storages = list(storages)
         self._held = {
             kind: self._held.get(kind, [])[:number]
             for kind, number in _count_kinds(storages).items()
         }
-        for kind, number in self._missing(storages).items():
+        for kind, number in self._count_missing(storages).items():
             self._held[kind] += [_allocate(*kind) for _ in range(number)]
 
-    def filled_from(
+    def copy_from(
         self, storages: dict[Key, torch.UntypedStorage]
     ) -> dict[Key, torch.UntypedStorage]:
-        """Copy storages into the buffers, which have grown; return when all bytes have arrived."""
+        """Copy storages into the buffers, after `grow`; return when all bytes are copied."""
         import torch
 
         free = {kind: iter(buffers) for kind, buffers in self._held.items()}
@@ -59,7 +59,7 @@ class Buffers:
             torch.cuda.synchronize(device)
         return copies
 
-    def _missing(self, storages: Iterable[torch.UntypedStorage]) -> dict[_Kind, int]:
+    def _count_missing(self, storages: Iterable[torch.UntypedStorage]) -> dict[_Kind, int]:
         held = {kind: len(buffers) for kind, buffers in self._held.items()}
         missing = {
             kind: number - held.get(kind, 0) for kind, number in _count_kinds(storages).items()
@@ -68,7 +68,7 @@ class Buffers:
 
 
 def storage_key(storage: torch.UntypedStorage) -> Key:
-    """Return what tells two storages apart."""
+    """Return the identity of a storage."""
     return str(storage.device), storage.data_ptr(), storage.nbytes()
 
 
@@ -81,7 +81,7 @@ def _count_kinds(storages: Iterable[torch.UntypedStorage]) -> Counter[_Kind]:
 
 
 def _allocated_bytes(size: int, pinned: bool) -> int:
-    # torch's allocator of pinned memory rounds up to a power of two.
+    # torch's allocator for pinned memory rounds up to a power of two.
     return 1 << (size - 1).bit_length() if pinned else size
 
 

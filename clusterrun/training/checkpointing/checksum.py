@@ -1,4 +1,4 @@
-"""CRC-32 of large files, by several threads at once; zlib works without the interpreter's lock."""
+"""CRC-32 of large files in several threads; zlib releases the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-_SEGMENT = 32 << 20  # bytes that one thread takes at once
-_CHUNK = 1 << 20  # bytes read at once: they stay in the processor's cache until they are summed
+_SEGMENT = 32 << 20  # bytes per task of a thread
+_CHUNK = 1 << 20  # bytes per read, which stay in the processor's cache for the checksum
 _POLYNOMIAL = 0xEDB88320  # of CRC-32, lowest power first
 _ONE = 1 << 31  # the polynomial 1 in that notation
 
 
 class Sum(NamedTuple):
-    """Size in bytes and CRC-32 of a file or a part of one."""
+    """The size in bytes and CRC-32 of a file or a part of one."""
 
     size: int
     crc32: int
 
 
 def start_checksum(path: Path, size: int, pool: Executor) -> Callable[[], Sum]:
-    """Start to read `size` bytes of a file; the returned function waits for the sum.
+    """Start to read `size` bytes of a file; return a function that waits for the sum.
 
-    It raises OSError if the file cannot be read.
+    That function raises OSError if the file cannot be read.
     """
     parts = [pool.submit(_checksum_part, path, start) for start in range(0, max(size, 1), _SEGMENT)]
     return lambda: _join_parts([part.result() for part in parts])
@@ -50,7 +50,7 @@ def _join_parts(parts: list[Sum]) -> Sum:
 
 
 def combine_crc32(first: int, second: Sum) -> int:
-    """Return the CRC-32 of two concatenated pieces of data; the rule is zlib's `crc32_combine`."""
+    """Return the CRC-32 of two concatenated pieces of data, as zlib's `crc32_combine` does."""
     return _multiply(_power_of_x(8 * second.size), first) ^ second.crc32
 
 

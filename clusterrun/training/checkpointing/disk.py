@@ -1,4 +1,4 @@
-"""Recognize a full disk: by the errors of torch and safetensors, and before anything is written."""
+"""Detection of a full disk, by the errors of torch and safetensors, and before a write."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# torch.save says nothing of the disk: its writer notices that it is not where it should be, and the
-# reason is lost.
+# torch.save does not report the disk's error: its writer notices only a wrong position.
 _TORCH_MESSAGES = ("inline_container", "PytorchStreamWriter", "iostream error")
-_MARGIN = 1.05, 1 << 20  # a checkpoint grows a little, and logs need room too: a factor, and bytes
+_MARGIN = 1.05, 1 << 20  # for a larger checkpoint, and for logs: a factor, and bytes
 
 
 def write_error_reason(error: BaseException) -> str | None:
-    """Say in words why the disk refused, or return None when an error is none of the disk's.
+    """Return why the disk failed; None if an error does not come from the disk.
 
-    Knows OSError, what torch.save and safetensors raise in its place, and
-    torch.distributed.checkpoint's collection of what several ranks raised.
+    It recognizes OSError, the errors that torch.save and safetensors raise instead, and the errors
+    of several ranks that torch.distributed.checkpoint collects.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -27,8 +26,8 @@ def write_error_reason(error: BaseException) -> str | None:
         return str(error).partition("I/O error: ")[2]
     if isinstance(error, RuntimeError) and any(word in str(error) for word in _TORCH_MESSAGES):
         cause = error.__context__
-        known = isinstance(cause, OSError) and cause.strerror
-        return known or "torch.save could not write (disk full, quota, or file size limit)"
+        reason = isinstance(cause, OSError) and cause.strerror
+        return reason or "torch.save failed (disk full, quota, or file size limit)"
     return _write_error_of_ranks(error)
 
 
@@ -42,18 +41,17 @@ def _write_error_of_ranks(error: BaseException) -> str | None:
 
 @contextmanager
 def collect_write_errors() -> Iterator[list[str]]:
-    """Let torch.save return where the disk refuses, and list the reasons instead.
+    """Make torch.save return if the disk fails, and collect the reasons in the yielded list.
 
-    DeepSpeed and FSDP meet between their files: a rank that left there with an error would let the
-    others wait for it for good. What was written of the file is removed, which leaves room for the
-    small ones that follow.
+    The ranks of DeepSpeed and FSDP synchronize between files: if one left with an error, the others
+    would wait forever. An incomplete file is removed, to free space for the small ones that follow.
     """
     import torch
 
     reasons: list[str] = []
     save = torch.save
 
-    def forgiving(obj: object, f: Any, *args: Any, **more: Any) -> None:
+    def save_or_collect(obj: object, f: Any, *args: Any, **more: Any) -> None:
         try:
             save(obj, f, *args, **more)
         except (OSError, RuntimeError) as error:
@@ -64,7 +62,7 @@ def collect_write_errors() -> Iterator[list[str]]:
             with suppress(OSError):
                 Path(f).unlink()
 
-    torch.save = forgiving
+    torch.save = save_or_collect
     try:
         yield reasons
     finally:
@@ -72,22 +70,22 @@ def collect_write_errors() -> Iterator[list[str]]:
 
 
 def describe_lack_of_space(folder: Path, size: int) -> str | None:
-    """Describe a lack of room for `size` more bytes below a folder; None if unknown or they fit.
+    """Describe a lack of space for `size` more bytes below a folder; None if they fit, or unknown.
 
-    A quota is not seen here. Raises OSError.
+    Quotas are not checked. Raises OSError.
     """
     total, _, free = shutil.disk_usage(folder)
     factor, more = _MARGIN
-    if total == 0 or free >= size * factor + more:  # some network file systems tell no sizes at all
+    if total == 0 or free >= size * factor + more:  # some network file systems report no sizes
         return None
     return (
-        f"{format_bytes(free)} free in {folder}, and the previous checkpoint has "
+        f"{format_bytes(free)} free in {folder}, but the previous checkpoint has "
         f"{format_bytes(size)}"
     )
 
 
 def format_bytes(size: float) -> str:
-    """Say a number of bytes in the unit that fits it."""
+    """Format a number of bytes with a suitable unit."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size /= 1000

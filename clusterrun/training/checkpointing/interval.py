@@ -1,4 +1,4 @@
-"""How often to save: the words for it, and whether a save is due."""
+"""The interval between saves, and whether a save is due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clusterrun.errors import TrainingError
 
 @dataclass(frozen=True)
 class Interval:
-    """Seconds, optimizer steps, or `auto`, which loses the least time: one of the three."""
+    """One of seconds, optimizer steps, and `auto`, which minimizes the lost time."""
 
     seconds: float | None = None
     steps: int | None = None
@@ -38,10 +38,9 @@ def parse_interval(text: str) -> Interval:
 
 
 class SaveSchedule:
-    """Says when the next checkpoint is due; without an interval, never.
+    """Determines when the next checkpoint is due; never without an interval.
 
-    `optimum` returns the seconds from one save to the next for `auto`; it is asked once in each
-    interval.
+    `optimum` returns the seconds between saves for `auto`; it is called once per interval.
     """
 
     def __init__(
@@ -55,13 +54,13 @@ class SaveSchedule:
         self.saved()
 
     def saved(self) -> None:
-        """Begin the next interval now."""
+        """Start the next interval."""
         self._since = self._clock()
         self._reported = False
         self._limit = self._every.seconds
 
     def due_at(self, step: int) -> bool:
-        """Whether an interval of steps ends with this step; alike on all ranks."""
+        """Return whether an interval of steps ends with this step; the same on all ranks."""
         return self._every.steps is not None and step % self._every.steps == 0
 
     def next_save(self, step: int) -> dict[str, object]:
@@ -73,9 +72,9 @@ class SaveSchedule:
         return {"save_at": int(time.time() + self._since + self._limit - self._clock())}
 
     def time_is_up(self) -> bool:
-        """Whether an interval of time has ended; says so once, and again only after `saved`.
+        """Return True once when an interval of time has ended, and again only after `saved`.
 
-        Clocks of ranks differ: one rank asks, and the others are told.
+        Only one rank calls it, because the clocks of ranks differ.
         """
         if self._every.auto and self._limit is None:
             self._limit = self._optimum()

@@ -1,6 +1,6 @@
 """The manifest of a checkpoint folder: its files with size and checksum, and facts on the state.
 
-It is written last, so a folder without one is not whole. It also carries a checksum of itself.
+It is written last, so a folder without one is incomplete. It also has a checksum of itself.
 """
 
 from __future__ import annotations
@@ -27,31 +27,30 @@ Entries = dict[str, dict[str, object]]
 
 
 def seal(folder: Path, facts: Mapping[str, object], entries: Entries | None = None) -> None:
-    """Flush every file of a folder and write its manifest last: `version`, the facts, and `files`.
+    """Flush all files of a folder, and write its manifest last: `version`, the facts, and `files`.
 
-    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is what
-    `take_stock` returned, where it has been called already. The facts must be JSON values. Raises
-    OSError where the disk does not take it.
+    `files` maps a relative path to `{"size": bytes, "crc32": 8 hex digits}`; `entries` is the
+    result of `take_stock`, if it was called already. The facts must be JSON values. Raises OSError
+    if the disk fails.
     """
     files = take_stock(folder) if entries is None else entries
     _write_manifest(folder, {"version": VERSION, **facts, "files": files})
 
 
 def update_facts(folder: Path, facts: Mapping[str, object]) -> None:
-    """Change facts in the manifest of a sealed folder, whose files are not looked at.
+    """Change facts in the manifest of a sealed folder, without checking its files.
 
-    Raises OSError where there is no whole manifest, or the disk does not take the new one: then the
-    old one stays.
+    Raises OSError if the manifest is not valid or the disk fails; then the old one stays.
     """
     content = read(folder)
     if content is None:
-        raise OSError(f"{folder.name} has no whole {NAME}")
+        raise OSError(f"{folder.name} has no valid {NAME}")
     del content["crc32"]
     _write_manifest(folder, {**content, **facts})
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """Return a folder's manifest; None if missing or damaged. The files are not checked."""
+    """Return a folder's manifest without checking the files; None if it is missing or corrupt."""
     try:
         return _parse_manifest(read_bytes(folder / NAME))
     except (OSError, ValueError):
@@ -61,7 +60,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 def find_damage(folder: Path, read_so_far: Callable[[int], object] | None = None) -> str | None:
     """Describe the damage of a checkpoint folder; None if every byte is as it was when sealed.
 
-    Files that the manifest does not name are no damage. All files are read; `read_so_far` is told
+    All files in the manifest are read, and other files are ignored; `read_so_far` is called with
     the bytes of each.
     """
     try:
@@ -80,27 +79,26 @@ def find_damage(folder: Path, read_so_far: Callable[[int], object] | None = None
 def take_stock(
     folder: Path, mine: Callable[[str], bool] = lambda _: True, workers: Executor | None = None
 ) -> Entries:
-    """Flush every file and folder of a tree; return size and checksum of the paths that are `mine`.
+    """Flush a tree; return the size and checksum of the paths for which `mine` is true.
 
-    Checksums are taken while the disk works on the flush, by `workers` or several threads. Raises
-    OSError.
+    Checksums are computed during the flush, by `workers` or by several threads. Raises OSError.
     """
     names = sorted(_list_files(folder))
     with workers or ThreadPoolExecutor(_THREADS) as pool:
-        flushed = pool.map(flush, [folder / name for name in names])
+        flushes = pool.map(flush, [folder / name for name in names])
         sums = {
             name: start_checksum(folder / name, (folder / name).stat().st_size, pool)
             for name in filter(mine, names)
         }
-        list(flushed)  # raises what a flush raised
+        list(flushes)  # raises the errors of the flushes
         entries = {name: _manifest_entry(wait()) for name, wait in sums.items()}
-    for place, _, _ in _walk(folder):
-        flush(Path(place))
+    for parent, _, _ in _walk(folder):
+        flush(Path(parent))
     return entries
 
 
 def flush(path: Path) -> None:
-    """See a file's content, or a folder's names, on the disk. Raises OSError."""
+    """Flush a file's content, or a folder's entries, to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -115,29 +113,29 @@ def _write_manifest(folder: Path, content: Mapping[str, object]) -> None:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    def refuse(error: OSError) -> None:  # os.walk leaves out, in silence, what it cannot list
+    def reraise(error: OSError) -> None:  # by default os.walk silently skips unreadable folders
         raise error
 
-    return os.walk(folder, topdown=False, onerror=refuse)
+    return os.walk(folder, topdown=False, onerror=reraise)
 
 
 def _list_files(folder: Path) -> Iterable[str]:
-    paths = (Path(place, name) for place, _, names in _walk(folder) for name in names)
+    paths = (Path(parent, name) for parent, _, names in _walk(folder) for name in names)
     return (str(path.relative_to(folder)) for path in paths if path != folder / NAME)
 
 
-def _manifest_entry(found: Sum) -> dict[str, object]:
-    return {"size": found.size, "crc32": f"{found.crc32:08x}"}
+def _manifest_entry(total: Sum) -> dict[str, object]:
+    return {"size": total.size, "crc32": f"{total.crc32:08x}"}
 
 
 def _parse_manifest(data: bytes) -> dict[str, Any]:
     body, end = data[:-_END_LENGTH], data[-_END_LENGTH:]
     if end != (_END % zlib.crc32(body)).encode():
-        raise ValueError("is damaged: its own checksum differs")
+        raise ValueError("is corrupt: its own checksum differs")
     content: dict[str, Any] = json.loads(data)
     if content.get("version") != VERSION:
         raise ValueError(
-            f"has version {content.get('version')}, this clusterrun reads version {VERSION}"
+            f"has version {content.get('version')}, but this clusterrun reads version {VERSION}"
         )
     return content
 
@@ -169,7 +167,7 @@ def _find_wrong_content(
                 break
             if read_so_far:
                 read_so_far(files[name]["size"])
-        pool.shutdown(cancel_futures=True)  # one is enough
+        pool.shutdown(cancel_futures=True)  # one damaged file is enough
     return reason
 
 

@@ -1,6 +1,6 @@
-"""How much memory this process may still take: the machine's, its cgroup's and its own limits.
+"""The memory that this process may still allocate, by the limits of machine, cgroup and process.
 
-Slurm puts a job's memory limit into a cgroup (ConstrainRAMSpace), and may limit the address space
+Slurm sets a job's memory limit in a cgroup (ConstrainRAMSpace), and may limit the address space
 (VSizeFactor).
 """
 
@@ -18,7 +18,7 @@ _V2 = "memory.max", "memory.current", ""
 def free_memory(root: Path = Path("/")) -> int | None:
     """Return the available bytes of memory, reclaimable page cache included; None if unknown.
 
-    `root` is where proc and sys are. What of the cache is not yet on the disk does not count.
+    `root` is the folder of proc and sys. Cache that is not yet on disk does not count.
     """
     rooms = [_machine_room(root), _address_space_room(root), *_cgroup_rooms(root)]
     return min((max(room, 0) for room in rooms if room is not None), default=None)
@@ -35,7 +35,7 @@ def _address_space_room(root: Path) -> int | None:
 
 
 def _cgroup_rooms(root: Path) -> Iterator[int]:
-    """Yield the room below each memory limit of this process; each cgroup level may have one."""
+    """Yield what is left below each memory limit; each level of cgroups may have one."""
     for mount, path, names in _memory_hierarchies(root):
         for level in (path, *path.parents):
             room = _room_of_cgroup(mount / level, *names)

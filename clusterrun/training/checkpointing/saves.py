@@ -1,4 +1,4 @@
-"""The `saves` record: the newest checkpoint of the run, and how long saving takes."""
+"""The `saves` record: the newest checkpoint of the run, and the duration of saves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clusterrun.run_folder.records import number, read_record, whole, write_reco
 
 
 class Saves:
-    """Counts a run's saves over all attempts; with a path of None the count is in memory only.
+    """Records a run's saves over all attempts; with a path of None only in memory.
 
     All times are wall clock seconds. Only the main process may write.
     """
@@ -21,32 +21,32 @@ class Saves:
 
     @property
     def last(self) -> float | None:
-        """How long training stood still for the last save; None before the first.
+        """How long the last save blocked training; None before the first.
 
-        For an asynchronous one at least a tenth of the time until it was published: what is never
-        saved more often than every ten times this long has always finished the one before.
+        For an asynchronous save it is at least a tenth of the time until it was published. An
+        interval is at least ten times as long, so the previous save is always complete.
         """
         whole, stall = (number(str(self._record.get(key, ""))) for key in ("seconds", "stall"))
         return whole if whole is None or stall is None else max(stall, whole / 10)
 
     @property
     def longest(self) -> float | None:
-        """Time that a stop may need to save, by the longest save so far; None before the first."""
+        """The time that a stop may need for a save, from the longest so far; None before any."""
         return number(str(self._record.get("longest", "")))
 
     @property
     def count(self) -> int:
-        """How many checkpoints the run has published."""
+        """The number of checkpoints that the run has published."""
         return whole(str(self._record.get("count", ""))) or 0
 
     def published(
         self, checkpoint: str, step: int, seconds: float, stall: float | None = None
     ) -> None:
-        """Record a published checkpoint and how many seconds its save took. Raises OSError.
+        """Record a published checkpoint and the duration of its save in seconds. Raises OSError.
 
-        `stall` is how long training stood still for it, where it was asynchronous. A stop may have
-        to wait for such a one before it can save itself, so `longest`, by which the job script asks
-        early enough, counts it twice.
+        `stall` is how long an asynchronous save blocked training. A stop may have to wait for such
+        a save before its own, so it counts twice in `longest`, from which the job script computes
+        how early to request a stop.
         """
         needed = seconds if stall is None else 2 * seconds
         self._record = {
@@ -61,7 +61,7 @@ class Saves:
         self._write(self._record)
 
     def failed(self, reason: str) -> None:
-        """Write down that a save failed and why; the rest stays as it was. Raises OSError."""
+        """Record that a save failed and why; keep the other values. Raises OSError."""
         self._write({**self._record, "failed": " ".join(reason.split())})
 
     def _write(self, record: dict[str, object]) -> None:

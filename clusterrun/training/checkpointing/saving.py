@@ -1,4 +1,4 @@
-"""One checkpoint, saved by all ranks together: all of them have it, or none."""
+"""The save of a checkpoint by all ranks together: it succeeds on all of them, or on none."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _WRITER = re.compile(r"(?:rank_?|random_states_|__)(\d+)", re.ASCII)
 
 
 class SaveFailed(Exception):
-    """The disk did not take a checkpoint; nothing was published, and training may go on."""
+    """The disk failed during a save; nothing was published, and training can continue."""
 
 
 @dataclass(frozen=True)
 class _Outcome(Generic[T]):
-    """How one rank's part of a phase went."""
+    """The outcome of a phase on one rank."""
 
     value: T | None = None
-    refusal: str | None = None
+    failure: str | None = None
     fence: str | None = None
 
     @property
-    def good(self) -> bool:
-        """Whether the phase may go on."""
-        return self.refusal is None and self.fence is None
+    def succeeded(self) -> bool:
+        """Whether the phase succeeded on this rank."""
+        return self.failure is None and self.fence is None
 
 
 class Saver:
@@ -54,8 +54,8 @@ class Saver:
     `agreement` joins the ranks, `fence` forbids publishing.
     """
 
-    sharing: Sharing | None = None  # says in the manifest how a step is shared
-    passing: frozenset[str] = frozenset()  # files that go away again when the save is done
+    sharing: Sharing | None = None  # adds to the manifest how a step is divided among ranks
+    temporary: frozenset[str] = frozenset()  # files that are removed after the save
 
     def __init__(
         self, accelerator: Accelerator, agreement: Agreement, checkpoints: Checkpoints, fence: Fence
@@ -66,14 +66,14 @@ class Saver:
         self._size: int | None = None
 
     def expect(self, size: int) -> None:
-        """Take note of how large the previous checkpoint is, in bytes."""
+        """Note the size of the previous checkpoint in bytes."""
         self._size = size
 
     def save(self, position: Position) -> StoredCheckpoint:
-        """Save the state of all ranks, publish it and prune. Every rank must call it.
+        """Save the state of all ranks, publish it, and prune. Call it on every rank.
 
-        Raises SaveFailed on all ranks where the disk does not take a part of it from any of them,
-        and Fenced on all where another attempt has taken over.
+        Raises SaveFailed on all ranks if the disk fails on any of them, and Fenced on all ranks if
+        another attempt has taken over.
         """
         draft = self._checkpoints.draft(position.step)
         with self._drop_on_failure(draft):
@@ -91,8 +91,8 @@ class Saver:
             else {}
         )
         main = self._accelerator.is_main_process
-        published = self._run_on_ranks(lambda: self._publish(draft, position, entries), here=main)
-        checkpoint = self._agreement.share(published)
+        result = self._run_on_ranks(lambda: self._publish(draft, position, entries), here=main)
+        checkpoint = self._agreement.share(result)
         assert checkpoint is not None  # noqa: S101 - the main process has published it
         self._size = checkpoint.size
         return checkpoint
@@ -107,22 +107,22 @@ class Saver:
             raise
 
     def move(self, checkpoint: StoredCheckpoint, batch: int) -> StoredCheckpoint:
-        """Record in this attempt's checkpoint that `batch` batches were taken; else as `save`."""
+        """Record another number of batches in a checkpoint of this attempt; otherwise as `save`."""
 
-        def restate() -> StoredCheckpoint:
+        def update() -> StoredCheckpoint:
             self._fence.check()
             return self._checkpoints.move(checkpoint, batch)
 
-        moved = self._agreement.share(
-            self._run_on_ranks(restate, here=self._accelerator.is_main_process)
+        result = self._agreement.share(
+            self._run_on_ranks(update, here=self._accelerator.is_main_process)
         )
-        assert moved is not None  # noqa: S101 - the main process has moved it
-        return moved
+        assert result is not None  # noqa: S101 - the main process has updated it
+        return result
 
     def _run_on_ranks(self, action: Callable[[], T], *, here: bool = True) -> T | None:
-        """Run a phase on the participating ranks; all wait, and all learn if it failed on one."""
+        """Run a phase on the ranks where `here` is true; it fails on all ranks if on any."""
         outcome: _Outcome[T] = _try_action(action) if here else _Outcome()
-        if not self._agreement.least(int(outcome.good)):
+        if not self._agreement.least(int(outcome.succeeded)):
             self._fail(self._agreement.gather(replace(outcome, value=None)))
         return outcome.value
 
@@ -130,23 +130,23 @@ class Saver:
         for each in outcomes:
             if each.fence:
                 raise Fenced(each.fence)
-        refusals = [
-            f"rank {rank}: {each.refusal}" for rank, each in enumerate(outcomes) if each.refusal
+        failures = [
+            f"rank {rank}: {each.failure}" for rank, each in enumerate(outcomes) if each.failure
         ]
-        raise SaveFailed(outcomes[0].refusal if len(outcomes) == 1 else "; ".join(refusals[:3]))
+        raise SaveFailed(outcomes[0].failure if len(outcomes) == 1 else "; ".join(failures[:3]))
 
     def _make_room(self, draft: Path) -> None:
         self._fence.check()
         self._checkpoints.make_room(draft)
-        lack = describe_lack_of_space(draft.parent, self._size) if self._size else None
-        if lack:
-            raise OSError(lack)
+        reason = describe_lack_of_space(draft.parent, self._size) if self._size else None
+        if reason:
+            raise OSError(reason)
 
     def _write(self, draft: Path) -> None:
-        with collect_write_errors() as refusals:
+        with collect_write_errors() as errors:
             self._accelerator.save_state(str(draft))
-        if refusals:
-            raise OSError(refusals[0])
+        if errors:
+            raise OSError(errors[0])
 
     def _take_stock_of_nodes(self, draft: Path) -> manifest.Entries:
         part = self._run_on_ranks(
@@ -159,13 +159,13 @@ class Saver:
         }
 
     def _take_stock_of_node(self, draft: Path) -> manifest.Entries:
-        """Flush what this node wrote, and checksum it while it is still in the node's memory."""
+        """Flush and checksum this node's files, while they are still in its memory."""
         per_node = self._processes_per_node()
         node = int(self._accelerator.process_index) // per_node
         return self._take_stock_of(draft, lambda name: _writing_rank(name) // per_node == node)
 
     def _take_stock_of(self, draft: Path, mine: Callable[[str], bool]) -> manifest.Entries:
-        return manifest.take_stock(draft, lambda name: name not in self.passing and mine(name))
+        return manifest.take_stock(draft, lambda name: name not in self.temporary and mine(name))
 
     def _processes_per_node(self) -> int:
         return int(os.environ.get("LOCAL_WORLD_SIZE") or self._accelerator.num_processes)
@@ -177,7 +177,7 @@ class Saver:
         manifest.seal(draft, self._facts(position), entries)
         self._fence.check()
         checkpoint = self._checkpoints.publish(draft)
-        # Between the two checks it may have hung for long, on an unavailable file server.
+        # Check again: an unavailable file server may have blocked the process for long.
         self._fence.check()
         self._checkpoints.prune()
         return checkpoint
@@ -188,7 +188,7 @@ class Saver:
 
 
 def state_facts(accelerator: Accelerator, attempt: int, position: Position) -> dict[str, object]:
-    """Return what a manifest says of the state beside its files."""
+    """Return the facts on the state for a manifest."""
     import accelerate
     import torch
 
@@ -214,16 +214,16 @@ def _try_action(action: Callable[[], T]) -> _Outcome[T]:
         return _Outcome(value=action())
     except Fenced as fenced:
         return _Outcome(fence=str(fenced))
-    except BaseException as error:  # torch.distributed.checkpoint's error is no Exception
+    except BaseException as error:  # CheckpointException is a BaseException
         reason = write_error_reason(error)
         if reason is None:
             raise
-        return _Outcome(refusal=reason)
+        return _Outcome(failure=reason)
 
 
 def _writing_rank(name: str) -> int:
     # Accelerate, DeepSpeed and torch.distributed.checkpoint number the files of ranks; rank 0
-    # writes the others. A wrong guess costs time only: another node reads the file, or the main
-    # process, which takes what nobody took.
+    # writes the others. A wrong guess only costs time: another node reads the file, or the main
+    # process does, which reads what is left.
     match = _WRITER.search(Path(name).name)
     return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""Snapshot what is to be saved: tensors are copied into memory, all else is pickled at once."""
+"""A snapshot of state: tensors are copied to memory, everything else is pickled at once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Reference:
-    """Stands in a pickle for a tensor."""
+    """A placeholder for a tensor in a pickle."""
 
     number: int
 
 
 class Snapshot:
-    """Freezes values; `thaw` returns each with its tensors as they were at `copy`, on the CPU.
+    """Freezes values; `thaw` returns them with their tensors as they were at `copy`, on the CPU.
 
-    Tensors that share a storage share its copy, so torch.save writes the same bytes. Until `copy`
-    they are the live ones.
+    Tensors that share a storage share its copy, so torch.save writes the same bytes. Before `copy`
+    the tensors are the original ones.
     """
 
     def __init__(self) -> None:
@@ -33,34 +33,34 @@ class Snapshot:
         self._numbers: dict[int, int] = {}
 
     def freeze(self, value: object) -> bytes:
-        """Pickle a value without its tensors, which are noted. Raises as pickle does."""
+        """Pickle a value without its tensors, which are noted. Raises the errors of pickle."""
         file = io.BytesIO()
         _Pickler(file, self).dump(value)
         return file.getvalue()
 
     def thaw(self, frozen: bytes) -> Any:
-        """Return a value that was frozen."""
+        """Return a frozen value."""
         return _Unpickler(io.BytesIO(frozen), self).load()
 
     def storages(self) -> dict[Key, torch.UntypedStorage]:
-        """Return the storages of all tensors, each once."""
-        found = (_local_part(tensor).untyped_storage() for tensor in self._tensors)
-        return {storage_key(storage): storage for storage in found}
+        """Return the distinct storages of all tensors."""
+        storages = (_local_part(tensor).untyped_storage() for tensor in self._tensors)
+        return {storage_key(storage): storage for storage in storages}
 
     def copy(self, buffers: Buffers) -> None:
-        """Copy all tensors as they are now, into buffers that have grown for them."""
-        copies = buffers.filled_from(self.storages())
+        """Copy all tensors as they are now, into buffers that have been grown for them."""
+        copies = buffers.copy_from(self.storages())
         self._tensors = [_copy_tensor(tensor, copies) for tensor in self._tensors]
 
     def note(self, tensor: torch.Tensor) -> _Reference:
-        """Take a tensor in; the same one is taken once."""
+        """Note a tensor, once, and return its reference."""
         number = self._numbers.setdefault(id(tensor), len(self._tensors))
         if number == len(self._tensors):
-            self._tensors.append(tensor)  # which keeps it, and so its id
+            self._tensors.append(tensor)  # which keeps its id valid
         return _Reference(number)
 
-    def noted(self, reference: _Reference) -> torch.Tensor:
-        """Return a tensor that was taken in, or what stands in for it."""
+    def get(self, reference: _Reference) -> torch.Tensor:
+        """Return the noted tensor or its copy."""
         return self._tensors[reference.number]
 
 
@@ -72,8 +72,7 @@ class _Pickler(pickle.Pickler):
         self._snapshot, self._type = snapshot, torch.Tensor
 
     def persistent_id(self, obj: object) -> _Reference | None:
-        # The rest (sparse, quantized, empty ones, classes of their own) pickles itself, from parts
-        # that are tensors.
+        # Other tensors (sparse, quantized, empty, subclasses) pickle themselves from plain ones.
         plain = isinstance(obj, self._type) and _is_plain(obj)
         return self._snapshot.note(obj) if plain else None  # type: ignore[arg-type]
 
@@ -84,7 +83,7 @@ class _Unpickler(pickle.Unpickler):
         self._snapshot = snapshot
 
     def persistent_load(self, pid: _Reference) -> torch.Tensor:
-        return self._snapshot.noted(pid)
+        return self._snapshot.get(pid)
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
@@ -92,22 +91,21 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
     if _is_dtensor(tensor):
         return _is_plain(_local_part(tensor))
-    usual = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
-    odd = usual and (tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_meta)
-    return usual and not odd and tensor.untyped_storage().nbytes() > 0
+    dense = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
+    lazy = dense and (tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_meta)
+    return dense and not lazy and tensor.untyped_storage().nbytes() > 0
 
 
 def _is_dtensor(tensor: torch.Tensor) -> bool:
-    # By name: where nothing is sharded, the import alone would cost tenths of a second.
+    # By name, because the import alone takes tenths of a second, even if nothing is sharded.
     return type(tensor).__name__ == "DTensor" and type(tensor).__module__.startswith(
         "torch.distributed"
     )
 
 
 def _local_part(tensor: torch.Tensor) -> torch.Tensor:
-    local: torch.Tensor = getattr(
-        tensor, "_local_tensor", tensor
-    )  # to_local would record a gradient
+    # not to_local, which would record a gradient
+    local: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
     return local
 
 
@@ -123,8 +121,7 @@ def _copy_tensor(tensor: torch.Tensor, copies: dict[Key, torch.UntypedStorage]) 
         local.stride(),
     )
     if _is_dtensor(tensor):
-        # torch.distributed.checkpoint needs to know of which whole this is a part, and nothing of
-        # its device.
+        # torch.distributed.checkpoint needs the spec of the whole tensor, but not its device.
         sharded: Callable[..., torch.Tensor] = type(tensor)
         return sharded(copy, getattr(tensor, "_spec"), requires_grad=False)  # noqa: B009 - torch has no public name
     if isinstance(tensor, torch.nn.Parameter):

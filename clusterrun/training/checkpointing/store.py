@@ -1,7 +1,7 @@
 """The checkpoints of a run on disk: written atomically, verified by content, and pruned.
 
-A checkpoint is a folder of `accelerator.save_state` with a `manifest.json` beside the state, so
-`accelerator.load_state` reads it. It is written in a staging folder; one rename publishes it.
+A checkpoint is a folder from `accelerator.save_state` with an additional `manifest.json`, so
+`accelerator.load_state` reads it. It is written in a staging folder; a rename publishes it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _NAME = re.compile(r"step-(?P<step>\d+)-(?P<attempt>\d+)", re.ASCII)
 
 @dataclass
 class Position:
-    """Where training stands: optimizer steps done, the epoch, and its batches already consumed.
+    """The position of training: optimizer steps completed, the epoch, and its consumed batches.
 
-    All count from 0; `batch` counts the batches that one process took in this epoch, and is
-    `sys.maxsize` where the epoch has ended after a number that is not known.
+    All count from 0; `batch` counts the batches that one process consumed in this epoch, and is
+    `sys.maxsize` if the epoch has ended after an unknown number.
     """
 
     step: int = 0
@@ -35,7 +35,7 @@ class Position:
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A complete checkpoint on the disk; `size` in bytes."""
+    """A complete checkpoint on disk; `size` in bytes."""
 
     path: Path
     attempt: int
@@ -45,9 +45,8 @@ class StoredCheckpoint:
     world_size: int
     size: int = 0
     strategy: str = ""
-    sharing: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # see sharing.py; empty where it was not noted
+    # see resharding/sharing.py; empty if it was not recorded
+    sharing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -56,7 +55,7 @@ class StoredCheckpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, seen from one attempt (a number) of it.
+    """The checkpoints of a run, as seen from one attempt (a number).
 
     `keep` is how many to keep, None for all.
     """
@@ -68,12 +67,11 @@ class Checkpoints:
         self._removal: Thread | None = None
 
     def newest(self, crashed: Mapping[str, str] | None = None) -> StoredCheckpoint | None:
-        """Return the newest checkpoint that verifies, if any; report skipped ones on stderr.
+        """Return the newest verified checkpoint, if any; log the skipped ones.
 
-        `crashed` names those that an earlier attempt died of while it loaded them, each with that
-        attempt. They are passed over as damaged ones are, down to step 0: what killed one attempt
-        would kill the next one as well, and a run that trains from further back gets on, while one
-        that dies at every start never does.
+        `crashed` maps checkpoints whose loading crashed an earlier attempt to that attempt. They
+        are skipped like damaged ones, down to step 0: loading would crash again, and a run that
+        repeats steps makes progress, while a run that crashes at each start does not.
         """
         for path in reversed(self._folders()):
             attempt = (crashed or {}).get(path.name)
@@ -84,31 +82,30 @@ class Checkpoints:
             )
             checkpoint = None if reason else _read_checkpoint(path)
             if checkpoint:
-                _log_line(f"{path.name} verified: every byte is as it was saved")
+                _log_line(f"verified {path.name}: every byte is as it was saved")
                 return checkpoint
             _log_line(
-                f"passing over {path.name}: "
-                f"{reason or 'its manifest.json does not say where training stood'}"
+                f"skipping {path.name}: {reason or 'its manifest.json does not have the position'}"
             )
         return None
 
     def latest(self) -> StoredCheckpoint | None:
-        """Return the newest checkpoint that has a whole manifest; its files are not looked at."""
+        """Return the newest checkpoint with a valid manifest, without checking its files."""
         return next(filter(None, map(_read_checkpoint, reversed(self._folders()))), None)
 
     def clear_staging(self) -> None:
-        """Remove what earlier attempts left half done, and see that the folders are there."""
+        """Remove what earlier attempts left incomplete, and create the folders."""
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def draft(self, step: int) -> Path:
-        """Return the folder to write a checkpoint into; it is not made here."""
+        """Return the folder to which a checkpoint is written, without creating it."""
         return self._staging / f"step-{step:08d}-{self.attempt:04d}"
 
     def make_room(self, draft: Path) -> None:
         """Create a draft's folder, after the removal of pruned checkpoints. Raises OSError."""
-        self.tidy()
+        self.finish_removal()
         self.drop(draft)
         draft.mkdir(parents=True)
 
@@ -117,12 +114,12 @@ class Checkpoints:
         shutil.rmtree(draft, ignore_errors=True)
 
     def publish(self, draft: Path) -> StoredCheckpoint:
-        """Give a sealed draft its place, in one rename. Raises OSError."""
+        """Publish a sealed draft by a rename. Raises OSError."""
         checkpoint = _read_checkpoint(draft)
         if checkpoint is None:
-            raise OSError(f"{draft.name} could not be read back")
+            raise OSError(f"{draft.name} could not be read after it was written")
         target = self._folder / draft.name
-        if target.exists():  # this attempt resumed from an older one, so it is damaged
+        if target.exists():  # it is damaged, because this attempt resumed from an older one
             shutil.rmtree(self._hide(target), ignore_errors=True)
         draft.rename(target)
         manifest.flush(self._folder)
@@ -135,36 +132,34 @@ class Checkpoints:
         return replace(checkpoint, batch=batch)
 
     def prune(self) -> None:
-        """Remove all but the `keep` newest whole checkpoints of this attempt and earlier ones.
+        """Remove all but the `keep` newest complete checkpoints of this and earlier attempts.
 
-        Damaged ones do not count, and go with those that are older than what is kept. One that is
-        further along than the newest stays: it was passed over because its resume crashed, and a
-        person may know better.
+        Damaged ones do not count, and are removed if they are older than the kept ones. A
+        checkpoint of a later step than the newest stays: it was skipped because its resume crashed,
+        and a person may want it.
         """
         if self._keep is None:
             return
         own = [path for path in reversed(self._folders()) if _sort_key(path)[0] <= self.attempt]
-        whole = [path for path in own if path.name not in self._damaged and manifest.read(path)]
-        if len(whole) < self._keep:
+        complete = [path for path in own if path.name not in self._damaged and manifest.read(path)]
+        if len(complete) < self._keep:
             return
-        further = {path for path in whole if _step_of(path) > _step_of(whole[0])}
-        surplus = own[own.index(whole[self._keep - 1]) + 1 :]
+        further = {path for path in complete if _step_of(path) > _step_of(complete[0])}
+        surplus = own[own.index(complete[self._keep - 1]) + 1 :]
         try:
-            hidden = [self._hide(path) for path in surplus if path not in further]
-        except (
-            OSError
-        ) as error:  # no reason to say that the save failed: the checkpoint is published
-            _log_line(f"old checkpoints stay for now: {error}")
+            discarded = [self._hide(path) for path in surplus if path not in further]
+        except OSError as error:  # the save itself has succeeded
+            _log_line(f"cannot remove old checkpoints yet: {error}")
             return
-        # Training does not wait for it, nor does a stop, which may have seconds left: the next
-        # attempt clears the rest.
+        # Neither training nor a stop, which may have seconds left, waits for it: the next attempt
+        # removes the rest.
         self._removal = Thread(
-            target=_remove_folders, args=(hidden,), name="clusterrun-prune", daemon=True
+            target=_remove_folders, args=(discarded,), name="clusterrun-prune", daemon=True
         )
         self._removal.start()
 
-    def tidy(self) -> None:
-        """Wait for the removal of what was pruned."""
+    def finish_removal(self) -> None:
+        """Wait for the removal of pruned checkpoints."""
         if self._removal:
             self._removal.join()
 
@@ -175,10 +170,10 @@ class Checkpoints:
         return reason
 
     def _hide(self, path: Path) -> Path:
-        # Out of sight first, in one rename: a kill amid the removal leaves no half a checkpoint.
-        grave = self._staging / f"{path.name}.discarded"
-        shutil.rmtree(grave, ignore_errors=True)
-        return path.rename(grave)
+        # Rename it first, so that a kill during the removal leaves no incomplete checkpoint.
+        discarded = self._staging / f"{path.name}.discarded"
+        shutil.rmtree(discarded, ignore_errors=True)
+        return path.rename(discarded)
 
     def _folders(self) -> list[Path]:
         return sorted(
@@ -188,8 +183,8 @@ class Checkpoints:
 
 
 def _sort_key(path: Path) -> tuple[int, int]:
-    # A later attempt knew all that earlier ones had published, whatever step a fenced one has
-    # reached since.
+    # By attempt first: a later attempt knew all earlier checkpoints, whatever step a fenced attempt
+    # has reached since.
     match = _NAME.fullmatch(path.name)
     return (int(match["attempt"]), int(match["step"])) if match else (0, 0)
 

@@ -1,1 +1,1 @@
-"""The parts of `clusterrun.training.trainer`, for `transformers.Trainer`."""
+"""The parts of `clusterrun.training.trainer`, the support for `transformers.Trainer`."""

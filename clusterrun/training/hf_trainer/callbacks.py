@@ -1,5 +1,5 @@
 """Trainer callbacks: save when due, exit on request, record the MLflow run; see trainer.py."""
-# ruff: noqa: ARG002 - every event is called with the same arguments
+# ruff: noqa: ARG002 - all events have the same arguments
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from clusterrun.training.stopping.patience import Activity
 
 
 class StopCallback(TrainerSession, TrainerCallback):
-    """Clusterrun's part in one Trainer's training.
+    """Saves and exits on request during a Trainer's training.
 
-    It must be the last callback, to see what the others want.
+    It must be the last callback, to see the requests of the others.
     """
 
     def __init__(self, trainer: Trainer, attempt: AttemptContext | None) -> None:
@@ -35,16 +35,15 @@ class StopCallback(TrainerSession, TrainerCallback):
 
     def _reset(self, *, active: bool) -> None:
         self._active, self._agreed = active, RankRequest.NOTHING
-        self._save_is_ours = False  # the save that comes is clusterrun's wish alone
-        self._leaving = False
-        self._surplus_epoch: float | None = (
-            None  # the epoch, where Trainer is about to make a step too many
-        )
+        self._save_is_ours = False  # only clusterrun requested the next save, not Trainer
+        self._exits_after_save = False
+        # the epoch if Trainer is about to make a step too many
+        self._surplus_epoch: float | None = None
         self._evaluation_due = False
         self._before_evaluation: RandomState | None = None
 
     def move_to_the_end(self) -> None:
-        """Be the last callback also where the script added some later; a training begins."""
+        """Become the last callback when training starts, after those that the script added."""
         self._progress.begin(Activity.START)
         self._trainer.remove_callback(self)
         self._trainer.add_callback(self)
@@ -67,9 +66,9 @@ class StopCallback(TrainerSession, TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Trainer has loaded its checkpoint."""
+        """Record the resume after Trainer has loaded its checkpoint."""
         self._reset(active=not state.is_hyper_param_search)
-        atexit.unregister(mark_trained)  # of an earlier training in the same script
+        atexit.unregister(mark_trained)  # from an earlier training in the same script
         if not self._active:
             self._progress.begin(Activity.OTHER)
             return
@@ -87,30 +86,29 @@ class StopCallback(TrainerSession, TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> None:
-        """Before the first batch of an optimizer step."""
+        """Note progress before the first batch of an optimizer step."""
         self._before_evaluation = None
         if self._active:
             self._progress.alive()
-        if (
-            self._surplus_epoch is not None
-        ):  # Trainer looks whether there is anything to train only after a step
+        # Trainer checks only after a step whether training is complete
+        if self._surplus_epoch is not None:
             for group in more["optimizer"].param_groups:
                 group["lr"] = 0.0
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """One batch of several that make an optimizer step is done."""
+        """Note progress after one of the batches of an optimizer step."""
         self._progress.alive()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """An optimizer step is done."""
+        """Record an optimizer step, and exchange requests."""
         if not self._active:
             return
         if self._surplus_epoch is not None:
-            self._take_back_step(state, control)
+            self._undo_step(state, control)
             return
         if not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, self._samples)
@@ -118,42 +116,41 @@ class StopCallback(TrainerSession, TrainerCallback):
         self._exchange_requests(
             self._agreement.exchange_at_pace, due=self._schedule.due_at(state.global_step)
         )
-        # At an epoch's end on_epoch_end follows, at which callbacks want more: what is asked for
-        # waits until then.
+        # At the end of an epoch, requests wait for on_epoch_end, in which callbacks may request
+        # more.
         ends_epoch = state.epoch == int(state.epoch)
         if not control.should_training_stop and (control.should_evaluate or not ends_epoch):
-            self._obey(control)
+            self._act_on_request(control)
         self._expect_evaluation(control)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """An epoch has ended, or was left."""
+        """Act on requests at the end of an epoch, complete or not."""
         if not self._active or self._surplus_epoch is not None:
             return
         self._progress.begin(Activity.EPOCH)
         if not control.should_training_stop:
-            self._obey(control)
+            self._act_on_request(control)
         self._expect_evaluation(control)
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Check for a stop after a batch of an evaluation, if it is one of the training's own."""
+        """Check for a stop after a batch of an evaluation that belongs to training."""
         self._progress.alive()
         if self._before_evaluation is None:
             return
         self._exchange_requests(self._agreement.exchange, due=False)
-        early = (
-            control.should_training_stop and state.global_step < state.max_steps
-        )  # a resume would train on
-        if self._agreed == RankRequest.STOP and not early:
-            self._leave_evaluation(self._before_evaluation)
+        # if training was stopped early, a resume would continue it
+        is_early_stop = control.should_training_stop and state.global_step < state.max_steps
+        if self._agreed == RankRequest.STOP and not is_early_stop:
+            self._exit_evaluation(self._before_evaluation)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Restore the random state after an evaluation, so that training is the same without it."""
+        """Restore the random state, so that training does not depend on evaluations."""
         if self._before_evaluation:
             self._before_evaluation.restore()
 
@@ -165,7 +162,7 @@ class StopCallback(TrainerSession, TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """Trainer has averaged the loss."""
+        """Record the mean loss that Trainer logs."""
         self._loss = (logs or {}).get("loss", self._loss)
         if self._active and not self.state.fenced():
             self._progress.update(state.global_step, state.max_steps, self._loss, None)
@@ -176,9 +173,9 @@ class StopCallback(TrainerSession, TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """A checkpoint is sealed, or could not be saved."""
-        if self._leaving:
-            self._leave()
+        """Exit after the save on a stop, whether it succeeded or not."""
+        if self._exits_after_save:
+            self._exit()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -194,12 +191,12 @@ class StopCallback(TrainerSession, TrainerCallback):
             atexit.register(mark_trained, self._attempt, self._outcome())
         self._progress.begin(Activity.OTHER)
 
-    def _obey(self, control: TrainerControl) -> None:
+    def _act_on_request(self, control: TrainerControl) -> None:
         if self._agreed == RankRequest.NOTHING:
             return
         if self._is_at_newest() and not control.should_save and not control.should_evaluate:
             if self._agreed == RankRequest.STOP:
-                self._leave()
+                self._exit()
             self._agreed = RankRequest.NOTHING
             return
         self._save_is_ours = not control.should_save
@@ -207,7 +204,7 @@ class StopCallback(TrainerSession, TrainerCallback):
         if self._agreed == RankRequest.STOP:
             self._evaluation_due = control.should_evaluate
             control.should_evaluate = False
-            self._leaving = True
+            self._exits_after_save = True
 
     def _expect_evaluation(self, control: TrainerControl) -> None:
         if control.should_evaluate:
@@ -218,32 +215,33 @@ class StopCallback(TrainerSession, TrainerCallback):
         trainer = self._trainer
         if trainer.accelerator.is_main_process:
             log_line(
-                f"repeating the evaluation at step {trainer.state.global_step}, which was cut short"
+                f"repeating the evaluation at step {trainer.state.global_step}, which was "
+                "interrupted"
             )
         self._before_evaluation = RandomState.now(trainer.args.device)
-        metrics = trainer._evaluate(None, None)  # noqa: SLF001 - what Trainer does at a step that evaluates
+        metrics = trainer._evaluate(None, None)  # noqa: SLF001 - as Trainer does at a step with an evaluation
         if trainer._determine_best_metric(metrics=metrics, trial=None):  # noqa: SLF001
             self.state.note_best()
         self._before_evaluation = None
 
-    def _leave_evaluation(self, before: RandomState) -> NoReturn:
+    def _exit_evaluation(self, before: RandomState) -> NoReturn:
         before.restore()
         newest, model = self.state.newest, self._trainer.model
         if not (newest and self._is_at_newest() and newest.evaluation_due):
             self._save_is_ours = self._evaluation_due = True
             self._trainer._save_checkpoint(model, None)  # type: ignore[arg-type]  # noqa: SLF001
-        self._leave()
+        self._exit()
 
-    def _take_back_step(self, state: TrainerState, control: TrainerControl) -> None:
+    def _undo_step(self, state: TrainerState, control: TrainerControl) -> None:
         state.global_step, state.epoch = state.global_step - 1, self._surplus_epoch or 0.0
         control.should_log = control.should_evaluate = control.should_save = False
         control.should_training_stop = True
 
 
 class MLflowRecord(TrainerCallback):
-    """Records the training's MLflow run in `record`; runs after Trainer's MLflowCallback.
+    """Records the MLflow run of training in `record`; runs after Trainer's MLflowCallback.
 
-    wandb and TensorBoard need nothing beyond what the job script sets: transformers reads it.
+    For wandb and TensorBoard the variables of the job script suffice, which transformers reads.
     """
 
     def __init__(self, record: Path) -> None:
@@ -252,7 +250,7 @@ class MLflowRecord(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """MLflowCallback has started the run."""
+        """Record the run that MLflowCallback has started."""
         mlflow = sys.modules.get("mlflow")
         run = mlflow.active_run() if mlflow and state.is_world_process_zero else None
         if run and not state.is_hyper_param_search:

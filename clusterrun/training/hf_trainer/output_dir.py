@@ -1,7 +1,7 @@
-"""The checkpoints in a `transformers.Trainer`'s output_dir: which to resume, which to remove.
+"""The checkpoints in a `transformers.Trainer`'s output_dir: which to load, and which to remove.
 
-Trainer writes `checkpoint-<step>` in place. What makes one whole is the manifest, written into it
-last.
+Trainer writes `checkpoint-<step>` in place. A checkpoint is complete once it has its manifest,
+which is written last.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from clusterrun.files.reading import read_bytes
 from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.store import Checkpoints, StoredCheckpoint
 
-_NAME = re.compile(
-    r"checkpoint-(\d+)", re.ASCII
-)  # as in transformers.trainer_utils.get_last_checkpoint
+# as in transformers.trainer_utils.get_last_checkpoint
+_NAME = re.compile(r"checkpoint-(\d+)", re.ASCII)
 _STATE = "trainer_state.json"  # the last file that Trainer's main process writes
-_ASIDE = "passed-over-"  # Trainer's own rotation counts every name that begins with checkpoint-
+_SKIPPED = "skipped-"  # Trainer's rotation counts every name that starts with checkpoint-
 
 
 @dataclass(frozen=True)
@@ -32,27 +31,27 @@ class TrainerCheckpoint(StoredCheckpoint):
 
     `run` is the id of the run that saved it, empty without clusterrun.
 
-    Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is what the random states
-    tell, 0 for unknown.
+    Without a manifest (not `sealed`), `attempt` is 0 and `world_size` is the number of random
+    states, 0 if unknown.
     """
 
     sealed: bool = False
     run: str = ""
-    asked: bool = False  # by clusterrun; otherwise Trainer's save_strategy did
+    is_ours: bool = False  # requested by clusterrun, not by Trainer's save_strategy
     model_only: bool = False
-    evaluation_due: bool = False  # the evaluation at its step was cut short by a stop
+    evaluation_due: bool = False  # a stop interrupted the evaluation at its step
 
     @property
     def name(self) -> str:
-        """Its whole path: output_dir is the script's own, and nobody else knows where it is."""
+        """Its absolute path, because only the script knows its output_dir."""
         return str(self.path)
 
 
 class OutputDir(Checkpoints):
-    """The checkpoints of one output_dir, seen from one attempt (a number).
+    """The checkpoints of an output_dir, as seen from one attempt (a number).
 
-    `keep` is how many of those stay that clusterrun asked for, `limit` how many of the others; None
-    keeps all.
+    `keep` is how many of clusterrun's checkpoints to keep, `limit` how many of Trainer's; None for
+    all.
     """
 
     def __init__(self, folder: Path, attempt: int, keep: int | None) -> None:
@@ -61,85 +60,85 @@ class OutputDir(Checkpoints):
         self.best: Path | None = None  # never pruned
 
     def newest(self, crashed: Mapping[str, str] | None = None) -> TrainerCheckpoint | None:
-        """Return the newest checkpoint that verifies; says on stderr what it passes over, and why.
+        """Return the newest verified checkpoint; log skipped ones with the reason.
 
-        `crashed` maps the paths of those that an earlier attempt died of while it loaded them to
-        that attempt. Without a manifest a checkpoint counts when it is older than all that have
-        one, and nothing that Trainer needs is missing: it was there before clusterrun was.
+        `crashed` maps the paths of checkpoints whose loading crashed an earlier attempt to that
+        attempt. A checkpoint without a manifest is accepted if it is older than all with one, and
+        has all that Trainer needs: it was saved before clusterrun was used.
         """
-        everything = self._list_all()
-        first = min((one.step for one in everything if one.sealed), default=None)
-        for one in everything:
+        checkpoints = self._list_all()
+        first = min((one.step for one in checkpoints if one.sealed), default=None)
+        for one in checkpoints:
             attempt = (crashed or {}).get(str(one.path))
             reason = (
                 f"attempt {attempt} crashed while loading it"
                 if attempt
-                else _why_superseded(one, everything)
+                else _why_superseded(one, checkpoints)
             )
-            reason = reason or _why_unfit(one, may_be_bare=first is None or one.step < first)
+            reason = reason or _why_unusable(one, may_be_unsealed=first is None or one.step < first)
             if reason is None:
                 return one
-            log_line(f"passing over {one.name}: {reason}")
+            log_line(f"skipping {one.name}: {reason}")
         return None
 
     def set_aside(self, after: int) -> None:
-        """Rename checkpoints beyond the resumed step, so that Trainer does not write into them."""
+        """Rename checkpoints after the resumed step, so that Trainer does not write to them."""
         for one in self._list_all():
             if one.step > after:
-                target = one.path.with_name(_ASIDE + one.path.name)
+                target = one.path.with_name(_SKIPPED + one.path.name)
                 shutil.rmtree(target, ignore_errors=True)
                 one.path.rename(target)
-                log_line(f"{one.path.name} is now {target.name}")
+                log_line(f"renamed {one.path.name} to {target.name}")
 
     def draft(self, step: int) -> Path:
-        """Return the folder that Trainer writes at a step: its place from the beginning."""
+        """Return the folder to which Trainer writes at a step, which is its final place."""
         return self._folder / f"checkpoint-{step}"
 
     def make_room(self, draft: Path) -> None:
-        """Make the folder; one that is there already is no longer whole. Raises OSError."""
+        """Create the folder; if it exists, make it incomplete. Raises OSError."""
         draft.mkdir(parents=True, exist_ok=True)
         (draft / manifest.NAME).unlink(missing_ok=True)
 
     def drop(self, draft: Path) -> None:
-        """Leave it: after a fence it may be another attempt's."""
+        """Keep the folder: if this attempt is fenced, it may be another attempt's."""
 
     def publish(self, draft: Path) -> TrainerCheckpoint:
-        """Return the checkpoint that was sealed a moment ago; it has its place already."""
+        """Return the checkpoint that was just sealed; it is already in its final place."""
         manifest.flush(self._folder)
         return _read_checkpoint(draft, int(draft.name.rpartition("-")[2]))
 
     def prune(self) -> None:
         """Remove the oldest, as Trainer does at a save_total_limit; keep the newest and best."""
-        everything = self._list_all()
-        spared = {everything[0].path, self.best} if everything else set()
-        for asked, number in ((False, self.limit), (True, self._keep)):
-            kind = [one for one in everything if one.asked is asked]
-            kind.sort(key=lambda one: one.path not in spared)
+        checkpoints = self._list_all()
+        protected = {checkpoints[0].path, self.best} if checkpoints else set()
+        for is_ours, number in ((False, self.limit), (True, self._keep)):
+            kind = [one for one in checkpoints if one.is_ours is is_ours]
+            kind.sort(key=lambda one: one.path not in protected)
             surplus = kind[max(number, 1) :] if number else []
             for one in surplus:
-                if one.path not in spared:
+                if one.path not in protected:
                     discard_checkpoint(one.path)
 
     def _list_all(self) -> list[TrainerCheckpoint]:
-        found = [
+        matches = [
             (path, _NAME.fullmatch(path.name))
             for path in self._folder.glob("checkpoint-*")
             if path.is_dir()
         ]
-        read = [_read_checkpoint(path, int(match[1])) for path, match in found if match]
-        return sorted(read, key=lambda one: one.step, reverse=True)
+        checkpoints = [_read_checkpoint(path, int(match[1])) for path, match in matches if match]
+        return sorted(checkpoints, key=lambda one: one.step, reverse=True)
 
 
 def read_named_checkpoint(path: Path) -> TrainerCheckpoint:
-    """Return the checkpoint that a script names. Raises TrainingError if it is none, or damaged."""
+    """Return the checkpoint that a script names. Raises TrainingError if it is not valid."""
     step = _step_of(path)
-    reason = None if step is not None else f"it has no whole {_STATE}"
+    reason = None if step is not None else f"it has no valid {_STATE}"
     if (path / manifest.NAME).exists():
         reason = reason or manifest.find_damage(path)
     if step is None or reason:
         raise TrainingError(
             f"resume_from_checkpoint names {path}, but {reason}",
-            "name another one, or none: then the newest one in output_dir that verifies is taken",
+            "name another checkpoint, or none to use the newest verified one in output_dir",
         )
     return _read_checkpoint(path, step)
 
@@ -151,7 +150,7 @@ def discard_checkpoint(path: Path) -> None:
 
 
 def log_line(text: str) -> None:
-    """Tell whoever reads the log."""
+    """Log a line."""
     sys.stderr.write(f"clusterrun: {text}\n")
     sys.stderr.flush()
 
@@ -170,31 +169,31 @@ def _read_checkpoint(path: Path, step: int) -> TrainerCheckpoint:
         size=sum(entry["size"] for entry in content.get("files", {}).values()),
         sealed=sealed,
         run=str(content.get("run", "")),
-        asked=bool(content.get("asked")),
+        is_ours=bool(content.get("asked")),
         model_only=bool(content.get("model_only")),
         evaluation_due=bool(content.get("evaluation_due")),
     )
 
 
-def _why_superseded(one: TrainerCheckpoint, everything: list[TrainerCheckpoint]) -> str | None:
-    # A fenced attempt may write until it notices. Each attempt sets aside what lies beyond its own
-    # beginning, so an older attempt's checkpoint beyond a newer attempt's was written after that
-    # one had begun.
-    for other in everything:
+def _why_superseded(one: TrainerCheckpoint, checkpoints: list[TrainerCheckpoint]) -> str | None:
+    # A fenced attempt may write until it notices. Each attempt sets aside the checkpoints after its
+    # own start, so a checkpoint of an older attempt after one of a newer attempt was written after
+    # the newer attempt had started.
+    for other in checkpoints:
         if (
             one.run
             and one.run == other.run
             and one.attempt < other.attempt
             and one.step > other.step
         ):
-            return f"attempt {one.attempt} wrote it when attempt {other.attempt} had taken over"
+            return f"attempt {one.attempt} wrote it after attempt {other.attempt} had taken over"
     return None
 
 
-def _why_unfit(one: TrainerCheckpoint, *, may_be_bare: bool) -> str | None:
+def _why_unusable(one: TrainerCheckpoint, *, may_be_unsealed: bool) -> str | None:
     if one.model_only:
-        return "it holds the model only, without optimizer (save_only_model)"
-    if one.sealed or not may_be_bare:
+        return "it has only the model, without the optimizer (save_only_model)"
+    if one.sealed or not may_be_unsealed:
         return manifest.find_damage(one.path)
     reason = _why_incomplete(one)
     return f"it has no {manifest.NAME}, and {reason}" if reason else None
@@ -202,16 +201,16 @@ def _why_unfit(one: TrainerCheckpoint, *, may_be_bare: bool) -> str | None:
 
 def _why_incomplete(one: TrainerCheckpoint) -> str | None:
     if _step_of(one.path) != one.step:
-        return f"no whole {_STATE} of this step"
+        return f"no valid {_STATE} for this step"
     empty = next(
         (file.name for file in one.path.rglob("*") if file.is_file() and not file.stat().st_size),
         None,
     )
     if empty:
         return f"its {empty} is empty"
-    deepspeed = any(one.path.glob("global_step*"))
-    whole = deepspeed or (one.path / "scheduler.pt").exists()
-    return None if whole else "no state of optimizer and scheduler"
+    has_deepspeed_state = any(one.path.glob("global_step*"))
+    is_complete = has_deepspeed_state or (one.path / "scheduler.pt").exists()
+    return None if is_complete else "no state of optimizer and scheduler"
 
 
 def _step_of(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""One attempt of a run, seen from a Trainer: its state, its records and the ranks' requests."""
+"""An attempt of a run, as seen from a Trainer: its state, records, and the ranks' requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from clusterrun.training.stopping.requests import StopRequest, dump_stacks_on_re
 
 
 class TrainerSession:
-    """Joins a Trainer to its run: requests, progress, records and exit."""
+    """Connects a Trainer to its run: requests, progress, records and exit."""
 
     def __init__(self, trainer: Trainer, attempt: AttemptContext | None) -> None:
         main, processes = (
@@ -48,9 +48,9 @@ class TrainerSession:
             if attempt
             else None
         )
-        watched = attempt.paths.progress if attempt and main else None
+        progress_file = attempt.paths.progress if attempt and main else None
         self._progress = Progress(
-            watched, self.state.fenced, open_history(attempt, main=main), self._extra_progress
+            progress_file, self.state.fenced, open_history(attempt, main=main), self._extra_progress
         )
         self._losses, self._logged = open_losses(attempt, main=main), 0
         if attempt:
@@ -59,8 +59,8 @@ class TrainerSession:
             trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * processes
         )
         self._loss: float | None = None
-        self._active = False  # in a training, and not in one of a hyperparameter search
-        self._agreed = RankRequest.NOTHING  # by all ranks, and not obeyed yet
+        self._active = False  # during training, but not in a hyperparameter search
+        self._agreed = RankRequest.NOTHING  # what all ranks have agreed on, until it is done
 
     def _exchange_requests(
         self, exchange: Callable[[Callable[[], RankRequest]], RankRequest], *, due: bool
@@ -69,7 +69,7 @@ class TrainerSession:
             return
         agreed = exchange(self._rank_request)
         if agreed == RankRequest.FENCED:
-            self.state.leave_fenced()
+            self.state.exit_fenced()
         self._agreed = max(self._agreed, agreed, RankRequest.SAVE if due else RankRequest.NOTHING)
 
     def _rank_request(self) -> RankRequest:
@@ -81,11 +81,11 @@ class TrainerSession:
             return RankRequest.SAVE
         return RankRequest.NOTHING
 
-    def _leave(self) -> NoReturn:
+    def _exit(self) -> NoReturn:
         self._progress.begin(Activity.END)
         self._agreement.settle()
         self._trainer.accelerator.wait_for_everyone()
-        self.state.leave_if_fenced()
+        self.state.exit_if_fenced()
         self._agreement.close()
         if self._trainer.accelerator.is_main_process and self._attempt:
             self._progress.write()
@@ -121,9 +121,9 @@ class TrainerSession:
 
 
 def mark_trained(attempt: AttemptContext, outcome: Mapping[str, object]) -> None:
-    """Mark the run trained when its script has ended; atexit calls this, after an error as well.
+    """Mark the run trained when its script ends; atexit calls this, even after an error.
 
-    With which exit code it ended only the job script will know, and makes `trained` finished.
+    Only the job script knows the exit code, and decides whether `trained` means finished.
     """
     failed = getattr(sys, "last_type", None) is not None
     if not failed and not read_record(attempt.paths.trainer(attempt.name)):

@@ -1,4 +1,4 @@
-"""The state of a Trainer: selected at the start, and sealed in output_dir after each write."""
+"""The state of a Trainer: selected at the start, and sealed in output_dir after each save."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 class TrainerSaver(Saver):
     """Lets Trainer write a checkpoint, and seals it."""
 
-    passing = frozenset({"checkpoint-is-incomplete.txt"})  # of enable_jit_checkpoint
-    write: Callable[[], None]  # Trainer's own way
+    temporary = frozenset({"checkpoint-is-incomplete.txt"})  # from enable_jit_checkpoint
+    write: Callable[[], None]  # Trainer's function
     more_facts: dict[str, object]
 
-    def _write(self, draft: Path) -> None:  # noqa: ARG002 - Trainer knows its place
-        with collect_write_errors() as refusals:
+    def _write(self, draft: Path) -> None:  # noqa: ARG002 - Trainer chooses the folder
+        with collect_write_errors() as errors:
             self.write()
-        if refusals:
-            raise OSError(refusals[0])
+        if errors:
+            raise OSError(errors[0])
 
     def _facts(self, position: Position) -> dict[str, object]:
         import transformers
@@ -52,7 +52,7 @@ class TrainerSaver(Saver):
 
 
 class OutputDirState(TrainingState):
-    """The state of a Trainer; Trainer itself loads and writes it."""
+    """The state of a Trainer, which Trainer itself loads and writes."""
 
     newest: TrainerCheckpoint | None
 
@@ -73,31 +73,33 @@ class OutputDirState(TrainingState):
             trainer.accelerator, agreement, self._checkpoints, self._fence
         )
 
-    def choose(self, wanted: Path | None) -> TrainerCheckpoint | None:
-        """Return the checkpoint to start from, on every rank; `wanted` is the one the script names.
+    def choose(self, named: Path | None) -> TrainerCheckpoint | None:
+        """Return the checkpoint to load, on every rank; `named` is the one that the script names.
 
-        It wins in the first attempt and without clusterrun; later, only where output_dir holds
-        nothing newer. Raises TrainingError where it is none or damaged, or was saved by another
-        number of processes, and SystemExit when another attempt has taken over.
+        That one is used in the first attempt and without clusterrun; later, only if output_dir has
+        no newer one. Raises TrainingError if it is not valid or was saved by another number of
+        processes, and SystemExit if another attempt has taken over.
         """
-        chosen = self._agreement.share(self._find_named_or_newest(wanted) if self._main else None)
-        self.leave_if_fenced()
-        if chosen and chosen.world_size:
+        checkpoint = self._agreement.share(
+            self._find_named_or_newest(named) if self._main else None
+        )
+        self.exit_if_fenced()
+        if checkpoint and checkpoint.world_size:
             check_world_of_checkpoint(
-                chosen.name, chosen.world_size, int(self._accelerator.num_processes)
+                checkpoint.name, checkpoint.world_size, int(self._accelerator.num_processes)
             )
         if self._main:
-            self._checkpoints.set_aside(after=chosen.step if chosen else 0)
-        self.newest = chosen
-        if chosen:
-            self._saver.expect(chosen.size)
-            self._note_resume(chosen, loaded=False)
-        return chosen
+            self._checkpoints.set_aside(after=checkpoint.step if checkpoint else 0)
+        self.newest = checkpoint
+        if checkpoint:
+            self._saver.expect(checkpoint.size)
+            self._record_resume(checkpoint, loaded=False)
+        return checkpoint
 
     def note_loaded(self) -> None:
-        """Note that Trainer has loaded what was chosen; every rank must call it."""
+        """Record that Trainer has loaded the checkpoint. Call it on every rank."""
         self._agreement.gather(None)
-        self._note_resume(self.newest, loaded=True)
+        self._record_resume(self.newest, loaded=True)
         name = self.newest.name if self.newest else None
         self._log_line(f"resumed from {name}" if name else "no checkpoint yet, starting at step 0")
 
@@ -106,16 +108,16 @@ class OutputDirState(TrainingState):
     ) -> None:
         """Let Trainer `write` its checkpoint, and seal it with `more_facts`; else as `save`."""
         if self.newest and self.newest.step == position.step:
-            self.newest = None  # Trainer writes over it
+            self.newest = None  # Trainer overwrites it
         before, args = self.newest, self._trainer.args
         self._checkpoints.limit = args.save_total_limit
 
-        def write_and_note() -> None:
+        def write_and_protect() -> None:
             write()
-            self._keep_best()
+            self._protect_best()
 
-        with _hold_back_rotation(args, asked=bool(more_facts["asked"])):
-            self._saver.write = write_and_note
+        with _suspend_rotation(args, is_ours=bool(more_facts["asked"])):
+            self._saver.write = write_and_protect
             self._saver.more_facts = {
                 **more_facts,
                 "run": self._run,
@@ -129,20 +131,19 @@ class OutputDirState(TrainingState):
         """Note that this step's checkpoint is the best, as Trainer does only when it writes one."""
         state, args = self._trainer.state, self._trainer.args
         folder = Path(args.output_dir or ".", f"checkpoint-{state.global_step}")
-        if (
-            state.best_global_step == state.global_step and folder.is_dir()
-        ):  # Trainer counts it under some strategies
+        # Trainer sets best_global_step only with some save strategies
+        if state.best_global_step == state.global_step and folder.is_dir():
             state.best_model_checkpoint = str(folder)
-            self._keep_best()
+            self._protect_best()
 
-    def _keep_best(self) -> None:
+    def _protect_best(self) -> None:
         best = self._trainer.state.best_model_checkpoint
         self._checkpoints.best = Path(best).absolute() if best else None
 
-    def _find_named_or_newest(self, wanted: Path | None) -> TrainerCheckpoint | None:
-        explicit = read_named_checkpoint(wanted) if wanted else None
-        first = self._attempt is None or int(self._attempt) == 1
-        if explicit and first:
+    def _find_named_or_newest(self, named: Path | None) -> TrainerCheckpoint | None:
+        explicit = read_named_checkpoint(named) if named else None
+        is_first_attempt = self._attempt is None or int(self._attempt) == 1
+        if explicit and is_first_attempt:
             return explicit
         newest = self._checkpoints.newest(
             find_crashed_resumes(self._paths, self._attempt) if self._attempt else None
@@ -151,13 +152,13 @@ class OutputDirState(TrainingState):
 
 
 @contextmanager
-def _hold_back_rotation(args: Any, *, asked: bool) -> Iterator[None]:
+def _suspend_rotation(args: Any, *, is_ours: bool) -> Iterator[None]:
     """Make Trainer keep old checkpoints until the new one is sealed, and save all state."""
-    kept = args.save_total_limit, args.save_only_model
+    before = args.save_total_limit, args.save_only_model
     args.save_total_limit = None
-    if asked:
+    if is_ours:
         args.save_only_model = False
     try:
         yield
     finally:
-        args.save_total_limit, args.save_only_model = kept
+        args.save_total_limit, args.save_only_model = before

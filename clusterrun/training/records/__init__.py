@@ -1,1 +1,1 @@
-"""What a training writes for those who watch it."""
+"""The records that training writes for observers."""

@@ -1,7 +1,7 @@
-"""The trainer's records in a run's `events/`; the job script acts on them.
+"""The records of training in a run's `events/`, on which the job script acts.
 
-`attempt-<n>.resume` names the checkpoint that an attempt loads, and whether it came through.
-`attempt-<n>.trainer`, the marker, tells how the trainer exited.
+`attempt-<n>.resume` names the checkpoint that an attempt loads, and whether it was loaded.
+`attempt-<n>.trainer`, the marker, records how the training process ended.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from clusterrun.run_folder.records import read_record, write_record
 
 P = ParamSpec("P")
 R = TypeVar("R")
-EXIT_NO_RESTART = (
-    93  # for a look at the process; the script goes by the marker, because launchers lose the code
-)
+# for people; the job script reads the marker, because launchers exit with another code
+EXIT_NO_RESTART = 93
 
 
 def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[str, object]) -> None:
-    """Write how the attempt ended, with `step`, `epoch`, `checkpoint` and `reason` where known.
+    """Record how the attempt ended, with `step`, `epoch`, `checkpoint` and `reason` if known.
 
     `outcome` is `finished`, `trained` (finished, if the script exits with 0), `stopped` or
-    `no-restart`. An attempt that another one has taken over writes nothing. Where the disk does not
-    take it, that is said, and the job script goes by exit codes.
+    `no-restart`. An attempt that has been replaced writes nothing. If the disk fails, a warning is
+    logged, and the job script relies on exit codes.
     """
     blank = {"step": "", "epoch": "", "checkpoint": ""}
     one_line = {key: " ".join(str(value).split()) for key, value in values.items()}
@@ -38,30 +37,28 @@ def write_marker(paths: RunPaths, attempt: str, outcome: str, values: Mapping[st
         if read_record(paths.current).get("attempt", attempt) == attempt:
             write_record(paths.trainer(attempt), {"outcome": outcome, **blank, **one_line})
     except OSError as error:
-        sys.stderr.write(
-            f"clusterrun: warning: how this attempt ended could not be written down: {error}\n"
-        )
+        sys.stderr.write(f"clusterrun: warning: cannot record how this attempt ended: {error}\n")
 
 
 def mark_refusals(
     environment: Mapping[str, str] = os.environ,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function to mark its attempt `no-restart` on TrainingError, which would recur.
+    """Decorate a function to mark the attempt `no-restart` on TrainingError, which would recur.
 
-    Without clusterrun nothing is written. It goes by the bare environment, because that may be what
-    is refused.
+    Without clusterrun nothing is written. It reads the environment directly, because the protocol
+    in it may be the error.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
-        def marked(*args: P.args, **kwargs: P.kwargs) -> R:
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return function(*args, **kwargs)
             except TrainingError as error:
                 _mark_refusal(environment, error.what)
                 raise
 
-        return marked
+        return wrapper
 
     return decorate
 
@@ -73,18 +70,19 @@ def _mark_refusal(environment: Mapping[str, str], reason: str) -> None:
 
 
 def find_crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
-    """Return the checkpoints that killed an earlier attempt while loading, each with that attempt.
+    """Return the checkpoints whose loading crashed an earlier attempt, each with that attempt.
 
-    A preemption or a dead node amid a load says nothing about the checkpoint: only a crash does.
+    Only a crash counts: a preemption or a node failure during a load does not depend on the
+    checkpoint.
     """
     crashed = {}
     for earlier in paths.attempts():
         record = read_record(paths.resumed(earlier))
-        died = (
+        crashed_while_loading = (
             record.get("state") == "loading"
             and read_record(paths.end(earlier)).get("cause") == Cause.CRASH
         )
-        if died and int(earlier) < int(attempt) and record.get("checkpoint"):
+        if crashed_while_loading and int(earlier) < int(attempt) and record.get("checkpoint"):
             crashed[record["checkpoint"]] = earlier
     return crashed
 
@@ -92,6 +90,6 @@ def find_crashed_resumes(paths: RunPaths, attempt: str) -> dict[str, str]:
 def write_resume(
     paths: RunPaths, attempt: str, checkpoint: str, step: int, *, loaded: bool
 ) -> None:
-    """Record that an attempt starts to load a checkpoint, or has on all ranks. Raises OSError."""
+    """Record that an attempt starts to load a checkpoint, or has loaded it. Raises OSError."""
     state = "resumed" if loaded else "loading"
     write_record(paths.resumed(attempt), {"checkpoint": checkpoint, "step": step, "state": state})

@@ -1,4 +1,4 @@
-"""Record a training over time, for later reports: the loss, the speed, the stalls."""
+"""The history of a training run for reports: loss, speed, stalls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clusterrun.run_folder.records import write_record
 from clusterrun.training.protocol import AttemptContext
 
 MOST = 2000
-"""Lines of an attempt's metrics, however long it lasts."""
+"""The largest number of lines in an attempt's metrics."""
 _INTERVAL = 1.0  # seconds between two lines, at first
 
 Values = Mapping[str, object]
@@ -23,26 +23,26 @@ Values = Mapping[str, object]
 
 @dataclass
 class History:
-    """Writes an attempt's `metrics/`; one thread at a time may use it, and no step waits for it.
+    """Writes an attempt's `metrics/`, from one thread at a time, without delaying a step.
 
-    `lines` has a JSON line for a moment of the training: `time` (Unix seconds) at which `step` was
-    done, `loss`, `learning_rate`, `rate` (samples/s; null where something is not known), and
-    `saving`, the seconds that training has stood still for saves since the attempt began. The last
-    line is replaced until the interval is over. When there are too many lines, every second one
-    goes and the interval doubles. `times` has what is known of the attempt as a whole.
+    `lines` has one JSON line per moment: `time` (Unix seconds) at which `step` was completed,
+    `loss`, `learning_rate`, `rate` (samples/s; null if unknown), and `saving`, the seconds that
+    training has been blocked by saves since the attempt started. The last line is replaced until
+    the interval is over. When there are too many lines, every second one is dropped and the
+    interval doubles. `times` has the facts about the whole attempt.
     """
 
     lines: Path
     times: Path
     most: int = MOST
     _kept: list[tuple[float, bytes]] = field(default_factory=list)
-    _size: int = 0  # bytes of those
+    _size: int = 0  # of the kept lines, in bytes
     _interval: float = _INTERVAL
-    _file_is_current: bool = False  # the file has what is kept
+    _file_is_current: bool = False  # the file contains the kept lines
     _known: Values = field(default_factory=dict)
 
     def add(self, line: Values) -> None:
-        """Write down a moment. Raises OSError; the next call writes what is missing."""
+        """Record a moment. Raises OSError; the next call then writes what is missing."""
         moment = line["time"]
         assert isinstance(moment, float)  # noqa: S101 - for the type checker
         text = (json.dumps(line) + "\n").encode()
@@ -54,7 +54,7 @@ class History:
             self._size += len(text)
 
     def write_times(self, times: Values) -> None:
-        """Write down what is known of the attempt as a whole, where that is new. Raises OSError."""
+        """Record the facts about the whole attempt if they have changed. Raises OSError."""
         if times != self._known:
             self.times.parent.mkdir(mode=0o700, exist_ok=True)
             write_record(self.times, times)
@@ -72,13 +72,12 @@ class History:
         )
 
     def _write_last_line(self, newest: bytes) -> None:
-        """Let the file end with the newest line. A reader may see it cut off."""
+        """Replace the last line of the file. Readers may see an incomplete line."""
         if not self._file_is_current:
             self._rewrite()
         self._file_is_current = False
-        descriptor = os.open(
-            self.lines, os.O_WRONLY
-        )  # closed each time: NFS shows others what a closed file has
+        # closed each time: NFS shows the content of a file to others once it is closed
+        descriptor = os.open(self.lines, os.O_WRONLY)
         try:
             os.pwrite(descriptor, newest, self._size)
             os.ftruncate(descriptor, self._size + len(newest))
@@ -96,20 +95,20 @@ class History:
 
 
 def open_history(attempt: AttemptContext | None, *, main: bool) -> History | None:
-    """Return where the main process of an attempt writes its history; None for all others."""
+    """Return the history of an attempt for its main process; None for the other ranks."""
     if attempt is None or not main:
         return None
     return History(attempt.paths.metrics(attempt.name), attempt.paths.times(attempt.name))
 
 
 def learning_rate(accelerator: Any) -> float | None:
-    """Return the learning rate of the first optimizer's first parameter group; None if none."""
-    with suppress(Exception):  # whatever optimizer a script has, this is for a picture of it
+    """Return the learning rate of the first optimizer's first parameter group, or None."""
+    with suppress(Exception):  # an unusual optimizer only lacks a curve in the report
         return finite_or_none(accelerator._optimizers[0].param_groups[0]["lr"])  # noqa: SLF001
     return None
 
 
 def finite_or_none(number: Any) -> float | None:
-    """Return a number as JSON can write it; None for what is none, or is not finite."""
+    """Return a number as a float; None if it is missing or not finite, which JSON cannot write."""
     value = None if number is None else float(number)
     return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Record every step's loss for a comparison, as `clusterrun rehearse` needs it."""
+"""The losses of all steps, which `clusterrun rehearse` compares."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import SupportsFloat
 
 from clusterrun.training.protocol import AttemptContext
 
-LOSSES_VARIABLE = "CLUSTERRUN_LOSSES"  # the environment variable that asks for it
-_PATIENCE = 1.0  # seconds between two writes
+LOSSES_VARIABLE = "CLUSTERRUN_LOSSES"  # the environment variable that enables them
+_WRITE_INTERVAL_S = 1.0
 
 
 class Losses:
-    """Appends a JSON line per step: `step`, `since`, `loss`, `time` (Unix s); no path, no lines.
+    """Appends a JSON line per step: `step`, `since`, `loss`, `time` (Unix s); none without a path.
 
-    `loss` is the main process's own, all its digits, the mean over the steps behind `since` up to
-    `step`; null where none was told. Unlike the progress file it waits for the GPU at every step,
-    so nobody has it who does not ask.
+    `loss` is the main process's own with all digits, the mean over the steps after `since` up to
+    `step`; null if none was reported. Unlike the progress file it waits for the GPU at every step,
+    so it is written only on request.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -30,7 +30,7 @@ class Losses:
         self._written = 0.0
 
     def note(self, step: int, loss: SupportsFloat | None, *, since: int | None = None) -> None:
-        """Take note of a step's loss; `since` is the step before, where nothing else is said."""
+        """Record the loss of a step; `since` is the previous step by default."""
         if self._path is None:
             return
         values = {
@@ -40,15 +40,15 @@ class Losses:
             "time": round(time.time(), 3),
         }
         self._lines.append(json.dumps(values) + "\n")
-        if time.monotonic() - self._written >= _PATIENCE:
+        if time.monotonic() - self._written >= _WRITE_INTERVAL_S:
             self.write()
 
     def write(self) -> None:
-        """Write what was noted since the last write. A failing disk does not end the training."""
+        """Write the losses since the last write. A failing disk does not end the training."""
         if self._path is None or not self._lines:
             return
         text, self._lines, self._written = "".join(self._lines), [], time.monotonic()
-        with suppress(OSError):  # closed each time: NFS shows others what a closed file has
+        with suppress(OSError):  # closed each time: NFS shows a file's content once it is closed
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(descriptor, text.encode())
@@ -59,6 +59,6 @@ class Losses:
 def open_losses(
     attempt: AttemptContext | None, *, main: bool, environment: Mapping[str, str] = os.environ
 ) -> Losses:
-    """Return where the main process of an attempt writes its losses, if the environment says so."""
-    asked = attempt is not None and main and environment.get(LOSSES_VARIABLE)
-    return Losses(attempt.paths.losses(attempt.name) if attempt and asked else None)
+    """Return the losses of an attempt; only its main process writes, if the environment says so."""
+    is_enabled = main and environment.get(LOSSES_VARIABLE)
+    return Losses(attempt.paths.losses(attempt.name) if attempt and is_enabled else None)

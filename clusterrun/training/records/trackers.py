@@ -1,8 +1,8 @@
-"""Experiment trackers of Accelerate, whose runs go on over the attempts of a training.
+"""Experiment trackers of Accelerate, whose runs continue over all attempts of a training run.
 
-Each goes on in its own way: wandb takes any id, and goes on with it under `resume="allow"`; MLflow
-and Aim make their ids, and want one that exists; TensorBoard goes on where the folder is the same
-(seen with accelerate 1.15, wandb 0.31, MLflow 3.17, Aim 3.29).
+Each tracker continues in its own way: wandb accepts any id, and continues it with `resume="allow"`;
+MLflow and Aim generate their ids, and need an existing one; TensorBoard continues if the folder is
+the same (observed with accelerate 1.15, wandb 0.31, MLflow 3.17, Aim 3.29).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
 Arguments = dict[str, Any]
-# MLflow refuses another value for a parameter that it has; TensorBoard's writer makes one more run
-# of each config.
+# MLflow refuses another value for an existing parameter; TensorBoard's writer creates another run
+# for each config.
 _SINGLE_CONFIG_TRACKERS = {"mlflow", "tensorboard"}
 _RUN_ID_GETTERS = {
     "wandb": attrgetter("tracker.id"),
@@ -33,7 +33,7 @@ _RUN_ARGUMENTS = {"id", "fork_from", "resume_from", "run_id", "run_hash"}
 
 
 class Trackers:
-    """The trackers of an Accelerator; the ids of their runs are kept in the file `record`."""
+    """The trackers of an Accelerator; the file `record` has the ids of their runs."""
 
     def __init__(self, accelerator: Accelerator, record: Path) -> None:
         self._accelerator, self._record = accelerator, record
@@ -41,7 +41,7 @@ class Trackers:
     def init(
         self, project_name: str, config: Arguments | None, init_kwargs: Mapping[str, Arguments]
     ) -> None:
-        """Start them as `accelerator.init_trackers` does, each with its recorded run."""
+        """Start the trackers as `accelerator.init_trackers` does, each with its recorded run."""
         known = read_record(self._record)
         kwargs = {
             name: run_arguments(name, known, init_kwargs.get(name, {}))
@@ -60,33 +60,32 @@ class Trackers:
             )
 
 
-def run_arguments(name: str, known: Mapping[str, str], given: Arguments) -> Arguments:
-    """Return the extra arguments of a tracker's start; what the script has `given` wins."""
+def run_arguments(name: str, known: Mapping[str, str], own: Arguments) -> Arguments:
+    """Return the arguments to start a tracker; the script's `own` arguments have precedence."""
     run = known.get(name)
-    if not run or not _RUN_ARGUMENTS.isdisjoint(given):
-        return given
-    words: dict[str, Arguments] = {
+    if not run or not _RUN_ARGUMENTS.isdisjoint(own):
+        return own
+    resume: dict[str, Arguments] = {
         "wandb": {"id": run, "resume": "allow"},
         "mlflow": {"run_id": run},
-        # A process that was killed has left its lock, which Aim takes for a living one's on another
-        # machine.
+        # A killed process leaves its lock, which Aim on another node takes for an active one.
         "aim": {"run_hash": run, "force_resume": True},
     }
-    return {**words.get(name, {}), **given}
+    return {**resume.get(name, {}), **own}
 
 
 def record_runs(record: Path, runs: Mapping[str, str | None]) -> None:
     """Record the runs that the next attempt continues; a failing disk does not end the training."""
-    found = {**read_record(record), **{name: run for name, run in runs.items() if run}}
+    updated = {**read_record(record), **{name: run for name, run in runs.items() if run}}
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        write_record(record, found)
+        write_record(record, updated)
     except OSError as error:
         sys.stderr.write(
-            f"clusterrun: warning: the next attempt will not know the trackers' runs: {error}\n"
+            f"clusterrun: warning: the next attempt cannot continue the trackers' runs: {error}\n"
         )
 
 
 def _run_id(tracker: GeneralTracker) -> str | None:
-    """Return the id of a tracker's run; None for a tracker whose runs cannot be named."""
+    """Return the id of a tracker's run; None for an unknown tracker."""
     return str(_RUN_ID_GETTERS[tracker.name](tracker)) if tracker.name in _RUN_ID_GETTERS else None

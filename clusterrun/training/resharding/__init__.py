@@ -1,1 +1,1 @@
-"""Continue with another number of processes."""
+"""Resuming with another number of processes."""

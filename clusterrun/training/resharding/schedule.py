@@ -1,9 +1,9 @@
-"""The learning rate as a function of optimizer steps, whatever the number of processes.
+"""The learning rate as a function of optimizer steps, for any number of processes.
 
 A prepared scheduler makes `num_processes` steps of its schedule at each optimizer step
-(accelerate/scheduler.py). Most schedulers keep their numbers in their state, so that they only have
-to go on at the speed they had. What LambdaLR computes comes from the script, which may count
-differently now: its curve tells at which speed it is the same.
+(accelerate/scheduler.py). Most schedulers keep their parameters in their state, so they only need
+the same speed as before. The functions of LambdaLR come from the script, which may count
+differently now: comparing the curves shows at which speed they are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from clusterrun.errors import TrainingError
-from clusterrun.training.resharding.world_size import candidate_speeds, counted, curves_are_equal
+from clusterrun.training.resharding.world_size import (
+    candidate_speeds,
+    count_processes,
+    curves_are_equal,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -23,13 +27,13 @@ _POINTS = sorted(
     {int(1.3**power) for power in range(60)} | {0}
 )  # optimizer steps, up to five million
 _HINT = (
-    "count steps with accelerator.gradient_accumulation_steps once TrainingRun is made; or run "
-    "with as many as before"
+    "count steps with accelerator.gradient_accumulation_steps after creating TrainingRun, or run "
+    "with the same number of processes as before"
 )
 
 
 class Schedules:
-    """An Accelerator's prepared schedulers, and how many schedule steps each makes at a time."""
+    """An Accelerator's prepared schedulers, and their schedule steps per optimizer step."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
@@ -37,7 +41,7 @@ class Schedules:
 
     def facts(self) -> list[dict[str, object]]:
         """Return the manifest's facts: `steps` per optimizer step, and the script's `curves`."""
-        own = self._accelerator._schedulers  # noqa: SLF001 - accelerate tells of them in no other way
+        own = self._accelerator._schedulers  # noqa: SLF001 - accelerate has no public attribute
         now = self._speeds or [_default_speed(one) for one in own]
         return [
             {"steps": speed, "curves": _sample_curves(_wrapped_scheduler(one), speed)}
@@ -45,14 +49,15 @@ class Schedules:
         ]
 
     def choose(self, saved: list[dict[str, Any]], processes: int) -> list[int]:
-        """Return each one's speed for a checkpoint with the facts `saved`, written by `processes`.
+        """Return each scheduler's speed for a checkpoint with the facts `saved` by `processes`.
 
-        Raises TrainingError where none keeps the curve.
+        Raises TrainingError if no speed keeps the curve.
         """
         own = self._accelerator._schedulers  # noqa: SLF001
         if len(own) != len(saved):
             raise TrainingError(
-                f"{len(saved)} learning rate schedulers were saved, {len(own)} are prepared", _HINT
+                f"{len(saved)} learning rate schedulers were saved, but {len(own)} are prepared",
+                _HINT,
             )
         return [
             _choose_speed(*pair, processes, int(self._accelerator.num_processes))
@@ -60,7 +65,7 @@ class Schedules:
         ]
 
     def follow(self, chosen: list[int], saved: list[dict[str, Any]]) -> None:
-        """Let the schedulers, whose state is loaded, go on at the chosen speeds."""
+        """Let the schedulers, whose state is loaded, continue at the chosen speeds."""
         self._speeds = chosen
         for one, speed, before in zip(self._accelerator._schedulers, chosen, saved, strict=True):  # noqa: SLF001
             inner = _wrapped_scheduler(one)
@@ -71,7 +76,7 @@ class Schedules:
 
 
 def _step_times(prepared: Any, times: int, *args: Any, **named: Any) -> None:
-    """Stand in for AcceleratedScheduler.step, which counts the processes that are here now."""
+    """Replace AcceleratedScheduler.step, which counts the present processes."""
     if prepared.gradient_state.sync_gradients and not any(
         one.step_was_skipped for one in prepared.optimizers
     ):
@@ -95,8 +100,8 @@ def _choose_speed(prepared: Any, saved: dict[str, Any], processes: int, now: int
         if _curves_are_equal(saved["curves"], _sample_curves(inner, speed)):
             return speed
     raise TrainingError(
-        f"the learning rate that the script computes for {counted(now)} is not the one it "
-        f"computed for {processes}",
+        f"the learning rate that the script computes for {count_processes(now)} differs from the "
+        f"one for {processes}",
         _HINT,
     )
 
@@ -106,7 +111,7 @@ def _curves_are_equal(saved: list[list[float | None]], now: list[list[float | No
 
 
 def _find_problem(prepared: Any) -> str | None:
-    """Say why nobody can keep the curve of a scheduler; None where it can be kept."""
+    """Return why the curve of a scheduler cannot be kept; None if it can."""
     from torch.optim.lr_scheduler import LRScheduler
 
     inner = _wrapped_scheduler(prepared)
@@ -114,14 +119,14 @@ def _find_problem(prepared: Any) -> str | None:
     if type(prepared).__name__ != "AcceleratedScheduler":
         return f"{name} is DeepSpeed's own scheduler"
     if not prepared.step_with_optimizer:
-        return "step_scheduler_with_optimizer=False leaves it to the script how often it steps"
+        return "with step_scheduler_with_optimizer=False the script decides how often it steps"
     if hasattr(inner, "total_steps") and not prepared.split_batches:
-        return f"accelerate counts accumulated batches against the total of {name}"
+        return f"accelerate counts accumulated batches as steps of {name}"
     ours = isinstance(inner, LRScheduler)
     if not ours or (
         type(inner).state_dict is not LRScheduler.state_dict and not _is_from_torch(inner)
     ):
-        return f"{name} does not show which of its numbers are in its state"
+        return f"the parameters in the state of {name} are unknown"
     return None
 
 
@@ -130,7 +135,7 @@ def _is_from_torch(scheduler: Any) -> bool:
 
 
 def _default_speed(prepared: Any) -> int:
-    """How many steps of its schedule accelerate lets a scheduler make at an optimizer step."""
+    """Return how many schedule steps accelerate makes per optimizer step."""
     if not getattr(prepared, "step_with_optimizer", False) or prepared.split_batches:
         return 1
     from accelerate.state import AcceleratorState
@@ -143,7 +148,7 @@ def _wrapped_scheduler(prepared: Any) -> Any:
 
 
 def _sample_curves(scheduler: Any, speed: int) -> list[list[float | None]]:
-    """Return what the script's functions give at some optimizer steps."""
+    """Return the values of the script's functions at some optimizer steps."""
     return [
         [_value_or_none(function, step * speed) for step in _POINTS]
         for function in _list_functions(scheduler)
@@ -151,9 +156,9 @@ def _sample_curves(scheduler: Any, speed: int) -> list[list[float | None]]:
 
 
 def _list_functions(scheduler: Any) -> Iterator[Any]:
-    """List the functions without state: torch saves objects, but no functions or partials."""
-    found = getattr(scheduler, "lr_lambdas", ())
-    yield from (one for one in found if isinstance(one, (FunctionType, partial)))
+    """Yield the functions without state: torch saves objects, but no functions or partials."""
+    functions = getattr(scheduler, "lr_lambdas", ())
+    yield from (one for one in functions if isinstance(one, (FunctionType, partial)))
     for inner in getattr(scheduler, "_schedulers", ()):
         yield from _list_functions(inner)
 
@@ -161,5 +166,5 @@ def _list_functions(scheduler: Any) -> Iterator[Any]:
 def _value_or_none(function: Any, step: int) -> float | None:
     try:
         return float(function(step))
-    except Exception:  # noqa: BLE001 - a table of the script's, which ends somewhere
+    except Exception:  # noqa: BLE001 - a table in the script may be too short
         return None

@@ -1,10 +1,8 @@
-"""Keep an optimizer step's batches for another number of processes: plain arithmetic.
+"""The arithmetic that keeps an optimizer step's batches for another number of processes.
 
-Nothing here imports torch.
-
-A step takes `processes x accumulation` batches of the script's DataLoader. Accelerate deals them
-out one after the other (BatchSamplerShard), so that a step's batches are the same ones for any
-number of processes that divides them.
+A step has `processes x accumulation` batches of the script's DataLoader. Accelerate distributes
+them one by one (BatchSamplerShard), so a step has the same batches for any number of processes that
+divides them. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -19,11 +17,12 @@ from clusterrun.errors import TrainingError
 
 @dataclass(frozen=True)
 class Share:
-    """How a step is shared: processes, and batches accumulated by each; `asked` is the script's."""
+    """How a step is divided: processes, and batches that each accumulates."""
 
     processes: int
     accumulation: int
-    asked: int
+    script_accumulation: int
+    """The accumulation that the script requested."""
 
     @property
     def batches(self) -> int:
@@ -31,34 +30,33 @@ class Share:
         return self.processes * self.accumulation
 
 
-def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int:
+def accumulation_for(saved: Share, processes: int, requested: int, name: str) -> int:
     """Return each process's accumulation, so that a step of checkpoint `name` keeps its batches.
 
-    `asked` is what the script asks now: where that has changed since, somebody wants it so. Raises
-    TrainingError, with the numbers that would do, where a step cannot be shared out.
+    `requested` is the script's accumulation now; a change since the checkpoint is intended. Raises
+    TrainingError, with the possible numbers of processes, if a step cannot be divided.
     """
+    before = saved.script_accumulation
     if processes == saved.processes:
-        return saved.accumulation if asked == saved.asked else asked
-    said = (
-        f"checkpoint {name} was saved by {counted(saved.processes)}, but this attempt has "
-        f"{processes}"
+        return saved.accumulation if requested == before else requested
+    what = (
+        f"checkpoint {name} was saved by {count_processes(saved.processes)}, but this attempt has "
+        f"{processes}: a step has {saved.batches} batches ({saved.processes} x "
+        f"{saved.accumulation} accumulated)"
     )
-    a_step = (
-        f"a step of it takes {saved.batches} batches ({saved.processes} x {saved.accumulation} "
-        "accumulated)"
-    )
-    if asked != saved.asked:
-        if asked * processes == saved.batches:
-            return asked
-        wanted = f"; this attempt asks for {asked * processes} ({processes} x {asked})"
+    if requested != before:
+        if requested * processes == saved.batches:
+            return requested
         raise TrainingError(
-            said + ": " + a_step + wanted, f"leave gradient_accumulation_steps at {saved.asked}"
+            f"{what}, but this attempt requests {requested * processes} "
+            f"({processes} x {requested})",
+            f"set gradient_accumulation_steps back to {before}",
         )
     if saved.batches % processes:
-        would = ", ".join(map(str, divisors(saved.batches)))
+        possible = ", ".join(map(str, divisors(saved.batches)))
         raise TrainingError(
-            f"{said}: {a_step}, which {counted(processes)} cannot share equally",
-            f"run with a number of processes out of {would}, or train into another folder",
+            f"{what}, which cannot be divided equally among {count_processes(processes)}",
+            f"run with one of these numbers of processes: {possible}; or use another folder",
         )
     return saved.batches // processes
 
@@ -66,8 +64,8 @@ def accumulation_for(saved: Share, processes: int, asked: int, name: str) -> int
 def batch_for(batch: int, saved: int, now: int) -> int:
     """Convert a process's batches of an epoch from steps of `saved` batches to steps of `now`.
 
-    A checkpoint lies between two steps. So what is no multiple is an epoch's end, whose last step
-    was a shorter one.
+    A checkpoint is saved between two steps. So a number that is not a multiple is the end of an
+    epoch, whose last step was shorter.
     """
     if batch == sys.maxsize or saved == now:
         return batch
@@ -77,13 +75,13 @@ def batch_for(batch: int, saved: int, now: int) -> int:
 def candidate_speeds(saved: int, saved_processes: int, processes: int) -> list[int]:
     """List how many schedule steps a scheduler may make per optimizer step now, likeliest first.
 
-    It made `saved` of them. Scripts that multiply their total by the number of processes need
-    `processes`, those that do not need `saved`, and those that count the batches of one process
-    need the third.
+    It made `saved` of them before. Scripts that multiply their total by the number of processes
+    need `processes`, scripts that do not need `saved`, and scripts that count the batches of one
+    process need the third number.
     """
-    third = saved * saved_processes
+    total = saved * saved_processes
     return list(
-        dict.fromkeys([processes, saved, *([] if third % processes else [third // processes])])
+        dict.fromkeys([processes, saved, *([] if total % processes else [total // processes])])
     )
 
 
@@ -97,10 +95,10 @@ def curves_are_equal(one: Sequence[float | None], other: Sequence[float | None])
 
 
 def divisors(number: int) -> list[int]:
-    """List what divides a number."""
+    """List the divisors of a number."""
     return [one for one in range(1, number + 1) if number % one == 0]
 
 
-def counted(number: int) -> str:
-    """Say a number of processes."""
+def count_processes(number: int) -> str:
+    """Format a number of processes."""
     return f"{number} process{'' if number == 1 else 'es'}"

@@ -1,8 +1,8 @@
 """DeepSpeed ZeRO: its own accumulation, and its universal checkpoint for another number of ranks.
 
-Under ZeRO each rank saves a part of the optimizer, and as many ranks must load them.
-`deepspeed.checkpoint` puts the parts together into a folder that any number can load: once more as
-many bytes as the optimizer has, on the same disk.
+With ZeRO each rank saves a part of the optimizer, which only the same number of ranks can load.
+`deepspeed.checkpoint` joins the parts in a folder that any number can load, which needs the size of
+the optimizer again on the same disk.
 """
 
 from __future__ import annotations
@@ -22,75 +22,77 @@ _MODEL = "pytorch_model"  # accelerate.utils.constants.MODEL_NAME
 
 
 def is_zero(accelerator: Accelerator) -> bool:
-    """Whether DeepSpeed trains."""
+    """Return whether training uses DeepSpeed."""
     return bool(accelerator.distributed_type == "DEEPSPEED")
 
 
 def accumulation(accelerator: Accelerator) -> int:
     """Return the gradient accumulation; DeepSpeed's config takes precedence over accelerate's."""
-    said = (
+    configured = (
         accelerator.deepspeed_plugin.deepspeed_config.get("gradient_accumulation_steps")
         if is_zero(accelerator)
         else ""
     )
-    return said if isinstance(said, int) else int(accelerator.gradient_accumulation_steps)
+    if isinstance(configured, int):
+        return configured
+    return int(accelerator.gradient_accumulation_steps)
 
 
 def accumulate(accelerator: Accelerator, steps: int) -> None:
-    """Accumulate over so many batches from now on, before accelerator.prepare or after it."""
+    """Set the number of accumulated batches, before or after accelerator.prepare."""
     accelerator.gradient_accumulation_steps = steps
     if not is_zero(accelerator):
         return
     accelerator.deepspeed_plugin.deepspeed_config["gradient_accumulation_steps"] = steps
     accelerator.deepspeed_plugin.gradient_accumulation_steps = steps
-    for engine in accelerator._models:  # noqa: SLF001 - one that is made already
+    for engine in accelerator._models:  # noqa: SLF001 - if it is prepared already
         engine.set_train_batch_size(
             engine.train_micro_batch_size_per_gpu() * steps * int(accelerator.num_processes)
         )
 
 
 def find_problem(accelerator: Accelerator) -> str | None:
-    """Say why the universal checkpoint would not hold all of the state; None where it does."""
+    """Return why the universal checkpoint would lack a part of the state; None if it would not."""
     for engine in accelerator._models:  # noqa: SLF001
         trained = {name for name, one in engine.module.named_parameters() if one.requires_grad}
-        left_out = sorted(set(engine.module.state_dict()) - trained - _tied_names(engine.module))
-        if left_out:
+        omitted = sorted(set(engine.module.state_dict()) - trained - _tied_names(engine.module))
+        if omitted:
             return (
-                "DeepSpeed's universal checkpoint leaves out buffers and frozen weights, such as "
-                f"{left_out[0]}"
+                "DeepSpeed's universal checkpoint omits buffers and frozen weights, such as "
+                f"{omitted[0]}"
             )
         config = engine.config.get("zero_optimization", {})
         if any(
             (config.get(f"offload_{what}") or {}).get("device", "none") != "none"
             for what in ("optimizer", "param")
         ):
-            return "ZeRO with offload was not tried with another number"
-        # what it carries is Adam's: exp_avg, exp_avg_sq and step
+            return "another number is not supported for ZeRO with offload"
+        # it has only Adam's state: exp_avg, exp_avg_sq and step
         if (
             not hasattr(engine.optimizer, "optimizer")
             or "betas" not in engine.optimizer.optimizer.defaults
         ):
-            return "DeepSpeed's universal checkpoint holds the states of Adam and AdamW only"
+            return "DeepSpeed's universal checkpoint supports only Adam and AdamW"
     return None
 
 
 def load(
     accelerator: Accelerator, checkpoint: Path, staging: Path, wait: Callable[[], None]
 ) -> None:
-    """Load a checkpoint of another number of ranks; every rank must call it. Raises OSError.
+    """Load a checkpoint from another number of ranks. Call it on every rank. Raises OSError.
 
-    The main process converts it into `staging`, which all nodes see; `wait` waits for all ranks.
+    The main process converts it into `staging`, which all nodes share; `wait` waits for all ranks.
     """
     folder = staging / f"{checkpoint.name}.universal"
     if accelerator.is_main_process:
         _convert(checkpoint, folder)
     wait()
     for engine in accelerator._models:  # noqa: SLF001
-        engine._config.load_universal_checkpoint = True  # noqa: SLF001 - what checkpoint.load_universal sets
+        engine._config.load_universal_checkpoint = True  # noqa: SLF001 - as checkpoint.load_universal does
     accelerator.load_state(str(folder))
     for number, engine in enumerate(accelerator._models):  # noqa: SLF001
         engine._config.load_universal_checkpoint = False  # noqa: SLF001
-        _restore_groups(engine, folder / _name(number))
+        _restore_groups(engine, folder / _folder_name(number))
     wait()
     if accelerator.is_main_process:
         shutil.rmtree(folder, ignore_errors=True)
@@ -120,10 +122,10 @@ def _convert(checkpoint: Path, folder: Path) -> None:
 
 
 def _restore_groups(engine: Any, folder: Path) -> None:
-    """Give each group of parameters its own rates and its own count of steps again.
+    """Restore the hyperparameters and the step count of each group of parameters.
 
-    Stage 3 loads the first group's rates into all, and one tensor as the count of all, which each
-    then counts up (DeepSpeed 0.19, zero/stage3.py).
+    Stage 3 loads those of the first group into all, and one tensor as the step count of all, which
+    each group then increments (DeepSpeed 0.19, zero/stage3.py).
     """
     import torch
 
@@ -139,14 +141,14 @@ def _restore_groups(engine: Any, folder: Path) -> None:
 
 
 def _tied_names(module: Any) -> set[str]:
-    """List the other names of weights that have several."""
-    first: dict[int, str] = {}
-    both = (
-        (name, one, first.setdefault(id(one), name))
+    """Return the additional names of weights that have several."""
+    first_names: dict[int, str] = {}
+    pairs = (
+        (name, first_names.setdefault(id(one), name))
         for name, one in module.named_parameters(remove_duplicate=False)
     )
-    return {name for name, _, known in both if name != known}
+    return {name for name, first in pairs if name != first}
 
 
-def _name(number: int) -> str:
+def _folder_name(number: int) -> str:
     return _MODEL if number == 0 else f"{_MODEL}_{number}"

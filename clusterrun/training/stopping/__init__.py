@@ -1,1 +1,1 @@
-"""Stop at the same step on all ranks."""
+"""Stopping at the same step on all ranks."""

@@ -1,4 +1,4 @@
-"""All ranks act at the same optimizer step."""
+"""The agreement of all ranks on requests, so that they act at the same optimizer step."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ if TYPE_CHECKING:
     import torch.distributed
 
 T = TypeVar("T")
-_PACE_LEVELS = (
-    16  # the byte that is exchanged: the wish, times this, plus the pace, the slower the higher
-)
-# All ranks wait while the main process reads a checkpoint through: hundreds of GB, at a file
-# server's pace. That a rank is dead its launcher notices, not this group.
+# The byte that is exchanged is the request times this, plus the pace: the slower, the higher.
+_PACE_LEVELS = 16
+# All ranks wait while the main process verifies a checkpoint: hundreds of GB, at the speed of a
+# file server. The launcher detects dead ranks, not this group.
 _TIMEOUT = timedelta(hours=12)
 
 
 class RankRequest(IntEnum):
-    """What one rank would like; the highest wish of all ranks wins."""
+    """The request of one rank; the highest request of all ranks wins."""
 
     NOTHING = 0
     SAVE = 1
     STOP = 2
-    FENCED = 3  # a later attempt trains now: leave, and write nothing
+    FENCED = 3  # a later attempt has taken over: exit, and write nothing
 
 
 class Agreement:
-    """Reduces the ranks' wishes asynchronously: handed in at one step, known at the next.
+    """Reduces the requests of the ranks asynchronously: submitted at one step, known at the next.
 
-    It has a gloo group of its own, because reading a result on NCCL would make the GPU wait.
-    A world of one process needs no group, and knows at once.
+    It has its own gloo group, because reading a result on NCCL would block the GPU. A single
+    process needs no group and knows the result at once.
     """
 
     def __init__(self, world_size: int) -> None:
@@ -50,55 +49,53 @@ class Agreement:
 
             self._group = torch.distributed.new_group(timeout=_TIMEOUT, backend="gloo")
             atexit.register(self._close_at_exit)
-            self._code = bytearray(
-                1
-            )  # read and written without torch, which takes its time for that
+            self._code = bytearray(1)  # accessed without torch, which is slower
             self._tensor = torch.frombuffer(self._code, dtype=torch.uint8)
             self._options = torch.distributed.AllreduceOptions()
             self._options.reduceOp = torch.distributed.ReduceOp(torch.distributed.ReduceOp.MAX)
 
     @property
     def group(self) -> torch.distributed.ProcessGroup | None:
-        """Its gloo group; None for one process."""
+        """The gloo group; None for a single process."""
         return self._group
 
-    def exchange(self, wish: Callable[[], RankRequest]) -> RankRequest:
-        """Hand in this rank's wish; return what all agreed on one call earlier.
+    def exchange(self, find_request: Callable[[], RankRequest]) -> RankRequest:
+        """Submit this rank's request; return the result of the previous call.
 
         Every rank must call it at the same places.
         """
         if self._closed:
             return RankRequest.NOTHING
         if self._group is None:
-            return wish()
+            return find_request()
         agreed = self.settle()
-        self._launch(self._group, wish())
+        self._launch(self._group, find_request())
         return agreed
 
-    def exchange_at_pace(self, wish: Callable[[], RankRequest]) -> RankRequest:
-        """Exchange as `exchange` does, once a step, but only every few steps if they are short.
+    def exchange_at_pace(self, find_request: Callable[[], RankRequest]) -> RankRequest:
+        """Exchange as `exchange` does, called at each step, but only every few steps if short.
 
-        What was agreed is still known one step later.
+        The result is still known one step later.
         """
         if self._group is not None and self._pace.skips_step():
             return self.settle()
-        return self.exchange(wish)
+        return self.exchange(find_request)
 
     def settle(self) -> RankRequest:
-        """Wait for what is still under way, and return it."""
+        """Wait for a pending exchange, and return its result."""
         if self._pending is None:
             return RankRequest.NOTHING
         self._pending.wait()
         self._pending = None
-        wish, slowness = divmod(self._code[0], _PACE_LEVELS)
+        request, slowness = divmod(self._code[0], _PACE_LEVELS)
         self._pace.follow(_PACE_LEVELS - 1 - slowness)
-        return RankRequest(wish)
+        return RankRequest(request)
 
     def close(self) -> None:
-        """End the exchange: nothing more is agreed. Every rank must call it before it exits.
+        """End all exchanges. Every rank must call it before it exits.
 
-        A gloo thread that frees a tensor of Python's while the interpreter shuts down aborts the
-        process, after all went well. Destroying the group waits for its threads.
+        A gloo thread that frees a Python tensor while the interpreter shuts down aborts the
+        process, although all work is complete. Destroying the group waits for its threads.
         """
         self.settle()
         self._closed = True
@@ -110,9 +107,7 @@ class Agreement:
                 torch.distributed.destroy_process_group(group)
 
     def _close_at_exit(self) -> None:
-        if (
-            self._pending is None
-        ):  # otherwise something went wrong, and another rank may never answer
+        if self._pending is None:  # otherwise another rank may have failed and never respond
             self.close()
 
     def share(self, value: T) -> T:
@@ -126,7 +121,7 @@ class Agreement:
         return box[0]
 
     def gather(self, value: T) -> list[T]:
-        """Return every rank's value, by rank, once all are in; the values must be picklable."""
+        """Return the values of all ranks in order, once all are known; they must be picklable."""
         if self._group is None:
             return [value]
         import torch.distributed
@@ -136,7 +131,7 @@ class Agreement:
         return cast("list[T]", box)
 
     def least(self, number: int) -> int:
-        """Return the smallest of the numbers that all ranks hand in."""
+        """Return the smallest number of all ranks."""
         if self._group is None:
             return number
         import torch
@@ -146,8 +141,8 @@ class Agreement:
         torch.distributed.all_reduce(box, op=torch.distributed.ReduceOp.MIN, group=self._group)
         return int(box.item())
 
-    def _launch(self, group: torch.distributed.ProcessGroup, wish: RankRequest) -> None:
-        # Straight to the group: torch.distributed.all_reduce looks up and logs for twice as long,
-        # at every step.
-        self._code[0] = wish * _PACE_LEVELS + _PACE_LEVELS - 1 - self._pace.propose()
+    def _launch(self, group: torch.distributed.ProcessGroup, request: RankRequest) -> None:
+        # Directly by the group: torch.distributed.all_reduce takes three times as long, at each
+        # step.
+        self._code[0] = request * _PACE_LEVELS + _PACE_LEVELS - 1 - self._pace.propose()
         self._pending = group.allreduce([self._tensor], self._options)

@@ -1,4 +1,4 @@
-"""Whether a later attempt has taken over the run: then this one writes nothing more."""
+"""The fence of a run: once a later attempt has taken over, this one no longer writes."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ from pathlib import Path
 
 from clusterrun.run_folder.records import read_record
 
-_PATIENCE = 2.0  # seconds between two looks at a file that may lie on a network
+_CHECK_INTERVAL_S = 2.0  # because the file may be on a network file system
 
 
 class Fenced(Exception):
-    """A later attempt trains now; leave at once, and write nothing."""
+    """A later attempt has taken over; exit at once, and write nothing."""
 
 
 class Fence:
-    """Checks whether this attempt is still the `attempt` of the run's `current` record.
+    """Checks whether this attempt is still the `attempt` in the run's `current` record.
 
-    A path of None, on all ranks but the main one, fences nothing.
+    With a path of None, on all ranks but the main one, it is never fenced.
     """
 
     def __init__(self, path: Path | None, attempt: int) -> None:
         self._path, self._attempt = path, attempt
-        self._next_look = 0.0
-        self._seen = False
+        self._next_check = 0.0
+        self._is_fenced = False
 
-    def seen(self, *, now: bool = False) -> bool:
-        """Whether another attempt is current; once True, always True.
+    def is_fenced(self, *, now: bool = False) -> bool:
+        """Return whether another attempt is current; once True, always True.
 
-        The file is opened afresh every few seconds only, or `now`.
+        The file is reopened only every few seconds, or `now`.
         """
-        if not self._seen and (now or time.monotonic() >= self._next_look):
-            self._next_look = time.monotonic() + _PATIENCE
-            with suppress(
-                OSError
-            ):  # a file server that is away for a moment must not end a training run
-                self._seen = self._other_attempt() is not None
-        return self._seen
+        if not self._is_fenced and (now or time.monotonic() >= self._next_check):
+            self._next_check = time.monotonic() + _CHECK_INTERVAL_S
+            # a file server that is briefly unavailable must not end the training
+            with suppress(OSError):
+                self._is_fenced = self._find_other_attempt() is not None
+        return self._is_fenced
 
     def check(self) -> None:
         """Raise Fenced if another attempt is current, and OSError if that cannot be determined."""
-        other = self._other_attempt()
+        other = self._find_other_attempt()
         if other is not None:
             raise Fenced(f"attempt {other} has taken over")
 
-    def _other_attempt(self) -> str | None:
-        # NFS asks the server anew when a file is opened, not when it is only looked up.
+    def _find_other_attempt(self) -> str | None:
+        # NFS queries the server when a file is opened, not when it is only looked up.
         newest = read_record(self._path).get("attempt", "") if self._path else ""
         return newest if newest.isdecimal() and int(newest) != self._attempt else None

@@ -1,46 +1,46 @@
-"""Pace the exchange between ranks: every step if steps are long, every few if they are short."""
+"""The pace of exchanges between ranks: each step if steps are long, every few if they are short."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-_SECONDS = 0.25  # between two exchanges of short steps: costs nothing, early enough for any grace
-_MOST_DOUBLINGS = 3  # doublings, that is 8 steps: a step may be far longer than those before it
+_INTERVAL_S = 0.25  # between two exchanges: negligible cost, and early enough for any grace time
+_MAX_DOUBLINGS = 3  # that is 8 steps: a step may be much longer than the previous ones
 
 
 class Pace:
     """The number of steps between two exchanges, a power of two, the same on all ranks.
 
-    Each rank proposes how often to double one step, from the time that its steps took; all follow
-    the least proposal, which is the slowest rank's. It grows by one doubling an exchange, and falls
-    at once.
+    Each rank proposes a number of doublings from the duration of its steps; all follow the smallest
+    proposal, which is the slowest rank's. It grows by one doubling per exchange, and shrinks at
+    once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock  # seconds
         self._doublings = 0
         self._steps = 0  # since the last exchange
-        self._asked_at = 0.0
+        self._last_exchange = 0.0
 
     def skips_step(self) -> bool:
-        """Whether nothing is asked at this step; call it once a step."""
+        """Return whether this step has no exchange; call it once per step."""
         self._steps += 1
         return self._steps < 1 << self._doublings
 
     def propose(self) -> int:
         """Return this rank's proposal, in doublings; call it at each exchange.
 
-        An exchange that is not a step's, amid an evaluation, tells nothing about steps: each is
-        asked again.
+        After an exchange during an evaluation, which does not measure steps, each step exchanges
+        again.
         """
-        elapsed, steps = self._clock() - self._asked_at, self._steps
-        self._asked_at, self._steps = self._asked_at + elapsed, 0
-        most = min(self._doublings + 1, _MOST_DOUBLINGS) if steps else 0
+        elapsed, steps = self._clock() - self._last_exchange, self._steps
+        self._last_exchange, self._steps = self._last_exchange + elapsed, 0
+        most = min(self._doublings + 1, _MAX_DOUBLINGS) if steps else 0
         return next(
-            (more for more in range(most, 0, -1) if elapsed / steps * (1 << more) <= _SECONDS), 0
+            (more for more in range(most, 0, -1) if elapsed / steps * (1 << more) <= _INTERVAL_S), 0
         )
 
     def follow(self, doublings: int) -> None:
-        """Take over what all ranks agreed on."""
+        """Use the number of doublings that all ranks agreed on."""
         self._doublings = doublings

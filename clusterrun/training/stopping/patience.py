@@ -1,4 +1,4 @@
-"""How long a training may be silent before it is taken for one that hangs."""
+"""How long training may make no progress before it is considered to hang."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ from collections import deque
 from enum import Enum
 from statistics import median
 
-# A training that is ended though it was well loses more than one that hangs a while longer.
-_SHORTEST_S = (
-    15 * 60
-)  # seconds; a file server may be away, and a script may do what it does not tell
-_UNMEASURED_S = 2 * 3600  # for what has no measure: compilation, evaluations, saves
+# Terminating a healthy run by mistake costs more than detecting a hang late.
+_SHORTEST_S = 15 * 60  # a file server may be unavailable, or the script does something unreported
+_UNMEASURED_S = 2 * 3600  # for activities without a measure: compilation, evaluations, saves
 _STEP_FACTOR = 20  # times the median step
 _PAUSE_FACTOR = 4  # times the longest pause between two steps
-_RECENT_STEPS = 50  # steps that the median is taken of
+_RECENT_STEPS = 50  # the number of steps in the median
 
 
 class Activity(str, Enum):
-    """What a training does, as far as it says so."""
+    """What training is doing, as far as it is reported."""
 
-    START = "start"  # until the first step is done: the checkpoint, the loaders, compilation
+    START = "start"  # until the first step is complete: the checkpoint, loaders, compilation
     STEP = "step"
     EVALUATION = "evaluation"
     SAVE = "save"
     EPOCH = "epoch"  # between the batches of two epochs
     END = "end"
-    OTHER = "other"  # nobody knows how long that takes
+    OTHER = "other"  # of unknown duration
 
 
 class Patience:
-    """Measures the time between optimizer steps, and derives how long a silence is too long."""
+    """Measures the time between optimizer steps, and derives the limit without progress."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
@@ -39,17 +37,17 @@ class Patience:
     def step(self, now: float) -> None:
         """Note an optimizer step; `now` is in seconds, of any clock that only moves forward."""
         if self._last is not None:
-            taken = now - self._last
-            self._recent.append(taken)
-            self._longest = max(self._longest, taken)
+            duration = now - self._last
+            self._recent.append(duration)
+            self._longest = max(self._longest, duration)
         self._last = now
 
     def pause(self) -> None:
-        """Note that there is something else than a step in the time until the next one."""
+        """Note that the time until the next step includes another activity."""
         self._last = None
 
     def seconds(self, doing: Activity) -> int:
-        """Return the seconds for what is being done; 0: no silence is too long."""
+        """Return the limit in seconds for an activity; 0: no limit."""
         if doing is Activity.OTHER:
             return 0
         typical = _STEP_FACTOR * median(self._recent) if self._recent else 0.0
