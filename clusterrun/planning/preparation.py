@@ -16,8 +16,11 @@ from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
+from clusterrun.planning.script_arguments import check_script_arguments
+from clusterrun.planning.script_syntax import check_script_syntax
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
+from clusterrun.planning.time_limit import note_time_limit
 from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.training_script import TrainingScript, read_script
 from clusterrun.training_script.reading import script_file
@@ -84,6 +87,7 @@ def prepare(request: Request) -> Prepared:
     script = _read_script(loaded, work_dir)
     found = check(loaded, work_dir, script)
     problems = [*_check_files(loaded, work_dir), *found.problems]
+    problems += check_script_arguments(loaded, script)
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -97,7 +101,12 @@ def prepare(request: Request) -> Prepared:
         launch=found.launch,
         batch=found.batch,
         problems=tuple(problems),
-        notes=(*found.notes, *_environment_notes(loaded, shell), *_share_notes(loaded, run_root)),
+        notes=(
+            *found.notes,
+            *note_time_limit(loaded),
+            *_environment_notes(loaded, shell),
+            *_share_notes(loaded, run_root),
+        ),
     )
 
 
@@ -190,6 +199,7 @@ def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
         problems.append(
             _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )
+    problems.extend(check_script_syntax(loaded, work_dir))
     problems.extend(_shell_faults(loaded))
     return problems
 
