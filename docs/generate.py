@@ -90,7 +90,7 @@ WORDS = {
 }
 MEANINGS = {
     "name": "what the job and its runs are called; without it, the file's name",
-    "slurm": "what Slurm is asked for, see [slurm](#slurm)",
+    "slurm": "what to request from Slurm, see [slurm](#slurm)",
     "accelerate": "how the processes are launched, see [accelerate](#accelerate)",
     "environment": "what the nodes' shell needs first, see [environment](#environment)",
     "checkpoint": (
@@ -186,7 +186,7 @@ def one_line(text: str) -> str:
 
 
 def reasons(table: dict[str, str], prefix: str = "") -> Iterator[str]:
-    """List keys by the reason why they are not taken."""
+    """Yield keys by the reason why they are refused."""
     grouped: dict[str, list[str]] = {}
     for name, why in table.items():
         grouped.setdefault(why, []).append(f"`{prefix}{name}`")

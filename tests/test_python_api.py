@@ -327,7 +327,7 @@ clusterrun.init(force=True, mem="1G")
 """
     lines = python(code, desk).splitlines()
     assert lines[0] == "train.yaml () 2"
-    assert "train.yaml is there already" in lines[1]
+    assert "train.yaml exists" in lines[1]
     typed = desk.type("init", "--yes", "--mem", "1G", "-o", "-").stdout
     assert (desk.folder / "train.yaml").read_text() == typed
 

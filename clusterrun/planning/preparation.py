@@ -17,9 +17,12 @@ from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
+from clusterrun.planning.script_arguments import check_script_arguments
+from clusterrun.planning.script_syntax import check_script_syntax
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.planning.template_folders import find_template_folders
+from clusterrun.planning.time_limit import note_time_limit
 from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.training_script import TrainingScript, read_script
 from clusterrun.training_script.reading import script_file
@@ -87,6 +90,7 @@ def prepare(request: Request) -> Prepared:
     found = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
     problems = [*_check_files(loaded, work_dir), *found.problems, *templates.problems]
+    problems += check_script_arguments(loaded, script)
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -103,6 +107,7 @@ def prepare(request: Request) -> Prepared:
         notes=(
             *templates.notes,
             *found.notes,
+            *note_time_limit(loaded),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),
@@ -193,6 +198,7 @@ def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
         problems.append(
             _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )
+    problems.extend(check_script_syntax(loaded, work_dir))
     problems.extend(_shell_faults(loaded))
     return problems
 

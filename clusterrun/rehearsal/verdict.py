@@ -84,7 +84,8 @@ def _describe_differing_losses(losses: LossComparison) -> str:
     before = f"; before the stop they {agreement}" if losses.compared_before else ""
     return (
         f"the losses differ from step {losses.diverged_at_step} on, "
-        f"by up to {losses.largest_difference:.2g} times the reference (at step {losses.largest_difference_step}){before}{_CAUSES}"
+        f"by up to {losses.largest_difference:.2g} times the reference "
+        f"(at step {losses.largest_difference_step}){before}{_CAUSES}"
     )
 
 

@@ -41,6 +41,19 @@ def parse_script(name: str, text: str) -> TrainingScript | None:
         return None
 
 
+def find_syntax_error(text: str) -> tuple[int, str] | None:
+    """Return line and message of a script's syntax error for this Python; None without one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        return error.lineno or 1, error.msg
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    return None
+
+
 def script_file(script: str | None, module: str | None) -> str:
     """Return the path of a script, or of a module in the working folder; empty for neither."""
     return script or (f"{module.replace('.', '/')}.py" if module else "")

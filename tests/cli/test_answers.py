@@ -61,7 +61,7 @@ def test_another_word_is_a_mistake(desk):
     done = desk.type("schema", "sbumit")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
-        "schema: 'sbumit' is no command with --json\n  hint: one of cancel, checkpoints, clean"
+        "schema: 'sbumit' is not a command with --json\n  hint: use one of cancel, checkpoints, clean"
     )
 
 

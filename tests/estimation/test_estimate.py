@@ -200,7 +200,7 @@ def test_a_model_that_is_not_known_is_asked_for(capsys):
     assert "--parameters" in err
     assert "--config" in err
     Path("job.yaml").write_text("script: train.py\n")
-    assert "job.yaml:1: args: no model is named" in refused(capsys, "job.yaml")
+    assert "job.yaml:1: args: no model found" in refused(capsys, "job.yaml")
     assert "nothing to estimate" in refused(capsys)
 
 
@@ -246,8 +246,8 @@ DDP = ("--set", "accelerate.deepspeed_config=null")
 def test_submit_warns_of_a_run_that_cannot_fit(capsys):
     """States of 128 GB on GPUs of 80 are told with what would fit, and the run is submitted all the same."""
     err = submitted(capsys, "--profile", "site.yaml", *DDP)
-    assert "warning: it cannot fit: DDP needs 128.5 GB on each GPU" in err
-    assert "hint: would fit: ZeRO-2" in err
+    assert "warning: the run cannot fit: DDP needs 128.5 GB per GPU" in err
+    assert "hint: use ZeRO-2" in err
 
 
 @pytest.mark.parametrize("words", [

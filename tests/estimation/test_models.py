@@ -78,8 +78,8 @@ def test_published_models_have_their_published_sizes(config, billions):
 
 
 @pytest.mark.parametrize(("config", "message"), [
-    ({"model_type": "mamba"}, "config.json: model_type: mamba is not counted here"),
-    ({}, "config.json: model_type: None is not counted here"),
+    ({"model_type": "mamba"}, "config.json: model_type: mamba is not supported"),
+    ({}, "config.json: model_type: None is not supported"),
     ({"model_type": "llama"}, "config.json: hidden_size: missing"),
     ({"model_type": "gpt2", "n_embd": "wide"}, "config.json: n_embd: must be a whole number, got 'wide'"),
     ({"model_type": "gpt2", "n_embd": 10**12}, "config.json: n_embd: must be a whole number"),

@@ -173,7 +173,7 @@ def test_what_the_script_knows(tmp_path: Path) -> None:
             "asks for less as another job, and requeue.by is requeue",
         ),
         ({"shrink_after": "soon"}, {"nodes": 4}, "'soon' is not a duration"),
-        ({"shrink_after": "0:0"}, {"nodes": 4}, "a wait of zero"),
+        ({"shrink_after": "0:0"}, {"nodes": 4}, "must be longer than zero"),
     ],
 )
 def test_what_cannot_shrink_is_said(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from clusterrun import units
 from clusterrun.errors import Problem
+from clusterrun.planning.time_limit import USUAL_HOURS
 from clusterrun.starter.from_sbatch import (
     launch_mistakes,
     process_count_mistakes,
@@ -20,8 +21,6 @@ Mistakes = Iterator[tuple[int, str, str, str]]
 
 # sbatch(1), "filename pattern": each of these is unique per job.
 _JOB_PATTERNS = ("%j", "%J", "%A", "%x-%j")
-# Usual time limits in hours, but not in minutes.
-_HOURS = frozenset({8, 12, 16, 24, 36, 48, 72, 96, 120, 168})
 
 
 def find_mistakes(
@@ -88,7 +87,7 @@ def _find_output(_facts: Facts, requested: ResourceRequest, _selected: SelectedC
 def _find_time(_facts: Facts, requested: ResourceRequest, _selected: SelectedCommand) -> Mistakes:
     text = requested.text("time")
     number, colon, rest = text.partition(":")
-    if not number.isdigit() or int(number) not in _HOURS or (colon and rest != "00"):
+    if not number.isdigit() or int(number) not in USUAL_HOURS or (colon and rest != "00"):
         return
     try:
         seconds = units.seconds_of_slurm_time(text) or 0

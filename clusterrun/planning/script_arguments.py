@@ -1,0 +1,76 @@
+"""Checks of a spec's arguments against the command line that its training script accepts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from clusterrun.errors import Problem
+from clusterrun.job_spec import Loaded
+from clusterrun.job_spec.yaml_text import KeyPath, dotted
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.parsers import CommandLine, read_command_line
+
+
+def check_script_arguments(loaded: Loaded, script: TrainingScript | None) -> list[Problem]:
+    """Return unknown and missing arguments; none if the script's text does not show them all."""
+    command_line = read_command_line(script) if script is not None else None
+    if script is None or command_line is None:
+        return []
+    options = [*_list_options(loaded)]
+    return [
+        *(
+            _explain_unknown(loaded, place, option, script, command_line)
+            for place, option in options
+            if not command_line.accepts(option)
+        ),
+        *_find_missing(loaded, {option for _, option in options}, script, command_line),
+    ]
+
+
+def _list_options(loaded: Loaded) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the long options that the script receives, each with its place in the spec."""
+    spec = loaded.spec
+    if isinstance(spec.args, dict):
+        for key, value in spec.args.items():
+            if value is not None and value is not False:
+                yield ("args", key), key if key.startswith("-") else f"--{key}"
+    else:
+        yield from _options_in([str(word) for word in spec.args], ("args",))
+    if spec.checkpoint.path is not None:
+        for _, option in _options_in(spec.checkpoint.resume, ()):
+            yield ("checkpoint", "resume"), option
+
+
+def _options_in(words: list[str] | tuple[str, ...], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    for number, word in enumerate(words):
+        if word == "--":
+            return
+        if word.startswith("--"):
+            yield (*path, number), word.partition("=")[0]
+
+
+def _explain_unknown(
+    loaded: Loaded, place: KeyPath, option: str, script: TrainingScript, command_line: CommandLine
+) -> Problem:
+    known = sorted(name for name in command_line.options if name.startswith("--"))
+    near = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
+    hint = f"did you mean {near[0].removeprefix('--')}?" if near else ""
+    what = f"{script.file_name} has no argument {option}"
+    return Problem(loaded.line_of(*place), dotted(place), what, hint)
+
+
+def _find_missing(
+    loaded: Loaded, options: set[str], script: TrainingScript, command_line: CommandLine
+) -> Iterator[Problem]:
+    for names in command_line.required:
+        is_set = any(
+            name == option or name.startswith(option) for name in names for option in options
+        )
+        if not is_set:
+            name = min(
+                (one for one in names), key=lambda one: (not one.startswith("--"), "-" in one[2:])
+            )
+            what = f"{name}, which {script.file_name} requires, is missing"
+            hint = f"add args: {{{name.lstrip('-')}: ...}}"
+            yield Problem(loaded.line_of("args"), "args", what, hint)
