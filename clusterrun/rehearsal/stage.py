@@ -167,7 +167,7 @@ class Stage:
         grace, whose = self._stand_in.grace(run)
         self._times.asked = time.time()
         self._stand_in.stop(run)
-        self._know(how=self._stand_in.words)
+        self._know(interruption=self._stand_in.words)
         self._run.interruptions = 1
         self._tell(f"TERM to its step, as Slurm preempts; it has {grace:g} s ({whose})")
         if not self._watch.until(
@@ -212,11 +212,11 @@ class Stage:
         first, saved = self._run.attempts[0], self._run.newest_of(1)
         self._times.saved = saved.time if saved else None
         self._know(
-            left=whole(first.trainer.get("step"))
+            stopped_at_step=whole(first.trainer.get("step"))
             or self._run.step_of(1)
             or self.found.stopped_at_step
         )
-        self._know(saved=saved.step if saved else None)
+        self._know(saved_step=saved.step if saved else None)
 
     def _saved_words(self) -> str:
         saved = self._run.newest_of(1)
@@ -224,7 +224,7 @@ class Stage:
 
     def _submit_reference(self) -> None:
         run = self._submitted(self._both[1])
-        self._know(reference=run.run_id, reference_folder=str(run.paths.folder))
+        self._know(reference_run_id=run.run_id, reference_folder=str(run.paths.folder))
 
     def _come_back(self) -> None:
         self._watch.until(self._is_back, "it is started again")
@@ -236,8 +236,8 @@ class Stage:
         if self._plain:
             self.found = plain_script.judge_checkpoints(self._run, self.found)
         else:
-            self._know(back=second.back_at)
-            self._know(first=second.steps[0].step if second.steps else None)
+            self._know(resumed_from_step=second.back_at)
+            self._know(first_step_after=second.steps[0].step if second.steps else None)
             judge_resume(self.found)
             self.found.reasons.extend(_passed_over(self._run) if self.found.reasons else [])
         self._tell(f"it is back: with the checkpoint of step {self.found.resumed_from_step}")
