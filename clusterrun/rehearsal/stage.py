@@ -170,7 +170,7 @@ class Stage:
         grace, source = self._stand_in.grace(run)
         self._times.term_sent = time.time()
         self._stand_in.stop(run)
-        self._record(how=self._stand_in.words)
+        self._record(interruption=self._stand_in.words)
         self._run.interruptions = 1
         self._tell(
             f"sent TERM to its step, as a preemption does; it has {grace:g} s to exit ({source})"
@@ -227,7 +227,7 @@ class Stage:
 
     def _submit_reference(self) -> None:
         run = self._submit(self._both[1])
-        self._record(reference=run.run_id, reference_folder=str(run.paths.folder))
+        self._record(reference_run_id=run.run_id, reference_folder=str(run.paths.folder))
 
     def _follow_resume(self) -> None:
         self._watch.until(self._has_restarted, "the run to restart")
@@ -239,8 +239,8 @@ class Stage:
         if self._plain:
             self.found = plain_script.judge_checkpoints(self._run, self.found)
         else:
-            self._record(back=second.back_at)
-            self._record(first=second.steps[0].step if second.steps else None)
+            self._record(resumed_from_step=second.back_at)
+            self._record(first_step_after=second.steps[0].step if second.steps else None)
             judge_resume(self.found)
             self.found.reasons.extend(_list_skipped(self._run) if self.found.reasons else [])
         self._tell(f"resumed from the checkpoint of step {self.found.resumed_from_step}")

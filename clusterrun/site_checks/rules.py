@@ -179,7 +179,7 @@ def _check_accounting(site: Site, config: Config) -> list[Finding]:
             )
         ]
     what = f"accounting is configured, but sacct fails: {words}"
-    fix = "tell your administrators that slurmdbd is not responding; runs continue without it"
+    fix = "report to your administrators that slurmdbd is not responding; runs continue without it"
     return [problem("accounting", what, fix)]
 
 

@@ -20,7 +20,7 @@ VARIABLE = "SLURM_CLUSTERS"
 def reached_cluster(environment: Mapping[str, str] | None = None) -> str:
     """Return the name of the current cluster: SLURM_CLUSTERS, else ClusterName of slurm.conf.
 
-    It is empty if Slurm does not answer; it may be a list as the variable gives it.
+    It is empty if Slurm is not responding, and a list if the variable has one.
     """
     named = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
     return named.lower() or _configured_cluster()

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 
 from clusterrun.errors import ClusterError
 
-# `status` has 10 s in all; a dead slurmctld lets squeue fail after 9 s by itself (measured, Slurm
-# 22.05).
+# `status` has 10 s in total; squeue gives up on a dead slurmctld after 9 s (measured, Slurm 22.05).
 ASK_SECONDS = 4.5
-# MaxJobCount reached: sbatch tries again for 120 s by itself (measured, Slurm 22.05).
+# At MaxJobCount, sbatch retries for 120 s (measured, Slurm 22.05).
 SUBMIT_SECONDS = 60.0
 
-# Slurm's commands read their defaults from variables with these beginnings (the ENVIRONMENT
-# VARIABLES of each man page): filters, formats, and inside a job that job's options. The locale
-# words messages and numbers.
+# Slurm's commands read defaults from variables with these prefixes (the ENVIRONMENT VARIABLES of
+# each man page): filters, formats, and the options of a surrounding job. The locale changes
+# messages and numbers.
 _CLIENT_PREFIXES = (
     "SLURM_",
     "SBATCH_",
@@ -36,7 +35,7 @@ _CLIENT_PREFIXES = (
     "LC_",
 )
 _LOCALE_VARIABLES = {"LANG", "LANGUAGE", "POSIXLY_CORRECT"}
-# Where Slurm is, which of several clusters is meant, and the user's token.
+# Slurm's location, the selected cluster, and the user's token.
 _CONNECTION_VARIABLES = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 
 
@@ -97,8 +96,8 @@ def call(
         ) from error
     except FileNotFoundError as error:
         hint = (
-            "run this on a login node; `submit --local` runs without Slurm, `render` shows the "
-            "script anywhere"
+            "run this on a login node, or use `submit --local` to run without Slurm; "
+            "`render` works anywhere"
         )
         raise ClusterError(f"{argv[0]} is not installed on this machine", hint) from error
     return CommandResult(done.returncode, done.stdout, done.stderr.strip())

@@ -14,8 +14,8 @@ KILL_WAIT = 30.0  # Slurm's default (slurm.conf(5))
 def signal_as_preempted(job_id: str) -> list[str]:
     """Send CONT and TERM to a job's steps, not to its batch shell; return the steps.
 
-    A preemption does the same (measured, Slurm 22.05 and 26.05). Raises ClusterError where Slurm
-    refuses, or there is no step.
+    A preemption does the same (measured, Slurm 22.05 and 26.05). Raises ClusterError if Slurm
+    refuses, or the job has no steps.
     """
     steps = _list_steps(job_id)
     if not steps:
@@ -37,8 +37,8 @@ def requeue_at_once(job_id: str) -> None:
 def grace_time(job_id: str) -> tuple[float, str]:
     """Return the seconds between a preemption and its kill, and the setting that defines them.
 
-    It is the partition's GraceTime, and KillWait where that is 0. A QOS may say otherwise: that is
-    not seen here.
+    It is the partition's GraceTime, or KillWait if that is 0. A QOS can override it, which is not
+    visible here.
     """
     job = _show_or_empty("job", "--oneliner", job_id)
     partition = _find_value(r"\bPartition=(\S+)", job)

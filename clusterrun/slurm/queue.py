@@ -121,8 +121,8 @@ def may_requeue(job_id: str) -> bool:
 def expedited_requeue_is_enabled() -> bool:
     """Return whether the cluster expedites requeues (slurm.conf(5), SlurmctldParameters).
 
-    False if Slurm does not answer. A requeue with a delay is harmless, and whether Slurm is there
-    sbatch says next.
+    False if Slurm is not responding: a requeue with a delay is harmless, and sbatch fails next
+    anyway.
     """
     try:
         answer = call(["scontrol", "show", "config"])

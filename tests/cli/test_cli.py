@@ -67,7 +67,7 @@ def test_every_command_explains_itself(desk, command):
 
 
 @pytest.mark.parametrize(
-    "words", [["sbumit"], ["render"], ["render", "job.yaml", "--nodes=2"], ["status", "--jsn"]]
+    "words", [["render"], ["render", "job.yaml", "--nodes=2"], ["status", "--jsn"]]
 )
 def test_a_wrong_command_line_is_the_users_mistake(desk, words):
     """An unknown command or option, or a missing word, exits with 2 and says how the command is used."""

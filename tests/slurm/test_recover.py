@@ -190,14 +190,14 @@ def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
 
 
 def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
-    """What Slurm refuses is told in Slurm's words; the run can still be resumed with what it had."""
+    """A refused resume changes nothing; the run can still be resumed with what it had."""
     run = count(desk, "not-taken", slurm={"begin": "now+2hours"})
     desk.cli("cancel", run.run_id)
     before = desk.wait(run)
     script = (run.folder / "job.sbatch").read_text()
     answer = desk.cli("resume", run.run_id, "--set", "slurm.partition=no-such", check=False)
-    assert answer.returncode == 1
-    assert "no-such" in answer.stderr
+    assert answer.returncode == 2
+    assert "slurm.partition: partition 'no-such' does not exist" in answer.stderr
     assert (run.folder / "job.sbatch").read_text() == script
     assert desk.status(run)["state"] == before == "CANCELLED"
     resumed(desk, run)

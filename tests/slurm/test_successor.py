@@ -202,7 +202,7 @@ def test_a_node_that_is_not_fit(desk: Desk, unfit: Submitted) -> None:
     assert_whole(unfit, ranks=1)
     assert [read_record(path)["nodes"] for path in begun(unfit)] == ["n1", "n2"]
     assert "n1: n1 has had it" in ended(unfit, 1)["reason"]
-    assert "avoids    n1 (n1 has had it)" in desk.cli("status", unfit.run_id).stdout
+    assert "excluded nodes   n1 (n1 has had it)" in desk.cli("status", unfit.run_id).stdout
 
 
 def test_a_node_that_crashes_twice(desk: Desk, crashes_twice: Submitted) -> None:
