@@ -29,7 +29,8 @@ def run_script(argv):
     except BaseException as error:  # noqa: BLE001 - as the interpreter does, which remembers it for whom it may concern
         sys.last_type, sys.last_value, sys.last_traceback = sys.exc_info()
         sys.last_exc = error
-        sys.excepthook(type(error), error, error.__traceback__)
+        of_script = error.__traceback__.tb_next or error.__traceback__  # without this file's line
+        sys.excepthook(type(error), error, of_script)
         return 1
     return 0
 
