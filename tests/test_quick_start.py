@@ -98,6 +98,7 @@ def test_how_two_ranks_end(
     ended = launch(started, environment, tmp_path / "log", quick=True).wait()
     assert ended.code == code, ended.output
     assert words in ended.output
+    assert "leaving.py" not in ended.output
 
 
 def test_a_launch_that_is_ended(tmp_path: Path, environment: dict[str, str]) -> None:
