@@ -6,7 +6,8 @@ test for presence, and never compute.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import functools
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 import jinja2
@@ -68,8 +69,8 @@ class _ShellEnvironment(SandboxedEnvironment):
     concat = staticmethod(lambda parts: Shell("".join(parts)))
 
 
-@lru_cache(maxsize=4)  # compiled templates stay, unless their files change
-def _environment(templates: tuple[PurePath, ...]) -> SandboxedEnvironment:
+@functools.lru_cache(maxsize=4)  # compiled templates stay, unless their files change
+def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
     ours = jinja2.FileSystemLoader(template_folder())
     loaders = [
         *map(jinja2.FileSystemLoader, templates),
