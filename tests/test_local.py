@@ -28,23 +28,17 @@ from clusterrun.run_status.file_status import status_from_files
 from clusterrun.run_status.listing import list_runs
 from clusterrun.slurm.states import State
 from clusterrun.submission.submitting import submit
+from tests.training_scripts.launches import quick_start
 
 CHECKOUT = Path(__file__).parent.parent
-PACED = Path(__file__).parent / "slurm" / "scripts" / "paced.py"
-TINY = {
-    "per_device_train_batch_size": 2,
-    "n_embd": 64,
-    "n_layer": 2,
-    "block_size": 64,
-    "logging_steps": 1,
-    "max_steps": 150,
-}
+STEPS = 150
 TRAINING: dict[str, Any] = {
-    "script": "examples/train_causal_lm.py",
-    "args": TINY,
+    "script": str(Path(__file__).parent / "slurm" / "scripts" / "survivor.py"),
+    "args": {"epochs": 3, "epoch_steps": STEPS // 3},
     "accelerate": {"num_processes": 2, "gradient_accumulation_steps": 2},
     "checkpoint": {"every": "500 steps"},
 }
+PACED = {**TRAINING, "args": {**TRAINING["args"], "pace": 0.3, "slow_at": [1]}}
 
 
 class Laptop:
@@ -62,7 +56,8 @@ class Laptop:
 
     def submit(self, name: str, **values: Any) -> RunRef:
         slurm = {"chdir": str(CHECKOUT), **values.pop("slurm", {})}
-        environment = {"venv": sys.prefix, "variables": {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1}}
+        variables = quick_start({"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1})
+        environment = {"venv": sys.prefix, "variables": variables}
         (self.folder / "site.yaml").write_text(f"run_root: {self.folder}/runs\n")
         path = self.folder / f"{name}.yaml"
         path.write_text(
@@ -79,13 +74,11 @@ class Laptop:
     def step(self, run: RunRef) -> int:
         return int(read_record(run.paths.progress).get("step", "0"))
 
-    def losses(self, run: RunRef) -> list[tuple[int, float, float]]:
-        lines = map(
-            json.loads, (run.paths.folder / "output" / "metrics.jsonl").read_text().splitlines()
-        )
-        return [
-            (line["step"], line["loss"], line["learning_rate"]) for line in lines if "loss" in line
-        ]
+    def trained(self, run: RunRef) -> tuple[list[tuple[int, float]], str]:
+        """Each step's loss, and a digest of the weights."""
+        output = run.paths.folder / "output"
+        lines = map(json.loads, (output / "steps.jsonl").read_text().splitlines())
+        return [(line["step"], line["loss"]) for line in lines], (output / "weights").read_text()
 
     def causes(self, run: RunRef) -> list[str]:
         return [
@@ -109,22 +102,22 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def test_a_preempted_run_comes_back_without_losing_a_step(laptop: Laptop) -> None:
-    """TERM to the step, as at a preemption: two processes save, a second attempt finishes with the same losses."""
+    """TERM to the step, as at a preemption: two processes save, a second attempt ends with the same losses and weights."""
     whole = laptop.submit("whole", **TRAINING)
     assert wait(whole.run_id, 120, laptop.index).state == "COMPLETED"
-    run = laptop.submit("preempted", **TRAINING)
-    until(lambda: laptop.step(run) > 20, 240, "training is under way")
+    run = laptop.submit("preempted", **PACED)
+    until(lambda: laptop.step(run) > 5, 240, "training is under way")
     preempt(run.paths)
 
     assert wait(run.run_id, 120, laptop.index).state == "COMPLETED"
     assert laptop.causes(run) == ["preemption", "finished"]
-    assert laptop.losses(run) == laptop.losses(whole)
-    assert len(laptop.losses(run)) == 150
+    assert laptop.trained(run) == laptop.trained(whole)
+    assert len(laptop.trained(run)[0]) == STEPS
 
 
 def test_stop_saves_and_leaves(laptop: Laptop) -> None:
     """A person's stop ends the run with a checkpoint, and it does not come back."""
-    run = laptop.submit("stopped", **TRAINING)
+    run = laptop.submit("stopped", **PACED)
     until(lambda: laptop.step(run) > 3, 240, "training begins")
     stop(run.run_id, laptop.index)
 
@@ -152,7 +145,7 @@ def test_stop_between_two_attempts_asks_no_slurm(
 
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
     """`cancel` ends every process of the run, those in sessions of their own too."""
-    run = laptop.submit("cancelled", **TRAINING)
+    run = laptop.submit("cancelled", **PACED)
     until(lambda: laptop.step(run) > 3, 240, "training begins")
     cancel(run.run_id, laptop.index)
 
@@ -175,12 +168,7 @@ def environ(entry: Path) -> list[bytes]:
 @pytest.mark.extended
 def test_a_time_limit_is_kept(laptop: Laptop) -> None:
     """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
-    values = {
-        **TRAINING,
-        "script": str(PACED),
-        "args": {**TINY, "max_steps": 300},
-    }  # a minute, at its pace
-    run = laptop.submit("limited", **values, slurm={"time": "2:00", "signal": "USR1@40"})
+    run = laptop.submit("limited", **PACED, slurm={"time": "2:00", "signal": "USR1@40"})
     until(lambda: len(run.paths.attempts()) > 1, 240, "a second attempt")
     assert laptop.causes(run)[0] == "time-limit"
     until(

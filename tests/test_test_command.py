@@ -15,18 +15,27 @@ from tests.support.times_report import report
 
 ROOT = Path(__file__).parents[1]
 
-# Stands in for pytest: the process named in FAILS has FAILURES failures, and so has its second run if TWICE is set.
+# Stands in for pytest and the processes that it forks: the process named in FAILS has FAILURES failures, and so has the
+# second run if TWICE is set; the one named in DIES is killed.
 PYTEST = """#!/bin/bash
 echo "pytest $*" >> calls
-while [ "$1" != --times ]; do shift; done
-name=$(basename "$2" .jsonl)
 line() { printf '{"test": "tests/%s", "outcome": "%s", "cluster": false,' "$1" "$2" >> test-results/$name.jsonl
          printf ' "wall": 1, "own_cpu": 0.5, "children_cpu": 0.25}\\n' >> test-results/$name.jsonl; }
-line "test_$name.py::test_good" passed
-[ "$name" != "$DIES" ] || exit 137
-[ "$name" = "$FAILS" ] || { [ "$name" = again ] && [ -n "$TWICE" ]; } || exit 0
-for number in $(seq "$FAILURES"); do line "test_x.py::test_$number" failed; done
-exit 1
+run() {
+  line "test_$name.py::test_good" passed
+  [ "$name" != "$DIES" ] || exit 137
+  [ "$name" = "$FAILS" ] || { [ "$name" = again ] && [ -n "$TWICE" ]; } || exit 0
+  for number in $(seq "$FAILURES"); do line "test_x.py::test_$number" failed; done
+  exit 1
+}
+case "$*" in *--times*) name=again; run ;; esac
+[ "$DIES" != collection ] || exit 2
+while [ "$1" != --processes ]; do shift; done
+for number in $(seq "$2"); do
+  name=worker-$number
+  (run) > test-results/$name.log
+  echo $? > test-results/$name.code
+done
 """
 
 
@@ -61,10 +70,11 @@ def run(
 def test_it_ends_with_0_where_all_pass(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each process once; where the time went is printed, and nothing is called unsteady."""
+    """One collection for three processes; where the time went is printed, and nothing is called unsteady."""
     status, calls = run(monkeypatch, "")
-    assert (status, len(calls)) == (0, 3)
-    assert all("-m not extended" in call for call in calls)
+    assert (status, len(calls)) == (0, 1)
+    assert "-m not extended" in calls[0]
+    assert "--processes 3" in calls[0]
     assert (
         "3.0      2.2     1.5     0.8     25%      3  without a cluster" in capsys.readouterr().out
     )
@@ -78,7 +88,7 @@ def test_extended_tests_have_a_run_of_their_own(
     monkeypatch.setattr(sys, "argv", ["run_all", "--extended"])
     status, calls = run(monkeypatch, "")
     assert status == 0
-    assert all("-m extended" in call for call in calls)
+    assert "-m extended" in calls[0]
 
 
 @pytest.mark.parametrize("worker", ["worker-1", "worker-3"])
@@ -87,7 +97,7 @@ def test_what_failed_is_run_once_more(
 ) -> None:
     """The failures alone are run again; their second outcome counts, is written to a file, and is shown last."""
     status, calls = run(monkeypatch, worker, 2)
-    assert (status, len(calls)) == (0, 4)
+    assert (status, len(calls)) == (0, 2)
     assert calls[-1].endswith("tests/test_x.py::test_1 tests/test_x.py::test_2")
     told = [f"passed on the second try: tests/test_x.py::test_{number}" for number in (1, 2)]
     assert (checkout / run_all.UNSTEADY).read_text().splitlines() == told
@@ -97,23 +107,24 @@ def test_what_failed_is_run_once_more(
 def test_what_fails_twice_fails(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once more is not once more and again."""
     status, calls = run(monkeypatch, "worker-2", TWICE="yes")
-    assert (status, len(calls)) == (1, 4)
+    assert (status, len(calls)) == (1, 2)
     assert (checkout / run_all.UNSTEADY).read_text() == "failed twice: tests/test_x.py::test_1\n"
 
 
 def test_many_failures_are_no_chance(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than four are not run again."""
     status, calls = run(monkeypatch, "worker-2", failures=5)
-    assert (status, len(calls)) == (1, 3)
+    assert (status, len(calls)) == (1, 1)
 
 
 @pytest.mark.parametrize("fails", ["", "worker-2"])
+@pytest.mark.parametrize("dies", ["worker-1", "collection"])
 def test_a_process_that_dies_is_a_fault(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, fails: str, dies: str
 ) -> None:
     """Its tests are lost, so the others' outcomes do not count."""
-    status, calls = run(monkeypatch, fails, DIES="worker-1")
-    assert (status, len(calls)) == (1, 3)
+    status, calls = run(monkeypatch, fails, DIES=dies)
+    assert (status, len(calls)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +168,10 @@ def whole():
 def part(whole, request):
     name = request.module.__name__; yield; note(name + " ends")
 """
+PLUGINS = ("times", "work_queue", "forked_workers")
 TESTS = """
 import pytest, time
+with open("notes", "a") as file: file.write("collected\\n")
 from pathlib import Path
 @pytest.mark.parametrize("number", range(3))
 def test_it(part, number):
@@ -168,37 +181,24 @@ def test_it(part, number):
 
 
 def test_processes_share_the_files(tmp_path: Path) -> None:
-    """Every test runs exactly once; a module's fixtures end with its file, those of the session with the process."""
+    """Every test is collected once and runs once; a module's fixtures end with its file, a session's with the process."""
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "pytest.ini").touch()
     names = [f"test_{letter}" for letter in "abcdef"]
     for name in names:
         (tmp_path / f"{name}.py").write_text(TESTS)
     (tmp_path / "test_c.bad").touch()
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "tests.support.times",
-        "-p",
-        "tests.support.work_queue",
-    ]
-    words += ["--work-queue", "queue", "-p", "no:cacheprovider", "--times"]
+    plugins = [word for name in PLUGINS for word in ("-p", f"tests.support.{name}")]
+    words = "-q -p no:cacheprovider --work-queue queue --processes 2 --results .".split()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    both = [
-        subprocess.Popen(
-            [*words, f"{number}.jsonl"],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in (1, 2)
-    ]
-    told = [process.communicate(timeout=120)[0] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 1], "\n".join(told)
+    done = subprocess.run([sys.executable, "-m", "pytest", *plugins, *words], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    codes = sorted(path.read_text() for path in tmp_path.glob("worker-?.code"))
+    logs = [path.read_text() for path in tmp_path.glob("worker-?.log")]
+    assert codes == ["0\n", "1\n"], "\n".join(logs)
+    assert sum("assert (1 != 1 or not True)" in log for log in logs) == 1
+    assert sum("1 failed, " in log for log in logs) == 1
     lines = [
         json.loads(line)
         for file in tmp_path.glob("*.jsonl")
@@ -213,7 +213,8 @@ def test_processes_share_the_files(tmp_path: Path) -> None:
     assert sorted(note for note in notes if note.startswith("test")) == [
         f"{name} ends" for name in names
     ]
-    assert notes[-1] == "session ends"
+    assert notes.count("session ends") == notes.count("session") == 2
+    assert notes.count("collected") == len(names)
     assert "test_it" in report(tmp_path.glob("*.jsonl"))
 
 

@@ -6,6 +6,7 @@ loop and test for presence; they never compute.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -62,6 +63,7 @@ class _ShellEnvironment(SandboxedEnvironment):
     concat = staticmethod(lambda parts: Shell("".join(parts)))
 
 
+@functools.lru_cache(maxsize=4)  # compiled templates stay, unless their files change
 def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
     ours = jinja2.FileSystemLoader(template_folder())
     loaders = [

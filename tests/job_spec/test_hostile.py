@@ -424,12 +424,14 @@ def test_a_checkpoint_is_handed_over_as_it_is(tmp_path, name):
         assert not (tmp_path / "canary").exists()
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(max_size=300))
-def test_any_text_is_refused_or_arrives_as_it_is(tmp_path_factory, text):
+@pytest.mark.parametrize("texts", [100, pytest.param(1000, marks=pytest.mark.extended)])
+def test_any_text_is_refused_or_arrives_as_it_is(tmp_path, texts):
     """Whatever the text, it is refused, or it reaches the command line, the environment and the config unchanged."""
-    folder = tmp_path_factory.getbasetemp() / "any"
-    folder.mkdir(exist_ok=True)
+    check = given(st.text(max_size=300))(lambda text: arrives(tmp_path, text))
+    settings(max_examples=texts, deadline=None)(check)()
+
+
+def arrives(folder: Path, text: str) -> None:
     fields = {path: FIELDS["script"][path] for path in ANYWHERE}
     case = Case(folder, fields, text, "script")
     case = case.with_fields(accepted(case))

@@ -16,6 +16,7 @@ import yaml
 
 from clusterrun.run_folder.records import read_record
 from tests.slurm.cluster import Cluster
+from tests.training_scripts.launches import quick_start
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -94,18 +95,23 @@ class Desk:
         """Write the user's profile."""
         self.write("site.yaml", f"run_root: {self.run_root}\n")
 
-    def spec(self, name: str, **values: Any) -> Path:
-        """Write a job spec; what every test run shares is filled in."""
+    def spec(self, name: str, *, real_launch: bool = False, **values: Any) -> Path:
+        """Write a job spec; what every test run shares is filled in.
+
+        Scripts start quickly, as forks of their launcher, unless a test is about the real launch.
+        """
         slurm = {"partition": "low", "time": 10, "chdir": str(CHECKOUT), **values.pop("slurm", {})}
         given = values.pop("environment", {})
         variables = {"OMP_NUM_THREADS": 1, "HF_HUB_OFFLINE": 1, **given.get("variables", {})}
+        if {"script", "module"} & values.keys() and not real_launch:
+            variables = quick_start(variables)
         environment = {"venv": sys.prefix, **given, "variables": variables}
         spec = {"name": name, "slurm": slurm, "environment": environment, **values}
         self.write_site()
         return self.write(f"{name}.yaml", yaml.safe_dump(spec))
 
     def submit(self, name: str, *words: str, **values: Any) -> Submitted:
-        """Write a job spec and submit it."""
+        """Write a job spec, as `spec` does, and submit it."""
         spec = self.spec(name, **values)
         return self.submitted(self.cli("submit", "--json", str(spec), *words))
 

@@ -1,4 +1,4 @@
-"""A job goes the whole way on a real Slurm, as an ordinary user."""
+"""A job goes the whole way on a real Slurm, as an ordinary user. Its runs go on beside each other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from clusterrun.run_folder.records import read_record
 from tests.slurm.desk import SCRIPTS, Desk, Submitted, until
+from tests.slurm.survival import STEPS, SURVIVOR, processes_of
 
 TINY = {
     "per_device_train_batch_size": 2,
@@ -25,6 +26,42 @@ TRAINING: dict[str, Any] = {
 }
 PACED = {**TRAINING, "script": str(SCRIPTS / "paced.py")}
 TWO_RANKS = {"nodes": 2, "gpus-per-node": 1}
+TWO_BY_TWO = {"nodes": 2, "gpus-per-node": 2}
+# trains until somebody ends it
+SLOW = {"script": str(SURVIVOR), "args": {"pace": 1, "slow_at": [1]}, "accelerate": {"use_cpu": True},
+        "checkpoint": {"every": "500 steps"}}  # fmt: skip
+WHO = str(SCRIPTS / "who.py")
+WORLDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "gpus-per-node": ({"gpus-per-node": 2}, {"use_cpu": True}),
+    "gres": ({"gres": "gpu:2"}, {"use_cpu": True}),
+    "gpus": ({"gpus": 4}, {"use_cpu": True}),
+    "gpus-per-task": ({"gpus-per-task": 2}, {"use_cpu": True}),
+    "num_processes": ({}, {"num_processes": 4}),
+}
+EXTENDED = ("gres", "gpus-per-task")
+BESIDE = ("journeys",)
+
+
+@pytest.fixture(scope="module")
+def journeys(desk: Desk) -> dict[str, Submitted]:
+    """What nobody touches until its test looks, in the order of the tests."""
+    short = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 60}}
+    crash = {"accelerate": {"use_cpu": True}, "requeue": {"crashes": 0}}
+    return {
+        "two-by-two": desk.submit("two-by-two", **short, slurm=TWO_BY_TWO, real_launch=True),
+        **{name: world(desk, name) for name in WORLDS if name not in EXTENDED},
+        "single": desk.submit("single", script=WHO, real_launch=True),
+        "crash": desk.submit("crash", script=str(SCRIPTS / "crash.py"), slurm=TWO_BY_TWO, **crash),
+        "cancelled": desk.submit("cancelled", **SLOW, slurm=TWO_BY_TWO),
+        "stopped": desk.submit("stopped", **SLOW, slurm=TWO_RANKS),
+    }
+
+
+def world(desk: Desk, name: str) -> Submitted:
+    """Two nodes with four processes, asked for in one of the ways."""
+    slurm, accelerate = WORLDS[name]
+    words = {"gradient_accumulation_steps": 4, **accelerate}
+    return desk.submit(name, script=WHO, slurm={"nodes": 2, **slurm}, accelerate=words)
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +82,12 @@ def who(run: Submitted) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in files]
 
 
-def test_the_loss_falls_over_two_nodes_with_two_processes_each(desk: Desk) -> None:
+def test_the_loss_falls_over_two_nodes_with_two_processes_each(
+    desk: Desk, journeys: dict[str, Submitted]
+) -> None:
     """A model trained by four processes on two nodes learns, and its world is what it was told."""
-    values = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 60}}
-    run = desk.submit("two-by-two", **values, slurm={"nodes": 2, "gpus-per-node": 2})
-
-    assert desk.wait(run, 180) == "COMPLETED", run.log()
+    run = journeys["two-by-two"]
+    assert desk.wait(run, 240) == "COMPLETED", run.log()
     lines = run.metrics()
     assert [line["step"] for line in lines] == list(range(1, 61))
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.5
@@ -58,25 +95,14 @@ def test_the_loss_falls_over_two_nodes_with_two_processes_each(desk: Desk) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "accelerate"),
-    [
-        ({"gpus-per-node": 2}, {"use_cpu": True}),
-        pytest.param({"gres": "gpu:2"}, {"use_cpu": True}, marks=pytest.mark.extended),
-        ({"gpus": 4}, {"use_cpu": True}),
-        pytest.param({"gpus-per-task": 2}, {"use_cpu": True}, marks=pytest.mark.extended),
-        ({}, {"num_processes": 4}),
-    ],
-    ids=["gpus-per-node", "gres", "gpus", "gpus-per-task", "num_processes"],
-)
+    "asked",
+    [pytest.param(name, marks=pytest.mark.extended) if name in EXTENDED else name for name in WORLDS],
+)  # fmt: skip
 def test_two_nodes_make_a_world_of_four(
-    desk: Desk, asked: dict[str, Any], accelerate: dict[str, Any]
+    desk: Desk, journeys: dict[str, Submitted], asked: str
 ) -> None:
     """However GPUs are asked for, each node starts two processes, and each rank knows its machine."""
-    words = {"gradient_accumulation_steps": 4, **accelerate}
-    run = desk.submit(
-        "world", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2, **asked}, accelerate=words
-    )
-
+    run = journeys.get(asked) or world(desk, asked)
     assert desk.wait(run) == "COMPLETED", run.log()
     seen = who(run)
     assert [process["rank"] for process in seen] == [0, 1, 2, 3]
@@ -109,8 +135,9 @@ same_network: true
 tpu_use_cluster: false
 use_cpu: true
 """)  # fmt: skip
-    spec = desk.spec("existing", script=str(SCRIPTS / "who.py"), slurm={"nodes": 2, "gpus-per-node": 2},
-                     accelerate={"config_file": str(config)})  # fmt: skip
+    spec = desk.spec(
+        "existing", script=WHO, slurm=TWO_BY_TWO, accelerate={"config_file": str(config)}
+    )
 
     told = desk.cli("validate", str(spec)).stderr
     run = desk.submitted(desk.cli("submit", "--json", str(spec)))
@@ -124,17 +151,16 @@ use_cpu: true
     assert config.read_text() in (run.folder / "job.sbatch").read_text()
 
 
-def test_one_node_uses_the_same_line(desk: Desk) -> None:
+def test_one_node_uses_the_same_line(desk: Desk, journeys: dict[str, Submitted]) -> None:
     """One node, one process: no special case."""
-    run = desk.submit("single", script=str(SCRIPTS / "who.py"))
+    run = journeys["single"]
     assert desk.wait(run) == "COMPLETED", run.log()
     assert [(process["world"], process["machine_rank"]) for process in who(run)] == [(1, 0)]
 
 
-def test_a_failing_rank_is_shown(desk: Desk) -> None:
+def test_a_failing_rank_is_shown(desk: Desk, journeys: dict[str, Submitted]) -> None:
     """The failing rank's traceback stands in `logs`, and `wait` ends with 1."""
-    run = desk.submit("crash", script=str(SCRIPTS / "crash.py"), slurm={"nodes": 2, "gpus-per-node": 2},
-                      accelerate={"use_cpu": True}, requeue={"crashes": 0})  # fmt: skip
+    run = journeys["crash"]
     answer = desk.cli("wait", run.run_id, "--timeout", "120", check=False, timeout=150)
 
     assert answer.returncode == 1
@@ -143,29 +169,30 @@ def test_a_failing_rank_is_shown(desk: Desk) -> None:
     assert run.ends() == ["crash"]
 
 
-def test_cancel_ends_every_process_on_every_node(desk: Desk) -> None:
+def test_cancel_ends_every_process_on_every_node(
+    desk: Desk, journeys: dict[str, Submitted]
+) -> None:
     """After `cancel` nothing of the run is left anywhere, and it does not come back."""
-    run = desk.submit("cancelled", **PACED, slurm={"nodes": 2, "gpus-per-node": 2})
+    run = journeys["cancelled"]
     until(lambda: run.step() > 3, 90, "training begins")
     desk.cli("cancel", run.run_id)
 
     assert desk.wait(run, 60) == "CANCELLED"
-    until(lambda: not desk.jobs(), 60, "the queue is empty")
-    until(lambda: not any("train_causal_lm" in line for node in desk.cluster.nodes
-                          for line in desk.cluster.processes(node)), 30, "no process is left")  # fmt: skip
+    until(lambda: not any(run.run_id in job for job in desk.jobs()), 60, "its job is gone")
+    until(lambda: not processes_of(run, 1), 30, "no process is left")
     assert run.ends() == ["cancel"]
 
 
-def test_stop_saves_and_leaves(desk: Desk) -> None:
+def test_stop_saves_and_leaves(desk: Desk, journeys: dict[str, Submitted]) -> None:
     """`stop` publishes a checkpoint of the step it stopped at; the run ends well and does not come back."""
-    run = desk.submit("stopped", **PACED, slurm=TWO_RANKS)
+    run = journeys["stopped"]
     until(lambda: run.step() > 3, 90, "training begins")
     desk.cli("stop", run.run_id)
 
     assert desk.wait(run, 60) == "STOPPED"
     step = run.step()
     assert (run.folder / "checkpoints" / f"step-{step:08d}-0001" / "manifest.json").exists()
-    assert step < 300
+    assert step < STEPS
 
 
 @pytest.mark.extended
@@ -189,9 +216,7 @@ def without_attempt(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_render_piped_into_sbatch_is_a_run(desk: Desk) -> None:
     """A rendered script needs nothing else: it names its run after its job and makes its own folder."""
-    spec = desk.spec(
-        "piped", script=str(SCRIPTS / "who.py"), slurm={"chdir": str(desk.cluster.scratch)}
-    )
+    spec = desk.spec("piped", script=WHO, slurm={"chdir": str(desk.cluster.scratch)})
     desk.write("bare.yaml", "")
     script = desk.cli("render", str(spec), env={"CLUSTERRUN_PROFILE": ""}).stdout
     answer = desk.cluster.run_as(

@@ -42,11 +42,14 @@ def count(desk: Desk, name: str, last: int = ENDLESS, **values: Any) -> Submitte
 def runs(folder: Path, attempt: int = 1) -> None:
     """Wait until the counter has taken a step of an attempt in a run folder."""
     output = folder / "counted"
-    until(
-        lambda: output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}",
-        90,
-        f"{attempt} in {folder}",
-    )
+
+    def counted() -> bool:
+        return output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}"
+
+    try:
+        until(counted, 240, f"attempt {attempt} takes a step in {folder}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{story(Submitted('', '', folder))}") from None
 
 
 def resumed(desk: Desk, run: Submitted, *words: str) -> Submitted:

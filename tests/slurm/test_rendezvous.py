@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.desk import Desk
-from tests.slurm.test_journey import TRAINING, TWO_RANKS
+from tests.slurm.test_journey import TWO_RANKS, WHO, who
 
 
 def test_a_host_name_that_means_loopback(cluster_without_accounting: Cluster) -> None:
@@ -16,10 +16,11 @@ def test_a_host_name_that_means_loopback(cluster_without_accounting: Cluster) ->
         assert shown.split() == ["127.0.1.1", node]
     try:
         desk = Desk(cluster_without_accounting, "alice")
-        values = {**TRAINING, "args": {**TRAINING["args"], "max_steps": 5}}
-        run = desk.submit("loopback", **values, slurm={**TWO_RANKS, "nodelist": "n[1-2]"})
+        where = {**TWO_RANKS, "nodelist": "n[1-2]"}
+        cpu = {"use_cpu": True}
+        run = desk.submit("loopback", script=WHO, slurm=where, accelerate=cpu, real_launch=True)
         assert desk.wait(run) == "COMPLETED", run.log()
-        assert [line["step"] for line in run.metrics()] == [1, 2, 3, 4, 5]
+        assert [(rank["world"], rank["sum"]) for rank in who(run)] == [(2, 3)] * 2
     finally:
         for node in ("n1", "n2"):
             cluster_without_accounting.run_on(node, ["umount", "/etc/hosts"])

@@ -122,6 +122,7 @@ def submit(desk: Desk, strategy: str, place: str) -> Submitted:
         accelerate=asked.accelerate(ACCUMULATION),
         environment={"variables": asked.variables()},
         checkpoint={"every": f"{EVERY} steps"},
+        real_launch=True,
     )
 
 

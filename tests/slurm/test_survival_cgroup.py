@@ -44,7 +44,11 @@ def limited(desk: Desk) -> Submitted:
 def test_a_preemption(desk: Desk, partition: str) -> None:
     """With a grace and without one, a preempted run saves and goes on where it was."""
     run = survive(
-        desk, f"preempted-{partition}", slurm={"partition": partition}, args={"slow_at": [10]}
+        desk,
+        f"preempted-{partition}",
+        slurm={"partition": partition},
+        args={"slow_at": [10]},
+        real_launch=True,
     )
     reaches(run, 1, 10)
     preempt(desk, run)

@@ -42,7 +42,7 @@ def crashed(desk: Desk) -> dict[str, Submitted]:
     """Two runs of which one rank crashes once, by what their other rank does then."""
     args = {"crash_step": STEP, "crash_rank": 1}
     return {
-        "goes-on": survive(desk, "crash-goes-on", slurm=ASIDE, args=args),
+        "goes-on": survive(desk, "crash-goes-on", slurm=ASIDE, args=args, real_launch=True),
         "hangs": survive(desk, "crash-hangs", slurm=ASIDE, args={**args, "hang_others": True}),
     }
 

@@ -35,10 +35,12 @@ TRAINER: dict[str, Any] = {
     },
     "accelerate": {"use_cpu": True},
     "checkpoint": {"every": f"{SAVE_STEPS} steps"},
+    "real_launch": True,
 }
 BARE: dict[str, Any] = {
     "args": {"max_steps": STEPS, "save_steps": SAVE_STEPS},
     "accelerate": {"use_cpu": True},
+    "real_launch": True,
 }
 PLAIN = {**BARE, "checkpoint": {"path": "{run_dir}/output/checkpoint-*", "signal": "USR1"}}
 ONE_NODE = {"nodes": 1, "gpus-per-node": 2}

@@ -1,6 +1,7 @@
-"""Run all tests in several pytest processes that share the files: `python -m tests.support.run_all [--extended]`.
+"""Run all tests in several processes that share the files: `python -m tests.support.run_all [--extended]`.
 
-The tests mostly wait, for requeues, time limits and nodes that are given up, so there are more processes than CPUs.
+pytest collects once, and forks them (forked_workers.py). The tests mostly wait, for requeues, time limits and nodes that
+are given up, so there are more processes than CPUs.
 A test that failed is run once more, alone: a busy machine is late now and then. More than four failures are a fault,
 not chance, and are not run again. What passed on the second try is listed in test-results/unsteady.txt.
 """
@@ -21,20 +22,35 @@ from tests.support.times_report import report
 
 RESULTS = Path("test-results")
 UNSTEADY = RESULTS / "unsteady.txt"
-WITHOUT_CLUSTER = 1  # processes that take the files without a cluster first
+COLLECTION = RESULTS / "collection.log"
 AGAIN_AT_MOST = 4  # failures
 TESTS_RAN = (0, 1)  # exit codes of pytest: all passed, some failed
 
 
 @dataclass
 class Worker:
-    """One pytest process, and how far its file of times was read."""
+    """What a process writes, and how far its file of times was read."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
-    times: Path
+    name: str
     read: int = 0
     failed: list[str] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return RESULTS / f"{self.name}.log"
+
+    @property
+    def times(self) -> Path:
+        """A line for each test that ended."""
+        return RESULTS / f"{self.name}.jsonl"
+
+    @property
+    def broken(self) -> bool:
+        """Whether it ended before its last test, or in another way than its tests tell."""
+        code = RESULTS / f"{self.name}.code"
+        ended = int(code.read_text()) if code.exists() else None
+        return ended not in TESTS_RAN or bool(ended and not self.failed)
 
     def new_lines(self) -> list[dict[str, str]]:
         """The tests that ended since the last call."""
@@ -49,38 +65,32 @@ def number_of_workers() -> int:
     return int(os.environ.get("TEST_PROCESSES") or min(8, 2 * (os.cpu_count() or 1)))
 
 
-def start(name: str, *options: str | Path) -> Worker:
+def start(log: Path, *options: str | Path) -> subprocess.Popen[bytes]:
     """Start pytest; what it prints goes to a file."""
-    log, times = RESULTS / f"{name}.log", RESULTS / f"{name}.jsonl"
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.times", "--times", times]
-    argv += ["-o", f"cache_dir=.pytest_cache/{name}", *options]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     shared = {"CLUSTERRUN_TESTS_SHARED": str((RESULTS / "shared").resolve())}
     output: IO[bytes]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            argv, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **shared}
+        return subprocess.Popen(
+            [*argv, "-p", "tests.support.times", *options],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **shared},
         )
-    return Worker(process, log, times)
 
 
-def start_all(marks: str) -> list[Worker]:
-    """Start the processes that share the files."""
-    workers, queue = (
-        number_of_workers(),
-        ["-p", "tests.support.work_queue", "--work-queue", RESULTS / "queue"],
-    )
-    return [
-        start(f"worker-{number}", "-m", marks, *queue,
-              *(["--cluster-files-first"] if number <= max(1, workers - WITHOUT_CLUSTER) else []))
-        for number in range(1, workers + 1)
-    ]  # fmt: skip
+def start_all(marks: str, number: int) -> subprocess.Popen[bytes]:
+    """Start the process that collects the tests and forks those that share the files."""
+    queue = ["-p", "tests.support.work_queue", "--work-queue", RESULTS / "queue"]
+    forks = ["-p", "tests.support.forked_workers", "--processes", str(number), "--results", RESULTS]
+    return start(COLLECTION, "-m", marks, *queue, *forks)
 
 
-def watch(workers: list[Worker]) -> None:
+def watch(process: subprocess.Popen[bytes], workers: list[Worker]) -> None:
     """Print a failure at once, and each minute how many tests have ended, until all processes have."""
     began, ended, told = time.monotonic(), 0, 0
     while True:
-        alive = any(worker.process.poll() is None for worker in workers)
+        alive = process.poll() is None
         for worker in workers:
             for line in worker.new_lines():
                 ended += 1
@@ -99,29 +109,32 @@ def watch(workers: list[Worker]) -> None:
 def run_again(failed: list[str]) -> bool:
     """Run what failed once more, alone, and list the outcomes; whether all passed."""
     print("=== UNSTEADY, or a fault: what failed is run once more, alone ===", flush=True)
-    again = start("again", *failed)
-    watch([again])
+    again = Worker("again")
+    process = start(again.log, "--times", again.times, *failed)
+    watch(process, [again])
     print(again.log.read_text(errors="replace"))
     outcomes = [
         f"{'failed twice' if test in again.failed else 'passed on the second try'}: {test}"
         for test in failed
     ]
     UNSTEADY.write_text("\n".join(outcomes) + "\n")
-    return again.process.returncode == 0
+    return process.returncode == 0
 
 
 def main() -> int:
     """Return the exit code: 0 if every test passed, if need be on the second try."""
     shutil.rmtree(RESULTS, ignore_errors=True)
     (RESULTS / "shared").mkdir(parents=True)
-    workers = start_all("extended" if sys.argv[1:] == ["--extended"] else "not extended")
-    watch(workers)
-    for worker in workers:
-        print(f"=== {worker.log}\n{worker.log.read_text(errors='replace')}")
+    workers = [Worker(f"worker-{number + 1}") for number in range(number_of_workers())]
+    marks = "extended" if sys.argv[1:] == ["--extended"] else "not extended"
+    process = start_all(marks, len(workers))
+    watch(process, workers)
+    for log in [COLLECTION, *(worker.log for worker in workers)]:
+        print(f"=== {log}\n{log.read_text(errors='replace') if log.exists() else ''}")
     print(report(worker.times for worker in workers if worker.times.exists()))
     failed = [test for worker in workers for test in worker.failed]
-    broken = [worker.log for worker in workers if worker.process.returncode not in TESTS_RAN
-              or (worker.process.returncode and not worker.failed)]  # fmt: skip
+    broken = [worker.log for worker in workers if worker.broken]
+    broken += [COLLECTION] if process.returncode else []
     if broken or len(failed) > AGAIN_AT_MOST:
         print(
             "\n".join(

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "train_causal_lm.py"
 COUNT_STEPS = Path(__file__).parent / "count_steps.py"
 PLAIN_LOOP = Path(__file__).parent / "plain_loop.py"
+QUICK_START = Path(__file__).parent / "quick_start"
 PATIENCE = 300.0  # seconds; alone a launch takes ten, beside all other tests it took 122
 
 
@@ -47,6 +49,12 @@ def attempt_of(folder: Path, attempt: str = "0001", **more: object) -> dict[str,
         "CLUSTERRUN_STOP_FILE": str(folder / f"signal-{attempt}"),
         **{f"CLUSTERRUN_{key}": str(value) for key, value in more.items()},
     }
+
+
+def quick_start(variables: Mapping[str, object]) -> dict[str, object]:
+    """Add what lets `accelerate launch` start in a third of the CPU time (quick_start/sitecustomize.py)."""
+    paths = [str(QUICK_START), str(variables.get("PYTHONPATH", ""))]
+    return {**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 @dataclass

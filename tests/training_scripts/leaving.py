@@ -27,7 +27,8 @@ def run_script(argv):
             print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:  # noqa: BLE001 - as the interpreter does, which remembers it for whom it may concern
-        sys.last_type, sys.last_value, sys.last_traceback = sys.exc_info()
+        error = error.with_traceback(error.__traceback__.tb_next)  # without this file's line
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
         sys.last_exc = error
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
