@@ -36,7 +36,7 @@ lock: $(VENV)/.test   ## write requirements/test.lock again, with the newest ver
 cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, to play with
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
 
-generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm do to a run; writes docs/slurm-generations.md
+generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm do to a run; writes docs/reference/slurm-generations.md
 	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
 
 golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit

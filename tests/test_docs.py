@@ -23,7 +23,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def generated() -> str:
-    return written_by("generate")
+    return written_by("job_spec")
 
 
 def anchors(page: Path) -> set[str]:
@@ -40,8 +40,8 @@ def links() -> Iterator[tuple[Path, str]]:
 
 
 def test_the_reference_is_what_the_models_say() -> None:
-    """docs/job-spec.md is what docs/generate.py writes; `python docs/generate.py` brings it up to date."""
-    assert (ROOT / "docs" / "job-spec.md").read_text() == generated()
+    """docs/reference/job-spec.md is what tools/docs/job_spec.py writes; `python tools/docs/generate.py` brings it up to date."""
+    assert (ROOT / "docs" / "reference" / "job-spec.md").read_text() == generated()
 
 
 def test_every_key_has_a_meaning() -> None:

@@ -1,7 +1,7 @@
 """Why an attempt ended: the words that the job script records, and what they mean to people.
 
-The rule by which a cause is found is in docs/survival.md, as bash in templates/functions. A record
-may have a word that is not here, of a newer version or a damaged disk: it is shown as it is.
+The rule by which a cause is found is in docs/concepts/survival.md, as bash in templates/functions.
+A record may have a word that is not here, of a newer version or a damaged disk: it is shown as is.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from tests.slurm.desk import CHECKOUT
 from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched
 
 RESULTS = CHECKOUT / "benchmarks" / "results" / "slurm-generations.json"
-PAGE = CHECKOUT / "docs" / "slurm-generations.md"
+PAGE = CHECKOUT / "docs" / "reference" / "slurm-generations.md"
 CELLS = [
     *(
         Cell(generation, tracking)

@@ -1,4 +1,4 @@
-"""The paragraphs of docs/job-spec.md that docs/generate.py puts around its tables.
+"""The paragraphs that tools/docs/job_spec.py puts around the tables of the job spec's page.
 
 A backslash at the end of a line joins it with the next one in the page.
 """
@@ -8,7 +8,7 @@ A backslash at the end of a line joins it with the next one in the page.
 INTRODUCTION = """\
 # The job spec
 
-<!-- Written by docs/generate.py from the models. Change those, and run it. -->
+<!-- Written by tools/docs/job_spec.py from the models. Change those, and run it. -->
 
 A YAML file. The words are sbatch's and accelerate's own; dashes and underscores are both read.
 What YAML 1.1 would misread is read as it was written:
@@ -53,7 +53,7 @@ SLURM_ARRAY_TASK_ID.
 """
 CHECKPOINTS = """\
 `path`, `resume` and `signal` are for scripts that do not use `clusterrun.training`
-(an example: [plain_script.yaml](../job_specs/plain_script.yaml)).
+(an example: [plain_script.yaml](../../job_specs/plain_script.yaml)).
 The newest match by its time of change counts, unless it is empty. A script should give a \
 checkpoint its name
 only when it is whole, by a rename: a match that is half written looks like one.

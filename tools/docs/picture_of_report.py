@@ -1,7 +1,7 @@
-"""Makes docs/report.png: the page of a run that is preempted, crashes, and finishes.
+"""Makes docs/pictures/report.png: the page of a run that is preempted, crashes, and finishes.
 
 On the tests' cluster it takes about two minutes, and needs root and Chromium:
-`python docs/picture_of_report.py`.
+`python tools/docs/picture_of_report.py`.
 """
 
 # ruff: noqa: INP001 - a script, and no package
@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+PICTURE = ROOT / "docs" / "pictures" / "report.png"
 sys.path.insert(0, str(ROOT))
 from tests.slurm.cluster import Cluster  # noqa: E402
 from tests.slurm.desk import Desk  # noqa: E402
@@ -45,7 +46,7 @@ def main() -> None:
             "--hide-scrollbars",
             "--window-size=1240,1180",
         ]
-        words += [f"--user-data-dir={name}/profile", f"--screenshot={ROOT / 'docs' / 'report.png'}"]
+        words += [f"--user-data-dir={name}/profile", f"--screenshot={PICTURE}"]
         subprocess.run(["chromium", *words, place.as_uri()], check=True, capture_output=True)
 
 

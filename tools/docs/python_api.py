@@ -22,11 +22,11 @@ import clusterrun
 from clusterrun.cli import COMMANDS
 from clusterrun.job_spec.docstrings import field_docstrings
 
-PAGE = Path(__file__).parent / "reference" / "python.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 INTRODUCTION = """\
 # Python
 
-<!-- Written by docs/python_api.py from signatures and docstrings. Change those, and run it. -->
+<!-- Written by tools/docs/python_api.py from signatures and docstrings. Change those. -->
 
 Each command is a function of the same name, with the command's options as keywords, \
 and a run is an object:
@@ -41,7 +41,7 @@ print(run.status().state.value)
 `import clusterrun` loads nothing else: a module is imported when one of its names is first used. \
 A function prints
 nothing, asks nothing and does not exit. Results are values with the keys of \
-[`--json`](../json.md) as attributes. Times
+[`--json`](json.md) as attributes. Times
 are in seconds since the epoch, durations in seconds, sizes in bytes.
 """
 ERRORS = """\
@@ -217,5 +217,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")

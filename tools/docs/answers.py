@@ -12,11 +12,11 @@ from typing import Any
 from clusterrun.json_output.answer_schema import answer_schema
 from clusterrun.json_output.output_types import OUTPUTS
 
-PAGE = Path(__file__).parent / "json.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 INTRODUCTION = """\
 # What programs read
 
-<!-- Written by docs/answers.py from the types of the answers. Change those, and run it. -->
+<!-- Written by tools/docs/answers.py from the types of the answers. Change those, and run it. -->
 
 Every command but `schema` and `completion` takes `--json`: one value on stdout, \
 and nothing else there; talk goes to

@@ -1,6 +1,7 @@
-"""Makes docs/status.svg, list.svg, why.svg and doctor.svg: what a terminal shows of real runs.
+"""Draw status.svg, list.svg, why.svg and doctor.svg in docs/pictures: real runs in a terminal.
 
-On the tests' cluster it takes about two minutes, as root: `python docs/pictures_of_commands.py`.
+On the tests' cluster it takes about two minutes, as root:
+`python tools/docs/pictures_of_commands.py`.
 """
 
 # ruff: noqa: INP001 - a script, and no package
@@ -16,7 +17,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "docs" / "pictures"
 sys.path.insert(0, str(ROOT))
 from tests.slurm.cluster import Cluster  # noqa: E402
 from tests.slurm.desk import CLUSTERRUN, Desk, Submitted, until  # noqa: E402
@@ -53,7 +55,7 @@ def draw(name: str, *shown: tuple[str, str]) -> None:
         console.print(Text.assemble(("$ ", "bold"), (command, "bold")))
         console.print(Text.from_ansi(text.rstrip("\n")), no_wrap=True)
     drawn = console.export_svg(title="clusterrun")
-    (ROOT / "docs" / f"{name}.svg").write_text(FOREIGN.sub("", drawn), encoding="utf-8")
+    (PICTURES / f"{name}.svg").write_text(FOREIGN.sub("", drawn), encoding="utf-8")
 
 
 def runs(desk: Desk) -> tuple[Submitted, Submitted]:

@@ -1,4 +1,4 @@
-"""Writes docs/job-spec.md from the models: `python docs/generate.py`.
+"""Writes docs/reference/job-spec.md from the models: `python tools/docs/job_spec.py`.
 
 A test compares the page with this script's output.
 """
@@ -32,7 +32,7 @@ from job_spec_prose import (
     SHARING,
 )
 
-PAGE = Path(__file__).parent / "job-spec.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "job-spec.md"
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "slurm": Slurm,
