@@ -10,7 +10,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test extended check lock cluster generations golden benchmarks clean
+.PHONY: help quickstart test extended check docs pictures lock cluster generations golden benchmarks clean
 
 help:             ## show this
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -28,6 +28,16 @@ extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` ha
 
 check: $(VENV)/.test   ## style and types only
 	@tools/check
+
+docs: $(VENV)/.test   ## build the site of the documentation into site/; a broken link is an error
+	@for script in job_spec commands python_api answers states diagnoses; do $(BIN)/python tools/docs/$$script.py; done
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html: open it in a browser"
+
+pictures: $(VENV)/.test cluster-packages   ## draw the pictures of the documentation again, from real runs
+	@$(BIN)/python tools/docs/recording.py
+	@$(SUDO) $(BIN)/python tools/docs/pictures_of_commands.py
+	@$(SUDO) $(BIN)/python tools/docs/picture_of_report.py
 
 lock: $(VENV)/.test   ## write requirements/test.lock again, with the newest versions that pyproject.toml allows
 	@tools/lock
@@ -70,7 +80,7 @@ $(VENV)/.train: pyproject.toml requirements/torch.txt $(LOCK) | $(VENV)/bin/pyth
 
 $(VENV)/.test: $(VENV)/.train
 	@echo "installing what the tests need into $(VENV), as locked"
-	@$(PIP) -e '.[train,test,sbatch]'
+	@$(PIP) -e '.[train,test,sbatch,docs]'
 	@touch $@
 
 .PHONY: cluster-packages
@@ -84,4 +94,4 @@ cluster-packages:
 	  echo "it is not to be had here: what needs it is skipped"; }; done
 
 clean:            ## remove what was built; runs stay
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

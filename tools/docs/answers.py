@@ -1,7 +1,5 @@
 """Writes json.md, the reference of `--json` output, from the JSON Schemas of the answers."""
 
-# ruff: noqa: INP001 - a script, and no package
-
 from __future__ import annotations
 
 import functools

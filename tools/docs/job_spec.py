@@ -3,8 +3,6 @@
 A test compares the page with this script's output.
 """
 
-# ruff: noqa: INP001 - a script, and no package
-
 from __future__ import annotations
 
 import sys

@@ -3,8 +3,6 @@
 A backslash at the end of a line joins it with the next one in the page.
 """
 
-# ruff: noqa: INP001 - a script's part, and no package
-
 INTRODUCTION = """\
 # The job spec
 

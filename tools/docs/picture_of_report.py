@@ -4,8 +4,6 @@ On the tests' cluster it takes about two minutes, and needs root and Chromium:
 `python tools/docs/picture_of_report.py`.
 """
 
-# ruff: noqa: INP001 - a script, and no package
-
 from __future__ import annotations
 
 import subprocess

@@ -4,8 +4,6 @@ MkDocs knows the files of docs/ only. These hooks publish what else pages link t
 such as the changelog as pages, and job specs, configs and examples as pages that show the file.
 """
 
-# ruff: noqa: INP001 - loaded by mkdocs.yml, and no package
-
 from __future__ import annotations
 
 import os
