@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -115,6 +116,26 @@ def test_a_command_that_is_mentioned_exists(page: str, code: str) -> None:
         assert command in COMMANDS, code
         shown = {word.partition("=")[0].rstrip(".,'") for word in rest if word.startswith("-")}
         assert shown - {"-"} <= options_of(command), code
+
+
+_ITEM = re.compile(r"\s*(?:[-*]|\d+\.) ")
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *ROOT.glob("benchmarks/**/*.md"), ROOT / "CHANGELOG.md"], ids=str
+)
+def test_a_list_begins_after_an_empty_line(page: Path) -> None:
+    """Python-Markdown, which makes the site, takes other lists for the paragraph before them."""
+    text = re.sub(
+        r"^(````?).*?^\1", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    lines = text.splitlines()
+    wrong = [
+        line for before, line in itertools.pairwise(lines)
+        if _ITEM.match(line) and before.strip() and not _ITEM.match(before)
+        and not before.startswith((" ", "#"))
+    ]  # fmt: skip
+    assert wrong == []
 
 
 def quoted_headings() -> list[str]:
