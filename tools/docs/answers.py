@@ -12,32 +12,27 @@ from clusterrun.json_output.output_types import OUTPUTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 INTRODUCTION = """\
-# What programs read
+# JSON output
 
 <!-- Written by tools/docs/answers.py from the types of the answers. Change those, and run it. -->
 
 Every command but `schema` and `completion` takes `--json`: one value on stdout, \
-and nothing else there; talk goes to
-stderr, and nothing is asked. `clusterrun schema COMMAND` prints the JSON Schema (2020-12) of the \
-command's answer, from
-which this page is made. Within a major version keys are added; none is removed, \
-and none changes its type or meaning.
+and nothing else there. Messages go to stderr, and no question is asked. \
+`clusterrun schema COMMAND` prints the JSON Schema (2020-12) of the \
+command's output, from which this page is made. From 1.0 on, keys are only added within a major \
+version: none is removed, and none changes its type or meaning.
 
-Where there is no answer, stdout has a failure in its place: `{"problems": [...]}`, \
+If a command fails, stdout has a failure instead: `{"problems": [...]}`, \
 each problem with `where`
-(`file:line`, an option, or empty), `path` (the key), `what` and `hint`. The exit code is then 2 \
-for a mistake of yours,
-1 where Slurm or the run said no, 124 where `--timeout` is over. `--json` changes no exit code. \
-After a wrong command
-line (2), an interrupt (130) or a bug of ours (3), stdout stays empty.
+(`file:line`, an option, or empty), `path` (the key), `what` and `hint`. \
+[Exit codes](states-and-exit-codes.md#exit-codes-of-the-commands) are the same with and without \
+`--json`. After a wrong command line (2), an interrupt (130) or an internal error (3), stdout \
+stays empty.
 
 Times are seconds since the epoch, durations are seconds, sizes bytes. What is not known is null, \
-or empty where it is
-text; a number that JSON cannot write, such as a loss that is not a number, is null, too. \
-No key is ever missing, but
-where the table says so. `status --watch --json` prints such an object for each change, \
-one a line; `render --json` is
-of `--explain`.
+or empty for text; a number that JSON cannot represent, such as a loss of NaN, is null, too. \
+No key is ever missing, unless the table says so. `status --watch --json` prints \
+an object for each change, one per line; `render --json` belongs to `--explain`.
 """
 
 
@@ -110,7 +105,7 @@ def page() -> str:
     lines = [INTRODUCTION]
     for name in OUTPUTS:
         lines += command(name)
-    return "\n".join([*lines, "## What they are made of", "", *inner()]).rstrip() + "\n"
+    return "\n".join([*lines, "## Types", "", *inner()]).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ INTRODUCTION = """\
 <!-- Written by tools/docs/commands.py from the argument parsers. Change those, and run it. -->
 
 What `clusterrun COMMAND --help` prints. stdout is data, stderr is everything else, and every \
-command but `schema` and `completion` takes `--json`: [what programs read](json.md). \
+command but `schema` and `completion` takes `--json`: [the JSON output](json.md). \
 In Python each is a function: [Python](python.md).
 """
 

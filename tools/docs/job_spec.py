@@ -87,24 +87,24 @@ WORDS = {
     "": "",
 }
 MEANINGS = {
-    "name": "what the job and its runs are called; without it, the file's name",
-    "slurm": "what Slurm is asked for, see [slurm](#slurm)",
-    "accelerate": "how the processes are launched, see [accelerate](#accelerate)",
-    "environment": "what the nodes' shell needs first, see [environment](#environment)",
+    "name": "the name of the job and its runs; by default the name of the file",
+    "slurm": "the request to Slurm, see [slurm](#slurm)",
+    "accelerate": "how processes are launched, see [accelerate](#accelerate)",
+    "environment": "what the shell on the nodes needs first, see [environment](#environment)",
     "checkpoint": (
-        "how often the run is saved, and what it goes on from, see [checkpoint](#checkpoint)"
+        "how often the run is saved, and how a script resumes, see [checkpoint](#checkpoint)"
     ),
-    "requeue": "when the run continues by itself, see [requeue](#requeue)",
+    "requeue": "when the run restarts by itself, see [requeue](#requeue)",
     "accelerate.config_file": (
-        "an accelerate YAML of yours, used unchanged; only where the ranks meet is overridden"
+        "an accelerate YAML of yours, used unchanged; only the rendezvous is overridden"
     ),
     "accelerate.gradient_accumulation_steps": "reaches `Accelerator()` under every strategy",
     "environment.modules": "`module load`, one by one, in this order",
     "environment.venv": "the folder of a virtual environment",
     "environment.conda": "the name or folder of a conda environment",
     "environment.variables": "exported as they are",
-    "checkpoint.keep": "how many stay",
-    "requeue.on": "the ends after which the run goes on",
+    "checkpoint.keep": "how many checkpoints to keep",
+    "requeue.on": "the causes after which the run restarts",
 }
 FOOTNOTES = f"""\
 A *time* is {units.SLURM_TIME_FORMS}, or UNLIMITED.
@@ -114,9 +114,9 @@ A *duration* is one or more numbers with `s`, `min`, `h`, `d` or `w`, such as `9
 `1 h 30 min` or `2 days`,
 or a *time* with a colon or a dash, such as `1:30:00`.
 An *interval* is a duration, `500 steps` or `auto`.
-An *array* is `0-3`, `1,3,5` or `0-15:4`, with `%2` behind it for two tasks at once.
+An *array* is `0-3`, `1,3,5` or `0-15:4`, with `%2` after it for two tasks at once.
 A *name* is {NAME_FORM.removeprefix("a name: ")}.
-*Shell* stands in the script as written.
+*Shell* is copied into the script as written.
 """
 
 
