@@ -155,6 +155,28 @@ def test_a_message_that_is_a_heading_is_one_of_the_program(message: str) -> None
     assert any(message in path.read_text(encoding="utf-8") for path in sources)
 
 
+def variables() -> set[str]:
+    """The variables of ours that pages name."""
+    found = set()
+    for page in PAGES:
+        found |= set(re.findall(r"\bCLUSTERRUN_[A-Z_]+\b", page.read_text(encoding="utf-8")))
+    return found
+
+
+@pytest.mark.parametrize("variable", sorted(variables()))
+def test_a_variable_that_is_named_exists(variable: str) -> None:
+    """The program, the job script or the tests set or read each variable of a page."""
+    places = (
+        "clusterrun/**/*.py",
+        "templates/**/*.*",
+        "tests/conftest.py",
+        "Makefile",
+        "tests/pages/*.py",
+    )
+    sources = [path for place in places for path in ROOT.glob(place)]
+    assert any(variable in path.read_text(encoding="utf-8") for path in sources)
+
+
 @pytest.mark.parametrize("block", list(all_blocks("console")), ids=lambda block: block.place)
 def test_a_terminal_is_run_recorded_or_says_why_not(block: Block) -> None:
     """A block without a marker is run by test_outputs.py; the others name their recording or the reason."""

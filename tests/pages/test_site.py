@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_the_search_knows_every_page_of_the_navigation(site: Path) -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         place = page.relative_to(ROOT / "docs").with_suffix(".html")
         assert f'"location":"{place}' in index, place
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+def test_the_search_works_without_a_server(site: Path, tmp_path: Path) -> None:
+    """In a browser that has opened the site from a disk, without a network, a word finds pages."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    options += ["--virtual-time-budget=8000", "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom"]
+    page = subprocess.run(
+        ["chromium", *options, f"{(site / 'index.html').as_uri()}?q=preemption"],
+        text=True, capture_output=True, check=False, timeout=120,
+    ).stdout  # fmt: skip
+    assert re.search(r"\d+ matching documents", page)
+    assert "<h1>How a run survives<" in page
 
 
 def test_a_table_shows_pipes_without_backslashes(site: Path) -> None:
