@@ -6,6 +6,8 @@ A test compares the page with this script's output.
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from clusterrun.cli import _EPILOG, COMMANDS, _build_parser
 from clusterrun.cli.help import EXAMPLES, GROUPS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+WIDTH = 84
 INTRODUCTION = """\
 # Commands
 
@@ -33,8 +36,11 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 
 def usage(parser: argparse.ArgumentParser) -> str:
-    """Return the usage on one line, whatever the width of the terminal."""
-    return " ".join(parser.format_usage().removeprefix("usage: ").split())
+    """Return the usage in lines of the page's width, whatever the width of the terminal."""
+    line = " ".join(parser.format_usage().removeprefix("usage: ").split())
+    words = re.sub(r"\[[^]]*(?:\[[^]]*\])?[^]]*\]", lambda one: one[0].replace(" ", "\0"), line)
+    wrapped = textwrap.wrap(words, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join(wrapped).replace("\0", " ")
 
 
 def words(action: argparse.Action) -> str:
@@ -76,7 +82,9 @@ def section(name: str) -> Iterator[str]:
 
 def page() -> str:
     """Return the whole page."""
-    lines = [INTRODUCTION, "```text", *_EPILOG.splitlines(), "```", ""]
+    lines = [INTRODUCTION]
+    for line in _EPILOG.splitlines():
+        lines += [f"{line[0].upper()}{line[1:]}", ""]
     for heading, names in GROUPS.items():
         lines += [f"## {heading[0].upper()}{heading[1:]}", ""]
         lines += [line for name in names for line in section(name)]

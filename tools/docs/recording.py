@@ -29,6 +29,7 @@ script: examples/train_causal_lm.py
 args: {max_steps: 300, logging_steps: 20}
 slurm: {time: 30:00, cpus-per-task: 2}
 accelerate: {num_processes: 2}
+environment: {variables: {OMP_NUM_THREADS: 1, HF_HUB_OFFLINE: 1}}
 checkpoint: {every: 100 steps, keep: 3}
 """
 COLUMNS, ROWS = 96, 27
@@ -77,7 +78,9 @@ class Recording:
             cwd=self.folder, env=environment, text=True, capture_output=True, check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        shown = done.stdout.replace("\r\n", "\n").replace(str(self.folder), "~")
+        shown = done.stdout.replace("\r\n", "\n")
+        for place in (self.folder, ROOT):
+            shown = shown.replace(str(place), "~")
         return [one.rstrip() for one in shown.rstrip("\n").split("\n")]
 
     def command(self, line: str) -> None:
