@@ -108,7 +108,7 @@ def desk_json(desk: Desk, *words: str) -> dict[str, Any]:
 
 def variables(desk: Desk) -> None:
     """Let a command print the variables that docs/guides/nodes-with-command.md names."""
-    line = "echo node $SLURM_NODEID of $SLURM_NNODES, $SLURM_CPUS_PER_TASK CPUs:"
+    line = "echo node $SLURM_NODEID of $SLURM_JOB_NUM_NODES, $SLURM_CPUS_PER_TASK CPUs:"
     line += " attempt $CLUSTERRUN_ATTEMPT, $CLUSTERRUN_WORLD_SIZE processes,"
     line += " rendezvous $MASTER_ADDR:$MASTER_PORT"
     slurm = {"partition": "main", "nodes": 2, "cpus-per-task": 2}
