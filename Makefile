@@ -15,7 +15,7 @@ CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server 
 help:             ## show this
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
 
-quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that comes back
+quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that resumes
 	@$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.test cluster-packages   ## style, types, and all tests but those of `make extended`, a real Slurm cluster included
@@ -62,7 +62,7 @@ benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use 
 	@$(SUDO) $(BIN)/python benchmarks/goodput.py
 	@$(BIN)/python benchmarks/simulate.py
 
-# The virtual environment: Debian's python3 can lack venv, so its package is installed, and that is said.
+# The virtual environment: Debian's python3 can lack venv, so its package is installed, with a message.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "installing Debian package python3-venv"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null; }
@@ -91,7 +91,7 @@ cluster-packages:
 	@for program in chromium zsh fish; do command -v $$program >/dev/null || { \
 	  echo "installing Debian package $$program, for the tests of reports and completion"; \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$program >/dev/null || \
-	  echo "it is not to be had here: what needs it is skipped"; }; done
+	  echo "not available here: the tests that need it are skipped"; }; done
 
 clean:            ## remove what was built; runs stay
 	@rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -224,7 +224,7 @@ def slurm_rest() -> Iterator[str]:
     passed = sorted(
         name for name in options.KNOWN - typed if not options.reason_refused(name, launcher=True)[0]
     )
-    yield "Passed on to sbatch as written; `true` stands for an option without a value:"
+    yield "Passed on to sbatch as written; `true` is an option without a value:"
     yield ", ".join(f"`{name}`" for name in passed) + "."
     yield ""
     yield "Not taken, with the reason:"

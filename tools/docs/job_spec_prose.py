@@ -29,7 +29,7 @@ Its values are only defaults: if a spec has a value that excludes one of them, \
 that default is dropped.
 """
 
-# What stands below a table.
+# The text after a table.
 SHARING = """\
 ## What others see
 

@@ -69,7 +69,7 @@ def relinked(text: str, source: str, page: str) -> str:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages that do not lie in docs/."""
+    """Add the pages that are not in docs/."""
     for source, page in published().items():
         inside = source in IN_NAVIGATION
         text = (ROOT / source).read_text(encoding="utf-8") if source.endswith(".md") else ""
