@@ -5,6 +5,7 @@ A test compares the page with this script's output.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +37,10 @@ def failures() -> Iterator[str]:
     )
     yield "|---|---|---|---|"
     for one in FAILURES:
-        found = "; ".join(pattern for pattern in (one.raised, one.says) if pattern)
+        name, means, fix, *patterns, _ = dataclasses.astuple(one)
+        found = "; ".join(pattern for pattern in patterns if pattern)
         code = f"`{cell(found)}`" if found else ""
-        yield f"| `{one.name}` | {cell(one.means)} | {cell(one.do)} | {code} |"
+        yield f"| `{name}` | {cell(means)} | {cell(fix)} | {code} |"
     yield ""
 
 
@@ -47,8 +49,8 @@ def reasons() -> Iterator[str]:
     yield from ("## Slurm's reasons for a job that waits", "")
     yield from ("| reason | what it means | what to do | passes by itself |", "|---|---|---|---|")
     for name, one in REASONS.items():
-        passes = "yes" if one.passes else "no"
-        yield f"| `{name}` | {cell(one.means)} | {cell(one.do)} | {passes} |"
+        means, fix, passes = dataclasses.astuple(one)
+        yield f"| `{name}` | {cell(means)} | {cell(fix)} | {'yes' if passes else 'no'} |"
     yield ""
 
 

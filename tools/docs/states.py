@@ -6,6 +6,7 @@ A test compares the page with this script's output.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -90,7 +91,8 @@ def causes() -> Iterator[str]:
     )
     yield from ("| cause | in `status` | what it means | what to do |", "|---|---|---|---|")
     for cause, meaning in MEANINGS.items():
-        yield f"| `{cause.value}` | {meaning.words} | {meaning.means} | {meaning.fix} |"
+        words, means, fix, _ = dataclasses.astuple(meaning)
+        yield f"| `{cause.value}` | {words} | {means} | {fix} |"
     yield ""
 
 
