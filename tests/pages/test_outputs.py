@@ -39,7 +39,7 @@ def desk(tmp_path: Path) -> Path:
     (tmp_path / "models" / "llama-8b" / "config.json").write_text(json.dumps(LLAMA_8B))
     profile = tmp_path / ".config" / "clusterrun" / "profile.yaml"
     profile.parent.mkdir(parents=True)
-    profile.write_text("gpu_memory: {gpu: 80GB}\n")
+    profile.write_text(f"gpu_memory: {{gpu: 80GB}}\nenvironment: {{venv: {tmp_path}/venv}}\n")
     return tmp_path
 
 
