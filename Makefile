@@ -10,12 +10,12 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server iproute2 shellcheck debootstrap
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test extended check lock cluster generations golden benchmarks clean
+.PHONY: help quickstart test extended check docs pictures lock cluster generations golden benchmarks clean
 
 help:             ## show this
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
 
-quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that comes back
+quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that resumes
 	@$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.test cluster-packages   ## style, types, and all tests but those of `make extended`, a real Slurm cluster included
@@ -29,6 +29,16 @@ extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` ha
 check: $(VENV)/.test   ## style and types only
 	@tools/check
 
+docs: $(VENV)/.test   ## build the site of the documentation into site/; a broken link is an error
+	@for script in job_spec commands python_api answers states diagnoses; do $(BIN)/python tools/docs/$$script.py || exit; done
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html: open it in a browser"
+
+pictures: $(VENV)/.test cluster-packages   ## draw the pictures of the documentation again, from real runs
+	@$(BIN)/python tools/docs/recording.py
+	@$(SUDO) $(BIN)/python tools/docs/pictures_of_commands.py
+	@$(SUDO) $(BIN)/python tools/docs/picture_of_report.py
+
 lock: $(VENV)/.test   ## write requirements/test.lock again, with the newest versions that pyproject.toml allows
 	@tools/lock
 	@echo "wrote $(LOCK); make test installs it"
@@ -36,7 +46,7 @@ lock: $(VENV)/.test   ## write requirements/test.lock again, with the newest ver
 cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, to play with
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
 
-generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm do to a run; writes docs/slurm-generations.md
+generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm do to a run; writes docs/reference/slurm-generations.md
 	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
 
 golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit
@@ -52,7 +62,7 @@ benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use 
 	@$(SUDO) $(BIN)/python benchmarks/goodput.py
 	@$(BIN)/python benchmarks/simulate.py
 
-# The virtual environment: Debian's python3 can lack venv, so its package is installed, and that is said.
+# The virtual environment: Debian's python3 can lack venv, so its package is installed, with a message.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "installing Debian package python3-venv"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null; }
@@ -70,7 +80,7 @@ $(VENV)/.train: pyproject.toml requirements/torch.txt $(LOCK) | $(VENV)/bin/pyth
 
 $(VENV)/.test: $(VENV)/.train
 	@echo "installing what the tests need into $(VENV), as locked"
-	@$(PIP) -e '.[train,test,sbatch]'
+	@$(PIP) -e '.[train,test,sbatch,docs]'
 	@touch $@
 
 .PHONY: cluster-packages
@@ -81,7 +91,7 @@ cluster-packages:
 	@for program in chromium zsh fish; do command -v $$program >/dev/null || { \
 	  echo "installing Debian package $$program, for the tests of reports and completion"; \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$program >/dev/null || \
-	  echo "it is not to be had here: what needs it is skipped"; }; done
+	  echo "not available here: the tests that need it are skipped"; }; done
 
 clean:            ## remove what was built; runs stay
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

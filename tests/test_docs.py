@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusterrun.cli import COMMANDS
-from tests.support.pages import written_by
+from tests.support.pages import page_of, written_by
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -23,7 +23,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def generated() -> str:
-    return written_by("generate")
+    return written_by("job_spec")
 
 
 def anchors(page: Path) -> set[str]:
@@ -40,8 +40,8 @@ def links() -> Iterator[tuple[Path, str]]:
 
 
 def test_the_reference_is_what_the_models_say() -> None:
-    """docs/job-spec.md is what docs/generate.py writes; `python docs/generate.py` brings it up to date."""
-    assert (ROOT / "docs" / "job-spec.md").read_text() == generated()
+    """docs/reference/job-spec.md is what tools/docs/job_spec.py writes; `python tools/docs/generate.py` brings it up to date."""
+    assert (ROOT / "docs" / "reference" / "job-spec.md").read_text() == generated()
 
 
 def test_every_key_has_a_meaning() -> None:
@@ -51,10 +51,24 @@ def test_every_key_has_a_meaning() -> None:
     assert [row for row in rows if re.search(r"\|\s*\|$", row)] == []
 
 
+@pytest.mark.parametrize("script", ["commands", "states", "diagnoses"])
+def test_a_generated_page_is_what_its_script_writes(script: str) -> None:
+    """`python tools/docs/SCRIPT.py`, or `make docs`, brings a page up to date."""
+    assert page_of(script).read_text() == written_by(script)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_readme_names_every_command(command: str) -> None:
-    """Every command stands in the README as it is typed."""
-    assert f"clusterrun {command}" in README.read_text()
+def test_the_reference_has_every_command(command: str) -> None:
+    """Each command has a section, with its options."""
+    assert f"\n### {command}\n" in page_of("commands").read_text()
+
+
+def test_the_readme_begins_with_eight_commands() -> None:
+    """Who is new needs no more."""
+    table = README.read_text().partition("## Eight commands")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `clusterrun ([a-z]+)", table, re.MULTILINE)
+    assert len(rows) == 8
+    assert {"validate", "submit", "status", "why", "logs"} <= {*rows}
 
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:

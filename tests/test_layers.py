@@ -229,8 +229,8 @@ def test_the_floors_are_those_of_the_page():
 
 def test_the_journey_names_every_folder():
     """The page has a heading for each folder of the package."""
-    page = (PACKAGE.parent / "docs" / "journey.md").read_text()
-    headings = " ".join(re.findall(r"^## (.*)$", page, re.MULTILINE))
+    page = (PACKAGE.parent / "docs" / "concepts" / "journey.md").read_text()
+    headings = " ".join(re.findall(r"^### (.*)$", page, re.MULTILINE))
     folders = {name for name in FLOOR_OF if (PACKAGE / name).is_dir()}
     assert {name for name in folders if f"{name}/" not in headings} == set()
 

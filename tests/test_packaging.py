@@ -139,7 +139,8 @@ def locked(python: str) -> dict[str, str]:
     for line in LOCK.read_text().splitlines():
         if row := re.match(r"([^\s=#]+)==(\S+)(?: ; ([^#]+))?", line):
             name, number, marker = row.groups()
-            environment = {"python_version": python, "python_full_version": f"{python}.0"}
+            full = platform.python_version() if python == VERSION else f"{python}.0"
+            environment = {"python_version": python, "python_full_version": full}
             if marker is None or Marker(marker).evaluate(environment):
                 found[canonicalize_name(name)] = number
     return found

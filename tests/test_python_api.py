@@ -409,5 +409,5 @@ def test_the_readme_shows_a_loop_that_can_be_read() -> None:
 
 
 def test_the_reference_is_what_the_docstrings_say() -> None:
-    """docs/reference/python.md is what docs/python_api.py writes; `python docs/python_api.py` brings it up to date."""
+    """docs/reference/python.md is what tools/docs/python_api.py writes; `python tools/docs/python_api.py` brings it up to date."""
     assert (ROOT / "docs" / "reference" / "python.md").read_text() == written_by("python_api")

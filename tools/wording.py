@@ -7,8 +7,6 @@ A line of tools/wording_allowed.txt, `path: text`, allows the words in those lin
 contain the text.
 """
 
-# ruff: noqa: INP001, T201 - a script that prints, and no package
-
 from __future__ import annotations
 
 import argparse

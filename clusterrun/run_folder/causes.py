@@ -1,7 +1,8 @@
 """The causes of an attempt's end: the words that the job script records, and their meaning.
 
-docs/survival.md describes how the cause is found; templates/functions/72-cause.sh implements it. A
-record may contain another word, from a newer version or a damaged disk; it is shown unchanged.
+docs/concepts/survival.md describes how the cause is found; templates/functions/72-cause.sh
+implements it. A record may contain another word, from a newer version or a damaged disk; it is
+shown unchanged.
 """
 
 from __future__ import annotations

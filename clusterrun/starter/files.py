@@ -53,7 +53,7 @@ def text_of_request(request: SpecRequest, *, cwd: Path, folder: Path) -> str:
     """Return the text of a new spec, to be written to `folder`."""
     return add_heading(
         new_spec(request, cwd=cwd, folder=folder),
-        "All keys: docs/job-spec.md, or `clusterrun schema`.",
+        "All keys: docs/reference/job-spec.md, or `clusterrun schema`.",
     )
 
 

@@ -14,7 +14,7 @@ from tests.slurm.desk import CHECKOUT
 from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched
 
 RESULTS = CHECKOUT / "benchmarks" / "results" / "slurm-generations.json"
-PAGE = CHECKOUT / "docs" / "slurm-generations.md"
+PAGE = CHECKOUT / "docs" / "reference" / "slurm-generations.md"
 CELLS = [
     *(
         Cell(generation, tracking)
@@ -27,13 +27,13 @@ HEAD = """# What each generation of Slurm does
 
 `make generations` runs these scenarios on Slurm as Debian's suites have it, and writes this page. Each is tried under
 `proctrack/linuxproc` and under `proctrack/cgroup` (version 1). The grace of a preemption is 15 s, `PreemptMode` is
-REQUEUE, `KillWait` is 5 s, a requeued job waits 5 s. Where the cluster allows expedited requeues, `submit` asks for
-them, and it waits no time. The nodes and their GPUs are make-believe; Slurm and the trainings are not.
+REQUEUE, `KillWait` is 5 s, a requeued job waits 5 s. If the cluster allows expedited requeues, `submit` requests
+them, and it does not wait. The nodes and their GPUs are simulated; Slurm and the trainings are real.
 
-A cell begins with the state that sacct gives each run of the job, in their order, then the restarts that scontrol
-counts. After PREEMPTED and NODE_FAIL Slurm requeues by itself; REQUEUED was asked for by `scontrol requeue`: at a time
-limit and a crash by the run's own script. Of a run it says how many attempts trained, and how many steps were trained
-twice; each step's loss and the final weights were those of an uninterrupted training, bit for bit.
+A cell starts with the state that sacct has for each start of the job, in order, then the restarts that scontrol
+counts. After PREEMPTED and NODE_FAIL Slurm requeues by itself; REQUEUED was requested with `scontrol requeue`, at a time
+limit and a crash by the run's own script. For a run the cell has how many attempts trained, and how many steps were
+trained twice; each step's loss and the final weights were those of an uninterrupted training, bit for bit.
 """
 
 

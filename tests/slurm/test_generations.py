@@ -2,7 +2,7 @@
 
 Budget: 4 minutes, of which making the suites takes one where they are not there yet. `make generations` runs all
 scenarios on all generations, one after the other, in half an hour, and writes what they observed into
-docs/slurm-generations.md; `make generations CELLS="24.11-cgroup"` does so of some and leaves the others' results.
+docs/reference/slurm-generations.md; `make generations CELLS="24.11-cgroup"` does so of some and leaves the others' results.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_a_spec_from_options(desk):
     )
     assert (desk.folder / "train.yaml").read_text() == (
         "# yaml-language-server: $schema=.clusterrun.schema.json\n"
-        "# All keys: docs/job-spec.md, or `clusterrun schema`.\n"
+        "# All keys: docs/reference/job-spec.md, or `clusterrun schema`.\n"
         "name: train\n"
         "script: train.py\n"
         "# args:                   # the script's arguments and their defaults\n"
@@ -337,8 +337,8 @@ def test_a_spec_on_stdout_is_no_json(desk):
 
 
 def test_the_page_shows_what_it_says(desk):
-    """docs/init.md has a script, what `init` says of it, and the spec that it writes: all three are true."""
-    page = (Path(__file__).parents[2] / "docs" / "init.md").read_text()
+    """docs/start/from-sbatch.md has a script, what `init` says of it, and the spec that it writes: all three are true."""
+    page = (Path(__file__).parents[2] / "docs" / "start" / "from-sbatch.md").read_text()
     script = page.split("```bash\n")[1].split("```")[0]
     said = page.split("$ clusterrun init --from-sbatch train.sh\n")[1].split("```")[0]
     spec = page.split("```yaml\n")[1].split("```")[0]

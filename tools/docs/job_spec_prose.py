@@ -1,0 +1,93 @@
+"""The paragraphs that tools/docs/job_spec.py puts around the tables of the job spec's page.
+
+A backslash at the end of a line joins it with the next one in the page.
+"""
+
+INTRODUCTION = """\
+# The job spec
+
+<!-- Written by tools/docs/job_spec.py from the models. Change those, and run it. -->
+
+A job spec is a YAML file with sbatch's and accelerate's own keys; dashes and underscores are both \
+accepted. Values that YAML 1.1 would misread are read as you wrote them:
+`12:00:00` stays a time, and `no`, `off` and `3e-4` reach your script unchanged.
+All mistakes are reported at once, as `file:line: key: what is wrong`, before anything is queued.
+
+Values come in layers, each over the one before:
+the virtual environment of your shell (only if nothing else names a Python),
+the site's profile, the file, and each `--set KEY=VALUE`.
+
+A [profile](../guides/site-defaults.md) has the same sections, `share`, `hang`, `notify`, \
+`node_check`, and `run_root`, the folder in which run folders are made
+(without it `runs`, relative to the working folder).
+Its `gpu_memory` is the memory of each GPU, with which `clusterrun estimate` computes whether a \
+run fits, and `submit` warns: `80GB` for all, or a mapping from partitions or GPU types, \
+`{gpu: 80GB, a100: 40GB}`.
+The profile is the file of `--profile`, else of `CLUSTERRUN_PROFILE`, else \
+`~/.config/clusterrun/profile.yaml`.
+Its values are only defaults: if a spec has a value that excludes one of them, \
+that default is dropped.
+"""
+
+# The text after a table.
+SHARING = """\
+## What others see
+
+A run folder is private to its owner. With `share: group` its group may list it, \
+read `logs/` and write to `stop`,
+which is what `clusterrun stop FOLDER` does for a teammate. Specs, script, \
+records and checkpoints stay closed.
+`output/` is closed, too; the mode of what your script writes elsewhere follows your umask.
+The folders above are yours to open: `clusterrun validate` names the first that only you can enter.
+In a folder with the setgid bit (`chmod g+s`) run folders have its group, otherwise your own.
+"""
+ARRAYS = """\
+Each task of an `array` is a run of its own, `<run id>-<task>` in `<run folder>/task-<task>`. \
+It has its own attempts,
+checkpoints and logs, and is stopped, preempted and requeued by itself. The script finds its \
+number in SLURM_ARRAY_TASK_ID.
+"""
+CHECKPOINTS = """\
+`path`, `resume` and `signal` are for scripts that do not use `clusterrun.training`
+(an example: [plain_script.yaml](../../job_specs/plain_script.yaml)).
+The newest match by modification time counts, unless it is empty. A script should write a \
+checkpoint under another name
+and rename it when it is complete: a match that is half written looks like a checkpoint.
+After two crashes in a row the one before it is tried.
+In a fixed folder a new run resumes from the checkpoints of an old one; below `{run_dir}` each run \
+has its own.
+"""
+NOTICES = """\
+## notify
+
+```yaml
+environment: {secrets: [SLACK_WEBHOOK_URL]}
+notify:
+  - {on: [finished, gave-up], to: {webhook: SLACK_WEBHOOK_URL, shape: slack}}
+  - {on: [requeued], to: {mail: alice@example.org}}
+```
+
+`on`: `finished`; `gave-up`, every final end that nobody requested; `requeued`, \
+every end after which the
+run continues by itself, in the same job or as a successor.
+`to`: either `webhook`, the name of a variable in `environment.secrets`, or `mail`, an address.
+`shape` is the format of a webhook's message: `json` (run, event, cause, reason, step, attempt, \
+job_id, text), `slack` or `discord`.
+
+The job script sends at the end of an attempt, from the first node, with `curl`, \
+or with the node's `mail` or `sendmail`.
+If the node has no mail program, Slurm is requested to mail the end of that last job (`finished`, \
+`gave-up`; to one
+address, and only if the spec has no `mail-type` of its own); otherwise the log says that nobody \
+was notified.
+All notifications together have five seconds, two if Slurm's kill is imminent, \
+and no failure changes how the attempt
+ends. A webhook's address is in no file, no log and no process list:
+sbatch passes the variable on, and curl reads it from a pipe.
+An attempt that is killed outright, as by a node failure, notifies nobody: \
+the next one does so when it begins.
+`clusterrun notify --test JOB.yaml` sends a test from where you type it.
+
+Slurm's own mail, `slurm: {mail-user: ..., mail-type: ...}`, is about jobs, not runs:
+its END is not "finished", and its REQUEUE is not sent if a successor continues the run.
+"""
