@@ -17,7 +17,7 @@ import pytest
 
 from clusterrun.errors import ClusterError
 from clusterrun.job_spec import load_spec
-from clusterrun.local import end_all
+from clusterrun.local import kill_processes
 from clusterrun.planning.plan import LaunchPlan
 from clusterrun.run_folder.index import RunRef
 from clusterrun.run_folder.paths import RunPaths
@@ -248,7 +248,7 @@ def end_supervisor(run: RunRef) -> None:
     os.kill(supervisor, signal.SIGKILL)
     with suppress(ChildProcessError):
         os.waitpid(supervisor, 0)
-    end_all(str(run.paths.folder))
+    kill_processes(str(run.paths.folder))
 
 
 @pytest.mark.parametrize(
