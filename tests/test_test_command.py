@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import run_all, work_queue
-from tests.support.times_report import report
+from tests.support.times_report import longest_files, report
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +79,7 @@ def test_it_ends_with_0_where_all_pass(
         "3.0      2.2     1.5     0.8     25%      3  without a cluster" in capsys.readouterr().out
     )
     assert not (checkout / run_all.UNSTEADY).exists()
+    assert (checkout / run_all.RESULTS / "longest_files.txt").read_text().startswith("# Wall ")
 
 
 def test_extended_tests_have_a_run_of_their_own(
@@ -216,6 +217,21 @@ def test_processes_share_the_files(tmp_path: Path) -> None:
     assert notes.count("session ends") == notes.count("session") == 2
     assert notes.count("collected") == len(names)
     assert "test_it" in report(tmp_path.glob("*.jsonl"))
+
+
+def test_files_are_long_from_40_seconds_on(tmp_path: Path) -> None:
+    """The sum of a file's tests counts, and the list can be read again."""
+    times = tmp_path / "worker-1.jsonl"
+    lines = [
+        ("tests/test_a.py::test_1", 25),
+        ("tests/test_a.py::test_2", 20.4),
+        ("tests/test_b.py::test", 39),
+    ]
+    spent = {"own_cpu": 1, "children_cpu": 1}
+    times.write_text(
+        "\n".join(json.dumps({"test": test, "wall": wall, **spent}) for test, wall in lines)
+    )
+    assert longest_files([times]).splitlines()[2:] == ["tests/test_a.py 45"]
 
 
 def test_the_longest_files_are_there() -> None:

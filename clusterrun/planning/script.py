@@ -33,7 +33,7 @@ def render(plan: LaunchPlan) -> str:
     ours as `clusterrun/base.sbatch.j2`, block by block. Raises SpecError for an error in a user's
     template.
     """
-    environment = _environment(plan.templates)
+    environment = _environment(plan.templates) if plan.templates else _own_environment()
     try:
         functions = contents(plan, template_folder() / FUNCTIONS)
         text = environment.get_template(BASE).render(plan=plan, spec=plan.spec, functions=functions)
@@ -63,7 +63,12 @@ class _ShellEnvironment(SandboxedEnvironment):
     concat = staticmethod(lambda parts: Shell("".join(parts)))
 
 
-@functools.lru_cache(maxsize=4)  # compiled templates stay, unless their files change
+@functools.cache
+def _own_environment() -> SandboxedEnvironment:
+    """Return an environment that keeps our templates compiled; a user's may be added meanwhile."""
+    return _environment(())
+
+
 def _environment(templates: Sequence[PurePath]) -> SandboxedEnvironment:
     ours = jinja2.FileSystemLoader(template_folder())
     loaders = [

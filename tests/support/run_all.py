@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from tests.support.times_report import report
+from tests.support.times_report import longest_files, report
 
 RESULTS = Path("test-results")
 UNSTEADY = RESULTS / "unsteady.txt"
@@ -131,7 +131,9 @@ def main() -> int:
     watch(process, workers)
     for log in [COLLECTION, *(worker.log for worker in workers)]:
         print(f"=== {log}\n{log.read_text(errors='replace') if log.exists() else ''}")
-    print(report(worker.times for worker in workers if worker.times.exists()))
+    times = [worker.times for worker in workers if worker.times.exists()]
+    print(report(times))
+    (RESULTS / "longest_files.txt").write_text(longest_files(times))
     failed = [test for worker in workers for test in worker.failed]
     broken = [worker.log for worker in workers if worker.broken]
     broken += [COLLECTION] if process.returncode else []

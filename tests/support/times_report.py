@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = 20
+LONG = 40.0  # seconds of a file that is begun early
+LONGEST_HEAD = (
+    "# Wall seconds of the test files that took longest in a whole run on two CPUs: work_queue.py begins them first.\n"
+    "# Each run writes this file afresh into test-results."
+)
 
 
 @dataclass
@@ -68,6 +73,17 @@ def report(files: Iterable[Path]) -> str:
     lines = [*table("process", workers), *table("kind", kinds)]
     lines += [*table("file", modules, TOP), *table("test", tests, TOP)]
     return "\n".join(lines)
+
+
+def longest_files(files: Iterable[Path]) -> str:
+    """Return what tests/support/longest_files.txt is to say after a whole run."""
+    modules: dict[str, Spent] = defaultdict(Spent)
+    for file in files:
+        for line in map(json.loads, file.read_text().splitlines()):
+            modules[line["test"].split("::")[0]].add(line)
+    ranked = sorted(modules.items(), key=lambda entry: -entry[1].wall)
+    lines = [f"{name} {spent.wall:.0f}" for name, spent in ranked if spent.wall >= LONG]
+    return "\n".join([LONGEST_HEAD, *lines, ""])
 
 
 if __name__ == "__main__":
