@@ -18,10 +18,10 @@ def run_script(argv):
     sys.argv = list(argv)
     sys.path[0] = str(Path(argv[0]).resolve().parent)
     main = types.ModuleType("__main__")
-    main.__file__ = argv[0]
+    main.__file__ = os.path.abspath(argv[0])  # noqa: PTH100 - links stay, as in Python itself
     sys.modules["__main__"] = main
     try:
-        exec(compile(Path(argv[0]).read_bytes(), argv[0], "exec"), main.__dict__)  # noqa: S102
+        exec(compile(Path(argv[0]).read_bytes(), main.__file__, "exec"), main.__dict__)  # noqa: S102
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
