@@ -19,16 +19,52 @@ continue_run() {
   request_requeue "$1"
 }
 
-# choose_continuation CAUSE NEXT: print slurm, requeue or successor. A task of an array stays in it only if it is requeued.
-# A smaller job is followed by one of full size.
+# choose_continuation CAUSE NEXT: print slurm, requeue or successor. What Slurm has requeued has no successor, whatever
+# requeue.by is: both jobs would continue the run. A task of an array stays in it only if it is requeued. A smaller job is
+# followed by one of full size.
 choose_continuation() {
-  if [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
+  if [ "$2" = by-slurm ] && [ -z "${CLUSTERRUN_SMALLER:-}" ] && slurm_has_requeued "$1"; then
+    echo slurm
+  elif [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
     echo successor
   elif [ "$2" = by-slurm ]; then
     echo slurm
   else
     echo requeue
   fi
+}
+
+# slurm_has_requeued CAUSE: whether Slurm has requeued this job already, so that it is too late for Requeue=0. Its TERM to
+# the batch shell comes after that; srun reports a node failure when Slurm has handled it.
+slurm_has_requeued() {
+  case $1:${term_seen:-} in
+    requeue:TERM) return 0 ;;
+    preemption:TERM | node-failure:*) slurm_would_requeue "$1" ;;
+    *) return 1 ;;
+  esac
+}
+
+# slurm_would_requeue CAUSE: not if the job must not be requeued, or is preempted by cancelling it. If Slurm does not
+# respond, assume yes: request_requeue will find out.
+slurm_would_requeue() {
+  local mode
+  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
+  mode=$(find_preempt_mode)
+  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
+}
+
+# Print what a preemption does to this job: as its partition defines, or its QOS with preempt/qos, else the cluster.
+find_preempt_mode() {
+  local config mode=
+  config=$(scontrol show config 2>/dev/null)
+  case $config in
+    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
+    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
+  esac
+  case ${mode^^} in
+    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
+    *) echo "${mode^^}" ;;
+  esac
 }
 
 # continue_run_at_term CAUSE NEXT: after TERM only KillWait remains, so request at once what Slurm does not do by itself.

@@ -8,29 +8,6 @@ needs_successor() {
   [ -n "${new_exclusions:-}" ] || ! slurm_would_requeue "$1"
 }
 
-# slurm_would_requeue CAUSE: not if the job must not be requeued, or is preempted by cancelling it. If Slurm does not
-# respond, assume yes: request_requeue will find out.
-slurm_would_requeue() {
-  local mode
-  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
-  mode=$(find_preempt_mode)
-  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
-}
-
-# Print what a preemption does to this job: as its partition defines, or its QOS with preempt/qos, else the cluster.
-find_preempt_mode() {
-  local config mode=
-  config=$(scontrol show config 2>/dev/null)
-  case $config in
-    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
-    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
-  esac
-  case ${mode^^} in
-    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
-    *) echo "${mode^^}" ;;
-  esac
-}
-
 # hand_over_to_successor CAUSE: the successor starts when this job has ended. If sbatch refuses it, the reason is in
 # `refusal`, and this job may be requeued.
 hand_over_to_successor() {

@@ -46,7 +46,8 @@ ALLOWED = [
 def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
     run_dir, cause, on, allowed, told
 ):
-    """Slurm may start a job again that its user wanted ended; such an attempt writes why, and leaves."""
+    """Slurm may restart a job that its user wanted ended; such an attempt records why, and exits."""
+    (run_dir / "events" / "attempt-0001.begin").write_text("job_id=7\n")
     if cause:
         (run_dir / "events" / "attempt-0001.end").write_text(f"cause={cause}\nnext=continue\n")
     done = bash(
@@ -55,6 +56,7 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
         attempt="0002",
         requeue_on=on,
         max_crashes=3,
+        SLURM_JOB_ID=7,
     )
     end = run_dir / "events" / "attempt-0002.end"
     assert (done.returncode == 0) is allowed
@@ -70,10 +72,44 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
         assert done.stderr == f"clusterrun: {reason}\n"
 
 
+ENDED = [
+    # how the run ended, which job starts then, the variable of a job that an attempt has queued; whether it trains
+    ("cause=crash\nnext=end\n", 7, "", False),  # restarted by Slurm, or with `scontrol requeue`
+    ("cause=crash\nnext=end\n", 3, "", False),  # the job of an earlier attempt
+    ("cause=crash\nnext=end\n", 12, "3", False),  # a successor or smaller job of any attempt
+    ("cause=preemption\nnext=end\n", 7, "", False),
+    ("cause=stop\nnext=end\n", 12, "3", False),
+    ("cause=no-restart\nnext=end\n", 7, "", False),
+    ("cause=failed-start\nnext=end\n", 7, "", False),
+    ("cause=crash\nnext=end\n", 99, "", True),  # `clusterrun resume`
+    ("cause=cancel\nnext=end\n", 99, "", True),
+    ("cause=cancel\nnext=end\n", 7, "", True),  # Slurm restarts no cancelled job, so it was none
+    ("cause=cancel\nnext=end\n", 12, "3", False),
+    ("cause=crash\nnext=continue\n", 7, "", True),
+    ("cause=crash\nnext=continue\n", 12, "3", True),
+    ("cause=preemption\nnext=by-slurm\n", 7, "", True),
+    ("", 7, "", True),  # it could not record its end
+]
+
+
+@pytest.mark.parametrize(("end", "job", "first", "trains"), ENDED)
+def test_after_its_end_a_run_restarts_only_if_a_person_wants_it(run_dir, end, job, first, trains):
+    """What Slurm, or a job that was queued earlier, starts later exits at once, and changes no record."""
+    (run_dir / "events" / "attempt-0001.begin").write_text("job_id=3\n")
+    (run_dir / "events" / "attempt-0002.begin").write_text("job_id=7\n")
+    if end:
+        (run_dir / "events" / "attempt-0002.end").write_text(end)
+    text = "scontrol() { :; }; exit_if_run_has_ended 0002; echo trains"
+    words = {"SLURM_JOB_ID": job, "CLUSTERRUN_FIRST_JOB": first, "run_id": "r"}
+    done = bash(text, run_dir=run_dir, **words)
+    assert (done.stdout == "trains\n", done.returncode == 0) == (trains, trains), done.stderr
+    assert ("clusterrun resume r" in done.stderr) is not trains
+
+
 def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
     """Another job than the last one is a person's `resume`: what requeue.on says of Slurm's requeues does not bind it."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
-    (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=end\n")
+    (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=continue\n")
     asked = [
         bash(
             "may_continue_after 0001",

@@ -93,7 +93,7 @@ WAITING = """
 continuation_requested= step_exit=1 job_end_time= slurm_log=$run_dir/slurm.out slurm_log_start=0 term_seen=
 trap 'note_signal TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
-scontrol() { : > "$run_dir/asked"; }
+scontrol() { [ "$1" != requeue ] || : > "$run_dir/asked"; }
 continue_run preemption by-slurm
 """
 LAST_WORDS = [

@@ -12,7 +12,7 @@ CANCELS = "PartitionName=low\n   PreemptMode=CANCEL\n"
 REQUEUES = "PartitionName=low\n   PreemptMode=REQUEUE\n"
 NEVER, AGAIN = "JobId=7\n   Requeue=0 Restarts=0\n", "JobId=7\n   Requeue=1 Restarts=0\n"
 WAYS = [
-    # requeue.by, cause, what decide said, the job, its partition, a node newly left out, an array; and the way
+    # requeue.by, cause, next, the job, its partition, a node newly excluded, an array; the continuation
     (("auto", "preemption", "continue", AGAIN, REQUEUES, "", ""), "requeue"),
     (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
     (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
@@ -26,9 +26,26 @@ WAYS = [
     (("auto", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld is away
     (("requeue", "preemption", "by-slurm", NEVER, CANCELS, "1", ""), "slurm"),
     (("requeue", "crash", "continue", NEVER, CANCELS, "1", ""), "requeue"),
-    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "successor"),
+    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "successor"),  # in the grace
     (("successor", "crash", "continue", AGAIN, REQUEUES, "", ""), "successor"),
     (("successor", "crash", "continue", AGAIN, REQUEUES, "", "7_3"), "requeue"),
+]
+TAKEN = [
+    # The same after TERM to the batch shell: Slurm has requeued the job by then, unless it cancels what it preempts.
+    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("successor", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
+    (("successor", "preemption", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
+    (("successor", "requeue", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("successor", "requeue", "by-slurm", NEVER, CANCELS, "", ""), "slurm"),
+    (("successor", "node-failure", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("successor", "node-failure", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
+    (("successor", "time-limit", "continue", AGAIN, REQUEUES, "", ""), "successor"),
+    (("successor", "crash", "continue", AGAIN, REQUEUES, "", ""), "successor"),
+    (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "1", ""), "slurm"),
+    (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
+    (("auto", "requeue", "by-slurm", AGAIN, CANCELS, "1", ""), "slurm"),
+    (("auto", "node-failure", "by-slurm", AGAIN, CANCELS, "1", ""), "slurm"),
+    (("successor", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld does not respond
 ]
 SLURM = """
 scontrol() { case $2 in job) printf %s "$job" ;; partition) printf %s "$partition" ;; esac; }
@@ -43,6 +60,13 @@ NAMES = ("requeue_by", "cause", "next", "job", "partition", "new_exclusions", "a
 def test_the_way_on(given, way):
     """A successor where it is wanted, where Slurm would not start the job again, and to avoid a node; arrays requeue."""
     variables = dict(zip(NAMES, given, strict=True))
+    assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
+
+
+@pytest.mark.parametrize(("given", "way"), TAKEN)
+def test_slurm_has_requeued_the_job_before_its_term(given, way):
+    """Then Slurm continues the run, and a successor would be a second job of it, whatever requeue.by is."""
+    variables = {**dict(zip(NAMES, given, strict=True)), "term_seen": "TERM"}
     assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
 
 

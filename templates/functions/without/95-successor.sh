@@ -2,3 +2,4 @@
 needs_successor() { return 1; }
 hand_over_to_successor() { :; }
 queue_successor() { return 1; }
+repoint_dependents() { :; }

@@ -1,0 +1,61 @@
+"""Stops that only two ranks on two nodes, or a second job, can tell apart; the light script makes them cheap.
+
+Budget: 2 minutes. SLURM_GENERATION=24.11 or 26.05 runs them on another Slurm.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.slurm.desk import Desk, until
+from tests.slurm.light import counted, ends, finishes, jobs, light, put, trains
+from tests.slurm.survival import preempt, story
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "preempted",
+        pytest.param("requeue", marks=pytest.mark.extended),
+        pytest.param("requeuehold", marks=pytest.mark.extended),
+    ],
+)
+def test_what_slurm_has_requeued_has_no_successor(desk: Desk, how: str) -> None:
+    """Whatever requeue.by is, one job continues the run if Slurm has taken it back before its script could act."""
+    run = light(desk, how, slurm={"partition": "low0"}, requeue={"by": "successor"})
+    trains(run)
+    if how == "preempted":
+        preempt(desk, run)
+    else:
+        desk.cluster.run_as("alice", ["scontrol", how, run.job_id])
+    until(lambda: ends(run) != [], 30, "the attempt has ended")
+    desk.cluster.wait_state(run.job_id, "PENDING", "RUNNING", "REQUEUE_HOLD", "SPECIAL_EXIT")
+    assert jobs(desk, run) == {run.job_id}, story(run)
+    if how == "requeuehold":
+        desk.cluster.wait_state(run.job_id, "PENDING", "REQUEUE_HOLD")
+        desk.cluster.run_as("alice", ["scontrol", "release", run.job_id])
+    finishes(desk, run, 2)
+    assert desk.status(run)["job_ids"] == [run.job_id]
+
+
+def test_a_job_that_starts_after_the_end_of_its_run_does_not_train(desk: Desk) -> None:
+    """A run gave up; neither Slurm's nor a person's requeue of its job restarts it, and `resume` does."""
+    run = light(desk, "gave-up", slurm={"partition": "low0"}, requeue={"crashes": 0})
+    put(desk, run, "crash-0001", "1")
+    assert desk.wait(run, 90) == "FAILED", story(run)
+    desk.cluster.wait_state(run.job_id, "FAILED")
+    desk.cluster.run_as("alice", ["scontrol", "requeue", run.job_id])
+
+    def failed_again() -> bool:
+        shown = desk.cluster.run_as("alice", ["scontrol", "show", "job", run.job_id]).stdout
+        return "Restarts=1" in shown and "JobState=FAILED" in shown
+
+    until(failed_again, 60, "the requeued job exits")
+    assert ends(run) == ["crash end"], story(run)
+    assert {attempt for attempt, _ in counted(run)} == {1}
+    assert desk.status(run)["state"] == "FAILED"
+    time.sleep(1)
+    desk.cli("resume", run.run_id)
+    finishes(desk, run, 2)
