@@ -20,17 +20,19 @@ continue_run() {
 }
 
 # choose_continuation CAUSE NEXT: print slurm, requeue or successor. What Slurm has requeued has no successor, whatever
-# requeue.by is: both jobs would continue the run. A task of an array stays in it only if it is requeued. A smaller job is
-# followed by one of full size.
+# requeue.by is: both jobs would continue the run. A task of an array stays in it, and a run with requeue.by: requeue in
+# its job, unless Slurm would not requeue it, as after a preemption by CANCEL. A smaller job is followed by one of full size.
 choose_continuation() {
   if [ "$2" = by-slurm ] && [ -z "${CLUSTERRUN_SMALLER:-}" ] && slurm_has_requeued "$1"; then
     echo slurm
   elif [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
     echo successor
-  elif [ "$2" = by-slurm ]; then
+  elif [ "$2" != by-slurm ]; then
+    echo requeue
+  elif slurm_would_requeue "$1"; then
     echo slurm
   else
-    echo requeue
+    echo successor
   fi
 }
 
@@ -48,7 +50,7 @@ slurm_has_requeued() {
 # respond, assume yes: request_requeue will find out.
 slurm_would_requeue() {
   local mode
-  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
+  case $(scontrol show job "${array_job:-$SLURM_JOB_ID}" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
   mode=$(find_preempt_mode)
   [ "$1" != preemption ] || [ "$mode" != CANCEL ]
 }
@@ -71,7 +73,7 @@ find_preempt_mode() {
 continue_run_at_term() {
   local code
   case $(choose_continuation "$1" "$2") in
-    successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
+    successor) queue_successor "$1" || scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
     requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
     slurm) false ;;
   esac

@@ -20,14 +20,14 @@ hand_over_to_successor() {
     delay_s=$((delay_s < 30 ? delay_s * 2 : 30))
     pause_unless_cancelled "$delay_s"
   done
-  scontrol update JobId="$SLURM_JOB_ID" Requeue=1 >/dev/null 2>&1
+  scontrol update JobId="${array_job:-$SLURM_JOB_ID}" Requeue=1 >/dev/null 2>&1
 }
 
 # queue_successor CAUSE: queue it exactly once. The intent is recorded first, and a job that an earlier try has queued is
 # recognized by its script. Slurm must not restart this job as well, as it does from 24.05 on after a preemption.
 # sets: exit_code_override
 queue_successor() {
-  local file=$run_dir/events/attempt-$attempt.successor now delay_s singleton job
+  local file=$run_dir/events/attempt-$attempt.successor own=${array_job:-$SLURM_JOB_ID} now delay_s singleton job
   [ ! -e "$run_dir/cancelled" ] || return 0
   job=$(read_value job_id "$file")
   [ -z "$job" ] || return 0
@@ -37,7 +37,7 @@ queue_successor() {
   if [ -z "$job" ]; then
     delay_s=$(compute_delay "$1")
     singleton=$(print_singleton_dependency)
-    job=$(submit_again --begin="now+$delay_s" --dependency="afterany:$SLURM_JOB_ID$singleton" 2>&1) ||
+    job=$(submit_again --begin="now+$delay_s" --dependency="afterany:$own$singleton" 2>&1) ||
       { set_refusal "$job"; return 1; }
     job=${job##*$'\n'} job=${job%%;*}
     case $job in '' | *[!0-9]*) job=$(find_queued_successor) ;; esac  # sbatch printed a warning in place of the id
@@ -45,9 +45,9 @@ queue_successor() {
   write_record "$file" job_id="$job" requested_at="$now"
   # fails if Slurm is already ending the job: if it is expedited and fails, Slurm holds it in the queue, and the
   # successor would wait for it forever (seen on 26.05)
-  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1 || ! expedited_job_is_ending || exit_code_override=0
+  scontrol update JobId="$own" Requeue=0 >/dev/null 2>&1 || ! expedited_job_is_ending || exit_code_override=0
   log_message "run $run_id continues in job $job"
-  repoint_dependents "$SLURM_JOB_ID" "$job"
+  repoint_dependents "$own" "$job${array_job:+_$SLURM_ARRAY_TASK_ID}"
 }
 
 # Whether this job is expedited and Slurm is ending it. A job that still runs must not exit with 0.
@@ -79,9 +79,12 @@ find_queued_successor() {
 }
 
 # submit_again OPTION...: submit this script again, with its own options and not those in this job's environment, and
-# with no variables but the secrets.
+# with no variables but the secrets. A task of an array continues as an array of this task.
 submit_again() (
-  options=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
+  first_job=${CLUSTERRUN_FIRST_JOB:-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}
+  options=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=$first_job")
+  [ -z "$array_job" ] || options+=(--array="$SLURM_ARRAY_TASK_ID")
+  [ -z "$array_job" ] || (umask 077 && cp "$0" "$run_dir/job.sbatch")
   nodes=$(list_excluded_nodes)
   [ -z "$nodes" ] || options+=(--exclude="$nodes")
   ! job_is_expedited || options+=(--requeue=expedite)

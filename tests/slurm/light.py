@@ -20,6 +20,12 @@ def light(desk: Desk, name: str, *, last: int = STEPS, **values: Any) -> Submitt
     return desk.submit(name, command=command, slurm=slurm, **values)
 
 
+def task_of(run: Submitted, number: int) -> Submitted:
+    """A task of an array as the run that it is."""
+    folder = run.folder / f"task-{number}"
+    return Submitted(f"{run.run_id}-{number}", f"{run.job_id}_{number}", folder)
+
+
 def counted(run: Submitted) -> list[tuple[int, int]]:
     """The attempt and the number of each step that the run took, in order."""
     file = run.folder / "output" / "counted"

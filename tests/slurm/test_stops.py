@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.slurm.desk import Desk, until
-from tests.slurm.light import counted, ends, finishes, jobs, light, put, trains
+from tests.slurm.light import counted, ends, finishes, jobs, light, put, task_of, trains
 from tests.slurm.survival import preempt, story
 
 
@@ -59,3 +59,33 @@ def test_a_job_that_starts_after_the_end_of_its_run_does_not_train(desk: Desk) -
     time.sleep(1)
     desk.cli("resume", run.run_id)
     finishes(desk, run, 2)
+
+
+@pytest.mark.parametrize(
+    "partition", ["lowc0", pytest.param("lowc", marks=pytest.mark.extended)]
+)
+def test_a_task_of_an_array_survives_a_preemption_by_cancel(desk: Desk, partition: str) -> None:
+    """It continues as another job, or requeues itself in the grace where Slurm allows that; the other task goes on."""
+    slurm = {"partition": partition, "array": "0-1", "nodes": 1, "gpus-per-node": 8}
+    run = light(desk, f"array-{partition}", slurm=slurm)
+    tasks = [task_of(run, number) for number in (0, 1)]
+    for task in tasks:
+        trains(task)
+    preempt(desk, tasks[1])
+    trains(tasks[1], 2)
+    assert ends(tasks[0]) == []
+    assert ends(tasks[1])[0].startswith("preemption "), story(tasks[1])
+    status = desk.status(run)
+    assert [task["state"] for task in status["tasks"]] == ["RUNNING", "RUNNING"]
+    desk.cli("cancel", run.run_id)
+    assert desk.wait(run, 60) == "CANCELLED", story(tasks[1])
+    until(lambda: desk.jobs() == [], 30, "no job is left")
+
+
+def test_a_run_that_keeps_to_its_job_survives_a_preemption_by_cancel(desk: Desk) -> None:
+    """`requeue.by: requeue` is a wish for one job; Slurm ends that job for good, and the run continues in another."""
+    run = light(desk, "by-requeue", slurm={"partition": "lowc0"}, requeue={"by": "requeue"})
+    trains(run)
+    preempt(desk, run)
+    finishes(desk, run, 2)
+    assert ends(run)[0].startswith("preemption "), story(run)
