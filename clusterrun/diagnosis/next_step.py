@@ -20,7 +20,18 @@ def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local:
     words, command = _describe_next(found, last, crashes, local=local)
     if left is not None and not found.state.final:
         words += f"; crashes or hangs that it survives before a new checkpoint: {left}"
-    return Next(words, command, crashes, left)
+    return Next(words + _describe_wait(paths, found, last), command, crashes, left)
+
+
+def _describe_wait(paths: RunPaths, found: RunStatus, last: Attempt | None) -> str:
+    """Say how long the script waits for Slurm to end the job, and which setting that is from."""
+    if found.state is not State.RUNNING or last is None or last.number != found.attempt:
+        return ""
+    end = read_record(paths.end(f"{last.number:04d}"))
+    wait_s, source = whole(end.get("wait_s")), end.get("wait_source", "")
+    if end.get("next") != "by-slurm" or wait_s is None:
+        return ""
+    return f"; if Slurm does not end the job within {wait_s} s ({source}), it requests a requeue"
 
 
 def _describe_next(

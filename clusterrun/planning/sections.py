@@ -92,6 +92,7 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "80-decision": _always,
     "85-bad-nodes": _always,
     "90-requeue": _always,
+    "92-wait": _always,
     "95-successor": _always,
     "97-smaller": _shrinks,
 }

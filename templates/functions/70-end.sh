@@ -57,12 +57,12 @@ set_next() {
   [ "$cause" != no-restart ] || reason=$(read_value reason "$run_dir/events/attempt-$attempt.trainer")
 }
 
-# record_end CAUSE NEXT REASON. While a signal is trapped, each substitution must be an assignment of its own: bash 5.2
+# record_end CAUSE NEXT REASON [KEY=VALUE...]. While a signal is trapped, each substitution must be an assignment of its own: bash 5.2
 # takes a trap during a command with other words or substitutions for a syntax error, and exits.
 record_end() {
   local step now
   step=$(read_value step "$run_dir/progress")
   now=$(date +%s)
   write_record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
-    step="$step" ended="$now" ${in_preparation:+started=no}
+    step="$step" ended="$now" ${in_preparation:+started=no} "${@:4}"
 }

@@ -1,11 +1,11 @@
-# ---- requeue: continues the run with scontrol requeue, or waits for Slurm to requeue it
+# ---- requeue: chooses how the run continues, and requests a requeue
 
 # continue_run CAUSE NEXT: ends when Slurm ends this job, or when a successor is queued. If sbatch refuses a successor,
 # request a requeue.
 continue_run() {
   local continuation crashes pause_s refusal=
   queue_smaller_job
-  [ -z "$continuation_requested" ] || wait_for_kill 3600
+  [ -z "$continuation_requested" ] || wait_for_kill
   continuation=$(choose_continuation "$1" "$2")
   [ "$continuation" != successor ] || hand_over_to_successor "$1"
   [ "$continuation" != slurm ] || wait_for_slurm "$1"
@@ -87,11 +87,11 @@ request_requeue() {
   local answer refusals=0 delay_s=2
   while [ "$refusals" -lt 5 ]; do
     exit_if_cancelled
-    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill 3600
+    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill
     log_message "scontrol requeue: $answer"
     case $answer in
       # a preemption or an operator came first
-      *ending* | *being\ requeued*) wait_for_kill 3600 ;;
+      *ending* | *being\ requeued*) wait_for_kill ;;
     esac
     if slurm_is_unreachable "$answer"; then
       delay_s=$((delay_s < 30 ? delay_s * 2 : 30))
@@ -111,56 +111,3 @@ slurm_is_unreachable() {
   esac
   return 1
 }
-
-# wait_for_slurm CAUSE: Slurm ends this job and requeues it by itself. If it reaches the time limit first, Slurm does not
-# requeue it. Slurm detects a node failure after SlurmdTimeout, 300 s by default.
-wait_for_slurm() {
-  local limit_s=3600
-  [ "$1" != node-failure ] || limit_s=600
-  exit_if_cancelled
-  pause_unless_cancelled "$limit_s"
-}
-
-# pause_unless_cancelled SECONDS: a signal ends the pause, also one that came before it.
-# sets: signal_seen
-pause_unless_cancelled() {
-  signal_seen=
-  exit_if_cancelled
-  sleep_until_signal "$1"
-  exit_if_cancelled
-}
-
-# Handle a TERM to this shell after the training processes have ended: after scancel the run ends; otherwise Slurm
-# continues it, or the continuation is already requested.
-exit_if_cancelled() {
-  local cause continuation
-  [ -n "$term_seen" ] && [ -z "$continuation_requested" ] || return 0
-  trap '' TERM
-  cause=$(find_kill_cause)
-  case $cause in
-    cancel)
-      log_message "cancelled"
-      cancel_other_jobs "$attempt"
-      record_end cancel end ''
-      exit 1
-      ;;
-    time-limit | unknown) return 0 ;;
-  esac
-  continuation=$(choose_continuation "$cause" by-slurm)
-  [ "$continuation" = successor ] || wait_for_kill 3600
-}
-
-# wait_for_kill SECONDS: stay until Slurm ends this job. Exit at its TERM: waiting for its KILL would keep the nodes for
-# another KillWait.
-# sets: signal_seen
-wait_for_kill() {
-  trap 'note_signal TERM' TERM
-  signal_seen=
-  [ -z "$term_seen" ] || exit_with_step_code
-  sleep_until_signal "$1"
-  [ -z "$term_seen" ] || exit_with_step_code
-}
-
-# Exit with a code other than 0, so that jobs which depend on the success of this one do not start: those of other users
-# cannot be repointed to the successor.
-exit_with_step_code() { exit "${exit_code_override:-$((step_exit ? step_exit : 1))}"; }

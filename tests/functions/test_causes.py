@@ -163,6 +163,8 @@ ENDS = [
     ("stopped", [(0, "USR1")], 0, "", {}, "time-limit"),  # no limit is known: USR1 is the warning before it
     ("stopped", [(0, "USR1")], 0, "", {"left": 100}, "time-limit"),
     ("stopped", [(0, "USR1")], 0, "", {"left": 5000}, "preemption"),  # preempt_send_user_signal
+    ("stopped", [(0, "USR1")], 0, "", {"left": 5000, "shortened": 100}, "time-limit"),
+    ("stopped", [(0, "USR1")], 0, "", {"left": 100, "shortened": 5000}, "preemption"),  # it was raised
     ("stopped", [(0, "USR1")], 0, "", {"requeue": True}, "requeue"),
     ("stopped", [(0, "stop")], 0, "", {"stop": True}, "stop"),
     ("stopped", [(0, "TERM")], 0, "", {"term_seen": "TERM"}, "cancel"),
@@ -249,8 +251,9 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
                 f"exit_code={node[0]}\nstop_request={node[1]}\nanother_node_failed={node[2] if node[2:] else ''}\n"
             )
     ends = int(time.time()) + more["left"] if "left" in more else ""
+    limit = int(time.time()) + more["shortened"] if "shortened" in more else ""
     answer = said(
-        "find_end_cause", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
+        'squeue() { [ -z "$limit" ] || date -d "@$limit" +%FT%T; }; find_end_cause', limit=limit, run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
         job_end_time=ends, signal_lead=60, term_seen=more.get("term_seen", ""), slurm_log=run_dir / "slurm.out",
         slurm_log_start=0, SLURM_JOB_ID=7,
     )  # fmt: skip

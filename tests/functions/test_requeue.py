@@ -97,8 +97,8 @@ scontrol() { [ "$1" != requeue ] || : > "$run_dir/asked"; }
 continue_run preemption by-slurm
 """
 LAST_WORDS = [
-    ("DUE TO TIME LIMIT ", True, ""),
-    ("DUE TO PREEMPTION ", False, ""),
+    ("DUE TO TIME LIMIT ", True, "cause=preemption"),
+    ("DUE TO PREEMPTION ", False, "cause=preemption"),
     ("", False, "cause=cancel"),
 ]
 
@@ -115,6 +115,59 @@ def test_slurm_s_last_word_counts(tmp_path: Path, words, asked, end):
     assert (tmp_path / "asked").exists() is asked
     record = tmp_path / "events" / "attempt-0001.end"
     assert (record.read_text().splitlines()[0] if record.exists() else "") == end
+
+
+CONFIG = "KillWait                = 30 sec\nSlurmdTimeout           = 300 sec\n{}"
+LIMITS = [
+    # the cause, slurm.conf, the partition, the QOS: the longest wait, and the setting that it is from
+    ("preemption", CONFIG, "GraceTime=15", "", "60 KillWait is 30 s"),
+    ("preemption", CONFIG, "GraceTime=0", "", "60 KillWait is 30 s"),
+    ("preemption", CONFIG, "GraceTime=600", "", "630 GraceTime is 600 s"),
+    ("preemption", CONFIG + "PreemptType = preempt/qos", "GraceTime=600", "00:20:00", "1230 GraceTime is 1200 s"),
+    ("preemption", CONFIG + "PreemptType = preempt/qos", "GraceTime=600", "1-00:00:01", "86431 GraceTime is 86401 s"),
+    ("preemption", CONFIG + "PreemptType = preempt/qos", "GraceTime=600", "", "60 KillWait is 30 s"),
+    ("preemption", "", "", "", "60 KillWait is 30 s"),  # Slurm does not respond: its defaults
+    ("node-failure", CONFIG, "GraceTime=600", "", "430 SlurmdTimeout is 300 s"),
+    ("node-failure", "", "", "", "430 SlurmdTimeout is 300 s"),
+    ("node-failure", "SlurmdTimeout = 10 sec", "", "", "43 SlurmdTimeout is 10 s"),
+]  # fmt: skip
+LIMIT = """
+scontrol() { case $2 in config) printf %s "$config" ;; partition) printf %s "$partition" ;; esac; }
+sacctmgr() { [ -z "$qos" ] || echo "$qos"; }
+set_wait_limit "$cause"
+echo "$limit_s $limit_source"
+"""
+
+
+@pytest.mark.parametrize(("cause", "config", "partition", "qos", "limit"), LIMITS)
+def test_the_wait_for_slurm_is_as_long_as_its_own_settings(cause, config, partition, qos, limit):
+    """A preempted job is killed after its grace time; a node that failed is noticed after SlurmdTimeout."""
+    words = {"cause": cause, "config": config.format(""), "partition": partition, "qos": qos}
+    assert said(LIMIT, **words) == f"{limit}\n"
+
+
+NOBODY = """
+continuation_requested= step_exit=0 job_end_time= slurm_log=/dev/null slurm_log_start=0 term_seen=
+sleep() { echo "waits $1"; }
+wait_for_kill() { echo killed; exit 1; }
+scontrol() { case $1 in requeue) ;; --version) echo slurm 24.11.5 ;; esac; }
+continue_run preemption by-slurm 2>&1
+"""
+
+
+def test_a_signal_that_is_no_preemption_holds_no_nodes(tmp_path: Path):
+    """`scancel -s TERM` looks like a preemption, but nothing follows it: the job requests its requeue after the wait."""
+    (tmp_path / "events").mkdir()
+    done = bash(NOBODY, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
+    reason = "Slurm did not end the job within 60 s (KillWait is 30 s)"
+    assert done.stdout.splitlines() == [
+        "waits 60",
+        f"clusterrun: {reason}; requesting a requeue",
+        "killed",
+    ]
+    record = (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()
+    assert record[:2] == ["cause=preemption", "next=continue"]
+    assert f"reason={reason}" in record
 
 
 def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):

@@ -89,3 +89,15 @@ def test_a_run_that_keeps_to_its_job_survives_a_preemption_by_cancel(desk: Desk)
     preempt(desk, run)
     finishes(desk, run, 2)
     assert ends(run)[0].startswith("preemption "), story(run)
+
+
+@pytest.mark.parametrize("name", ["TERM", pytest.param("USR1", marks=pytest.mark.extended)])
+def test_a_signal_that_is_no_preemption_holds_no_nodes(desk: Desk, name: str) -> None:
+    """A run that saved and exited restarts within the cluster's own longest grace, here 15 s, and a check of slurmctld."""
+    run = light(desk, f"signal-{name.lower()}")
+    trains(run)
+    desk.cluster.run_as("alice", ["scancel", "-s", name, run.job_id])
+    until(lambda: ends(run) != [], 30, "the attempt has ended")
+    if ends(run)[0].endswith("by-slurm"):
+        assert "GraceTime is 15 s" in desk.cli("why", run.run_id).stdout
+    finishes(desk, run, 2, 90)
