@@ -14,7 +14,7 @@ update_ledger() {
   step=$(read_value step "$run_dir/progress")
   [ "$checkpoint" = "$previous_checkpoint" ] || crashes=0
   idle=$((${idle:-0} + 1))
-  ! ended_in_preparation "$1" "$2" || idle=$((idle - 1))
+  ! ended_before_first_step "$1" "$2" || idle=$((idle - 1))
   [ "${step:-0}" -le "${furthest:-0}" ] || idle=0 furthest=$step
   [ -z "${checkpoint_path:-}" ] || [ "$checkpoint" = "$previous_checkpoint" ] || idle=0
   # a script that reports no steps, and whose checkpoints are unknown, is not judged by its progress
@@ -25,11 +25,17 @@ update_ledger() {
     checkpoint="$checkpoint"
 }
 
-# ended_in_preparation ATTEMPT CAUSE: whether Slurm took the job before training started; that does not count as idle
-ended_in_preparation() {
-  local started
+# ended_before_first_step ATTEMPT CAUSE: whether Slurm took the job before the training could make a step, which says
+# nothing of the training. The training library records when an attempt makes its first step.
+ended_before_first_step() {
+  local started file
+  case $2 in preemption | requeue | node-failure) ;; *) return 1 ;; esac
   started=$(read_value started "$run_dir/events/attempt-$1.end")
-  case $started:$2 in no:preemption | no:requeue | no:node-failure) return 0 ;; esac
+  [ "$started" != no ] || return 0
+  [ ! -e "$run_dir/metrics/attempt-$1.times" ] || return 1
+  for file in "$run_dir"/metrics/attempt-*.times; do
+    [ ! -e "$file" ] || return 0
+  done
   return 1
 }
 

@@ -380,6 +380,67 @@ def test_bash_and_python_know_the_same_causes() -> None:
     assert known - (echoed | written | marked) <= {"unknown"}
 
 
+STARTS = [
+    # the cause, the attempts that made a step; whether the second attempt counts as idle
+    ("preemption", ["0001"], False),  # preempted during its start
+    ("requeue", ["0001"], False),
+    ("node-failure", ["0001"], False),
+    ("preemption", ["0001", "0002"], True),  # it repeated steps, and made no new one
+    ("node-failure", ["0001", "0002"], True),
+    ("time-limit", ["0001"], True),  # its start is longer than the job may be
+    ("crash", ["0001"], True),
+    ("unknown", ["0001"], True),
+    ("preemption", [], True),  # a script without the training library
+]
+
+
+@pytest.mark.parametrize(("cause", "stepped", "counts"), STARTS)
+def test_an_attempt_that_could_make_no_step_is_not_idle(run_dir, cause, stepped, counts):
+    """However often Slurm takes a run during its start, it has not failed."""
+    (run_dir / "ledger").write_text("attempt=0001\ncrashes=0\nidle=0\nfurthest=7\ncheckpoint=\n")
+    (run_dir / "progress").write_text("step=7\n")
+    (run_dir / "metrics").mkdir()
+    for name in stepped:
+        (run_dir / "metrics" / f"attempt-{name}.times").write_text("first_step=1\n")
+    text = 'update_ledger 0002 $1; read_value idle "$run_dir/ledger"'
+    assert said(text, cause, run_dir=run_dir) == f"{int(counts)}\n"
+
+
+LAST_WORDS = [
+    # what the training process has recorded, what Slurm logs at its final kill: the record of the end
+    ("finished", PREEMPTED.replace("STEP 7.0", "JOB 7"), "finished", "end"),
+    ("finished", PREEMPTED.replace("STEP 7.0", "JOB 7").replace(" DUE TO PREEMPTION", ""), "finished", "end"),
+    ("no-restart", PREEMPTED.replace("STEP 7.0", "JOB 7"), "no-restart", "end"),
+    ("trained", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),  # a task may yet fail
+    ("stopped", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),
+    ("", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "line", "cause", "next_"), LAST_WORDS)
+def test_a_run_that_finished_before_the_final_kill_has_finished(
+    run_dir, outcome, line, cause, next_
+):
+    """Its record is read first, and no job is queued for it, whatever Slurm does to the job then."""
+    (run_dir / "logs").mkdir()
+    (run_dir / "logs" / "attempt-0001.log").touch()
+    (run_dir / "slurm.out").write_text(f"{line}\n")
+    if outcome:
+        (run_dir / "events" / "attempt-0001.trainer").write_text(f"outcome={outcome}\n")
+    text = """
+    scontrol() { [ "$2" != partition ] || echo PreemptMode=CANCEL; }
+    sbatch() { echo submitted; echo 12; }
+    record_end_at_term
+    """
+    done = bash(
+        text, run_dir=run_dir, attempt="0001", slurm_log=run_dir / "slurm.out", slurm_log_start=0, SLURM_JOB_ID=7,
+        SLURM_JOB_NUM_NODES=1, requeue_on="preemption", work_dir=run_dir, SLURM_SUBMIT_DIR=run_dir,
+    )  # fmt: skip
+    end = (run_dir / "events" / "attempt-0001.end").read_text().splitlines()
+    assert end[:2] == [f"cause={cause}", f"next={next_}"], done.stderr
+    assert (run_dir / "events" / "attempt-0001.successor").exists() is (cause == "preemption")
+
+
 def test_the_trainers_outcomes_that_are_causes() -> None:
     """`find_end_cause` hands on two of the trainer's outcomes; the library writes no other word that is a cause."""
     source = "".join(
