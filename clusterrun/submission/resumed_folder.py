@@ -54,7 +54,7 @@ def _clear_past(paths: RunPaths) -> None:
     if attempts:
         write_record(
             paths.ledger,
-            {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0},
+            {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0, "unfit": 0},
         )
     for name in attempts:
         loaded = read_record(paths.resumed(name))

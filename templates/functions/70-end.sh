@@ -41,15 +41,18 @@ set_cause() { cause=$(find_end_cause); }
 
 # sets: next, reason
 set_next() {
-  local crashes idle hang_reason
+  local crashes idle unfit why hang_reason
   crashes=$(read_value crashes "$run_dir/ledger")
   idle=$(read_value idle "$run_dir/ledger")
-  next=$(decide_next "$cause" "$crashes" "$idle" "$requeue_on" "$max_crashes")
+  unfit=$(read_value unfit "$run_dir/ledger")
+  next=$(decide_next "$cause" "$crashes" "$idle" "$requeue_on" "$max_crashes" "$unfit")
   [ "$next" != end ] || reason=$(explain_end "$cause")
+  why=
   case $cause in
-    bad-node | failed-start) reason=$(find_unfit_node) ;;
+    bad-node | failed-start) why=$(find_unfit_node) ;;
   esac
-  [ "$cause" != bad-node ] || [ -n "$reason" ] || reason=$(find_launch_failure)
+  [ "$cause" != bad-node ] || [ -n "$why" ] || why=$(find_launch_failure)
+  [ -z "$why" ] || reason=$why${reason:+; $reason}
   if [ "$cause" = hang ]; then
     hang_reason=$(read_value reason "$run_dir/events/attempt-$attempt.hang")
     reason=$hang_reason${reason:+; $reason}
