@@ -58,6 +58,13 @@ set_next() {
     reason=$hang_reason${reason:+; $reason}
   fi
   [ "$cause" != no-restart ] || reason=$(read_value reason "$run_dir/events/attempt-$attempt.trainer")
+  ! training_refused_fewer_nodes || next=continue reason="${reason:+$reason; }the run waits for all its nodes"
+}
+
+# Whether this is a smaller job (requeue.shrink_to) and the training refused to start on fewer nodes. The job for all nodes
+# was cancelled when this one started, so it is queued again.
+training_refused_fewer_nodes() {
+  [ "$cause" = no-restart ] && [ -n "${CLUSTERRUN_SMALLER:-}" ] && [ ! -e "$run_dir/metrics/attempt-$attempt.times" ]
 }
 
 # record_end CAUSE NEXT REASON [KEY=VALUE...]. While a signal is trapped, each substitution must be an assignment of its own: bash 5.2

@@ -4,6 +4,7 @@
 # cancels the other. It is submitted at most once per attempt: the run continues without it, too.
 queue_smaller_job() {
   local file=$run_dir/events/attempt-$attempt.smaller now job
+  ! smaller_job_was_refused || return 0
   [ -n "${shrink_to:-}" ] && [ -z "$array_job" ] && [ ! -e "$run_dir/cancelled" ] && [ ! -e "$file" ] || return 0
   now=$(date +%s)
   write_record "$file" requested_at="$now"
@@ -12,6 +13,9 @@ queue_smaller_job() {
   write_record "$file" job_id="$job" requested_at="$now"
   log_message "job $job requests $shrink_to nodes; it starts unless the run continues within $shrink_after s"
 }
+
+# Whether the training of a smaller job has refused to start: the next one would do so, too.
+smaller_job_was_refused() { grep -qszP '^cause=no-restart\nnext=continue\n' "$run_dir"/events/attempt-*.end; }
 
 submit_smaller_job() (
   secrets=${secrets:+$secrets,}CLUSTERRUN_SMALLER=1

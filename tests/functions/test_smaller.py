@@ -116,6 +116,38 @@ def test_nothing_is_cancelled_if_only_one_job_continues(tmp_path: Path) -> None:
     assert ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=13)[1] == []
 
 
+REFUSALS = [
+    # the job is the smaller one, it made a step; whether the run continues
+    ("1", False, "continue"),
+    ("1", True, "end"),  # the script forbids a restart for a reason of its own
+    ("", False, "end"),
+]
+
+
+@pytest.mark.parametrize(("smaller", "stepped", "next_"), REFUSALS)
+def test_a_training_that_refuses_fewer_nodes_waits_for_all(
+    tmp_path: Path, smaller: str, stepped: bool, next_: str
+) -> None:
+    """The smaller job gives way to one of full size, and no other smaller job is queued."""
+    event(tmp_path, "0002.trainer", "outcome=no-restart\nreason=an epoch has 30 steps\n")
+    if stepped:
+        (tmp_path / "metrics").mkdir()
+        (tmp_path / "metrics" / "attempt-0002.times").touch()
+    text = """
+    cause=no-restart term_seen= continuation_requested= step_exit=1 requeue_by=auto
+    set_next; record_end "$cause" "$next" "$reason"
+    [ "$next" = end ] || (continue_run "$cause" "$next")
+    """
+    _, asked = ask(tmp_path, text, CLUSTERRUN_SMALLER=smaller, work_dir=tmp_path)
+    end = (tmp_path / "events" / "attempt-0002.end").read_text().splitlines()
+    assert end[:2] == ["cause=no-restart", f"next={next_}"]
+    submitted = [line for line in asked if line.startswith("sbatch")]
+    assert len(submitted) == (next_ == "continue")
+    assert all("--dependency=afterany:7" in line and "--nodes" not in line for line in submitted)
+    told = "; the run waits for all its nodes" if next_ == "continue" else ""
+    assert f"reason=an epoch has 30 steps{told}" in end
+
+
 @pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])
 def test_after_the_smaller_job_all_is_asked_for_again(smaller: str, way: str) -> None:
     """A requeue would ask for the smaller number once more."""
