@@ -15,6 +15,7 @@ run_on_nodes() {
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
     run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
     signal_training_processes find_training_processes list_descendants list_children kill_training_processes \
+    kill_leftover_processes node_task_is_alive \
     another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped handles_signal_57 \
     write_configs launch)
   program=$functions$'\n'run_node_task

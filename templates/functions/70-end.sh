@@ -6,6 +6,10 @@ end_attempt() {
   local cause next newer_attempt reason=
   trap 'note_signal TERM' TERM
   trap '' USR1
+  if ! records_are_writable; then
+    log_message "cannot write to $run_dir/events: the run folder was renamed or removed, or is read-only; the run ends here"
+    exit_for_good 1
+  fi
   retry_if_signalled set_cause
   if [ "$cause" = fenced ]; then
     newer_attempt=$(read_value attempt "$run_dir/current")
@@ -23,6 +27,16 @@ end_attempt() {
     end:finished | end:stop) exit 0 ;;
     *) exit_for_good $((step_exit ? step_exit : 1)) ;;
   esac
+}
+
+# Without records nobody could decide on this attempt, or count it. A file server may be back in a moment.
+records_are_writable() {
+  local try signal_seen=''
+  for try in 1 2 3; do
+    [ ! -w "$run_dir/events" ] || return 0
+    [ "$try" -eq 3 ] || sleep_until_signal 5
+  done
+  return 1
 }
 
 # retry_if_signalled COMMAND...: TERM also reaches the subshells of this shell, which then print nothing. Repeat what was

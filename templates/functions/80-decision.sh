@@ -12,7 +12,10 @@ update_ledger() {
   previous_checkpoint=$(read_value checkpoint "$run_dir/ledger")
   checkpoint=$(find_newest_checkpoint)
   step=$(read_value step "$run_dir/progress")
-  [ "$2" != bad-node ] || unfit=$(read_value unfit "$run_dir/ledger") unfit=$((${unfit:-0} + 1))
+  if [ "$2" = bad-node ]; then
+    unfit=$(read_value unfit "$run_dir/ledger")
+    unfit=$((${unfit:-0} + 1))
+  fi
   [ "$checkpoint" = "$previous_checkpoint" ] || crashes=0
   idle=$((${idle:-0} + 1))
   ! ended_before_first_step "$1" "$2" || idle=$((idle - 1))
@@ -98,6 +101,6 @@ slurm_holds_early_exits() {
 # keeps its nodes meanwhile, because the start of a requeued job cannot be delayed; Slurm adds its own two minutes.
 compute_pause() {
   local seconds=5 count
-  for ((count = 1; count < $1 && seconds < 300; count++)); do seconds=$((seconds * 3)); done
+  for ((count = 1; count < ${1:-1} && seconds < 300; count++)); do seconds=$((seconds * 3)); done
   echo $((seconds < 300 ? seconds : 300))
 }

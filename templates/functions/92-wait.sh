@@ -42,7 +42,7 @@ find_grace_time() {
   case $(scontrol show config 2>/dev/null) in
     *preempt/qos*)
       sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=GraceTime 2>/dev/null |
-        awk -F '[-:]' 'NF > 2 {print (NF > 3 ? $1 * 86400 : 0) + $(NF - 2) * 3600 + $(NF - 1) * 60 + $NF}' | head -n 1
+        awk -F '[-:]' 'NF > 2 {h = NF - 2; m = NF - 1; print (NF > 3 ? $1 * 86400 : 0) + $h * 3600 + $m * 60 + $NF}' | head -n 1
       ;;
     *)
       scontrol show partition "${SLURM_JOB_PARTITION:-}" 2>/dev/null |

@@ -126,7 +126,7 @@ def test_newer_slurm_holds_what_leaves_politely(version, answer):
 
 
 @pytest.mark.parametrize(
-    ("crashes", "seconds"), [(1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)]
+    ("crashes", "seconds"), [("", 5), (1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)]
 )
 def test_the_pause_after_a_crash_grows(crashes, seconds):
     """Three times as long each time, and never more than five minutes."""

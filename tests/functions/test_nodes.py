@@ -109,7 +109,11 @@ def test_whose_clock_is_wrong(tmp_path: Path, checks, ahead, excluded, why):
     """All others against the first node, or slurmctld and the other one: the first node's clock is wrong then."""
     for number, check in enumerate(checks, start=1):
         node(tmp_path, number, **({"check": check} if check else {"another_node_failed": 1}))
-    given = {"num_machines": len(checks) + 1, "SLURMD_NODENAME": "n0", "ahead": "" if ahead is None else ahead}
+    given = {
+        "num_machines": len(checks) + 1,
+        "SLURMD_NODENAME": "n0",
+        "ahead": "" if ahead is None else ahead,
+    }
     assert said(SUSPECT, run_dir=tmp_path, attempt="0001", **given) == f"{excluded};{why}"
 
 

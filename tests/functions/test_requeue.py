@@ -202,3 +202,23 @@ def test_whom_slurm_s_signals_reach(config, reaches):
     """With cgroups the task alone, unless the site says otherwise; where Slurm does not answer, perhaps all."""
     text = 'scontrol() { echo "$answer"; }; slurm_signals_all_processes && echo all; true'
     assert said(text, answer=config) == ("all\n" if reaches else "")
+
+
+@pytest.mark.parametrize("change", ['rm -r "$run_dir"', 'mv "$run_dir" "$run_dir.old"'])
+def test_a_run_without_its_folder_ends(tmp_path: Path, change):
+    """Nobody could count its attempts: it says so in the attempt's log, and requests nothing."""
+    run_dir = tmp_path / "run"
+    for name in ("events", "logs"):
+        (run_dir / name).mkdir(parents=True)
+    text = f"""
+    exec 3>&1
+    {change}
+    sleep() {{ :; }}; scontrol() {{ echo "scontrol $1" >&3; }}; sbatch() {{ echo submitted >&3; }}
+    step_exit=1 term_seen= continuation_requested= requeue_by=auto requeue_on=crash max_crashes=3
+    end_attempt
+    """
+    done = bash(text, run_dir=run_dir, attempt="0001", SLURM_JOB_ID=7, SLURM_JOB_NUM_NODES=1)
+    told = "the run folder was renamed or removed, or is read-only; the run ends here"
+    assert done.stderr == f"clusterrun: cannot write to {run_dir}/events: {told}\n"
+    assert set(done.stdout.splitlines()) <= {"scontrol show"}
+    assert done.returncode == 1

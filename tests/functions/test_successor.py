@@ -57,7 +57,10 @@ TAKEN = [
     (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "", "7_3"), "slurm"),
     (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", "7_3"), "successor"),
     (("auto", "requeue", "by-slurm", AGAIN, CANCELS, "", "7_3"), "slurm"),
-    (("successor", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld does not respond
+    (
+        ("successor", "preemption", "by-slurm", "", "", "", ""),
+        "slurm",
+    ),  # slurmctld does not respond
 ]
 SLURM = """
 scontrol() { case $2 in job) printf %s "$job" ;; partition) printf %s "$partition" ;; esac; }

@@ -61,9 +61,7 @@ def test_a_job_that_starts_after_the_end_of_its_run_does_not_train(desk: Desk) -
     finishes(desk, run, 2)
 
 
-@pytest.mark.parametrize(
-    "partition", ["lowc0", pytest.param("lowc", marks=pytest.mark.extended)]
-)
+@pytest.mark.parametrize("partition", ["lowc0", pytest.param("lowc", marks=pytest.mark.extended)])
 def test_a_task_of_an_array_survives_a_preemption_by_cancel(desk: Desk, partition: str) -> None:
     """It continues as another job, or requeues itself in the grace where Slurm allows that; the other task goes on."""
     slurm = {"partition": partition, "array": "0-1", "nodes": 1, "gpus-per-node": 8}
