@@ -87,11 +87,12 @@ request_requeue() {
   local answer refusals=0 delay_s=2
   while [ "$refusals" -lt 5 ]; do
     exit_if_cancelled
+    exit_if_replaced
     answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill
     log_message "scontrol requeue: $answer"
     case $answer in
       # a preemption or an operator came first
-      *ending* | *being\ requeued*) wait_for_kill ;;
+      *ending* | *being\ requeued*) wait_until_replaced ;;
     esac
     if slurm_is_unreachable "$answer"; then
       delay_s=$((delay_s < 30 ? delay_s * 2 : 30))

@@ -10,9 +10,22 @@ wait_for_slurm() {
   record_end "$1" by-slurm "$reason" wait_s="$limit_s" wait_source="$limit_source"
   pause_unless_cancelled "$limit_s"
   [ -z "$term_seen" ] || return 0
+  exit_if_replaced
   reason="Slurm did not end the job within $limit_s s ($limit_source)"
   log_message "$reason; requesting a requeue"
   record_end "$1" continue "$reason"
+}
+
+# If slurmd on this node has died, Slurm ends nothing here and may have restarted the job: then nothing is recorded or
+# requested. Exiting earlier would be no better: slurmctld takes that for the end of the next start (seen on 24.11).
+exit_if_replaced() { ! attempt_is_replaced || exit_with_step_code; }
+
+# Slurm has requeued the job, so that it holds no nodes: this shell has nothing left to decide, on a node that Slurm has lost.
+wait_until_replaced() {
+  while :; do
+    wait_for_kill
+    exit_if_replaced
+  done
 }
 
 # set_wait_limit CAUSE: find out how long Slurm may take to end this job (slurm.conf(5)); slurmctld looks every 30 s.

@@ -170,6 +170,17 @@ def test_a_signal_that_is_no_preemption_holds_no_nodes(tmp_path: Path):
     assert f"reason={reason}" in record
 
 
+def test_a_fenced_attempt_requests_nothing(tmp_path: Path):
+    """On a node whose slurmd is dead nobody ends the batch shell; the job may run elsewhere by then."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "current").write_text("attempt=0002\n")
+    text = NOBODY.replace("case $1 in requeue) ;;", "case $1 in requeue) echo asked ;;")
+    done = bash(text, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
+    assert done.stdout.splitlines() == ["waits 60"]
+    record = (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()
+    assert record[:2] == ["cause=preemption", "next=by-slurm"]
+
+
 def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
     """Where a file can be made and not filled, no number is claimed, and the next attempt counts on from the last."""
     (tmp_path / "events").mkdir()

@@ -5,13 +5,16 @@ Budget: 2 minutes. SLURM_GENERATION=24.11 or 26.05 runs them on another Slurm.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.slurm.desk import Desk, until
 from tests.slurm.light import counted, ends, finishes, jobs, light, put, task_of, trains
-from tests.slurm.survival import preempt, story
+from tests.slurm.survival import preempt, story, trainers_of
 
 
 @pytest.mark.parametrize(
@@ -99,3 +102,32 @@ def test_a_signal_that_is_no_preemption_holds_no_nodes(desk: Desk, name: str) ->
     if ends(run)[0].endswith("by-slurm"):
         assert "GraceTime is 15 s" in desk.cli("why", run.run_id).stdout
     finishes(desk, run, 2, 90)
+
+
+@pytest.mark.extended
+def test_a_dead_launcher_leaves_no_rank(desk: Desk) -> None:
+    """Its rank is ended with the task, also without cgroups; the run restarts."""
+    run = light(desk, "dead-launcher", slurm={"partition": "main"})
+    trains(run)
+    rank = trainers_of(run, 1)[0]
+    launcher = int(Path(f"/proc/{rank}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(launcher, signal.SIGKILL)
+    until(lambda: not trainers_of(run, 1), 30, "no rank of the first attempt is left")
+    finishes(desk, run, 2)
+    assert ends(run)[0] == "crash continue", story(run)
+
+
+@pytest.mark.extended
+def test_preemptions_during_the_start_end_no_run(desk: Desk) -> None:
+    """After it has trained, a run is preempted three times before its first step, and comes back."""
+    setup = '[ "$attempt" -lt 2 ] || [ "$attempt" -gt 4 ] || export SLOW_START=1'
+    run = light(desk, "start", slurm={"partition": "low0"}, environment={"setup": [setup]})
+    trains(run)
+    for attempt in range(1, 5):
+        begun = run.folder / "events" / f"attempt-{attempt:04d}.here-1"
+        until(begun.exists, 90, f"attempt {attempt} has started")
+        time.sleep(1)
+        preempt(desk, run)
+        until(lambda attempt=attempt: len(ends(run)) >= attempt, 30, "it is preempted")
+    finishes(desk, run, 5)
+    assert {attempt for attempt, _ in counted(run)} == {1, 5}

@@ -2,7 +2,7 @@
 
 Node 0 writes a line `attempt step` for each step into output/counted; it resumes from the last step it saved. A file in
 the run folder makes an attempt crash or slow down: crash-ATTEMPT holds the number of the node that crashes at step 5;
-while `pace` exists, steps are slow. The argument is the last step.
+while `pace` exists, steps are slow. With SLOW_START the first step takes a minute. The argument is the last step.
 """
 
 import os
@@ -31,6 +31,8 @@ def leave(outcome: str, step: int) -> None:
     raise SystemExit(0)
 
 
+if os.environ.get("SLOW_START"):
+    time.sleep(60)
 step = int((output / "saved").read_text()) if (output / "saved").exists() else 0
 first = step
 while True:
@@ -40,6 +42,9 @@ while True:
     if node == "0":
         with (output / "counted").open("a") as file:
             file.write(f"{attempt} {step}\n")
+        if step == first + 1:
+            (folder / "metrics").mkdir(exist_ok=True)
+            write(folder / "metrics" / f"attempt-{attempt}.times", first_step=time.time())
         write(folder / "progress", step=step, total=last, time=int(time.time()))
         if stop_file.exists() or (folder / "stop").stat().st_size:
             leave("stopped", step)
