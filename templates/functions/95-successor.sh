@@ -31,6 +31,7 @@ queue_successor() {
   [ ! -e "$run_dir/cancelled" ] || return 0
   job=$(read_value job_id "$file")
   [ -z "$job" ] || return 0
+  [ -z "$array_job" ] || (umask 077 && cp "$0" "$run_dir/job.sbatch")  # only the array's folder has it
   [ ! -e "$file" ] || job=$(find_queued_successor)
   now=$(date +%s)
   write_record "$file" requested_at="$now"
@@ -84,7 +85,6 @@ submit_again() (
   first_job=${CLUSTERRUN_FIRST_JOB:-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}
   options=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=$first_job")
   [ -z "$array_job" ] || options+=(--array="$SLURM_ARRAY_TASK_ID")
-  [ -z "$array_job" ] || (umask 077 && cp "$0" "$run_dir/job.sbatch")
   nodes=$(list_excluded_nodes)
   [ -z "$nodes" ] || options+=(--exclude="$nodes")
   ! job_is_expedited || options+=(--requeue=expedite)
