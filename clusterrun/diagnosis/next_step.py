@@ -23,7 +23,18 @@ def what_next(paths: RunPaths, found: RunStatus, last: Attempt | None, *, local:
         words = f"attempt {found.attempt + 1} starts"
     if most is not None and crashes and not found.state.final:
         words += f"; crash budget: {crashes} of {most} used since the last new checkpoint"
-    return Next(words, command, crashes, left)
+    return Next(words + _describe_wait(paths, found, last), command, crashes, left)
+
+
+def _describe_wait(paths: RunPaths, found: RunStatus, last: Attempt | None) -> str:
+    """Say how long the script waits for Slurm to end the job, and which setting that is from."""
+    if found.state is not State.RUNNING or last is None or last.number != found.attempt:
+        return ""
+    end = read_record(paths.end(f"{last.number:04d}"))
+    wait_s, source = whole(end.get("wait_s")), end.get("wait_source", "")
+    if end.get("next") != "by-slurm" or wait_s is None:
+        return ""
+    return f"; if Slurm does not end the job within {wait_s} s ({source}), it requests a requeue"
 
 
 def _describe_next(

@@ -71,10 +71,6 @@ def _shrinks(plan: LaunchPlan) -> bool:
     return plan.shrink_to is not None
 
 
-def _successor(plan: LaunchPlan) -> bool:
-    return not plan.spec.slurm.array and plan.spec.requeue.by != "requeue"
-
-
 SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "10-records": _always,
     "15-signals": _always,
@@ -96,7 +92,8 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "80-decision": _always,
     "85-bad-nodes": _always,
     "90-requeue": _always,
-    "95-successor": _successor,
+    "92-wait": _always,
+    "95-successor": _always,
     "97-smaller": _shrinks,
 }
 """Each file of `templates/functions` in the order of the script, and whether a run needs it."""

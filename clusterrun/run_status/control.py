@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from clusterrun.errors import ClusterError
 from clusterrun.run_folder.index import Index, RunRef, describe_closed_folder
-from clusterrun.run_folder.job_ids import smaller_job
+from clusterrun.run_folder.job_ids import read_job, smaller_job
 from clusterrun.run_folder.ownership import (
     caller,
     cancel_jobs,
@@ -73,6 +73,7 @@ def cancel(name: str, index: Index | None = None) -> RunStatus:
     else:
         # while a run hands over to its successor, both jobs must be cancelled
         cancel_jobs(run, [smaller_job(run.paths), *before.job_ids[-2:], before.job_id])
+        _cancel_successors_of_tasks(run, before, only_pending=False)
     return replace(before, reason="cancelled")
 
 
@@ -100,6 +101,7 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
         and State.PENDING in {before.state, *(task.state for task in before.tasks)}
     ):
         cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
+        _cancel_successors_of_tasks(run, before, only_pending=True)
     return replace(before, reason="stop requested: it saves a checkpoint and exits")
 
 
@@ -121,6 +123,14 @@ def _stop_as_teammate(run: RunRef) -> RunStatus:
     except OSError as error:
         raise ClusterError(*describe_closed_folder(run.paths.folder)) from error
     return unknown_status(run, "stop requested; only its owner can see its state")
+
+
+def _cancel_successors_of_tasks(run: RunRef, found: RunStatus, *, only_pending: bool) -> None:
+    """Cancel the jobs of tasks that continue outside their array, after a preemption by CANCEL."""
+    for number in _active_tasks(found):
+        task = run.task(number)
+        records = sorted(task.paths.events.glob("attempt-*.successor"))[-1:]
+        cancel_jobs(task, map(read_job, records), only_pending=only_pending)
 
 
 def _active_tasks(found: RunStatus) -> list[int]:

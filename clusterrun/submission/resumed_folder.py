@@ -52,10 +52,8 @@ def _clear_past(paths: RunPaths) -> None:
     paths.requeue.unlink(missing_ok=True)
     attempts = paths.attempts()
     if attempts:
-        write_record(
-            paths.ledger,
-            {**read_record(paths.ledger), "attempt": attempts[-1], "crashes": 0, "idle": 0},
-        )
+        fresh = {"attempt": attempts[-1], "crashes": 0, "idle": 0, "unfit": 0}
+        write_record(paths.ledger, {**read_record(paths.ledger), **fresh})
     for name in attempts:
         loaded = read_record(paths.resumed(name))
         if loaded.get("state") == "loading":  # try the checkpoint again

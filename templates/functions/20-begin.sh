@@ -10,7 +10,7 @@ begin_attempt() {
   make_run_folder
   exit_if_run_is_over
   last=$(find_last_attempt)
-  exit_if_smaller_job_is_obsolete "$last"
+  exit_if_run_has_ended "$last"
   claim_attempt
   in_preparation=1
   write_record "$run_dir/current" attempt="$attempt" job_id="$SLURM_JOB_ID"
@@ -125,14 +125,32 @@ record_end_of_previous_attempt() {
   update_ledger "$1" "$(read_value cause "$run_dir/events/attempt-$1.end")"
 }
 
+# exit_if_run_has_ended ATTEMPT: exit from a job that would continue the run, although ATTEMPT was its last: Slurm may start
+# such a job later. Only `clusterrun resume` restarts the run then, in a job that no record here names. Slurm restarts no
+# job after scancel, so if it has restarted this one, the cause "cancel" was wrong.
+exit_if_run_has_ended() {
+  local next cause previous
+  next=$(read_value next "$run_dir/events/attempt-$1.end")
+  [ "$next" = end ] && job_is_of_this_run || return 0
+  cause=$(read_value cause "$run_dir/events/attempt-$1.end")
+  previous=$(read_value job_id "$run_dir/events/attempt-$1.begin")
+  [ "$cause" != cancel ] || [ "$previous" != "$SLURM_JOB_ID" ] || return 0
+  log_message "run $run_id has ended ($cause); use \`clusterrun resume $run_id\` to restart it"
+  exit_for_good 1
+}
+
+# Whether an attempt of this run was in this job, or has queued it.
+job_is_of_this_run() {
+  local own=$run_dir/events/attempt-${attempt:-}.begin
+  [ -n "${CLUSTERRUN_FIRST_JOB:-}" ] ||
+    grep -lsx "job_id=$SLURM_JOB_ID" "$run_dir"/events/attempt-*.begin | grep -qvxF "$own"
+}
+
 # Slurm restarts jobs by its own rules; requeue.on and the limit of attempts without progress are enforced here. A job
-# that is neither the previous one nor its successor was submitted by a person, and may continue.
+# that no attempt of this run has queued was submitted by a person, and may continue.
 may_continue_after() {
   local cause counts_as reason=
-  case ${SLURM_JOB_ID:-} in
-    "$(read_value job_id "$run_dir/events/attempt-$1.begin")" | "$(read_value job_id "$run_dir/events/attempt-$1.successor")") ;;
-    *) is_smaller_job || return 0 ;;
-  esac
+  job_is_of_this_run || return 0
   cause=$(read_value cause "$run_dir/events/attempt-$1.end")
   case $cause in
     preemption | time-limit | node-failure | bad-node | unknown)
@@ -143,9 +161,21 @@ may_continue_after() {
       esac
       ;;
   esac
-  [ -n "$reason" ] || [ "$(read_value next "$run_dir/events/attempt-$1.end")" = end ] || reason=$(explain_end "$cause")
+  [ -n "$reason" ] || reason=$(explain_end "$cause")
   [ -n "$reason" ] || return 0
   log_message "$reason"
   write_record "$run_dir/events/attempt-$attempt.end" cause="$cause" next=end reason="$reason" exit_code=1 ended="$(date +%s)"
   return 1
+}
+
+# cancel_other_jobs ATTEMPT: at the start of the attempt after ATTEMPT, cancel the pending jobs that would continue it, too.
+cancel_other_jobs() {
+  local kind job
+  [ -e "$run_dir/events/attempt-$1.smaller" ] || [ -e "$run_dir/events/attempt-$1.successor" ] || return 0
+  for kind in begin successor smaller; do
+    job=$(read_value job_id "$run_dir/events/attempt-$1.$kind")
+    case $job in '' | *[!0-9]* | "$SLURM_JOB_ID") continue ;; esac
+    repoint_dependents "$job" "$SLURM_JOB_ID"
+    scancel --state=PENDING "$job" 2>/dev/null && log_message "cancelled job $job, which is no longer needed"
+  done
 }

@@ -15,6 +15,7 @@ run_on_nodes() {
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
     run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
     signal_training_processes find_training_processes list_descendants list_children kill_training_processes \
+    kill_leftover_processes node_task_is_alive \
     another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped handles_signal_57 \
     write_configs launch)
   program=$functions$'\n'run_node_task
@@ -49,8 +50,8 @@ slurm_signals_all_processes() {
 
 # TERM to the batch shell is Slurm's final kill: KillWait seconds remain, and a save on the nodes may take longer. So
 # record the end at once, and request at once what Slurm does not do by itself. `end_attempt` corrects the record if
-# there is time.
-# sets: continuation_requested, signal_seen, term_seen
+# there is time. A training that has just finished has recorded that.
+# sets: continuation_requested, signal_seen, step_exit, term_seen
 record_end_at_term() {
   local cause next
   signal_seen=1
@@ -58,9 +59,10 @@ record_end_at_term() {
   term_seen=TERM
   trap '' TERM  # Slurm repeats it, and it would kill the subshells here before they print anything
   ! attempt_is_replaced || return 0  # fenced: the job belongs to a later attempt now
-  cause=$(find_kill_cause)
+  step_exit=143
+  cause=$(find_end_cause)
   next=$(decide_next "$cause" 0 0 "$requeue_on" 0)
-  step_exit=143 record_end "$cause" "$next" ''
+  record_end "$cause" "$next" ''
   [ "$next" = end ] || ! continue_run_at_term "$cause" "$next" || continuation_requested=1
   trap 'signal_seen=1' TERM
 }

@@ -38,6 +38,7 @@ run_node_task() {
   disown "$watcher" "$order_follower"  # bash would log their end
   trap '' PIPE  # slurmstepd, which reads this shell's output, may have been killed
   wait_for_exit "$launcher"
+  kill_leftover_processes
   # Fenced: after a nonzero exit srun would make Slurm end the step, and a later attempt has a step of that number now.
   ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower"; rm -rf "$node_dir"; exit 0; }
   now=$(date +%s)
@@ -75,6 +76,23 @@ kill_training_processes() {
   kill -KILL $processes "$launcher" 2>/dev/null  # some may have exited already
 }
 
+# Kill what a dead launcher has left of this attempt on this node, also in sessions of its own: it would train on without a
+# job. With cgroup tracking Slurm does so itself when the task exits.
+kill_leftover_processes() {
+  local try files file processes
+  for try in 1 2 3; do
+    files=$(env -u CLUSTERRUN_STOP_FILE grep -lszxF "CLUSTERRUN_STOP_FILE=$node_dir/stop" /proc/[0-9]*/environ 2>/dev/null)
+    [ -n "$files" ] || return 0
+    processes=
+    for file in $files; do
+      file=${file#/proc/}
+      processes="$processes ${file%/environ}"
+    done
+    # shellcheck disable=SC2086
+    kill -KILL $processes 2>/dev/null  # some may have exited already
+  done
+}
+
 list_descendants() {
   local child children
   children=$(list_children "$1")
@@ -97,6 +115,7 @@ watch_for_stop() {
   exec {never}<> "$node_dir/never"
   while :; do
     read -r -t 5 -u "$never"
+    node_task_is_alive || { kill_training_processes; kill_leftover_processes; return; }
     [ $((checks += 1)) -gt 12 ] || report_no_connection
     if [ -s "$run_dir/stop" ]; then
       echo stop > "$node_dir/stop_request"
@@ -115,6 +134,12 @@ watch_for_stop() {
     kill -USR1 $$
     return
   done
+}
+
+# Whether the shell that started this subshell is alive: its number may be another process's by now.
+node_task_is_alive() {
+  local parent
+  read -r _ _ _ parent _ < "/proc/$BASHPID/stat" && [ "$parent" = "$$" ]
 }
 
 # Print the lead from the spec plus twice the longest save of this run: a full disk is slower than an empty one.

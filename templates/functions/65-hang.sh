@@ -184,7 +184,7 @@ follow_orders() {
   local never order stacks_dumped=
   trap '' TERM USR1 PIPE
   exec {never}<> <(:)
-  while read -r -t 5 -u "$never" || kill -0 $$ 2>/dev/null; do
+  while read -r -t 5 -u "$never" || node_task_is_alive; do
     order=
     read -r order < "$run_dir/events/attempt-$attempt.hang"
     [ -n "$order" ] || stacks_dumped=

@@ -6,6 +6,10 @@ end_attempt() {
   local cause next newer_attempt reason=
   trap 'note_signal TERM' TERM
   trap '' USR1
+  if ! records_are_writable; then
+    log_message "cannot write to $run_dir/events: the run folder was renamed or removed, or is read-only; the run ends here"
+    exit_for_good 1
+  fi
   retry_if_signalled set_cause
   if [ "$cause" = fenced ]; then
     newer_attempt=$(read_value attempt "$run_dir/current")
@@ -25,6 +29,16 @@ end_attempt() {
   esac
 }
 
+# Without records nobody could decide on this attempt, or count it. A file server may be back in a moment.
+records_are_writable() {
+  local try signal_seen=''
+  for try in 1 2 3; do
+    [ ! -w "$run_dir/events" ] || return 0
+    [ "$try" -eq 3 ] || sleep_until_signal 5
+  done
+  return 1
+}
+
 # retry_if_signalled COMMAND...: TERM also reaches the subshells of this shell, which then print nothing. Repeat what was
 # being done when it came.
 # sets: signal_seen
@@ -41,28 +55,38 @@ set_cause() { cause=$(find_end_cause); }
 
 # sets: next, reason
 set_next() {
-  local crashes idle hang_reason
+  local crashes idle unfit why hang_reason
   crashes=$(read_value crashes "$run_dir/ledger")
   idle=$(read_value idle "$run_dir/ledger")
-  next=$(decide_next "$cause" "$crashes" "$idle" "$requeue_on" "$max_crashes")
+  unfit=$(read_value unfit "$run_dir/ledger")
+  next=$(decide_next "$cause" "$crashes" "$idle" "$requeue_on" "$max_crashes" "$unfit")
   [ "$next" != end ] || reason=$(explain_end "$cause")
+  why=
   case $cause in
-    bad-node | failed-start) reason=$(find_unfit_node) ;;
+    bad-node | failed-start) why=$(find_unfit_node) ;;
   esac
-  [ "$cause" != bad-node ] || [ -n "$reason" ] || reason=$(find_launch_failure)
+  [ "$cause" != bad-node ] || [ -n "$why" ] || why=$(find_launch_failure)
+  [ -z "$why" ] || reason=$why${reason:+; $reason}
   if [ "$cause" = hang ]; then
     hang_reason=$(read_value reason "$run_dir/events/attempt-$attempt.hang")
     reason=$hang_reason${reason:+; $reason}
   fi
   [ "$cause" != no-restart ] || reason=$(read_value reason "$run_dir/events/attempt-$attempt.trainer")
+  ! training_refused_fewer_nodes || next=continue reason="${reason:+$reason; }the run waits for all its nodes"
 }
 
-# record_end CAUSE NEXT REASON. While a signal is trapped, each substitution must be an assignment of its own: bash 5.2
+# Whether this is a smaller job (requeue.shrink_to) and the training refused to start on fewer nodes. The job for all nodes
+# was cancelled when this one started, so it is queued again.
+training_refused_fewer_nodes() {
+  [ "$cause" = no-restart ] && [ -n "${CLUSTERRUN_SMALLER:-}" ] && [ ! -e "$run_dir/metrics/attempt-$attempt.times" ]
+}
+
+# record_end CAUSE NEXT REASON [KEY=VALUE...]. While a signal is trapped, each substitution must be an assignment of its own: bash 5.2
 # takes a trap during a command with other words or substitutions for a syntax error, and exits.
 record_end() {
   local step now
   step=$(read_value step "$run_dir/progress")
   now=$(date +%s)
   write_record "$run_dir/events/attempt-$attempt.end" cause="$1" next="$2" exit_code="$step_exit" reason="$3" \
-    step="$step" ended="$now" ${in_preparation:+started=no}
+    step="$step" ended="$now" ${in_preparation:+started=no} "${@:4}"
 }

@@ -113,21 +113,29 @@ find_first_stop_request() {
 
 # Print why a stop was requested. A USR1 that comes long before the time limit announces a preemption.
 find_stop_cause() {
-  local stop_request now
+  local stop_request
   stop_request=$(find_first_stop_request)
-  now=$(date +%s)
   if [ -s "$run_dir/stop" ]; then
     echo stop
   elif [ -e "$run_dir/requeue" ]; then
     echo requeue
   elif [ "$stop_request" = time-limit ]; then
     echo time-limit
-  elif [ "$stop_request" = USR1 ] &&
-    { [ -z "${job_end_time:-}" ] || [ "$now" -ge $((job_end_time - ${signal_lead:-0} - 120)) ]; }; then
+  elif [ "$stop_request" = USR1 ] && time_limit_is_near; then
     echo time-limit
   else
     echo preemption
   fi
+}
+
+# Whether Slurm's warning of the time limit, up to a minute early, may have come. The limit may have been shortened since
+# the attempt began. If it is unknown: yes.
+time_limit_is_near() {
+  local now end_time
+  [ -n "${job_end_time:-}" ] || return 0
+  now=$(date +%s)
+  end_time=$(find_job_end)
+  [ "$now" -ge $((${end_time:-$job_end_time} - ${signal_lead:-0} - 120)) ]
 }
 
 # Whether a node has recorded that its task failed by itself: before a stop request, and before a task of another node.

@@ -4,6 +4,7 @@
 # in two attempts.
 blame_nodes() {
   local file node crashes check last_counted
+  suspect_first_node
   for file in "$run_dir/events/attempt-$attempt".node-*; do
     check=$(read_value check "$file")
     node=$(read_value name "$file")
@@ -27,6 +28,36 @@ blame_nodes() {
   else
     record_node "$node" crashes="$crashes" until=0
   fi
+}
+
+# A node compares its clock with the first node's. If all others differ from that, the first node's is wrong; if there is
+# only one other, slurmctld's clock decides. Then the check is the first node's that failed. Its records say so.
+suspect_first_node() {
+  local file check node difference='' others=0
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    check=$(read_value check "$file")
+    case $check in "its clock differs from the first node's by "*) ;; *) continue ;; esac
+    others=$((others + 1))
+    difference=${check#*node\'s by } difference=${difference% s}
+  done
+  [ "$others" -gt 0 ] && [ "$others" -eq $((num_machines - 1)) ] || return 0
+  [ "$others" -gt 1 ] || ! slurmctld_agrees_with_head || return 0
+  node=$(hostname)
+  write_record "$run_dir/events/attempt-$attempt.node-0" node="$node" name="${SLURMD_NODENAME:-}" exit_code=1 stop_request= \
+    check="its clock differs from the other nodes' by $((-difference)) s"
+  for file in "$run_dir/events/attempt-$attempt".node-*; do
+    sed -i "/^check=its clock differs from the first node's/d" "$file"
+  done
+}
+
+# Whether slurmctld's clock shows the same time as this node, the first one; if it does not respond: yes.
+slurmctld_agrees_with_head() {
+  local cluster_time now
+  cluster_time=$(SLURM_TIME_FORMAT=standard scontrol show config 2>/dev/null | sed -n 's/^Configuration data as of //p')
+  cluster_time=$(date -d "${cluster_time:-none}" +%s 2>/dev/null) || return 0
+  now=$(date +%s)
+  case $((now - cluster_time)) in -[0-9] | -[1-2][0-9] | [0-9] | [1-2][0-9]) return 0 ;; esac
+  return 1
 }
 
 # exclude_node NODE REASON: exclude it for a day from the jobs that are queued from now on

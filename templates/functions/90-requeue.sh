@@ -1,11 +1,11 @@
-# ---- requeue: continues the run with scontrol requeue, or waits for Slurm to requeue it
+# ---- requeue: chooses how the run continues, and requests a requeue
 
 # continue_run CAUSE NEXT: ends when Slurm ends this job, or when a successor is queued. If sbatch refuses a successor,
 # request a requeue.
 continue_run() {
   local continuation crashes pause_s refusal=
   queue_smaller_job
-  [ -z "$continuation_requested" ] || wait_for_kill 3600
+  [ -z "$continuation_requested" ] || wait_for_kill
   continuation=$(choose_continuation "$1" "$2")
   [ "$continuation" != successor ] || hand_over_to_successor "$1"
   [ "$continuation" != slurm ] || wait_for_slurm "$1"
@@ -19,23 +19,61 @@ continue_run() {
   request_requeue "$1"
 }
 
-# choose_continuation CAUSE NEXT: print slurm, requeue or successor. A task of an array stays in it only if it is requeued.
-# A smaller job is followed by one of full size.
+# choose_continuation CAUSE NEXT: print slurm, requeue or successor. What Slurm has requeued has no successor, whatever
+# requeue.by is: both jobs would continue the run. A task of an array stays in it, and a run with requeue.by: requeue in
+# its job, unless Slurm would not requeue it, as after a preemption by CANCEL. A smaller job is followed by one of full size.
 choose_continuation() {
-  if [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
+  if [ "$2" = by-slurm ] && [ -z "${CLUSTERRUN_SMALLER:-}" ] && slurm_has_requeued "$1"; then
+    echo slurm
+  elif [ -z "$array_job" ] && { [ -n "${CLUSTERRUN_SMALLER:-}" ] || needs_successor "$1"; }; then
     echo successor
-  elif [ "$2" = by-slurm ]; then
+  elif [ "$2" != by-slurm ]; then
+    echo requeue
+  elif slurm_would_requeue "$1"; then
     echo slurm
   else
-    echo requeue
+    echo successor
   fi
+}
+
+# slurm_has_requeued CAUSE: whether Slurm has requeued this job already, so that it is too late for Requeue=0. Its TERM to
+# the batch shell comes after that; srun reports a node failure when Slurm has handled it.
+slurm_has_requeued() {
+  case $1:${term_seen:-} in
+    requeue:TERM) return 0 ;;
+    preemption:TERM | node-failure:*) slurm_would_requeue "$1" ;;
+    *) return 1 ;;
+  esac
+}
+
+# slurm_would_requeue CAUSE: not if the job must not be requeued, or is preempted by cancelling it. If Slurm does not
+# respond, assume yes: request_requeue will find out.
+slurm_would_requeue() {
+  local mode
+  case $(scontrol show job "${array_job:-$SLURM_JOB_ID}" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
+  mode=$(find_preempt_mode)
+  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
+}
+
+# Print what a preemption does to this job: as its partition defines, or its QOS with preempt/qos, else the cluster.
+find_preempt_mode() {
+  local config mode=
+  config=$(scontrol show config 2>/dev/null)
+  case $config in
+    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
+    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
+  esac
+  case ${mode^^} in
+    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
+    *) echo "${mode^^}" ;;
+  esac
 }
 
 # continue_run_at_term CAUSE NEXT: after TERM only KillWait remains, so request at once what Slurm does not do by itself.
 continue_run_at_term() {
   local code
   case $(choose_continuation "$1" "$2") in
-    successor) queue_successor "$1" || scontrol requeue "$SLURM_JOB_ID" ;;
+    successor) queue_successor "$1" || scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
     requeue) scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1 ;;
     slurm) false ;;
   esac
@@ -49,11 +87,12 @@ request_requeue() {
   local answer refusals=0 delay_s=2
   while [ "$refusals" -lt 5 ]; do
     exit_if_cancelled
-    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill 3600
+    exit_if_replaced
+    answer=$(scontrol requeue "${array_job:-$SLURM_JOB_ID}" 2>&1) && wait_for_kill
     log_message "scontrol requeue: $answer"
     case $answer in
       # a preemption or an operator came first
-      *ending* | *being\ requeued*) wait_for_kill 3600 ;;
+      *ending* | *being\ requeued*) wait_until_replaced ;;
     esac
     if slurm_is_unreachable "$answer"; then
       delay_s=$((delay_s < 30 ? delay_s * 2 : 30))
@@ -73,56 +112,3 @@ slurm_is_unreachable() {
   esac
   return 1
 }
-
-# wait_for_slurm CAUSE: Slurm ends this job and requeues it by itself. If it reaches the time limit first, Slurm does not
-# requeue it. Slurm detects a node failure after SlurmdTimeout, 300 s by default.
-wait_for_slurm() {
-  local limit_s=3600
-  [ "$1" != node-failure ] || limit_s=600
-  exit_if_cancelled
-  pause_unless_cancelled "$limit_s"
-}
-
-# pause_unless_cancelled SECONDS: a signal ends the pause, also one that came before it.
-# sets: signal_seen
-pause_unless_cancelled() {
-  signal_seen=
-  exit_if_cancelled
-  sleep_until_signal "$1"
-  exit_if_cancelled
-}
-
-# Handle a TERM to this shell after the training processes have ended: after scancel the run ends; otherwise Slurm
-# continues it, or the continuation is already requested.
-exit_if_cancelled() {
-  local cause continuation
-  [ -n "$term_seen" ] && [ -z "$continuation_requested" ] || return 0
-  trap '' TERM
-  cause=$(find_kill_cause)
-  case $cause in
-    cancel)
-      log_message "cancelled"
-      cancel_other_jobs "$attempt"
-      record_end cancel end ''
-      exit 1
-      ;;
-    time-limit | unknown) return 0 ;;
-  esac
-  continuation=$(choose_continuation "$cause" by-slurm)
-  [ "$continuation" = successor ] || wait_for_kill 3600
-}
-
-# wait_for_kill SECONDS: stay until Slurm ends this job. Exit at its TERM: waiting for its KILL would keep the nodes for
-# another KillWait.
-# sets: signal_seen
-wait_for_kill() {
-  trap 'note_signal TERM' TERM
-  signal_seen=
-  [ -z "$term_seen" ] || exit_with_step_code
-  sleep_until_signal "$1"
-  [ -z "$term_seen" ] || exit_with_step_code
-}
-
-# Exit with a code other than 0, so that jobs which depend on the success of this one do not start: those of other users
-# cannot be repointed to the successor.
-exit_with_step_code() { exit "${exit_code_override:-$((step_exit ? step_exit : 1))}"; }

@@ -8,29 +8,6 @@ needs_successor() {
   [ -n "${new_exclusions:-}" ] || ! slurm_would_requeue "$1"
 }
 
-# slurm_would_requeue CAUSE: not if the job must not be requeued, or is preempted by cancelling it. If Slurm does not
-# respond, assume yes: request_requeue will find out.
-slurm_would_requeue() {
-  local mode
-  case $(scontrol show job "$SLURM_JOB_ID" 2>/dev/null) in *" Requeue=0"*) return 1 ;; esac
-  mode=$(find_preempt_mode)
-  [ "$1" != preemption ] || [ "$mode" != CANCEL ]
-}
-
-# Print what a preemption does to this job: as its partition defines, or its QOS with preempt/qos, else the cluster.
-find_preempt_mode() {
-  local config mode=
-  config=$(scontrol show config 2>/dev/null)
-  case $config in
-    *preempt/qos*) mode=$(sacctmgr --noheader --parsable2 show qos "${SLURM_JOB_QOS:-normal}" format=PreemptMode 2>/dev/null) ;;
-    *) mode=$(scontrol show partition "$SLURM_JOB_PARTITION" 2>/dev/null | sed -n 's/.*PreemptMode=\([A-Z,]*\).*/\1/p') ;;
-  esac
-  case ${mode^^} in
-    '' | CLUSTER) sed -n 's/^PreemptMode *= *//p' <<< "$config" ;;
-    *) echo "${mode^^}" ;;
-  esac
-}
-
 # hand_over_to_successor CAUSE: the successor starts when this job has ended. If sbatch refuses it, the reason is in
 # `refusal`, and this job may be requeued.
 hand_over_to_successor() {
@@ -43,24 +20,25 @@ hand_over_to_successor() {
     delay_s=$((delay_s < 30 ? delay_s * 2 : 30))
     pause_unless_cancelled "$delay_s"
   done
-  scontrol update JobId="$SLURM_JOB_ID" Requeue=1 >/dev/null 2>&1
+  scontrol update JobId="${array_job:-$SLURM_JOB_ID}" Requeue=1 >/dev/null 2>&1
 }
 
 # queue_successor CAUSE: queue it exactly once. The intent is recorded first, and a job that an earlier try has queued is
 # recognized by its script. Slurm must not restart this job as well, as it does from 24.05 on after a preemption.
 # sets: exit_code_override
 queue_successor() {
-  local file=$run_dir/events/attempt-$attempt.successor now delay_s singleton job
+  local file=$run_dir/events/attempt-$attempt.successor own=${array_job:-$SLURM_JOB_ID} now delay_s singleton job
   [ ! -e "$run_dir/cancelled" ] || return 0
   job=$(read_value job_id "$file")
   [ -z "$job" ] || return 0
+  [ -z "$array_job" ] || (umask 077 && cp "$0" "$run_dir/job.sbatch")  # only the array's folder has it
   [ ! -e "$file" ] || job=$(find_queued_successor)
   now=$(date +%s)
   write_record "$file" requested_at="$now"
   if [ -z "$job" ]; then
     delay_s=$(compute_delay "$1")
     singleton=$(print_singleton_dependency)
-    job=$(submit_again --begin="now+$delay_s" --dependency="afterany:$SLURM_JOB_ID$singleton" 2>&1) ||
+    job=$(submit_again --begin="now+$delay_s" --dependency="afterany:$own$singleton" 2>&1) ||
       { set_refusal "$job"; return 1; }
     job=${job##*$'\n'} job=${job%%;*}
     case $job in '' | *[!0-9]*) job=$(find_queued_successor) ;; esac  # sbatch printed a warning in place of the id
@@ -68,9 +46,9 @@ queue_successor() {
   write_record "$file" job_id="$job" requested_at="$now"
   # fails if Slurm is already ending the job: if it is expedited and fails, Slurm holds it in the queue, and the
   # successor would wait for it forever (seen on 26.05)
-  scontrol update JobId="$SLURM_JOB_ID" Requeue=0 >/dev/null 2>&1 || ! expedited_job_is_ending || exit_code_override=0
+  scontrol update JobId="$own" Requeue=0 >/dev/null 2>&1 || ! expedited_job_is_ending || exit_code_override=0
   log_message "run $run_id continues in job $job"
-  repoint_dependents "$SLURM_JOB_ID" "$job"
+  repoint_dependents "$own" "$job${array_job:+_$SLURM_ARRAY_TASK_ID}"
 }
 
 # Whether this job is expedited and Slurm is ending it. A job that still runs must not exit with 0.
@@ -102,9 +80,11 @@ find_queued_successor() {
 }
 
 # submit_again OPTION...: submit this script again, with its own options and not those in this job's environment, and
-# with no variables but the secrets.
+# with no variables but the secrets. A task of an array continues as an array of this task.
 submit_again() (
-  options=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=${CLUSTERRUN_FIRST_JOB:-$SLURM_JOB_ID}")
+  first_job=${CLUSTERRUN_FIRST_JOB:-${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}
+  options=(--parsable "$@" --export="${secrets:+$secrets,}CLUSTERRUN_FIRST_JOB=$first_job")
+  [ -z "$array_job" ] || options+=(--array="$SLURM_ARRAY_TASK_ID")
   nodes=$(list_excluded_nodes)
   [ -z "$nodes" ] || options+=(--exclude="$nodes")
   ! job_is_expedited || options+=(--requeue=expedite)

@@ -46,7 +46,8 @@ ALLOWED = [
 def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
     run_dir, cause, on, allowed, told
 ):
-    """Slurm may start a job again that its user wanted ended; such an attempt writes why, and leaves."""
+    """Slurm may restart a job that its user wanted ended; such an attempt records why, and exits."""
+    (run_dir / "events" / "attempt-0001.begin").write_text("job_id=7\n")
     if cause:
         (run_dir / "events" / "attempt-0001.end").write_text(f"cause={cause}\nnext=continue\n")
     done = bash(
@@ -55,6 +56,7 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
         attempt="0002",
         requeue_on=on,
         max_crashes=3,
+        SLURM_JOB_ID=7,
     )
     end = run_dir / "events" / "attempt-0002.end"
     assert (done.returncode == 0) is allowed
@@ -70,10 +72,44 @@ def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
         assert done.stderr == f"clusterrun: {reason}\n"
 
 
+ENDED = [
+    # how the run ended, which job starts then, the variable of a job that an attempt has queued; whether it trains
+    ("cause=crash\nnext=end\n", 7, "", False),  # restarted by Slurm, or with `scontrol requeue`
+    ("cause=crash\nnext=end\n", 3, "", False),  # the job of an earlier attempt
+    ("cause=crash\nnext=end\n", 12, "3", False),  # a successor or smaller job of any attempt
+    ("cause=preemption\nnext=end\n", 7, "", False),
+    ("cause=stop\nnext=end\n", 12, "3", False),
+    ("cause=no-restart\nnext=end\n", 7, "", False),
+    ("cause=failed-start\nnext=end\n", 7, "", False),
+    ("cause=crash\nnext=end\n", 99, "", True),  # `clusterrun resume`
+    ("cause=cancel\nnext=end\n", 99, "", True),
+    ("cause=cancel\nnext=end\n", 7, "", True),  # Slurm restarts no cancelled job, so it was none
+    ("cause=cancel\nnext=end\n", 12, "3", False),
+    ("cause=crash\nnext=continue\n", 7, "", True),
+    ("cause=crash\nnext=continue\n", 12, "3", True),
+    ("cause=preemption\nnext=by-slurm\n", 7, "", True),
+    ("", 7, "", True),  # it could not record its end
+]
+
+
+@pytest.mark.parametrize(("end", "job", "first", "trains"), ENDED)
+def test_after_its_end_a_run_restarts_only_if_a_person_wants_it(run_dir, end, job, first, trains):
+    """What Slurm, or a job that was queued earlier, starts later exits at once, and changes no record."""
+    (run_dir / "events" / "attempt-0001.begin").write_text("job_id=3\n")
+    (run_dir / "events" / "attempt-0002.begin").write_text("job_id=7\n")
+    if end:
+        (run_dir / "events" / "attempt-0002.end").write_text(end)
+    text = "scontrol() { :; }; exit_if_run_has_ended 0002; echo trains"
+    words = {"SLURM_JOB_ID": job, "CLUSTERRUN_FIRST_JOB": first, "run_id": "r"}
+    done = bash(text, run_dir=run_dir, **words)
+    assert (done.stdout == "trains\n", done.returncode == 0) == (trains, trains), done.stderr
+    assert ("clusterrun resume r" in done.stderr) is not trains
+
+
 def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
     """Another job than the last one is a person's `resume`: what requeue.on says of Slurm's requeues does not bind it."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
-    (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=end\n")
+    (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=continue\n")
     asked = [
         bash(
             "may_continue_after 0001",
@@ -127,6 +163,8 @@ ENDS = [
     ("stopped", [(0, "USR1")], 0, "", {}, "time-limit"),  # no limit is known: USR1 is the warning before it
     ("stopped", [(0, "USR1")], 0, "", {"left": 100}, "time-limit"),
     ("stopped", [(0, "USR1")], 0, "", {"left": 5000}, "preemption"),  # preempt_send_user_signal
+    ("stopped", [(0, "USR1")], 0, "", {"left": 5000, "shortened": 100}, "time-limit"),
+    ("stopped", [(0, "USR1")], 0, "", {"left": 100, "shortened": 5000}, "preemption"),  # it was raised
     ("stopped", [(0, "USR1")], 0, "", {"requeue": True}, "requeue"),
     ("stopped", [(0, "stop")], 0, "", {"stop": True}, "stop"),
     ("stopped", [(0, "TERM")], 0, "", {"term_seen": "TERM"}, "cancel"),
@@ -217,8 +255,9 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
                 f"exit_code={node[0]}\nstop_request={node[1]}\nanother_node_failed={node[2] if node[2:] else ''}\n"
             )
     ends = int(time.time()) + more["left"] if "left" in more else ""
+    limit = int(time.time()) + more["shortened"] if "shortened" in more else ""
     answer = said(
-        "find_end_cause", run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
+        'squeue() { [ -z "$limit" ] || date -d "@$limit" +%FT%T; }; find_end_cause', limit=limit, run_dir=run_dir, attempt="0002", step_exit=step_exit, SLURM_JOB_NUM_NODES=len(nodes),
         job_end_time=ends, signal_lead=60, term_seen=more.get("term_seen", ""), slurm_log=run_dir / "slurm.out",
         slurm_log_start=0, SLURM_JOB_ID=7,
     )  # fmt: skip
@@ -362,6 +401,67 @@ def test_bash_and_python_know_the_same_causes() -> None:
     assert len(echoed) > 8
     assert echoed | written | marked <= known
     assert known - (echoed | written | marked) <= {"unknown"}
+
+
+STARTS = [
+    # the cause, the attempts that made a step; whether the second attempt counts as idle
+    ("preemption", ["0001"], False),  # preempted during its start
+    ("requeue", ["0001"], False),
+    ("node-failure", ["0001"], False),
+    ("preemption", ["0001", "0002"], True),  # it repeated steps, and made no new one
+    ("node-failure", ["0001", "0002"], True),
+    ("time-limit", ["0001"], True),  # its start is longer than the job may be
+    ("crash", ["0001"], True),
+    ("unknown", ["0001"], True),
+    ("preemption", [], True),  # a script without the training library
+]
+
+
+@pytest.mark.parametrize(("cause", "stepped", "counts"), STARTS)
+def test_an_attempt_that_could_make_no_step_is_not_idle(run_dir, cause, stepped, counts):
+    """However often Slurm takes a run during its start, it has not failed."""
+    (run_dir / "ledger").write_text("attempt=0001\ncrashes=0\nidle=0\nfurthest=7\ncheckpoint=\n")
+    (run_dir / "progress").write_text("step=7\n")
+    (run_dir / "metrics").mkdir()
+    for name in stepped:
+        (run_dir / "metrics" / f"attempt-{name}.times").write_text("first_step=1\n")
+    text = 'update_ledger 0002 $1; read_value idle "$run_dir/ledger"'
+    assert said(text, cause, run_dir=run_dir) == f"{int(counts)}\n"
+
+
+LAST_WORDS = [
+    # what the training process has recorded, what Slurm logs at its final kill: the record of the end
+    ("finished", PREEMPTED.replace("STEP 7.0", "JOB 7"), "finished", "end"),
+    ("finished", PREEMPTED.replace("STEP 7.0", "JOB 7").replace(" DUE TO PREEMPTION", ""), "finished", "end"),
+    ("no-restart", PREEMPTED.replace("STEP 7.0", "JOB 7"), "no-restart", "end"),
+    ("trained", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),  # a task may yet fail
+    ("stopped", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),
+    ("", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "line", "cause", "next_"), LAST_WORDS)
+def test_a_run_that_finished_before_the_final_kill_has_finished(
+    run_dir, outcome, line, cause, next_
+):
+    """Its record is read first, and no job is queued for it, whatever Slurm does to the job then."""
+    (run_dir / "logs").mkdir()
+    (run_dir / "logs" / "attempt-0001.log").touch()
+    (run_dir / "slurm.out").write_text(f"{line}\n")
+    if outcome:
+        (run_dir / "events" / "attempt-0001.trainer").write_text(f"outcome={outcome}\n")
+    text = """
+    scontrol() { [ "$2" != partition ] || echo PreemptMode=CANCEL; }
+    sbatch() { echo submitted; echo 12; }
+    record_end_at_term
+    """
+    done = bash(
+        text, run_dir=run_dir, attempt="0001", slurm_log=run_dir / "slurm.out", slurm_log_start=0, SLURM_JOB_ID=7,
+        SLURM_JOB_NUM_NODES=1, requeue_on="preemption", work_dir=run_dir, SLURM_SUBMIT_DIR=run_dir,
+    )  # fmt: skip
+    end = (run_dir / "events" / "attempt-0001.end").read_text().splitlines()
+    assert end[:2] == [f"cause={cause}", f"next={next_}"], done.stderr
+    assert (run_dir / "events" / "attempt-0001.successor").exists() is (cause == "preemption")
 
 
 def test_the_trainers_outcomes_that_are_causes() -> None:

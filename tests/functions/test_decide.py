@@ -91,6 +91,22 @@ def test_the_decisions_that_matter_most():
     assert decisions([case[:5] for case in READ_BY_EYE]) == [case[5] for case in READ_BY_EYE]
 
 
+@pytest.mark.parametrize(("unfit", "answer"), [(1, "continue"), (9, "continue"), (10, "end")])
+def test_nodes_that_fail_the_check_are_not_tried_for_ever(unfit, answer):
+    """Each is excluded, which a requeue cannot do, and so the same ones may come again."""
+    assert said("decide_next bad-node 0 0 node-failure 3 $1", unfit) == f"{answer}\n"
+
+
+def test_attempts_with_unfit_nodes_are_counted_in_a_row(tmp_path):
+    """They say nothing of the training, and count neither as crashes nor as idle."""
+    (tmp_path / "events").mkdir()
+    text = 'n=1; for cause; do update_ledger "000$n" "$cause"; n=$((n + 1)); done; cat "$run_dir/ledger"'
+    ledger = said(text, "bad-node", "bad-node", run_dir=tmp_path).splitlines()
+    assert {"unfit=2", "idle=0", "crashes=0"} <= set(ledger)
+    ledger = said(text, "x", "x", "bad-node", "bad-node", "crash", run_dir=tmp_path).splitlines()
+    assert {"unfit=0", "idle=1", "crashes=1"} <= set(ledger)
+
+
 def test_a_batch_shell_that_heard_term_leaves_the_requeue_to_slurm():
     """Slurm takes a preempted, failed or requeued job back by itself; after a time limit it never does."""
     questions = [(cause, 0, 0, " ".join(CAUSES), 3) for cause in (*CAUSES, "requeue")]
@@ -117,7 +133,7 @@ def test_a_slurm_that_does_not_tell_its_version():
 
 
 @pytest.mark.parametrize(
-    ("crashes", "seconds"), [(1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)]
+    ("crashes", "seconds"), [("", 5), (1, 5), (2, 15), (3, 45), (4, 135), (5, 300), (50, 300)]
 )
 def test_the_pause_after_a_crash_grows(crashes, seconds):
     """Three times as long each time, and never more than five minutes."""

@@ -85,6 +85,38 @@ def test_a_node_that_is_not_fit_is_left_out_at_once(tmp_path: Path):
     )
 
 
+FIRST = "its clock differs from the first node's by -598 s"
+CLOCKS = [
+    # the checks of the nodes after the first one, slurmctld's clock against the first node's; who is excluded, and why
+    ([FIRST, FIRST], 0, "n0", "host0: its clock differs from the other nodes' by 598 s"),  # two witnesses
+    ([FIRST, FIRST, FIRST], None, "n0", "host0: its clock differs from the other nodes' by 598 s"),
+    ([FIRST, None], -598, "n1", f"host1: {FIRST}"),  # one of two agrees with the first node
+    ([FIRST], -598, "n0", "host0: its clock differs from the other nodes' by 598 s"),
+    ([FIRST], 5, "n1", f"host1: {FIRST}"),
+    ([FIRST], None, "n1", f"host1: {FIRST}"),  # slurmctld does not respond
+    ([FIRST, "no room"], -598, "n1,n2", f"host1: {FIRST}"),
+]  # fmt: skip
+SUSPECT = """
+hostname() { echo host0; }
+scontrol() { [ -z "$ahead" ] || echo "Configuration data as of $(date -d "@$(($(date +%s) + ahead))" +%FT%T)"; }
+blame_nodes bad-node; blame_nodes bad-node
+printf '%s;' "$(list_excluded_nodes)"; find_unfit_node
+"""
+
+
+@pytest.mark.parametrize(("checks", "ahead", "excluded", "why"), CLOCKS)
+def test_whose_clock_is_wrong(tmp_path: Path, checks, ahead, excluded, why):
+    """All others against the first node, or slurmctld and the other one: the first node's clock is wrong then."""
+    for number, check in enumerate(checks, start=1):
+        node(tmp_path, number, **({"check": check} if check else {"another_node_failed": 1}))
+    given = {
+        "num_machines": len(checks) + 1,
+        "SLURMD_NODENAME": "n0",
+        "ahead": "" if ahead is None else ahead,
+    }
+    assert said(SUSPECT, run_dir=tmp_path, attempt="0001", **given) == f"{excluded};{why}"
+
+
 @pytest.mark.parametrize(("nodes", "none"), [(1, False), (2, True), (3, False)])
 def test_all_of_several_nodes(tmp_path: Path, nodes, none):
     """Where none of several nodes is fit, the check is at fault, or what all nodes share."""

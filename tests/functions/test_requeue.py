@@ -93,12 +93,12 @@ WAITING = """
 continuation_requested= step_exit=1 job_end_time= slurm_log=$run_dir/slurm.out slurm_log_start=0 term_seen=
 trap 'note_signal TERM' TERM
 sleep() { kill -TERM $$; }  # so Slurm ends the wait
-scontrol() { : > "$run_dir/asked"; }
+scontrol() { [ "$1" != requeue ] || : > "$run_dir/asked"; }
 continue_run preemption by-slurm
 """
 LAST_WORDS = [
-    ("DUE TO TIME LIMIT ", True, ""),
-    ("DUE TO PREEMPTION ", False, ""),
+    ("DUE TO TIME LIMIT ", True, "cause=preemption"),
+    ("DUE TO PREEMPTION ", False, "cause=preemption"),
     ("", False, "cause=cancel"),
 ]
 
@@ -115,6 +115,70 @@ def test_slurm_s_last_word_counts(tmp_path: Path, words, asked, end):
     assert (tmp_path / "asked").exists() is asked
     record = tmp_path / "events" / "attempt-0001.end"
     assert (record.read_text().splitlines()[0] if record.exists() else "") == end
+
+
+CONFIG = "KillWait                = 30 sec\nSlurmdTimeout           = 300 sec\n{}"
+LIMITS = [
+    # the cause, slurm.conf, the partition, the QOS: the longest wait, and the setting that it is from
+    ("preemption", CONFIG, "GraceTime=15", "", "60 KillWait is 30 s"),
+    ("preemption", CONFIG, "GraceTime=0", "", "60 KillWait is 30 s"),
+    ("preemption", CONFIG, "GraceTime=600", "", "630 GraceTime is 600 s"),
+    ("preemption", CONFIG + "PreemptType = preempt/qos", "GraceTime=600", "00:20:00", "1230 GraceTime is 1200 s"),
+    ("preemption", CONFIG + "PreemptType = preempt/qos", "GraceTime=600", "1-00:00:01", "86431 GraceTime is 86401 s"),
+    ("preemption", CONFIG + "PreemptType = preempt/qos", "GraceTime=600", "", "60 KillWait is 30 s"),
+    ("preemption", "", "", "", "60 KillWait is 30 s"),  # Slurm does not respond: its defaults
+    ("node-failure", CONFIG, "GraceTime=600", "", "430 SlurmdTimeout is 300 s"),
+    ("node-failure", "", "", "", "430 SlurmdTimeout is 300 s"),
+    ("node-failure", "SlurmdTimeout = 10 sec", "", "", "43 SlurmdTimeout is 10 s"),
+]  # fmt: skip
+LIMIT = """
+scontrol() { case $2 in config) printf %s "$config" ;; partition) printf %s "$partition" ;; esac; }
+sacctmgr() { [ -z "$qos" ] || echo "$qos"; }
+set_wait_limit "$cause"
+echo "$limit_s $limit_source"
+"""
+
+
+@pytest.mark.parametrize(("cause", "config", "partition", "qos", "limit"), LIMITS)
+def test_the_wait_for_slurm_is_as_long_as_its_own_settings(cause, config, partition, qos, limit):
+    """A preempted job is killed after its grace time; a node that failed is noticed after SlurmdTimeout."""
+    words = {"cause": cause, "config": config.format(""), "partition": partition, "qos": qos}
+    assert said(LIMIT, **words) == f"{limit}\n"
+
+
+NOBODY = """
+continuation_requested= step_exit=0 job_end_time= slurm_log=/dev/null slurm_log_start=0 term_seen=
+sleep() { echo "waits $1"; }
+wait_for_kill() { echo killed; exit 1; }
+scontrol() { case $1 in requeue) ;; --version) echo slurm 24.11.5 ;; esac; }
+continue_run preemption by-slurm 2>&1
+"""
+
+
+def test_a_signal_that_is_no_preemption_holds_no_nodes(tmp_path: Path):
+    """`scancel -s TERM` looks like a preemption, but nothing follows it: the job requests its requeue after the wait."""
+    (tmp_path / "events").mkdir()
+    done = bash(NOBODY, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
+    reason = "Slurm did not end the job within 60 s (KillWait is 30 s)"
+    assert done.stdout.splitlines() == [
+        "waits 60",
+        f"clusterrun: {reason}; requesting a requeue",
+        "killed",
+    ]
+    record = (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()
+    assert record[:2] == ["cause=preemption", "next=continue"]
+    assert f"reason={reason}" in record
+
+
+def test_a_fenced_attempt_requests_nothing(tmp_path: Path):
+    """On a node whose slurmd is dead nobody ends the batch shell; the job may run elsewhere by then."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "current").write_text("attempt=0002\n")
+    text = NOBODY.replace("case $1 in requeue) ;;", "case $1 in requeue) echo asked ;;")
+    done = bash(text, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
+    assert done.stdout.splitlines() == ["waits 60"]
+    record = (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()
+    assert record[:2] == ["cause=preemption", "next=by-slurm"]
 
 
 def test_a_quota_leaves_no_attempt_behind(tmp_path: Path):
@@ -149,3 +213,23 @@ def test_whom_slurm_s_signals_reach(config, reaches):
     """With cgroups the task alone, unless the site says otherwise; where Slurm does not answer, perhaps all."""
     text = 'scontrol() { echo "$answer"; }; slurm_signals_all_processes && echo all; true'
     assert said(text, answer=config) == ("all\n" if reaches else "")
+
+
+@pytest.mark.parametrize("change", ['rm -r "$run_dir"', 'mv "$run_dir" "$run_dir.old"'])
+def test_a_run_without_its_folder_ends(tmp_path: Path, change):
+    """Nobody could count its attempts: it says so in the attempt's log, and requests nothing."""
+    run_dir = tmp_path / "run"
+    for name in ("events", "logs"):
+        (run_dir / name).mkdir(parents=True)
+    text = f"""
+    exec 3>&1
+    {change}
+    sleep() {{ :; }}; scontrol() {{ echo "scontrol $1" >&3; }}; sbatch() {{ echo submitted >&3; }}
+    step_exit=1 term_seen= continuation_requested= requeue_by=auto requeue_on=crash max_crashes=3
+    end_attempt
+    """
+    done = bash(text, run_dir=run_dir, attempt="0001", SLURM_JOB_ID=7, SLURM_JOB_NUM_NODES=1)
+    told = "the run folder was renamed or removed, or is read-only; the run ends here"
+    assert done.stderr == f"clusterrun: cannot write to {run_dir}/events: {told}\n"
+    assert set(done.stdout.splitlines()) <= {"scontrol show"}
+    assert done.returncode == 1

@@ -99,23 +99,53 @@ def test_whoever_begins_takes_the_others_back(tmp_path: Path, own: int, others: 
     assert f"scontrol update JobId=90 Dependency=afterok:{own}" in asked
 
 
-def test_nothing_is_taken_back_where_no_smaller_job_was(tmp_path: Path) -> None:
-    """A run without `shrink_to` has no job to take back."""
+@pytest.mark.parametrize(("own", "other"), [(7, 13), (13, 7)])
+def test_a_successor_and_its_predecessor_never_both_continue(
+    tmp_path: Path, own: int, other: int
+) -> None:
+    """A person can requeue and hold the predecessor; whichever starts first cancels the other."""
     event(tmp_path, "0001.begin", "job_id=7\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
+    _, asked = ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own)
+    assert [line for line in asked if "scancel" in line] == [f"scancel --state=PENDING {other}"]
+
+
+def test_nothing_is_cancelled_if_only_one_job_continues(tmp_path: Path) -> None:
+    """A run without successor and smaller job has no other job."""
+    event(tmp_path, "0001.begin", "job_id=7\n")
     assert ask(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=13)[1] == []
 
 
-@pytest.mark.parametrize(("job", "goes_on"), [(12, False), (99, True)])
-def test_a_smaller_job_that_comes_too_late_leaves(tmp_path: Path, job: int, goes_on: bool) -> None:
-    """Of a run that has ended for good, only a person begins another attempt."""
-    event(tmp_path, "0001.smaller", "job_id=12\n")
-    event(tmp_path, "0002.end", "cause=stop\nnext=end\n")
-    printed, _ = ask(
-        tmp_path, "exit_if_smaller_job_is_obsolete 0002; echo goes on", SLURM_JOB_ID=job
-    )
-    assert ("goes on" in printed) is goes_on
-    assert ("run r has ended" in printed) is not goes_on
+REFUSALS = [
+    # the job is the smaller one, it made a step; whether the run continues
+    ("1", False, "continue"),
+    ("1", True, "end"),  # the script forbids a restart for a reason of its own
+    ("", False, "end"),
+]
+
+
+@pytest.mark.parametrize(("smaller", "stepped", "next_"), REFUSALS)
+def test_a_training_that_refuses_fewer_nodes_waits_for_all(
+    tmp_path: Path, smaller: str, stepped: bool, next_: str
+) -> None:
+    """The smaller job gives way to one of full size, and no other smaller job is queued."""
+    event(tmp_path, "0002.trainer", "outcome=no-restart\nreason=an epoch has 30 steps\n")
+    if stepped:
+        (tmp_path / "metrics").mkdir()
+        (tmp_path / "metrics" / "attempt-0002.times").touch()
+    text = """
+    cause=no-restart term_seen= continuation_requested= step_exit=1 requeue_by=auto
+    set_next; record_end "$cause" "$next" "$reason"
+    [ "$next" = end ] || (continue_run "$cause" "$next")
+    """
+    _, asked = ask(tmp_path, text, CLUSTERRUN_SMALLER=smaller, work_dir=tmp_path)
+    end = (tmp_path / "events" / "attempt-0002.end").read_text().splitlines()
+    assert end[:2] == ["cause=no-restart", f"next={next_}"]
+    submitted = [line for line in asked if line.startswith("sbatch")]
+    assert len(submitted) == (next_ == "continue")
+    assert all("--dependency=afterany:7" in line and "--nodes" not in line for line in submitted)
+    told = "; the run waits for all its nodes" if next_ == "continue" else ""
+    assert f"reason=an epoch has 30 steps{told}" in end
 
 
 @pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])

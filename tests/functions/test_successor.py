@@ -12,7 +12,7 @@ CANCELS = "PartitionName=low\n   PreemptMode=CANCEL\n"
 REQUEUES = "PartitionName=low\n   PreemptMode=REQUEUE\n"
 NEVER, AGAIN = "JobId=7\n   Requeue=0 Restarts=0\n", "JobId=7\n   Requeue=1 Restarts=0\n"
 WAYS = [
-    # requeue.by, cause, what decide said, the job, its partition, a node newly left out, an array; and the way
+    # requeue.by, cause, next, the job, its partition, a node newly excluded, an array; the continuation
     (("auto", "preemption", "continue", AGAIN, REQUEUES, "", ""), "requeue"),
     (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
     (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
@@ -24,11 +24,43 @@ WAYS = [
     (("auto", "crash", "continue", AGAIN, REQUEUES, "1", ""), "successor"),
     (("auto", "crash", "continue", NEVER, REQUEUES, "1", "7_3"), "requeue"),
     (("auto", "preemption", "by-slurm", "", "", "", ""), "slurm"),  # slurmctld is away
-    (("requeue", "preemption", "by-slurm", NEVER, CANCELS, "1", ""), "slurm"),
+    (("requeue", "preemption", "by-slurm", AGAIN, REQUEUES, "1", ""), "slurm"),
+    (("requeue", "preemption", "by-slurm", AGAIN, CANCELS, "1", ""), "successor"),
+    (("requeue", "preemption", "continue", AGAIN, CANCELS, "1", ""), "requeue"),
+    (("requeue", "node-failure", "by-slurm", NEVER, CANCELS, "1", ""), "successor"),
+    (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "", "7_3"), "slurm"),
+    (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", "7_3"), "successor"),
+    (("auto", "preemption", "continue", AGAIN, CANCELS, "", "7_3"), "requeue"),
     (("requeue", "crash", "continue", NEVER, CANCELS, "1", ""), "requeue"),
-    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "successor"),
+    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "successor"),  # in the grace
     (("successor", "crash", "continue", AGAIN, REQUEUES, "", ""), "successor"),
     (("successor", "crash", "continue", AGAIN, REQUEUES, "", "7_3"), "requeue"),
+]
+TAKEN = [
+    # The same after TERM to the batch shell: Slurm has requeued the job by then, unless it cancels what it preempts.
+    (("successor", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("successor", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
+    (("successor", "preemption", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
+    (("successor", "requeue", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("successor", "requeue", "by-slurm", NEVER, CANCELS, "", ""), "slurm"),
+    (("successor", "node-failure", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("successor", "node-failure", "by-slurm", NEVER, REQUEUES, "", ""), "successor"),
+    (("successor", "time-limit", "continue", AGAIN, REQUEUES, "", ""), "successor"),
+    (("successor", "crash", "continue", AGAIN, REQUEUES, "", ""), "successor"),
+    (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "1", ""), "slurm"),
+    (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
+    (("auto", "requeue", "by-slurm", AGAIN, CANCELS, "1", ""), "slurm"),
+    (("auto", "node-failure", "by-slurm", AGAIN, CANCELS, "1", ""), "slurm"),
+    (("requeue", "preemption", "by-slurm", AGAIN, REQUEUES, "", ""), "slurm"),
+    (("requeue", "preemption", "by-slurm", AGAIN, CANCELS, "", ""), "successor"),
+    (("requeue", "requeue", "by-slurm", AGAIN, CANCELS, "", ""), "slurm"),
+    (("auto", "preemption", "by-slurm", AGAIN, REQUEUES, "", "7_3"), "slurm"),
+    (("auto", "preemption", "by-slurm", AGAIN, CANCELS, "", "7_3"), "successor"),
+    (("auto", "requeue", "by-slurm", AGAIN, CANCELS, "", "7_3"), "slurm"),
+    (
+        ("successor", "preemption", "by-slurm", "", "", "", ""),
+        "slurm",
+    ),  # slurmctld does not respond
 ]
 SLURM = """
 scontrol() { case $2 in job) printf %s "$job" ;; partition) printf %s "$partition" ;; esac; }
@@ -43,6 +75,13 @@ NAMES = ("requeue_by", "cause", "next", "job", "partition", "new_exclusions", "a
 def test_the_way_on(given, way):
     """A successor where it is wanted, where Slurm would not start the job again, and to avoid a node; arrays requeue."""
     variables = dict(zip(NAMES, given, strict=True))
+    assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
+
+
+@pytest.mark.parametrize(("given", "way"), TAKEN)
+def test_slurm_has_requeued_the_job_before_its_term(given, way):
+    """Then Slurm continues the run, and a successor would be a second job of it, whatever requeue.by is."""
+    variables = {**dict(zip(NAMES, given, strict=True)), "term_seen": "TERM"}
     assert said(SLURM, SLURM_JOB_ID=7, SLURM_JOB_PARTITION="low", **variables) == f"{way}\n"
 
 
@@ -72,13 +111,13 @@ def test_what_a_preemption_does(config, partition, qos, mode):
 CALL = """
 step_exit=143 term_seen= continuation_requested=
 squeue() { printf %s "$queue"; }
-scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown"; }
+scontrol() { echo "scontrol $*" >> "$run_dir/asked"; [ "$1" != show ] || echo "AllocNodes=$allowed $shown $partition"; }
 sbatch() { printf '%s\\n' "$@" "secret=$TOKEN" "job=${SLURM_JOB_ID-unset}" "$(pwd)" >> "$run_dir/asked"
   echo "$answer"; [ -z "$refused" ]; }
 request_requeue() { echo "requeue asked: $refusal"; exit 1; }
 pause_unless_cancelled() { echo pauses; refused= answer=12; }
-requeue_by=successor
-continue_run "$cause" continue
+requeue_by=${requeue_by:-successor}
+continue_run "$cause" "${next:-continue}"
 """
 GIVEN = {"attempt": "0001", "SLURM_JOB_ID": 7, "SLURM_CONF": "/etc/slurm.conf", "cause": "preemption", "answer": "12",
          "allowed": "ALL", "SLURM_JOB_PARTITION": "low", "secrets": "TOKEN", "TOKEN": "abc"}  # fmt: skip
@@ -107,6 +146,20 @@ def test_what_sbatch_is_told(tmp_path: Path):
     ]  # fmt: skip
     assert "scontrol update JobId=7 Requeue=0" in asked
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
+
+
+def test_a_task_of_an_array_continues_as_an_array_of_this_task(tmp_path: Path):
+    """It keeps its number, its run and its dependents; the other tasks are left alone."""
+    variables = {"array_job": "7_3", "SLURM_ARRAY_JOB_ID": 7, "SLURM_ARRAY_TASK_ID": 3, "term_seen": "TERM",
+                 "SLURM_JOB_ID": 10, "requeue_by": "auto", "partition": CANCELS, "next": "by-slurm"}  # fmt: skip
+    _, asked = hand_over(tmp_path, queue="20|afterok:7_3(unfulfilled)\n", **variables)
+    call = asked[asked.index("--parsable") :]
+    assert call[1:6] == [
+        "--begin=now+0", "--dependency=afterany:7_3", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7", "--array=3",
+        f"{tmp_path}/job.sbatch",
+    ]  # fmt: skip
+    assert "scontrol update JobId=7_3 Requeue=0" in asked
+    assert "scontrol update JobId=20 Dependency=afterok:12_3" in asked
 
 
 def test_the_successor_of_an_expedited_job_is_one(tmp_path: Path):

@@ -112,7 +112,7 @@ def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> N
     for choice in ALL:
         made = plan(choice, tmp_path)
         sets.add(tuple(name for name, needs in SECTIONS.items() if needs(made)))
-    assert len(sets) > 200
+    assert len(sets) > 150
     for needed in sets:
         absent = [f"{WITHOUT}/{name}" for name in SECTIONS if name not in needed]
         own = BashText(

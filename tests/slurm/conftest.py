@@ -21,7 +21,8 @@ CLUSTERS = ("cluster", "cluster_without_accounting", "cluster_with_cgroup")
 def running(*, accounting: bool, cgroup: bool = False) -> Iterator[Cluster]:
     """A cluster; KEEP_CLUSTERS=FOLDER in the environment leaves its files, logs too, in FOLDER.
 
-    SLURM_GENERATION=26.05, say, runs that one of `suites.py` instead of this machine's Slurm.
+    SLURM_GENERATION=26.05, say, runs that one of `suites.py` instead of this machine's Slurm;
+    SLURM_TRACKING=cgroup tracks processes so on every cluster.
     """
     reason = missing()
     if reason:
@@ -30,6 +31,7 @@ def running(*, accounting: bool, cgroup: bool = False) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=kept))
     generation = os.environ.get("SLURM_GENERATION")
     suite = suite_with(generation).folder if generation else None
+    cgroup = cgroup or os.environ.get("SLURM_TRACKING") == "cgroup"
     cluster = Cluster.start(folder, accounting=accounting, cgroup=cgroup, suite=suite)
     try:
         yield cluster
