@@ -36,7 +36,7 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
     try:
         kind = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(kind):
-            what = "is a folder" if stat.S_ISDIR(kind) else "is not a regular file"
+            what = "is a directory" if stat.S_ISDIR(kind) else "is not a regular file"
             raise UnreadableFileError(path, what)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file

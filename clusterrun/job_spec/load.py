@@ -232,10 +232,11 @@ def _key_path(fault: dict[str, Any]) -> KeyPath:
     return tuple(part for part in fault["loc"] if part != "[key]")
 
 
-def reading_order(problem: Problem) -> tuple[str, int, str]:
-    """Return the sort key that orders problems by file, line and key."""
+def reading_order(problem: Problem) -> tuple[str, int, str, str]:
+    """Return the sort key that orders problems by file, line, key and message."""
     name, _, line = problem.where.rpartition(":")
-    return (name, int(line), problem.key) if line.isdigit() else (problem.where, 0, problem.key)
+    file, number = (name, int(line)) if line.isdigit() else (problem.where, 0)
+    return file, number, problem.key, problem.message
 
 
 def _make_problem(layers: Layers, fault: dict[str, Any]) -> Problem:

@@ -24,8 +24,8 @@ from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.planning.template_folders import find_template_folders
 from clusterrun.planning.time_limit import note_time_limit
 from clusterrun.run_folder.group_access import find_closed_folder
-from clusterrun.training_script import TrainingScript, read_script
-from clusterrun.training_script.reading import script_file
+from clusterrun.training_script import TrainingScript
+from clusterrun.training_script.reading import parse_script, read_script_text, script_file
 from clusterrun.version import __version__
 
 
@@ -86,10 +86,10 @@ def prepare(request: Request) -> Prepared:
         raise SpecError(_add_independent_problems(error, request.cwd)) from error
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     run_root = work_dir / loaded.run_root
-    script = _read_script(loaded, work_dir)
+    text, script = _read_script(loaded, work_dir)
     found = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
-    problems = [*_check_files(loaded, work_dir), *found.problems, *templates.problems]
+    problems = [*_check_files(loaded, work_dir, text), *found.problems, *templates.problems]
     problems += check_script_arguments(loaded, script)
     problems.sort(key=reading_order)
     return Prepared(
@@ -139,9 +139,11 @@ def _share_notes(loaded: Loaded, run_root: Path) -> Iterator[str]:
         )
 
 
-def _read_script(loaded: Loaded, work_dir: Path) -> TrainingScript | None:
+def _read_script(loaded: Loaded, work_dir: Path) -> tuple[str | None, TrainingScript | None]:
+    """Return a script's text and what was parsed of it, each if there is one."""
     name = script_file(loaded.spec.script, loaded.spec.module)
-    return read_script(work_dir / name, name) if name else None
+    text = read_script_text(work_dir / name) if name else None
+    return text, None if text is None else parse_script(name, text)
 
 
 # Mistakes in these sections do not affect the checks of files and strategy.
@@ -167,13 +169,13 @@ def _add_independent_problems(error: FormError, cwd: Path) -> list[Problem]:
     if rest is None or hidden or not sections <= {*_INDEPENDENT, "slurm", "accelerate"}:
         return list(faults)
     work_dir = Path(rest.chdir) if rest.chdir else cwd
-    script = _read_script(rest, work_dir)
+    text, script = _read_script(rest, work_dir)
     strategy = (
         check(rest, work_dir, script).problems
         if sections <= _INDEPENDENT
         else check_names(rest, work_dir, script)
     )
-    return sorted({*faults, *_check_files(rest, work_dir), *strategy}, key=reading_order)
+    return sorted({*faults, *_check_files(rest, work_dir, text), *strategy}, key=reading_order)
 
 
 def active_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -187,7 +189,7 @@ def active_python(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
+def _check_files(loaded: Loaded, work_dir: Path, script: str | None) -> list[Problem]:
     spec, problems = loaded.spec, []
     if not is_folder(work_dir):
         problems.append(_missing_path(loaded, ("slurm", "chdir"), "folder", work_dir))
@@ -198,7 +200,7 @@ def _check_files(loaded: Loaded, work_dir: Path) -> list[Problem]:
         problems.append(
             _missing_path(loaded, ("environment", "venv"), "virtual environment", work_dir / venv)
         )
-    problems.extend(check_script_syntax(loaded, work_dir))
+    problems.extend(check_script_syntax(loaded, work_dir, script))
     problems.extend(_shell_faults(loaded))
     return problems
 

@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 
 from clusterrun.errors import Problem
+from clusterrun.files.reading import read_text
 from clusterrun.job_spec import Loaded
-from clusterrun.training_script.reading import find_syntax_error, read_script_text, script_file
+from clusterrun.training_script.reading import find_syntax_error, script_file
 
 _VERSION = re.compile(r"^version(?:_info)?\s*=\s*(\d+)\.(\d+)", re.MULTILINE)
 
 
-def check_script_syntax(loaded: Loaded, work_dir: Path) -> list[Problem]:
-    """Return the syntax error of a script; none if the run may have a newer Python than this."""
+def check_script_syntax(loaded: Loaded, work_dir: Path, text: str | None) -> list[Problem]:
+    """Return the syntax error of a script; none if the run may have a newer Python than this.
+
+    `text` is the script's; None if it was not read.
+    """
     name = script_file(loaded.spec.script, loaded.spec.module)
-    text = read_script_text(work_dir / name) if name else None
     fault = find_syntax_error(text) if text is not None else None
     version = _find_python_version(loaded, work_dir) if fault else None
     if fault is None or version is None or version > sys.version_info[:2]:
@@ -31,7 +34,7 @@ def _find_python_version(loaded: Loaded, work_dir: Path) -> tuple[int, int] | No
     if environment.venv is None:
         return None
     try:
-        text = (work_dir / environment.venv / "pyvenv.cfg").read_text(encoding="utf-8")
+        text = read_text(work_dir / environment.venv / "pyvenv.cfg")
     except (OSError, UnicodeDecodeError):
         return None
     found = _VERSION.search(text)

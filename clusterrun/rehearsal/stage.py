@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from clusterrun.errors import ClusterError
+from clusterrun.files.reading import read_text
 from clusterrun.planning.preparation import Prepared
 from clusterrun.rehearsal import plain_script
 from clusterrun.rehearsal.comparison import compare_losses, compare_weights
@@ -299,5 +300,5 @@ class Stage:
 def _list_skipped(run: FollowedRun) -> list[str]:
     """List the log lines about skipped checkpoints, also those of a library of version 0.1.0."""
     log = run.run.paths.log(run.attempts[1].name)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    lines = read_text(log, errors="replace").splitlines() if log.exists() else []
     return [line.removeprefix("clusterrun: ") for line in lines if _SKIPPED.search(line)]

@@ -91,7 +91,7 @@ def test_what_is_not_known_before_the_run_is_told(capsys, monkeypatch, tmp_path)
     assert cli.main(["estimate", "job.yaml"]) == 2
     err = capsys.readouterr().err
     assert err.startswith(
-        "train.py:2: n_embd: GPT2Config takes values that are known when the script runs only"
+        "train.py:2: n_embd: GPT2Config has values that are known only when the script runs"
     )
     assert "--config" in err
     Path("train.py").write_text("model = AutoModel.from_pretrained('org/model')\n")

@@ -83,8 +83,8 @@ def test_a_count_of_parameters_is_enough(capsys):
 def test_a_spec_says_all_of_it(ask):
     """GPUs, hours, model, precision, strategy and memory come from the spec and the profile."""
     found = ask("job.yaml", "--profile", "site.yaml")
-    assert {key: found[key] for key in ("parameters", "gpus", "precision", "gpu_memory", "gpu_hours", "strategy")} == {
-        "parameters": 8030261248, "gpus": 8, "precision": "bf16", "gpu_memory": 80 * 10**9, "gpu_hours": 96.0,
+    assert {key: found[key] for key in ("parameters", "gpus", "mixed_precision", "gpu_memory", "gpu_hours", "strategy")} == {
+        "parameters": 8030261248, "gpus": 8, "mixed_precision": "bf16", "gpu_memory": 80 * 10**9, "gpu_hours": 96.0,
         "strategy": "ZeRO-2",
     }  # fmt: skip
     assert all(by_name(found, "activations").values())
@@ -112,8 +112,8 @@ def test_options_stand_above_the_spec(ask):
         spec["parameters"],
     )
     assert by_name(typed, "activations")["DDP"] == 2 * by_name(spec, "activations")["DDP"]
-    assert by_name(typed, "states")["ZeRO-3"] == pytest.approx(
-        by_name(spec, "states")["ZeRO-3"] / 2
+    assert by_name(typed, "model_states")["ZeRO-3"] == pytest.approx(
+        by_name(spec, "model_states")["ZeRO-3"] / 2
     )
     assert typed["gpu_hours"] == 2 * spec["gpu_hours"]
 
@@ -124,8 +124,8 @@ def test_options_stand_above_the_spec(ask):
     ("slurm.partition=null", "gpu_memory", None),
     ("slurm.time=UNLIMITED", "gpu_hours", None),
     ("slurm.nodes=4", "gpus", 16),
-    ("args.bf16=true", "precision", "bf16"),
-    ("accelerate.mixed_precision=no", "precision", "no"),
+    ("args.bf16=true", "mixed_precision", "bf16"),
+    ("accelerate.mixed_precision=no", "mixed_precision", "no"),
     ("accelerate.deepspeed_config=null", "strategy", "DDP"),
     ("accelerate={deepspeed_config: null, fsdp_config: {fsdp_version: 2}}", "strategy", "FSDP"),
     ("args=[--model_name_or_path, models/llama-8b, --block_size=128, --bf16]", "parameters", 8030261248),
@@ -229,7 +229,9 @@ def test_a_profile_with_a_memory_that_is_none_is_told(capsys, value, what):
 
 def test_a_spec_has_no_gpu_memory(capsys):
     """It belongs to the site."""
-    assert "gpu_memory: unknown key" in refused(capsys, "job.yaml", "--set", "gpu_memory=80GB")
+    assert "gpu_memory: not allowed in a job spec" in refused(
+        capsys, "job.yaml", "--set", "gpu_memory=80GB"
+    )
 
 
 def submitted(capsys, *words: str) -> str:

@@ -55,7 +55,7 @@ def make_sparse(path: Path) -> None:
     [
         (make_fifo, "is not a regular file"),
         (link_to_device, "is not a regular file"),
-        (make_folder, "is a folder"),
+        (make_folder, "is a directory"),
         (make_sparse, "is larger than 67108864 bytes"),
     ],
 )

@@ -128,7 +128,7 @@ def test_the_script_of_a_gpu_job_trains_on_gpus(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     main = text[: text.index("write_configs()")]
     assert "ACCELERATE_USE_CPU" not in main
-    assert "num_processes=  # counted" in main
+    assert "num_processes=  # one per GPU" in main
     assert "  warn_of_idle_gpus\n" not in main
     for values, warns in [("", True), ("accelerate: {use_cpu: true}", False),
                           ("environment: {variables: {ACCELERATE_USE_CPU: 'true'}}", False)]:  # fmt: skip

@@ -66,4 +66,4 @@ def test_the_table_is_for_people(desk):
 def test_json_is_of_the_explanation_only(desk):
     done = desk.type("render", "job.yaml", "--json")
     assert done.returncode == 2
-    assert done.stderr == "--json: requires --explain\n  hint: render --explain --json\n"
+    assert done.stderr == "--json: requires --explain\n  hint: use render --explain --json\n"

@@ -360,7 +360,7 @@ def test_an_argument_that_the_jobs_own_transformers_still_takes():
     """Versions 5.0 to 5.12 have some that later ones removed: the run works, and a note says what comes."""
     without_it("warmup_ratio")
     spec = f"{OWN}script: train.py\nslurm: {{gpus: 1}}\nargs:\n  warmup_ratio: 0.1\n"
-    words = "a later transformers 5 has warmup_steps, which below 1 is a share of all steps in its place"
+    words = f"a later transformers 5 replaced it by {ARGUMENTS['warmup_ratio']}"
     assert told(spec, train_py=TRAINER) == f"note: job.yaml:5: args.warmup_ratio: {words}"
 
 
