@@ -90,7 +90,10 @@ class Recording:
         for place in (self.folder, ROOT):
             shown = shown.replace(str(place), "~")
         lines = [one.rpartition("\r")[2].rstrip() for one in shown.rstrip("\n").split("\n")]
-        return [one for one in lines if "\033[1A" not in one and not one.startswith("reading")]
+        plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", one) for one in lines]
+        return [
+            one for one, text in zip(lines, plain, strict=True) if not text.startswith("reading")
+        ]
 
     def command(self, line: str) -> None:
         """Type a command, and show what it prints."""
