@@ -83,7 +83,7 @@ def test_validate_says_what_would_run(desk):
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
         f"note: environment: not set in the spec; using the active Python, {desk.folder}/venv\n"
-        "job.yaml: valid: tiny, 2 nodes, as many processes as Slurm gives GPUs\n"
+        "job.yaml: valid: tiny, 2 nodes, one process per GPU that Slurm allocates\n"
     )
 
 
@@ -266,7 +266,7 @@ def test_the_values_of_secrets_are_written_nowhere(desk):
     run = Path(json.loads(screens[-2])["folder"])
     assert (run / "spec.yaml").read_text().count("HF_TOKEN") == 1
     assert "#SBATCH --export=HF_TOKEN\n" in (run / "job.sbatch").read_text()
-    assert "  secret HF_TOKEN\n" in (run / "job.sbatch").read_text()
+    assert "  register_secret HF_TOKEN\n" in (run / "job.sbatch").read_text()
     files = [path for path in desk.folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     assert [text for text in screens if SECRET in text] == []

@@ -59,7 +59,7 @@ def test_a_checkpoint_that_is_read_through(desk: Desk, checkpoint: Path) -> None
         re.sub(r"\d+ s ", "", stdout)
     ] * 2
     assert "step-00000003-0001" in stdout
-    assert "reading" in shown
+    assert "verifying" in shown
     assert "8.0/8.0 MB" in shown
     assert shown.rstrip().endswith("\x1b[2K"), "its line is empty again"
 

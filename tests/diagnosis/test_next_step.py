@@ -18,7 +18,7 @@ from clusterrun.slurm.states import State
 def paths(tmp_path) -> RunPaths:
     made = RunPaths(tmp_path / "tiny")
     made.events.mkdir(parents=True)
-    write_record(made.settings, {"most_crashes": 3})
+    write_record(made.settings, {"max_crashes": 3})
     return made
 
 

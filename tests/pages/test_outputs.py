@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +33,9 @@ def desk(tmp_path: Path) -> Path:
     (tmp_path / "venv" / "bin" / "activate").touch()
     for name in ("examples", "configs", "job_specs"):
         (tmp_path / name).symlink_to(ROOT / name)
-    shutil.copy(ROOT / "examples" / "train_plain.py", tmp_path / "train.py")
+    script = (ROOT / "examples" / "train_plain.py").read_text()
+    script = script.replace("parser.parse_args()", "parser.parse_known_args()[0]")  # of any page
+    (tmp_path / "train.py").write_text(script)
     (tmp_path / "models" / "llama-8b").mkdir(parents=True)
     (tmp_path / "models" / "llama-8b" / "config.json").write_text(json.dumps(LLAMA_8B))
     profile = tmp_path / ".config" / "clusterrun" / "profile.yaml"

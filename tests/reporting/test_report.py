@@ -108,7 +108,7 @@ def test_a_run_without_anything(tmp_path):
         None,
         (),
     )
-    assert "It has not begun." in render_page(empty)
+    assert "The run has not started." in render_page(empty)
 
 
 def test_a_script_that_tells_nothing(tmp_path, capsys):
@@ -149,7 +149,7 @@ def test_what_is_printed(run, capsys):
     assert main(["report", str(run.folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ettr"] > 0.5
     assert main(["report", str(run.folder), "--html", str(run.folder / "no" / "page.html")]) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert "cannot write" in capsys.readouterr().err
 
 
 class Tags(HTMLParser):

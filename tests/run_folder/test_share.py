@@ -161,7 +161,10 @@ def test_a_run_root_that_the_group_cannot_enter_is_told(folder):
     (folder / "private" / "runs").mkdir(parents=True)
     (folder / "private").chmod(0o700)
     (folder / "site.yaml").write_text(f"run_root: {folder}/private/runs\n")
-    told = f"share: only you can enter {folder}/private, and run folders lie below it: `chmod g+x` lets the group in"
+    told = (
+        f"share: only you can enter {folder}/private, which contains the run folders; to let the "
+        f"group in, run `chmod g+x {folder}/private`"
+    )
     for text, notes in ((SPEC, ()), (f"{SPEC}share: group\n", (told,))):
         asked = request(text)
         assert prepare(replace(asked, profile="site.yaml")).notes == notes

@@ -73,13 +73,13 @@ def test_versions_in_an_environment():
         "python": "3.11.2",
         "torch": "2.13.0+cpu",
         "accelerate": "1.15.0",
-        "transformers": "5.1.0",
+        "transformers": "5.18.0",
         "clusterrun": None,
     }
     (one,) = software.check_versions("x", good)
     assert (one.verdict, one.message) == (
         "ok",
-        "x: python 3.11.2, torch 2.13.0+cpu, accelerate 1.15.0, transformers 5.1.0",
+        "x: python 3.11.2, torch 2.13.0+cpu, accelerate 1.15.0, transformers 5.18.0",
     )
     (one,) = software.check_versions("x", {**good, "accelerate": None})
     assert (one.verdict, one.message.endswith("has no accelerate")) == ("problem", True)
@@ -107,7 +107,7 @@ def test_which_python_is_asked(monkeypatch):
 
 def report(**changed: str) -> dict[str, str]:
     versions = json.dumps(
-        {"python": "3.11.2", "torch": "2.13.0", "accelerate": "1.15.0", "transformers": "5.1.0"}
+        {"python": "3.11.2", "torch": "2.13.0", "accelerate": "1.15.0", "transformers": "5.18.0"}
     )
     return {"host": "n1", "nodes": "2", "address": "10.0.0.1:12345", "tmp": "9000000", "shm": "9000000", "gpus": "0",
             "given": "", "python": "/venv/bin/python", "versions": versions, "met": "met", **changed}  # fmt: skip

@@ -246,7 +246,7 @@ def test_from_sbatch_tells_its_mistakes(desk):
     assert (done.returncode, done.stdout) == (0, "old-run.yaml\n")
     assert "old.sh:3: secret: the value of WANDB_API_KEY is in the script" in done.stderr
     assert "old.sh:4: kill-on-bad-exit: " in done.stderr
-    assert "written: old-run.yaml" in done.stderr
+    assert "wrote old-run.yaml" in done.stderr
     text = (desk.folder / "old-run.yaml").read_text()
     assert "secrets: [WANDB_API_KEY]" in text
     assert "abcdefghij" not in text + done.stderr
@@ -272,7 +272,7 @@ def test_from_sbatch_as_json(desk):
         "old-run.yaml",
         ["file", "text", "mistakes", "notes", "problems"],
     )
-    assert {"where": "old.sh:3", "path": "secret"}.items() <= next(
+    assert {"where": "old.sh:3", "key": "secret"}.items() <= next(
         one for one in told["mistakes"] if one["key"] == "secret"
     ).items()
 

@@ -204,7 +204,7 @@ def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
     before = {path: path.read_bytes() for path in files}
     with pytest.raises(SpecError, match=r"--set slurm\.tme: slurm\.tme: unknown key"):
         again(laptop, run, "slurm.tme=5")
-    with pytest.raises(ClusterError, match=r"slurm\.nodes is 2; this is one machine"):
+    with pytest.raises(ClusterError, match=r"slurm\.nodes is 2, but a local run has one node"):
         again(laptop, run, "slurm.nodes=2")
     assert {path: path.read_bytes() for path in files} == before
     assert status(run.run_id, laptop.index).state == "STOPPED"

@@ -359,7 +359,7 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
 
 @pytest.mark.parametrize(("words", "said"), [
     ([], "clean needs at least one condition"),
-    (["--older-than", "30"], "'30' is not a duration\n  hint: add the unit: 30s, 30min or 30h"),
+    (["--older-than", "30"], "argument --older-than: 30 has no unit\n  hint: write 30min, 30h or 30s"),
     (["--state", "running"], "'running' is not the state of an ended run"),
     (["--keep", "-1"], "'-1' is not a whole number"),
     (["--runs", "--checkpoints", "--keep", "1"], "not allowed with argument"),

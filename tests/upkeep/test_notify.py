@@ -308,10 +308,10 @@ def test_a_script_without_notices_has_nothing_of_them(tmp_path):
 
 @pytest.mark.parametrize(("notify", "what"), [
     ("{on: [finished], to: {mail: me@x.org}}", "job.yaml:2: notify: must be a list"),
-    ("[{on: [finished], to: {webhook: OTHER}}]", "notify[0].to.webhook: OTHER is not among environment.secrets"),
+    ("[{on: [finished], to: {webhook: OTHER}}]", "notify[0].to.webhook: OTHER is not in environment.secrets"),
     ("[{on: [finished], to: {webhook: HOOK, mail: me@x.org}}]", "notify[0].to: has both mail and webhook"),
     ("[{on: [finished], to: {}}]", "notify[0].to: has neither mail nor webhook"),
-    ("[{on: [finished], to: {mail: me@x.org, shape: slack}}]", "notify[0].to.shape: is of webhooks"),
+    ("[{on: [finished], to: {mail: me@x.org, shape: slack}}]", "notify[0].to.shape: only webhooks have a shape"),
     ("[{on: [finised], to: {webhook: HOOK}}]", "did you mean finished?"),
     ("[{on: [], to: {webhook: HOOK}}]", "notify[0].on: "),
     ("[{to: {webhook: HOOK}}]", "notify[0].on: "),

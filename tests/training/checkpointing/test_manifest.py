@@ -60,7 +60,7 @@ def test_facts_of_a_folder_that_is_not_sealed_are_not_changed(folder, content):
     if content is not None:
         (folder / "manifest.json").write_text(content)
     before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(OSError, match=r"no whole manifest\.json"):
+    with pytest.raises(OSError, match=r"no valid manifest\.json"):
         manifest.update_facts(folder, {"batch": 2})
     assert sorted(path.name for path in folder.iterdir()) == before
     assert manifest.read(folder) is None

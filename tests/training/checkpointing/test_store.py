@@ -74,7 +74,7 @@ def test_a_draft_that_cannot_be_read_back_is_not_published(stored, tmp_path, tex
         (draft / "manifest.json").unlink()
     else:
         (draft / "manifest.json").write_text(text)
-    with pytest.raises(OSError, match="step-00000004-0002 could not be read back"):
+    with pytest.raises(OSError, match="step-00000004-0002 could not be read after it was written"):
         stored.publish(draft)
     assert draft.exists()
     assert names(tmp_path) == ["step-00000003-0002"]
@@ -95,7 +95,7 @@ def test_a_damaged_checkpoint_is_replaced_by_one_of_its_name(stored, tmp_path):
     stored.publish(sealed(stored, step=3))
     assert sorted(path.name for path in spoiled.iterdir()) == ["manifest.json", "model"]
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert names(tmp_path) == [spoiled.name]
     assert list((tmp_path / "staging").iterdir()) == []
 
@@ -175,7 +175,7 @@ def test_what_is_no_checkpoint_is_left_alone(stored, tmp_path):
     stored.publish(sealed(stored, step=1))
     stored.publish(sealed(stored, step=2))
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert names(tmp_path) == sorted([*others, "step-00000002-0002"])
 
 
@@ -222,7 +222,7 @@ def test_what_is_passed_over_is_said_with_the_reason(stored, tmp_path, capsys):
     ]
     assert "attempt 0001 crashed while loading it" in lines[0]
     assert "it has no manifest.json" in lines[1]
-    assert "its manifest.json does not say where training stood" in lines[2]
+    assert "its manifest.json does not have the position" in lines[2]
     assert lines[3].endswith("step-00000001-0001 verified: every byte is as it was saved")
 
 
@@ -233,7 +233,7 @@ def test_later_attempts_are_not_pruned(stored, tmp_path):
         for step, attempt in ((1, 1), (2, 2), (1, 3))
     ]
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert names(tmp_path) == sorted(made[1:])
 
 
@@ -242,7 +242,7 @@ def test_one_of_the_same_step_is_not_further_along(stored, tmp_path):
     fake_checkpoint(tmp_path / "checkpoints", 5, 1)
     own = fake_checkpoint(tmp_path / "checkpoints", 5, 2)
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert names(tmp_path) == [own]
 
 
@@ -251,7 +251,7 @@ def test_nothing_is_pruned_without_a_whole_one(stored, tmp_path):
     for step in (1, 2):
         (tmp_path / "checkpoints" / f"step-{step:08d}-0001").mkdir()
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert len(names(tmp_path)) == 2
 
 
@@ -285,7 +285,7 @@ def test_a_removal_that_fails_is_silent(stored, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(threading, "excepthook", raised.append)
     refuse_removals(monkeypatch)
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert (raised, capsys.readouterr().err) == ([], "")
     assert names(tmp_path) == ["step-00000002-0002"]
 
@@ -296,6 +296,6 @@ def test_a_prune_that_the_disk_refuses_is_no_failed_save(stored, tmp_path, capsy
     shutil.rmtree(tmp_path / "staging")
     (tmp_path / "staging").write_text("no folder")
     stored.prune()
-    stored.tidy()
+    stored.finish_removal()
     assert names(tmp_path) == [one.name for one in made]
     assert "old checkpoints stay for now: " in capsys.readouterr().err
