@@ -47,7 +47,7 @@ def job_facts(job_id: str) -> list[JobFacts]:
 
 def _parse_job(line: str) -> JobFacts:
     user = re.search(r" UserId=.*?\((\d+)\)", line)
-    command = _find_value(r" Command=(.*?) WorkDir=", line)
+    command = _find_value(r" Command=(.*?)(?: SubmitLine=.*?)? WorkDir=", line)  # SubmitLine: 26.05
     return JobFacts(
         job_id=_find_value(r"^JobId=(\d+)", line),
         array_id=_find_value(r" ArrayJobId=(\d+)", line),

@@ -231,7 +231,7 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
         "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' skip_node_check='' shrink_to='' "
         "shrink_after='' exclude='' secrets=''  # a login profile may have set them",
         "work_dir=$SLURM_SUBMIT_DIR",
-        "run_id=job-$SLURM_ARRAY_JOB_ID",
+        "run_id=job-${CLUSTERRUN_FIRST_JOB:-$SLURM_ARRAY_JOB_ID}",
         "run_dir=$work_dir/runs/$run_id",
         "run_id=$run_id-$SLURM_ARRAY_TASK_ID  # each task is a separate run",
         "run_dir=$run_dir/task-$SLURM_ARRAY_TASK_ID",

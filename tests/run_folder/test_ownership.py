@@ -91,6 +91,14 @@ def test_cancel_takes_the_runs_own_jobs_only(desk, queue):
     assert queue.cancelled() == ["-- 7"]
 
 
+def test_a_job_is_known_by_its_script_on_newer_slurm(desk, queue):
+    """Slurm 26.05 prints the line that was typed at sbatch right after the script."""
+    paths = desk.run("tiny", job_id="7")
+    queue.jobs(j7=facts("7", f"{paths.script} SubmitLine=sbatch {paths.script}"))
+    assert desk.type("cancel", "tiny").returncode == 0
+    assert queue.cancelled() == ["-- 7"]
+
+
 @pytest.mark.parametrize("command", ["cancel", "requeue", "stop"])
 def test_a_job_of_the_users_that_is_not_the_runs_is_left_alone(desk, queue, command):
     """Where the records name only such a job, the command says whose it is, and exits with 1."""

@@ -6,6 +6,7 @@ Budget: 2 minutes. SLURM_GENERATION=24.11 or 26.05 runs them on another Slurm.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -131,3 +132,23 @@ def test_preemptions_during_the_start_end_no_run(desk: Desk) -> None:
         until(lambda attempt=attempt: len(ends(run)) >= attempt, 30, "it is preempted")
     finishes(desk, run, 5)
     assert {attempt for attempt, _ in counted(run)} == {1, 5}
+
+
+@pytest.mark.extended
+def test_the_clock_of_the_first_node_is_wrong(desk: Desk) -> None:
+    """Both others differ from it, so it is the one excluded."""
+    real = shutil.copy("/usr/bin/date", desk.cluster.scratch / "date.real")
+    fake = desk.cluster.scratch / "date"
+    fake.write_text(
+        f'#!/bin/sh\n[ "$*" = +%s ] || exec {real} "$@"\necho $(($({real} +%s) + 600))\n'
+    )
+    fake.chmod(0o755)
+    desk.cluster.run_on("n1", ["mount", "--bind", str(fake), "/usr/bin/date"])
+    try:
+        run = light(desk, "clock", slurm={"partition": "main", "nodes": 3})
+        finishes(desk, run, 2)
+    finally:
+        desk.cluster.run_on("n1", ["umount", "/usr/bin/date"])
+    assert ends(run)[0] == "bad-node continue", story(run)
+    (excluded,) = desk.status(run)["avoids"]
+    assert excluded.startswith("n1 (its clock differs from the other nodes' by 6"), excluded
