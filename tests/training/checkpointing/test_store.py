@@ -223,7 +223,7 @@ def test_what_is_passed_over_is_said_with_the_reason(stored, tmp_path, capsys):
     assert "attempt 0001 crashed while loading it" in lines[0]
     assert "it has no manifest.json" in lines[1]
     assert "its manifest.json does not have the position" in lines[2]
-    assert lines[3].endswith("step-00000001-0001 verified: every byte is as it was saved")
+    assert lines[3].endswith("verified step-00000001-0001: every byte is as it was saved")
 
 
 def test_later_attempts_are_not_pruned(stored, tmp_path):
@@ -298,4 +298,4 @@ def test_a_prune_that_the_disk_refuses_is_no_failed_save(stored, tmp_path, capsy
     stored.prune()
     stored.finish_removal()
     assert names(tmp_path) == [one.name for one in made]
-    assert "old checkpoints stay for now: " in capsys.readouterr().err
+    assert "cannot remove old checkpoints yet: " in capsys.readouterr().err
