@@ -26,7 +26,7 @@ extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` ha
 	@tools/ranges lowest
 	@tools/ranges newest
 
-check: $(VENV)/.test   ## style and types only
+check: $(VENV)/.test   ## style, wording and types only
 	@tools/check
 
 docs: $(VENV)/.test   ## build the site of the documentation into site/; a broken link is an error
