@@ -45,8 +45,8 @@ def save(accelerator: Accelerator, state: dict[str, object], path: Path) -> None
 
 
 def main() -> None:
-    asked: list[int] = []
-    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
+    signals: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: signals.append(number))
     options = parse_arguments()
     options.output_dir.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator()
@@ -72,7 +72,7 @@ def main() -> None:
         optimizer.zero_grad()
         # The signal may reach the processes in different steps, so they sum what they received.
         stopping = bool(
-            accelerator.reduce(torch.tensor(len(asked), device=accelerator.device)).item()
+            accelerator.reduce(torch.tensor(len(signals), device=accelerator.device)).item()
         )
         if stopping or step % options.save_steps == 0 or step == options.max_steps:
             weights = accelerator.unwrap_model(model).state_dict()

@@ -83,7 +83,7 @@ def test_validate_says_what_would_run(desk):
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
         f"note: environment: not set in the spec; using the active Python, {desk.folder}/venv\n"
-        "job.yaml: valid: tiny, 2 nodes, as many processes as Slurm gives GPUs\n"
+        "job.yaml: valid: tiny, 2 nodes, one process per GPU that Slurm allocates\n"
     )
 
 

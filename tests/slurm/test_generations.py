@@ -24,7 +24,7 @@ BESIDE = ("watched",)
 POLITE = "a bare script exits with 0 in the grace of every preemption"
 FOR_GOOD = "crashes for good"
 SETUP = (
-    "preempted by CANCEL amid the setup"  # its first job stays preempted, and another one completes
+    "preempted by CANCEL during the setup"  # its first job stays preempted, and another one completes
 )
 SOME = (
     POLITE,
