@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = Path(__file__).with_name("wording_allowed.txt")
 READ_BY_DEFAULT = (
     "clusterrun", "templates", "docs", "job_specs", "configs", "examples", "benchmarks", "tools",
-    "README.md", "CONTRIBUTING.md", "Makefile",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile",
 )  # fmt: skip
 MARKED_TEXT = {".md", ".sh", ".j2", ".yaml", ".yml", ".html", ".js", ".css", ""}
 
