@@ -75,7 +75,7 @@ def test_the_words_of_an_f_string_are_read(find):
     "text",
     [
         "Slurm no longer knows the job", "no more than 3 files", "the backend is no longer needed",
-        "the understanding of a standard", "it believes", "the run continues", "an amide",
+        "the understanding of a standard", "it believes", "the run continues", "an amide", "there is no run",
         "a trainer", "the Trainer's own checkpoints",
     ],
 )  # fmt: skip
@@ -94,8 +94,8 @@ def test_allowed_texts_pass(wording, find, tmp_path, monkeypatch):
     assert find("# the word beside\n", "other.py") == ["1: 'beside'"]
 
 
-def test_the_exit_code_tells_a_finding_from_none(tmp_path):
-    """It is 1 with a finding, which is printed with its place and advice, and otherwise 0."""
+def test_the_exit_code_is_1_if_a_word_is_found(tmp_path):
+    """It is 1 if a word is found, which is printed with its place and advice, and otherwise 0."""
     page = tmp_path / "page.md"
     for text, code, printed in (
         ("A run continues.\n", 0, ""),

@@ -43,7 +43,7 @@ REPLACEMENTS = {
     r"told|tells?|telling": "reports, prints, logs, shows",
     r"said": "reported, printed, wrote",
     r"hears?|heard": "receives",
-    r"is no (?!longer|more than|need|way)\w+": "is not a valid ...",
+    r"(?<!there )is no (?!longer|more than|need|way)\w+": "is not a valid ...",
     r"there is none|there are none": "no ... found",
     r"the (?-i:trainers?)": "the training process",
     r"begun": "started",
