@@ -134,9 +134,9 @@ def main() -> int:
         help="where to write; a disk, not memory (default: the temporary folder)",
     )
     options = parser.parse_args()
-    begun = time.monotonic()
+    started = time.monotonic()
     ours, plain, damages = measure(options)
-    text = page(options, ours, plain, damages, time.monotonic() - begun)
+    text = page(options, ours, plain, damages, time.monotonic() - started)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text, encoding="utf-8")
     print(text)

@@ -92,9 +92,9 @@ def seconds(argv: list[str]) -> tuple[float, list[str]]:
     """
     asked = Path.home() / "asked"
     asked.unlink(missing_ok=True)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(argv, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - started
     return took, asked.read_text().split() if asked.exists() else []
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz.py [--specs 90000] [--seed 1]
 
-Every file of a stored run is replaced by everything that tests/support/corrupt_runs.py knows, and
-every command is typed each time; mutated specs are validated. Writes benchmarks/results/fuzz.md.
+Every file of a stored run is replaced by each corruption of tests/support/corrupt_runs.py, and
+every command is run each time; mutated specs are validated. Writes benchmarks/results/fuzz.md.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from cluster_runs import (
 DEFAULT_DELAY = 120  # seconds a requeued job waits by Slurm's default (slurm.conf(5), cred_expire)
 BACK_WITHIN = 300  # seconds from a stop to the first step after it
 LEAVE_WITHIN = 120  # seconds from a person's stop to the end of the job
-PACE = 0.1  # seconds a step, as in handover/tiny.py
+PACE = 0.1  # seconds per step, as in handover/tiny.py
 KINDS = {
     "preemption": "preemption (grace 15 s)",
     "node crash": "power cut of a node",
@@ -63,7 +63,7 @@ class Watch:
     def spans(self) -> list[tuple[str, float]]:
         """The job's states, and the seconds in each."""
         pairs = zip(self.changes, self.changes[1:], strict=False)
-        return [(state, after - begun) for (begun, state), (after, _) in pairs]
+        return [(state, after - started) for (started, state), (after, _) in pairs]
 
     def held(self) -> float:
         """Seconds for which the job held its nodes."""
@@ -176,24 +176,24 @@ def run_under_stops(
     folder.mkdir()
     shutil.chown(folder, cluster.home(USER).stat().st_uid)
     trial = Trial(cluster, StepsLog(folder / "steps.jsonl"), Watch())
-    desk, begun = Desk(cluster, USER), time.time()
+    desk, started = Desk(cluster, USER), time.time()
     steps = int(minutes * 60 / PACE) + 1000  # more than fit into the time
     slurm = {"partition": "low", "time": 24 * 60}
     run = submit_with_clusterrun(desk, "goodput", trial.log, slurm, steps=steps, every=checkpoint)
     trial.until_attempt(1)
-    stops = make_stops(trial, begun, kinds(int(minutes / every), seed), every * 60)
-    trial.until(lambda: False, begun + minutes * 60 - time.time())
+    stops = make_stops(trial, started, kinds(int(minutes / every), seed), every * 60)
+    trial.until(lambda: False, started + minutes * 60 - time.time())
     leave(trial, desk, run)
-    return figures(trial, begun, stops)
+    return figures(trial, started, stops)
 
 
 def make_stops(
-    trial: Trial, begun: float, drawn: list[tuple[str, int]], every: float
+    trial: Trial, started: float, drawn: list[tuple[str, int]], every: float
 ) -> list[Stopped]:
     """Make each stop in the middle of its time slot, or as soon as the previous one is over."""
     stops = []
     for number, (kind, rank) in enumerate(drawn):
-        trial.until(lambda: False, begun + (number + 0.5) * every - time.time())
+        trial.until(lambda: False, started + (number + 0.5) * every - time.time())
         stops.append(trial.stop(kind, rank))
         say(f"stop {number + 1} of {len(drawn)}: {stops[-1]}")
     return stops
@@ -206,14 +206,14 @@ def leave(trial: Trial, desk: Desk, run: Path) -> None:
         raise TimeoutError(f"the run did not exit within {LEAVE_WITHIN} s after `clusterrun stop`")
 
 
-def figures(trial: Trial, begun: float, stops: list[Stopped]) -> Figures:
+def figures(trial: Trial, started: float, stops: list[Stopped]) -> Figures:
     """Count each step once, from its last attempt, and none after the run's final step."""
     all_steps = trial.log.steps()
     reached = trial.log.attempts()[-1][-1].step
     counted = {step.step: step.seconds for step in all_steps if step.step <= reached}
     return Figures(
         stops=stops,
-        wall=trial.watch.changes[-1][0] - begun,
+        wall=trial.watch.changes[-1][0] - started,
         held=trial.watch.held(),
         productive=sum(counted.values()),
         steps=len(counted),

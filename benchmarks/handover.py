@@ -60,7 +60,7 @@ class Place:
         return StepsLog(self.folder / "steps.jsonl")
 
     def environment(self) -> dict[str, str]:
-        """Return what the scripts in handover/ read, and what an activated login shell has."""
+        """Return the variables that the scripts in handover/ read, and those of a login shell."""
         own = {
             "VENV": sys.prefix,
             "SCRIPT": str(WAYS / "plain.py"),

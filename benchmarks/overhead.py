@@ -77,10 +77,10 @@ def time_checks(accelerator: Any, run: Any, steps: int) -> Found:
             matrix @ matrix
         accelerator.wait_for_everyone()  # as the gradients' all-reduce does
         position.step += 1
-        begun = time.perf_counter(), time.thread_time()
+        started = time.perf_counter(), time.thread_time()
         run.step_done(position, total=steps, samples=1)
-        took["wall"].append(time.perf_counter() - begun[0])
-        took["processor"].append(time.thread_time() - begun[1])
+        took["wall"].append(time.perf_counter() - started[0])
+        took["processor"].append(time.thread_time() - started[1])
     return took
 
 
@@ -103,11 +103,11 @@ def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
                 shutil.rmtree(plain, ignore_errors=True)
                 os.sync()  # writes of the previous save do not count for this one
             accelerator.wait_for_everyone()
-            begun = time.perf_counter()
+            started = time.perf_counter()
             save(number)
             accelerator.wait_for_everyone()
             if number:
-                found[name].append(time.perf_counter() - begun)
+                found[name].append(time.perf_counter() - started)
             run._state.finish_save()  # noqa: SLF001 - training would continue meanwhile
     return found
 

@@ -84,11 +84,11 @@ def commands(job_id: str) -> dict[str, list[str]]:
 
 def seconds(argv: list[str]) -> float:
     """Time one process from its start to its end. Raises CalledProcessError if it fails."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     done = subprocess.run(
         argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - started
     if done.returncode:
         sys.stderr.write(f"{shlex.join(argv)}: {done.stderr}")
         done.check_returncode()

@@ -1,6 +1,6 @@
 """The quick start: train on this machine, preempt the run midway, and let it resume and finish.
 
-It submits job_specs/quickstart.yaml without Slurm, does to it what Slurm does at a preemption
+It submits job_specs/quickstart.yaml without Slurm, signals it as Slurm does at a preemption
 (SIGTERM to the step), and follows it to the end. Run it with `make quickstart`.
 """
 

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader, TensorDataset
 
 STEPS = int(os.environ.get("STEPS", "3000"))  # in the whole training
-PACE = 0.1  # seconds a step takes
+PACE = 0.1  # seconds per step
 SAVE_EVERY = 50  # steps
 BATCH = 4
 
