@@ -1,9 +1,9 @@
-# Two commands do everything on a fresh Debian or Ubuntu machine: `make quickstart` and `make test`.
+# On a fresh Debian or Ubuntu machine, `make quickstart` and `make test` install all that they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/test.lock
-# Older pips take the versions of build backends from the first variable, pip 25.3 and later from the second.
+# pip before 25.3 reads the versions of build backends from the first variable, later versions from the second.
 LOCKED := PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK)
 PIP := $(LOCKED) $(BIN)/python -m pip install -q --disable-pip-version-check
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -12,47 +12,47 @@ CLUSTER_PACKAGES := slurmctld slurmd slurm-client slurmdbd munge mariadb-server 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test extended check docs pictures lock cluster generations golden benchmarks clean
 
-help:             ## show this
+help:             ## show this help
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
 
-quickstart: $(VENV)/.train   ## a real training here, preempted in the middle, that resumes
+quickstart: $(VENV)/.train   ## train on this machine: the run is preempted in the middle, and resumes
 	@$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.test cluster-packages   ## style, types, and all tests but those of `make extended`, a real Slurm cluster included
+test: $(VENV)/.test cluster-packages   ## style, wording, types, and all tests except those of `make extended`; includes a real Slurm cluster
 	@tools/test
 
-extended: $(VENV)/.test cluster-packages   ## the tests for which `make test` has no time, and those without a cluster on the lowest and newest versions
+extended: $(VENV)/.test cluster-packages   ## the slowest tests, then those without a cluster on the lowest and newest versions
 	@tools/test --extended
 	@tools/ranges lowest
 	@tools/ranges newest
 
-check: $(VENV)/.test   ## style and types only
+check: $(VENV)/.test   ## style, wording and types only
 	@tools/check
 
-docs: $(VENV)/.test   ## build the site of the documentation into site/; a broken link is an error
+docs: $(VENV)/.test   ## build the documentation into site/; a broken link is an error
 	@for script in job_spec commands python_api answers states diagnoses; do $(BIN)/python tools/docs/$$script.py || exit; done
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "site/index.html: open it in a browser"
+	@echo "open site/index.html in a browser"
 
-pictures: $(VENV)/.test cluster-packages   ## draw the pictures of the documentation again, from real runs
+pictures: $(VENV)/.test cluster-packages   ## redraw the pictures of the documentation from real runs
 	@$(BIN)/python tools/docs/recording.py
 	@$(SUDO) $(BIN)/python tools/docs/pictures_of_commands.py
 	@$(SUDO) $(BIN)/python tools/docs/picture_of_report.py
 
-lock: $(VENV)/.test   ## write requirements/test.lock again, with the newest versions that pyproject.toml allows
+lock: $(VENV)/.test   ## update requirements/test.lock to the newest versions that pyproject.toml allows
 	@tools/lock
-	@echo "wrote $(LOCK); make test installs it"
+	@echo "updated $(LOCK); make test installs these versions"
 
-cluster: $(VENV)/.test cluster-packages   ## a four-node Slurm on this machine, to play with
+cluster: $(VENV)/.test cluster-packages   ## start a four-node Slurm on this machine, with a shell
 	@$(SUDO) $(BIN)/python -m tests.slurm.play
 
-generations: $(VENV)/.test cluster-packages   ## what three generations of Slurm do to a run; writes docs/reference/slurm-generations.md
+generations: $(VENV)/.test cluster-packages   ## test how three generations of Slurm handle a run; writes docs/reference/slurm-generations.md
 	@$(SUDO) env CLUSTERRUN_GENERATIONS="$(or $(CELLS),all)" $(BIN)/python -m pytest -q tests/slurm/test_generations.py
 
-golden: $(VENV)/.test   ## write the golden scripts again; read the difference before you commit
+golden: $(VENV)/.test   ## rewrite the golden scripts; review the diff before you commit
 	@CLUSTERRUN_GOLDEN=write $(BIN)/python -m pytest -q tests/planning/test_script.py tests/planning/test_sections.py -k 'golden or version'
 
-benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use instead; results in benchmarks/results
+benchmarks: $(VENV)/.test cluster-packages   ## compare with the alternatives; results in benchmarks/results
 	@$(SUDO) $(BIN)/python benchmarks/startup.py
 	@$(SUDO) $(BIN)/python benchmarks/desk.py
 	@$(BIN)/python benchmarks/chaos.py
@@ -62,24 +62,24 @@ benchmarks: $(VENV)/.test cluster-packages   ## compare with what one would use 
 	@$(SUDO) $(BIN)/python benchmarks/goodput.py
 	@$(BIN)/python benchmarks/simulate.py
 
-# The virtual environment: Debian's python3 can lack venv, so its package is installed, with a message.
+# The virtual environment: Debian's python3 may lack venv, so its package is installed, with a message.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "installing Debian package python3-venv"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null; }
-	@echo "making a virtual environment in $(VENV)"
+	@echo "creating a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# Versions are locked, those of build backends too, so that a result does not depend on the day. torch comes first and by
-# itself, in the build that pip finds for the machine. PyPI's build for Linux brings several gigabytes of CUDA libraries,
-# in versions that torch itself pins; the lock does not have them.
+# Versions are locked, including those of build backends, so that results do not depend on the day. torch is installed first,
+# on its own, in the build that pip selects for the machine. PyPI's build for Linux depends on several gigabytes of CUDA
+# libraries, in versions that torch itself pins; the lock does not list them.
 $(VENV)/.train: pyproject.toml requirements/torch.txt $(LOCK) | $(VENV)/bin/python
-	@echo "installing torch, accelerate, transformers, datasets and clusterrun into $(VENV), as locked (a few minutes)"
+	@echo "installing torch, accelerate, transformers, datasets and clusterrun into $(VENV), in locked versions (a few minutes)"
 	@$(PIP) -r requirements/torch.txt
 	@$(PIP) -e '.[train]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
-	@echo "installing what the tests need into $(VENV), as locked"
+	@echo "installing the test dependencies into $(VENV), in locked versions"
 	@$(PIP) -e '.[train,test,sbatch,docs]'
 	@touch $@
 
@@ -89,9 +89,9 @@ cluster-packages:
 	  echo "installing Debian packages: $(CLUSTER_PACKAGES)"; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; }
 	@for program in chromium zsh fish; do command -v $$program >/dev/null || { \
-	  echo "installing Debian package $$program, for the tests of reports and completion"; \
+	  echo "installing Debian package $$program for the tests of reports and completion"; \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$program >/dev/null || \
-	  echo "not available here: the tests that need it are skipped"; }; done
+	  echo "$$program is not available: the tests that need it are skipped"; }; done
 
-clean:            ## remove what was built; runs stay
+clean:            ## remove build output and caches; runs are kept
 	@rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

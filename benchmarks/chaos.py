@@ -1,7 +1,7 @@
-"""Checkpoints under SIGKILL and random damage, compared with plain `accelerator.save_state`.
+"""Checkpoints under SIGKILL and random corruption, compared with plain `accelerator.save_state`.
 
-Trainers are forked from a warm parent, save a small state without end, and are killed somewhere in
-a whole cycle of writing, publishing and pruning. The next one resumes what is left. It needs
+Training processes are forked from a warm parent, save a small state in an endless loop, and are
+killed at some point in a cycle of writing, publishing and pruning. The next one resumes. It needs
 neither Slurm nor root:
 
     python benchmarks/chaos.py
@@ -31,7 +31,7 @@ from chaos_kills import Story, kill_clusterrun, kill_plain  # noqa: E402
 from chaos_trainers import async_trainer, clusterrun_trainer, warm_up  # noqa: E402
 
 Counts = Counter[tuple[str, str]]
-Stories = tuple[Story, Story]  # of the two ways
+Stories = tuple[Story, Story]  # one for each of WAYS
 WAYS = "clusterrun.training", "with `async_save`"
 
 
@@ -40,13 +40,13 @@ def kills_table(ours: Stories, plain: Story) -> list[str]:
     rows: list[tuple[str, list[object]]] = [
         ("kills", [story.kills for story in stories]),
         ("resumes", [story.resumes for story in stories]),
-        ("**resumes that failed**", [_with_words(story.failed) for story in stories]),
+        ("**failed resumes**", [_with_words(story.failed) for story in stories]),
         (
-            "resumes from before the newest save that was reported",
+            "resumes from before the newest reported save",
             [story.behind for story in stories],
         ),
-        ("kills that left no checkpoint that verifies", [*(story.without for story in ours), ""]),
-        ("a whole cycle, median", [_milliseconds(story) for story in stories]),
+        ("kills that left no valid checkpoint", [*(story.without for story in ours), ""]),
+        ("save cycle, median", [_milliseconds(story) for story in stories]),
     ]
     return [
         f"| | {' | '.join(WAYS)} | `accelerator.save_state`, automatic naming |",
@@ -99,12 +99,12 @@ def page(
     kind = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()})"
     machine = f"{kind}, load average {os.getloadavg()[0]:.1f}"
     return "\n".join([
-        "# Kills and damages", "",
+        "# Kills and corruption", "",
         made, f"{machine} at the end, Python {platform.python_version()}, {versions}.",
-        "What is done to whom, and what it cannot show: [README](../README.md).", "",
+        "Method and limitations: [README](../README.md).", "",
         "## SIGKILL at a random moment of a save", "", *kills_table(ours, plain), "",
-        "As what was left on the disk shows:", "", *moments_table(ours), "",
-        "## Random damages", "", *damages_table(*damages), "",
+        "Derived from the files that were left on the disk:", "", *moments_table(ours), "",
+        "## Random corruption", "", *damages_table(*damages), "",
     ])  # fmt: skip
 
 
@@ -134,9 +134,9 @@ def main() -> int:
         help="where to write; a disk, not memory (default: the temporary folder)",
     )
     options = parser.parse_args()
-    begun = time.monotonic()
+    started = time.monotonic()
     ours, plain, damages = measure(options)
-    text = page(options, ours, plain, damages, time.monotonic() - begun)
+    text = page(options, ours, plain, damages, time.monotonic() - started)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text, encoding="utf-8")
     print(text)

@@ -1,4 +1,4 @@
-"""Random damages to a checkpoint: each must be found."""
+"""Random corruption of a checkpoint, which must always be detected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clusterrun.training.checkpointing.manifest import find_damage
 
 def _flip(data: bytes) -> bytes:
     spoiled = bytearray(data)
-    for bit in random.sample(range(8 * len(data)), random.choice([1, 1, 1, 2, 17])):  # noqa: S311 - no secret
+    for bit in random.sample(range(8 * len(data)), random.choice([1, 1, 1, 2, 17])):  # noqa: S311 - not security-relevant
         spoiled[bit // 8] ^= 1 << bit % 8
     return bytes(spoiled)
 
@@ -26,7 +26,7 @@ def _append(data: bytes) -> bytes:
 
 
 def _overwrite(data: bytes) -> bytes:
-    """Replace a block of the file with other content, as a faulty file system does."""
+    """Overwrite a block of the file with other content, as a faulty file system does."""
     start = random.randrange(len(data))  # noqa: S311
     block = data[start : start + 4096]
     damaged = bytes(byte ^ random.randint(1, 255) for byte in block)  # noqa: S311
@@ -45,9 +45,9 @@ MISSING = "missing"
 def spoil(
     checkpoint: Path, count: int
 ) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """Damage every file of a checkpoint in every way, `count` times in all, and mend it each time.
+    """Corrupt every file of a checkpoint in every way, `count` times in all, and restore it.
 
-    Returns how many damages were made, and how many of them were found, by file and kind.
+    Returns the number of corruptions, and how many of them were detected, by file and kind.
     """
     made: Counter[tuple[str, str]] = Counter()
     found: Counter[tuple[str, str]] = Counter()
@@ -64,5 +64,5 @@ def spoil(
         found[path.name, kind] += find_damage(checkpoint) is not None
         path.write_bytes(data)
         if (reason := find_damage(checkpoint)) is not None:
-            raise SystemExit(f"a whole checkpoint was called damaged: {reason}")
+            raise SystemExit(f"a complete checkpoint was reported as corrupt: {reason}")
     return made, found

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of a save, again and again, and what the next attempt finds."""
+"""Repeated SIGKILL at random moments of a save, and what the next attempt finds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Trainer = Callable[[Path, int, Tell], None]
 
 @dataclass
 class Story:
-    """What happened to one kind of trainer over all kills."""
+    """What happened to one kind of training process over all kills."""
 
     kills: int = 0
     resumes: int = 0
     failed: Counter[str] = field(default_factory=Counter)  # resumes that raised, by error
-    behind: int = 0  # resumes from before the newest save that had been reported
+    behind: int = 0  # resumes from before the newest reported save
     without: int = 0  # kills after which no checkpoint verified
     moments: Counter[str] = field(default_factory=Counter)  # where a kill fell
     spans: list[float] = field(default_factory=list)  # seconds from `begin` to `saved`
@@ -44,18 +44,18 @@ def _lines(pipe: int) -> Iterator[tuple[str, str]]:
 
 @dataclass
 class Life:
-    """What a trainer told before it was killed."""
+    """What a training process reported before it was killed."""
 
     resumed: int | None = None
     error: str = ""
-    reported: int = 0  # the newest step that it said was saved
-    begun: int = 0
+    reported: int = 0  # the newest step whose save it reported
+    started: int = 0  # the newest step whose save it started
 
 
 def live(trainer: Trainer, folder: Path, attempt: int, story: Story, log: int) -> Life:
-    """Kill a trainer in its first, second or third save, at a random moment of a whole cycle."""
+    """Kill a process in its first, second or third save, at a random moment of a whole cycle."""
     life = Life()
-    cycle = random.randint(1, 3)  # noqa: S311 - no secret
+    cycle = random.randint(1, 3)  # noqa: S311 - not security-relevant
     with forked(trainer, folder, attempt, log) as (child, pipe):
         began = 0.0
         for word, value in _lines(pipe):
@@ -68,7 +68,7 @@ def live(trainer: Trainer, folder: Path, attempt: int, story: Story, log: int) -
                 story.spans.append(time.perf_counter() - began)
             else:
                 began = time.perf_counter()
-                life.begun = int(value)
+                life.started = int(value)
                 cycle -= 1
                 if not cycle:
                     whole = statistics.median(story.spans[-99:]) if story.spans else 0.05
@@ -78,7 +78,7 @@ def live(trainer: Trainer, folder: Path, attempt: int, story: Story, log: int) -
 
 
 def kill_clusterrun(trainer: Trainer, folder: Path, kills: int, log: int) -> Story:
-    """Kill attempts of one run, one after the other; each resumes what the one before has left."""
+    """Kill attempts of one run, one after the other; each resumes from the previous one's files."""
     story, newest = Story(), 0
     for attempt in range(1, kills + 1):
         (folder / "current").write_text(f"attempt={attempt:04d}\n")
@@ -95,11 +95,11 @@ def kill_clusterrun(trainer: Trainer, folder: Path, kills: int, log: int) -> Sto
 
 
 def kill_plain(folder: Path, kills: int, log: int) -> Story:
-    """Kill trainers that use only save_state; after a failed resume, the next one starts over."""
+    """Kill processes that use only save_state; after a failed resume, the next one starts over."""
     story, newest = Story(), 0
     for attempt in range(1, kills + 1):
         life = live(plain_trainer, folder, attempt, story, log)
-        if life.error:  # nobody was killed: that trainer died of what the kill before had left
+        if life.error:  # it was not killed: it failed to load what the previous kill had left
             story.resumes += 1
             story.failed[life.error] += 1
             shutil.rmtree(folder / "checkpoints")
@@ -114,7 +114,7 @@ def kill_plain(folder: Path, kills: int, log: int) -> Story:
 
 def _count_resume(story: Story, life: Life, newest: int) -> None:
     if life.resumed is None:
-        story.failed["no word"] += 1
+        story.failed["no report"] += 1
     if newest or life.resumed is None:
         story.resumes += 1
         story.behind += life.resumed is not None and life.resumed < newest
@@ -125,17 +125,17 @@ def _step(path: Path) -> int:
 
 
 def _moment(folder: Path, life: Life, attempt: int) -> str:
-    """Say where in a save the kill fell, as what it left shows."""
-    name = f"step-{life.begun:08d}-{attempt:04d}"
+    """Return the phase of the save in which the kill fell, derived from the files it left."""
+    name = f"step-{life.started:08d}-{attempt:04d}"
     draft, published = folder / "staging" / name, folder / "checkpoints" / name
     if any((folder / "staging").glob("*.discarded")):
-        return "amid the removal of an old checkpoint"
+        return "during the removal of an old checkpoint"
     if published.exists():
         return (
             "after it was published"
-            if life.reported == life.begun
+            if life.reported == life.started
             else "published, not yet reported"
         )
     if not draft.exists():
         return "before the first file"
-    return "sealed, not yet published" if (draft / NAME).exists() else "amid the files"
+    return "sealed, not yet published" if (draft / NAME).exists() else "while files were written"

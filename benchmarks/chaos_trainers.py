@@ -1,4 +1,4 @@
-"""The trainers of the chaos benchmark: they save until they are killed, and report each step.
+"""The training processes of the chaos benchmark: they save until killed, and report each step.
 
 Each runs in a process forked from a warm parent, and writes lines to a pipe: `resumed STEP` (or
 `failed WHY`), and for each save `begin STEP` and `saved STEP`.
@@ -26,16 +26,16 @@ Tell = Callable[[str, object], None]
 
 
 class Steps:
-    """The step, for Accelerate's own way of saving it."""
+    """The step, in the form in which Accelerate saves objects."""
 
     done = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Return what Accelerate saves."""
+        """Return the state that Accelerate saves."""
         return {"step": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Take what Accelerate loads."""
+        """Set the state that Accelerate has loaded."""
         self.done = state["step"]
 
 
@@ -45,20 +45,20 @@ def _prepare(accelerator: Accelerator) -> Callable[[], None]:
 
     def step() -> None:
         for parameter in model.parameters():
-            parameter.grad = torch.rand_like(parameter)  # autograd does not outlive a fork
+            parameter.grad = torch.rand_like(parameter)  # autograd's threads do not survive a fork
         optimizer.step()
 
     return step
 
 
 def clusterrun_trainer(folder: Path, attempt: int, tell: Tell) -> None:
-    """Train as one attempt of a clusterrun run: a checkpoint each step."""
+    """Train as one attempt of a clusterrun run, with a checkpoint per step."""
     run, step = _begin(folder, attempt)
     _train(run, step, tell, lambda number: tell("saved", number))
 
 
 def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
-    """Train the same with `async_save`, which keeps training while a thread writes a checkpoint."""
+    """Train with `async_save`: training continues while a thread writes a checkpoint."""
     os.environ["CLUSTERRUN_CHECKPOINT_ASYNC_SAVE"] = "true"
     run, step = _begin(folder, attempt)
     saves = run._state.saves  # noqa: SLF001 - the thread calls it when the checkpoint is published
@@ -69,7 +69,7 @@ def async_trainer(folder: Path, attempt: int, tell: Tell) -> None:
         tell("saved", number)
 
     def train_on(_: int) -> None:
-        while run._state.is_saving():  # noqa: SLF001 - no one else knows that a write is under way
+        while run._state.is_saving():  # noqa: SLF001 - nothing public shows that a write is in progress
             step()
 
     saves.published = tell_too  # type: ignore[method-assign]  # the object is this process's own
@@ -131,7 +131,7 @@ def _numbers(folder: Path) -> Iterator[int]:
 
 
 def warm_up(folder: Path) -> None:
-    """Save and load once, so that no forked trainer has anything left to import."""
+    """Save and load once, so that a forked process has nothing left to import."""
     accelerator = Accelerator(cpu=True)
     _prepare(accelerator)()
     accelerator.save_state(str(folder))
@@ -144,7 +144,7 @@ def warm_up(folder: Path) -> None:
 def forked(
     trainer: Callable[[Path, int, Tell], None], folder: Path, attempt: int, log: int
 ) -> Iterator[tuple[int, int]]:
-    """Fork a trainer; gives its process id and the pipe to read from. It is reaped at the end."""
+    """Fork a training process; yield its id and the pipe to read from, and reap it at the end."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -168,7 +168,7 @@ def _run_child(
             attempt,
             lambda word, value: os.write(pipe, f"{word} {value}\n".encode()) and None,
         )
-    except BaseException:  # noqa: BLE001 - nothing of the parent's may run here
+    except BaseException:  # noqa: BLE001 - the parent's code must not run here
         traceback.print_exc()
     finally:
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What the benchmarks on a real cluster share: logged steps, the ways to stop a job, the page."""
+"""Code shared by the benchmarks on a real cluster: logged steps, ways to stop a job, the page."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def say(text: str) -> None:
 
 
 def started_cluster(*, cgroup: bool, expedited: bool = False) -> Cluster:
-    """Start four nodes.
+    """Start four nodes; with `expedited`, of Slurm 26.05 with expedited requeues.
 
-    `expedited`: of Slurm 26.05, with expedited requeues. Raises SystemExit if it cannot.
+    Raises SystemExit if a required package is missing.
     """
     reason = missing()
     if reason:
@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True)
 class StepsLog:
-    """What the processes of one training wrote down (handover/tiny.py)."""
+    """The steps that the processes of one training logged (handover/tiny.py)."""
 
     path: Path
 
@@ -76,18 +76,18 @@ class StepsLog:
         return list(found.values())
 
     def newest_process(self, rank: int) -> dict[str, Any]:
-        """The newest process of a rank: `node` and, as that node counts, `pid`."""
+        """The newest process of a rank: its `node`, and its `pid` on that node."""
         return [line for line in self._lines() if line.get("rank") == rank][-1]
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         for line in text.splitlines():
-            if line.endswith("}"):  # its writer may have been cut off
+            if line.endswith("}"):  # its writer may have been killed
                 yield json.loads(line)
 
 
 def patient(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition at most so long, and say whether it came true."""
+    """Wait for a condition until a timeout; return whether it became true."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -97,12 +97,12 @@ def patient(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def queued(cluster: Cluster) -> list[str]:
-    """The states of the user's jobs, in Slurm's words."""
+    """The states of the user's jobs, as Slurm reports them."""
     return cluster.run_as(USER, ["squeue", "--me", "--noheader", "--format=%T"]).stdout.split()
 
 
 def preempt(cluster: Cluster) -> None:
-    """Let another user's job take all nodes for three seconds."""
+    """Preempt with another user's job, which takes all nodes for three seconds."""
     words = [
         "--partition=high",
         f"--nodes={len(cluster.nodes)}",
@@ -113,14 +113,14 @@ def preempt(cluster: Cluster) -> None:
 
 
 def crash_node_of(cluster: Cluster, log: StepsLog, rank: int) -> str:
-    """Cut the power of a rank's node; returns the node's name, because it must be booted again."""
+    """Cut the power of a rank's node; return its name, because it must be booted again."""
     node = str(log.newest_process(rank)["node"])
     cluster.crash(node)
     return node
 
 
 def kill_rank(cluster: Cluster, log: StepsLog, rank: int) -> None:
-    """End a rank with SIGKILL, as the kernel does when memory is gone."""
+    """End a rank with SIGKILL, as the kernel does when memory runs out."""
     process = log.newest_process(rank)
     cluster.run_on(process["node"], ["kill", "-KILL", str(process["pid"])])
 
@@ -135,7 +135,7 @@ def submit_with_clusterrun(
     every: str = "50 steps",
     **more: Any,
 ) -> Path:
-    """Submit the tiny training, on two nodes with a process each, and return the run's folder."""
+    """Submit the tiny training on two nodes with one process each; return the run's folder."""
     run = desk.submit(
         name,
         script=str(WAYS / "with_clusterrun.py"),
@@ -151,12 +151,12 @@ def submit_with_clusterrun(
 
 
 def made_by(slurm: str, tracking: str) -> list[str]:
-    """Say how a page was made: the command, the machine, the versions."""
+    """Return the lines on how a page was made: the command, the machine, the versions."""
     words = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     machine = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()})"
     load = f"load average {os.getloadavg()[1]:.1f} over the last five minutes"
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    stage = f"One machine with {machine} plays controller and four nodes; {load}."
+    stage = f"One machine with {machine} runs the controller and four nodes; {load}."
     software = f"Python {platform.python_version()}, Slurm {slurm} ({tracking}), {versions}."
     return [
         f"Made by `{words}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}.",

@@ -1,8 +1,8 @@
-"""How long `list` and `status` take with 10,000 runs and 10,000 array tasks, next to Slurm's own.
+"""How long `list` and `status` take with 10,000 runs and 10,000 array tasks, and Slurm's commands.
 
 Whole processes are timed, on a real Slurm that is started for it (tests/slurm), as an ordinary user
-on its login machine. The commands take turns; the median counts. How often each asks Slurm is
-counted by wrappers on PATH. Needs root:
+on its login node. The commands take turns; the medians are compared. Wrappers on PATH count how
+often each one calls Slurm. Needs root:
 
     python benchmarks/desk.py --runs 10000 --tasks 10000 --rounds 3
 """
@@ -43,20 +43,20 @@ SQUEUE, ARRAY, SACCT = (
     "squeue --me --array",
     "sacct --allocations --starttime=now-1day",
 )
-WATCHER = "submitit's watcher, told of every task"
+WATCHER = "submitit's watcher, every task registered"
 FIRST = "clusterrun list, the first time"
 RATIOS = (("clusterrun list", ARRAY), ("clusterrun list", SACCT), ("clusterrun list", WATCHER),
           ("clusterrun status ARRAY", ARRAY), ("clusterrun status ARRAY", WATCHER))  # fmt: skip
 
 
 def make_runs(count: int) -> None:
-    """Make runs that have ended, with all records that a real run has; runs as the user."""
-    from clusterrun.run_folder.index import Index, RunRef  # noqa: PLC0415 - in the process that makes them
+    """Create ended runs with all records of a real run; called as the user."""
+    from clusterrun.run_folder.index import Index, RunRef  # noqa: PLC0415 - only in the process that creates runs
     from clusterrun.run_folder.paths import RunPaths  # noqa: PLC0415 - likewise
     from clusterrun.run_folder.records import write_record  # noqa: PLC0415 - likewise
     from clusterrun.training.records.history import History  # noqa: PLC0415 - likewise
 
-    os.fsync = lambda _: None  # whether the disk has them matters to nobody here
+    os.fsync = lambda _: None  # these records need not survive a crash
     index, now = Index(), int(time.time())
     for number in range(count):
         run_id, job_id = f"old-{number:05d}", str(1_000_000 + number)
@@ -86,15 +86,15 @@ def make_runs(count: int) -> None:
 
 
 def seconds(argv: list[str]) -> tuple[float, list[str]]:
-    """Time one process; also returns the Slurm commands that it called.
+    """Time one process; also return the Slurm commands that it called.
 
     Raises CalledProcessError if it fails.
     """
     asked = Path.home() / "asked"
     asked.unlink(missing_ok=True)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(argv, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - started
     return took, asked.read_text().split() if asked.exists() else []
 
 
@@ -125,7 +125,7 @@ def measure(array: str, job_id: str, tasks: int, rounds: int) -> dict[str, Any]:
 
 
 def on_a_cluster(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """Measure on a cluster with a full queue and index; also returns how the page was made."""
+    """Measure on a cluster with a full queue and index; also return how the page was made."""
     extra = [f"MaxArraySize={options.tasks + 1}", f"MaxJobCount={options.tasks + 1000}"]
     with Cluster.start(config_extra=extra) as cluster:
         desk = Desk(cluster, USER)
@@ -137,7 +137,7 @@ def on_a_cluster(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]
             (folder / name).write_text(WRAPPER.format(name=name))
             (folder / name).chmod(0o755)
         here = [PYTHON, str(Path(__file__).resolve()), "--here"]
-        say(f"making {options.runs} runs")
+        say(f"creating {options.runs} runs")
         environment = {"PYTHONPATH": str(CHECKOUT), "PATH": f"{folder}:/usr/bin:/bin"}
         cluster.run_as(USER, [*here, "--runs", str(options.runs)], env=environment, timeout=200)
         words = [
@@ -160,11 +160,11 @@ def page(found: dict[str, Any], made: list[str], options: argparse.Namespace) ->
     """Write the page of results."""
     lines = ["# Many runs", "", *made]
     lines += [
-        f"{options.runs} runs that have ended, and a job array of {options.tasks} tasks that wait.",
-        "Whole processes, taking turns. What is compared, and why: [README](../README.md).",
+        f"{options.runs} ended runs, and a job array of {options.tasks} pending tasks.",
+        "Whole processes, taking turns. Method: [README](../README.md).",
         "",
     ]
-    lines += ["| command | median | fastest | slowest | asks Slurm |", "|---|--:|--:|--:|---|"]
+    lines += ["| command | median | fastest | slowest | calls of Slurm |", "|---|--:|--:|--:|---|"]
     median = {name: statistics.median(values["seconds"]) for name, values in found.items()}
     for name, values in found.items():
         times = values["seconds"]
@@ -190,11 +190,11 @@ def page(found: dict[str, Any], made: list[str], options: argparse.Namespace) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=0, help="runs that have ended")
-    parser.add_argument("--tasks", type=int, default=10_000, help="of the job array")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each command is timed")
+    parser.add_argument("--runs", type=int, default=0, help="number of ended runs")
+    parser.add_argument("--tasks", type=int, default=10_000, help="tasks of the job array")
+    parser.add_argument("--rounds", type=int, default=3, help="number of timings per command")
     parser.add_argument(
-        "--here", action="store_true", help="be the process on the login machine; the start says it"
+        "--here", action="store_true", help="measure on the login node; used internally"
     )
     parser.add_argument("--array", nargs=2, metavar=("RUN", "JOB"), help=argparse.SUPPRESS)
     options = parser.parse_args()

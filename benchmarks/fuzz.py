@@ -1,9 +1,9 @@
-"""Corrupt run folders and job specs, and count the answers that a user would call our fault.
+"""Corrupt run folders and job specs, and count the faults in clusterrun's answers.
 
     python benchmarks/fuzz.py [--specs 90000] [--seed 1]
 
-Every file of a stored run is replaced by everything that tests/support/corrupt_runs.py knows, and
-every command is typed each time; mutated specs are validated. Writes benchmarks/results/fuzz.md.
+Every file of a stored run is replaced by each corruption of tests/support/corrupt_runs.py, and
+every command is run each time; mutated specs are validated. Writes benchmarks/results/fuzz.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from tests.support import corrupt_runs, corrupt_specs  # noqa: E402 - the checkout is no package
+from tests.support import corrupt_runs, corrupt_specs  # noqa: E402 - the checkout is not a package
 
 FAULT = (
     "A fault is an internal error, a traceback, a command that does not end within "
@@ -28,7 +28,7 @@ PAGE = ROOT / "benchmarks" / "results" / "fuzz.md"
 
 
 def main() -> int:
-    """Run all cases and write the page; the exit code is 1 if there is a fault."""
+    """Run all cases and write the page; return 1 if a fault was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--specs", type=int, default=90_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def fuzz_runs(folder: Path) -> tuple[int, list[str]]:
-    """Return the number of cases, and the faults."""
+    """Return the number of cases and the faults."""
     site = corrupt_runs.Site.make(folder)
     cases = list(corrupt_runs.all_cases(site))
     found = ((case, corrupt_runs.find_fault(site, case)) for case in cases)

@@ -1,4 +1,4 @@
-"""How much of the time becomes training that counts, when a run is stopped again and again.
+"""How much of the time becomes training that counts, when a run is stopped repeatedly.
 
 A run of clusterrun on a real cluster (tests/slurm, started for it) is stopped every two minutes for
 half an hour: mostly by a preemption, sometimes by a node whose power is cut, sometimes by the
@@ -40,7 +40,7 @@ from cluster_runs import (
 DEFAULT_DELAY = 120  # seconds a requeued job waits by Slurm's default (slurm.conf(5), cred_expire)
 BACK_WITHIN = 300  # seconds from a stop to the first step after it
 LEAVE_WITHIN = 120  # seconds from a person's stop to the end of the job
-PACE = 0.1  # seconds a step, as in handover/tiny.py
+PACE = 0.1  # seconds per step, as in handover/tiny.py
 KINDS = {
     "preemption": "preemption (grace 15 s)",
     "node crash": "power cut of a node",
@@ -50,33 +50,33 @@ KINDS = {
 
 @dataclass
 class Watch:
-    """What Slurm said about the job: (epoch seconds, its state), at each change."""
+    """The job's states as Slurm reported them: (epoch seconds, state) at each change."""
 
     changes: list[tuple[float, str]] = field(default_factory=list)
 
     def look(self, cluster: Cluster) -> None:
-        """Ask Slurm once."""
+        """Query Slurm once."""
         state = (queued(cluster) or ["GONE"])[0]
         if not self.changes or self.changes[-1][1] != state:
             self.changes.append((time.time(), state))
 
     def spans(self) -> list[tuple[str, float]]:
-        """Each state the job was in, and for how many seconds."""
+        """The job's states, and the seconds in each."""
         pairs = zip(self.changes, self.changes[1:], strict=False)
-        return [(state, after - begun) for (begun, state), (after, _) in pairs]
+        return [(state, after - started) for (started, state), (after, _) in pairs]
 
     def held(self) -> float:
-        """Seconds in which the job had its nodes."""
+        """Seconds for which the job held its nodes."""
         return sum(seconds for state, seconds in self.spans() if state not in ("PENDING", "GONE"))
 
     def requeues(self) -> int:
-        """How often the job went back into the queue."""
+        """How often the job was requeued."""
         return sum(state == "PENDING" for state, _ in self.spans()[1:])
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """One stop: its kind, the steps it cost, the seconds from the last step to the next one."""
+    """One stop: its kind, the steps lost, the seconds from the last step to the next one."""
 
     kind: str
     lost: int
@@ -92,7 +92,7 @@ class Trial:
     watch: Watch
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for a condition, with an eye on the job, and say whether it came true."""
+        """Wait for a condition while watching the job; return whether it became true."""
 
         def looked() -> bool:
             self.watch.look(self.cluster)
@@ -101,14 +101,14 @@ class Trial:
         return patient(looked, seconds)
 
     def until_attempt(self, number: int) -> None:
-        """Wait for the first step of an attempt. Raises TimeoutError when it does not come."""
+        """Wait for the first step of an attempt. Raises TimeoutError if none is logged."""
         if not self.until(lambda: len(self.log.attempts()) >= number, BACK_WITHIN):
             raise TimeoutError(
-                f"no step of attempt {number} within {BACK_WITHIN} s: the run did not come back"
+                f"no step of attempt {number} within {BACK_WITHIN} s: the run did not restart"
             )
 
     def stop(self, kind: str, rank: int) -> Stopped:
-        """Stop the training, wait until it is back, and mend what was broken."""
+        """Stop the training, wait until it has restarted, and repair the nodes."""
         before = len(self.log.attempts())
         node = self._make(kind, rank)
         self.until_attempt(before + 1)
@@ -129,7 +129,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was measured; times in seconds."""
+    """The measurements; times are in seconds."""
 
     stops: list[Stopped]
     wall: float
@@ -151,12 +151,12 @@ class Figures:
 
     @property
     def of_wall_with_default_delay(self) -> float:
-        """The same share, had each requeue taken Slurm's default delay."""
+        """The same share if each requeue took Slurm's default delay."""
         return self.productive / (self.wall + self.requeues * (DEFAULT_DELAY - REQUEUE_DELAY))
 
 
 def kinds(count: int, seed: int) -> list[tuple[str, int]]:
-    """Draw the stops, each with the rank that it hits.
+    """Draw the stops, each with the rank that it affects.
 
     Of eight, six are preemptions, one is a node crash and one a rank crash.
     """
@@ -176,44 +176,44 @@ def run_under_stops(
     folder.mkdir()
     shutil.chown(folder, cluster.home(USER).stat().st_uid)
     trial = Trial(cluster, StepsLog(folder / "steps.jsonl"), Watch())
-    desk, begun = Desk(cluster, USER), time.time()
-    steps = int(minutes * 60 / PACE) + 1000  # more than there is time for
+    desk, started = Desk(cluster, USER), time.time()
+    steps = int(minutes * 60 / PACE) + 1000  # more than fit into the time
     slurm = {"partition": "low", "time": 24 * 60}
     run = submit_with_clusterrun(desk, "goodput", trial.log, slurm, steps=steps, every=checkpoint)
     trial.until_attempt(1)
-    stops = make_stops(trial, begun, kinds(int(minutes / every), seed), every * 60)
-    trial.until(lambda: False, begun + minutes * 60 - time.time())
+    stops = make_stops(trial, started, kinds(int(minutes / every), seed), every * 60)
+    trial.until(lambda: False, started + minutes * 60 - time.time())
     leave(trial, desk, run)
-    return figures(trial, begun, stops)
+    return figures(trial, started, stops)
 
 
 def make_stops(
-    trial: Trial, begun: float, drawn: list[tuple[str, int]], every: float
+    trial: Trial, started: float, drawn: list[tuple[str, int]], every: float
 ) -> list[Stopped]:
-    """Make each stop in the middle of its share of the time, or once the previous one is over."""
+    """Make each stop in the middle of its time slot, or as soon as the previous one is over."""
     stops = []
     for number, (kind, rank) in enumerate(drawn):
-        trial.until(lambda: False, begun + (number + 0.5) * every - time.time())
+        trial.until(lambda: False, started + (number + 0.5) * every - time.time())
         stops.append(trial.stop(kind, rank))
         say(f"stop {number + 1} of {len(drawn)}: {stops[-1]}")
     return stops
 
 
 def leave(trial: Trial, desk: Desk, run: Path) -> None:
-    """Ask the run to save and leave. Raises TimeoutError when it does not."""
+    """Ask the run to save and exit. Raises TimeoutError if it does not."""
     desk.cli("stop", run.name)
     if not trial.until(lambda: trial.watch.changes[-1][1] == "GONE", LEAVE_WITHIN):
-        raise TimeoutError(f"the run did not leave within {LEAVE_WITHIN} s after `clusterrun stop`")
+        raise TimeoutError(f"the run did not exit within {LEAVE_WITHIN} s after `clusterrun stop`")
 
 
-def figures(trial: Trial, begun: float, stops: list[Stopped]) -> Figures:
-    """Count each step once, as its last attempt did it, and none after the run's final step."""
+def figures(trial: Trial, started: float, stops: list[Stopped]) -> Figures:
+    """Count each step once, from its last attempt, and none after the run's final step."""
     all_steps = trial.log.steps()
     reached = trial.log.attempts()[-1][-1].step
     counted = {step.step: step.seconds for step in all_steps if step.step <= reached}
     return Figures(
         stops=stops,
-        wall=trial.watch.changes[-1][0] - begun,
+        wall=trial.watch.changes[-1][0] - started,
         held=trial.watch.held(),
         productive=sum(counted.values()),
         steps=len(counted),
@@ -254,15 +254,15 @@ def row(found: Figures, kind: str) -> str:
 def page(found: Figures, made: list[str], checkpoint: str) -> list[str]:
     """Write the page of results."""
     how = (
-        f"Two nodes with a process each, 0.1 s a step, a checkpoint `every: {checkpoint}`. A step "
-        "counts when no later attempt did it again; its time is its own, without the check for a "
-        "stop and without saving. The job holds its nodes while Slurm calls it running or "
-        "completing: start-up, saving and leaving are in it."
+        f"Two nodes with one process each, 0.1 s per step, a checkpoint `every: {checkpoint}`. A "
+        "step counts if no later attempt repeated it; its duration excludes the stop check and "
+        "saving. The job holds its nodes while Slurm reports it as running or completing: this "
+        "includes start-up, saving and shutdown."
     )
     delay = (
-        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by "
-        f"Slurm's default {DEFAULT_DELAY} s: the computed share has "
-        f"{DEFAULT_DELAY - REQUEUE_DELAY} s more for each of {found.requeues} requeues. The "
+        f"A requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s here (`cred_expire`), and "
+        f"{DEFAULT_DELAY} s by Slurm's default: the computed share adds "
+        f"{DEFAULT_DELAY - REQUEUE_DELAY} s for each of {found.requeues} requeues. The "
         "preempting job takes 3 s."
     )
     return ["# Goodput under stops", "", *made, how, delay, "", *table(found)]
@@ -270,14 +270,14 @@ def page(found: Figures, made: list[str], checkpoint: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30, help="how long the run is measured")
-    parser.add_argument("--every", type=float, default=2, help="minutes from stop to stop")
+    parser.add_argument("--minutes", type=float, default=30, help="length of the measurement")
+    parser.add_argument("--every", type=float, default=2, help="minutes between stops")
     parser.add_argument(
-        "--seed", type=int, default=1, help="chooses the stops and the ranks that they hit"
+        "--seed", type=int, default=1, help="selects the stops and the affected ranks"
     )
     parser.add_argument("--checkpoint", default="50 steps", help="checkpoint.every of the job spec")
     parser.add_argument(
-        "--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc"
+        "--cgroup", action="store_true", help="track processes by cgroup, not by linuxproc"
     )
     options = parser.parse_args()
     with started_cluster(cgroup=options.cgroup) as cluster:

@@ -1,9 +1,9 @@
-"""What a stop costs: steps lost, and the time from the last step to the first one after it.
+"""What a stop costs: the steps lost, and the time from the last step to the first one after it.
 
 The same tiny training, at the same pace, on the same cluster (tests/slurm, started for it), is
 stopped under clusterrun, under the usual sbatch recipe, and under submitit in two ways; handover/
-has each of them. They take turns, and in one round all are stopped at the same step. What does not
-come back by itself is submitted again by hand, at once. Needs root and about a minute for each way,
+has each of them. They take turns, and in one round all are stopped at the same step. A training
+that does not restart by itself is resubmitted at once. Needs root, and about a minute per way,
 stop and round:
 
     python benchmarks/handover.py --rounds 3
@@ -43,13 +43,13 @@ from handover_page import LABELS, STOPS, Outcome, Stop, page
 
 BEGIN_WITHIN = 180  # seconds to the step of the stop
 BACK_WITHIN = (
-    240  # seconds from the stop to the first step after it; Slurm takes 13-28 s to miss a node
+    240  # seconds from the stop to the first step after it; Slurm detects a dead node in 13-28 s
 )
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one training lives: its cluster, and a folder of the user's."""
+    """The place of one training: its cluster, and a folder of the user's."""
 
     desk: Desk
     folder: Path
@@ -60,7 +60,7 @@ class Place:
         return StepsLog(self.folder / "steps.jsonl")
 
     def environment(self) -> dict[str, str]:
-        """Return what the scripts in handover/ read, and what an activated login shell has."""
+        """Return the variables that the scripts in handover/ read, and those of a login shell."""
         own = {
             "VENV": sys.prefix,
             "SCRIPT": str(WAYS / "plain.py"),
@@ -71,7 +71,7 @@ class Place:
         return {**own, **usual, **threads, "STEPS_LOG": str(self.log.path)}
 
 
-Again = Callable[[], object]  # the job submitted once more, by hand
+Again = Callable[[], object]  # the job, resubmitted by hand
 
 
 def clusterrun(place: Place, stop: Stop, **more: object) -> Again:
@@ -121,7 +121,7 @@ USUAL = [
     "recipe",
     "submitit",
     "in-process",
-]  # `requeue` is what `clusterrun` does there
+]  # there, `clusterrun` does the same as `requeue`
 WAYS_TO_RUN: dict[str, Callable[[Place, Stop], Again]] = {
     "clusterrun": clusterrun,
     "requeue": requeue,
@@ -133,7 +133,7 @@ WAYS_TO_RUN: dict[str, Callable[[Place, Stop], Again]] = {
 
 
 def measure(cluster: Cluster, way: str, stop: str, after_step: int, turn: int) -> Outcome | None:
-    """Train, stop, and see what happens; None if the stop came before training began."""
+    """Train, stop, and measure; return None if the stop came before training started."""
     place = make_place(cluster, f"{way}-{stop}-{turn}-{time.time():.0f}")
     again = WAYS_TO_RUN[way](place, STOPS[stop])
     if STOPS[stop].after_step:
@@ -159,7 +159,7 @@ def make_place(cluster: Cluster, name: str) -> Place:
 
 
 def make_stop(place: Place, stop: str, turn: int) -> None:
-    """Preempt, or cut the power of the nodes without and with the batch script, in turns."""
+    """Preempt, or cut the power of a node: in turns one without and one with the batch script."""
     if stop == "preemption":
         preempt(place.desk.cluster)
     else:
@@ -195,20 +195,20 @@ def start_of(place: Place, first: float) -> float | None:
 def measure_all(
     cluster: Cluster, ways: list[str], stops: list[str], rounds: int, seed: int
 ) -> list[Outcome]:
-    """Let the ways take turns, `rounds` times for each stop."""
+    """Measure the ways in turns, `rounds` times for each stop."""
     found, choose = [], random.Random(seed)  # noqa: S311 - a seeded choice
     for turn in range(1, rounds + 1):
         for stop in stops:
             after_step = choose.randrange(60, 110)
             for way in ways:
                 say(f"round {turn}: {way}, {stop}, after step {after_step}")
-                seen = measure_and_mend(cluster, way, stop, after_step, turn)
-                say(f"  {seen or 'not begun when the stop came: does not count'}")
+                seen = measure_and_repair(cluster, way, stop, after_step, turn)
+                say(f"  {seen or 'not started when the stop came: not counted'}")
                 found += [seen] if seen else []
     return found
 
 
-def measure_and_mend(
+def measure_and_repair(
     cluster: Cluster, way: str, stop: str, after_step: int, turn: int
 ) -> Outcome | None:
     try:
@@ -220,19 +220,19 @@ def measure_and_mend(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--rounds", type=int, default=3, help="how often each way is stopped in each way"
+        "--rounds", type=int, default=3, help="number of stops of each kind for each way"
     )
     parser.add_argument("--ways", nargs="+", choices=LABELS, default=USUAL)
     parser.add_argument("--stops", nargs="+", choices=STOPS, default=list(STOPS))
-    parser.add_argument("--seed", type=int, default=1, help="chooses the steps of the stops")
+    parser.add_argument("--seed", type=int, default=1, help="selects the steps of the stops")
     parser.add_argument(
-        "--page", help="of benchmarks/results; by default handover.md, or handover-cgroup.md"
+        "--page", help="page in benchmarks/results; default: handover.md or handover-cgroup.md"
     )
     parser.add_argument(
-        "--cgroup", action="store_true", help="processes are tracked by cgroup, not by linuxproc"
+        "--cgroup", action="store_true", help="track processes by cgroup, not by linuxproc"
     )
     parser.add_argument(
-        "--expedited", action="store_true", help="Slurm 26.05, which allows expedited requeues"
+        "--expedited", action="store_true", help="use Slurm 26.05 with expedited requeues"
     )
     options = parser.parse_args()
     tracking = "cgroup" if options.cgroup else "linuxproc"

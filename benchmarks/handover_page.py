@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from cluster_runs import REQUEUE_DELAY
 
-FAST = 10  # seconds from the last step to the begin of what comes back without a delay
-AIM = 1  # steps lost at a stop that is announced by a signal
+FAST = 10  # seconds from the last step to the start of an attempt that waits for no delay
+AIM = 1  # steps lost at a stop that a signal announces
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A way to be stopped; without `after_step` the time limit, in minutes, is the stop."""
+    """A kind of stop; without `after_step`, the time limit of `minutes` is the stop."""
 
     name: str
     partition: str
@@ -40,9 +40,9 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stop cost.
+    """The cost of a stop.
 
-    `seconds`: from the last step before to the first one after, None if a person had to help.
+    `seconds` is from the last step before to the first one after, None if a person resubmitted.
     """
 
     way: str
@@ -54,8 +54,8 @@ class Outcome:
 
 
 def table(found: list[Outcome]) -> list[str]:
-    heads = ["stop", "way", "came back by itself", "steps lost", "last step to first step",
-             "of it the start", "beside clusterrun"]  # fmt: skip
+    heads = ["stop", "way", "restarted by itself", "steps lost", "last step to first step",
+             "of which start-up", "relative to clusterrun"]  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|---|---|--:|"]
     pairs = dict.fromkeys((o.stop, o.way) for o in found)
     return lines + [row(found, stop, way) for stop, way in pairs]
@@ -82,16 +82,20 @@ def seconds_of(found: list[Outcome], stop: str, way: str) -> list[float]:
 
 
 def lost_in(here: list[Outcome]) -> str:
-    """Steps lost; where a person had to submit again, these steps are told apart."""
+    """Return the steps lost; those of trainings that a person resubmitted are separate."""
     alone = summary([o.lost for o in here if o.seconds is not None and o.lost is not None], ".0f")
     helped = summary([o.lost for o in here if o.seconds is None and o.lost is not None], ".0f")
     never = sum(o.lost is None for o in here)
-    words = [alone, f"by hand {helped}" if helped else "", f"never again {never}" if never else ""]
+    words = [
+        alone,
+        f"by hand {helped}" if helped else "",
+        f"never restarted {never}" if never else "",
+    ]
     return "; ".join(word for word in words if word)
 
 
 def summary(values: list[int] | list[float], form: str, unit: str = "") -> str:
-    """The median, and the values that it stands for."""
+    """Return the median and all values."""
     each = ", ".join(format(value, form) for value in sorted(values))
     return f"{statistics.median(values):{form}}{unit} ({each})" if values else ""
 
@@ -107,14 +111,14 @@ def verdict(found: list[Outcome]) -> str:
     most = max((o.lost for o in signalled if o.lost is not None), default=0)
     met = most <= AIM and all(o.seconds is not None for o in signalled)
     return (
-        f"Aim: clusterrun comes back by itself and loses at most {AIM} step at any stop that a "
-        f"signal announces. The most it lost in {len(signalled)} of them: {most}. "
+        f"Aim: clusterrun restarts by itself and loses at most {AIM} step at any stop that a "
+        f"signal announces. Most steps lost in {len(signalled)} such stops: {most}. "
         f"{'Met.' if met else '**Missed.**'}"
     )
 
 
 def fast(found: list[Outcome]) -> str:
-    """Say whether a successor begins as fast as it is to, less the start of the training itself."""
+    """Return whether a successor starts as fast as aimed for, without the training's start-up."""
     here = [
         o
         for o in found
@@ -125,8 +129,8 @@ def fast(found: list[Outcome]) -> str:
         return ""
     met = "Met." if max(took) <= FAST else "**Missed.**"
     return (
-        "Aim: with a successor, less the start (the new attempt's begin to its first step, most "
-        f"of it accelerate's), at most {FAST} s. The most in {len(took)} signalled stops: "
+        "Aim: with a successor, without start-up (from the new attempt's start to its first step, "
+        f"mostly accelerate's), at most {FAST} s. Maximum in {len(took)} signalled stops: "
         f"{max(took):.1f} s. {met}"
     )
 
@@ -134,19 +138,19 @@ def fast(found: list[Outcome]) -> str:
 def page(found: list[Outcome], made: list[str], expedited: bool = False) -> list[str]:
     """Write the page of results."""
     delay = (
-        f"Here a requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s (`cred_expire`), by "
-        f"Slurm's default 120 s: on most clusters add {120 - REQUEUE_DELAY} s to every time in the "
-        "table but a successor's. The preempting job takes 3 s."
+        f"A requeued job waits {REQUEUE_DELAY}-{REQUEUE_DELAY + 1} s here (`cred_expire`), and "
+        f"120 s by Slurm's default: on most clusters add {120 - REQUEUE_DELAY} s to every time in "
+        "the table except a successor's. The preempting job takes 3 s."
     )
     if expedited:
         delay += (
-            " This cluster allows expedited requeues, for which `clusterrun` asks by itself; these "
-            "wait no time."
+            " This cluster allows expedited requeues, which `clusterrun` uses automatically; they "
+            "have no delay."
         )
     how = (
-        "Two nodes with a process each, 0.1 s a step, a checkpoint every 50 steps; in one round "
-        "all ways are stopped at the same step, or by the same time limit. Median, then each "
-        "value. `by hand`: a person had to submit again."
+        "Two nodes with one process each, 0.1 s per step, a checkpoint every 50 steps; in one "
+        "round all ways are stopped at the same step, or by the same time limit. Median, then all "
+        "values. `by hand`: a person had to resubmit the job."
     )
     aim = [line for text in (verdict(found), fast(found)) if text for line in (text, "")]
     return ["# What a stop costs", "", *made, how, delay, "", *aim, *table(found)]

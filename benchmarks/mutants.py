@@ -1,4 +1,4 @@
-"""Small faults in Python and bash: each is the whole text of a file with one of them in it."""
+"""Small faults in Python and bash: each mutant is the whole text of a file with one fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What is written, and what stands there instead; the other way round likewise.
+# The original text and its replacement, applied in both directions.
 _BASH = (
     (" -eq ", " -ne "),
     (" -ge ", " -lt "),
@@ -35,7 +35,7 @@ _PYTHON: dict[type[ast.cmpop], str] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file's text with one fault."""
+    """The text of a file with one fault."""
 
     line: int
     what: str
@@ -68,7 +68,7 @@ def _changed_bash(code: str) -> Iterator[str]:
                 yield code.replace(old, new, 1)
     for found in re.finditer(r"(?<![\w$.-])\d+(?![\w)])", code):
         yield code[: found.start()] + str(int(found[0]) + 1) + code[found.end() :]
-    if re.fullmatch(r"\s+[a-z_]+=\S+\s*", code):  # an assignment of a line's own
+    if re.fullmatch(r"\s+[a-z_]+=\S+\s*", code):  # an assignment on its own line
         yield re.sub(r"\S.*\S", ":", code, count=1)
 
 
@@ -101,7 +101,7 @@ Place = tuple[int, int]
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[Place, Place, str]]:
-    """Give the faults of one node: from where to where, and what stands there instead."""
+    """Yield the faults of one node: the start, the end, and the text that replaces it."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         before, after = _span(node.left)[1], _span(node.comparators[0])[0]
         yield before, after, f" {_PYTHON[type(node.ops[0])]} "
@@ -120,6 +120,6 @@ def _changes(node: ast.AST) -> Iterator[tuple[Place, Place, str]]:
 
 
 def _span(node: ast.expr | ast.stmt) -> tuple[Place, Place]:
-    assert node.end_lineno is not None  # noqa: S101 - parsed text has every place
+    assert node.end_lineno is not None  # noqa: S101 - parsed nodes have positions
     assert node.end_col_offset is not None  # noqa: S101 - likewise
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)

@@ -1,12 +1,12 @@
-"""Which small faults the tests notice, in the code that decides whether a run continues.
+"""Which small faults the tests detect in the code that decides whether a run continues.
 
-Each mutant is one fault in one file: a comparison turned around, a number off by one, a statement
-left out. The tests named for the file are run on it in a copy of the checkout; a mutant that no
-test notices has survived. It needs neither Slurm nor root:
+Each mutant is one fault in one file: an inverted comparison, a number off by one, a missing
+statement. The tests listed for the file run on it in a copy of the checkout; a mutant that no test
+detects has survived. It needs neither Slurm nor root:
 
     python benchmarks/mutations.py --mutants 30
 
-Some mutants cannot be noticed, because they do the same: they are counted apart, with the reason.
+Some mutants cannot be detected, because they are equivalent: they are listed with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = Path(__file__).resolve().parent / "results" / "mutations.md"
 TIMEOUT_S = 900.0
 ENDLESS = "a test that never ends"
-# The code whose faults lose runs or checkpoints, and the tests that must notice them, quick first.
+# The code whose faults lose runs or checkpoints, and the tests that must detect them, fast first.
 CHECKPOINT_TESTS = (
     "tests/training/checkpointing",
     "tests/training/test_checkpoint_attempts.py",
@@ -61,7 +61,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one mutant."""
+    """The result of one mutant."""
 
     file: str
     mutant: Mutant
@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def same_because(self) -> str:
-        """Why it does the same as the original; empty if it was noticed, or does not."""
+        """Why it is equivalent to the original; empty if it was detected or is not equivalent."""
         return "" if self.noticed_by else reason_for_the_same(self.file, self.mutant)
 
     @property
@@ -80,12 +80,12 @@ class Outcome:
 
     @property
     def words(self) -> str:
-        """The fault, for a person."""
+        """The fault, as text."""
         return f"`{self.file}`:{self.mutant.line}: {self.mutant.what}"
 
 
 def try_mutant(file: str, mutant: Mutant) -> Outcome:
-    """Run the tests of a file on one mutant, in a copy; none if they cannot tell."""
+    """Run the tests of a file on one mutant, in a copy; none if the mutant is equivalent."""
     if reason_for_the_same(file, mutant):
         return Outcome(file, mutant, "")
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
@@ -95,15 +95,15 @@ def try_mutant(file: str, mutant: Mutant) -> Outcome:
         (copy / ".venv").symlink_to(CHECKOUT / ".venv")
         (copy / file).write_text(mutant.text)
         outcome = Outcome(file, mutant, first_failure(copy, TARGETS[file]))
-        print(outcome.words, "-", outcome.noticed_by or "not noticed", file=sys.stderr, flush=True)
+        print(outcome.words, "-", outcome.noticed_by or "not detected", file=sys.stderr, flush=True)
         return outcome
 
 
 def first_failure(copy: Path, tests: tuple[str, ...]) -> str:
-    """Name the test that fails first; empty if all pass."""
+    """Return the test that fails first; empty if all pass."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     command += ["-m", "not extended", "--no-header", *tests]
-    # the copy comes before the checkout that the environment has installed
+    # the copy must be found before the checkout that the environment has installed
     environment = {"PATH": f"{CHECKOUT}/.venv/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(copy)}
     environment["PYTHONPATH"] = str(copy)
     try:
@@ -125,7 +125,7 @@ def first_failure(copy: Path, tests: tuple[str, ...]) -> str:
 
 
 def chosen(most: int, seed: int) -> Iterator[tuple[str, Mutant]]:
-    """Choose at most so many mutants of each file, the same ones for the same seed."""
+    """Choose at most `most` mutants of each file, the same ones for the same seed."""
     for file in TARGETS:
         every = mutants_of(CHECKOUT / file)
         picked = random.Random(seed).sample(every, min(most, len(every)))  # noqa: S311
@@ -133,9 +133,9 @@ def chosen(most: int, seed: int) -> Iterator[tuple[str, Mutant]]:
 
 
 def page(outcomes: list[Outcome], seconds: float, command: str) -> str:
-    """Write the table of files, and the mutants that survived."""
+    """Write the table of files and the mutants that survived."""
     lines = ["# Mutations", "", f"Made by `{command}` in {seconds:.0f} s.", ""]
-    lines += ["| file | mutants | noticed | the same | survived |", "|---|--:|--:|--:|--:|"]
+    lines += ["| file | mutants | detected | equivalent | survived |", "|---|--:|--:|--:|--:|"]
     for file in TARGETS:
         of_file = [one for one in outcomes if one.file == file]
         noticed = sum(bool(one.noticed_by) for one in of_file)
@@ -145,23 +145,23 @@ def page(outcomes: list[Outcome], seconds: float, command: str) -> str:
     if endless := sum(one.noticed_by == ENDLESS for one in outcomes):
         lines += [
             "",
-            f"Of those that were noticed, {endless} did not end within {TIMEOUT_S:.0f} s.",
+            f"Of the detected ones, {endless} did not end within {TIMEOUT_S:.0f} s.",
         ]
     survivors = [one for one in outcomes if one.survived]
     lines += ["", "Survivors:" if survivors else "No mutant survived.", ""]
     lines += [f"- {one.words}" for one in survivors]
     if same_ones := [one for one in outcomes if one.same_because]:
-        lines += ["", "The same as the original, so that no test can notice them:", ""]
+        lines += ["", "Equivalent to the original, so that no test can detect them:", ""]
         lines += [f"- {one.words}: {one.same_because}" for one in same_ones]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def main() -> None:
-    """Try the mutants and write the results."""
+    """Test the mutants and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mutants", type=int, default=30, help="at most so many of each file")
+    parser.add_argument("--mutants", type=int, default=30, help="maximum number for each file")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2, help="so many at a time")
+    parser.add_argument("--workers", type=int, default=2, help="number of mutants tested at a time")
     parser.add_argument("--at", help="only those whose FILE:LINE has this text; writes no results")
     options = parser.parse_args()
     began = time.monotonic()

@@ -1,8 +1,8 @@
-"""What clusterrun.training costs: the stop check of a step, and the stall of a checkpoint.
+"""Overhead of clusterrun.training: the stop check of a step, and the stall of a checkpoint.
 
-The stall is compared with plain save_state. Two processes of a real `accelerate launch` on CPUs.
-The ways to save take turns, so that a slow minute of the machine hits all of them; medians count.
-It needs neither Slurm nor root:
+The stall is compared with plain save_state, in two processes of a real `accelerate launch` on CPUs.
+The ways to save take turns, so that a slow minute of the machine affects all of them; the medians
+are compared. It needs neither Slurm nor root:
 
     python benchmarks/overhead.py
 """
@@ -27,7 +27,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULT = Path(__file__).resolve().parent / "results" / "overhead.md"
-STEP = 0.1  # seconds, of the step that the check is compared with
+STEP = 0.1  # seconds, the step time that the check is compared with
 BARE, FLUSHED, OURS = "`save_state`", "`save_state`, then fsync", "`clusterrun.training`"
 STALL = "`clusterrun.training` with `async_save`: the stall"
 RATIOS = ((OURS, FLUSHED, 1.2), (OURS, BARE, None), (FLUSHED, BARE, None), (STALL, BARE, 0.25))
@@ -63,7 +63,7 @@ def trainer(options: argparse.Namespace) -> None:
 def time_checks(accelerator: Any, run: Any, steps: int) -> Found:
     """Time `step_done` without a save, once in each of `steps` steps of 100 ms.
 
-    The progress file that it writes each second, and its looks at two files every 2 s, are in it.
+    This includes the progress file, written each second, and two files, checked every 2 s.
     """
     import torch  # noqa: PLC0415
 
@@ -77,15 +77,15 @@ def time_checks(accelerator: Any, run: Any, steps: int) -> Found:
             matrix @ matrix
         accelerator.wait_for_everyone()  # as the gradients' all-reduce does
         position.step += 1
-        begun = time.perf_counter(), time.thread_time()
+        started = time.perf_counter(), time.thread_time()
         run.step_done(position, total=steps, samples=1)
-        took["wall"].append(time.perf_counter() - begun[0])
-        took["processor"].append(time.thread_time() - begun[1])
+        took["wall"].append(time.perf_counter() - started[0])
+        took["processor"].append(time.thread_time() - started[1])
     return took
 
 
 def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
-    """Let the ways of saving take turns, `rounds` times after one round that does not count."""
+    """Time the ways of saving in turns, `rounds` times after a warm-up round."""
     from clusterrun.training import Position  # noqa: PLC0415
 
     plain = folder / "plain"
@@ -99,21 +99,21 @@ def time_saves(accelerator: Any, run: Any, folder: Path, rounds: int) -> Found:
     for number in range(rounds + 1):
         for name, save in turns.items():
             if accelerator.is_main_process:
-                run._state.finish_removal()  # noqa: SLF001 - what was pruned is removed beside the training
+                run._state.finish_removal()  # noqa: SLF001 - pruned checkpoints are removed during training
                 shutil.rmtree(plain, ignore_errors=True)
-                os.sync()  # what the one before has left to the disk is not this one's
+                os.sync()  # writes of the previous save do not count for this one
             accelerator.wait_for_everyone()
-            begun = time.perf_counter()
+            started = time.perf_counter()
             save(number)
             accelerator.wait_for_everyone()
             if number:
-                found[name].append(time.perf_counter() - begun)
-            run._state.finish_save()  # noqa: SLF001 - training would go on meanwhile
+                found[name].append(time.perf_counter() - started)
+            run._state.finish_save()  # noqa: SLF001 - training would continue meanwhile
     return found
 
 
 def save_and_flush(accelerator: Any, folder: Path) -> None:
-    """Save with accelerate, and see every file and folder on the disk."""
+    """Save with accelerate, and flush every file and folder to the disk."""
     accelerator.save_state(str(folder))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -124,7 +124,7 @@ def save_and_flush(accelerator: Any, folder: Path) -> None:
 
 
 def launch(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run the trainer as two processes, as a job script would."""
+    """Run this script as two processes, as a job script would."""
     (folder / "events").mkdir()
     (folder / "stop").touch()
     (folder / "current").write_text("attempt=0001\n")
@@ -189,10 +189,10 @@ def page(options: argparse.Namespace, found: dict[str, Any]) -> str:
     load = f"load average {os.getloadavg()[0]:.1f} at the end"
     versions = f"torch {version('torch')}, accelerate {version('accelerate')}"
     return "\n".join([
-        "# What the training side costs", "",
+        "# Overhead of the training library", "",
         f"Made by `{command}` on {datetime.now(tz=timezone.utc):%Y-%m-%d}.",
         f"{machine}, {load}, Python {platform.python_version()}, {versions}.",
-        "Two processes. What is compared, and why: [README](../README.md).", "",
+        "Two processes. Method: [README](../README.md).", "",
         "## The stop check", "", *checks_table(found["checks"]), "",
         f"## A checkpoint of {options.megabytes} MB", "", *saves_table(found["saves"]), "",
     ])  # fmt: skip
@@ -200,16 +200,14 @@ def page(options: argparse.Namespace, found: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=300, help="of 100 ms, each with a stop check")
-    parser.add_argument(
-        "--rounds", type=int, default=15, help="how often each way of saving is timed"
-    )
-    parser.add_argument("--megabytes", type=int, default=400, help="of model and optimizer")
+    parser.add_argument("--steps", type=int, default=300, help="steps of 100 ms with a stop check")
+    parser.add_argument("--rounds", type=int, default=15, help="number of saves timed for each way")
+    parser.add_argument("--megabytes", type=int, default=400, help="size of model and optimizer")
     parser.add_argument(
         "--folder", help="where to write; a disk, not memory (default: the temporary folder)"
     )
     parser.add_argument(
-        "--here", action="store_true", help="be one of the two processes; the launch says it"
+        "--here", action="store_true", help="be one of the two processes; used internally"
     )
     options = parser.parse_args()
     if options.here:

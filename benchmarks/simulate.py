@@ -1,4 +1,4 @@
-"""Goodput of large runs: a model, from the other benchmarks' results and published failure rates.
+"""Goodput of large runs, modelled from the other benchmarks' results and published failure rates.
 
     python benchmarks/simulate.py
 
@@ -29,8 +29,8 @@ STOPS = {
     "failure": "node crash",
     "preemption": "preemption",
     "limit": "time limit",
-}  # as handover.md calls them
-RATES = {  # failures a node and day, and where that was published
+}  # their names in handover.md
+RATES = {  # failures per node and day, and the source
     "RSC-1": (
         6.50e-3,
         (
@@ -54,7 +54,7 @@ RATES = {  # failures a node and day, and where that was published
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of handover.md: whether a way came back, the steps lost, seconds to the next step."""
+    """One row of handover.md: whether a way restarted, the steps lost, seconds to the next step."""
 
     back: bool
     lost: float
@@ -63,20 +63,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that is read from the other results."""
+    """The values that are read from the other results."""
 
     rows: dict[str, dict[str, Measured]]
     """By way and kind of stop."""
     delay: float
     """Seconds to add for Slurm's default requeue delay."""
     dearer: float
-    """A save of clusterrun.training beside a bare save_state."""
+    """Time of a save of clusterrun.training, relative to a bare save_state."""
     check: float
-    """Share of a step's time that the check for a stop takes."""
+    """Share of a step's time that the stop check takes."""
 
 
 def read_inputs(results: Path) -> Inputs:
-    """Read the tables of handover.md and overhead.md; raises ValueError for an unknown form."""
+    """Read the tables of handover.md and overhead.md; raise ValueError for an unknown format."""
     handover, overhead = (
         (results / name).read_text(encoding="utf-8") for name in ("handover.md", "overhead.md")
     )
@@ -89,7 +89,8 @@ def read_inputs(results: Path) -> Inputs:
     rows = {name: found for name, found in rows.items() if set(found) == set(STOPS)}
     if OURS not in rows:
         raise ValueError(
-            "results/handover.md lacks clusterrun or one of the stops: run benchmarks/handover.py"
+            "results/handover.md lacks results of clusterrun for all stops: "
+            "run benchmarks/handover.py"
         )
     return Inputs(
         rows,
@@ -113,12 +114,12 @@ def read_row(cells: list[str]) -> Measured:
 def figure(pattern: str, text: str) -> float:
     found = re.search(pattern, text)
     if found is None:
-        raise ValueError(f"nothing in the results looks like {pattern}")
+        raise ValueError(f"no match in the results for {pattern}")
     return float(found.group(1))
 
 
 def ways(inputs: Inputs, world: World, options: argparse.Namespace) -> list[Way]:
-    """Make the ways to compare: as measured, and the others also with their best interval here."""
+    """Return the ways to compare: as measured, and the others also with their best interval."""
     bare, ours = options.save, options.save * inputs.dearer
     best = best_interval(bare, 1 / (1 / world.between_failures + 1 / world.between_preemptions))
     made = []
@@ -133,15 +134,13 @@ def ways(inputs: Inputs, world: World, options: argparse.Namespace) -> list[Way]
 
 
 def answers(inputs: Inputs, name: str, options: argparse.Namespace) -> dict[str, Answer]:
-    """Return how a way takes each stop; a person submits again what does not come back.
+    """Return how a way handles each stop; a person resubmits a job that does not restart.
 
-    A way that lost more than a step at a stop, beside a checkpoint every 50 steps, has not saved
-    because of it.
+    A way that lost more than one step at a stop, with a checkpoint every 50 steps, did not save
+    because of the stop.
     """
     found = {}
-    delay = (
-        0.0 if "successor" in name else inputs.delay
-    )  # a successor is a job of its own, and does not wait
+    delay = 0.0 if "successor" in name else inputs.delay  # a successor is a new job: no delay
     for kind, row in inputs.rows[name].items():
         by_hand = options.person * MINUTE + (inputs.rows[OURS][kind].seconds or 0.0)
         restart = row.seconds + delay if row.back and row.seconds is not None else by_hand
@@ -188,7 +187,7 @@ def table(inputs: Inputs, rate: float, options: argparse.Namespace) -> list[str]
 
 
 def agreement(options: argparse.Namespace) -> list[str]:
-    """Compare the simulation with the formulas where they hold: failures alone, one interval."""
+    """Compare the simulation with the formulas for the case they cover: failures, one interval."""
     lines = [
         "| hours between failures | simulated | Daly | first order (Kokolis) |",
         "|--:|--:|--:|--:|",
@@ -207,7 +206,7 @@ def agreement(options: argparse.Namespace) -> list[str]:
 
 def inputs_table(inputs: Inputs) -> list[str]:
     lines = [
-        "| way | stop | comes back | saves at the stop | last step to first step |",
+        "| way | stop | restarts | saves at the stop | last step to first step |",
         "|---|---|---|---|--:|",
     ]
     for name, row in inputs.rows.items():
@@ -229,32 +228,31 @@ def page(inputs: Inputs, options: argparse.Namespace) -> str:
     lines = [
         "# Goodput of large runs: a model", "",
         f"Made by `python benchmarks/simulate.py {given}` on {today}.",
-        ("**Computed, not measured.** What goes in, what is assumed and what is left out: "
-        "[README](../README.md)."),
-        "ETTR: the share of the wall clock that becomes training that counts.", "",
-        (f"Assumed for all: a preemption every {options.preempted:g} hours on average and a time "
-        f"limit of {options.limit:g} hours, both announced; {options.start:g} minutes from the "
-        f"processes' start to the first step; a bare `save_state` of {options.save:g} s; a person "
-        f"submits again after {options.person:g} minutes. "
+        "**Computed, not measured.** Inputs, assumptions and limitations: [README](../README.md).",
+        "ETTR: the share of the wall clock time that becomes training that counts.", "",
+        (f"Assumptions for all: a preemption every {options.preempted:g} hours on average and a "
+        f"time limit of {options.limit:g} hours, both announced; {options.start:g} minutes from "
+        f"the processes' start to the first step; a bare `save_state` takes {options.save:g} s; a "
+        f"person resubmits after {options.person:g} minutes. "
         f"The others save every {options.every:g} minutes, clusterrun as `every: auto` decides "
-        "from what it has seen."),
-        "", "## Read from the other results", "", *inputs_table(inputs), "",
+        "from the run so far."),
+        "", "## Inputs from the other results", "", *inputs_table(inputs), "",
         (f"{inputs.delay:g} s are added to each time for Slurm's default requeue delay. A save of "
-        f"clusterrun takes {inputs.dearer:g} times a bare one (it is flushed), the check for a "
-        f"stop {inputs.check:.3%} of the time."),
+        f"clusterrun takes {inputs.dearer:g} times as long as a bare one (it is flushed), the "
+        f"stop check {inputs.check:.3%} of the time."),
         "",
     ]  # fmt: skip
     for name, (rate, source) in RATES.items():
         lines += [
-            f"## Failures as in {name}",
+            f"## Failure rate of {name}",
             "",
-            f"{rate * 1000:.2f} in a thousand node-days. {source}.",
+            f"{rate * 1000:.2f} per thousand node-days. {source}.",
             "",
         ]
         lines += [*table(inputs, rate, options), ""]
-    lines += ["## The simulation beside closed formulas", ""]
+    lines += ["## Comparison of the simulation with closed formulas", ""]
     lines += [
-        "Failures alone, a checkpoint every 30 minutes, 10 minutes to come back.",
+        "Failures alone, a checkpoint every 30 minutes, 10 minutes to restart.",
         "",
         *agreement(options),
         "",
@@ -269,17 +267,17 @@ def main() -> int:
     )
     parser.add_argument("--limit", type=float, default=24, help="the time limit, in hours")
     parser.add_argument(
-        "--start", type=float, default=5, help="minutes until a large job makes its first step"
+        "--start", type=float, default=5, help="minutes from start to first step of a large job"
     )
     parser.add_argument("--save", type=float, default=10, help="seconds of a bare save_state")
     parser.add_argument(
         "--every", type=float, default=60, help="minutes between the others' checkpoints"
     )
     parser.add_argument(
-        "--person", type=float, default=60, help="minutes until a person submits again"
+        "--person", type=float, default=60, help="minutes until a person resubmits the job"
     )
-    parser.add_argument("--days", type=float, default=30, help="length of a run")
-    parser.add_argument("--runs", type=int, default=200, help="simulated runs for each figure")
+    parser.add_argument("--days", type=float, default=30, help="length of a run in days")
+    parser.add_argument("--runs", type=int, default=200, help="simulated runs per value")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     text = page(read_inputs(RESULTS), options)

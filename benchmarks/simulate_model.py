@@ -1,8 +1,8 @@
-"""A model of one training run under failures and announced stops; all times in seconds.
+"""A model of one training run under failures and announced stops; all times are in seconds.
 
-Failures come at random, at a constant rate (a Poisson process). Preemptions do too, and time limits
-in a fixed rhythm; both are announced by a signal. The share of the time that becomes training that
-counts is the ETTR.
+Failures are random, at a constant rate (a Poisson process). So are preemptions, while time limits
+are periodic; a signal announces both. The ETTR is the share of the time that becomes training that
+counts.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ NEVER = math.inf
 
 Rule = Callable[
     [float, int], float
-]  # seconds trained and interruptions so far, to the seconds between two saves
+]  # from seconds trained and interruptions so far, the seconds between saves
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a way of running takes one kind of stop."""
+    """How a way of running handles one kind of stop."""
 
     restart: float
-    """From the last step before to the first step after, the start of a large job left out."""
+    """Seconds from the last step before to the first one after, without a large job's start."""
     saves: bool
     """Whether the state is saved because of the stop."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way of running: its name, its answer to each kind of stop, and when and how it saves."""
+    """A way of running: its name, its handling of each kind of stop, and when and how it saves."""
 
     name: str
     answers: dict[str, Answer]
     rule: Rule
     save: float
     overhead: float = 0.0
-    """Share of a step's time that is spent on looking for a stop."""
+    """Share of a step's time that the stop check takes."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What happens to a run: mean seconds between failures and preemptions, and the time limit."""
+    """The stops of a run: mean seconds between failures and preemptions, and the time limit."""
 
     between_failures: float
     between_preemptions: float = NEVER
     limit: float = NEVER
     start: float = 0.0
-    """Seconds from the processes' start to the first step at this size, beyond those measured."""
+    """Seconds from the processes' start to the first step at this size, on top of the measured."""
 
 
 def fixed(seconds: float) -> Rule:
-    """Save in one interval, whatever happens."""
+    """Save at a fixed interval."""
     return lambda _trained, _seen: seconds
 
 
@@ -69,7 +69,7 @@ def learned(save: float) -> Rule:
 
 
 def ettr(way: Way, world: World, seconds: float, chance: random.Random) -> float:
-    """Return which share of a run of so many seconds becomes training that counts."""
+    """Return the share of a run of `seconds` that becomes training that counts."""
     now, useful, held, seen = 0.0, 0.0, 0.0, 0
     while now < seconds:
         kind, lasted = next_stop(world, chance)
@@ -82,7 +82,7 @@ def ettr(way: Way, world: World, seconds: float, chance: random.Random) -> float
 
 
 def next_stop(world: World, chance: random.Random) -> tuple[str, float]:
-    """Return what ends the next attempt, and after how many seconds."""
+    """Return the kind of stop that ends the next attempt, and after how many seconds."""
     times = {
         "failure": chance.expovariate(1 / world.between_failures)
         if world.between_failures < NEVER
@@ -97,10 +97,10 @@ def next_stop(world: World, chance: random.Random) -> tuple[str, float]:
 
 
 def attempt(way: Way, world: World, lasted: float, kind: str, held: float, seen: int) -> float:
-    """Return the seconds of training that an attempt leaves in a checkpoint."""
+    """Return the seconds of training that an attempt saves in checkpoints."""
     at, kept = world.start, 0.0
     if way.answers[kind].saves:
-        lasted -= way.save  # it is announced, and the last thing that is done
+        lasted -= way.save  # the stop is announced, and the save comes last
     while True:
         interval = way.rule(held + at, seen)
         if at + interval + way.save > lasted:
@@ -111,7 +111,7 @@ def attempt(way: Way, world: World, lasted: float, kind: str, held: float, seen:
 
 
 def mean_ettr(way: Way, world: World, seconds: float, runs: int, seed: int) -> tuple[float, float]:
-    """Return the mean of `runs` simulated runs, and its standard error."""
+    """Return the mean of `runs` simulated runs and its standard error."""
     found = [ettr(way, world, seconds, random.Random(f"{seed}-{number}")) for number in range(runs)]  # noqa: S311
     mean = sum(found) / runs
     spread = math.sqrt(sum((value - mean) ** 2 for value in found) / max(runs - 1, 1))
@@ -123,9 +123,9 @@ def formula(
 ) -> float:
     """Return the ETTR if only failures stop a run, and each one loses its whole interval.
 
-    J. T. Daly, A higher order estimate of the optimum checkpoint interval for restart dumps, 2006,
-    for the time that an interval takes until it is saved; no failure falls into `restart`, as in
-    the simulation.
+    The time until an interval is saved is that of J. T. Daly, A higher order estimate of the
+    optimum checkpoint interval for restart dumps, 2006; as in the simulation, no failure occurs
+    during `restart`.
     """
     cycle = (
         (between + restart)

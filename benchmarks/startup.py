@@ -1,9 +1,9 @@
-"""How long a command takes to answer, beside what one would type instead.
+"""How long a command takes, compared with what one would type instead.
 
 Whole processes are timed, on a real Slurm that is started for it (tests/slurm), as an ordinary user
-on its login machine. The commands take turns, so that a slow minute of the machine hits all of
-them; the median counts. What is submitted may begin in two hours at the earliest, and is cancelled
-at the end. Needs root, as the tests do:
+on its login node. The commands take turns, so that a slow minute of the machine affects all of
+them; the medians are compared. The submitted jobs start in two hours at the earliest, and are
+cancelled at the end. Needs root, as the tests do:
 
     make benchmarks
 """
@@ -40,8 +40,8 @@ checkpoint: {{every: 10min, keep: 3}}
 """
 
 BARE = "python -c pass"
-# What a command must import. pydantic loads its parts when they are first named: `import pydantic`
-# alone loads nothing.
+# What a command must import. pydantic loads its modules lazily: `import pydantic` alone loads
+# nothing.
 _NEEDED = (
     "import yaml; from pydantic import BaseModel; from jinja2.sandbox import SandboxedEnvironment"
 )
@@ -51,7 +51,7 @@ _STANDARD = "import argparse, dataclasses, json, pathlib, subprocess"
 STANDARD = f"python -c '{_STANDARD}'"
 SBATCH = "sbatch job.sbatch"
 SQUEUE = "squeue --jobs=ID"
-# What is compared with what, and the most it should take; the last ones show where the rest goes.
+# The commands to compare, and the aim for their ratio; those without an aim explain the rest.
 RATIOS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("clusterrun --help", (BARE,), 4.0),
     ("clusterrun validate", (LIBRARIES,), 1.3),
@@ -64,7 +64,7 @@ RATIOS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
 
 
 def commands(job_id: str) -> dict[str, list[str]]:
-    """Name each command line that is timed."""
+    """Return the command lines to time, by name."""
     python, clusterrun = sys.executable, str(CLUSTERRUN)
     return {
         BARE: [python, "-c", "pass"],
@@ -83,12 +83,12 @@ def commands(job_id: str) -> dict[str, list[str]]:
 
 
 def seconds(argv: list[str]) -> float:
-    """Time one process from its start to its end. Raises CalledProcessError where it fails."""
-    begun = time.perf_counter()
+    """Time one process from its start to its end. Raises CalledProcessError if it fails."""
+    started = time.perf_counter()
     done = subprocess.run(
         argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - started
     if done.returncode:
         sys.stderr.write(f"{shlex.join(argv)}: {done.stderr}")
         done.check_returncode()
@@ -119,14 +119,14 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 def on_a_cluster(rounds: int) -> tuple[dict[str, list[float]], str]:
-    """Start a cluster and measure as alice on its login machine; also returns Slurm's version."""
+    """Start a cluster and measure as alice on its login node; also return Slurm's version."""
     sys.path.insert(0, str(CHECKOUT))
-    from tests.slurm.cluster import Cluster, missing  # noqa: PLC0415 - not where the commands are timed
+    from tests.slurm.cluster import Cluster, missing  # noqa: PLC0415 - not in the process that times commands
 
     reason = missing()
     if reason:
         raise SystemExit(reason)
-    compileall.compile_dir(str(CHECKOUT / "clusterrun"), quiet=1)  # as pip does when it installs
+    compileall.compile_dir(str(CHECKOUT / "clusterrun"), quiet=1)  # as pip does on installation
     with Cluster.start() as cluster:
         argv = [sys.executable, Path(__file__).resolve(), "--here", "--rounds", str(rounds)]
         answer = cluster.run_as("alice", argv, timeout=60 + 30 * rounds)
@@ -136,7 +136,7 @@ def on_a_cluster(rounds: int) -> tuple[dict[str, list[float]], str]:
 
 
 def table(found: dict[str, list[float]]) -> list[str]:
-    """Write the measured times and the ratios that have an aim."""
+    """Write the measured times and the ratios."""
     median = {name: statistics.median(times) for name, times in found.items()}
     lines = ["| command | median | fastest | slowest |", "|---|--:|--:|--:|"]
     for name, times in found.items():
@@ -148,8 +148,8 @@ def table(found: dict[str, list[float]]) -> list[str]:
     for name, others, aim in RATIOS:
         ratio = median[name] / sum(median[other] for other in others)
         verdict = "" if aim is None else "met" if ratio <= aim else "**missed**"
-        beside = " + ".join(f"`{other}`" for other in others)
-        lines.append(f"| `{name}` / {beside} | {ratio:.2f} | {aim or ''} | {verdict} |")
+        baseline = " + ".join(f"`{other}`" for other in others)
+        lines.append(f"| `{name}` / {baseline} | {ratio:.2f} | {aim or ''} | {verdict} |")
     return lines
 
 
@@ -161,20 +161,17 @@ def page(found: dict[str, list[float]], slurm: str, rounds: int) -> str:
     load = f"load average {os.getloadavg()[0]:.1f} at the end"
     machine = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()}), {load}"
     on = f"{machine}, Python {platform.python_version()}, Slurm {slurm}, {versions}."
-    how = (
-        f"Whole processes, taking turns, {rounds} times each. What is compared, and why: "
-        "[README](../README.md)."
-    )
+    how = f"Whole processes, taking turns, {rounds} times each. Method: [README](../README.md)."
     return "\n".join(["# Start-up times", "", made, on, how, "", *table(found), ""])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="how often each command is timed")
+    parser.add_argument("--rounds", type=int, default=20, help="number of timings per command")
     parser.add_argument(
         "--here",
         action="store_true",
-        help="measure in this folder and print JSON; for a login node",
+        help="measure in this folder and print JSON; used internally",
     )
     options = parser.parse_args()
     if options.here:

@@ -1,16 +1,15 @@
-"""One training loop for a laptop, a GPU, and many GPUs on many nodes: what an Accelerator does.
+"""What an Accelerator does: one training loop for a laptop, a GPU, and many GPUs on many nodes.
 
 What it teaches, from top to bottom:
 
-1. `Accelerator()` learns from the launch how many processes there are, and which device is this
-   one's;
-2. `prepare` puts the model on it, wraps it where there are several, and shares the batches out
-   among them;
-3. `backward` takes the place of `loss.backward()`;
-4. a number of one process is not the run's: `reduce` gives the mean over all;
-5. all processes hold the model, one writes it, without the wrapper.
+1. `Accelerator()` gets the number of processes and the device of this one from the launch;
+2. `prepare` moves the model to that device, wraps it if there are several processes, and splits the
+   batches between them;
+3. `accelerator.backward(loss)` replaces `loss.backward()`;
+4. a value on one process is not the run's value: `reduce` returns the mean over all processes;
+5. every process holds the model; one of them saves it, without the wrapper.
 
-It takes seconds on a CPU. Run again, it goes on from its last checkpoint:
+It takes seconds on a CPU. When it is run again, it resumes from its last checkpoint:
 
     python examples/accelerator_basics.py
     accelerate launch examples/accelerator_basics.py
@@ -35,29 +34,27 @@ def parse_args():
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument("--num_train_epochs", type=int, default=4)
-    parser.add_argument(
-        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
-    )
+    parser.add_argument("--save_steps", type=int, default=24, help="overridden by the job spec")
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
 
 def make_data(seed):
-    """Return points and what is to be learned of them: a smooth function of eight numbers."""
+    """Return points and their targets, a smooth function of eight numbers."""
     points = torch.randn(1024, 8, generator=torch.Generator().manual_seed(seed))
     return TensorDataset(points, points.sin().sum(dim=1, keepdim=True))
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
 
 def main():
     args = parse_args()
-    set_seed(args.seed)  # the model begins alike in all processes
-    # The order of an epoch follows from seed and epoch, so that a resumed one is the same.
+    set_seed(args.seed)  # all processes start with the same weights
+    # The seed and the epoch number determine the sample order, so a resumed epoch keeps it.
     order = DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed)
     accelerator = Accelerator(dataloader_config=order)
     model = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 1))

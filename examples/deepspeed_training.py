@@ -1,19 +1,18 @@
-"""What ZeRO shares out among the processes, counted: stages 1, 2 and 3 with one script.
+"""How ZeRO shards a model over the processes: stages 1, 2 and 3 with one script.
 
 What it teaches:
 
-1. the job spec's `deepspeed_config` chooses the stage; the script has no word of it, and trains
-   without DeepSpeed, too;
-2. each process holds a part of the optimizer's numbers from stage 1 on, of the gradients from 2, of
-   the weights at 3;
-3. no process has the whole model at stage 3: all of them must take part in saving it;
-4. accumulation and clipping are DeepSpeed's own then, from its config; the same calls here ask it
-   for them.
+1. the job spec's `deepspeed_config` chooses the stage; the script does not mention it, and also
+   trains without DeepSpeed;
+2. each process holds a shard of the optimizer state from stage 1 on, of the gradients from stage 2
+   on, and of the weights at stage 3;
+3. at stage 3 no process has the full model, so all of them must take part in saving it;
+4. DeepSpeed then does accumulation and clipping, as its config says; the calls stay the same.
 
     accelerate launch --use_deepspeed --zero_stage 2 examples/deepspeed_training.py
 
-On CPUs it shows the same, slowly, with DS_ACCELERATOR=cpu; DeepSpeed compiles a part of itself at
-first use there.
+With DS_ACCELERATOR=cpu it shows the same on CPUs, slowly; there DeepSpeed compiles an extension
+when it is first used.
 """
 
 import argparse
@@ -35,12 +34,10 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
-    parser.add_argument("--width", type=int, default=128, help="of the hidden layers")
+    parser.add_argument("--width", type=int, default=128, help="width of the hidden layers")
     parser.add_argument("--per_device_train_batch_size", type=int, default=16)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument(
-        "--save_steps", type=int, default=12, help="under clusterrun the job spec says it"
-    )
+    parser.add_argument("--save_steps", type=int, default=12, help="overridden by the job spec")
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -51,7 +48,7 @@ def make_data(seed):
 
 
 def backend():
-    """Return what DeepSpeed needs on CPUs, whose backend Accelerate does not guess; else []."""
+    """Return the backend for DeepSpeed on CPUs, which Accelerate does not detect; otherwise []."""
     on_cpus = (
         os.environ.get("DS_ACCELERATOR") == "cpu"
         and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
@@ -60,10 +57,9 @@ def backend():
 
 
 def held(model, optimizer):
-    """Count the numbers of weights and optimizer state in this process."""
-    weights = sum(
-        getattr(p, "ds_tensor", p).numel() for p in model.parameters()
-    )  # ds_tensor: its part at stage 3
+    """Count the elements of the weights and the optimizer state that this process holds."""
+    # ds_tensor is this process's shard at stage 3.
+    weights = sum(getattr(p, "ds_tensor", p).numel() for p in model.parameters())
     states = [value for state in optimizer.state.values() for value in state.values()]
     return {
         "weights": weights,
@@ -72,7 +68,7 @@ def held(model, optimizer):
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
@@ -113,9 +109,8 @@ def main():
         zero_stage=stage,
         held=shares,
     )
-    accelerator.save_model(
-        model, args.output_dir / "model"
-    )  # gathers it; only the main process writes
+    # All processes gather the model; only the main process writes it.
+    accelerator.save_model(model, args.output_dir / "model")
     run.finish()
     accelerator.end_training()
 

@@ -1,15 +1,14 @@
-"""What FSDP shares out among the GPUs, counted: PyTorch's own counterpart of ZeRO-3.
+"""How FSDP, PyTorch's counterpart of ZeRO-3, shards a model over the GPUs.
 
 What it teaches:
 
-1. the job spec's `fsdp_config` chooses the version and what is wrapped; the script has no word of
+1. the job spec's `fsdp_config` chooses the version and what is wrapped; the script does not mention
    it;
-2. each block is a unit: its weights come together when it is computed, and go again; so a model
-   must have blocks, and `fsdp_transformer_layer_cls_to_wrap: Block` names theirs;
-3. every process holds its part of weights and optimizer, and all of them must take part in saving
-   the model;
-4. FSDP needs GPUs: on CPUs Accelerate trains with DDP instead, in silence, which this script says
-   aloud.
+2. each block is a unit: its weights are gathered while it is computed, and then freed; so the model
+   must consist of blocks, and `fsdp_transformer_layer_cls_to_wrap: Block` names their class;
+3. each process holds a shard of the weights and the optimizer state, so all of them must take part
+   in saving the model;
+4. FSDP needs GPUs: on CPUs Accelerate silently trains with DDP instead; this script warns of it.
 
     accelerate launch --use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP \
         --fsdp_transformer_layer_cls_to_wrap Block examples/fsdp_training.py
@@ -35,15 +34,13 @@ def parse_args():
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument(
-        "--save_steps", type=int, default=12, help="under clusterrun the job spec says it"
-    )
+    parser.add_argument("--save_steps", type=int, default=12, help="overridden by the job spec")
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
 
 class Block(nn.Module):
-    """A layer with a way around it, as transformers have many of; FSDP wraps each."""
+    """A residual block, as in a transformer; FSDP wraps each one."""
 
     def __init__(self, width):
         super().__init__()
@@ -52,7 +49,7 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x):  # noqa: D102 - torch's word
+    def forward(self, x):  # noqa: D102 - torch's name
         return x + self.inner(self.norm(x))
 
 
@@ -62,19 +59,19 @@ def make_data(seed):
 
 
 def here(value):
-    """Return this process's part of a tensor."""
+    """Return this process's shard of a tensor."""
     return value.to_local() if hasattr(value, "to_local") else value
 
 
 def held(model, optimizer):
-    """Count the numbers of weights and optimizer state in this process."""
+    """Count the elements of the weights and the optimizer state that this process holds."""
     states = [value for state in optimizer.state.values() for value in state.values()]
     moments = sum(here(v).numel() for v in states if torch.is_tensor(v) and v.ndim)
     return {"weights": sum(here(p).numel() for p in model.parameters()), "optimizer": moments}
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
@@ -86,7 +83,7 @@ def main():
     accelerator = Accelerator(dataloader_config=order)
     strategy = accelerator.distributed_type.value
     if os.environ.get("ACCELERATE_USE_FSDP") == "true" and strategy != "FSDP":
-        log(accelerator, warning=f"FSDP was asked for, and {strategy} trains: FSDP needs GPUs")
+        log(accelerator, warning=f"FSDP was requested, but {strategy} is used: FSDP needs GPUs")
     blocks = [Block(args.width) for _ in range(3)]
     model = nn.Sequential(nn.Linear(16, args.width), *blocks, nn.Linear(args.width, 1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -97,18 +94,16 @@ def main():
         for points, wanted in run.batches(loader):
             loss = nn.functional.mse_loss(model(points), wanted)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(
-                model.parameters(), 1.0
-            )  # the Accelerator's: a norm of parts needs all
+            # The Accelerator computes the norm over the shards of all processes.
+            accelerator.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
             mean = accelerator.reduce(loss.detach(), "mean").item()
             log(accelerator, step=run.step, loss=mean)
     shares = gather_object([held(model, optimizer)])
     log(accelerator, distributed_type=strategy, held=shares)
-    accelerator.save_model(
-        model, args.output_dir / "model"
-    )  # gathers it; only the main process writes
+    # All processes gather the model; only the main process writes it.
+    accelerator.save_model(model, args.output_dir / "model")
     run.finish()
     accelerator.end_training()
 

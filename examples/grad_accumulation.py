@@ -1,21 +1,21 @@
-"""A batch that does not fit into memory, taken in parts: gradient accumulation.
+"""Gradient accumulation: train with a batch that does not fit into memory.
 
 What it teaches:
 
-1. `with accelerator.accumulate(model)` adds up gradients, and lets every N-th `optimizer.step()` be
-   one; between them no gradients travel between the processes;
+1. `with accelerator.accumulate(model)` adds up gradients, and only every N-th `optimizer.step()`
+   takes effect; in between, the processes exchange no gradients;
 2. the effective batch is batch size x accumulation x processes, and a step's loss is the mean over
    all of it;
-3. N batches of B samples give the gradients of one batch of N x B, to rounding: compare the
+3. N batches of B samples give the same gradients as one batch of N x B, up to rounding: compare the
    `gradient_norm` of
 
     python examples/grad_accumulation.py --per_device_train_batch_size 32
     python examples/grad_accumulation.py --per_device_train_batch_size 8 \
         --gradient_accumulation_steps 4
 
-The third is true of a mean over samples. A mean over tokens of texts of different lengths must be
-weighed by hand. In a job spec it is `accelerate: {gradient_accumulation_steps: 4}`, which goes
-before this script's own flag.
+The third point holds for a mean over samples. A mean over the tokens of texts of different lengths
+must be weighted by hand. In a job spec, `accelerate: {gradient_accumulation_steps: 4}` sets the
+number, and overrides this script's own flag.
 """
 
 import argparse
@@ -40,9 +40,7 @@ def parse_args():
     parser.add_argument("--per_device_train_batch_size", type=int, default=8)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument(
-        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
-    )
+    parser.add_argument("--save_steps", type=int, default=24, help="overridden by the job spec")
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -58,13 +56,13 @@ def make_loader(args):
 def train(args, accelerator, model, optimizer, loader):
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for _ in run.epochs(args.num_train_epochs):
-        losses = []  # of the batches that make one step
+        losses = []  # of the batches of one optimizer step
         for points, wanted in run.batches(loader):
             with accelerator.accumulate(model):
                 loss = nn.functional.mse_loss(model(points), wanted)
-                accelerator.backward(loss)  # divides by the number of batches that make a step
+                accelerator.backward(loss)  # divides by the number of batches in a step
                 losses.append(loss.detach())
-                if accelerator.sync_gradients:  # the gradients are whole now
+                if accelerator.sync_gradients:  # the gradients are complete now
                     norm = accelerator.clip_grad_norm_(model.parameters(), 10.0)
                 optimizer.step()
                 optimizer.zero_grad()
@@ -76,7 +74,7 @@ def train(args, accelerator, model, optimizer, loader):
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
@@ -89,9 +87,8 @@ def main():
         gradient_accumulation_steps=args.gradient_accumulation_steps, dataloader_config=order
     )
     model = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 1))
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.02
-    )  # a step of SGD is the gradient, and nothing else
+    # SGD without momentum: a step depends on the gradient alone.
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
     model, optimizer, loader = accelerator.prepare(model, optimizer, make_loader(args))
     sizes = (
         args.per_device_train_batch_size,

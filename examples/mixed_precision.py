@@ -1,13 +1,12 @@
-"""What a precision changes, and what it does not: fp32, bf16 and fp16 with the same script.
+"""What mixed precision changes, and what it does not: fp32, bf16 and fp16 with the same script.
 
 What it teaches:
 
-1. the launch, or the job spec's `mixed_precision`, chooses; the loop stays the same;
-2. the weights stay in fp32, and so do optimizer and loss: only what flows between the layers is in
-   16 bits;
-3. bf16 has fp32's range and few digits; fp16 has more digits and a small range, so that its
-   gradients are scaled up, and a step where they overflow is left out (fp16 needs a GPU);
-4. a step that was left out is no step of the schedule.
+1. the launch, or the job spec's `mixed_precision`, chooses the precision; the loop stays the same;
+2. the weights, the optimizer state and the loss stay in fp32: only the activations have 16 bits;
+3. bf16 has fp32's range and few digits; fp16 has more digits and a small range, so the loss is
+   scaled up, and a step whose gradients overflow is skipped (fp16 needs a GPU);
+4. the learning rate schedule does not count a skipped step.
 
     accelerate launch --mixed_precision bf16 examples/mixed_precision.py
 """
@@ -31,12 +30,10 @@ def parse_args():
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument(
-        "--mixed_precision", default=None, help="as the launch says, if it is not given"
+        "--mixed_precision", default=None, help="default: the precision of the launch"
     )
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument(
-        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
-    )
+    parser.add_argument("--save_steps", type=int, default=24, help="overridden by the job spec")
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
@@ -47,25 +44,26 @@ def make_data(seed):
 
 
 def watch(layer):
-    """Note the dtype of what comes out of a layer."""
+    """Record the dtype of a layer's output."""
     seen = {}
     layer.register_forward_hook(lambda _layer, _given, out: seen.update(dtype=out.dtype))
     return seen
 
 
 def describe(accelerator, model, seen):
-    """Tell what is held in which format, and what that format can hold."""
+    """Log the formats of weights and activations, and the limits of the latter."""
     format_ = torch.finfo(seen["dtype"])
-    told = {
+    formats = {
         "mixed_precision": accelerator.mixed_precision,
         "weights": str(next(model.parameters()).dtype),
     }
-    told |= {"activations": str(seen["dtype"]), "bytes": format_.bits // 8, "largest": format_.max}
-    log(accelerator, **told, next_after_1=1 + format_.eps)
+    formats["activations"] = str(seen["dtype"])
+    limits = {"bytes": format_.bits // 8, "largest": format_.max, "next_after_1": 1 + format_.eps}
+    log(accelerator, **formats, **limits)
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
@@ -84,21 +82,20 @@ def main():
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for _ in run.epochs(args.num_train_epochs):
         for points, wanted in run.batches(loader):
-            loss = nn.functional.mse_loss(
-                model(points), wanted
-            )  # autocast ends with the model: this is fp32
-            accelerator.backward(loss)  # scales the loss where fp16 needs it
+            # Autocast covers only the model's forward, so the loss is computed in fp32.
+            loss = nn.functional.mse_loss(model(points), wanted)
+            accelerator.backward(loss)  # scales the loss for fp16
             optimizer.step()
-            scheduler.step()  # not where the optimizer's step was left out
+            scheduler.step()  # has no effect if the optimizer's step was skipped
             optimizer.zero_grad()
             line = {"step": run.step, "loss": accelerator.reduce(loss.detach(), "mean").item()}
             if accelerator.scaler:
                 line |= {
                     "scale": accelerator.scaler.get_scale(),
-                    "left_out": accelerator.optimizer_step_was_skipped,
+                    "skipped": accelerator.optimizer_step_was_skipped,
                 }
             log(accelerator, **line)
-    if seen:  # a run that is resumed behind its last step has seen nothing
+    if seen:  # empty if the run resumed after its last step
         describe(accelerator, model, seen)
     run.finish()
     accelerator.end_training()

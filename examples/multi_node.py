@@ -1,14 +1,14 @@
-"""Each process reports its rank and node, and all add up a number: run it first on new nodes.
+"""Print the rank and node of each process, and sum a number over all: run it first on new nodes.
 
 What it teaches:
 
 1. `num_processes` counts all machines; a rank is unique in the run, a local rank on its node;
-2. an object of each process comes together with `gather_object`, a tensor with `reduce`;
-3. `is_main_process` is true once in the run; `accelerator.print` prints once on each node;
-4. where the sum is wrong, or does not come, the network between the nodes is at fault and not the
+2. `gather_object` collects an object from each process, `reduce` sums a tensor over all of them;
+3. `is_main_process` is true on one process of the run; `accelerator.print` prints once per node;
+4. if the sum is wrong or never arrives, the network between the nodes is at fault, not the
    training.
 
-It trains nothing, so there is nothing to resume. It leaves with 1 where the sum is wrong:
+It does not train, so there is nothing to resume. It exits with 1 if the sum is wrong:
 
     accelerate launch examples/multi_node.py
 """

@@ -1,6 +1,6 @@
-"""The quick start: a real training on this machine, preempted midway, that resumes and finishes.
+"""The quick start: train on this machine, preempt the run midway, and let it resume and finish.
 
-It submits job_specs/quickstart.yaml without Slurm, does to it what Slurm does at a preemption
+It submits job_specs/quickstart.yaml without Slurm, signals it as Slurm does at a preemption
 (SIGTERM to the step), and follows it to the end. Run it with `make quickstart`.
 """
 
@@ -23,7 +23,7 @@ from clusterrun.submission.submitting import submit
 SPEC = Path(__file__).parent.parent / "job_specs" / "quickstart.yaml"
 
 
-def tell(text: str) -> None:
+def print_title(text: str) -> None:
     print(f"\n\033[1m== {text}\033[0m", flush=True)
 
 
@@ -39,8 +39,8 @@ def follow(run: RunRef) -> RunStatus:
             print(line, flush=True)
             shown = line
         if not preempted and status.total_steps and (status.step or 0) > status.total_steps // 3:
-            tell(
-                "preempted: SIGTERM to the step, as Slurm does; it saves, leaves, and is run again"
+            print_title(
+                "preempted: SIGTERM to the step, as from Slurm; it saves, exits and is restarted"
             )
             preempt(run.paths)
             preempted = True
@@ -49,16 +49,16 @@ def follow(run: RunRef) -> RunStatus:
 
 
 def main() -> int:
-    tell(
+    print_title(
         "clusterrun submit --local "
         f"{SPEC.relative_to(Path.cwd()) if SPEC.is_relative_to(Path.cwd()) else SPEC}"
     )
     run = submit(Request(str(SPEC)), local=True)
-    print(f"run {run.run_id}; its folder: {run.paths.folder}", flush=True)
+    print(f"run {run.run_id} in {run.paths.folder}", flush=True)
     status = follow(run)
     if status.state is not State.COMPLETED:
         sys.stdout.writelines(logs(run.run_id))
-        print(f"\nit ended as {status.state.value}: {status.reason}")
+        print(f"\nthe run ended as {status.state.value}: {status.reason}")
         return 1
     causes = [read_record(run.paths.end(attempt)).get("cause") for attempt in run.paths.attempts()]
     metrics = [
@@ -67,12 +67,12 @@ def main() -> int:
     ]
     losses = [line["loss"] for line in metrics if "loss" in line]
     ends = " and ".join(map(str, causes))
-    tell(
+    print_title(
         f"done: {status.attempt} attempts, ended by {ends}; loss {losses[0]:.2f} to "
         f"{losses[-1]:.2f}"
     )
     print(f"trained model, tokenizer and metrics: {run.paths.folder}/output")
-    print(f"what each attempt printed:            {run.paths.folder}/logs")
+    print(f"logs of each attempt:                 {run.paths.folder}/logs")
     print("next: clusterrun status last; clusterrun render job_specs/two_nodes.yaml")
     return 0
 

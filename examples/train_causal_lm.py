@@ -1,14 +1,14 @@
-"""Train a small GPT-2 from scratch with Accelerate, in a way that can be stopped and resumed.
+"""Train a small GPT-2 from scratch with Accelerate; the training can be stopped and resumed.
 
 What it teaches, from top to bottom:
 
-1. a byte-level BPE tokenizer, trained on the spot and kept beside the model;
-2. a text cut into blocks, with the validation part split off before;
+1. a byte-level BPE tokenizer, trained by the script and saved next to the model;
+2. a text split into training and validation parts, and then into blocks;
 3. gradient accumulation, a schedule, clipping and metrics that mean the same on any number of
    processes;
-4. exact resume: a run that was stopped and resumed prints the losses of one that was not.
+4. exact resume: a run that was stopped and resumed prints the same losses as an uninterrupted one.
 
-What concerns clusterrun is `run`: made in `main`, it gives the loops their epochs and batches. The
+clusterrun's part is `run`: created in `main`, it provides the epochs and batches of the loops. The
 script also runs without clusterrun, with `python` or `accelerate launch`, and needs no network:
 
     accelerate launch examples/train_causal_lm.py --max_steps 200
@@ -43,7 +43,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def parse_args():
-    """Name flags as transformers' TrainingArguments and run_clm.py do, where they have a word."""
+    """Parse flags; those of TrainingArguments and run_clm.py in transformers keep their names."""
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     parser = argparse.ArgumentParser(description="Train a small GPT-2 from scratch.")
     add = parser.add_argument
@@ -51,12 +51,12 @@ def parse_args():
     add("--validation_split_percentage", type=int, default=5)
     add("--output_dir", type=Path, default=Path(run_folder, "output"))
     add("--vocab_size", type=int, default=2048)
-    add("--block_size", type=int, default=128, help="tokens in a sample")
+    add("--block_size", type=int, default=128, help="tokens per sample")
     add("--n_layer", type=int, default=4)
     add("--n_head", type=int, default=4)
     add("--n_embd", type=int, default=128)
     add("--per_device_train_batch_size", type=int, default=8)
-    add("--gradient_accumulation_steps", type=int, default=1, help="unless the launch says it")
+    add("--gradient_accumulation_steps", type=int, default=1, help="overridden by the launch")
     add("--num_train_epochs", "--epochs", type=int, default=3)
     add("--max_steps", type=int, default=-1, help="optimizer steps; overrides the epochs")
     add("--learning_rate", type=float, default=2e-3)
@@ -64,16 +64,18 @@ def parse_args():
     add("--warmup_steps", type=int, default=50)
     add("--weight_decay", type=float, default=0.1)
     add("--max_grad_norm", type=float, default=1.0)
-    add("--bf16", action="store_true", help="otherwise as accelerate launch says")
+    add("--bf16", action="store_true", help="default: the precision of the launch")
     add("--seed", type=int, default=42)
     add("--logging_steps", type=int, default=10)
-    add("--eval_steps", type=int, default=None, help="also evaluate amid an epoch")
-    add("--save_steps", type=int, default=None, help="under clusterrun the job spec says it")
+    add(
+        "--eval_steps", type=int, default=None, help="evaluate every N steps, not only after epochs"
+    )
+    add("--save_steps", type=int, default=None, help="overridden by the job spec")
     return parser.parse_args()
 
 
 def load_tokenizer(args):
-    """Train the tokenizer, or read the one that is there: every attempt must use the same."""
+    """Train the tokenizer, or load the saved one: every attempt must use the same."""
     path = args.output_dir / "tokenizer.json"
     if not path.exists():
         trainer = ByteLevelBPETokenizer()
@@ -83,14 +85,14 @@ def load_tokenizer(args):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".draft")
         trainer.save(str(draft))
-        draft.replace(path)  # whole or not there, should we be killed here
+        draft.replace(path)  # complete or absent if the process is killed here
     return PreTrainedTokenizerFast(
         tokenizer_file=str(path), bos_token=END_OF_TEXT, eos_token=END_OF_TEXT
     )
 
 
 def load_blocks(args, tokenizer):
-    """Return the training and the validation part as datasets of blocks of `block_size` tokens."""
+    """Return training and validation datasets of blocks of `block_size` tokens."""
     block_size, percentage = args.block_size, 100 - args.validation_split_percentage
     texts = load_dataset(
         "text",
@@ -111,7 +113,7 @@ def load_blocks(args, tokenizer):
 
 def make_loaders(args, train_data, eval_data):
     common = {"batch_size": args.per_device_train_batch_size, "collate_fn": default_data_collator}
-    # With a generator of its own, a loader draws nothing from the stream that dropout uses.
+    # With its own generator, a loader draws nothing from the global generator that dropout uses.
     generator = torch.Generator().manual_seed(args.seed)
     return (
         DataLoader(train_data, shuffle=True, drop_last=True, generator=generator, **common),
@@ -136,7 +138,7 @@ def make_optimizer(args, model):
 
 @dataclass
 class Prepared:
-    """All that `accelerator.prepare` returned, and how long to train."""
+    """The results of `accelerator.prepare`, and the length of the training."""
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -152,10 +154,10 @@ def prepare(args, accelerator, tokenizer, train_data, eval_data):
     model, optimizer, train_loader, eval_loader = accelerator.prepare(
         model, make_optimizer(args, model), *make_loaders(args, train_data, eval_data)
     )
-    # Counted after prepare, which shares the batches out and lets DeepSpeed say how many to add up.
+    # Counted after prepare, which splits the batches and reads DeepSpeed's accumulation steps.
     steps_per_epoch = math.ceil(len(train_loader) / accelerator.gradient_accumulation_steps)
     max_steps = args.max_steps if args.max_steps > 0 else args.num_train_epochs * steps_per_epoch
-    # A prepared scheduler is stepped once for each process at an optimizer step.
+    # A prepared scheduler advances once per process at each optimizer step.
     steps = (args.warmup_steps * accelerator.num_processes, max_steps * accelerator.num_processes)
     scheduler = get_scheduler(args.lr_scheduler_type, optimizer, *steps)
     scheduler = accelerator.prepare_scheduler(scheduler)
@@ -164,7 +166,7 @@ def prepare(args, accelerator, tokenizer, train_data, eval_data):
 
 
 def train_batch(args, accelerator, prepared, batch):
-    """Take one batch; every `gradient_accumulation_steps`-th makes an optimizer step."""
+    """Train on one batch; every `gradient_accumulation_steps`-th completes an optimizer step."""
     model, optimizer = prepared.model, prepared.optimizer
     with accelerator.accumulate(model):
         loss = model(**batch, use_cache=False).loss
@@ -184,7 +186,7 @@ def evaluate(accelerator, run, prepared):
     losses = []
     for batch in run.evaluation(prepared.eval_loader):
         loss = prepared.model(**batch, use_cache=False).loss
-        # One value a sample, so that samples that were added to fill the last batch are dropped.
+        # One value per sample, so that gather_for_metrics can drop the padding of the last batch.
         losses.append(accelerator.gather_for_metrics(loss.repeat(len(batch["input_ids"]))))
     prepared.model.train()
     mean = torch.cat(losses).mean().item()
@@ -192,7 +194,7 @@ def evaluate(accelerator, run, prepared):
 
 
 def log(args, accelerator, run, epoch, **values):
-    """Append a line to metrics.jsonl and print it; a resumed run goes on in the same file."""
+    """Append a line to metrics.jsonl and print it; a resumed run appends to the same file."""
     if accelerator.is_main_process:
         line = json.dumps({"attempt": run.attempt, "step": run.step, "epoch": epoch, **values})
         with (args.output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -201,11 +203,11 @@ def log(args, accelerator, run, epoch, **values):
 
 
 def train(args, accelerator, run, prepared):
-    """Train from where the run is to the end; on a stop request, save and exit here."""
+    """Train from the run's current step to the end; on a stop request, save and exit here."""
     metrics = partial(log, args, accelerator, run)
     last = prepared.max_steps
     for epoch in run.epochs(prepared.epochs, total=last):
-        window = []  # the losses of the batches that make one optimizer step
+        window = []  # of the batches of one optimizer step
         for batch in run.batches(prepared.train_loader):
             window.append(train_batch(args, accelerator, prepared, batch))
             if not accelerator.sync_gradients:
@@ -217,15 +219,15 @@ def train(args, accelerator, run, prepared):
                 mean = accelerator.reduce(loss, "mean").item()
                 metrics(epoch, loss=mean, learning_rate=prepared.scheduler.get_last_lr()[0])
             if run.step >= last:
-                break  # the evaluation is the one behind the epoch
+                break  # the evaluation after the epoch covers this step
             if args.eval_steps and run.step % args.eval_steps == 0:
                 metrics(epoch, **evaluate(accelerator, run, prepared))
         metrics(epoch, **evaluate(accelerator, run, prepared))
 
 
 def save_model(args, accelerator, prepared, tokenizer):
-    """Save model and tokenizer for `from_pretrained`."""
-    state = accelerator.get_state_dict(prepared.model)  # on all ranks: each may hold a part
+    """Save the model and the tokenizer for `from_pretrained`."""
+    state = accelerator.get_state_dict(prepared.model)  # on all ranks: each may hold a shard
     if accelerator.is_main_process:
         model = accelerator.unwrap_model(prepared.model)
         model.save_pretrained(args.output_dir / "model", state_dict=state)
@@ -236,19 +238,19 @@ def main():
     args = parse_args()
     accelerator = Accelerator(
         mixed_precision="bf16" if args.bf16 else None,
-        # ACCELERATE_GRADIENT_ACCUMULATION_STEPS and DeepSpeed's config go before this value.
+        # ACCELERATE_GRADIENT_ACCUMULATION_STEPS and DeepSpeed's config override this value.
         gradient_accumulation_steps=args.gradient_accumulation_steps,
-        # Seedable: the order of an epoch follows from seed and epoch, so it can be had again.
+        # Seedable: the seed and the epoch number determine the sample order, so it can be repeated.
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed),
     )
     every = f"{args.save_steps} steps" if args.save_steps else None
     run = TrainingRun(accelerator, folder=args.output_dir, every=every)
-    with accelerator.main_process_first():  # the others read what the first one wrote
+    with accelerator.main_process_first():  # the other ranks read the files that it wrote
         tokenizer = load_tokenizer(args)
         train_data, eval_data = load_blocks(args, tokenizer)
-    set_seed(args.seed)  # the model begins alike on all ranks
+    set_seed(args.seed)  # all ranks start with the same weights
     prepared = prepare(args, accelerator, tokenizer, train_data, eval_data)
-    set_seed(args.seed, device_specific=True)  # dropout differs between them
+    set_seed(args.seed, device_specific=True)  # dropout differs between ranks
     train(args, accelerator, run, prepared)
     save_model(args, accelerator, prepared, tokenizer)
     run.finish()

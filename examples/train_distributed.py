@@ -1,16 +1,16 @@
-"""The whole of a training script, from the data to the saved model, without a library of models.
+"""A complete training script, from the data to the saved model, without a model library.
 
 What it teaches, by the names of its functions:
 
-1. `make_loaders`: data with an order that follows from the seed;
+1. `make_loaders`: data in an order that the seed determines;
 2. `make_model`: a small transformer that reads bytes;
 3. `prepare`: what goes through `accelerator.prepare`, and a schedule that means the same on any
    number of processes;
 4. `train_step`: precision, accumulation and clipping in one place;
-5. `train`: a loop that resumes, saves and leaves when asked;
-6. `main`: the order of things, and a model saved under every strategy.
+5. `train`: a loop that resumes, saves, and exits on request;
+6. `main`: the order of the steps, and a model saved under every strategy.
 
-It trains under DDP, DeepSpeed and FSDP, as the launch or the job spec says:
+It trains under DDP, DeepSpeed or FSDP; the launch or the job spec chooses:
 
     accelerate launch examples/train_distributed.py
 """
@@ -38,21 +38,21 @@ def parse_args():
     run_folder = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
     add = parser.add_argument
     add("--output_dir", type=Path, default=Path(run_folder, "output"))
-    add("--block_size", type=int, default=64, help="bytes in a sample")
+    add("--block_size", type=int, default=64, help="bytes per sample")
     add("--width", type=int, default=64)
     add("--per_device_train_batch_size", type=int, default=16)
-    add("--gradient_accumulation_steps", type=int, default=2, help="unless the launch says it")
+    add("--gradient_accumulation_steps", type=int, default=2, help="overridden by the launch")
     add("--max_steps", type=int, default=60, help="optimizer steps")
     add("--learning_rate", type=float, default=3e-3)
     add("--warmup_steps", type=int, default=10)
     add("--logging_steps", type=int, default=5)
-    add("--save_steps", type=int, default=24, help="under clusterrun the job spec says it")
+    add("--save_steps", type=int, default=24, help="overridden by the job spec")
     add("--seed", type=int, default=42)
     return parser.parse_args()
 
 
 def make_loaders(args):
-    """Return loaders of blocks of bytes, for training and for validation."""
+    """Return the training and validation loaders of blocks of bytes."""
     text = torch.frombuffer(bytearray(TEXT.read_bytes()[:200_000]), dtype=torch.uint8).long()
     blocks = text[: len(text) // args.block_size * args.block_size].view(-1, args.block_size)
     part = len(blocks) * 19 // 20
@@ -74,7 +74,7 @@ class ByteModel(nn.Module):
         self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.guess = nn.Linear(width, 256)
 
-    def forward(self, blocks):  # noqa: D102 - torch's word
+    def forward(self, blocks):  # noqa: D102 - torch's name
         given, wanted = blocks[:, :-1], blocks[:, 1:]
         places = torch.arange(given.shape[1], device=blocks.device)
         mask = nn.Transformer.generate_square_subsequent_mask(given.shape[1], device=blocks.device)
@@ -85,7 +85,7 @@ class ByteModel(nn.Module):
 
 @dataclass
 class Prepared:
-    """What `accelerator.prepare` returned."""
+    """The results of `accelerator.prepare`."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -97,7 +97,7 @@ class Prepared:
 def prepare(args, accelerator):
     model = ByteModel(args.width, args.block_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
-    # A prepared scheduler is stepped once for each process at an optimizer step.
+    # A prepared scheduler advances once per process at each optimizer step.
     warmup, total = (
         steps * accelerator.num_processes for steps in (args.warmup_steps, args.max_steps)
     )
@@ -109,7 +109,7 @@ def prepare(args, accelerator):
 
 
 def train_step(accelerator, prepared, blocks):
-    """Take one batch; every `gradient_accumulation_steps`-th makes an optimizer step."""
+    """Train on one batch; every `gradient_accumulation_steps`-th completes an optimizer step."""
     with accelerator.accumulate(prepared.model):
         loss = prepared.model(blocks).mean()
         accelerator.backward(loss)
@@ -134,18 +134,18 @@ def evaluate(accelerator, run, prepared):
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
 
 def train(args, accelerator, run, prepared):
-    """Train from where the run is to the end; on a stop request, save and exit here."""
+    """Train from the run's current step to the end; on a stop request, save and exit here."""
     steps_per_epoch = math.ceil(
         len(prepared.train_loader) / accelerator.gradient_accumulation_steps
     )
     for epoch in run.epochs(math.ceil(args.max_steps / steps_per_epoch), total=args.max_steps):
-        losses = []  # of the batches that make one step
+        losses = []  # of the batches of one optimizer step
         for blocks in run.batches(prepared.train_loader):
             losses.append(train_step(accelerator, prepared, blocks))
             if not accelerator.sync_gradients:
@@ -168,18 +168,18 @@ def train(args, accelerator, run, prepared):
 def main():
     args = parse_args()
     accelerator = Accelerator(
-        # ACCELERATE_GRADIENT_ACCUMULATION_STEPS and DeepSpeed's config go before this value.
+        # ACCELERATE_GRADIENT_ACCUMULATION_STEPS and DeepSpeed's config override this value.
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=args.seed),
     )
-    set_seed(args.seed)  # the model begins alike in all processes
+    set_seed(args.seed)  # all processes start with the same weights
     prepared = prepare(args, accelerator)
-    set_seed(args.seed, device_specific=True)  # dropout differs between them
+    set_seed(args.seed, device_specific=True)  # dropout differs between processes
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     train(args, accelerator, run, prepared)
     accelerator.save_model(
         prepared.model, args.output_dir / "model"
-    )  # all take part: each may hold a part
+    )  # on all processes: each may hold a shard
     run.finish()
     accelerator.end_training()
 

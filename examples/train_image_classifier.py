@@ -1,15 +1,14 @@
-"""Train a small convolutional network on generated pictures: no transformers, text or download.
+"""Train a small convolutional network on generated images: no transformers, text or download.
 
 What it teaches:
 
-1. nothing here is special to language: a model, a loss and a DataLoader of any kind go through
-   `prepare`;
-2. the accuracy over all processes needs `gather_for_metrics`, which drops what was added to fill
-   the last batch;
-3. an evaluation in `run.evaluation` can be stopped amid its batches, and leaves the training as it
-   was;
-4. noise that follows from a sample's index comes again after a resume; noise drawn on the way would
-   not.
+1. nothing is specific to language models: `prepare` takes a model and a DataLoader of any kind;
+2. the accuracy over all processes needs `gather_for_metrics`, which drops the padding of the last
+   batch;
+3. an evaluation in `run.evaluation` can be interrupted between batches, and does not change the
+   state of the training;
+4. noise that is derived from a sample's index is the same after a resume; noise from a generator
+   would not be.
 
     accelerate launch examples/train_image_classifier.py
 """
@@ -37,15 +36,13 @@ def parse_args():
     parser.add_argument("--output_dir", type=Path, default=Path(run_folder, "output"))
     parser.add_argument("--per_device_train_batch_size", type=int, default=16)
     parser.add_argument("--num_train_epochs", type=int, default=2)
-    parser.add_argument(
-        "--save_steps", type=int, default=24, help="under clusterrun the job spec says it"
-    )
+    parser.add_argument("--save_steps", type=int, default=24, help="overridden by the job spec")
     parser.add_argument("--seed", type=int, default=42)
     return parser.parse_args()
 
 
 class Pictures(Dataset):
-    """One of four shapes each, in noise; a sample follows from its index alone."""
+    """Images of one of four shapes, with noise; the index alone determines a sample."""
 
     def __init__(self, first, last):
         self.indices = range(first, last)
@@ -87,7 +84,7 @@ def make_model():
 
 @torch.no_grad()
 def evaluate(accelerator, run, model, loader):
-    """Return the share of pictures that are told right."""
+    """Return the share of images that are classified correctly."""
     model.eval()
     right = []
     for pictures, labels in run.evaluation(loader):
@@ -98,7 +95,7 @@ def evaluate(accelerator, run, model, loader):
 
 
 def log(accelerator, **values):
-    """Print a line of JSON, once; accelerator.print would print it on each node."""
+    """Print one line of JSON from the main process; accelerator.print prints on every node."""
     if accelerator.is_main_process:
         print(json.dumps(values), flush=True)
 
@@ -115,7 +112,7 @@ def main():
     model, optimizer, loader, eval_loader = accelerator.prepare(
         model, optimizer, loader, eval_loader
     )
-    set_seed(args.seed, device_specific=True)  # dropout differs between the processes
+    set_seed(args.seed, device_specific=True)  # dropout differs between processes
     run = TrainingRun(accelerator, folder=args.output_dir, every=f"{args.save_steps} steps")
     for epoch in run.epochs(args.num_train_epochs):
         for pictures, labels in run.batches(loader):

@@ -1,8 +1,8 @@
-"""A training script that knows nothing of clusterrun, for job_specs/plain_script.yaml.
+"""A training script that does not import clusterrun, for job_specs/plain_script.yaml.
 
-It runs on CPUs, in seconds. Three things let it go on where it was: a checkpoint gets its name only
-when it is whole, `--resume_from_checkpoint` takes one, and at SIGUSR1 all processes save after the
-same step and leave.
+It runs on CPUs, in seconds. Three things make it resumable: a checkpoint gets its final name only
+when it is complete, `--resume_from_checkpoint` loads one, and on SIGUSR1 all processes save after
+the same step and exit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from accelerate import Accelerator
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    # a folder of each run's own, so that a new run does not go on from an old one's checkpoint
+    # Each run has its own folder, so that a new run does not resume from an old run's checkpoint.
     run_dir = Path(os.environ.get("CLUSTERRUN_RUN_DIR", "."))
     parser.add_argument("--output_dir", type=Path, default=run_dir / "output")
     parser.add_argument("--resume_from_checkpoint", type=Path)
@@ -28,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def batch_of(step: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a step's batch, from step and rank alone, so that a resumed run sees the same data."""
+    """Return the batch of a step and rank; a resumed run gets the same data."""
     x = torch.randn(16, 8, generator=torch.Generator().manual_seed(step * 1000 + rank))
     return x, x.sin().sum(dim=1, keepdim=True)
 
@@ -45,8 +45,8 @@ def save(accelerator: Accelerator, state: dict[str, object], path: Path) -> None
 
 
 def main() -> None:
-    asked: list[int] = []
-    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
+    signals: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: signals.append(number))
     options = parse_arguments()
     options.output_dir.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator()
@@ -70,19 +70,18 @@ def main() -> None:
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
-        # a signal does not reach all processes in the same step, so they add up what they
-        # received
-        leaving = bool(
-            accelerator.reduce(torch.tensor(len(asked), device=accelerator.device)).item()
+        # The signal may reach the processes in different steps, so they sum what they received.
+        stopping = bool(
+            accelerator.reduce(torch.tensor(len(signals), device=accelerator.device)).item()
         )
-        if leaving or step % options.save_steps == 0 or step == options.max_steps:
+        if stopping or step % options.save_steps == 0 or step == options.max_steps:
             weights = accelerator.unwrap_model(model).state_dict()
             state = {"step": step, "model": weights, "optimizer": optimizer.state_dict()}
             accelerator.print(f"step {step} loss {loss.item():.4f}", flush=True)
             save(accelerator, state, options.output_dir / f"checkpoint-{step:06d}.pt")
-        if leaving:
+        if stopping:
             break
-    # a process that exits during an exchange may be aborted by torch, after all is done
+    # torch may abort a process that exits during an exchange, although all work is done.
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

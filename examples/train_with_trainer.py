@@ -2,9 +2,9 @@
 
 What it teaches:
 
-1. one line, `resumable(trainer)`, is all that clusterrun needs; checkpoints stay Trainer's own, in
+1. clusterrun needs one line, `resumable(trainer)`; the checkpoints are still Trainer's own, in
    `output_dir`;
-2. what follows `trainer.train()` runs once, when training is complete, and never after a stop;
+2. the code after `trainer.train()` runs once, when training is complete, and never after a stop;
 3. every flag of TrainingArguments works on the command line, as
    `--save_steps 50 --gradient_accumulation_steps 4`.
 
@@ -36,20 +36,20 @@ RUN_FOLDER = os.environ.get("CLUSTERRUN_RUN_DIR", ".")
 
 @dataclass
 class Arguments(TrainingArguments):
-    """Trainer's own flags with defaults for this example, and a few for the text and the model."""
+    """Trainer's own flags with defaults for this example, and flags for the text and the model."""
 
     output_dir: str = str(Path(RUN_FOLDER, "output"))
     learning_rate: float = 2e-3
     logging_steps: float = 10
     report_to: str = "none"
-    train_file: str = field(default=str(TEXT), metadata={"help": "a text"})
-    block_size: int = field(default=128, metadata={"help": "bytes in a sample"})
-    n_layer: int = field(default=4, metadata={"help": "layers of the model"})
-    n_embd: int = field(default=128, metadata={"help": "width of the model"})
+    train_file: str = field(default=str(TEXT), metadata={"help": "text file to train on"})
+    block_size: int = field(default=128, metadata={"help": "bytes per sample"})
+    n_layer: int = field(default=4, metadata={"help": "number of layers"})
+    n_embd: int = field(default=128, metadata={"help": "hidden size"})
 
 
 def load_blocks(args):
-    """Return blocks of `block_size` bytes, nine tenths for training and one for evaluation."""
+    """Return blocks of `block_size` bytes: nine tenths for training, one tenth for evaluation."""
     text = torch.frombuffer(bytearray(Path(args.train_file).read_bytes()), dtype=torch.uint8).long()
     blocks = text[: len(text) // args.block_size * args.block_size].view(-1, args.block_size)
     part = len(blocks) * 9 // 10
@@ -65,7 +65,7 @@ def collate(samples):
 def main():
     (args,) = HfArgumentParser(Arguments).parse_args_into_dataclasses()
     train_data, eval_data = load_blocks(args)
-    set_seed(args.seed)  # the model begins alike on all ranks
+    set_seed(args.seed)  # all ranks start with the same weights
     sizes = {
         "n_positions": args.block_size,
         "n_layer": args.n_layer,

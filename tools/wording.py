@@ -1,10 +1,10 @@
 """List the texts that people read, and check them for words that the project's style replaces.
 
-    python tools/wording.py [PATH ...]           check; exits with 1 if a word is found
-    python tools/wording.py --list [PATH ...]    print every text: messages, docstrings, comments
+    python tools/wording.py [PATH ...]           check; exit with 1 if a word is found
+    python tools/wording.py --list [PATH ...]    print every message, docstring and comment
 
-A line of tools/wording_allowed.txt, `path: text`, allows the words in those lines of the file that
-contain the text.
+Each line of tools/wording_allowed.txt is `path: text`: in that file, a text that contains `text`
+may contain any word.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = Path(__file__).with_name("wording_allowed.txt")
 READ_BY_DEFAULT = (
     "clusterrun", "templates", "docs", "job_specs", "configs", "examples", "benchmarks", "tools",
-    "README.md", "CONTRIBUTING.md", "Makefile",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile",
 )  # fmt: skip
 MARKED_TEXT = {".md", ".sh", ".j2", ".yaml", ".yml", ".html", ".js", ".css", ""}
 
@@ -43,9 +43,9 @@ REPLACEMENTS = {
     r"told|tells?|telling": "reports, prints, logs, shows",
     r"said": "reported, printed, wrote",
     r"hears?|heard": "receives",
-    r"is no (?!longer|more than|need|way)\w+": "is not a valid ...",
+    r"(?<!there )is no (?!longer|more than|need|way)\w+": "is not a valid ...",
     r"there is none|there are none": "no ... found",
-    r"the trainers?": "the training process",
+    r"the (?-i:trainers?)": "the training process",
     r"begun": "started",
     r"mend(s|ed|ing)?": "fix",
     r"to be had": "available",
@@ -76,40 +76,49 @@ class Text:
 
 
 def texts_of(path: Path) -> Iterator[Text]:
-    """Yield the texts of a file, in Python by their kind and elsewhere line by line."""
-    name = str(path.relative_to(ROOT))
+    """Yield the texts of a file in the order of its lines; outside Python, each line is one."""
+    name = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        yield from _texts_of_python(name, source)
+        found = [*_strings(name, ast.parse(source)), *_comments(name, source)]
+        yield from sorted(found, key=lambda text: text.line)
     elif path.suffix in MARKED_TEXT:
         for number, line in enumerate(source.splitlines(), 1):
             if line.strip():
                 yield Text(name, number, "text", line.strip())
 
 
-def _texts_of_python(name: str, source: str) -> Iterator[Text]:
-    tree = ast.parse(source)
-    docstrings = set(_docstring_nodes(tree))
-    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
-             for part in ast.walk(node) if part is not node}  # fmt: skip
-    for node in ast.walk(tree):
-        if id(node) in inner:
-            continue
-        if isinstance(node, ast.JoinedStr):
-            yield Text(name, node.lineno, "message", _flatten(node))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            kind = "docstring" if node in docstrings else "message"
-            yield Text(name, node.lineno, kind, " ".join(node.value.split()))
+def _strings(name: str, tree: ast.Module) -> Iterator[Text]:
+    """Yield docstrings, also those of attributes, and every other string that has a space."""
+    parents: list[ast.AST] = [tree]
+    while parents:
+        parent = parents.pop()
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.JoinedStr):  # its parts are not visited: they are in its text
+                yield Text(name, node.lineno, "message", _flatten(node))
+            elif not isinstance(node, ast.Constant):
+                parents.append(node)
+            elif isinstance(node.value, str) and " " in node.value:
+                kind = "docstring" if isinstance(parent, ast.Expr) else "message"
+                yield Text(name, node.lineno, kind, " ".join(node.value.split()))
+
+
+def _comments(name: str, source: str) -> Iterator[Text]:
+    """Yield the comments; consecutive lines of comment are one text, so that no phrase is split."""
+    start, end, parts = 0, 0, list[str]()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield Text(name, token.start[0], "comment", token.string)
-
-
-def _docstring_nodes(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield every string that is a statement of its own: docstrings, also those of attributes."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            yield node.value
+        if token.type != tokenize.COMMENT:
+            continue
+        line, own_line = token.start[0], not token.line[: token.start[1]].strip()
+        if parts and own_line and line == end + 1:
+            parts.append(token.string.removeprefix("#").strip())
+        else:
+            if parts:
+                yield Text(name, start, "comment", " ".join(parts))
+            start, parts = line, [token.string]
+        end = line
+    if parts:
+        yield Text(name, start, "comment", " ".join(parts))
 
 
 def _placeholder(part: ast.expr) -> str:
@@ -124,7 +133,7 @@ def _flatten(node: ast.JoinedStr) -> str:
 
 
 def files_below(paths: list[Path]) -> Iterator[Path]:
-    """Yield the text files below the paths, sorted, without what Python cached."""
+    """Yield the text files in the paths, sorted, without Python's caches."""
     for path in paths:
         for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
             readable = one.suffix == ".py" or one.suffix in MARKED_TEXT
@@ -133,14 +142,14 @@ def files_below(paths: list[Path]) -> Iterator[Path]:
 
 
 def advice_for(word: str) -> str:
-    """Return what the style writes in place of a word."""
+    """Return what the style proposes in place of a word."""
     return next(
         better for form, better in REPLACEMENTS.items() if re.fullmatch(form, word, re.IGNORECASE)
     )
 
 
 def findings(texts: Iterator[Text]) -> Iterator[str]:
-    """Yield a line for each replaced word that the list of exceptions does not allow."""
+    """Yield a line for each word to replace, except those that wording_allowed.txt allows."""
     lines = ALLOWED.read_text(encoding="utf-8").splitlines()
     allowed = [line.split(": ", 1) for line in lines if ": " in line]
     for text in texts:
@@ -152,7 +161,7 @@ def findings(texts: Iterator[Text]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print the texts or the words found; return the exit code."""
+    """Print the texts, or the words found in them; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""The tiny training with Accelerate alone: `save_state` every 50 steps, resumed from the newest."""
+"""The tiny training with Accelerate alone: `save_state` every 50 steps, resume from the newest."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tiny import SAVE_EVERY, Steps, prepared
 
 
 class Counter:
-    """The steps done, saved and loaded with the rest of the state."""
+    """The number of completed steps, saved and loaded with the rest of the state."""
 
     def __init__(self) -> None:
         self.step = 0
 
     def state_dict(self) -> dict[str, int]:
-        """What `save_state` saves of it."""
+        """Return the state for `save_state`."""
         return {"step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Take what `load_state` found."""
+        """Set the state that `load_state` has loaded."""
         self.step = state["step"]
 
 
@@ -40,11 +40,11 @@ class Training:
 
     @property
     def checkpoints(self) -> Path:
-        """Where automatic naming saves."""
+        """The folder in which automatic naming saves."""
         return Path(str(self.project.project_dir), "checkpoints")
 
     def resume(self) -> None:
-        """Load the newest checkpoint and count on from it: accelerate would start at 0 again."""
+        """Load the newest checkpoint and continue its number: accelerate would restart at 0."""
         saved = [
             int(path.name.removeprefix("checkpoint_"))
             for path in self.checkpoints.glob("checkpoint_*")
@@ -54,7 +54,7 @@ class Training:
             self.project.iteration = max(saved) + 1
 
     def run(self) -> None:
-        """Resume, and train to the end."""
+        """Resume and train to the end."""
         self.resume()
         steps = Steps(self.accelerator, self.model, self.optimizer)
         for batch in skip_first_batches(self.loader, self.done.step):

@@ -2,8 +2,8 @@
 
 Usage: `with_submitit.py FOLDER --partition P --time MINUTES`.
 
-accelerate runs as a subprocess of each task, or, with --in-process, the task trains by itself and
-saves in `checkpoint()`. Prints the job's id.
+accelerate runs as a subprocess of each task; with --in-process, the task itself trains and saves in
+`checkpoint()`. Prints the job id.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from submitit.helpers import Checkpointable, DelayedSubmission
 
 
 class Launch(Checkpointable):
-    """Runs `accelerate launch` on each node, and again after a requeue; the script resumes."""
+    """Run `accelerate launch` on each node, and again after a requeue; the script resumes."""
 
     def __call__(self, script: str) -> None:
-        """Be the task of one node."""
+        """Run the task of one node."""
         job = submitit.JobEnvironment()
         machines = ["--num_machines", str(job.num_nodes), "--num_processes", str(job.num_tasks)]
         meet = [
@@ -46,7 +46,7 @@ class Launch(Checkpointable):
 
 
 class Train(Checkpointable):
-    """Trains in submitit's own process.
+    """Train in submitit's own process.
 
     submitit calls `checkpoint` in its signal handler, on task 0 only.
     """
@@ -54,7 +54,7 @@ class Train(Checkpointable):
     training: Any = None
 
     def __call__(self, folder: str) -> None:
-        """Be the process of one node."""
+        """Run the process of one node."""
         from plain import Training  # noqa: PLC0415 - on the nodes
 
         submitit.helpers.TorchDistributedEnvironment().export()
@@ -62,7 +62,7 @@ class Train(Checkpointable):
         self.training.run()
 
     def checkpoint(self, folder: str) -> DelayedSubmission:
-        """Save, and say what runs after the requeue."""
+        """Save, and return what to run after the requeue."""
         if self.training is not None:
             self.training.save_alone()
         return DelayedSubmission(Train(), folder)

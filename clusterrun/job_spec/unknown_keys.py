@@ -79,7 +79,7 @@ def _propose(section: str, name: str, known: frozenset[str], kind: str) -> str:
 
 
 def _find_elsewhere(section: str, name: str) -> str:
-    """Return the path of a key that belongs to another section; empty if there is none."""
+    """Return the path of a key that belongs to another section; empty if no section has it."""
     if section and name in SPEC_KEYS:
         return f"{name} at the top level"
     place = next((one for one in SECTIONS if name in known_keys(one)), "")
@@ -87,7 +87,7 @@ def _find_elsewhere(section: str, name: str) -> str:
 
 
 def _find_alias(section: str, name: str) -> str:
-    """Return the key that another tool calls by this name; empty if there is none."""
+    """Return the key for another tool's name of it; empty if the name is not known."""
     letter = options.SHORT.get(name) if section == "slurm" else None
     meant = letter or _MEANT.get(name, "")
     return meant.removeprefix(f"{section}.") if section else meant

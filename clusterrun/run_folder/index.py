@@ -132,7 +132,9 @@ class Index:
         readable.
         """
         if not name:
-            raise SpecError([Problem("", "", "RUN is empty", "`clusterrun list` shows the runs")])
+            raise SpecError(
+                [Problem("", "", "RUN must not be empty", "`clusterrun list` shows the runs")]
+            )
         if "/" in name and (run := _find_in_folder(Path(name))):
             return run
         names = self.names()

@@ -55,7 +55,7 @@ class RunFilter:
 
 
 CLOSED = "its folder is not readable for you"
-NEWER = "made by a newer clusterrun: upgrade to read it"
+NEWER = "created by a newer clusterrun: upgrade to read it"
 ACTIVE = RunFilter(frozenset(state for state in State if not state.final))
 
 

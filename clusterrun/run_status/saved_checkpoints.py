@@ -141,7 +141,7 @@ def _read_script_pattern(run: RunRef) -> str:
 
 
 def _read_work_dir(paths: RunPaths) -> str:
-    """Return the working folder that `submit` recorded; empty if there is no such record."""
+    """Return the working folder that `submit` recorded; empty if the record is missing."""
     try:
         return str(json.loads(read_record(paths.intent)["request"])["work_dir"])
     except (KeyError, TypeError, ValueError, RecursionError):

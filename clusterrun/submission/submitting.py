@@ -119,15 +119,15 @@ def _begin_submission(
 ) -> RunRef:
     """Continue an interrupted submission of this spec, or start one; write its run folder."""
     run = RunRef(identity.run_id, RunPaths(Path(identity.folder)))
-    begun = read_record(pending).get("run_id") == identity.run_id
-    if not begun and run.paths.folder.exists():
+    interrupted = read_record(pending).get("run_id") == identity.run_id
+    if not interrupted and run.paths.folder.exists():
         raise ClusterError(
             f"the run folder {run.paths.folder} already exists",
             "submit again: each submission gets a new run id",
         )
     write_record(pending, {"run_id": identity.run_id, "folder": identity.folder})
     if not run.paths.intent.exists():
-        _write_folder(run, prepared, plan, script, begun=begun)
+        _write_folder(run, prepared, plan, script, interrupted=interrupted)
     return run
 
 
@@ -136,15 +136,15 @@ def _new_id(name: str) -> str:
 
 
 def _write_folder(
-    run: RunRef, prepared: Prepared, plan: LaunchPlan, script: str, *, begun: bool
+    run: RunRef, prepared: Prepared, plan: LaunchPlan, script: str, *, interrupted: bool
 ) -> None:
     """Write the run folder; the intent comes last.
 
-    The folder is there already only if a killed client had `begun` this submission.
+    The folder may exist already only if a killed client started this submission (`interrupted`).
     """
     paths = run.paths
     try:
-        paths.folder.mkdir(mode=0o700, parents=True, exist_ok=begun)
+        paths.folder.mkdir(mode=0o700, parents=True, exist_ok=interrupted)
         for folder in (paths.events, paths.logs, paths.checkpoints, paths.folder / "staging"):
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

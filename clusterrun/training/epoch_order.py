@@ -1,9 +1,9 @@
-"""The order in which an epoch's loader shuffles, kept so that a later attempt draws it again.
+"""The sample order of an epoch, saved so that a later attempt draws the same order.
 
-torch's samplers draw an epoch's order when the epoch begins, from a generator of their own or else
-from the global one (torch.utils.data.sampler). A checkpoint in the middle of the epoch holds the
-random state of that moment, from which the order cannot be had again. So the state in which the
-epoch began is kept beside it.
+torch's samplers draw an epoch's order when the epoch starts, from their own generator or from the
+global one (torch.utils.data.sampler). A checkpoint in the middle of the epoch holds the random
+state at that step, which does not reproduce the order. So the state at the start of the epoch is
+saved with it.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class EpochOrder:
             self._began = self._loaded
 
     def begin(self, loader: Iterable[Any]) -> None:
-        """Keep the state in which an epoch begins; call it before the loader draws its order.
+        """Record the random state at the start of an epoch; call it before the loader draws.
 
-        Right after a resume the samplers' generators first go on where they were saved.
+        Right after a resume, the samplers' generators first continue from their saved state.
         """
         import torch
 

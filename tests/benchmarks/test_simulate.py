@@ -91,10 +91,10 @@ def test_what_is_there_can_be_read_and_is_used(simulate):
     assert by_hand == [not inputs.rows[each.name.split(";")[0]]["preemption"].back for each in made]
 
 
-def test_results_that_look_otherwise_are_refused(simulate, tmp_path):
+def test_results_in_another_format_are_refused(simulate, tmp_path):
     for name in ("handover.md", "overhead.md"):
         (tmp_path / name).write_text(
             (simulate.RESULTS / name).read_text().replace("clusterrun", "another")
         )
-    with pytest.raises(ValueError, match="lacks clusterrun"):
+    with pytest.raises(ValueError, match="lacks results of clusterrun"):
         simulate.read_inputs(tmp_path)

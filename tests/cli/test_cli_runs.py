@@ -28,7 +28,7 @@ def test_an_empty_name_is_no_run(desk, command):
     paths = desk.run("only", job_id="local")
     done = desk.type(command, "")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("RUN is empty\n")
+    assert done.stderr.startswith("RUN must not be empty\n")
     assert not paths.stop.exists()
     assert not paths.cancelled.exists()
 

@@ -362,7 +362,7 @@ SCENARIOS: dict[str, Scenario] = {
     "crashes, and asks for its requeue itself": crashed,
     "crashes for good": crashed_for_good,
     "a rank on the second of two nodes is killed": killed_on_the_second_node,
-    "preempted by CANCEL amid the setup": preempted_in_the_setup,
+    "preempted by CANCEL during the setup": preempted_in_the_setup,
     "the head node fails": node_failed,
     "finished, and requeued by hand": finished_and_requeued,
 }

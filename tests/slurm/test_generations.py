@@ -23,9 +23,7 @@ from tests.slurm.survival import reference
 BESIDE = ("watched",)
 POLITE = "a bare script exits with 0 in the grace of every preemption"
 FOR_GOOD = "crashes for good"
-SETUP = (
-    "preempted by CANCEL amid the setup"  # its first job stays preempted, and another one completes
-)
+SETUP = "preempted by CANCEL during the setup"  # its first job stays preempted, and another one completes
 SOME = (
     POLITE,
     "preempted",

@@ -210,11 +210,11 @@ def test_what_fsdp_shares_out(tmp_path: Path, clean: dict[str, str]) -> None:
 
 
 def test_fsdp_on_cpus_is_called_what_it_is(tmp_path: Path, clean: dict[str, str]) -> None:
-    """Where FSDP was asked for and DDP trains, the example says so."""
+    """If FSDP was requested and DDP is used, the example prints a warning."""
     asked = clean | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
     ended = run("fsdp_training", tmp_path, asked, "--num_train_epochs", 1, ranks=2)
     assert ended.code == 0, ended.output
-    assert "FSDP was asked for, and MULTI_CPU trains: FSDP needs GPUs" in ended.output
+    assert "FSDP was requested, but MULTI_CPU is used: FSDP needs GPUs" in ended.output
 
 
 def test_every_example_is_named_in_the_guide() -> None:

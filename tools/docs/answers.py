@@ -125,8 +125,8 @@ def table(form: dict[str, Any]) -> Iterator[str]:
     yield from ["| key | value | |", "|---|---|---|"]
     for name, inner in form["properties"].items():
         optional = "" if name in form.get("required", ()) else "may be missing. "
-        said = f"{optional}{inner.get('description', '')}".replace("|", "\\|")
-        yield f"| `{name}` | {of_type(inner)} | {said} |"
+        description = f"{optional}{inner.get('description', '')}".replace("|", "\\|")
+        yield f"| `{name}` | {of_type(inner)} | {description} |"
 
 
 def command(name: str) -> Iterator[str]:

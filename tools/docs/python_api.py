@@ -116,8 +116,10 @@ def function(name: str, found: Any) -> Iterator[str]:
 
 def fields(kind: type) -> Iterator[str]:
     """Write a table of a dataclass's fields and properties."""
-    said = field_docstrings(kind)
-    rows = [(one.name, str(one.type), said.get(one.name, "")) for one in dataclasses.fields(kind)]
+    docstrings = field_docstrings(kind)
+    rows = [
+        (one.name, str(one.type), docstrings.get(one.name, "")) for one in dataclasses.fields(kind)
+    ]
     rows += [
         (name, str(inspect.signature(one.fget).return_annotation), prose(one.__doc__))
         for name, one in vars(kind).items()

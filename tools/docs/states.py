@@ -69,12 +69,12 @@ def state_docstrings() -> dict[str, str]:
 
 def states() -> Iterator[str]:
     """Write a row for each state."""
-    said = state_docstrings()
+    docstrings = state_docstrings()
     yield from ("## States", "", "What `status`, `list` and `--json` show.", "")
     yield from ("| state | final | |", "|---|---|---|")
     for state in State:
         final = "yes" if state.final else "no"
-        yield f"| `{state.value}` | {final} | {said.get(state.name) or SLURMS[state.value]} |"
+        yield f"| `{state.value}` | {final} | {docstrings.get(state.name) or SLURMS[state.value]} |"
     yield ""
 
 
