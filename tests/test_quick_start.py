@@ -1,4 +1,6 @@
-"""A quick start (training_scripts/quick_start) is a launch as any other: for the ranks, for a job script, for torchrun."""
+"""A quick start (training_scripts/quick_start) equals any launch for ranks, job script and
+torchrun.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ shown = Path("/proc/self/environ").read_text().split("\\0")
 told["marks"] = sorted(line for line in shown if line.startswith(("LOCAL_RANK=", "CLUSTERRUN_RUN_ID=")))
 Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(told))
 """
-# a file for the agent's report of errors, in a folder of its own name; a port of this launch
+# a file for the agent's error report, in a folder with its own name; a port of this launch
 OF_THE_LAUNCH = {"TORCHELASTIC_ERROR_FILE", "MASTER_PORT", "PYTHONPATH", "TORCHELASTIC_RUN_ID"}
 ONE = "--num_machines 1 --num_processes 1 --mixed_precision no --dynamo_backend no".split()
 
@@ -47,10 +49,12 @@ def launch(words: list[str], environment: dict[str, str], log: Path, *, quick: b
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_the_ranks_are_told_the_same(
+def test_the_ranks_get_the_same_environment(
     tmp_path: Path, environment: dict[str, str], ranks: int
 ) -> None:
-    """Environment, arguments, signals, session and name of a rank, and what a job script sees of it in /proc."""
+    """Environment, arguments, signals, session and name of a rank match, as does its entry in
+    /proc.
+    """
     script = tmp_path / "script.py"
     script.write_text(REPORT)
     told: list[list[dict[str, Any]]] = []
@@ -91,7 +95,7 @@ def test_the_ranks_are_told_the_same(
 def test_how_two_ranks_end(
     tmp_path: Path, environment: dict[str, str], line: str, code: int, words: str
 ) -> None:
-    """torchrun's own report of what failed; a module that was put off is the real one as soon as it is used."""
+    """torchrun reports the failure itself; a deferred module becomes the real one at first use."""
     script = tmp_path / "script.py"
     script.write_text(line)
     started = [*node_words("1", 0, free_port()), str(script)]
@@ -102,7 +106,7 @@ def test_how_two_ranks_end(
 
 
 def test_a_launch_that_is_ended(tmp_path: Path, environment: dict[str, str]) -> None:
-    """SIGTERM to the launcher ends its ranks, which torchrun reports."""
+    """SIGTERM to the launcher ends its ranks, and torchrun reports it."""
     script = tmp_path / "script.py"
     script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
     begun = launch(
