@@ -181,8 +181,8 @@ def test_the_version_is_written_once(built, installed):
     `clusterrun/version.py`.
     """
     text = "import clusterrun, importlib.metadata as m; print(clusterrun.__version__, m.version('clusterrun'))"
-    told = installed.run([installed.venv / "bin" / "python", "-c", text]).split()
-    assert told == [__version__, __version__]
+    versions = installed.run([installed.venv / "bin" / "python", "-c", text]).split()
+    assert versions == [__version__, __version__]
     assert "\nversion = " not in (ROOT / "pyproject.toml").read_text()
     (wheel,) = built.glob("*.whl")
     assert wheel.name.split("-")[1] == __version__

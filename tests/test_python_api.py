@@ -169,8 +169,8 @@ def results() -> Iterator[type]:
 def test_a_result_is_frozen_and_described(kind: type) -> None:
     """A result is immutable, and each of its fields has a description."""
     assert kind.__dataclass_params__.frozen
-    said = field_docstrings(kind)
-    assert [one.name for one in dataclasses.fields(kind) if not said.get(one.name)] == []
+    descriptions = field_docstrings(kind)
+    assert [one.name for one in dataclasses.fields(kind) if not descriptions.get(one.name)] == []
 
 
 # ---- as programs use it

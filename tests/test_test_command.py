@@ -102,9 +102,9 @@ def test_what_failed_is_run_once_more(
     status, calls = run(monkeypatch, worker, 2)
     assert (status, len(calls)) == (0, 2)
     assert calls[-1].endswith("tests/test_x.py::test_1 tests/test_x.py::test_2")
-    told = [f"passed on the second try: tests/test_x.py::test_{number}" for number in (1, 2)]
-    assert (checkout / run_all.UNSTEADY).read_text().splitlines() == told
-    assert capsys.readouterr().out.splitlines()[-2:] == told
+    unsteady = [f"passed on the second try: tests/test_x.py::test_{number}" for number in (1, 2)]
+    assert (checkout / run_all.UNSTEADY).read_text().splitlines() == unsteady
+    assert capsys.readouterr().out.splitlines()[-2:] == unsteady
 
 
 def test_what_fails_twice_fails(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

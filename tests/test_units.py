@@ -43,24 +43,24 @@ def test_every_duration(text, seconds):
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("text", DURATIONS)
-def test_every_place_takes_the_same_spellings(reader, text):
+def test_every_option_accepts_the_same_spellings(reader, text):
     """A spelling that one option or key accepts is accepted by all."""
     READERS[reader](text)
 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("text", NONE, ids=range(len(NONE)))
-def test_every_place_refuses_the_same(reader, text):
+def test_every_option_refuses_the_same_values(reader, text):
     """The error is short and deliberate: no traceback, no message of Python, no thousand digits."""
     if reader == "wait --timeout" and text.isascii() and text.isdigit() and len(text) < 10:
         return
     with pytest.raises((ValueError, argparse.ArgumentTypeError, ClusterrunError)) as refused:
         READERS[reader](text)
-    told = str(refused.value)
-    assert len(told) < 800
-    assert "Exceeds the limit" not in told
-    assert "could not convert" not in told
-    assert "\x1b" not in told
+    message = str(refused.value)
+    assert len(message) < 800
+    assert "Exceeds the limit" not in message
+    assert "could not convert" not in message
+    assert "\x1b" not in message
 
 
 @pytest.mark.parametrize(("text", "hint"), [
@@ -86,7 +86,7 @@ def test_the_slurm_time_of_a_duration_is_proposed(text, time):
 @pytest.mark.parametrize(
     "text", ["\u0663\u0660", "9" * 5000, "-1", "", "1:2:3:4", "inf", "1-", "30.5"]
 )
-def test_what_is_no_slurm_time(text):
+def test_an_invalid_slurm_time(text):
     """One clear error lists the forms."""
     with pytest.raises(ValueError, match="is not a Slurm time\nwrite minutes") as refused:
         units.seconds_of_slurm_time(text)
@@ -142,7 +142,7 @@ def test_every_size(text, size):
 
 @pytest.mark.parametrize(("text", "hint"), [("80", "write 80GB or 80GiB"), ("80gb", "write 80GB"), ("80gib", "write 80GiB"), ("0GB", f"write {units.SIZE_FORMS}"),
                                             ("inf", ""), ("9" * 5000, ""), ("\u0668GB", ""), ("-1GB", "")])  # fmt: skip
-def test_what_is_no_size(text, hint):
+def test_an_invalid_size(text, hint):
     """One clear error says what to write."""
     with pytest.raises(ValueError, match=r"(is not a size|80 has no unit)\nwrite") as refused:
         units.bytes_of_size(text)
@@ -162,14 +162,14 @@ def test_every_count(text, count):
 @pytest.mark.parametrize(
     "text", ["", "0", "inf", "nanB", "\u0667B", "9" * 5000, "-7B", "1e99", "7.5X"]
 )
-def test_what_is_no_count(text):
+def test_an_invalid_count(text):
     """An implausibly large one is refused, too."""
     with pytest.raises(ValueError, match="is not a count\nwrite"):
         units.count_of(text)
 
 
 @pytest.mark.parametrize("text", ["\u0663", "-1", "1.0", "9" * 5000, "", "0x10", "1e3"])
-def test_what_is_no_whole_number(text):
+def test_an_invalid_whole_number(text):
     """Python accepts more than people mean."""
     with pytest.raises(ValueError, match="is not a whole number"):
         units.whole_number(text)

@@ -23,8 +23,8 @@ from tests.training_scripts.launches import (
 REPORT = """
 import json, os, sys
 from pathlib import Path
-told = {"environment": dict(os.environ), "argv": sys.argv, "name": __name__, "path": sys.path[0], "cwd": os.getcwd()}
-Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(told))
+reports = {"environment": dict(os.environ), "argv": sys.argv, "name": __name__, "path": sys.path[0], "cwd": os.getcwd()}
+Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(reports))
 """
 # The agent's own: its store, which a warm launch does not need, and a file for its error report.
 OF_THE_AGENT = {"TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_ERROR_FILE", "MASTER_PORT"}
@@ -45,7 +45,7 @@ def test_a_launch_gives_the_ranks_the_same_environment(
 ) -> None:
     """A rank sees the same launcher as in a real launch, except for the agent's own variables."""
     script.write_text(REPORT)
-    told = []
+    reports = []
     for name, begin in (("real", real_accelerate_launch), ("warm", accelerate_launch)):
         (tmp_path / name).mkdir()
         words = [
@@ -64,8 +64,8 @@ def test_a_launch_gives_the_ranks_the_same_environment(
             rank["environment"] = {
                 key: rank["environment"][key] for key in rank["environment"].keys() - OF_THE_AGENT
             }
-        told.append(ranks)
-    assert told[0] == told[1]
+        reports.append(ranks)
+    assert reports[0] == reports[1]
 
 
 def test_one_process(tmp_path: Path, script: Path, environment: dict[str, str]) -> None:
@@ -73,10 +73,13 @@ def test_one_process(tmp_path: Path, script: Path, environment: dict[str, str]) 
     script.write_text(REPORT)
     ended = start(script, tmp_path, "--x", 1, environment=environment, log=tmp_path / "log").wait()
     assert (ended.code, ended.output) == (0, "")
-    told = json.loads((tmp_path / "alone").read_text())
-    assert told["environment"] == environment
-    assert (told["name"], told["argv"]) == ("__main__", [str(script), str(tmp_path), "--x", "1"])
-    assert (told["path"], told["cwd"]) == (str(tmp_path), str(Path.cwd()))
+    reports = json.loads((tmp_path / "alone").read_text())
+    assert reports["environment"] == environment
+    assert (reports["name"], reports["argv"]) == (
+        "__main__",
+        [str(script), str(tmp_path), "--x", "1"],
+    )
+    assert (reports["path"], reports["cwd"]) == (str(tmp_path), str(Path.cwd()))
 
 
 @pytest.mark.parametrize(

@@ -122,11 +122,11 @@ def test_failures(desk_with_runs, words, code):
     command, *rest = words.split()
     done = desk_with_runs.type(command, *rest, "--json")
     assert done.returncode == code
-    told = fits(command, done.stdout)["problems"]
-    assert told
-    assert all(problem["message"] in done.stderr for problem in told)
+    problems = fits(command, done.stdout)["problems"]
+    assert problems
+    assert all(problem["message"] in done.stderr for problem in problems)
     if "wrong.yaml" in rest:
-        assert {problem["key"] for problem in told} == {"slurm.nodes", "slurm.time"}
+        assert {problem["key"] for problem in problems} == {"slurm.nodes", "slurm.time"}
 
 
 def test_a_rehearsal(capsys):

@@ -69,7 +69,7 @@ def test_every_command_explains_itself(desk, command):
 @pytest.mark.parametrize(
     "words", [["render"], ["render", "job.yaml", "--nodes=2"], ["status", "--jsn"]]
 )
-def test_a_wrong_command_line_is_the_users_mistake(desk, words):
+def test_an_invalid_command_line_exits_with_2(desk, words):
     """An unknown command or option, or a missing argument, exits with 2 and prints the usage."""
     done = desk.type(*words)
     assert (done.returncode, done.stdout) == (2, "")

@@ -83,12 +83,12 @@ def test_a_run_is_cancelled_once_its_job_left_the_queue(desk):
     )
     desk.command("squeue", 'echo "12|12|12|$(<state)|None|N/A|n1|/x"')
     state = desk.folder / "state"
-    told = {}
+    states = {}
     for word in ("RUNNING", "COMPLETING", "PENDING", "CANCELLED", "TIMEOUT"):
         state.write_text(word)
-        told[word] = json.loads(desk.type("status", "ending", "--json").stdout)["state"]
-        assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == told[word]
-    assert told == {"RUNNING": "RUNNING", "COMPLETING": "RUNNING", "PENDING": "PENDING", "CANCELLED": "CANCELLED",
+        states[word] = json.loads(desk.type("status", "ending", "--json").stdout)["state"]
+        assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == states[word]
+    assert states == {"RUNNING": "RUNNING", "COMPLETING": "RUNNING", "PENDING": "PENDING", "CANCELLED": "CANCELLED",
                     "TIMEOUT": "CANCELLED"}  # fmt: skip
     desk.command("squeue", 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1')
     assert json.loads(desk.type("status", "ending", "--json").stdout)["state"] == "CANCELLED"

@@ -109,8 +109,8 @@ def test_the_activity_of_a_running_run(running):
     )
     assert ahead.losses[0] == (1, 0.99)
     assert ahead.last_checkpoint.fault == "no complete manifest.json"
-    told = format_status(running, ahead).splitlines()
-    assert told[:9] == [
+    printed = format_status(running, ahead).splitlines()
+    assert printed[:9] == [
         "run              tiny",
         "state            RUNNING",
         "job              12",
@@ -121,7 +121,7 @@ def test_the_activity_of_a_running_run(running):
         "remaining        8 min to the last step, 2 h 1 min to the job's time limit",
         "checkpoint       step-00000040-0001, 0 s ago, incomplete: no complete manifest.json",
     ]
-    assert told[9] == "next checkpoint  at step 80, in 40 s"
+    assert printed[9] == "next checkpoint  at step 80, in 40 s"
     line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  checkpoint step-00000040-0001"
     assert format_status_line(running, ahead) == line
 

@@ -35,11 +35,11 @@ def status(**values: object) -> RunStatus:
 def slurm(monkeypatch):
     """Slurm's answers by the start of the command; any other command gets no answer."""
     answers: dict[str, str] = {}
-    asked = []
+    calls = []
 
     def call(argv, **_):
-        asked.append(" ".join(argv))
-        found = [text for begin, text in answers.items() if asked[-1].startswith(begin)]
+        calls.append(" ".join(argv))
+        found = [text for begin, text in answers.items() if calls[-1].startswith(begin)]
         return (
             CommandResult(0, found[0], "")
             if found
@@ -47,7 +47,7 @@ def slurm(monkeypatch):
         )
 
     monkeypatch.setattr(pending, "call", call)
-    answers["asked"] = asked
+    answers["calls"] = calls
     return answers
 
 
@@ -59,8 +59,8 @@ def waiting(slurm, reason: str, *, dependency: str = "(null)", **values: object)
 @pytest.mark.parametrize("code", REASONS)
 def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
     """Each code has the same meaning and advice in all three forms in which it appears."""
-    told = [explain_reason(text) for text in (code, f"({code})", f"{code},_more_words")]
-    assert all(one.known and one.meaning == REASONS[code].meaning and one.fix for one in told)
+    explained = [explain_reason(text) for text in (code, f"({code})", f"{code},_more_words")]
+    assert all(one.known and one.meaning == REASONS[code].meaning and one.fix for one in explained)
 
 
 @pytest.mark.parametrize("words", SENTENCES)
@@ -89,9 +89,9 @@ def test_sentences_are_not_the_codes_that_they_start_with(words):
 )
 def test_a_limit_is_explained_from_its_name(code, fragments):
     """It names whose limit it is, how it is counted, and of what."""
-    told = explain_reason(code)
-    assert told.known
-    assert [part for part in fragments if part not in told.meaning] == []
+    explained = explain_reason(code)
+    assert explained.known
+    assert [part for part in fragments if part not in explained.meaning] == []
 
 
 def test_permanent_and_temporary_limits_differ():
@@ -104,9 +104,9 @@ def test_permanent_and_temporary_limits_differ():
 
 def test_an_unknown_reason_is_shown_unchanged():
     """No meaning is invented."""
-    told = explain_reason("MoonPhase")
-    assert not told.known
-    assert "'MoonPhase'" in told.meaning
+    explained = explain_reason("MoonPhase")
+    assert not explained.known
+    assert "'MoonPhase'" in explained.meaning
 
 
 def test_unavailable_nodes_are_named():
@@ -121,28 +121,28 @@ def test_jobs_ahead_and_the_expected_start(slurm):
     """It counts the partition's jobs with a higher priority; the start time is Slurm's."""
     slurm["squeue --noheader --array --states=PENDING --partition=gpu"] = "300\n100\n101\n99\n"
     slurm["sinfo"] = "2|idle\n1|drained*\n3|mixed\n"
-    told = waiting(slurm, "Priority")
-    assert (told.jobs_ahead, told.expected_start) == (2, "2026-11-21T10:00:00")
-    assert told.details == ("it requests 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
+    explained = waiting(slurm, "Priority")
+    assert (explained.jobs_ahead, explained.expected_start) == (2, "2026-11-21T10:00:00")
+    assert explained.details == ("it requests 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
 
 
 def test_slurm_is_queried_only_as_the_reason_needs(slurm):
     """A held job is explained after one call."""
-    told = waiting(slurm, "JobHeldUser")
-    assert told.fix == "release with `scontrol release 7`"
-    assert len(slurm["asked"]) == 1
+    explained = waiting(slurm, "JobHeldUser")
+    assert explained.fix == "release with `scontrol release 7`"
+    assert len(slurm["calls"]) == 1
 
 
 def test_the_reason_is_explained_although_other_queries_fail(slurm):
     """sinfo and scontrol may fail after squeue succeeded."""
-    told = waiting(slurm, "Resources")
-    assert (told.reason, told.jobs_ahead, told.details) == ("Resources", None, ())
+    explained = waiting(slurm, "Resources")
+    assert (explained.reason, explained.jobs_ahead, explained.details) == ("Resources", None, ())
 
 
 def test_a_dependency_is_named(slurm):
     """It shows Slurm's own words for the dependency's state, even with a `|` in them."""
-    told = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
-    assert told.details == ("it depends on afterok:5(unfulfilled)",)
+    explained = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
+    assert explained.details == ("it depends on afterok:5(unfulfilled)",)
 
 
 def test_a_requeue_delay_is_not_a_begin_time(slurm):
@@ -155,24 +155,24 @@ def test_too_many_excluded_nodes(slurm):
     """If too few nodes remain, the run's excluded nodes are named, and how to include them again."""
     slurm["sinfo"] = "3|idle\n2|down\n"
     slurm["scontrol show job"] = "JobId=7 ExcNodeList=n[1-2] Partition=gpu\n"
-    told = waiting(
+    explained = waiting(
         slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", excluded_nodes=("n1 (bad)", "n2 (bad)")
     )
-    assert "leaves too few nodes" in told.details[1]
-    assert "nodes/ in the run folder" in told.details[1]
+    assert "leaves too few nodes" in explained.details[1]
+    assert "nodes/ in the run folder" in explained.details[1]
 
 
 def test_slurm_is_not_responding(slurm):
     """Nothing is invented: its error is the answer."""
-    told = pending_run.why_waiting(status())
-    assert "Connection refused" in told.meaning
+    explained = pending_run.why_waiting(status())
+    assert "Connection refused" in explained.meaning
 
 
 def test_a_run_that_was_never_submitted(slurm):
     """The advice is to submit it again, and Slurm is not queried."""
-    told = pending_run.why_waiting(status(job_id="", reason="not submitted to Slurm yet"))
-    assert "submit" in told.fix
-    assert slurm["asked"] == []
+    explained = pending_run.why_waiting(status(job_id="", reason="not submitted to Slurm yet"))
+    assert "submit" in explained.fix
+    assert slurm["calls"] == []
 
 
 @pytest.mark.parametrize(

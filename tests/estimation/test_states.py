@@ -148,12 +148,12 @@ def test_the_smallest_change_comes_first(memory, advice):
 @pytest.mark.parametrize("own", [states.ZERO_3, states.FSDP], ids=lambda one: one.name)
 def test_offloading_is_advised_with_the_gpus_that_avoid_it(own):
     """It is the least number of whole nodes: with one less the states alone do not fit."""
-    asked = question(70e9, 8, 40)
-    words, gpus = smallest_change(asked, own, 8).split(", or ")
+    large = question(70e9, 8, 40)
+    words, gpus = smallest_change(large, own, 8).split(", or ")
     assert "on CPU" in words
     count = int(gpus.split()[0])
     assert count % 8 == 0
-    assert [needs_of(replace(asked, gpus=many), own).total <= COMFORTABLE * 40e9 for many in (count - 8, count)] == [
+    assert [needs_of(replace(large, gpus=many), own).total <= COMFORTABLE * 40e9 for many in (count - 8, count)] == [
         False, True,
     ]  # fmt: skip
 

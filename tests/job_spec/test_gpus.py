@@ -83,7 +83,7 @@ def test_what_is_not_understood_is_an_error(options):
     assert "is not a GPU request such as gpu:4 or gpu:a100:4" in refusal(options)
 
 
-@pytest.mark.parametrize(("options", "said"), [
+@pytest.mark.parametrize(("options", "error"), [
     ("gres: 'gpu:3090'", "slurm.gres: Slurm reads 3090 as a number of GPUs\n  hint: write gpu:3090:1 for one GPU of type 3090"),
     ("gpus-per-node: 3090", "as a number of GPUs\n  hint: write 3090:1 for one GPU of type 3090"),
     ("gpus: 4090", "as a number of GPUs\n  hint: write 4090:1 for one GPU of type 4090"),
@@ -92,9 +92,9 @@ def test_what_is_not_understood_is_an_error(options):
     ("gpus: 'a100:0'", "must be at least 1, got 0"),
     ("gpus-per-socket: some", "slurm.gpus-per-socket: 'some' is not a number of GPUs"),
 ])  # fmt: skip
-def test_what_slurm_reads_differently(options, said):
+def test_what_slurm_reads_differently(options, error):
     """To Slurm a type without a count is a count; a site's own resource gives no GPU."""
-    assert said in refusal(options)
+    assert error in refusal(options)
 
 
 def test_a_sites_own_resource_with_gpus():

@@ -138,13 +138,13 @@ def test_every_form_of_sbatch_time(text, seconds):
 
 
 @pytest.mark.parametrize(
-    ("every", "meant"),
+    ("every", "expected"),
     [("10min", "10min"), ("90 seconds", "90s"), ("1.5h", "90min"), ("2 hours", "2h"), ("500 steps", "500 steps"),
      ("1step", "1 steps"), ("5 minutes", "5min"), ("30sec", "30s"), ("auto", "auto")],
 )  # fmt: skip
-def test_every_interval(every, meant):
+def test_every_interval(every, expected):
     """An interval reaches the training process in one of four units, or as auto."""
-    assert load(f"checkpoint: {{every: {every}}}").checkpoint.every == meant
+    assert load(f"checkpoint: {{every: {every}}}").checkpoint.every == expected
 
 
 ARGUMENTS: list[tuple[str, tuple[str, ...]]] = [
@@ -285,14 +285,14 @@ def test_the_shell_is_the_lowest_layer():
 def test_a_profile_sets_the_run_root(monkeypatch):
     """run_root expands `~` and variables; without it runs are below the working folder."""
     monkeypatch.setenv("SCRATCH", "/scratch/ada")
-    for given, meant in {
+    for given, expected in {
         "$SCRATCH/runs": "/scratch/ada/runs",
         "~/runs": "/home/ada/runs",
         "": "runs",
     }.items():
         Path("site.yaml").write_text(f"run_root: {given}\n")
         Path("job.yaml").write_text("script: a.py\n")
-        assert load_spec("job.yaml", profile="site.yaml").run_root == meant
+        assert load_spec("job.yaml", profile="site.yaml").run_root == expected
     assert load_spec("job.yaml").run_root == "runs"
 
 

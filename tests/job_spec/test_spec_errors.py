@@ -117,11 +117,11 @@ def lines() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for row in LINES.strip().splitlines():
         if row.startswith("  "):
-            said = f"  {row.strip()}" if row.startswith("    ") else f"job.yaml:2: {row.strip()}"
-            found[-1] = (found[-1][0], f"{found[-1][1]}{said}\n")
+            error = f"  {row.strip()}" if row.startswith("    ") else f"job.yaml:2: {row.strip()}"
+            found[-1] = (found[-1][0], f"{found[-1][1]}{error}\n")
         elif not row.startswith("#"):
             found.append((row, ""))
-    return [(line, filled(said).rstrip("\n")) for line, said in found]
+    return [(line, filled(error).rstrip("\n")) for line, error in found]
 
 
 def files() -> list[tuple[str, str, str]]:
@@ -129,8 +129,8 @@ def files() -> list[tuple[str, str, str]]:
     found = []
     for block in FILES.strip().split("== ")[1:]:
         title, _, rest = block.partition("\n")
-        text, _, said = rest.partition("\n-->\n")
-        found.append((title, filled(text), filled(said.rstrip("\n"))))
+        text, _, error = rest.partition("\n-->\n")
+        found.append((title, filled(text), filled(error.rstrip("\n"))))
     return found
 
 

@@ -187,8 +187,8 @@ def test_what_accelerate_config_writes_by_default(folder, precision):
     found = taken(one.launch, folder)
     assert (found.launcher, found.environment["ACCELERATE_USE_CPU"]) == ("one process", "True")
     assert found.environment["ACCELERATE_MIXED_PRECISION"] == precision
-    said = ": use_cpu: the job requests GPUs, but this config trains on CPUs"
-    assert prepared("{gpus: 1}").notes[-1].endswith(said)
+    note = ": use_cpu: the job requests GPUs, but this config trains on CPUs"
+    assert prepared("{gpus: 1}").notes[-1].endswith(note)
     alone = "NO starts independent processes, each with world size 1"
     assert [problem.message for problem in prepared("{nodes: 2}").problems] == [alone]
 

@@ -133,7 +133,7 @@ def cases(table: str) -> list[tuple[str, str]]:
             found[-1][1].append(f"job.yaml:3: accelerate.{row.strip()}")
         else:
             found.append((row, []))
-    return [(line, "\n".join(said)) for line, said in found]
+    return [(line, "\n".join(report)) for line, report in found]
 
 
 @pytest.mark.parametrize(("line", "expected"), cases(SPECS), ids=[line for line, _ in cases(SPECS)])
@@ -236,8 +236,8 @@ def test_a_deepspeed_json(config, words, expected):
         f"accelerate: {{deepspeed_config: {{deepspeed_config_file: ds.json}}, {words}}}\n"
     )
     text = json.dumps(config, indent="\t")
-    said = reported(spec, ds_json=text)
-    where, _, rest = said.partition(": ")
+    report = reported(spec, ds_json=text)
+    where, _, rest = report.partition(": ")
     assert rest == expected
     name, line = where.split(":")
     *above, key = expected.split(":")[0].split(".")
@@ -274,8 +274,8 @@ ON_CPU = [
 @pytest.mark.parametrize(("words", "expected"), ON_CPU)
 def test_without_gpus(words, expected):
     """What accelerate silently drops on CPUs is reported."""
-    said = reported(f"script: train.py\naccelerate: {{{words}}}\n").splitlines()[:1]
-    assert said == ([f"job.yaml:2: accelerate.{expected}"] if expected else [])
+    report = reported(f"script: train.py\naccelerate: {{{words}}}\n").splitlines()[:1]
+    assert report == ([f"job.yaml:2: accelerate.{expected}"] if expected else [])
 
 
 GPUS = [
@@ -296,31 +296,31 @@ GPUS = [
 @pytest.mark.parametrize(("slurm", "what", "hint"), GPUS)
 def test_fp8_on_gpus_without_it(slurm, what, hint):
     """fp8 is refused on GPU types that are known to lack it, and on no other."""
-    said = reported(
+    report = reported(
         f"script: train.py\nslurm: {{nodes: 2, {slurm}}}\naccelerate: {{mixed_precision: fp8}}\n"
     )
     where = "job.yaml:3: accelerate.mixed_precision: "
-    assert said == (
+    assert report == (
         f"{where}{what} (Ada, Hopper and newer do)\n  hint: write {hint}" if what else ""
     )
 
 
 def test_bf16_on_gpus_without_it():
     """bf16 runs slowly on a V100, so it is a note."""
-    said = reported(
+    report = reported(
         "script: train.py\nslurm: {gpus-per-node: 'v100:4'}\naccelerate: {mixed_precision: bf16}\n"
     )
-    assert said.startswith(
+    assert report.startswith(
         "note: job.yaml:3: accelerate.mixed_precision: v100 does not support bf16, which torch emulates slowly"
     )
 
 
 def test_processes_that_are_not_the_gpus():
     """num_processes counts all nodes, and must match gpus."""
-    said = reported(
+    report = reported(
         "script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 8}\n"
     )
-    assert said == ""
+    assert report == ""
     with pytest.raises(SpecError, match="4 processes, but 2 x 4 GPUs are requested"):
         reported("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 4}\n")
 
@@ -361,7 +361,7 @@ def test_old_arguments(name):
     )
 
 
-def test_an_argument_that_the_jobs_own_transformers_still_takes():
+def test_an_argument_that_the_jobs_own_transformers_still_accepts():
     """Versions 5.0 to 5.12 have some that later ones removed: the run works, and gets a note."""
     without_it("warmup_ratio")
     spec = f"{OWN}script: train.py\nslurm: {{gpus: 1}}\nargs:\n  warmup_ratio: 0.1\n"
@@ -442,8 +442,8 @@ def test_a_precision_that_nothing_sets():
     """If nothing fills an "auto" precision of the JSON, training is in fp32, and a note says so."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     config = json.dumps({**ZERO, "fp16": {"enabled": "auto"}, "bf16": {"enabled": "auto"}})
-    said = "note: ds.json:1: bf16.enabled: mixed_precision is not set, so training runs in fp32"
-    assert reported(spec, ds_json=config) == said
+    report = "note: ds.json:1: bf16.enabled: mixed_precision is not set, so training runs in fp32"
+    assert reported(spec, ds_json=config) == report
     assert reported(f"{spec}args: {{bf16: true}}\n", ds_json=config) == ""
     assert reported(spec, ds_json=config, train_py="Accelerator(mixed_precision='bf16')\n") == ""
 
@@ -453,8 +453,8 @@ def test_zero3_that_cannot_save_its_model():
     so.
     """
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
-    said = reported(spec, ds_json='{\n"zero_optimization": {\n"stage": 3}}')
-    assert said.startswith(
+    report = reported(spec, ds_json='{\n"zero_optimization": {\n"stage": 3}}')
+    assert report.startswith(
         "note: ds.json:3: zero_optimization.stage: without stage3_gather_16bit_weights_on_model_save"
     )
 

@@ -304,12 +304,12 @@ def test_a_script_gets_its_checkpoint(folder, line, words):
     script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
     show = "accelerate() { printf '%s\\0' \"$@\"; }\ncheckpoint=$given\nlaunch\n"
     newest = """it's a "$(touch canary)" * \\ \n"""
-    for checkpoint, said in (
+    for checkpoint, arguments in (
         ("", []),
         (newest, [word.replace("NEWEST", newest) for word in words]),
     ):
         *argv, _ = bash(script, show, given=checkpoint)
-        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *said]
+        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *arguments]
     assert not (folder / "canary").exists()
 
 

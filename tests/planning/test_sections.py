@@ -97,13 +97,13 @@ def test_no_function_is_misspelled() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FUNCTIONS.glob("**/*.sh")), ids=lambda file: file.stem)
-def test_a_function_says_which_variables_of_its_caller_it_sets(file: Path) -> None:
+def test_a_function_declares_the_variables_of_its_caller_that_it_sets(file: Path) -> None:
     """bash has dynamic scopes: `# sets: a, b` names what a function assigns without `local`."""
     text = file.read_text()
-    said = re.findall(r"^# sets: (.*)\n(\w+)\(\) ", text, re.MULTILINE)
+    declared = re.findall(r"^# sets: (.*)\n(\w+)\(\) ", text, re.MULTILINE)
     expected = {name: names for name, names in assigned(text).items() if names}
-    assert {name: set(names.split(", ")) for names, name in said} == expected
-    assert text.count("# sets: ") == len(said)
+    assert {name: set(names.split(", ")) for names, name in declared} == expected
+    assert text.count("# sets: ") == len(declared)
 
 
 def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:

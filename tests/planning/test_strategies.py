@@ -71,7 +71,7 @@ def test_a_job_spec_is_valid_and_short(name):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SPECS])
-def test_accelerate_takes_every_job_spec(name, tmp_path):
+def test_accelerate_accepts_every_job_spec(name, tmp_path):
     """Config and command of each spec pass accelerate's own checks, with the intended processes."""
     found = launched(name, tmp_path, *without_fp8(name))
     assert found.launcher == "torchrun"
@@ -163,7 +163,7 @@ STATES = {"fsdp1_full_state": "FULL_STATE_DICT"}
 
 
 @pytest.mark.parametrize("name", FSDP)
-def test_an_fsdp_plugin_is_as_the_spec_says(name, tmp_path):
+def test_an_fsdp_plugin_matches_the_spec(name, tmp_path):
     """A worker's FullyShardedDataParallelPlugin has the spec's version, wrapping, state and
     offload.
     """
@@ -199,7 +199,7 @@ def test_fp8_requires_its_library(tmp_path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
-def test_accelerate_takes_every_config(path, tmp_path, monkeypatch):
+def test_accelerate_accepts_every_config(path, tmp_path, monkeypatch):
     """Each accelerate YAML of configs/ is accepted unchanged, on two nodes, with its JSON."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").touch()

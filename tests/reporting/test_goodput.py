@@ -56,9 +56,11 @@ def trained(
     return Metrics(made, first_step, left, saving, 1)
 
 
-def split_of(attempts, measures, asked, until=None) -> tuple[list[AttemptTimeline], TimeSplit]:
-    found = make_timelines(attempts, measures, asked, until)
-    return found, total_split(found, measure_waiting(found, asked, until))
+def split_of(
+    attempts, measures, submissions, until=None
+) -> tuple[list[AttemptTimeline], TimeSplit]:
+    found = make_timelines(attempts, measures, submissions, until)
+    return found, total_split(found, measure_waiting(found, submissions, until))
 
 
 def test_a_run_without_interruption():
@@ -160,12 +162,12 @@ def test_the_time_between_stop_and_resume_is_not_counted():
         attempt(1, 100, 200, "stop", 0, decision="end"),
         attempt(2, 5050, 5100, "finished", 40),
     ]
-    asked = [(90, 0), (5000, 1)]
-    assert split_of(attempts, measures, asked)[1] == TimeSplit(
+    submissions = [(90, 0), (5000, 1)]
+    assert split_of(attempts, measures, submissions)[1] == TimeSplit(
         productive=90 + 30, startup=10 + 20, waiting=10 + 50
     )
-    assert split_of(attempts[:1], measures[:1], asked, until=5040)[1].waiting == 10 + 40
-    assert split_of(attempts[:1], measures[:1], asked[:1])[1].waiting == 10
+    assert split_of(attempts[:1], measures[:1], submissions, until=5040)[1].waiting == 10 + 40
+    assert split_of(attempts[:1], measures[:1], submissions[:1])[1].waiting == 10
 
 
 def test_a_script_that_reports_nothing():

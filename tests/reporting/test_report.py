@@ -64,9 +64,9 @@ def test_the_numbers_of_a_run(found):
     assert found.node_hours.used == pytest.approx(4 * split.allocated / 3600)
     assert [one.steps_lost for one in found.attempts] == [0, 370, 150, 0]
     assert found.samples_per_second == pytest.approx(250, abs=2)
-    told = found.as_dict()
-    json.dumps(told)
-    assert set(told) == {
+    values = found.as_dict()
+    json.dumps(values)
+    assert set(values) == {
         "status",
         "ettr",
         "time_split",

@@ -48,14 +48,17 @@ def output_of(desk: Desk, *words: str) -> str:
 
 def test_every_inspecting_command_reads_a_run_of_0_1_0(old: Desk) -> None:
     """A run that ended before the upgrade looks the same as then."""
-    told = json.loads(output_of(old, "status", TINY, "--json"))
-    assert (told["state"], told["step"], told["reason"], told["tags"]) == (
+    status = json.loads(output_of(old, "status", TINY, "--json"))
+    assert (status["state"], status["step"], status["reason"], status["tags"]) == (
         "COMPLETED",
         40,
         "finished",
         ["old", "kept"],
     )
-    assert [one["summary"] for one in told["attempts"]] == ["crashed with exit code 7", "finished"]
+    assert [one["summary"] for one in status["attempts"]] == [
+        "crashed with exit code 7",
+        "finished",
+    ]
     listed = json.loads(output_of(old, "list", "--json"))
     assert {one["run_id"]: one["state"] for one in listed} == {TINY: "COMPLETED", PAIR: "COMPLETED"}
     assert "training is complete" in output_of(old, "why", TINY)

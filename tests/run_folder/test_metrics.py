@@ -37,9 +37,9 @@ def history(paths: RunPaths, most: int = 2000) -> History:
 @pytest.mark.parametrize("count", [1, 19, 20, 21, 500, 5000])
 def test_a_file_never_grows_beyond_its_bound(paths, count):
     """However long a run is, the file's lines are limited, evenly spread, from first to newest."""
-    kept = history(paths, most=20)
+    recorded = history(paths, most=20)
     for second in range(count):
-        kept.add(line(1000 + second, second))
+        recorded.add(line(1000 + second, second))
         assert len(paths.metrics("0001").read_text().splitlines()) <= 20
     points = read_metrics(paths, "0001").points
     assert (points[0].step, points[-1].step) == (0, count - 1)
@@ -50,9 +50,9 @@ def test_a_file_never_grows_beyond_its_bound(paths, count):
 
 def test_the_last_line_is_the_newest_moment(paths):
     """Samples that come faster than the interval replace each other."""
-    kept = history(paths)
+    recorded = history(paths)
     for tenth in range(1, 26):
-        kept.add(line(1000 + tenth / 10, tenth))
+        recorded.add(line(1000 + tenth / 10, tenth))
     assert [point.step for point in read_metrics(paths, "0001").points] == [1, 11, 21, 25]
 
 
@@ -60,9 +60,9 @@ def test_who_may_read_it(paths):
     """The folder and the files are readable by their owner only, for any umask."""
     before = os.umask(0)
     try:
-        kept = history(paths)
-        kept.write_times({"first_step": 3.0})
-        kept.add(line(1000, 1))
+        recorded = history(paths)
+        recorded.write_times({"first_step": 3.0})
+        recorded.add(line(1000, 1))
     finally:
         os.umask(before)
     files = [paths.metrics("0001"), paths.times("0001")]
@@ -76,16 +76,16 @@ def test_who_may_read_it(paths):
 
 def test_what_a_full_disk_refused_is_written_with_the_next_line(paths, monkeypatch):
     """A line that could not be written leaves no gap."""
-    kept = history(paths)
-    kept.add(line(1000, 1))
+    recorded = history(paths)
+    recorded.add(line(1000, 1))
     write = os.pwrite
     monkeypatch.setattr(
         os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     with pytest.raises(OSError, match="No space"):
-        kept.add(line(1001, 2))
+        recorded.add(line(1001, 2))
     monkeypatch.setattr(os, "pwrite", write)
-    kept.add(line(1002, 3))
+    recorded.add(line(1002, 3))
     assert [point.step for point in read_metrics(paths, "0001").points] == [1, 3]
 
 
@@ -112,7 +112,7 @@ def test_the_history_of_a_training(paths):
         paths.progress, lambda: False, history(paths), lambda step: {"learning_rate": step / 10}
     )
     paths.progress.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
-    begun = time.time()
+    started = time.time()
     progress.begin(Activity.START)
     progress._notes.join()
     assert read_metrics(paths, "0001") == Metrics()  # the step it shows is an earlier attempt's
@@ -126,7 +126,7 @@ def test_the_history_of_a_training(paths):
     found = read_metrics(paths, "0001")
     assert (found.saves, found.saving >= 0.1) == (2, True)
     assert (
-        begun - 0.01
+        started - 0.01
         <= found.first_step
         <= found.points[0].time
         <= found.points[-1].time

@@ -53,9 +53,9 @@ class Queue:
     """
 
     def __init__(self, desk) -> None:
-        self.desk, self.asked = desk, desk.folder / "asked"
+        self.desk, self.calls = desk, desk.folder / "calls"
         desk.command("sbatch", "exit 1")
-        desk.command("scancel", f'echo "$@" >> {self.asked}')
+        desk.command("scancel", f'echo "$@" >> {self.calls}')
         self.jobs()
 
     def jobs(self, **lines: str) -> None:
@@ -74,7 +74,7 @@ class Queue:
         )
 
     def cancelled(self) -> list[str]:
-        return self.asked.read_text().splitlines() if self.asked.exists() else []
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_invalid_job_id_reaches_no_command(desk, queue, invalid):
     for record in (paths.job, paths.successor("0001"), paths.smaller("0001")):
         record.write_text(f"number=1\njob_id={invalid}\nearlier={invalid}\n")
     for program in ("scontrol", "squeue"):
-        desk.command(program, f'echo "{program} $*" >> {queue.asked}')
+        desk.command(program, f'echo "{program} $*" >> {queue.calls}')
     for command in ("cancel", "requeue", "stop"):
         done = desk.type(command, "tiny")
         assert done.returncode in (0, 1), done.stderr

@@ -163,9 +163,9 @@ def test_a_run_root_that_the_group_cannot_enter_is_reported(folder):
     (folder / "private" / "runs").mkdir(parents=True)
     (folder / "private").chmod(0o700)
     (folder / "site.yaml").write_text(f"run_root: {folder}/private/runs\n")
-    told = f"share: only you can enter {folder}/private, and run folders lie below it: `chmod g+x` lets the group in"
-    for text, notes in ((SPEC, ()), (f"{SPEC}share: group\n", (told,))):
-        asked = request(text)
-        assert prepare(replace(asked, profile="site.yaml")).notes == notes
+    note = f"share: only you can enter {folder}/private, and run folders lie below it: `chmod g+x` lets the group in"
+    for text, notes in ((SPEC, ()), (f"{SPEC}share: group\n", (note,))):
+        shared_request = request(text)
+        assert prepare(replace(shared_request, profile="site.yaml")).notes == notes
     (folder / "private").chmod(0o710)
     assert prepare(replace(request(f"{SPEC}share: group\n"), profile="site.yaml")).notes == ()

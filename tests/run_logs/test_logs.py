@@ -95,7 +95,7 @@ def test_lines_that_match(desk, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "error"),
     [
         (("--grep", "("), 2, "--grep: '(' is not a regular expression"),
         (
@@ -114,11 +114,11 @@ def test_lines_that_match(desk, run):
         (("--attempt", "7"), 1, "has no attempt 7"),
     ],
 )
-def test_what_is_unavailable_is_reported_with_a_hint(desk, run, words, code, said):
+def test_what_is_unavailable_is_reported_with_a_hint(desk, run, words, code, error):
     """The error goes to stderr with a hint, without a traceback."""
     done = desk.type("logs", "many", *words)
     assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert error in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -229,13 +229,13 @@ def test_why_a_run_crashed(desk, run):
     """It shows the first failed rank, its node, its line and place in the log, and what comes next."""
     shutil.copy(LOGS / "one_rank_crashes.log", run.log("0002"))
     (run.folder / "ledger").write_text("attempt=0002\ncrashes=4\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    failure = told["stopped"]["failure"]
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    failure = answer["stopped"]["failure"]
     assert (failure["kind"], failure["rank"], failure["node"]) == ("exception", 1, "n1")
     line = run.log("0002").read_text().splitlines()[failure["line_number"] - 1]
     assert failure["line"] in line
     assert failure["line"] == "KeyError: 'labels'"
-    assert told["next"] == {
+    assert answer["next"] == {
         "summary": "nothing by itself",
         "command": "clusterrun resume many", "crashes": 4, "crashes_left": 0,
     }  # fmt: skip
@@ -252,13 +252,13 @@ def test_why_an_attempt_without_an_end_record(desk, run):
     run.job.write_text("local=1\n")
     run.end("0002").unlink()
     run.log("0002").write_text("ValueError: the last word\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert (told["state"], told["stopped"]["attempt"], told["stopped"]["cause"]) == (
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert (answer["state"], answer["stopped"]["attempt"], answer["stopped"]["cause"]) == (
         "LOST",
         2,
         "",
     )
-    assert told["stopped"]["failure"]["line"] == "ValueError: the last word"
+    assert answer["stopped"]["failure"]["line"] == "ValueError: the last word"
 
 
 def test_ranks_missing_from_a_collective_are_named(desk, run):
@@ -277,9 +277,9 @@ def test_why_an_array_names_the_task_to_look_at(desk, run):
         task.events.mkdir(parents=True)
         task.begin("0001").write_text("nodes=n1\n")
         task.end("0001").write_text(f"cause={cause}\nnext=end\nexit_code=1\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert told["state"] == "FAILED"
-    assert "`clusterrun why many-1`" in told["reason"]
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert answer["state"] == "FAILED"
+    assert "`clusterrun why many-1`" in answer["reason"]
     assert json.loads(desk.type("why", "many-1", "--json").stdout)["stopped"]["cause"] == "crash"
 
 
@@ -302,9 +302,9 @@ def test_a_kill_that_slurm_explains_in_its_own_file(desk, run):
 def test_why_a_crash_without_an_error(desk, run):
     """Nothing is invented if the log has no error."""
     run.log("0002").write_text("step 1\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert told["stopped"]["failure"] is None
-    assert str(run.log("0002")) in told["stopped"]["fix"]
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert answer["stopped"]["failure"] is None
+    assert str(run.log("0002")) in answer["stopped"]["fix"]
 
 
 @pytest.mark.parametrize(
@@ -331,10 +331,10 @@ def test_why_a_crash_without_an_error(desk, run):
 def test_why_a_run_ended_without_a_crash(desk, run, end, means, command):
     """The recorded cause is the answer, and the log is not searched for errors."""
     run.end("0002").write_text("".join(f"{key}={value}\n" for key, value in end.items()))
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert means in told["stopped"]["meaning"]
-    assert told["stopped"]["failure"] is None
-    assert told["next"]["command"] == command
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert means in answer["stopped"]["meaning"]
+    assert answer["stopped"]["failure"] is None
+    assert answer["next"]["command"] == command
 
 
 def test_why_a_hang(desk, run):
@@ -342,6 +342,6 @@ def test_why_a_hang(desk, run):
     run.end("0002").write_text(
         "cause=hang\nnext=end\nexit_code=1\nreason=no sign of life for 40 s\n"
     )
-    told = desk.type("why", "many").stdout
-    assert "no sign of life for 40 s" in told
-    assert "rank 3 on n2 was in train (train.py:3)" in told
+    answer = desk.type("why", "many").stdout
+    assert "no sign of life for 40 s" in answer
+    assert "rank 3 on n2 was in train (train.py:3)" in answer

@@ -54,7 +54,7 @@ def test_an_old_progress_record_is_not_the_activity(machine):
     assert (ahead.activity, ahead.samples_per_second) == ("step", 8.0)
 
 
-def test_the_only_active_run_of_a_name_is_taken(machine):
+def test_the_only_active_run_of_a_name_is_selected(machine):
     """If no run of this name or several are active, the error lists them with state and age."""
     machine.run(FIRST, "1", cause="crash", submitted=1)
     machine.run(SECOND, "2")

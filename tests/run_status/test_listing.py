@@ -196,15 +196,15 @@ def test_only_some_runs(machine, only, runs):
     assert set(machine.states(**only)) == runs
 
 
-@pytest.mark.parametrize(("only", "told"), [
+@pytest.mark.parametrize(("only", "expected"), [
     ({"state": "RUNING"}, "--state: unknown state 'RUNING'"),
     ({"since": "yesterday"}, "--since: 'yesterday' is not a time"),
 ])  # fmt: skip
-def test_invalid_filters(only, told):
+def test_invalid_filters(only, expected):
     """An error suggests what could have been meant."""
     with pytest.raises(SpecError, match="hint: ") as error:
         parse_filter(**only)
-    assert str(error.value).startswith(told)
+    assert str(error.value).startswith(expected)
 
 
 def test_watching_queries_slurm_once_a_minute(machine):
@@ -314,12 +314,14 @@ def test_without_a_run_status_shows_all_active_runs(machine):
         ["second", "PENDING"],
         ["first", "RUNNING"],
     ]
-    told = json.loads(output_of(machine, "status", "--json").stdout)
-    assert (told["run_id"], [one["run_id"] for one in told["active_runs"]]) == (
+    expected = json.loads(output_of(machine, "status", "--json").stdout)
+    assert (expected["run_id"], [one["run_id"] for one in expected["active_runs"]]) == (
         "second",
         ["second", "first"],
     )
-    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(told)
+    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(
+        expected
+    )
 
 
 def test_a_watch_of_an_ended_run_ends(machine):

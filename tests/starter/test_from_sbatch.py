@@ -116,10 +116,10 @@ def plain(value: object, *, top: bool = True) -> object:
 def test_no_secret_is_written_or_printed(name):
     """A secret's value is in no spec and in no message."""
     draft = draft_of(name)
-    told = "\n".join(
+    output = "\n".join(
         [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
     )
-    assert [value for value in SECRETS if value in told] == []
+    assert [value for value in SECRETS if value in output] == []
 
 
 @pytest.mark.parametrize(("words", "form", "expected"), [
@@ -155,10 +155,10 @@ def test_a_secret_in_any_word_is_never_copied(line):
     draft = translated(
         f"#!/bin/bash\n#SBATCH -J j -N2\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n"
     )
-    told = "\n".join(
+    output = "\n".join(
         [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
     )
-    assert "secretvalue99" not in told
+    assert "secretvalue99" not in output
     assert "MY_TOKEN" in draft.values["environment"]["secrets"]
 
 
@@ -223,7 +223,7 @@ SRUN = "#!/bin/bash\n#SBATCH -N2 {}\nset -e\nM=$(scontrol show hostnames | head 
     ("#!/bin/bash\npython t.py --revision 89abcdef0123456789abcdef0123456789abcdef", "secret", False),
     ("#!/bin/bash\npython t.py --hub_token hf_onlyForTests0123456789", "secret", True),
 ])  # fmt: skip
-def test_a_mistake_is_reported_only_where_it_is_one(text, name, there):
+def test_a_mistake_is_reported_only_if_it_is_one(text, name, there):
     assert (name in names_of(text)) is there
 
 

@@ -68,10 +68,10 @@ def test_words_are_expanded_as_by_bash(setup, words, expected):
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_CPUS_PER_TASK": "3",
     }
-    said = subprocess.run(
+    printed = subprocess.run(
         ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True
     ).stdout
-    assert said.split("\0")[:-1] == expected
+    assert printed.split("\0")[:-1] == expected
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_variable_set_in_a_condition_is_unknown():
     ("--a 1 --b", {"a": 1, "b": True}), ("--a 1 2", {"a": [1, 2]}), ("--a -1", None), ("--a=1", None),
     ("x --a", None), ("--a --b c --a", None), ("-a 1", None), ("--lr 3e-4", {"lr": 3e-4}), ("--a true", {"a": "true"}),
 ])  # fmt: skip
-def test_arguments_become_a_mapping_only_where_it_gives_the_same_words(words, expected):
+def test_arguments_become_a_mapping_only_if_it_gives_the_same_words(words, expected):
     assert as_mapping(words.split()) == expected
 
 
@@ -123,9 +123,9 @@ def test_what_surrounds_the_training_is_reported(line, script, left_out):
     """Its input and output redirections are dropped, with a report."""
     draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
     assert draft.values["script"] == script
-    told = [
+    reported = [
         note.message.partition(" removed")[0]
         for note in draft.notes
         if note.message.startswith("`")
     ]
-    assert told == left_out
+    assert reported == left_out

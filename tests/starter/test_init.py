@@ -129,7 +129,7 @@ def test_a_file_is_not_overwritten_without_force(desk):
     assert (desk.folder / "train.yaml").read_text() != "mine"
 
 
-def test_somebody_elses_file_of_the_schemas_name_stays(desk):
+def test_an_unrelated_file_with_the_schemas_name_is_kept(desk):
     desk.write("mine", SCHEMA_FILE)
     assert desk.type("init").returncode == 0
     assert (desk.folder / SCHEMA_FILE).read_text() == "mine"
@@ -270,14 +270,14 @@ def test_a_spec_in_another_folder(desk):
 def test_from_sbatch_as_json(desk):
     """--json prints the same as one object, and stdout has nothing else."""
     done = desk.type("init", "--from-sbatch", "old.sh", "--json")
-    told = json.loads(done.stdout)
-    assert (done.stderr, told["file"], [*told]) == (
+    answer = json.loads(done.stdout)
+    assert (done.stderr, answer["file"], [*answer]) == (
         "",
         "old-run.yaml",
         ["file", "text", "mistakes", "notes", "problems"],
     )
     assert {"where": "old.sh:3", "path": "secret"}.items() <= next(
-        one for one in told["mistakes"] if one["key"] == "secret"
+        one for one in answer["mistakes"] if one["key"] == "secret"
     ).items()
 
 
@@ -346,9 +346,9 @@ def test_the_page_is_current(desk):
     """
     page = (Path(__file__).parents[2] / "docs" / "start" / "from-sbatch.md").read_text()
     script = page.split("```bash\n")[1].split("```")[0]
-    said = page.split("$ clusterrun init --from-sbatch train.sh\n")[1].split("```")[0]
+    expected = page.split("$ clusterrun init --from-sbatch train.sh\n")[1].split("```")[0]
     spec = page.split("```yaml\n")[1].split("```")[0]
     desk.write(script, "train.sh")
     done = desk.type("init", "--from-sbatch", "train.sh")
-    assert done.stderr + done.stdout == said
+    assert done.stderr + done.stdout == expected
     assert (desk.folder / "sft-llama.yaml").read_text() == spec

@@ -124,7 +124,7 @@ def test_an_attempt_that_began_is_this_submissions(run, cluster):
     assert len(cluster.calls("squeue")) == 2
 
 
-def test_without_a_call_of_sbatch_there_is_no_job(run, cluster):
+def test_without_a_call_of_sbatch_no_job_is_found(run, cluster):
     """Another submission's marker does not count: Slurm is not queried."""
     cluster.answer("squeue", line("9", run.paths.script))
     assert exactly_once.find_known_job(Handover(run, "tiny")) is None
@@ -215,7 +215,7 @@ def test_sbatch_is_called_once_after_the_marker_is_written(run, cluster, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("enabled", "by", "asked"),
+    ("enabled", "by", "expedite"),
     [
         (True, "auto", True),
         (True, "requeue", False),
@@ -224,7 +224,7 @@ def test_sbatch_is_called_once_after_the_marker_is_written(run, cluster, tmp_pat
     ],
 )
 def test_what_only_the_cluster_knows_is_an_option_of_sbatch(
-    run, cluster, tmp_path, enabled, by, asked
+    run, cluster, tmp_path, enabled, by, expedite
 ):
     """Requeues without delay are requested if the cluster has them and the run may use them."""
     if enabled:
@@ -232,7 +232,7 @@ def test_what_only_the_cluster_knows_is_an_option_of_sbatch(
         cluster.answer("scontrol", answer)
     queued(run, planned(tmp_path, more=f"requeue: {{by: {by}}}\n"))
     (call,) = cluster.calls("sbatch")
-    assert call == ("--requeue=expedite " if asked else "") + str(run.paths.script)
+    assert call == ("--requeue=expedite " if expedite else "") + str(run.paths.script)
 
 
 def test_several_clusters_are_refused_before_anything_is_written(

@@ -24,7 +24,9 @@ WITHOUT_CLUSTER = 1  # processes that first take the files without a cluster
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --processes and --results."""
-    parser.addoption("--processes", type=int, default=0, help="fork so many after collecting")
+    parser.addoption(
+        "--processes", type=int, default=0, help="number of processes to fork after collecting"
+    )
     parser.addoption("--results", type=Path, help="the folder for what each of them writes")
 
 

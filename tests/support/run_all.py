@@ -92,7 +92,7 @@ def start_all(marks: str, number: int) -> subprocess.Popen[bytes]:
 
 def watch(process: subprocess.Popen[bytes], workers: list[Worker]) -> None:
     """Print a failure at once, and each minute the number of ended tests, until all processes end."""
-    began, ended, told = time.monotonic(), 0, 0
+    began, ended, minutes_reported = time.monotonic(), 0, 0
     while True:
         alive = process.poll() is None
         for worker in workers:
@@ -102,8 +102,8 @@ def watch(process: subprocess.Popen[bytes], workers: list[Worker]) -> None:
                     worker.failed.append(line["test"])
                     print(f"FAILED {line['test']}", flush=True)
         minutes = int(time.monotonic() - began) // 60
-        if minutes > told or not alive:
-            told = minutes
+        if minutes > minutes_reported or not alive:
+            minutes_reported = minutes
             print(f"{minutes:3} min: {ended} tests have ended", flush=True)
         if not alive:
             return

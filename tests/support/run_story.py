@@ -62,11 +62,11 @@ class StoryTeller:
         return paths
 
     def _attempt(self, paths: RunPaths, name: str, part: Part) -> None:
-        begun, resumed = self.now, self.step
-        write_record(paths.begin(name), {"job_id": 41, "nodes": "n[1-4]", "began": int(begun)})
+        started, resumed = self.now, self.step
+        write_record(paths.begin(name), {"job_id": 41, "nodes": "n[1-4]", "began": int(started)})
         write_record(paths.resumed(name), {"checkpoint": "", "step": resumed, "state": "resumed"})
         self._train(paths, name, part)
-        self.now = begun + part.seconds
+        self.now = started + part.seconds
         silent = part.cause == "node-failure"
         end = (
             {"ended": int(self.now + part.wait)}

@@ -62,9 +62,9 @@ WITH_TEXT = ("no Python", "a NUL", "deep", "a deep attribute", "deep operators",
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the files; no test takes longer than a few seconds."""
     monkeypatch.chdir(tmp_path)
-    begun = time.monotonic()
+    started = time.monotonic()
     yield tmp_path
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("kind", NO_SCRIPTS)
@@ -84,12 +84,12 @@ def test_commands_ignore_files_that_are_not_scripts(folder, kind):
     assert prepare(Request("job.yaml", environment={}, own_python=False)).script is None
     expected = ["other.py", "train.py"] if kind == "no Python" else ["other.py"]
     assert list_training_scripts(folder) == expected
-    wish = SpecRequest("train.py", environment={})
+    request = SpecRequest("train.py", environment={})
     if kind in WITH_TEXT:
-        assert "script: train.py" in new_spec(wish, cwd=folder, folder=folder)
+        assert "script: train.py" in new_spec(request, cwd=folder, folder=folder)
     else:
         with pytest.raises(SpecError, match=r"^--script: cannot be read: train\.py"):
-            new_spec(wish, cwd=folder, folder=folder)
+            new_spec(request, cwd=folder, folder=folder)
 
 
 @pytest.mark.parametrize("name", ["train\0.py", "x" * 5000, "a/" * 3000])

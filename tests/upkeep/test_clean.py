@@ -110,8 +110,8 @@ class Disk:
     def names(self) -> list[str]:
         return sorted(path.name for path in self.root.iterdir())
 
-    def clean(self, wish: Criteria) -> list[str]:
-        return [removal.path.name for removal in clean(wish, self.index)]
+    def clean(self, criteria: Criteria) -> list[str]:
+        return [removal.path.name for removal in clean(criteria, self.index)]
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {**self.environment, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
@@ -158,8 +158,8 @@ def test_conditions_are_joined(disk):
     disk.run("d", days=0)
     failed = frozenset({State.FAILED})
 
-    def planned(wish: Criteria) -> list[str]:
-        return [one.path.name for one in plan_clean(wish, disk.index).removals]
+    def planned(criteria: Criteria) -> list[str]:
+        return [one.path.name for one in plan_clean(criteria, disk.index).removals]
 
     assert planned(Criteria(states=failed)) == ["a", "c"]
     assert planned(Criteria(states=failed, older_than=30 * DAY)) == ["a"]
@@ -303,20 +303,20 @@ def test_the_newest_complete_checkpoint_is_kept(disk):
 
 def test_keep_counts_checkpoints_of_each_run(disk):
     """--keep counts per run; active runs are skipped, and the training library's leftovers removed."""
-    first, second, living = disk.run("a"), disk.run("b"), disk.run("c", job="7", ends=False)
+    first, second, active = disk.run("a"), disk.run("b"), disk.run("c", job="7", ends=False)
     disk.queue("7 RUNNING")
-    for paths in (first, second, living):
+    for paths in (first, second, active):
         for step in (10, 20, 30):
             disk.checkpoint(paths, step)
         (paths.folder / "staging" / "pruned").mkdir(parents=True)
     disk.clean(Criteria(keep=2, checkpoints=True))
-    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, living)] == [
+    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, active)] == [
         2,
         2,
         3,
     ]
     assert [
-        (paths.folder / "staging" / "pruned").exists() for paths in (first, second, living)
+        (paths.folder / "staging" / "pruned").exists() for paths in (first, second, active)
     ] == [False, False, True]
 
 
@@ -361,18 +361,18 @@ def test_the_command_asks_and_without_a_terminal_requires_yes(disk):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing matches\n")
 
 
-@pytest.mark.parametrize(("words", "said"), [
+@pytest.mark.parametrize(("words", "error"), [
     ([], "clean needs at least one condition"),
     (["--older-than", "30"], "'30' is not a duration\n  hint: add the unit: 30s, 30min or 30h"),
     (["--state", "running"], "'running' is not the state of an ended run"),
     (["--keep", "-1"], "'-1' is not a whole number"),
     (["--runs", "--checkpoints", "--keep", "1"], "not allowed with argument"),
 ])  # fmt: skip
-def test_errors_on_the_command_line(disk, words, said):
+def test_errors_on_the_command_line(disk, words, error):
     """An invalid option exits with 2 and a hint."""
     done = disk.type(*words)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert error in done.stderr
 
 
 def test_a_yes_at_the_terminal(disk):

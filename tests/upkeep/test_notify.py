@@ -254,7 +254,7 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
     assert (shell.returncode, said) == (5, "clusterrun: notify: sent finished to HOOK\n")
 
 
-def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
+def test_mail_uses_the_nodes_own_program(end, tmp_path):
     """sendmail gets the whole message; without mail and sendmail a warning is printed."""
     programs = tmp_path / "bin"
     programs.mkdir()
