@@ -20,9 +20,7 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    """Print the versions that the tests run on; with -q pytest prints no header, and tools/test
-    does it.
-    """
+    """Print the tested versions; with -q pytest prints no header, and tools/test prints them."""
     return versions_line()
 
 

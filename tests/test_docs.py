@@ -40,8 +40,9 @@ def links() -> Iterator[tuple[Path, str]]:
 
 
 def test_the_reference_matches_the_models() -> None:
-    """docs/reference/job-spec.md is what tools/docs/job_spec.py writes; run `python
-    tools/docs/generate.py`.
+    """docs/reference/job-spec.md is what tools/docs/job_spec.py writes.
+
+    `python tools/docs/generate.py` updates it.
     """
     assert (ROOT / "docs" / "reference" / "job-spec.md").read_text() == generated()
 
@@ -74,9 +75,7 @@ def test_the_readme_starts_with_eight_commands() -> None:
 
 
 def test_the_readme_names_only_existing_commands() -> None:
-    """Every `clusterrun WORD` in code on a page is a command; in the benchmarks WORD may be a
-    method.
-    """
+    """Every `clusterrun WORD` in code on a page is a command; the benchmarks also name methods."""
     known = {*COMMANDS, "JOB", "RUN"}
     for page in PAGES:
         text = page.read_text()

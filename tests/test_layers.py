@@ -69,7 +69,7 @@ PLANNING = {"submitit", "pydantic", "yaml", "jinja2"}
 
 
 def modules() -> dict[str, Path]:
-    """Return every module by its name below `clusterrun`, without the package, which imports
+    """Return every module by its name below `clusterrun`, except the package, which imports
     nothing.
     """
     found = {}
@@ -209,9 +209,7 @@ FOR_TRAINERS = {"training.trainer", "training.hf_trainer.callbacks", "training.h
 
 
 def test_the_training_library_can_be_imported_anywhere():
-    """A training environment may lack our dependencies: only the ground floor and the standard
-    library.
-    """
+    """It needs only the ground floor and the standard library, as our dependencies may be missing."""
     for name in (name for name in MODULES if name.split(".", maxsplit=1)[0] == "training"):
         outside = {target for target in ours(name) if not target.startswith("training")}
         assert outside <= {"errors", "files.reading", "units", "version", *RECORDS}

@@ -102,9 +102,7 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def test_a_preempted_run_restarts_without_losing_a_step(laptop: Laptop) -> None:
-    """TERM to the step, as at preemption: both ranks save; attempt 2 has the same losses and
-    weights.
-    """
+    """At preemption both ranks save; the second attempt ends with the same losses and weights."""
     whole = laptop.submit("whole", **TRAINING)
     assert wait(whole.run_id, 120, laptop.index).state == "COMPLETED"
     run = laptop.submit("preempted", **PACED)
@@ -169,9 +167,7 @@ def environ(entry: Path) -> list[bytes]:
 
 @pytest.mark.extended
 def test_a_time_limit_is_enforced(laptop: Laptop) -> None:
-    """At the warning before the limit the training processes save, and the run continues
-    afterwards.
-    """
+    """At the warning before the limit the training processes save, and the run continues."""
     run = laptop.submit("limited", **PACED, slurm={"time": "2:00", "signal": "USR1@40"})
     until(lambda: len(run.paths.attempts()) > 1, 240, "a second attempt")
     assert laptop.causes(run)[0] == "time-limit"

@@ -34,9 +34,7 @@ TEMPLATES = {path.name for path in (ROOT / "templates").iterdir()}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A folder with the wheel and the source archive; `build` downloads the backend if it is
-    missing.
-    """
+    """A folder with the wheel and the source archive; `build` downloads a missing backend."""
     folder = tmp_path_factory.mktemp("dist")
     here = importlib.util.find_spec("hatchling") is not None
     command = ["hatchling", "build", "-d", folder] if here else ["build", "--outdir", folder]
@@ -177,9 +175,7 @@ def test_the_tests_run_on_the_locked_versions():
 
 
 def test_the_version_is_written_once(built, installed):
-    """The wheel's metadata, the command and the package have the version of
-    `clusterrun/version.py`.
-    """
+    """Wheel metadata, command and package have the version of `clusterrun/version.py`."""
     text = "import clusterrun, importlib.metadata as m; print(clusterrun.__version__, m.version('clusterrun'))"
     versions = installed.run([installed.venv / "bin" / "python", "-c", text]).split()
     assert versions == [__version__, __version__]

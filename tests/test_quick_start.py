@@ -1,6 +1,4 @@
-"""A quick start (training_scripts/quick_start) equals any launch for ranks, job script and
-torchrun.
-"""
+"""A quick start (training_scripts/quick_start) equals any launch: ranks, job script, torchrun."""
 
 from __future__ import annotations
 
@@ -52,9 +50,7 @@ def launch(words: list[str], environment: dict[str, str], log: Path, *, quick: b
 def test_the_ranks_get_the_same_environment(
     tmp_path: Path, environment: dict[str, str], ranks: int
 ) -> None:
-    """Environment, arguments, signals, session and name of a rank match, as does its entry in
-    /proc.
-    """
+    """Environment, arguments, signals, session and name of a rank match, and its /proc entry."""
     script = tmp_path / "script.py"
     script.write_text(REPORT)
     reports: list[list[dict[str, Any]]] = []

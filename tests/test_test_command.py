@@ -96,9 +96,7 @@ def test_extended_tests_have_a_run_of_their_own(
 def test_what_failed_is_run_once_more(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worker: str
 ) -> None:
-    """Only failures are run again; the second outcome counts, is written to a file, and is shown
-    last.
-    """
+    """Only failures are run again; the second outcome counts, is written to a file, and shown last."""
     status, calls = run(monkeypatch, worker, 2)
     assert (status, len(calls)) == (0, 2)
     assert calls[-1].endswith("tests/test_x.py::test_1 tests/test_x.py::test_2")

@@ -1,6 +1,4 @@
-"""A warm Python matches `python` and `accelerate launch`: environment, arguments, exit codes,
-signals.
-"""
+"""A warm Python matches `python` and `accelerate launch`: environment, exit codes, signals."""
 
 from __future__ import annotations
 

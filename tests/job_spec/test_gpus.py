@@ -120,9 +120,7 @@ def test_an_old_script_keeps_its_gpus(directive, expected):
 
 
 def test_the_script_of_a_gpu_job_trains_on_gpus(tmp_path, monkeypatch, capsys):
-    """It sets no CPU process count and no ACCELERATE_USE_CPU; a CPU job warns of GPUs that it
-    holds.
-    """
+    """It sets no CPU process count and no ACCELERATE_USE_CPU; a CPU job warns of its GPUs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").touch()
     (tmp_path / "job.yaml").write_text("script: train.py\nslurm: {gres: 'gpu:3090:2', time: '5'}\n")

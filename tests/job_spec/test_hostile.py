@@ -167,9 +167,7 @@ def accepted(case: Case) -> dict[str, Any]:
 
 
 def groups(case: Case) -> Iterator[Case]:
-    """The fields that accept the value, together; a long value takes the command's fields one by
-    one.
-    """
+    """The fields that accept the value, together; a long value takes one field at a time."""
     taken = accepted(case)
     alone = [path for path in taken if path.startswith(COMMAND) and len(case.value) > 1000]
     yield case.with_fields({path: item for path, item in taken.items() if path not in alone})
@@ -177,9 +175,7 @@ def groups(case: Case) -> Iterator[Case]:
 
 
 def sbatch_options(script: str) -> list[tuple[str, str | None]]:
-    """Read the #SBATCH lines as sbatch does, up to the first command (_get_argument in
-    src/sbatch/opt.c).
-    """
+    """Read #SBATCH lines as sbatch does, up to the first command (_get_argument in opt.c)."""
     found: list[tuple[str, str | None]] = []
     for line in script.split("\n"):
         if line and not line.startswith("#"):

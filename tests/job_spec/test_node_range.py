@@ -27,9 +27,7 @@ def planned(folder: Path, slurm: dict[str, Any], **accelerate: Any) -> LaunchPla
 
 
 def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
-    """num_processes counts the processes on the most nodes; on fewer, each node has the same
-    number.
-    """
+    """num_processes counts the processes on the most nodes; each node always has the same number."""
     plan = planned(tmp_path, {"nodes": "2-8"}, num_processes=16)
     assert (plan.least_nodes, plan.nodes, plan.launch.processes, plan.processes_a_node) == (
         2,

@@ -449,9 +449,7 @@ def test_a_precision_that_nothing_sets():
 
 
 def test_zero3_that_cannot_save_its_model():
-    """Without 16-bit gathering ZeRO-3 fails at the end, in accelerator.get_state_dict: a note says
-    so.
-    """
+    """Without 16-bit gathering ZeRO-3 fails in accelerator.get_state_dict: a note says so."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     report = reported(spec, ds_json='{\n"zero_optimization": {\n"stage": 3}}')
     assert report.startswith(

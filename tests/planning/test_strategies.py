@@ -92,9 +92,7 @@ ZERO = {
 
 @pytest.mark.parametrize("name", ZERO)
 def test_a_zero_stage_reaches_the_workers(name, tmp_path):
-    """A worker's DeepSpeedPlugin has the spec's stage, offload and precision; stage 3 saves whole
-    models.
-    """
+    """A worker's DeepSpeedPlugin has the spec's stage, offload and precision."""
     plugin = launched(name, tmp_path).deepspeed()
     stage, optimizer, parameters = ZERO[name]
     zero = plugin.deepspeed_config["zero_optimization"]
@@ -164,9 +162,7 @@ STATES = {"fsdp1_full_state": "FULL_STATE_DICT"}
 
 @pytest.mark.parametrize("name", FSDP)
 def test_an_fsdp_plugin_matches_the_spec(name, tmp_path):
-    """A worker's FullyShardedDataParallelPlugin has the spec's version, wrapping, state and
-    offload.
-    """
+    """A worker's FullyShardedDataParallelPlugin has the spec's version, wrapping and offload."""
     taken_ = launched(name, tmp_path)
     environment = {
         **taken_.environment,
@@ -191,9 +187,7 @@ def test_torch_compile_and_fp16_reach_the_workers(tmp_path):
 
 
 def test_fp8_requires_its_library(tmp_path):
-    """accelerate's launcher requires torchao or Transformer Engine for fp8, and reports nothing
-    else.
-    """
+    """For fp8 the launcher reports a missing torchao or Transformer Engine, and nothing else."""
     with pytest.raises(RuntimeError, match=r"(?i)fp8"):
         launched("fp8", tmp_path)
 
@@ -273,9 +267,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("line", "words"), STEPS)
 def test_the_effective_batch(line, words, tmp_path, monkeypatch):
-    """It is per device x processes x accumulation, as far as the spec sets them; `validate` shows
-    it.
-    """
+    """It is per device x processes x accumulation, as far as they are known; `validate` shows it."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").touch()
     Path("job.yaml").write_text(

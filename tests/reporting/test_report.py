@@ -325,9 +325,7 @@ def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
 
 
 def test_the_page_on_paper(browser, found, tmp_path):
-    """It is black on white even if the reader prefers dark, on few sheets, without orphaned
-    headings.
-    """
+    """It is black on white, on few sheets, and no heading is alone at the end of a page."""
     place, paper = tmp_path / "page.html", tmp_path / "page.pdf"
     place.write_text(render_page(found).replace("<html", '<html data-theme="dark"', 1))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",

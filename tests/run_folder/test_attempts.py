@@ -20,9 +20,7 @@ class Story:
         self.count = 0
 
     def attempt(self, resumed: int | None, **end: object) -> None:
-        """Start an attempt, and end it as `end` describes; `resumed` is the step that it resumes
-        from.
-        """
+        """Start an attempt, and end it as `end` describes; `resumed` is its first step."""
         self.count += 1
         name = f"{self.count:04d}"
         write_record(

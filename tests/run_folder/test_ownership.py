@@ -48,9 +48,7 @@ def facts(
 
 
 class Queue:
-    """Stand-ins for Slurm's commands: each job has a line of scontrol, and scancel's calls are
-    recorded.
-    """
+    """Stand-ins for Slurm's commands: scontrol prints a line per job, scancel's calls are recorded."""
 
     def __init__(self, desk) -> None:
         self.desk, self.calls = desk, desk.folder / "calls"
@@ -179,9 +177,7 @@ def test_an_unrelated_process_is_not_signalled(desk, invalid):
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_a_record_that_is_not_a_file_is_not_read(desk, kind):
-    """A link to a file with an id, a pipe without a writer and a folder cause no signal and no
-    hang.
-    """
+    """A link to a file with an id, a pipe without a writer and a folder cause no signal or hang."""
     from clusterrun.run_folder.ownership import read_process_id
 
     record = desk.folder / "step.pid"
@@ -207,9 +203,7 @@ def shared() -> Iterator[Path]:
 def as_user(
     user: int, home: Path, *words: str, inside: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user, in a PID namespace where all of that user's processes are in
-    `inside`.
-    """
+    """Run a command as a user, in a PID namespace where the user's only processes are in `inside`."""
     script = f'{inside}\n"$@"; code=$?\njobs -r > "$HOME/alive"; exit $code'
     own = [
         "setpriv",
@@ -304,9 +298,7 @@ def test_clean_leaves_another_users_folder(shared, home):
 @ROOT_ONLY
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_stop_writes_through_no_link_of_another_user(shared, home, kind):
-    """A stop file that links to a reader's file, or a task that links to its folder, is not
-    written.
-    """
+    """A stop file or a task that links to the reader's own files is not written."""
     paths = foreign(shared, local=0)
     precious = home / "stop"
     precious.write_text("precious\n")

@@ -47,9 +47,7 @@ def test_only_the_owner_reads_a_record(tmp_path):
 
 
 def test_a_text_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
-    """After a power failure the file has its old or its new content, and no draft remains
-    otherwise.
-    """
+    """After a power failure a file has its old or its new content; otherwise no draft remains."""
     record = tmp_path / "record"
     write_whole(record, "old")
     calls = DiskCalls(monkeypatch)

@@ -71,9 +71,7 @@ def test_lines_of_a_rank(desk, run):
 
 
 def test_lines_of_a_node(desk, run):
-    """Lines of its ranks, by the job script's numbers, and lines of srun and the job script about
-    it.
-    """
+    """Lines of its ranks, by the job script's numbers, and what srun and the job script report."""
     assert printed(desk, "--node", "n1") == [
         "[rank0]: zero", "[rank1]: one", "srun: error: n1: task 0: Exited with exit code 1"
     ]  # fmt: skip

@@ -296,9 +296,7 @@ def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
 
 
 def test_without_a_run_status_shows_all_active_runs(machine):
-    """One is shown in full, several as a list; without any the most recent run is shown, with a
-    note.
-    """
+    """One is shown in full, several as a list; without any the most recent, with a note."""
     machine.run("old", "1", cause="finished")
     shown = output_of(machine, "status")
     assert shown.stdout.startswith("run              old\n")
@@ -314,14 +312,12 @@ def test_without_a_run_status_shows_all_active_runs(machine):
         ["second", "PENDING"],
         ["first", "RUNNING"],
     ]
-    expected = json.loads(output_of(machine, "status", "--json").stdout)
-    assert (expected["run_id"], [one["run_id"] for one in expected["active_runs"]]) == (
+    shown = json.loads(output_of(machine, "status", "--json").stdout)
+    assert (shown["run_id"], [one["run_id"] for one in shown["active_runs"]]) == (
         "second",
         ["second", "first"],
     )
-    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(
-        expected
-    )
+    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(shown)
 
 
 def test_a_watch_of_an_ended_run_ends(machine):

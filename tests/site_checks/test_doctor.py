@@ -142,9 +142,7 @@ def test_every_warning_and_problem_has_a_remedy(generation):
 
 @every_slurm
 def test_a_first_profile_is_valid(generation, tmp_path):
-    """It loads together with a spec; the account is the user's only one, the run root is on
-    scratch.
-    """
+    """It loads together with a spec; it has the user's only account, and a run root on scratch."""
     (tmp_path / "scratch").mkdir()
     environment = {
         "SCRATCH": str(tmp_path / "scratch"),

@@ -41,9 +41,7 @@ def test_the_folder_of_runs(found, verdicts):
 
 
 def test_this_machines_own_disks():
-    """`stat`, mounts and free space of real folders: tmpfs is detected, a missing folder uses its
-    parent.
-    """
+    """`stat`, mounts and free space are read; tmpfs is detected, a missing folder uses its parent."""
     shm = disk.inspect_folder(Path("/dev/shm/clusterrun/none"))
     assert (shm.there, shm.kind, shm.writable) == (Path("/dev/shm"), "tmpfs", True)
     assert shm.free > 0
@@ -152,9 +150,7 @@ def test_reports_of_nodes(changed, expected):
 
 
 def test_clocks_and_slow_folders():
-    """The skew is the node's clock minus the middle of the exchange; within its length there is no
-    warning.
-    """
+    """The skew is the node's clock minus the middle of the exchange; a shorter one is no problem."""
     assert Exchange(100.0, 102.0, 111.0).skew == 10.0
     for exchange, expected in (
         (Exchange(100.0, 102.0, 111.0), {"clock": "warning"}),

@@ -98,9 +98,7 @@ def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
 
 
 def test_the_scripts_of_the_examples_are_understood(tmp_path):
-    """A script that uses clusterrun.training gets a checkpoint section; a Trainer keeps its
-    precision.
-    """
+    """A script with clusterrun.training gets a checkpoint section; a Trainer keeps its precision."""
     examples = Path(__file__).parents[2] / "examples"
     request = SpecRequest("train_causal_lm.py", slurm={"gpus-per-node": 1}, environment={})
     text = new_spec(request, cwd=examples, folder=examples)
@@ -256,9 +254,7 @@ def test_from_sbatch_reports_its_mistakes(desk):
 
 
 def test_a_spec_in_another_folder(desk):
-    """`cd` is relative to the submission folder in the old script, to the spec's folder in the
-    spec.
-    """
+    """`cd` is relative to the submission folder in the script, to the spec's folder in the spec."""
     for folder in ("specs", "code"):
         (desk.folder / folder).mkdir()
     desk.write(OLD.replace("srun", "cd code\nsrun"), "old.sh")
@@ -341,9 +337,7 @@ def test_a_spec_on_stdout_excludes_json(desk):
 
 
 def test_the_page_is_current(desk):
-    """docs/start/from-sbatch.md shows a script, the messages of `init` and the spec: all are
-    current.
-    """
+    """The script, the messages and the spec on docs/start/from-sbatch.md are current."""
     page = (Path(__file__).parents[2] / "docs" / "start" / "from-sbatch.md").read_text()
     script = page.split("```bash\n")[1].split("```")[0]
     expected = page.split("$ clusterrun init --from-sbatch train.sh\n")[1].split("```")[0]

@@ -136,9 +136,7 @@ def test_without_a_call_of_sbatch_no_job_is_found(run, cluster):
 
 @pytest.mark.parametrize("known_by", ["squeue", "sacct"])
 def test_a_queued_job_is_found_by_its_script(run, cluster, known_by):
-    """It is found in the queue, or in accounting once it ended; a script of another path does not
-    count.
-    """
+    """It is found in the queue, or in accounting once it ended, by the path of its script."""
     what = marked(Handover(run, "tiny"))
     script, other = run.paths.script, run.paths.folder / "other.sbatch"
     if known_by == "squeue":
@@ -198,9 +196,7 @@ def queued(run: RunRef, plan: LaunchPlan, **more: Any) -> str:
 
 
 def test_sbatch_is_called_once_after_the_marker_is_written(run, cluster, tmp_path):
-    """sbatch gets only the script, which has all options; its process inherits the submission's
-    lock.
-    """
+    """sbatch gets only the script, with all options; its process inherits the submission's lock."""
     seen, opened = tmp_path / "seen", tmp_path / "opened"
     marker = run.paths.events / "submit.sbatch"
     look = f"cp {marker} {seen}; readlink /proc/$$/fd/* > {opened}"
@@ -267,9 +263,7 @@ def end_supervisor(run: RunRef) -> None:
     ],
 )
 def test_a_local_run_is_started_once_and_found_again(run, cluster, tmp_path, slurm, limit, gpus):
-    """Its supervisor has the time limit, and as many GPUs as the options request and the machine
-    has.
-    """
+    """Its supervisor has the time limit, and the number of GPUs that are requested and available."""
     cluster.answer("nvidia-smi", "".join(f"GPU {number}: H200\n" for number in range(4)))
     what = Handover(run, "tiny", local=True)
     write_record(run.paths.stop, {})

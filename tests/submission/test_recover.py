@@ -86,9 +86,7 @@ def again(laptop: Laptop, run: RunRef, *overrides: str) -> RunRef:
 
 
 def test_a_stopped_run_resumes_where_it_stopped(laptop: Laptop) -> None:
-    """After `stop` and `resume` it is the same run with another job, without repeated or lost
-    steps.
-    """
+    """After `stop` and `resume` the same run has another job, and no step is repeated or lost."""
     run = stopped(laptop, "stopped", last=200)
     job = status(run.run_id, laptop.index).job_id
     resumed = again(laptop, run)
@@ -182,9 +180,7 @@ def test_an_active_or_finished_run_is_not_resumed(laptop: Laptop) -> None:
 
 
 def test_two_at_once_make_one_job(laptop: Laptop) -> None:
-    """Of two concurrent `resume` calls one starts an attempt; the other reports the active run or
-    job.
-    """
+    """Of two concurrent `resume` calls one starts an attempt; the other reports the active run."""
     run = stopped(laptop, "twice")
     words = [sys.executable, "-m", "clusterrun", "resume", run.run_id, "--parsable"]
     environment = {**laptop.environment, "PYTHONPATH": str(CHECKOUT)}
@@ -265,9 +261,7 @@ def test_a_requeued_run_saves_and_restarts_at_once(laptop: Laptop) -> None:
 
 
 def test_a_corrupt_checkpoint_is_found_and_another_is_used(laptop: Laptop) -> None:
-    """Without --verify sizes are compared; with it every byte is read, and the exit code reports
-    damage.
-    """
+    """Without --verify sizes are compared; with it every byte is read; damage has an exit code."""
     run = count(laptop, "damaged")
     for attempt in (1, 2):
         reaches(run, attempt)

@@ -12,8 +12,9 @@ LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
 
 
 def run_script(text: str, *options: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run a whole script from a file in memory: from a pipe bash reads byte by byte, 100 ms for a
-    job script.
+    """Run a whole script from a file in memory.
+
+    From a pipe bash reads byte by byte, which takes 100 ms for a job script.
     """
     with os.fdopen(os.memfd_create("script"), "w+b") as file:
         file.write(text.encode())

@@ -12,9 +12,7 @@ _KEYWORDS = {"if", "then", "else", "elif", "while", "until", "do", "!", "{", "}"
 
 
 def assigned(text: str) -> dict[str, set[str]]:
-    """Return for each function the names that it sets in its caller; capitals are environment
-    variables.
-    """
+    """Return the names that each function sets in its caller; capitals are environment variables."""
     found = {}
     for function in _FUNCTION.finditer(text):
         body = re.sub(r"^\s*#.*$|(?<=\s)# .*$", "", function[2] or function[3], flags=re.MULTILINE)

@@ -19,9 +19,7 @@ _COMMAND = re.compile(
 
 @dataclass(frozen=True)
 class BashText:
-    """The functions of a text, and the words that each of them may call; "" is the code outside of
-    all.
-    """
+    """The functions of a text, and the words that each may call; "" is the code outside of all."""
 
     calls: dict[str, set[str]]
     bodies: dict[str, str]

@@ -98,9 +98,7 @@ def _replace_bytes(text: str, dice: random.Random) -> str:
 
 
 def find_faults(folder: Path, seed: int, count: int) -> Iterator[tuple[str, str]]:
-    """Validate this number of mutated specs; yield each that ends with an internal error, with the
-    error.
-    """
+    """Validate `count` mutated specs; yield each that ends with an internal error, and the error."""
     fifo = folder / "fifo"
     if not fifo.exists():
         os.mkfifo(fifo)

@@ -1,5 +1,6 @@
-"""The fenced blocks of the documentation, with their notes: `<!-- not run: REASON -->` on the line
-before.
+"""The fenced blocks of the documentation, with the note on the line before each.
+
+For example `<!-- not run: REASON -->`.
 """
 
 from __future__ import annotations

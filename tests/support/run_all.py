@@ -49,9 +49,7 @@ class Worker:
 
     @property
     def broken(self) -> bool:
-        """Return whether it ended before its last test, or with another exit code than its tests
-        explain.
-        """
+        """Return whether it ended before its last test, or with an unexpected exit code."""
         code = RESULTS / f"{self.name}.code"
         ended = int(code.read_text()) if code.exists() else None
         return ended not in TESTS_RAN or bool(ended and not self.failed)

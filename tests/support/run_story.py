@@ -1,4 +1,4 @@
-"""A run folder with a full history, written as by submit, script and training: for tests and
+"""A run folder with a full history, as submit, script and training write it: for tests and
 pictures.
 """
 
@@ -24,9 +24,7 @@ SCRIPT = "#!/bin/bash\n# </code></pre><img src=http://192.0.2.1/x onerror=\"docu
 
 @dataclass(frozen=True)
 class Part:
-    """One attempt: how long it holds its nodes, how it ends, its unsaved steps, and the wait after
-    it.
-    """
+    """One attempt: how long it holds its nodes, how it ends, its unsaved steps, and the wait after."""
 
     seconds: float
     cause: str

@@ -64,9 +64,7 @@ def tensorboard_curve(folder: Path, tag: str) -> Curve:
 
 
 def tensorboard_shows(folder: Path) -> dict[str, dict[str, Curve]]:
-    """The runs below a folder with the curves of each, as TensorBoard's server sends them to its
-    page.
-    """
+    """The runs below a folder with their curves, as TensorBoard's server sends them to its page."""
     server = server_ingester.SubprocessServerDataIngester(
         server_binary=server_ingester.get_server_binary(),
         logdir=str(folder),

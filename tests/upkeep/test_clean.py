@@ -127,9 +127,7 @@ def disk(tmp_path, monkeypatch) -> Disk:
 
 
 def test_old_runs_are_removed_and_recent_ones_kept(disk):
-    """A run that ended before the age limit is removed whole; the reported size is that of its
-    files.
-    """
+    """A run older than the age limit is removed whole; the reported size is that of its files."""
     disk.run("old", days=40)
     disk.run("young", days=2)
     plan = plan_clean(MONTH, disk.index)
@@ -262,9 +260,7 @@ def test_an_entry_whose_folder_was_removed_is_removed(disk):
 
 @pytest.mark.parametrize("when", ["before", "amid"])
 def test_an_interrupted_clean_is_finished_by_the_next(disk, monkeypatch, when):
-    """Killed after the rename, or during the removal, a run is hidden, and the next `clean` removes
-    it.
-    """
+    """A run whose removal was interrupted is hidden, and the next `clean` removes it."""
     disk.run("old", days=40)
     rmtree = shutil.rmtree
 

@@ -188,9 +188,7 @@ def test_the_address_is_never_shown(end, hooks):
 
 
 def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
-    """Two servers without an answer share the time; the third is skipped; the exit code is the
-    job's.
-    """
+    """Two servers that hang share the time; the third is skipped; the exit code is the job's."""
     release = threading.Event()
     hook = hooks(lambda _: release.wait(60))
     three = " ".join(["'webhook json HOOK finished'"] * 3)
@@ -380,9 +378,7 @@ def test_whole_runs_report_how_they_ended(tmp_path, hooks):
 
 
 def test_a_test_message_from_here(tmp_path, hooks):
-    """`notify --test` sends to every target of a spec with the script's functions, and counts
-    failures.
-    """
+    """`notify --test` sends to every target with the script's functions, and counts failures."""
     hook = hooks()
     request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
     done = notify(request.source, request)
