@@ -332,7 +332,7 @@ clusterrun.init(force=True, mem="1G")
     assert (desk.folder / "train.yaml").read_text() == typed
 
 
-def test_the_rest_can_be_called(desk: Desk) -> None:
+def test_other_functions_can_be_called(desk: Desk) -> None:
     """The doctor runs, a test message is sent, and a shell's completion is returned."""
     desk.write(SPEC)
     code = """

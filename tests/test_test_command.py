@@ -120,7 +120,7 @@ def test_many_failures_are_not_repeated(checkout: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("fails", ["", "worker-2"])
 @pytest.mark.parametrize("dies", ["worker-1", "collection"])
-def test_a_process_that_dies_is_a_fault(
+def test_a_process_that_dies_is_an_error(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, fails: str, dies: str
 ) -> None:
     """Its tests are lost, so the others' outcomes do not count."""

@@ -69,7 +69,7 @@ def test_the_models_of_the_examples_are_counted(example, given, sizes):
 
 
 @pytest.mark.parametrize("job", ["quickstart", "module", "trainer", "zero3"])
-def test_a_job_spec_of_ours_is_estimated(capsys, monkeypatch, tmp_path, job):
+def test_our_job_specs_are_estimated(capsys, monkeypatch, tmp_path, job):
     """Model, batch and sequence are read from the script, named as a file or as a module."""
     monkeypatch.chdir(tmp_path)
     path = ROOT / "job_specs" / f"{job}.yaml"

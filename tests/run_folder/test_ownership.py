@@ -265,7 +265,7 @@ def home(shared: Path) -> Path:
 @ROOT_ONLY
 @pytest.mark.parametrize("local", [0, 1])
 @pytest.mark.parametrize("command", ["cancel", "requeue", "resume"])
-def test_another_users_run_folder_is_not_obeyed(shared, home, command, local):
+def test_another_users_run_folder_is_only_read(shared, home, command, local):
     """It is only read: no process of the reader ends, no job is cancelled, nothing is written."""
     paths = foreign(shared, local=local)
     before = {path: path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()}

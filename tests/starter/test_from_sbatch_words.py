@@ -87,7 +87,7 @@ def test_words_are_expanded_as_by_bash(setup, words, expected):
         "*.txt",
     ],
 )
-def test_what_only_the_job_knows_stays(late):
+def test_what_only_the_job_knows_is_kept(late):
     """Such a word is not guessed: the launch stays a command, as written, with a report."""
     draft = translated(
         f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n"

@@ -314,7 +314,7 @@ def test_a_job_is_on_the_cluster_of_its_own_submission(run, cluster):
     assert (record["cluster"], record["local"], record["earlier"]) == ("", "1", "")
 
 
-def test_a_submission_that_is_over_leaves_nothing_pending(tmp_path):
+def test_a_completed_submission_leaves_nothing_pending(tmp_path):
     """Drafts of killed clients are removed, those of other submissions stay; it may be repeated."""
     pending = tmp_path / "abc"
     for name in ("abc", ".abc.17", ".abc.18", ".abcd.17", "abcd"):

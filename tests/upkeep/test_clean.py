@@ -442,7 +442,7 @@ def test_a_process_of_a_local_run_keeps_its_folder(disk):
     assert disk.clean(MONTH) == ["here"]
 
 
-def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
+def test_a_local_run_of_another_machine_is_kept(disk):
     """Its processes are invisible here: without an end record it stays."""
     paths = disk.run("there", days=40, job="12", ends=False)
     paths.job.write_text("number=1\njob_id=12\nlocal=1\n")

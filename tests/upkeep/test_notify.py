@@ -288,7 +288,7 @@ def script_of(text: str, folder: Path) -> list[str]:
     return render(plan_of(loaded.spec, chdir=loaded.chdir)).splitlines()
 
 
-def test_a_script_without_notices_has_nothing_of_them(tmp_path):
+def test_a_script_without_notices_has_no_code_for_them(tmp_path):
     """Notices add a setting, a line of main and a section; shellcheck reports nothing."""
     section = (FUNCTIONS / NOTIFY).read_text().splitlines()
     without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
