@@ -1,4 +1,4 @@
-"""What all tests stand on."""
+"""What all tests share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.support.versions import versions_line
 
 
 def pytest_configure() -> None:
-    """Hear SIGINT, and let children hear it, also where a shell in the background has started the tests deaf to it."""
+    """Handle SIGINT here and in children, even if a background shell started pytest ignoring it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
-    """Print what the tests run on; with -q pytest prints no header, and tools/test does it."""
+    """Print the tested versions; with -q pytest prints no header, and tools/test prints them."""
     return versions_line()
 
 
 def pytest_unconfigure() -> None:
-    """Close what a training process keeps open to its end, where tests have been one."""
+    """Close what a training process keeps open until its end, if a test ran as one."""
     if requests := sys.modules.get("clusterrun.training.stopping.requests"):
         faulthandler.unregister(requests.STACKS_SIGNAL)
         while requests._open_files:

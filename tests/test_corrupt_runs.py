@@ -1,4 +1,4 @@
-"""One corrupt file of one run: no command ends with a fault of ours, hangs, or hides another run."""
+"""One corrupt file of one run: no command ends with an internal error, hangs, or hides another run."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_corrupt_record_hides_no_other_run(site: Site, mutation: str) -> None:
-    """`list` shows the healthy run, whatever is in the place of a record of the other one."""
+    """`list` shows the healthy run, whatever replaces a record of the other one."""
     cases = [Case(file, mutation, ("list",)) for file in RECORDS]
     assert {str(case): fault for case in cases if (fault := find_fault(site, case))} == {}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_corrupt_file_is_no_fault_of_a_command(site: Site, command: tuple[str, ...]) -> None:
+def test_a_corrupt_file_causes_no_internal_error(site: Site, command: tuple[str, ...]) -> None:
     """Eight files, each mutated in its own way; benchmarks/fuzz.py tries all combinations."""
     dice = random.Random(f"{SEED}{command}")
     files, mutations = site.files(), list(MUTATIONS)

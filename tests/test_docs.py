@@ -1,4 +1,4 @@
-"""The pages say what the project does: the reference is the models', commands are named, links lead somewhere."""
+"""The pages match the project: the reference, the commands that they name, and their links."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ def links() -> Iterator[tuple[Path, str]]:
                 yield page, target
 
 
-def test_the_reference_is_what_the_models_say() -> None:
-    """docs/reference/job-spec.md is what tools/docs/job_spec.py writes; `python tools/docs/generate.py` brings it up to date."""
+def test_the_reference_matches_the_models() -> None:
+    """docs/reference/job-spec.md is what tools/docs/job_spec.py writes.
+
+    `python tools/docs/generate.py` updates it.
+    """
     assert (ROOT / "docs" / "reference" / "job-spec.md").read_text() == generated()
 
 
@@ -53,7 +56,7 @@ def test_every_key_has_a_meaning() -> None:
 
 @pytest.mark.parametrize("script", ["commands", "states", "diagnoses"])
 def test_a_generated_page_is_what_its_script_writes(script: str) -> None:
-    """`python tools/docs/SCRIPT.py`, or `make docs`, brings a page up to date."""
+    """`python tools/docs/SCRIPT.py`, or `make docs`, updates a page."""
     assert page_of(script).read_text() == written_by(script)
 
 
@@ -63,16 +66,16 @@ def test_the_reference_has_every_command(command: str) -> None:
     assert f"\n### {command}\n" in page_of("commands").read_text()
 
 
-def test_the_readme_begins_with_eight_commands() -> None:
-    """Who is new needs no more."""
+def test_the_readme_starts_with_eight_commands() -> None:
+    """A new user needs no more than these."""
     table = README.read_text().partition("## Eight commands")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `clusterrun ([a-z]+)", table, re.MULTILINE)
     assert len(rows) == 8
     assert {"validate", "submit", "status", "why", "logs"} <= {*rows}
 
 
-def test_the_readme_names_no_command_that_is_not_there() -> None:
-    """Every `clusterrun WORD` in a code span or block of a page is a command; the words of a benchmark's are ways."""
+def test_the_readme_names_only_existing_commands() -> None:
+    """Every `clusterrun WORD` in code on a page is a command; the benchmarks also name methods."""
     known = {*COMMANDS, "JOB", "RUN"}
     for page in PAGES:
         text = page.read_text()
@@ -88,8 +91,8 @@ def test_the_readme_names_no_command_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("page", "target"), [pytest.param(*link, id=f"{link[0].name}-{link[1]}") for link in links()]
 )
-def test_every_link_leads_somewhere(page: Path, target: str) -> None:
-    """A link names a file of the checkout, and a heading of it where it has an anchor."""
+def test_every_link_has_a_target(page: Path, target: str) -> None:
+    """A link names a file of the checkout, and one of its headings if it has an anchor."""
     name, _, anchor = target.partition("#")
     place = (page.parent / name).resolve() if name else page
     assert place.exists()

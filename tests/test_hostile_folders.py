@@ -1,4 +1,4 @@
-"""A folder's name is data: whatever it is called, no shell expands it, and no stand-in of Slurm's is left out."""
+"""A folder's name is data: no shell expands it, and every stand-in for Slurm is used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ node_check: false
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """A user's environment, in which a command of Slurm's that is really called leaves a mark."""
+    """A user's environment in which a call of a real Slurm command leaves a mark."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("srun", "scontrol", "sbatch", "squeue", "scancel", "sacct"):
@@ -69,7 +69,7 @@ def story(root: Path, name: str, environment: dict[str, str]) -> list[str]:
 
 
 def test_a_run_in_a_folder_of_any_name(tmp_path: Path, environment: dict[str, str]) -> None:
-    """Each finishes in its own folder, by the stand-ins, and nothing in a name ran."""
+    """Each run finishes in its own folder, with the stand-ins, and nothing in a name is executed."""
     (tmp_path / "home").mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as typists:
         stories = dict(
@@ -93,7 +93,7 @@ def test_a_run_in_a_folder_of_any_name(tmp_path: Path, environment: dict[str, st
 def test_a_name_that_no_script_can_hold_is_refused(
     tmp_path: Path, environment: dict[str, str], name: str
 ) -> None:
-    """Control characters, overrides of direction and backslashes are named, and nothing is made."""
+    """Control characters, direction overrides and backslashes are named, and nothing is written."""
     folder = tmp_path / name
     folder.mkdir()
     (tmp_path / "home").mkdir()

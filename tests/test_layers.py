@@ -1,4 +1,4 @@
-"""Which module may import which, and what no start of the command line may load."""
+"""Which module may import which, and what the command line must not load at startup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import clusterrun
 
 PACKAGE = Path(clusterrun.__file__).parent
 
-# A folder, or a module of the root, imports from the floors below its own only. CONTRIBUTING shows the same table.
+# A folder, or a module of the root, imports only from lower floors. CONTRIBUTING shows this table.
 FLOORS = tuple(
     line.split()
     for line in """
@@ -35,7 +35,8 @@ FLOORS = tuple(
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
-# No clock, no environment, no process, no file: functions from values to values. A folder stands for its modules.
+# No clock, environment, process or file: functions from values to values. A folder means its
+# modules.
 PURE = """
     diagnosis.classification diagnosis.failures diagnosis.findings diagnosis.launcher_summary
     diagnosis.reason_text diagnosis.reasons diagnosis.stacks job_spec planning.accelerate_config planning.launch
@@ -62,13 +63,15 @@ IMPURE = {
     "io",
 }
 
-# What a start must not load: seconds of torch and the like, and for the commands that only ask, tenths as well.
+# What a start must not load: torch and similar take seconds, and the others tenths for queries.
 TRAINING = {"torch", "transformers", "accelerate", "datasets", "deepspeed", "numpy"}
 PLANNING = {"submitit", "pydantic", "yaml", "jinja2"}
 
 
 def modules() -> dict[str, Path]:
-    """Return every module by its name below `clusterrun`, but for the package itself, which imports nothing."""
+    """Return every module by its name below `clusterrun`, except the package, which imports
+    nothing.
+    """
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -81,7 +84,7 @@ MODULES = modules()
 
 
 def nodes(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
-    """Walk a module without what is for type checkers only; with `at_import` also without functions' bodies."""
+    """Walk a module without type-checking code; with `at_import` also without function bodies."""
     for node in ast.iter_child_nodes(tree):
         for_types = (
             isinstance(node, ast.If)
@@ -95,7 +98,7 @@ def nodes(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
 
 
 def imports(name: str, *, at_import: bool = False) -> set[str]:
-    """The full names that a module imports, anywhere in it unless `at_import`."""
+    """The full names that a module imports; with `at_import` only those at import time."""
     path, found = MODULES[name], set()
     package = ["clusterrun", *path.parent.relative_to(PACKAGE).parts]
     for node in nodes(ast.parse(path.read_text()), at_import=at_import):
@@ -124,21 +127,21 @@ def floor(name: str) -> int:
 
 
 def test_every_module_has_a_floor():
-    """A new module is given its place on purpose, and a place is given up with its module."""
+    """A new module gets its floor explicitly, and a removed module loses it."""
     assert {name.split(".", maxsplit=1)[0] for name in MODULES} == set(FLOOR_OF)
     assert sum(map(len, FLOORS)) == len(FLOOR_OF)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_imports_from_lower_floors_only(name):
-    """Whoever reads a module need know only what lies below it."""
+    """To understand a module, only lower floors must be known."""
     package = name.split(".", maxsplit=1)[0]
     outside = {target for target in ours(name) if target.split(".", maxsplit=1)[0] != package}
     assert {target for target in outside if floor(target) >= floor(name)} == set()
 
 
 def test_no_floor_is_higher_than_it_must_be():
-    """The floors are those of the code: each stands just above the highest that it uses."""
+    """The floors are those of the code: each is just above the highest that it uses."""
     for package, number in FLOOR_OF.items():
         members = [name for name in MODULES if name.split(".", maxsplit=1)[0] == package]
         used = {
@@ -150,8 +153,8 @@ def test_no_floor_is_higher_than_it_must_be():
         assert number == max((floor(target) + 1 for target in used), default=0)
 
 
-def test_no_imports_go_in_a_circle():
-    """Inside a package, too, every module can be read after those that it uses."""
+def test_no_import_cycles():
+    """Modules import each other without cycles, also inside a package."""
     left = {name: ours(name) for name in MODULES}
     while ready := [name for name, needs in left.items() if not needs & set(left)]:
         for name in ready:
@@ -160,13 +163,13 @@ def test_no_imports_go_in_a_circle():
 
 
 def is_pure(name: str) -> bool:
-    """Whether a module, or a folder that it is in, is said to be pure."""
+    """Return whether a module, or a folder that contains it, is listed as pure."""
     return name not in NOT_PURE and any(f"{name}.".startswith(f"{pure}.") for pure in PURE)
 
 
 @pytest.mark.parametrize("name", [*filter(is_pure, MODULES)])
 def test_planning_is_pure(name):
-    """What decides the script imports no clock, no environment, no process and no file system."""
+    """The code that decides the script imports no clock, environment, process or file system."""
     assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & IMPURE == set()
     assert "pathlib.Path" not in imports(name)
     used = {
@@ -178,7 +181,7 @@ def test_planning_is_pure(name):
 
 
 def test_the_renderer_and_the_reader_look_only_at_their_files():
-    """planning.script and job_spec.load read files, and neither starts a process nor looks at a clock."""
+    """planning.script and job_spec.load read files, but start no process and read no clock."""
     for name in ("planning.script", "job_spec.load"):
         assert {target.split(".", maxsplit=1)[0] for target in imports(name)} & (
             IMPURE - {"os"}
@@ -191,7 +194,7 @@ def test_the_renderer_and_the_reader_look_only_at_their_files():
 
 
 def test_a_library_is_behind_one_module():
-    """A library is behind one module, so that its change is one module's change."""
+    """A change of a library affects one module."""
     users = {library: {name for name in MODULES if any(target.split(".", maxsplit=1)[0] == library for target in imports(name))}
              for library in ("jinja2", "submitit", "tree_sitter")}  # fmt: skip
     assert users == {
@@ -206,14 +209,14 @@ FOR_TRAINERS = {"training.trainer", "training.hf_trainer.callbacks", "training.h
 
 
 def test_the_training_library_can_be_imported_anywhere():
-    """A training script's environment may have nothing of ours: only the ground floor and the standard library."""
+    """It needs only the ground floor and the standard library, as our dependencies may be missing."""
     for name in (name for name in MODULES if name.split(".", maxsplit=1)[0] == "training"):
         outside = {target for target in ours(name) if not target.startswith("training")}
         assert outside <= {"errors", "files.reading", "units", "version", *RECORDS}
         others = {target.split(".", maxsplit=1)[0] for target in imports(name, at_import=True)} - {
             "clusterrun"
         }
-        # what is for a transformers.Trainer is imported where there is one
+        # code for transformers.Trainer is imported only with it
         assert others - set(sys.stdlib_module_names) == (
             {"transformers"} if name in FOR_TRAINERS else set()
         )
@@ -227,7 +230,7 @@ def test_the_floors_are_those_of_the_page():
     assert [line.split()[1:] for line in reversed(table.splitlines())] == [*FLOORS]
 
 
-def test_the_journey_names_every_folder():
+def test_the_page_names_every_folder():
     """The page has a heading for each folder of the package."""
     page = (PACKAGE.parent / "docs" / "concepts" / "journey.md").read_text()
     headings = " ".join(re.findall(r"^### (.*)$", page, re.MULTILINE))
@@ -236,7 +239,7 @@ def test_the_journey_names_every_folder():
 
 
 def test_no_module_is_called_like_a_public_function():
-    """A name is a function or a module, not both; the files of the commands are called as the commands are."""
+    """A name is a function or a module, not both; command files are named like their commands."""
     functions = {name for name in clusterrun.__all__ if name.islower()}
     parts = {
         part for name in MODULES if not name.startswith("cli.commands.") for part in name.split(".")
@@ -246,7 +249,7 @@ def test_no_module_is_called_like_a_public_function():
 
 
 def test_no_class_name_is_defined_twice():
-    """A name is one idea: whoever meets a class need not ask which one it is."""
+    """A class name means one thing."""
     found: dict[str, list[str]] = {}
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -256,7 +259,7 @@ def test_no_class_name_is_defined_twice():
 
 
 def test_nothing_is_called_utils():
-    """A module is named for what it holds."""
+    """A module is named for its content."""
     assert {
         name
         for name in MODULES
@@ -265,7 +268,7 @@ def test_nothing_is_called_utils():
 
 
 def loaded(statement: str, folder: Path, *words: str) -> set[str]:
-    """The top-level modules that are loaded after a statement, run in a process of its own."""
+    """The top-level modules loaded after a statement, in a separate process."""
     program = f"""
 import sys
 sys.argv = ["clusterrun", *sys.argv[1:]]
@@ -298,19 +301,19 @@ def ended_run(tmp_path) -> Path:
                                    ["status", "runs/a-run"], ["logs", "runs/a-run"], ["wait", "runs/a-run"],
                                    ["stop", "runs/a-run"], ["cancel", "runs/a-run"], ["checkpoints", "runs/a-run"],
                                    ["status", "unknown"]])  # fmt: skip
-def test_asking_loads_nothing_heavy(ended_run, words):
-    """Help, and every command about a run, answers without the libraries that planning and training need."""
+def test_queries_load_nothing_heavy(ended_run, words):
+    """Help, and every command about a run, works without the libraries of planning and training."""
     heavy = TRAINING | (PLANNING if words != ["submit", "--help"] else {"submitit"})
     assert loaded(MAIN, ended_run, *words) & heavy == set()
 
 
 def test_rendering_loads_no_training_library(ended_run):
-    """A script is made without torch and without submitit."""
+    """A script is rendered without torch and submitit."""
     (ended_run / "job.yaml").write_text("script: train.py\n")
     assert loaded(MAIN, ended_run, "render", "job.yaml") & (TRAINING | {"submitit"}) == set()
 
 
 @pytest.mark.parametrize("statement", ["import clusterrun", "import clusterrun.training"])
 def test_importing_loads_nothing_heavy(tmp_path, statement):
-    """An import costs nothing that is not used."""
+    """An import loads only what it uses."""
     assert loaded(statement, tmp_path) & (TRAINING | PLANNING) == set()

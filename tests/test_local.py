@@ -1,4 +1,4 @@
-"""The same job spec on a machine without Slurm: same script, same run folder, same states, same return."""
+"""The same job spec without Slurm: same script, same run folder, same states, same resume."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PACED = {**TRAINING, "args": {**TRAINING["args"], "pace": 0.3, "slow_at": [1]}}
 
 
 class Laptop:
-    """A user's machine without Slurm, with folders of its own."""
+    """A user's machine without Slurm, with its own folders."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -101,8 +101,8 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def test_a_preempted_run_comes_back_without_losing_a_step(laptop: Laptop) -> None:
-    """TERM to the step, as at a preemption: two processes save, a second attempt ends with the same losses and weights."""
+def test_a_preempted_run_restarts_without_losing_a_step(laptop: Laptop) -> None:
+    """At preemption both ranks save; the second attempt ends with the same losses and weights."""
     whole = laptop.submit("whole", **TRAINING)
     assert wait(whole.run_id, 120, laptop.index).state == "COMPLETED"
     run = laptop.submit("preempted", **PACED)
@@ -115,8 +115,8 @@ def test_a_preempted_run_comes_back_without_losing_a_step(laptop: Laptop) -> Non
     assert len(laptop.trained(run)[0]) == STEPS
 
 
-def test_stop_saves_and_leaves(laptop: Laptop) -> None:
-    """A person's stop ends the run with a checkpoint, and it does not come back."""
+def test_stop_saves_and_exits(laptop: Laptop) -> None:
+    """A requested stop ends the run with a checkpoint, and the run does not restart."""
     run = laptop.submit("stopped", **PACED)
     until(lambda: laptop.step(run) > 3, 240, "training begins")
     stop(run.run_id, laptop.index)
@@ -126,10 +126,10 @@ def test_stop_saves_and_leaves(laptop: Laptop) -> None:
     assert list(run.paths.checkpoints.glob("step-*/manifest.json"))
 
 
-def test_stop_between_two_attempts_asks_no_slurm(
+def test_stop_between_two_attempts_does_not_query_slurm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run without Slurm waits for its own supervisor, also on a machine where Slurm is installed."""
+    """A run without Slurm depends on its own supervisor, even if Slurm is installed."""
     index, paths = Index({"HOME": str(tmp_path)}), RunPaths(tmp_path / "runs" / "local-1")
     paths.events.mkdir(parents=True)
     paths.job.write_text("job_id=4711\nlocal=1\n")
@@ -144,7 +144,7 @@ def test_stop_between_two_attempts_asks_no_slurm(
 
 
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
-    """`cancel` ends every process of the run, those in sessions of their own too."""
+    """`cancel` ends every process of the run, including those in other sessions."""
     run = laptop.submit("cancelled", **PACED)
     until(lambda: laptop.step(run) > 3, 240, "training begins")
     cancel(run.run_id, laptop.index)
@@ -166,8 +166,8 @@ def environ(entry: Path) -> list[bytes]:
 
 
 @pytest.mark.extended
-def test_a_time_limit_is_kept(laptop: Laptop) -> None:
-    """At the warning before the limit the trainers save, and the run goes on with the rest of the training."""
+def test_a_time_limit_is_enforced(laptop: Laptop) -> None:
+    """At the warning before the limit the training processes save, and the run continues."""
     run = laptop.submit("limited", **PACED, slurm={"time": "2:00", "signal": "USR1@40"})
     until(lambda: len(run.paths.attempts()) > 1, 240, "a second attempt")
     assert laptop.causes(run)[0] == "time-limit"
@@ -184,7 +184,7 @@ def test_a_time_limit_is_kept(laptop: Laptop) -> None:
 
 
 def test_a_failing_command_is_shown(laptop: Laptop) -> None:
-    """The command's own words are in its log, its exit code in the status."""
+    """The command's output is in the log, its exit code in the status."""
     run = laptop.submit("failing", command="echo to the log; exit 7")
     found = wait(run.run_id, 60, laptop.index)
     assert (found.state, found.exit_code) == ("FAILED", 7)
@@ -200,15 +200,15 @@ def test_more_than_submitit_s_six_attempts(laptop: Laptop) -> None:
 
 
 def test_following_the_log_ends_with_the_run(laptop: Laptop) -> None:
-    """`logs -f` shows what comes, over attempts, and returns when the run has ended."""
+    """`logs -f` prints new lines across attempts, and returns when the run has ended."""
     run = laptop.submit("followed", command="for i in 1 2 3; do echo line $i; sleep 0.3; done")
     text = "".join(logs(run.run_id, follow=True, index=laptop.index))
     assert [f"line {i}" in text for i in (1, 2, 3)] == [True] * 3
     assert status(run.run_id, laptop.index).state == "COMPLETED"
 
 
-def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
-    """Several nodes or jobs, and GPUs that are not here, are refused with the way out."""
+def test_what_one_machine_lacks_is_refused(laptop: Laptop) -> None:
+    """Several nodes or jobs, and GPUs that are missing here, are refused with a hint."""
     with pytest.raises(
         ClusterError,
         match=r"slurm.array cannot be combined with --local\n  hint: add --set slurm.array=null",
@@ -227,7 +227,7 @@ def test_what_one_machine_has_not_is_said(laptop: Laptop) -> None:
 
 
 def test_a_run_whose_processes_are_gone_is_not_running(laptop: Laptop) -> None:
-    """Killed from outside, supervisor and all, a run is said to have vanished."""
+    """A run whose processes and supervisor were killed is LOST."""
     run = laptop.submit("killed", command="sleep 100")
     until((run.paths.local / "step.pid").exists, 30, "it runs")
     os.kill(int(run.job_id), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What is installed from a wheel makes the same scripts as the checkout, from any folder."""
+"""A wheel renders the same scripts as the checkout, from any folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEMPLATES = {path.name for path in (ROOT / "templates").iterdir()}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A folder with the wheel and the source archive; without the backend at hand, `build` fetches it."""
+    """A folder with the wheel and the source archive; `build` downloads a missing backend."""
     folder = tmp_path_factory.mktemp("dist")
     here = importlib.util.find_spec("hatchling") is not None
     command = ["hatchling", "build", "-d", folder] if here else ["build", "--outdir", folder]
@@ -66,7 +66,7 @@ class Installed:
         self.run([*pip, wheel], os.environ | {"PIP_CONSTRAINT": str(LOCK)})
 
     def run(self, command: Sequence[object], environment: Mapping[str, str] = BARE) -> str:
-        """Run a command in the root folder and return what it prints."""
+        """Run a command in the root folder and return its output."""
         argv = command if self.own else [*with_python(self.version), *command]
         done = subprocess.run(
             argv, cwd="/", env=environment, text=True, capture_output=True, check=False
@@ -87,7 +87,7 @@ def installed(request, built, tmp_path_factory) -> Installed:
 
 @lru_cache
 def from_the_checkout(spec: Path) -> str:
-    """Return the script that the checkout makes of a spec."""
+    """Return the script that the checkout renders for a spec."""
     command = [sys.executable, "-m", "clusterrun", "render", spec]
     environment = BARE | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
@@ -96,7 +96,7 @@ def from_the_checkout(spec: Path) -> str:
 
 
 def test_the_package_comes_from_the_wheel(installed):
-    """The environment's clusterrun is the installed one, and so are its templates; the Python is the one asked for."""
+    """clusterrun and its templates are the installed ones; the Python is the requested one."""
     text = (
         "import clusterrun, clusterrun.planning.template_folders as s, sys; "
         "print(clusterrun.__file__, s.template_folder(), '%d.%d' % sys.version_info[:2], sep='\\n')"
@@ -110,7 +110,7 @@ def test_the_package_comes_from_the_wheel(installed):
 
 
 def test_the_environment_has_the_locked_versions(installed):
-    """What pip installed with the wheel is what the lock has, and fits together."""
+    """pip installed the locked versions, and they are compatible."""
     pip = [installed.venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
     found = dict(
         line.split("==") for line in installed.run([*pip, "list", "--format=freeze"]).splitlines()
@@ -148,22 +148,22 @@ def locked(python: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_the_lock_has_every_dependency(python):
-    """Each dependency of pyproject.toml, its extras included, is locked for each Python, in the range that it has."""
+    """Each dependency of pyproject.toml, with extras, is locked for each Python, within its range."""
     pinned = locked(python)
     for text in requires("clusterrun") or ():
         wanted = Requirement(text)
         assert pinned[canonicalize_name(wanted.name)] in wanted.specifier, text
 
 
-def test_the_lock_names_no_place():
-    """The lock is good on any machine: no index, no folder, no library for GPUs."""
+def test_the_lock_is_portable():
+    """The lock works on any machine: it has no index, no folder, and no GPU library."""
     text = LOCK.read_text()
     assert not re.search(r"://|^-|file:|(?<!\w)/|nvidia|triton|cuda", text, re.MULTILINE)
     assert f"torch=={locked('3.11')['torch']}" in (ROOT / "requirements" / "torch.txt").read_text()
 
 
 def test_the_tests_run_on_the_locked_versions():
-    """A difference means that the environment is older than the lock: remove .venv/.test and make it again."""
+    """A difference means an environment older than the lock: remove .venv/.test and run it again."""
     pinned = locked(VERSION)
     here = {
         canonicalize_name(one.metadata["Name"]): one.version.partition("+")[0]
@@ -175,17 +175,17 @@ def test_the_tests_run_on_the_locked_versions():
 
 
 def test_the_version_is_written_once(built, installed):
-    """The wheel's metadata, the command and the package agree on what `clusterrun/version.py` says."""
+    """Wheel metadata, command and package have the version of `clusterrun/version.py`."""
     text = "import clusterrun, importlib.metadata as m; print(clusterrun.__version__, m.version('clusterrun'))"
-    told = installed.run([installed.venv / "bin" / "python", "-c", text]).split()
-    assert told == [__version__, __version__]
+    versions = installed.run([installed.venv / "bin" / "python", "-c", text]).split()
+    assert versions == [__version__, __version__]
     assert "\nversion = " not in (ROOT / "pyproject.toml").read_text()
     (wheel,) = built.glob("*.whl")
     assert wheel.name.split("-")[1] == __version__
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built):
-    """Templates and the mark of a typed package are inside; tests and job specs are not."""
+    """It contains templates and the marker of a typed package, but no tests or job specs."""
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {
@@ -196,7 +196,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
 
 
 def test_the_source_archive_can_make_the_wheel(built):
-    """The source archive holds templates, job specs, configs, examples and tests beside the package."""
+    """The source archive has templates, job specs, configs, examples and tests next to the package."""
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}

@@ -1,4 +1,4 @@
-"""The commands as functions, and a run as an object, as a Python program on a login node uses them."""
+"""The commands as functions, and a run as an object, for Python programs on a login node."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PLACES = {module: names.split() for module, names in clusterrun._PLACES.items()}
 
-# Every option of a command that is not a keyword of its function, and every keyword that is not an option. Else they
-# have the same names: `--gpu-memory` is `gpu_memory`, and `--set`, whose value argparse calls `overrides`, is that.
+# Options that are no keyword of their function, and keywords that are no option. All others have
+# the same name: `--gpu-memory` is `gpu_memory`; `--set` is what argparse calls `overrides`.
 OPTIONS_ONLY = {
     "*": {"json": "the result is a value"},
     "clean": {"runs": "the default", "yes": "nothing is asked"},
@@ -49,7 +49,7 @@ KEYWORDS_ONLY = {
 
 
 def python(code: str, desk: Desk | None = None) -> str:
-    """Run a program in a fresh interpreter, at a desk if one is given; returns what it prints."""
+    """Run a program in a new interpreter, at a desk if one is given; return its output."""
     place = {"env": desk.environment, "cwd": desk.folder} if desk else {"cwd": ROOT}
     done = subprocess.run(
         [sys.executable, "-c", code], text=True, capture_output=True, check=False, **place
@@ -61,8 +61,8 @@ def python(code: str, desk: Desk | None = None) -> str:
 # ---- the table of names
 
 
-def test_every_name_is_what_it_is_called() -> None:
-    """A name is the object of its module, in a process of its own, also after that module was imported first."""
+def test_every_name_is_the_object_of_its_module() -> None:
+    """A name is its module's object in a new process, even if that module was imported first."""
     code = f"""
 import importlib, os, sys, types
 for module, names in {PLACES!r}.items():
@@ -82,7 +82,7 @@ for module, names in {PLACES!r}.items():
 
 
 def test_no_module_is_called_like_a_public_name() -> None:
-    """Importing a module puts it into the package under its name, where it would hide a function."""
+    """Importing a module adds it to the package under its name, where it would hide a function."""
     package = Path(clusterrun.__file__).parent
     modules = {path.stem for path in package.glob("*.py")} | {
         path.name for path in package.glob("*/")
@@ -91,7 +91,7 @@ def test_no_module_is_called_like_a_public_name() -> None:
 
 
 def test_type_checkers_see_the_same_names() -> None:
-    """The imports that only a type checker reads are those of the table, each exported under its own name."""
+    """The imports for type checkers are those of the table, each exported under its own name."""
     (block,) = [
         node
         for node in ast.parse(Path(clusterrun.__file__).read_text()).body
@@ -106,7 +106,7 @@ def test_type_checkers_see_the_same_names() -> None:
 
 
 def test_the_table_is_listed() -> None:
-    """`__all__` and `dir` have every name once, and nothing else is found."""
+    """`__all__` and `dir` have every name once, and nothing else."""
     assert set(clusterrun.__all__) <= set(dir(clusterrun))
     assert len(clusterrun.__all__) == sum(map(len, PLACES.values()))
     with pytest.raises(AttributeError, match="no attribute 'valdate'"):
@@ -114,7 +114,7 @@ def test_the_table_is_listed() -> None:
 
 
 def test_the_training_library_loads_the_standard_library_only(tmp_path: Path) -> None:
-    """A training script's environment may have nothing of what the commands need."""
+    """A training environment may lack what the commands need."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import clusterrun.training; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True
@@ -127,15 +127,15 @@ def test_the_training_library_loads_the_standard_library_only(tmp_path: Path) ->
 
 
 def options_of(command: str) -> set[str]:
-    """Return what argparse calls the values of a command's options."""
+    """Return argparse's names of a command's options."""
     parser = argparse.ArgumentParser(add_help=False)
     importlib.import_module(f"clusterrun.cli.commands.{command}").add_options(parser)
     return {action.dest for action in parser._actions}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_and_its_function_take_the_same(command: str) -> None:
-    """What can be typed can be given, under the same name; the tables above list each difference and its reason."""
+def test_a_command_and_its_function_have_the_same_options(command: str) -> None:
+    """Options and keywords have the same names; the tables above list and explain each difference."""
     options, keywords = (
         options_of(command),
         set(inspect.signature(getattr(clusterrun, command)).parameters),
@@ -148,8 +148,8 @@ def test_a_command_and_its_function_take_the_same(command: str) -> None:
     assert keywords - options == set(KEYWORDS_ONLY.get(command, {}))
 
 
-def test_the_methods_of_a_run_take_what_the_functions_take() -> None:
-    """A method has the options of the function of its name, but for the run."""
+def test_the_methods_of_a_run_have_the_options_of_the_functions() -> None:
+    """A method has the options of its function, without the run."""
     for name in set(COMMANDS) & set(vars(clusterrun.Run)):
         method, function = (
             inspect.signature(found)
@@ -167,10 +167,10 @@ def results() -> Iterator[type]:
 
 @pytest.mark.parametrize("kind", [*results()], ids=lambda kind: kind.__name__)
 def test_a_result_is_frozen_and_described(kind: type) -> None:
-    """Nobody changes a result by accident, and each of its fields says what it is."""
+    """A result is immutable, and each of its fields has a description."""
     assert kind.__dataclass_params__.frozen
-    said = field_docstrings(kind)
-    assert [one.name for one in dataclasses.fields(kind) if not said.get(one.name)] == []
+    descriptions = field_docstrings(kind)
+    assert [one.name for one in dataclasses.fields(kind) if not descriptions.get(one.name)] == []
 
 
 # ---- as programs use it
@@ -199,7 +199,7 @@ print(*[found.run_id == run.run_id for found in same], [found.run_id for found i
 
 @pytest.fixture
 def cluster(desk: Desk) -> Desk:
-    """A desk whose Slurm queues one job, and forgets it when it is cancelled."""
+    """A desk whose Slurm queues one job, and drops it when it is cancelled."""
     desk.command("sbatch", f'echo "$*" > {desk.folder}/words; echo "Submitted batch job 7"')
     desk.command("srun", "")
     desk.command("squeue", f"[ -e {desk.folder}/gone ] || echo '7|7|7|PENDING|Resources|N/A||'")
@@ -214,7 +214,7 @@ done""",
 
 
 def test_a_run_is_an_object(cluster: Desk) -> None:
-    """What `submit` returns can be asked, and told, what the commands ask and tell."""
+    """The result of `submit` has the commands as methods."""
     lines = python(PROGRAM, cluster).splitlines()
     assert lines[0] == "7 PENDING True ()"
     assert lines[1] == "() None"
@@ -225,7 +225,7 @@ def test_a_run_is_an_object(cluster: Desk) -> None:
 
 
 def test_a_mapping_is_a_spec_too(cluster: Desk) -> None:
-    """A file, a mapping and a loaded spec give one script; a loaded spec keeps its overrides, below later ones."""
+    """A file, a mapping and a loaded spec give one script; later overrides win over earlier ones."""
     cluster.write(SPEC)
     print_all = """
 import clusterrun
@@ -253,8 +253,8 @@ except clusterrun.SpecError as error:
     assert lines[3] == "slurm.nods did you mean nodes?"
 
 
-def test_a_profile_lies_below_a_loaded_spec(desk: Desk) -> None:
-    """`load_spec` reads the site's profile as the commands do, and what it returns is submitted with the same one."""
+def test_a_loaded_spec_overrides_the_profile(desk: Desk) -> None:
+    """`load_spec` reads the site's profile, and its result is submitted with the same profile."""
     desk.write("slurm: {partition: other}\n", "site.yaml")
     desk.write(SPEC)
     code = """
@@ -266,7 +266,7 @@ print("--partition" in clusterrun.render(clusterrun.load_spec("job.yaml", profil
     assert python(code, desk).splitlines() == ["other True", "False"]
 
 
-# Each pair: what is typed, and the call with the same result. `values` is in PROGRAM_OF_PAIRS.
+# Each pair: a command, and the call with the same result. `values` is in PROGRAM_OF_PAIRS.
 PAIRS = {
     "validate": ("validate job.yaml", "values(clusterrun.validate('job.yaml'))"),
     "render": ("render job.yaml --explain", "[values(one) for one in clusterrun.explain('job.yaml')]"),
@@ -291,13 +291,13 @@ PROGRAM_OF_PAIRS = "import clusterrun, json\nfrom dataclasses import asdict as v
 
 
 def plain(found: object) -> object:
-    """Leave out ages: a second may pass between two questions."""
+    """Leave out ages: a second may pass between two queries."""
     if isinstance(found, dict):
         return {key: plain(value) for key, value in found.items() if key != "age"}
     return [*map(plain, found)] if isinstance(found, list) else found
 
 
-def test_a_result_has_the_words_of_json(desk: Desk) -> None:
+def test_a_result_has_the_keys_of_json(desk: Desk) -> None:
     """A function returns what its command prints with `--json`: the same keys, the same values."""
     desk.write(SPEC)
     desk.run("run-1", cause="finished", next="end", exit_code="0")
@@ -310,7 +310,7 @@ def test_a_result_has_the_words_of_json(desk: Desk) -> None:
     assert "<html" in (desk.folder / "page.html").read_text()
 
 
-def test_a_spec_is_begun(desk: Desk) -> None:
+def test_init_writes_a_spec(desk: Desk) -> None:
     """`init` writes what the command writes, asks nothing, and replaces a file only with `force`."""
     desk.write("import accelerate\n", "train.py")
     code = """
@@ -332,8 +332,8 @@ clusterrun.init(force=True, mem="1G")
     assert (desk.folder / "train.yaml").read_text() == typed
 
 
-def test_the_rest_can_be_called(desk: Desk) -> None:
-    """The doctor examines, a test message is sent, and a shell's completion is returned."""
+def test_other_functions_can_be_called(desk: Desk) -> None:
+    """The doctor runs, a test message is sent, and a shell's completion is returned."""
     desk.write(SPEC)
     code = """
 import clusterrun
@@ -356,7 +356,7 @@ for call in (lambda: clusterrun.notify("job.yaml"), lambda: clusterrun.clean(), 
 
 
 def test_errors_are_imported_from_the_package() -> None:
-    """As one writes it: `from clusterrun import SpecError, ClusterError`."""
+    """The README's form works: `from clusterrun import SpecError, ClusterError`."""
     code = """
 from clusterrun import ClusterError, SpecError, validate
 try:
@@ -398,6 +398,6 @@ def test_the_guide_shows_a_loop_that_can_be_read() -> None:
     assert all(callable(getattr(TrainingRun, name)) for name in used)
 
 
-def test_the_reference_is_what_the_docstrings_say() -> None:
-    """docs/reference/python.md is what tools/docs/python_api.py writes; `python tools/docs/python_api.py` brings it up to date."""
+def test_the_reference_matches_the_docstrings() -> None:
+    """docs/reference/python.md is what tools/docs/python_api.py writes; run it to update the page."""
     assert (ROOT / "docs" / "reference" / "python.md").read_text() == written_by("python_api")

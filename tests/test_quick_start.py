@@ -1,4 +1,4 @@
-"""A quick start (training_scripts/quick_start) is a launch as any other: for the ranks, for a job script, for torchrun."""
+"""A quick start (training_scripts/quick_start) equals any launch: ranks, job script, torchrun."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ REPORT = """
 import json, os, signal, sys
 from pathlib import Path
 handlers = {number: str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-told = {"environment": dict(os.environ), "argv": sys.argv, "name": __name__, "path": sys.path[0], "cwd": os.getcwd(),
+reports = {"environment": dict(os.environ), "argv": sys.argv, "name": __name__, "path": sys.path[0], "cwd": os.getcwd(),
         "handlers": handlers, "session": os.getsid(0) == os.getpid(), "comm": Path("/proc/self/comm").read_text(),
         "open": sorted(os.listdir("/proc/self/fd"))[:3]}
 shown = Path("/proc/self/environ").read_text().split("\\0")
-told["marks"] = sorted(line for line in shown if line.startswith(("LOCAL_RANK=", "CLUSTERRUN_RUN_ID=")))
-Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(told))
+reports["marks"] = sorted(line for line in shown if line.startswith(("LOCAL_RANK=", "CLUSTERRUN_RUN_ID=")))
+Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(reports))
 """
-# a file for the agent's report of errors, in a folder of its own name; a port of this launch
+# a file for the agent's error report, in a folder with its own name; a port of this launch
 OF_THE_LAUNCH = {"TORCHELASTIC_ERROR_FILE", "MASTER_PORT", "PYTHONPATH", "TORCHELASTIC_RUN_ID"}
 ONE = "--num_machines 1 --num_processes 1 --mixed_precision no --dynamo_backend no".split()
 
@@ -47,13 +47,13 @@ def launch(words: list[str], environment: dict[str, str], log: Path, *, quick: b
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_the_ranks_are_told_the_same(
+def test_the_ranks_get_the_same_environment(
     tmp_path: Path, environment: dict[str, str], ranks: int
 ) -> None:
-    """Environment, arguments, signals, session and name of a rank, and what a job script sees of it in /proc."""
+    """Environment, arguments, signals, session and name of a rank match, and its /proc entry."""
     script = tmp_path / "script.py"
     script.write_text(REPORT)
-    told: list[list[dict[str, Any]]] = []
+    reports: list[list[dict[str, Any]]] = []
     for quick in (False, True):
         folder = tmp_path / f"quick-{quick}"
         folder.mkdir()
@@ -68,11 +68,11 @@ def test_the_ranks_are_told_the_same(
                 name: rank["environment"][name]
                 for name in rank["environment"].keys() - OF_THE_LAUNCH
             }
-        told.append(seen)
-    assert len(told[0]) == ranks
-    assert told[0] == told[1]
+        reports.append(seen)
+    assert len(reports[0]) == ranks
+    assert reports[0] == reports[1]
     marks = ["LOCAL_RANK=0"] if ranks == 2 else []
-    assert told[1][0]["marks"] == ["CLUSTERRUN_RUN_ID=run", *marks]
+    assert reports[1][0]["marks"] == ["CLUSTERRUN_RUN_ID=run", *marks]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_ranks_are_told_the_same(
 def test_how_two_ranks_end(
     tmp_path: Path, environment: dict[str, str], line: str, code: int, words: str
 ) -> None:
-    """torchrun's own report of what failed; a module that was put off is the real one as soon as it is used."""
+    """torchrun reports the failure itself; a deferred module becomes the real one at first use."""
     script = tmp_path / "script.py"
     script.write_text(line)
     started = [*node_words("1", 0, free_port()), str(script)]
@@ -102,14 +102,14 @@ def test_how_two_ranks_end(
 
 
 def test_a_launch_that_is_ended(tmp_path: Path, environment: dict[str, str]) -> None:
-    """SIGTERM to the launcher ends its ranks, which torchrun reports."""
+    """SIGTERM to the launcher ends its ranks, and torchrun reports it."""
     script = tmp_path / "script.py"
     script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
-    begun = launch(
+    launched = launch(
         [*node_words("1", 0, free_port()), str(script)], environment, tmp_path / "log", quick=True
     )
-    while len(pids := begun.log.read_text().split() if begun.log.exists() else []) < 2:
+    while len(pids := launched.log.read_text().split() if launched.log.exists() else []) < 2:
         time.sleep(0.05)
-    begun.end()
-    assert f"got signal: {int(signal.SIGTERM)}" in begun.log.read_text()
+    launched.end()
+    assert f"got signal: {int(signal.SIGTERM)}" in launched.log.read_text()
     assert not [pid for pid in pids if pid.isdigit() and Path("/proc", pid).exists()]

@@ -1,4 +1,4 @@
-"""The test command's own exit status, which CI and a user believe, and that its processes leave out no test."""
+"""The test command's exit status, and that its processes run every test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.times_report import longest_files, report
 
 ROOT = Path(__file__).parents[1]
 
-# Stands in for pytest and the processes that it forks: the process named in FAILS has FAILURES failures, and so has the
-# second run if TWICE is set; the one named in DIES is killed.
+# Replaces pytest and the processes that it forks: the process named in FAILS has FAILURES failures,
+# and so has the second run if TWICE is set; the one named in DIES is killed.
 PYTEST = """#!/bin/bash
 echo "pytest $*" >> calls
 line() { printf '{"test": "tests/%s", "outcome": "%s", "cluster": false,' "$1" "$2" >> test-results/$name.jsonl
@@ -67,10 +67,10 @@ def run(
     return run_all.main(), Path("calls").read_text().splitlines()
 
 
-def test_it_ends_with_0_where_all_pass(
+def test_it_exits_with_0_if_all_pass(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One collection for three processes; where the time went is printed, and nothing is called unsteady."""
+    """One collection serves three processes; times are printed, and no test is listed as unsteady."""
     status, calls = run(monkeypatch, "")
     assert (status, len(calls)) == (0, 1)
     assert "-m not extended" in calls[0]
@@ -85,7 +85,7 @@ def test_it_ends_with_0_where_all_pass(
 def test_extended_tests_have_a_run_of_their_own(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--extended takes the marked tests alone."""
+    """--extended runs only the marked tests."""
     monkeypatch.setattr(sys, "argv", ["run_all", "--extended"])
     status, calls = run(monkeypatch, "")
     assert status == 0
@@ -96,31 +96,31 @@ def test_extended_tests_have_a_run_of_their_own(
 def test_what_failed_is_run_once_more(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worker: str
 ) -> None:
-    """The failures alone are run again; their second outcome counts, is written to a file, and is shown last."""
+    """Only failures are run again; the second outcome counts, is written to a file, and shown last."""
     status, calls = run(monkeypatch, worker, 2)
     assert (status, len(calls)) == (0, 2)
     assert calls[-1].endswith("tests/test_x.py::test_1 tests/test_x.py::test_2")
-    told = [f"passed on the second try: tests/test_x.py::test_{number}" for number in (1, 2)]
-    assert (checkout / run_all.UNSTEADY).read_text().splitlines() == told
-    assert capsys.readouterr().out.splitlines()[-2:] == told
+    unsteady = [f"passed on the second try: tests/test_x.py::test_{number}" for number in (1, 2)]
+    assert (checkout / run_all.UNSTEADY).read_text().splitlines() == unsteady
+    assert capsys.readouterr().out.splitlines()[-2:] == unsteady
 
 
 def test_what_fails_twice_fails(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once more is not once more and again."""
+    """A test is repeated only once."""
     status, calls = run(monkeypatch, "worker-2", TWICE="yes")
     assert (status, len(calls)) == (1, 2)
     assert (checkout / run_all.UNSTEADY).read_text() == "failed twice: tests/test_x.py::test_1\n"
 
 
-def test_many_failures_are_no_chance(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than four are not run again."""
+def test_many_failures_are_not_repeated(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than four failures are not run again."""
     status, calls = run(monkeypatch, "worker-2", failures=5)
     assert (status, len(calls)) == (1, 1)
 
 
 @pytest.mark.parametrize("fails", ["", "worker-2"])
 @pytest.mark.parametrize("dies", ["worker-1", "collection"])
-def test_a_process_that_dies_is_a_fault(
+def test_a_process_that_dies_is_an_error(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, fails: str, dies: str
 ) -> None:
     """Its tests are lost, so the others' outcomes do not count."""
@@ -132,7 +132,7 @@ def test_a_process_that_dies_is_a_fault(
     ("words", "module"), [([], "tests.support.run_all"), (["--extended"], "tests.support.run_all"), (["-k", "x"], "pytest")]
 )  # fmt: skip
 def test_the_command_keeps_the_exit_status(tmp_path: Path, words: list[str], module: str) -> None:
-    """tools/test checks the style, then runs all tests, or pytest with the words that it was given."""
+    """tools/test checks the style, then runs all tests, or pytest with the given arguments."""
     programs = {
         ".venv/bin/python": '#!/bin/bash\n[ "$*" != "-m tests.support.versions" ] || exit 0\necho "$*" >> calls\nexit 7\n',
         "tools/check": "#!/bin/bash\necho check >> calls\n",
@@ -182,7 +182,7 @@ def test_it(part, number):
 
 
 def test_processes_share_the_files(tmp_path: Path) -> None:
-    """Every test is collected once and runs once; a module's fixtures end with its file, a session's with the process."""
+    """Every test is collected once and runs once; module fixtures end with their file."""
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "pytest.ini").touch()
     names = [f"test_{letter}" for letter in "abcdef"]
@@ -234,7 +234,7 @@ def test_files_are_long_from_40_seconds_on(tmp_path: Path) -> None:
     assert longest_files([times]).splitlines()[2:] == ["tests/test_a.py 45"]
 
 
-def test_the_longest_files_are_there() -> None:
-    """No name of the list is left from a file that was renamed."""
+def test_the_longest_files_exist() -> None:
+    """The list has no name of a file that was renamed."""
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
     assert set(work_queue.seconds_of_longest()) <= there

@@ -1,4 +1,4 @@
-"""What a warm Python runs is what `python` and `accelerate launch` run: environment, arguments, exit codes, signals."""
+"""A warm Python matches `python` and `accelerate launch`: environment, exit codes, signals."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.training_scripts.launches import (
 REPORT = """
 import json, os, sys
 from pathlib import Path
-told = {"environment": dict(os.environ), "argv": sys.argv, "name": __name__, "path": sys.path[0], "cwd": os.getcwd()}
-Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(told))
+reports = {"environment": dict(os.environ), "argv": sys.argv, "name": __name__, "path": sys.path[0], "cwd": os.getcwd()}
+Path(sys.argv[1], os.environ.get("RANK", "alone")).write_text(json.dumps(reports))
 """
-# The agent's own: its store, which a warm launch does without, and a file for its report of errors.
+# The agent's own: its store, which a warm launch does not need, and a file for its error report.
 OF_THE_AGENT = {"TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_ERROR_FILE", "MASTER_PORT"}
 
 
@@ -38,12 +38,12 @@ def script(tmp_path: Path) -> Path:
     return tmp_path / "script.py"
 
 
-def test_a_launch_says_the_same_to_the_ranks(
+def test_a_launch_gives_the_ranks_the_same_environment(
     tmp_path: Path, script: Path, environment: dict[str, str]
 ) -> None:
-    """All that a rank can see of its launcher is as in a real launch, but for the agent's own."""
+    """A rank sees the same launcher as in a real launch, except for the agent's own variables."""
     script.write_text(REPORT)
-    told = []
+    reports = []
     for name, begin in (("real", real_accelerate_launch), ("warm", accelerate_launch)):
         (tmp_path / name).mkdir()
         words = [
@@ -62,19 +62,22 @@ def test_a_launch_says_the_same_to_the_ranks(
             rank["environment"] = {
                 key: rank["environment"][key] for key in rank["environment"].keys() - OF_THE_AGENT
             }
-        told.append(ranks)
-    assert told[0] == told[1]
+        reports.append(ranks)
+    assert reports[0] == reports[1]
 
 
 def test_one_process(tmp_path: Path, script: Path, environment: dict[str, str]) -> None:
-    """A script that runs alone has the environment that it was given, no more, and is __main__."""
+    """A script without a launcher has exactly the given environment, and is __main__."""
     script.write_text(REPORT)
     ended = start(script, tmp_path, "--x", 1, environment=environment, log=tmp_path / "log").wait()
     assert (ended.code, ended.output) == (0, "")
-    told = json.loads((tmp_path / "alone").read_text())
-    assert told["environment"] == environment
-    assert (told["name"], told["argv"]) == ("__main__", [str(script), str(tmp_path), "--x", "1"])
-    assert (told["path"], told["cwd"]) == (str(tmp_path), str(Path.cwd()))
+    reports = json.loads((tmp_path / "alone").read_text())
+    assert reports["environment"] == environment
+    assert (reports["name"], reports["argv"]) == (
+        "__main__",
+        [str(script), str(tmp_path), "--x", "1"],
+    )
+    assert (reports["path"], reports["cwd"]) == (str(tmp_path), str(Path.cwd()))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_one_process(tmp_path: Path, script: Path, environment: dict[str, str]) 
 def test_how_a_script_ends(
     tmp_path: Path, script: Path, environment: dict[str, str], line: str, code: int, output: str
 ) -> None:
-    """Exit codes, last words and what is left to do at the end are those of `python`."""
+    """Exit codes, last messages and exit handlers are those of `python`."""
     script.write_text(line)
     ended = start(script, environment=environment, log=tmp_path / "log").wait()
     assert ended.code == code
@@ -103,7 +106,7 @@ def test_how_a_script_ends(
 def test_a_rank_that_fails_ends_the_other(
     tmp_path: Path, script: Path, environment: dict[str, str]
 ) -> None:
-    """One rank leaves with 7, the other would sleep: the launcher ends it, and leaves with 1."""
+    """One rank exits with 7, the other would sleep: the launcher ends it, and exits with 1."""
     script.write_text(
         "import os, sys, time\nif os.environ['RANK'] == '1': sys.exit(7)\ntime.sleep(600)\n"
     )

@@ -1,6 +1,6 @@
-"""What `--json` prints is what `clusterrun schema COMMAND` says, for answers and for failures, without Slurm.
+"""`--json` output matches `clusterrun schema COMMAND`, for results and errors, without Slurm.
 
-tests/slurm/test_every_command.py holds the same schemas against a real cluster.
+tests/slurm/test_every_command.py checks the same schemas on a real cluster.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tests.support.cli_desk import Desk
 from tests.support.pages import written_by
 
 ROOT = Path(__file__).resolve().parents[2]
-# Nothing that a program would read: a script for shells, and a schema, which is JSON already.
-WITHOUT = {"completion", "schema"}
+# Their output is not for programs: a shell script, and a schema, which is JSON already.
+WITHOUT_JSON = {"completion", "schema"}
 
 
 def options_of(command: str) -> set[str]:
@@ -40,24 +40,24 @@ def reference() -> str:
     return written_by("answers")
 
 
-def test_every_command_speaks_json():
-    """Each has the option, and each that has it has a schema."""
+def test_every_command_has_json_output():
+    """Every command has `--json`, and every command with `--json` has a schema."""
     assert (
         {name for name in cli.COMMANDS if "--json" in options_of(name)}
         == {*OUTPUTS}
-        == {*cli.COMMANDS} - WITHOUT
+        == {*cli.COMMANDS} - WITHOUT_JSON
     )
 
 
 @pytest.mark.parametrize("command", OUTPUTS)
 def test_the_schema_is_printed(desk, command):
-    """`clusterrun schema COMMAND` gives a schema of the dialect that it names, where every key is explained."""
+    """`clusterrun schema COMMAND` prints a schema of its declared dialect that explains every key."""
     found = json.loads(desk.type("schema", command).stdout)
     assert found == answer_schema(command)
     jsonschema.Draft202012Validator.check_schema(found)
 
 
-def test_another_word_is_a_mistake(desk):
+def test_an_unknown_command_is_refused(desk):
     done = desk.type("schema", "sbumit")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
@@ -65,8 +65,8 @@ def test_another_word_is_a_mistake(desk):
     )
 
 
-def test_the_reference_is_what_the_schemas_say():
-    """docs/reference/json.md is what tools/docs/answers.py writes, and no key is without a word."""
+def test_the_reference_matches_the_schemas():
+    """docs/reference/json.md is what tools/docs/answers.py writes, and every key has a description."""
     page = reference()
     assert (ROOT / "docs" / "reference" / "json.md").read_text() == page
     rows = [line for line in page.splitlines() if line.startswith("| `")]
@@ -75,8 +75,8 @@ def test_the_reference_is_what_the_schemas_say():
 
 
 @pytest.fixture
-def ran(desk) -> Desk:
-    """A user with a run that finished, one that failed, and one that lost its loss."""
+def desk_with_runs(desk) -> Desk:
+    """A user with one finished run, one failed run, and one whose loss became NaN."""
     desk.run(
         "good", job_id="local", cause="finished", next="end", exit_code="0", ended="1800000000"
     )
@@ -94,18 +94,18 @@ def ran(desk) -> Desk:
     "validate job.yaml", "render job.yaml --explain", "submit job.yaml --dry-run", "doctor",
     "estimate --parameters 7B --gpus 8 --gpu-memory 80GB", "init --script train.py -o new.yaml",
 ])  # fmt: skip
-def test_answers(ran, words):
-    """One value on stdout, and nothing in it that JSON has not."""
+def test_answers(desk_with_runs, words):
+    """stdout is one value of strict JSON."""
     command, *rest = words.split()
-    done = ran.type(command, *rest, "--json")
+    done = desk_with_runs.type(command, *rest, "--json")
     assert done.returncode in (0, 1)
     answer = fits(command, done.stdout)
     assert not (isinstance(answer, dict) and set(answer) == {"problems"})
 
 
-def test_a_line_of_a_log(ran):
-    """`logs` prints an object a line."""
-    lines = ran.type("logs", "good", "--json").stdout.splitlines()
+def test_a_line_of_a_log(desk_with_runs):
+    """`logs` prints one object per line."""
+    lines = desk_with_runs.type("logs", "good", "--json").stdout.splitlines()
     assert [fits("logs", line)["text"] for line in lines] == ["first line", "last line"]
 
 
@@ -116,21 +116,21 @@ def test_a_line_of_a_log(ran):
     ("submit job.yaml", 1), ("rehearse wrong.yaml", 2), ("notify --test wrong.yaml", 2), ("estimate", 2),
     ("list --since yesterday", 2), ("clean", 2), ("init --from-sbatch nowhere.sh", 2),
 ])  # fmt: skip
-def test_failures(ran, words, code):
-    """In place of an answer: all that is wrong, as on stderr."""
-    ran.write("script: train.py\nslurm: {nodes: no, time: never}\n", "wrong.yaml")
+def test_failures(desk_with_runs, words, code):
+    """A failed command prints an object with all errors, which stderr lists as well."""
+    desk_with_runs.write("script: train.py\nslurm: {nodes: no, time: never}\n", "wrong.yaml")
     command, *rest = words.split()
-    done = ran.type(command, *rest, "--json")
+    done = desk_with_runs.type(command, *rest, "--json")
     assert done.returncode == code
-    told = fits(command, done.stdout)["problems"]
-    assert told
-    assert all(problem["message"] in done.stderr for problem in told)
+    problems = fits(command, done.stdout)["problems"]
+    assert problems
+    assert all(problem["message"] in done.stderr for problem in problems)
     if "wrong.yaml" in rest:
-        assert {problem["key"] for problem in told} == {"slurm.nodes", "slurm.time"}
+        assert {problem["key"] for problem in problems} == {"slurm.nodes", "slurm.time"}
 
 
 def test_a_rehearsal(capsys):
-    """As full as one can be; a real one is asked in tests/slurm/test_rehearse.py."""
+    """The fullest possible result matches; tests/slurm/test_rehearse.py checks a real rehearsal."""
     full = Rehearsal("tiny", reasons=["none"], stopped_at_step=3, saved_step=3, resumed_from_step=3, first_step_after=4, nodes=["n1"],
                      losses=LossComparison(3, 4, 6, float("inf"), 4, None, 3, 0.0, 1e-3),
                      weights=WeightComparison(6, ("model.safetensors",), (), (), None),

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes on a machine without Slurm."""
+"""The command line in real processes, on a machine without Slurm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "hf_aVeryLongTokenThatNobodyMaySee"  # noqa: S105 - what must not be fo
 
 
 def test_the_version_and_the_help(desk):
-    """Help and version are data on stdout; without a command the help is shown."""
+    """Help and version go to stdout; without a command the help is shown."""
     assert desk.type("--version").stdout == f"clusterrun {__version__}\n"
     shown = desk.type("--help")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -35,7 +35,7 @@ def test_the_version_and_the_help(desk):
     ],
 )
 def test_an_unknown_command_gets_a_proposal(capsys, typed, hint):
-    """A mistyped command is one line with a hint, not a list of all commands."""
+    """A mistyped command gets one line with a hint, not a list of all commands."""
     with pytest.raises(SystemExit) as left:
         cli.main([typed, "job.yaml"])
     assert left.value.code == 2
@@ -44,7 +44,7 @@ def test_an_unknown_command_gets_a_proposal(capsys, typed, hint):
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself(desk, command):
-    """Each command's help says what it does, and every option of it what it is for."""
+    """The help of each command says what it does, and explains each of its options."""
     shown = desk.type(command, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert cli.COMMANDS[command] in shown.stdout
@@ -69,15 +69,15 @@ def test_every_command_explains_itself(desk, command):
 @pytest.mark.parametrize(
     "words", [["render"], ["render", "job.yaml", "--nodes=2"], ["status", "--jsn"]]
 )
-def test_a_wrong_command_line_is_the_users_mistake(desk, words):
-    """An unknown command or option, or a missing word, exits with 2 and says how the command is used."""
+def test_an_invalid_command_line_exits_with_2(desk, words):
+    """An unknown command or option, or a missing argument, exits with 2 and prints the usage."""
     done = desk.type(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: clusterrun")
 
 
-def test_validate_says_what_would_run(desk):
-    """A valid spec exits with 0; the words are for people, so stdout stays empty."""
+def test_validate_shows_what_would_run(desk):
+    """A valid spec exits with 0; the text is for people, so stdout stays empty."""
     desk.write("script: train.py\nname: tiny\nslurm: {nodes: 2, gpus-per-node: 4}\n")
     done = desk.type("validate", "job.yaml")
     assert (done.returncode, done.stdout) == (0, "")
@@ -89,7 +89,7 @@ def test_validate_says_what_would_run(desk):
 
 @pytest.mark.parametrize("command", ["validate", "render", "submit"])
 def test_a_wrong_spec_exits_with_2(desk, command):
-    """Every command that takes a spec tells its mistakes on stderr and does nothing."""
+    """Every command that takes a spec reports its errors on stderr and does nothing."""
     desk.write("script: train.py\nslurm: {gpus-per-nod: 4}\n")
     done = desk.type(command, "job.yaml")
     assert (done.returncode, done.stdout) == (2, "")
@@ -101,7 +101,7 @@ def test_a_wrong_spec_exits_with_2(desk, command):
 
 
 def test_validate_and_submit_look_for_files_and_render_only_warns(desk):
-    """A script can be rendered where its files are not; it is not queued from there."""
+    """A script can be rendered if its files are missing, but it cannot be submitted."""
     desk.write("script: gone.py\n")
     mistake = f"job.yaml:1: script: file not found: {desk.folder}/gone.py\n"
     for command in ("validate", "submit"):
@@ -116,14 +116,14 @@ def test_validate_and_submit_look_for_files_and_render_only_warns(desk):
 
 
 def test_render_prints_the_script_alone(desk):
-    """`clusterrun render job.yaml | sbatch` works: stdout is the script, in every byte."""
+    """`clusterrun render job.yaml | sbatch` works: stdout is exactly the script."""
     script = desk.type("render", "job.yaml", "--set", "slurm.nodes=3", "--set", "name=tiny").stdout
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     assert script.splitlines()[1:3] == ["#SBATCH --job-name=tiny", "#SBATCH --nodes=3"]
 
 
-def test_a_reader_that_goes_away_is_no_bug(desk):
-    """`clusterrun render job.yaml | head` ends without a word."""
+def test_a_closed_pipe_is_not_an_error(desk):
+    """`clusterrun render job.yaml | head` ends without an error message."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, "-m", "clusterrun", "render", "job.yaml"], stdout=writer, stderr=subprocess.PIPE,
@@ -134,7 +134,7 @@ def test_a_reader_that_goes_away_is_no_bug(desk):
 
 
 def test_profiles_are_found_and_can_be_left_out(desk):
-    """--profile goes before CLUSTERRUN_PROFILE, that before the user's own, and an empty name means none."""
+    """--profile overrides CLUSTERRUN_PROFILE, which overrides the user's own; '' means none."""
     own = desk.home / ".config" / "clusterrun" / "profile.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("slurm: {partition: own}\n")
@@ -161,8 +161,8 @@ def test_profiles_are_found_and_can_be_left_out(desk):
     )
 
 
-def test_submit_without_slurm_names_the_way_out(desk):
-    """Where sbatch is not installed, submit says so and names --local; nothing is left behind."""
+def test_submit_without_slurm_suggests_local(desk):
+    """If sbatch is not installed, submit suggests --local and leaves nothing behind."""
     done = desk.type("submit", "job.yaml")
     assert (done.returncode, done.stdout) == (1, "")
     assert "sbatch is not installed on this machine" in done.stderr
@@ -172,15 +172,15 @@ def test_submit_without_slurm_names_the_way_out(desk):
 
 
 def test_a_dry_run_without_slurm_shows_the_script(desk):
-    """--dry-run prints what would be queued, and queues nothing."""
+    """--dry-run prints what would be submitted, and submits nothing."""
     done = desk.type("submit", "--dry-run", "job.yaml")
     assert (done.returncode, done.stdout[:12]) == (0, "#!/bin/bash\n")
     assert "\nrun_id=job-dry-run\n" in done.stdout
     assert not (desk.folder / "runs").exists()
 
 
-def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
-    """What nobody foresaw exits with 3: no traceback on the screen, but in the file that the message names."""
+def test_an_internal_error_is_one_line_and_a_file(desk):
+    """An internal error exits with 3 and writes its traceback to the file that the message names."""
     desk.write(
         "import clusterrun.cli\nclusterrun.cli._run_command = lambda words: [].pop()\n",
         "sitecustomize.py",
@@ -202,8 +202,8 @@ def test_a_bug_is_told_in_one_line_and_kept_in_a_file(desk):
     "words",
     ["list --json", "schema", "estimate --parameters 7B --gpus 8", "validate no.yaml --json"],
 )
-def test_a_full_disk_behind_stdout_is_no_bug(desk, words):
-    """Nothing more is tried, whatever was being printed, and whatever else was wrong."""
+def test_a_full_disk_at_stdout_is_not_an_internal_error(desk, words):
+    """The command stops at once, whatever it printed and whatever else was wrong."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-m", "clusterrun", *words.split()], env=desk.environment, cwd=desk.folder,
                               stdout=full, stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
@@ -212,7 +212,7 @@ def test_a_full_disk_behind_stdout_is_no_bug(desk, words):
     assert not {"bug", "Traceback", "Exception"} & set(done.stderr.split())
 
 
-def test_a_closed_stdout_is_nobody_listening(desk):
+def test_a_closed_stdout_is_not_an_error(desk):
     typed = ["bash", "-c", '"$@" >&-', "bash", sys.executable, "-m", "clusterrun", "schema"]
     done = subprocess.run(
         typed, env=desk.environment, cwd=desk.folder, stderr=subprocess.PIPE, text=True, check=False
@@ -220,8 +220,8 @@ def test_a_closed_stdout_is_nobody_listening(desk):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_working_folder_that_is_gone(desk):
-    """It is named, and nothing else is."""
+def test_a_working_folder_that_was_removed(desk):
+    """The error names the missing working folder and nothing else."""
     typed = ["bash", "-c", 'PATH=/usr/bin:/bin; mkdir gone; cd gone; rmdir ../gone; "$@"', "bash"]
     words = [sys.executable, "-m", "clusterrun", "validate", "job.yaml"]
     done = subprocess.run(
@@ -242,7 +242,7 @@ def test_a_working_folder_that_is_gone(desk):
 @pytest.mark.parametrize("words", [["list"], ["status"], ["submit", "job.yaml"]])
 @pytest.mark.parametrize("place", [".local/state/clusterrun", ".local/state/clusterrun/runs"])
 def test_a_file_in_place_of_the_index(desk, place, words):
-    """What stands in the way of the index is told, with the way out, by the commands that need it."""
+    """Commands that need the index report what blocks its path, and a way out."""
     path = desk.home / place
     path.parent.mkdir(parents=True)
     path.write_text("not a folder")
@@ -253,8 +253,8 @@ def test_a_file_in_place_of_the_index(desk, place, words):
     assert "hint: fix or move that path" in done.stderr
 
 
-def test_the_values_of_secrets_are_written_nowhere(desk):
-    """A secret is named in the spec and the script; its value is in no file and on no screen."""
+def test_the_values_of_secrets_are_never_written(desk):
+    """A secret's name is in the spec and the script; its value is in no file and no output."""
     desk.write("script: train.py\nenvironment: {secrets: [HF_TOKEN], variables: {A: 1}}\n")
     desk.command("sbatch", 'echo "Submitted batch job 7"')
     desk.command("srun", "exit 1")
@@ -272,8 +272,8 @@ def test_the_values_of_secrets_are_written_nowhere(desk):
     assert [text for text in screens if SECRET in text] == []
 
 
-def test_what_is_told_after_submit(desk):
-    """stdout is the run's id alone; what to type next is told on stderr; variables that would override are named."""
+def test_what_submit_prints(desk):
+    """stdout is the run's id; stderr has the next commands and the overriding variables."""
     desk.command("sbatch", '[ -z "${SBATCH_PARTITION:-}" ] && echo "Submitted batch job 4711"')
     desk.command("srun", "exit 1")
     done = desk.type("submit", "job.yaml", SBATCH_PARTITION="debug")
@@ -289,8 +289,8 @@ def test_what_is_told_after_submit(desk):
     assert parsable.endswith(";4711\n")
 
 
-def test_a_refusal_of_slurm_exits_with_1(desk):
-    """Slurm's own words are told, and no run is left behind."""
+def test_a_refusal_by_slurm_exits_with_1(desk):
+    """Slurm's own error is printed, and no run is left behind."""
     desk.command("sbatch", 'echo "sbatch: error: invalid partition specified: x" >&2; exit 1')
     desk.command("srun", "exit 1")
     done = desk.type("submit", "job.yaml")
@@ -313,8 +313,8 @@ def test_a_refusal_of_slurm_exits_with_1(desk):
         ("SlurmctldParameters     = enable_expedited_requeue", "requeue: {on: []}\n", " "),
     ],
 )
-def test_an_expedited_requeue_is_asked_for_where_it_is_allowed(desk, config, spec, option):
-    """Only the cluster can tell, so it is asked at submit, and only where the spec leaves the way to us."""
+def test_an_expedited_requeue_is_requested_if_allowed(desk, config, spec, option):
+    """Only the cluster knows whether it is allowed, so submit checks, unless the spec decides."""
     desk.write(f"script: train.py\n{spec}")
     desk.command("scontrol", f'echo "{config}"')
     desk.command("srun", "")

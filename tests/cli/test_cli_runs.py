@@ -1,4 +1,4 @@
-"""The commands that take a run, as a user meets them, over run folders on a machine without Slurm."""
+"""The commands that take a run, over run folders on a machine without Slurm."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from clusterrun.run_folder.paths import RunPaths
 @pytest.mark.parametrize(
     "command", ["status", "logs", "wait", "cancel", "stop", "checkpoints", "resume", "requeue"]
 )
-def test_a_run_that_nobody_knows(desk, command):
-    """A name that fits no run exits with 2 and says where to look."""
+def test_an_unknown_run(desk, command):
+    """A name that matches no run exits with 2, with a hint where to look."""
     done = desk.type(command, "tiny")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "no run named tiny found\n  hint: `clusterrun list` shows the runs\n"
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])
-def test_an_empty_name_is_no_run(desk, command):
-    """A variable that is not set must not name the only run that there is."""
+def test_an_empty_name_is_refused(desk, command):
+    """An unset shell variable must not select the only run."""
     paths = desk.run("only", job_id="local")
     done = desk.type(command, "")
     assert (done.returncode, done.stdout) == (2, "")
@@ -34,8 +34,8 @@ def test_an_empty_name_is_no_run(desk, command):
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "wait", "cancel", "stop", "checkpoints"])
-def test_a_beginning_that_fits_two_runs(desk, command):
-    """A beginning that fits several runs exits with 2 and lists them; a whole id is never ambiguous."""
+def test_a_prefix_of_two_runs(desk, command):
+    """A prefix of several runs' names exits with 2 and lists them; a whole id is never ambiguous."""
     desk.run("tiny-1", cause="finished", next="end")
     desk.run("tiny-10", cause="crash", next="end", exit_code="7")
     done = desk.type(command, "tiny")
@@ -47,8 +47,8 @@ def test_a_beginning_that_fits_two_runs(desk, command):
     assert desk.type(command, "tiny-1").returncode == 0
 
 
-def test_what_is_known_of_runs_that_have_ended(desk):
-    """status, list, logs and wait answer from the run's folder, without Slurm; wait's exit code is the run's."""
+def test_commands_on_ended_runs(desk):
+    """status, list, logs and wait work without Slurm; wait exits with the run's code."""
     desk.run("good", job_id="11", cause="finished", next="end", exit_code="0")
     desk.run("bad", job_id="12", cause="crash", next="end", exit_code="7")
     shown = desk.type("status", "11")
@@ -71,8 +71,8 @@ def test_what_is_known_of_runs_that_have_ended(desk):
         assert done.stderr == "bad: FAILED: crashed with exit code 7\n"
 
 
-def test_a_cancellation_is_believed_when_the_job_is_gone(desk):
-    """The script writes down a cancellation before it is sure of it: while squeue has the job, the run is ending."""
+def test_a_run_is_cancelled_once_its_job_left_the_queue(desk):
+    """While squeue still lists a cancelled job, the run is ending, not CANCELLED."""
     desk.run(
         "ending",
         job_id="12",
@@ -83,20 +83,20 @@ def test_a_cancellation_is_believed_when_the_job_is_gone(desk):
     )
     desk.command("squeue", 'echo "12|12|12|$(<state)|None|N/A|n1|/x"')
     state = desk.folder / "state"
-    told = {}
+    states = {}
     for word in ("RUNNING", "COMPLETING", "PENDING", "CANCELLED", "TIMEOUT"):
         state.write_text(word)
-        told[word] = json.loads(desk.type("status", "ending", "--json").stdout)["state"]
-        assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == told[word]
-    assert told == {"RUNNING": "RUNNING", "COMPLETING": "RUNNING", "PENDING": "PENDING", "CANCELLED": "CANCELLED",
+        states[word] = json.loads(desk.type("status", "ending", "--json").stdout)["state"]
+        assert json.loads(desk.type("list", "--json").stdout)[0]["state"] == states[word]
+    assert states == {"RUNNING": "RUNNING", "COMPLETING": "RUNNING", "PENDING": "PENDING", "CANCELLED": "CANCELLED",
                     "TIMEOUT": "CANCELLED"}  # fmt: skip
     desk.command("squeue", 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1')
     assert json.loads(desk.type("status", "ending", "--json").stdout)["state"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL", "CANCELLED", "TIMEOUT"])
-def test_why_prints_no_none(desk, state):
-    """Slurm gives no reason for many ends, and calls that None, which is nobody's answer."""
+def test_why_never_prints_none(desk, state):
+    """Slurm reports no reason as None, which is never shown."""
     desk.run("tiny", job_id="12")
     desk.command("squeue", f'echo "12|12|12|{state}|None|N/A|n1|/x"')
     for command in ("why", "status", "list"):
@@ -106,8 +106,8 @@ def test_why_prints_no_none(desk, state):
     assert json.loads(desk.type("status", "tiny", "--json").stdout)["reason"] == ""
 
 
-def test_a_cancelled_run_that_could_not_tell_why_it_ended(desk):
-    """The final kill can look like a fault to the script; a run that a person cancelled has not failed."""
+def test_a_cancelled_run_whose_end_looks_like_a_crash(desk):
+    """The final kill can look like a crash to the script, but a cancelled run has not failed."""
     paths = desk.run(
         "tiny", job_id="12", cause="failed-start", next="end", exit_code="1", reason="no free port"
     )
@@ -116,8 +116,8 @@ def test_a_cancelled_run_that_could_not_tell_why_it_ended(desk):
     assert json.loads(desk.type("status", "tiny", "--json").stdout)["state"] == "CANCELLED"
 
 
-def test_status_tells_every_attempt(desk):
-    """Below what is known of the run stands a line for each attempt; --json has them whole."""
+def test_status_lists_every_attempt(desk):
+    """Each attempt is a line below the run's status; --json has the attempts in full."""
     paths = desk.run(
         "tiny", job_id="12", cause="preemption", next="continue", exit_code="0", step="57"
     )
@@ -150,7 +150,7 @@ def test_status_tells_every_attempt(desk):
 
 
 def test_the_tasks_of_an_array(desk):
-    """An array is one run with a line a task; a task is a run of its own, by its id, its job's id, and its folder."""
+    """An array is one run with a line per task; a task has its own run id, job id and folder."""
     array = RunPaths(desk.folder / "runs" / "grid")
     array.events.mkdir(parents=True)
     array.intent.write_text("number=1\narray=0-6:2%2\n")
@@ -182,7 +182,7 @@ def test_the_tasks_of_an_array(desk):
 
 
 def test_requests_to_an_array_reach_its_tasks(desk):
-    """`stop` asks the tasks that run and takes the others out of the queue; `cancel` ends the array's job."""
+    """`stop` signals running tasks and cancels pending ones; `cancel` cancels the array's job."""
     array = RunPaths(desk.folder / "runs" / "grid")
     array.events.mkdir(parents=True)
     array.intent.write_text("number=1\narray=0-2\n")
@@ -212,8 +212,8 @@ def test_requests_to_an_array_reach_its_tasks(desk):
     assert (desk.folder / "scancelled").read_text().endswith("\n--signal=USR1 -- 40_1\n")
 
 
-def test_a_job_that_may_not_be_requeued(desk):
-    """`requeue` of such a run asks nothing of it, and names the way that is left."""
+def test_a_job_that_cannot_be_requeued(desk):
+    """`requeue` of such a run does nothing, and suggests another way."""
     paths = desk.run("tiny", job_id="12")
     desk.command("squeue", 'echo "12|12|12|RUNNING|None|N/A|n1|/x"')
     desk.command("scontrol", 'echo "JobId=12 Requeue=0 Restarts=0"')
@@ -227,7 +227,7 @@ def test_a_job_that_may_not_be_requeued(desk):
 
 
 def test_a_run_is_found_by_its_folder(desk):
-    """A run folder names its run where the user's index does not know it."""
+    """A path to a run folder selects its run, even if the user's index does not have it."""
     paths = desk.run("good", cause="finished", next="end")
     Index(desk.environment).remove("good")
     assert json.loads(desk.type("status", "--json", "./runs/good").stdout)["folder"] == str(
@@ -235,16 +235,16 @@ def test_a_run_is_found_by_its_folder(desk):
     )
 
 
-def test_logs_of_an_attempt_that_never_was(desk):
-    """Asking for more than there is exits with 1 and says what there is."""
+def test_logs_of_an_attempt_that_does_not_exist(desk):
+    """A request for an attempt that does not exist exits with 1 and lists those that do."""
     desk.run("good", cause="finished", next="end")
     done = desk.type("logs", "good", "--attempt", "3")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "good has no attempt 3\n  hint: its attempts: 1 to 1\n"
 
 
-def test_a_timeout_has_an_exit_code_of_its_own(desk):
-    """wait --timeout exits with 124, as timeout(1) does, while the run goes on."""
+def test_a_timeout_has_its_own_exit_code(desk):
+    """wait --timeout exits with 124, as timeout(1) does, while the run continues."""
     desk.run("lives", job_id="12")
     done = desk.type("wait", "lives", "--timeout", "0")
     assert (done.returncode, done.stdout) == (124, "")

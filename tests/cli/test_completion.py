@@ -1,4 +1,4 @@
-"""Completion as a user meets it: a real shell, a line that is begun, and Tab."""
+"""Completion in a real shell: type part of a line, then press Tab."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clusterrun.cli import COMMANDS, shell_completion
 
 CLUSTERRUN = Path(sys.prefix) / "bin"
 RUNS = ("tiny-gpt2-1", "tiny-gpt2-2", "other-3")
-# A shell without the machine's own start files; its answer ends where the mark is printed.
+# A shell without the machine's startup files; its output ends where the mark is printed.
 SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
@@ -33,7 +33,7 @@ BEGIN = {
 
 
 class Terminal:
-    """An interactive shell at a terminal of its own."""
+    """An interactive shell at its own terminal."""
 
     def __init__(self, shell: str, folder: Path) -> None:
         for name in RUNS:
@@ -61,7 +61,7 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def until(self, *words: str) -> str:
-        """What the terminal shows up to the moment when all these words have come."""
+        """Return what the terminal shows until all these words have appeared."""
         shown, end = "", time.monotonic() + 30
         while not all(word in shown for word in words):
             assert time.monotonic() < end, f"{words} never came: {shown!r}"
@@ -84,11 +84,11 @@ def terminal(request, tmp_path):
 
 
 def test_tab_completes_commands_runs_specs_and_options(terminal):
-    """A command's beginning becomes the command, behind it stand the runs, and `--` shows its options."""
+    """A command's prefix is completed; runs follow the command, and `--` shows its options."""
     terminal.type("clusterrun che\t")
     terminal.until("clusterrun checkpoints")
     terminal.type("tiny\t\t")
-    terminal.until("iny-gpt2-1", "iny-gpt2-2")  # fish writes an ellipsis for what is typed already
+    terminal.until("iny-gpt2-1", "iny-gpt2-2")  # fish writes an ellipsis for the part already typed
     terminal.type("\x15clusterrun status oth\t")
     terminal.until("status other-3")
     terminal.type("\x15clusterrun submit jo\t")
@@ -97,8 +97,8 @@ def test_tab_completes_commands_runs_specs_and_options(terminal):
     terminal.until("--json")
 
 
-def asked(line: str, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
-    """Ask as the shells' code does: by variables, with the answer on file descriptor 8."""
+def complete(line: str, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+    """Request completions as the shells' code does: with variables, answered on descriptor 8."""
     words = " ".join([sys.executable, *options, "-m", "clusterrun"])
     environment = {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": str(Path(shell_completion.__file__).parents[2]),
                    "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n"}  # fmt: skip
@@ -112,8 +112,8 @@ def asked(line: str, home: Path, *options: str) -> subprocess.CompletedProcess[b
     ["clusterrun status ", "clusterrun logs -f", "clusterrun cancel t", "clusterrun submit "],
 )
 def test_a_run_or_a_spec_is_completed_without_loading_what_commands_need(tmp_path, line):
-    """What makes a start slow is not loaded for a name: no submitit, pydantic, YAML, Jinja2, subprocess of Slurm's."""
-    loaded = asked(line, tmp_path, "-X", "importtime").stderr.decode()
+    """Completing a name loads none of the slow modules: submitit, pydantic, YAML, Jinja2, Slurm."""
+    loaded = complete(line, tmp_path, "-X", "importtime").stderr.decode()
     modules = {
         row.rpartition("|")[2].strip()
         for row in loaded.splitlines()
@@ -129,8 +129,8 @@ def test_a_run_or_a_spec_is_completed_without_loading_what_commands_need(tmp_pat
 
 
 def test_every_command_with_a_name_completes_it():
-    """The commands that are completed without their module are those that take a run, or a spec."""
-    takes: dict[str, set[str]] = {"run": set(), "job": {"notify"}}  # behind its option
+    """The commands completed without their module are those that take a run or a spec."""
+    takes: dict[str, set[str]] = {"run": set(), "job": {"notify"}}  # after its option
     for command in COMMANDS:
         parser = cli._build_parser([command])
         (commands,) = [
@@ -143,6 +143,6 @@ def test_every_command_with_a_name_completes_it():
 
 
 def test_without_runs_nothing_is_offered(tmp_path):
-    """A user without runs gets no name, and no error."""
-    done = asked("clusterrun status ", tmp_path)
+    """A user without runs gets no completions, and no error."""
+    done = complete("clusterrun status ", tmp_path)
     assert (done.stdout, done.stderr) == (b"", b"")

@@ -1,4 +1,4 @@
-"""`--help`: the commands stand in the order of the journey, and each has examples that are right."""
+"""`--help` lists the commands in the order of use, and each has examples that parse."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from clusterrun.cli.help import EXAMPLES, GROUPS
 TYPED = [typed for examples in EXAMPLES.values() for typed, _ in examples]
 
 
-def test_every_command_stands_in_one_group():
-    """No command is missing from the help, and none stands there twice."""
+def test_every_command_is_in_one_group():
+    """Every command is in exactly one group of the help."""
     listed = [name for names in GROUPS.values() for name in names]
     assert sorted(listed) == sorted(cli.COMMANDS)
 
 
 def test_the_help_has_the_groups_in_their_order(capsys):
-    """The headings come in the order of the journey, each with its commands below it."""
+    """The headings are in the order of use, each followed by its commands."""
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     shown = capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_the_help_has_the_groups_in_their_order(capsys):
 
 
 def test_every_command_has_examples():
-    """Each command has at least one example, which begins with its name."""
+    """Each command has at least one example, which starts with its name."""
     assert set(EXAMPLES) == set(cli.COMMANDS)
     for name, examples in EXAMPLES.items():
         assert examples
@@ -38,7 +38,7 @@ def test_every_command_has_examples():
 
 @pytest.mark.parametrize("typed", TYPED)
 def test_every_example_parses(typed):
-    """What an example says can be typed: the parser takes every word of it."""
+    """The parser accepts every example as written."""
     words = shlex.split(typed.partition(" | ")[0].partition(" > ")[0])[1:]
     options = cli._build_parser(words).parse_args(words)
     assert options.command == words[0]

@@ -1,4 +1,4 @@
-"""Long work shows how far it is, to a person and to nobody else."""
+"""Long operations show a progress bar, on a terminal only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MB = 1_000_000
 
 @pytest.fixture
 def checkpoint(desk: Desk) -> Path:
-    """A sealed checkpoint of a run that has ended: two files, three and five MB."""
+    """A complete checkpoint of an ended run: two files, of three and five MB."""
     folder = (
         desk.run("good", job_id="local", cause="finished", next="end").checkpoints
         / "step-00000003-0001"
@@ -32,7 +32,7 @@ def checkpoint(desk: Desk) -> Path:
 
 
 def on_a_terminal(desk: Desk, *words: str, **environment: str) -> tuple[str, str]:
-    """Type a command whose stderr is a terminal, and return stdout, and what the terminal got."""
+    """Run a command whose stderr is a terminal; return stdout and what the terminal received."""
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-m", "clusterrun", *words]
     env = {**desk.environment, "TERM": "xterm", "COLUMNS": "100", **environment}
@@ -44,14 +44,14 @@ def on_a_terminal(desk: Desk, *words: str, **environment: str) -> tuple[str, str
     try:
         while block := os.read(ours, 1 << 16):
             shown += block
-    except OSError:  # how the end of a terminal is told
+    except OSError:  # how the end of a terminal is reported
         pass
     os.close(ours)
     return done.stdout.decode(), shown.decode()
 
 
-def test_a_checkpoint_that_is_read_through(desk: Desk, checkpoint: Path) -> None:
-    """The bar tells of bytes, ends full, and goes away; stdout is what a pipe gets, too."""
+def test_verifying_a_checkpoint(desk: Desk, checkpoint: Path) -> None:
+    """The bar counts bytes, ends full and disappears; stdout is the same as in a pipe."""
     piped = desk.type("checkpoints", "good", "--verify")
     stdout, shown = on_a_terminal(desk, "checkpoints", "good", "--verify")
     assert piped.stderr == ""
@@ -64,8 +64,8 @@ def test_a_checkpoint_that_is_read_through(desk: Desk, checkpoint: Path) -> None
     assert shown.rstrip().endswith("\x1b[2K"), "its line is empty again"
 
 
-def test_what_is_removed(desk: Desk, checkpoint: Path) -> None:
-    """`clean` tells how much of it is freed."""
+def test_removing_runs(desk: Desk, checkpoint: Path) -> None:
+    """`clean` shows how much of the total it has removed."""
     _, shown = on_a_terminal(desk, "clean", "--keep", "0", "--yes")
     assert "removing" in shown
     assert not checkpoint.exists()
@@ -74,8 +74,8 @@ def test_what_is_removed(desk: Desk, checkpoint: Path) -> None:
 @pytest.mark.parametrize(("words", "environment"), [
     (("checkpoints", "good"), {}), (("checkpoints", "good", "--verify"), {"TERM": "dumb"}),
 ])  # fmt: skip
-def test_nothing_moves_where_it_need_not(
+def test_no_bar_without_need(
     desk: Desk, checkpoint: Path, words: tuple[str, ...], environment: dict[str, str]
 ) -> None:
-    """What reads no bytes has no bar, and a terminal that cannot draw gets none."""
+    """Without bytes to read, or on a terminal that cannot draw, no bar is shown."""
     assert on_a_terminal(desk, *words, **environment)[1] == ""

@@ -1,4 +1,4 @@
-"""A status in words: amounts of time, drawings made of characters, and what a run is about."""
+"""The words of `status`: durations, character drawings, and the run's activity."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def point(moment: float, step: int, loss: float | None = 1.0) -> Point:
     (86_400, "1 d"), (90_000, "1 d 1 h"), (900_000, "10 d 10 h"),
 ])  # fmt: skip
 def test_lengths_of_time(seconds, words):
-    """Two units at most, no zeros."""
+    """A duration has at most two units, and no zeros."""
     assert format_duration(seconds) == words
 
 
 def test_drawings():
-    """A bar is as full as its share; a line of characters goes from the lowest to the highest."""
+    """A bar is as full as its share; a sparkline spans the lowest to the highest value."""
     assert (draw_bar(0, 8, 4), draw_bar(4, 8, 4), draw_bar(9, 8, 4), draw_bar(1, 0, 4)) == (
         "░░░░",
         "██░░",
@@ -48,8 +48,8 @@ def test_drawings():
     assert (format_clock(None), format_clock(3661)) == ("", "1:01:01")
 
 
-def test_what_a_later_attempt_repeats_is_left_out():
-    """The curve of a training has each step once, as the last attempt that did it did it."""
+def test_repeated_steps_are_shown_once():
+    """The loss curve has each step once, from the last attempt that trained it."""
     first, second = (
         Metrics((point(1, 1), point(2, 5), point(3, 9))),
         Metrics((point(7, 5), point(8, 8))),
@@ -66,13 +66,13 @@ def test_what_a_later_attempt_repeats_is_left_out():
     ([point(0, 1), point(1000, 2), point(1100, 102)], 1.0),  # the last ten minutes count
 ])  # fmt: skip
 def test_the_speed_is_that_of_the_last_ten_minutes(points, seconds):
-    """From step to step, whatever lies between."""
+    """The speed is measured from step to step, whatever happens in between."""
     assert step_seconds(points) == seconds
 
 
 @pytest.fixture
 def running(tmp_path) -> RunStatus:
-    """A run that has made 60 of 300 steps, two seconds each, and saved step 40."""
+    """A run that has trained 60 of 300 steps, two seconds each, and saved step 40."""
     paths = RunPaths(tmp_path / "tiny")
     for folder in (paths.events, paths.metrics("0001").parent, paths.checkpoints):
         folder.mkdir(parents=True)
@@ -93,8 +93,8 @@ def running(tmp_path) -> RunStatus:
     return RunStatus(**{**vars(known), "time_limit_at": now + 7300})
 
 
-def test_what_a_running_run_is_about(running):
-    """Speed, time left, the checkpoint that comes and the one that was."""
+def test_the_activity_of_a_running_run(running):
+    """It shows the speed, the time left, and the next and the last checkpoint."""
     ahead = outlook(running)
     assert (
         ahead.samples_per_second,
@@ -109,8 +109,8 @@ def test_what_a_running_run_is_about(running):
     )
     assert ahead.losses[0] == (1, 0.99)
     assert ahead.last_checkpoint.fault == "no complete manifest.json"
-    told = format_status(running, ahead).splitlines()
-    assert told[:9] == [
+    printed = format_status(running, ahead).splitlines()
+    assert printed[:9] == [
         "run              tiny",
         "state            RUNNING",
         "job              12",
@@ -121,7 +121,7 @@ def test_what_a_running_run_is_about(running):
         "remaining        8 min to the last step, 2 h 1 min to the job's time limit",
         "checkpoint       step-00000040-0001, 0 s ago, incomplete: no complete manifest.json",
     ]
-    assert told[9] == "next checkpoint  at step 80, in 40 s"
+    assert printed[9] == "next checkpoint  at step 80, in 40 s"
     line = "tiny  RUNNING  attempt 1  step 60 of 300  loss 0.5000  checkpoint step-00000040-0001"
     assert format_status_line(running, ahead) == line
 
@@ -130,15 +130,15 @@ def test_what_a_running_run_is_about(running):
     ("start", "RUNNING (starting, no step done yet)"), ("save", "RUNNING (saving a checkpoint)"),
     ("evaluation", "RUNNING (evaluating)"), ("end", "RUNNING (exiting)"), ("step", "RUNNING"), ("new", "RUNNING"),
 ])  # fmt: skip
-def test_what_it_does_in_words(running, doing, words):
-    """Where Slurm has no reason to tell, the training library's word is told."""
+def test_the_activity_in_words(running, doing, words):
+    """If Slurm has no reason, the training library's activity is shown."""
     paths = RunPaths(Path(running.folder))
     paths.progress.write_text(f"step=60\ndoing={doing}\n")
     assert f"state            {words}" in format_status(running, outlook(running)).splitlines()
 
 
 def test_a_run_that_has_ended_has_no_speed(running):
-    """What it saved last is told still."""
+    """Its last checkpoint is still shown."""
     ended = RunStatus(**{**vars(running), "state": State.COMPLETED, "reason": "finished"})
     ahead = outlook(ended)
     assert (
@@ -155,8 +155,8 @@ def test_a_run_that_has_ended_has_no_speed(running):
     assert ahead.last_checkpoint is not None
 
 
-def test_a_script_that_tells_nothing(tmp_path):
-    """There is nothing to show, and no mistake."""
+def test_a_script_that_reports_nothing(tmp_path):
+    """There is nothing to show, and no error."""
     paths = RunPaths(tmp_path / "quiet")
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 12})

@@ -1,4 +1,4 @@
-"""Whether an attempt that runs looks alive, from what its trainer and its log last said."""
+"""Whether a running attempt looks alive, by its training process's last report and its log."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ def attempt(paths: RunPaths) -> Attempt:
     return replace(only, number=2)
 
 
-def tell(paths: RunPaths, told: int, patience: int) -> None:
-    paths.progress.write_text(f"step=61\ntotal=300\ntime={told}\ndoing=step\npatience={patience}\n")
+def report(paths: RunPaths, reported_at: int, patience: int) -> None:
+    paths.progress.write_text(
+        f"step=61\ntotal=300\ntime={reported_at}\ndoing=step\npatience={patience}\n"
+    )
 
 
 @pytest.mark.parametrize(("age", "looks"), [(0, True), (900, True), (901, False), (9000, False)])
-def test_the_trainers_own_patience_is_the_measure(paths, age, looks):
-    """Silent for longer than it said that it may be is no good sign; before that nothing is wrong."""
-    tell(paths, BEGAN + 60, 900)
+def test_the_announced_limit_decides(paths, age, looks):
+    """An attempt silent for longer than its own announced limit is suspect; before that it is fine."""
+    report(paths, BEGAN + 60, 900)
     found = judge_progress(paths, attempt(paths), now=BEGAN + 60 + age)
     assert (
         found.looks_alive,
@@ -45,9 +47,9 @@ def test_the_trainers_own_patience_is_the_measure(paths, age, looks):
     assert found.summary.startswith(f"at step 61 (step), last progress {age} s ago")
 
 
-def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
-    """The log's age is told in its place, and no verdict is given."""
-    tell(paths, BEGAN - 5, 900)
+def test_a_report_of_an_earlier_attempt_does_not_count(paths):
+    """The log's age is reported instead, without a verdict."""
+    report(paths, BEGAN - 5, 900)
     found = judge_progress(paths, attempt(paths), now=BEGAN + 70)
     assert (found.looks_alive, found.seconds_since_progress) == (None, None)
     assert found.summary == "attempt 2 started 70 s ago, and has printed nothing yet"
@@ -58,7 +60,7 @@ def test_the_word_of_an_earlier_attempt_is_no_sign_of_life(paths):
     )
 
 
-def test_a_trainer_without_a_patience(paths):
-    """Where it cannot say how long it may be silent, nobody judges."""
-    tell(paths, BEGAN + 60, 0)
+def test_no_announced_limit(paths):
+    """If the training process announces no limit, no verdict is given."""
+    report(paths, BEGAN + 60, 0)
     assert judge_progress(paths, attempt(paths), now=BEGAN + 9000).looks_alive is None

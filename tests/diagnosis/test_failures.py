@@ -1,4 +1,7 @@
-"""Logs of runs that failed to the failure that came first. The texts are true ones: tests/logs says how each was made."""
+"""The first failure found in logs of failed runs.
+
+The logs are real; tests/logs says how each was made.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from clusterrun.run_logs.attribution import attribute_lines
 
 LOGS = Path(__file__).parents[1] / "logs"
 
-# The log: the class, the rank (None: nobody says), and what the line has.
+# Each log: the failure class, the rank (None: unknown), and part of the line.
 EXPECTED = {
     "import_error": ("missing-module", 0, "ModuleNotFoundError: No module named 'flash_attn_of_nobody'"),
     "bad_arguments": ("wrong-arguments", 0, "error: argument --learning_rate: invalid float value: 'x'"),
@@ -60,21 +63,21 @@ EXPECTED = {
     "published/device_assert": ("device-assert", None, "device-side assert triggered"),
     "published/ninja": ("extension-build", None, "Error building extension"),
 }  # fmt: skip
-# Of two ranks that fail alike at the same moment, either may be the first.
+# Of two ranks that fail in the same way at the same time, either may be the first.
 EITHER = {"import_error", "bad_arguments", "nan_loss", "shape_mismatch", "file_not_found", "no_cuda", "hub_offline",
           "silent_exit"}  # fmt: skip
 
 
-def test_every_log_is_judged():
-    """A log without an expectation would be a test that cannot fail; each of make.py's cases has its log."""
+def test_every_log_has_an_expectation():
+    """Every log has an expectation, and each of make.py's cases has its log."""
     assert {str(path.relative_to(LOGS).with_suffix("")) for path in LOGS.rglob("*.log")} == set(
         EXPECTED
     )
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_the_first_failure_of_a_true_log(name):
-    """Class, rank and line; and the number is that of the line in the file."""
+def test_the_first_failure_of_a_real_log(name):
+    """Class, rank and line are right, and so is the line's number in the file."""
     text = (LOGS / f"{name}.log").read_text(encoding="utf-8")
     kind, rank, fragment = EXPECTED[name]
     found = first_failure(text)
@@ -85,8 +88,8 @@ def test_the_first_failure_of_a_true_log(name):
     assert found.line in text.split("\n")[found.number - 1]
 
 
-def test_every_class_has_a_true_text_or_says_why_not():
-    """Besides what only reports another's failure, three classes are seen in other tests, or in none."""
+def test_every_class_has_a_real_log_or_a_reason():
+    """Three classes are tested elsewhere or nowhere, as are those that report another's failure."""
     elsewhere = {
         "launcher": "never the first", "world-size": "below: our own message", "peer-lost": "below: only an echo",
     }  # fmt: skip
@@ -95,8 +98,8 @@ def test_every_class_has_a_true_text_or_says_why_not():
     )
 
 
-def test_an_error_that_a_rank_survived_is_not_its_end():
-    """Of one rank's errors the last counts; a warning's traceback an hour before is none."""
+def test_an_error_that_a_rank_survived_does_not_count():
+    """Of one rank's errors the last counts; a warning's traceback an hour earlier does not."""
     survived = "Traceback (most recent call last):\n  File 'x'\nOSError: [Errno 28] No space left on device\n"
     steps = "step 1\n" * 500
     ended = (
@@ -108,7 +111,7 @@ def test_an_error_that_a_rank_survived_is_not_its_end():
 
 
 def test_a_traceback_that_others_print_into():
-    """Its end is an exception's name, also one of the script's own making; what others say meanwhile is not."""
+    """A traceback ends with an exception's name, even a custom one; lines of others are skipped."""
     text = (
         "Traceback (most recent call last):\nstep 3: loss 2.1\n  File 'x', line 1\nINFO:root:step 4\nloss: 2.0\n"
         "mine.OutOfLuck: the dice\nstep 5: loss 2.0\n"
@@ -118,8 +121,8 @@ def test_a_traceback_that_others_print_into():
     assert (found.failure.name, found.line) == ("exception", "mine.OutOfLuck: the dice")
 
 
-def test_what_is_said_because_another_rank_is_gone_counts_last():
-    """Even where it stands first, and where nobody says which rank died."""
+def test_consequences_of_another_failure_count_last():
+    """Errors that follow from another rank's failure rank last, even if they are printed first."""
     echo = "[rank0]: RuntimeError: [gloo] Connection closed by peer [10.0.0.2]:1\n"
     cause = "[rank3]: ValueError: the batch is empty\n"
     found = first_failure(echo + cause)
@@ -131,7 +134,7 @@ def test_what_is_said_because_another_rank_is_gone_counts_last():
 
 
 def test_of_several_nodes_the_earliest_summary_counts():
-    """Each node's launcher names the first of its own ranks; the times say which was first of all."""
+    """Each node's launcher names its own first failure; the timestamps decide which was first."""
 
     def summary(host: str, rank: int, second: int) -> str:
         return (
@@ -146,7 +149,7 @@ def test_of_several_nodes_the_earliest_summary_counts():
 
 
 def test_an_oom_kill_explains_a_sigkill():
-    """The launcher knows the signal only; slurmstepd knows the reason, later."""
+    """The launcher knows only the signal; slurmstepd reports the reason later."""
     text = (LOGS / "killed.log").read_text(encoding="utf-8") + (
         LOGS / "published" / "oom_kill.log"
     ).read_text(encoding="utf-8")
@@ -156,7 +159,7 @@ def test_an_oom_kill_explains_a_sigkill():
 
 
 def test_a_job_of_another_size():
-    """Our own message, as clusterrun.training raises it."""
+    """The message is our own, as clusterrun.training raises it."""
     found = first_failure(
         "[rank0]: RuntimeError: this job is for 8 processes (CLUSTERRUN_WORLD_SIZE), but has 4"
     )
@@ -167,8 +170,8 @@ def test_a_job_of_another_size():
 @pytest.mark.parametrize(
     "why", ["[Errno 111] Connection refused", "[Errno -2] Name or service not known"]
 )
-def test_a_hub_that_cannot_be_reached_is_no_rendezvous(why):
-    """The same words of the network are another matter where the Hub was asked."""
+def test_an_unreachable_hub_is_not_a_rendezvous_failure(why):
+    """The same network errors have another class if the Hub was contacted."""
     found = first_failure(
         "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded "
         f"with url: /gpt2/resolve/main/config.json (Caused by NewConnectionError('{why}'))"
@@ -178,21 +181,21 @@ def test_a_hub_that_cannot_be_reached_is_no_rendezvous(why):
 
 
 def test_a_log_without_a_failure():
-    """Nothing is made up from what a healthy run prints."""
+    """The output of a healthy run contains no failure."""
     healthy = "step 1 loss 2.0\nWARNING: Error bars are wide\nUserWarning: lr_scheduler.step()\nerrors: 0, nan: 0\n"
     assert first_failure(healthy) is None
     assert first_failure("") is None
 
 
 def test_a_progress_bar_before_an_error():
-    """It draws over itself; the error is what was last on the line."""
+    """A progress bar redraws its line; the error is the last text on the line."""
     found = first_failure("10%|#| 1/9\r20%|##| 2/9\rValueError: bad\n")
     assert found is not None
     assert (found.failure.name, found.line) == ("exception", "ValueError: bad")
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path):
-    """Only a window is read; the numbers of its lines are right, and what was left out is said."""
+    """Only the last part is read; line numbers are right, and the skipped part is reported."""
     log = tmp_path / "long.log"
     log.write_text("step\n" * 100_000 + "ValueError: the end\n")
     tail = read_tail(log, window=5_000)
@@ -206,8 +209,8 @@ def test_a_long_log_is_read_from_its_end(tmp_path):
     assert read_tail(log).first == 1
 
 
-def test_where_the_ranks_of_a_hang_stood():
-    """Of each rank the call that it is in, and the script's own line that led there; the helpers are left out."""
+def test_the_stacks_of_a_hang():
+    """Each rank shows its current call and the script line that led there, without helper frames."""
     text = (
         "clusterrun: no sign of life for 40 s\n"
         "\n---- rank 0 on n1, process 11\nThread 0x00 (most recent call first):\n"

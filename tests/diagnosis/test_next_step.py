@@ -1,4 +1,4 @@
-"""What `why` says about the next step of a run."""
+"""What `why` says about a run's next step."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_after_an_attempt_of_an_active_job(paths, cause, decision, summary):
 
 
 def test_after_a_resume_the_decision_of_the_last_attempt_is_void(paths):
-    """The attempt before a `resume` had decided to end."""
+    """The attempt before a `resume` had decided to end the run."""
     write_record(paths.intent, {"after": "0002", "number": 2})
     found = status(paths, State.RUNNING)
     assert what_next(paths, found, ended("stop", "end"), local=False).summary == "attempt 3 starts"
 
 
 def test_the_crash_budget_is_shown_only_after_a_crash(paths):
-    """A run without crashes has nothing to say about them."""
+    """A run without crashes does not mention the budget."""
     found = status(paths, State.RUNNING)
     assert what_next(paths, found, None, local=False).summary == "training continues"
     write_record(paths.ledger, {"crashes": 1})
@@ -62,7 +62,7 @@ def test_the_crash_budget_is_shown_only_after_a_crash(paths):
 
 
 def test_a_requested_stop_comes_next(paths):
-    """The command that resumes the run afterwards is given at once."""
+    """The command that resumes the run afterwards is shown at once."""
     found = what_next(paths, status(paths, State.RUNNING, "stop requested"), None, local=False)
     assert (found.summary, found.command) == (
         "the run saves a checkpoint and exits",

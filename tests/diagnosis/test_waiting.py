@@ -1,4 +1,7 @@
-"""Slurm's reasons for a job that waits, in words; tests/slurm/test_why.py has them from a real Slurm."""
+"""Slurm's reasons for a pending job, in words.
+
+tests/slurm/test_why.py gets them from a real Slurm.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,13 @@ def status(**values: object) -> RunStatus:
 
 @pytest.fixture
 def slurm(monkeypatch):
-    """Slurm's answers, by the beginning of the command; what is asked besides has no answer."""
+    """Slurm's answers by the start of the command; any other command gets no answer."""
     answers: dict[str, str] = {}
-    asked = []
+    calls = []
 
     def call(argv, **_):
-        asked.append(" ".join(argv))
-        found = [text for begin, text in answers.items() if asked[-1].startswith(begin)]
+        calls.append(" ".join(argv))
+        found = [text for begin, text in answers.items() if calls[-1].startswith(begin)]
         return (
             CommandResult(0, found[0], "")
             if found
@@ -44,7 +47,7 @@ def slurm(monkeypatch):
         )
 
     monkeypatch.setattr(pending, "call", call)
-    answers["asked"] = asked
+    answers["calls"] = calls
     return answers
 
 
@@ -55,14 +58,14 @@ def waiting(slurm, reason: str, *, dependency: str = "(null)", **values: object)
 
 @pytest.mark.parametrize("code", REASONS)
 def test_every_reason_is_explained_as_squeue_and_scontrol_print_it(code):
-    """Each code in the three forms in which it is met has the same meaning and says what to do."""
-    told = [explain_reason(text) for text in (code, f"({code})", f"{code},_more_words")]
-    assert all(one.known and one.meaning == REASONS[code].meaning and one.fix for one in told)
+    """Each code has the same meaning and advice in all three forms in which it appears."""
+    explained = [explain_reason(text) for text in (code, f"({code})", f"{code},_more_words")]
+    assert all(one.known and one.meaning == REASONS[code].meaning and one.fix for one in explained)
 
 
 @pytest.mark.parametrize("words", SENTENCES)
-def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
-    """scontrol writes the same with `_` for spaces."""
+def test_sentences_are_not_the_codes_that_they_start_with(words):
+    """scontrol writes the same sentences with `_` for spaces."""
     assert (
         explain_reason(f"({words} and so on)").meaning
         == explain_reason(words.replace(" ", "_")).meaning
@@ -84,92 +87,92 @@ def test_sentences_are_told_apart_from_the_codes_that_they_begin_with(words):
         ("QOSMaxSubmitJobPerUserLimit", ("queued and running jobs",)),
     ],
 )
-def test_a_limit_is_put_together_from_its_name(code, fragments):
-    """Whose limit it is, what it sums up, and of what."""
-    told = explain_reason(code)
-    assert told.known
-    assert [part for part in fragments if part not in told.meaning] == []
+def test_a_limit_is_explained_from_its_name(code, fragments):
+    """It names whose limit it is, how it is counted, and of what."""
+    explained = explain_reason(code)
+    assert explained.known
+    assert [part for part in fragments if part not in explained.meaning] == []
 
 
-def test_what_never_passes_is_told_from_what_does():
-    """A request over one job's limit stays for ever; one over what all jobs may have together passes."""
+def test_permanent_and_temporary_limits_differ():
+    """A request over the limit of one job never starts; one over the limit of all jobs will."""
     never = "JobHeldUser DependencyNeverSatisfied PartitionTimeLimit QOSMaxNodePerJobLimit AssocMaxCpuPerJobLimit InvalidQOS"
     assert [code for code in never.split() if explain_reason(code).temporary] == []
     later = "Priority Resources BeginTime QOSGrpCpuLimit AssocGrpGRES QOSMaxJobsPerUserLimit Licenses JobArrayTaskLimit"
     assert [code for code in later.split() if not explain_reason(code).temporary] == []
 
 
-def test_a_reason_that_nobody_knows_is_told_as_it_is():
-    """No meaning is made up."""
-    told = explain_reason("MoonPhase")
-    assert not told.known
-    assert "'MoonPhase'" in told.meaning
+def test_an_unknown_reason_is_shown_unchanged():
+    """No meaning is invented."""
+    explained = explain_reason("MoonPhase")
+    assert not explained.known
+    assert "'MoonPhase'" in explained.meaning
 
 
-def test_the_nodes_that_cannot_be_had_are_named():
-    """Slurm has them in its reason."""
+def test_unavailable_nodes_are_named():
+    """Slurm lists them in its reason."""
     assert (
         "(unavailable: n[1-2])"
         in explain_reason("ReqNodeNotAvail, UnavailableNodes:n[1-2]").meaning
     )
 
 
-def test_what_stands_before_a_job_and_when_it_starts(slurm):
-    """Jobs of the partition with a higher priority are counted; the time is Slurm's own."""
+def test_jobs_ahead_and_the_expected_start(slurm):
+    """It counts the partition's jobs with a higher priority; the start time is Slurm's."""
     slurm["squeue --noheader --array --states=PENDING --partition=gpu"] = "300\n100\n101\n99\n"
     slurm["sinfo"] = "2|idle\n1|drained*\n3|mixed\n"
-    told = waiting(slurm, "Priority")
-    assert (told.jobs_ahead, told.expected_start) == (2, "2026-11-21T10:00:00")
-    assert told.details == ("it requests 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
+    explained = waiting(slurm, "Priority")
+    assert (explained.jobs_ahead, explained.expected_start) == (2, "2026-11-21T10:00:00")
+    assert explained.details == ("it requests 4 of the 6 nodes of gpu: 1 drained, 2 idle, 3 mixed",)
 
 
-def test_slurm_is_asked_for_no_more_than_the_reason_needs(slurm):
+def test_slurm_is_queried_only_as_the_reason_needs(slurm):
     """A held job is explained after one call."""
-    told = waiting(slurm, "JobHeldUser")
-    assert told.fix == "release with `scontrol release 7`"
-    assert len(slurm["asked"]) == 1
+    explained = waiting(slurm, "JobHeldUser")
+    assert explained.fix == "release with `scontrol release 7`"
+    assert len(slurm["calls"]) == 1
 
 
-def test_where_slurm_leaves_a_question_open_the_reason_is_told_all_the_same(slurm):
-    """sinfo and scontrol may fail where squeue did not."""
-    told = waiting(slurm, "Resources")
-    assert (told.reason, told.jobs_ahead, told.details) == ("Resources", None, ())
+def test_the_reason_is_explained_although_other_queries_fail(slurm):
+    """sinfo and scontrol may fail after squeue succeeded."""
+    explained = waiting(slurm, "Resources")
+    assert (explained.reason, explained.jobs_ahead, explained.details) == ("Resources", None, ())
 
 
 def test_a_dependency_is_named(slurm):
-    """With Slurm's own words for its state, a `|` in them too."""
-    told = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
-    assert told.details == ("it depends on afterok:5(unfulfilled)",)
+    """It shows Slurm's own words for the dependency's state, even with a `|` in them."""
+    explained = waiting(slurm, "Dependency", dependency="afterok:5(unfulfilled)")
+    assert explained.details == ("it depends on afterok:5(unfulfilled)",)
 
 
-def test_the_delay_after_a_requeue_is_told_from_a_begin_time(slurm):
+def test_a_requeue_delay_is_not_a_begin_time(slurm):
     """Slurm shows both as BeginTime."""
     assert "requeued" in waiting(slurm, "BeginTime", attempt=1).meaning
     assert "earliest start" in waiting(slurm, "BeginTime").meaning
 
 
-def test_too_many_nodes_left_out(slurm):
-    """Nodes that the run avoids are named where too few are left with them, and how they come back."""
+def test_too_many_excluded_nodes(slurm):
+    """If too few nodes remain, the run's excluded nodes are named, and how to include them again."""
     slurm["sinfo"] = "3|idle\n2|down\n"
     slurm["scontrol show job"] = "JobId=7 ExcNodeList=n[1-2] Partition=gpu\n"
-    told = waiting(
+    explained = waiting(
         slurm, "ReqNodeNotAvail,_UnavailableNodes:n[4-5]", excluded_nodes=("n1 (bad)", "n2 (bad)")
     )
-    assert "leaves too few nodes" in told.details[1]
-    assert "nodes/ in the run folder" in told.details[1]
+    assert "leaves too few nodes" in explained.details[1]
+    assert "nodes/ in the run folder" in explained.details[1]
 
 
-def test_slurm_that_does_not_answer(slurm):
-    """Nothing is made up: its error is the answer."""
-    told = pending_run.why_waiting(status())
-    assert "Connection refused" in told.meaning
+def test_slurm_is_not_responding(slurm):
+    """Nothing is invented: its error is the answer."""
+    explained = pending_run.why_waiting(status())
+    assert "Connection refused" in explained.meaning
 
 
-def test_a_run_that_slurm_never_got(slurm):
-    """The way out is to type it again; nobody asks Slurm."""
-    told = pending_run.why_waiting(status(job_id="", reason="not submitted to Slurm yet"))
-    assert "submit" in told.fix
-    assert slurm["asked"] == []
+def test_a_run_that_was_never_submitted(slurm):
+    """The advice is to submit it again, and Slurm is not queried."""
+    explained = pending_run.why_waiting(status(job_id="", reason="not submitted to Slurm yet"))
+    assert "submit" in explained.fix
+    assert slurm["calls"] == []
 
 
 @pytest.mark.parametrize(
@@ -183,12 +186,12 @@ def test_a_run_that_slurm_never_got(slurm):
     ],
 )
 def test_lists_of_nodes(text, names):
-    """As Slurm writes them."""
+    """Node lists are expanded as Slurm writes them."""
     assert node_names(text) == names
 
 
-def test_the_pause_is_that_of_the_script():
-    """The table for people and the bash that waits are one rule."""
+def test_the_delay_matches_the_script():
+    """The table shown to people and the wait in bash have the same delays."""
     loop = 'for n in "$@"; do compute_pause "$n"; done'
     counts = range(10)
     assert [pause_after(count) for count in counts] == [

@@ -1,4 +1,4 @@
-"""Activations: the paper's sums, and the peak of real training steps."""
+"""Activations: the paper's formulas, and the peak of real training steps."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def gpt(hidden: int, heads: int, layers: int = 1, **fields):
 @pytest.mark.parametrize(
     ("hidden", "heads", "quadratic"), [(12288, 96, 80), (20480, 128, 64)], ids=["GPT-3", "MT-NLG"]
 )
-def test_a_layer_keeps_what_the_paper_says(hidden, heads, quadratic):
-    """34 h and 5 a s bytes of a token; the paper names 5 a s / h, 80 for GPT-3 and 64 for MT-NLG."""
+def test_a_layer_keeps_the_bytes_of_the_paper(hidden, heads, quadratic):
+    """34 h + 5 a s bytes per token; the paper gives 5 a s / h as 80 for GPT-3 and 64 for MT-NLG."""
     assert layer_bytes_of_token(gpt(hidden, heads), PAPER) == (34 + quadratic) * hidden
 
 
 def test_flash_attention_removes_the_quadratic_term():
-    """What is left is 34 h, at any length of the sequence."""
+    """34 h bytes remain, at any sequence length."""
     for sequence in (1, 2048, 131072):
         work = Work(batch=1, sequence=sequence, autocast=False)
         assert layer_bytes_of_token(gpt(12288, 96), work) == 34 * 12288
 
 
 def test_checkpointing_keeps_the_inputs_of_the_layers():
-    """Another layer needs 2 s b h more, and nothing else."""
+    """Each further layer needs 2 s b h more, and nothing else."""
     work = Work(batch=3, sequence=2048, eager=True, checkpointing=True, autocast=False)
     more, less = (activations_of(gpt(512, 8, layers), work) for layers in (9, 8))
     assert more - less == 2 * 2048 * 3 * 512
 
 
 def test_activations_grow_with_the_batch():
-    """Twice the samples need twice the bytes, in every form."""
+    """Twice the samples need twice the bytes, with every setting."""
     for work in (PAPER, Work(1, 64, checkpointing=True), Work(1, 64, mixed=False)):
         model = gpt(512, 8, 4)
         assert activations_of(model, Work(**vars(work) | {"batch": 2})) == 2 * activations_of(
@@ -68,7 +68,7 @@ MODELS = {
 
 
 def peak(model: torch.nn.Module, work: Work) -> float:
-    """The most bytes that a forward and a backward pass hold beside weights and gradients."""
+    """The peak bytes of a forward and backward pass, without weights and gradients."""
     for one in model.parameters():
         one.grad = torch.zeros_like(one)
     tracker = MemTracker()
@@ -81,13 +81,13 @@ def peak(model: torch.nn.Module, work: Work) -> float:
     states = sum(2 * one.numel() * one.element_size() for one in model.parameters())
     casts = (
         2 * sum(one.numel() for one in model.parameters()) if work.autocast else 0
-    )  # counted among the buffers
+    )  # counted as a buffer
     return tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"] - states - casts
 
 
 @pytest.mark.filterwarnings(
     "ignore:.gradient_checkpointing_enable:FutureWarning"
-)  # the name that older ones know
+)  # its name in older versions
 @pytest.mark.parametrize(("attention", "checkpointing", "words"), [
     ("sdpa", False, 128), ("eager", False, 128), ("sdpa", False, 4096), ("sdpa", True, 128),
 ], ids=["sdpa", "eager", "large-vocabulary", "checkpointing"])  # fmt: skip
@@ -96,7 +96,7 @@ def peak(model: torch.nn.Module, work: Work) -> float:
 def test_the_estimate_is_near_the_peak_of_a_real_step(
     kind, precision, attention, checkpointing, words
 ):
-    """Never an eighth too little, and at most a fifth too much; half too much with checkpointing."""
+    """It is at most an eighth too low, and a fifth too high; half too high with checkpointing."""
     build, config = MODELS[kind]
     made = config(words)
     made._attn_implementation = attention

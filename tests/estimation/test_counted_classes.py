@@ -1,4 +1,4 @@
-"""The models that are counted, and those of training scripts among them."""
+"""The model classes whose parameters are counted, also in training scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("name", MODEL_TYPES)
 def test_the_defaults_of_a_class_are_those_of_transformers(name):
-    """Each value is the class's own, and makes the model that the class makes unasked."""
+    """Each default is the class's own, and the class builds the same model from it."""
     config = getattr(transformers, name)()
     kind = MODEL_TYPES[name]
     assert config.model_type == kind
@@ -32,12 +32,12 @@ def test_the_defaults_of_a_class_are_those_of_transformers(name):
 
 
 def test_every_counted_architecture_has_its_class():
-    """No family can be named by a file and not be built by a script."""
+    """Every family that a config file can name can also be built by a script."""
     assert set(MODEL_TYPES.values()) == set(FAMILIES) == set(DEFAULTS)
 
 
 def test_a_classifier_has_its_labels():
-    """What is built of the config is what is counted."""
+    """The head that a script builds on the config is counted."""
     text = "config = BertConfig(num_labels=5)\nmodel = BertForSequenceClassification(config)"
     script = parse_script("train.py", text)
     assert script is not None
@@ -55,8 +55,8 @@ def test_a_classifier_has_its_labels():
      {"vocab_size": 2048, "n_positions": 64, "n_layer": 2, "n_head": 4, "n_embd": 128}),
     ("train_with_trainer.py", {"n_embd": "32"}, {"vocab_size": 256, "n_positions": 128, "n_layer": 4, "n_head": 4, "n_embd": 32}),
 ])  # fmt: skip
-def test_the_examples_models_are_counted(example, given, sizes):
-    """As many parameters as transformers' model has."""
+def test_the_models_of_the_examples_are_counted(example, given, sizes):
+    """The parameter count is that of transformers' model."""
     script = read_script(ROOT / "examples" / example)
     assert script is not None
     found = find_model(script, script.arguments(given), COUNTED_CLASSES)
@@ -69,8 +69,8 @@ def test_the_examples_models_are_counted(example, given, sizes):
 
 
 @pytest.mark.parametrize("job", ["quickstart", "module", "trainer", "zero3"])
-def test_a_job_spec_of_ours_is_estimated(capsys, monkeypatch, tmp_path, job):
-    """Model, batch and sequence come from the script, which the spec names as a file or as a module."""
+def test_our_job_specs_are_estimated(capsys, monkeypatch, tmp_path, job):
+    """Model, batch and sequence are read from the script, named as a file or as a module."""
     monkeypatch.chdir(tmp_path)
     path = ROOT / "job_specs" / f"{job}.yaml"
     assert cli.main(["estimate", str(path), "--json"]) == 0
@@ -81,8 +81,8 @@ def test_a_job_spec_of_ours_is_estimated(capsys, monkeypatch, tmp_path, job):
     assert "note: model: the GPT2Config at train_" in capsys.readouterr().err
 
 
-def test_what_is_not_known_before_the_run_is_told(capsys, monkeypatch, tmp_path):
-    """With the script's line, the field and the options that help."""
+def test_values_known_only_at_run_time_are_reported(capsys, monkeypatch, tmp_path):
+    """The error has the script's line, the field, and the options that help."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").write_text(
         "import transformers\nconfig = transformers.GPT2Config(n_embd=8 * width())\n"

@@ -1,4 +1,4 @@
-"""`clusterrun estimate` as a user meets it, and the warning of `submit`."""
+"""`clusterrun estimate`, and the warning of `submit`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ accelerate: {mixed_precision: bf16, deepspeed_config: {zero_stage: 2}}
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    """A folder with a job, a model's config and a profile, on a machine without Slurm."""
+    """A folder with a job, a model config and a profile, on a machine without Slurm."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "bash").symlink_to(str(shutil.which("bash")))
@@ -43,8 +43,8 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def ask(capsys):
-    """Run `clusterrun estimate` with these words and return its JSON."""
+def estimate(capsys):
+    """Run `clusterrun estimate` with these arguments and return its JSON."""
 
     def run(*words: object) -> dict[str, object]:
         assert cli.main(["estimate", *map(str, words), "--json"]) == 0
@@ -65,7 +65,7 @@ def refused(capsys, *words: object) -> str:
 
 
 def test_a_count_of_parameters_is_enough(capsys):
-    """The ZeRO paper's numbers stand in the table, without a spec and without a profile."""
+    """The table has the numbers of the ZeRO paper, without a spec or a profile."""
     assert cli.main(["estimate", "--parameters", "7.5B", "--gpus", "64"]) == 0
     out, err = capsys.readouterr()
     rows = {line.split()[0]: line.split() for line in out.splitlines()[2:8]}
@@ -80,9 +80,9 @@ def test_a_count_of_parameters_is_enough(capsys):
     assert "activations are not counted; pass --config and --sequence to count them" in err
 
 
-def test_a_spec_says_all_of_it(ask):
-    """GPUs, hours, model, precision, strategy and memory come from the spec and the profile."""
-    found = ask("job.yaml", "--profile", "site.yaml")
+def test_everything_is_read_from_the_spec(estimate):
+    """GPUs, hours, model, precision, strategy and memory are read from the spec and the profile."""
+    found = estimate("job.yaml", "--profile", "site.yaml")
     assert {key: found[key] for key in ("parameters", "gpus", "mixed_precision", "gpu_memory", "gpu_hours", "strategy")} == {
         "parameters": 8030261248, "gpus": 8, "mixed_precision": "bf16", "gpu_memory": 80 * 10**9, "gpu_hours": 96.0,
         "strategy": "ZeRO-2",
@@ -92,19 +92,19 @@ def test_a_spec_says_all_of_it(ask):
     assert found["suggested_change"] == "activation checkpointing"
 
 
-def test_the_advice_is_true(ask):
-    """A run that takes the advice fits."""
+def test_the_advice_fits(estimate):
+    """A run that follows the advice fits."""
     assert (
-        by_name(ask("job.yaml", "--profile", "site.yaml", "--checkpointing"), "fits")["ZeRO-2"]
+        by_name(estimate("job.yaml", "--profile", "site.yaml", "--checkpointing"), "fits")["ZeRO-2"]
         == "yes"
     )
 
 
-def test_options_stand_above_the_spec(ask):
-    """What is typed counts, and what is not typed is the spec's."""
+def test_options_override_the_spec(estimate):
+    """An option overrides the spec; without the option the spec's value counts."""
     spec, typed = (
-        ask("job.yaml"),
-        ask("job.yaml", "--batch", 4, "--gpus", 16, "--gpu-memory", "141GB"),
+        estimate("job.yaml"),
+        estimate("job.yaml", "--batch", 4, "--gpus", 16, "--gpu-memory", "141GB"),
     )
     assert (typed["gpus"], typed["gpu_memory"], typed["parameters"]) == (
         16,
@@ -132,37 +132,37 @@ def test_options_stand_above_the_spec(ask):
     ("args={model_name_or_path: models/llama-8b, attn_implementation: eager}", "parameters", 8030261248),
     ("args={config-name: models/llama-8b/config.json}", "parameters", 8030261248),
 ])  # fmt: skip
-def test_each_word_of_a_spec_is_read(ask, override, key, value):
-    """A change of the spec is seen in the answer."""
-    assert ask("job.yaml", "--profile", "site.yaml", "--set", override)[key] == value
+def test_each_key_of_a_spec_is_read(estimate, override, key, value):
+    """A change of the spec changes the result."""
+    assert estimate("job.yaml", "--profile", "site.yaml", "--set", override)[key] == value
 
 
 @pytest.mark.parametrize("argument", ["gradient_checkpointing: true", "activation_checkpointing: true", "block_size: 1024",
                                       "per-device-train-batch-size: 1", "attn_implementation: sdpa"])  # fmt: skip
-def test_arguments_that_spare_memory_are_read(ask, argument):
-    """Each makes the activations of a run with eager attention smaller."""
+def test_arguments_that_spare_memory_are_read(estimate, argument):
+    """Each of them reduces the activations of a run with eager attention."""
     name, value = argument.split(": ")
-    before = by_name(ask("job.yaml", "--set", "args.attn_implementation=eager"), "activations")
+    before = by_name(estimate("job.yaml", "--set", "args.attn_implementation=eager"), "activations")
     words = ["--set", "args.attn_implementation=eager", "--set", f"args.{name}={value}"]
     if name.startswith("per-device"):
         words += ["--set", "args.per_device_train_batch_size=null"]
-    assert by_name(ask("job.yaml", *words), "activations")["ZeRO-2"] < before["ZeRO-2"]
+    assert by_name(estimate("job.yaml", *words), "activations")["ZeRO-2"] < before["ZeRO-2"]
 
 
 @pytest.mark.parametrize(("gpus", "count"), [
     ("gpus: 8", 8), ("gres: 'gpu:a100:4,tmp:1'", 8), ("gpus-per-task: h100:2", 4), ("tres-per-task: 'gres/gpu:2'", 4),
     ("cpus-per-task: 4", 2),
 ])  # fmt: skip
-def test_gpus_are_counted_in_every_way_of_sbatch(ask, gpus, count):
-    """Without GPUs the processes count."""
+def test_gpus_are_counted_in_every_form_of_sbatch(estimate, gpus, count):
+    """Without GPUs the number of processes counts."""
     Path("job.yaml").write_text(f"script: train.py\nslurm: {{nodes: 2, {gpus}}}\n")
-    assert ask("job.yaml", "--parameters", "1B")["gpus"] == count
+    assert estimate("job.yaml", "--parameters", "1B")["gpus"] == count
 
 
 @pytest.mark.parametrize("strategy", TABLE[1:], ids=lambda one: one.name)
-def test_the_words_of_an_advice_make_a_valid_spec(ask, strategy):
-    """What a verdict advises can be written under `accelerate` as it stands, and is read as meant."""
-    found = ask(
+def test_the_advice_makes_a_valid_spec(estimate, strategy):
+    """The advice can be pasted under `accelerate`, and is read as intended."""
+    found = estimate(
         "job.yaml",
         "--set",
         "accelerate.deepspeed_config=null",
@@ -172,8 +172,8 @@ def test_the_words_of_an_advice_make_a_valid_spec(ask, strategy):
     assert found["strategy"] == strategy.name
 
 
-def test_files_that_the_spec_names_are_read(ask):
-    """An accelerate config and a DeepSpeed JSON say the strategy and the precision."""
+def test_files_that_the_spec_names_are_read(estimate):
+    """An accelerate config and a DeepSpeed JSON set the strategy and the precision."""
     zero = {"stage": 3, "offload_optimizer": {"device": "cpu"}}
     Path("ds.json").write_text(json.dumps({"bf16": {"enabled": True}, "zero_optimization": zero}))
     Path("fsdp.yaml").write_text(
@@ -181,17 +181,17 @@ def test_files_that_the_spec_names_are_read(ask):
     )
     base = "script: train.py\nargs: {block_size: 512}\nslurm: {gpus-per-node: 2}\naccelerate: "
     Path("job.yaml").write_text(base + "{deepspeed_config: {deepspeed_config_file: ds.json}}\n")
-    found = ask("job.yaml", "--config", "models/llama-8b")
+    found = estimate("job.yaml", "--config", "models/llama-8b")
     assert (found["strategy"], found["mixed_precision"]) == ("ZeRO-3, optimizer on CPU", "bf16")
     plain = by_name(found, "activations")["FSDP"]
     Path("job.yaml").write_text(base + "{config_file: fsdp.yaml}\n")
-    found = ask("job.yaml", "--config", "models/llama-8b")
+    found = estimate("job.yaml", "--config", "models/llama-8b")
     assert (found["strategy"], found["mixed_precision"]) == ("FSDP", "fp16")
     assert by_name(found, "activations")["FSDP"] < plain
 
 
-def test_a_model_that_is_not_known_is_asked_for(capsys):
-    """The message has the argument's line, and names the options that help."""
+def test_an_unknown_model_is_requested(capsys):
+    """The error has the argument's line, and names the options that help."""
     Path("job.yaml").write_text(SPEC.replace("models/llama-8b", "org/model"))
     err = refused(capsys, "job.yaml")
     assert err.startswith(
@@ -207,8 +207,8 @@ def test_a_model_that_is_not_known_is_asked_for(capsys):
 @pytest.mark.parametrize("words", [["--parameters", "7X"], ["--parameters", "0"], ["--parameters", "1e400"],
                                    ["--parameters", "7B", "--gpus", "0"], ["--parameters", "7B", "--gpu-memory", "80"],
                                    ["--parameters", "7B", "--config", "models"]])  # fmt: skip
-def test_what_is_mistyped_is_refused(capsys, words):
-    """A number that means nothing ends with argparse's own exit code."""
+def test_invalid_numbers_are_refused(capsys, words):
+    """A meaningless number exits with argparse's own code."""
     with pytest.raises(SystemExit) as error:
         cli.main(["estimate", *words])
     assert error.value.code == 2
@@ -219,8 +219,8 @@ def test_what_is_mistyped_is_refused(capsys, words):
     ("80", "must be a size"), ("80 apples", "is not a size"), ("{gpu: 0GB}", "is not a size\n  hint: write 80GB"),
     ("[80GB]", "must be a size"),
 ])  # fmt: skip
-def test_a_profile_with_a_memory_that_is_none_is_told(capsys, value, what):
-    """At its line, as every mistake."""
+def test_an_invalid_memory_in_a_profile_is_reported(capsys, value, what):
+    """It is reported at its line, like every error."""
     Path("site.yaml").write_text(f"share: group\ngpu_memory: {value}\n")
     err = refused(capsys, "job.yaml", "--profile", "site.yaml")
     assert err.startswith("site.yaml:2: gpu_memory: ")
@@ -228,14 +228,14 @@ def test_a_profile_with_a_memory_that_is_none_is_told(capsys, value, what):
 
 
 def test_a_spec_has_no_gpu_memory(capsys):
-    """It belongs to the site."""
+    """GPU memory belongs to the site, so it is set in the profile."""
     assert "gpu_memory: not allowed in a job spec" in refused(
         capsys, "job.yaml", "--set", "gpu_memory=80GB"
     )
 
 
 def submitted(capsys, *words: str) -> str:
-    """Return what `submit --dry-run` says on stderr, on a machine without Slurm; it must not fail."""
+    """Return stderr of `submit --dry-run` on a machine without Slurm; the command must succeed."""
     assert cli.main(["submit", "--dry-run", "job.yaml", *words]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("#!")
@@ -246,7 +246,7 @@ DDP = ("--set", "accelerate.deepspeed_config=null")
 
 
 def test_submit_warns_of_a_run_that_cannot_fit(capsys):
-    """States of 128 GB on GPUs of 80 are told with what would fit, and the run is submitted all the same."""
+    """States of 128 GB on 80 GB GPUs give a warning with a fix, and the run is still submitted."""
     err = submitted(capsys, "--profile", "site.yaml", *DDP)
     assert "warning: the run cannot fit: DDP needs 128.5 GB per GPU" in err
     assert "hint: use ZeRO-2" in err
@@ -254,26 +254,26 @@ def test_submit_warns_of_a_run_that_cannot_fit(capsys):
 
 @pytest.mark.parametrize("words", [
     ["--profile", "site.yaml"],  # its states fit
-    [*DDP],  # no memory is known
+    [*DDP],  # the memory is unknown
     ["--profile", "site.yaml", *DDP, "--set", "args.model_name_or_path=unknown/model"],
     ["--profile", "site.yaml", *DDP, "--set", "args.model_name_or_path=models"],
     ["--profile", "site.yaml", "--set", "accelerate={deepspeed_config: null, megatron_lm_config: {megatron_lm_tp_degree: 2}}"],
     ["--profile", "site.yaml", "--set", "slurm.partition=other", *DDP],
 ])  # fmt: skip
-def test_submit_says_nothing_where_it_does_not_know(capsys, words):
-    """A warning comes only where model, strategy and memory are known and the states alone are too much."""
+def test_submit_does_not_warn_without_all_facts(capsys, words):
+    """Submit warns only if model, strategy and memory are known and the states alone do not fit."""
     assert "cannot fit" not in submitted(capsys, *words)
 
 
-def test_a_broken_config_does_not_keep_from_submitting(capsys):
-    """The estimate is no reason to refuse a run."""
+def test_a_broken_config_does_not_block_submit(capsys):
+    """A failed estimate does not block a submission."""
     for text in ("{", "[]", '{"model_type": "llama", "hidden_size": "x"}', "\x00"):
         Path("models/llama-8b/config.json").write_text(text)
         assert "cannot fit" not in submitted(capsys, "--profile", "site.yaml", *DDP)
 
 
 def test_estimating_loads_no_training_library():
-    """The command answers on a login node without torch and transformers."""
+    """The command works on a login node without torch and transformers."""
     program = "import sys; from clusterrun.cli import main; main(sys.argv[1:]); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program, "estimate", "job.yaml", "--json"], text=True,
                           capture_output=True, check=True, env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])})  # fmt: skip

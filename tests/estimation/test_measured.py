@@ -1,4 +1,4 @@
-"""The bytes that a real DDP, ZeRO and FSDP keep on two CPU processes, against the estimate."""
+"""Bytes that real DDP, ZeRO and FSDP use on two CPU processes, compared with the estimate."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TOLERANCE = 0.01  # DeepSpeed pads each partition to a multiple of its alignment
     *(pytest.param(*cell, marks=pytest.mark.extended) for cell in (("ddp", "bf16"), ("fsdp", "bf16"), ("zero2", "bf16"), ("zero3", "bf16"), ("zero2", "no"))),
 ])  # fmt: skip
 def test_states_are_as_large_as_estimated(tmp_path, name, precision):
-    """On each of two ranks weights, gradients and optimizer have the estimated bytes, within a hundredth."""
-    # accelerate takes gloo by ACCELERATE_USE_CPU, and DeepSpeed only without it
+    """On both ranks weights, gradients and optimizer are within one percent of the estimate."""
+    # accelerate selects gloo because of ACCELERATE_USE_CPU, DeepSpeed only without it
     own = {"DS_ACCELERATOR": "cpu"} if name.startswith("zero") else {"ACCELERATE_USE_CPU": "true"}
     ended = start_two(SCRIPT, tmp_path, name, precision, environment=clean_environment(tmp_path) | own,
                       log=tmp_path / "log").wait()  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sizes read from transformers' configs, against the models that transformers builds of them."""
+"""Model sizes read from transformers' configs, compared with the models that transformers builds."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ IDS = [f"{kind}-{number}" for number, (kind, _) in enumerate(CASES)]
 
 
 def test_every_counted_architecture_is_compared():
-    """No family is listed that no model was compared with."""
+    """Every family in the list is compared with a real model."""
     assert {kind for kind, _ in CASES} == set(FAMILIES)
 
 
 @pytest.mark.parametrize(("kind", "fields"), CASES, ids=IDS)
 def test_parameters_are_those_of_the_model(tmp_path, kind, fields):
-    """As a language model, a classifier and bare, each architecture has exactly the parameters that are counted."""
+    """The count is exact for each architecture: language model, classifier and bare model."""
     config = AutoConfig.for_model(kind, **fields, num_labels=3)
     language = AutoModelForMaskedLM if "bert" in kind else AutoModelForCausalLM
     for auto in (language, AutoModelForSequenceClassification, AutoModel):
         with torch.device("meta"):
             model = auto.from_config(config)
-            model.tie_weights()  # transformers 5.0 leaves it out on the meta device
+            model.tie_weights()  # transformers 5.0 omits it on the meta device
         model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(tmp_path)
         assert parameters_of(read_architecture(tmp_path)) == sum(
@@ -61,7 +61,7 @@ def test_parameters_are_those_of_the_model(tmp_path, kind, fields):
 
 
 @pytest.mark.parametrize(("config", "billions"), [
-    # the configs of public models, cut to the fields that count
+    # the configs of public models, reduced to the fields that count
     ({"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257}, 0.124439808),
     ({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
       "num_attention_heads": 32, "vocab_size": 32000}, 6.738415616),
@@ -73,7 +73,7 @@ def test_parameters_are_those_of_the_model(tmp_path, kind, fields):
       "num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30522, "max_position_embeddings": 512}, 0.10948224),
 ], ids=["gpt2", "llama-2-7b", "llama-3-8b", "mixtral-8x7b", "bert-base"])  # fmt: skip
 def test_published_models_have_their_published_sizes(config, billions):
-    """The sizes that the model cards print come out of the configs."""
+    """The configs give the sizes that the model cards print."""
     assert parameters_of(architecture_of(config, "config.json")) == round(billions * 1e9)
 
 
@@ -84,8 +84,8 @@ def test_published_models_have_their_published_sizes(config, billions):
     ({"model_type": "gpt2", "n_embd": "wide"}, "config.json: n_embd: must be a whole number, got 'wide'"),
     ({"model_type": "gpt2", "n_embd": 10**12}, "config.json: n_embd: must be a whole number"),
 ])  # fmt: skip
-def test_a_config_that_says_too_little_is_named(config, message):
-    """The message has the config's own key."""
+def test_an_incomplete_config_is_reported(config, message):
+    """The error has the config's own key."""
     with pytest.raises(SpecError) as error:
         architecture_of(config, "config.json")
     assert str(error.value).startswith(message)
@@ -94,8 +94,8 @@ def test_a_config_that_says_too_little_is_named(config, message):
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "not JSON"), ("[]", "must be a mapping"), ("\x00", "not JSON")]
 )
-def test_a_file_that_is_no_config_is_told(tmp_path, text, message):
-    """A broken file is the user's mistake, with its name."""
+def test_a_file_that_is_not_a_config_is_reported(tmp_path, text, message):
+    """A broken file is the user's error, and is named."""
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(SpecError, match=message) as error:
         read_architecture(tmp_path)
@@ -110,7 +110,7 @@ def cached(home: Path, name: str) -> Path:
 
 
 def test_a_model_is_found_where_transformers_would_find_it(tmp_path):
-    """A folder beside the script comes before the hub's cache; a name that is nowhere is not found."""
+    """A folder next to the script wins over the hub's cache; an unknown name is not found."""
     path = cached(tmp_path, "org--name")
     environment = {"HF_HOME": str(tmp_path)}
     assert find_config("org/name", tmp_path / "work", environment) == path

@@ -1,4 +1,4 @@
-"""Memory of weights, gradients and optimizer states: the published numbers, and the strategies a spec can name."""
+"""Memory of weights, gradients and optimizer states: published numbers and every strategy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gigabytes(parameters: float, gpus: int, *strategies, mixed: bool = True) -> 
 
 
 def test_the_zero_papers_table():
-    """7.5 billion parameters on 64 GPUs need what figure 1 of the ZeRO paper says."""
+    """7.5 billion parameters on 64 GPUs need what figure 1 of the ZeRO paper shows."""
     assert [round(size, 1) for size in gigabytes(7.5e9, 64)] == [120.0, 31.4, 16.6, 1.9]
 
 
@@ -31,12 +31,15 @@ def test_the_zero_papers_table():
     (128e9, 64, [2048, 536, 284, 32]), (1e12, 64, [16000, 4187, 2218, 250]), (1e12, 1024, [16000, 4011, 2013, 15.6]),
 ])  # fmt: skip
 def test_the_zero_papers_second_table(parameters, gpus, published):
-    """Table 1 of the ZeRO paper, which is printed with three digits or so."""
+    """Table 1 of the ZeRO paper, which is printed with about three digits."""
     assert gigabytes(parameters, gpus) == pytest.approx(published, rel=0.005)
 
 
-def test_the_table_of_tutorials_forgets_the_fp32_weights():
-    """7 billion on 4 GPUs need 112, 49, 38.5 and 28 GB; the table of 84, 42, 31.5 and 21 lacks their 4 bytes."""
+def test_the_table_of_tutorials_lacks_the_fp32_weights():
+    """7 billion on 4 GPUs need 112, 49, 38.5 and 28 GB.
+
+    Tutorials print 84, 42, 31.5 and 21 GB, without the 4 bytes of the fp32 weights.
+    """
     whole = gigabytes(7e9, 4)
     assert whole == [112.0, 49.0, 38.5, 28.0]
     copy = [28 / (4 if "optimizer" in one.sharded else 1) for one in SHARDED]
@@ -49,7 +52,7 @@ def test_the_table_of_tutorials_forgets_the_fp32_weights():
 
 
 def test_full_sharding_is_stage_three():
-    """FSDP that shards everything needs as much as ZeRO-3, though its parts differ."""
+    """FSDP with full sharding needs as much as ZeRO-3, though its parts differ."""
     assert gigabytes(7e9, 4, states.FSDP) == gigabytes(7e9, 4, states.ZERO_3)
     assert bytes_of_parameter(states.FSDP, mixed=True) != bytes_of_parameter(
         states.ZERO_3, mixed=True
@@ -57,7 +60,7 @@ def test_full_sharding_is_stage_three():
 
 
 def test_sixteen_bytes_in_mixed_precision_and_twenty_for_deepspeed_in_fp32():
-    """Every engine needs 16 bytes a parameter, but for DeepSpeed in fp32, which keeps its copy."""
+    """Every engine needs 16 bytes per parameter, except DeepSpeed in fp32, which keeps its copy."""
     sums = {(one.engine, mixed): sum(bytes_of_parameter(one, mixed=mixed).values())
             for one in TABLE for mixed in (True, False)}  # fmt: skip
     assert sums == {("ddp", True): 16, ("ddp", False): 16, ("fsdp", True): 16, ("fsdp", False): 16,
@@ -66,7 +69,7 @@ def test_sixteen_bytes_in_mixed_precision_and_twenty_for_deepspeed_in_fp32():
 
 @pytest.mark.parametrize("strategy", TABLE, ids=lambda one: one.name)
 def test_nothing_is_lost_by_offloading(strategy):
-    """What leaves the GPUs lies on the CPUs: with nothing sharded on one GPU both together are 16 bytes."""
+    """Offloaded bytes move to the CPU: unsharded on one GPU, both together are 16 per parameter."""
     found = states_of(1000, 1, strategy)
     assert found.total + found.host == 16000
     assert bool(found.host) == bool(strategy.offloaded)
@@ -92,8 +95,8 @@ def test_nothing_is_lost_by_offloading(strategy):
     ({"megatron_lm_config": {}}, None),
     ({"parallelism_config": {"tp_size": 2}}, None),
 ])  # fmt: skip
-def test_accelerates_words_name_a_strategy(config, expected):
-    """Each way in which accelerate's configuration asks for a strategy is read as it means it."""
+def test_accelerates_keys_select_a_strategy(config, expected):
+    """Each way to select a strategy in accelerate's configuration is read as accelerate reads it."""
     assert read_strategy(config, None) == expected
 
 
@@ -102,22 +105,22 @@ def test_accelerates_words_name_a_strategy(config, expected):
     ({"stage": 3, "offload_optimizer": {"device": "cpu"}}, states.ZERO_3_OFFLOADED),
     ({"stage": 3, "offload_param": {"device": "cpu"}, "offload_optimizer": {"device": "cpu"}}, states.ZERO_3_ALL_OFFLOADED),
 ])  # fmt: skip
-def test_a_deepspeed_json_names_a_strategy(zero, expected):
-    """The JSON counts, and not accelerate's words beside it."""
+def test_a_deepspeed_json_selects_a_strategy(zero, expected):
+    """The JSON counts, not the keys of accelerate's section."""
     assert (
         read_strategy({"deepspeed_config": {"zero_stage": 1}}, {"zero_optimization": zero})
         == expected
     )
 
 
-def test_every_strategy_is_named_by_words_that_mean_it():
-    """The words that a verdict advises are read back as the strategy that they stand for."""
+def test_every_strategy_has_keys_that_select_it():
+    """The advised keys are read back as the same strategy."""
     for strategy in TABLE[1:]:
         assert read_strategy(yaml.safe_load(f"{{{strategy.words}}}"), None) == strategy
 
 
 def test_ddps_buckets_are_a_second_copy_of_the_gradients():
-    """Two processes need them and one does not; autocast's casts are needed in mixed precision only."""
+    """Buckets need two processes; autocast's casts need mixed precision."""
     found = {(gpus, mixed): buffers_of(1000, gpus, states.DDP, mixed=mixed, largest=None)
              for gpus in (1, 2) for mixed in (False, True)}  # fmt: skip
     assert found == {(1, False): 0, (1, True): 2000, (2, False): 4000, (2, True): 6000}
@@ -138,30 +141,30 @@ def question(parameters: float, gpus: int, memory: float) -> Question:
     (172, ""),
 ])  # fmt: skip
 def test_the_smallest_change_comes_first(memory, advice):
-    """7 billion on 4 GPUs of a size: the first in the order of cost that fits is what is advised."""
+    """For 7 billion on 4 GPUs, the cheapest change that fits is advised."""
     assert smallest_change(question(7e9, 4, memory), states.DDP) == advice
 
 
 @pytest.mark.parametrize("own", [states.ZERO_3, states.FSDP], ids=lambda one: one.name)
-def test_beside_offloading_stands_how_many_gpus_would_spare_it(own):
-    """It is the least number in whole nodes: with one node less the states alone are too much."""
-    asked = question(70e9, 8, 40)
-    words, gpus = smallest_change(asked, own, 8).split(", or ")
+def test_offloading_is_advised_with_the_gpus_that_avoid_it(own):
+    """It is the least number of whole nodes: with one less the states alone do not fit."""
+    large = question(70e9, 8, 40)
+    words, gpus = smallest_change(large, own, 8).split(", or ")
     assert "on CPU" in words
     count = int(gpus.split()[0])
     assert count % 8 == 0
-    assert [needs_of(replace(asked, gpus=many), own).total <= COMFORTABLE * 40e9 for many in (count - 8, count)] == [
+    assert [needs_of(replace(large, gpus=many), own).total <= COMFORTABLE * 40e9 for many in (count - 8, count)] == [
         False, True,
     ]  # fmt: skip
 
 
-def test_what_cannot_be_shared_out_is_said_to_be_too_much():
-    """Where not even offloading helps, more GPUs are not promised."""
+def test_what_cannot_be_sharded_is_too_large():
+    """If not even offloading fits, more GPUs are not promised."""
     assert "larger GPUs" in smallest_change(question(70e9, 8, 3), states.DDP)
 
 
 def test_needs_are_the_sum_of_their_parts():
-    """Nothing that is shown is left out of the total."""
+    """The total includes everything that is shown."""
     found = needs_of(question(7e9, 4, 80), states.ZERO_2)
     assert found.total == found.states.total + found.buffers
     assert not found.whole

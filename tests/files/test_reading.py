@@ -1,4 +1,4 @@
-"""A reader ends, whatever has been put in the place of a file."""
+"""Reading ends, whatever is at the path of a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGE = Path(clusterrun.__file__).parent
 
 
 def test_a_regular_file(tmp_path: Path) -> None:
-    """Its text is read up to the limit, and the limit itself still fits."""
+    """Its text is read up to the limit; a file of exactly the limit is accepted."""
     file = tmp_path / "file"
     file.write_text("naïve\n", encoding="utf-8")
     assert read_text(file) == "naïve\n"
@@ -59,8 +59,8 @@ def make_sparse(path: Path) -> None:
         (make_sparse, "is larger than 67108864 bytes"),
     ],
 )
-def test_what_is_not_a_file_to_read(tmp_path: Path, make: object, what: str) -> None:
-    """The error names the path and what is wrong with it."""
+def test_a_path_that_is_not_a_readable_file(tmp_path: Path, make: object, what: str) -> None:
+    """The error has the path and the reason."""
     path = tmp_path / "file"
     assert callable(make)
     make(path)
@@ -70,7 +70,7 @@ def test_what_is_not_a_file_to_read(tmp_path: Path, make: object, what: str) -> 
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
-    """A command that reads thousands of files needs one descriptor, also for those it refuses."""
+    """A command that reads thousands of files uses one descriptor, also for refused files."""
     file, fifo = tmp_path / "file", tmp_path / "fifo"
     file.touch()
     os.mkfifo(fifo)
@@ -84,7 +84,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "/".join(["x" * 200] * 30), "a\0b"])
-def test_a_text_that_cannot_be_a_path(tmp_path: Path, name: str) -> None:
+def test_a_string_that_cannot_be_a_path(tmp_path: Path, name: str) -> None:
     """It is neither a file nor a folder, and nothing is raised."""
     assert not is_file(tmp_path / name)
     assert not is_folder(tmp_path / name)
@@ -101,12 +101,12 @@ def test_a_text_that_cannot_be_a_path(tmp_path: Path, name: str) -> None:
         ("数据 naïve 🤗", "数据 naïve 🤗"),
     ],
 )
-def test_what_a_terminal_would_obey(text: str, shown: str) -> None:
-    """Controls and marks that reorder a line are replaced; all other text stays as it is."""
+def test_terminal_control_characters_are_replaced(text: str, shown: str) -> None:
+    """Control characters and marks that reorder a line are replaced; all other text is kept."""
     assert make_printable(text) == shown
 
 
-# What reads a file otherwise, and why it may: the file is the package's own, or the kernel's.
+# Other readers, and why they may: the file belongs to the package, or to the kernel.
 OTHER_READERS = {
     "files/reading.py": "it is the reader",
     "planning/sections.py": "the package's own functions",
@@ -124,7 +124,7 @@ READERS = {"read_text", "read_bytes", "open"}
 
 
 def test_files_are_read_in_one_place() -> None:
-    """No other module opens a file for reading, so that each reader has a limit."""
+    """No other module opens a file for reading, so that each read has a limit."""
     found = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -135,7 +135,7 @@ def test_files_are_read_in_one_place() -> None:
 
 
 def reads(call: ast.Call) -> bool:
-    """Say whether a call is a file's own `read_text`, `read_bytes` or `open` for reading."""
+    """Return whether a call is a file's `read_text`, `read_bytes` or `open` for reading."""
     if isinstance(call.func, ast.Name):
         return call.func.id == "open" and not writes(call)
     named = isinstance(call.func, ast.Attribute) and call.func.attr in READERS
@@ -143,6 +143,6 @@ def reads(call: ast.Call) -> bool:
 
 
 def writes(call: ast.Call) -> bool:
-    """Say whether a call opens a file for writing only."""
+    """Return whether a call opens a file only for writing."""
     text = ast.unparse(call)
     return "O_WRONLY" in text or "O_CREAT" in text or "'w" in text

@@ -1,4 +1,4 @@
-"""GPUs of any type are understood in every option of sbatch; what is not understood is never a run without GPUs."""
+"""GPUs of any type are understood in every sbatch option; an unclear value is never "no GPUs"."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def slurm_of(options: str):
 
 
 def refusal(options: str) -> str:
-    """What is said of a spec with these options."""
+    """Return the error for a spec with these options."""
     with pytest.raises(SpecError) as raised:
         slurm_of(options)
     return str(raised.value)
@@ -56,7 +56,7 @@ def refusal(options: str) -> str:
     "additional_parameters: {{tres-per-node: 'gres/gpu:{}:2'}}",
 ])  # fmt: skip
 def test_a_type_of_any_name_in_every_option(option, kind):
-    """The type, the GPUs of each node and of the job, the same from every reader of the options."""
+    """Every reader of the options gets the same type, GPUs per node and GPUs of the job."""
     slurm = slurm_of("nodes: 2, " + option.format(kind))
     machines = machines_of(slurm, gpus_requested=requests_gpus(slurm), processes=None)
     assert (machines.gpus, machines.gpu_type, machines.processes) == (True, kind, 4)
@@ -69,7 +69,7 @@ def test_a_type_of_any_name_in_every_option(option, kind):
     ("gpu:0", 0), ("none", 0), ("tmpdisk:100", 0), ("shard:2", 1), ("mps:50", 1),
 ])  # fmt: skip
 def test_other_forms_of_a_list(gres, count):
-    """Without a count it is one GPU; a part of a GPU is one; other resources are none."""
+    """No count means one GPU; a part of a GPU is one; other resources are no GPUs."""
     slurm = slurm_of(f"gres: '{gres}'")
     assert (requests_gpus(slurm), count_gpus(slurm.options, 1)) == (count > 0, count)
 
@@ -79,11 +79,11 @@ def test_other_forms_of_a_list(gres, count):
     "tres-per-task: 'gres/gpu:a:b:c'", "additional_parameters: {tres-per-node: 'gres/gpu:a:b:c'}",
 ])  # fmt: skip
 def test_what_is_not_understood_is_an_error(options):
-    """It names the place and the forms; it is never taken for a run on CPUs."""
+    """The error has the place and the accepted forms; the run never becomes a CPU run."""
     assert "is not a GPU request such as gpu:4 or gpu:a100:4" in refusal(options)
 
 
-@pytest.mark.parametrize(("options", "said"), [
+@pytest.mark.parametrize(("options", "error"), [
     ("gres: 'gpu:3090'", "slurm.gres: Slurm reads 3090 as a number of GPUs\n  hint: write gpu:3090:1 for one GPU of type 3090"),
     ("gpus-per-node: 3090", "as a number of GPUs\n  hint: write 3090:1 for one GPU of type 3090"),
     ("gpus: 4090", "as a number of GPUs\n  hint: write 4090:1 for one GPU of type 4090"),
@@ -92,13 +92,13 @@ def test_what_is_not_understood_is_an_error(options):
     ("gpus: 'a100:0'", "must be at least 1, got 0"),
     ("gpus-per-socket: some", "slurm.gpus-per-socket: 'some' is not a number of GPUs"),
 ])  # fmt: skip
-def test_what_slurm_reads_otherwise(options, said):
-    """A type without a count is a count to Slurm; a site's own resource gives no GPU."""
-    assert said in refusal(options)
+def test_what_slurm_reads_differently(options, error):
+    """To Slurm a type without a count is a count; a site's own resource gives no GPU."""
+    assert error in refusal(options)
 
 
-def test_a_sites_own_resource_beside_gpus():
-    """It is passed on."""
+def test_a_sites_own_resource_with_gpus():
+    """It is passed on unchanged."""
     slurm = slurm_of("gpus: 2, gres: 'gpumem:20g'")
     assert (slurm.gres, count_gpus(slurm.options, 1)) == ("gpumem:20g", 2)
 
@@ -109,7 +109,7 @@ def test_a_sites_own_resource_beside_gpus():
     ("--gres=gpu:1g.10gb:4,tmpdisk:100", {"gres": "gpu:1g.10gb:4,tmpdisk:100"}),
 ])  # fmt: skip
 def test_an_old_script_keeps_its_gpus(directive, expected):
-    """Its spec asks for the same GPUs, and trains on them: processes are counted on the node."""
+    """Its spec requests the same GPUs and trains on them; processes are counted on the node."""
     text = f"#!/bin/bash\n#SBATCH {directive}\naccelerate launch --multi_gpu --num_processes 4 train.py\n"
     draft = translated(text)
     Path("job.yaml").write_text(write_spec(draft.values))
@@ -120,7 +120,7 @@ def test_an_old_script_keeps_its_gpus(directive, expected):
 
 
 def test_the_script_of_a_gpu_job_trains_on_gpus(tmp_path, monkeypatch, capsys):
-    """No process count for CPUs, no ACCELERATE_USE_CPU; a job without GPUs warns of those that it has."""
+    """It sets no CPU process count and no ACCELERATE_USE_CPU; a CPU job warns of its GPUs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").touch()
     (tmp_path / "job.yaml").write_text("script: train.py\nslurm: {gres: 'gpu:3090:2', time: '5'}\n")
@@ -141,7 +141,7 @@ def test_the_script_of_a_gpu_job_trains_on_gpus(tmp_path, monkeypatch, capsys):
     ("given", "warns"), [("", False), ("0", False), ("2", True), ("3090:10", True)]
 )
 def test_idle_gpus_are_named_in_the_log(given, warns):
-    """A job on CPUs that holds GPUs says so, with what to do."""
+    """A CPU job that holds GPUs logs them, with advice."""
     done = bash("warn_of_idle_gpus", SLURM_GPUS_ON_NODE=given)
     assert done.returncode == 0
     assert ("WARNING: training runs on CPUs, but Slurm allocated GPUs" in done.stderr) == warns

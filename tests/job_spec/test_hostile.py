@@ -1,4 +1,4 @@
-"""No value of a spec becomes anything but itself: it is refused, or it arrives as one word and nothing else happens."""
+"""A value of a spec is refused, or arrives unchanged as one word, and has no other effect."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.support.bash_functions import run_script
 from tests.support.hostile_values import VALUES
 from tests.support.planned import plan_of
 
-# The spec's own words, and a place for the value in every kind of field. Two specs, because some fields exclude
-# each other. {} is the value; a field that refuses it is left out.
+# The spec's own keys, with a place for the value in every kind of field. Two specs, because some
+# fields exclude each other. {} is the value; a field that refuses it is omitted.
 FIELDS: dict[str, dict[str, Any]] = {
     "script": {
         "name": "{}",
@@ -74,7 +74,7 @@ COMMAND = ("script", "module", "args", "accelerate")
 FOLDERS = {"slurm.chdir", "environment.venv", "profile.run_root"}
 BASE = {"name": "hostile", "slurm.nodes": 1}
 
-# Functions come before programs on PATH: these stand in for what is not on this machine, and write down their words.
+# Functions override programs on PATH: these replace commands and record their arguments.
 STAND_INS = r"""
 srun() { while [[ ${1:-} == --* ]]; do shift; done; export SLURM_NODEID=0; exec "$@"; }
 scontrol() { :; }
@@ -90,7 +90,7 @@ accelerate() {
 
 
 def filled(pattern: Any, value: str) -> Any:
-    """Put the value in the place of {}, in keys, values and lists."""
+    """Replace {} by the value, in keys, values and lists."""
     if isinstance(pattern, dict):
         return {filled(key, value): filled(item, value) for key, item in pattern.items()}
     if isinstance(pattern, list):
@@ -99,7 +99,7 @@ def filled(pattern: Any, value: str) -> Any:
 
 
 def flow(value: Any) -> str:
-    """Write YAML that means exactly this, whatever characters it has; a `?` allows a key of any length."""
+    """Write YAML with exactly this meaning, for any characters; `?` allows a key of any length."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"? {flow(key)} : {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -114,7 +114,7 @@ def flow(value: Any) -> str:
 
 
 def nested(fields: dict[str, Any], value: str) -> dict[str, Any]:
-    """Make a tree of dotted paths, the value in its places; a path's last part may be the value itself."""
+    """Build a tree from dotted paths; the last part of a path may be the value itself."""
     tree: dict[str, Any] = {}
     for path, item in fields.items():
         *above, last = path.split(".")
@@ -127,7 +127,7 @@ def nested(fields: dict[str, Any], value: str) -> dict[str, Any]:
 
 @dataclass
 class Case:
-    """One value in one or more fields, and the folder in which it is tried."""
+    """One value in one or more fields, and the folder of the run."""
 
     folder: Path
     fields: dict[str, Any]
@@ -135,7 +135,7 @@ class Case:
     what_runs: str
 
     def plan(self) -> LaunchPlan:
-        """Load and plan; raises SpecError where the value is refused."""
+        """Load and plan; raises SpecError if the value is refused."""
         base = BASE if self.what_runs in self.fields else {**BASE, "script": "train.py"}
         tree = nested({**base, **self.fields}, self.value)
         profile = None
@@ -150,12 +150,12 @@ class Case:
         )  # fmt: skip
 
     def with_fields(self, fields: dict[str, Any]) -> Case:
-        """The same with other fields."""
+        """The same case with other fields."""
         return Case(self.folder, fields, self.value, self.what_runs)
 
 
 def accepted(case: Case) -> dict[str, Any]:
-    """The fields that take the value."""
+    """The fields that accept the value."""
     found = {}
     for path, item in case.fields.items():
         try:
@@ -167,7 +167,7 @@ def accepted(case: Case) -> dict[str, Any]:
 
 
 def groups(case: Case) -> Iterator[Case]:
-    """The fields that take the value, together; those of the command one by one where the value is long."""
+    """The fields that accept the value, together; a long value takes one field at a time."""
     taken = accepted(case)
     alone = [path for path in taken if path.startswith(COMMAND) and len(case.value) > 1000]
     yield case.with_fields({path: item for path, item in taken.items() if path not in alone})
@@ -175,7 +175,7 @@ def groups(case: Case) -> Iterator[Case]:
 
 
 def sbatch_options(script: str) -> list[tuple[str, str | None]]:
-    """Read the #SBATCH lines as sbatch does, up to the first command (_get_argument in src/sbatch/opt.c)."""
+    """Read #SBATCH lines as sbatch does, up to the first command (_get_argument in opt.c)."""
     found: list[tuple[str, str | None]] = []
     for line in script.split("\n"):
         if line and not line.startswith("#"):
@@ -188,7 +188,7 @@ def sbatch_options(script: str) -> list[tuple[str, str | None]]:
 
 
 def sbatch_words(line: str) -> list[str]:
-    """Split a line as sbatch does: a backslash escapes everywhere, quotes keep spaces, # begins a comment."""
+    """Split a line as sbatch does: a backslash always escapes, quotes keep spaces, # is a comment."""
     words: list[str] = []
     word, quoting, escaped, inside = "", "", False, False
     for character in line:
@@ -211,7 +211,7 @@ def sbatch_words(line: str) -> list[str]:
 
 
 def intended(case: Case, plan: LaunchPlan) -> dict[str, str | None]:
-    """The options that the script should give to sbatch, worked out from the fields alone."""
+    """The options that the script should pass to sbatch, derived from the fields alone."""
     tree = nested({**BASE, **case.fields}, case.value)
     slurm = tree["slurm"]
     extra = {
@@ -226,7 +226,7 @@ def intended(case: Case, plan: LaunchPlan) -> dict[str, str | None]:
 
 
 def check_text(case: Case, plan: LaunchPlan) -> str:
-    """The script's text: bash can read it, and sbatch reads the intended options from it."""
+    """Check that bash parses the script, and that sbatch reads the intended options from it."""
     script = render(plan)
     answer = run_script(script, "-n")
     assert (answer.returncode, answer.stderr) == (0, b"")
@@ -237,7 +237,7 @@ def check_text(case: Case, plan: LaunchPlan) -> str:
 
 
 def folder_of(case: Case, plan: LaunchPlan) -> Path | None:
-    """Make the folders that the spec names; None where the file system has no such name."""
+    """Make the folders that the spec names; None if the file system cannot have such a name."""
     work = Path(str(plan.chdir))
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ def folder_of(case: Case, plan: LaunchPlan) -> Path | None:
 
 
 def start(case: Case, script: str) -> subprocess.Popen[bytes]:
-    """Let bash run the script, with stand-ins for Slurm's commands, modules and accelerate."""
+    """Run the script in bash, with stand-ins for Slurm's commands, modules and accelerate."""
     (case.folder / "stand-ins.bash").write_text(STAND_INS)
     (case.folder / "job.sbatch").write_text(script)
     for name in ("record", "tmp", "home/miniforge3/etc/profile.d"):
@@ -276,7 +276,7 @@ def recorded(case: Case, name: str) -> list[str]:
 
 
 def check_run(case: Case, plan: LaunchPlan, work: Path) -> None:
-    """What arrived: the launch command, its config, the environment, modules, venv, conda and the folders."""
+    """Check the launch command, its config, the environment, modules, venv, conda and the folders."""
     tree = nested({**BASE, **case.fields}, case.value)
     argv = recorded(case, "argv")
     assert argv[:2] == ["launch", "--config_file"]
@@ -307,7 +307,7 @@ def check_run(case: Case, plan: LaunchPlan, work: Path) -> None:
 
 
 def command_line(tree: dict[str, Any]) -> list[str]:
-    """What follows accelerate's own flags, by the rules that the spec's documentation gives for args."""
+    """The words after accelerate's own flags, by the documented rules for args."""
     words = ["--module", tree["module"]] if "module" in tree else [tree.get("script", "train.py")]
     if isinstance(tree.get("args"), list):
         return words + tree["args"]
@@ -321,8 +321,8 @@ def command_line(tree: dict[str, Any]) -> list[str]:
 
 
 @dataclass
-class Tried:
-    """A script that bash runs now, and what is to be found when it has ended."""
+class RunningScript:
+    """A script that bash is running, and what it must leave behind."""
 
     case: Case
     plan: LaunchPlan
@@ -331,8 +331,8 @@ class Tried:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, case: Case) -> Tried:
-        """Check the script's text and let it run; without the fields that the file system has no name for."""
+    def start(cls, case: Case) -> RunningScript:
+        """Check the script's text and start it, without the fields whose folders cannot exist."""
         plan = case.plan()
         script, work = check_text(case, plan), folder_of(case, plan)
         if work is None:
@@ -344,7 +344,7 @@ class Tried:
         return cls(case, plan, work, files_in(case.folder), start(case, script))
 
     def check(self) -> None:
-        """Wait for its end; everything has arrived, and no file has come that is not the run's or a stand-in's."""
+        """Wait for its end; everything has arrived, and only the run and the stand-ins made files."""
         code, folder = self.process.wait(), self.case.folder
         logs = [folder / "slurm.out", *folder.rglob("attempt-*.log")]
         assert code == 0, [path.read_text(errors="replace") for path in logs]
@@ -366,20 +366,20 @@ def files_in(folder: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_is_refused_or_arrives_as_it_is(tmp_path, monkeypatch, name):
-    """In every field a value is refused with SpecError, or reaches its place as one word, and nothing else happens."""
+def test_a_value_is_refused_or_arrives_unchanged(tmp_path, monkeypatch, name):
+    """Every field refuses a value with SpecError, or passes it on as one word without side effects."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     tried = []
     for what_runs, fields in FIELDS.items():
         for number, case in enumerate(groups(Case(tmp_path, fields, VALUES[name], what_runs))):
             folder = tmp_path / f"{what_runs}-{number}"
             (folder / "work").mkdir(parents=True)
-            tried.append(Tried.start(Case(folder, case.fields, case.value, what_runs)))
+            tried.append(RunningScript.start(Case(folder, case.fields, case.value, what_runs)))
     for one in tried:
         one.check()
 
 
-# The places of values in what a script with checkpoints of its own is told.
+# The places of values in the arguments of a script with its own checkpoints.
 OWN_CHECKPOINTS: list[dict[str, Any]] = [
     {"checkpoint.path": "{}"},
     {"checkpoint.path": "{run_dir}/{}*"},
@@ -400,8 +400,8 @@ main
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_checkpoint_is_handed_over_as_it_is(tmp_path, name):
-    """A pattern and the words around a checkpoint are refused or arrive as they are, and so does its name."""
+def test_a_checkpoint_is_passed_unchanged(tmp_path, name):
+    """A pattern, the words around a checkpoint and its name are refused or arrive unchanged."""
     value, checkpoint = VALUES[name], VALUES[name].replace("\0", "")[:60_000]
     for fields in OWN_CHECKPOINTS:
         case = Case(tmp_path, {**fields, "script": "train.py"}, value, "script")
@@ -425,8 +425,8 @@ def test_a_checkpoint_is_handed_over_as_it_is(tmp_path, name):
 
 
 @pytest.mark.parametrize("texts", [100, pytest.param(1000, marks=pytest.mark.extended)])
-def test_any_text_is_refused_or_arrives_as_it_is(tmp_path, texts):
-    """Whatever the text, it is refused, or it reaches the command line, the environment and the config unchanged."""
+def test_any_text_is_refused_or_arrives_unchanged(tmp_path, texts):
+    """Any text is refused, or reaches the command line, the environment and the config unchanged."""
     check = given(st.text(max_size=300))(lambda text: arrives(tmp_path, text))
     settings(max_examples=texts, deadline=None)(check)()
 
@@ -451,7 +451,7 @@ def arrives(folder: Path, text: str) -> None:
     assert not (folder / "canary").exists()
 
 
-# The fields that take most texts, and the two functions that hold them, called without the rest of the script.
+# The fields that accept most texts, and the two functions that use them, called on their own.
 ANYWHERE = (
     "args.value",
     "args.values",

@@ -1,4 +1,4 @@
-"""`slurm.nodes: 2-8`: what a spec means then, and how many of the nodes that Slurm gives are used."""
+"""`slurm.nodes: 2-8`: what a spec means then, and how many of the allocated nodes are used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planned(folder: Path, slurm: dict[str, Any], **accelerate: Any) -> LaunchPla
 
 
 def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
-    """num_processes counts all of them on the most nodes; on fewer, each node has as many."""
+    """num_processes counts the processes on the most nodes; each node always has the same number."""
     plan = planned(tmp_path, {"nodes": "2-8"}, num_processes=16)
     assert (plan.least_nodes, plan.nodes, plan.launch.processes, plan.processes_a_node) == (
         2,
@@ -44,8 +44,8 @@ def test_the_processes_are_those_of_the_most_nodes(tmp_path: Path) -> None:
     )
 
 
-def test_one_number_stays_as_it_was(tmp_path: Path) -> None:
-    """Without a range nothing is said of the most nodes."""
+def test_one_number_is_not_a_range(tmp_path: Path) -> None:
+    """Without a range the script does not mention the most nodes."""
     assert (
         "CLUSTERRUN_MOST_NODES="
         not in render(planned(tmp_path, {"nodes": 4})).split("# ---- clusterrun's")[0]
@@ -72,17 +72,17 @@ def test_one_number_stays_as_it_was(tmp_path: Path) -> None:
         ({"nodes": "2-"}, {}, "'2-' is not a number of nodes"),
     ],
 )
-def test_what_a_range_cannot_mean_is_said(
+def test_what_cannot_be_combined_with_a_range(
     tmp_path: Path, slurm: dict[str, Any], accelerate: dict[str, Any], what: str
 ) -> None:
-    """Mistakes are told before anything is queued."""
+    """Invalid combinations are reported before submission."""
     with pytest.raises(SpecError) as refused:
         planned(tmp_path, slurm, **accelerate)
     assert what in str(refused.value)
 
 
 USED = [
-    # most nodes, accumulation on them, nodes that Slurm gave, nodes that are used
+    # most nodes, their accumulation steps, allocated nodes, nodes in use
     ("", "", 3, 3),
     (8, "", 8, 8),
     (8, "", 7, 4),
@@ -97,7 +97,7 @@ USED = [
 def test_as_many_nodes_are_used_as_share_a_step_equally(
     most: object, accumulation: object, given: int, used: int
 ) -> None:
-    """Of what Slurm gives, the largest number that keeps the samples of an optimizer step; all without a range."""
+    """The largest allocated number that keeps the samples per step is used; all without a range."""
     variables = {
         "CLUSTERRUN_MOST_NODES": most,
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": accumulation,

@@ -1,4 +1,4 @@
-"""The schema for editors says what the loader takes: no good spec is underlined, and a wrong form is."""
+"""The schema for editors accepts every valid spec, and refuses wrong keys, values and shapes."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_it_is_a_schema():
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_every_key_has_a_place_and_most_have_words():
-    """All sections are there; what the models say of a key is shown by the editor."""
+def test_every_key_is_listed_and_most_are_described():
+    """All sections are present; the editor shows the models' descriptions of the keys."""
     assert {"slurm", "accelerate", "environment", "checkpoint", "requeue"} <= set(
         SCHEMA["properties"]
     )
@@ -134,8 +134,8 @@ name: a b
 
 
 @pytest.mark.parametrize("text", GOOD.strip().splitlines())
-def test_what_the_loader_takes_is_not_refused(tmp_path, text):
-    """Both spellings of a key, and every shape of a value."""
+def test_what_the_loader_accepts_is_accepted(tmp_path, text):
+    """Both spellings of a key and every shape of a value are accepted."""
     spec = f"script: train.py\n{text}\n"
     assert loads(spec, tmp_path)
     assert faults(spec) == []
@@ -143,7 +143,7 @@ def test_what_the_loader_takes_is_not_refused(tmp_path, text):
 
 @pytest.mark.parametrize("text", WRONG.strip().splitlines())
 def test_what_the_loader_refuses_for_its_form_is_refused(tmp_path, text):
-    """Unknown keys, wrong words and wrong shapes are seen in the editor."""
+    """The editor marks unknown keys, wrong values and wrong shapes."""
     spec = f"script: train.py\n{text}\n"
     assert not loads(spec, tmp_path)
     assert faults(spec) != []
@@ -172,7 +172,7 @@ VALUES = st.one_of(
 def test_what_the_schema_refuses_the_loader_refuses(
     tmp_path_factory: Any, place: tuple[str, str], value: object
 ) -> None:
-    """An editor never underlines what would run."""
+    """The editor never marks a spec that would run."""
     section, key = place
     spec = {"script": "train.py", **({section: {key: value}} if section else {key: value})}
     text = yaml.safe_dump(spec)

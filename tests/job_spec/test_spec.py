@@ -1,4 +1,4 @@
-"""What a spec may say, and how it is read."""
+"""What a spec may contain, and how it is read."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def load(text: str, **options) -> JobSpec:
-    """Read a spec that has a script already."""
+    """Read a spec that already has a script."""
     Path("job.yaml").write_text(f"script: train.py\n{text}\n")
     return load_spec("job.yaml", **options).spec
 
 
 def profiled(profile: str, text: str = "", **options) -> JobSpec:
-    """Read a spec over a profile."""
+    """Read a spec together with a profile."""
     Path("site.yaml").write_text(profile)
     return load(text, profile="site.yaml", **options)
 
@@ -65,7 +65,7 @@ SCALARS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("text", "value"), SCALARS)
 def test_a_plain_scalar_is_read_as_yaml_1_2_does(text, value):
-    """A value without quotes is what YAML 1.2's core schema says, and nothing of YAML 1.1."""
+    """An unquoted value is read by YAML 1.2's core schema, never by YAML 1.1."""
     assert read_scalar(text) == value
     assert isinstance(read_scalar(text), type(value))
 
@@ -74,18 +74,18 @@ def test_a_plain_scalar_is_read_as_yaml_1_2_does(text, value):
     "text", ["3e-4", "08", "0o17", "1_000", "12:00:00", "no", "on", "0.10", "1e5", "-5", "9" * 5000]
 )
 def test_a_value_reaches_the_script_as_it_was_written(text):
-    """A number keeps its spelling on its way to the script, and what looks like a number in YAML 1.1 is text."""
+    """A number keeps its spelling in the script, and what only YAML 1.1 reads as a number is text."""
     assert load(f"args: {{lr: {text}}}").args == {"lr": text}
 
 
 def test_quotes_make_text_of_anything():
-    """A quoted value is text, also where it would be a number, true or nothing without quotes."""
+    """A quoted value is text, even if it would be a number, true or null without quotes."""
     spec = load("environment: {variables: {A: 'true', B: \"~\", C: '08', D: ''}}")
     assert spec.environment.variables == {"A": "true", "B": "~", "C": "08", "D": ""}
 
 
-def test_truth_in_variables_is_a_word():
-    """true and false in environment.variables are those words, as users of HF_HUB_OFFLINE write them."""
+def test_booleans_in_variables_are_words():
+    """true and false in environment.variables stay those words, as HF_HUB_OFFLINE expects."""
     assert load("environment: {variables: {A: true, B: False}}").environment.variables == {
         "A": "true",
         "B": "false",
@@ -93,7 +93,7 @@ def test_truth_in_variables_is_a_word():
 
 
 def test_dashes_and_underscores_are_both_read():
-    """A key may be spelled with dashes, as sbatch does, or with underscores, as accelerate does."""
+    """A key may have dashes, as in sbatch, or underscores, as in accelerate."""
     text = (
         "slurm: {{gpus{0}per{0}node: 4, mail{0}type: END}}\naccelerate: {{mixed{0}precision: bf16}}"
     )
@@ -102,20 +102,20 @@ def test_dashes_and_underscores_are_both_read():
 
 
 def test_anchors_and_merges_are_read():
-    """`<<: *anchor` adds the keys that the mapping itself has not."""
+    """`<<: *anchor` adds the keys that the mapping itself lacks."""
     spec = load("environment:\n  variables: &base {A: 1, B: 2}\nargs:\n  <<: *base\n  B: 3")
     assert spec.args == {"A": "1", "B": "3"}
 
 
 def test_files_of_other_systems_are_read():
-    """A byte-order mark and Windows line ends are no mistake."""
+    """A byte-order mark and Windows line endings are accepted."""
     Path("job.yaml").write_bytes("\ufeffscript: a.py\r\nslurm:\r\n  time: 1:00\r\n".encode())
     spec = load_spec("job.yaml").spec
     assert (spec.script, spec.slurm.time) == ("a.py", "1:00")
 
 
-def test_options_that_are_not_typed_are_passed_on_as_written():
-    """What sbatch knows and we do not type keeps its text; true stands for an option without a value."""
+def test_untyped_options_are_passed_on_as_written():
+    """sbatch options without a type of ours keep their text; true means an option without a value."""
     spec = load(
         "slurm: {constraint: a&b, nice: -5, reboot: true, additional_parameters: {new-option: 08}}"
     )
@@ -131,20 +131,20 @@ TIMES = {
 
 
 @pytest.mark.parametrize(("text", "seconds"), TIMES.items())
-def test_every_time_of_sbatch(text, seconds):
-    """Each of sbatch's forms of a time means the seconds that sbatch(1) says, and is kept as written."""
+def test_every_form_of_sbatch_time(text, seconds):
+    """Each form of an sbatch time means the seconds of sbatch(1), and keeps its spelling."""
     assert seconds_of_slurm_time(text) == seconds
     assert load(f"slurm: {{time: {text}}}").slurm.time == text
 
 
 @pytest.mark.parametrize(
-    ("every", "meant"),
+    ("every", "expected"),
     [("10min", "10min"), ("90 seconds", "90s"), ("1.5h", "90min"), ("2 hours", "2h"), ("500 steps", "500 steps"),
      ("1step", "1 steps"), ("5 minutes", "5min"), ("30sec", "30s"), ("auto", "auto")],
 )  # fmt: skip
-def test_every_interval(every, meant):
-    """An interval is handed to the trainer in one of four units, whichever way it was written, or as auto."""
-    assert load(f"checkpoint: {{every: {every}}}").checkpoint.every == meant
+def test_every_interval(every, expected):
+    """An interval reaches the training process in one of four units, or as auto."""
+    assert load(f"checkpoint: {{every: {every}}}").checkpoint.every == expected
 
 
 ARGUMENTS: list[tuple[str, tuple[str, ...]]] = [
@@ -166,18 +166,18 @@ ARGUMENTS: list[tuple[str, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("text", "words"), ARGUMENTS)
 def test_an_argument_becomes_words(text, words):
-    """true is a bare flag, false and null are nothing, a list repeats; a value with a dash is tied to its flag."""
+    """true is a bare flag, false and null add nothing, a list repeats; values with a dash use `=`."""
     ((name, value),) = load(f"args: {text}").args.items()
     assert argument_words(name, value) == words
 
 
 def test_arguments_as_a_list_are_passed_on_word_by_word():
-    """A list under args is the command line itself."""
+    """A list in args is the command line itself."""
     assert load("args: [train, --lr, 3e-4, '']").args == ["train", "--lr", "3e-4", ""]
 
 
 def test_what_runs_may_be_a_module_or_a_command():
-    """A module and a command are read as well as a script; a command keeps its lines."""
+    """A module or a command is accepted in place of a script; a command keeps its lines."""
     Path("job.yaml").write_text("module: pkg.train\n")
     assert load_spec("job.yaml").spec.module == "pkg.train"
     Path("job.yaml").write_text("command: |\n  cd data\n  ./prepare.sh\n")
@@ -194,8 +194,8 @@ def test_one_setup_line_needs_no_list():
 @pytest.mark.parametrize(
     ("file", "name"), [("job.yaml", "job"), ("a.b.yaml", "a"), ("tiny-gpt2_1", "tiny-gpt2_1")]
 )
-def test_a_run_is_called_after_its_file(file, name):
-    """Without a name the file's name is taken, up to its first dot."""
+def test_the_default_name_is_that_of_the_file(file, name):
+    """The default name is the file's name up to its first dot."""
     Path(file).write_text("script: a.py\n")
     assert load_spec(file).spec.name == name
     Path(file).write_text("script: a.py\nname: null\n")
@@ -208,21 +208,21 @@ def test_a_run_is_called_after_its_file(file, name):
      ("~/x", "/home/ada/x"), ("~nobody-of-that-name/x", "/project/jobs/~nobody-of-that-name/x")],
 )  # fmt: skip
 def test_chdir_is_relative_to_the_spec(chdir, absolute):
-    """slurm.chdir begins at the folder of the spec's file; `~` is expanded as a shell does."""
+    """slurm.chdir is relative to the folder of the spec file; `~` is expanded as in a shell."""
     Path("job.yaml").write_text(f"script: a.py\nslurm: {{chdir: {chdir}}}\n")
     assert load_spec("job.yaml", folder=Path("/project/jobs")).chdir == absolute
 
 
-def test_chdir_begins_at_the_file_and_not_at_the_shell(folder):
-    """The folder where the command is typed plays no part in slurm.chdir."""
+def test_chdir_is_relative_to_the_file_not_the_shell(folder):
+    """The current folder of the shell does not affect slurm.chdir."""
     (folder / "specs").mkdir()
     (folder / "specs" / "job.yaml").write_text("script: a.py\nslurm: {chdir: ..}\n")
     assert load_spec("specs/job.yaml").chdir == str(folder)
     assert load("").slurm.chdir is None
 
 
-def test_the_layers_lie_over_each_other():
-    """A profile gives defaults, the spec overrides them key by key, --set overrides both."""
+def test_layers_override_each_other():
+    """The spec overrides the profile's defaults key by key, and --set overrides both."""
     profile = "slurm: {partition: gpu, time: 60, qos: low, mail-type: END}\ncheckpoint: {keep: 5}\n"
     spec = profiled(
         profile, "slurm: {time: 30, mail_type: FAIL}", overrides=["slurm.qos=high", "slurm.time=10"]
@@ -234,7 +234,7 @@ def test_the_layers_lie_over_each_other():
 
 
 def test_mappings_below_a_section_are_merged_and_lists_are_replaced():
-    """Variables of profile and spec come together; a list of the spec takes the place of the profile's."""
+    """Variables of profile and spec are merged; a list in the spec replaces the profile's."""
     profile = "environment: {modules: [cuda/12.4], variables: {A: 1, B: 1}}\n"
     environment = profiled(profile, "environment: {modules: [rocm], variables: {B: 2}}").environment
     assert environment.modules == ("rocm",)
@@ -242,8 +242,8 @@ def test_mappings_below_a_section_are_merged_and_lists_are_replaced():
 
 
 @pytest.mark.parametrize("spec", ["slurm: {partition: null, nodes: ~}", "slurm: null", "slurm:"])
-def test_null_drops_what_lies_below(spec):
-    """null brings back the default, whether a profile gave the value or nobody did."""
+def test_null_restores_the_default(spec):
+    """null restores the default, whether or not a profile set the value."""
     assert (
         profiled("slurm: {partition: gpu, nodes: 2}\n", spec).slurm
         == load(spec).slurm
@@ -252,7 +252,7 @@ def test_null_drops_what_lies_below(spec):
 
 
 def test_the_shell_is_the_lowest_layer():
-    """The active virtual environment counts only where neither profile nor spec says which Python to use."""
+    """The active virtual environment counts only if neither profile nor spec selects a Python."""
     shell = {"venv": "/home/ada/venv"}
     assert load("", shell=shell).environment.venv == "/home/ada/venv"
     assert (
@@ -282,17 +282,17 @@ def test_the_shell_is_the_lowest_layer():
     assert profiled("environment: {conda: base}\n", shell=shell).environment.venv is None
 
 
-def test_a_profile_says_where_runs_lie(monkeypatch):
-    """run_root expands `~` and variables; without it runs lie below the working folder."""
+def test_a_profile_sets_the_run_root(monkeypatch):
+    """run_root expands `~` and variables; without it runs are below the working folder."""
     monkeypatch.setenv("SCRATCH", "/scratch/ada")
-    for given, meant in {
+    for given, expected in {
         "$SCRATCH/runs": "/scratch/ada/runs",
         "~/runs": "/home/ada/runs",
         "": "runs",
     }.items():
         Path("site.yaml").write_text(f"run_root: {given}\n")
         Path("job.yaml").write_text("script: a.py\n")
-        assert load_spec("job.yaml", profile="site.yaml").run_root == meant
+        assert load_spec("job.yaml", profile="site.yaml").run_root == expected
     assert load_spec("job.yaml").run_root == "runs"
 
 
@@ -310,13 +310,13 @@ OVERRIDES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("override", "args"), OVERRIDES)
-def test_a_set_is_typed_as_in_the_file(override, args):
+def test_a_set_value_is_read_as_in_the_file(override, args):
     """--set KEY=VALUE reads VALUE as the file would, and dots lead into the spec."""
     assert load("", overrides=[override]).args == args
 
 
 def test_a_set_reaches_every_depth():
-    """--set takes sbatch's dashes, single variables and keys inside a strategy's section."""
+    """--set accepts sbatch's dashes, single variables and keys inside a strategy's section."""
     spec = load("accelerate: {deepspeed_config: {zero_stage: 2, offload: none}}", overrides=[
         "slurm.gpus-per-node=8", "environment.variables.A.B=1".replace(".B", ""), "slurm.nodes=2",
         "accelerate.deepspeed_config.zero_stage=3", "slurm.gpus-per-node=4",
@@ -326,8 +326,8 @@ def test_a_set_reaches_every_depth():
     assert spec.accelerate.deepspeed_config == {"zero_stage": 3, "offload": "none"}
 
 
-def test_a_loaded_spec_knows_where_its_keys_stand():
-    """The line of every key is kept, also of one that --set or a profile gave."""
+def test_a_loaded_spec_knows_the_lines_of_its_keys():
+    """Each key has its line, including keys from --set or a profile."""
     Path("site.yaml").write_text("slurm:\n  partition: gpu\n")
     Path("job.yaml").write_text("script: a.py\nslurm:\n  gpus-per-node: 4\n")
     loaded = load_spec("job.yaml", profile="site.yaml", overrides=["slurm.time=5"])
@@ -339,15 +339,15 @@ def test_a_loaded_spec_knows_where_its_keys_stand():
 
 
 def test_a_spec_cannot_be_changed():
-    """What was validated stays as it was."""
+    """A validated spec cannot be modified."""
     spec = load("")
     with pytest.raises(ValidationError) as raised:
         spec.name = "other"
     assert [error["type"] for error in raised.value.errors()] == ["frozen_instance"]
 
 
-def test_nobody_takes_more_than_one_task_a_node():
-    """The script starts one task a node, so neither a script nor a command may ask for others."""
+def test_more_than_one_task_per_node_is_refused():
+    """The script starts one task per node, so no spec or command may request more."""
     for what, why in (
         ("script: a.py", "accelerate starts"),
         ("command: python a.py", "the command runs once"),
@@ -361,7 +361,7 @@ def test_nobody_takes_more_than_one_task_a_node():
     "array", ["0-3", "1,3,5", "0-15:4", "7", "0-99%4", "1,5-9,20-40:5%2", "3-3"]
 )
 def test_every_array(array):
-    """The numbers of a job array are written as for sbatch, and reach it as they were written."""
+    """Every form of array indices of sbatch is accepted and passed on unchanged."""
     assert load(f"slurm: {{array: '{array}'}}").slurm.array == array
 
 
@@ -380,13 +380,13 @@ RESUMES: list[tuple[str, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("text", "words"), RESUMES)
-def test_the_words_that_resume_a_script(text, words):
-    """checkpoint.resume is a list of words, or a line that is split as a shell splits it, with nothing evaluated."""
+def test_the_resume_arguments_of_a_script(text, words):
+    """checkpoint.resume is a list, or a line split as in a shell, with nothing evaluated."""
     assert load(f"checkpoint:\n  path: out/*\n  {text}").checkpoint.resume == words
 
 
 def test_a_resolved_spec_can_be_read_again():
-    """What a run folder keeps of a spec means the same when it is read again."""
+    """The spec stored in a run folder means the same when it is read again."""
     for resume in ("false", "--ckpt={checkpoint}", "null"):
         spec = load(f"share: group\ncheckpoint: {{path: 'x-*', resume: '{resume}', signal: SIGTERM, every: auto}}"
                     .replace("'false'", "false").replace("'null'", "null"))  # fmt: skip
@@ -398,12 +398,12 @@ def test_a_resolved_spec_can_be_read_again():
     ("given", "name"), [("USR1", "USR1"), ("SIGUSR2", "USR2"), ("SIGTERM", "TERM"), ("null", None)]
 )
 def test_a_signal_has_two_spellings(given, name):
-    """A signal is named with and without SIG, as for kill."""
+    """A signal may have the prefix SIG or not, as for kill."""
     assert load(f"checkpoint: {{signal: {given}}}").checkpoint.signal == name
 
 
 DEFAULTS: list[tuple[str, str, str, object]] = [
-    # the profile, the spec over it, a field, and what it is in the end
+    # the profile, the spec, a field, and its final value
     ("accelerate: {mixed_precision: bf16, debug: true}", "command: hostname", "accelerate.mixed_precision", None),
     ("accelerate: {mixed_precision: bf16}", "script: a.py\naccelerate: {config_file: a.yaml}",
      "accelerate.mixed_precision", None),
@@ -425,16 +425,16 @@ DEFAULTS: list[tuple[str, str, str, object]] = [
 
 
 @pytest.mark.parametrize(("profile", "text", "field", "value"), DEFAULTS)
-def test_a_default_gives_way(profile, text, field, value):
-    """What only the profile gives never clashes with what the spec says: it is left out."""
+def test_a_conflicting_default_is_dropped(profile, text, field, value):
+    """A value of the profile alone is dropped if it conflicts with the spec."""
     Path("site.yaml").write_text(profile)
     Path("job.yaml").write_text(text)
     section, name = field.split(".")
     assert getattr(getattr(load_spec("job.yaml", profile="site.yaml").spec, section), name) == value
 
 
-def test_a_profiles_own_clash_is_told():
-    """Fields of the profile that exclude each other are a mistake of the profile."""
+def test_a_conflict_inside_a_profile_is_reported():
+    """Mutually exclusive fields of a profile are an error of the profile."""
     with pytest.raises(
         SpecError, match=r"^site.yaml:1: slurm.mem-per-cpu: cannot be combined with mem"
     ):
@@ -442,6 +442,6 @@ def test_a_profiles_own_clash_is_told():
 
 
 def test_a_profile_may_share():
-    """A user or a site may share every run with the group, and a spec may take that back."""
+    """A user or a site may share every run with the group, and a spec may undo that."""
     assert profiled("share: group\n").share == "group"
     assert profiled("share: group\n", "share: null").share is None

@@ -1,4 +1,4 @@
-"""Wrong specs, and the whole of what the user is told: file:line: key: what is wrong, and a hint where there is one."""
+"""Every error of a wrong spec, in full: file:line: key: what is wrong, and a hint if there is one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clusterrun.job_spec import load_spec
 from tests.support.library_words import masked
 
 TABLES = Path(__file__).parents[1] / "spec_errors"
-# What appears in the tables as <NAME>; <LIBRARY> is PyYAML's words, which change with its version.
+# Replacements for <NAME> in the tables; <LIBRARY> is PyYAML's text, which varies by version.
 WORDS = {
     "TIMES": "minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes[:seconds]",
     "MEMORY": "a whole number with K, M, G or T, such as 64G",
@@ -29,10 +29,10 @@ WORDS = {
     "ALIASES": "too many values (an alias of aliases?)",
 }
 
-# The second line of a spec, below `script: train.py`; indented, what is said of it, without its `job.yaml:2: `.
+# The second line of a spec, after `script: train.py`; indented, its error without `job.yaml:2: `.
 LINES = (TABLES / "lines.txt").read_text()
 
-# Whole files, and all that is said of them.
+# Whole files, and all of their errors.
 FILES = (TABLES / "files.txt").read_text()
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(
@@ -106,31 +106,31 @@ PROFILES = [
 
 
 def filled(text: str) -> str:
-    """Put the words in place of their names."""
+    """Replace the names by their texts."""
     for name, words in WORDS.items():
         text = text.replace(f"<{name}>", words)
     return text
 
 
 def lines() -> list[tuple[str, str]]:
-    """The cases of LINES: the line, and the whole of what is said of it."""
+    """The cases of LINES: the line, and its whole error."""
     found: list[tuple[str, str]] = []
     for row in LINES.strip().splitlines():
         if row.startswith("  "):
-            said = f"  {row.strip()}" if row.startswith("    ") else f"job.yaml:2: {row.strip()}"
-            found[-1] = (found[-1][0], f"{found[-1][1]}{said}\n")
+            error = f"  {row.strip()}" if row.startswith("    ") else f"job.yaml:2: {row.strip()}"
+            found[-1] = (found[-1][0], f"{found[-1][1]}{error}\n")
         elif not row.startswith("#"):
             found.append((row, ""))
-    return [(line, filled(said).rstrip("\n")) for line, said in found]
+    return [(line, filled(error).rstrip("\n")) for line, error in found]
 
 
 def files() -> list[tuple[str, str, str]]:
-    """The cases of FILES: what it is, the text, and the whole of what is said of it."""
+    """The cases of FILES: a description, the text, and all of its errors."""
     found = []
     for block in FILES.strip().split("== ")[1:]:
         title, _, rest = block.partition("\n")
-        text, _, said = rest.partition("\n-->\n")
-        found.append((title, filled(text), filled(said.rstrip("\n"))))
+        text, _, error = rest.partition("\n-->\n")
+        found.append((title, filled(text), filled(error.rstrip("\n"))))
     return found
 
 
@@ -140,8 +140,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def told(text: str | bytes, **options) -> str:
-    """Write a spec and return the whole of what is said about it."""
+def errors_of(text: str | bytes, **options) -> str:
+    """Write a spec and return all of its errors."""
     Path("job.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(SpecError) as raised:
         load_spec("job.yaml", **options)
@@ -150,8 +150,8 @@ def told(text: str | bytes, **options) -> str:
 
 @pytest.mark.parametrize(("line", "expected"), lines(), ids=[case[0] for case in lines()])
 def test_a_wrong_line(line, expected):
-    """A mistake is told with its file, line, key, what is wrong, and the way out where one is known."""
-    text = told(f"script: train.py\n{line}\n")
+    """An error has the file, line and key, what is wrong, and a hint if one is known."""
+    text = errors_of(f"script: train.py\n{line}\n")
     assert masked(text, expected) == expected
 
 
@@ -159,41 +159,41 @@ def test_a_wrong_line(line, expected):
     ("text", "expected"), [case[1:] for case in files()], ids=[case[0] for case in files()]
 )
 def test_a_wrong_file(text, expected):
-    """What is wrong with a whole file is told once, without what only follows from it."""
-    assert masked(told(text), expected) == expected
+    """An error of the whole file is reported once, without its consequences."""
+    assert masked(errors_of(text), expected) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), LARGE, ids=LARGE_NAMES)
-def test_a_file_that_no_editor_made(text, expected):
-    """A file made to overrun the reader is refused with one line."""
-    assert masked(told(text), filled(expected)) == filled(expected)
+def test_a_crafted_file(text, expected):
+    """A file crafted to exhaust the reader is refused with one line."""
+    assert masked(errors_of(text), filled(expected)) == filled(expected)
 
 
 @pytest.mark.parametrize(("override", "expected"), OVERRIDES)
 def test_a_wrong_override(override, expected):
-    """A mistake in --set is told under the --set that made it."""
-    text = told("script: train.py\nargs: [--lr, 3]\n", overrides=[override])
+    """An error in --set is reported under that --set."""
+    text = errors_of("script: train.py\nargs: [--lr, 3]\n", overrides=[override])
     assert masked(text, filled(expected)) == filled(expected)
 
 
 @pytest.mark.parametrize(("profile", "expected"), PROFILES)
 def test_a_wrong_profile(profile, expected):
-    """A mistake in the site's profile is told at the profile's line."""
+    """An error in the site's profile is reported at the profile's line."""
     Path("site.yaml").write_text(profile)
-    text = told("script: train.py\n", profile="site.yaml")
+    text = errors_of("script: train.py\n", profile="site.yaml")
     assert masked(text, filled(expected)) == filled(expected)
 
 
-def test_what_is_missing_is_missing_from_the_spec():
-    """A spec without anything to run is told so at its own line, also where a profile lies under it."""
+def test_a_missing_script_is_an_error_of_the_spec():
+    """A spec with nothing to run is reported at its own line, even with a profile."""
     Path("site.yaml").write_text("slurm: {partition: gpu}\n")
-    assert told("name: tiny\n", profile="site.yaml") == filled("job.yaml:1: <NOTHING>")
+    assert errors_of("name: tiny\n", profile="site.yaml") == filled("job.yaml:1: <NOTHING>")
 
 
-def test_mistakes_of_all_layers_are_told_together():
-    """Mistakes in --set, the spec and the profile are all told before anything else happens."""
+def test_errors_of_all_layers_are_reported_together():
+    """Errors in --set, the spec and the profile are all reported at once."""
     Path("site.yaml").write_text("checkpoint: {keep: 0}\n")
-    text = told(
+    text = errors_of(
         "script: a.py\nslurm: {nodes: x}\n", profile="site.yaml", overrides=["name=a b", "bad"]
     )
     assert text == filled(
@@ -205,8 +205,8 @@ def test_mistakes_of_all_layers_are_told_together():
 
 
 def test_files_that_cannot_be_read():
-    """A file that is not there, is a folder, or is not UTF-8 is told by its name."""
-    assert told(b"script: \xff") == "job.yaml: not UTF-8 text: byte 8 is 0xff"
+    """A missing file, a folder and a file that is not UTF-8 are reported by name."""
+    assert errors_of(b"script: \xff") == "job.yaml: not UTF-8 text: byte 8 is 0xff"
     for name, expected in {
         "nowhere.yaml": "nowhere.yaml: no such file or directory\n  hint: pass the path of a job spec",
         ".": ".: is a directory",
@@ -216,8 +216,8 @@ def test_files_that_cannot_be_read():
         assert str(raised.value) == expected
 
 
-def test_a_file_whose_name_is_no_name():
-    """A spec without a name takes the file's, and says so where that cannot be one."""
+def test_a_file_name_that_is_not_a_valid_name():
+    """A spec without a name uses the file's, and reports if that is not a valid name."""
     Path("my job.yaml").write_text("script: a.py\n")
     with pytest.raises(SpecError) as raised:
         load_spec("my job.yaml")
@@ -226,7 +226,7 @@ def test_a_file_whose_name_is_no_name():
 
 
 def test_values_longer_than_one_argument():
-    """A value that Linux would not take as an argument is refused with its size and the limit."""
+    """A value longer than a Linux argument is refused with its size and the limit."""
     value = "é" * 40_000
     what = "too long: 80000 bytes, at most 65535 fit on a command line\n  hint: put the value into a file"
-    assert told(f"script: a.py\nargs: {{lr: {value}}}\n") == f"job.yaml:2: args.lr: {what}"
+    assert errors_of(f"script: a.py\nargs: {{lr: {value}}}\n") == f"job.yaml:2: args.lr: {what}"

@@ -1,6 +1,7 @@
-"""Accelerate YAMLs of the shapes that people have: read unchanged, and what the script adds is right for accelerate.
+"""Accelerate YAMLs of common shapes are used unchanged, and the script's flags fit them.
 
-The files are written by accelerate's own code: `write_basic_config`, or `ClusterConfig` as `accelerate config` fills it.
+The files are written by accelerate's own code: `write_basic_config`, or `ClusterConfig` as
+`accelerate config` fills it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @dataclass(frozen=True)
 class Shape:
-    """An accelerate YAML, the job that uses it, and what its workers must get."""
+    """An accelerate YAML, the job that uses it, and what its workers must receive."""
 
     words: dict[str, Any]
     slurm: str = "{nodes: 2, gpus-per-node: 4}"
@@ -141,7 +142,7 @@ def prepared(slurm: str) -> Prepared:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_shape_of_config(folder, monkeypatch, name):
-    """A config is used to the letter; accelerate takes it with the script's flags, and its workers get what it says."""
+    """A config is used unchanged; accelerate accepts it, and its workers get its values."""
     monkeypatch.setattr("accelerate.utils.launch.is_fp8_available", lambda: True)
     shape = SHAPES[name]
     words = {
@@ -179,15 +180,15 @@ def test_a_shape_of_config(folder, monkeypatch, name):
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_what_accelerate_config_writes_by_default(folder, precision):
-    """`accelerate config default` on a machine without GPUs: one CPU process; with GPUs asked for, that is said."""
+    """`accelerate config default` without GPUs gives one CPU process; requested GPUs give a note."""
     write_basic_config(mixed_precision=precision, save_location="my.yaml")
     one = prepared("{cpus-per-task: 4}")
     assert one.problems == ()
     found = taken(one.launch, folder)
     assert (found.launcher, found.environment["ACCELERATE_USE_CPU"]) == ("one process", "True")
     assert found.environment["ACCELERATE_MIXED_PRECISION"] == precision
-    said = ": use_cpu: the job requests GPUs, but this config trains on CPUs"
-    assert prepared("{gpus: 1}").notes[-1].endswith(said)
+    note = ": use_cpu: the job requests GPUs, but this config trains on CPUs"
+    assert prepared("{gpus: 1}").notes[-1].endswith(note)
     alone = "NO starts independent processes, each with world size 1"
     assert [problem.message for problem in prepared("{nodes: 2}").problems] == [alone]
 
@@ -196,14 +197,14 @@ def test_what_accelerate_config_writes_by_default(folder, precision):
     "line", ["fp16: true", "dynamo_backend: 'NO'", "mixed_precision: 'no'", "tpu_env: []"]
 )
 def test_lines_of_older_configs(folder, line):
-    """What accelerate itself still turns into today's words is no mistake."""
+    """Keys that accelerate itself still converts are accepted."""
     Path("my.yaml").write_text(f"distributed_type: MULTI_GPU\nnum_processes: 4\n{line}\n")
     assert prepared(ONE).problems == ()
     assert taken(prepared(ONE).launch, folder, processes=4).launcher == "torchrun"
 
 
-def test_a_config_with_a_tag_is_still_looked_at():
-    """Lines are known only where our own reader reads the file, too; mistakes are told in any case."""
+def test_a_config_with_a_tag_is_still_checked():
+    """Only our own reader knows line numbers, but errors are reported in any case."""
     Path("my.yaml").write_text(
         "distributed_type: !!str FSDP3\nnum_processes: !!int '4'\nnum_processes: 4\n"
     )
@@ -211,8 +212,8 @@ def test_a_config_with_a_tag_is_still_looked_at():
     assert (problem.where.split(":")[0], problem.key) == ("my.yaml", "distributed_type")
 
 
-def test_the_words_we_know_by_heart_are_those_of_accelerate():
-    """The kept list is what the installed accelerate says, read from its source and asked of it; 1.14 knew fewer."""
+def test_the_stored_keys_are_those_of_accelerate():
+    """The stored list is that of the installed accelerate's source; 1.14 knew fewer keys."""
     found = installed.read_accelerate_keys(None)
     assert found.config == CONFIG == set(ClusterConfig.__dataclass_fields__)
     later = FLAGS - found.flags
@@ -230,7 +231,7 @@ def installed_sections() -> list[str]:
 
 
 def test_the_choices_are_those_of_accelerate():
-    """Names that a value may have are those of accelerate's own lists."""
+    """The choices of each key are those of accelerate's own lists."""
     assert list(SHARDING) == constants.FSDP_SHARDING_STRATEGY
     lists = {"fsdp_auto_wrap_policy": constants.FSDP_AUTO_WRAP_POLICY, "fsdp_state_dict_type": constants.FSDP_STATE_DICT_TYPE,
              "fsdp_backward_prefetch": constants.FSDP_BACKWARD_PREFETCH}  # fmt: skip
@@ -244,7 +245,7 @@ def test_the_choices_are_those_of_accelerate():
 
 
 def test_the_accelerate_of_the_jobs_own_environment_counts(folder):
-    """A key that only the environment's accelerate knows is no mistake; one that is laid out otherwise is not asked."""
+    """A key known only to the job's accelerate is accepted; an unusual environment is not searched."""
     package = folder / ".venv" / "lib" / "python3.12" / "site-packages" / "accelerate" / "commands"
     (package / "config").mkdir(parents=True)
     source = Path(accelerate.__file__).parent / "commands"
@@ -265,14 +266,14 @@ def test_the_accelerate_of_the_jobs_own_environment_counts(folder):
     assert installed.read_accelerate_keys(folder / ".venv") == STORED_KEYS
 
 
-def test_without_accelerate_the_kept_words_count(monkeypatch):
-    """On a machine without accelerate keys are checked all the same."""
+def test_without_accelerate_the_stored_keys_count(monkeypatch):
+    """On a machine without accelerate keys are still checked."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert installed.read_accelerate_keys(None) == STORED_KEYS
 
 
 def test_checking_loads_no_accelerate(folder):
-    """validate reads accelerate's source and imports nothing of it."""
+    """validate reads accelerate's source and imports none of it."""
     Path("my.yaml").write_text(
         "distributed_type: FSDP\nfsdp_config: {fsdp_version: 2, fsdp_vresion: 2}\n"
     )

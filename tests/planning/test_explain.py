@@ -1,4 +1,4 @@
-"""`render --explain`: where each value of a run comes from."""
+"""`render --explain` shows where each value of a run comes from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def explained(desk: Desk, *words: str) -> dict[str, tuple[object, str, str]]:
 
 
 def test_each_layer_is_named(desk):
-    """The default, the shell, the profile and the spec with their lines, and `--set`; the highest that gave it counts."""
+    """Default, shell, profile and spec have their lines, `--set` its key; the highest layer wins."""
     found = explained(
         desk, "--profile", "site.yaml", "--set", "slurm.nodes=2", "--set", "args.lr=1"
     )
@@ -55,7 +55,7 @@ def test_without_a_profile(desk):
 
 
 def test_the_table_is_for_people(desk):
-    """Plain columns in a pipe, with a heading; stderr has only the notes."""
+    """A pipe gets plain columns with a heading; stderr has only the notes."""
     done = desk.type("render", "job.yaml", "--explain")
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["KEY", "VALUE", "FROM", "WHERE"]

@@ -1,4 +1,7 @@
-"""What accelerate finds out only after hours in a queue, and what tutorials still show: told before, at its line."""
+"""Settings that accelerate refuses after hours in the queue, or that only old tutorials use.
+
+They are reported before submission, at their line.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def told(spec: str, **files: str) -> str:
-    """All that `validate` says of a spec on two nodes with four GPUs each, mistakes and notes."""
+def reported(spec: str, **files: str) -> str:
+    """Return what `validate` reports of a spec on two nodes with four GPUs each: errors and notes."""
     for name, text in files.items():
         Path(name.replace("_", ".")).write_text(text)
     Path("job.yaml").write_text(spec)
@@ -37,7 +40,7 @@ def told(spec: str, **files: str) -> str:
         return "\n".join([str(error), *notes])
 
 
-# The spec's `accelerate`; indented, what is said of it, without its `job.yaml:3: accelerate.`.
+# The spec's `accelerate` section; indented, its report without `job.yaml:3: accelerate.`.
 SPECS = """
 {fsdp_config: {fsdp_auto_wrap_policy: TRANSFORMER_AUTO_WRAP}}
   fsdp_config.fsdp_auto_wrap_policy: must be one of TRANSFORMER_BASED_WRAP, SIZE_BASED_WRAP, NO_WRAP; got 'TRANSFORMER_AUTO_WRAP'
@@ -119,7 +122,7 @@ SPECS = """
 
 
 def cases(table: str) -> list[tuple[str, str]]:
-    """Each line of a table, and what is said of it."""
+    """Each line of a table, and its report."""
     found: list[tuple[str, list[str]]] = []
     for row in table.strip().splitlines():
         if row.startswith("    "):
@@ -130,18 +133,18 @@ def cases(table: str) -> list[tuple[str, str]]:
             found[-1][1].append(f"job.yaml:3: accelerate.{row.strip()}")
         else:
             found.append((row, []))
-    return [(line, "\n".join(said)) for line, said in found]
+    return [(line, "\n".join(report)) for line, report in found]
 
 
 @pytest.mark.parametrize(("line", "expected"), cases(SPECS), ids=[line for line, _ in cases(SPECS)])
 def test_a_section_of_a_spec(folder, line, expected):
-    """Words that accelerate would refuse, or leave out in silence, are told with what is written today."""
+    """Keys that accelerate would refuse or silently drop are reported with today's spelling."""
     spec = f"script: train.py\nslurm: {{nodes: 2, gpus-per-node: 4}}\naccelerate: {line}\n"
     unknown = (FLAGS & set(re.findall(r"\w+", line))) - read_accelerate_keys(None).flags
-    if unknown:  # this accelerate is older than the word
-        assert all(f"{word}: accelerate knows no such key" in told(spec) for word in unknown)
+    if unknown:  # this accelerate is older than the key
+        assert all(f"{word}: accelerate knows no such key" in reported(spec) for word in unknown)
     else:
-        assert told(spec) == expected.replace("{folder}", str(folder))
+        assert reported(spec) == expected.replace("{folder}", str(folder))
 
 
 WITH_GPUS = (
@@ -184,8 +187,8 @@ CONFIGS = [
 
 @pytest.mark.parametrize(("config", "expected"), CONFIGS)
 def test_an_accelerate_config(folder, config, expected):
-    """The same in an accelerate YAML is told at the line of that file."""
-    assert told(
+    """The same in an accelerate YAML is reported at the line of that file."""
+    assert reported(
         WITH_GPUS, a_yaml=config, ds_json='{"zero_optimization": {"stage": 2}}'
     ) == expected.replace("{folder}", str(folder))
 
@@ -227,14 +230,14 @@ JSONS = [
 
 @pytest.mark.parametrize(("config", "words", "expected"), JSONS)
 def test_a_deepspeed_json(config, words, expected):
-    """What accelerate or DeepSpeed refuse in a JSON is told at its line, tabs or none."""
+    """What accelerate or DeepSpeed refuse in a JSON is reported at its line, even with tabs."""
     spec = (
         "script: train.py\nslurm: {nodes: 2, gpus-per-node: 4}\n"
         f"accelerate: {{deepspeed_config: {{deepspeed_config_file: ds.json}}, {words}}}\n"
     )
     text = json.dumps(config, indent="\t")
-    said = told(spec, ds_json=text)
-    where, _, rest = said.partition(": ")
+    report = reported(spec, ds_json=text)
+    where, _, rest = report.partition(": ")
     assert rest == expected
     name, line = where.split(":")
     *above, key = expected.split(":")[0].split(".")
@@ -242,8 +245,8 @@ def test_a_deepspeed_json(config, words, expected):
     assert f'"{key}"' in text.splitlines()[int(line) - 1] or (key not in text and not above)
 
 
-def test_a_whole_batch_that_is_right():
-    """A train_batch_size that is micro batch x processes x accumulation is taken."""
+def test_a_correct_global_batch_size():
+    """A train_batch_size of micro batch x processes x accumulation is accepted."""
     config = {
         "train_batch_size": 256,
         "train_micro_batch_size_per_gpu": "auto",
@@ -253,8 +256,8 @@ def test_a_whole_batch_that_is_right():
         "script: train.py\nslurm: {nodes: 2, gpus: 8}\nargs: {batch_size: 8}\n"
         "accelerate: {gradient_accumulation_steps: 4, deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     )
-    assert told(spec, ds_json=json.dumps({**config, **ZERO})) == ""
-    assert "must be 256: 8 per process x 8 processes x 4" in told(
+    assert reported(spec, ds_json=json.dumps({**config, **ZERO})) == ""
+    assert "must be 256: 8 per process x 8 processes x 4" in reported(
         spec, ds_json=json.dumps({**config, "train_batch_size": 128, **ZERO})
     )
 
@@ -270,9 +273,9 @@ ON_CPU = [
 
 @pytest.mark.parametrize(("words", "expected"), ON_CPU)
 def test_without_gpus(words, expected):
-    """What accelerate leaves out on CPUs, in silence, is told."""
-    said = told(f"script: train.py\naccelerate: {{{words}}}\n").splitlines()[:1]
-    assert said == ([f"job.yaml:2: accelerate.{expected}"] if expected else [])
+    """What accelerate silently drops on CPUs is reported."""
+    report = reported(f"script: train.py\naccelerate: {{{words}}}\n").splitlines()[:1]
+    assert report == ([f"job.yaml:2: accelerate.{expected}"] if expected else [])
 
 
 GPUS = [
@@ -291,33 +294,35 @@ GPUS = [
 
 
 @pytest.mark.parametrize(("slurm", "what", "hint"), GPUS)
-def test_fp8_where_there_is_none(slurm, what, hint):
-    """fp8 is refused on GPUs whose type says that they have none, and on no other."""
-    said = told(
+def test_fp8_on_gpus_without_it(slurm, what, hint):
+    """fp8 is refused on GPU types that are known to lack it, and on no other."""
+    report = reported(
         f"script: train.py\nslurm: {{nodes: 2, {slurm}}}\naccelerate: {{mixed_precision: fp8}}\n"
     )
     where = "job.yaml:3: accelerate.mixed_precision: "
-    assert said == (
+    assert report == (
         f"{where}{what} (Ada, Hopper and newer do)\n  hint: write {hint}" if what else ""
     )
 
 
 def test_bf16_on_gpus_without_it():
-    """bf16 runs on a V100, slowly, so it is a note."""
-    said = told(
+    """bf16 runs slowly on a V100, so it is a note."""
+    report = reported(
         "script: train.py\nslurm: {gpus-per-node: 'v100:4'}\naccelerate: {mixed_precision: bf16}\n"
     )
-    assert said.startswith(
+    assert report.startswith(
         "note: job.yaml:3: accelerate.mixed_precision: v100 does not support bf16, which torch emulates slowly"
     )
 
 
 def test_processes_that_are_not_the_gpus():
-    """num_processes beside gpus, which counts all nodes, must be that number."""
-    said = told("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 8}\n")
-    assert said == ""
+    """num_processes counts all nodes, and must match gpus."""
+    report = reported(
+        "script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 8}\n"
+    )
+    assert report == ""
     with pytest.raises(SpecError, match="4 processes, but 2 x 4 GPUs are requested"):
-        told("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 4}\n")
+        reported("script: train.py\nslurm: {nodes: 2, gpus: 8}\naccelerate: {num_processes: 4}\n")
 
 
 TRAINER = "from transformers import HfArgumentParser, TrainingArguments\n"
@@ -325,7 +330,7 @@ OWN = "environment: {venv: .venv}\n"
 
 
 def without_it(*but: str) -> None:
-    """Make an environment whose TrainingArguments has none of the old arguments, but for some."""
+    """Make an environment whose TrainingArguments has no old arguments, except some."""
     package = Path(".venv/lib/python3.12/site-packages/transformers")
     package.mkdir(parents=True)
     fields = "".join(f"    {name}: float | None = None\n" for name in ("eval_strategy", *but))
@@ -336,7 +341,7 @@ def without_it(*but: str) -> None:
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_old_arguments(name):
-    """An argument that transformers has taken away is a mistake for a Trainer's script, and a note for any other's."""
+    """A removed argument is an error for a Trainer's script, and a note for any other."""
     without_it()
     words = (
         f"transformers 5 replaced it by {ARGUMENTS[name]}"
@@ -345,34 +350,34 @@ def test_old_arguments(name):
     )
     spec = f"{OWN}script: train.py\nslurm: {{gpus: 1}}\nargs:\n  {name}: 1\n"
     assert (
-        told(spec, train_py=TRAINER)
+        reported(spec, train_py=TRAINER)
         == f"job.yaml:5: args.{name}: TrainingArguments has no {name}\n  hint: {words}"
     )
     note = f"note: job.yaml:5: args.{name}: if the script passes it to TrainingArguments: {words}"
-    assert told(spec, train_py="import torch\n") == note
-    assert told(spec, train_py=f"add('--{name}')\n") == ""
-    assert told(f"{OWN}script: train.py\nargs:\n- --{name}=1\n", train_py=TRAINER).startswith(
+    assert reported(spec, train_py="import torch\n") == note
+    assert reported(spec, train_py=f"add('--{name}')\n") == ""
+    assert reported(f"{OWN}script: train.py\nargs:\n- --{name}=1\n", train_py=TRAINER).startswith(
         f"job.yaml:4: args[0]: TrainingArguments has no {name}"
     )
 
 
-def test_an_argument_that_the_jobs_own_transformers_still_takes():
-    """Versions 5.0 to 5.12 have some that later ones removed: the run works, and a note says what comes."""
+def test_an_argument_that_the_jobs_own_transformers_still_accepts():
+    """Versions 5.0 to 5.12 have some that later ones removed: the run works, and gets a note."""
     without_it("warmup_ratio")
     spec = f"{OWN}script: train.py\nslurm: {{gpus: 1}}\nargs:\n  warmup_ratio: 0.1\n"
     words = f"a later transformers 5 replaced it by {ARGUMENTS['warmup_ratio']}"
-    assert told(spec, train_py=TRAINER) == f"note: job.yaml:5: args.warmup_ratio: {words}"
+    assert reported(spec, train_py=TRAINER) == f"note: job.yaml:5: args.warmup_ratio: {words}"
 
 
-def test_accumulation_that_a_trainer_does_not_hear():
-    """A Trainer hands its own gradient_accumulation_steps to accelerate, so the spec's must not differ."""
+def test_accumulation_that_a_trainer_ignores():
+    """A Trainer passes its own gradient_accumulation_steps, so the spec's must not differ."""
     spec = "script: train.py\nslurm: {gpus: 1}\naccelerate: {gradient_accumulation_steps: 4}\n"
-    assert told(spec, train_py=TRAINER) == (
+    assert reported(spec, train_py=TRAINER) == (
         "job.yaml:3: accelerate.gradient_accumulation_steps: 4 here, but 1 in args, and a Trainer reads only its argument\n"
         "  hint: write args: {gradient_accumulation_steps: 4}"
     )
-    assert told(f"{spec}args: {{gradient_accumulation_steps: 4}}\n", train_py=TRAINER) == ""
-    assert told(spec, train_py="import accelerate\n") == ""
+    assert reported(f"{spec}args: {{gradient_accumulation_steps: 4}}\n", train_py=TRAINER) == ""
+    assert reported(spec, train_py="import accelerate\n") == ""
 
 
 SOURCES = [
@@ -398,56 +403,56 @@ SOURCES = [
 
 @pytest.mark.parametrize(("source", "expected"), SOURCES)
 def test_what_the_script_shows(source, expected):
-    """Old forms in the script's own text are notes at their line; a text that does not parse is left alone."""
+    """Old forms in the script are notes at their line; a script with syntax errors is skipped."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate:\n  deepspeed_config: {zero_stage: 3, zero3_save_16bit_model: true}\n"
     line = 3 if "save_state" in source else 2
-    assert told(spec, train_py=f"import os\n{source}\n") == (
+    assert reported(spec, train_py=f"import os\n{source}\n") == (
         f"note: train.py:{line}: {expected}" if expected else ""
     )
 
 
 def test_two_optimizers():
-    """A JSON with an optimizer of its own and a script that makes one are noted; DummyOptim is how it goes."""
+    """An optimizer in the JSON and one in the script give a note, except DummyOptim."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     config = json.dumps({**ZERO, "optimizer": {"type": "AdamW"}})
-    assert "the DeepSpeed JSON has an optimizer" in told(
+    assert "the DeepSpeed JSON has an optimizer" in reported(
         spec, ds_json=config, train_py="torch.optim.AdamW(p)\n"
     )
-    assert told(spec, ds_json=config, train_py="DummyOptim(p)\n") == ""
+    assert reported(spec, ds_json=config, train_py="DummyOptim(p)\n") == ""
 
 
-def test_a_json_of_a_trainers_own():
-    """The JSON of a Trainer's `--deepspeed` is looked at in the same way, with what its arguments say."""
+def test_the_json_of_a_trainer():
+    """The JSON of a Trainer's `--deepspeed` is checked in the same way, with its arguments."""
     spec = "script: train.py\nslurm: {gpus: 4}\nargs: {deepspeed: ds.json, bf16: true, gradient_accumulation_steps: 2}\n"
     config = json.dumps({"gradient_accumulation_steps": 8, **ZERO, "fp16": {"enabled": True}})
-    assert told(spec, ds_json=config, train_py=TRAINER) == (
+    assert reported(spec, ds_json=config, train_py=TRAINER) == (
         "ds.json:1: fp16.enabled: accelerate refuses it with mixed_precision: bf16\n"
         '  hint: write "auto" in both fp16.enabled and bf16.enabled\n'
         "ds.json:1: gradient_accumulation_steps: 8 here, but 2 in the spec, which this overrides\n"
         '  hint: write "auto"'
     )
-    assert told(spec, ds_json=config, train_py="import torch\n") == ""
+    assert reported(spec, ds_json=config, train_py="import torch\n") == ""
     Path("ds.json").unlink()
-    assert told(spec, train_py=TRAINER).startswith(
+    assert reported(spec, train_py=TRAINER).startswith(
         f"job.yaml:3: args.deepspeed: file not found: {Path.cwd()}/ds.json"
     )
 
 
-def test_a_precision_that_nobody_says():
-    """Where "auto" stands in the JSON and nothing fills it, the training is in fp32, and that is said."""
+def test_a_precision_that_nothing_sets():
+    """If nothing fills an "auto" precision of the JSON, training is in fp32, and a note says so."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
     config = json.dumps({**ZERO, "fp16": {"enabled": "auto"}, "bf16": {"enabled": "auto"}})
-    said = "note: ds.json:1: bf16.enabled: mixed_precision is not set, so training runs in fp32"
-    assert told(spec, ds_json=config) == said
-    assert told(f"{spec}args: {{bf16: true}}\n", ds_json=config) == ""
-    assert told(spec, ds_json=config, train_py="Accelerator(mixed_precision='bf16')\n") == ""
+    report = "note: ds.json:1: bf16.enabled: mixed_precision is not set, so training runs in fp32"
+    assert reported(spec, ds_json=config) == report
+    assert reported(f"{spec}args: {{bf16: true}}\n", ds_json=config) == ""
+    assert reported(spec, ds_json=config, train_py="Accelerator(mixed_precision='bf16')\n") == ""
 
 
 def test_zero3_that_cannot_save_its_model():
-    """Without 16-bit gathering a ZeRO-3 training ends in accelerator.get_state_dict's error, so it is noted before."""
+    """Without 16-bit gathering ZeRO-3 fails in accelerator.get_state_dict: a note says so."""
     spec = "script: train.py\nslurm: {gpus: 4}\naccelerate: {deepspeed_config: {deepspeed_config_file: ds.json}}\n"
-    said = told(spec, ds_json='{\n"zero_optimization": {\n"stage": 3}}')
-    assert said.startswith(
+    report = reported(spec, ds_json='{\n"zero_optimization": {\n"stage": 3}}')
+    assert report.startswith(
         "note: ds.json:3: zero_optimization.stage: without stage3_gather_16bit_weights_on_model_save"
     )
 
@@ -458,23 +463,23 @@ def test_zero3_that_cannot_save_its_model():
     ("fsdp_config: {1: 2, fsdp_version: 2}", "fsdp_config.1: "),
     ("deepspeed_config: {zero_stage: '5'}", "zero_stage: must be 0, 1, 2 or 3, got '5'"),
 ])  # fmt: skip
-def test_a_value_of_no_sense_is_told(section, what):
-    """In a spec and in an accelerate config alike."""
-    assert what in told(
+def test_a_meaningless_value_is_reported(section, what):
+    """It is reported in a spec and in an accelerate config alike."""
+    assert what in reported(
         f"script: train.py\nslurm: {{gpus-per-node: 4}}\naccelerate: {{{section}}}\n"
     )
     spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: {config_file: a.yaml}\n"
     kind = "FSDP" if "fsdp" in section else "DEEPSPEED"
-    assert "a.yaml:2: " in told(spec, a_yaml=f"distributed_type: {kind}\n{section}\n")
+    assert "a.yaml:2: " in reported(spec, a_yaml=f"distributed_type: {kind}\n{section}\n")
 
 
 def test_numbers_may_be_quoted():
-    """accelerate reads them all the same."""
+    """accelerate reads quoted numbers, too."""
     section = "{zero_stage: '3', offload_param_device: cpu, zero3_save_16bit_model: true, gradient_accumulation_steps: '4'}"
     spec = "script: train.py\nslurm: {gpus-per-node: 4}\naccelerate: "
-    assert told(f"{spec}{{deepspeed_config: {section}}}\n") == ""
+    assert reported(f"{spec}{{deepspeed_config: {section}}}\n") == ""
     assert (
-        told(
+        reported(
             f"{spec}{{config_file: a.yaml}}\n",
             a_yaml=f"distributed_type: DEEPSPEED\ndeepspeed_config: {section}\n",
         )
@@ -483,15 +488,17 @@ def test_numbers_may_be_quoted():
 
 
 def test_the_section_s_accumulation_would_win():
-    """A script's own number beside another in DeepSpeed's section is no number at all."""
+    """A DeepSpeed section's number that differs from the script's is reported."""
     spec = "script: train.py\nargs: {gradient_accumulation_steps: 8}\nslurm: {gpus-per-node: 4}\naccelerate: "
     section = "deepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 1}"
     expected = ("gradient_accumulation_steps: 1 here, but 8 in args, which this overrides\n"
                 "  hint: delete it here, and set accelerate.gradient_accumulation_steps: 8")  # fmt: skip
-    assert told(f"{spec}{{{section}}}\n") == f"job.yaml:4: accelerate.deepspeed_config.{expected}"
+    assert (
+        reported(f"{spec}{{{section}}}\n") == f"job.yaml:4: accelerate.deepspeed_config.{expected}"
+    )
     config = f"distributed_type: DEEPSPEED\n{section}\n"
     assert (
-        told(f"{spec}{{config_file: a.yaml}}\n", a_yaml=config)
+        reported(f"{spec}{{config_file: a.yaml}}\n", a_yaml=config)
         == f"a.yaml:2: deepspeed_config.{expected}"
     )
 
@@ -499,9 +506,9 @@ def test_the_section_s_accumulation_would_win():
 @pytest.mark.parametrize(
     "args", ["{deepspeed: no.json}", "{--deepspeed: no.json}", "[--deepspeed, no.json]"]
 )
-def test_a_trainer_s_json_is_looked_for(args):
-    """However the argument is spelled."""
+def test_a_trainer_s_json_is_found(args):
+    """The argument is found in every spelling."""
     Path("train.py").write_text("from transformers import TrainingArguments\n")
-    assert "args.deepspeed: file not found" in told(
+    assert "args.deepspeed: file not found" in reported(
         f"script: train.py\nargs: {args}\nslurm: {{gpus-per-node: 4}}\n"
     )

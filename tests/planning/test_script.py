@@ -1,6 +1,7 @@
-"""Whole scripts: each spec has a golden head, bash and shellcheck read the script, and users' templates extend it.
+"""Whole scripts: each spec has a golden head, bash and shellcheck accept it, templates extend it.
 
-`make golden` (CLUSTERRUN_GOLDEN=write) writes the golden heads again; read the difference before you commit it.
+`make golden` (CLUSTERRUN_GOLDEN=write) rewrites the golden heads; review the diff before you commit
+it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden"
 FUNCTIONS = ROOT / "templates" / "functions"
 START = "\n# ---- clusterrun's functions, version "
-# The specs of the project, and those below tests that show what no job spec does.
+# The project's specs, and test specs for what no job spec shows.
 SPECS = [*sorted((ROOT / "job_specs").glob("*.yaml")), *sorted((GOLDEN / "specs").glob("*.yaml"))]
 # The project as the golden scripts see it, on any machine.
 PROJECT = Path("/project")
@@ -44,7 +45,7 @@ each_spec = pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SP
 
 
 def plan_of(path: Path, identity: Identity | None = None) -> LaunchPlan:
-    """Plan a job spec of this project as if the project lay in /project."""
+    """Plan a job spec of this project as if the project were in /project."""
     loaded = load_spec(path, folder=PROJECT / "job_specs")
     work_dir = Path(loaded.chdir or PROJECT)
     configs = config_texts(
@@ -67,7 +68,7 @@ def config_texts(spec: JobSpec, read: Callable[[str], str]) -> Configs:
 
 
 def script_of(text: str, templates: Sequence[Path] = ()) -> str:
-    """Render the text of a spec."""
+    """Render a spec."""
     Path("job.yaml").write_text(text)
     loaded = load_spec("job.yaml")
     return render(planned(loaded.spec, chdir=loaded.chdir, templates=templates))
@@ -75,7 +76,7 @@ def script_of(text: str, templates: Sequence[Path] = ()) -> str:
 
 @each_spec
 def test_a_spec_gives_its_golden_head(path):
-    """All of a script that depends on its spec is what was read and agreed to."""
+    """All of a script that depends on its spec equals the reviewed head."""
     golden = GOLDEN / "heads" / f"{path.stem}.sbatch"
     head, _, _ = render(plan_of(path)).partition(START)
     if os.environ.get("CLUSTERRUN_GOLDEN") == "write":
@@ -86,7 +87,7 @@ def test_a_spec_gives_its_golden_head(path):
 
 
 def test_every_golden_head_has_its_spec():
-    """A golden head without a spec is left over from one that is gone; no two specs have one name."""
+    """Every golden head belongs to a spec, and no two specs have one name."""
     assert sorted(path.stem for path in (GOLDEN / "heads").iterdir()) == sorted(
         path.stem for path in SPECS
     )
@@ -94,7 +95,7 @@ def test_every_golden_head_has_its_spec():
 
 @each_spec
 def test_a_script_is_its_head_and_the_sections_that_it_lists(path):
-    """Each section is a file as it is; of one that is not listed there is at most what the others call."""
+    """Each section is the unchanged file; a section not listed has at most stubs that others call."""
     head, _, functions = render(plan_of(path)).partition(START)
     listed = re.findall(
         r"^# ([a-z-]+) {2,}\w", head.partition("\n# ---- contents")[2], re.MULTILINE
@@ -121,8 +122,8 @@ def test_a_script_is_its_head_and_the_sections_that_it_lists(path):
 
 @each_spec
 def test_bash_reads_every_script(path):
-    """bash has nothing to say about a script."""
-    assert said_by(["bash", "-n"], render(plan_of(path))) == (0, "", "")
+    """bash reports no syntax error in a script."""
+    assert output_of(["bash", "-n"], render(plan_of(path))) == (0, "", "")
 
 
 # The scripts share nine tenths of their text, and shellcheck takes a second for each.
@@ -135,28 +136,28 @@ CHECKED = [
 
 @pytest.mark.parametrize("path", CHECKED)
 def test_shellcheck_reads_the_scripts(path):
-    """shellcheck has nothing to say about a script; of one, with a run of its own as well."""
+    """shellcheck reports nothing on a script; one script is also checked as submitted."""
     for identity in (None, RUN) if path.stem == "two_nodes" else (None,):
-        assert said_by(["shellcheck", "-"], render(plan_of(path, identity))) == (0, "", "")
+        assert output_of(["shellcheck", "-"], render(plan_of(path, identity))) == (0, "", "")
 
 
-def said_by(command, script):
-    """The exit code of a command that reads a script, and what it prints."""
+def output_of(command, script):
+    """The exit code and the output of a command that reads a script."""
     answer = subprocess.run(command, input=script, text=True, capture_output=True, check=False)
     return answer.returncode, answer.stdout, answer.stderr
 
 
 @each_spec
 def test_the_same_spec_gives_the_same_text(path):
-    """Planning and rendering depend on nothing but the spec."""
+    """Planning and rendering depend only on the spec."""
     assert render(plan_of(path)) == render(plan_of(path))
 
 
 @each_spec
-def test_a_spec_decides_no_more_than_eighty_lines(path):
-    """All that depends on the spec stands before the functions, short enough to read at night.
+def test_a_spec_determines_at_most_eighty_lines(path):
+    """All that depends on the spec comes before the functions, short enough to read at night.
 
-    The contents are titles of sections; a DeepSpeed JSON is the user's own file and as long as it likes.
+    The contents are titles of sections; a DeepSpeed JSON is the user's own file, of any length.
     """
     head, _, functions = render(plan_of(path)).partition(START)
     own = re.sub(
@@ -170,8 +171,8 @@ def test_a_spec_decides_no_more_than_eighty_lines(path):
     assert functions.endswith('\nmain "$@"\n')
 
 
-def test_a_submitted_script_differs_only_in_which_run_it_is():
-    """`render` and `submit` are one path: the run's id and folder are all that submit adds."""
+def test_a_submitted_script_differs_only_in_its_run():
+    """`render` and `submit` share one path: submit adds only the run's id and folder."""
     path = ROOT / "job_specs" / "two_nodes.yaml"
     without, with_run = (render(plan_of(path, identity)).splitlines() for identity in (None, RUN))
     changes = [line for line in difflib.ndiff(without, with_run) if line[0] in "+-"]
@@ -185,7 +186,7 @@ def test_a_submitted_script_differs_only_in_which_run_it_is():
 
 
 def test_the_scripts_own_variables_cannot_be_set(folder):
-    """What main sets before the environment must be there after it, so no spec may name it."""
+    """No spec may set a variable that main sets before the environment."""
     names = set(
         re.findall(r"^([a-z_]+)=", (ROOT / "templates" / "_settings.j2").read_text(), re.MULTILINE)
     )
@@ -196,7 +197,7 @@ def test_the_scripts_own_variables_cannot_be_set(folder):
 
 
 def test_a_run_folder_with_a_backslash_is_refused():
-    """sbatch reads no pattern in an --output with a backslash, so such a folder is refused before it is used."""
+    """sbatch reads no pattern in an --output with a backslash, so such a folder is refused."""
     with pytest.raises(SpecError) as raised:
         plan_of(SPECS[0], Identity("r", PurePosixPath("/scratch/a\\b/r")))
     assert str(raised.value) == (
@@ -212,7 +213,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def settings_of(script: str) -> list[str]:
-    """The lines of the settings of a run."""
+    """The settings lines of a run."""
     _, _, after = script.partition("\n# ---- settings of this run\n")
     return after.partition("\n\n")[0].splitlines()
 
@@ -226,7 +227,7 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 
 
 def test_a_task_of_an_array_is_a_run_of_its_own(folder):
-    """Each task has its own id and folder, below those of the array; Slurm's log is named by array and task."""
+    """Each task has its own id and folder below the array's; Slurm's log has array and task id."""
     assert settings_of(script_of(ARRAY)) == [
         "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' skip_node_check='' shrink_to='' "
         "shrink_after='' exclude='' secrets=''  # a login profile may have set them",
@@ -262,15 +263,15 @@ def test_a_task_of_an_array_is_a_run_of_its_own(folder):
 
 @pytest.mark.parametrize(("slurm", "lead"), [("{}", 120), ("{time: 4}", 60), ("{time: UNLIMITED}", 120),
                                              ("{time: 1-0, signal: USR1@600}", 600), ("{time: '0:3'}", 1)])  # fmt: skip
-def test_the_script_knows_when_slurm_sends_its_signal(folder, slurm, lead):
-    """The seconds of --signal stand in the script, too: its own timer asks before that."""
+def test_the_script_knows_the_lead_time_of_the_signal(folder, slurm, lead):
+    """The script has the seconds of --signal: its own timer requests the save before that."""
     script = script_of(f"script: train.py\nslurm: {slurm}\n")
     assert f"#SBATCH --signal=USR1@{lead}\n" in script
     assert f"\nsignal_lead={lead}  # seconds" in script
 
 
 def bash(script: str, functions: str, *words: str, **variables: str) -> list[str]:
-    """Run a script with other functions in the place of some of its own; returns what it printed, split at NUL."""
+    """Run a script with some of its functions replaced; return its output, split at NUL."""
     text = script.removesuffix('main "$@"\n') + functions
     environment = {
         "PATH": os.environ["PATH"],
@@ -298,22 +299,22 @@ RESUMES = [
 
 
 @pytest.mark.parametrize(("line", "words"), RESUMES)
-def test_a_script_is_told_of_its_checkpoint(folder, line, words):
-    """The words of checkpoint.resume follow the arguments once there is a checkpoint, which is always one word."""
+def test_a_script_gets_its_checkpoint(folder, line, words):
+    """checkpoint.resume follows the arguments once a checkpoint exists; it is always one word."""
     script = script_of(f"script: train.py\nargs: {{lr: 3}}\ncheckpoint:\n  path: out/*\n  {line}\n")
     show = "accelerate() { printf '%s\\0' \"$@\"; }\ncheckpoint=$given\nlaunch\n"
     newest = """it's a "$(touch canary)" * \\ \n"""
-    for checkpoint, said in (
+    for checkpoint, arguments in (
         ("", []),
         (newest, [word.replace("NEWEST", newest) for word in words]),
     ):
         *argv, _ = bash(script, show, given=checkpoint)
-        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *said]
+        assert argv[argv.index("train.py") :] == ["train.py", "--lr", "3", *arguments]
     assert not (folder / "canary").exists()
 
 
-def test_without_a_path_nothing_is_said_of_checkpoints(folder):
-    """A script that uses clusterrun.training is launched as it was, and a command as it is written."""
+def test_without_a_path_no_checkpoint_is_passed(folder):
+    """A script that uses clusterrun.training, and a command, are launched as written."""
     for text in ("script: train.py\n", "command: hostname\ncheckpoint: {path: out/*}\n"):
         before, _, _ = script_of(text).partition(START)
         assert "resume_from" not in before
@@ -323,7 +324,7 @@ def test_without_a_path_nothing_is_said_of_checkpoints(folder):
 @pytest.mark.parametrize("root", ["runs", "a [b] *?", "it's $(touch canary)", "[", "50%", "数据"])
 @pytest.mark.parametrize("path", ["{run_dir}/out put/checkpoint-*", "mine [1]*/checkpoint-?"])
 def test_the_newest_match_of_a_pattern(folder, root, path):
-    """A pattern finds the newest file that it matches, whatever characters the folders have, and no other."""
+    """A pattern finds the newest matching file and no other, for any characters in folders."""
     (folder / "job.yaml").write_text(
         json.dumps({"script": "train.py", "checkpoint": {"path": path}})
     )
@@ -332,7 +333,7 @@ def test_the_newest_match_of_a_pattern(folder, root, path):
     place = run_dir / "out put" if "{run_dir}" in path else folder / "mine 1[x]"
     show = "prepare_shell() { find_newest_match; printf '\\0'; find_newest_match \"$(find_newest_match)\"; exit; }\nmain\n"
     place.mkdir(parents=True)
-    (place / "checkpoint-0").touch()  # empty: it was cut short
+    (place / "checkpoint-0").touch()  # empty: it was truncated
     assert bash(script, show) == ["", ""]
     for number, (name, age) in enumerate(
         {"checkpoint-1": 30, "checkpoint-2": 10, "checkpoint-3": 20, ".checkpoint-4": 0}.items()
@@ -358,11 +359,11 @@ EXTENDED = """\
 
 
 def test_a_users_template_extends_ours_block_by_block(folder):
-    """A base.sbatch.j2 of the user adds to a block and leaves all else as it is."""
+    """A user's base.sbatch.j2 adds to a block and leaves the rest unchanged."""
     (folder / "mine").mkdir()
     (folder / "mine" / "base.sbatch.j2").write_text(EXTENDED)
     ours, theirs = script_of(SPEC), script_of(SPEC, templates=[folder / "mine"])
-    # in its contents a template has the sections that it may call, besides
+    # a template's contents also list the sections that it may call
     changes = [
         line
         for line in difflib.ndiff(
@@ -373,8 +374,8 @@ def test_a_users_template_extends_ours_block_by_block(folder):
     assert changes == ["+ #SBATCH --comment='it'\"'\"'s job'", "+   export SITE=here"]
 
 
-def test_templates_beside_the_spec_are_found_and_an_option_goes_before_them(folder):
-    """The folder `templates` beside a spec is used; a folder of --templates is searched before it."""
+def test_templates_next_to_the_spec_and_of_an_option(folder):
+    """The folder `templates` next to a spec is used; a --templates folder is searched first."""
     (folder / "train.py").touch()
     (folder / "job.yaml").write_text(SPEC)
     for name, word in (("templates", "beside"), ("option", "option")):
@@ -387,7 +388,7 @@ def test_templates_beside_the_spec_are_found_and_an_option_goes_before_them(fold
 
 
 def test_a_partial_of_the_user_is_used_by_our_base(folder):
-    """One partial can be replaced alone, and ours of the same name stays within reach."""
+    """One partial can be replaced alone, and ours of the same name stays available."""
     (folder / "_configs.j2").write_text('  echo configs\n{% include "clusterrun/_configs.j2" %}')
     script = script_of("command: hostname\n", templates=[folder])
     assert "\nwrite_configs() {\n  echo configs\n  :\n}\n" in script
@@ -405,7 +406,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("template", "expected"), FAULTS)
 def test_a_fault_in_a_users_template(folder, template, expected):
-    """A name that does not exist, and whatever else is wrong with a template, is the user's mistake and told as one."""
+    """An unknown name, or any other error in a template, is reported as the user's error."""
     (folder / "base.sbatch.j2").write_text(template)
     with pytest.raises(SpecError) as raised:
         script_of(SPEC, templates=[folder])
@@ -427,7 +428,7 @@ TRICKS = [
 
 @pytest.mark.parametrize("template", TRICKS)
 def test_a_template_reaches_nothing_but_the_plan(folder, template):
-    """A template from elsewhere cannot climb from a value to Python's own objects."""
+    """A template from elsewhere cannot reach Python's own objects through a value."""
     (folder / "base.sbatch.j2").write_text(template)
     with pytest.raises(SpecError, match=r"^job\.yaml: template: [^\n]+$") as raised:
         script_of(SPEC, templates=[folder])
@@ -436,7 +437,7 @@ def test_a_template_reaches_nothing_but_the_plan(folder, template):
 
 
 def test_a_config_file_cannot_end_its_here_document(folder):
-    """A line of an accelerate config that would end the here-document early is refused."""
+    """A config line that would end the here-document early is refused."""
     (folder / "job.yaml").write_text("script: train.py\naccelerate: {config_file: a.yaml}\n")
     spec = load_spec("job.yaml").spec
     text = (
@@ -450,8 +451,8 @@ def test_a_config_file_cannot_end_its_here_document(folder):
         render(plan)
 
 
-def test_a_script_that_slurm_would_not_take(folder):
-    """A script beyond Slurm's four megabytes is refused with its size."""
+def test_a_script_too_large_for_slurm(folder):
+    """A script over Slurm's limit of four megabytes is refused with its size."""
     quotes = "'" * 60_000  # each is five characters in a shell word
     variables = "".join(f'    V{number}: "{quotes}"\n' for number in range(14))
     with pytest.raises(

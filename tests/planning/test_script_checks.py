@@ -40,7 +40,7 @@ def refused(text: str) -> str:
 
 
 def test_unknown_and_missing_arguments():
-    """An argument that the script does not accept, or that it requires, is reported before the queue."""
+    """An unknown or a missing required argument is reported before submission."""
     assert refused("args: {epohcs: 3, block_size: 4, lr: 1}") == (
         "job.yaml:2: args: --data, which train.py requires, is missing\n"
         "  hint: add args: {data: ...}\n"
@@ -53,14 +53,14 @@ def test_unknown_and_missing_arguments():
 
 
 def test_a_list_of_words():
-    """Options in a list are checked, too, each at its place; after `--` there are none."""
+    """Options in a list are checked, too, each at its place, up to `--`."""
     assert refused("args: [--data=x, --epohcs, -3]") == (
         "job.yaml:2: args[1]: train.py has no argument --epohcs\n  hint: did you mean epochs?"
     )
     checked("args: [--data, x, --epo, 3, --, --lr]")
 
 
-def test_the_words_to_resume_with():
+def test_the_arguments_to_resume_with():
     """The option that passes a checkpoint must be one that the script accepts."""
     assert refused("args: {data: x}\ncheckpoint: {path: out/*}") == (
         "job.yaml:3: checkpoint.resume: train.py has no argument --resume_from_checkpoint"

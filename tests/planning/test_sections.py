@@ -1,4 +1,4 @@
-"""The sections of a script: those that its run needs, all that they call, and a version that changes with them."""
+"""The sections of a script: those that its run needs, all that they call, and their version."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 ALL = [
     choice
     for choice in itertools.product(*(range(len(values)) for values in OPTIONS.values()))
-    # a run that shrinks has several nodes, is no array, and may continue as another job
+    # a run that shrinks has several nodes, has no array, and may continue as another job
     if not choice[3] or (choice[0] and not choice[1] and not choice[4])
 ]
-# A sample is rendered whole; 17 is prime to the numbers of values, so that each option meets each other one.
+# A sample is rendered; 17 is coprime to the numbers of values, so every pair of options occurs.
 RENDERED = ALL[::17]
 
 
@@ -56,7 +56,7 @@ def plan(choice: tuple[int, ...], folder: Path) -> LaunchPlan:
 
 @cache
 def section(name: str) -> BashText:
-    """What a file of the functions defines and calls."""
+    """What a function file defines and calls."""
     file = FUNCTIONS / f"{name}.sh"
     return read_bash(file.read_text()) if file.is_file() else BashText({"": set()}, {})
 
@@ -71,14 +71,14 @@ SETTINGS = set(
 
 
 def undefined(parts: list[BashText]) -> set[str]:
-    """The functions that are called, and not defined; what is asked for by `declare -F` is missed by nobody."""
+    """Return functions that are called but not defined; `declare -F` guards are ignored."""
     defined = set[str]().union(*(part.defined for part in parts))
     called = set[str]().union(*(words for part in parts for words in part.calls.values()))
     return (called & KNOWN) - defined - {"node_check"}
 
 
 def test_every_file_is_a_section() -> None:
-    """The table has each file of the functions, in their order; what others call of a section has a definition without it."""
+    """The table has every function file in order; a section that others call has a stub."""
     assert list(SECTIONS) == [file.stem for file in sorted(FUNCTIONS.glob("*.sh"))]
     for file in (FUNCTIONS / WITHOUT).iterdir():
         assert file.stem in SECTIONS
@@ -86,7 +86,7 @@ def test_every_file_is_a_section() -> None:
 
 
 def test_no_function_is_misspelled() -> None:
-    """What is called like a function, with an underscore in its name, is one."""
+    """Every call that looks like a function, with an underscore, is one."""
     files = [read_bash(file.read_text()) for file in FUNCTIONS.glob("**/*.sh")]
     called = set[str]().union(*(words for file in files for words in file.calls.values()))
     text = "".join(file.read_text() for file in FUNCTIONS.glob("**/*.sh"))
@@ -97,17 +97,17 @@ def test_no_function_is_misspelled() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FUNCTIONS.glob("**/*.sh")), ids=lambda file: file.stem)
-def test_a_function_says_which_variables_of_its_caller_it_sets(file: Path) -> None:
-    """bash has dynamic scopes: `# sets: a, b` above a function names what it assigns and does not declare local."""
+def test_a_function_declares_the_variables_of_its_caller_that_it_sets(file: Path) -> None:
+    """bash has dynamic scopes: `# sets: a, b` names what a function assigns without `local`."""
     text = file.read_text()
-    said = re.findall(r"^# sets: (.*)\n(\w+)\(\) ", text, re.MULTILINE)
+    declared = re.findall(r"^# sets: (.*)\n(\w+)\(\) ", text, re.MULTILINE)
     expected = {name: names for name, names in assigned(text).items() if names}
-    assert {name: set(names.split(", ")) for names, name in said} == expected
-    assert text.count("# sets: ") == len(said)
+    assert {name: set(names.split(", ")) for names, name in declared} == expected
+    assert text.count("# sets: ") == len(declared)
 
 
 def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:
-    """Whatever a spec asks for, no section calls a function that the script lacks."""
+    """For every spec, sections call only functions that the script has."""
     sets = set[tuple[str, ...]]()
     for choice in ALL:
         made = plan(choice, tmp_path)
@@ -123,7 +123,7 @@ def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("choice", RENDERED)
 def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_path: Path) -> None:
-    """bash reads the whole script; a node gets each function that its task may come to call, and knows every name."""
+    """bash parses the whole script; each node gets the functions that its task may call."""
     text = render(plan(choice, tmp_path))
     read = read_bash(text)
     assert undefined([read]) == set()
@@ -133,8 +133,8 @@ def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_pa
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_section_is_left_out_where_the_run_does_not_need_it(tmp_path: Path) -> None:
-    """The simplest run has nothing of other nodes, people, smaller jobs or a script's own checkpoints."""
+def test_a_section_is_omitted_if_the_run_does_not_need_it(tmp_path: Path) -> None:
+    """The simplest run has no code for other nodes, people, smaller jobs or own checkpoints."""
     text = render(plan((0,) * len(OPTIONS), tmp_path))
     found = "modules, conda, checkpoint, several-nodes, stop-signal, notify, smaller"
     assert f"\n# not needed by this run: {found}\n" in text
@@ -151,9 +151,10 @@ def test_a_section_is_left_out_where_the_run_does_not_need_it(tmp_path: Path) ->
 
 
 def test_the_version_changes_with_the_functions() -> None:
-    """Each version of the functions, from 2 on, has one text: after a release a change of any function is a new version.
+    """Each version of the functions from 2 on has one text: a change after a release is a new
+    version.
 
-    `make golden` records the digest of the version that is in work.
+    `make golden` records the digest of the version under development.
     """
     lines = (
         [line for line in RECORDED.read_text().splitlines() if line] if RECORDED.is_file() else []

@@ -1,4 +1,4 @@
-"""Straight through, once: how often each command loads, reads, prepares, plans, renders and starts bash."""
+"""How often each command loads, reads, prepares, plans, renders and starts bash: once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clusterrun.run_status.file_status import RunStatus
 from tests.rehearsal.test_rehearse import counting
 from tests.support.cli_desk import Desk
 
-# Counts calls by their code objects, wherever a module has the function from.
+# Counts calls by their code objects, whichever module holds the function.
 COUNTING = """
 import json, os, subprocess, sys
 from clusterrun.planning.bash_syntax import script_fault, syntax_faults
@@ -47,13 +47,13 @@ def look(frame, event, arg):
     elif event == "call" and frame.f_code is popen:
         counts["bash"] += os.path.basename(frame.f_locals["args"][0]) == "bash"
 
-def hear(event, arguments):
+def count_open(event, arguments):
     # whoever opens the script, through whatever function
     if event == "open" and os.path.basename(str(arguments[0])) == "train.py":
         counts["opened"] += 1
 
 def counted(work):
-    sys.addaudithook(hear)
+    sys.addaudithook(count_open)
     sys.setprofile(look)
     try:
         return work()
@@ -66,7 +66,7 @@ code = counted(main)
 print(json.dumps([code, counts]), file=open(os.environ["COUNTS"], "w"))
 """
 
-# `syntax_faults` starts one bash for all shell lines of the spec, `script_fault` one for the whole script.
+# `syntax_faults` starts one bash for all shell lines of the spec, `script_fault` one per script.
 NAMES = (
     "load_spec",
     "opened",
@@ -99,7 +99,7 @@ TABLE = [
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A desk with programs that answer as Slurm's do, and a spec with a script and shell lines."""
+    """A desk with stand-ins for Slurm's commands, and a spec with a script and shell lines."""
     made = Desk(tmp_path)
     made.command("sbatch", '[ "$1" = --test-only ] || echo "Submitted batch job 7"')
     for name in ("srun", "squeue", "sacct", "scancel", "scontrol"):
@@ -116,7 +116,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def counts_of(desk: Desk, *words: str, **environment: str) -> dict[str, int]:
-    """Type a command; returns how often each of the functions was called, and bash started."""
+    """Run a command; return how often each function was called, and bash was started."""
     file = desk.folder / "counts.json"
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, *words], cwd=desk.folder, text=True, capture_output=True, check=False,
@@ -130,7 +130,7 @@ def counts_of(desk: Desk, *words: str, **environment: str) -> dict[str, int]:
 
 @pytest.mark.parametrize(("command", "expected"), TABLE, ids=[row[0] for row in TABLE])
 def test_each_step_is_taken_once(desk: Desk, command: str, expected: tuple[int, ...]) -> None:
-    """What is made once is handed on, and nothing is made a second time."""
+    """Each intermediate value is passed on, and never computed again."""
     verb, *options = command.split()
     name, environment = "job.yaml", {}
     if verb == "resume":
@@ -145,8 +145,8 @@ def test_each_step_is_taken_once(desk: Desk, command: str, expected: tuple[int, 
     assert found == dict(zip(NAMES, expected, strict=True))
 
 
-def test_what_is_handed_on_is_a_value() -> None:
-    """From the request to the status nothing changes under its reader, and what was prepared does nothing itself."""
+def test_what_is_passed_on_is_immutable() -> None:
+    """From the request to the status all values are immutable, and a prepared run has no effects."""
     kinds = (Request, Loaded, Prepared, Launch, Identity, LaunchPlan, RunRef, RunStatus)
     assert [kind.__name__ for kind in kinds if not kind.__dataclass_params__.frozen] == []
     assert JobSpec.model_config["frozen"]
@@ -154,8 +154,8 @@ def test_what_is_handed_on_is_a_value() -> None:
     assert {name for name in vars(Prepared) if not name.startswith("__")} <= fields
 
 
-def test_a_submission_that_broke_off_is_taken_up_in_the_same_way(desk: Desk) -> None:
-    """The second try after a silent sbatch finds the folder whole, and makes nothing twice either."""
+def test_an_interrupted_submission_repeats_no_step(desk: Desk) -> None:
+    """The second try after a silent sbatch finds a complete folder, and repeats no step either."""
     desk.command("sbatch", "echo; exit 0")
     assert desk.type("submit", "job.yaml").returncode == 1
     desk.command("sbatch", 'echo "Submitted batch job 7"')
@@ -164,8 +164,8 @@ def test_a_submission_that_broke_off_is_taken_up_in_the_same_way(desk: Desk) -> 
 
 
 @pytest.mark.extended
-def test_a_rehearsal_makes_each_of_its_runs_once(tmp_path: Path) -> None:
-    """A spec with a command is prepared once for both runs; each has a plan, a script, and a bash that reads it."""
+def test_a_rehearsal_prepares_each_of_its_runs_once(tmp_path: Path) -> None:
+    """A spec with a command is prepared once for both runs; each has a plan, a script and a check."""
     request = counting(tmp_path, "survives")
     program = f"""{COUNTING}
 from pathlib import Path

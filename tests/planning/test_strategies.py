@@ -1,4 +1,4 @@
-"""Every way to train that job_specs/ and configs/ show: accelerate's own code takes it, and means by it what we say."""
+"""Every strategy of job_specs/ and configs/: accelerate's own code accepts it as we mean it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def prepared(name: str, *overrides: str) -> Prepared:
 
 
 def launched(name: str, node_dir: Path, *overrides: str) -> Taken:
-    """A job spec, as far as accelerate takes it before it starts workers."""
+    """Process a job spec as far as accelerate does before it starts workers."""
     one = prepared(name, *overrides)
     plan = make_plan(one)
     machines = machines_of(
@@ -47,14 +47,14 @@ def launched(name: str, node_dir: Path, *overrides: str) -> Taken:
 
 
 @pytest.fixture(autouse=True)
-def at_home(monkeypatch):
-    """accelerate reads a default config of the user where it is given none."""
+def with_default_config(monkeypatch):
+    """accelerate reads a user's default config if no other is passed."""
     monkeypatch.setenv("HF_HOME", "/nowhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def without_fp8(name: str) -> list[str]:
-    """The launcher looks for a library that only a machine with such GPUs has."""
+    """The launcher looks for a library that exists only on machines with such GPUs."""
     return (
         ["accelerate.mixed_precision=bf16", "accelerate.fp8_config=null"] if name == "fp8" else []
     )
@@ -62,7 +62,7 @@ def without_fp8(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", [path.stem for path in SPECS])
 def test_a_job_spec_is_valid_and_short(name):
-    """No job spec has a mistake but that its environment is not here, and each fits a screen."""
+    """The only error of a job spec is its missing environment, and each fits on a screen."""
     found = [problem for problem in prepared(name).problems if problem.key != "environment.venv"]
     assert found == []
     lines = (ROOT / "job_specs" / f"{name}.yaml").read_text().splitlines()
@@ -71,8 +71,8 @@ def test_a_job_spec_is_valid_and_short(name):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SPECS])
-def test_accelerate_takes_every_job_spec(name, tmp_path):
-    """Config and command of each spec pass accelerate's own checks, with the processes that the spec means."""
+def test_accelerate_accepts_every_job_spec(name, tmp_path):
+    """Config and command of each spec pass accelerate's own checks, with the intended processes."""
     found = launched(name, tmp_path, *without_fp8(name))
     assert found.launcher == "torchrun"
     machines = found.args.num_machines
@@ -92,7 +92,7 @@ ZERO = {
 
 @pytest.mark.parametrize("name", ZERO)
 def test_a_zero_stage_reaches_the_workers(name, tmp_path):
-    """DeepSpeedPlugin in a worker has the stage, the offload and the precision of the spec, whole models at stage 3."""
+    """A worker's DeepSpeedPlugin has the spec's stage, offload and precision."""
     plugin = launched(name, tmp_path).deepspeed()
     stage, optimizer, parameters = ZERO[name]
     zero = plugin.deepspeed_config["zero_optimization"]
@@ -113,7 +113,7 @@ def test_accumulation_fills_the_json(tmp_path):
 
 
 def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
-    """accelerate's launcher does not hand offload_*_nvme_path on; the script's environment does."""
+    """accelerate's launcher does not pass offload_*_nvme_path on; the script's environment does."""
     one = prepared(
         "zero3_nvme_offload", "accelerate.deepspeed_config.offload_param_nvme_path=/other disk"
     )
@@ -128,7 +128,7 @@ def test_the_folder_of_nvme_reaches_the_workers(tmp_path):
 @pytest.mark.parametrize("precision", ["no", "fp16", "bf16"])
 @pytest.mark.parametrize("path", JSONS, ids=[path.stem for path in JSONS])
 def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
-    """Both fp16 and bf16 may be "auto": accelerate fills one with true, the other with false, by mixed_precision."""
+    """fp16 and bf16 may both be "auto": accelerate enables one by mixed_precision."""
     spec = f"accelerate.deepspeed_config={{deepspeed_config_file: configs/{path.name}}}"
     plugin = launched(
         "zero2", tmp_path, spec, f"accelerate.mixed_precision={precision}"
@@ -161,13 +161,13 @@ STATES = {"fsdp1_full_state": "FULL_STATE_DICT"}
 
 
 @pytest.mark.parametrize("name", FSDP)
-def test_an_fsdp_plugin_is_as_the_spec_says(name, tmp_path):
-    """FullyShardedDataParallelPlugin in a worker has the version, wrapping, state and offload of the spec."""
+def test_an_fsdp_plugin_matches_the_spec(name, tmp_path):
+    """A worker's FullyShardedDataParallelPlugin has the spec's version, wrapping and offload."""
     taken_ = launched(name, tmp_path)
     environment = {
         **taken_.environment,
         "FSDP_SYNC_MODULE_STATES": "false",
-    }  # asks for a GPU at once
+    }  # requests a GPU at once
     plugin = Taken(taken_.args, environment, "").fsdp()
     assert {key: getattr(plugin, key) for key in FSDP[name]} == FSDP[name]
     assert plugin.state_dict_type.name == STATES.get(name, "SHARDED_STATE_DICT")
@@ -186,15 +186,15 @@ def test_torch_compile_and_fp16_reach_the_workers(tmp_path):
     assert launched("module", tmp_path).args.module is True
 
 
-def test_fp8_asks_for_its_library(tmp_path):
-    """fp8 is accelerate's own word; without torchao or Transformer Engine its launcher says so, and nothing else."""
+def test_fp8_requires_its_library(tmp_path):
+    """For fp8 the launcher reports a missing torchao or Transformer Engine, and nothing else."""
     with pytest.raises(RuntimeError, match=r"(?i)fp8"):
         launched("fp8", tmp_path)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
-def test_accelerate_takes_every_config(path, tmp_path, monkeypatch):
-    """Each accelerate YAML of configs/ is taken unchanged, on two nodes, with the JSON that it names."""
+def test_accelerate_accepts_every_config(path, tmp_path, monkeypatch):
+    """Each accelerate YAML of configs/ is accepted unchanged, on two nodes, with its JSON."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").touch()
     Path("job.yaml").write_text(
@@ -211,8 +211,8 @@ def test_accelerate_takes_every_config(path, tmp_path, monkeypatch):
         assert f"zero{found.deepspeed().zero_stage}" in path.stem
 
 
-def test_the_script_brings_the_json_along():
-    """The rendered script holds DeepSpeed's JSON to the letter, and points accelerate at that copy."""
+def test_the_script_contains_the_json():
+    """The script contains DeepSpeed's JSON unchanged, and points accelerate at that copy."""
     script = render(make_plan(prepared("zero3")))
     text = (ROOT / "configs" / "deepspeed_zero3.json").read_text()
     assert f"cat > \"$node_dir/deepspeed.json\" <<'END_OF_CONFIG'\n{text}END_OF_CONFIG\n" in script
@@ -224,8 +224,8 @@ def test_the_script_brings_the_json_along():
     assert "deepspeed_config_file" not in config["deepspeed_config"]
 
 
-def test_a_json_that_is_not_here_keeps_its_path(tmp_path, monkeypatch):
-    """Rendered where the JSON is not, the script leaves its path to accelerate, relative to the working folder."""
+def test_a_missing_json_keeps_its_path(tmp_path, monkeypatch):
+    """If the JSON is missing at rendering, its path stays relative to the working folder."""
     monkeypatch.chdir(tmp_path)
     Path("job.yaml").write_text(
         "script: a.py\naccelerate: {deepspeed_config: {deepspeed_config_file: far/ds.json}}\n"
@@ -244,7 +244,7 @@ def test_a_json_that_is_not_here_keeps_its_path(tmp_path, monkeypatch):
                           ({"deepspeed_config_file": "a.json"}, "a.json")]
 )  # fmt: skip
 def test_which_json_a_section_names(section, path):
-    """accelerate's own word for no JSON is none."""
+    """accelerate's own word for "no JSON" is none."""
     assert deepspeed_json_path(section) == path
 
 
@@ -267,7 +267,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("line", "words"), STEPS)
 def test_the_effective_batch(line, words, tmp_path, monkeypatch):
-    """per device x processes x accumulation, as far as the spec says them; `validate` shows it."""
+    """It is per device x processes x accumulation, as far as they are known; `validate` shows it."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").touch()
     Path("job.yaml").write_text(
@@ -288,8 +288,8 @@ def test_the_effective_batch(line, words, tmp_path, monkeypatch):
      "5 per process (the script's default) x 8 processes x 3 accumulated = 120 samples per step"),
     ("args: {batch-size: 8}", "8 per process x 8 processes x 2 accumulated = 128 samples per step"),
 ])  # fmt: skip
-def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monkeypatch):
-    """What the spec leaves to the script is read from the script's text."""
+def test_the_spec_overrides_the_script_s_defaults(line, words, tmp_path, monkeypatch):
+    """What the spec does not set is read from the script."""
     monkeypatch.chdir(tmp_path)
     add = "parser.add_argument"
     Path("train.py").write_text(
@@ -301,8 +301,8 @@ def test_the_script_s_defaults_stand_below_the_spec(line, words, tmp_path, monke
     assert prepare(Request("job.yaml", environment={}, own_python=False)).batch.in_words() == words
 
 
-def test_the_journal_tells_the_effective_batch(tmp_path):
-    """What an optimizer step takes is written down before a job is queued."""
+def test_the_journal_records_the_effective_batch(tmp_path):
+    """The samples of an optimizer step are recorded before submission."""
     paths = RunPaths(tmp_path)
     paths.events.mkdir()
     save_request(RunRef("zero3", paths), prepared("zero3"), {})

@@ -1,7 +1,9 @@
-"""DDP, ZeRO-2, ZeRO-3 and FSDP2 over two processes train as one process does that takes the same samples a step.
+"""DDP, ZeRO-2, ZeRO-3 and FSDP2 on two processes match one process with the same samples a step.
 
-Budget: 1 minute. The tolerance is 1e-4 of the loss, at each of 32 steps of AdamW with clipped gradients: sums are
-taken in another order, and AdamW divides small numbers by small numbers. A wrong mean, share or clipping is far off.
+Budget: 1 minute. The tolerance is 1e-4 of the loss, at each of 32 steps of AdamW with clipped
+gradients: sums have
+another order, and AdamW divides small numbers by small numbers. A wrong mean, share or clipping
+differs far more.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def losses(ended: Ended) -> list[float]:
     return [line["loss"] for line in lines if "step" in line]
 
 
-def alone(folder: Path, clean: dict[str, str], *words: object) -> list[float]:
+def train_alone(folder: Path, clean: dict[str, str], *words: object) -> list[float]:
     given = clean | {"ACCELERATE_USE_CPU": "true"}
     words = ("--output_dir", folder, *words)
     return losses(start(SCRIPT, *words, environment=given, log=folder.with_suffix(".log")).wait())
@@ -39,7 +41,7 @@ def alone(folder: Path, clean: dict[str, str], *words: object) -> list[float]:
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory, clean: dict[str, str]) -> list[float]:
     """The losses of one process with 32 samples a step."""
-    return alone(
+    return train_alone(
         tmp_path_factory.mktemp("single") / "output", clean, "--per_device_train_batch_size", 32
     )
 
@@ -54,7 +56,7 @@ def single(tmp_path_factory: pytest.TempPathFactory, clean: dict[str, str]) -> l
 def test_two_processes_train_as_one(
     name: str, single: list[float], tmp_path: Path, clean: dict[str, str]
 ) -> None:
-    """Two processes with 16 samples each have the loss of one with 32 at every step, within 1e-4 of it."""
+    """Two processes with 16 samples each match the loss of one with 32 at every step, within 1e-4."""
     words = ["--output_dir", tmp_path / "output", "--per_device_train_batch_size", 16]
     ended = start_ranks(
         STRATEGIES[name], SCRIPT, *words, environment=clean, log=tmp_path / "log"
@@ -67,6 +69,6 @@ def test_two_processes_train_as_one(
 def test_another_global_batch_does_not_agree(
     tmp_path: Path, single: list[float], clean: dict[str, str]
 ) -> None:
-    """The tolerance is tight enough to tell one process with 16 samples a step from two with 16 each."""
-    other = alone(tmp_path / "output", clean, "--per_device_train_batch_size", 16)
+    """One process with 16 samples a step differs from two with 16 each by more than the tolerance."""
+    other = train_alone(tmp_path / "output", clean, "--per_device_train_batch_size", 16)
     assert other[:32] != pytest.approx(single, rel=1e-2)

@@ -1,4 +1,4 @@
-"""Templates next to a spec are named, and those that somebody else can change are refused."""
+"""Templates next to a spec are named, and refused if somebody else can change them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_of_other_templates_does_not_count(place: Path) -> None:
-    """A training project may have chat templates: nothing of ours is replaced."""
+    """A training project may have chat templates: none of our templates is replaced."""
     (place / "templates" / "chat.jinja").touch()
     assert find_template_folders("job.yaml", ()).folders == ()
 
@@ -45,7 +45,7 @@ def test_a_template_of_the_user_is_used_and_named(place: Path) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("which", ["templates", "templates/_launch.j2", "templates/more/a.j2"])
 def test_a_template_of_somebody_else_is_refused(place: Path, which: str) -> None:
-    """In a shared folder anybody can put templates next to a spec: they would run as its user."""
+    """In a shared folder anybody could add templates next to a spec, which would run as its user."""
     (place / "templates" / "more").mkdir()
     (place / "templates" / "more" / "a.j2").touch()
     (place / "templates" / "_launch.j2").write_text("  touch pwned\n")
@@ -59,7 +59,7 @@ def test_a_template_of_somebody_else_is_refused(place: Path, which: str) -> None
 
 
 def test_a_template_that_everybody_can_change_is_refused(place: Path) -> None:
-    """Its mode is what counts then, whoever owns it."""
+    """A writable mode is refused whoever owns the template."""
     template = place / "templates" / "base.sbatch.j2"
     template.touch()
     template.chmod(0o666)
@@ -71,7 +71,7 @@ def test_a_template_that_everybody_can_change_is_refused(place: Path) -> None:
 
 
 def test_an_option_names_what_is_trusted(place: Path) -> None:
-    """`--templates` is the user's decision: nothing is refused, and nothing needs a note."""
+    """`--templates` is the user's decision: no refusal, and no note."""
     template = place / "templates" / "base.sbatch.j2"
     template.touch()
     template.chmod(0o666)

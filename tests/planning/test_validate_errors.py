@@ -1,4 +1,4 @@
-"""What `validate` says of files and of what belongs together, in whole."""
+"""What `validate` reports of files and of combinations, in full."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def refused(text: str, *, templates: tuple[str, ...] = ()) -> str:
-    """Write a spec and return the whole of what `validate` says about it."""
+    """Write a spec and return all that `validate` reports."""
     Path("job.yaml").write_text(text)
     request = Request(
         "job.yaml", templates=templates, environment={"HOME": str(Path.cwd())}, cwd=Path.cwd()
@@ -30,8 +30,8 @@ def refused(text: str, *, templates: tuple[str, ...] = ()) -> str:
     return str(raised.value)
 
 
-def test_files_that_a_spec_names_and_that_are_not_there(folder):
-    """Every file that the spec names is looked for, and each is told at its own line."""
+def test_missing_files_of_a_spec(folder):
+    """Every file that the spec names is checked, and each is reported at its own line."""
     text = "script: train.py\nenvironment: {venv: .venv}\naccelerate:\n  config_file: zero2.yaml\n"
     hint = "  hint: relative paths start at slurm.chdir, or at the current folder without it"
     assert refused(text) == (
@@ -68,7 +68,7 @@ CONFIGS = [
 
 @pytest.mark.parametrize(("config", "expected"), CONFIGS)
 def test_a_config_file_that_accelerate_could_not_use(folder, config, expected):
-    """accelerate's config file is read before the job waits in a queue."""
+    """accelerate's config file is checked before submission."""
     Path("train.py").touch()
     Path("config").write_text(config)
     text = refused("script: train.py\nslurm: {nodes: 2}\naccelerate: {config_file: config}\n")
@@ -86,7 +86,7 @@ def test_a_config_file_that_accelerate_could_not_use(folder, config, expected):
     ],
 )
 def test_shell_lines_that_bash_cannot_read(line, fault):
-    """A shell line of the user is read by bash before it waits in a queue."""
+    """bash checks the user's shell lines before submission."""
     spec = "command: 'true'\nenvironment:\n  setup:\n"
     where = "environment.setup[0]"
     expected = f"job.yaml:4: {where}: bash syntax error: {fault}"
@@ -110,14 +110,14 @@ NODE_CHECKS = [
 
 @pytest.mark.parametrize(("line", "fault"), NODE_CHECKS)
 def test_a_node_check_that_bash_cannot_read(line, fault):
-    """The lines of a node check stand in a function of their own: what would break out of it is refused."""
+    """A node check becomes the body of a function: lines that would break out are refused."""
     text = f"name: x\ncommand: 'true'\nnode_check: {json.dumps(line)}\n"
     assert refused(text) == f"job.yaml:3: node_check: bash syntax error: {fault}"
     assert not Path("canary").exists()
 
 
 def test_a_node_check_of_several_lines():
-    """A list is one text to bash, and each of its lines has a line of its own in the file."""
+    """bash gets a list as one text, and each of its lines has a line in the file."""
     spec = "command: 'true'\nnode_check:\n  - if true; then\n  - true; fi\n"
     Path("job.yaml").write_text(spec)
     validate(Request("job.yaml", environment={}, own_python=False))
@@ -127,15 +127,15 @@ def test_a_node_check_of_several_lines():
 
 
 def test_a_command_of_comments_alone():
-    """A function without a command is a syntax error, though its text alone is none."""
+    """A function without a command is a syntax error, although its text alone is not."""
     assert (
         refused("command: '# later'\n")
         == "job.yaml:1: command: bash syntax error: no command, only comments"
     )
 
 
-def test_all_shell_lines_are_told_at_once():
-    """Every text is read alone: an open quote in one hides nothing in the next."""
+def test_all_shell_lines_are_reported_at_once():
+    """Each text is checked alone: an open quote in one hides nothing in the next."""
     text = 'command: echo \'a\nnode_check: )\nenvironment: {setup: ["true", "echo \\"b", "}"]}\n'
     found = [line.split(": bash")[0] for line in refused(text).splitlines()]
     assert found == [
@@ -144,8 +144,8 @@ def test_all_shell_lines_are_told_at_once():
     ]  # fmt: skip
 
 
-def test_a_template_that_makes_no_bash(folder):
-    """The whole script is read, too: what a template breaks is told before anything is queued."""
+def test_a_template_that_breaks_the_script(folder):
+    """The whole script is checked, too: a template's syntax error is reported before submission."""
     (folder / "mine").mkdir()
     (folder / "mine" / "_launch.j2").write_text("  true )\n")
     text = refused("command: 'true'\n", templates=("mine",))
@@ -156,15 +156,15 @@ def test_a_template_that_makes_no_bash(folder):
     )
 
 
-def test_a_template_folder_that_is_not_there():
-    """A misspelt --templates is told, instead of the usual script being made."""
+def test_a_missing_template_folder():
+    """A misspelt --templates is reported; the default script is not used instead."""
     Path("train.py").touch()
     text = refused("script: train.py\n", templates=("tempaltes",))
     assert text == "--templates: folder not found: tempaltes"
 
 
 def test_a_command_that_is_too_long_for_its_node():
-    """What one argument of srun cannot hold is refused here, not on the node."""
+    """A command over srun's argument limit is refused here, not on the node."""
     Path("train.py").touch()
     quotes = "'" * 60_000
     text = refused(f"script: train.py\nargs: {{lr: {json.dumps(quotes)}}}\n")
@@ -172,8 +172,8 @@ def test_a_command_that_is_too_long_for_its_node():
     assert text.endswith("bytes, at most 120319\n  hint: put long values into a file")
 
 
-def told_by_validate(text: str) -> str:
-    """Return all that `validate` says of a spec, in a folder without a script."""
+def reported_by_validate(text: str) -> str:
+    """Return all that `validate` reports of a spec, in a folder without a script."""
     Path("job.yaml").write_text(text)
     with pytest.raises(SpecError) as raised:
         validate(Request("job.yaml", environment={}, own_python=False))
@@ -219,8 +219,8 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize(("lines", "expected"), TOGETHER.values(), ids=TOGETHER)
-def test_mistakes_of_form_hide_no_others(lines, expected, folder):
-    """Missing files and strategies are told together with mistakes of form, but not what only follows from those."""
-    assert told_by_validate(f"script: train.py\n{lines}\n") == expected.replace(
+def test_errors_of_form_hide_no_others(lines, expected, folder):
+    """Missing files and strategies are reported with errors of form, but not their consequences."""
+    assert reported_by_validate(f"script: train.py\n{lines}\n") == expected.replace(
         "{folder}", str(folder)
     )

@@ -38,7 +38,7 @@ BEGUN = 1_795_000_000.0
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> RunPaths:
-    """A run with four attempts: preempted, taken by a node failure, crashed, finished."""
+    """A run with four attempts: preempted, ended by a node failure, crashed, finished."""
     return StoryTeller(
         tmp_path_factory.mktemp("runs") / "gpt2-medium-20261121-060228-9786", BEGUN
     ).tell()
@@ -50,12 +50,12 @@ def found(run) -> RunReport:
 
 
 def test_the_numbers_of_a_run(found):
-    """The parts are the whole; the hours are those of the machines that it held."""
+    """The parts add up, and the hours are those of the run's machines."""
     split = found.time_split
     assert split.wall == pytest.approx(1800 + 9000 + 2600 + 7000 + 900 + 1300 + 300 + 15000, abs=2)
     assert split.waiting == pytest.approx(
         1800 + 2600 + 900 + 300 + 60, abs=30
-    )  # and a silent end's last minute
+    )  # and the last minute of a silent end
     assert split.startup == pytest.approx(4 * 240, abs=4)
     assert 450 < split.lost < 2.2 * 520
     assert split.saving == pytest.approx(sum(measure.saving for measure in found.measures))
@@ -64,9 +64,9 @@ def test_the_numbers_of_a_run(found):
     assert found.node_hours.used == pytest.approx(4 * split.allocated / 3600)
     assert [one.steps_lost for one in found.attempts] == [0, 370, 150, 0]
     assert found.samples_per_second == pytest.approx(250, abs=2)
-    told = found.as_dict()
-    json.dumps(told)
-    assert set(told) == {
+    values = found.as_dict()
+    json.dumps(values)
+    assert set(values) == {
         "status",
         "ettr",
         "time_split",
@@ -83,12 +83,12 @@ def test_the_numbers_of_a_run(found):
     ({"gpus_per_task": "2"}, 3, 6), ({"gres": "gpu:2,tmp:1"}, 2, 4), ({"gres": "tmp:1"}, 2, 0), ({"gpus": "some"}, 2, 0),
 ])  # fmt: skip
 def test_gpus_of_a_job(options, nodes, gpus):
-    """By the options that asked for them; of what cannot be read, none."""
+    """GPUs are counted from the options that request them; unreadable ones count as none."""
     assert count_gpus(options, nodes) == gpus
 
 
 def test_hours_of_attempts_with_different_numbers_of_nodes():
-    """Each attempt counts with its own machines; nobody knows what a script that tells nothing has wasted."""
+    """Each attempt counts its own nodes; the waste of a script that reports nothing is unknown."""
     stories = [AttemptTimeline(1, None, 0, 0, None, 0, 0, TimeSplit(productive=1800, waiting=900, startup=1800)),
                AttemptTimeline(2, None, 0, 0, None, 0, 0, TimeSplit(productive=3600))]  # fmt: skip
     assert machine_hours(stories, {1: 2, 2: 4}) == Hours(2 + 4, 1)
@@ -97,8 +97,8 @@ def test_hours_of_attempts_with_different_numbers_of_nodes():
     ) == Hours(2, None)
 
 
-def test_a_run_without_anything(tmp_path):
-    """Before the first attempt there is little to tell, and no mistake."""
+def test_a_run_without_attempts(tmp_path):
+    """Before the first attempt the report is short, without errors."""
     paths = RunPaths(tmp_path / "fresh")
     paths.events.mkdir(parents=True)
     empty = report(str(paths.folder))
@@ -111,8 +111,8 @@ def test_a_run_without_anything(tmp_path):
     assert "The run has not started." in render_page(empty)
 
 
-def test_a_script_that_tells_nothing(tmp_path, capsys):
-    """The queue and the attempts are shown, and no ratio is made up."""
+def test_a_script_that_reports_nothing(tmp_path, capsys):
+    """The queue time and the attempts are shown, without a ratio."""
     paths = RunPaths(tmp_path / "quiet")
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 7, "nodes": "n1", "began": int(BEGUN)})
@@ -127,7 +127,7 @@ def test_a_script_that_tells_nothing(tmp_path, capsys):
 
 
 def test_an_array_has_no_report(tmp_path):
-    """Each of its tasks is a run of its own."""
+    """Each of its tasks is a run with its own report."""
     paths = RunPaths(tmp_path / "grid")
     paths.events.mkdir(parents=True)
     write_record(paths.intent, {"run_id": "grid", "number": 1, "array": "0-1"})
@@ -139,7 +139,7 @@ def test_an_array_has_no_report(tmp_path):
 
 
 def test_what_is_printed(run, capsys):
-    """The text says where the time went; --json has the numbers; --html writes the page."""
+    """The text shows where the time went; --json has the numbers; --html writes the page."""
     assert main(["report", str(run.folder)]) == 0
     shown = capsys.readouterr().out
     assert re.search(
@@ -153,7 +153,7 @@ def test_what_is_printed(run, capsys):
 
 
 class Tags(HTMLParser):
-    """The tags of a page, and the targets that a browser would load."""
+    """The tags of a page, and the URLs that a browser would load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_loads_nothing(found):
-    """Every tag is closed, what a spec holds stays text, and nothing is fetched."""
+    """Every tag is closed, text from the spec stays text, and nothing is fetched."""
     text = render_page(found)
     tags = Tags(text)
     assert tags.open == []
@@ -190,7 +190,7 @@ def test_the_page_is_whole_and_loads_nothing(found):
 
 
 def test_the_page_of_the_longest_run(tmp_path):
-    """What a browser must draw is bounded, whatever the run measured."""
+    """The page's size is bounded, however much the run measured."""
     points = [(float(step), float(step % 7)) for step in range(100_000)]
     assert len(thin_out(points)) == 600
     assert (thin_out(points)[0], thin_out(points)[-1]) == (points[0], points[-1])
@@ -200,8 +200,8 @@ def test_the_page_of_the_longest_run(tmp_path):
     assert len(drawn.lines[0].points) < 10_000
 
 
-def test_a_chart_lies_within_its_frame():
-    """Also where there is one point, or all values are alike."""
+def test_a_chart_is_within_its_frame():
+    """This also holds for a single point and for equal values."""
     for points in ([(3.0, 2.0)], [(0.0, 1.0), (9.0, 1.0)], [(0.0, -5.0), (1.0, 1e9)]):
         drawn = lay_out_chart(
             "loss", ("Loss", "steps"), Series({1: points}, {1: []}), [], times=True
@@ -215,13 +215,13 @@ def test_a_chart_lies_within_its_frame():
 @pytest.mark.parametrize(("low", "high", "numbers"), [
     (0, 10, [0, 2, 4, 6, 8, 10]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (3.3, 3.9, [3.4, 3.6, 3.8]), (5, 5, [5]),
 ])  # fmt: skip
-def test_round_numbers_stand_at_an_axis(low, high, numbers):
-    """About as many as were wanted, none outside."""
+def test_round_numbers_of_an_axis(low, high, numbers):
+    """About as many as requested, none of them outside the range."""
     assert choose_ticks(low, high) == pytest.approx(numbers)
 
 
-def test_times_at_an_axis():
-    """In the unit that fits."""
+def test_times_of_an_axis():
+    """Times have the unit that fits."""
     assert choose_time_ticks(100) == [0, 30, 60, 90]
     assert [format_time_tick(one, choose_time_ticks(20_000)) for one in choose_time_ticks(20_000)][
         :3
@@ -237,8 +237,8 @@ def test_times_at_an_axis():
     assert Scale(2, 2, 0, 10)(2) == 5
 
 
-def test_the_timeline_is_the_split(found):
-    """Its parts, laid side by side, are as long as the times that the report tells."""
+def test_the_timeline_matches_the_split(found):
+    """Its segments are as long as the times in the report."""
     segments, numbers, ticks = lay_out_timeline(found.timeline, None, found.timeline[-1].ended_at)
     wide = {
         kind: sum(part.width for part in segments if part.kind == kind)
@@ -289,7 +289,7 @@ def browser() -> str:
     (1, ["rgb(255, 255, 255)", "rgb(13, 17, 23)"]), (0, ["rgb(13, 17, 23)", "rgb(255, 255, 255)"]),
 ])  # fmt: skip
 def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
-    """Light and dark as the browser prefers, and the other by the button; no fault, no request, nothing run of a spec."""
+    """Dark follows the browser, the button switches; no error, no request, no code from the spec."""
     place = tmp_path / "page.html"
     place.write_text(render_page(found).replace("</head>", f"{PROBE}</head>"))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900",
@@ -325,7 +325,7 @@ def test_the_page_in_a_browser(browser, found, tmp_path, scheme, papers):
 
 
 def test_the_page_on_paper(browser, found, tmp_path):
-    """Black on white though the reader prefers dark, on a few sheets, and no heading alone at the foot of one."""
+    """It is black on white, on few sheets, and no heading is alone at the end of a page."""
     place, paper = tmp_path / "page.html", tmp_path / "page.pdf"
     place.write_text(render_page(found).replace("<html", '<html data-theme="dark"', 1))
     words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",

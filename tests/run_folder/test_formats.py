@@ -1,4 +1,4 @@
-"""Run folders have a format: those of 0.1.0 stay readable, and those of a newer clusterrun are refused."""
+"""Run folders have a format: 0.1.0's stay readable, and those of a newer clusterrun are refused."""
 
 from __future__ import annotations
 
@@ -34,36 +34,39 @@ def old(desk: Desk) -> Desk:
     for name in (PAIR, TINY):
         paths = RunPaths(desk.folder / "runs" / name)
         shutil.copytree(DATA / "run-folder-0.1.0" / name, paths.folder)
-        for folder in (paths.checkpoints, paths.folder / "staging"):  # git keeps no empty ones
+        for folder in (paths.checkpoints, paths.folder / "staging"):  # git stores no empty folders
             folder.mkdir(exist_ok=True)
         Index(desk.environment).add(RunRef(name, paths, read_record(paths.job)["job_id"]))
     return desk
 
 
-def asked(desk: Desk, *words: str) -> str:
+def output_of(desk: Desk, *words: str) -> str:
     done = desk.type(*words)
     assert (done.returncode, done.stderr) == (0, ""), words
     return done.stdout
 
 
-def test_every_command_that_looks_reads_a_run_of_0_1_0(old: Desk) -> None:
-    """A run that ended before the upgrade looks as it did."""
-    told = json.loads(asked(old, "status", TINY, "--json"))
-    assert (told["state"], told["step"], told["reason"], told["tags"]) == (
+def test_every_inspecting_command_reads_a_run_of_0_1_0(old: Desk) -> None:
+    """A run that ended before the upgrade looks the same as then."""
+    status = json.loads(output_of(old, "status", TINY, "--json"))
+    assert (status["state"], status["step"], status["reason"], status["tags"]) == (
         "COMPLETED",
         40,
         "finished",
         ["old", "kept"],
     )
-    assert [one["summary"] for one in told["attempts"]] == ["crashed with exit code 7", "finished"]
-    listed = json.loads(asked(old, "list", "--json"))
+    assert [one["summary"] for one in status["attempts"]] == [
+        "crashed with exit code 7",
+        "finished",
+    ]
+    listed = json.loads(output_of(old, "list", "--json"))
     assert {one["run_id"]: one["state"] for one in listed} == {TINY: "COMPLETED", PAIR: "COMPLETED"}
-    assert "training is complete" in asked(old, "why", TINY)
-    assert [one["name"] for one in json.loads(asked(old, "checkpoints", TINY, "--json"))] == [
+    assert "training is complete" in output_of(old, "why", TINY)
+    assert [one["name"] for one in json.loads(output_of(old, "checkpoints", TINY, "--json"))] == [
         "step-00000011-0001"
     ]
-    assert "attempt 0001 ended: crash" in asked(old, "logs", TINY, "--attempt", "1")
-    assert PAIR in asked(old, "report", PAIR)
+    assert "attempt 0001 ended: crash" in output_of(old, "logs", TINY, "--attempt", "1")
+    assert PAIR in output_of(old, "report", PAIR)
 
 
 def test_the_ranks_of_a_run_of_0_1_0_are_read_from_its_script(old: Desk) -> None:
@@ -74,13 +77,13 @@ def test_the_ranks_of_a_run_of_0_1_0_are_read_from_its_script(old: Desk) -> None
         {"num_processes": 4, "max_crashes": 3},
     )
     assert [read_ranks(paths, 1).node_of(rank) for rank in range(4)] == ["n1", "n1", "n2", "n2"]
-    lines = asked(old, "logs", PAIR, "--attempt", "1", "--node", "n2").splitlines()
+    lines = output_of(old, "logs", PAIR, "--attempt", "1", "--node", "n2").splitlines()
     assert "[rank3]: RuntimeError: no such sample: 17" in lines
     assert not [line for line in lines if line.startswith("[rank0]")]
 
 
 def test_a_task_is_of_the_format_of_its_array(tmp_path: Path) -> None:
-    """The tasks of an array have records of their own only once they have begun."""
+    """The tasks of an array have their own records only after they have started."""
     array = RunPaths(tmp_path / "grid-1")
     task = RunPaths(array.folder / "task-3")
     for paths in (array, task):
@@ -93,7 +96,7 @@ def test_a_task_is_of_the_format_of_its_array(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", ["submit.intent", "submit.settings"])
 def test_a_run_of_a_newer_clusterrun_is_refused(old: Desk, record: str) -> None:
-    """Nothing is guessed of a folder of another form; the list shows that it is there."""
+    """A folder of a newer format is not interpreted; the list shows that it exists."""
     file = old.folder / "runs" / TINY / "events" / record
     write_record(file, {**read_record(file), "format": FORMAT + 1})
     for command in (
@@ -113,7 +116,7 @@ def test_a_run_of_a_newer_clusterrun_is_refused(old: Desk, record: str) -> None:
             "was written by a newer clusterrun (format 3; this version reads up to 2)\n  hint: upgrade"
             in done.stderr
         )
-    listed = {one["run_id"]: one for one in json.loads(asked(old, "list", "--json"))}
+    listed = {one["run_id"]: one for one in json.loads(output_of(old, "list", "--json"))}
     assert (listed[TINY]["state"], "newer clusterrun" in listed[TINY]["reason"]) == (
         "UNKNOWN",
         True,
@@ -123,7 +126,7 @@ def test_a_run_of_a_newer_clusterrun_is_refused(old: Desk, record: str) -> None:
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "9" * 5000, "1.5", "\u0663"])
 def test_a_damaged_number_is_format_1(tmp_path: Path, number: str) -> None:
-    """A record that a disk has torn is no traceback."""
+    """A damaged record gives no traceback."""
     paths = RunPaths(tmp_path / "run-1")
     paths.events.mkdir(parents=True)
     write_record(paths.intent, {"format": number})
@@ -134,7 +137,7 @@ def test_a_damaged_number_is_format_1(tmp_path: Path, number: str) -> None:
 def test_a_piped_script_writes_the_settings_that_submit_writes(
     tmp_path: Path, slurm: dict[str, str]
 ) -> None:
-    """Both are the plan's, so that a reader need not know how a run was handed over."""
+    """Both are the plan's, so that a reader need not know how a run was submitted."""
     spec = JobSpec(name="a", script="a.py", slurm=slurm, accelerate={"num_processes": 8})
     plan = plan_of(spec, source="a.yaml", version="0")
     (line,) = [line for line in render(plan).splitlines() if line.startswith("settings=(")]
@@ -148,7 +151,7 @@ def test_a_piped_script_writes_the_settings_that_submit_writes(
 
 
 def test_submit_writes_the_settings(desk: Desk) -> None:
-    """Before the job is queued; and the folder's number stands in the intent, too."""
+    """They are written before the job is queued; the intent has the folder's format, too."""
     desk.command("sbatch", 'echo "Submitted batch job 7"')
     desk.command("squeue", "")
     desk.command("srun", "")
@@ -166,7 +169,7 @@ def test_submit_writes_the_settings(desk: Desk) -> None:
 
 @pytest.mark.parametrize("spec", OLD_SPECS, ids=[path.stem for path in OLD_SPECS])
 def test_a_spec_of_0_1_0_is_valid_and_renders(tmp_path: Path, spec: Path) -> None:
-    """What was a job spec stays one."""
+    """A job spec of 0.1.0 is still valid."""
     for name in ("job_specs", ".venv/bin"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / ".venv/bin/activate").touch()

@@ -1,4 +1,4 @@
-"""What an attempt writes down of its training over time, and how it is read back."""
+"""The training metrics that an attempt records over time, and how they are read."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def history(paths: RunPaths, most: int = 2000) -> History:
 
 @pytest.mark.parametrize("count", [1, 19, 20, 21, 500, 5000])
 def test_a_file_never_grows_beyond_its_bound(paths, count):
-    """However long a run is, the file has at most so many lines, the first and the newest among them, evenly spread."""
-    kept = history(paths, most=20)
+    """However long a run is, the file's lines are limited, evenly spread, from first to newest."""
+    recorded = history(paths, most=20)
     for second in range(count):
-        kept.add(line(1000 + second, second))
+        recorded.add(line(1000 + second, second))
         assert len(paths.metrics("0001").read_text().splitlines()) <= 20
     points = read_metrics(paths, "0001").points
     assert (points[0].step, points[-1].step) == (0, count - 1)
@@ -49,20 +49,20 @@ def test_a_file_never_grows_beyond_its_bound(paths, count):
 
 
 def test_the_last_line_is_the_newest_moment(paths):
-    """Moments that come faster than the interval take each other's place."""
-    kept = history(paths)
+    """Samples that come faster than the interval replace each other."""
+    recorded = history(paths)
     for tenth in range(1, 26):
-        kept.add(line(1000 + tenth / 10, tenth))
+        recorded.add(line(1000 + tenth / 10, tenth))
     assert [point.step for point in read_metrics(paths, "0001").points] == [1, 11, 21, 25]
 
 
 def test_who_may_read_it(paths):
-    """The folder and the files are their owner's alone, whatever the umask is."""
+    """The folder and the files are readable by their owner only, for any umask."""
     before = os.umask(0)
     try:
-        kept = history(paths)
-        kept.write_times({"first_step": 3.0})
-        kept.add(line(1000, 1))
+        recorded = history(paths)
+        recorded.write_times({"first_step": 3.0})
+        recorded.add(line(1000, 1))
     finally:
         os.umask(before)
     files = [paths.metrics("0001"), paths.times("0001")]
@@ -74,23 +74,23 @@ def test_who_may_read_it(paths):
     assert sorted(files[0].parent.iterdir()) == sorted(files)
 
 
-def test_what_a_full_disk_refused_comes_with_the_next_line(paths, monkeypatch):
-    """A line that could not be written leaves no hole behind."""
-    kept = history(paths)
-    kept.add(line(1000, 1))
+def test_what_a_full_disk_refused_is_written_with_the_next_line(paths, monkeypatch):
+    """A line that could not be written leaves no gap."""
+    recorded = history(paths)
+    recorded.add(line(1000, 1))
     write = os.pwrite
     monkeypatch.setattr(
         os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     with pytest.raises(OSError, match="No space"):
-        kept.add(line(1001, 2))
+        recorded.add(line(1001, 2))
     monkeypatch.setattr(os, "pwrite", write)
-    kept.add(line(1002, 3))
+    recorded.add(line(1002, 3))
     assert [point.step for point in read_metrics(paths, "0001").points] == [1, 3]
 
 
-def test_half_lines_and_missing_files_are_passed_over(paths):
-    """A reader may come amid a write; an attempt of a script that tells nothing has nothing."""
+def test_partial_lines_and_missing_files_are_skipped(paths):
+    """A reader may come during a write; a script that reports nothing has no metrics."""
     assert read_metrics(paths, "0001") == Metrics()
     path = paths.metrics("0001")
     path.parent.mkdir()
@@ -107,12 +107,12 @@ def test_half_lines_and_missing_files_are_passed_over(paths):
 
 
 def test_the_history_of_a_training(paths):
-    """First step, stalls and the time of leaving are exact, though lines come once a second."""
+    """First step, stalls and exit time are exact, although lines are written once a second."""
     progress = Progress(
         paths.progress, lambda: False, history(paths), lambda step: {"learning_rate": step / 10}
     )
     paths.progress.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
-    begun = time.time()
+    started = time.time()
     progress.begin(Activity.START)
     progress._notes.join()
     assert read_metrics(paths, "0001") == Metrics()  # the step it shows is an earlier attempt's
@@ -126,7 +126,7 @@ def test_the_history_of_a_training(paths):
     found = read_metrics(paths, "0001")
     assert (found.saves, found.saving >= 0.1) == (2, True)
     assert (
-        begun - 0.01
+        started - 0.01
         <= found.first_step
         <= found.points[0].time
         <= found.points[-1].time
@@ -139,7 +139,7 @@ def test_the_history_of_a_training(paths):
 
 
 def test_a_history_that_cannot_be_written_ends_no_training(paths):
-    """A file where the folder should be: the progress is written all the same."""
+    """If a file is in the folder's place, the progress is still written."""
     (paths.folder / "metrics").write_text("in the way")
     progress = Progress(paths.progress, lambda: False, history(paths))
     progress.update(1, 2, 0.5, None)
@@ -148,15 +148,15 @@ def test_a_history_that_cannot_be_written_ends_no_training(paths):
 
 
 def test_a_fenced_attempt_writes_none(paths):
-    """Nothing is heard of its saves and signs of life."""
+    """Its saves and heartbeats are not recorded."""
     progress = Progress(paths.progress, lambda: True, history(paths))
     with progress.during(Activity.SAVE):
         pass
     assert list(paths.folder.iterdir()) == []
 
 
-def test_only_the_main_process_under_clusterrun_has_one():
-    """The others, and a script without clusterrun, write nothing."""
+def test_only_the_main_process_under_clusterrun_writes():
+    """The other ranks, and a script without clusterrun, write nothing."""
     assert open_history(None, main=True) is None
 
 
@@ -170,8 +170,8 @@ class Accelerator:
         self._optimizers = [Optimizer(rate) for rate in rates]
 
 
-def test_the_learning_rate_where_it_is_known():
-    """It is the first optimizer's; what has none, or none that is a number, is no mistake."""
+def test_the_learning_rate():
+    """It is the first optimizer's; none, or one that is not a number, is no error."""
     assert learning_rate(Accelerator(0.5, 0.1)) == 0.5
     assert [learning_rate(one) for one in (Accelerator(), Accelerator("warm"), object(), None)] == [
         None
@@ -185,7 +185,7 @@ def test_the_learning_rate_where_it_is_known():
 
 
 def test_when_the_next_checkpoint_is_due():
-    """By steps it is the next multiple; by time it is counted from the last save; `auto` knows when it has decided."""
+    """By steps it is the next multiple; by time it follows the last save; `auto` decides first."""
     clock = lambda: 100.0  # noqa: E731
     assert SaveSchedule(parse_interval("20 steps"), lambda: 1.0, clock).next_save(40) == {
         "save_at_step": 60

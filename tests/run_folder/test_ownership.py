@@ -1,4 +1,4 @@
-"""What signals, cancels and removes obeys a run's records only where they name what is the run's own."""
+"""Commands that signal, cancel or remove act on a run's records only if the target is the run's."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from clusterrun.run_folder.paths import RunPaths
 CHECKOUT = Path(cli.__file__).parents[2]
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other users")
 VICTIM, OTHER = 61001, 61002
-# The Python of these tests may lie in a folder that is closed to other users; a capability to read opens it.
+# The Python of these tests may be in a folder closed to other users; a capability opens it.
 _READING = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-SPOILT = (
+INVALID = (
     "-1",
     "0",
     "1",
@@ -42,22 +42,22 @@ SPOILT = (
 def facts(
     job: str, command: object, *, user: int | None = None, state: str = "RUNNING", name: str = "x"
 ) -> str:
-    """scontrol's line about a job."""
+    """The line of scontrol about a job."""
     owner = os.getuid() if user is None else user
     return f"JobId={job} JobName={name} UserId=me({owner}) JobState={state} Requeue=1 Command={command} WorkDir=/"
 
 
 class Queue:
-    """Stand-ins for Slurm's commands: each job has a line of scontrol's; what scancel is called with is kept."""
+    """Stand-ins for Slurm's commands: scontrol prints a line per job, scancel's calls are recorded."""
 
     def __init__(self, desk) -> None:
-        self.desk, self.asked = desk, desk.folder / "asked"
+        self.desk, self.calls = desk, desk.folder / "calls"
         desk.command("sbatch", "exit 1")
-        desk.command("scancel", f'echo "$@" >> {self.asked}')
+        desk.command("scancel", f'echo "$@" >> {self.calls}')
         self.jobs()
 
     def jobs(self, **lines: str) -> None:
-        """Jobs from now on, by their ids with a `j` before."""
+        """Set the jobs from now on, by their ids prefixed with `j`."""
         words = {name[1:]: line for name, line in lines.items()}
         rows = "\n".join(f"{job}) echo '{line}';;" for job, line in words.items())
         self.desk.command(
@@ -72,7 +72,7 @@ class Queue:
         )
 
     def cancelled(self) -> list[str]:
-        return self.asked.read_text().splitlines() if self.asked.exists() else []
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def queue(desk) -> Queue:
     return Queue(desk)
 
 
-def test_cancel_takes_the_runs_own_jobs_only(desk, queue):
-    """Of two jobs in the records, the one that was made from the run's script is cancelled, the other left alone."""
+def test_cancel_affects_the_runs_own_jobs_only(desk, queue):
+    """Of two jobs in the records, only the one made from the run's script is cancelled."""
     paths = desk.run("tiny", job_id="7")
     paths.job.write_text("number=1\njob_id=7\nearlier=5 --me 6\n")
     queue.jobs(
@@ -100,8 +100,8 @@ def test_a_job_is_known_by_its_script_on_newer_slurm(desk, queue):
 
 
 @pytest.mark.parametrize("command", ["cancel", "requeue", "stop"])
-def test_a_job_of_the_users_that_is_not_the_runs_is_left_alone(desk, queue, command):
-    """Where the records name only such a job, the command says whose it is, and exits with 1."""
+def test_another_job_of_the_user_is_left_alone(desk, queue, command):
+    """If the records name only such a job, the command reports whose it is and exits with 1."""
     desk.run("tiny", job_id="777123")
     queue.jobs(
         j777123=facts(
@@ -116,7 +116,7 @@ def test_a_job_of_the_users_that_is_not_the_runs_is_left_alone(desk, queue, comm
 
 
 def test_a_job_of_another_user_is_not_the_runs(desk, queue):
-    """Whatever its script is called."""
+    """The name of its script does not matter."""
     paths = desk.run("tiny", job_id="7")
     queue.jobs(j7=facts("7", paths.script, user=os.getuid() + 1))
     done = desk.type("cancel", "tiny")
@@ -124,15 +124,15 @@ def test_a_job_of_another_user_is_not_the_runs(desk, queue):
 
 
 def test_a_run_of_a_piped_script_is_known_by_its_name_and_job(desk, queue):
-    """`render | sbatch` gives a job without a path: the run is called by the job's name and id."""
+    """`render | sbatch` gives a job without a path: job name and id identify the run."""
     desk.run("tiny-7", job_id="7")
     queue.jobs(j7=facts("7", "(null)", name="tiny"))
     assert desk.type("cancel", "tiny-7").returncode == 0
     assert queue.cancelled() == ["-- 7"]
 
 
-def test_a_link_on_the_way_to_the_run_folder_is_no_other_script(desk, queue):
-    """Submitted by one path and found by another, a run's job is the run's."""
+def test_a_link_in_the_path_of_the_run_folder_is_the_same_script(desk, queue):
+    """A run submitted by one path and found by another still owns its job."""
     paths = desk.run("tiny", job_id="7")
     (desk.folder / "scratch").symlink_to(paths.folder.parent)
     queue.jobs(j7=facts("7", desk.folder / "scratch" / "tiny" / "job.sbatch"))
@@ -140,25 +140,25 @@ def test_a_link_on_the_way_to_the_run_folder_is_no_other_script(desk, queue):
     assert queue.cancelled() == ["-- 7"]
 
 
-@pytest.mark.parametrize("spoilt", [text for text in SPOILT if text != "1"])
-def test_what_is_no_job_id_reaches_no_command(desk, queue, spoilt):
-    """In whichever record it is: Slurm is neither asked with it nor told to cancel."""
-    paths = desk.run("tiny", job_id=spoilt)
+@pytest.mark.parametrize("invalid", [text for text in INVALID if text != "1"])
+def test_an_invalid_job_id_reaches_no_command(desk, queue, invalid):
+    """In any record, an invalid job id is passed neither to squeue nor to scancel."""
+    paths = desk.run("tiny", job_id=invalid)
     Index(desk.environment).add(RunRef("tiny", paths, ""))
     for record in (paths.job, paths.successor("0001"), paths.smaller("0001")):
-        record.write_text(f"number=1\njob_id={spoilt}\nearlier={spoilt}\n")
+        record.write_text(f"number=1\njob_id={invalid}\nearlier={invalid}\n")
     for program in ("scontrol", "squeue"):
-        desk.command(program, f'echo "{program} $*" >> {queue.asked}')
+        desk.command(program, f'echo "{program} $*" >> {queue.calls}')
     for command in ("cancel", "requeue", "stop"):
         done = desk.type(command, "tiny")
         assert done.returncode in (0, 1), done.stderr
-    assert [line for line in queue.cancelled() if spoilt and spoilt in line] == []
+    assert [line for line in queue.cancelled() if invalid and invalid in line] == []
     assert not any(line.startswith("--") for line in queue.cancelled())
 
 
-@pytest.mark.parametrize("spoilt", SPOILT)
-def test_what_is_no_process_of_the_run_is_not_signalled(desk, spoilt):
-    """Nor one whose id is right and which is another's: neither an unrelated one, nor all, nor the group."""
+@pytest.mark.parametrize("invalid", INVALID)
+def test_an_unrelated_process_is_not_signalled(desk, invalid):
+    """No unrelated process with the recorded id is signalled, nor all processes, nor the group."""
     paths = desk.run("here", job_id="12")
     paths.local.mkdir()
     paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
@@ -172,7 +172,7 @@ def test_what_is_no_process_of_the_run_is_not_signalled(desk, spoilt):
         subprocess.Popen(argv, cwd=stub.parent, env={"PYTHONPATH": str(stub.parent)}) as supervisor,
     ):
         (paths.local / "supervisor").write_text(f"job_id={supervisor.pid}\n")
-        (paths.local / "batch.pid").write_text(spoilt)
+        (paths.local / "batch.pid").write_text(invalid)
         (paths.local / "step.pid").write_text(str(innocent.pid))
         done = [desk.type(command, "here") for command in ("requeue", "cancel")]
         alive = innocent.poll() is None, supervisor.poll() is None
@@ -184,8 +184,8 @@ def test_what_is_no_process_of_the_run_is_not_signalled(desk, spoilt):
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_a_record_that_is_no_file_is_not_read(desk, kind):
-    """A link to a file with an id, a pipe that nobody writes to, a folder: nothing is signalled, nothing hangs."""
+def test_a_record_that_is_not_a_file_is_not_read(desk, kind):
+    """A link to a file with an id, a pipe without a writer and a folder cause no signal or hang."""
     from clusterrun.run_folder.ownership import read_process_id
 
     record = desk.folder / "step.pid"
@@ -211,7 +211,7 @@ def shared() -> Iterator[Path]:
 def as_user(
     user: int, home: Path, *words: str, inside: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Type a command as a user, in a PID namespace of its own, where every process of that user is in `inside`."""
+    """Run a command as a user, in a PID namespace where the user's only processes are in `inside`."""
     script = f'{inside}\n"$@"; code=$?\njobs -r > "$HOME/alive"; exit $code'
     own = [
         "setpriv",
@@ -242,7 +242,7 @@ def belong(folder: Path, user: int) -> None:
 
 
 def foreign(shared: Path, *, local: int) -> RunPaths:
-    """A run folder of another user's, open to all, whose records name everything that its reader has."""
+    """Another user's run folder, open to all, whose records name everything that its reader owns."""
     paths = RunPaths(shared / "evil")
     for path in (paths.events, paths.logs, paths.local):
         path.mkdir(parents=True)
@@ -258,7 +258,7 @@ def foreign(shared: Path, *, local: int) -> RunPaths:
 
 @pytest.fixture
 def home(shared: Path) -> Path:
-    """The victim's home, with commands of Slurm's that keep what they are called with."""
+    """The victim's home, with stand-ins for Slurm's commands that record their calls."""
     made = shared / "victim"
     (made / "bin").mkdir(parents=True)
     for name in ("scancel", "scontrol", "sbatch"):
@@ -273,8 +273,8 @@ def home(shared: Path) -> Path:
 @ROOT_ONLY
 @pytest.mark.parametrize("local", [0, 1])
 @pytest.mark.parametrize("command", ["cancel", "requeue", "resume"])
-def test_another_users_run_folder_is_not_obeyed(shared, home, command, local):
-    """It is read, and that is all: no process of the reader's ends, no job is cancelled, nothing is written."""
+def test_another_users_run_folder_is_only_read(shared, home, command, local):
+    """It is only read: no process of the reader ends, no job is cancelled, nothing is written."""
     paths = foreign(shared, local=local)
     before = {path: path.read_bytes() for path in paths.folder.rglob("*") if path.is_file()}
     typed = (sys.executable, "-m", "clusterrun", command, str(paths.folder))
@@ -288,7 +288,7 @@ def test_another_users_run_folder_is_not_obeyed(shared, home, command, local):
 
 @ROOT_ONLY
 def test_clean_leaves_another_users_folder(shared, home):
-    """Also where an entry of one's own index names it, and it lies in a folder that all may write to."""
+    """This holds even if one's own index names it, and it is in a folder that all may write to."""
     paths = foreign(shared, local=0)
     paths.end("0001").write_text("cause=finished\nnext=end\nended=1\n")
     belong(paths.folder, OTHER)
@@ -306,7 +306,7 @@ def test_clean_leaves_another_users_folder(shared, home):
 @ROOT_ONLY
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_stop_writes_through_no_link_of_another_user(shared, home, kind):
-    """A stop file that leads to a file of the reader's own, or a task that leads to a folder of it, is no stop file."""
+    """A stop file or a task that links to the reader's own files is not written."""
     paths = foreign(shared, local=0)
     precious = home / "stop"
     precious.write_text("precious\n")
@@ -325,7 +325,7 @@ def test_stop_writes_through_no_link_of_another_user(shared, home, kind):
 
 @ROOT_ONLY
 def test_a_teammate_may_stop(shared, home):
-    """The stop file of another user's run that is open to one is written, as `share: group` promises."""
+    """The stop file of another user's run is writable if it is shared, as `share: group` promises."""
     paths = foreign(shared, local=0)
     done = as_user(VICTIM, home, sys.executable, "-m", "clusterrun", "stop", str(paths.folder))
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Records are written whole or not at all, are seen on the disk, and are read without guesses."""
+"""Records are written atomically, reach the disk, and are read strictly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.disk_calls import DiskCalls, open_descriptors
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
-    """The first `=` ends the key; a line without one is no value."""
+    """The first `=` ends the key; a line without one is ignored."""
     record = tmp_path / "record"
     write_record(record, {"job_id": 7, "command": "a=b=c", "empty": ""})
     assert record.read_text() == "job_id=7\ncommand=a=b=c\nempty=\n"
@@ -33,7 +33,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 
 def test_only_the_owner_reads_a_record(tmp_path):
-    """Even with an umask that forbids nothing."""
+    """This holds even with a permissive umask."""
     before = os.umask(0)
     try:
         write_record(tmp_path / "record", {})
@@ -46,8 +46,8 @@ def test_only_the_owner_reads_a_record(tmp_path):
     assert modes == {"record": "0o600", "lock": "0o600", "open": "0o666"}
 
 
-def test_a_text_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    """After a power failure the file has its old content or its new one, and no draft is left otherwise."""
+def test_a_text_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    """After a power failure a file has its old or its new content; otherwise no draft remains."""
     record = tmp_path / "record"
     write_whole(record, "old")
     calls = DiskCalls(monkeypatch)
@@ -69,7 +69,7 @@ with locked(Path(sys.argv[1])):
 
 
 def test_one_process_at_a_time_holds_a_lock(tmp_path):
-    """Another one is refused at once without `wait`, and has it as soon as the first lets it go."""
+    """Another process is refused at once without `wait`, and gets the lock after its release."""
     lock = tmp_path / "lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(lock)],
@@ -89,8 +89,8 @@ def test_one_process_at_a_time_holds_a_lock(tmp_path):
         pass
 
 
-def test_a_lock_waits_unless_told_otherwise(tmp_path):
-    """The second process gets it when the first has let it go, not an error."""
+def test_a_lock_waits_by_default(tmp_path):
+    """The second process gets it once the first has released it, without an error."""
     with locked(tmp_path / "lock") as held:
         waiter = subprocess.Popen(
             [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
@@ -106,7 +106,7 @@ def test_a_lock_waits_unless_told_otherwise(tmp_path):
 
 
 def waits_for_a_lock(pid: int) -> bool:
-    """Say whether a process comes to wait for flock; False if it ends before."""
+    """Return whether a process starts to wait for flock; False if it ends before."""
     for _ in range(3000):
         locks = Path("/proc/locks").read_text().splitlines()
         if any("->" in line and f" {pid} " in line for line in locks):
@@ -117,8 +117,8 @@ def waits_for_a_lock(pid: int) -> bool:
     return False
 
 
-def test_a_lock_is_let_go_after_an_error(tmp_path):
-    """The file is closed, however the block ends."""
+def test_a_lock_is_released_after_an_error(tmp_path):
+    """The file is closed however the block ends."""
     descriptors = open_descriptors()
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "lock"):
         1 / 0  # noqa: B018
@@ -133,7 +133,7 @@ def test_a_lock_is_let_go_after_an_error(tmp_path):
      ("9" * 15, int("9" * 15)), ("9" * 16, None), ("٣", None)],
 )  # fmt: skip
 def test_whole_numbers(text, expected):
-    """What is no whole number, or too long to be one of ours, is none."""
+    """A value that is not a whole number, or too long to be ours, is None."""
     assert whole(text) == expected
 
 
@@ -141,5 +141,5 @@ def test_whole_numbers(text, expected):
     ("text", "expected"), [("0", 0.0), ("1.5", 1.5), ("1e3", 1000.0), ("", None), (None, None), ("x", None)]
 )  # fmt: skip
 def test_numbers(text, expected):
-    """What is no number is none."""
+    """A value that is not a number is None."""
     assert number(text) == expected

@@ -1,4 +1,4 @@
-"""`share: group`: who may use what of a run folder, as the file system sees it."""
+"""`share: group`: who may do what in a run folder, as the file system enforces it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clusterrun.planning.preparation import Request, prepare
 from clusterrun.submission.submitting import submit
 
 SPEC = "command: echo trained\nname: job\n"
-# Functions come before programs on PATH: these stand in for Slurm's commands.
+# Functions override programs on PATH: these replace Slurm's commands.
 STAND_INS = """\
 srun() { while [[ ${1:-} == --* ]]; do shift; done; export SLURM_NODEID=0; exec "$@"; }
 scontrol() { :; }
@@ -27,7 +27,7 @@ squeue() { :; }
 
 @pytest.fixture
 def folder(monkeypatch) -> Iterator[Path]:
-    """A folder that every user can enter, unlike pytest's own, with programs that stand for sbatch and srun."""
+    """A folder that every user can enter, unlike pytest's own, with stand-ins for sbatch and srun."""
     made = Path(tempfile.mkdtemp(prefix="clusterrun-"))
     made.chmod(0o755)
     (made / "bin").mkdir()
@@ -60,7 +60,7 @@ def submitted(text: str, umask: int = 0o022) -> Path:
 
 
 def run_script(run: Path, umask: int = 0o022, **variables: str) -> None:
-    """Let bash run the script of a run, as slurmd would."""
+    """Run the script of a run in bash, as slurmd would."""
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(Path.cwd()), "BASH_ENV": "stand-ins.bash", "SLURM_JOB_ID": "7",
         "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "n1", "SLURM_SUBMIT_DIR": str(Path.cwd()), **variables,
@@ -77,7 +77,7 @@ def run_script(run: Path, umask: int = 0o022, **variables: str) -> None:
 
 
 def modes(run: Path) -> dict[str, int]:
-    """The mode of the run folder and of all that lies in it."""
+    """The modes of the run folder and of everything in it."""
     return {
         str(path.relative_to(run)): stat.S_IMODE(path.stat().st_mode)
         for path in (run, *run.rglob("*"))
@@ -85,13 +85,13 @@ def modes(run: Path) -> dict[str, int]:
 
 
 def opened(run: Path) -> dict[str, str]:
-    """Whatever is open to others than its owner, with its mode."""
+    """Whatever users other than the owner can access, with its mode."""
     return {name: f"{mode:o}" for name, mode in modes(run).items() if mode & 0o077}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0])
-def test_a_run_is_its_owners_alone(folder, umask):
-    """Without `share`, nothing of a run folder is open to anybody else, whatever the umask is."""
+def test_a_run_is_private_by_default(folder, umask):
+    """Without `share`, nothing in a run folder is open to others, for any umask."""
     run = submitted(SPEC, umask)
     run_script(run, umask)
     assert opened(run) == {}
@@ -100,7 +100,7 @@ def test_a_run_is_its_owners_alone(folder, umask):
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0])
 def test_the_group_reads_logs_and_writes_stop(folder, umask):
-    """With `share: group` logs can be read and `stop` be written by the group, and nothing else, whatever the umask is."""
+    """With `share: group` the group can read logs and write `stop`, and no more, for any umask."""
     run = submitted(f"{SPEC}share: group\n", umask)
     assert opened(run) == {".": "750", "logs": "750", "stop": "660"}
     run_script(run, umask)
@@ -120,7 +120,7 @@ def test_a_task_of_an_array_is_shared_like_a_run(folder):
     assert (run / "task-3" / "events" / "attempt-0001.begin").read_text().startswith("job_id=10\n")
 
 
-def test_a_folder_that_hands_its_group_down_goes_on_doing_so(folder):
+def test_a_setgid_folder_still_hands_down_its_group(folder):
     """In a team's folder with the setgid bit, the run's files have the team's group."""
     (folder / "runs").mkdir()
     if os.geteuid() == 0:
@@ -140,8 +140,8 @@ def test_a_folder_that_hands_its_group_down_goes_on_doing_so(folder):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_a_teammate_reads_and_stops_and_no_more(folder):
-    """Another user of the group can open the logs and write `stop`; one outside the group can open nothing."""
+def test_a_teammate_can_read_and_stop_only(folder):
+    """A group member can read the logs and write `stop`; other users can open nothing."""
     run = submitted(f"{SPEC}share: group\n")
     run_script(run)
     for group, seen in ((os.getegid(), {"logs/attempt-0001.log": "-r", "stop": "wr"}), (54321, {})):
@@ -156,17 +156,17 @@ def test_a_teammate_reads_and_stops_and_no_more(folder):
         assert rights == seen
 
 
-def test_a_run_root_that_the_group_cannot_enter_is_told(folder):
-    """`validate` says which folder on the way keeps the group out, once it is asked to share."""
+def test_a_run_root_that_the_group_cannot_enter_is_reported(folder):
+    """`validate` reports which parent folder keeps the group out if the spec shares the run."""
     (folder / "private" / "runs").mkdir(parents=True)
     (folder / "private").chmod(0o700)
     (folder / "site.yaml").write_text(f"run_root: {folder}/private/runs\n")
-    told = (
+    note = (
         f"share: only you can enter {folder}/private, which contains the run folders; to let the "
         f"group in, run `chmod g+x {folder}/private`"
     )
-    for text, notes in ((SPEC, ()), (f"{SPEC}share: group\n", (told,))):
-        asked = request(text)
-        assert prepare(replace(asked, profile="site.yaml")).notes == notes
+    for text, notes in ((SPEC, ()), (f"{SPEC}share: group\n", (note,))):
+        shared_request = request(text)
+        assert prepare(replace(shared_request, profile="site.yaml")).notes == notes
     (folder / "private").chmod(0o710)
     assert prepare(replace(request(f"{SPEC}share: group\n"), profile="site.yaml")).notes == ()

@@ -1,4 +1,7 @@
-"""`clusterrun logs` and `clusterrun why` over run folders, without Slurm; tests/slurm/test_why.py has both on a real one."""
+"""`clusterrun logs` and `clusterrun why` over run folders, without Slurm.
+
+tests/slurm/test_why.py runs both on a real Slurm.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def desk(tmp_path) -> Desk:
 
 @pytest.fixture
 def run(desk) -> RunPaths:
-    """A run of four ranks on two nodes with two attempts: the first crashed, the second says who wrote each line."""
+    """A run of four ranks on two nodes: attempt 1 crashed, attempt 2 labels each line."""
     paths = desk.run("many", job_id="", **{**ENDED, "next": "continue"})
     paths.begin("0001").write_text("nodes=n[1-2]\nbegan=1799999000\n")
     paths.begin("0002").write_text("nodes=n[1-2]\nbegan=1800000100\n")
@@ -57,7 +60,7 @@ def printed(desk, *words: str) -> list[str]:
 
 
 def test_lines_of_a_rank(desk, run):
-    """By torch's own mark, tee's, both, NCCL's, and in its stacks; without the others'."""
+    """Lines are found by the marks of torch, tee and NCCL, and in stack dumps; no others."""
     assert printed(desk, "--rank", "2") == [
         "[rank2]: [rank2]: two", "[rank2]:[E1 02:07 ProcessGroupNCCL.cpp:607] [Rank 2] Watchdog"
     ]  # fmt: skip
@@ -68,7 +71,7 @@ def test_lines_of_a_rank(desk, run):
 
 
 def test_lines_of_a_node(desk, run):
-    """Of its ranks, by the job script's numbers, and what srun and the job script name."""
+    """Lines of its ranks, by the job script's numbers, and what srun and the job script report."""
     assert printed(desk, "--node", "n1") == [
         "[rank0]: zero", "[rank1]: one", "srun: error: n1: task 0: Exited with exit code 1"
     ]  # fmt: skip
@@ -76,7 +79,7 @@ def test_lines_of_a_node(desk, run):
 
 
 def test_lines_that_match(desk, run):
-    """A regular expression, over all attempts where that is asked; and both conditions hold together."""
+    """A regular expression searches one or all attempts, and combines with other filters."""
     assert printed(desk, "--grep", "^attempt|zero$", "--attempt", "all") == [
         "attempt one",
         "[rank0]: zero",
@@ -90,7 +93,7 @@ def test_lines_that_match(desk, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "error"),
     [
         (("--grep", "("), 2, "--grep: '(' is not a regular expression"),
         (
@@ -109,16 +112,16 @@ def test_lines_that_match(desk, run):
         (("--attempt", "7"), 1, "has no attempt 7"),
     ],
 )
-def test_what_cannot_be_had_is_said_with_the_way_out(desk, run, words, code, said):
-    """On stderr, without a traceback."""
+def test_what_is_unavailable_is_reported_with_a_hint(desk, run, words, code, error):
+    """The error goes to stderr with a hint, without a traceback."""
     done = desk.type("logs", "many", *words)
     assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert error in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_one_rank_wrote_all(desk, run):
-    """Where a run has one process, no line needs to say so."""
+def test_a_single_rank(desk, run):
+    """In a run of one process every line belongs to its rank."""
     run.begin("0001").write_text("nodes=n5\n")
     run.script.write_text(SCRIPT.replace("4", "1"))
     assert printed(desk, "--attempt", "1", "--rank", "0") == ["attempt one"]
@@ -126,7 +129,7 @@ def test_one_rank_wrote_all(desk, run):
 
 
 def test_on_a_terminal_each_rank_has_its_colour(desk, run):
-    """A label with rank and node stands before its lines, others stay as they are; in a pipe nothing is added."""
+    """A label with rank and node precedes labelled lines only; a pipe gets none."""
     text = terminal(desk, "logs", "many")
     assert re.search(r"\x1b\[38;2;\d+;\d+;\d+mrank 1 n1 \|\x1b\[0m one\r\n", text)
     colours = {found[2]: found[1] for found in re.finditer(r"(\x1b\[38[^m]*m)rank (\d)", text)}
@@ -136,8 +139,8 @@ def test_on_a_terminal_each_rank_has_its_colour(desk, run):
     assert "\x1b" not in terminal(desk, "logs", "many", NO_COLOR="1")
 
 
-def test_who_follows_sees_a_progress_bar_move(run):
-    """It is given before its line ends, and as it was drawn."""
+def test_following_shows_a_moving_progress_bar(run):
+    """It is printed before its line ends, exactly as it was drawn."""
     run.end("0002").unlink()
     run.log("0002").write_bytes(b"\r 10%|#\r 20%|##")
     first = next(log_lines(str(run.folder), LogFilter(), follow=True))
@@ -145,7 +148,7 @@ def test_who_follows_sees_a_progress_bar_move(run):
 
 
 def terminal(desk, *words: str, **environment: str) -> str:
-    """What a command prints on a terminal."""
+    """Return what a command prints on a terminal."""
     ours, theirs = pty.openpty()
     given = {**desk.environment, "TERM": "xterm", **environment}
     with subprocess.Popen(
@@ -165,8 +168,8 @@ def terminal(desk, *words: str, **environment: str) -> str:
     return text.decode()
 
 
-def test_following_goes_on_over_attempts_and_ends_with_the_run(desk, run):
-    """Lines come when they are whole, a letter whose bytes come apart too; the next attempt's follow; then it ends."""
+def test_following_continues_over_attempts_and_ends_with_the_run(desk, run):
+    """Only complete lines and letters are printed; it follows the next attempt, then ends."""
     end = run.end("0002").read_text()
     run.end("0002").unlink()
     run.end("0001").unlink()
@@ -193,7 +196,7 @@ def test_following_goes_on_over_attempts_and_ends_with_the_run(desk, run):
 
 
 def test_tee_marks_each_line_with_its_rank():
-    """It is accelerate's own flag, with torch's template for the rank; nothing changes where it is not asked for."""
+    """It uses accelerate's own flag, with torch's template for the rank, only if requested."""
     spec = {"name": "x", "script": "train.py", "accelerate": {"num_processes": 2}}
     without = make_launch(JobSpec.model_validate(spec), Configs(), gpus_requested=False)
     spec["accelerate"]["tee"] = 3
@@ -204,8 +207,8 @@ def test_tee_marks_each_line_with_its_rank():
     assert launch.config == without.config
 
 
-def test_tee_stands_beside_a_config_file_too(desk):
-    """It is a flag, no key of accelerate's file, and reaches the script; what it cannot be is told."""
+def test_tee_works_with_a_config_file(desk):
+    """It is a launch flag, not a key of accelerate's file; a wrong value is reported."""
     (desk.folder / "train.py").touch()
     (desk.folder / "mine.yaml").write_text("distributed_type: MULTI_GPU\nuse_cpu: true\n")
     spec = "script: train.py\naccelerate: {config_file: mine.yaml, num_processes: 2, tee: %s}\n"
@@ -221,16 +224,16 @@ def test_tee_stands_beside_a_config_file_too(desk):
 
 
 def test_why_a_run_crashed(desk, run):
-    """The first rank that failed, its node, its line with the place in the log, and how it goes on."""
+    """It shows the first failed rank, its node, its line and place in the log, and what comes next."""
     shutil.copy(LOGS / "one_rank_crashes.log", run.log("0002"))
     (run.folder / "ledger").write_text("attempt=0002\ncrashes=4\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    failure = told["stopped"]["failure"]
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    failure = answer["stopped"]["failure"]
     assert (failure["kind"], failure["rank"], failure["node"]) == ("exception", 1, "n1")
     line = run.log("0002").read_text().splitlines()[failure["line_number"] - 1]
     assert failure["line"] in line
     assert failure["line"] == "KeyError: 'labels'"
-    assert told["next"] == {
+    assert answer["next"] == {
         "summary": "nothing by itself",
         "command": "clusterrun resume many", "crashes": 4, "crashes_left": 0,
     }  # fmt: skip
@@ -242,22 +245,22 @@ def test_why_a_run_crashed(desk, run):
     assert "to resume: clusterrun resume many" in text
 
 
-def test_why_an_attempt_that_wrote_no_end(desk, run):
-    """The end of the attempt before it is not the answer; the log of the newest one may be."""
+def test_why_an_attempt_without_an_end_record(desk, run):
+    """The end of an earlier attempt is not the answer; the newest log may be."""
     run.job.write_text("local=1\n")
     run.end("0002").unlink()
     run.log("0002").write_text("ValueError: the last word\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert (told["state"], told["stopped"]["attempt"], told["stopped"]["cause"]) == (
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert (answer["state"], answer["stopped"]["attempt"], answer["stopped"]["cause"]) == (
         "LOST",
         2,
         "",
     )
-    assert told["stopped"]["failure"]["line"] == "ValueError: the last word"
+    assert answer["stopped"]["failure"]["line"] == "ValueError: the last word"
 
 
-def test_ranks_that_others_waited_for_in_vain_are_named(desk, run):
-    """Two of four ranks say that a collective timed out: the other two are the ones to look at."""
+def test_ranks_missing_from_a_collective_are_named(desk, run):
+    """Two of four ranks report a collective timeout: the other two are named."""
     shutil.copy(LOGS / "published" / "nccl_watchdog.log", run.log("0002"))
     failure = json.loads(desk.type("why", "many", "--json").stdout)["stopped"]["failure"]
     assert failure["kind"] == "nccl-time-out"
@@ -265,21 +268,21 @@ def test_ranks_that_others_waited_for_in_vain_are_named(desk, run):
 
 
 def test_why_an_array_names_the_task_to_look_at(desk, run):
-    """Each task is a run of its own; the first that did not end well is the one to ask for."""
+    """Each task is a run of its own; the first that did not end well is named."""
     run.intent.write_text("array=0-2\n")
     for number, cause in enumerate(("finished", "crash", "crash")):
         task = RunPaths(run.folder / f"task-{number}")
         task.events.mkdir(parents=True)
         task.begin("0001").write_text("nodes=n1\n")
         task.end("0001").write_text(f"cause={cause}\nnext=end\nexit_code=1\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert told["state"] == "FAILED"
-    assert "`clusterrun why many-1`" in told["reason"]
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert answer["state"] == "FAILED"
+    assert "`clusterrun why many-1`" in answer["reason"]
     assert json.loads(desk.type("why", "many-1", "--json").stdout)["stopped"]["cause"] == "crash"
 
 
 def test_a_kill_that_slurm_explains_in_its_own_file(desk, run):
-    """The rank is the launcher's word, the reason Slurm's; a file that says nothing of it changes nothing."""
+    """The launcher names the rank, Slurm's file the reason; an unrelated file changes nothing."""
     shutil.copy(LOGS / "killed.log", run.log("0002"))
     run.begin("0002").write_text("nodes=n[1-2]\njob_id=7\n")
     slurm = run.logs / "slurm-7.out"
@@ -294,12 +297,12 @@ def test_a_kill_that_slurm_explains_in_its_own_file(desk, run):
     assert failure["log"] == str(slurm)
 
 
-def test_why_a_crash_without_a_word(desk, run):
-    """Nothing is made up where the log names no error."""
+def test_why_a_crash_without_an_error(desk, run):
+    """Nothing is invented if the log has no error."""
     run.log("0002").write_text("step 1\n")
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert told["stopped"]["failure"] is None
-    assert str(run.log("0002")) in told["stopped"]["fix"]
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert answer["stopped"]["failure"] is None
+    assert str(run.log("0002")) in answer["stopped"]["fix"]
 
 
 @pytest.mark.parametrize(
@@ -323,20 +326,20 @@ def test_why_a_crash_without_a_word(desk, run):
         ),
     ],
 )
-def test_why_a_run_ended_otherwise(desk, run, end, means, command):
-    """The recorded cause is the answer, and nobody looks for errors in the log."""
+def test_why_a_run_ended_without_a_crash(desk, run, end, means, command):
+    """The recorded cause is the answer, and the log is not searched for errors."""
     run.end("0002").write_text("".join(f"{key}={value}\n" for key, value in end.items()))
-    told = json.loads(desk.type("why", "many", "--json").stdout)
-    assert means in told["stopped"]["meaning"]
-    assert told["stopped"]["failure"] is None
-    assert told["next"]["command"] == command
+    answer = json.loads(desk.type("why", "many", "--json").stdout)
+    assert means in answer["stopped"]["meaning"]
+    assert answer["stopped"]["failure"] is None
+    assert answer["next"]["command"] == command
 
 
 def test_why_a_hang(desk, run):
-    """Where the ranks stood is told in the place of an error."""
+    """The ranks' stacks are shown in place of an error."""
     run.end("0002").write_text(
         "cause=hang\nnext=end\nexit_code=1\nreason=no sign of life for 40 s\n"
     )
-    told = desk.type("why", "many").stdout
-    assert "no sign of life for 40 s" in told
-    assert "rank 3 on n2 was in train (train.py:3)" in told
+    answer = desk.type("why", "many").stdout
+    assert "no sign of life for 40 s" in answer
+    assert "rank 3 on n2 was in train (train.py:3)" in answer

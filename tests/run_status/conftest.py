@@ -45,7 +45,7 @@ class Machine:
         return path.read_text().split() if path.exists() else []
 
     def run(self, run_id: str, job_id: str = "", comment: str = "", **end: object) -> RunPaths:
-        """Make a run that began, and ended where `end` says how."""
+        """Make a run that started, and ended as `end` describes."""
         paths = RunPaths(self.folder / "runs" / run_id)
         paths.events.mkdir(parents=True)
         write_record(paths.intent, {"run_id": run_id, "number": 1, "comment": comment})

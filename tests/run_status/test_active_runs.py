@@ -1,4 +1,4 @@
-"""What `status` says about active runs, and about names that several runs have."""
+"""`status` of active runs, and names that several runs share."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_old_progress_record_is_not_the_activity(machine):
     assert (ahead.activity, ahead.samples_per_second) == ("step", 8.0)
 
 
-def test_the_only_active_run_of_a_name_is_taken(machine):
+def test_the_only_active_run_of_a_name_is_selected(machine):
     """If no run of this name or several are active, the error lists them with state and age."""
     machine.run(FIRST, "1", cause="crash", submitted=1)
     machine.run(SECOND, "2")
@@ -70,8 +70,8 @@ def test_the_only_active_run_of_a_name_is_taken(machine):
     assert f"{FIRST} (FAILED, " in problem.hint
 
 
-def test_the_beginning_of_several_names_is_ambiguous(machine):
-    """Another run's beginning must not cancel or stop the active one."""
+def test_a_prefix_of_several_names_is_ambiguous(machine):
+    """A prefix of several names must not cancel or stop the active one."""
     machine.run(FIRST, "1", cause="finished")
     machine.run("tiny-bert-20261122-060228-97ab", "2")
     machine.queue("2 RUNNING")
@@ -79,8 +79,8 @@ def test_the_beginning_of_several_names_is_ambiguous(machine):
         find_run("tin", machine.index)
 
 
-def test_without_any_run_status_says_how_to_submit_one(machine):
-    """A new user's first `status` is no riddle."""
+def test_without_any_run_status_shows_how_to_submit_one(machine):
+    """A new user's first `status` has a hint."""
     words = [sys.executable, "-m", "clusterrun", "status"]
     environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": ""}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)

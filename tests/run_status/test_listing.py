@@ -1,4 +1,4 @@
-"""`list` and `status --watch`: all runs at once, few questions to Slurm, and what is kept of runs that have ended."""
+"""`list` and `status --watch`: all runs at once, few queries to Slurm, a cache of ended runs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def now() -> int:
     return int(time.time())
 
 
-def test_the_living_come_first_and_the_newest_before_the_older(machine):
-    """What matters is on top, whenever it was submitted."""
+def test_active_runs_come_first_and_newer_before_older(machine):
+    """Active runs are on top, whenever they were submitted."""
     for number, end in enumerate([{}, {"cause": "finished"}, {}, {"cause": "crash"}]):
         machine.run(f"run-{number}", str(number + 1), **end)
     machine.queue("1 RUNNING", "3 PENDING")
@@ -44,17 +44,17 @@ def test_the_living_come_first_and_the_newest_before_the_older(machine):
 
 
 def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
-    """Of that run nothing is known, and it counts neither as living nor as ended; what is no entry is no run."""
+    """That run's state is unknown, neither active nor ended; an invalid entry is not a run."""
     machine.run("open", "1", cause="finished")
     machine.run("shut", "2", cause="finished")
     (machine.index.runs / "a-folder").mkdir()
 
-    def look(run: RunRef) -> RunStatus:
+    def read_status(run: RunRef) -> RunStatus:
         if run.run_id == "shut":
             raise PermissionError(13, "Permission denied", "events")
         return status_from_files(run)
 
-    monkeypatch.setattr(listing, "status_from_files", look)
+    monkeypatch.setattr(listing, "status_from_files", read_status)
     found = {one.run_id: one for one in list_runs(machine.index)}
     assert {name: one.state.value for name, one in found.items()} == {
         "open": "COMPLETED",
@@ -65,8 +65,8 @@ def test_a_closed_folder_hides_no_other_run(machine, monkeypatch):
     assert machine.states()["shut"] == "COMPLETED"
 
 
-def test_a_run_that_was_asked_to_stop_and_one_that_was_killed_then(machine):
-    """Out of the queue by `stop` is STOPPED; what ran, and was cancelled before it could leave, is CANCELLED."""
+def test_a_stopped_run_and_one_cancelled_while_stopping(machine):
+    """Removed from the queue by `stop` is STOPPED; cancelled while it ran is CANCELLED."""
     for number, name in enumerate(("waited", "ran"), start=1):
         paths = machine.run(name, str(number))
         paths.stop.write_text("asked by ada\n")
@@ -77,7 +77,7 @@ def test_a_run_that_was_asked_to_stop_and_one_that_was_killed_then(machine):
 
 
 def test_an_ended_run_is_read_once(machine):
-    """What became of it is kept in the index; its folder may even be gone."""
+    """Its result is cached in the index; the folder may even be removed."""
     paths = machine.run("done", "1", cause="finished")
     first = list_runs(machine.index)
     shutil.rmtree(paths.folder)
@@ -86,12 +86,12 @@ def test_an_ended_run_is_read_once(machine):
     assert stat.S_IMODE(Summaries(machine.index).path.stat().st_mode) == 0o600
 
 
-def test_a_run_that_is_resumed_lives_again(machine):
-    """`resume` takes back what was kept, and writes the run's entry anew: either is enough."""
+def test_a_resumed_run_is_active_again(machine):
+    """`resume` drops the cached result and rewrites the run's entry: either is enough."""
     paths = machine.run("again", "1", cause="stop")
     assert machine.states() == {"again": "STOPPED"}
     write_record(paths.intent, {"run_id": "again", "number": 2, "after": "0001"})
-    assert machine.states() == {"again": "STOPPED"}  # only `resume` writes so, and it does more
+    assert machine.states() == {"again": "STOPPED"}  # only `resume` writes this, and it does more
     Summaries(machine.index).forget("again")
     assert machine.states() == {"again": "PENDING"}
     write_record(paths.intent, {"run_id": "again", "number": 1})
@@ -103,8 +103,8 @@ def test_a_run_that_is_resumed_lives_again(machine):
     assert machine.states() == {"again": "RUNNING"}
 
 
-def test_a_run_that_is_requeued_by_hand_lives_again(machine):
-    """Slurm's own command tells us nothing; that its job lives does."""
+def test_a_run_requeued_by_hand_is_active_again(machine):
+    """Slurm's own command does not inform clusterrun; the active job does."""
     paths = machine.run("given-up", "7", cause="crash")
     assert machine.states() == {"given-up": "FAILED"}
     write_record(paths.begin("0002"), {"job_id": "7", "began": now()})
@@ -112,16 +112,16 @@ def test_a_run_that_is_requeued_by_hand_lives_again(machine):
     assert machine.states() == {"given-up": "RUNNING"}
 
 
-def test_a_cancellation_that_may_be_corrected_is_not_kept(machine):
-    """Slurm may name another cause in the first two minutes."""
+def test_a_cancellation_that_may_be_corrected_is_not_cached(machine):
+    """Slurm may report another cause within the first two minutes."""
     paths = machine.run("fresh", "1", cause="cancel")
     assert machine.states() == {"fresh": "CANCELLED"}
     write_record(paths.end("0001"), {"cause": "time-limit", "next": "end", "ended": now()})
     assert machine.states() == {"fresh": "TIMEOUT"}
 
 
-def test_any_number_of_vanished_runs_takes_two_questions(machine):
-    """squeue and sacct are asked once each; what sacct knows for good is not asked again."""
+def test_any_number_of_lost_runs_takes_two_queries(machine):
+    """squeue and sacct are called once each; final results of sacct are not queried again."""
     for number in range(1, 6):
         machine.run(f"gone-{number}", str(number))
     answers = "".join(f"echo '{number}|{number}|FAILED|n1'\n" for number in range(1, 5))
@@ -133,8 +133,8 @@ def test_any_number_of_vanished_runs_takes_two_questions(machine):
     assert machine.states() == states
 
 
-def test_where_slurm_does_not_answer(machine):
-    """What has ended is known all the same, also what was kept of it."""
+def test_slurm_is_not_responding(machine):
+    """Ended runs are known anyway, cached or not."""
     machine.run("done", "1", cause="finished")
     machine.run("lives", "2")
     machine.command("squeue", "echo 'slurm_load_jobs error' >&2; exit 1")
@@ -142,8 +142,8 @@ def test_where_slurm_does_not_answer(machine):
         assert machine.states() == {"lives": "UNKNOWN", "done": "COMPLETED"}
 
 
-def test_what_was_kept_and_cannot_be_read_is_made_anew(machine):
-    """Half a line, or one of another version, is no mistake."""
+def test_an_unreadable_cache_is_rebuilt(machine):
+    """A partial line, or one of another version, is ignored."""
     machine.run("done", "1", cause="finished")
     path = Summaries(machine.index).path
     path.write_text('["done", 1, {"state": "COM')
@@ -153,8 +153,8 @@ def test_what_was_kept_and_cannot_be_read_is_made_anew(machine):
     assert machine.states() == {"done": "COMPLETED"}
 
 
-def test_the_file_of_the_ended_does_not_grow_for_ever(machine):
-    """Lines that no longer count are dropped when they are many."""
+def test_the_cache_of_ended_runs_does_not_grow_for_ever(machine):
+    """Obsolete lines are dropped when there are many."""
     machine.run("done", "1", cause="finished")
     summaries, names = Summaries(machine.index), machine.index.names()
     (found,) = list_runs(machine.index)
@@ -181,7 +181,7 @@ def test_the_file_of_the_ended_does_not_grow_for_ever(machine):
     ({"tag": "sweep", "name": "big"}, {"big-20261121-060228-97ab"}),
 ])  # fmt: skip
 def test_only_some_runs(machine, only, runs):
-    """By state, by age, by the name or the id, by a word of slurm.comment; also of what was kept."""
+    """By state, age, name, id or a word of slurm.comment, for cached runs too."""
     machine.run("tiny-20261121-060228-97ab", "1", "sweep,lr", cause="finished")
     machine.run("tiny-7", "2", cause="crash")
     machine.run(
@@ -196,19 +196,19 @@ def test_only_some_runs(machine, only, runs):
     assert set(machine.states(**only)) == runs
 
 
-@pytest.mark.parametrize(("only", "told"), [
+@pytest.mark.parametrize(("only", "expected"), [
     ({"state": "RUNING"}, "--state: unknown state 'RUNING'"),
     ({"since": "yesterday"}, "--since: 'yesterday' is not a time"),
 ])  # fmt: skip
-def test_what_cannot_be_meant(only, told):
-    """A mistake is told with what could have been meant."""
+def test_invalid_filters(only, expected):
+    """An error suggests what could have been meant."""
     with pytest.raises(SpecError, match="hint: ") as error:
         parse_filter(**only)
-    assert str(error.value).startswith(told)
+    assert str(error.value).startswith(expected)
 
 
-def test_watching_asks_slurm_once_a_minute(machine):
-    """However many look, and at however many runs; a failure is not asked for again either."""
+def test_watching_queries_slurm_once_a_minute(machine):
+    """This holds for any number of watchers and runs, and after a failed query."""
     machine.run("one", "1")
     machine.run("two", "2")
     machine.queue("1 RUNNING", "2 PENDING")
@@ -233,8 +233,8 @@ def test_watching_asks_slurm_once_a_minute(machine):
     assert shared_answer(machine.index.folder).fault
 
 
-def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
-    """It is what its files say, until Slurm is asked again; one that is older has gone, and is asked for once."""
+def test_a_run_newer_than_the_answer_is_not_lost(machine):
+    """It has the state of its files until the next query; an older run is lost, and queried once."""
     machine.index.make()
     shared_answer(machine.index.folder)
     paths = machine.run("young", "1")
@@ -254,14 +254,14 @@ def test_a_run_that_is_newer_than_the_answer_has_not_vanished(machine):
 
 
 def test_an_ended_run_is_watched_without_slurm(machine):
-    """Its files say all."""
+    """Its files are enough."""
     machine.run("done", "1", cause="finished")
     (machine.folder / "bin" / "sbatch").unlink()
     assert poll_run(machine.index.find("done"), machine.index).state is State.COMPLETED
 
 
-def typed(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
-    """What `clusterrun` prints into a pipe."""
+def output_of(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
+    """Return what `clusterrun` prints into a pipe."""
     environment = {**os.environ, "HOME": str(machine.folder), "XDG_STATE_HOME": ""}
     return subprocess.run(
         [sys.executable, "-m", "clusterrun", *words],
@@ -273,7 +273,7 @@ def typed(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
-    """What it shows on a terminal."""
+    """Return what it shows on a terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     environment = {
@@ -287,7 +287,7 @@ def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
     ) as process:
         os.close(theirs)
         shown = b""
-        with contextlib.suppress(OSError):  # the terminal has gone with its process
+        with contextlib.suppress(OSError):  # the terminal closed with its process
             while piece := os.read(ours, 65536):
                 shown += piece
     os.close(ours)
@@ -295,48 +295,48 @@ def on_a_terminal(machine: Machine, *words: str, columns: int = 80) -> str:
     return shown.decode()
 
 
-def test_without_a_run_status_shows_all_that_live(machine):
-    """One is shown whole, several as a list, none as the last run, which is said."""
+def test_without_a_run_status_shows_all_active_runs(machine):
+    """One is shown in full, several as a list; without any the most recent, with a note."""
     machine.run("old", "1", cause="finished")
-    shown = typed(machine, "status")
+    shown = output_of(machine, "status")
     assert shown.stdout.startswith("run              old\n")
     assert shown.stderr == "no active runs; showing the most recent\n"
     machine.run("first", "2")
     machine.queue("2 RUNNING", "3 PENDING")
     machine.run("done", "4", cause="crash")
-    assert typed(machine, "status").stdout.startswith("run              first\n")
+    assert output_of(machine, "status").stdout.startswith("run              first\n")
     machine.run("second", "3")
-    lines = typed(machine, "status").stdout.splitlines()
+    lines = output_of(machine, "status").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["RUN", "STATE"],
         ["second", "PENDING"],
         ["first", "RUNNING"],
     ]
-    told = json.loads(typed(machine, "status", "--json").stdout)
-    assert (told["run_id"], [one["run_id"] for one in told["active_runs"]]) == (
+    shown = json.loads(output_of(machine, "status", "--json").stdout)
+    assert (shown["run_id"], [one["run_id"] for one in shown["active_runs"]]) == (
         "second",
         ["second", "first"],
     )
-    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(told)
+    assert {"attempts", "losses", "seconds_left", "last_checkpoint", "time_limit_at"} <= set(shown)
 
 
-def test_a_watch_of_what_has_ended_ends(machine):
-    """Piped it is one line, or one JSON object; on a terminal the whole status."""
+def test_a_watch_of_an_ended_run_ends(machine):
+    """In a pipe it is one line, or one JSON object; on a terminal the full status."""
     machine.run("done", "1", cause="finished")
-    (line,) = typed(machine, "status", "--watch", "done").stdout.splitlines()
+    (line,) = output_of(machine, "status", "--watch", "done").stdout.splitlines()
     assert line[8:] == "  done  COMPLETED (finished)  attempt 1"
     assert (
-        json.loads(typed(machine, "status", "--watch", "--json", "done").stdout)["state"]
+        json.loads(output_of(machine, "status", "--watch", "--json", "done").stdout)["state"]
         == "COMPLETED"
     )
     shown = on_a_terminal(machine, "status", "--watch", "done")
     assert "COMPLETED (finished)" in shown
     assert "ATTEMPT" in shown
-    assert typed(machine, "status", "--watch").stdout == ""
+    assert output_of(machine, "status", "--watch").stdout == ""
 
 
 def test_a_terminal_has_a_bar_and_a_line_for_the_loss(machine):
-    """They are drawn for people, and not into a pipe."""
+    """They are drawn on a terminal, not in a pipe."""
     paths = machine.run("runs", "1")
     machine.queue("1 RUNNING")
     paths.progress.write_text("step=60\ntotal=80\nloss=0.5\n")
@@ -346,12 +346,12 @@ def test_a_terminal_has_a_bar_and_a_line_for_the_loss(machine):
     shown = on_a_terminal(machine, "status", "runs")
     assert "60 of 80  ██████████████████░░░░░░ 75%" in shown
     assert "0.5000  █" in shown
-    assert "█" not in typed(machine, "status", "runs").stdout
-    assert "\x1b[" not in typed(machine, "status", "runs").stdout
+    assert "█" not in output_of(machine, "status", "runs").stdout
+    assert "\x1b[" not in output_of(machine, "status", "runs").stdout
 
 
-def test_a_home_that_takes_nothing_more(machine, monkeypatch):
-    """A list works without keeping what it found; who would ask Slurm too often is told why not."""
+def test_a_home_that_is_full(machine, monkeypatch):
+    """A list works without its cache; a command that would query Slurm too often reports why not."""
     machine.run("done", "1", cause="finished")
     Summaries(machine.index).path.mkdir()
     assert machine.states() == {"done": "COMPLETED"}

@@ -1,6 +1,7 @@
-"""From the commands' texts to findings: what Slurm 22.05, 24.11 and 26.05 really said (slurm_answers), and variations.
+"""Findings from the answers of Slurm 22.05, 24.11 and 26.05 (slurm_answers), and variations.
 
-`python -m tests.slurm.collect_answers` has written slurm_answers, from clusters with accounting on, off and broken.
+`python -m tests.slurm.collect_answers` wrote slurm_answers, on clusters with accounting on, off and
+broken.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from tests.support.sites import by_topic, every_slurm, site
 
 
 @every_slurm
-def test_what_a_real_slurm_says_is_understood(generation):
-    """Version, requeue, preemption, limits and tracking are read from each generation's own text."""
+def test_the_answers_of_a_real_slurm_are_understood(generation):
+    """Version, requeue, preemption, limits and tracking are read from each generation's output."""
     found = by_topic(check_slurm(site(generation)))
     assert found["slurm"].message.startswith(f"Slurm {generation}")
     assert found["slurm"].verdict == "ok"
@@ -55,8 +56,8 @@ def test_what_a_real_slurm_says_is_understood(generation):
 
 
 @every_slurm
-def test_accounting_off_and_broken_are_told_apart(generation):
-    """Off costs a run something; configured and broken is the site's problem, with sacct's own words."""
+def test_accounting_off_and_broken_differ(generation):
+    """Off has a cost for runs; configured but broken is the site's problem, in sacct's words."""
     off, broken = (
         by_topic(check_slurm(site(generation, kind)))["accounting"] for kind in ("off", "broken")
     )
@@ -89,7 +90,7 @@ def test_other_configurations(replaced, topic, verdict, words):
 
 
 def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
-    """requeue_delay and expedited requeues exist from 25.11; before, they are words without effect."""
+    """requeue_delay and expedited requeues exist from 25.11; older versions ignore them."""
     old = site(
         "24.11",
         SchedulerParameters="requeue_delay=1",
@@ -103,7 +104,7 @@ def test_keys_of_newer_slurm_mean_nothing_to_an_older_one():
 
 
 def test_a_long_delay_names_the_successor():
-    """Where a requeue waits two minutes, the way without is named."""
+    """If a requeue waits two minutes, the way without the delay is named."""
     assert (
         "requeue: {by: successor}"
         in by_topic(check_slurm(site(AuthInfo="(null)")))["requeue delay"].fix
@@ -111,8 +112,8 @@ def test_a_long_delay_names_the_successor():
     assert by_topic(check_slurm(site()))["requeue delay"].fix == ""
 
 
-def test_a_slurmctld_that_is_away_is_one_problem():
-    """Nothing else is said of a cluster that does not answer."""
+def test_a_slurmctld_that_does_not_respond_is_one_problem():
+    """Nothing else is reported of a cluster that does not respond."""
     away = replace(
         site(),
         config=CommandResult(
@@ -130,7 +131,7 @@ def test_a_slurmctld_that_is_away_is_one_problem():
 
 @every_slurm
 def test_every_warning_and_problem_has_a_remedy(generation):
-    """Nobody is told that something is amiss without being told what to do."""
+    """Every warning and problem says what to do."""
     for kind in ("on", "off", "broken"):
         found = [
             *check_slurm(site(generation, kind)),
@@ -140,8 +141,8 @@ def test_every_warning_and_problem_has_a_remedy(generation):
 
 
 @every_slurm
-def test_a_first_profile_is_one_that_clusterrun_takes(generation, tmp_path):
-    """What is written loads under a spec; the account is the only one there is, the run root is on scratch."""
+def test_a_first_profile_is_valid(generation, tmp_path):
+    """It loads together with a spec; it has the user's only account, and a run root on scratch."""
     (tmp_path / "scratch").mkdir()
     environment = {
         "SCRATCH": str(tmp_path / "scratch"),
@@ -167,7 +168,7 @@ def test_a_first_profile_is_one_that_clusterrun_takes(generation, tmp_path):
 
 
 def test_a_first_profile_without_slurm(tmp_path):
-    """On a machine without Slurm the profile has only guesses, commented out, and still loads."""
+    """Without Slurm the profile has only guesses, commented out, and still loads."""
     path = tmp_path / "profile.yaml"
     write_profile(path, first_profile(None, {"USER": "nobody-here"}), force=False)
     (tmp_path / "job.yaml").write_text("command: 'true'\n")
@@ -179,7 +180,7 @@ def test_a_first_profile_without_slurm(tmp_path):
 
 
 def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
-    """That is the finding, with the rest of what can be told; a mistake in the profile is a finding, too."""
+    """That is a finding, next to what is known anyway; an error in the profile is a finding, too."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     found = {one.topic: one for one in doctor(Request("", profile="")).findings}
@@ -192,8 +193,8 @@ def test_on_a_machine_without_slurm(tmp_path, monkeypatch):
     assert found["profile"].message == "site.yaml:1: slurm.partitoin: unknown key"
 
 
-def test_a_configuration_is_read_as_it_stands():
-    """Keys, values with signs of their own, and empty ones."""
+def test_a_configuration_is_read_unchanged():
+    """Keys, values with special characters, and empty values are read unchanged."""
     text = "Configuration data as of 2026\nAuthInfo                = socket=/x,cred_expire=5\nKillWait  = 5 sec\nA = (null)\n"
     assert configuration(text) == {
         "AuthInfo": "socket=/x,cred_expire=5",

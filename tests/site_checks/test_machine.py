@@ -1,4 +1,4 @@
-"""`clusterrun doctor` on the login machine and on nodes: disks, quotas, Python, clocks."""
+"""`clusterrun doctor` on the login node and on compute nodes: disks, quotas, Python, clocks."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def place(kind: str, **changed: Any) -> disk.RunRootFacts:
     (place("nfs", files=12), {"run root": "ok", "space": "ok", "files": "warning"}),
     (place("nfs", writable=False), {"run root": "problem"}),
 ])  # fmt: skip
-def test_where_runs_lie(found, verdicts):
-    """A folder that each machine has for itself is a problem, also where it only lies below such a one."""
+def test_the_folder_of_runs(found, verdicts):
+    """A folder local to each machine is a problem, also if only a parent is local."""
     assert {
         topic: one.verdict for topic, one in by_topic(disk.judge_run_root(found)).items()
     } == verdicts
 
 
 def test_this_machines_own_disks():
-    """`stat`, mounts and room of real folders: a file system in memory is known as one, and a missing folder's parent counts."""
+    """`stat`, mounts and free space are read; tmpfs is detected, a missing folder uses its parent."""
     shm = disk.inspect_folder(Path("/dev/shm/clusterrun/none"))
     assert (shm.there, shm.kind, shm.writable) == (Path("/dev/shm"), "tmpfs", True)
     assert shm.free > 0
@@ -51,7 +51,7 @@ def test_this_machines_own_disks():
 
 
 def test_quotas():
-    """quota(1)'s rows, in blocks of 1024 bytes; an asterisk is its mark for a limit that is passed."""
+    """quota(1) prints rows in blocks of 1024 bytes; an asterisk marks an exceeded limit."""
     text = """Disk quotas for user alice (uid 20001):
      Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
 nfs:/home 95000000  100000000 110000000            1000       0       0
@@ -67,7 +67,7 @@ nfs:/home 95000000  100000000 110000000            1000       0       0
 
 
 def test_versions_in_an_environment():
-    """What is missing is a problem; what is older than the `train` extra asks for is a warning."""
+    """A missing package is a problem; one older than the `train` extra requires is a warning."""
     assert set(software.required_versions()) == {"torch", "accelerate", "transformers"}
     good = {
         "python": "3.11.2",
@@ -87,8 +87,8 @@ def test_versions_in_an_environment():
     assert (one.verdict, "accelerate>=1.13" in one.fix) == ("warning", True)
 
 
-def test_which_python_is_asked(monkeypatch):
-    """A venv's, a conda folder's, a named conda environment's where conda is active; else only the nodes can tell."""
+def test_which_python_is_checked(monkeypatch):
+    """It is that of a venv, a conda folder or a named conda environment; else only the nodes know."""
     monkeypatch.setenv("CONDA_EXE", "/opt/conda/bin/conda")
     work = Path("/project")
     assert software.find_python(Environment(venv=".venv"), work) == Path(
@@ -142,15 +142,15 @@ WELL = {
     ({"versions": "bash: line 1: -c: command not found", "python": ""}, {"python": "problem"}),
     ({"met": "bash: connect: Connection timed out"}, {"rendezvous": "problem"}),
 ])  # fmt: skip
-def test_what_nodes_tell(changed, expected):
-    """Each thing that one node lacks is told of that node."""
+def test_reports_of_nodes(changed, expected):
+    """Each thing that one node lacks is reported for that node."""
     visit = Visit("doctor-1", "/x", "COMPLETED", "", {0: Exchange(100.0, 101.0, 100.5), 1: Exchange(100.0, 100.4, 100.3)},
                   {0: report(), 1: report(**{"host": "n2", **changed})})  # fmt: skip
     assert verdicts(visit) == {**WELL, **expected}
 
 
 def test_clocks_and_slow_folders():
-    """The skew is the node's clock less the middle of the exchange, and is no warning while the exchange is longer."""
+    """The skew is the node's clock minus the middle of the exchange; a shorter one is no problem."""
     assert Exchange(100.0, 102.0, 111.0).skew == 10.0
     for exchange, expected in (
         (Exchange(100.0, 102.0, 111.0), {"clock": "warning"}),
@@ -170,8 +170,8 @@ def test_clocks_and_slow_folders():
         assert {topic: verdict for topic, verdict in found.items() if verdict != "ok"} == expected
 
 
-def test_a_job_that_told_nothing():
-    """Never begun is a warning; ended without a trace in the folder: it is not shared; failed: the log is named."""
+def test_a_job_without_a_report():
+    """Never started is a warning; ended without a file: not shared; failed: the log is named."""
     for state, topic, verdict in (("TIMEOUT", "on nodes", "warning"), ("COMPLETED", "shared folder", "problem"),
                                   ("FAILED", "on nodes", "problem")):  # fmt: skip
         (found,) = judge_visit(Visit("doctor-1", "/x", state, "why"))

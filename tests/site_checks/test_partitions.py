@@ -1,4 +1,4 @@
-"""`clusterrun doctor` on partitions: who may use them, what they allow, who preempts whom."""
+"""`clusterrun doctor` on partitions: who may use them, their limits, and who preempts whom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.sites import by_topic, every_slurm, site
 
 @every_slurm
 def test_partitions_and_who_preempts_whom(generation):
-    """By PriorityTier on shared nodes; what happens then, and how long the grace is, is each partition's own."""
+    """PriorityTier decides on shared nodes; mode and grace time are each partition's own."""
     found = by_topic(check_partitions(site(generation), Who(), None))
     assert (
         found["partition main"].message == "time UNLIMITED, nodes UNLIMITED of 2, default"
@@ -50,13 +50,13 @@ def partition(**changed: str) -> Site:
     ({"State": "DRAIN"}, Who(), "State=DRAIN"),
 ])  # fmt: skip
 def test_which_partitions_are_open(changed, who, closed):
-    """State, groups, accounts and hosts decide; what is not known of the user closes nothing."""
+    """State, groups, accounts and hosts decide; what is unknown about the user closes nothing."""
     found = by_topic(check_partitions(partition(**changed), who, None))["partition main"]
     assert found.message.startswith(f"closed to you ({closed})" if closed else "time UNLIMITED")
 
 
 def test_the_partition_of_the_profile_must_be_open():
-    """One that does not exist or is closed is a problem, and those that are open are named."""
+    """One that does not exist or is closed is a problem, and open ones are named."""
     gone = by_topic(check_partitions(site(), Who(), "gpu"))["partitions"]
     assert (gone.verdict, gone.message) == (
         "problem",
@@ -72,7 +72,7 @@ def test_the_partition_of_the_profile_must_be_open():
 
 @every_slurm
 def test_preemption_by_qos(generation):
-    """Where QOS decide, those that another one's Preempt names are told, with their own mode and grace."""
+    """If QOS decide, those in another one's Preempt are listed, with their own mode and grace."""
     found = by_topic(check_partitions(site(generation, PreemptType="preempt/qos"), Who(), None))
     assert found["qos low"].message == "preempted by high: requeued, grace 00:00:15"
     assert found["qos lowc"].message == "preempted by high: cancelled, grace 00:00:15"
@@ -82,7 +82,7 @@ def test_preemption_by_qos(generation):
 
 
 def test_lists_of_hosts():
-    """Slurm's short form of names is written out, zeros in front kept."""
+    """Slurm's compact host lists are expanded, with leading zeros."""
     assert expand_names("n[1-3,7],login,gpu[08-10]-ib") == [
         "n1",
         "n2",

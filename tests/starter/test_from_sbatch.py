@@ -1,7 +1,7 @@
-"""What an old sbatch script becomes: the spec, whole, and the mistakes that are told, by their lines.
+"""The spec that is made of an old sbatch script, in full, and the reported mistakes with lines.
 
-tests/sbatch_scripts holds scripts in the styles that people publish, each with the spec that is made of it;
-CLUSTERRUN_GOLDEN=write writes those again.
+tests/sbatch_scripts has scripts in the styles that people publish, each with the spec made of it;
+CLUSTERRUN_GOLDEN=write rewrites those specs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from clusterrun.starter.from_sbatch import flags
 from clusterrun.starter.from_sbatch.draft import Draft
 from tests.support.drafts import FOLDER, SCRIPTS, draft_of, mistakes_of, names_of, translated
 
-# Values that stand in the scripts, and may stand nowhere else.
+# Values that are in the scripts, and may be nowhere else.
 SECRETS = ("0123456789abcdef0123456789abcdef01234567", "hf_thisTokenIsOnlyForTests0123456789",
            "hf_anotherTokenOnlyForTests99887766", "89abcdef0123456789abcdef0123456789abcdef",
            "sk-onlyForTests-0123456789abcdef", "correct-horse")  # fmt: skip
 
-# Line and name of every mistake that is to be told.
+# Line and name of every mistake that must be reported.
 MISTAKES = {
     "accelerate_multinode": [(11, "requeue"), (33, "kill-on-bad-exit"), (33, "port"), (33, "srun-cpus")],
     "accelerate_escaped_rank": [(11, "requeue"), (21, "port"), (38, "pipe"), (38, "srun-cpus")],
@@ -57,20 +57,20 @@ MISTAKES = {
 }  # fmt: skip
 
 
-def test_every_script_has_its_mistakes_written_down():
+def test_every_script_has_its_mistakes_listed():
     assert set(MISTAKES) == set(SCRIPTS)
     assert len(SCRIPTS) >= 15
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_scripts_are_scripts(name):
-    """bash can read each of them, so what is tested is what a user could have."""
+    """bash can parse each of them, so that the tests use realistic scripts."""
     assert subprocess.run(["bash", "-n", FOLDER / f"{name}.sh"], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_spec_of_a_script(name):
-    """The whole spec is as it was read and found right."""
+    """The whole spec equals the reviewed one."""
     draft = draft_of(name)
     text = write_spec(draft.values, draft.comments)
     golden = FOLDER / f"{name}.yaml"
@@ -81,13 +81,13 @@ def test_the_spec_of_a_script(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_mistakes_of_a_script(name):
-    """Each mistake is told with its line, and nothing else is called one."""
+    """Each mistake is reported with its line, and nothing else is."""
     assert mistakes_of(draft_of(name)) == sorted(MISTAKES[name])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_spec_is_one(name, tmp_path):
-    """What is written reads back as what was meant, and is a valid spec."""
+def test_the_spec_is_valid(name, tmp_path):
+    """The written spec is valid, and reads back as intended."""
     draft = draft_of(name)
     path = tmp_path / "job.yaml"
     path.write_text(write_spec(draft.values, draft.comments))
@@ -96,7 +96,7 @@ def test_the_spec_is_one(name, tmp_path):
 
 
 def read_back(draft: Draft) -> object:
-    """The values as any YAML reader would see them, without what a number remembers of its source."""
+    """Return the values as any YAML reader sees them, without the source of a number."""
     return read_yaml(yaml.safe_dump(plain(draft.values), sort_keys=False), "again").value
 
 
@@ -113,13 +113,13 @@ def plain(value: object, *, top: bool = True) -> object:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_no_secret_is_written_or_told(name):
-    """A secret's value stands in no spec and in no message."""
+def test_no_secret_is_written_or_printed(name):
+    """A secret's value is in no spec and in no message."""
     draft = draft_of(name)
-    told = "\n".join(
+    output = "\n".join(
         [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
     )
-    assert [value for value in SECRETS if value in told] == []
+    assert [value for value in SECRETS if value in output] == []
 
 
 @pytest.mark.parametrize(("words", "form", "expected"), [
@@ -131,7 +131,7 @@ def test_no_secret_is_written_or_told(name):
     ("--u 'a b@hf_onlyForTests0123456789:c'", "command", "accelerate launch t.py --u 'a b@'\"${HF_TOKEN}\":c"),
 ])  # fmt: skip
 def test_a_secret_among_the_arguments(words, form, expected):
-    """Under a name of its own it is left out, and told; elsewhere the command reads it from the environment."""
+    """A named secret is omitted with a report; otherwise the command reads it from the environment."""
     text = f"#!/bin/bash\naccelerate launch t.py {words}\n"
     draft = translated(text, HF_TOKEN="aSecretOfTheShell")  # noqa: S106
     assert "aSecretOfTheShell" not in str(draft)
@@ -150,20 +150,20 @@ def test_a_secret_among_the_arguments(words, form, expected):
     "curl -H 'Bearer secretvalue99' x; python t.py", 'srun bash -c "export A=$T; python t.py"', "ARGS=(--a $T); python t.py ${ARGS[@]}",
     "accelerate launch --main_training_function $T t.py", "python t.py <<< $T", "if true; then python t.py $T; fi", "echo $T > f; python t.py",
 ])  # fmt: skip
-def test_a_secret_comes_nowhere(line):
-    """However its value gets into a word of the script, it is in no value, no comment and no message."""
+def test_a_secret_in_any_word_is_never_copied(line):
+    """However its value gets into a word, it is in no value, comment or message."""
     draft = translated(
         f"#!/bin/bash\n#SBATCH -J j -N2\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n"
     )
-    told = "\n".join(
+    output = "\n".join(
         [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
     )
-    assert "secretvalue99" not in told
+    assert "secretvalue99" not in output
     assert "MY_TOKEN" in draft.values["environment"]["secrets"]
 
 
 def test_a_script_is_never_run(tmp_path):
-    """Whatever stands in it, nothing of it happens."""
+    """Nothing in the script is executed."""
     mark = tmp_path / "ran"
     translated(
         f"#!/bin/bash\n#SBATCH -N1\ntouch {mark}\nX=$(touch {mark})\naccelerate launch `touch {mark}` t.py $X\n"
@@ -223,7 +223,7 @@ SRUN = "#!/bin/bash\n#SBATCH -N2 {}\nset -e\nM=$(scontrol show hostnames | head 
     ("#!/bin/bash\npython t.py --revision 89abcdef0123456789abcdef0123456789abcdef", "secret", False),
     ("#!/bin/bash\npython t.py --hub_token hf_onlyForTests0123456789", "secret", True),
 ])  # fmt: skip
-def test_a_mistake_is_told_where_it_is_one_and_only_there(text, name, there):
+def test_a_mistake_is_reported_only_if_it_is_one(text, name, there):
     assert (name in names_of(text)) is there
 
 
@@ -240,16 +240,16 @@ SAME: list[tuple[str, Callable[[dict[str, object]], object], object]] = [
 
 
 @pytest.mark.parametrize(("directive", "look", "expected"), SAME)
-def test_slurm_is_asked_for_the_same(directive, look, expected):
-    """The nodes, CPUs and GPUs of all tasks become those of the one task a node."""
+def test_the_same_resources_are_requested(directive, look, expected):
+    """The nodes, CPUs and GPUs of all tasks are requested for the one task per node."""
     assert (
         look(translated(f"#!/bin/bash\n{directive}\nsrun accelerate launch t.py\n").values["slurm"])
         == expected
     )
 
 
-def test_flags_beside_a_config_file_are_laid_over_it():
-    """A spec uses a config file unchanged; where the command said more, both become the section."""
+def test_flags_with_a_config_file_are_merged():
+    """A spec uses a config file unchanged; with further flags, both are merged into the section."""
     text = "#!/bin/bash\naccelerate launch --config_file c.yaml --mixed_precision bf16 t.py\n"
     config = "compute_environment: LOCAL_MACHINE\nmixed_precision: fp16\nnum_machines: 1\nfsdp_config: {fsdp_version: 2}\n"
     assert translated(text, {"c.yaml": config}).values["accelerate"] == {
@@ -260,7 +260,7 @@ def test_flags_beside_a_config_file_are_laid_over_it():
 
 
 def test_the_config_that_accelerate_reads_by_itself():
-    """Without --config_file accelerate launch reads its default one, so the spec names that."""
+    """Without --config_file accelerate launch reads its default config, so the spec names that."""
     default = {
         "/home/alice/.cache/huggingface/accelerate/default_config.yaml": "mixed_precision: fp16\nnum_processes: 2\n"
     }
@@ -273,7 +273,7 @@ def test_the_config_that_accelerate_reads_by_itself():
 
 
 def test_the_launchers_flags_are_their_own():
-    """Which flags take no value is what accelerate and torchrun themselves say; older ones are known beside them."""
+    """accelerate and torchrun define which flags take no value; older flags are listed too."""
     from accelerate.commands.launch import launch_command_parser
     from torch.distributed.run import get_args_parser
 
@@ -294,7 +294,7 @@ def test_a_heterogeneous_job_is_refused():
 
 
 def test_a_script_for_accelerate_is_launched_by_it():
-    """Plain Python in one process becomes `script:` where the script shows that it is one for accelerate."""
+    """Plain Python in one process becomes `script:` if the script uses accelerate."""
     text = "#!/bin/bash\n#SBATCH --gres=gpu:1\ncd code\npython train.py --x 1\n"
     assert translated(text).values["command"] == "python train.py --x 1"
     draft = translated(text, {"code/train.py": "from accelerate import Accelerator\n"})
@@ -302,7 +302,7 @@ def test_a_script_for_accelerate_is_launched_by_it():
 
 
 def test_functions_are_followed_where_they_are_called():
-    """`main "$@"` at the end, and functions with parameters, are read as the calls that they are."""
+    """`main "$@"` at the end, and functions with parameters, are read as calls."""
     text = (
         '#!/bin/bash\n#SBATCH -N2 --gpus-per-node=4\nrun() {\n  NCCL_DEBUG=INFO srun torchrun --nproc_per_node 4 "$1" --x "${@:2}" $2\n}\n'
         'main() {\n  module load cuda\n  run train.py 1\n}\nmain "$@"\n'
@@ -320,8 +320,8 @@ def test_recursion_ends():
     )
 
 
-def test_what_ran_on_the_first_node_alone_still_does():
-    """Without srun a batch script's commands run on its first node; a `command` is run on each."""
+def test_commands_of_the_first_node_stay_there():
+    """Without srun a batch script's commands run on its first node; a `command` runs on each."""
     draft = translated("#!/bin/bash\n#SBATCH -N2\nmpirun -np 8 python t.py\n")
     assert (
         draft.values["command"]
@@ -330,14 +330,14 @@ def test_what_ran_on_the_first_node_alone_still_does():
 
 
 def test_search_paths_are_extended_where_the_job_runs():
-    """A PATH of the submitting shell is not written down: the line stays, behind the activation."""
+    """The submitting shell's PATH is not copied: the line is kept, after the activation."""
     draft = translated(
         "#!/bin/bash\nexport PATH=/x/bin:$PATH\naccelerate launch t.py\n", PATH="/login/bin"
     )
     assert draft.values["environment"] == {"setup": ["export PATH=/x/bin:$PATH"]}
 
 
-def test_what_follows_the_training_is_told():
+def test_what_follows_the_training_is_reported():
     draft = translated("#!/bin/bash\npython prepare.py\naccelerate launch t.py\ncp out /store\n")
     assert draft.values["environment"]["setup"] == ["python prepare.py"]
     assert [
@@ -345,15 +345,15 @@ def test_what_follows_the_training_is_told():
     ] == ["old.sh:4"]
 
 
-def test_names_that_the_shell_has_are_handed_over_by_name():
-    """What the submitting shell gave is in the spec: a plain variable with its value, a secret by its name alone."""
+def test_variables_of_the_submitting_shell():
+    """A plain variable of the submitting shell is in the spec by value, a secret by name only."""
     text = "#!/bin/bash\n./fetch $DATA $API_KEY\naccelerate launch t.py\n"
     found = translated(text, DATA="/d", API_KEY="s3cret", HF_TOKEN="x").values["environment"]  # noqa: S106
     assert (found["variables"], found["secrets"]) == ({"DATA": "/d"}, ["API_KEY", "HF_TOKEN"])
 
 
-def test_the_python_that_the_job_would_have_inherited():
-    """sbatch hands over the submitting shell with its active environment; a script that names its own keeps that."""
+def test_the_inherited_python():
+    """sbatch passes the shell's active environment on; a script that names another one keeps that."""
     text = "#!/bin/bash\n{}\naccelerate launch t.py\n"
     assert translated(text.format(""), VIRTUAL_ENV="/v").values["environment"]["venv"] == "/v"
     assert translated(text.format(""), CONDA_PREFIX="/c").values["environment"]["conda"] == "/c"
@@ -369,8 +369,8 @@ def test_the_python_that_the_job_would_have_inherited():
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_whatever_is_missing_in_a_script(name):
-    """A script that ends early, or lacks a line, gives a spec that reads back as it was meant, or a told mistake."""
+def test_truncated_scripts(name):
+    """A truncated script gives a spec that reads back as intended, or a reported mistake."""
     lines = (FOLDER / f"{name}.sh").read_text().splitlines(keepends=True)
     for number in range(len(lines)):
         for text in ("".join(lines[:number]), "".join(lines[:number] + lines[number + 1 :])):
@@ -395,7 +395,7 @@ def test_a_script_that_starts_nothing(text):
         "))((\npython t.py\n",
     ],
 )
-def test_what_is_no_bash_is_no_crash(text):
-    """Text that bash could not read gives a draft or a told mistake, never a traceback."""
+def test_invalid_bash_gives_no_traceback(text):
+    """Text that bash cannot parse gives a draft or a reported mistake, never a traceback."""
     with suppress(SpecError):
         translated(text)

@@ -1,4 +1,4 @@
-"""How an old sbatch script is read: directives, bash's words, arguments, what only the job knows."""
+"""How an old sbatch script is read: directives, bash words, arguments, and runtime values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.drafts import SHELL, flat, translated
     ("# SBATCH --nodes=2", {}), ("  #SBATCH --nodes=2", {}), ("#SBATCH --no-such=1", {"no-such": "1"}),
 ])  # fmt: skip
 def test_a_directive_in_each_of_its_forms(line, expected):
-    """sbatch's forms of an option, and what is none."""
+    """Each form of an sbatch option is read, and nothing else."""
     found = read_directives(f"#!/bin/bash\n{line}\ntrue\n")
     assert {name: option.value for name, option in found.options.items()} == expected
 
 
 def test_what_sbatch_does_not_read():
-    """Behind the first command a directive is nothing, and of two the last counts."""
+    """A directive after the first command is ignored, and the last of two counts."""
     found = read_directives(
         "#!/bin/bash\n\n# a\n#SBATCH -N 1\n#SBATCH -N 3 word\nset -e\n#SBATCH -N 4\n"
     )
@@ -49,8 +49,8 @@ def test_what_sbatch_does_not_read():
     ("", "$SLURM_NNODES $SLURM_JOB_NUM_NODES $SLURM_CPUS_PER_TASK", ["2", "2", "3"]),
     ("", "a \\\n  b", ["a", "b"]),
 ])  # fmt: skip
-def test_words_are_what_bash_makes_of_them(setup, words, expected):
-    """What is certain is resolved as bash would; bash itself is asked, too."""
+def test_words_are_expanded_as_by_bash(setup, words, expected):
+    """What is certain is resolved as by bash, which the test runs for comparison."""
     draft = translated(
         f"#!/bin/bash\n#SBATCH -N2 -c3\n{setup}\naccelerate launch train.py {words}\n"
     )
@@ -68,10 +68,10 @@ def test_words_are_what_bash_makes_of_them(setup, words, expected):
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_CPUS_PER_TASK": "3",
     }
-    said = subprocess.run(
+    printed = subprocess.run(
         ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True
     ).stdout
-    assert said.split("\0")[:-1] == expected
+    assert printed.split("\0")[:-1] == expected
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_words_are_what_bash_makes_of_them(setup, words, expected):
         "*.txt",
     ],
 )
-def test_what_only_the_job_knows_stays(late):
-    """Such a word is not guessed: the launch stays as a command, as written, and that is told."""
+def test_what_only_the_job_knows_is_kept(late):
+    """Such a word is not guessed: the launch stays a command, as written, with a report."""
     draft = translated(
         f"#!/bin/bash\n#SBATCH -c2\nexport X\naccelerate launch train.py --out {late}\n"
     )
@@ -97,8 +97,8 @@ def test_what_only_the_job_knows_stays(late):
     assert any("becomes a command" in note.message for note in draft.notes)
 
 
-def test_what_a_condition_sets_is_not_certain():
-    """A variable that is assigned in a condition is not taken for known, and is handed on to the nodes."""
+def test_a_variable_set_in_a_condition_is_unknown():
+    """A variable assigned in a condition is unknown, and is passed on to the nodes."""
     draft = translated(
         "#!/bin/bash\n#SBATCH -c2\nR=\nif [ -d out ]; then R=--resume; fi\naccelerate launch t.py $R\n"
     )
@@ -110,7 +110,7 @@ def test_what_a_condition_sets_is_not_certain():
     ("--a 1 --b", {"a": 1, "b": True}), ("--a 1 2", {"a": [1, 2]}), ("--a -1", None), ("--a=1", None),
     ("x --a", None), ("--a --b c --a", None), ("-a 1", None), ("--lr 3e-4", {"lr": 3e-4}), ("--a true", {"a": "true"}),
 ])  # fmt: skip
-def test_arguments_become_a_mapping_only_where_it_gives_the_same_words(words, expected):
+def test_arguments_become_a_mapping_only_if_it_gives_the_same_words(words, expected):
     assert as_mapping(words.split()) == expected
 
 
@@ -119,13 +119,13 @@ def test_arguments_become_a_mapping_only_where_it_gives_the_same_words(words, ex
     ("accelerate launch train.py < in.txt > my.log 2>&1", "train.py", ["`< in.txt`", "`> my.log`"]),
     ("accelerate launch train.py 2>&1 | tee my.log", "train.py", []),
 ])  # fmt: skip
-def test_what_stands_around_the_training_is_told(line, script, left_out):
-    """What fed it and where it wrote is not taken over, and not in silence."""
+def test_what_surrounds_the_training_is_reported(line, script, left_out):
+    """Its input and output redirections are dropped, with a report."""
     draft = translated(f"#!/bin/bash\n#SBATCH -N1\nset -euo pipefail\n{line}\n")
     assert draft.values["script"] == script
-    told = [
+    reported = [
         note.message.partition(" removed")[0]
         for note in draft.notes
         if note.message.startswith("`")
     ]
-    assert told == left_out
+    assert reported == left_out

@@ -1,4 +1,4 @@
-"""How a user begins: `init`, from a few answers or from an old script, and what it leaves behind."""
+"""`init`: a first spec from a few answers or from an old script, and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def desk(tmp_path) -> Desk:
 
 
 def test_a_spec_from_options(desk):
-    """It takes what is given, the rest by default, is valid at once, and says what to type next."""
+    """It uses the options and defaults, is valid at once, and prints the next command."""
     done = desk.type(
         "init", "--script", "train.py", "--nodes", "2", "--gpus-per-node", "4", "--partition", "gpu"
     )
@@ -80,7 +80,7 @@ def test_a_spec_from_options(desk):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("gpus", ["4", "0"])
 def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
-    """On GPUs and on CPUs what is written loads, with the keys of the strategy."""
+    """On GPUs and on CPUs the written spec loads, with the strategy's keys."""
     (tmp_path / "train.py").write_text(SCRIPT)
     slurm = {"nodes": 2, "time": "1-00"} | ({"gpus-per-node": int(gpus)} if gpus != "0" else {})
     request = SpecRequest(
@@ -98,7 +98,7 @@ def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
 
 
 def test_the_scripts_of_the_examples_are_understood(tmp_path):
-    """A script that resumes with clusterrun.training gets a checkpoint section; a Trainer keeps its own precision."""
+    """A script with clusterrun.training gets a checkpoint section; a Trainer keeps its precision."""
     examples = Path(__file__).parents[2] / "examples"
     request = SpecRequest("train_causal_lm.py", slurm={"gpus-per-node": 1}, environment={})
     text = new_spec(request, cwd=examples, folder=examples)
@@ -113,7 +113,7 @@ def test_the_scripts_of_the_examples_are_understood(tmp_path):
 
 
 def test_a_file_is_not_overwritten_without_force(desk):
-    """What is there stays, and nothing is written beside it; --force says otherwise."""
+    """Existing files are kept and nothing else is written, unless --force is used."""
     desk.write("mine", "train.yaml")
     done = desk.type("init", "--script", "train.py")
     assert (done.returncode, done.stdout) == (2, "")
@@ -127,7 +127,7 @@ def test_a_file_is_not_overwritten_without_force(desk):
     assert (desk.folder / "train.yaml").read_text() != "mine"
 
 
-def test_somebody_elses_file_of_the_schemas_name_stays(desk):
+def test_an_unrelated_file_with_the_schemas_name_is_kept(desk):
     desk.write("mine", SCHEMA_FILE)
     assert desk.type("init").returncode == 0
     assert (desk.folder / SCHEMA_FILE).read_text() == "mine"
@@ -140,7 +140,7 @@ def test_somebody_elses_file_of_the_schemas_name_stays(desk):
     (["--from-sbatch", "old.sh", "--nodes", "2"], "--from-sbatch: cannot be combined with --nodes"),
     (["-o", "no/such/folder.yaml"], "--output: no/such/folder.yaml: no such file or directory"),
 ])  # fmt: skip
-def test_a_mistake_is_told_and_nothing_written(desk, words, message):
+def test_an_error_is_reported_and_nothing_written(desk, words, message):
     before = sorted(desk.folder.iterdir())
     done = desk.type("init", *words)
     assert (done.returncode, done.stdout) == (2, "")
@@ -148,8 +148,8 @@ def test_a_mistake_is_told_and_nothing_written(desk, words, message):
     assert sorted(desk.folder.iterdir()) == before
 
 
-def test_no_script_and_nobody_to_ask(desk):
-    """Of one script that trains it takes that one; of several it asks which, and names them."""
+def test_no_script_and_no_terminal(desk):
+    """The only script that trains is used; of several, the message lists them."""
     assert desk.type("init", "-o", "-").stdout.count("script: train.py\n") == 1
     desk.write("import transformers\n", "other.py")
     desk.write("import os\n", "helper.py")
@@ -160,8 +160,8 @@ def test_no_script_and_nobody_to_ask(desk):
     )
 
 
-def test_the_profile_gives_what_need_not_be_said(desk):
-    """What the site's profile gives is left to it."""
+def test_values_of_the_profile_are_omitted(desk):
+    """Values that the site's profile sets are omitted."""
     desk.write("slurm: {partition: gpu, time: 1-00}\n", "site.yaml")
     shown = desk.type("init", "-o", "-", "--profile", "site.yaml").stdout
     assert "time" not in shown
@@ -169,7 +169,7 @@ def test_the_profile_gives_what_need_not_be_said(desk):
 
 
 def test_questions_on_a_terminal(desk):
-    """Only what no option says is asked, on stderr; an empty answer takes the default; stdout stays data."""
+    """Questions go to stderr, only for missing options; empty means default; stdout stays data."""
     answers = ["", "zero2", "2", "", "", "1-00"]
     main, other = pty.openpty()
     words = [
@@ -240,8 +240,8 @@ def test_the_end_of_the_input_ends_it(desk):
     assert not list(desk.folder.glob("*.yaml"))
 
 
-def test_from_sbatch_tells_its_mistakes(desk):
-    """Each mistake stands with its line and the way out; the spec is written, and what is missing yet is named."""
+def test_from_sbatch_reports_its_mistakes(desk):
+    """Each mistake has its line and a hint; the spec is written, and missing values are named."""
     done = desk.type("init", "--from-sbatch", "old.sh")
     assert (done.returncode, done.stdout) == (0, "old-run.yaml\n")
     assert "old.sh:3: secret: the value of WANDB_API_KEY is in the script" in done.stderr
@@ -254,7 +254,7 @@ def test_from_sbatch_tells_its_mistakes(desk):
 
 
 def test_a_spec_in_another_folder(desk):
-    """`cd` in the old script counts from where it was submitted; in the spec it counts from the spec's folder."""
+    """`cd` is relative to the submission folder in the script, to the spec's folder in the spec."""
     for folder in ("specs", "code"):
         (desk.folder / folder).mkdir()
     desk.write(OLD.replace("srun", "cd code\nsrun"), "old.sh")
@@ -264,16 +264,16 @@ def test_a_spec_in_another_folder(desk):
 
 
 def test_from_sbatch_as_json(desk):
-    """--json tells the same as one object, and stdout has nothing else."""
+    """--json prints the same as one object, and stdout has nothing else."""
     done = desk.type("init", "--from-sbatch", "old.sh", "--json")
-    told = json.loads(done.stdout)
-    assert (done.stderr, told["file"], [*told]) == (
+    answer = json.loads(done.stdout)
+    assert (done.stderr, answer["file"], [*answer]) == (
         "",
         "old-run.yaml",
         ["file", "text", "mistakes", "notes", "problems"],
     )
     assert {"where": "old.sh:3", "key": "secret"}.items() <= next(
-        one for one in told["mistakes"] if one["key"] == "secret"
+        one for one in answer["mistakes"] if one["key"] == "secret"
     ).items()
 
 
@@ -290,16 +290,16 @@ def test_from_sbatch_is_a_function_too(desk):
     ("#!/bin/bash\r\npython t.py\r\n", "odd.sh: has DOS line breaks, which sbatch refuses"),
     ("#!/bin/bash\necho hello\n", "odd.sh: no training command found"),
 ])  # fmt: skip
-def test_what_is_no_script_for_bash(desk, text, message):
-    """What sbatch could not have run is refused, with its line."""
+def test_a_script_that_bash_cannot_run(desk, text, message):
+    """A script that sbatch could not run is refused, with the line."""
     desk.write(text, "odd.sh")
     done = desk.type("init", "--from-sbatch", "odd.sh")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message)
 
 
-def test_without_the_parser_the_way_out_is_told(desk):
-    """Where tree-sitter is not installed, the message says what to install, and the other ways work."""
+def test_without_the_parser_a_hint_is_printed(desk):
+    """If tree-sitter is missing, the message says what to install, and other modes work."""
     (desk.folder / "tree_sitter_bash.py").write_text(
         "raise ImportError('no module of that name')\n"
     )
@@ -312,7 +312,7 @@ def test_without_the_parser_the_way_out_is_told(desk):
 @pytest.mark.parametrize("value", ["no", "12:00:00", "3e-4", "a: b", "a #b", "x'y", 'q"r', "", " ", "*", "-x", "[a]", "{a", "a, b", "true",
                                    "null", "007", "é", "a\tb", "@x", "a\nb", "a\\b", "!x", "&y", "%z", "0x1f", "a:", "~", "|"])  # fmt: skip
 def test_what_is_written_reads_back(value):
-    """Any text survives, as a value, in a list, and in a mapping within a line."""
+    """Any text survives, as a value, in a list, and in an inline mapping."""
     values = {"name": value, "args": {"k": value, "l": [value, 1]}, "slurm": {"comment": value}}
     assert read_yaml(write_spec(values), "job.yaml").value == values
 
@@ -321,7 +321,7 @@ def test_what_is_written_reads_back(value):
     "words", [["--name", "../elsewhere"], ["--name", ""], ["--script", "b\udcff.py"]]
 )
 def test_what_no_spec_can_hold_is_refused(desk, words):
-    """Nothing is written, in the folder or beside it."""
+    """Nothing is written, neither the spec nor other files."""
     before = {*desk.folder.parent.rglob("*.yaml")}
     done = desk.type("init", "--script", "train.py", *words)
     assert done.returncode == 2
@@ -329,20 +329,20 @@ def test_what_no_spec_can_hold_is_refused(desk, words):
     assert {*desk.folder.parent.rglob("*.yaml")} == before
 
 
-def test_a_spec_on_stdout_is_no_json(desk):
-    """Of the two, one can be had."""
+def test_a_spec_on_stdout_excludes_json(desk):
+    """--json and a spec on stdout are mutually exclusive."""
     done = desk.type("init", "--script", "train.py", "-o", "-", "--json")
     assert done.returncode == 2
     assert "cannot be combined with -o -, which writes the spec to stdout" in done.stderr
 
 
-def test_the_page_shows_what_it_says(desk):
-    """docs/start/from-sbatch.md has a script, what `init` says of it, and the spec that it writes: all three are true."""
+def test_the_page_is_current(desk):
+    """The script, the messages and the spec on docs/start/from-sbatch.md are current."""
     page = (Path(__file__).parents[2] / "docs" / "start" / "from-sbatch.md").read_text()
     script = page.split("```bash\n")[1].split("```")[0]
-    said = page.split("$ clusterrun init --from-sbatch train.sh\n")[1].split("```")[0]
+    expected = page.split("$ clusterrun init --from-sbatch train.sh\n")[1].split("```")[0]
     spec = page.split("```yaml\n")[1].split("```")[0]
     desk.write(script, "train.sh")
     done = desk.type("init", "--from-sbatch", "train.sh")
-    assert done.stderr + done.stdout == said
+    assert done.stderr + done.stdout == expected
     assert (desk.folder / "sft-llama.yaml").read_text() == spec

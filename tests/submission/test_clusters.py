@@ -1,4 +1,4 @@
-"""A run belongs to one cluster, which Slurm's commands must reach; the options that choose another are refused."""
+"""A run belongs to one cluster that Slurm's commands can reach; options for others are refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ HINT = "hint: run `export SLURM_CLUSTERS=NAME` before every clusterrun command f
 
 @pytest.mark.parametrize("option", ["clusters: wice", "clusters: 'a,b'", "cluster-constraint: fast",
                                     "cluster_constraint: fast", "additional_parameters: {clusters: wice}"])  # fmt: skip
-def test_another_cluster_is_refused_with_what_works(option, tmp_path, monkeypatch):
-    """The job would be looked for, and cancelled, on the default cluster."""
+def test_another_cluster_is_refused_with_a_hint(option, tmp_path, monkeypatch):
+    """Later commands would look for the job, and cancel it, on the default cluster."""
     monkeypatch.chdir(tmp_path)
     Path("job.yaml").write_text(f"script: train.py\nslurm: {{{option}}}\n")
     with pytest.raises(SpecError, match="cluster") as raised:
@@ -33,7 +33,7 @@ def test_another_cluster_is_refused_with_what_works(option, tmp_path, monkeypatc
     "line", ["#SBATCH -M wice", "#SBATCH --clusters=wice", "#SBATCH --clusters wice"]
 )
 def test_an_old_script_for_another_cluster(line):
-    """Its spec leaves the option out, and says so."""
+    """Its spec omits the option, with a report."""
     draft = translated(f"#!/bin/bash\n{line}\naccelerate launch train.py\n")
     assert "clusters" not in draft.values["slurm"]
     assert any("cluster" in str(note) for note in draft.notes)
@@ -44,7 +44,7 @@ def test_an_old_script_for_another_cluster(line):
     ("wice", "all", True), ("", "genius", False), ("wice", "", False),
 ])  # fmt: skip
 def test_which_cluster_is_reached(recorded, reached, refused, monkeypatch):
-    """By SLURM_CLUSTERS; what is not recorded, or not answered, refuses nothing."""
+    """SLURM_CLUSTERS decides; an unrecorded cluster, or no answer, refuses nothing."""
     monkeypatch.setenv("SLURM_CLUSTERS", reached)
     monkeypatch.setenv("PATH", "/nowhere")
     clusters._configured_cluster.cache_clear()
@@ -53,13 +53,13 @@ def test_which_cluster_is_reached(recorded, reached, refused, monkeypatch):
 
 @pytest.mark.parametrize("named", ["a,b", "all"])
 def test_several_clusters_are_refused(named):
-    """Sbatch would choose one of them."""
+    """sbatch would choose one of them."""
     with pytest.raises(ClusterError, match="more than one cluster"):
         clusters.refuse_several_clusters({"SLURM_CLUSTERS": named})
 
 
 def test_where_the_cluster_is_recorded(tmp_path):
-    """At the submission, also of an array's task; by an attempt of a script that was piped into sbatch."""
+    """It is recorded at submission, also for an array's task, or by an attempt of a piped script."""
     run, task = RunPaths(tmp_path), RunPaths(tmp_path / "task-3")
     for paths in (run, task):
         paths.events.mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_where_the_cluster_is_recorded(tmp_path):
 
 
 def test_each_cluster_has_its_own_shared_answer(tmp_path, monkeypatch):
-    """What squeue said of one cluster's jobs is not shown for another's: they have the same numbers."""
+    """squeue's answer about one cluster is not used for another, where job ids repeat."""
     fake = tmp_path / "bin" / "squeue"
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\necho "7|7|7|RUNNING|None|N/A|$SLURM_CLUSTERS-node|/x"\n')

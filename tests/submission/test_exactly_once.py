@@ -1,6 +1,6 @@
-"""Whatever became of the try before, a submission is one job: in its files, in Slurm's answers, or queued now.
+"""However an earlier try ended, a submission has one job: in its files, in Slurm, or queued now.
 
-The same on real clusters, with clients that are killed: tests/slurm/test_submit.py and test_recover.py.
+On real clusters, with clients that are killed: tests/slurm/test_submit.py and test_recover.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.planned import plan_of
 
 
 class Cluster:
-    """Slurm's commands, each a shell script that answers from a file and counts its calls."""
+    """Slurm's commands, each a shell script that prints a file and counts its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch) -> Iterator[Cluster]:
-    """A cluster called `east` that knows no job."""
+    """A cluster called `east` without jobs."""
     (tmp_path / "bin").mkdir()
     made = Cluster(tmp_path / "bin")
     made.answer("scontrol", "ClusterName             = east\n")
@@ -67,7 +67,7 @@ def cluster(tmp_path, monkeypatch) -> Iterator[Cluster]:
 
 @pytest.fixture
 def run(tmp_path) -> RunRef:
-    """A run whose folder is complete, and whose job is not known."""
+    """A run whose folder is complete, and whose job is unknown."""
     paths = RunPaths(tmp_path / "run")
     paths.events.mkdir(parents=True)
     paths.script.write_text("#!/bin/bash\n")
@@ -75,12 +75,12 @@ def run(tmp_path) -> RunRef:
 
 
 def marked(what: Handover, cluster: str = "east") -> Handover:
-    """The client of this submission was killed after it wrote that it was about to call sbatch."""
+    """The client was killed after it recorded that it was about to call sbatch."""
     write_record(what.marker, {"time": 1, "number": what.number, "cluster": cluster})
     return what
 
 
-def begun(run: RunRef, *attempts: str, job_id: str = "7") -> None:
+def start_attempt(run: RunRef, *attempts: str, job_id: str = "7") -> None:
     for attempt in attempts:
         write_record(run.paths.begin(attempt), {"job_id": job_id})
 
@@ -90,8 +90,8 @@ def line(job: str, path: Path) -> str:
     return f"{job}|{job}|{job}|PENDING|Priority|N/A N/A||{path}\n"
 
 
-def test_a_submission_is_the_first_on_a_cluster_unless_told_otherwise(run):
-    """Nothing that is handed over changes under the hands of who has it."""
+def test_a_submission_is_the_first_on_a_cluster_by_default(run):
+    """A submission is immutable."""
     what = Handover(run, "tiny")
     assert (what.number, what.after, what.local) == (1, "", False)
     with pytest.raises(AttributeError):
@@ -99,10 +99,10 @@ def test_a_submission_is_the_first_on_a_cluster_unless_told_otherwise(run):
 
 
 def test_a_submission_that_was_recorded_is_known(run, cluster):
-    """Its job is the recorded one, though an attempt has another by now; Slurm is not asked."""
+    """Its job is the recorded one, even if an attempt has another by now; Slurm is not queried."""
     what = marked(Handover(run, "tiny"))
     write_record(run.paths.job, {"number": 1, "job_id": "12"})
-    begun(run, "0001", job_id="13")
+    start_attempt(run, "0001", job_id="13")
     assert exactly_once.find_known_job(what) == "12"
     write_record(run.paths.job, {"number": 1, "job_id": ""})
     assert exactly_once.find_known_job(what) is None
@@ -110,22 +110,22 @@ def test_a_submission_that_was_recorded_is_known(run, cluster):
 
 
 def test_an_attempt_that_began_is_this_submissions(run, cluster):
-    """Of the attempts after the submission before, the first has the job that was handed over."""
+    """Of the attempts after the earlier submission, the first has the submitted job."""
     what = marked(Handover(run, "tiny", number=2, after="0002"))
     write_record(run.paths.job, {"number": 1, "job_id": "12"})
-    begun(run, "0001", "0002", job_id="12")
+    start_attempt(run, "0001", "0002", job_id="12")
     assert exactly_once.find_known_job(what) is None
     assert len(cluster.calls("squeue")) == 2
-    begun(run, "0003", job_id="20")
-    begun(run, "0004", job_id="21")
+    start_attempt(run, "0003", job_id="20")
+    start_attempt(run, "0004", job_id="21")
     assert exactly_once.find_known_job(what) == "20"
-    begun(run, "0003", job_id="")
+    start_attempt(run, "0003", job_id="")
     assert exactly_once.find_known_job(what) is None
     assert len(cluster.calls("squeue")) == 2
 
 
-def test_without_a_call_of_sbatch_there_is_no_job(run, cluster):
-    """The marker of another submission is none of this one: Slurm is not asked for what cannot be."""
+def test_without_a_call_of_sbatch_no_job_is_found(run, cluster):
+    """Another submission's marker does not count: Slurm is not queried."""
     cluster.answer("squeue", line("9", run.paths.script))
     assert exactly_once.find_known_job(Handover(run, "tiny")) is None
     marked(Handover(run, "tiny", number=1))
@@ -136,7 +136,7 @@ def test_without_a_call_of_sbatch_there_is_no_job(run, cluster):
 
 @pytest.mark.parametrize("known_by", ["squeue", "sacct"])
 def test_a_queued_job_is_found_by_its_script(run, cluster, known_by):
-    """By the queue, or by accounting when it has ended since; not one of another script of that name."""
+    """It is found in the queue, or in accounting once it ended, by the path of its script."""
     what = marked(Handover(run, "tiny"))
     script, other = run.paths.script, run.paths.folder / "other.sbatch"
     if known_by == "squeue":
@@ -148,7 +148,7 @@ def test_a_queued_job_is_found_by_its_script(run, cluster, known_by):
 
 
 def test_a_job_that_slurm_shows_late_is_found(run, cluster, tmp_path, monkeypatch):
-    """slurmctld may show a job some time after the client that asked for it was killed: it is asked again."""
+    """slurmctld may list a job some time after its client was killed, so the query is repeated."""
     monkeypatch.setattr(exactly_once, "SETTLE_SECONDS", 0.5)
     first = tmp_path / "first"
     passed = f"$(( $(date +%s%N) - $(cat {first}) ))"
@@ -162,10 +162,10 @@ def test_a_job_that_slurm_shows_late_is_found(run, cluster, tmp_path, monkeypatc
     assert len(cluster.calls("squeue")) == 2
 
 
-def test_the_jobs_of_submissions_before_are_not_taken(run, cluster):
-    """They were made from a script of the same path: recorded ones, those of attempts, and their successors."""
+def test_the_jobs_of_earlier_submissions_are_not_taken(run, cluster):
+    """Recorded jobs, those of attempts, and their successors share the script's path."""
     write_record(run.paths.job, {"number": 1, "job_id": "12", "earlier": "10 11"})
-    begun(run, "0001", job_id="13")
+    start_attempt(run, "0001", job_id="13")
     write_record(run.paths.successor("0001"), {"job_id": "14"})
     before = "".join(line(str(job), run.paths.script) for job in range(10, 15))
     cluster.answer("squeue", before)
@@ -176,7 +176,7 @@ def test_the_jobs_of_submissions_before_are_not_taken(run, cluster):
 
 
 def test_a_job_of_another_cluster_is_not_looked_for_here(run, cluster):
-    """Here nothing would be found, and the run would be queued twice."""
+    """Here no job would be found, and the run would be queued twice."""
     what = marked(Handover(run, "tiny"), cluster="west")
     with pytest.raises(ClusterError, match="west") as raised:
         exactly_once.find_known_job(what)
@@ -195,8 +195,8 @@ def queued(run: RunRef, plan: LaunchPlan, **more: Any) -> str:
         return exactly_once.queue_job(Handover(run, "tiny", **more), plan, dict(os.environ), lock)
 
 
-def test_sbatch_is_called_once_after_that_was_written(run, cluster, tmp_path):
-    """With the script alone, which has all its options; its process inherits the lock of the submission."""
+def test_sbatch_is_called_once_after_the_marker_is_written(run, cluster, tmp_path):
+    """sbatch gets only the script, with all options; its process inherits the submission's lock."""
     seen, opened = tmp_path / "seen", tmp_path / "opened"
     marker = run.paths.events / "submit.sbatch"
     look = f"cp {marker} {seen}; readlink /proc/$$/fd/* > {opened}"
@@ -211,7 +211,7 @@ def test_sbatch_is_called_once_after_that_was_written(run, cluster, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("enabled", "by", "asked"),
+    ("enabled", "by", "expedite"),
     [
         (True, "auto", True),
         (True, "requeue", False),
@@ -220,21 +220,21 @@ def test_sbatch_is_called_once_after_that_was_written(run, cluster, tmp_path):
     ],
 )
 def test_what_only_the_cluster_knows_is_an_option_of_sbatch(
-    run, cluster, tmp_path, enabled, by, asked
+    run, cluster, tmp_path, enabled, by, expedite
 ):
-    """Requeues without delay, where the cluster has them and the run may use them."""
+    """Requeues without delay are requested if the cluster has them and the run may use them."""
     if enabled:
         answer = "ClusterName = east\nSlurmctldParameters     = enable_expedited_requeue\n"
         cluster.answer("scontrol", answer)
     queued(run, planned(tmp_path, more=f"requeue: {{by: {by}}}\n"))
     (call,) = cluster.calls("sbatch")
-    assert call == ("--requeue=expedite " if asked else "") + str(run.paths.script)
+    assert call == ("--requeue=expedite " if expedite else "") + str(run.paths.script)
 
 
 def test_several_clusters_are_refused_before_anything_is_written(
     run, cluster, tmp_path, monkeypatch
 ):
-    """Sbatch would choose one, and nobody would know which."""
+    """sbatch would choose one, and nobody would know which."""
     monkeypatch.setenv("SLURM_CLUSTERS", "east,west")
     with pytest.raises(ClusterError, match="more than one cluster"):
         queued(run, planned(tmp_path))
@@ -243,7 +243,7 @@ def test_several_clusters_are_refused_before_anything_is_written(
 
 
 def end_supervisor(run: RunRef) -> None:
-    """End the supervisor of a local run and what it has started."""
+    """End the supervisor of a local run and the processes that it started."""
     supervisor = int(read_record(run.paths.local / "supervisor")["job_id"])
     os.kill(supervisor, signal.SIGKILL)
     with suppress(ChildProcessError):
@@ -263,7 +263,7 @@ def end_supervisor(run: RunRef) -> None:
     ],
 )
 def test_a_local_run_is_started_once_and_found_again(run, cluster, tmp_path, slurm, limit, gpus):
-    """Its supervisor knows the time limit, and as many GPUs as any option asks for and this machine has."""
+    """Its supervisor has the time limit, and the number of GPUs that are requested and available."""
     cluster.answer("nvidia-smi", "".join(f"GPU {number}: H200\n" for number in range(4)))
     what = Handover(run, "tiny", local=True)
     write_record(run.paths.stop, {})
@@ -278,11 +278,11 @@ def test_a_local_run_is_started_once_and_found_again(run, cluster, tmp_path, slu
     assert (settings["limit"], settings["gpus"]) == (limit, gpus)
     assert read_record(what.marker)["cluster"] == ""
     assert (cluster.calls("sbatch"), cluster.calls("scontrol")) == ([], [])
-    assert exactly_once.find_known_job(what) is None  # a supervisor that is dead was none
+    assert exactly_once.find_known_job(what) is None  # a supervisor that is dead does not count
 
 
 def test_a_local_run_is_not_looked_for_on_a_cluster(run, cluster):
-    """A process of another kind is no supervisor, whichever cluster is reached."""
+    """An unrelated process is not taken for a supervisor, whichever cluster is reached."""
     what = marked(Handover(run, "tiny", local=True), cluster="west")
     run.paths.local.mkdir()
     write_record(run.paths.local / "supervisor", {"job_id": os.getpid()})
@@ -291,9 +291,9 @@ def test_a_local_run_is_not_looked_for_on_a_cluster(run, cluster):
 
 
 def test_the_end_of_a_submission_is_its_jobs_id(run, cluster):
-    """With where the job is, which submission it was, and the jobs before it, each once."""
+    """The record has the cluster, the submission's number, and the earlier jobs, each once."""
     write_record(run.paths.job, {"number": 1, "job_id": "12", "earlier": "9 10"})
-    begun(run, "0001", job_id="12")
+    start_attempt(run, "0001", job_id="12")
     write_record(run.paths.successor("0001"), {"job_id": "13"})
     what = marked(Handover(run, "tiny", number=2, after="0001"))
     for _ in range(2):  # as after a client that was killed right after it
@@ -307,15 +307,15 @@ def test_the_end_of_a_submission_is_its_jobs_id(run, cluster):
 
 
 def test_a_job_is_on_the_cluster_of_its_own_submission(run, cluster):
-    """An attempt that began without this client says more of it than the marker of the submission before."""
+    """An attempt that started without this client overrides the earlier submission's marker."""
     marked(Handover(run, "tiny", number=1), cluster="west")
     exactly_once.record_job(Handover(run, "tiny", number=2, local=True), "14")
     record = read_record(run.paths.job)
     assert (record["cluster"], record["local"], record["earlier"]) == ("", "1", "")
 
 
-def test_a_submission_that_is_over_leaves_nothing_pending(tmp_path):
-    """Nor the drafts of killed clients; those of other submissions stay. It may be cleared already."""
+def test_a_completed_submission_leaves_nothing_pending(tmp_path):
+    """Drafts of killed clients are removed, those of other submissions stay; it may be repeated."""
     pending = tmp_path / "abc"
     for name in ("abc", ".abc.17", ".abc.18", ".abcd.17", "abcd"):
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""A run that stopped goes on, one that runs comes back, and what it could go on from is shown: all without Slurm."""
+"""Stopped runs resume, active runs are requeued, and checkpoints are listed, all without Slurm."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 
 def count(laptop: Laptop, name: str, last: int = ENDLESS, **values: Any) -> RunRef:
-    """Submit the counter; the environment names the checkout, for its imports."""
+    """Submit the counter; the environment has the checkout, for imports."""
     command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
     return laptop.submit(name, command=command, **values)
 
@@ -85,8 +85,8 @@ def again(laptop: Laptop, run: RunRef, *overrides: str) -> RunRef:
     return resume(run.run_id, overrides, environment=laptop.environment, index=laptop.index)
 
 
-def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
-    """After `stop` and `resume` it is the same run with another job, and no step is taken twice or left out."""
+def test_a_stopped_run_resumes_where_it_stopped(laptop: Laptop) -> None:
+    """After `stop` and `resume` the same run has another job, and no step is repeated or lost."""
     run = stopped(laptop, "stopped", last=200)
     job = status(run.run_id, laptop.index).job_id
     resumed = again(laptop, run)
@@ -109,8 +109,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(laptop: Laptop) -> None:
     )
 
 
-def test_a_run_that_was_given_up_goes_on_with_new_patience(laptop: Laptop) -> None:
-    """Its crashes are forgiven and counted anew, what it reached is remembered, and its checkpoints are tried again."""
+def test_a_run_that_gave_up_resumes_with_a_new_crash_budget(laptop: Laptop) -> None:
+    """Its crash budget is reset, its step is kept, and its checkpoints are tried again."""
     run = count(laptop, "given-up", requeue={"crashes": 0})
     reaches(run, 1)
     write_record(run.paths.folder / "crash", {})
@@ -132,7 +132,7 @@ def test_a_run_that_was_given_up_goes_on_with_new_patience(laptop: Laptop) -> No
 
 
 def test_a_cancelled_run_can_be_resumed_with_other_values(laptop: Laptop) -> None:
-    """`--set` changes the run's own spec from then on; the scripts and specs of before are kept."""
+    """`--set` changes the run's own spec from then on; earlier scripts and specs are kept."""
     run = count(laptop, "cancelled", checkpoint={"every": "90s"})
     reaches(run, 1)
     cancel(run.run_id, laptop.index)
@@ -155,8 +155,8 @@ def test_a_cancelled_run_can_be_resumed_with_other_values(laptop: Laptop) -> Non
     cancel(run.run_id, laptop.index)
 
 
-def test_what_lives_or_has_finished_is_not_resumed(laptop: Laptop) -> None:
-    """Nor is a run of another folder than `submit` made; each is told what to do instead, and nothing is changed."""
+def test_an_active_or_finished_run_is_not_resumed(laptop: Laptop) -> None:
+    """A run without a folder of `submit` is not resumed either; each error has a hint."""
     run = count(laptop, "lives", last=100)
     reaches(run, 1)
     with pytest.raises(
@@ -180,7 +180,7 @@ def test_what_lives_or_has_finished_is_not_resumed(laptop: Laptop) -> None:
 
 
 def test_two_at_once_make_one_job(laptop: Laptop) -> None:
-    """Typed twice at the same moment, `resume` begins one attempt; the other is told that the run lives, or its job."""
+    """Of two concurrent `resume` calls one starts an attempt; the other reports the active run."""
     run = stopped(laptop, "twice")
     words = [sys.executable, "-m", "clusterrun", "resume", run.run_id, "--parsable"]
     environment = {**laptop.environment, "PYTHONPATH": str(CHECKOUT)}
@@ -196,7 +196,7 @@ def test_two_at_once_make_one_job(laptop: Laptop) -> None:
 
 
 def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
-    """Values that are wrong, or that this machine cannot give, leave the run as it was, and it can be resumed still."""
+    """If values are wrong or unavailable here, the run is unchanged and can still be resumed."""
     run = stopped(laptop, "refused", last=100)
     files = [
         path for path in run.paths.folder.rglob("*") if path.is_file() and "local" not in path.parts
@@ -213,10 +213,10 @@ def test_a_refusal_changes_nothing(laptop: Laptop) -> None:
     assert wait(run.run_id, 60, laptop.index).state == "COMPLETED"
 
 
-def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it(
+def test_an_interrupted_resume_is_completed_by_the_next(
     laptop: Laptop,
 ) -> None:
-    """What `resume` left half done says so in `status`; typed again it takes up the job that was begun."""
+    """`status` reports a `resume` that was interrupted; the next one takes up its job."""
     run = stopped(laptop, "killed")
     resumed = again(laptop, run)
     reaches(run, 2)
@@ -240,8 +240,8 @@ def test_a_client_killed_before_it_knew_the_job_is_followed_by_one_that_finds_it
     cancel(run.run_id, laptop.index)
 
 
-def test_a_requeued_run_saves_and_comes_back_at_once(laptop: Laptop) -> None:
-    """`requeue` costs no step, whatever requeue.on says, and leaves nothing that would be taken for a later request."""
+def test_a_requeued_run_saves_and_restarts_at_once(laptop: Laptop) -> None:
+    """`requeue` loses no step, whatever requeue.on is, and leaves no request behind."""
     run = count(laptop, "requeued", requeue={"on": ["crash"]})
     reaches(run, 1)
     found = requeue(run.run_id, laptop.index)
@@ -260,8 +260,8 @@ def test_a_requeued_run_saves_and_comes_back_at_once(laptop: Laptop) -> None:
         requeue(run.run_id, laptop.index)
 
 
-def test_a_damaged_checkpoint_is_found_and_another_would_be_taken(laptop: Laptop) -> None:
-    """Without --verify the sizes are compared; with it every byte is read, and the exit code tells of damage."""
+def test_a_corrupt_checkpoint_is_found_and_another_is_used(laptop: Laptop) -> None:
+    """Without --verify sizes are compared; with it every byte is read; damage has an exit code."""
     run = count(laptop, "damaged")
     for attempt in (1, 2):
         reaches(run, attempt)
@@ -304,7 +304,7 @@ def typed(laptop: Laptop, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
-    """Where checkpoint.path says where they lie, they are listed by age, and not verified."""
+    """If checkpoint.path is set, the files are listed by age, and not verified."""
     command = 'cd "$CLUSTERRUN_RUN_DIR"; mkdir -p out; for i in 30 4; do echo $i > out/model-$i; sleep 0.1; done; : > out/model-5'
     run = laptop.submit(
         "plain", command=command, checkpoint={"path": "{run_dir}/out/model-*", "resume": False}
@@ -320,7 +320,7 @@ def test_the_checkpoints_of_any_script(laptop: Laptop) -> None:
 
 
 def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
-    """They lie in its output_dir, which the run's records name; what has no manifest is not whole."""
+    """They are in its output_dir, which the run records; one without a manifest is incomplete."""
     run, output = RunPaths(tmp_path / "runs" / "trained"), tmp_path / "output"
     run.events.mkdir(parents=True)
     for step in (100, 20, 90):
@@ -338,8 +338,8 @@ def test_the_checkpoints_of_transformers_trainer(tmp_path: Path) -> None:
     assert listed[2].fault == "it has no manifest.json"
 
 
-def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
-    """Below what a run does now stands a line for each attempt: how it ended, its steps, what they cost."""
+def test_status_describes_the_attempts(laptop: Laptop) -> None:
+    """Below the run's state is a line per attempt: how it ended, its steps, and its cost."""
     run = count(laptop, "told", last=100, requeue={"crashes": 3})
     reaches(run, 1)
     requeue(run.run_id, laptop.index)
@@ -368,7 +368,7 @@ def test_status_tells_the_attempts_in_words(laptop: Laptop) -> None:
 
 
 def test_a_resumed_run_is_rendered_as_it_was_submitted(laptop: Laptop, tmp_path: Path) -> None:
-    """The spec that a run keeps gives the script that it was submitted with, numbers as written, profile and all."""
+    """The stored spec gives the submitted script, with numbers as written, profile included."""
     (tmp_path / "train.py").touch()
     (tmp_path / "site.yaml").write_text(f"run_root: {tmp_path}/runs\nslurm: {{partition: low}}\n")
     (tmp_path / "job.yaml").write_text(r"""
@@ -399,8 +399,8 @@ def without_source(script: str) -> list[str]:
     return [line for line in script.splitlines() if not line.startswith("# Generated by ")]
 
 
-def test_a_run_that_is_resumed_while_clean_works_stays(laptop: Laptop) -> None:
-    """`clean` asks again about each run right before it goes, under the lock that `resume` takes."""
+def test_a_run_that_is_resumed_while_clean_works_is_kept(laptop: Laptop) -> None:
+    """`clean` checks each run again right before its removal, under the lock that `resume` takes."""
     first, second = (stopped(laptop, name) for name in ("cleaned", "back"))
     names = {first.run_id, second.run_id}
     until(

@@ -1,4 +1,4 @@
-"""sbatch's refusal of a partition names the line of the spec and the partitions that exist."""
+"""If sbatch refuses a partition, the error has the spec's line and the existing partitions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFUSAL = (
 )
 @pytest.mark.parametrize("command", [("submit",), ("submit", "--dry-run")])
 def test_an_unknown_partition(desk, command, partition, words, where, hint):
-    """As for every mistake in a spec: where, what, what to do; and nothing is left behind."""
+    """Like every error in a spec it has place, cause and hint; and nothing is left behind."""
     refused = "zz" if words else partition
     desk.command("sbatch", f"printf '{REFUSAL.format(refused)}' >&2; exit 1")
     desk.command("srun", "exit 0")
@@ -40,7 +40,7 @@ def test_an_unknown_partition(desk, command, partition, words, where, hint):
     assert not list((desk.folder / "runs").glob("tiny-*"))
 
 
-def test_without_an_answer_of_sinfo_the_words_of_sbatch_remain(desk):
+def test_without_sinfo_the_error_of_sbatch_is_shown(desk):
     """A refusal is never hidden."""
     desk.command("sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1")
     desk.command("srun", "exit 0")

@@ -1,4 +1,4 @@
-"""Two submissions never share a run folder, whatever ids they draw."""
+"""Two submissions never share a run folder, even if their ids are equal."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.cli_desk import Desk
 
 
 def submit_command(desk: Desk, command: str, name: str) -> submitting.RunRef:
-    """Submit a spec to a sbatch that takes every job."""
+    """Submit a spec to an sbatch that accepts every job."""
     desk.write(f"name: same\ncommand: {command}\n", name)
     request = Request(str(desk.folder / name), environment=desk.environment, cwd=desk.folder)
     return submit(request)
 
 
 def test_an_id_that_exists_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second spec is not taken for the first one, whose command would then run in its place."""
+    """The second spec must not be taken for the first, or the first command would run again."""
     desk.command("sbatch", "echo 'Submitted batch job 12'")
     monkeypatch.setenv("PATH", f"{desk.programs}:/usr/bin:/bin")
     monkeypatch.setattr(submitting, "_new_id", lambda _: "same-20261130-120000-deadbeef")

@@ -1,6 +1,7 @@
-"""Each part of submitit that we use, public and private: where submitit changes one, the test says what to look at.
+"""Every public and private part of submitit that we use: a failure names what changed.
 
-The users are clusterrun/slurm/submitit_seam.py (executor, job and watcher over sacct) and clusterrun/local.py.
+The users are clusterrun/slurm/submitit_seam.py (executor, job and watcher over sacct) and
+clusterrun/local.py.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def changed(what: str, user: str = "clusterrun/slurm/submitit_seam.py") -> str:
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"), CALLABLES, ids=lambda item: getattr(item, "__name__", None)
 )
-def test_what_we_call_takes_what_we_give(owner, name, parameters):
-    """Every method of submitit that we call or override has the parameters that it had."""
+def test_what_we_call_has_the_expected_parameters(owner, name, parameters):
+    """Every method of submitit that we call or override has the expected parameters."""
     user = (
         "clusterrun/local.py"
         if owner in (LocalExecutor, LocalJob)
@@ -89,20 +90,20 @@ def test_what_we_call_takes_what_we_give(owner, name, parameters):
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_what_we_set_is_there(name):
-    """Every attribute of submitit's that we set is one that submitit reads."""
+def test_the_attributes_that_we_set_exist(name):
+    """Every attribute of submitit that we set is one that submitit reads."""
     assert hasattr(ATTRIBUTES[name], name), changed(f"{name}, which is gone")
 
 
-def test_the_classes_stand_where_they_stood():
-    """Our subclasses rest on this chain of submitit's classes."""
+def test_the_class_hierarchy_is_unchanged():
+    """Our subclasses depend on this class hierarchy of submitit."""
     assert issubclass(SlurmInfoWatcher, InfoWatcher), changed("SlurmInfoWatcher's base")
     assert issubclass(SlurmJob, Job), changed("SlurmJob's base")
     assert issubclass(SlurmExecutor, Executor), changed("SlurmExecutor's base")
 
 
 def test_no_other_private_part_is_used():
-    """The tables above are complete: the seam touches no other underscore of submitit's."""
+    """The tables above are complete: the seam uses no other private name of submitit."""
     tree = ast.parse(SEAM.read_text())
     private = {
         node.attr
@@ -134,8 +135,8 @@ JobID|State|NodeList
 """
 
 
-def test_sacct_is_read_as_it_was():
-    """The states of jobs come from their own lines, not from those of their steps."""
+def test_the_output_of_sacct_is_read():
+    """A job's state comes from its own line, not from those of its steps."""
     found = {job: info["State"] for job, info in SlurmInfoWatcher().read_info(RECORDED).items()}
     expected = {
         "11": "COMPLETED",
@@ -151,8 +152,8 @@ def test_sacct_is_read_as_it_was():
     assert SlurmInfoWatcher().read_info(b"") == {}, changed("read_info for no answer")
 
 
-def test_sacct_is_asked_as_it_was(tmp_path):
-    """One call asks for all registered jobs; with none registered there is no call."""
+def test_sacct_is_called_once(tmp_path):
+    """One call covers all registered jobs; with none registered there is no call."""
     watcher = SlurmInfoWatcher()
     assert watcher._make_command() is None, changed("SlurmInfoWatcher._make_command without jobs")
     for job in ("11", "12"):
@@ -171,15 +172,15 @@ def test_sacct_is_asked_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     "answer", ["Submitted batch job 4711\n", b"Submitted batch job 4711 on cluster east\n"]
 )
-def test_sbatchs_answer_is_read_as_it_was(answer):
-    """The job id comes from sbatch's own sentence."""
+def test_the_output_of_sbatch_is_read(answer):
+    """The job id is read from sbatch's own sentence."""
     found = SlurmExecutor._get_job_id_from_submission_command(answer)
     assert found == "4711", changed("_get_job_id_from_submission_command")
 
 
 @pytest.fixture
 def on_path(tmp_path, monkeypatch):
-    """Put programs on PATH, each a shell script that stands for a command of Slurm's."""
+    """Put stand-ins for Slurm's commands on PATH, each a shell script."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def put(name: str, text: str) -> None:
@@ -187,11 +188,11 @@ def on_path(tmp_path, monkeypatch):
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    put("srun", "exit 1")  # submitit's executor wants to see it
+    put("srun", "exit 1")  # submitit's executor requires it
     return put
 
 
-def test_a_script_is_handed_over_as_it_is(tmp_path, on_path):
+def test_a_script_is_submitted_unchanged(tmp_path, on_path):
     """sbatch is called once, with the script's path alone; submitit's own script is not written."""
     on_path("sbatch", f'echo "$@" >> {tmp_path}/argv; echo "Submitted batch job 4711"')
     executor = ScriptExecutor(tmp_path / "run", {"PATH": os.environ["PATH"]})
@@ -205,8 +206,8 @@ def test_a_script_is_handed_over_as_it_is(tmp_path, on_path):
     )
 
 
-def test_a_refusal_of_sbatch_is_told_in_its_words(tmp_path, on_path):
-    """What sbatch says on stderr is the message, without its prefixes."""
+def test_a_refusal_of_sbatch_is_quoted(tmp_path, on_path):
+    """The message is sbatch's stderr without its prefixes."""
     on_path("sbatch", 'echo "sbatch: error: invalid partition specified: x" >&2; exit 1')
     with pytest.raises(ClusterError) as raised:
         ScriptExecutor(tmp_path / "run", dict(os.environ)).submit_script(tmp_path / "job.sbatch")
@@ -214,7 +215,7 @@ def test_a_refusal_of_sbatch_is_told_in_its_words(tmp_path, on_path):
 
 
 def test_states_of_many_jobs_take_one_call(tmp_path, on_path):
-    """Accounting is asked once for all jobs, and a job that it does not know is left out."""
+    """Accounting is queried once for all jobs, and unknown jobs are left out."""
     (tmp_path / "recorded").write_bytes(RECORDED)
     on_path("sacct", f"echo called >> {tmp_path}/calls; cat {tmp_path}/recorded")
     found = accounted_states(["11", "12", "99"], tmp_path)
@@ -228,8 +229,8 @@ def test_states_of_many_jobs_take_one_call(tmp_path, on_path):
     assert accounted_states(["12"], tmp_path) == {"12": "PENDING"}, changed("InfoWatcher.clear")
 
 
-def test_accounting_that_is_off_is_no_noise(tmp_path, on_path, capfd):
-    """Where sacct refuses, nothing is known, nothing is printed, and nothing is raised."""
+def test_accounting_that_is_off_prints_nothing(tmp_path, on_path, capfd):
+    """If sacct refuses, the states are unknown; nothing is printed or raised."""
     on_path("sacct", 'echo "Slurm accounting storage is disabled" >&2; exit 1')
     watcher = Accounting()
     assert watcher.get_info("11", mode="force") == {}
@@ -237,7 +238,7 @@ def test_accounting_that_is_off_is_no_noise(tmp_path, on_path, capfd):
 
 
 def test_variables_of_a_login_shell_change_no_answer(on_path, tmp_path, monkeypatch):
-    """Every command of Slurm gets what reaches Slurm, and none of its own settings; sacct by submitit, too."""
+    """Every Slurm command, also submitit's sacct, gets connection variables but no user settings."""
     kept = {
         "SLURM_CONF": "/etc/slurm.conf",
         "SLURM_CLUSTERS": "wice",
@@ -264,7 +265,7 @@ def test_variables_of_a_login_shell_change_no_answer(on_path, tmp_path, monkeypa
 
 
 def test_a_local_job_runs_in_this_environment(tmp_path):
-    """submitit's local executor runs a function elsewhere, adds variables of its own name only, and hides the GPUs."""
+    """submitit's local executor runs a function elsewhere, adds only its own variables, hides GPUs."""
     user = "clusterrun/local.py"
     executor = LocalExecutor(tmp_path / "submitit")
     executor.update_parameters(timeout_min=60, gpus_per_node=0)

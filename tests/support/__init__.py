@@ -1,1 +1,1 @@
-"""What the tests share that is no test and no fixture."""
+"""Helpers that several tests share."""

@@ -1,4 +1,4 @@
-"""What the installed accelerate makes of a launch command: its own parser, its own checks, its own environment."""
+"""How the installed accelerate handles a launch command: its parser, its checks, its environment."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ PORT = "43210"
 
 @dataclass(frozen=True)
 class Taken:
-    """A launch that accelerate took."""
+    """A launch that accelerate accepted."""
 
     args: Namespace
     environment: Mapping[str, str]
-    """What the workers get."""
+    """The environment of the workers."""
     launcher: str
-    """Which of accelerate's launchers starts them; `pdsh` would be one that leaves Slurm's nodes alone."""
+    """The launcher of accelerate that starts them; `pdsh` would leave Slurm's allocation."""
 
     def deepspeed(self) -> DeepSpeedPlugin:
         """The plugin that `Accelerator()` makes in a worker."""
@@ -66,7 +66,7 @@ class Taken:
 
 
 def words_of(launch: Launch, node_dir: Path, nodes: int, processes: int) -> list[str]:
-    """The words of the launch command, as the last of the nodes sees them; the config files are written."""
+    """The arguments of the launch command on the last node; the config files are written."""
     for name, text in launch.files.items():
         (node_dir / name).write_text(text)
     here = {"node_dir": str(node_dir), "num_machines": str(nodes), "SLURM_NODEID": str(nodes - 1),
@@ -76,7 +76,7 @@ def words_of(launch: Launch, node_dir: Path, nodes: int, processes: int) -> list
 
 
 def taken(launch: Launch, node_dir: Path, *, nodes: int = 1, processes: int | None = None) -> Taken:
-    """Hand a launch to accelerate, up to where it would start the workers; raises what accelerate raises."""
+    """Pass a launch to accelerate, up to the start of the workers; raises what accelerate raises."""
     words = words_of(launch, node_dir, nodes, launch.processes or processes or nodes)
     assert words[:2] == ["accelerate", "launch"]
     before = dict(os.environ)
@@ -92,7 +92,7 @@ def taken(launch: Launch, node_dir: Path, *, nodes: int = 1, processes: int | No
 
 
 def _prepared(args: Namespace, defaults: Any, from_config: bool) -> Taken:
-    """As `launch_command` goes on, in the order of its branches."""
+    """Continue as `launch_command` does, in the order of its branches."""
     if args.use_deepspeed:
         fields = [*defaults.deepspeed_config, *(["mixed_precision"] if from_config else [])]
         args.deepspeed_fields_from_accelerate_config = ",".join(fields)

@@ -1,4 +1,4 @@
-"""What `--json` prints is held against its schema, closed: a key too many is a fault as one too few is."""
+"""Check `--json` output against its schema, closed: an extra key is an error, as is a missing one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from clusterrun.json_output.answer_schema import answer_schema
 
 @functools.cache
 def validator(command: str) -> jsonschema.Draft202012Validator:
-    """Return what checks a command's answers."""
+    """Return the validator of a command's output."""
     schema = answer_schema(command)
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(closed(schema))
 
 
 def closed(schema: Any) -> Any:
-    """Let no object have a key that the schema does not name."""
+    """Forbid keys that the schema does not name, in every object."""
     if isinstance(schema, list):
         return [closed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -34,7 +34,7 @@ def closed(schema: Any) -> Any:
 
 
 def fits(command: str, text: str) -> Any:
-    """Read a command's answer, which must be as its schema says, and return it."""
+    """Parse a command's output, check it against the schema, and return it."""
     answer = json.loads(text, parse_constant=_no_json)
     faults = [
         f"{error.json_path}: {error.message}" for error in validator(command).iter_errors(answer)

@@ -1,4 +1,4 @@
-"""The script's fixed bash functions, called one by one."""
+"""Call the script's fixed bash functions one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ LOAD = 'for file in "$0"/*.sh; do . "$file"; done'
 
 
 def run_script(text: str, *options: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run a whole script from a file in memory: from a pipe bash reads byte by byte, 100 ms for a job script."""
+    """Run a whole script from a file in memory.
+
+    From a pipe bash reads byte by byte, which takes 100 ms for a job script.
+    """
     with os.fdopen(os.memfd_create("script"), "w+b") as file:
         file.write(text.encode())
         file.seek(0)
@@ -22,7 +25,7 @@ def run_script(text: str, *options: str, **more: Any) -> subprocess.CompletedPro
 
 
 def bash(text: str, *words: object, **variables: object) -> subprocess.CompletedProcess[str]:
-    """Run shell text below the functions, with words as its arguments and variables in its environment."""
+    """Run shell text after the functions, with arguments and environment variables."""
     environment = {
         "PATH": os.environ["PATH"],
         **{name: str(value) for name, value in variables.items()},
@@ -32,7 +35,7 @@ def bash(text: str, *words: object, **variables: object) -> subprocess.Completed
 
 
 def said(text: str, *words: object, **variables: object) -> str:
-    """What shell text prints; it must succeed and have nothing to complain of."""
+    """Return the output of shell text; it must succeed and print nothing on stderr."""
     done = bash(text, *words, **variables)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

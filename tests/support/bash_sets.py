@@ -1,10 +1,10 @@
-"""Which variables of its caller a bash function sets: what it assigns and does not declare local."""
+"""Which variables of its caller a bash function sets: assigned, but not declared local."""
 
 from __future__ import annotations
 
 import re
 
-# One whose body is between ( and ) is a shell of its own, and sets nothing.
+# One whose body is between ( and ) is a subshell, and sets nothing.
 _FUNCTION = re.compile(r"^(\w+)\(\) \{(?:([^\n]*)\}$|\n(.*?)^\}$)", re.MULTILINE | re.DOTALL)
 _NESTED = [r"\$\{[^{}]*\}", r"'[^']*'", r"\$?\([^()]*\)", r'"[^"]*"']
 _WORD = re.compile(r"([A-Za-z_]\w*)(?:\[\w+\])?\+?=\S*")
@@ -12,7 +12,7 @@ _KEYWORDS = {"if", "then", "else", "elif", "while", "until", "do", "!", "{", "}"
 
 
 def assigned(text: str) -> dict[str, set[str]]:
-    """Return of each function the names that it sets in its caller; capitals are the environment's."""
+    """Return the names that each function sets in its caller; capitals are environment variables."""
     found = {}
     for function in _FUNCTION.finditer(text):
         body = re.sub(r"^\s*#.*$|(?<=\s)# .*$", "", function[2] or function[3], flags=re.MULTILINE)
@@ -24,7 +24,7 @@ def assigned(text: str) -> dict[str, set[str]]:
 
 
 def _commands(body: str) -> list[list[str]]:
-    """The words of each simple command, with X in place of what is quoted or a shell of its own."""
+    """The words of each simple command, with X in place of quoted text or a subshell."""
     body = re.sub(r"\(\((.*?)\)\)", "X", body)
     before = ""
     while before != body:

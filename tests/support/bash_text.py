@@ -10,7 +10,7 @@ _FUNCTION = re.compile(
     r"^(?P<name>\w+)\(\) [({](?:(?P<line>[^\n]*[)}])$|\n(?P<body>.*?)^[)}]$)",
     re.MULTILINE | re.DOTALL,
 )
-# Where a command begins: a line, an operator, a word of bash, or what a trap or another function is given to run.
+# Where a command starts: a line, an operator, a bash keyword, or an argument that is executed.
 _COMMAND = re.compile(
     r"(?:^|[;&|({!`'\"]|\b(?:if|then|else|elif|while|until|do|time|retry_if_signalled)\b)\s*([a-z_]\w*)(?![\w=.+/-])",
     re.MULTILINE,
@@ -19,7 +19,7 @@ _COMMAND = re.compile(
 
 @dataclass(frozen=True)
 class BashText:
-    """The functions of a text, and the words that each of them may call; "" is what is outside of all."""
+    """The functions of a text, and the words that each may call; "" is the code outside of all."""
 
     calls: dict[str, set[str]]
     bodies: dict[str, str]
@@ -30,7 +30,7 @@ class BashText:
         return set(self.bodies)
 
     def reached_from(self, name: str) -> set[str]:
-        """List the functions that one of them may come to call, with itself."""
+        """List the functions that one of them may call, directly or not, including itself."""
         found, new = set[str](), {name}
         while new:
             found |= new
@@ -55,7 +55,7 @@ def without_comments(text: str) -> str:
 
 
 def exported_functions(text: str) -> list[str]:
-    """List the functions that the first node hands to the others."""
+    """List the functions that the first node passes to the others."""
     found = re.search(r"functions=\$\(declare -f ([^)]*)\)", text)
     assert found
     return found[1].replace("\\\n", " ").split()

@@ -1,4 +1,4 @@
-"""A user's desk on a machine without Slurm: real processes, a home and a PATH of their own."""
+"""A user's desk on a machine without Slurm: real processes with their own home and PATH."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clusterrun.run_folder.paths import RunPaths
 
 
 class Desk:
-    """A user's machine: a home, a PATH with bash and no Slurm, and a folder to type commands in."""
+    """A user's machine: a home, a PATH with bash and without Slurm, and a working folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home, self.programs = folder, folder / "home", folder / "bin"
@@ -31,14 +31,14 @@ class Desk:
         (self.folder / name).write_text(text)
 
     def type(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `clusterrun` with these words."""
+        """Run `clusterrun` with these arguments."""
         return subprocess.run(
             [sys.executable, "-m", "clusterrun", *words], env=self.environment | environment, cwd=self.folder,
             text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
 
     def run(self, run_id: str, *, job_id: str = "", **end: str) -> RunPaths:
-        """Make a run that has begun one attempt, and ended it where `end` says how."""
+        """Make a run with one attempt that ended as `end` describes."""
         paths = RunPaths(self.folder / "runs" / run_id)
         for path in (paths.events, paths.logs):
             path.mkdir(parents=True)
@@ -50,7 +50,7 @@ class Desk:
         return paths
 
     def command(self, name: str, text: str) -> None:
-        """Put a program on PATH that stands for one of Slurm's."""
+        """Put a stand-in for one of Slurm's commands on PATH."""
         path = self.programs / name
         path.write_text(f"#!{self.programs}/bash\n{text}\n")
         path.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Corrupt one file of a run, type a command, and report what a user would call a fault of ours.
+"""Corrupt one file of a run, run a command, and report what a user would call an internal error.
 
 The runs are the stored ones of 0.1.0 and a healthy one. Commands run in this process, with a PATH
 whose Slurm knows no job.
@@ -85,7 +85,7 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e]")
 
 @dataclass(frozen=True)
 class Case:
-    """One file of a run, what it is replaced by, and the command that is typed."""
+    """One file of a run, its replacement, and the command to run."""
 
     file: str
     mutation: str
@@ -103,7 +103,7 @@ class Site:
 
     @classmethod
     def make(cls, folder: Path) -> Site:
-        """Copy the stored runs below a new home, and put a Slurm that knows no job on its PATH."""
+        """Copy the stored runs below a new home, with a Slurm on PATH that knows no job."""
         site = cls(folder)
         programs = folder / "bin"
         programs.mkdir()
@@ -135,7 +135,7 @@ class Site:
         Index(self.environment).add(RunRef(run_id, paths, read_record(paths.job)["job_id"]))
 
     def files(self) -> list[str]:
-        """List the files of the run that is corrupted, and its entry in the index."""
+        """List the files of the corrupted run, and its entry in the index."""
         run = self.folder / "runs" / CORRUPTED
         entry = Index(self.environment).runs / CORRUPTED
         return sorted(
@@ -154,7 +154,7 @@ def all_cases(site: Site) -> Iterator[Case]:
 
 
 def find_fault(site: Site, case: Case) -> str:
-    """Run a case and describe what is wrong with the answer; empty if nothing is."""
+    """Run a case and describe what is wrong with the result; empty if nothing is."""
     path = site.folder / case.file
     _remove(path)
     MUTATIONS[case.mutation](path)
@@ -198,7 +198,7 @@ def _type(site: Site, words: tuple[str, ...]) -> tuple[object, str]:
 
 
 class _HangError(BaseException):
-    """A command that takes longer than any may."""
+    """A command that exceeds the time limit."""
 
 
 def _too_late(*_: object) -> None:

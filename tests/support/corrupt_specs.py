@@ -1,4 +1,4 @@
-"""Put hostile values into job specs, validate them, and report what a user would call our fault."""
+"""Put hostile values into job specs, validate them, and report what a user would call our error."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _replace_value(text: str, dice: random.Random) -> str:
     try:
         document = copy.deepcopy(yaml.safe_load(text))
         places = list(_places(document))
-    except (yaml.YAMLError, ValueError, RecursionError):  # an alias of what it is in, for example
+    except (yaml.YAMLError, ValueError, RecursionError):  # an alias of its parent, for example
         return text
     if not places:
         return text
@@ -73,7 +73,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _replace_line(text: str, dice: random.Random) -> str:
-    """Replace what follows the colon of one line, or duplicate, indent or remove the line."""
+    """Replace the text after the colon of one line, or duplicate, indent or remove the line."""
     lines = text.splitlines()
     if not lines:
         return text
@@ -98,7 +98,7 @@ def _replace_bytes(text: str, dice: random.Random) -> str:
 
 
 def find_faults(folder: Path, seed: int, count: int) -> Iterator[tuple[str, str]]:
-    """Validate so many mutated specs; yield each that our fault ends, with the fault."""
+    """Validate `count` mutated specs; yield each that ends with an internal error, and the error."""
     fifo = folder / "fifo"
     if not fifo.exists():
         os.mkfifo(fifo)
@@ -108,7 +108,7 @@ def find_faults(folder: Path, seed: int, count: int) -> Iterator[tuple[str, str]
 
 
 def find_fault(folder: Path, text: str) -> str:
-    """Validate a spec in a folder and describe what is wrong with the answer; empty if nothing is.
+    """Validate a spec in a folder and describe what is wrong with the result; empty if nothing is.
 
     The folder may hold a FIFO called `fifo`, which a spec then names.
     """
@@ -137,7 +137,7 @@ def _validate(folder: Path, file: Path) -> tuple[object, str]:
 
 
 class _HangError(BaseException):
-    """A command that takes longer than any may."""
+    """A command that exceeds the time limit."""
 
 
 def _too_late(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The CPU time of this process and of everything that it starts, daemons of a test cluster included."""
+"""The CPU time of this process and of everything that it starts, with daemons of a test cluster."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def total_cpu_clock() -> Callable[[], float]:
-    """Return a clock of CPU seconds: this process, its children, and what they leave behind.
+    """Return a clock of CPU seconds: this process, its children, and daemons that outlive them.
 
-    A cgroup counts all of them. Without the right to make one, only this process and the children that ended and were
-    waited for are counted: the processes of a test cluster are not.
+    A cgroup counts all of them. Without permission to create one, only this process and the
+    children that it waited for are counted, not the processes of a test cluster.
     """
     for folder, read in ((CGROUPS / "cpuacct", _usage_v1), (_own_cgroup_v2(), _usage_v2)):
         with contextlib.suppress(OSError, IndexError, ValueError):
@@ -24,7 +24,7 @@ def total_cpu_clock() -> Callable[[], float]:
 
 
 def _clock_of(folder: Path, read: Callable[[Path], float]) -> Callable[[], float]:
-    """Move this process into a new group below `folder`. Raises OSError."""
+    """Move this process into a new cgroup below `folder`. Raises OSError."""
     if not folder.is_dir():
         raise FileNotFoundError(folder)
     group = folder / f"tests-{os.getpid()}"

@@ -1,4 +1,4 @@
-"""The order in which a test's code sees its files on the disk."""
+"""The order of a test's calls that write files to the disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DiskCalls:
 
     @property
     def names(self) -> list[tuple[str, str]]:
-        """The calls without what they had in hand."""
+        """The names of the calls, without their arguments."""
         return [(call, name) for call, name, _ in self.made]
 
 

@@ -1,4 +1,4 @@
-"""Old sbatch scripts and the drafts of specs that are made of them."""
+"""Old sbatch scripts and the draft specs made of them."""
 
 from __future__ import annotations
 

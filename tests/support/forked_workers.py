@@ -1,8 +1,10 @@
-"""A pytest plugin that collects all tests once, and forks processes that share their files (work_queue.py).
+"""A pytest plugin that collects all tests once, and forks processes that share their files
+(work_queue.py).
 
-`pytest -p tests.support.times -p tests.support.work_queue -p tests.support.forked_workers --work-queue QUEUE --processes N
---results FOLDER`: process K writes what it prints to FOLDER/worker-K.log, its times to FOLDER/worker-K.jsonl, and its exit
-code is in FOLDER/worker-K.code. Collecting takes 20 seconds of CPU time.
+`pytest -p tests.support.times -p tests.support.work_queue -p tests.support.forked_workers
+--work-queue QUEUE --processes N --results FOLDER`: process K writes its output to
+FOLDER/worker-K.log, its times to FOLDER/worker-K.jsonl, and its exit code is in
+FOLDER/worker-K.code. Collecting takes 20 seconds of CPU time.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import pytest
 
 from tests.support.times import Times
 
-WITHOUT_CLUSTER = 1  # processes that take the files without a cluster first
+WITHOUT_CLUSTER = 1  # processes that first take the files without a cluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --processes and --results."""
-    parser.addoption("--processes", type=int, default=0, help="fork so many after collecting")
+    parser.addoption(
+        "--processes", type=int, default=0, help="number of processes to fork after collecting"
+    )
     parser.addoption("--results", type=Path, help="the folder for what each of them writes")
 
 
@@ -34,7 +38,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     if not number or config.option.collectonly or session.testsfailed:
         return None
     gc.collect()
-    gc.freeze()  # pages that no collection writes to are shared by all
+    gc.freeze()  # pages that the garbage collector does not write to stay shared
     processes: dict[int, int] = {}
     for worker in range(1, number + 1):
         process = fork()
@@ -47,7 +51,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
 
 
 def fork() -> int:
-    """Fork this process, which may have threads of libraries that know what a fork is."""
+    """Fork this process, whose libraries' threads can cope with a fork."""
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -56,7 +60,7 @@ def fork() -> int:
 
 
 def become(worker: int, config: pytest.Config) -> None:
-    """Print to a log of its own, measure its own times, and choose among the files."""
+    """Print to a separate log, measure times, and select among the files."""
     results = config.option.results
     capture = config.pluginmanager.getplugin("capturemanager")
     capture.stop_global_capturing()

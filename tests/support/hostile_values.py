@@ -1,6 +1,7 @@
-"""Values that break scripts which do not quote: each has broken a real one, or tries to.
+"""Values that break scripts without quoting: each has broken a real one, or tries to.
 
-Where one of them runs, a file named `canary` appears. None is an absolute path, so that each may become a folder.
+If one of them is executed, a file named `canary` appears. None is an absolute path, so that each
+may become a folder.
 """
 
 from __future__ import annotations

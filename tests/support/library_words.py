@@ -1,4 +1,4 @@
-"""Messages with a library's words in them, which change with its version."""
+"""Messages that contain a library's text, which changes with its version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def masked(message: str, expected: str) -> str:
-    """Return `expected` when the message is the same but for one line's words at each <LIBRARY>.
+    """Return `expected` if the message differs only in one line's text at each <LIBRARY>.
 
     Otherwise return the message, so that the assertion shows both.
     """

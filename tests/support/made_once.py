@@ -1,4 +1,4 @@
-"""What one test process makes for all of them: in `make test`, or in a process that runs alone."""
+"""What one test process makes for all processes of `make test`, or for itself if it runs alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def made_once(name: str, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A folder that the first process to ask fills with `make`; the others wait for it.
+    """A folder that the first process to request it fills with `make`; the others wait for it.
 
-    Without the folder that `make test` names in CLUSTERRUN_TESTS_SHARED it is made each time, and removed.
+    Without the folder in CLUSTERRUN_TESTS_SHARED, which `make test` sets, it is made each time, and
+    removed.
     """
     shared = os.environ.get("CLUSTERRUN_TESTS_SHARED")
     if not shared:
@@ -27,7 +28,7 @@ def made_once(name: str, make: Callable[[Path], None]) -> Iterator[Path]:
     with Path(shared, f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            shutil.rmtree(draft, ignore_errors=True)  # what a process that failed has left
+            shutil.rmtree(draft, ignore_errors=True)  # left by a process that failed
             draft.mkdir(parents=True)
             make(draft)
             draft.rename(folder)

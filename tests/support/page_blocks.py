@@ -1,4 +1,7 @@
-"""The fenced blocks of the documentation, and what is said of them: `<!-- not run: REASON -->` on the line before."""
+"""The fenced blocks of the documentation, with the note on the line before each.
+
+For example `<!-- not run: REASON -->`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def typed(self) -> list[tuple[str, str]]:
-        """Each command line of a terminal, `> ` lines included, and what it printed."""
+        """Each command line of a terminal, with its `> ` lines, and its output."""
         found: list[tuple[str, str]] = []
         for line in self.text.splitlines(keepends=True):
             if line.startswith("$ "):

@@ -13,7 +13,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "tools" / "docs"
 
 @functools.cache
 def _script(name: str) -> ModuleType:
-    """Load a script that is no module of a package; its own folder is on its path, as when it is run."""
+    """Load a script that is not in a package; its own folder is on its path, as when it is run."""
     place = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     assert place is not None
     assert place.loader is not None

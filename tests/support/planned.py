@@ -1,4 +1,4 @@
-"""Plans of specs that are in hand, without the files and the shell that `prepare` looks at."""
+"""Plans of specs in memory, without the files and the shell that `prepare` reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plan_of(
     configs: Configs | None = None,
     templates: Sequence[Path] = (),
 ) -> LaunchPlan:
-    """Plan a spec whose config files have these texts; without a working folder of its own it has `.` with an identity."""
+    """Plan a spec whose config files have these texts; with an identity the working folder is `.`."""
     work_dir = Path(chdir or ".")
     prepared = Prepared(
         request=Request(source, environment={}, cwd=work_dir),

@@ -1,9 +1,11 @@
-"""Run all tests in several processes that share the files: `python -m tests.support.run_all [--extended]`.
+"""Run all tests in several processes that share the files: `python -m tests.support.run_all
+[--extended]`.
 
-pytest collects once, and forks them (forked_workers.py). The tests mostly wait, for requeues, time limits and nodes that
-are given up, so there are more processes than CPUs.
-A test that failed is run once more, alone: a busy machine is late now and then. More than four failures are a fault,
-not chance, and are not run again. What passed on the second try is listed in test-results/unsteady.txt.
+pytest collects once, and forks them (forked_workers.py). The tests mostly wait, for requeues, time
+limits and failed nodes, so there are more processes than CPUs.
+A test that failed is run once more, alone: a busy machine is sometimes late. More than four
+failures are an error, not chance, and are not run again. Tests that passed on the second try are
+listed in test-results/unsteady.txt.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ TESTS_RAN = (0, 1)  # exit codes of pytest: all passed, some failed
 
 @dataclass
 class Worker:
-    """What a process writes, and how far its file of times was read."""
+    """A process's files, and how much of its file of times was read."""
 
     name: str
     read: int = 0
@@ -37,7 +39,7 @@ class Worker:
 
     @property
     def log(self) -> Path:
-        """What it prints."""
+        """Its output."""
         return RESULTS / f"{self.name}.log"
 
     @property
@@ -47,7 +49,7 @@ class Worker:
 
     @property
     def broken(self) -> bool:
-        """Whether it ended before its last test, or in another way than its tests tell."""
+        """Return whether it ended before its last test, or with an unexpected exit code."""
         code = RESULTS / f"{self.name}.code"
         ended = int(code.read_text()) if code.exists() else None
         return ended not in TESTS_RAN or bool(ended and not self.failed)
@@ -66,7 +68,7 @@ def number_of_workers() -> int:
 
 
 def start(log: Path, *options: str | Path) -> subprocess.Popen[bytes]:
-    """Start pytest; what it prints goes to a file."""
+    """Start pytest; its output goes to a file."""
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     shared = {"CLUSTERRUN_TESTS_SHARED": str((RESULTS / "shared").resolve())}
     output: IO[bytes]
@@ -87,8 +89,8 @@ def start_all(marks: str, number: int) -> subprocess.Popen[bytes]:
 
 
 def watch(process: subprocess.Popen[bytes], workers: list[Worker]) -> None:
-    """Print a failure at once, and each minute how many tests have ended, until all processes have."""
-    began, ended, told = time.monotonic(), 0, 0
+    """Print a failure at once, and each minute the number of ended tests, until all processes end."""
+    began, ended, minutes_reported = time.monotonic(), 0, 0
     while True:
         alive = process.poll() is None
         for worker in workers:
@@ -98,8 +100,8 @@ def watch(process: subprocess.Popen[bytes], workers: list[Worker]) -> None:
                     worker.failed.append(line["test"])
                     print(f"FAILED {line['test']}", flush=True)
         minutes = int(time.monotonic() - began) // 60
-        if minutes > told or not alive:
-            told = minutes
+        if minutes > minutes_reported or not alive:
+            minutes_reported = minutes
             print(f"{minutes:3} min: {ended} tests have ended", flush=True)
         if not alive:
             return
@@ -107,7 +109,7 @@ def watch(process: subprocess.Popen[bytes], workers: list[Worker]) -> None:
 
 
 def run_again(failed: list[str]) -> bool:
-    """Run what failed once more, alone, and list the outcomes; whether all passed."""
+    """Run the failed tests once more, alone, and list the outcomes; return whether all passed."""
     print("=== UNSTEADY, or a fault: what failed is run once more, alone ===", flush=True)
     again = Worker("again")
     process = start(again.log, "--times", again.times, *failed)
@@ -122,7 +124,7 @@ def run_again(failed: list[str]) -> bool:
 
 
 def main() -> int:
-    """Return the exit code: 0 if every test passed, if need be on the second try."""
+    """Return the exit code: 0 if every test passed, possibly on the second try."""
     shutil.rmtree(RESULTS, ignore_errors=True)
     (RESULTS / "shared").mkdir(parents=True)
     workers = [Worker(f"worker-{number + 1}") for number in range(number_of_workers())]

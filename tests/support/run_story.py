@@ -1,4 +1,6 @@
-"""A run folder with a whole story in it, written as submitter, script and trainer write theirs: for tests and pictures."""
+"""A run folder with a full history, as submit, script and training write it: for tests and
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ SCRIPT = "#!/bin/bash\n# </code></pre><img src=http://192.0.2.1/x onerror=\"docu
 
 @dataclass(frozen=True)
 class Part:
-    """One attempt: how long it holds its nodes, how it ends, how many of its steps are not saved, the wait after it."""
+    """One attempt: how long it holds its nodes, how it ends, its unsaved steps, and the wait after."""
 
     seconds: float
     cause: str
@@ -36,7 +38,7 @@ PARTS = (Part(9000, "preemption", wait=2600), Part(7000, "node-failure", 370, 90
 
 @dataclass
 class StoryTeller:
-    """Writes a story into a run folder, beginning at `now`, in seconds since the epoch."""
+    """Writes a history into a run folder, starting at `now`, in seconds since the epoch."""
 
     folder: Path
     now: float
@@ -58,11 +60,11 @@ class StoryTeller:
         return paths
 
     def _attempt(self, paths: RunPaths, name: str, part: Part) -> None:
-        begun, resumed = self.now, self.step
-        write_record(paths.begin(name), {"job_id": 41, "nodes": "n[1-4]", "began": int(begun)})
+        started, resumed = self.now, self.step
+        write_record(paths.begin(name), {"job_id": 41, "nodes": "n[1-4]", "began": int(started)})
         write_record(paths.resumed(name), {"checkpoint": "", "step": resumed, "state": "resumed"})
         self._train(paths, name, part)
-        self.now = begun + part.seconds
+        self.now = started + part.seconds
         silent = part.cause == "node-failure"
         end = (
             {"ended": int(self.now + part.wait)}

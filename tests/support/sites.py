@@ -1,4 +1,4 @@
-"""What real Slurms answered to the doctor, one generation and state of accounting each, as values."""
+"""Answers of real Slurms to the doctor, one per generation and state of accounting, as values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ every_slurm = pytest.mark.parametrize("generation", GENERATIONS)
 
 
 def site(generation: str = "26.05", accounting: str = "on", **replaced: str) -> Site:
-    """What one cluster said; `replaced` are keys of slurm.conf with other values, as scontrol would show them."""
+    """The answers of one cluster; `replaced` changes keys of slurm.conf, as scontrol shows them."""
     values = json.loads((ANSWERS / f"{generation}-{accounting}.json").read_text())
     texts = {name: {key: "\n".join(text) if isinstance(text, list) else text for key, text in answer.items()}
              for name, answer in values.items()}  # fmt: skip
@@ -32,7 +32,7 @@ def site(generation: str = "26.05", accounting: str = "on", **replaced: str) -> 
 
 
 def by_topic(findings: list[Finding]) -> dict[str, Finding]:
-    """Findings by their topics, each of which is there once."""
+    """Findings by topic; each topic occurs once."""
     found = {finding.topic: finding for finding in findings}
     assert len(found) == len(findings)
     return found

@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Times:
-    """Measures each test with its setup and teardown; a shared fixture counts for the first test that uses it."""
+    """Measures each test with its setup and teardown; a shared fixture counts for its first test."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,5 +62,5 @@ class Times:
 
 
 def needs_cluster(item: pytest.Item) -> bool:
-    """Whether a test is in a folder whose tests run on a real Slurm."""
+    """Return whether a test is in a folder whose tests run on a real Slurm."""
     return "slurm" in item.path.parts

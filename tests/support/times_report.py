@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = 20
-LONG = 40.0  # seconds of a file that is begun early
+LONG = 40.0  # seconds of a file that is started early
 LONGEST_HEAD = (
     "# Wall seconds of the test files that took longest in a whole run on two CPUs: work_queue.py begins them first.\n"
     "# Each run writes this file afresh into test-results."
@@ -76,7 +76,7 @@ def report(files: Iterable[Path]) -> str:
 
 
 def longest_files(files: Iterable[Path]) -> str:
-    """Return what tests/support/longest_files.txt is to say after a whole run."""
+    """Return the new content of tests/support/longest_files.txt after a whole run."""
     modules: dict[str, Spent] = defaultdict(Spent)
     for file in files:
         for line in map(json.loads, file.read_text().splitlines()):

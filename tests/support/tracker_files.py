@@ -1,4 +1,4 @@
-"""What experiment trackers have written on this machine, read with their own readers where they have one."""
+"""What experiment trackers wrote on this machine, read with their own readers if they have one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wandb.proto import wandb_internal_pb2
 _BLOCK, _HEADER = (
     32768,
     7,
-)  # of LevelDB's log format, which a .wandb file is behind its own first 7 bytes
+)  # of LevelDB's log format, in which a .wandb file continues after its own first 7 bytes
 
 Curve = list[tuple[int, float]]  # steps and values, as they were logged
 
@@ -64,7 +64,7 @@ def tensorboard_curve(folder: Path, tag: str) -> Curve:
 
 
 def tensorboard_shows(folder: Path) -> dict[str, dict[str, Curve]]:
-    """The runs below a folder with the curves of each, as TensorBoard's server hands them to its page."""
+    """The runs below a folder with their curves, as TensorBoard's server sends them to its page."""
     server = server_ingester.SubprocessServerDataIngester(
         server_binary=server_ingester.get_server_binary(),
         logdir=str(folder),

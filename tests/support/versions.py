@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def release_of(package: str) -> tuple[int, ...]:
-    """Return the first two numbers of an installed package's version, to be compared."""
+    """Return the first two numbers of an installed package's version, for comparisons."""
     return tuple(int(number) for number in re.findall(r"\d+", version(package))[:2])
 
 

@@ -1,7 +1,8 @@
-"""A pytest plugin that lets several pytest processes share the test files: each takes the next file that is left.
+"""A pytest plugin that lets several pytest processes share the test files: each takes the next one.
 
-`pytest -p tests.support.work_queue --work-queue FOLDER [--cluster-files-first]`. The longest files come first, so that
-all processes end at about the same time. Fixtures of a session, a cluster for example, exist once in each process.
+`pytest -p tests.support.work_queue --work-queue FOLDER [--cluster-files-first]`. The longest files
+come first, so that all processes end at about the same time. Session fixtures, such as a cluster,
+exist once in each process.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     for tests in claimed_files(
         session.items, config.option.work_queue, config.option.cluster_files_first
     ):
-        # after the last test of a file everything ends but the fixtures of the session
+        # after the last test of a file everything ends except the session fixtures
         for test, following in zip(tests, [*tests[1:], session], strict=True):
             config.hook.pytest_runtest_protocol(item=test, nextitem=following)
             if session.shouldfail:
@@ -52,7 +53,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
 def claimed_files(
     items: list[pytest.Item], queue: Path, cluster_first: bool
 ) -> Iterator[list[pytest.Item]]:
-    """The tests of one file after the other, as long as there is one that nobody claimed."""
+    """Yield the tests of one file after the other, while any file is unclaimed."""
     queue.mkdir(parents=True, exist_ok=True)
     files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
     seconds = seconds_of_longest()
@@ -69,7 +70,7 @@ def file_of(test: pytest.Item) -> str:
 
 
 def claim(path: Path) -> bool:
-    """Make a file that only one process can make."""
+    """Create a file that only one process can create."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
     except FileExistsError:

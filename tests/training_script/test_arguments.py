@@ -1,4 +1,4 @@
-"""A script's arguments: their names, their defaults, and which of them must be given."""
+"""A script's arguments: their names, their defaults, and which are required."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def parsed(text: str) -> TrainingScript:
     return script
 
 
-def test_arguments_have_the_defaults_that_stand_in_the_script():
-    """Those of argparse under each of their flags, and those of dataclasses; others are not guessed."""
+def test_arguments_have_the_defaults_of_the_script():
+    """Defaults of argparse, under each flag, and of dataclasses are read; others are not guessed."""
     text = """
 from dataclasses import dataclass, field
 parser.add_argument("--block-size", "--block_len", type=int, default=128)
@@ -44,13 +44,13 @@ class Other:
     "dataclass", "dataclass()", "dataclasses.dataclass(frozen=True)", "pydantic_dataclass",
 ])  # fmt: skip
 def test_a_dataclass_is_known_by_its_decorator(decorator):
-    """However it is imported."""
+    """The way it is imported does not matter."""
     assert parsed(f"@{decorator}\nclass A:\n    rate: float = 0.5\n").defaults() == {"rate": "0.5"}
     assert parsed("@other(dataclass)\nclass A:\n    rate: float = 0.5\n").defaults() == {}
 
 
-def test_given_arguments_go_before_defaults():
-    """As texts; null and false leave an argument out, and a bare flag is True."""
+def test_given_arguments_override_defaults():
+    """Values are texts; null and false leave an argument out, and a bare flag is True."""
     script = parsed(
         "add('--rate', default=1)\nadd('-n', '--number', default=2)\nadd('--zero', default=3)\n"
     )
@@ -59,7 +59,7 @@ def test_given_arguments_go_before_defaults():
 
 
 def test_required_arguments_are_named_as_typed():
-    """By their first long flag."""
+    """They are named by their first long flag."""
     text = """
 p.add_argument("--data-dir", "--data", required=True)
 p.add_argument("-s", required=True)
@@ -79,8 +79,8 @@ p.other("--other", required=True)
     ("add('--batch_size', default=0)", None),
     ("", None),
 ])  # fmt: skip
-def test_the_batch_size_that_a_script_has_by_itself(text, size):
-    """The samples of one process; a Trainer reads only its own word."""
+def test_the_default_batch_size_of_a_script(text, size):
+    """It is the size per process; a Trainer reads only its own argument."""
     assert parsed(text).default_batch_size() == size
     assert (
         parsed(text).default_batch_size(
@@ -95,5 +95,5 @@ def test_the_batch_size_that_a_script_has_by_itself(text, size):
     ("\u0663", None), ("9" * 5000, None), ("1e3", None),
 ])  # fmt: skip
 def test_a_whole_number(value, number):
-    """Positive, in ASCII digits, and no longer than a size can be."""
+    """It is positive, in ASCII digits, and not longer than a size can be."""
     assert whole_number(value) == number

@@ -25,7 +25,7 @@ def model_in(text: str, **given: object) -> Named | Built | None:
     "GPT2Config(n_layer=count(), n_embd=64)",  # an argument has its name
 ])  # fmt: skip
 def test_a_config_that_a_script_builds_is_read(text):
-    """Literals, arguments, names and unpacked mappings tell its fields; the class tells the rest."""
+    """Literals, arguments, names and unpacked mappings set its fields; the class sets the rest."""
     found = model_in(text, layers="2", n_layer="2", n_embd="64")
     assert isinstance(found, Built)
     assert (found.kind, found.unknown) == ("GPT2Config", ())
@@ -53,12 +53,12 @@ def test_a_config_that_a_script_builds_is_read(text):
     "sizes = dict(n_layer=2)\nfrom config import sizes\nGPT2Config(**sizes)",
 ])  # fmt: skip
 def test_nothing_is_guessed(text):
-    """A script of several models, or of one that its text does not show, has none here."""
+    """A script of several models, or of one that its text does not show, has no model here."""
     assert model_in(text) is None
 
 
 def test_what_the_script_computes_is_named():
-    """A field that matters and that only the run knows keeps the config from being counted."""
+    """If a field that matters is known only at run time, the config is not counted."""
     found = model_in(
         "LlamaConfig(vocab_size=len(tokenizer), hidden_size=2 * args.width, pad_token_id=f())"
     )
@@ -74,7 +74,7 @@ def test_what_the_script_computes_is_named():
     "n_layer = 2\nimport sizes as n_layer\nGPT2Config(n_layer=n_layer)",
 ])  # fmt: skip
 def test_a_field_that_changes_is_not_known(text):
-    """What is set a second time, or may be, is asked for."""
+    """A field that is set twice, or may be, is reported as unknown."""
     found = model_in(text)
     assert isinstance(found, Built)
     assert found.unknown == ("n_layer",)
@@ -84,8 +84,8 @@ def test_a_field_that_changes_is_not_known(text):
     ({}, 24), ({"n_layers": "3"}, 3), ({"l": "3"}, None), ({"n_lay": "3"}, None), ({"n_layers": None}, 24),
     ({"n_layers": False}, 24), ({"twice": "1"}, 24),
 ])  # fmt: skip
-def test_a_default_counts_where_the_argument_is_not_given(given, layers):
-    """Neither by another flag of it, nor shortened; null leaves an argument out."""
+def test_a_default_counts_if_the_argument_is_not_given(given, layers):
+    """It does not count if another flag or a short form is given; null leaves an argument out."""
     text = """
 parser.add_argument("-l", "--n_layers", default=24)
 parser.add_argument("--twice", default=1)
@@ -108,21 +108,21 @@ GPT2Config(n_layer=args.n_layers, n_head=args.twice, n_embd=args.set)
     ("NAME = 'org/three'\nBertForSequenceClassification.from_pretrained(NAME)\nBertConfig(num_labels=1)", "org/three"),
 ])  # fmt: skip
 def test_a_model_that_a_script_loads_is_named(text, name):
-    """By a literal, by an argument, by a name; it goes before a config."""
+    """By a literal, an argument or a name; it takes precedence over a config."""
     assert model_in(text, model="org/two") == Named(
         "train.py:1" if "NAME" not in text else "train.py:2", name
     )
 
 
 def test_mappings_that_unpack_each_other_end_at_once():
-    """Thirty names, each with the next one twice, would be a thousand million keywords."""
+    """Thirty names, each with the next one twice, would give a billion keywords."""
     lines = [f"a{n} = dict(**a{n + 1}, **a{n + 1})" for n in range(30)]
     assert model_in("\n".join([*lines, "a30 = {}", "GPT2Config(**a0)"])) is None
 
 
 @pytest.mark.parametrize("given", ["{[]: 1}", "-'a'", "(" * 500, "9" * 5000])
-def test_an_argument_that_is_no_literal_is_a_text(given):
-    """Whatever is given, it is not run, and stops nothing."""
+def test_an_argument_that_is_not_a_literal_is_a_text(given):
+    """The argument is not evaluated, and causes no error."""
     found = model_in("GPT2Config(n_layer=args.layers)", layers=given)
     assert isinstance(found, Built)
     assert found.config["n_layer"] == given

@@ -1,4 +1,4 @@
-"""The old forms that warnings name, looked up in the installed libraries."""
+"""The old forms that warnings name, checked against the installed libraries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.versions import release_of
 
 
 def test_the_old_arguments_are_gone_and_the_new_ones_there():
-    """Every old argument is unknown to TrainingArguments, or deprecated; what we name in its place is known."""
+    """TrainingArguments lacks or deprecates every old argument, and has the suggested one."""
     transformers = pytest.importorskip("transformers")
     fields = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
     left = set(ARGUMENTS) & fields
@@ -23,12 +23,12 @@ def test_the_old_arguments_are_gone_and_the_new_ones_there():
 
 
 def test_the_old_keywords_are_gone():
-    """Every call that a warning names is refused by the installed accelerate and transformers."""
+    """The installed accelerate and transformers refuse every call that a warning names."""
     import accelerate
     import transformers
 
     for (name, keyword), today in KEYWORDS.items():
-        if keyword == "sharding_strategy":  # still taken by version 1
+        if keyword == "sharding_strategy":  # still accepted by version 1
             continue
         known = (
             getattr(accelerate, name, None)

@@ -45,7 +45,7 @@ def command_line(text: str):
                "--shuffle", "--no-shuffle", "--shuffl"],
 )  # fmt: skip
 def test_an_option_is_accepted_as_argparse_accepts_it(option, options):
-    """The reading of a script agrees with argparse, which runs it."""
+    """The result agrees with argparse on the same script."""
     text = ARGPARSE.replace("{options}", options)
     run = subprocess.run(
         [sys.executable, "-c", text, "--data=x", option], capture_output=True, check=False
@@ -54,7 +54,7 @@ def test_an_option_is_accepted_as_argparse_accepts_it(option, options):
 
 
 def test_required_options():
-    """Only options that argparse itself would require are required."""
+    """The required options are exactly those of argparse."""
     found = command_line(ARGPARSE.replace("{options}", ""))
     assert found.required == (frozenset({"--data"}),)
 
@@ -85,7 +85,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_command_line_that_is_not_known(text):
-    """If other text decides what is accepted, nothing is claimed."""
+    """If the accepted options depend on other code, nothing is claimed."""
     assert command_line(text) is None
 
 
@@ -100,7 +100,7 @@ def test_another_name_of_add_argument():
 
 
 def test_a_function_of_the_script_may_add_options():
-    """A parser that the script passes to its own function stays readable."""
+    """A parser passed to a function of the script is still read."""
     text = (
         "import argparse\ndef add(parser):\n    parser.add_argument('--lr')\n"
         "p = argparse.ArgumentParser()\nadd(p)\np.parse_args()\n"

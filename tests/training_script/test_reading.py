@@ -1,4 +1,4 @@
-"""Reading a training script: whatever lies at its path, the answer comes at once, and is a value."""
+"""Reading a training script returns a value at once, whatever is at its path."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_socket(path: Path) -> None:
         made.bind(os.path.relpath(path))  # a socket's path has at most 107 bytes
 
 
-# What may lie where a script should, and is none; the last ones have a text.
+# Files that are not scripts; the last ones contain text.
 NO_SCRIPTS = {
     "absent": Path.absolute,
     "a folder": lambda path: path.mkdir(),
@@ -60,44 +60,44 @@ WITH_TEXT = ("no Python", "a NUL", "deep", "a deep attribute", "deep operators",
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where everything lies; no test takes longer than a few seconds."""
+    """The folder of the files; no test takes longer than a few seconds."""
     monkeypatch.chdir(tmp_path)
-    begun = time.monotonic()
+    started = time.monotonic()
     yield tmp_path
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("kind", NO_SCRIPTS)
-def test_what_is_no_script_is_a_value(folder, kind):
-    """No exception, and nothing is waited for: not for who writes a FIFO, nor for a file's end."""
+def test_a_file_that_is_not_a_script_gives_a_value(folder, kind):
+    """No exception, and no waiting for a FIFO's writer or for a file's end."""
     NO_SCRIPTS[kind](folder / "train.py")
     assert read_script(folder / "train.py") is None
     assert (read_script_text(folder / "train.py") is not None) == (kind in WITH_TEXT)
 
 
 @pytest.mark.parametrize("kind", NO_SCRIPTS)
-def test_no_command_minds_what_is_no_script(folder, kind):
-    """`prepare` has none then; `init` refuses what it cannot read, and finds the others among them."""
+def test_commands_ignore_files_that_are_not_scripts(folder, kind):
+    """`prepare` then has no script; `init` refuses such a file, and finds the scripts next to it."""
     NO_SCRIPTS[kind](folder / "train.py")
     Path("other.py").write_text(SCRIPT)
     Path("job.yaml").write_text("script: train.py\nargs: {batch_size: 4}\n")
     assert prepare(Request("job.yaml", environment={}, own_python=False)).script is None
     expected = ["other.py", "train.py"] if kind == "no Python" else ["other.py"]
     assert list_training_scripts(folder) == expected
-    wish = SpecRequest("train.py", environment={})
+    request = SpecRequest("train.py", environment={})
     if kind in WITH_TEXT:
-        assert "script: train.py" in new_spec(wish, cwd=folder, folder=folder)
+        assert "script: train.py" in new_spec(request, cwd=folder, folder=folder)
     else:
         with pytest.raises(SpecError, match=r"^--script: cannot be read: train\.py"):
-            new_spec(wish, cwd=folder, folder=folder)
+            new_spec(request, cwd=folder, folder=folder)
 
 
 @pytest.mark.parametrize("name", ["train\0.py", "x" * 5000, "a/" * 3000])
-def test_a_path_that_no_disk_has_is_absent(folder, name):
+def test_an_impossible_path_is_absent(folder, name):
     assert read_script(folder / name) is None
 
 
-# Python that is odd, and is read all the same.
+# Unusual Python that must still be read.
 ODD = [
     "@" + ".".join("a" * 1100) + "\nclass A:\n    x: int = 1\n",
     f"add('--seed', default=0x{'f' * 5000})\nFullyShardedDataParallelPlugin(auto_wrap_policy=0x{'f' * 5000})\n",
@@ -111,7 +111,7 @@ ODD = [
 
 @pytest.mark.parametrize("text", ODD)
 def test_odd_python_is_read(folder, text):
-    """Every fact can be asked for, and nothing is printed that the script's own run would print."""
+    """Every fact is available, and no warning of Python is printed."""
     (folder / "train.py").write_bytes(text.encode())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -123,8 +123,8 @@ def test_odd_python_is_read(folder, text):
     assert call_warnings(script, zero3=True, optimizer_in_json=False) == []
 
 
-def test_a_large_script_is_asked_in_seconds(folder):
-    """Each fact is one walk, however many calls there are."""
+def test_a_large_script_is_analysed_in_seconds(folder):
+    """Each fact takes one walk, however many calls there are."""
     lines = [f"n{n} = 'm'\nAutoModel.from_pretrained(n{n})" for n in range(5_000)]
     (folder / "train.py").write_text("\n".join(lines))
     Path("job.yaml").write_text("script: train.py\n")
@@ -134,7 +134,7 @@ def test_a_large_script_is_asked_in_seconds(folder):
 
 
 def test_a_script_is_a_value(folder):
-    """Nothing changes under its readers."""
+    """It is immutable."""
     (folder / "train.py").write_text(SCRIPT)
     script = read_script(folder / "train.py", "folder/train.py")
     assert script is not None
@@ -158,8 +158,8 @@ def test_a_script_is_a_value(folder):
     ("from clusterrun.training_script import read_script", False, False),
     ("from .training import clusterrun", False, False),
 ])  # fmt: skip
-def test_what_trains_is_known_by_what_is_imported(folder, text, trainer, library):
-    """Anywhere in the script; a comment imports nothing."""
+def test_a_training_script_is_recognised_by_its_imports(folder, text, trainer, library):
+    """Imports count anywhere in the script; a comment imports nothing."""
     (folder / "train.py").write_text(text)
     script = read_script(folder / "train.py")
     assert script is not None
@@ -167,14 +167,14 @@ def test_what_trains_is_known_by_what_is_imported(folder, text, trainer, library
 
 
 def test_the_file_of_a_script_or_a_module():
-    """A module lies in the working folder, as for `python -m`."""
+    """A module is in the working folder, as for `python -m`."""
     assert script_file("a/train.py", None) == "a/train.py"
     assert script_file(None, "recipes.train") == "recipes/train.py"
     assert script_file(None, None) == ""
 
 
 def test_a_module_is_read_as_a_script_is(folder):
-    """Its old calls are told, and its batch size."""
+    """Its old calls and its batch size are reported."""
     (folder / "recipes").mkdir()
     Path("recipes/train.py").write_text("add('--batch_size', default=8)\nAccelerator(fp16=True)\n")
     Path("job.yaml").write_text("module: recipes.train\n")

@@ -1,4 +1,4 @@
-"""`clean`: what goes, what stays, and what an interruption leaves."""
+"""`clean`: what it removes, what it keeps, and what an interruption leaves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MONTH = Criteria(older_than=30 * DAY)
 
 
 class Disk:
-    """A user's run folders and index, and a squeue that says what the test wants."""
+    """A user's run folders and index, and a squeue whose output the test sets."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "runs"
@@ -41,7 +41,7 @@ class Disk:
         self.queue()
 
     def queue(self, *lines: str) -> None:
-        """What squeue and scontrol say from now on: lines of `job state`."""
+        """Set the output of squeue and scontrol from now on: lines of `job state`."""
         jobs = list(map(str.split, lines))
         rows = [f"echo '{job}|{job}|{job}|{state}|None|N/A|n1|/x'" for job, state in jobs]
         self.command("squeue", "\n".join([*rows, "exit 0"]))
@@ -50,7 +50,7 @@ class Disk:
         self.command("sacct", "exit 1")
 
     def known(self, *jobs: Sequence[str]) -> None:
-        """What scontrol says from now on of a job that is asked for by its id."""
+        """Set scontrol's output for a job that is requested by id."""
         facts = "UserId=me({}) JobState={} Command=/x WorkDir=/"
         cases = [
             f"{job}) echo 'JobId={job} JobName=x {facts.format(os.getuid(), state)}';;"
@@ -65,7 +65,7 @@ class Disk:
         path.chmod(0o755)
 
     def age(self, paths: RunPaths, days: float) -> None:
-        """Let all files of a run be so many days old."""
+        """Make all files of a run this many days old."""
         then = time.time() - days * DAY
         for path in (*paths.events.iterdir(), *paths.logs.iterdir()):
             os.utime(path, (then, then))
@@ -79,7 +79,7 @@ class Disk:
         cause: str = "finished",
         ends: bool = True,
     ) -> RunPaths:
-        """A run that began, and ended so many days ago where `ends`."""
+        """A run that started, and ended this many days ago if `ends`."""
         paths = RunPaths(self.root / run_id)
         for path in (paths.events, paths.logs, paths.checkpoints):
             path.mkdir(parents=True)
@@ -96,7 +96,7 @@ class Disk:
     def checkpoint(
         self, paths: RunPaths, step: int, *, days: float = 0, damaged: bool = False
     ) -> Path:
-        """A sealed checkpoint, of which the last byte is gone where it is damaged."""
+        """A complete checkpoint, without its last byte if it is damaged."""
         folder = paths.checkpoints / f"step-{step:08d}-0001"
         folder.mkdir()
         (folder / "model.bin").write_bytes(b"weights" * 1000)
@@ -110,8 +110,8 @@ class Disk:
     def names(self) -> list[str]:
         return sorted(path.name for path in self.root.iterdir())
 
-    def clean(self, wish: Criteria) -> list[str]:
-        return [removal.path.name for removal in clean(wish, self.index)]
+    def clean(self, criteria: Criteria) -> list[str]:
+        return [removal.path.name for removal in clean(criteria, self.index)]
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {**self.environment, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
@@ -126,8 +126,8 @@ def disk(tmp_path, monkeypatch) -> Disk:
     return made
 
 
-def test_old_runs_go_with_their_entry_and_young_ones_stay(disk):
-    """A run that ended longer ago than asked goes whole; the size that is told is what its files take."""
+def test_old_runs_are_removed_and_recent_ones_kept(disk):
+    """A run older than the age limit is removed whole; the reported size is that of its files."""
     disk.run("old", days=40)
     disk.run("young", days=2)
     plan = plan_clean(MONTH, disk.index)
@@ -141,23 +141,23 @@ def test_old_runs_go_with_their_entry_and_young_ones_stay(disk):
     assert [run.run_id for run in disk.index.all()] == ["young"]
 
 
-def test_a_wish_without_a_condition_removes_nothing(disk):
-    """`clean` alone is a mistake, because everything that has ended would fit."""
+def test_clean_without_a_condition_removes_nothing(disk):
+    """`clean` alone is refused, because every ended run would match."""
     disk.run("old", days=40)
     with pytest.raises(SpecError, match="needs at least one condition"):
         plan_clean(Criteria(), disk.index)
 
 
 def test_conditions_are_joined(disk):
-    """State, age and count must all hold; the newest N of the ended runs stay."""
+    """State, age and count must all match; the newest N ended runs are kept."""
     disk.run("a", days=50, cause="crash")
     disk.run("b", days=40)
     disk.run("c", days=1, cause="crash")
     disk.run("d", days=0)
     failed = frozenset({State.FAILED})
 
-    def planned(wish: Criteria) -> list[str]:
-        return [one.path.name for one in plan_clean(wish, disk.index).removals]
+    def planned(criteria: Criteria) -> list[str]:
+        return [one.path.name for one in plan_clean(criteria, disk.index).removals]
 
     assert planned(Criteria(states=failed)) == ["a", "c"]
     assert planned(Criteria(states=failed, older_than=30 * DAY)) == ["a"]
@@ -168,7 +168,7 @@ def test_conditions_are_joined(disk):
 
 
 def test_rehearsals_can_be_named(disk):
-    """Both runs of a rehearsal are known by how `rehearse` calls them."""
+    """Both runs of a rehearsal are recognised by the names that `rehearse` gives them."""
     for name in (
         "tiny-rehearsal-20260102-030405-abcd",
         "tiny-reference-20260102-030405-abce",
@@ -185,8 +185,8 @@ def test_rehearsals_can_be_named(disk):
 @pytest.mark.parametrize(
     "state", ["RUNNING", "PENDING", "COMPLETING", "REQUEUE_HOLD", "A_NEW_STATE"]
 )
-def test_a_run_that_slurm_has_is_never_touched(disk, state):
-    """Neither one that runs or waits, nor a finished one that Slurm has started again."""
+def test_a_run_with_a_job_in_slurm_is_never_removed(disk, state):
+    """This holds for running and pending runs, and finished ones that Slurm has restarted."""
     disk.run("lives", days=40, job="7", ends=False)
     disk.run("again", days=40, job="8")
     disk.queue(f"7 {state}", f"8 {state}")
@@ -194,8 +194,8 @@ def test_a_run_that_slurm_has_is_never_touched(disk, state):
     assert disk.names() == ["again", "lives"]
 
 
-def test_where_slurm_does_not_answer_only_a_written_end_counts(disk):
-    """What is not known to be dead stays, and that is said."""
+def test_without_slurm_only_an_end_record_counts(disk):
+    """A run that may be active is kept, with a report."""
     disk.run("ended", days=40, job="7")
     disk.run("unknown", days=40, job="8", ends=False)
     disk.command(
@@ -207,8 +207,8 @@ def test_where_slurm_does_not_answer_only_a_written_end_counts(disk):
     assert plan.notes[0].startswith("unknown stays: Slurm is not responding (")
 
 
-def test_a_run_that_lives_again_since_the_plan_stays(disk):
-    """Between the plan and a person's yes a run may have been resumed."""
+def test_a_run_that_was_resumed_since_the_plan_is_kept(disk):
+    """Between the plan and the user's confirmation a run may have been resumed."""
     disk.run("one", days=40, job="7")
     plan = plan_clean(MONTH, disk.index)
     disk.queue("7 PENDING")
@@ -217,7 +217,7 @@ def test_a_run_that_lives_again_since_the_plan_stays(disk):
 
 
 def test_no_link_is_followed(disk, tmp_path):
-    """What a link in a run folder leads to stays and is not counted; a run folder that is a link is not touched."""
+    """The target of a link in a run folder is neither removed nor counted; a linked folder is kept."""
     treasure = tmp_path / "treasure"
     treasure.mkdir()
     (treasure / "data").write_text("x" * 1_000_000)
@@ -237,7 +237,7 @@ def test_no_link_is_followed(disk, tmp_path):
 
 
 def test_an_entry_that_names_another_folder_removes_nothing(disk, tmp_path):
-    """An index entry is only believed where the folder it names is a run's of that name."""
+    """An index entry counts only if its folder belongs to the run of that name."""
     home = tmp_path / "precious"
     (home / "events").mkdir(parents=True)
     disk.index.add(RunRef("gone", RunPaths(home), "9"))
@@ -246,8 +246,8 @@ def test_an_entry_that_names_another_folder_removes_nothing(disk, tmp_path):
     assert home.is_dir()
 
 
-def test_an_entry_whose_folder_was_removed_by_hand_goes(disk):
-    """Where the folder of runs is there and the run's own is not, the entry goes; an absent disk removes nothing."""
+def test_an_entry_whose_folder_was_removed_is_removed(disk):
+    """The entry is removed only if the parent folder exists; an unmounted disk removes nothing."""
     paths = disk.run("one", days=40)
     shutil.rmtree(paths.folder)
     disk.run("other")
@@ -259,8 +259,8 @@ def test_an_entry_whose_folder_was_removed_by_hand_goes(disk):
 
 
 @pytest.mark.parametrize("when", ["before", "amid"])
-def test_what_an_interruption_leaves_is_finished_by_the_next(disk, monkeypatch, when):
-    """Killed behind the new name, or amid the removal, a run is in nobody's way, and the next `clean` ends it."""
+def test_an_interrupted_clean_is_finished_by_the_next(disk, monkeypatch, when):
+    """A run whose removal was interrupted is hidden, and the next `clean` removes it."""
     disk.run("old", days=40)
     rmtree = shutil.rmtree
 
@@ -283,8 +283,8 @@ def test_what_an_interruption_leaves_is_finished_by_the_next(disk, monkeypatch, 
     assert (disk.names(), disk.index.all()) == ([], [])
 
 
-def test_of_checkpoints_the_newest_whole_one_stays(disk):
-    """Whatever the wish is: a damaged one that is newer does not stand for it."""
+def test_the_newest_complete_checkpoint_is_kept(disk):
+    """No option removes it; a newer damaged checkpoint does not replace it."""
     paths = disk.run("one", days=40, cause="crash")
     for step in (10, 20, 30):
         disk.checkpoint(paths, step, days=50)
@@ -297,27 +297,27 @@ def test_of_checkpoints_the_newest_whole_one_stays(disk):
     assert disk.clean(Criteria(keep=0, checkpoints=True)) == []
 
 
-def test_so_many_checkpoints_of_each_run_stay(disk):
-    """--keep counts the newest of each run; a living run's are not touched, and rests of the trainer's go."""
-    first, second, living = disk.run("a"), disk.run("b"), disk.run("c", job="7", ends=False)
+def test_keep_counts_checkpoints_of_each_run(disk):
+    """--keep counts per run; active runs are skipped, and the training library's leftovers removed."""
+    first, second, active = disk.run("a"), disk.run("b"), disk.run("c", job="7", ends=False)
     disk.queue("7 RUNNING")
-    for paths in (first, second, living):
+    for paths in (first, second, active):
         for step in (10, 20, 30):
             disk.checkpoint(paths, step)
         (paths.folder / "staging" / "pruned").mkdir(parents=True)
     disk.clean(Criteria(keep=2, checkpoints=True))
-    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, living)] == [
+    assert [len(list(paths.checkpoints.iterdir())) for paths in (first, second, active)] == [
         2,
         2,
         3,
     ]
     assert [
-        (paths.folder / "staging" / "pruned").exists() for paths in (first, second, living)
+        (paths.folder / "staging" / "pruned").exists() for paths in (first, second, active)
     ] == [False, False, True]
 
 
 def test_each_task_of_an_array_keeps_its_own(disk):
-    """The tasks of an array are runs of their own, also for this."""
+    """The tasks of an array count as runs of their own here, too."""
     array = disk.run("grid", ends=False)
     array.begin("0001").unlink()
     array.intent.write_text("number=1\narray=0-1\n")
@@ -335,8 +335,8 @@ def test_each_task_of_an_array_keeps_its_own(disk):
     assert disk.clean(MONTH) == ["grid"]
 
 
-def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
-    """Without --yes nothing is removed where nobody can be asked; --dry-run never removes."""
+def test_the_command_asks_and_without_a_terminal_requires_yes(disk):
+    """Without --yes and a terminal nothing is removed; --dry-run never removes."""
     disk.run("old", days=40)
     done = disk.type("--older-than", "30d")
     assert (done.returncode, disk.names()) == (2, ["old"])
@@ -357,22 +357,22 @@ def test_the_command_asks_and_without_a_terminal_wants_a_yes(disk):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing matches\n")
 
 
-@pytest.mark.parametrize(("words", "said"), [
+@pytest.mark.parametrize(("words", "error"), [
     ([], "clean needs at least one condition"),
     (["--older-than", "30"], "argument --older-than: 30 has no unit\n  hint: write 30min, 30h or 30s"),
     (["--state", "running"], "'running' is not the state of an ended run"),
     (["--keep", "-1"], "'-1' is not a whole number"),
     (["--runs", "--checkpoints", "--keep", "1"], "not allowed with argument"),
 ])  # fmt: skip
-def test_mistakes_on_the_command_line(disk, words, said):
-    """A wrong wish exits with 2 and says what would be right."""
+def test_errors_on_the_command_line(disk, words, error):
+    """An invalid option exits with 2 and a hint."""
     done = disk.type(*words)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert error in done.stderr
 
 
 def test_a_yes_at_the_terminal(disk):
-    """On a terminal the user is asked, and anything but yes removes nothing."""
+    """On a terminal the user is asked, and only yes removes."""
     disk.run("old", days=40)
     environment = {**disk.environment, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     for answer, left in (("n", ["old"]), ("y", [])):
@@ -382,8 +382,8 @@ def test_a_yes_at_the_terminal(disk):
         assert disk.names() == left
 
 
-def test_a_run_that_squeue_hides_is_asked_for_by_its_id(disk):
-    """A filter in the user's environment may hide a running job from squeue: that is no proof that the run is dead."""
+def test_a_run_that_squeue_hides_is_queried_by_its_id(disk):
+    """A filter in the user's environment may hide a running job from squeue, which proves nothing."""
     disk.run("hidden", days=40, job="7", ends=False)
     disk.run("again", days=40, job="8")
     disk.queue()
@@ -403,8 +403,8 @@ def test_a_run_that_squeue_hides_is_asked_for_by_its_id(disk):
 
 
 @pytest.mark.parametrize(("days", "stays"), [(0.5, True), (2, False)])
-def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk, days, stays):
-    """It wrote no end, Slurm does not know its job, and sacct says nothing: its own files decide."""
+def test_a_run_with_an_unknown_end_must_be_idle_for_a_day(disk, days, stays):
+    """Without an end record, and if neither squeue nor sacct knows the job, its files decide."""
     paths = disk.run("lost", job="7", ends=False)
     disk.age(paths, days)
     assert disk.clean(Criteria(keep=0)) == ([] if stays else ["lost"])
@@ -416,15 +416,15 @@ def test_a_run_of_which_nobody_knows_the_end_must_have_been_quiet_for_a_day(disk
     )
 
 
-def test_what_sacct_knows_to_have_ended_needs_no_silence(disk):
-    """Slurm's word that a job ended is no negative answer."""
+def test_a_job_that_sacct_reports_as_ended_needs_no_idle_time(disk):
+    """A job that sacct reports as ended needs no idle time."""
     disk.run("limited", job="7", ends=False)
     disk.known(("7", "TIMEOUT"))
     assert disk.clean(Criteria(keep=0)) == ["limited"]
 
 
-def test_a_run_that_is_written_to_after_its_end_stays(disk):
-    """Whatever its records and Slurm say: a fresh log is a run that lives."""
+def test_a_run_that_is_written_to_after_its_end_is_kept(disk):
+    """Whatever records and Slurm report, a recent log means an active run."""
     paths = disk.run("old", days=40)
     os.utime(paths.log("0001"))
     assert disk.clean(MONTH) == []
@@ -432,7 +432,7 @@ def test_a_run_that_is_written_to_after_its_end_stays(disk):
 
 
 def test_a_process_of_a_local_run_keeps_its_folder(disk):
-    """Its supervisor was killed, and a training process goes on: the folder is in use."""
+    """After its supervisor was killed a training process may continue: the folder is in use."""
     paths = disk.run("here", days=40, job="12")
     paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
     disk.age(paths, 40)
@@ -442,8 +442,8 @@ def test_a_process_of_a_local_run_keeps_its_folder(disk):
     assert disk.clean(MONTH) == ["here"]
 
 
-def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
-    """Its processes are not to be seen: without a written end it stays."""
+def test_a_local_run_of_another_machine_is_kept(disk):
+    """Its processes are invisible here: without an end record it stays."""
     paths = disk.run("there", days=40, job="12", ends=False)
     paths.job.write_text("number=1\njob_id=12\nlocal=1\n")
     paths.local.mkdir()
@@ -455,8 +455,8 @@ def test_a_local_run_of_another_machine_is_not_judged_from_here(disk):
     )
 
 
-def test_a_run_that_changed_since_the_plan_stays(disk):
-    """Resumed and ended again meanwhile, it is a run of today; taken up by a `resume` that was killed, it is none."""
+def test_a_run_that_changed_since_the_plan_is_kept(disk):
+    """A run resumed and ended since is recent; one taken up by a killed `resume` is pending."""
     again, begun = disk.run("again", days=40), disk.run("begun", days=40, job="2")
     plan = plan_clean(MONTH, disk.index)
     again.begin("0002").write_text("job_id=1\n")
@@ -469,8 +469,8 @@ def test_a_run_that_changed_since_the_plan_stays(disk):
     assert sorted(notes) == ["again stays: it has been resumed", f"begun stays: {hint}"]
 
 
-def test_a_run_that_is_being_resumed_stays_and_one_that_goes_is_not_resumed(disk):
-    """Both take the same lock: `clean` does not wait for it, and `resume` finds the folder gone."""
+def test_clean_and_resume_exclude_each_other(disk):
+    """Both take the same lock: `clean` does not wait for it, and `resume` finds the folder removed."""
     paths = disk.run("one", days=40)
     plan, run = plan_clean(MONTH, disk.index), RunRef("one", paths, "1")
     notes: list[str] = []
@@ -484,7 +484,7 @@ def test_a_run_that_is_being_resumed_stays_and_one_that_goes_is_not_resumed(disk
 
 
 def test_a_resume_while_clean_works(disk):
-    """Between two removals, which may take minutes, the second run is resumed: it stays."""
+    """Between two removals, which may take minutes, the second run is resumed: it is kept."""
     disk.run("first", days=50)
     second = disk.run("second", days=40, job="2")
     plan = plan_clean(MONTH, disk.index)

@@ -1,4 +1,4 @@
-"""Notices: what a webhook really receives, what happens where nobody takes it, and what a notice may not change."""
+"""Notices: what a webhook receives, what happens if it fails, and what a notice may not change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOOK = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
 
 
 class Hook:
-    """A web server on loopback that keeps what it is sent, and what the process list shows meanwhile."""
+    """A web server on loopback that records what it receives, and the process list meanwhile."""
 
     def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.received: list[Any] = []
@@ -78,15 +78,15 @@ def hooks() -> Iterator[Callable[..., Hook]]:
 
 
 class End:
-    """The end of an attempt: a shell with the job script's functions that leaves with a code of its own."""
+    """The end of an attempt: a shell with the job script's functions that exits with a given code."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "events").mkdir()
 
-    def leave(self, notices: str, *, code: int = 7, before: str = "", environment: dict[str, str] | None = None,
+    def exit_like_main(self, notices: str, *, code: int = 7, before: str = "", environment: dict[str, str] | None = None,
               **end: object) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        """Write an end, if there is one, and leave as `main` does."""
+        """Write an end record, if there is one, and exit as `main` does."""
         record = "\n".join(f"{key}={value}" for key, value in end.items())
         if end:
             (self.folder / "events" / "attempt-0002.end").write_text(f"{record}\n")
@@ -116,10 +116,10 @@ def end(tmp_path) -> End:
 
 
 def test_a_webhook_receives_all_facts(end, hooks):
-    """JSON with quotes, backslashes, line ends and other signs in a reason is still JSON; the exit code is the job's."""
+    """Any character in a reason gives valid JSON; the exit code is the job's."""
     hook = hooks()
     reason = 'it said "no\\way" at 100% of $HOME `x`, in Köln\ttab'
-    done = end.leave("'webhook json HOOK gave-up'", environment={"HOOK": hook.url}, cause="crash", next="end",
+    done = end.exit_like_main("'webhook json HOOK gave-up'", environment={"HOOK": hook.url}, cause="crash", next="end",
                      reason=reason, step=30)  # fmt: skip
     assert (done.returncode, done.stdout) == (7, "in the job\n")
     plain = reason.replace("ö", "??").replace("\t", "?")
@@ -134,7 +134,7 @@ def test_a_webhook_receives_all_facts(end, hooks):
 def test_slack_and_discord_get_a_message(end, hooks, shape, key):
     """Their webhooks take an object with the message under their own key."""
     hook = hooks()
-    end.leave(
+    end.exit_like_main(
         f"'webhook {shape} HOOK finished'",
         environment={"HOOK": hook.url},
         cause="finished",
@@ -151,22 +151,22 @@ def test_slack_and_discord_get_a_message(end, hooks, shape, key):
     ("cancel", "end", None), (None, None, None),
 ])  # fmt: skip
 def test_which_end_is_which_event(end, hooks, cause, following, event):
-    """An end that a person asked for is told to nobody, nor is that of an attempt that wrote none."""
+    """A requested end, and an attempt without an end record, send nothing."""
     hook = hooks()
     written = {"cause": cause, "next": following} if cause else {}
-    end.leave(
+    end.exit_like_main(
         "'webhook json HOOK finished gave-up requeued'", environment={"HOOK": hook.url}, **written
     )
     assert [one["event"] for one in hook.received] == ([event] if event else [])
     other = " ".join({"finished", "gave-up", "requeued"} - {event})
-    end.leave(f"'webhook json HOOK {other}'", environment={"HOOK": hook.url}, **written)
+    end.exit_like_main(f"'webhook json HOOK {other}'", environment={"HOOK": hook.url}, **written)
     assert len(hook.received) == (1 if event else 0)
 
 
-def test_the_address_is_in_no_process_list_and_in_no_word(end, hooks):
-    """While curl waits for the answer, `ps` does not show the address; neither does what is said of a failure."""
+def test_the_address_is_never_shown(end, hooks):
+    """While curl waits, `ps` does not show the address, and neither does an error message."""
     hook = hooks(lambda handler: handler.send_error(404))
-    done = end.leave(
+    done = end.exit_like_main(
         "'webhook json HOOK finished'", environment={"HOOK": hook.url}, cause="finished", next="end"
     )
     assert "curl -q " in hook.processes
@@ -181,25 +181,27 @@ def test_the_address_is_in_no_process_list_and_in_no_word(end, hooks):
         f'http://"{SECRET}"\\',
         f"file:///{SECRET}",
     ):
-        done = end.leave(
+        done = end.exit_like_main(
             "'webhook json HOOK finished'", environment={"HOOK": url}, cause="finished", next="end"
         )
         assert (done.returncode, SECRET in done.stdout + done.stderr) == (7, False)
 
 
 def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
-    """Two that never answer share the seconds that there are; the third is left out; the exit code is the job's own."""
+    """Two servers that hang share the time; the third is skipped; the exit code is the job's."""
     release = threading.Event()
     hook = hooks(lambda _: release.wait(60))
     three = " ".join(["'webhook json HOOK finished'"] * 3)
-    done = end.leave(three, code=0, environment={"HOOK": hook.url}, cause="finished", next="end")
+    done = end.exit_like_main(
+        three, code=0, environment={"HOOK": hook.url}, cause="finished", next="end"
+    )
     release.set()
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
         "clusterrun: notify: HOOK was not notified: curl failed with exit code 28",
         *["clusterrun: notify: no time left to notify HOOK"] * 2,
     ]
-    done = end.leave(
+    done = end.exit_like_main(
         "'webhook json HOOK finished'",
         environment={"HOOK": "http://127.0.0.1:9/"},
         cause="finished",
@@ -209,12 +211,12 @@ def test_a_server_that_hangs_or_refuses_changes_nothing(end, hooks):
         7,
         "clusterrun: notify: HOOK was not notified: curl failed with exit code 7\n",
     )
-    done = end.leave("'webhook json HOOK finished'", cause="finished", next="end")
+    done = end.exit_like_main("'webhook json HOOK finished'", cause="finished", next="end")
     assert (done.returncode, done.stderr) == (7, "clusterrun: notify: HOOK is not set\n")
 
 
-def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
-    """What was told is not told again; what was not is, when the next attempt begins, where the run went on."""
+def test_a_killed_attempt_is_reported_by_the_next(end, hooks):
+    """Each end is sent once: what was not sent is sent when the next attempt of the run starts."""
     hook = hooks()
     (end.folder / "events" / "attempt-0001.begin").touch()
     last = f"{(FUNCTIONS / '20-begin.sh').read_text()}\nnotify_of_previous_attempt"
@@ -222,7 +224,7 @@ def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
     for record, seen in (("", 0), ("cause=cancel\nnext=end", 0), ("cause=crash\nnext=end", 0),
                          ("cause=node-failure\nnext=continue", 1), ("cause=node-failure\nnext=continue", 1)):  # fmt: skip
         killed.write_text(f"{record}\n")
-        end.leave(
+        end.exit_like_main(
             "'webhook json HOOK requeued gave-up'", environment={"HOOK": hook.url}, before=last
         )
         assert len(hook.received) == seen
@@ -231,7 +233,7 @@ def test_an_attempt_that_was_killed_is_told_of_by_the_next(end, hooks):
 
 
 def test_a_term_while_a_notice_is_sent(end, hooks):
-    """Slurm's TERM amid a notice neither ends it nor changes the exit code."""
+    """Slurm's TERM during a notice neither ends it nor changes the exit code."""
     hook = hooks(
         lambda handler: (
             subprocess.run(["pkill", "-TERM", "-g", str(group[0])], check=False),
@@ -250,14 +252,14 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
     assert (shell.returncode, said) == (5, "clusterrun: notify: sent finished to HOOK\n")
 
 
-def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
-    """sendmail gets the whole message; where there is neither mail nor sendmail, that is said."""
+def test_mail_uses_the_nodes_own_program(end, tmp_path):
+    """sendmail gets the whole message; without mail and sendmail a warning is printed."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "sendmail").write_text(f"#!/bin/bash\ncat > {tmp_path}/mail; [ $1 = -t ]\n")
     (programs / "sendmail").chmod(0o755)
     path = {"PATH": f"{programs}:/usr/bin:/bin"}
-    done = end.leave(
+    done = end.exit_like_main(
         "'mail - me@example.org requeued'",
         environment=path,
         cause="preemption",
@@ -272,7 +274,9 @@ def test_mail_goes_through_the_nodes_own_program(end, tmp_path):
         "To: me@example.org\nSubject: clusterrun: tiny-1: requeued\n\n"
         "tiny-1: requeued: preemption (attempt 2, step 9, job 12)\n"
     )
-    done = end.leave("'mail - me@example.org requeued'", cause="preemption", next="by-slurm")
+    done = end.exit_like_main(
+        "'mail - me@example.org requeued'", cause="preemption", next="by-slurm"
+    )
     assert done.stderr.startswith(
         "clusterrun: notify: me@example.org was not notified: neither mail nor sendmail found on "
     )
@@ -284,8 +288,8 @@ def script_of(text: str, folder: Path) -> list[str]:
     return render(plan_of(loaded.spec, chdir=loaded.chdir)).splitlines()
 
 
-def test_a_script_without_notices_has_nothing_of_them(tmp_path):
-    """A setting, a line of main and a section are all that notices add; shellcheck has nothing to say."""
+def test_a_script_without_notices_has_no_code_for_them(tmp_path):
+    """Notices add a setting, a line of main and a section; shellcheck reports nothing."""
     section = (FUNCTIONS / NOTIFY).read_text().splitlines()
     without = script_of("command: 'true'\nenvironment: {secrets: [HOOK]}\n", tmp_path)
     notices = "notify: [{on: [finished], to: {webhook: HOOK}}, {on: [requeued, gave-up], to: {mail: me@x.org}}]\n"
@@ -318,8 +322,8 @@ def test_a_script_without_notices_has_nothing_of_them(tmp_path):
     ("[{on: [finished], to: {mail: '-oQ/tmp x'}}]", "is not an e-mail address"),
     ("[{on: [finished], to: {webhook: 'https://hooks.slack.com/x'}}]", "is not the name of an environment variable"),
 ])  # fmt: skip
-def test_mistakes_in_notices(tmp_path, monkeypatch, notify, what):
-    """A mistake is told at its line before anything is queued."""
+def test_errors_in_notices(tmp_path, monkeypatch, notify, what):
+    """An error is reported at its line before submission."""
     monkeypatch.chdir(tmp_path)
     Path("job.yaml").write_text(
         f"{{command: 'true', environment: {{secrets: [HOOK]}},\nnotify: {notify}}}\n"
@@ -348,8 +352,8 @@ def local(request: Request, folder: Path, hook: str) -> tuple[Request, Index]:
     ), Index(environment)
 
 
-def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
-    """A run that finished and one that gave up are told once each; no file has the address."""
+def test_whole_runs_report_how_they_ended(tmp_path, hooks):
+    """A run that finished and one that gave up send one notice each; no file has the address."""
     hook = hooks()
     for number, (name, command) in enumerate((("well", "true"), ("ill", "exit 3"))):
         folder = tmp_path / name
@@ -374,7 +378,7 @@ def test_whole_runs_tell_how_they_ended(tmp_path, hooks):
 
 
 def test_a_test_message_from_here(tmp_path, hooks):
-    """`notify --test` sends by the script's own functions to every place of a spec; one not reached is counted."""
+    """`notify --test` sends to every target with the script's functions, and counts failures."""
     hook = hooks()
     request, _ = local(job(tmp_path, "true"), tmp_path, hook.url)
     done = notify(request.source, request)
