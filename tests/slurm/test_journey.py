@@ -143,7 +143,7 @@ use_cpu: true
     run = desk.submitted(desk.cli("submit", "--json", str(spec)))
 
     assert (
-        "but for num_machines, num_processes, machine_rank, main_process_ip, main_process_port"
+        "is used unchanged, except num_machines, num_processes, machine_rank, main_process_ip, main_process_port"
         in told
     )
     assert desk.wait(run) == "COMPLETED", run.log()

@@ -200,7 +200,7 @@ def test_the_report_agrees_with_what_the_script_wrote_down(
         assert own == pytest.approx(story["trained_until"] - story["first_step_at"], abs=0.01)
     assert told["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
     text = desk.cli("report", run.run_id).stdout
-    assert f"{told['ettr']:.1%} of it became productive training" in text
+    assert f"{told['ettr']:.1%} of the wall time was productive training" in text
 
 
 def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:

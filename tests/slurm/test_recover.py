@@ -280,7 +280,7 @@ def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
         assert (answer.returncode, answer.stdout) == (1, ""), words
         assert answer.stderr.splitlines() == [
             f"no permission to read {run.folder}",
-            "  hint: ask alice to submit with `share: group`: then its group may read the logs, and stop it",
+            "  hint: ask alice to submit with `share: group`, which lets the group read the logs and stop the run",
         ]
     desk.cli("cancel", run.run_id)
     assert desk.wait(run) == "CANCELLED"

@@ -82,7 +82,7 @@ def test_two_ranks_write_what_a_plain_save_writes_though_they_train_on(tmp_path,
     assert sound(run) == [SECOND]
     told_of = json.loads((run / "checkpoints" / SECOND / "manifest.json").read_text())
     assert (told_of["step"], told_of["sharing"]["asked"]) == (2, 1)
-    assert end.output.count("the copy of an asynchronous checkpoint takes ") == 1
+    assert end.output.count("the copy for an asynchronous checkpoint needs ") == 1
     assert marker(run, "0001")["checkpoint"] == SECOND
     train_two(run, clean, number="0002")
     for rank in (0, 1):

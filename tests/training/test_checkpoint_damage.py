@@ -112,7 +112,7 @@ def test_no_flipped_bit_of_a_manifest_is_overlooked(run):
     path.unlink()
     assert find_damage(path.parent) == "it has no manifest.json"
     path.mkdir()
-    assert find_damage(path.parent) == "its manifest.json cannot be read: Is a directory"
+    assert find_damage(path.parent) == "its manifest.json cannot be read: is a directory"
 
 
 def test_a_manifest_of_another_version_is_not_guessed_at(tmp_path):

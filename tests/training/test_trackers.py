@@ -209,7 +209,7 @@ def test_what_the_user_sets_for_trackers_stays(tmp_path):
     assert set_by_the_script(tmp_path, "tiny-1", **dict.fromkeys(NAMES, "")) == {}
     mine = set_by_the_script(tmp_path, "tiny-1", WANDB_RUN_ID="mine")
     assert (mine["WANDB_RUN_ID"], mine["WANDB_RESUME"]) == ("mine", "allow")
-    assert said('unset HOME; offer HOME /root; printf %s "$HOME"') == "/root"
+    assert said('unset HOME; set_default HOME /root; printf %s "$HOME"') == "/root"
 
 
 def test_a_run_that_the_script_names_goes_before_the_record():
