@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"size": 4},
         "but this attempt has 1: the batch sizes of the DataLoaders are [4], but were [2]",
     ),
-    "shorter": ({}, "an epoch has 8 optimizer steps with 1 process, and had 7 before"),
+    "shorter": ({}, "an epoch has 8 optimizer steps with 1 process, but had 7 before"),
 }
 
 
