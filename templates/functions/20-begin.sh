@@ -127,14 +127,17 @@ record_end_of_previous_attempt() {
 
 # exit_if_run_has_ended ATTEMPT: exit from a job that would continue the run, although ATTEMPT was its last: Slurm may start
 # such a job later. Only `clusterrun resume` restarts the run then, in a job that no record here names. Slurm restarts no
-# job after scancel, so if it has restarted this one, the cause "cancel" was wrong.
+# job after scancel, so if it has restarted this one, the cause "cancel" was wrong. A script that was piped into sbatch
+# (`clusterrun render | sbatch`) has no record of `submit`, and cannot be resumed: there `scontrol requeue` restarts it.
 exit_if_run_has_ended() {
   local next cause previous
   next=$(read_value next "$run_dir/events/attempt-$1.end")
   [ "$next" = end ] && job_is_of_this_run || return 0
   cause=$(read_value cause "$run_dir/events/attempt-$1.end")
   previous=$(read_value job_id "$run_dir/events/attempt-$1.begin")
-  [ "$cause" != cancel ] || [ "$previous" != "$SLURM_JOB_ID" ] || return 0
+  if [ "$previous" = "$SLURM_JOB_ID" ]; then
+    [ "$cause" != cancel ] && [ -e "$run_dir/events/submit.intent" ] || return 0
+  fi
   log_message "run $run_id has ended ($cause); use \`clusterrun resume $run_id\` to restart it"
   exit_for_good 1
 }

@@ -97,6 +97,7 @@ def test_after_its_end_a_run_restarts_only_if_a_person_wants_it(run_dir, end, jo
     """What Slurm, or a job that was queued earlier, starts later exits at once, and changes no record."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=3\n")
     (run_dir / "events" / "attempt-0002.begin").write_text("job_id=7\n")
+    (run_dir / "events" / "submit.intent").touch()
     if end:
         (run_dir / "events" / "attempt-0002.end").write_text(end)
     text = "scontrol() { :; }; exit_if_run_has_ended 0002; echo trains"
@@ -104,6 +105,16 @@ def test_after_its_end_a_run_restarts_only_if_a_person_wants_it(run_dir, end, jo
     done = bash(text, run_dir=run_dir, **words)
     assert (done.stdout == "trains\n", done.returncode == 0) == (trains, trains), done.stderr
     assert ("clusterrun resume r" in done.stderr) is not trains
+
+
+@pytest.mark.parametrize(("job", "trains"), [(3, True), (7, False)])
+def test_a_script_that_was_piped_into_sbatch_is_restarted_by_a_requeue(run_dir, job, trains):
+    """It has no record of `submit`, so it cannot be resumed: `scontrol requeue` of its job restarts it."""
+    (run_dir / "events" / "attempt-0001.begin").write_text("job_id=3\n")
+    (run_dir / "events" / "attempt-0001.end").write_text("cause=stop\nnext=end\n")
+    text = "scontrol() { :; }; exit_if_run_has_ended 0001; echo trains"
+    done = bash(text, run_dir=run_dir, SLURM_JOB_ID=job, CLUSTERRUN_FIRST_JOB="3", run_id="r")
+    assert (done.stdout == "trains\n") is trains, done.stderr
 
 
 def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):

@@ -50,7 +50,7 @@ def test_processes_that_would_train_alone_are_refused(tmp_path, clean):
     log = tmp_path / "log"
     end = start_two(COUNT_STEPS, tmp_path, environment=clean, log=log).wait()
     assert end.code != 0
-    assert "accelerate sees 1 process, the launcher started 2 (WORLD_SIZE)" in end.output
+    assert "accelerate sees 1 process, but the launcher started 2 (WORLD_SIZE)" in end.output
     assert not list(tmp_path.glob("rank-*"))
 
 

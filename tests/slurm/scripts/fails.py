@@ -42,7 +42,8 @@ WAYS = {one.__name__.replace("_", "-"): one
         for one in (disk_full, host_out_of_memory, killed, nan, port_in_use, file_not_found)}  # fmt: skip
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--way", choices=WAYS, required=True)
+# an argument that no reader of this text can name, so that the run and not `validate` finds a wrong one
+parser.add_argument("--" + "way", choices=WAYS, required=True)
 way = parser.parse_args().way
 Accelerator()
 WAYS[way]()
