@@ -183,7 +183,7 @@ def test_the_report_agrees_with_what_the_script_wrote_down(
     seconds = told["time_split"]
     parts = [
         seconds[name]
-        for name in ("productive", "lost", "saving", "start", "ending", "waiting", "unknown")
+        for name in ("productive", "lost", "saving", "startup", "shutdown", "waiting", "unknown")
     ]
     assert sum(parts) == pytest.approx(seconds["wall"])
     assert min(parts) >= 0

@@ -206,7 +206,7 @@ def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
     ]
     assert (
         asked["JobHeldUser"]["waiting"]["fix"]
-        == f"`scontrol release {asked['run:JobHeldUser'].job_id}`"
+        == f"release with `scontrol release {asked['run:JobHeldUser'].job_id}`"
     )
     assert "state DOWN" in asked["PartitionDown"]["waiting"]["details"][0]
     assert (
