@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 """The largest file that is read as a whole, unless a reader has a limit of its own."""
+_PIECE_BYTES = 1 << 16
 
 
 class UnreadableFileError(OSError):
@@ -46,11 +47,14 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Return a regular file's content. Raises OSError, UnreadableFileError if it is too large."""
+    content = bytearray()
     with open_regular(path) as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise UnreadableFileError(path, f"is larger than {max_bytes} bytes")
-    return content
+        # in pieces, because a read of many bytes allocates all of them for a small file, too
+        while piece := file.read(_PIECE_BYTES):
+            content += piece
+            if len(content) > max_bytes:
+                raise UnreadableFileError(path, f"is larger than {max_bytes} bytes")
+    return bytes(content)
 
 
 def read_text(path: Path, *, errors: str = "strict", max_bytes: int = MAX_BYTES) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,16 @@ def writes(call: ast.Call) -> bool:
     """Return whether a call opens a file only for writing."""
     text = ast.unparse(call)
     return "O_WRONLY" in text or "O_CREAT" in text or "'w" in text
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    """A training near its memory limit reads its manifest: no more is allocated than the file has."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 1000)
+    tracemalloc.start()
+    try:
+        read_bytes(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
