@@ -45,7 +45,7 @@ make_run_folder() {
     (umask 077 && mkdir -p "$run_dir/output")
     chmod 750 "$run_dir" "$run_dir/logs"
     chmod 660 "$run_dir/stop"
-    chmod g+r "$slurm_log"
+    chmod 640 "$slurm_log"  # decisions rest on it: with a umask of 002 the group could write it
   fi
 }
 

@@ -170,3 +170,14 @@ def test_a_run_root_that_the_group_cannot_enter_is_reported(folder):
         assert prepare(replace(shared_request, profile="site.yaml")).notes == notes
     (folder / "private").chmod(0o710)
     assert prepare(replace(request(f"{SPEC}share: group\n"), profile="site.yaml")).notes == ()
+
+
+def test_the_group_cannot_write_what_decisions_rest_on(folder):
+    """With Debian's umask of 002 a teammate could write a line of Slurm's into the job's own log."""
+    run = submitted(f"{SPEC}share: group\n", umask=0o002)
+    Path("slurm.out").touch()
+    Path("slurm.out").chmod(0o664)
+    run_script(run, umask=0o002)
+    assert stat.S_IMODE(Path("slurm.out").stat().st_mode) == 0o640
+    open_to_write = {name for name, mode in modes(run).items() if mode & 0o022}
+    assert open_to_write == {"stop"}

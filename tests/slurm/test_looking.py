@@ -122,7 +122,7 @@ def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
     facts = {line[:17].strip(): line[17:] for line in seen.status.splitlines() if len(line) > 17}
     step, _, total = facts["step"].split()
     assert SLOW < int(step) < STEPS == int(total)
-    assert facts["state"] == "RUNNING"
+    assert facts["state"].split()[0] == "RUNNING"  # or while it saves
     assert facts["speed"].endswith(" s per step")
     assert facts["remaining"].endswith(" to the job's time limit")
     assert facts["checkpoint"].startswith("step-000000")
