@@ -11,6 +11,8 @@ from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.training_script import TrainingScript
 from clusterrun.training_script.parsers import CommandLine, read_command_line
 
+_MAX_LISTED = 10
+
 
 def check_script_arguments(loaded: Loaded, script: TrainingScript | None) -> list[Problem]:
     """Return unknown and missing arguments; none if the script's text does not show them all."""
@@ -53,9 +55,17 @@ def _options_in(words: list[str] | tuple[str, ...], path: KeyPath) -> Iterator[t
 def _explain_unknown(
     loaded: Loaded, place: KeyPath, option: str, script: TrainingScript, command_line: CommandLine
 ) -> Problem:
-    known = sorted(name for name in command_line.options if name.startswith("--"))
+    options = command_line.options - {"--help"}
+    known = sorted(name for name in options if name.startswith("--"))
     near = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
-    hint = f"did you mean {near[0].removeprefix('--')}?" if near else ""
+    listed = ", ".join(known[:_MAX_LISTED]) + ", ..." * (len(known) > _MAX_LISTED)
+    hint = (
+        f"did you mean {near[0].removeprefix('--')}?"
+        if near
+        else f"use one of {listed}"
+        if known
+        else f"remove it: {script.file_name} has no arguments"
+    )
     what = f"{script.file_name} has no argument {option}"
     return Problem(loaded.line_of(*place), dotted(place), what, hint)
 

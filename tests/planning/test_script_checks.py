@@ -48,7 +48,8 @@ def test_unknown_and_missing_arguments():
         "  hint: did you mean block-size?\n"
         "job.yaml:2: args.epohcs: train.py has no argument --epohcs\n"
         "  hint: did you mean epochs?\n"
-        "job.yaml:2: args.lr: train.py has no argument --lr"
+        "job.yaml:2: args.lr: train.py has no argument --lr\n"
+        "  hint: use one of --block-size, --data, --epochs"
     )
 
 
@@ -63,7 +64,8 @@ def test_a_list_of_words():
 def test_the_arguments_to_resume_with():
     """The option that passes a checkpoint must be one that the script accepts."""
     assert refused("args: {data: x}\ncheckpoint: {path: out/*}") == (
-        "job.yaml:3: checkpoint.resume: train.py has no argument --resume_from_checkpoint"
+        "job.yaml:3: checkpoint.resume: train.py has no argument --resume_from_checkpoint\n"
+        "  hint: use one of --block-size, --data, --epochs"
     )
     checked("args: {data: x}\ncheckpoint: {path: out/*, resume: '--data={checkpoint}'}")
 

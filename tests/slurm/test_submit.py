@@ -72,17 +72,9 @@ def test_an_sbatch_that_outlives_its_client_is_waited_for(desk: Desk) -> None:
     }
     began = desk.cluster.scratch / "sbatch-began"
 
-    argv = [
-        "timeout",
-        "--signal=KILL",
-        "--foreground",
-        "1.5",
-        sys.executable,
-        "-m",
-        "clusterrun",
-        "submit",
-        str(spec),
-    ]
+    client = f"{sys.executable} -m clusterrun submit {spec} & "
+    wait = f"for ((n = 0; n < 600; n++)); do [ ! -e {began} ] || break; sleep 0.05; done; "
+    argv = ["bash", "-c", f"{client}{wait}kill -KILL $!"]
     desk.cluster.run_as("alice", argv, env=env, check=False)
     assert began.exists(), "the client was killed before it called sbatch"
     again = desk.submitted(desk.cli("submit", "--json", str(spec)))
