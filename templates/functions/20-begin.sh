@@ -136,10 +136,15 @@ exit_if_run_has_ended() {
   cause=$(read_value cause "$run_dir/events/attempt-$1.end")
   previous=$(read_value job_id "$run_dir/events/attempt-$1.begin")
   if [ "$previous" = "$SLURM_JOB_ID" ]; then
-    [ "$cause" != cancel ] && [ -e "$run_dir/events/submit.intent" ] || return 0
+    [ "$cause" != cancel ] && run_was_submitted || return 0
   fi
   log_message "run $run_id has ended ($cause); use \`clusterrun resume $run_id\` to restart it"
   exit_for_good 1
+}
+
+# Whether `submit` has recorded this run: in its own folder, or in that of the array whose task it is.
+run_was_submitted() {
+  [ -e "$run_dir/events/submit.intent" ] || { [ -n "$array_job" ] && [ -e "$run_dir/../events/submit.intent" ]; }
 }
 
 # Whether an attempt of this run was in this job, or has queued it.

@@ -117,6 +117,18 @@ def test_a_script_that_was_piped_into_sbatch_is_restarted_by_a_requeue(run_dir, 
     assert (done.stdout == "trains\n") is trains, done.stderr
 
 
+def test_a_task_of_an_array_is_recorded_in_the_folder_of_its_array(run_dir):
+    """A task that has ended does not train again when Slurm restarts its job: the array can be resumed."""
+    task = run_dir / "task-3"
+    (task / "events").mkdir(parents=True)
+    (run_dir / "events" / "submit.intent").touch()
+    (task / "events" / "attempt-0001.begin").write_text("job_id=7\n")
+    (task / "events" / "attempt-0001.end").write_text("cause=crash\nnext=end\n")
+    text = "scontrol() { :; }; exit_if_run_has_ended 0001; echo trains"
+    done = bash(text, run_dir=task, SLURM_JOB_ID=7, array_job="5_3", run_id="r")
+    assert (done.stdout, done.returncode) == ("", 1), done.stderr
+
+
 def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
     """Another job than the last one is a person's `resume`: what requeue.on says of Slurm's requeues does not bind it."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
