@@ -11,7 +11,9 @@ from typing import Any
 
 from tests.slurm.cluster.suites import SUITE_OF
 from tests.slurm.desk import CHECKOUT
-from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched
+from tests.slurm.generation_scenarios import SCENARIOS
+from tests.slurm.generations import Cell, Watched
+from tests.slurm.observation import Observed
 
 RESULTS = CHECKOUT / "benchmarks" / "results" / "slurm-generations.json"
 PAGE = CHECKOUT / "docs" / "reference" / "slurm-generations.md"

@@ -15,9 +15,11 @@ import pytest
 
 from tests.slurm.cluster import missing
 from tests.slurm.cluster.suites import Unavailable
-from tests.slurm.generations import SCENARIOS, Cell, Observed, Watched, watch
+from tests.slurm.generation_scenarios import SCENARIOS
+from tests.slurm.generations import Cell, Watched, watch
 from tests.slurm.generations_table import CELLS as ALL_CELLS
 from tests.slurm.generations_table import keep
+from tests.slurm.observation import Observed
 from tests.slurm.survival import reference
 
 BESIDE = ("watched",)

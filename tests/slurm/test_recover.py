@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clusterrun.run_folder.records import read_record
+from tests.slurm.counter import COUNTER, ENDLESS, count, resumed, runs
 from tests.slurm.desk import CHECKOUT, SCRIPTS, Desk, Submitted, until
 from tests.slurm.survival import (
     EVERY,
@@ -28,32 +26,6 @@ from tests.slurm.survival import (
     survive,
     trained,
 )
-
-COUNTER = CHECKOUT / "tests" / "training_scripts" / "counter.py"
-ENDLESS = 1_000_000
-
-
-def count(desk: Desk, name: str, last: int = ENDLESS, **values: Any) -> Submitted:
-    """Submit a training that only counts; the environment names the checkout, for its imports."""
-    command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {last}"
-    return desk.submit(name, command=command, **values)
-
-
-def runs(folder: Path, attempt: int = 1) -> None:
-    """Wait until the counter has taken a step of an attempt in a run folder."""
-    output = folder / "counted"
-
-    def counted() -> bool:
-        return output.exists() and f"\n{attempt:04d} " in f"\n{output.read_text()}"
-
-    try:
-        until(counted, 240, f"attempt {attempt} takes a step in {folder}")
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{story(Submitted('', '', folder))}") from None
-
-
-def resumed(desk: Desk, run: Submitted, *words: str) -> Submitted:
-    return desk.submitted(desk.cli("resume", run.run_id, "--json", *words))
 
 
 def test_a_stopped_run_is_resumed(desk: Desk) -> None:
@@ -243,49 +215,6 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     )
 
 
-def as_bob(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.prefix) / "bin" / "clusterrun"
-    return desk.cluster.run_as("bob", [program, *words], check=False)
-
-
-def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
-    """Another user of the group stops it by its folder and reads its output, and can do nothing else with it."""
-    run = count(desk, "shared", share="group")
-    runs(run.folder)
-    answer = as_bob(desk, "stop", str(run.folder))
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.startswith(f"{run.run_id}: stop requested")
-    assert desk.wait(run) == "STOPPED", story(run)
-    assert (run.folder / "stop").read_text().startswith("requested by bob at ")
-    assert "attempt 0001 ended: stop" in as_bob(desk, "logs", str(run.folder)).stdout
-    for words in (["status"], ["cancel"], ["resume"], ["requeue"], ["checkpoints"]):
-        answer = as_bob(desk, *words, str(run.folder))
-        assert (answer.returncode, answer.stdout) == (1, ""), words
-        assert "hint: " in answer.stderr
-
-
-def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
-    """Without `share: group` a teammate is told whom to ask for what, by every command."""
-    run = count(desk, "closed")
-    for words in (
-        ["stop"],
-        ["status"],
-        ["logs"],
-        ["cancel"],
-        ["resume"],
-        ["requeue"],
-        ["checkpoints"],
-    ):
-        answer = as_bob(desk, *words, str(run.folder))
-        assert (answer.returncode, answer.stdout) == (1, ""), words
-        assert answer.stderr.splitlines() == [
-            f"no permission to read {run.folder}",
-            "  hint: ask alice to submit with `share: group`, which lets the group read the logs and stop the run",
-        ]
-    desk.cli("cancel", run.run_id)
-    assert desk.wait(run) == "CANCELLED"
-
-
 def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
     """One is stopped, one is requeued, all are cancelled; `resume` goes on with those that have not finished."""
     run = count(desk, "grid", last=ENDLESS, slurm={"array": "0-2", "nodes": 1})
@@ -322,42 +251,3 @@ def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
     assert json.loads(desk.cli("status", f"{run.run_id}-1", "--json").stdout)["attempt"] == 3
     desk.cli("stop", run.run_id)
     assert desk.wait(run) == "STOPPED"
-
-
-def test_a_job_of_the_same_user_that_is_not_the_runs_is_not_cancelled(desk: Desk) -> None:
-    """A run whose records name another job of alice's: it is left alone, and `clean` sees the run that Slurm has."""
-    run = count(desk, "spoilt")
-    runs(run.folder)
-    wrap = ["sbatch", "--parsable", "--partition=low", "--output=/dev/null", "--wrap=sleep 600"]
-    other = desk.cluster.run_as("alice", wrap).stdout.strip()
-    until(lambda: f"{other} RUNNING" in queue(desk), 60, "the other job runs")
-    begin, job = run.folder / "events" / "attempt-0001.begin", run.folder / "events" / "submit.job"
-    right = begin.read_text(), job.read_text()
-    for path, text in zip((begin, job), right, strict=True):
-        path.write_text(text.replace(f"job_id={run.job_id}", f"job_id={other}"))
-    for command in ("cancel", "requeue"):
-        answer = desk.cli(command, run.run_id, check=False)
-        assert answer.returncode == 1
-        assert f"it is not a job of {run.run_id}" in answer.stderr
-    job.write_text(f"{right[1]}earlier=--me {other}\n")
-    begin.write_text(right[0])
-    (run.folder / "cancelled").unlink()
-    hidden = {"SQUEUE_STATES": "PENDING", "SQUEUE_PARTITION": "none"}
-    desk.cli("clean", "--older-than", "0d", "--yes", env=hidden)
-    assert run.folder.is_dir()
-    assert queue(desk) == {f"{other} RUNNING", f"{run.job_id} RUNNING"}
-
-    desk.cli("cancel", run.run_id)
-    assert desk.wait(run) == "CANCELLED"
-    until(lambda: queue(desk) == {f"{other} RUNNING"}, 60, "the run's job has ended, and no other")
-    desk.cluster.run_as("alice", ["scancel", other])
-
-
-def queue(desk: Desk) -> set[str]:
-    """Alice's jobs that wait or run, with their states."""
-    states = "--states=PENDING,RUNNING"
-    return set(
-        desk.cluster.run_as(
-            "alice", ["squeue", "--me", "-h", states, "--format=%i %T"]
-        ).stdout.splitlines()
-    )

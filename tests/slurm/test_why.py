@@ -5,9 +5,7 @@ Budget: 110 s. All runs are submitted together, and asked together; most of it i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,67 +13,20 @@ import pytest
 from clusterrun.diagnosis.reason_text import explain_reason
 from clusterrun.slurm.node_lists import node_names
 from tests.slurm.cluster import Cluster
-from tests.slurm.desk import CLUSTERRUN, SCRIPTS, Desk, Submitted, until
+from tests.slurm.desk import CLUSTERRUN, Desk, until
+from tests.slurm.why_runs import (
+    FAILS,
+    LIMITS,
+    WAITING,
+    ask_why,
+    hold_and_deactivate,
+    is_requeued,
+    pending_reasons,
+    states_of,
+    submit_all,
+)
 
 BESIDE = ("asked",)
-LATER = {"begin": "now+2hours"}
-# n1 and n3 train, n3 only until a maintenance; n2 is full, n4 is drained.
-LIMITS = """
-sacctmgr -i add account small description=s organization=s
-sacctmgr -i add qos tiny MaxTRESPerUser=cpu=1
-for user in alice bob; do sacctmgr -i add user $user account=small,wide; done
-sacctmgr -i modify user alice set qos+=tiny
-sacctmgr -i modify account small set GrpTRES=cpu=1
-scontrol create partitionname=tight nodes=n2 state=up prioritytier=20 preemptmode=off
-for name in down inactive; do scontrol create partitionname=$name nodes=n1 state=down; done
-scontrol update partitionname=fixed maxtime=10 maxnodes=2
-scontrol create partitionname=bottom nodes=ALL state=up prioritytier=0 preemptmode=off
-scontrol update nodename=n4 state=drain reason=test
-scontrol create reservationname=later starttime=now+20minutes duration=600 nodes=n3 flags=maint users=root
-"""
-# What wants all nodes stands below all others: Slurm keeps nodes for it from partitions with a lower tier.
-WAITING: dict[str, dict[str, Any]] = {
-    "BeginTime": LATER,
-    "JobHeldUser": {"hold": True},
-    "JobHeldAdmin": LATER,
-    "PartitionDown": {"partition": "down"},
-    "PartitionInactive": {"partition": "inactive"},
-    "PartitionTimeLimit": {"partition": "fixed", "time": 120},
-    "PartitionNodeLimit": {"partition": "fixed", "nodes": 4},
-    "ReqNodeNotAvail, UnavailableNodes:n4": {"nodelist": "n4"},
-    "ReqNodeNotAvail, May be reserved for other job": {"nodelist": "n3", "time": "3:00:00"},
-    "Nodes required for job are DOWN": {"nodes": 4, "partition": "bottom"},
-    "AssocGrpCpuLimit": {"account": "small", "cpus-per-task": 2},
-    "QOSMaxCpuPerUserLimit": {"qos": "tiny", "cpus-per-task": 2},
-    "Resources": {"partition": "tight", "exclusive": True},
-}
-RAISES = {"script": str(SCRIPTS / "crash.py"), "requeue": {"crashes": 0}}
-RUNNING: dict[str, dict[str, Any]] = {
-    "raises": {
-        **RAISES,
-        "accelerate": {"num_processes": 2, "tee": 3},
-        "slurm": {"nodelist": "n[1,3]", "nodes": 2},
-    },
-    "missing": {
-        "script": "missing.py",
-        "accelerate": {"num_processes": 2},
-        "requeue": {"crashes": 0},
-    },
-    "comes-back": {
-        "command": "echo word of attempt $CLUSTERRUN_ATTEMPT; exit 3",
-        "requeue": {"by": "requeue"},
-    },
-    "ends": {"command": "true"},
-    "lives": {"command": "sleep 300"},
-}
-# What a run says when it has failed: the class of its log's first failure, or the cause of its end.
-FAILS: dict[str, dict[str, Any]] = {
-    **{way: {"script": str(SCRIPTS / "fails.py"), "args": {"way": way}}
-       for way in ("disk-full", "host-out-of-memory", "killed", "nan", "port-in-use", "file-not-found")},
-    "wrong-arguments": {"script": str(SCRIPTS / "fails.py"), "args": {"way": "nan", "learning_rat": 1}},
-    "failed-start": {"command": "true", "environment": {"setup": ["cd /no/such/toolkit"]}},
-    "no-restart": {"command": "exit 93"},
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -104,87 +55,23 @@ def asked(desk: Desk) -> dict[str, Any]:
             "--wrap=sleep 600",
         ],
     )
-    runs = _submitted(desk)
-    _make_it_so(desk, runs)
-    until(lambda: _came_back(desk, runs["comes-back"]), 60, "a requeued run waits for its begin")
-    answers = {"comes-back": _why(desk, [runs["comes-back"]])[0]}
+    runs = submit_all(desk)
+    hold_and_deactivate(desk, runs)
+    until(lambda: is_requeued(desk, runs["comes-back"]), 60, "a requeued run waits for its begin")
+    answers = {"comes-back": ask_why(desk, [runs["comes-back"]])[0]}
     for name in ("raises", "missing", "ends", *FAILS):
         desk.wait(runs[name], 90)
     until(
         lambda: all(
-            job.startswith("PENDING") for job in _states(desk, [runs[name] for name in WAITING])
+            job.startswith("PENDING") for job in states_of(desk, [runs[name] for name in WAITING])
         ),
         20,
         "all wait",
     )
-    until(lambda: "None" not in _reasons(desk), 20, "Slurm has looked at every job")
+    until(lambda: "None" not in pending_reasons(desk), 20, "Slurm has looked at every job")
     rest = [name for name in runs if name != "comes-back"]
-    answers |= dict(zip(rest, _why(desk, [runs[name] for name in rest]), strict=True))
+    answers |= dict(zip(rest, ask_why(desk, [runs[name] for name in rest]), strict=True))
     return {**answers, **{f"run:{name}": run for name, run in runs.items()}}
-
-
-def _submitted(desk: Desk) -> dict[str, Submitted]:
-    desk.write_site()
-    RUNNING["missing"]["script"] = str(desk.write("missing.py", "import a_package_of_nobody\n"))
-    given = {name: {"command": "true", "slurm": slurm} for name, slurm in WAITING.items()}
-    for values in given.values():
-        values["slurm"] = {"partition": "low", "account": "wide", **values["slurm"]}
-    fails = {name: {**what, "requeue": {"crashes": 0}} for name, what in FAILS.items()}
-    given |= {
-        name: {**what, "slurm": {"account": "wide", "nodelist": "n1", **what.get("slurm", {})}}
-        for name, what in {**RUNNING, **fails}.items()
-    }
-
-    def submit(item: tuple[int, tuple[str, dict[str, Any]]]) -> tuple[str, Submitted]:
-        number, (name, values) = item
-        return name, desk.submit(f"run{number}", **values)
-
-    with ThreadPoolExecutor(2) as pool:
-        runs = dict(pool.map(submit, enumerate(given.items())))
-    behind = {"dependency": f"afterok:{runs['BeginTime'].job_id}", "account": "wide"}
-    runs["Dependency"] = desk.submit("behind", command="true", slurm=behind)
-    runs["Priority"] = desk.submit(
-        "next", command="true", slurm={**WAITING["Resources"], "account": "wide"}
-    )
-    return runs
-
-
-def _make_it_so(desk: Desk, runs: dict[str, Submitted]) -> None:
-    lines = [
-        f"scontrol hold {runs['JobHeldAdmin'].job_id}",
-        "scontrol update partitionname=inactive state=inactive",
-    ]  # fmt: skip
-    desk.cluster.run_on("ctl", ["sh", "-c", "\n".join(lines)])
-
-
-def _came_back(desk: Desk, run: Submitted) -> bool:
-    shown = desk.cluster.run_as(
-        "alice", ["squeue", "--noheader", f"--jobs={run.job_id}", "--format=%T %r"]
-    ).stdout
-    return shown.split() == ["PENDING", "BeginTime"]
-
-
-def _states(desk: Desk, runs: list[Submitted]) -> list[str]:
-    jobs = ",".join(run.job_id for run in runs)
-    return desk.cluster.run_as(
-        "alice", ["squeue", "--noheader", f"--jobs={jobs}", "--format=%T %r"]
-    ).stdout.splitlines()
-
-
-def _reasons(desk: Desk) -> str:
-    return desk.cluster.run_as(
-        "alice", ["squeue", "--me", "--noheader", "--states=PENDING", "--format=%r"]
-    ).stdout
-
-
-def _why(desk: Desk, runs: list[Submitted]) -> list[dict[str, Any]]:
-    """Ask for all in one login."""
-    loop = f'for run in "$@"; do {CLUSTERRUN} why "$run" --json; done'
-    site = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
-    shown = desk.cluster.run_as(
-        "alice", ["bash", "-c", loop, "bash", *(run.run_id for run in runs)], env=site
-    )
-    return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("reason", [*WAITING, "Dependency", "Priority"])

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import threading
-from pathlib import Path
-
 import pytest
 
-from clusterrun.training.checkpointing import manifest, store
+from clusterrun.training.checkpointing import manifest
 from clusterrun.training.checkpointing.store import Checkpoints, Position, StoredCheckpoint
 from tests.support.disk_calls import DiskCalls
+from tests.training.checkpointing.conftest import FACTS, refuse_removals, sealed
 from tests.training_scripts.launches import fake_checkpoint, names
-
-FACTS = {"step": 3, "attempt": 2, "epoch": 1, "batch": 4, "world_size": 8}
-
-
-@pytest.fixture
-def stored(tmp_path) -> Checkpoints:
-    """The checkpoints of a run's second attempt, which keeps one."""
-    made = Checkpoints(tmp_path / "checkpoints", tmp_path / "staging", attempt=2, keep=1)
-    made.clear_staging()
-    return made
-
-
-def sealed(checkpoints: Checkpoints, step: int = 3, **facts: object) -> Path:
-    draft = checkpoints.draft(step)
-    checkpoints.make_room(draft)
-    (draft / "model").write_text("weights")
-    manifest.seal(draft, {**FACTS, "step": step, **facts})
-    return draft
 
 
 def test_training_begins_at_nothing():
@@ -108,16 +86,6 @@ def test_the_remains_of_a_replaced_one_are_no_failed_save(stored, tmp_path, monk
     draft.mkdir()
     manifest.seal(draft, FACTS)
     assert stored.publish(draft).path == tmp_path / "checkpoints" / draft.name
-
-
-def refuse_removals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every removal of a file fail, as on a disk that has become read-only."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(30, "Read-only file system")
-
-    for name in ("unlink", "rmdir", "remove"):
-        monkeypatch.setattr(os, name, refuse)
 
 
 def test_a_draft_that_stays_is_no_error(stored, monkeypatch):
@@ -224,78 +192,3 @@ def test_what_is_passed_over_is_said_with_the_reason(stored, tmp_path, capsys):
     assert "it has no manifest.json" in lines[1]
     assert "its manifest.json does not have the position" in lines[2]
     assert lines[3].endswith("verified step-00000001-0001: every byte is as it was saved")
-
-
-def test_later_attempts_are_not_pruned(stored, tmp_path):
-    """A fenced attempt that prunes once more must not remove what its successor saved."""
-    made = [
-        fake_checkpoint(tmp_path / "checkpoints", step, attempt)
-        for step, attempt in ((1, 1), (2, 2), (1, 3))
-    ]
-    stored.prune()
-    stored.finish_removal()
-    assert names(tmp_path) == sorted(made[1:])
-
-
-def test_one_of_the_same_step_is_not_further_along(stored, tmp_path):
-    """The step was saved again by a later attempt: the earlier one goes."""
-    fake_checkpoint(tmp_path / "checkpoints", 5, 1)
-    own = fake_checkpoint(tmp_path / "checkpoints", 5, 2)
-    stored.prune()
-    stored.finish_removal()
-    assert names(tmp_path) == [own]
-
-
-def test_nothing_is_pruned_without_a_whole_one(stored, tmp_path):
-    """Damaged ones are all that there is: a person may save something of them."""
-    for step in (1, 2):
-        (tmp_path / "checkpoints" / f"step-{step:08d}-0001").mkdir()
-    stored.prune()
-    stored.finish_removal()
-    assert len(names(tmp_path)) == 2
-
-
-def test_training_does_not_wait_for_a_removal(stored, tmp_path, monkeypatch):
-    """It goes on in a thread that does not hold up the end of the process; the next save waits for it."""
-    for step in (1, 2):
-        stored.publish(sealed(stored, step=step))
-    allowed, real = threading.Event(), shutil.rmtree
-
-    def slow(path: Path, **more: object) -> None:
-        if threading.current_thread().name == "clusterrun-prune":
-            assert threading.current_thread().daemon
-            allowed.wait(10)
-        real(path, **more)
-
-    monkeypatch.setattr(store.shutil, "rmtree", slow)
-    stored.prune()
-    assert names(tmp_path) == ["step-00000002-0002"]
-    grave = tmp_path / "staging" / "step-00000001-0002.discarded"
-    assert grave.exists()
-    threading.Timer(0.2, allowed.set).start()
-    stored.make_room(stored.draft(9))
-    assert not grave.exists()
-
-
-def test_a_removal_that_fails_is_silent(stored, tmp_path, monkeypatch, capsys):
-    """What a thread raises would be printed amid the training; the next attempt clears the rest."""
-    for step in (1, 2):
-        stored.publish(sealed(stored, step=step))
-    raised = []
-    monkeypatch.setattr(threading, "excepthook", raised.append)
-    refuse_removals(monkeypatch)
-    stored.prune()
-    stored.finish_removal()
-    assert (raised, capsys.readouterr().err) == ([], "")
-    assert names(tmp_path) == ["step-00000002-0002"]
-
-
-def test_a_prune_that_the_disk_refuses_is_no_failed_save(stored, tmp_path, capsys):
-    """The checkpoint is published; what would have gone stays, and the log says so."""
-    made = [stored.publish(sealed(stored, step=step)) for step in (1, 2)]
-    shutil.rmtree(tmp_path / "staging")
-    (tmp_path / "staging").write_text("no folder")
-    stored.prune()
-    stored.finish_removal()
-    assert names(tmp_path) == [one.name for one in made]
-    assert "cannot remove old checkpoints yet: " in capsys.readouterr().err

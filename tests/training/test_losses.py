@@ -1,0 +1,36 @@
+"""The losses that a rehearsal compares, recorded on request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from clusterrun.run_folder.paths import RunPaths
+from clusterrun.training.protocol import AttemptContext
+from clusterrun.training.records.losses import Losses, open_losses
+
+
+def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> None:
+    """With all its digits; a loss that is not told is null, and nobody who does not ask has a file."""
+    (tmp_path / "events").mkdir()
+    attempt = AttemptContext(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
+    asked = open_losses(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
+    asked.note(1, 0.1 + 0.2)
+    asked.note(2, None)
+    asked.note(3, float("inf"), since=1)
+    asked.write()
+    lines = [
+        json.loads(line) for line in RunPaths(tmp_path).losses("0001").read_text().splitlines()
+    ]
+    assert [(line["step"], line["since"], line["loss"]) for line in lines] == [
+        (1, 0, 0.30000000000000004), (2, 1, None), (3, 1, float("inf")),
+    ]  # fmt: skip
+    for other in (
+        open_losses(attempt, main=False, environment={"CLUSTERRUN_LOSSES": "1"}),
+        open_losses(attempt, main=True, environment={}),
+        open_losses(None, main=True, environment={"CLUSTERRUN_LOSSES": "1"}),
+        Losses(tmp_path / "no such folder" / "losses"),
+    ):
+        other.note(9, 1.0)
+        other.write()
+    assert len(RunPaths(tmp_path).losses("0001").read_text().splitlines()) == 3
