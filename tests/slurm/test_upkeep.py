@@ -60,7 +60,7 @@ def test_slurms_own_mail_says_that_a_run_finished() -> None:
 
 def told(heard: Path, run: Submitted) -> list[tuple[Any, ...]]:
     lines = map(json.loads, heard.read_text().splitlines() if heard.exists() else [])
-    return [(line["event"], line["attempt"]) for line in lines if line["run"] == run.run_id]
+    return [(line["event"], line["attempt"]) for line in lines if line["run_id"] == run.run_id]
 
 
 def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:

@@ -62,7 +62,7 @@ def test_a_webhook_receives_all_facts(end, hooks):
     assert (done.returncode, done.stdout) == (7, "in the job\n")
     plain = reason.replace("ö", "??").replace("\t", "?")
     assert hook.received == [{
-        "run": "tiny-1", "event": "gave-up", "cause": "crash", "reason": plain, "step": 30, "attempt": 2, "job_id": "12",
+        "run_id": "tiny-1", "event": "gave-up", "cause": "crash", "reason": plain, "step": 30, "attempt": 2, "job_id": "12",
         "text": f"tiny-1: gave up: {plain} (attempt 2, step 30, job 12)",
     }]  # fmt: skip
     assert done.stderr == "clusterrun: notify: sent gave-up to HOOK\n"

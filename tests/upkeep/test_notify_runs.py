@@ -64,7 +64,7 @@ def test_whole_runs_report_how_they_ended(tmp_path, hooks):
         ("gave-up", "crash", 1),
     ]
     assert notify(run.run_id, request).failed == 0
-    assert (hook.received[-1]["event"], hook.received[-1]["run"]) == ("test", run.run_id)
+    assert (hook.received[-1]["event"], hook.received[-1]["run_id"]) == ("test", run.run_id)
 
 
 def test_a_test_message_from_here(tmp_path, hooks):
