@@ -47,10 +47,10 @@ def test_templates_next_to_the_spec_and_of_an_option(folder):
     """The folder `templates` next to a spec is used; a --templates folder is searched first."""
     (folder / "train.py").touch()
     (folder / "job.yaml").write_text(SPEC)
-    for name, word in (("templates", "beside"), ("option", "option")):
+    for name, word in (("templates", "next-to-spec"), ("option", "option")):
         (folder / name).mkdir()
         (folder / name / "_launch.j2").write_text(f"  echo {word}\n")
-    for options, word in (((), "beside"), (("option",), "option")):
+    for options, word in (((), "next-to-spec"), (("option",), "option")):
         request = Request("job.yaml", templates=options, environment={"HOME": str(folder)})
         script = render(make_plan(prepare(request)))
         assert f"\nlaunch() {{\n  echo {word}\n}}\n" in script

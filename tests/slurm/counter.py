@@ -39,7 +39,7 @@ def resumed(desk: Desk, run: Submitted, *words: str) -> Submitted:
 
 
 def queue(desk: Desk) -> set[str]:
-    """Alice's jobs that wait or run, with their states."""
+    """Return alice's pending and running jobs with their states."""
     states = "--states=PENDING,RUNNING"
     return set(
         desk.cluster.run_as(

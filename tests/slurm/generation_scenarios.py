@@ -1,4 +1,7 @@
-"""The scenarios that depend on Slurm's own rules. Each asserts that its run resumed without loss, and returns what was observed."""
+"""The scenarios that depend on Slurm's own rules.
+
+Each asserts that its run resumed without loss, and returns what was observed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from tests.slurm.survival import (
     trained,
 )
 
-# Exits with 0 at the TERM of a preemption, as long as there are preemptions to come.
+# Exits with 0 at the TERM of a preemption, as long as preemptions follow.
 POLITE = """#!/bin/bash
 srun bash -c 'trap "exit 0" TERM; echo begun >> polite.begun; while sleep 0.1; do [ ! -e polite.enough ] || exit 0; done'
 """
@@ -34,8 +37,8 @@ def on(*names: str, **words: object) -> dict[str, object]:
     return {"nodelist": ",".join(names), **words}
 
 
-def back(run: Submitted) -> str:
-    """How the run came back, in words."""
+def describe_attempts(run: Submitted) -> str:
+    """Describe how the run continued: its attempts and its repeated steps."""
     repeated = sum(trained(run.folder).lost())
     attempts = len(begun(run))
     return f"{attempts} attempt{'s' * (attempts > 1)}, {repeated} steps repeated"
@@ -47,28 +50,32 @@ def preempted(desk: Desk) -> Observed:
     reaches(run, 1, 10)
     preempt(desk, run)
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, "preemption", "finished")
     assert_whole(run)
     return seen
 
 
 def preempted_five_times(desk: Desk) -> Observed:
-    """Slurm counts what a polite job does; a run must not be held for it."""
+    """A run that is preempted often is not held, although Slurm counts jobs that exit in their
+    grace.
+    """
     slow_at = [10, 20, 30, 40, 50]
     run = survive(desk, "preempted-five-times", ranks=1, slurm=on("n6"), args={"slow_at": slow_at})
     for attempt, step in enumerate(slow_at, start=1):
         reaches(run, attempt, step)
         preempt(desk, run)
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, *["preemption"] * 5, "finished")
     assert_whole(run, ranks=1)
     return seen
 
 
 def finishes_in_the_grace(desk: Desk) -> Observed:
-    """A training that is preempted after its last step finishes in the grace, and trains no step more."""
+    """A training that is preempted after its last step finishes in the grace, and trains no further
+    step.
+    """
     run = survive(desk, "finishes", ranks=1, slurm=on("n5"), args={"linger": True})
     reaches(run, 1, STEPS)
     until((run.folder / "output" / "weights").exists, 60, "all is trained")
@@ -80,7 +87,7 @@ def finishes_in_the_grace(desk: Desk) -> Observed:
     )
     hurry(run)
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert causes(run) == ["finished"], story(run)
     assert_whole(run, ranks=1)
     assert desk.status(run)["state"] == "COMPLETED"
@@ -88,30 +95,30 @@ def finishes_in_the_grace(desk: Desk) -> Observed:
 
 
 def time_limit(desk: Desk) -> Observed:
-    """A run longer than its time limit saves in time and asks for itself again."""
+    """A run longer than its time limit saves in time and requests its requeue."""
     run = survive(
         desk, "limited", ranks=1, slurm=on("n3", partition="main", time=2), args={"slow_at": [1]}
     )
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
-    # on a busy machine a second attempt can meet the limit, too
+    seen = observed(desk, run.job_id, describe_attempts(run))
+    # on a busy machine a second attempt can reach the limit, too
     assert_ended(desk, run, *["time-limit"] * max(1, len(begun(run)) - 1), "finished")
     assert_whole(run, ranks=1)
     return seen
 
 
 def crashed(desk: Desk) -> Observed:
-    """A run that crashes asks for its own requeue after a pause."""
+    """A run that crashes requests its requeue after a pause."""
     run = survive(desk, "crashed", ranks=1, slurm=on("n4"), args={"crash_step": EVERY + 10})
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, "crash", "finished")
     assert_whole(run, ranks=1, lost=EVERY)
     return seen
 
 
 def crashed_for_good(desk: Desk) -> Observed:
-    """A run that may not crash at all ends with its job, which is not to wait in the queue for anybody."""
+    """A run without a crash budget ends with its job, which does not stay in the queue."""
     run = survive(
         desk,
         "crashed-for-good",
@@ -121,25 +128,27 @@ def crashed_for_good(desk: Desk) -> Observed:
         requeue={"crashes": 0},
     )
     assert desk.wait(run, 300) == "FAILED", story(run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, "crash")
     assert not held(desk, run.job_id), story(run)
     return seen
 
 
 def killed_on_the_second_node(desk: Desk) -> Observed:
-    """A rank on the second of two nodes dies of SIGKILL; newer Slurm says on the first one why it ends that."""
+    """A rank on the second of two nodes dies of SIGKILL; newer Slurm explains on the first node why
+    it ends that.
+    """
     args = {"crash_step": EVERY + 5, "crash_rank": 1, "crash_how": "sigkill", "hang_others": True}
     run = survive(desk, "killed-second", slurm=on("n12", "n13", partition="main"), args=args)
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, "crash", "finished")
     assert_whole(run, lost=EVERY)
     return seen
 
 
 def preempted_in_the_setup(desk: Desk) -> Observed:
-    """A job that is preempted by CANCEL before its step begins goes on as another one."""
+    """A job that is preempted by CANCEL before its step starts continues as another job."""
     setup = 'echo staging; [ "$attempt" != 0001 ] || sleep 40'
     run = survive(
         desk, "staging", ranks=1, slurm=on("n14", partition="lowc"), environment={"setup": [setup]}
@@ -148,7 +157,7 @@ def preempted_in_the_setup(desk: Desk) -> Observed:
     until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
     preempt(desk, run)
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, "preemption", "finished")
     assert_whole(run, ranks=1)
     assert len(desk.status(run)["job_ids"]) == 2
@@ -156,7 +165,9 @@ def preempted_in_the_setup(desk: Desk) -> Observed:
 
 
 def node_failed(desk: Desk) -> Observed:
-    """The head node of a training over two loses its power, and is booted once Slurm knows."""
+    """The head node of a training on two nodes loses its power, and is booted once Slurm has
+    noticed.
+    """
     run = survive(desk, "node-failed", slurm=on("n7", "n8"), args={"slow_at": [EVERY + 5]})
     reaches(run, 1, EVERY + 5)
     desk.cluster.crash("n7")
@@ -165,21 +176,21 @@ def node_failed(desk: Desk) -> Observed:
     finally:
         desk.cluster.boot("n7")
     completes(desk, run)
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert_ended(desk, run, "node-failure", "finished")
     assert_whole(run, lost=EVERY)
     return seen
 
 
 def finished_and_requeued(desk: Desk) -> Observed:
-    """A finished run whose job a person requeues trains no step more."""
+    """A finished run whose job is requeued by hand trains no further step."""
     run = survive(desk, "finished", ranks=1, slurm=on("n9"))
     completes(desk, run)
     before = trained(run.folder)
     desk.cluster.wait_state(run.job_id, "COMPLETED")
     desk.cluster.run_as("alice", ["scontrol", "requeue", run.job_id])
     desk.cluster.wait_state(run.job_id, "RUNNING", "PENDING")
-    seen = observed(desk, run.job_id, back(run))
+    seen = observed(desk, run.job_id, describe_attempts(run))
     assert trained(run.folder) == before
     assert causes(run) == ["finished"]
     assert desk.status(run)["state"] == "COMPLETED"
@@ -214,14 +225,14 @@ def polite(desk: Desk) -> Observed:
         until(lambda: desk.cluster.state(job) != "RUNNING", 60, "the preempted job leaves")
     seen = observed(desk, job, f"its task began {begins()} time{'s' * (begins() > 1)}")
     return (
-        replace(seen, outcome=f"{seen.outcome}; {released(desk, job, begins)}")
+        replace(seen, outcome=f"{seen.outcome}; {describe_release(desk, job, begins)}")
         if held(desk, job)
         else seen
     )
 
 
-def released(desk: Desk, job: str, begins: Callable[[], int]) -> str:
-    """What comes of it when its user releases a held job, in words."""
+def describe_release(desk: Desk, job: str, begins: Callable[[], int]) -> str:
+    """Describe what happens when its user releases a held job."""
     before = begins()
     answer = desk.cluster.run_as("alice", ["scontrol", "release", job], check=False)
     if answer.returncode:

@@ -1,6 +1,8 @@
-"""The scenarios that depend on Slurm's own rules, all at once on one cluster, and what Slurm says of each.
+"""The scenarios that depend on Slurm's own rules, all at once on one cluster, and what Slurm
+reports of each.
 
-A scenario has nodes of its own. It asserts that its run came back whole, and returns what was observed for the table.
+Each scenario has its own nodes. It asserts that its run resumed without loss, and returns what was
+observed.
 """
 
 from __future__ import annotations
@@ -32,20 +34,20 @@ class Cell:
 
     @property
     def config(self) -> tuple[str, ...]:
-        """What stands in slurm.conf beside the rest."""
+        """Return further lines of slurm.conf."""
         return ("SlurmctldParameters=enable_expedited_requeue",) if self.expedited else ()
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What became of the scenarios of a cell, by their names."""
+    """The outcomes of the scenarios of a cell, by name."""
 
     suite: Suite
     outcomes: dict[str, Observed | BaseException]
 
 
 def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
-    """Run scenarios beside each other on a cluster of their own. Raises Unavailable."""
+    """Run scenarios at the same time on one cluster. Raises Unavailable."""
     suite = suite_with(cell.generation)
     wanted = list(wanted)
     with (
@@ -55,11 +57,11 @@ def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
             suite=suite.folder,
             config_extra=cell.config,
         ) as cluster,
-        ThreadPoolExecutor(len(wanted)) as beside,
+        ThreadPoolExecutor(len(wanted)) as pool,
     ):
         desk = Desk(cluster, "alice")
         desk.write_site()
-        started = {name: beside.submit(SCENARIOS[name], desk) for name in wanted}
+        started = {name: pool.submit(SCENARIOS[name], desk) for name in wanted}
         return Watched(
             suite, {name: run.exception() or run.result() for name, run in started.items()}
         )

@@ -24,7 +24,9 @@ FINAL = (
 
 @dataclass(frozen=True)
 class Observed:
-    """What Slurm says of a job: the state of each of its runs (sacct), its last reason and its restarts (scontrol)."""
+    """What Slurm reports of a job: the state of each of its runs (sacct), its last reason and its
+    restarts (scontrol).
+    """
 
     states: tuple[str, ...]
     reason: str
@@ -39,7 +41,7 @@ Scenario = Callable[[Desk], Observed]
 
 
 def observed(desk: Desk, job: str, outcome: str) -> Observed:
-    """Ask Slurm once nothing more happens to the job."""
+    """Query Slurm once nothing more happens to the job."""
     until(lambda: at_rest(desk, job), 120, f"job {job} is over")
     shown = desk.cluster.run_as("alice", ["scontrol", "show", "job", job]).stdout
     restarts, reason = re.search(r"Restarts=(\d+)", shown), re.search(r"Reason=(\S+)", shown)
@@ -55,7 +57,9 @@ def observed(desk: Desk, job: str, outcome: str) -> Observed:
 
 
 def at_rest(desk: Desk, job: str) -> bool:
-    """Whether the job has ended, is still so after some seconds, and slurmdbd knows of it."""
+    """Return whether the job has ended, has stayed ended for some seconds, and is known to
+    slurmdbd.
+    """
     for _ in range(6):
         if desk.cluster.state(job) not in FINAL and not held(desk, job):
             return False
@@ -69,6 +73,6 @@ def held(desk: Desk, job: str) -> bool:
 
 
 def accounted(desk: Desk, job: str) -> tuple[str, ...]:
-    """The state of each run of the job, in their order."""
+    """Return the state of each run of the job, in order."""
     argv = ["sacct", "-DXnP", "-j", job, "-o", "State"]
     return tuple(desk.cluster.run_as("alice", argv, check=False).stdout.splitlines())

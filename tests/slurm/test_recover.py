@@ -1,4 +1,4 @@
-"""A stopped run goes on, a running one comes back, its checkpoints are looked at, and others may stop it: on Slurm.
+"""Stopped runs are resumed, running ones are requeued, and checkpoints are listed, on Slurm.
 
 Budget: 4 minutes.
 """
@@ -29,7 +29,9 @@ from tests.slurm.survival import (
 
 
 def test_a_stopped_run_is_resumed(desk: Desk) -> None:
-    """After `stop` and `resume` it is the same run in another job; no step is lost, and the losses do not differ."""
+    """After `stop` and `resume` it is the same run in another job; no step is lost, and the losses
+    do not differ.
+    """
     run = survive(desk, "resumed", ranks=1, args={"slow_at": [10]})
     reaches(run, 1, 10)
     desk.cli("stop", run.run_id)
@@ -51,8 +53,10 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
-    """A run that was given up after a crash goes on from its last checkpoint; `status` knows what that cost."""
+def test_a_run_that_gave_up_is_resumed(desk: Desk) -> None:
+    """A run that gave up after a crash resumes from its last checkpoint; `status` shows the lost
+    steps.
+    """
     # slow before the crash: progress is written at most once a second
     args = {"crash_step": 50, "slow_at": [47], "pace": 1.5}
     run = survive(desk, "given-up", ranks=1, args=args, requeue={"crashes": 0})
@@ -67,8 +71,8 @@ def test_a_run_that_was_given_up_is_resumed(desk: Desk) -> None:
     assert abs(first["steps_lost"] - trained(run.folder).lost()[0]) <= 1
 
 
-def test_a_requeued_run_comes_back_without_losing_a_step(desk: Desk) -> None:
-    """`requeue` lets all ranks on two nodes save first, and the same job goes on where they were."""
+def test_a_requeued_run_continues_without_losing_a_step(desk: Desk) -> None:
+    """`requeue` lets all ranks on two nodes save first, and the same job continues from that step."""
     run = survive(desk, "moved", args={"slow_at": [10]}, requeue={"on": ["crash"]})
     reaches(run, 1, 10)
     said = desk.cli("requeue", run.run_id).stderr
@@ -80,8 +84,8 @@ def test_a_requeued_run_comes_back_without_losing_a_step(desk: Desk) -> None:
     assert {read_record(path)["job_id"] for path in begun(run)} == {run.job_id}
 
 
-def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
-    """Nothing is asked of it, and that is said; one that has ended is told of `resume`."""
+def test_a_pending_run_needs_no_requeue(desk: Desk) -> None:
+    """Nothing is requested, with a message; for a run that has ended, the hint is `resume`."""
     run = count(desk, "waits", slurm={"begin": "now+2hours"})
     answer = desk.cli("requeue", run.run_id)
     assert answer.stderr == f"{run.run_id}: PENDING: already pending; nothing to do\n"
@@ -94,8 +98,10 @@ def test_a_run_that_waits_needs_no_requeue(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
-    """One bit turned over in the newest checkpoint: --verify exits with 1, and names the one a resume would take."""
+def test_a_corrupt_checkpoint_is_detected(desk: Desk) -> None:
+    """After one bit flipped in the newest checkpoint, --verify exits with 1 and names the
+    checkpoint that a resume uses.
+    """
     run = survive(desk, "damaged", ranks=1, args={"slow_at": [2 * EVERY + 5], "pace": 3600})
     reaches(run, 1, 2 * EVERY + 5)
     desk.cli("cancel", run.run_id)
@@ -126,8 +132,8 @@ def test_a_damaged_checkpoint_is_found(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_two_at_once_make_one_job(desk: Desk) -> None:
-    """`resume` typed five times at once queues one job; the others are told that the run lives."""
+def test_five_concurrent_resumes_make_one_job(desk: Desk) -> None:
+    """`resume` typed five times at once queues one job; the others report that the run is active."""
     run = count(desk, "at-once", slurm={"begin": "now+2hours"})
     desk.cli("cancel", run.run_id)
     assert desk.wait(run) == "CANCELLED"
@@ -141,8 +147,10 @@ def test_two_at_once_make_one_job(desk: Desk) -> None:
 
 
 @pytest.mark.extended
-def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
-    """Killed before any of its steps, and typed again, `resume` has queued one job, which the run knows."""
+def test_a_killed_resume_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
+    """Killed before any of its operations, and typed again, `resume` has queued one job, which the
+    run knows.
+    """
     state = desk.cluster.home("alice") / ".local" / "state" / "clusterrun"
     run = count(desk, "killed", slurm={"begin": "now+2hours"})
     env = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
@@ -164,8 +172,8 @@ def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
     assert not [path for path in (state / "pending").glob("resume-*") if path.suffix != ".lock"]
 
 
-def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
-    """A refused resume changes nothing; the run can still be resumed with what it had."""
+def test_a_refused_resume_changes_nothing(desk: Desk) -> None:
+    """The run can still be resumed with its previous values."""
     run = count(desk, "not-taken", slurm={"begin": "now+2hours"})
     desk.cli("cancel", run.run_id)
     before = desk.wait(run)
@@ -179,8 +187,8 @@ def test_a_refusal_leaves_the_run_as_it_was(desk: Desk) -> None:
     desk.cli("cancel", run.run_id)
 
 
-def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
-    """Its spec is not known, so `resume` says what is left to do; and that works."""
+def test_a_script_that_was_piped_into_sbatch_cannot_be_resumed(desk: Desk) -> None:
+    """Its spec is unknown, so `resume` prints what to do instead; and that works."""
     command = f"PYTHONPATH={CHECKOUT} {sys.executable} {COUNTER} {ENDLESS}"
     spec = desk.spec("by-hand", command=command, slurm={"chdir": str(desk.cluster.scratch)})
     script = desk.cli("render", str(spec)).stdout
@@ -207,7 +215,7 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     runs(run.folder, 2)
     desk.cli(
         "cancel", str(run.folder)
-    )  # Slurm has no path of its script: the job is known by its name and id
+    )  # Slurm has no path of its script: the job is identified by its name and id
     until(
         lambda: desk.cluster.run_as("alice", ask).stdout.strip() == "CANCELLED",
         60,
@@ -215,8 +223,10 @@ def test_a_script_that_was_piped_into_sbatch(desk: Desk) -> None:
     )
 
 
-def test_the_tasks_of_an_array_are_runs_of_their_own(desk: Desk) -> None:
-    """One is stopped, one is requeued, all are cancelled; `resume` goes on with those that have not finished."""
+def test_the_tasks_of_an_array_are_separate_runs(desk: Desk) -> None:
+    """One is stopped, one is requeued, all are cancelled; `resume` continues those that have not
+    finished.
+    """
     run = count(desk, "grid", last=ENDLESS, slurm={"array": "0-2", "nodes": 1})
     tasks = [run.folder / f"task-{number}" for number in range(3)]
     for task in tasks:

@@ -1,6 +1,7 @@
-"""`clusterrun rehearse` on the real cluster: jobs that survive, jobs that do not, and nothing left in the queue.
+"""`clusterrun rehearse` on the real cluster: jobs that survive, jobs that do not, and nothing left
+in the queue.
 
-Budget: 1 1/2 minutes. All rehearsals go on at once.
+Budget: 1 1/2 minutes. All rehearsals run at once.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from clusterrun.run_folder.records import read_record
 from tests.slurm.desk import CHECKOUT, CLUSTERRUN, SCRIPTS, Desk, until
 from tests.slurm.survival import SURVIVOR, WIDTH
 
-BESIDE = ("rehearsals",)
+BACKGROUND = ("rehearsals",)
 REHEARSED = SCRIPTS / "rehearsed.py"
 PATIENCE = 240
-# The script asks Slurm's version to know whether Slurm requeues a preempted job by itself. One that says so is stood in
-# for; what it decides then, to wait for Slurm, is real.
+# The script queries Slurm's version to decide whether Slurm requeues a preempted job by itself. A stand-in reports
+# such a version; what the script then does, waiting for Slurm, is real.
 LATER_SLURM = 'scontrol() { if [ "$1" = --version ]; then echo slurm 24.11.5; else command scontrol "$@"; fi; }'
-# A script that keeps its own checkpoints, and never looks at the one that it is handed.
+# A script that keeps its own checkpoints, and ignores the one that it receives.
 FORGETFUL = f"""\
 import pathlib, sys, time
 folder = pathlib.Path(sys.argv[1]); folder.mkdir(exist_ok=True)
@@ -68,7 +69,7 @@ def spec(desk: Desk, name: str, **values: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """All of them, each typed by alice."""
+    """All rehearsals, each typed by alice."""
     typed = {}
     with ThreadPoolExecutor(len(JOBS)) as pool:
         for name, values in JOBS.items():
@@ -85,7 +86,7 @@ def rehearsals(desk: Desk) -> Iterator[dict[str, Future[subprocess.CompletedProc
 def outcome(
     rehearsals: dict[str, Future[subprocess.CompletedProcess[str]]], name: str
 ) -> tuple[dict[str, Any], int, str]:
-    """What a rehearsal printed as JSON, its exit code, and what it said."""
+    """A rehearsal's JSON, its exit code, and its messages."""
     done = rehearsals[name].result()
     assert done.stdout, done.stderr
     return json.loads(done.stdout), done.returncode, done.stderr
@@ -97,7 +98,7 @@ def causes(folder: str) -> list[str]:
 
 
 def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
-    """It comes back behind the step that it saved, with the reference's losses and weights, bit for bit."""
+    """It resumes after its last saved step, with the reference's losses and weights, bit for bit."""
     found, code, said = outcome(rehearsals, "survivor")
     assert (found["outcome"], code) == ("survived", 0), (found, said)
     assert found["stopped_at_step"] == found["saved_step"]
@@ -122,16 +123,18 @@ def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
     assert "Slurm delays a requeued job, by 120 s by default" in pending["note"]
 
 
-def test_where_slurm_requeues_what_it_preempts(rehearsals: dict[str, Any]) -> None:
-    """Where the script waits for Slurm's own requeue, the rehearsal does that as well, and the run is not held up."""
+def test_a_rehearsal_waits_for_slurms_own_requeue(rehearsals: dict[str, Any]) -> None:
+    """If the script waits for Slurm to requeue the job, so does the rehearsal, and the run is not
+    delayed.
+    """
     found, code, said = outcome(rehearsals, "later-slurm")
     assert (found["outcome"], code) == ("survived", 0), (found, said)
     end = read_record(RunPaths(Path(found["folder"])).end("0001"))
     assert (end["cause"], end["next"]) == ("preemption", "by-slurm")
 
 
-def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> None:
-    """After the time that Slurm gives it is killed, and what it had not saved is lost; it comes back all the same."""
+def test_a_script_that_does_not_exit_is_killed(rehearsals: dict[str, Any]) -> None:
+    """After Slurm's grace it is killed, and its unsaved steps are lost; it continues anyway."""
     found, code, said = outcome(rehearsals, "slow-to-leave")
     assert (found["outcome"], code) == ("survived", 0), (found, said)
     assert (
@@ -144,7 +147,7 @@ def test_a_script_that_does_not_leave_is_killed(rehearsals: dict[str, Any]) -> N
 
 
 def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) -> None:
-    """A script that says it has finished when it is asked to stop does not survive."""
+    """A script that reports it has finished when a stop is requested does not survive."""
     found, code, said = outcome(rehearsals, "takes-it-for-the-end")
     assert (found["outcome"], code) == ("did not survive", 1), (found, said)
     assert re.search(
@@ -153,8 +156,8 @@ def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) ->
     )
 
 
-def test_a_script_that_never_looks_at_its_checkpoint(rehearsals: dict[str, Any]) -> None:
-    """A plain script that begins at the start gives itself away by what it saves next."""
+def test_a_script_that_ignores_its_checkpoint(rehearsals: dict[str, Any]) -> None:
+    """A plain script that starts from the beginning is detected by what it saves next."""
     found, code, said = outcome(rehearsals, "forgetful")
     assert (found["outcome"], code) == ("did not survive", 1), (found, said)
     assert (
@@ -165,7 +168,7 @@ def test_a_script_that_never_looks_at_its_checkpoint(rehearsals: dict[str, Any])
 
 
 def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
-    """When the time is over it is said what it waits for, and that it is cancelled."""
+    """After the timeout it reports why the job is pending, and that it is cancelled."""
     found, code, said = outcome(rehearsals, "never-starts")
     assert (found["outcome"], code) == ("out of time", 124), (found, said)
     assert found["reasons"] == [
@@ -175,7 +178,7 @@ def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
 
 
 def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
-    """An interrupted rehearsal leaves nothing in the queue, and says so."""
+    """An interrupted rehearsal leaves nothing in the queue, and reports that."""
     path = spec(desk, "interrupted", how="survives", slurm={"begin": "now+1hour"})
     argv = [CLUSTERRUN, "rehearse", path]
     with desk.cluster.popen_as(
@@ -190,7 +193,7 @@ def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
 
 
 def test_nothing_is_left_in_the_queue(desk: Desk, rehearsals: dict[str, Any]) -> None:
-    """Whatever the outcome, no job of a rehearsal lives on."""
+    """After any outcome, no job of a rehearsal is active."""
     for name in JOBS:
         outcome(rehearsals, name)
     until(lambda: desk.jobs() == [], 30, "all jobs have ended")

@@ -19,7 +19,9 @@ def as_bob(desk: Desk, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
-    """Another user of the group stops it by its folder and reads its output, and can do nothing else with it."""
+    """Another user of the group stops it by its folder and reads its output, and can do nothing
+    else with it.
+    """
     run = count(desk, "shared", share="group")
     runs(run.folder)
     answer = as_bob(desk, "stop", str(run.folder))
@@ -34,8 +36,8 @@ def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
         assert "hint: " in answer.stderr
 
 
-def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
-    """Without `share: group` a teammate is told whom to ask for what, by every command."""
+def test_a_run_that_is_not_shared_is_closed_to_others(desk: Desk) -> None:
+    """Without `share: group` every command tells a teammate whom to ask."""
     run = count(desk, "closed")
     for words in (
         ["stop"],
@@ -56,8 +58,10 @@ def test_a_run_that_is_not_shared_is_closed(desk: Desk) -> None:
     assert desk.wait(run) == "CANCELLED"
 
 
-def test_a_job_of_the_same_user_that_is_not_the_runs_is_not_cancelled(desk: Desk) -> None:
-    """A run whose records name another job of alice's: it is left alone, and `clean` sees the run that Slurm has."""
+def test_a_job_that_is_not_the_runs_is_not_cancelled(desk: Desk) -> None:
+    """If a run's records name another job of alice's, that job is left alone, and `clean` keeps the
+    run that Slurm has.
+    """
     run = count(desk, "spoilt")
     runs(run.folder)
     wrap = ["sbatch", "--parsable", "--partition=low", "--output=/dev/null", "--wrap=sleep 600"]

@@ -24,12 +24,12 @@ from tests.slurm.survival import (
     trained,
 )
 
-BESIDE = ()  # both tests of slurmctld look at the same runs
+BACKGROUND = ()  # both tests of slurmctld use the same runs
 
 
 @dataclass(frozen=True)
 class Outages:
-    """Two runs that lived through slurmctld's absences: one that trained on, and one that crashed meanwhile."""
+    """Two runs during slurmctld's outages: one that trained, and one that crashed meanwhile."""
 
     training: Submitted
     crashed: Submitted
@@ -65,21 +65,23 @@ def trains_on(run: Submitted) -> None:
 
 
 def test_slurmctld_is_restarted_and_killed(outages: Outages) -> None:
-    """Training goes on while slurmctld is away; one that is killed may forget the job and start it again."""
+    """Training continues while slurmctld is down; if it is killed, it may forget the job and start
+    it again.
+    """
     found = causes(outages.training)
     assert found[-1] == "finished", story(outages.training)
     assert_whole(outages.training, lost=EVERY, at_once=len(found) > 1)
 
 
 def test_slurmctld_is_away_when_an_attempt_ends(desk: Desk, outages: Outages) -> None:
-    """A crashed attempt asks to come back until slurmctld answers."""
+    """A crashed attempt retries its requeue until slurmctld responds."""
     assert_ended(desk, outages.crashed, "crash", "finished")
     assert_whole(outages.crashed, ranks=1, lost=EVERY)
 
 
 @pytest.mark.extended
 def test_slurmdbd_is_down(desk: Desk) -> None:
-    """Without accounting a preempted run comes back as with it."""
+    """Without accounting a preempted run continues as with it."""
     desk.cluster.stop_daemon("slurmdbd")
     run = survive(desk, "unaccounted", args={"slow_at": [10]})
     reaches(run, 1, 10)

@@ -1,4 +1,6 @@
-"""`clean` and `notify` on a real cluster: who is told of which end, and what of all runs may go. Takes 50 seconds."""
+"""`clean` and `notify` on a real cluster: who is notified of which end, and which runs are removed.
+Takes 50 seconds.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ NOTICE = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
 
 @pytest.fixture
 def heard(cluster: Cluster) -> Iterator[Path]:
-    """The file of what a webhook on the login machine is sent."""
+    """The file with the messages that a webhook on the login machine receives."""
     file = cluster.home("alice") / "heard"
     with cluster.popen_as(
         "alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]
@@ -31,8 +33,10 @@ def heard(cluster: Cluster) -> Iterator[Path]:
         server.kill_group()
 
 
-def test_slurms_own_mail_says_that_a_run_finished() -> None:
-    """Where the nodes have no mail program, Slurm mails the last end of a run, and no end after which it goes on."""
+def test_slurm_mails_that_a_run_finished() -> None:
+    """If the nodes have no mail program, Slurm mails the last end of a run, and no end after which
+    it continues.
+    """
     with TemporaryDirectory(prefix="slurm-mail-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -72,8 +76,10 @@ def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:
     return desk.submitted(desk.cli("submit", "--json", str(spec), env=hook))
 
 
-def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
-    """A webhook hears of each attempt's end once; then `clean` takes the runs that have ended, and leaves the others."""
+def test_a_run_notifies_of_its_ends_and_is_cleaned(cluster: Cluster, heard: Path) -> None:
+    """A webhook receives each attempt's end once; then `clean` removes the runs that have ended,
+    and keeps the others.
+    """
     desk = Desk(cluster, "alice")
     well = submit(desk, "well", "true")
     again = submit(desk, "again", '[ "$CLUSTERRUN_ATTEMPT" -gt 1 ] || sleep 120')
@@ -86,7 +92,7 @@ def test_who_is_told_and_what_may_go(cluster: Cluster, heard: Path) -> None:
     until(lambda: desk.status(again)["state"] == "RUNNING", 60, "it runs")
     cluster.run_as(
         "alice", ["scontrol", "requeue", again.job_id]
-    )  # it does not leave by itself, and is killed
+    )  # it does not exit by itself, and is killed
     ends = {run.run_id: desk.wait(run) for run in (well, again, taken, ill)}
     assert ends == {
         well.run_id: "COMPLETED",

@@ -1,6 +1,8 @@
-"""`why` and `logs` on a real Slurm: runs that wait, fail, come back and end, each for a reason of its own.
+"""`why` and `logs` on a real Slurm: runs that are pending, fail, continue and end, each for another
+reason.
 
-Budget: 110 s. All runs are submitted together, and asked together; most of it is waiting for ten short trainings.
+Budget: 110 s. All runs are submitted together, and queried together; most of it is waiting for ten
+short trainings.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ from tests.slurm.why_runs import (
     submit_all,
 )
 
-BESIDE = ("asked",)
+BACKGROUND = ("asked",)
 
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
-    """A cluster that keeps accounts to their limits."""
+    """A cluster that enforces the limits of accounts."""
     enforce = ["AccountingStorageEnforce=limits,qos"]
     with Cluster.start(config_extra=enforce) as cluster:
         cluster.run_on(
@@ -43,7 +45,7 @@ def desk() -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def asked(desk: Desk) -> dict[str, Any]:
-    """Every run's answer, by its name; the runs themselves by `run:NAME`."""
+    """Every run's answer, by name; the runs themselves as `run:NAME`."""
     desk.cluster.run_as(
         "bob",
         [
@@ -75,8 +77,8 @@ def asked(desk: Desk) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("reason", [*WAITING, "Dependency", "Priority"])
-def test_why_a_run_waits(asked: dict[str, Any], reason: str) -> None:
-    """Slurm's own text is what was brought about, and it is explained by the table."""
+def test_why_a_run_is_pending(asked: dict[str, Any], reason: str) -> None:
+    """The reason is Slurm's own, as brought about, and the table explains it."""
     waiting = asked[reason]["waiting"]
     assert waiting is not None, asked[reason]
     assert waiting["reason"].startswith(reason), waiting
@@ -86,8 +88,8 @@ def test_why_a_run_waits(asked: dict[str, Any], reason: str) -> None:
     assert waiting["fix"]
 
 
-def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
-    """The numbers beside a reason are those of this cluster."""
+def test_details_of_pending_reasons(asked: dict[str, Any]) -> None:
+    """The numbers of a reason are those of this cluster."""
     assert asked["Dependency"]["waiting"]["details"] == [
         f"it depends on afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
     ]
@@ -116,7 +118,9 @@ def test_what_stands_behind_the_reasons(asked: dict[str, Any]) -> None:
 
 
 def test_why_a_rank_raised(desk: Desk, asked: dict[str, Any]) -> None:
-    """The second rank, on the second node, with its line; the other rank's lost connection is not the answer."""
+    """The second rank, on the second node, with its line; the other rank's lost connection is not
+    the answer.
+    """
     stopped = asked["raises"]["stopped"]
     failure = stopped["failure"]
     assert failure is not None, (stopped, asked["run:raises"].log())
@@ -127,8 +131,8 @@ def test_why_a_rank_raised(desk: Desk, asked: dict[str, Any]) -> None:
     assert asked["raises"]["next"]["command"] == f"clusterrun resume {run.run_id}"
 
 
-def test_why_a_script_could_not_begin(asked: dict[str, Any]) -> None:
-    """A package that is missing, on both ranks alike; the launcher's own error is not the answer."""
+def test_why_a_script_could_not_start(asked: dict[str, Any]) -> None:
+    """A missing package, on both ranks alike; the launcher's own error is not the answer."""
     failure = asked["missing"]["stopped"]["failure"]
     assert failure is not None, asked["run:missing"].log()
     assert (failure["kind"], failure["node"]) == ("missing-module", "n1")
@@ -137,7 +141,7 @@ def test_why_a_script_could_not_begin(asked: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("way", FAILS)
 def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
-    """The class is the true one; the line that tells it stands in the log where the answer says."""
+    """The class is correct, and its line is in the log where the answer says."""
     answer, run = asked[way], asked[f"run:{way}"]
     stopped = answer["stopped"]
     failure = stopped["failure"]
@@ -154,7 +158,9 @@ def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
 
 
 def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:
-    """It waits for Slurm's delay after a requeue; how the attempt ended, and how many crashes are left, is told."""
+    """It waits for Slurm's delay after a requeue; the answer has how the attempt ended and the
+    remaining crash budget.
+    """
     told = asked["comes-back"]
     assert "requeued" in told["waiting"]["meaning"]
     assert told["stopped"]["cause"] == "crash"
@@ -162,8 +168,8 @@ def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:
     assert told["next"]["crashes"] >= 1
 
 
-def test_a_run_that_lives_and_one_that_is_done(asked: dict[str, Any]) -> None:
-    """Neither has anything to mend."""
+def test_why_of_an_active_and_of_a_finished_run(asked: dict[str, Any]) -> None:
+    """There is nothing to fix."""
     assert asked["lives"]["state"] == "RUNNING"
     assert "attempt 1 started" in asked["lives"]["liveness"]["summary"]
     assert asked["lives"]["stopped"] is None
@@ -177,7 +183,9 @@ def test_a_run_that_lives_and_one_that_is_done(asked: dict[str, Any]) -> None:
 
 
 def test_logs_by_rank_and_by_node(desk: Desk, asked: dict[str, Any]) -> None:
-    """With `accelerate.tee` every line of a rank is found by the rank and by its node, and no other one is."""
+    """With `accelerate.tee` every line of a rank is found by the rank and by its node, and no other
+    line is.
+    """
     run = asked["run:raises"].run_id
     of_rank = desk.cli("logs", run, "--rank", "1").stdout.splitlines()
     assert all(line.startswith("[rank1]: ") for line in of_rank)
@@ -192,7 +200,9 @@ def test_logs_by_rank_and_by_node(desk: Desk, asked: dict[str, Any]) -> None:
 
 
 def test_logs_follow_over_requeues(desk: Desk, asked: dict[str, Any]) -> None:
-    """Following ends with the run, and has the lines of every attempt from the one that it began with on."""
+    """Following ends with the run, and prints the lines of every attempt from the one it started
+    with.
+    """
     run = asked["run:comes-back"]
     with desk.cluster.popen_as(
         "alice", [CLUSTERRUN, "logs", "-f", run.run_id, "--attempt", "all", "--grep", "^word of"]
@@ -204,8 +214,8 @@ def test_logs_follow_over_requeues(desk: Desk, asked: dict[str, Any]) -> None:
     assert out.splitlines()[:2] == [f"word of attempt {number}" for number in attempts][:2], err
 
 
-def test_node_lists_are_those_of_scontrol(desk: Desk, asked: dict[str, Any]) -> None:
-    """Lists of nodes are spelled out as Slurm does it."""
+def test_node_lists_are_expanded_like_scontrol(desk: Desk, asked: dict[str, Any]) -> None:
+    """Node lists are expanded as Slurm does."""
     text = "n[1-3,7],gpu[008-010],r[1-2]n[3-4]"
     shown = desk.cluster.run_as("alice", ["scontrol", "show", "hostnames", text]).stdout
     assert shown.split() == node_names(text)

@@ -23,7 +23,7 @@ scontrol create partitionname=bottom nodes=ALL state=up prioritytier=0 preemptmo
 scontrol update nodename=n4 state=drain reason=test
 scontrol create reservationname=later starttime=now+20minutes duration=600 nodes=n3 flags=maint users=root
 """
-# What wants all nodes stands below all others: Slurm keeps nodes for it from partitions with a lower tier.
+# Jobs for all nodes have the lowest tier: Slurm keeps nodes for them from partitions with a lower tier.
 WAITING: dict[str, dict[str, Any]] = {
     "BeginTime": LATER,
     "JobHeldUser": {"hold": True},
@@ -58,7 +58,7 @@ RUNNING: dict[str, dict[str, Any]] = {
     "ends": {"command": "true"},
     "lives": {"command": "sleep 300"},
 }
-# What a run says when it has failed: the class of its log's first failure, or the cause of its end.
+# The class of the first failure in a failed run's log, or the cause of its end.
 FAILS: dict[str, dict[str, Any]] = {
     **{way: {"script": str(SCRIPTS / "fails.py"), "args": {"way": way}}
        for way in ("disk-full", "host-out-of-memory", "killed", "nan", "port-in-use", "file-not-found")},
@@ -123,7 +123,7 @@ def pending_reasons(desk: Desk) -> str:
 
 
 def ask_why(desk: Desk, runs: list[Submitted]) -> list[dict[str, Any]]:
-    """Ask for all in one login."""
+    """Query all runs in one login."""
     loop = f'for run in "$@"; do {CLUSTERRUN} why "$run" --json; done'
     site = {"CLUSTERRUN_PROFILE": str(desk.cluster.home("alice") / "site.yaml")}
     shown = desk.cluster.run_as(
