@@ -7,23 +7,21 @@ import pytest
 from tests.support.bash_functions import bash, said
 
 ALLOWED = [
-    # what the last attempt wrote, requeue.on, whether another may begin, the cause that is told when it may not
+    # the end record of the previous attempt, requeue.on, whether another may start, the cause in the message if it may not
     (None, "node-failure", True, ""),
     (None, "preemption crash", False, "node-failure"),
     ("preemption", "preemption", True, ""),
     ("preemption", "crash", False, "preemption"),
     ("time-limit", "time-limit crash", True, ""),
     ("time-limit", "", False, "time-limit"),
-    ("crash", "", True, ""),  # it asked for its requeue itself, when that was allowed
+    ("crash", "", True, ""),  # it requested its requeue itself, while that was allowed
     ("requeue", "", True, ""),
 ]
 
 
 @pytest.mark.parametrize(("cause", "on", "allowed", "told"), ALLOWED)
-def test_an_attempt_begins_only_after_an_end_that_requeue_on_names(
-    run_dir, cause, on, allowed, told
-):
-    """Slurm may restart a job that its user wanted ended; such an attempt records why, and exits."""
+def test_an_attempt_starts_only_after_a_cause_of_requeue_on(run_dir, cause, on, allowed, told):
+    """Slurm may restart a job that its user wanted to end; such an attempt records why, and exits."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=7\n")
     if cause:
         (run_dir / "events" / "attempt-0001.end").write_text(f"cause={cause}\nnext=continue\n")
@@ -60,7 +58,12 @@ ENDED = [
     ("cause=failed-start\nnext=end\n", 7, "", False),
     ("cause=crash\nnext=end\n", 99, "", True),  # `clusterrun resume`
     ("cause=cancel\nnext=end\n", 99, "", True),
-    ("cause=cancel\nnext=end\n", 7, "", True),  # Slurm restarts no cancelled job, so it was none
+    (
+        "cause=cancel\nnext=end\n",
+        7,
+        "",
+        True,
+    ),  # Slurm restarts no cancelled job, so this one was not cancelled
     ("cause=cancel\nnext=end\n", 12, "3", False),
     ("cause=crash\nnext=continue\n", 7, "", True),
     ("cause=crash\nnext=continue\n", 12, "3", True),
@@ -70,8 +73,8 @@ ENDED = [
 
 
 @pytest.mark.parametrize(("end", "job", "first", "trains"), ENDED)
-def test_after_its_end_a_run_restarts_only_if_a_person_wants_it(run_dir, end, job, first, trains):
-    """What Slurm, or a job that was queued earlier, starts later exits at once, and changes no record."""
+def test_an_ended_run_restarts_only_on_request(run_dir, end, job, first, trains):
+    """A job that Slurm restarts, or that was queued earlier, exits at once and changes no record."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=3\n")
     (run_dir / "events" / "attempt-0002.begin").write_text("job_id=7\n")
     (run_dir / "events" / "submit.intent").touch()
@@ -85,8 +88,10 @@ def test_after_its_end_a_run_restarts_only_if_a_person_wants_it(run_dir, end, jo
 
 
 @pytest.mark.parametrize(("job", "trains"), [(3, True), (7, False)])
-def test_a_script_that_was_piped_into_sbatch_is_restarted_by_a_requeue(run_dir, job, trains):
-    """It has no record of `submit`, so it cannot be resumed: `scontrol requeue` of its job restarts it."""
+def test_a_script_piped_into_sbatch_restarts_by_a_requeue(run_dir, job, trains):
+    """It has no record of `submit`, so it cannot be resumed: `scontrol requeue` of its job restarts
+    it.
+    """
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=3\n")
     (run_dir / "events" / "attempt-0001.end").write_text("cause=stop\nnext=end\n")
     text = "scontrol() { :; }; exit_if_run_has_ended 0001; echo trains"
@@ -94,8 +99,10 @@ def test_a_script_that_was_piped_into_sbatch_is_restarted_by_a_requeue(run_dir, 
     assert (done.stdout == "trains\n") is trains, done.stderr
 
 
-def test_a_task_of_an_array_is_recorded_in_the_folder_of_its_array(run_dir):
-    """A task that has ended does not train again when Slurm restarts its job: the array can be resumed."""
+def test_a_task_is_recorded_in_the_folder_of_its_array(run_dir):
+    """A task that has ended does not train again when Slurm restarts its job: the array can be
+    resumed.
+    """
     task = run_dir / "task-3"
     (task / "events").mkdir(parents=True)
     (run_dir / "events" / "submit.intent").touch()
@@ -106,8 +113,8 @@ def test_a_task_of_an_array_is_recorded_in_the_folder_of_its_array(run_dir):
     assert (done.stdout, done.returncode) == ("", 1), done.stderr
 
 
-def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
-    """Another job than the last one is a person's `resume`: what requeue.on says of Slurm's requeues does not bind it."""
+def test_a_resumed_run_starts_after_any_end(run_dir):
+    """Another job than the last one is the user's `resume`, which is not subject to requeue.on."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
     (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=continue\n")
     asked = [
@@ -123,8 +130,8 @@ def test_an_attempt_that_a_person_wanted_begins_after_any_end(run_dir):
     assert [done.returncode for done in asked] == [1, 0]
 
 
-def test_an_attempt_that_said_nothing_was_lost_with_its_node(run_dir):
-    """What the dead could not write is written by their successor, and counted like any other end."""
+def test_an_attempt_without_an_end_was_lost_with_its_node(run_dir):
+    """The next attempt records its end, and it counts like any other."""
     (run_dir / "progress").write_text("step=12\n")
     assert said("record_end_of_previous_attempt 0001", run_dir=run_dir) == ""
     end = (run_dir / "events" / "attempt-0001.end").read_text().splitlines()

@@ -23,8 +23,10 @@ BASH = "\n".join(path.read_text() for path in sorted(FUNCTIONS.glob("*.sh")))
 BODIES = read_bash(BASH).bodies
 
 
-def judges() -> set[str]:
-    """The bash functions whose output becomes a cause, and those that they leave the answer to."""
+def functions_that_find_a_cause() -> set[str]:
+    """List the bash functions whose output becomes a cause, and those that they call for the
+    answer.
+    """
     found = set(re.findall(r"\bcause=\$\((\w+)", BASH)) - {"read_value", "quote_text"}
     while (
         more := {
@@ -40,20 +42,31 @@ def judges() -> set[str]:
 
 
 def test_bash_and_python_know_the_same_causes() -> None:
-    """What the functions and the training library write as a cause is a Cause; and each Cause is written by one of them."""
-    echoed = {word for name in judges() for word in re.findall(r"\becho ([a-z-]+)", BODIES[name])}
+    """The functions and the training library write only values of Cause; and one of them writes
+    each Cause.
+    """
+    echoed = {
+        word
+        for name in functions_that_find_a_cause()
+        for word in re.findall(r"\becho ([a-z-]+)", BODIES[name])
+    }
     written = set(re.findall(r"\bcause=([a-z][a-z-]+)\b", BASH)) | set(
         re.findall(r"\brecord_end ([a-z-]+) ", BASH)
     )
-    marked = {"finished", "no-restart"}  # the trainer's outcomes that are handed on as they are
+    marked = {
+        "finished",
+        "no-restart",
+    }  # outcomes of the training library that become causes unchanged
     known = {cause.value for cause in Cause}
     assert len(echoed) > 8
     assert echoed | written | marked <= known
     assert known - (echoed | written | marked) <= {"unknown"}
 
 
-def test_the_trainers_outcomes_that_are_causes() -> None:
-    """`find_end_cause` hands on two of the trainer's outcomes; the library writes no other word that is a cause."""
+def test_the_outcomes_that_are_causes() -> None:
+    """`find_end_cause` passes on two outcomes of the training library, which writes no other word
+    that is a cause.
+    """
     source = "".join(
         path.read_text()
         for path in (FUNCTIONS.parent.parent / "clusterrun" / "training").glob("*.py")
@@ -63,8 +76,8 @@ def test_the_trainers_outcomes_that_are_causes() -> None:
     assert outcomes & {cause.value for cause in Cause} == {"finished", "no-restart"}
 
 
-def test_the_decision_knows_every_cause_it_names() -> None:
-    """requeue.on, and the patterns of the decision, are spelled as the causes are."""
+def test_the_decision_names_only_causes() -> None:
+    """requeue.on, and the patterns of the decision, use the names of the causes."""
     known = {cause.value for cause in Cause}
     assert set(get_args(get_args(Requeue.model_fields["on"].annotation)[0])) <= known
     patterns = re.findall(
@@ -75,15 +88,15 @@ def test_the_decision_knows_every_cause_it_names() -> None:
     assert {word for pattern in patterns for word in pattern.split(" | ")} <= known
 
 
-def test_every_cause_has_words() -> None:
-    """Each has its place in the one table, and a state of a run."""
+def test_every_cause_has_a_meaning() -> None:
+    """Each is in the one table, with a state of a run."""
     assert set(MEANINGS) == set(Cause)
     assert {meaning.state for meaning in MEANINGS.values()} <= set(State.__members__)
 
 
 @pytest.mark.parametrize("word", ["something-new", "", "CRASH", "fin\ufffdshed", "x" * 5000])
-def test_a_word_that_is_no_cause_is_shown_as_it_is(tmp_path, word) -> None:
-    """A record of a newer version, or a damaged one, is no traceback."""
+def test_an_unknown_cause_is_shown_unchanged(tmp_path, word) -> None:
+    """A record of a newer version, or a corrupt one, causes no traceback."""
     paths = RunPaths(tmp_path / "run-1")
     paths.events.mkdir(parents=True)
     write_record(paths.begin("0001"), {"job_id": 7, "began": 1})

@@ -23,7 +23,7 @@ REFUSED = (
     "srun: error: Task launch for StepId=30.0 failed on node n4: Communication connection failure"
 )
 ENDS = [
-    # the trainer's word, (exit code, what was asked) of each node, srun's exit code, the log, more; the cause
+    # the recorded outcome, (exit code, stop request) of each node, srun's exit code, the log, more; the cause
     ("finished", [(0, "")], 0, "", {}, "finished"),
     ("finished", [(1, "")], 1, "", {}, "finished"),  # a launcher that aborts after the end
     ("finished", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
@@ -44,10 +44,10 @@ ENDS = [
     ("", [(137, "TERM")], 137, NEW_SLURM, {"term_seen": "TERM"}, "time-limit"),
     ("", [(1, ""), None], 137, NODE_FAILED, {"term_seen": "TERM"}, "node-failure"),
     ("", [(0, ""), None], 0, "srun: error: Node failure on n2", {}, "node-failure"),
-    ("", [(0, ""), None], 0, f"{BAR}srun: error: Node failure on n2", {}, "node-failure"),  # glued to a progress bar
-    ("", [(0, ""), None], 0, "", {}, "node-failure"),  # srun is content, and a node has left no word
+    ("", [(0, ""), None], 0, f"{BAR}srun: error: Node failure on n2", {}, "node-failure"),  # on the same line as a progress bar
+    ("", [(0, ""), None], 0, "", {}, "node-failure"),  # srun succeeds, and a node has no record
     ("", [None, (0, "")], 0, "", {}, "node-failure"),
-    ("stopped", [(0, "USR1"), (0, "USR1")], 0, "", {}, "time-limit"),  # each node has heard of it
+    ("stopped", [(0, "USR1"), (0, "USR1")], 0, "", {}, "time-limit"),  # each node has received it
     ("trained", [(0, "")], 0, "", {}, "finished"),
     ("trained", [(0, "TERM")], 0, PREEMPTED, {}, "finished"),
     ("trained", [(1, "")], 1, "", {}, "crash"),  # sys.exit(1) after the training
@@ -58,7 +58,7 @@ ENDS = [
     ("", [(137, "TERM")], 137, STAMP.format("NODE FAILURE"), {"term_seen": "TERM"}, "node-failure"),
     ("", [(137, "TERM")], 137, STAMP.format("SOLAR FLARE"), {"term_seen": "TERM"}, "unknown"),
     ("", [(137, "TERM")], 137, f"{STAMP.format('NODE FAILURE')}\r", {"term_seen": "TERM"}, "node-failure"),
-    # Slurm's words on the step: from 26.05 on, it says so of the nodes whose tasks had to follow another's
+    # Slurm's line on the step: from 26.05 on, also on nodes whose tasks had to end because of another's
     ("", [(137, ""), (137, "")], 137, TASK_FAILED, {}, "crash"),
     ("", [(137, "", 1), (137, "")], 137, TASK_FAILED, {}, "crash"),
     ("", [(137, "", 1), (1, "")], 137, TASK_FAILED.replace("TASK FAILURE", "SOLAR FLARE"), {}, "crash"),
@@ -72,7 +72,7 @@ ENDS = [
     ("", [None, None], 1, PREEMPTED, {}, "preemption"),
     ("", [None, None], 1, f"{PREEMPTED}\n{PREEMPTED}", {}, "preemption"),  # a line from each node
     ("", [None], 137, "", {"term_seen": "TERM", "job": f"{STAMP.format('PREEMPTION')}\n{SCANCEL}"}, "preemption"),
-    # what a script prints is not Slurm's word: amid a line, of another job, or in the place of the job's own log
+    # a line that the script prints is not Slurm's: inside a line, of another job, or in place of the job's own log
     ("", [(1, "")], 1, f"rank 0: {PREEMPTED}", {}, "crash"),
     ("", [None], 1, f"rank 0: {PREEMPTED}", {}, "crash"),
     ("", [None], 1, PREEMPTED.replace("STEP 7.0", "STEP 77.0"), {}, "crash"),
@@ -92,8 +92,8 @@ ENDS = [
     ("no-restart", [(1, "")], 1, "", {}, "no-restart"),
     ("", [(137, ""), (137, "")], 137, "", {"hang": "end"}, "hang"),
     ("", [(1, ""), None], 137, "", {"hang": "end"}, "hang"),  # its other node was rebooted
-    ("", [(0, ""), (0, "")], 137, "", {"hang": "end"}, "finished"),  # srun alone did not see the end
-    ("", [(1, ""), (137, "")], 1, "", {"hang": "stacks"}, "crash"),  # ended by itself before it was ended
+    ("", [(0, ""), (0, "")], 137, "", {"hang": "end"}, "finished"),  # srun alone did not notice the end
+    ("", [(1, ""), (137, "")], 1, "", {"hang": "stacks"}, "crash"),  # ended by itself before it was terminated
     ("finished", [(137, "")], 137, "", {"hang": "end"}, "finished"),
     ("stopped", [(137, "TERM")], 137, "", {"hang": "end"}, "preemption"),
     ("", [(137, "")], 137, NODE_FAILED, {"hang": "end", "term_seen": "TERM"}, "node-failure"),
@@ -104,7 +104,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("outcome", "nodes", "step_exit", "log", "more", "cause"), ENDS)
 def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, cause):
-    """The trainer's word goes first, then Slurm's, then how each node's task ended."""
+    """The recorded outcome has precedence, then Slurm's lines, then how each node's task ended."""
     (run_dir / "current").write_text(f"attempt={more.get('current', '0002')}\n")
     (run_dir / "stop").write_text("asked\n" if more.get("stop") else "")
     (run_dir / "logs").mkdir()
@@ -135,8 +135,8 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
     assert answer == f"{cause}\n"
 
 
-def test_what_slurm_says_is_read_where_there_is_no_log_and_no_job(run_dir):
-    """A log that is gone is no reason and no noise; without a job's number every job's line counts."""
+def test_slurms_lines_without_a_log_or_a_job_id(run_dir):
+    """A missing log is no cause and no error message; without a job id every job's line counts."""
     assert said("find_job_cause", slurm_log=run_dir / "none", slurm_log_start=0) == ""
     assert said("find_launch_failure", run_dir=run_dir, attempt="0002") == ""
     line = SCANCEL.replace("JOB 7", "JOB 4070")
@@ -145,8 +145,8 @@ def test_what_slurm_says_is_read_where_there_is_no_log_and_no_job(run_dir):
     assert said(f"read_causes JOB <<< '{line}'", SLURM_JOB_ID=407) == ""
 
 
-def test_the_first_node_whose_launch_failed_is_named(run_dir):
-    """It becomes the reason of the end, which is one line."""
+def test_the_first_node_with_a_failed_launch_is_named(run_dir):
+    """It becomes the reason of the end, in one line."""
     (run_dir / "logs").mkdir()
     log = f"{REFUSED}\n{REFUSED.replace('n4', 'n5')}\n"
     (run_dir / "logs" / "attempt-0002.log").write_text(log)
@@ -155,11 +155,11 @@ def test_the_first_node_whose_launch_failed_is_named(run_dir):
 
 
 LAST_WORDS = [
-    # what the training process has recorded, what Slurm logs at its final kill: the record of the end
+    # the recorded outcome, Slurm's line at its final kill: the end record
     ("finished", PREEMPTED.replace("STEP 7.0", "JOB 7"), "finished", "end"),
     ("finished", PREEMPTED.replace("STEP 7.0", "JOB 7").replace(" DUE TO PREEMPTION", ""), "finished", "end"),
     ("no-restart", PREEMPTED.replace("STEP 7.0", "JOB 7"), "no-restart", "end"),
-    ("trained", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),  # a task may yet fail
+    ("trained", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),  # a task may still fail
     ("stopped", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),
     ("", PREEMPTED.replace("STEP 7.0", "JOB 7"), "preemption", "by-slurm"),
 ]  # fmt: skip
@@ -169,7 +169,7 @@ LAST_WORDS = [
 def test_a_run_that_finished_before_the_final_kill_has_finished(
     run_dir, outcome, line, cause, next_
 ):
-    """Its record is read first, and no job is queued for it, whatever Slurm does to the job then."""
+    """Its record is read first, and no job is queued for it, whatever Slurm then does to the job."""
     (run_dir / "logs").mkdir()
     (run_dir / "logs" / "attempt-0001.log").touch()
     (run_dir / "slurm.out").write_text(f"{line}\n")

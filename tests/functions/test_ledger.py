@@ -16,7 +16,7 @@ LEDGERS = [
         (None, None),
         "preemption",
         (0, 0, 0),
-    ),  # a script that tells nothing is not judged by its progress
+    ),  # a script that reports nothing is not judged by its progress
     (None, (7, None), "preemption", (0, 0, 7)),
     ((0, 0, 7, ""), (7, None), "preemption", (0, 1, 7)),
     ((0, 2, 7, ""), (5, None), "node-failure", (0, 3, 7)),
@@ -33,7 +33,9 @@ LEDGERS = [
 
 @pytest.mark.parametrize(("before", "now", "cause", "after"), LEDGERS)
 def test_the_ledger_counts_crashes_and_idle_attempts(run_dir, before, now, cause, after):
-    """Crashes in a row count until a new checkpoint, attempts without a new step until one; each attempt once."""
+    """Crashes in a row count until a new checkpoint, attempts without a new step until one; each
+    attempt once.
+    """
     if before:
         crashes, idle, furthest, checkpoint = before
         lines = f"attempt=0001\ncrashes={crashes}\nidle={idle}\nfurthest={furthest}\ncheckpoint={checkpoint}\n"
@@ -47,8 +49,8 @@ def test_the_ledger_counts_crashes_and_idle_attempts(run_dir, before, now, cause
     assert tuple(map(int, said(text, cause, run_dir=run_dir).split())) == after
 
 
-def test_a_script_with_checkpoints_of_its_own_advances_by_them(run_dir):
-    """A newer match of checkpoint.path is progress, for the crash budget and for the idle attempts alike."""
+def test_a_script_with_its_own_checkpoints_makes_progress_by_them(run_dir):
+    """A newer match of checkpoint.path is progress, for the crash budget and for the idle attempts."""
     own = run_dir / "own 1"
     own.write_text("state")
     text = 'update_ledger $1 crash; for key in crashes idle; do read_value $key "$run_dir/ledger"; done'
@@ -74,14 +76,16 @@ WHYS = [
 
 
 @pytest.mark.parametrize(("cause", "crashes", "idle", "words"), WHYS)
-def test_the_end_of_all_attempts_has_a_reason(run_dir, cause, crashes, idle, words):
-    """Who finds a run that was given up reads why."""
+def test_a_run_that_gave_up_has_a_reason(run_dir, cause, crashes, idle, words):
+    """It names the count and the limit."""
     (run_dir / "ledger").write_text(f"crashes={crashes}\nidle={idle}\n")
     assert said("explain_end $1", cause, run_dir=run_dir, max_crashes=3) == words
 
 
 def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
-    """By the time of the last change; what is empty is no checkpoint, and spaces in names are nothing special."""
+    """The newest modification time counts; an empty file is no checkpoint, and names may have
+    spaces.
+    """
     for number, name in enumerate(("own 3", "own 1", "own 2", "own empty")):
         (run_dir / name).write_text("" if name == "own empty" else "state")
         os.utime(run_dir / name, (1_000_000 + number, 1_000_000 + number))
@@ -102,7 +106,7 @@ STARTS = [
     ("node-failure", ["0001"], False),
     ("preemption", ["0001", "0002"], True),  # it repeated steps, and made no new one
     ("node-failure", ["0001", "0002"], True),
-    ("time-limit", ["0001"], True),  # its start is longer than the job may be
+    ("time-limit", ["0001"], True),  # its start is longer than the time limit
     ("crash", ["0001"], True),
     ("unknown", ["0001"], True),
     ("preemption", [], True),  # a script without the training library
@@ -110,8 +114,8 @@ STARTS = [
 
 
 @pytest.mark.parametrize(("cause", "stepped", "counts"), STARTS)
-def test_an_attempt_that_could_make_no_step_is_not_idle(run_dir, cause, stepped, counts):
-    """However often Slurm takes a run during its start, it has not failed."""
+def test_an_attempt_that_ended_during_its_start_is_not_idle(run_dir, cause, stepped, counts):
+    """However often Slurm preempts a run during its start, it has not failed."""
     (run_dir / "ledger").write_text("attempt=0001\ncrashes=0\nidle=0\nfurthest=7\ncheckpoint=\n")
     (run_dir / "progress").write_text("step=7\n")
     (run_dir / "metrics").mkdir()

@@ -44,13 +44,15 @@ def test_losses_are_compared(
     same: bool | None,
     differ_from: int | None,
 ) -> None:
-    """Relative to the reference's; what differs before the stop is the control."""
+    """Relative to the reference's losses; a difference before the stop shows that the training
+    cannot be repeated.
+    """
     found = compare_losses(steps(before), steps(after), steps(dict(REFERENCE)), TOLERANCE)
     assert (found.same, found.diverged_at_step) == (same, differ_from)
 
 
-def test_losses_over_other_steps_are_not_compared() -> None:
-    """A Trainer's first mean after a return is over fewer steps than the reference's."""
+def test_mean_losses_over_different_steps_are_not_compared() -> None:
+    """A Trainer's first mean after a resume covers fewer steps than the reference's."""
     found = compare_losses(
         [],
         [SeenStep(20, 15, 9.0, 0.0), SeenStep(30, 20, 2.0, 0.0)],
@@ -88,7 +90,7 @@ def saved(step: int, attempt: int, model: str = "aa", **others: str) -> SeenChec
 def test_weights_are_compared(
     before: list[SeenCheckpoint], after: list[SeenCheckpoint], same: bool | None
 ) -> None:
-    """By the checksums that a checkpoint's manifest has; no tensor is loaded."""
+    """By the checksums in a checkpoint's manifest; no tensor is loaded."""
     found = compare_weights(before, after, [saved(10, 1), saved(20, 1)])
     assert found is not None
     assert (found.same, found.step) == (same, 20)
@@ -115,8 +117,10 @@ def test_files_of_weights_are_known(name: str) -> None:
     )
 
 
-def test_weights_decide_where_no_losses_are_told() -> None:
-    """Other weights than the reference's are a fault, unless equal losses say that it is rounding."""
+def test_weights_decide_if_no_losses_are_recorded() -> None:
+    """Other weights than the reference's are a failure, unless equal losses show that it is
+    rounding.
+    """
     weights = compare_weights([saved(10, 1)], [saved(20, 2, "bb")], [saved(10, 1), saved(20, 1)])
     found = Rehearsal("job", losses=compare_losses([], [], [], TOLERANCE), weights=weights)
     judge_training(found)

@@ -24,7 +24,7 @@ from tests.support.rehearsals import request
 def test_the_two_runs_of_a_rehearsal(
     tmp_path: Path, name: str, values: dict[str, Any], changes: list[str]
 ) -> None:
-    """They are what the same spec with `--set` would be: a name, the first save, and the losses that are compared."""
+    """They equal the same spec with `--set`: a name, the first save, and the recorded losses."""
     (tmp_path / "train.py").touch()
     asked = request(tmp_path, name, **values)
     for found, word in zip(
@@ -35,8 +35,10 @@ def test_the_two_runs_of_a_rehearsal(
         assert make_plan(found) == make_plan(typed)
 
 
-def test_the_goal_lies_behind_the_return() -> None:
-    """Wherever it left, both runs save at the goal, and it has a save between, and at least one step."""
+def test_the_goal_is_after_the_resume() -> None:
+    """Wherever the run stopped, both save at the goal, with a save and at least one step in
+    between.
+    """
     plan = RehearsalPlan(10)
     assert plan.stop_at == 15
     for left in range(15, 100):

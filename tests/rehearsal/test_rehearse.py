@@ -1,4 +1,6 @@
-"""A rehearsal tells a job that survives from one that does not, and says why: on this machine, and as a table."""
+"""A rehearsal distinguishes a job that survives from one that does not, and reports why, on this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from tests.support.rehearsals import counting, environment_of, request
 WAYS = (
     "survives",
     "ignores-it",
-    "counts-anew",
+    "counts-from-1",
     "crashes",
     "forgets-its-state",
     "unseeded",
@@ -30,7 +32,7 @@ WAYS = (
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Rehearsal]]]:
-    """The rehearsals of all ways, beside each other, each in a home of its own."""
+    """The rehearsals of all cases, at the same time, each in a separate home."""
     base = tmp_path_factory.mktemp("rehearsals")
     with ThreadPoolExecutor(len(WAYS)) as pool:
         asked = {how: counting(base / how, how) for how in WAYS}
@@ -55,7 +57,9 @@ def checkpoints(found: Rehearsal) -> list[Path]:
 
 @pytest.mark.extended
 def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """It comes back behind its last save, trains as the reference does, and leaves no checkpoints, but all else."""
+    """It resumes after its last save, trains like the reference, and leaves everything but its
+    checkpoints.
+    """
     found = ended(outcomes, "survives")
     assert (found.outcome, found.reasons) == (SURVIVED, [])
     assert found.stopped_at_step == found.saved_step == found.resumed_from_step
@@ -79,7 +83,7 @@ def test_a_job_that_survives(outcomes: dict[str, Future[Rehearsal]]) -> None:
 
 @pytest.mark.extended
 def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """A script that begins at step 0 does not survive; its checkpoints stay, for a look."""
+    """A script that restarts from step 0 does not survive; its checkpoints stay for inspection."""
     found = ended(outcomes, "ignores-it")
     assert found.outcome == NOT_SURVIVED
     assert found.reasons == [f"restarted from step 0, although step {found.saved_step} was saved"]
@@ -91,17 +95,17 @@ def test_a_script_that_ignores_its_checkpoint(outcomes: dict[str, Future[Rehears
 
 
 @pytest.mark.extended
-def test_a_script_that_counts_anew(outcomes: dict[str, Future[Rehearsal]]) -> None:
+def test_a_script_that_counts_from_1_again(outcomes: dict[str, Future[Rehearsal]]) -> None:
     """A script that loads its checkpoint, and then does step 1, does not survive."""
-    found = ended(outcomes, "counts-anew")
+    found = ended(outcomes, "counts-from-1")
     assert found.outcome == NOT_SURVIVED
     what = f"loaded the checkpoint of step {found.saved_step}, but the next step was 1"
     assert found.reasons == [f"{what}: the script does not count from its checkpoint"]
 
 
 @pytest.mark.extended
-def test_a_script_that_crashes_at_its_return(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """The failing rank's own words are told, and where the rest stands."""
+def test_a_script_that_crashes_when_it_resumes(outcomes: dict[str, Future[Rehearsal]]) -> None:
+    """The reason has the failing rank's error, and where its log is."""
     found = ended(outcomes, "crashes")
     assert found.outcome == NOT_SURVIVED
     assert (
@@ -113,7 +117,9 @@ def test_a_script_that_crashes_at_its_return(outcomes: dict[str, Future[Rehearsa
 
 @pytest.mark.extended
 def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """At the right step, but with other losses: from which step on, by how much, and what usually does that."""
+    """At the right step, but with other losses: the reason has the first step, the difference, and
+    the usual causes.
+    """
     found = ended(outcomes, "forgets-its-state")
     assert found.outcome == NOT_SURVIVED
     assert (
@@ -124,8 +130,8 @@ def test_a_script_that_forgets_some_state(outcomes: dict[str, Future[Rehearsal]]
 
 
 @pytest.mark.extended
-def test_a_training_that_cannot_be_repeated(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """Where the runs differ before the stop already, nothing is said against the return, nor for its losses."""
+def test_a_training_that_is_not_deterministic(outcomes: dict[str, Future[Rehearsal]]) -> None:
+    """If the runs already differ before the stop, losses prove nothing about the resume."""
     found = ended(outcomes, "unseeded")
     assert found.outcome == SURVIVED
     assert any("the two runs already differ before the stop" in note for note in found.notes)
@@ -134,7 +140,7 @@ def test_a_training_that_cannot_be_repeated(outcomes: dict[str, Future[Rehearsal
 
 @pytest.mark.extended
 def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """It is said as soon as it has left, and no reference is trained."""
+    """It is reported as soon as the run has exited, and no reference is trained."""
     found = ended(outcomes, "saves-nothing")
     assert (found.outcome, found.reasons) == (
         NOT_SURVIVED,
@@ -145,7 +151,7 @@ def test_a_script_that_saves_nothing(outcomes: dict[str, Future[Rehearsal]]) -> 
 
 @pytest.mark.extended
 def test_nothing_is_left_running(outcomes: dict[str, Future[Rehearsal]]) -> None:
-    """Whatever the outcome, no process of a rehearsal lives on."""
+    """After any outcome, no process of a rehearsal is alive."""
     marks = {
         f"run_dir={folder}".encode()
         for how in WAYS
@@ -164,8 +170,10 @@ def environ(entry: Path) -> set[bytes]:
         return set()
 
 
-def test_a_script_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without clusterrun.training and checkpoint.path nothing is seen; it is stopped all the same, and that is said."""
+def test_a_script_without_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without clusterrun.training and checkpoint.path no step is seen; the run is stopped anyway,
+    with a message.
+    """
     monkeypatch.setattr("clusterrun.rehearsal.stage._SILENT_SECONDS", 1.0)
     (tmp_path / "train.py").write_text("import time\ntime.sleep(100)\n")
     (tmp_path / "venv" / "bin").mkdir(parents=True)
@@ -180,8 +188,8 @@ def test_a_script_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_the_time_is_over(tmp_path: Path) -> None:
-    """A timeout cancels what was started, says what was waited for, and proves nothing."""
+def test_a_rehearsal_that_times_out(tmp_path: Path) -> None:
+    """A timeout cancels the runs, reports what the rehearsal was waiting for, and proves nothing."""
     said: list[str] = []
     found = rehearse(
         counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=said.append
@@ -205,10 +213,10 @@ def test_the_time_is_over(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_rehearsed_is_refused(
+def test_a_spec_that_cannot_be_rehearsed_is_refused(
     tmp_path: Path, values: dict[str, Any], told: str
 ) -> None:
-    """Before anything is begun, at its line of the spec."""
+    """Before any run is submitted, at its line of the spec."""
     with pytest.raises(SpecError, match=rf"job.yaml:\d+: {told}"):
         rehearse(request(tmp_path, "job", command="true", **values), local=True)
     assert Index(environment_of(tmp_path)).all() == []

@@ -19,8 +19,10 @@ from clusterrun.rehearsal.verdict import judge_resume
         (15, 15, None, ""),
     ],
 )
-def test_the_step_of_the_return(saved_step: int, back: int, first: int | None, reason: str) -> None:
-    """The first step after the return is the one behind the last save."""
+def test_the_first_step_after_a_resume(
+    saved_step: int, back: int, first: int | None, reason: str
+) -> None:
+    """It must follow the last saved step."""
     found = Rehearsal(
         "job",
         stopped_at_step=15,
@@ -33,8 +35,8 @@ def test_the_step_of_the_return(saved_step: int, back: int, first: int | None, r
     assert reason in "".join(found.reasons)
 
 
-def test_steps_that_were_lost_are_told() -> None:
-    """A run that was killed before it could save comes back all the same, from further back."""
+def test_lost_steps_are_noted() -> None:
+    """A run that was killed before it could save resumes from an earlier step."""
     found = Rehearsal(
         "job", stopped_at_step=18, saved_step=10, resumed_from_step=10, first_step_after=11
     )

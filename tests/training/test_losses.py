@@ -10,8 +10,8 @@ from clusterrun.training.protocol import AttemptContext
 from clusterrun.training.records.losses import Losses, open_losses
 
 
-def test_every_loss_is_written_down_where_it_is_asked_for(tmp_path: Path) -> None:
-    """With all its digits; a loss that is not told is null, and nobody who does not ask has a file."""
+def test_losses_are_recorded_on_request(tmp_path: Path) -> None:
+    """With all digits; an unknown loss is null, and without a request there is no file."""
     (tmp_path / "events").mkdir()
     attempt = AttemptContext(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
     asked = open_losses(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})

@@ -1,10 +1,12 @@
-"""Train while checkpoints are written; `--plain FOLDER` saves the state of step 2 with Accelerate alone beside it.
+"""Train while checkpoints are written; `--plain FOLDER` also saves the state of step 2 with
+Accelerate alone.
 
-The thread that writes the checkpoint of step `--hold STEP` is held at its first file, on every rank, until it is
-released: so what it writes is a copy, or else of a later step. `--at STEP WORDS` does something when a step is done:
-`release`; `release_soon`, when the training waits; `landed`: wait for a save under way; `limit RANK BYTES`, beyond which no
-file of a rank may grow, as under a quota; `unlimit`; `memory BYTES` that may still be taken; `stop`; `break`: the writing
-thread has a bug; `crash`; `die` by SIGKILL. Each rank writes how it ended to rank-<n>.json.
+The thread that writes the checkpoint of step `--hold STEP` waits before its first file, on every
+rank, until it is released, so it must write a copy, or it writes a later step. `--at STEP WORDS`
+does something when a step is done: `release`; `release_soon`, when the training waits; `landed`:
+wait for a running save; `limit RANK BYTES`, the largest size of a rank's files, as under a quota;
+`unlimit`; `memory BYTES` that are still available; `stop`; `break`: the writing thread has a bug;
+`crash`; `die` by SIGKILL. Each rank writes how it ended to rank-<n>.json.
 """
 
 import argparse
@@ -33,7 +35,7 @@ WRITERS = (
 
 
 class Block(torch.nn.Module):
-    """What FSDP wraps."""
+    """A block that FSDP wraps."""
 
     def __init__(self, width):
         super().__init__()

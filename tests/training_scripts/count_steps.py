@@ -1,6 +1,7 @@
-"""Train one tiny layer for some steps; each rank writes what TrainingRun told it to rank-<n>.json.
+"""Train one tiny layer for some steps; each rank writes what it read from TrainingRun to
+rank-<n>.json.
 
-`{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as if each rank were on a node of its own.
+`{rank}` in CLUSTERRUN_STOP_FILE becomes the rank, as if each rank were on another node.
 """
 
 import argparse

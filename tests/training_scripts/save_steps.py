@@ -1,7 +1,8 @@
-"""Train one layer for some steps while things happen to it; each rank writes how it ended to rank-<n>.json.
+"""Train one layer for some steps with events; each rank writes how it ended to rank-<n>.json.
 
-`--at STEP WORDS` does something when a step is done: `limit RANK BYTES` lets no file of a rank grow beyond that, as a
-quota does; `unlimit`; `stop`; `fence`; `expect BYTES` as the size of the last checkpoint; `refuse WHY`; `die`.
+`--at STEP WORDS` does something when a step is done: `limit RANK BYTES` lets no file of a rank grow
+beyond that, like a quota; `unlimit`; `stop`; `fence`; `expect BYTES` as the size of the last
+checkpoint; `refuse WHY`; `die`.
 """
 
 import argparse

@@ -60,7 +60,7 @@ def leave(outcome, step):
 newest = "" if how == "ignores-it" or not names else names[-1]
 step = int(newest.split("-")[1]) if newest else 0
 write_record(here.with_suffix(".resume"), {"checkpoint": newest, "step": step, "state": "resumed"})
-if how == "counts-anew":
+if how == "counts-from-1":
     step = 0
 if how == "crashes" and attempt != "0001":
     raise ValueError("the checkpoint is of another model")

@@ -11,8 +11,8 @@ from tests.training.checkpointing.conftest import refuse_removals, sealed
 from tests.training_scripts.launches import fake_checkpoint, names
 
 
-def test_later_attempts_are_not_pruned(stored, tmp_path):
-    """A fenced attempt that prunes once more must not remove what its successor saved."""
+def test_checkpoints_of_later_attempts_are_not_pruned(stored, tmp_path):
+    """A fenced attempt must not remove its successor's checkpoints."""
     made = [
         fake_checkpoint(tmp_path / "checkpoints", step, attempt)
         for step, attempt in ((1, 1), (2, 2), (1, 3))
@@ -22,8 +22,8 @@ def test_later_attempts_are_not_pruned(stored, tmp_path):
     assert names(tmp_path) == sorted(made[1:])
 
 
-def test_one_of_the_same_step_is_not_further_along(stored, tmp_path):
-    """The step was saved again by a later attempt: the earlier one goes."""
+def test_an_older_checkpoint_of_the_same_step_is_pruned(stored, tmp_path):
+    """The step was saved again by a later attempt: the earlier one is removed."""
     fake_checkpoint(tmp_path / "checkpoints", 5, 1)
     own = fake_checkpoint(tmp_path / "checkpoints", 5, 2)
     stored.prune()
@@ -31,8 +31,8 @@ def test_one_of_the_same_step_is_not_further_along(stored, tmp_path):
     assert names(tmp_path) == [own]
 
 
-def test_nothing_is_pruned_without_a_whole_one(stored, tmp_path):
-    """Damaged ones are all that there is: a person may save something of them."""
+def test_nothing_is_pruned_without_a_complete_checkpoint(stored, tmp_path):
+    """All checkpoints are corrupt: the user may still recover something from them."""
     for step in (1, 2):
         (tmp_path / "checkpoints" / f"step-{step:08d}-0001").mkdir()
     stored.prune()
@@ -41,7 +41,9 @@ def test_nothing_is_pruned_without_a_whole_one(stored, tmp_path):
 
 
 def test_training_does_not_wait_for_a_removal(stored, tmp_path, monkeypatch):
-    """It goes on in a thread that does not hold up the end of the process; the next save waits for it."""
+    """A thread removes it, and does not delay the end of the process; the next save waits for the
+    thread.
+    """
     for step in (1, 2):
         stored.publish(sealed(stored, step=step))
     allowed, real = threading.Event(), shutil.rmtree
@@ -63,7 +65,9 @@ def test_training_does_not_wait_for_a_removal(stored, tmp_path, monkeypatch):
 
 
 def test_a_removal_that_fails_is_silent(stored, tmp_path, monkeypatch, capsys):
-    """What a thread raises would be printed amid the training; the next attempt clears the rest."""
+    """An exception in the thread would be printed during training; the next attempt removes the
+    rest.
+    """
     for step in (1, 2):
         stored.publish(sealed(stored, step=step))
     raised = []
@@ -75,8 +79,8 @@ def test_a_removal_that_fails_is_silent(stored, tmp_path, monkeypatch, capsys):
     assert names(tmp_path) == ["step-00000002-0002"]
 
 
-def test_a_prune_that_the_disk_refuses_is_no_failed_save(stored, tmp_path, capsys):
-    """The checkpoint is published; what would have gone stays, and the log says so."""
+def test_a_failed_prune_does_not_fail_the_save(stored, tmp_path, capsys):
+    """The checkpoint is published; the old one stays, with a line in the log."""
     made = [stored.publish(sealed(stored, step=step)) for step in (1, 2)]
     shutil.rmtree(tmp_path / "staging")
     (tmp_path / "staging").write_text("no folder")

@@ -25,13 +25,13 @@ def clean(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture
 def train(tmp_path, monkeypatch) -> Iterator[Train]:
-    """Train in this process, as the attempt of a run; an attempt of None: without clusterrun."""
+    """Train in this process, as the attempt of a run; if the attempt is None, without clusterrun."""
     import torch
 
     from tests.training_scripts import train_tiny
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the processes that are launched, to compare bits
+    torch.set_num_threads(1)  # like the launched processes, to compare bits
 
     def run(
         attempt: str | None, *flags: object, folder: Path = tmp_path, **protocol: object

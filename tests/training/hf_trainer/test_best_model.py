@@ -12,8 +12,10 @@ from tests.training_scripts.launches import (
 from tests.training_scripts.tiny_runs import checkpoints, history, weights
 
 
-def test_a_stop_at_the_end_of_an_epoch_forgets_no_evaluation(tmp_path, train):
-    """With strategies by epoch, stops at and around an epoch's end leave history and best model as they would be."""
+def test_a_stop_at_the_end_of_an_epoch_loses_no_evaluation(tmp_path, train):
+    """With strategies by epoch, stops at and around an epoch's end change neither the history nor
+    the best model.
+    """
     flags = [
         "--eval_strategy",
         "epoch",
@@ -34,8 +36,8 @@ def test_a_stop_at_the_end_of_an_epoch_forgets_no_evaluation(tmp_path, train):
     assert weights(parts) == weights(whole)
 
 
-def test_the_best_model_may_be_that_of_an_evaluation_that_is_repeated(tmp_path, train):
-    """A stop amid the last evaluation, which finds the best model, ends with that model all the same."""
+def test_the_best_model_may_be_found_by_a_repeated_evaluation(tmp_path, train):
+    """A stop during the last evaluation, which finds the best model, does not change that model."""
     flags = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end"]
     flags += ["--save_total_limit", 1]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -47,8 +49,8 @@ def test_the_best_model_may_be_that_of_an_evaluation_that_is_repeated(tmp_path, 
     assert weights(parts) == weights(whole)
 
 
-def test_the_best_model_is_kept_though_clusterrun_asked_for_it(tmp_path, train):
-    """What an evaluation that is repeated finds to be the best is not pruned by the saves that follow."""
+def test_the_best_model_is_not_pruned_by_later_saves(tmp_path, train):
+    """A repeated evaluation finds the best model, which the following saves keep."""
     flags = [
         "--eval_strategy",
         "steps",

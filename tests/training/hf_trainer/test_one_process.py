@@ -17,8 +17,10 @@ from tests.training_scripts.launches import (
 from tests.training_scripts.tiny_runs import BASIC, TINY, checkpoints, history, weights
 
 
-def test_the_end_is_marked_when_the_script_has_ended(tmp_path, clean, train):
-    """A script that fails after its training has not finished for certain; the next attempt trains no step more."""
+def test_the_end_is_recorded_when_the_script_has_ended(tmp_path, clean, train):
+    """A script that fails after its training may not have finished; the next attempt trains no
+    further step.
+    """
     flags = ["--max_steps", 9, "--save_steps", 5]
     arguments = [
         *BASIC,
@@ -47,7 +49,9 @@ def test_the_end_is_marked_when_the_script_has_ended(tmp_path, clean, train):
     ]
     assert [end.code for end in ends] == [1, 3, 0], ends
     assert marker(tmp_path, "0001") == {}
-    left = [marker(tmp_path, name) for name in ("0002", "0003")]  # the exit code tells them apart
+    left = [
+        marker(tmp_path, name) for name in ("0002", "0003")
+    ]  # the exit code tells the two apart
     assert [(one["outcome"], one["step"]) for one in left] == [("trained", "9")] * 2
     assert checkpoints(tmp_path) == ["checkpoint-5", "checkpoint-9"]
     whole = tmp_path / "whole"
@@ -56,7 +60,7 @@ def test_the_end_is_marked_when_the_script_has_ended(tmp_path, clean, train):
 
 
 def test_early_stopping_is_a_finish(tmp_path, clean):
-    """When another callback ends the training, it is complete."""
+    """A training that another callback ends is complete."""
     flags = [
         "--patience",
         1,
@@ -77,8 +81,10 @@ def test_early_stopping_is_a_finish(tmp_path, clean):
     )
 
 
-def test_saves_of_the_spec_stand_beside_trainers_own(tmp_path, train, capsys):
-    """Each kind is kept in its own number, so neither pushes the other out; none is asynchronous, and it says so."""
+def test_saves_of_the_spec_and_of_trainer_are_kept_separately(tmp_path, train, capsys):
+    """Each kind has its own number to keep, so neither displaces the other; none is asynchronous,
+    with a message.
+    """
     flags = ["--max_steps", 11, "--save_steps", 4, "--save_total_limit", 1]
     trainer = train(
         "0001", *flags, CHECKPOINT_EVERY="3 steps", CHECKPOINT_KEEP=2, CHECKPOINT_ASYNC_SAVE="true"
@@ -89,8 +95,10 @@ def test_saves_of_the_spec_stand_beside_trainers_own(tmp_path, train, capsys):
     assert trainer.args.save_total_limit == 1
 
 
-def test_a_model_without_optimizer_is_not_resumed(tmp_path, train, capsys):
-    """Under save_only_model a stop saves all the same what a resume needs; Trainer's own are passed over."""
+def test_a_checkpoint_without_optimizer_is_not_resumed(tmp_path, train, capsys):
+    """With save_only_model a stop still saves what a resume needs; Trainer's own checkpoints are
+    skipped.
+    """
     flags = ["--save_only_model", "--max_steps", 8, "--save_steps", 4]
     with pytest.raises(SystemExit):
         train("0001", *flags, "--stop_at", 3)
@@ -105,8 +113,8 @@ def test_a_model_without_optimizer_is_not_resumed(tmp_path, train, capsys):
     assert "checkpoint-8: it has only the model" in capsys.readouterr().err
 
 
-def test_training_goes_on_when_the_disk_takes_no_checkpoint(tmp_path, train, capsys):
-    """A save that fails is told, leaves nothing behind, and costs no more than itself."""
+def test_training_continues_when_no_checkpoint_can_be_saved(tmp_path, train, capsys):
+    """A failed save is reported, leaves nothing behind, and changes nothing else."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (30_000, before[1])
@@ -120,8 +128,8 @@ def test_training_goes_on_when_the_disk_takes_no_checkpoint(tmp_path, train, cap
     assert checkpoints(tmp_path) == []
 
 
-def test_a_fenced_attempt_writes_nothing_more(tmp_path, train):
-    """When a later attempt has taken over, the next save is refused, and the process leaves with 1."""
+def test_a_fenced_attempt_writes_nothing(tmp_path, train):
+    """When a later attempt has taken over, the next save is refused, and the process exits with 1."""
     with pytest.raises(SystemExit) as left:
         train("0001", "--fence_at", 3, CHECKPOINT_EVERY="2 steps")
     assert left.value.code == 1
@@ -129,8 +137,8 @@ def test_a_fenced_attempt_writes_nothing_more(tmp_path, train):
     assert marker(tmp_path, "0001") == {}
 
 
-def test_an_accumulation_that_trainer_does_not_see_is_refused(train, monkeypatch):
-    """Trainer ignores what the job says of accumulation, so it must say the same."""
+def test_an_accumulation_that_trainer_ignores_is_refused(train, monkeypatch):
+    """Trainer ignores the job's accumulation, so its own must be the same."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     with pytest.raises(
         TrainingError, match="accumulates gradients over 1 batches, but ACCELERATE_GRAD"
@@ -138,14 +146,14 @@ def test_an_accumulation_that_trainer_does_not_see_is_refused(train, monkeypatch
         train("0001")
 
 
-def test_trainers_own_stop_at_a_signal_is_taken_over(train):
+def test_trainers_own_stop_at_a_signal_is_disabled(train):
     """With enable_jit_checkpoint a signal would end the training as if it were complete."""
     trainer = train("0001", "--enable_jit_checkpoint", "--max_steps", 1)
     assert "JITCheckpointCallback" not in trainer.callback_handler.callback_list
 
 
-def test_an_order_that_cannot_be_had_again_is_named(train, capsys):
-    """Who trains from a stream is warned; with Trainer's own sampler there is nothing to say."""
+def test_a_loader_whose_order_cannot_be_restored_is_named(train, capsys):
+    """Training from a stream causes a warning; Trainer's own sampler does not."""
     train("0001", "--max_steps", 1)
     assert "order of DataLoader" not in capsys.readouterr().err
     train("0001", "--max_steps", 2, "--stream")
@@ -155,8 +163,8 @@ def test_an_order_that_cannot_be_had_again_is_named(train, capsys):
     )
 
 
-def test_a_checkpoint_that_is_named_wins_at_first_only(tmp_path, train):
-    """The first attempt goes back as it is told; the next one goes on from what the first has saved since."""
+def test_a_named_checkpoint_is_used_by_the_first_attempt_only(tmp_path, train):
+    """The first attempt resumes from it; the next one resumes from what the first has saved since."""
     train("0001", "--max_steps", 6, "--save_steps", 2)
     back = ["--max_steps", 7, "--save_steps", 3, "--resume", tmp_path / "output" / "checkpoint-2"]
     with pytest.raises(SystemExit):
@@ -167,8 +175,8 @@ def test_a_checkpoint_that_is_named_wins_at_first_only(tmp_path, train):
     assert read_record(tmp_path / "events" / "attempt-0002.resume")["step"] == "5"
 
 
-def test_a_checkpoint_that_is_named_must_be_whole(tmp_path, train):
-    """A damaged one is refused with the reason, not replaced in silence."""
+def test_a_named_checkpoint_must_be_complete(tmp_path, train):
+    """A corrupt one is refused with the reason, not silently replaced."""
     train("0001", "--max_steps", 2, "--save_steps", 2)
     named = tmp_path / "output" / "checkpoint-2"
     (named / "scheduler.pt").unlink()
@@ -176,8 +184,10 @@ def test_a_checkpoint_that_is_named_must_be_whole(tmp_path, train):
         train("0001", "--resume", named)
 
 
-def test_without_clusterrun_it_resumes_and_seals(tmp_path, train):
-    """The same line in a script that is run by hand goes on from the newest checkpoint, and keeps no journal."""
+def test_without_clusterrun_it_resumes_and_seals_checkpoints(tmp_path, train):
+    """The same line in a script that is run by hand resumes from the newest checkpoint, and writes
+    no records.
+    """
     train(None, "--max_steps", 5, "--save_steps", 2)
     assert manifest.find_damage(tmp_path / "output" / "checkpoint-5") is None
     (tmp_path / "output" / "checkpoint-5" / "trainer_state.json").write_text("{}")

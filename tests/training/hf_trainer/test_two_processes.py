@@ -1,4 +1,4 @@
-"""transformers.Trainer in two processes: stopped, resumed, and the same to the bit."""
+"""transformers.Trainer in two processes: stopped, resumed, and identical to the bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.training_scripts.tiny_runs import BASIC, TINY, checkpoints, history, 
 
 @dataclass
 class Story:
-    """One training that ran through, and the same one in four attempts."""
+    """One uninterrupted training, and the same one in four attempts."""
 
     whole: Path
     parts: Path
@@ -33,7 +33,9 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory, clean) -> Story:
-    """Stop twice in the first epoch of nine steps, damage the newest checkpoint, stop amid an evaluation, and end."""
+    """Stop twice in the first epoch of nine steps, damage the newest checkpoint, stop during an
+    evaluation, and end.
+    """
     whole, parts = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("parts")
 
     def attempt(folder: Path, name: str, *flags: object) -> Ended:
@@ -73,13 +75,15 @@ def story(tmp_path_factory, clean) -> Story:
     return Story(whole, parts, ends)
 
 
-def test_a_stop_and_an_end_leave_with_zero(story):
-    """All processes of every attempt exit with 0, stopped or finished."""
+def test_stopped_and_finished_attempts_exit_with_0(story):
+    """All processes of every attempt do."""
     assert [end.code for end in story.ends] == [0] * 5, story.ends
 
 
-def test_the_ranks_stop_at_one_step(story):
-    """What one rank hears makes both save and leave one step later, amid an evaluation at once."""
+def test_all_ranks_stop_at_the_same_step(story):
+    """After one rank receives a stop, both save and exit one step later, and at once during an
+    evaluation.
+    """
     marks = [marker(story.parts, f"{attempt:04d}") for attempt in (1, 2, 3, 4)]
     assert [(mark["outcome"], mark["step"]) for mark in marks] == [
         ("stopped", "2"),
@@ -94,15 +98,15 @@ def test_the_ranks_stop_at_one_step(story):
     ]
 
 
-def test_stopped_training_is_the_same_to_the_bit(story):
-    """Losses, rates, evaluations and the final weights are those of the training that ran through."""
+def test_a_stopped_training_is_identical_to_the_bit(story):
+    """Losses, rates, evaluations and the final weights are those of the uninterrupted training."""
     assert len(history(story.whole)) == 27 + 4
     assert history(story.parts) == history(story.whole)
     assert weights(story.parts) == weights(story.whole)
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_named(story):
-    """The attempt after the damage begins at the one before, and says which it took and why."""
+def test_a_corrupt_checkpoint_is_skipped_and_named(story):
+    """The attempt after the damage starts from the previous checkpoint, and logs which one and why."""
     assert "checkpoint-5: optimizer.pt has 1000 bytes instead of" in story.ends[3].output
     resumed = read_record(story.parts / "events" / "attempt-0003.resume")
     assert (Path(resumed["checkpoint"]).name, resumed["step"], resumed["state"]) == (
@@ -113,8 +117,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(story):
     assert checkpoints(story.parts) == ["checkpoint-2", "checkpoint-8", "skipped-checkpoint-5"]
 
 
-def test_those_who_watch_see_the_last_step_and_save(story):
-    """The progress and saves records are written as for any other training."""
+def test_progress_and_saves_are_recorded(story):
+    """As for any other training."""
     progress, saves = read_record(story.parts / "progress"), read_record(story.parts / "saves")
     assert (progress["step"], progress["total"]) == ("27", "27")
     assert float(progress["loss"]) == pytest.approx(history(story.parts)[-2]["loss"], rel=1e-4)
@@ -127,8 +131,10 @@ def test_those_who_watch_see_the_last_step_and_save(story):
     assert float(saves["longest"]) >= float(saves["seconds"]) > 0
 
 
-def test_every_loss_is_written_down_where_it_is_asked_for(story):
-    """Each attempt's file has its steps, each with the loss that Trainer logs there, all digits of it."""
+def test_losses_are_recorded_on_request(story):
+    """Each attempt's file has its steps, each with the loss that Trainer logs there, with all
+    digits.
+    """
     losses = {step["step"]: step["loss"] for step in history(story.whole) if "loss" in step}
     for attempt, steps in ((1, (1, 2)), (2, range(3, 6)), (3, range(3, 9)), (4, range(9, 28))):
         text = (story.parts / "events" / f"attempt-{attempt:04d}.losses").read_text()
@@ -140,7 +146,9 @@ def test_every_loss_is_written_down_where_it_is_asked_for(story):
 
 @pytest.mark.extended
 def test_another_number_of_processes_is_refused(story, train, tmp_path):
-    """One process may not resume what two have saved; nothing is overwritten, and no attempt follows."""
+    """One process may not resume what two have saved; nothing is overwritten, and no attempt
+    follows.
+    """
     shutil.copytree(story.parts / "output", tmp_path / "output")
     with pytest.raises(TrainingError, match="saved by 2 processes, but this attempt has 1"):
         train("0001")
