@@ -58,7 +58,7 @@ def test_a_preempted_run_restarts_without_losing_a_step(laptop: Laptop) -> None:
 def test_stop_saves_and_exits(laptop: Laptop) -> None:
     """A requested stop ends the run with a checkpoint, and the run does not restart."""
     run = laptop.submit("stopped", **PACED)
-    until(lambda: laptop.step(run) > 3, 240, "training begins")
+    until(lambda: laptop.step(run) > 3, 240, "training starts")
     stop(run.run_id, laptop.index)
 
     assert wait(run.run_id, 60, laptop.index).state == "STOPPED"
@@ -86,7 +86,7 @@ def test_stop_between_two_attempts_does_not_query_slurm(
 def test_cancel_leaves_no_process(laptop: Laptop) -> None:
     """`cancel` ends every process of the run, including those in other sessions."""
     run = laptop.submit("cancelled", **PACED)
-    until(lambda: laptop.step(run) > 3, 240, "training begins")
+    until(lambda: laptop.step(run) > 3, 240, "training starts")
     cancel(run.run_id, laptop.index)
 
     assert wait(run.run_id, 60, laptop.index).state == "CANCELLED"

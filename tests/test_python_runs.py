@@ -133,11 +133,11 @@ def test_a_result_has_the_keys_of_json(desk: Desk) -> None:
     desk.write(SPEC)
     desk.run("run-1", cause="finished", next="end", exit_code="0")
     calls = ", ".join(f"{name!r}: {call}" for name, (_, call) in PAIRS.items())
-    given = json.loads(python(PROGRAM_OF_PAIRS % calls, desk))
+    results = json.loads(python(PROGRAM_OF_PAIRS % calls, desk))
     for name, (words, _) in PAIRS.items():
         typed = desk.type(*words.split(), *([] if "schema" in words else ["--json"])).stdout
         printed = json.loads(typed.splitlines()[0] if name == "logs" else typed)
-        assert plain(given[name]) == plain(printed), name
+        assert plain(results[name]) == plain(printed), name
     assert "<html" in (desk.folder / "page.html").read_text()
 
 

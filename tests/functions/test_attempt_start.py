@@ -19,8 +19,10 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize(("cause", "on", "allowed", "told"), ALLOWED)
-def test_an_attempt_starts_only_after_a_cause_of_requeue_on(run_dir, cause, on, allowed, told):
+@pytest.mark.parametrize(("cause", "on", "allowed", "cause_in_message"), ALLOWED)
+def test_an_attempt_starts_only_after_a_cause_of_requeue_on(
+    run_dir, cause, on, allowed, cause_in_message
+):
     """Slurm may restart a job that its user wanted to end; such an attempt records why, and exits."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=7\n")
     if cause:
@@ -36,10 +38,12 @@ def test_an_attempt_starts_only_after_a_cause_of_requeue_on(run_dir, cause, on, 
     end = run_dir / "events" / "attempt-0002.end"
     assert (done.returncode == 0) is allowed
     assert end.exists() is not allowed
-    if told:
-        reason = f"the previous attempt ended with {told}, which requeue.on does not include"
+    if cause_in_message:
+        reason = (
+            f"the previous attempt ended with {cause_in_message}, which requeue.on does not include"
+        )
         assert end.read_text().splitlines()[:4] == [
-            f"cause={told}",
+            f"cause={cause_in_message}",
             "next=end",
             f"reason={reason}",
             "exit_code=1",
@@ -117,7 +121,7 @@ def test_a_resumed_run_starts_after_any_end(run_dir):
     """Another job than the last one is the user's `resume`, which is not subject to requeue.on."""
     (run_dir / "events" / "attempt-0001.begin").write_text("job_id=10\n")
     (run_dir / "events" / "attempt-0001.end").write_text("cause=preemption\nnext=continue\n")
-    asked = [
+    answers = [
         bash(
             "may_continue_after 0001",
             run_dir=run_dir,
@@ -127,7 +131,7 @@ def test_a_resumed_run_starts_after_any_end(run_dir):
         )
         for job in (10, 11)
     ]
-    assert [done.returncode for done in asked] == [1, 0]
+    assert [done.returncode for done in answers] == [1, 0]
 
 
 def test_an_attempt_without_an_end_was_lost_with_its_node(run_dir):

@@ -136,7 +136,7 @@ def test_the_cause_of_an_end(run_dir, outcome, nodes, step_exit, log, more, caus
 
 
 def test_slurms_lines_without_a_log_or_a_job_id(run_dir):
-    """A missing log is no cause and no error message; without a job id every job's line counts."""
+    """A missing log gives neither a cause nor an error message; without a job id every job's line counts."""
     assert said("find_job_cause", slurm_log=run_dir / "none", slurm_log_start=0) == ""
     assert said("find_launch_failure", run_dir=run_dir, attempt="0002") == ""
     line = SCANCEL.replace("JOB 7", "JOB 4070")

@@ -71,8 +71,10 @@ PATIENCE = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "progress", "log_idle_s", "hangs", "path", "seconds"), PATIENCE)
-def test_the_hang_timeout_of_a_run(tmp_path, asked, progress, log_idle_s, hangs, path, seconds):
+@pytest.mark.parametrize(
+    ("requested", "progress", "log_idle_s", "hangs", "path", "seconds"), PATIENCE
+)
+def test_the_hang_timeout_of_a_run(tmp_path, requested, progress, log_idle_s, hangs, path, seconds):
     """As the training library requests, longer if the script prints and if the run has hung before;
     none for a script without any sign of progress.
     """
@@ -83,7 +85,7 @@ def test_the_hang_timeout_of_a_run(tmp_path, asked, progress, log_idle_s, hangs,
     answer = said(
         "find_idle_limit",
         run_dir=tmp_path,
-        hang=asked,
+        hang=requested,
         progress_at_start="",
         progress=progress,
         log_idle_s=log_idle_s,
@@ -153,10 +155,10 @@ def test_when_srun_should_return(tmp_path, codes, left):
     assert (done.returncode == 0) == left
 
 
-@pytest.mark.parametrize(("asked", "seconds"), [("auto", 300), ("20", 20), ("7200", 300)])
-def test_the_timeout_for_srun(asked, seconds):
+@pytest.mark.parametrize(("requested", "seconds"), [("auto", 300), ("20", 20), ("7200", 300)])
+def test_the_timeout_for_srun(requested, seconds):
     """A few minutes at most."""
-    assert said("find_srun_limit", hang=asked) == f"{seconds}\n"
+    assert said("find_srun_limit", hang=requested) == f"{seconds}\n"
 
 
 TRAINER = """
@@ -188,7 +190,7 @@ def test_only_processes_with_a_handler_are_asked_for_stacks(tmp_path):
             assert node.stdout.readline() == "ready\n"
             node.stdin.write("\n")
             node.stdin.flush()
-            told = "".join(iter(node.stdout.readline, "end\n"))
+            printed = "".join(iter(node.stdout.readline, "end\n"))
             below = subprocess.run(
                 ["ps", "-o", "comm=", "-s", str(node.pid)],
                 capture_output=True,
@@ -197,11 +199,11 @@ def test_only_processes_with_a_handler_are_asked_for_stacks(tmp_path):
             ).stdout.split()
         finally:
             os.killpg(node.pid, signal.SIGKILL)
-    assert "---- rank 1 on " in told
-    assert 'File "<string>", line 10 in <module>' in told
-    assert told.count("---- rank") == 1
+    assert "---- rank 1 on " in printed
+    assert 'File "<string>", line 10 in <module>' in printed
+    assert printed.count("---- rank") == 1
     (place,) = read_hang_locations(
-        attribute_lines(told.split("\n"))
+        attribute_lines(printed.split("\n"))
     )  # as `clusterrun why` reads it
     assert (place.rank, place.innermost_call) == (1, "<module> (<string>:10)")
     assert "sleep" in below

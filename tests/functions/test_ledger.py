@@ -83,7 +83,7 @@ def test_a_run_that_gave_up_has_a_reason(run_dir, cause, crashes, idle, words):
 
 
 def test_the_newest_of_a_scripts_own_checkpoints(run_dir):
-    """The newest modification time counts; an empty file is no checkpoint, and names may have
+    """The newest modification time counts; an empty file does not count, and names may have
     spaces.
     """
     for number, name in enumerate(("own 3", "own 1", "own 2", "own empty")):

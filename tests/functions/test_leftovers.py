@@ -74,14 +74,14 @@ def test_a_dead_node_task_leaves_no_process(tmp_path: Path) -> None:
     """Its watcher ends the ranks and exits; it sends no signal to a process that has reused the
     task's number.
     """
-    given = {
+    environment = {
         "PATH": os.environ["PATH"],
         "run_dir": str(tmp_path),
         "SLURM_NODEID": "0",
         "orphan": ORPHAN,
         "attempt": "0001",
     }
-    task = subprocess.Popen(["bash", "-c", f"{LOAD}\n{TASK}", str(FUNCTIONS)], env=given)
+    task = subprocess.Popen(["bash", "-c", f"{LOAD}\n{TASK}", str(FUNCTIONS)], env=environment)
     orphan, watcher = number_in(tmp_path / "orphan"), number_in(tmp_path / "watcher")
     time.sleep(0.5)
     task.send_signal(signal.SIGKILL)

@@ -16,7 +16,7 @@ DAY = 86400
 def node(folder: Path, number: int, **values: object) -> None:
     """Write the record of a node's task."""
     (folder / "events").mkdir(exist_ok=True)
-    given = {
+    record = {
         "node": f"host{number}",
         "name": f"n{number}",
         "exit_code": 1,
@@ -24,7 +24,7 @@ def node(folder: Path, number: int, **values: object) -> None:
         "another_node_failed": "",
         "ended": 100,
     }
-    text = "".join(f"{key}={value}\n" for key, value in {**given, **values}.items())
+    text = "".join(f"{key}={value}\n" for key, value in {**record, **values}.items())
     (folder / "events" / f"attempt-0001.node-{number}").write_text(text)
 
 
@@ -75,8 +75,8 @@ def test_a_node_that_twice_refuses_to_start_its_task_is_excluded(tmp_path: Path)
     text = 'blame_nodes bad-node; printf "%s,%s;" "$new_exclusions" "$(list_excluded_nodes)"; find_launch_failure'
     for attempt, left_out in (("0001", ","), ("0002", "1,n4")):
         (tmp_path / "logs" / f"attempt-{attempt}.log").write_text(refused)
-        told = f"{left_out};the launch failed on n4: Communication connection failure\n"
-        assert said(text, run_dir=tmp_path, attempt=attempt) == told
+        expected = f"{left_out};the launch failed on n4: Communication connection failure\n"
+        assert said(text, run_dir=tmp_path, attempt=attempt) == expected
 
 
 def test_a_node_that_fails_the_check_is_excluded_at_once(tmp_path: Path):
@@ -115,12 +115,12 @@ def test_which_clock_is_wrong(tmp_path: Path, checks, ahead, excluded, why):
     """
     for number, check in enumerate(checks, start=1):
         node(tmp_path, number, **({"check": check} if check else {"another_node_failed": 1}))
-    given = {
+    variables = {
         "num_machines": len(checks) + 1,
         "SLURMD_NODENAME": "n0",
         "ahead": "" if ahead is None else ahead,
     }
-    assert said(SUSPECT, run_dir=tmp_path, attempt="0001", **given) == f"{excluded};{why}"
+    assert said(SUSPECT, run_dir=tmp_path, attempt="0001", **variables) == f"{excluded};{why}"
 
 
 @pytest.mark.parametrize(("nodes", "none"), [(1, False), (2, True), (3, False)])
@@ -186,10 +186,12 @@ def test_nodes_that_do_not_start_are_named(tmp_path: Path):
     ask = (
         "launch() { accelerate launch; }; hostname() { echo n2; }; checks=12; report_no_connection"
     )
-    given = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
+    variables = {"SLURM_NODEID": 1, "main_process_ip": "10.0.0.1", "main_process_port": 12345}
     assert (
-        bash(ask, **given).stderr
+        bash(ask, **variables).stderr
         == "clusterrun: n2: no connection to 10.0.0.1, port 12345, after 60 s\n"
     )
-    assert bash(ask.replace("checks=12", "checks=11"), **given).stderr == ""
-    assert bash(ask.replace("checks=12", "checks=12 head_node_connected=1"), **given).stderr == ""
+    assert bash(ask.replace("checks=12", "checks=11"), **variables).stderr == ""
+    assert (
+        bash(ask.replace("checks=12", "checks=12 head_node_connected=1"), **variables).stderr == ""
+    )

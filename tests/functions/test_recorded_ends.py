@@ -45,12 +45,12 @@ def recorded_cause(
     (folder / "current").write_text("attempt=0001\n")
     (folder / "slurm.out").write_text("".join(f"{line}\n" for line in recorded["out"]))
     (folder / "logs" / "attempt-0001.log").write_text(log)
-    for number, (code, asked, followed) in enumerate(nodes):
-        record = f"exit_code={code}\nstop_request={asked}\nanother_node_failed={followed}\n"
+    for number, (code, stop_request, followed) in enumerate(nodes):
+        record = f"exit_code={code}\nstop_request={stop_request}\nanother_node_failed={followed}\n"
         (folder / "events" / f"attempt-0001.node-{number}").write_text(record)
-    given = {"run_dir": folder, "attempt": "0001", "slurm_log": folder / "slurm.out", "slurm_log_start": 0, "step_exit": 137,
+    variables = {"run_dir": folder, "attempt": "0001", "slurm_log": folder / "slurm.out", "slurm_log_start": 0, "step_exit": 137,
              "SLURM_JOB_ID": recorded["job_id"], "SLURM_JOB_NUM_NODES": max(1, len(nodes)), **more}  # fmt: skip
-    return said("find_end_cause", **given).strip()
+    return said("find_end_cause", **variables).strip()
 
 
 def test_each_generation_is_recorded() -> None:
@@ -64,11 +64,11 @@ def test_a_recorded_end_has_its_cause(tmp_path: Path, generation: str, end: str)
     receive, by the nodes' records.
     """
     recorded = RECORDED[generation][end]
-    wanted, nodes = CAUSES[end]
+    expected, nodes = CAUSES[end]
     log = "".join(f"{line}\n" for line in recorded["log"])
     assert (
         recorded_cause(tmp_path, recorded, nodes, log, term_seen="" if end == "crash" else "TERM")
-        == wanted
+        == expected
     )
 
 

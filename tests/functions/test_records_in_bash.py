@@ -35,7 +35,7 @@ def test_a_missing_record_has_no_values(tmp_path):
 
 
 WAIT = """
-trap 'signal_seen=1; echo heard' TERM USR1
+trap 'signal_seen=1; echo received' TERM USR1
 (trap '' TERM USR1; echo ready > "$1"; read -r < "$2"; exit 7) &
 wait_for_exit $!
 echo "$child_exit_code"
@@ -67,7 +67,7 @@ def test_a_signal_during_the_wait_does_not_lose_the_exit_code(waiting):
     process, release = waiting
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGTERM):
         process.send_signal(number)
-        assert process.stdout.readline() == "heard\n"
+        assert process.stdout.readline() == "received\n"
     release.write_text("go\n")
     assert process.stdout.readline() == "7\n"
 
@@ -85,7 +85,7 @@ def test_a_signal_together_with_the_end_does_not_lose_the_exit_code(waiting):
         os.sched_yield()
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
-    assert process.stdout.readline() == "heard\n"
+    assert process.stdout.readline() == "received\n"
     assert process.stdout.readline() == "7\n"
 
 

@@ -107,8 +107,8 @@ LAST_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "asked", "end"), LAST_WORDS)
-def test_slurms_final_cause_counts(tmp_path: Path, words, asked, end):
+@pytest.mark.parametrize(("words", "requested", "end"), LAST_WORDS)
+def test_slurms_final_cause_counts(tmp_path: Path, words, requested, end):
     """A script that waits for Slurm to requeue the job requests it after a time limit, and not
     after scancel.
     """
@@ -118,7 +118,7 @@ def test_slurms_final_cause_counts(tmp_path: Path, words, asked, end):
     (tmp_path / "logs" / "attempt-0001.log").touch()
     (tmp_path / "slurm.out").write_text(line)
     bash(WAITING, run_dir=tmp_path, attempt="0001", SLURM_JOB_ID=7)
-    assert (tmp_path / "asked").exists() is asked
+    assert (tmp_path / "asked").exists() is requested
     record = tmp_path / "events" / "attempt-0001.end"
     assert (record.read_text().splitlines()[0] if record.exists() else "") == end
 
@@ -245,7 +245,7 @@ def test_a_run_without_its_folder_ends(tmp_path: Path, change):
     end_attempt
     """
     done = bash(text, run_dir=run_dir, attempt="0001", SLURM_JOB_ID=7, SLURM_JOB_NUM_NODES=1)
-    told = "the run folder was renamed or removed, or is read-only; the run ends here"
-    assert done.stderr == f"clusterrun: cannot write to {run_dir}/events: {told}\n"
+    reason = "the run folder was renamed or removed, or is read-only; the run ends here"
+    assert done.stderr == f"clusterrun: cannot write to {run_dir}/events: {reason}\n"
     assert set(done.stdout.splitlines()) <= {"scontrol show"}
     assert done.returncode == 1

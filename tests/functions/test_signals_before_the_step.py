@@ -65,12 +65,12 @@ class Job:
         script.write_text(
             text.replace("  PATH=/usr/local/bin:", f"  PATH={folder}/bin:/usr/local/bin:", 1)
         )
-        given = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": mode, "SLURM_JOB_ID": "7",
+        environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "FAKE": str(folder), "FAKE_MODE": mode, "SLURM_JOB_ID": "7",
                  "SLURM_JOB_NODELIST": "n1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_PARTITION": "p", "HOME": str(folder),
                  "SLURM_SUBMIT_DIR": str(folder), "SLURM_NODEID": "0"}  # fmt: skip
         with self.out.open("w") as out:
             self.process = subprocess.Popen(
-                ["bash", script], env=given, stdout=out, stderr=out, start_new_session=True
+                ["bash", script], env=environment, stdout=out, stderr=out, start_new_session=True
             )
 
     def wait_for(self, name: str) -> None:
@@ -142,9 +142,9 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "words", "cause", "comes", "asked"), ENDS)
+@pytest.mark.parametrize(("mode", "words", "cause", "comes", "requests"), ENDS)
 def test_an_end_during_the_setup_has_its_cause(
-    tmp_path: Path, mode, words, cause, comes, asked
+    tmp_path: Path, mode, words, cause, comes, requests
 ) -> None:
     """As during the step: what Slurm does not continue by itself is requested at once, and a
     cancelled run ends.
@@ -154,7 +154,7 @@ def test_an_end_during_the_setup_has_its_cause(
     job.end(words, tree=True)
     found = job.record()
     assert (found.get("cause"), found.get("next")) == (cause, comes), job.story()
-    assert [name for name in ("requeued", "submitted") if (tmp_path / name).exists()] == asked
+    assert [name for name in ("requeued", "submitted") if (tmp_path / name).exists()] == requests
 
 
 @pytest.mark.parametrize(("setup", "reason"), [

@@ -78,12 +78,12 @@ def test_the_end_is_recorded_under_many_signals(tmp_path: Path) -> None:
       choose_continuation preemption by-slurm > "$run_dir/way"; rm -f "$run_dir/events/attempt-0001.successor"; queue_successor crash
     done; echo written
     """
-    given = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
+    variables = {"run_dir": str(tmp_path), "attempt": "0001", "cause": "preemption", "step_exit": "0", "requeue_on": "",
              "max_crashes": "3", "num_machines": "1", "slurm_log": "/dev/null", "slurm_log_start": "0", "term_seen": "",
              "SLURM_JOB_ID": "6", "run_id": "r", "array_job": "", "PATH": os.environ["PATH"]}  # fmt: skip
     command = ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)]
     started = subprocess.Popen(
-        command, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     while not (tmp_path / "ready").exists():
         time.sleep(0.01)
@@ -117,7 +117,7 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
     {moment}
     continue_run crash continue
     """
-    given = {
+    variables = {
         "PATH": os.environ["PATH"],
         "run_dir": str(tmp_path),
         "attempt": "0001",
@@ -125,7 +125,7 @@ def test_scancel_at_any_moment_after_a_crash(tmp_path: Path, moment: str) -> Non
     }
     began = time.monotonic()
     subprocess.run(
-        ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=given, check=False, timeout=60
+        ["bash", "-c", f"{LOAD}\n{text}", str(FUNCTIONS)], env=variables, check=False, timeout=60
     )
     assert (tmp_path / "events" / "attempt-0001.end").read_text().splitlines()[:2] == [
         "cause=cancel",

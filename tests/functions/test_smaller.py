@@ -52,8 +52,8 @@ def test_the_smaller_job_is_submitted_once(tmp_path: Path) -> None:
     """It may start after the delay, knows that it is the smaller one, and does not wait for the
     other job.
     """
-    printed, asked = run_line(tmp_path, "queue_smaller_job; queue_smaller_job", secrets="TOKEN")
-    (call,) = [line for line in asked if line.startswith("sbatch")]
+    printed, requests = run_line(tmp_path, "queue_smaller_job; queue_smaller_job", secrets="TOKEN")
+    (call,) = [line for line in requests if line.startswith("sbatch")]
     assert call == (
         "sbatch --parsable --begin=now+3600 --nodes=2 --export=TOKEN,CLUSTERRUN_SMALLER=1,CLUSTERRUN_FIRST_JOB=7 "
         f"{tmp_path}/job.sbatch"
@@ -83,8 +83,12 @@ def test_before_a_kill_the_requeue_goes_first(tmp_path: Path, next_: str, code: 
     counts.
     """
     text = f'continue_run_at_term crash {next_}; echo "code $?"'
-    printed, asked = run_line(tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143)
-    calls = [line.split()[0:2] for line in asked if line.startswith(("scontrol requeue", "sbatch"))]
+    printed, requests = run_line(
+        tmp_path, text, requeue_by="auto", work_dir=tmp_path, step_exit=143
+    )
+    calls = [
+        line.split()[0:2] for line in requests if line.startswith(("scontrol requeue", "sbatch"))
+    ]
     assert calls == [*([["scontrol", "requeue"]] if code == 0 else []), ["sbatch", "--parsable"]]
     assert f"code {code}\n" in printed
 
@@ -102,11 +106,11 @@ def test_the_job_that_starts_cancels_the_others(
     event(tmp_path, "0001.smaller", "job_id=12\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
     queue = f"90|afterok:{others[0]}(unfulfilled)\n"
-    _, asked = run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own, queue=queue)
-    assert [line for line in asked if "scancel" in line] == [
+    _, requests = run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own, queue=queue)
+    assert [line for line in requests if "scancel" in line] == [
         f"scancel --state=PENDING {job}" for job in sorted(others, key=["7", "13", "12"].index)
     ]
-    assert f"scontrol update JobId=90 Dependency=afterok:{own}" in asked
+    assert f"scontrol update JobId=90 Dependency=afterok:{own}" in requests
 
 
 @pytest.mark.parametrize(("own", "other"), [(7, 13), (13, 7)])
@@ -116,8 +120,8 @@ def test_a_successor_and_its_predecessor_never_both_continue(
     """A user can requeue and hold the predecessor; whichever starts first cancels the other."""
     event(tmp_path, "0001.begin", "job_id=7\n")
     event(tmp_path, "0001.successor", "job_id=13\n")
-    _, asked = run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own)
-    assert [line for line in asked if "scancel" in line] == [f"scancel --state=PENDING {other}"]
+    _, requests = run_line(tmp_path, "cancel_other_jobs 0001", SLURM_JOB_ID=own)
+    assert [line for line in requests if "scancel" in line] == [f"scancel --state=PENDING {other}"]
 
 
 def test_nothing_is_cancelled_if_only_one_job_continues(tmp_path: Path) -> None:
@@ -148,14 +152,14 @@ def test_a_training_that_refuses_fewer_nodes_waits_for_all(
     set_next; record_end "$cause" "$next" "$reason"
     [ "$next" = end ] || (continue_run "$cause" "$next")
     """
-    _, asked = run_line(tmp_path, text, CLUSTERRUN_SMALLER=smaller, work_dir=tmp_path)
+    _, requests = run_line(tmp_path, text, CLUSTERRUN_SMALLER=smaller, work_dir=tmp_path)
     end = (tmp_path / "events" / "attempt-0002.end").read_text().splitlines()
     assert end[:2] == ["cause=no-restart", f"next={next_}"]
-    submitted = [line for line in asked if line.startswith("sbatch")]
+    submitted = [line for line in requests if line.startswith("sbatch")]
     assert len(submitted) == (next_ == "continue")
     assert all("--dependency=afterany:7" in line and "--nodes" not in line for line in submitted)
-    told = "; the run waits for all its nodes" if next_ == "continue" else ""
-    assert f"reason=an epoch has 30 steps{told}" in end
+    consequence = "; the run waits for all its nodes" if next_ == "continue" else ""
+    assert f"reason=an epoch has 30 steps{consequence}" in end
 
 
 @pytest.mark.parametrize(("smaller", "way"), [("1", "successor"), ("", "requeue")])

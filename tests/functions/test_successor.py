@@ -144,13 +144,13 @@ def test_the_options_of_the_successor(tmp_path: Path):
     (tmp_path / "nodes" / "n2").write_text("until=99999999999\n")
     (tmp_path / "nodes" / "n3").write_text("until=1\n")
     (tmp_path / "job.sbatch").write_text("#SBATCH --dependency=singleton\n")
-    _, asked = hand_over(tmp_path, exclude="n9", cause="crash")
-    assert asked[0] == "scontrol show job 7"
-    assert asked[1:10] == [
+    _, requests = hand_over(tmp_path, exclude="n9", cause="crash")
+    assert requests[0] == "scontrol show job 7"
+    assert requests[1:10] == [
         "--parsable", "--begin=now+5", "--dependency=afterany:7,singleton", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7",
         "--exclude=n9,n2", f"{tmp_path}/job.sbatch", "secret=abc", "job=unset", str(tmp_path),
     ]  # fmt: skip
-    assert "scontrol update JobId=7 Requeue=0" in asked
+    assert "scontrol update JobId=7 Requeue=0" in requests
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=12\n")
 
 
@@ -158,14 +158,14 @@ def test_a_task_continues_as_an_array_of_this_task(tmp_path: Path):
     """It keeps its number, its run and its dependents; the other tasks are left alone."""
     variables = {"array_job": "7_3", "SLURM_ARRAY_JOB_ID": 7, "SLURM_ARRAY_TASK_ID": 3, "term_seen": "TERM",
                  "SLURM_JOB_ID": 10, "requeue_by": "auto", "partition": CANCELS, "next": "by-slurm"}  # fmt: skip
-    _, asked = hand_over(tmp_path, queue="20|afterok:7_3(unfulfilled)\n", **variables)
-    call = asked[asked.index("--parsable") :]
+    _, requests = hand_over(tmp_path, queue="20|afterok:7_3(unfulfilled)\n", **variables)
+    call = requests[requests.index("--parsable") :]
     assert call[1:6] == [
         "--begin=now+0", "--dependency=afterany:7_3", "--export=TOKEN,CLUSTERRUN_FIRST_JOB=7", "--array=3",
         f"{tmp_path}/job.sbatch",
     ]  # fmt: skip
-    assert "scontrol update JobId=7_3 Requeue=0" in asked
-    assert "scontrol update JobId=20 Dependency=afterok:12_3" in asked
+    assert "scontrol update JobId=7_3 Requeue=0" in requests
+    assert "scontrol update JobId=20 Dependency=afterok:12_3" in requests
 
 
 def test_the_successor_of_an_expedited_job_is_expedited(tmp_path: Path):
@@ -174,17 +174,17 @@ def test_the_successor_of_an_expedited_job_is_expedited(tmp_path: Path):
     assert "--requeue=expedite" not in hand_over(tmp_path, shown="Requeue=1")[1]
 
 
-@pytest.mark.parametrize(("shown", "code", "asked"), [
+@pytest.mark.parametrize(("shown", "code", "requests"), [
     ("ExpeditedRequeue=Yes", 3, ["scontrol show job 7", "scontrol update JobId=7 Requeue=0"]),
     ("ExpeditedRequeue=Yes", 0, []),
     ("Requeue=1", 3, ["scontrol show job 7"]),
 ])  # fmt: skip
-def test_an_expedited_job_that_gave_up_is_not_held(tmp_path: Path, shown, code, asked):
+def test_an_expedited_job_that_gave_up_is_not_held(tmp_path: Path, shown, code, requests):
     """Slurm would hold it in the queue, unless it may no longer be requeued."""
     text = """scontrol() { echo "scontrol $*" >> "$run_dir/asked"; echo "$shown"; }; exit_for_good "$code" """
     (tmp_path / "asked").touch()
     done = bash(text, run_dir=tmp_path, shown=shown, code=code, SLURM_JOB_ID=7)
-    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, asked)
+    assert (done.returncode, (tmp_path / "asked").read_text().splitlines()) == (code, requests)
 
 
 def test_a_run_without_an_id_is_named_by_its_first_job(tmp_path: Path):
@@ -199,8 +199,8 @@ def test_a_job_that_is_already_queued_is_not_queued_again(tmp_path: Path):
     """If the script was ended between sbatch and its answer, it finds the job by its script."""
     (tmp_path / "events").mkdir()
     (tmp_path / "events" / "attempt-0001.successor").write_text("requested_at=1\n")
-    _, asked = hand_over(tmp_path, queue=f"7 {tmp_path}/job.sbatch\n11 {tmp_path}/job.sbatch\n")
-    assert not [line for line in asked if line.startswith("--")]
+    _, requests = hand_over(tmp_path, queue=f"7 {tmp_path}/job.sbatch\n11 {tmp_path}/job.sbatch\n")
+    assert not [line for line in requests if line.startswith("--")]
     assert (tmp_path / "events" / "attempt-0001.successor").read_text().startswith("job_id=11\n")
 
 
@@ -220,11 +220,11 @@ def test_after_a_refusal_the_job_is_requeued(tmp_path: Path):
         "answer": "sbatch: error: Access/permission denied",
         "allowed": "login",
     }
-    printed, asked = hand_over(tmp_path, **words)
+    printed, requests = hand_over(tmp_path, **words)
     assert printed == (
         "requeue asked: Access/permission denied (partition low accepts jobs only from login: AllocNodes)\n"
     )
-    assert asked[-1] == "scontrol update JobId=7 Requeue=1"
+    assert requests[-1] == "scontrol update JobId=7 Requeue=1"
     assert not (tmp_path / "events" / "attempt-0001.successor").exists()
 
 
@@ -248,6 +248,6 @@ DEPENDENTS = [
 @pytest.mark.parametrize(("waits", "instead"), DEPENDENTS)
 def test_dependents_wait_for_the_successor(tmp_path: Path, waits, instead):
     """Only this job's id is replaced; the successor, which waits for this job too, is left alone."""
-    _, asked = hand_over(tmp_path, queue=f"9|{waits}\n12|afterany:7(unfulfilled)\n")
-    updates = [line for line in asked if "Dependency" in line]
+    _, requests = hand_over(tmp_path, queue=f"9|{waits}\n12|afterany:7(unfulfilled)\n")
+    updates = [line for line in requests if "Dependency" in line]
     assert updates == ([f"scontrol update JobId=9 Dependency={instead}"] if instead else [])

@@ -78,12 +78,12 @@ def test_the_shell_is_the_lowest_layer():
 def test_a_profile_sets_the_run_root(monkeypatch):
     """run_root expands `~` and variables; without it runs are below the working folder."""
     monkeypatch.setenv("SCRATCH", "/scratch/ada")
-    for given, expected in {
+    for text, expected in {
         "$SCRATCH/runs": "/scratch/ada/runs",
         "~/runs": "/home/ada/runs",
         "": "runs",
     }.items():
-        Path("site.yaml").write_text(f"run_root: {given}\n")
+        Path("site.yaml").write_text(f"run_root: {text}\n")
         Path("job.yaml").write_text("script: a.py\n")
         assert load_spec("job.yaml", profile="site.yaml").run_root == expected
     assert load_spec("job.yaml").run_root == "runs"

@@ -261,8 +261,8 @@ def test_a_resolved_spec_can_be_read_again():
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [("USR1", "USR1"), ("SIGUSR2", "USR2"), ("SIGTERM", "TERM"), ("null", None)]
+    ("text", "name"), [("USR1", "USR1"), ("SIGUSR2", "USR2"), ("SIGTERM", "TERM"), ("null", None)]
 )
-def test_a_signal_has_two_spellings(given, name):
+def test_a_signal_has_two_spellings(text, name):
     """A signal may have the prefix SIG or not, as for kill."""
-    assert load(f"checkpoint: {{signal: {given}}}").checkpoint.signal == name
+    assert load(f"checkpoint: {{signal: {text}}}").checkpoint.signal == name

@@ -84,7 +84,7 @@ SOURCES = [
     ("with init_empty_weights():\n    m = AutoModel.from_config(x)", ""),
     ("if accelerator.is_main_process:\n    accelerator.save_state('x')",
      "save_state under is_main_process; all processes must call it, or FSDP2 hangs"),
-    ("this is no Python", ""),
+    ("not a Python script", ""),
 ]  # fmt: skip
 
 

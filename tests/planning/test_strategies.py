@@ -126,7 +126,7 @@ def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
     ).deepspeed()
     enabled = {kind: plugin.deepspeed_config[kind]["enabled"] for kind in ("fp16", "bf16")}
     assert enabled == {"fp16": precision == "fp16", "bf16": precision == "bf16"}
-    given = json.loads(path.read_text())
+    original = json.loads(path.read_text())
     plugin.deepspeed_config_process(
         must_match=False,
         train_batch_size=64,
@@ -135,7 +135,7 @@ def test_every_auto_of_a_json_is_filled(path, precision, tmp_path):
     )
     left = {key for key, value in plugin.deepspeed_config.items() if value == "auto"}
     assert left == set()
-    assert given["train_batch_size"] == "auto"
+    assert original["train_batch_size"] == "auto"
 
 
 FSDP = {

@@ -26,13 +26,13 @@ def test_the_two_runs_of_a_rehearsal(
 ) -> None:
     """They equal the same spec with `--set`: a name, the first save, and the recorded losses."""
     (tmp_path / "train.py").touch()
-    asked = request(tmp_path, name, **values)
-    for found, word in zip(
-        plan_runs(prepare(asked), RehearsalPlan(7)), ("rehearsal", "reference"), strict=True
+    original = request(tmp_path, name, **values)
+    for planned, word in zip(
+        plan_runs(prepare(original), RehearsalPlan(7)), ("rehearsal", "reference"), strict=True
     ):
-        typed = prepare(replace(asked, overrides=(f"name={name[:54]}-{word}", *changes)))
-        assert (found.loaded.spec, found.launch) == (typed.loaded.spec, typed.launch)
-        assert make_plan(found) == make_plan(typed)
+        typed = prepare(replace(original, overrides=(f"name={name[:54]}-{word}", *changes)))
+        assert (planned.loaded.spec, planned.launch) == (typed.loaded.spec, typed.launch)
+        assert make_plan(planned) == make_plan(typed)
 
 
 def test_the_goal_is_after_the_resume() -> None:

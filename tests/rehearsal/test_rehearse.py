@@ -35,9 +35,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
     """The rehearsals of all cases, at the same time, each in a separate home."""
     base = tmp_path_factory.mktemp("rehearsals")
     with ThreadPoolExecutor(len(WAYS)) as pool:
-        asked = {how: counting(base / how, how) for how in WAYS}
+        requests = {how: counting(base / how, how) for how in WAYS}
         yield {
-            how: pool.submit(rehearse, what, local=True, timeout=240) for how, what in asked.items()
+            how: pool.submit(rehearse, what, local=True, timeout=240)
+            for how, what in requests.items()
         }
     for folder in base.glob("*/runs/*"):
         kill_processes(str(folder))
@@ -190,17 +191,17 @@ def test_a_script_without_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_rehearsal_that_times_out(tmp_path: Path) -> None:
     """A timeout cancels the runs, reports what the rehearsal was waiting for, and proves nothing."""
-    said: list[str] = []
+    messages: list[str] = []
     found = rehearse(
-        counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=said.append
+        counting(tmp_path, "survives"), steps=1000, local=True, timeout=3, tell=messages.append
     )
     assert (found.outcome, found.survived) == (OUT_OF_TIME, False)
     assert found.reasons[0].startswith("timed out after 3 s; still waiting for ")
-    assert said[-1] == f"cancelled: {found.run_id}"
+    assert messages[-1] == f"cancelled: {found.run_id}"
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (
             {"slurm": {"array": "0-3"}},
@@ -214,9 +215,9 @@ def test_a_rehearsal_that_times_out(tmp_path: Path) -> None:
     ],
 )
 def test_a_spec_that_cannot_be_rehearsed_is_refused(
-    tmp_path: Path, values: dict[str, Any], told: str
+    tmp_path: Path, values: dict[str, Any], message: str
 ) -> None:
     """Before any run is submitted, at its line of the spec."""
-    with pytest.raises(SpecError, match=rf"job.yaml:\d+: {told}"):
+    with pytest.raises(SpecError, match=rf"job.yaml:\d+: {message}"):
         rehearse(request(tmp_path, "job", command="true", **values), local=True)
     assert Index(environment_of(tmp_path)).all() == []

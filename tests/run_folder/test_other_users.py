@@ -83,15 +83,15 @@ def foreign(shared: Path, *, local: int) -> RunPaths:
 @pytest.fixture
 def home(shared: Path) -> Path:
     """The victim's home, with stand-ins for Slurm's commands that record their calls."""
-    made = shared / "victim"
-    (made / "bin").mkdir(parents=True)
+    folder = shared / "victim"
+    (folder / "bin").mkdir(parents=True)
     for name in ("scancel", "scontrol", "sbatch"):
-        (made / "bin" / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {made}/called\n')
-    (made / "bin" / "squeue").write_text(
+        (folder / "bin" / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {folder}/called\n')
+    (folder / "bin" / "squeue").write_text(
         "#!/bin/bash\necho '7|7|7|RUNNING|None|N/A|n1|/home/victim/own.sh'\n"
     )
-    belong(made, VICTIM)
-    return made
+    belong(folder, VICTIM)
+    return folder
 
 
 @ROOT_ONLY

@@ -120,9 +120,9 @@ def test_following_shows_a_moving_progress_bar(run):
 def terminal(desk, *words: str, **environment: str) -> str:
     """Return what a command prints on a terminal."""
     ours, theirs = pty.openpty()
-    given = {**desk.environment, "TERM": "xterm", **environment}
+    env = {**desk.environment, "TERM": "xterm", **environment}
     with subprocess.Popen(
-        [sys.executable, "-m", "clusterrun", *words], env=given, stdout=theirs, stderr=theirs
+        [sys.executable, "-m", "clusterrun", *words], env=env, stdout=theirs, stderr=theirs
     ):
         os.close(theirs)
         text = b""

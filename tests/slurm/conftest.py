@@ -79,13 +79,13 @@ def background(request: pytest.FixtureRequest) -> Iterator[None]:
     tests = [
         item for item in request.session.items if item.getparent(pytest.Module) is request.node
     ]
-    wanted = {name for test in tests for name in getattr(test, "fixturenames", ())}
+    used = {name for test in tests for name in getattr(test, "fixturenames", ())}
     if not hasattr(request.module, "BACKGROUND"):
         yield
         return
-    clusters: list[Cluster] = [request.getfixturevalue(name) for name in CLUSTERS if name in wanted]
+    clusters: list[Cluster] = [request.getfixturevalue(name) for name in CLUSTERS if name in used]
     for name in request.module.BACKGROUND:
-        if name in wanted:
+        if name in used:
             request.getfixturevalue(name)
     yield
     for cluster in clusters:

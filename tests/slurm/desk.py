@@ -27,11 +27,11 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
     """Wait for a condition; the pause is twice as long as the check took."""
     end = time.monotonic() + seconds
     while True:
-        asked = time.monotonic()
+        started = time.monotonic()
         if true():
             return
-        assert time.monotonic() < end, f"never came true in {seconds} s: {what}"
-        time.sleep(max(0.2, 2 * (time.monotonic() - asked)))
+        assert time.monotonic() < end, f"not true within {seconds} s: {what}"
+        time.sleep(max(0.2, 2 * (time.monotonic() - started)))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Desk:
     cluster: Cluster
     user: str
     disk: Path | None = None
-    """Where the user's run folders lie; without it the cluster's scratch."""
+    """The folder of the user's run folders; without it the cluster's scratch."""
 
     @property
     def run_root(self) -> Path:
@@ -78,9 +78,9 @@ class Desk:
         site = self.cluster.home(self.user) / "site.yaml"
         if not site.exists():
             self.write_site()
-        given = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
+        environment = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
         return self.cluster.run_as(
-            self.user, [CLUSTERRUN, *words], env=given, check=check, timeout=timeout
+            self.user, [CLUSTERRUN, *words], env=environment, check=check, timeout=timeout
         )
 
     def write(self, name: str, text: str) -> Path:
@@ -118,8 +118,8 @@ class Desk:
     @staticmethod
     def submitted(answer: subprocess.CompletedProcess[str]) -> Submitted:
         """Read the output of `submit --json`."""
-        made = json.loads(answer.stdout)
-        return Submitted(made["run_id"], made["job_id"], Path(made["folder"]))
+        printed = json.loads(answer.stdout)
+        return Submitted(printed["run_id"], printed["job_id"], Path(printed["folder"]))
 
     def status(self, run: Submitted) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)

@@ -29,7 +29,7 @@ from tests.slurm.survival import (
 
 # Exits with 0 at the TERM of a preemption, as long as preemptions follow.
 POLITE = """#!/bin/bash
-srun bash -c 'trap "exit 0" TERM; echo begun >> polite.begun; while sleep 0.1; do [ ! -e polite.enough ] || exit 0; done'
+srun bash -c 'trap "exit 0" TERM; echo started >> polite.started; while sleep 0.1; do [ ! -e polite.enough ] || exit 0; done'
 """
 
 
@@ -83,7 +83,7 @@ def finishes_in_the_grace(desk: Desk) -> Observed:
     until(
         lambda: "asking the training processes to save and exit" in run.log(),
         60,
-        "the run is asked to stop",
+        "a stop is requested",
     )
     hurry(run)
     completes(desk, run)
@@ -154,7 +154,7 @@ def preempted_in_the_setup(desk: Desk) -> Observed:
         desk, "staging", ranks=1, slurm=on("n14", partition="lowc"), environment={"setup": [setup]}
     )
     log = run.folder / "logs" / "attempt-0001.log"
-    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
+    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has started")
     preempt(desk, run)
     completes(desk, run)
     seen = observed(desk, run.job_id, describe_attempts(run))
@@ -172,7 +172,7 @@ def node_failed(desk: Desk) -> Observed:
     reaches(run, 1, EVERY + 5)
     desk.cluster.crash("n7")
     try:
-        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", 180, "Slurm gives the job up")
+        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", 180, "Slurm ends the job")
     finally:
         desk.cluster.boot("n7")
     completes(desk, run)
@@ -199,7 +199,10 @@ def finished_and_requeued(desk: Desk) -> Observed:
 
 def polite(desk: Desk) -> Observed:
     """A bare script, without clusterrun, whose task exits with 0 in the grace of every preemption."""
-    script, told = desk.write("polite.sh", POLITE), desk.cluster.home("alice") / "polite.begun"
+    script, started_file = (
+        desk.write("polite.sh", POLITE),
+        desk.cluster.home("alice") / "polite.started",
+    )
     argv = [
         "sbatch",
         "--parsable",
@@ -211,18 +214,18 @@ def polite(desk: Desk) -> Observed:
     job = desk.cluster.run_as("alice", [*argv, script]).stdout.strip()
 
     def begins() -> int:
-        return len(told.read_text().splitlines()) if told.exists() else 0
+        return len(started_file.read_text().splitlines()) if started_file.exists() else 0
 
     for times in range(1, 7):
         until(
             lambda times=times: begins() == times or at_rest(desk, job),
             90,
-            f"run {times} begins, or none does",
+            f"run {times} starts, or none does",
         )
         if begins() < times:
             break
         preempt_nodes(desk, "n10")
-        until(lambda: desk.cluster.state(job) != "RUNNING", 60, "the preempted job leaves")
+        until(lambda: desk.cluster.state(job) != "RUNNING", 60, "the preempted job exits")
     seen = observed(desk, job, f"its task began {begins()} time{'s' * (begins() > 1)}")
     return (
         replace(seen, outcome=f"{seen.outcome}; {describe_release(desk, job, begins)}")

@@ -46,10 +46,10 @@ class Watched:
     outcomes: dict[str, Observed | BaseException]
 
 
-def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
+def watch(cell: Cell, scenario_names: Iterable[str]) -> Watched:
     """Run scenarios at the same time on one cluster. Raises Unavailable."""
     suite = suite_with(cell.generation)
-    wanted = list(wanted)
+    scenario_names = list(scenario_names)
     with (
         Cluster.start(
             nodes=NODES,
@@ -57,11 +57,11 @@ def watch(cell: Cell, wanted: Iterable[str]) -> Watched:
             suite=suite.folder,
             config_extra=cell.config,
         ) as cluster,
-        ThreadPoolExecutor(len(wanted)) as pool,
+        ThreadPoolExecutor(len(scenario_names)) as pool,
     ):
         desk = Desk(cluster, "alice")
         desk.write_site()
-        started = {name: pool.submit(SCENARIOS[name], desk) for name in wanted}
+        started = {name: pool.submit(SCENARIOS[name], desk) for name in scenario_names}
         return Watched(
             suite, {name: run.exception() or run.result() for name, run in started.items()}
         )

@@ -91,7 +91,7 @@ def words(result: Mapping[str, Any] | None, name: str) -> str:
     if result is None:
         return "not run"
     if "reason" in result:
-        return f"not to be had: {result['reason']}"
+        return f"not available: {result['reason']}"
     seen = result["observed"].get(name)
     if seen is None:
         return "not run"

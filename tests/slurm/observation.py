@@ -42,7 +42,7 @@ Scenario = Callable[[Desk], Observed]
 
 def observed(desk: Desk, job: str, outcome: str) -> Observed:
     """Query Slurm once nothing more happens to the job."""
-    until(lambda: at_rest(desk, job), 120, f"job {job} is over")
+    until(lambda: at_rest(desk, job), 120, f"job {job} has ended")
     shown = desk.cluster.run_as("alice", ["scontrol", "show", "job", job]).stdout
     restarts, reason = re.search(r"Restarts=(\d+)", shown), re.search(r"Reason=(\S+)", shown)
     times = [re.search(rf"{name}Time=(\S+)", shown) for name in ("Submit", "Eligible")]

@@ -138,7 +138,7 @@ def begins(run: Submitted, attempt: int, seconds: float = 240) -> None:
     until(
         (run.folder / "events" / f"attempt-{attempt:04d}.begin").exists,
         seconds,
-        f"attempt {attempt} begins",
+        f"attempt {attempt} starts",
     )
 
 
@@ -189,12 +189,12 @@ def causes(run: Submitted) -> list[str]:
     return [ended(run, number).get("cause", "") for number in range(1, len(begun(run)) + 1)]
 
 
-def assert_ended(desk: Desk, run: Submitted, *wanted: str) -> None:
+def assert_ended(desk: Desk, run: Submitted, *expected: str) -> None:
     """Assert that the attempts ended with these causes, in their records and in `status`."""
-    assert causes(run) == list(wanted), story(run)
-    told = desk.status(run)["attempts"]
-    assert [attempt["cause"] for attempt in told] == list(wanted)
-    for attempt, cause in zip(told, wanted, strict=True):
+    assert causes(run) == list(expected), story(run)
+    attempts = desk.status(run)["attempts"]
+    assert [attempt["cause"] for attempt in attempts] == list(expected)
+    for attempt, cause in zip(attempts, expected, strict=True):
         assert WORDS[cause] in attempt["summary"]
 
 
@@ -207,25 +207,25 @@ def assert_whole(
     `lost` is how many steps an attempt may repeat; `at_once` allows what nobody can prevent: an
     attempt that Slurm has lost may continue for a moment while the next one trains.
     """
-    found, wanted = trained(run.folder), reference(ranks, width)
-    loss_of = {step.step: step.loss for step in wanted.steps}
-    for attempt, steps in found.by_attempt().items():
+    records, expected = trained(run.folder), reference(ranks, width)
+    loss_of = {step.step: step.loss for step in expected.steps}
+    for attempt, steps in records.by_attempt().items():
         numbers = [step.step for step in steps]
         assert numbers == list(range(numbers[0], numbers[-1] + 1)), (
             f"attempt {attempt} skipped a step"
         )
-    assert found.steps[0].step == 1
-    assert max(step.step for step in found.steps) == wanted.steps[-1].step
-    assert all(0 <= steps <= lost for steps in found.lost()), (
-        f"steps lost: {found.lost()}\n{story(run)}"
+    assert records.steps[0].step == 1
+    assert max(step.step for step in records.steps) == expected.steps[-1].step
+    assert all(0 <= steps <= lost for steps in records.lost()), (
+        f"steps lost: {records.lost()}\n{story(run)}"
     )
-    differing = [step for step in found.steps if step.loss != loss_of[step.step]]
+    differing = [step for step in records.steps if step.loss != loss_of[step.step]]
     assert not differing, (
         f"first of {len(differing)}: {differing[0]}, {loss_of[differing[0].step]} uninterrupted"
     )
-    assert found.weights == wanted.weights
+    assert records.weights == expected.weights
     if not at_once:
-        assert_one_at_a_time(found)
+        assert_one_at_a_time(records)
 
 
 def assert_one_at_a_time(found: Trained) -> None:
@@ -243,8 +243,8 @@ def story(run: Submitted) -> str:
     logs = sorted((run.folder / "logs").glob("*"), reverse=True)
     files = [*logs, *sorted((run.folder / "events").glob("*"))]
     files += [run.folder / "ledger"] if (run.folder / "ledger").exists() else []
-    told = "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in files)
-    return f"{shlex.quote(str(run.folder))}\n{told}"
+    texts = "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in files)
+    return f"{shlex.quote(str(run.folder))}\n{texts}"
 
 
 def processes_of(run: Submitted, attempt: int) -> list[int]:

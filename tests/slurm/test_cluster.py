@@ -118,7 +118,7 @@ def test_a_node_without_a_cable_is_isolated(cluster: Cluster) -> None:
     cluster.cut("n4")
     assert not reaches_controller(cluster, "n4")
     cluster.heal("n4")
-    wait_until(lambda: reaches_controller(cluster, "n4"), 60, "the way back")
+    wait_until(lambda: reaches_controller(cluster, "n4"), 60, "the reconnected node")
 
 
 def test_daemons_can_be_stopped_and_started(cluster: Cluster) -> None:
@@ -152,12 +152,12 @@ def test_a_command_that_hangs_is_killed(cluster: Cluster) -> None:
 
 def test_a_signal_reaches_the_command_itself(cluster: Cluster) -> None:
     """A user's process handles the signals that a test sends."""
-    trap = "trap 'echo heard; exit 3' INT; echo ready; while :; do sleep 0.1; done"
+    trap = "trap 'echo received; exit 3' INT; echo ready; while :; do sleep 0.1; done"
     with cluster.popen_as("alice", ["bash", "-c", trap]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(2)
-        assert process.communicate(timeout=10)[0] == "heard\n"
+        assert process.communicate(timeout=10)[0] == "received\n"
     assert process.returncode == 3
 
 

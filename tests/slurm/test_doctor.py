@@ -114,8 +114,8 @@ def test_nothing_is_left_in_the_queue(cluster: Cluster) -> None:
         typed.send_signal(signal.SIGINT)
         assert typed.wait(30) == 130
     assert desk.jobs() == []
-    (told,) = found(desk, *later, "--timeout", "2")["on nodes"]
-    assert (told["verdict"], told["message"]) == (
+    (finding,) = found(desk, *later, "--timeout", "2")["on nodes"]
+    assert (finding["verdict"], finding["message"]) == (
         "warning",
         "the job did not start in time (BeginTime) and was cancelled",
     )

@@ -80,7 +80,7 @@ class Pair:
 
     old: list[Record]
     new: list[Record]
-    told: str
+    report: str
 
 
 def records_of(folder: Path, wanted: str) -> list[Record]:
@@ -163,8 +163,8 @@ def pairs(desk: Desk, project: Path, shell: dict[str, str]) -> dict[str, Pair]:
         )
     until(lambda: not desk.jobs(), 90, "all jobs have ended")
     records = desk.cluster.scratch / "records"
-    return {name: Pair(records_of(records, old), records_of(records, run.job_id), told)
-           for name, (old, run, told) in started.items()}  # fmt: skip
+    return {name: Pair(records_of(records, old), records_of(records, run.job_id), report)
+           for name, (old, run, report) in started.items()}  # fmt: skip
 
 
 def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[str, Submitted, str]:
@@ -172,11 +172,11 @@ def both(desk: Desk, project: Path, name: str, shell: dict[str, str]) -> tuple[s
     submit = ["sbatch", "--parsable", f"{name}.sh"]
     old = desk.cluster.run_as("alice", submit, cwd=project, env=shell).stdout.strip()
     init = [CLUSTERRUN, "init", "--from-sbatch", f"{name}.sh", "-o", f"{name}.yaml"]
-    told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
+    report = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
     answer = desk.cluster.run_as(
         "alice", [CLUSTERRUN, "submit", "--json", f"{name}.yaml"], cwd=project, env=shell
     )
-    return old, Desk.submitted(answer), told
+    return old, Desk.submitted(answer), report
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -197,11 +197,11 @@ def test_script_and_spec_request_the_same_of_slurm(pairs: dict[str, Pair], name:
     """The job has the same nodes, CPUs, memory, GPUs, time, partition and array in scontrol."""
     keys = ("TRES", "NumNodes", "NumCPUs", "TimeLimit", "Partition", "Account", "MinMemoryNode", "ArrayTaskThrottle",
             "OverSubscribe", "Features")  # fmt: skip
-    asked = [
+    requests = [
         {tuple((key, one.job.get(key)) for key in keys) for one in side}
         for side in (pairs[name].old, pairs[name].new)
     ]
-    assert asked[1] == asked[0]
+    assert requests[1] == requests[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -240,9 +240,9 @@ def test_reported_mistakes_happen(desk: Desk, project: Path, faulty: list[Record
     """
     shell = {"PATH": f"{Path(CLUSTERRUN).parent}:/usr/bin:/bin"}
     init = [CLUSTERRUN, "init", "--from-sbatch", "accelerate_unescaped_rank.sh", "-o", "-"]
-    told = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
+    report = desk.cluster.run_as("alice", init, cwd=project, env=shell).stderr
     assert [
-        name in told
+        name in report
         for name in (":6: launchers: ", ":24: node-rank: ", ":16: set-e: ", ":14: port: ")
     ] == [True] * 4
     assert sorted(one.node for one in faulty) == [0, 0, 1, 1]

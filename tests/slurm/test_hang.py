@@ -83,7 +83,7 @@ def the_tasks_are_stopped(desk: Desk) -> Submitted:
     run = lockstep(desk, "stopped", {"nodelist": "n2"})
     scancel = ["scancel", "--signal", "STOP", f"{run.job_id}.0"]
     desk.cluster.run_as("alice", scancel)
-    until(lambda: "not a hang" in run.log(), 150, "the silence is noticed")
+    until(lambda: "not a hang" in run.log(), 150, "the hang is detected")
     desk.cluster.run_as("alice", [word.replace("STOP", "CONT") for word in scancel])
     completes(desk, run, 400)
     return run
@@ -127,7 +127,9 @@ def test_a_rebooted_node_is_detected(desk: Desk, lanes: dict[str, Future[Submitt
     assert_ended(desk, run, "hang", "finished")
     assert "no response from n4" in ended(run, 1)["reason"]
     assert (run.folder / "output" / "0002-30-1").exists()
-    assert not (run.folder / "output" / "0002-1-1").exists(), "it did not go on from its checkpoint"
+    assert not (run.folder / "output" / "0002-1-1").exists(), (
+        "it did not resume from its checkpoint"
+    )
 
 
 def test_a_killed_slurmstepd_is_detected(desk: Desk, lanes: dict[str, Future[Submitted]]) -> None:

@@ -142,12 +142,12 @@ use_cpu: true
         "existing", script=WHO, slurm=TWO_BY_TWO, accelerate={"config_file": str(config)}
     )
 
-    told = desk.cli("validate", str(spec)).stderr
+    notes = desk.cli("validate", str(spec)).stderr
     run = desk.submitted(desk.cli("submit", "--json", str(spec)))
 
     assert (
         "is used unchanged, except num_machines, num_processes, machine_rank, main_process_ip, main_process_port"
-        in told
+        in notes
     )
     assert desk.wait(run) == "COMPLETED", run.log()
     assert {(process["world"], process["precision"]) for process in who(run)} == {(4, "bf16")}
@@ -177,7 +177,7 @@ def test_cancel_ends_every_process_on_every_node(
 ) -> None:
     """After `cancel` nothing of the run remains anywhere, and it does not restart."""
     run = journeys["cancelled"]
-    until(lambda: run.step() > 3, 90, "training begins")
+    until(lambda: run.step() > 3, 90, "training starts")
     desk.cli("cancel", run.run_id)
 
     assert desk.wait(run, 60) == "CANCELLED"
@@ -193,7 +193,7 @@ def test_stop_saves_a_checkpoint_and_ends_the_run(
     not restart.
     """
     run = journeys["stopped"]
-    until(lambda: run.step() > 3, 90, "training begins")
+    until(lambda: run.step() > 3, 90, "training starts")
     desk.cli("stop", run.run_id)
 
     assert desk.wait(run, 60) == "STOPPED"

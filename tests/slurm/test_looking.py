@@ -136,9 +136,9 @@ def test_a_running_run_on_one_screen(looked_at: Future[Seen]) -> None:
     assert values["time_limit_at"] > values["submitted_at"]
     assert values["next_checkpoint_step"] % 20 == 0
     assert values["last_checkpoint"]["fault"] == ""
-    wanted = {done.step: done.loss for done in trained(seen.run.folder).steps}
+    losses = {done.step: done.loss for done in trained(seen.run.folder).steps}
     assert len(values["losses"]) > 2
-    assert all(loss == pytest.approx(wanted[step], abs=1e-5) for step, loss in values["losses"])
+    assert all(loss == pytest.approx(losses[step], abs=1e-5) for step, loss in values["losses"])
 
 
 def test_all_watchers_together_query_slurm_once_a_minute(
@@ -170,9 +170,9 @@ def test_a_terminal_shows_the_active_run_in_place(looked_at: Future[Seen]) -> No
         if "looked-at" in screen
     ]
     states = [re.search(r"^state +(\w+)", screen, re.MULTILINE) for screen in screens]
-    told = [state[1] for state in states if state]
-    assert "RUNNING" in told
-    assert told[-1] == "COMPLETED"
+    shown_states = [state[1] for state in states if state]
+    assert "RUNNING" in shown_states
+    assert shown_states[-1] == "COMPLETED"
     steps = [int(step) for step in re.findall(r"^step +.*?(\d+) of", plain, re.MULTILINE)]
     assert len(set(steps)) > 2
     assert steps[-1] == STEPS
@@ -184,28 +184,28 @@ def test_the_report_agrees_with_the_scripts_records(desk: Desk, looked_at: Futur
     the whole time.
     """
     run = looked_at.result().run
-    told = json.loads(desk.cli("report", run.run_id, "--json").stdout)
-    seconds = told["time_split"]
+    report = json.loads(desk.cli("report", run.run_id, "--json").stdout)
+    seconds = report["time_split"]
     parts = [
         seconds[name]
         for name in ("productive", "lost", "saving", "startup", "shutdown", "waiting", "unknown")
     ]
     assert sum(parts) == pytest.approx(seconds["wall"])
     assert min(parts) >= 0
-    assert told["ettr"] == pytest.approx(seconds["productive"] / seconds["wall"])
-    assert [attempt["cause"] for attempt in told["attempts"]] == ["preemption", "finished"]
+    assert report["ettr"] == pytest.approx(seconds["productive"] / seconds["wall"])
+    assert [attempt["cause"] for attempt in report["attempts"]] == ["preemption", "finished"]
     assert (seconds["lost"], seconds["unknown"]) == (0, 0)
     assert seconds["waiting"] >= 5  # the cluster's delay before a requeued job may start
     for story, steps in zip(
-        told["timeline"], trained(run.folder).by_attempt().values(), strict=True
+        report["timeline"], trained(run.folder).by_attempt().values(), strict=True
     ):
         assert story["first_step_at"] == pytest.approx(steps[0].time, abs=2)
         assert story["trained_until"] >= steps[-1].time - 1
         own = story["time_split"]["productive"] + story["time_split"]["saving"]
         assert own == pytest.approx(story["trained_until"] - story["first_step_at"], abs=0.01)
-    assert told["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
+    assert report["gpu_hours"]["used"] == pytest.approx(seconds["allocated"] / 3600)
     text = desk.cli("report", run.run_id).stdout
-    assert f"{told['ettr']:.1%} of the wall time was productive training" in text
+    assert f"{report['ettr']:.1%} of the wall time was productive training" in text
 
 
 def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:
@@ -220,7 +220,7 @@ def test_the_page_of_a_real_run(desk: Desk, looked_at: Future[Seen]) -> None:
 
 
 def test_measurements_are_private_and_bounded(looked_at: Future[Seen]) -> None:
-    """One file and one record per attempt, closed to others, with no more lines than the limit."""
+    """One file and one record per attempt, closed to others, within the limit of lines."""
     folder = looked_at.result().run.folder / "metrics"
     names = sorted(path.name for path in folder.iterdir())
     attempts = ("attempt-0001", "attempt-0002")

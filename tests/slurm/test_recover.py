@@ -43,10 +43,10 @@ def test_a_stopped_run_is_resumed(desk: Desk) -> None:
     assert_whole(run, ranks=1)
     assert (again.run_id, again.folder) == (run.run_id, run.folder)
     assert [read_record(path)["job_id"] for path in begun(run)] == [run.job_id, again.job_id]
-    said = desk.cluster.run_as(
+    limit = desk.cluster.run_as(
         "alice", ["sacct", "-nXPj", again.job_id, "--format=Timelimit"]
     ).stdout
-    assert said.strip() == "00:20:00"
+    assert limit.strip() == "00:20:00"
     first, second = desk.status(run)["attempts"]
     assert (first["summary"], first["steps_lost"]) == ("stopped on request", 0)
     assert (second["resumed_from_step"], second["last_step"]) == (first["last_step"], 450)
@@ -75,10 +75,12 @@ def test_a_requeued_run_continues_without_losing_a_step(desk: Desk) -> None:
     """`requeue` lets all ranks on two nodes save first, and the same job continues from that step."""
     run = survive(desk, "moved", args={"slow_at": [10]}, requeue={"on": ["crash"]})
     reaches(run, 1, 10)
-    said = desk.cli("requeue", run.run_id).stderr
+    printed = desk.cli("requeue", run.run_id).stderr
 
     completes(desk, run)
-    assert said == f"{run.run_id}: RUNNING: requeue requested: it saves a checkpoint and restarts\n"
+    assert (
+        printed == f"{run.run_id}: RUNNING: requeue requested: it saves a checkpoint and restarts\n"
+    )
     assert causes(run) == ["requeue", "finished"], story(run)
     assert_whole(run)
     assert {read_record(path)["job_id"] for path in begun(run)} == {run.job_id}
@@ -167,7 +169,7 @@ def test_a_killed_resume_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
         jobs = [line.split()[0] for line in desk.jobs() if f"/{run.run_id}/" in line]
         assert jobs == [again.job_id], f"killed before step {at}"
         assert desk.status(run)["state"] == "PENDING", f"killed before step {at}"
-    assert points > 5, "the kills must reach into every part"
+    assert points > 5, "the kills must reach every part"
     desk.cli("cancel", run.run_id)
     assert not [path for path in (state / "pending").glob("resume-*") if path.suffix != ".lock"]
 

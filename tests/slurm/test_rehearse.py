@@ -99,26 +99,26 @@ def causes(folder: str) -> list[str]:
 
 def test_a_real_training_survives(rehearsals: dict[str, Any]) -> None:
     """It resumes after its last saved step, with the reference's losses and weights, bit for bit."""
-    found, code, said = outcome(rehearsals, "survivor")
-    assert (found["outcome"], code) == ("survived", 0), (found, said)
-    assert found["stopped_at_step"] == found["saved_step"]
-    assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
-    assert found["losses"]["largest_difference"] == 0.0
-    assert found["losses"]["compared_after"] > 10
-    assert (found["losses"]["compared_before"], found["losses"]["largest_difference_before"]) == (
-        found["stopped_at_step"],
+    result, code, messages = outcome(rehearsals, "survivor")
+    assert (result["outcome"], code) == ("survived", 0), (result, messages)
+    assert result["stopped_at_step"] == result["saved_step"]
+    assert result["saved_step"] == result["resumed_from_step"] == result["first_step_after"] - 1
+    assert result["losses"]["largest_difference"] == 0.0
+    assert result["losses"]["compared_after"] > 10
+    assert (result["losses"]["compared_before"], result["losses"]["largest_difference_before"]) == (
+        result["stopped_at_step"],
         0.0,
     )
-    assert found["weights"]["weight_files"] == ["model.safetensors"]
-    assert found["weights"]["differing_weight_files"] == []
-    assert causes(found["folder"]) == ["preemption", "stop"]
-    assert causes(found["reference_folder"]) == ["stop"]
+    assert result["weights"]["weight_files"] == ["model.safetensors"]
+    assert result["weights"]["differing_weight_files"] == []
+    assert causes(result["folder"]) == ["preemption", "stop"]
+    assert causes(result["reference_folder"]) == ["stop"]
     assert [
         path
-        for path in (found["folder"], found["reference_folder"])
+        for path in (result["folder"], result["reference_folder"])
         if list(Path(path).glob("checkpoints/*"))
     ] == []
-    pending = next(phase for phase in found["phases"] if phase["name"] == "pending to restarted")
+    pending = next(phase for phase in result["phases"] if phase["name"] == "pending to restarted")
     assert pending["seconds"] > 0
     assert "Slurm delays a requeued job, by 120 s by default" in pending["note"]
 
@@ -127,54 +127,54 @@ def test_a_rehearsal_waits_for_slurms_own_requeue(rehearsals: dict[str, Any]) ->
     """If the script waits for Slurm to requeue the job, so does the rehearsal, and the run is not
     delayed.
     """
-    found, code, said = outcome(rehearsals, "later-slurm")
-    assert (found["outcome"], code) == ("survived", 0), (found, said)
-    end = read_record(RunPaths(Path(found["folder"])).end("0001"))
+    result, code, messages = outcome(rehearsals, "later-slurm")
+    assert (result["outcome"], code) == ("survived", 0), (result, messages)
+    end = read_record(RunPaths(Path(result["folder"])).end("0001"))
     assert (end["cause"], end["next"]) == ("preemption", "by-slurm")
 
 
 def test_a_script_that_does_not_exit_is_killed(rehearsals: dict[str, Any]) -> None:
     """After Slurm's grace it is killed, and its unsaved steps are lost; it continues anyway."""
-    found, code, said = outcome(rehearsals, "slow-to-leave")
-    assert (found["outcome"], code) == ("survived", 0), (found, said)
+    result, code, messages = outcome(rehearsals, "slow-to-leave")
+    assert (result["outcome"], code) == ("survived", 0), (result, messages)
     assert (
         "the run did not exit within 5 s (KillWait, as the partition has no GraceTime), and was killed"
-        in found["notes"]
+        in result["notes"]
     )
-    assert found["stopped_at_step"] > found["saved_step"]
-    assert found["saved_step"] == found["resumed_from_step"] == found["first_step_after"] - 1
-    assert any(re.match(r"lost \d+ steps", note) for note in found["notes"])
+    assert result["stopped_at_step"] > result["saved_step"]
+    assert result["saved_step"] == result["resumed_from_step"] == result["first_step_after"] - 1
+    assert any(re.match(r"lost \d+ steps", note) for note in result["notes"])
 
 
 def test_a_script_that_takes_the_stop_for_its_end(rehearsals: dict[str, Any]) -> None:
     """A script that reports it has finished when a stop is requested does not survive."""
-    found, code, said = outcome(rehearsals, "takes-it-for-the-end")
-    assert (found["outcome"], code) == ("did not survive", 1), (found, said)
+    result, code, messages = outcome(rehearsals, "takes-it-for-the-end")
+    assert (result["outcome"], code) == ("did not survive", 1), (result, messages)
     assert re.search(
         r"when asked to stop, it reported that training was finished, at step \d+ of 2000",
-        found["reasons"][0],
+        result["reasons"][0],
     )
 
 
 def test_a_script_that_ignores_its_checkpoint(rehearsals: dict[str, Any]) -> None:
     """A plain script that starts from the beginning is detected by what it saves next."""
-    found, code, said = outcome(rehearsals, "forgetful")
-    assert (found["outcome"], code) == ("did not survive", 1), (found, said)
+    result, code, messages = outcome(rehearsals, "forgetful")
+    assert (result["outcome"], code) == ("did not survive", 1), (result, messages)
     assert (
         "but the next one saved is checkpoint-000020: the script restarted from the beginning"
-        in found["reasons"][0]
+        in result["reasons"][0]
     )
-    assert re.match(r"it was given checkpoint-000\d+,", found["reasons"][0])
+    assert re.match(r"it was given checkpoint-000\d+,", result["reasons"][0])
 
 
 def test_a_job_that_never_starts(rehearsals: dict[str, Any]) -> None:
     """After the timeout it reports why the job is pending, and that it is cancelled."""
-    found, code, said = outcome(rehearsals, "never-starts")
-    assert (found["outcome"], code) == ("out of time", 124), (found, said)
-    assert found["reasons"] == [
-        f"timed out after 3 s; still waiting for the run to start; {found['run_id']} is PENDING (BeginTime)"
+    result, code, messages = outcome(rehearsals, "never-starts")
+    assert (result["outcome"], code) == ("out of time", 124), (result, messages)
+    assert result["reasons"] == [
+        f"timed out after 3 s; still waiting for the run to start; {result['run_id']} is PENDING (BeginTime)"
     ]
-    assert f"cancelled: {found['run_id']}" in said
+    assert f"cancelled: {result['run_id']}" in messages
 
 
 def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
@@ -186,9 +186,9 @@ def test_ctrl_c_cancels_what_was_started(desk: Desk) -> None:
     ) as typed:
         until(lambda: any("interrupted" in job for job in desk.jobs()), 60, "it is queued")
         typed.send_signal(signal.SIGINT)
-        _, said = typed.communicate(timeout=60)
+        _, messages = typed.communicate(timeout=60)
         assert typed.returncode == 130
-    assert re.search(r"cancelled: interrupted-rehearsal-", said)
+    assert re.search(r"cancelled: interrupted-rehearsal-", messages)
     assert not any("interrupted" in job for job in desk.jobs())
 
 

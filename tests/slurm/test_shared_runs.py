@@ -37,7 +37,7 @@ def test_a_teammate_may_stop_a_shared_run(desk: Desk) -> None:
 
 
 def test_a_run_that_is_not_shared_is_closed_to_others(desk: Desk) -> None:
-    """Without `share: group` every command tells a teammate whom to ask."""
+    """Without `share: group` every command names the person to ask."""
     run = count(desk, "closed")
     for words in (
         ["stop"],

@@ -104,26 +104,26 @@ def wanted(request: pytest.FixtureRequest) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def references(wanted: set[tuple[str, str]]) -> Iterator[dict[str, Future[Trained]]]:
+def references(selected: set[tuple[str, str]]) -> Iterator[dict[str, Future[Trained]]]:
     """The uninterrupted trainings, one after another, while the cells run."""
     with ThreadPoolExecutor(1) as pool:
         yield {
             name: pool.submit(uninterrupted, STRATEGIES[name])
             for name in STRATEGIES
-            if name in dict(wanted)
+            if name in dict(selected)
         }
 
 
 def submit(desk: Desk, strategy: str, place: str) -> Submitted:
-    asked = STRATEGIES[strategy]
+    strategy_options = STRATEGIES[strategy]
     where = {"nodes": 2, "gpus-per-node": 1} if "[" in place else {"nodes": 1, "gpus-per-node": 2}
     return desk.submit(
         f"{strategy}-{where['nodes']}",
         script=str(SCRIPTS / "strategies.py"),
         args={**ARGS, "train_file": str(desk.write("text", text()))},
         slurm={**where, "nodelist": place},
-        accelerate=asked.accelerate(ACCUMULATION),
-        environment={"variables": asked.variables()},
+        accelerate=strategy_options.accelerate(ACCUMULATION),
+        environment={"variables": strategy_options.variables()},
         checkpoint={"every": f"{EVERY} steps"},
         real_launch=True,
     )
@@ -142,12 +142,12 @@ def preempted(run: Submitted) -> bool:
 
 
 @pytest.fixture(scope="module")
-def cells(cluster: Cluster, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Submitted]:
+def cells(cluster: Cluster, selected: set[tuple[str, str]]) -> dict[tuple[str, str], Submitted]:
     """All cells, each preempted once; another user's job takes all nodes from a whole wave at a
     time.
     """
     desk, runs = Desk(cluster, "alice"), {}
-    for wave in [[cell for cell in wave if cell in wanted] for wave in WAVES]:
+    for wave in [[cell for cell in wave if cell in selected] for wave in WAVES]:
         before, now = list(runs.values()), {cell: submit(desk, *cell) for cell in wave}
         for cell, run in now.items():
             until(lambda run=run: waits(run), 240, f"{cell} is under way")
@@ -155,15 +155,15 @@ def cells(cluster: Cluster, wanted: set[tuple[str, str]]) -> dict[tuple[str, str
             completes(desk, run)
         desk.preempt()
         for cell, run in now.items():
-            until(lambda run=run: preempted(run), 120, f"{cell} has left")
+            until(lambda run=run: preempted(run), 120, f"{cell} has exited")
         runs |= now
     return runs
 
 
 @pytest.fixture(params=CELLS, ids="-on-".join)
 def cell(request: pytest.FixtureRequest) -> tuple[str, str]:
-    asked: tuple[str, str] = request.param
-    return asked
+    parameters: tuple[str, str] = request.param
+    return parameters
 
 
 def seen(run: Submitted) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ def test_a_preempted_cell_trains_exactly_like_an_uninterrupted_one(
 
     assert_ended(desk, run, "preemption", "finished")
     assert desk.status(run)["attempts"][0]["steps_lost"] == 0
-    wanted = {
+    expected = {
         "distributed_type": strategy.distributed_type,
         "zero_stage": strategy.zero_stage,
         "world_size": 2,
@@ -199,7 +199,7 @@ def test_a_preempted_cell_trains_exactly_like_an_uninterrupted_one(
         "accumulation": ACCUMULATION,
     }
     ranks = seen(run)
-    assert [{key: rank[key] for key in wanted} for rank in ranks] == [wanted, wanted]
+    assert [{key: rank[key] for key in expected} for rank in ranks] == [expected, expected]
     assert len({rank["node"] for rank in ranks}) == (2 if "[" in cell[1] else 1)
     newest = manifest(run, checkpoints(run)[-1])
     assert (newest["strategy"], newest["precision"], newest["world_size"]) == (

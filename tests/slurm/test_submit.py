@@ -51,7 +51,7 @@ def test_a_killed_client_leaves_no_duplicate_and_no_orphan(desk: Desk) -> None:
         )
         assert runs_of(desk, name) == [again.folder], f"killed before step {at}"
         assert desk.status(again)["state"] == "PENDING"
-    assert points > 20, "the kills must reach into every step"
+    assert points > 20, "the kills must reach every step"
     assert not [path for path in (state / "pending").iterdir() if path.suffix != ".lock"]
 
 
@@ -145,9 +145,11 @@ def test_a_secret_reaches_the_training_script_and_no_file(desk: Desk) -> None:
     assert desk.wait(run) == "COMPLETED", run.log()
     assert "length of the secret: 19" in run.log()
     shown = desk.cli("render", str(spec), env={"HF_TOKEN": value}).stdout
-    said = desk.cluster.run_as("alice", ["scontrol", "show", "job", run.job_id], check=False).stdout
+    printed = desk.cluster.run_as(
+        "alice", ["scontrol", "show", "job", run.job_id], check=False
+    ).stdout
     files = [path.read_bytes() for path in run.folder.rglob("*") if path.is_file()]
-    assert all(value not in text for text in (answer.stdout, answer.stderr, shown, said))
+    assert all(value not in text for text in (answer.stdout, answer.stderr, shown, printed))
     assert all(value.encode() not in content for content in files)
 
 

@@ -107,9 +107,9 @@ def test_a_run_that_is_preempted_by_cancel_continues(desk: Desk, partition: str)
     completes(desk, run)
     assert_ended(desk, run, "preemption", "finished")
     assert_whole(run)
-    told = desk.status(run)
-    assert told["job_ids"] == [run.job_id, told["job_id"]]
-    assert {desk.status(replace(run, run_id=job))["run_id"] for job in told["job_ids"]} == {
+    status = desk.status(run)
+    assert status["job_ids"] == [run.job_id, status["job_id"]]
+    assert {desk.status(replace(run, run_id=job))["run_id"] for job in status["job_ids"]} == {
         run.run_id
     }
 
@@ -135,7 +135,7 @@ def test_a_preemption_during_the_setup(desk: Desk, partition: str, jobs: int) ->
         environment={"setup": [setup]},
     )
     log = run.folder / "logs" / "attempt-0001.log"
-    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has begun")
+    until(lambda: log.exists() and "staging" in log.read_text(), 120, "the setup has started")
     preempt(desk, run)
 
     completes(desk, run)
@@ -198,7 +198,7 @@ def test_cancel_ends_a_run_with_a_pending_successor(desk: Desk) -> None:
     desk.cluster.run_on("ctl", ["scontrol", "update", "partitionname=main", "state=down"])
     try:
         desk.cli("requeue", run.run_id)
-        until(lambda: desk.status(run)["state"] == "PENDING", 60, "the successor waits")
+        until(lambda: desk.status(run)["state"] == "PENDING", 60, "the successor is pending")
         assert len(desk.status(run)["job_ids"]) == 2
         desk.cli("cancel", run.run_id)
         assert desk.wait(run, 60) == "CANCELLED"

@@ -54,7 +54,7 @@ def lanes(desk: Desk) -> Iterator[dict[str, Future[Submitted]]]:
 def requeued_in_save(desk: Desk) -> Submitted:
     """Requeue a run by hand while it saves so slowly that Slurm's final kill interrupts the save."""
     run = survive(desk, "requeued-in-save", slurm=LEFT, args={"slow_save": 600})
-    until((run.folder / "output" / "saving").exists, 120, "a save is under way")
+    until((run.folder / "output" / "saving").exists, 120, "a save is running")
     desk.cluster.run_as("alice", ["scontrol", "requeue", run.job_id])
     completes(desk, run)
     return run
@@ -63,7 +63,7 @@ def requeued_in_save(desk: Desk) -> Submitted:
 def killed_in_save(desk: Desk) -> Submitted:
     """Kill all training processes and launchers with SIGKILL while they save."""
     run = survive(desk, "killed-in-save", slurm=RIGHT, args={"slow_save": 600})
-    until((run.folder / "output" / "saving").exists, 120, "a save is under way")
+    until((run.folder / "output" / "saving").exists, 120, "a save is running")
     for process in trainers_of(run, 1):
         os.kill(process, signal.SIGKILL)
     completes(desk, run)
@@ -171,7 +171,7 @@ def test_training_continues_on_a_full_disk() -> None:
         desk = Desk(cluster, "alice", disk)
         run = survive(desk, "full", ranks=1, args={**BIG, "slow_at": [EVERY + 5]})
         reaches(run, 1, EVERY + 5)
-        until(lambda: len(checkpoints(run)) == 1, 60, "the first checkpoint is there")
+        until(lambda: len(checkpoints(run)) == 1, 60, "the first checkpoint exists")
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - MEGABYTE))
         until(lambda: "failed" in read_record(run.folder / "saves"), 120, "a save fails")

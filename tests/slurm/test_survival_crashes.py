@@ -63,7 +63,7 @@ def test_one_rank_crashes(desk: Desk, crashed: dict[str, Submitted], other: str)
     """
     run = crashed[other]
     until((run.folder / "events" / "attempt-0001.end").exists, 120, "the first attempt ends")
-    until(lambda: not trainers_of(run, 1) or len(causes(run)) > 1, 60, "its trainers end")
+    until(lambda: not trainers_of(run, 1) or len(causes(run)) > 1, 60, "its training processes end")
     assert not trainers_of(run, 1), "the first attempt's processes live while the second one trains"
 
     completes(desk, run)

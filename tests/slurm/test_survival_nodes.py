@@ -53,7 +53,9 @@ def lanes(
     tests = [
         item for item in request.session.items if item.getparent(pytest.Module) is request.node
     ]
-    wanted = {test.callspec.params["which"] for test in tests if isinstance(test, pytest.Function)}
+    selected = {
+        test.callspec.params["which"] for test in tests if isinstance(test, pytest.Function)
+    }
     with ThreadPoolExecutor(1) as left, ThreadPoolExecutor(1) as right:
         every: dict[str, Callable[[], Future[Submitted | Split]]] = {
             "head": lambda: left.submit(node_crashes, desk, LEFT, "n1"),
@@ -65,7 +67,7 @@ def lanes(
                 brain_splits, desk, RIGHT, desk.cluster.cut, desk.cluster.heal
             ),
         }
-        yield {name: begin() for name, begin in every.items() if name in wanted}
+        yield {name: begin() for name, begin in every.items() if name in selected}
 
 
 def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
@@ -74,9 +76,7 @@ def node_crashes(desk: Desk, lane: dict[str, str], node: str) -> Submitted:
     reaches(run, 1, EVERY + 5)
     desk.cluster.crash(node)
     try:
-        until(
-            lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm gives the job up"
-        )
+        until(lambda: desk.cluster.state(run.job_id) != "RUNNING", GIVEN_UP, "Slurm ends the job")
     finally:
         desk.cluster.boot(node)
     completes(desk, run)
@@ -102,7 +102,9 @@ def brain_splits(
         )
         published = of_first(run)
         until(
-            lambda: not trainers_of(run, 1), 120, "the first attempt's trainers leave by themselves"
+            lambda: not trainers_of(run, 1),
+            120,
+            "the first attempt's training processes exit by themselves",
         )
     finally:
         repair(node)
@@ -122,7 +124,7 @@ def test_a_run_survives_the_crash_of_a_node(
     run = lanes[which].result()
     found = causes(run)
     assert (found[0], found[-1]) == ("node-failure", "finished"), story(run)
-    # a node that has just booted may refuse the next start, or end it for an earlier one: that is no crash
+    # a node that has just booted may refuse the next start, or end it for an earlier one: which does not count as a crash
     assert {"crash", "hang"}.isdisjoint(found), story(run)
     assert_ended(desk, run, *found)
     assert_whole(run, lost=EVERY)

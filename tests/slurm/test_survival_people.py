@@ -63,7 +63,7 @@ def test_scancel_in_the_pause_after_a_crash(desk: Desk) -> None:
 def test_scancel_during_a_save(desk: Desk) -> None:
     """A run that is cancelled while it saves ends for good; complete checkpoints stay complete."""
     run = survive(desk, "cancelled-in-save", ranks=1, slurm=ASIDE, args={"slow_save": 60})
-    until((run.folder / "output" / "saving").exists, 120, "a save is under way")
+    until((run.folder / "output" / "saving").exists, 120, "a save is running")
     desk.cluster.run_as("alice", ["scancel", run.job_id])
     gone_for_good(desk, run)
     assert checkpoints(run) == [f"step-{EVERY:08d}-0001"]

@@ -54,8 +54,8 @@ def slowed(script: str) -> dict[str, Any]:
 
 
 def unpreempted(**values: Any) -> dict[str, Any]:
-    asked = {**UNPREEMPTED, **values}
-    return {option: value for option, value in asked.items() if value is not None}
+    spec = {**UNPREEMPTED, **values}
+    return {option: value for option, value in spec.items() if value is not None}
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def weights(run: Submitted) -> dict[str, torch.Tensor]:
     return model
 
 
-def assert_equal_weights(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+def assert_equal_weights(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def first_checkpoint(run: Submitted) -> Path:

@@ -23,9 +23,9 @@ NOTICE = {"on": ["finished", "gave-up", "requeued"], "to": {"webhook": "HOOK"}}
 
 
 @pytest.fixture
-def heard(cluster: Cluster) -> Iterator[Path]:
+def received(cluster: Cluster) -> Iterator[Path]:
     """The file with the messages that a webhook on the login machine receives."""
-    file = cluster.home("alice") / "heard"
+    file = cluster.home("alice") / "received"
     with cluster.popen_as(
         "alice", [sys.executable, SCRIPTS / "hook.py", str(PORT), file]
     ) as server:
@@ -62,8 +62,8 @@ def test_slurm_mails_that_a_run_finished() -> None:
     assert mail.endswith(" alice@example.org")
 
 
-def told(heard: Path, run: Submitted) -> list[tuple[Any, ...]]:
-    lines = map(json.loads, heard.read_text().splitlines() if heard.exists() else [])
+def events_of(received: Path, run: Submitted) -> list[tuple[Any, ...]]:
+    lines = map(json.loads, received.read_text().splitlines() if received.exists() else [])
     return [(line["event"], line["attempt"]) for line in lines if line["run_id"] == run.run_id]
 
 
@@ -76,7 +76,7 @@ def submit(desk: Desk, name: str, command: str, **values: Any) -> Submitted:
     return desk.submitted(desk.cli("submit", "--json", str(spec), env=hook))
 
 
-def test_a_run_notifies_of_its_ends_and_is_cleaned(cluster: Cluster, heard: Path) -> None:
+def test_a_run_notifies_of_its_ends_and_is_cleaned(cluster: Cluster, received: Path) -> None:
     """A webhook receives each attempt's end once; then `clean` removes the runs that have ended,
     and keeps the others.
     """
@@ -100,13 +100,15 @@ def test_a_run_notifies_of_its_ends_and_is_cleaned(cluster: Cluster, heard: Path
         taken.run_id: "COMPLETED",
         ill.run_id: "FAILED",
     }
-    until(lambda: told(heard, again)[-1:] == [("finished", 2)], 15, "its end is told")
-    assert told(heard, well) == [("finished", 1)]
-    assert told(heard, again) == [("requeued", 1), ("finished", 2)]
+    until(lambda: events_of(received, again)[-1:] == [("finished", 2)], 15, "its end is received")
+    assert events_of(received, well) == [("finished", 1)]
+    assert events_of(received, again) == [("requeued", 1), ("finished", 2)]
     until(
-        lambda: told(heard, taken) == [("requeued", 1), ("finished", 2)], 15, "a successor's, too"
+        lambda: events_of(received, taken) == [("requeued", 1), ("finished", 2)],
+        15,
+        "a successor's, too",
     )
-    until(lambda: told(heard, ill) == [("gave-up", 1)], 15, "that it gave up")
+    until(lambda: events_of(received, ill) == [("gave-up", 1)], 15, "that it gave up")
     found = subprocess.run(
         ["grep", "-rl", SECRET, desk.run_root], text=True, capture_output=True, check=False
     ).stdout
@@ -125,7 +127,7 @@ def what_may_go(desk: Desk, ended: list[Submitted], living: list[Submitted]) -> 
     assert {one["run_id"] for one in answer["removals"]} & names == {run.run_id for run in ended}
     unsure = {note.partition(" stays: Slurm is not responding")[0] for note in answer["notes"]}
     assert {run.run_id for run in living} <= unsure
-    until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld is back")
+    until(lambda: desk.status(living[0])["state"] == "RUNNING", 30, "slurmctld responds")
     done = json.loads(desk.cli("clean", "--keep", "0", "--yes", "--json").stdout)
     assert {one["run_id"] for one in done["removals"] if one["removed"]} & names == {
         run.run_id for run in ended

@@ -125,13 +125,13 @@ def test_a_job_of_the_same_number_on_another_cluster_is_safe(
             "=cluster", "=wice"
         )
     )
-    said = "run was submitted to cluster wice, but Slurm's commands reach cluster here"
+    message = "run was submitted to cluster wice, but Slurm's commands reach cluster here"
     for words in (["cancel"], ["stop"], ["requeue"], ["resume"]):
         answer = desk.cli(*words, run.run_id, check=False)
         assert answer.returncode == 1
-        assert f"{said}\n  hint: set SLURM_CLUSTERS=wice" in answer.stderr
+        assert f"{message}\n  hint: set SLURM_CLUSTERS=wice" in answer.stderr
     assert desk.status(run)["state"] == "UNKNOWN"
-    assert desk.status(run)["reason"] == f"{said}; set SLURM_CLUSTERS=wice"
+    assert desk.status(run)["reason"] == f"{message}; set SLURM_CLUSTERS=wice"
     assert desk.status(precious)["state"] == "RUNNING"
     assert not (run.folder / "cancelled").exists()
 

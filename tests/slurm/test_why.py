@@ -28,7 +28,7 @@ from tests.slurm.why_runs import (
     submit_all,
 )
 
-BACKGROUND = ("asked",)
+BACKGROUND = ("answers",)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def desk() -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def asked(desk: Desk) -> dict[str, Any]:
+def answers(desk: Desk) -> dict[str, Any]:
     """Every run's answer, by name; the runs themselves as `run:NAME`."""
     desk.cluster.run_as(
         "bob",
@@ -59,7 +59,7 @@ def asked(desk: Desk) -> dict[str, Any]:
     )
     runs = submit_all(desk)
     hold_and_deactivate(desk, runs)
-    until(lambda: is_requeued(desk, runs["comes-back"]), 60, "a requeued run waits for its begin")
+    until(lambda: is_requeued(desk, runs["comes-back"]), 60, "a requeued run is pending")
     answers = {"comes-back": ask_why(desk, [runs["comes-back"]])[0]}
     for name in ("raises", "missing", "ends", *FAILS):
         desk.wait(runs[name], 90)
@@ -68,81 +68,81 @@ def asked(desk: Desk) -> dict[str, Any]:
             job.startswith("PENDING") for job in states_of(desk, [runs[name] for name in WAITING])
         ),
         20,
-        "all wait",
+        "all are pending",
     )
-    until(lambda: "None" not in pending_reasons(desk), 20, "Slurm has looked at every job")
+    until(lambda: "None" not in pending_reasons(desk), 20, "Slurm has a reason for every job")
     rest = [name for name in runs if name != "comes-back"]
     answers |= dict(zip(rest, ask_why(desk, [runs[name] for name in rest]), strict=True))
     return {**answers, **{f"run:{name}": run for name, run in runs.items()}}
 
 
 @pytest.mark.parametrize("reason", [*WAITING, "Dependency", "Priority"])
-def test_why_a_run_is_pending(asked: dict[str, Any], reason: str) -> None:
+def test_why_a_run_is_pending(answers: dict[str, Any], reason: str) -> None:
     """The reason is Slurm's own, as brought about, and the table explains it."""
-    waiting = asked[reason]["waiting"]
-    assert waiting is not None, asked[reason]
+    waiting = answers[reason]["waiting"]
+    assert waiting is not None, answers[reason]
     assert waiting["reason"].startswith(reason), waiting
-    told = explain_reason(waiting["reason"])
-    assert told.known
-    assert waiting["meaning"].startswith(told.meaning.partition("{")[0])
+    explained = explain_reason(waiting["reason"])
+    assert explained.known
+    assert waiting["meaning"].startswith(explained.meaning.partition("{")[0])
     assert waiting["fix"]
 
 
-def test_details_of_pending_reasons(asked: dict[str, Any]) -> None:
+def test_details_of_pending_reasons(answers: dict[str, Any]) -> None:
     """The numbers of a reason are those of this cluster."""
-    assert asked["Dependency"]["waiting"]["details"] == [
-        f"it depends on afterok:{asked['run:BeginTime'].job_id}(unfulfilled)"
+    assert answers["Dependency"]["waiting"]["details"] == [
+        f"it depends on afterok:{answers['run:BeginTime'].job_id}(unfulfilled)"
     ]
     assert (
-        asked["JobHeldUser"]["waiting"]["fix"]
-        == f"release with `scontrol release {asked['run:JobHeldUser'].job_id}`"
+        answers["JobHeldUser"]["waiting"]["fix"]
+        == f"release with `scontrol release {answers['run:JobHeldUser'].job_id}`"
     )
-    assert "state DOWN" in asked["PartitionDown"]["waiting"]["details"][0]
+    assert "state DOWN" in answers["PartitionDown"]["waiting"]["details"][0]
     assert (
         "at most 00:10:00 and 2 of 4 nodes; it requests"
-        in asked["PartitionTimeLimit"]["waiting"]["details"][0]
+        in answers["PartitionTimeLimit"]["waiting"]["details"][0]
     )
-    assert asked["BeginTime"]["waiting"]["expected_start"].startswith("20")
-    facts = asked["ReqNodeNotAvail, May be reserved for other job"]["waiting"]["details"]
+    assert answers["BeginTime"]["waiting"]["expected_start"].startswith("20")
+    facts = answers["ReqNodeNotAvail, May be reserved for other job"]["waiting"]["details"]
     assert any(
         fact.startswith("reservation later (maintenance) has n3 from 20") for fact in facts
     ), facts
-    assert asked["Resources"]["waiting"]["jobs_ahead"] == 0
-    assert asked["Priority"]["waiting"]["jobs_ahead"] == 1
-    assert asked["Nodes required for job are DOWN"]["waiting"]["details"][0].startswith(
+    assert answers["Resources"]["waiting"]["jobs_ahead"] == 0
+    assert answers["Priority"]["waiting"]["jobs_ahead"] == 1
+    assert answers["Nodes required for job are DOWN"]["waiting"]["details"][0].startswith(
         "it requests 4 of the 4 nodes of bottom:"
     )
-    assert asked["BeginTime"]["next"]["summary"].startswith(
+    assert answers["BeginTime"]["next"]["summary"].startswith(
         "attempt 1 starts when Slurm starts job"
     )
 
 
-def test_why_a_rank_raised(desk: Desk, asked: dict[str, Any]) -> None:
+def test_why_a_rank_raised(desk: Desk, answers: dict[str, Any]) -> None:
     """The second rank, on the second node, with its line; the other rank's lost connection is not
     the answer.
     """
-    stopped = asked["raises"]["stopped"]
+    stopped = answers["raises"]["stopped"]
     failure = stopped["failure"]
-    assert failure is not None, (stopped, asked["run:raises"].log())
+    assert failure is not None, (stopped, answers["run:raises"].log())
     assert (stopped["cause"], failure["rank"], failure["node"]) == ("crash", 1, "n3")
     assert failure["line"] == "RuntimeError: rank 1 has had enough"
-    run = asked["run:raises"]
+    run = answers["run:raises"]
     assert failure["line"] in run.log().splitlines()[failure["line_number"] - 1]
-    assert asked["raises"]["next"]["command"] == f"clusterrun resume {run.run_id}"
+    assert answers["raises"]["next"]["command"] == f"clusterrun resume {run.run_id}"
 
 
-def test_why_a_script_could_not_start(asked: dict[str, Any]) -> None:
+def test_why_a_script_could_not_start(answers: dict[str, Any]) -> None:
     """A missing package, on both ranks alike; the launcher's own error is not the answer."""
-    failure = asked["missing"]["stopped"]["failure"]
-    assert failure is not None, asked["run:missing"].log()
+    failure = answers["missing"]["stopped"]["failure"]
+    assert failure is not None, answers["run:missing"].log()
     assert (failure["kind"], failure["node"]) == ("missing-module", "n1")
     assert failure["line"] == "ModuleNotFoundError: No module named 'a_package_of_nobody'"
 
 
 @pytest.mark.parametrize("way", FAILS)
-def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
+def test_why_a_run_failed(answers: dict[str, Any], way: str) -> None:
     """The class is correct, and its line is in the log where the answer says."""
-    answer, run = asked[way], asked[f"run:{way}"]
+    answer, run = answers[way], answers[f"run:{way}"]
     stopped = answer["stopped"]
     failure = stopped["failure"]
     assert answer["state"] == "FAILED"
@@ -157,24 +157,24 @@ def test_why_a_run_failed(asked: dict[str, Any], way: str) -> None:
     assert answer["next"]["command"] == f"clusterrun resume {run.run_id}"
 
 
-def test_a_run_between_two_attempts(asked: dict[str, Any]) -> None:
+def test_a_run_between_two_attempts(answers: dict[str, Any]) -> None:
     """It waits for Slurm's delay after a requeue; the answer has how the attempt ended and the
     remaining crash budget.
     """
-    told = asked["comes-back"]
-    assert "requeued" in told["waiting"]["meaning"]
-    assert told["stopped"]["cause"] == "crash"
-    assert told["next"]["crashes"] + told["next"]["crashes_left"] == 3
-    assert told["next"]["crashes"] >= 1
+    answer = answers["comes-back"]
+    assert "requeued" in answer["waiting"]["meaning"]
+    assert answer["stopped"]["cause"] == "crash"
+    assert answer["next"]["crashes"] + answer["next"]["crashes_left"] == 3
+    assert answer["next"]["crashes"] >= 1
 
 
-def test_why_of_an_active_and_of_a_finished_run(asked: dict[str, Any]) -> None:
+def test_why_of_an_active_and_of_a_finished_run(answers: dict[str, Any]) -> None:
     """There is nothing to fix."""
-    assert asked["lives"]["state"] == "RUNNING"
-    assert "attempt 1 started" in asked["lives"]["liveness"]["summary"]
-    assert asked["lives"]["stopped"] is None
-    assert asked["ends"]["stopped"]["cause"] == "finished"
-    assert asked["ends"]["next"] == {
+    assert answers["lives"]["state"] == "RUNNING"
+    assert "attempt 1 started" in answers["lives"]["liveness"]["summary"]
+    assert answers["lives"]["stopped"] is None
+    assert answers["ends"]["stopped"]["cause"] == "finished"
+    assert answers["ends"]["next"] == {
         "summary": "nothing: the run has finished",
         "command": "",
         "crashes": 0,
@@ -182,11 +182,11 @@ def test_why_of_an_active_and_of_a_finished_run(asked: dict[str, Any]) -> None:
     }
 
 
-def test_logs_by_rank_and_by_node(desk: Desk, asked: dict[str, Any]) -> None:
+def test_logs_by_rank_and_by_node(desk: Desk, answers: dict[str, Any]) -> None:
     """With `accelerate.tee` every line of a rank is found by the rank and by its node, and no other
     line is.
     """
-    run = asked["run:raises"].run_id
+    run = answers["run:raises"].run_id
     of_rank = desk.cli("logs", run, "--rank", "1").stdout.splitlines()
     assert all(line.startswith("[rank1]: ") for line in of_rank)
     assert any(line.endswith("RuntimeError: rank 1 has had enough") for line in of_rank)
@@ -199,11 +199,11 @@ def test_logs_by_rank_and_by_node(desk: Desk, asked: dict[str, Any]) -> None:
     )
 
 
-def test_logs_follow_over_requeues(desk: Desk, asked: dict[str, Any]) -> None:
+def test_logs_follow_over_requeues(desk: Desk, answers: dict[str, Any]) -> None:
     """Following ends with the run, and prints the lines of every attempt from the one it started
     with.
     """
-    run = asked["run:comes-back"]
+    run = answers["run:comes-back"]
     with desk.cluster.popen_as(
         "alice", [CLUSTERRUN, "logs", "-f", run.run_id, "--attempt", "all", "--grep", "^word of"]
     ) as follower:
@@ -214,7 +214,7 @@ def test_logs_follow_over_requeues(desk: Desk, asked: dict[str, Any]) -> None:
     assert out.splitlines()[:2] == [f"word of attempt {number}" for number in attempts][:2], err
 
 
-def test_node_lists_are_expanded_like_scontrol(desk: Desk, asked: dict[str, Any]) -> None:
+def test_node_lists_are_expanded_like_scontrol(desk: Desk, answers: dict[str, Any]) -> None:
     """Node lists are expanded as Slurm does."""
     text = "n[1-3,7],gpu[008-010],r[1-2]n[3-4]"
     shown = desk.cluster.run_as("alice", ["scontrol", "show", "hostnames", text]).stdout

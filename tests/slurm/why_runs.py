@@ -71,11 +71,11 @@ FAILS: dict[str, dict[str, Any]] = {
 def submit_all(desk: Desk) -> dict[str, Submitted]:
     desk.write_site()
     RUNNING["missing"]["script"] = str(desk.write("missing.py", "import a_package_of_nobody\n"))
-    given = {name: {"command": "true", "slurm": slurm} for name, slurm in WAITING.items()}
-    for values in given.values():
+    specs = {name: {"command": "true", "slurm": slurm} for name, slurm in WAITING.items()}
+    for values in specs.values():
         values["slurm"] = {"partition": "low", "account": "wide", **values["slurm"]}
     fails = {name: {**what, "requeue": {"crashes": 0}} for name, what in FAILS.items()}
-    given |= {
+    specs |= {
         name: {**what, "slurm": {"account": "wide", "nodelist": "n1", **what.get("slurm", {})}}
         for name, what in {**RUNNING, **fails}.items()
     }
@@ -85,7 +85,7 @@ def submit_all(desk: Desk) -> dict[str, Submitted]:
         return name, desk.submit(f"run{number}", **values)
 
     with ThreadPoolExecutor(2) as pool:
-        runs = dict(pool.map(submit, enumerate(given.items())))
+        runs = dict(pool.map(submit, enumerate(specs.items())))
     behind = {"dependency": f"afterok:{runs['BeginTime'].job_id}", "account": "wide"}
     runs["Dependency"] = desk.submit("behind", command="true", slurm=behind)
     runs["Priority"] = desk.submit(

@@ -21,7 +21,7 @@ def test_a_spec_from_options(desk):
         "init", "--script", "train.py", "--nodes", "2", "--gpus-per-node", "4", "--partition", "gpu"
     )
     assert (done.returncode, done.stdout) == (0, "train.yaml\n")
-    assert "to mend" not in done.stderr
+    assert "fix:" not in done.stderr
     assert all(
         f"  clusterrun {command} train.yaml" in done.stderr
         for command in ("validate", "render", "submit")
@@ -67,9 +67,9 @@ def test_every_strategy_makes_a_valid_spec(tmp_path, strategy, gpus):
     loaded = load_spec(tmp_path / "specs" / "job.yaml")
     assert loaded.chdir == str(tmp_path)
     assert loaded.spec.environment.secrets == ("HF_TOKEN",)
-    given = loaded.spec.accelerate.model_dump(exclude_none=True)
-    assert set(STRATEGIES[strategy][0]) <= set(given)
-    assert ("num_processes" in given) == (gpus == "0")
+    section = loaded.spec.accelerate.model_dump(exclude_none=True)
+    assert set(STRATEGIES[strategy][0]) <= set(section)
+    assert ("num_processes" in section) == (gpus == "0")
 
 
 def test_the_scripts_of_the_examples_are_understood(tmp_path):

@@ -275,7 +275,7 @@ def test_a_run_that_is_resumed_while_clean_works_is_kept(laptop: Laptop) -> None
     until(
         lambda: not supervisor_lives(first.paths) and not supervisor_lives(second.paths),
         30,
-        "both have left",
+        "both have exited",
     )
     plan = plan_clean(Criteria(older_than=0, states=frozenset({State.STOPPED})), laptop.index)
     plan = replace(plan, removals=tuple(one for one in plan.removals if one.run.run_id in names))

@@ -68,5 +68,5 @@ class Laptop:
 def until(true: Callable[[], bool], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, f"never came true: {what}"
+        assert time.monotonic() < end, f"still not true: {what}"
         time.sleep(0.1)

@@ -20,9 +20,9 @@ from tests.training_scripts.launches import (
     clean_environment,
     marker,
     names,
+    result_of_rank,
     start,
     start_two,
-    told,
 )
 from tests.training_scripts.strategies import Strategy, start_ranks
 
@@ -90,7 +90,12 @@ def test_two_ranks_write_what_a_synchronous_save_writes(tmp_path, clean):
     assert marker(run, "0001")["checkpoint"] == SECOND
     train_two(run, clean, number="0002")
     for rank in (0, 1):
-        assert told(run, rank) == {"began": 2, "count": [2.0] * 3, "ended": 6, "stopped": False}
+        assert result_of_rank(run, rank) == {
+            "began": 2,
+            "count": [2.0] * 3,
+            "ended": 6,
+            "stopped": False,
+        }
     assert sound(run) == [SECOND, "step-00000004-0002", "step-00000006-0002"]
 
 
@@ -130,7 +135,7 @@ def test_a_kill_during_a_write_leaves_the_previous_checkpoint(tmp_path, clean):
     assert read_record(tmp_path / "saves")["checkpoint"] == SECOND
     end = train(tmp_path, clean, number="0002")
     assert end.code == 0, end.output
-    assert (told(tmp_path)["began"], told(tmp_path)["count"]) == (2, [2.0] * 3)
+    assert (result_of_rank(tmp_path)["began"], result_of_rank(tmp_path)["count"]) == (2, [2.0] * 3)
     assert sound(tmp_path) == [SECOND, "step-00000004-0002", "step-00000006-0002"]
     assert list((tmp_path / "staging").iterdir()) == []
 
@@ -163,7 +168,7 @@ def test_a_full_disk_of_one_rank_fails_the_save_of_all(tmp_path, clean):
     assert "the last checkpoint is none" in end.output
     assert sound(tmp_path) == [FOURTH, SIXTH]
     assert list((tmp_path / "staging").iterdir()) == []
-    assert told(tmp_path, 0)["ended"] == told(tmp_path, 1)["ended"] == 6
+    assert result_of_rank(tmp_path, 0)["ended"] == result_of_rank(tmp_path, 1)["ended"] == 6
     record = read_record(tmp_path / "saves")
     assert (record["checkpoint"], record["count"]) == (SIXTH, "2")
     # twice the time of the longest save; each is rounded to a hundredth
@@ -216,6 +221,6 @@ def test_a_crash_of_the_training_finishes_the_running_save(tmp_path, clean):
     """A script that crashes while its checkpoint is written still has that checkpoint."""
     end = train(tmp_path, clean, "--hold", 2, "--at", 3, "release_soon", "--at", 3, "crash")
     assert end.code == 1
-    assert "ArithmeticError: the loss is no number" in end.output
+    assert "ArithmeticError: the loss is not a number" in end.output
     assert sound(tmp_path) == [SECOND]
     assert read_record(tmp_path / "saves")["checkpoint"] == SECOND

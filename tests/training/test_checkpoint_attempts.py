@@ -21,9 +21,9 @@ from tests.training_scripts.launches import (
     fake_checkpoint,
     marker,
     names,
+    result_of_rank,
     start,
     start_two,
-    told,
 )
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
@@ -80,7 +80,7 @@ def test_a_checkpoint_whose_resume_crashed_is_not_tried_again(tmp_path, clean):
         "step": "2",
         "state": "resumed",
     }
-    assert told(tmp_path)["began"] == 2
+    assert result_of_rank(tmp_path)["began"] == 2
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,13 @@ def test_corrupt_checkpoints_do_not_count_when_pruned(tmp_path):
     """With keep=2, a corrupt one is none of the two; it is removed when it is older than those
     kept.
     """
-    made = [
+    checkpoints = [
         fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2, 3, 4)
     ]
-    for name in (made[0], made[2]):
+    for name in (checkpoints[0], checkpoints[2]):
         (tmp_path / "checkpoints" / name / "manifest.json").write_text("{}")
     prepared(tmp_path, 1, keep=2).prune()
-    assert names(tmp_path) == made[1:]
+    assert names(tmp_path) == checkpoints[1:]
 
 
 def test_a_checkpoint_found_corrupt_at_the_resume_does_not_count(tmp_path):
@@ -226,11 +226,13 @@ def test_a_checkpoint_found_corrupt_at_the_resume_does_not_count(tmp_path):
 
 def test_at_least_keep_checkpoints_remain(tmp_path):
     """While there are at most `keep` complete ones, none is removed."""
-    made = [fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2)]
+    checkpoints = [
+        fake_checkpoint(tmp_path / "checkpoints", step=step, attempt=1) for step in (1, 2)
+    ]
     prepared(tmp_path, 1, keep=3).prune()
     prepared(tmp_path, 1, keep=2).prune()
     prepared(tmp_path, 1, keep=None).prune()
-    assert names(tmp_path) == made
+    assert names(tmp_path) == checkpoints
 
 
 def test_a_complete_checkpoint_of_a_later_step_is_kept(tmp_path):

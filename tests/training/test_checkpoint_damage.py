@@ -20,8 +20,8 @@ from tests.training_scripts.launches import (
     attempt_of,
     clean_environment,
     names,
+    result_of_rank,
     start_two,
-    told,
 )
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
@@ -179,10 +179,10 @@ def test_the_newest_checkpoint_that_verifies_is_used(run, capsys):
     newest = Checkpoints(run / "checkpoints", run / "staging", attempt=2, keep=None).newest()
     assert newest is not None
     assert (newest.name, newest.world_size) == ("step-00000002-0001", 2)
-    said = capsys.readouterr().err
-    assert f"skipping {NEWEST}: optimizer.bin's checksum differs\n" in said
-    assert "skipping step-00000004-0001: random_states_1.pkl is missing\n" in said
-    assert "verified step-00000002-0001: " in said
+    printed = capsys.readouterr().err
+    assert f"skipping {NEWEST}: optimizer.bin's checksum differs\n" in printed
+    assert "skipping step-00000004-0001: random_states_1.pkl is missing\n" in printed
+    assert "verified step-00000002-0001: " in printed
 
 
 def test_without_a_valid_checkpoint_training_restarts(run):
@@ -202,7 +202,7 @@ def test_an_attempt_resumes_from_before_the_damage(run, clean):
     assert end.code == 0, end.output
     assert f"skipping {NEWEST}: model.safetensors has " in end.output
     assert "resumed from step-00000004-0001" in end.output
-    assert told(run, 0)["began"] == told(run, 1)["began"] == 4
+    assert result_of_rank(run, 0)["began"] == result_of_rank(run, 1)["began"] == 4
     assert find_damage(run / "checkpoints" / "step-00000006-0002") is None
     assert NEWEST in names(run)  # the spec keeps all
 
@@ -214,7 +214,7 @@ def test_plain_accelerate_reads_a_checkpoint(trained, clean):
     checkpoint = trained / "checkpoints" / NEWEST
     end = start_two(LOAD_PLAIN, checkpoint, environment=clean, log=trained / "log-plain").wait()
     assert end.code == 0, end.output
-    assert f"weight {told(trained)['weight']}\n" in end.output
+    assert f"weight {result_of_rank(trained)['weight']}\n" in end.output
 
 
 def test_a_checksum_computed_in_parts_is_that_of_the_whole(tmp_path, monkeypatch):

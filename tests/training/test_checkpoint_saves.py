@@ -24,10 +24,10 @@ from tests.training_scripts.launches import (
     manifest,
     marker,
     names,
+    result_of_rank,
     start,
     start_two,
     start_two_nodes,
-    told,
 )
 
 SAVE_STEPS = ROOT / "tests" / "training_scripts" / "save_steps.py"
@@ -54,7 +54,7 @@ def failed_between(folder: Path, end: Ended, reason: str) -> None:
     assert names(folder) == [FIRST, LAST]
     assert all(find_damage(folder / "checkpoints" / name) is None for name in names(folder))
     assert list((folder / "staging").iterdir()) == []
-    assert told(folder, 0)["ended"] == told(folder, 1)["ended"] == 7
+    assert result_of_rank(folder, 0)["ended"] == result_of_rank(folder, 1)["ended"] == 7
 
 
 NO_ROOM = "torch.save failed (disk full, quota, or file size limit)"
@@ -142,7 +142,7 @@ def test_a_stop_that_cannot_save_exits_anyway(tmp_path, clean):
     """At a stop on a full disk the ranks exit, and the marker names the last valid checkpoint."""
     end = train_two(tmp_path, clean, "--steps", 100, "--at", 3, "limit", 1, 5000, "--at", 3, "stop")
     assert end.code == 0, end.output
-    assert told(tmp_path, 0)["stopped"] is told(tmp_path, 1)["stopped"] is True
+    assert result_of_rank(tmp_path, 0)["stopped"] is result_of_rank(tmp_path, 1)["stopped"] is True
     left = marker(tmp_path, "0001")
     assert (left["outcome"], left["step"], left["checkpoint"]) == ("stopped", "4", FIRST)
     assert names(tmp_path) == [FIRST]
@@ -153,11 +153,11 @@ def small_disk(tmp_path) -> Iterator[Path]:
     """Return a file system of 500 kB."""
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(
+    mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=500k", "none", place], capture_output=True, check=False
     )
-    if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
@@ -165,7 +165,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 def test_training_survives_a_full_disk(small_disk, tmp_path, clean):
     """A file system without one free byte costs only the checkpoints of that time."""
     environment = clean | attempt_of(small_disk, CHECKPOINT_EVERY="2 steps")
-    options = ["--steps", 3, "--told", tmp_path]
+    options = ["--steps", 3, "--result-folder", tmp_path]
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filler").write_bytes(bytes(1_000_000))
     end = start(
@@ -174,11 +174,11 @@ def test_training_survives_a_full_disk(small_disk, tmp_path, clean):
     assert end.code == 0, end.output
     assert "step 2 could not be saved (" in end.output
     assert names(small_disk) == []
-    assert told(tmp_path) == {
+    assert result_of_rank(tmp_path) == {
         "began": 0,
         "ended": 3,
         "stopped": False,
-        "weight": told(tmp_path)["weight"],
+        "weight": result_of_rank(tmp_path)["weight"],
     }
     (small_disk / "filler").unlink()
     environment |= attempt_of(small_disk, "0002")

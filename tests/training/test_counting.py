@@ -183,10 +183,11 @@ def test_a_loader_whose_order_is_lost_is_named_once(make, capsys):
     for _ in work.run.epochs(2):
         for batch in work.run.batches(shuffled):
             work.train(batch)
-    told = capsys.readouterr().err
-    assert told.count("warning: the order of DataLoader") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("warning: the order of DataLoader") == 1
     assert (
-        "DataLoader 2 of 2 (TensorDataset, 7 batches per epoch) cannot be restored exactly" in told
+        "DataLoader 2 of 2 (TensorDataset, 7 batches per epoch) cannot be restored exactly"
+        in printed
     )
 
 

@@ -101,9 +101,9 @@ def test_a_precision_applies_to_activations_only(
 ) -> None:
     """In every precision the weights are fp32; values between layers have the requested precision."""
     words = ["--mixed_precision", precision, "--num_train_epochs", 1]
-    told = lines(run("mixed_precision", tmp_path, clean, *words))[-1]
-    assert (told["mixed_precision"], told["weights"]) == (precision, "torch.float32")
-    assert (told["activations"], told["bytes"]) == (dtype, size)
+    printed = lines(run("mixed_precision", tmp_path, clean, *words))[-1]
+    assert (printed["mixed_precision"], printed["weights"]) == (precision, "torch.float32")
+    assert (printed["activations"], printed["bytes"]) == (dtype, size)
 
 
 def test_accumulated_gradients_equal_those_of_one_large_batch(
@@ -175,9 +175,9 @@ def test_how_zero_partitions(tmp_path: Path, clean: dict[str, str]) -> None:
         words = ["--output_dir", tmp_path / str(stage)]
         first = start_ranks(Strategy(stage), example("deepspeed_training"), *words, environment=on_its_own,
                             log=tmp_path / f"{stage}.log").wait()  # fmt: skip
-        told = lines(first)[-1]
-        assert (told["distributed_type"], told["zero_stage"]) == ("DEEPSPEED", stage)
-        shares[stage] = told["held"]
+        printed = lines(first)[-1]
+        assert (printed["distributed_type"], printed["zero_stage"]) == ("DEEPSPEED", stage)
+        shares[stage] = printed["held"]
         saved = load_file(tmp_path / str(stage) / "model" / "model.safetensors")
         assert sum(tensor.numel() for tensor in saved.values()) == WEIGHTS
     again = start_ranks(Strategy(3), example("deepspeed_training"), *words, environment=on_its_own,
@@ -204,9 +204,9 @@ def test_how_fsdp_partitions(tmp_path: Path, clean: dict[str, str]) -> None:
         ).wait()
         for log in ("first", "second")
     ]
-    told = lines(first)[-1]
-    assert told["distributed_type"] == "FSDP"
-    for share in told["held"]:  # layers are divided, not numbers: the parts are not quite equal
+    printed = lines(first)[-1]
+    assert printed["distributed_type"] == "FSDP"
+    for share in printed["held"]:  # layers are divided, not numbers: the parts are not quite equal
         assert share == pytest.approx(
             {"weights": FSDP_WEIGHTS / 2, "optimizer": FSDP_WEIGHTS}, rel=0.01
         )
@@ -217,8 +217,8 @@ def test_how_fsdp_partitions(tmp_path: Path, clean: dict[str, str]) -> None:
 
 def test_fsdp_on_cpus_prints_a_warning(tmp_path: Path, clean: dict[str, str]) -> None:
     """If FSDP was requested and DDP is used, the example prints a warning."""
-    asked = clean | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-    ended = run("fsdp_training", tmp_path, asked, "--num_train_epochs", 1, ranks=2)
+    environment = clean | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    ended = run("fsdp_training", tmp_path, environment, "--num_train_epochs", 1, ranks=2)
     assert ended.code == 0, ended.output
     assert "FSDP was requested, but MULTI_CPU is used: FSDP needs GPUs" in ended.output
 

@@ -14,11 +14,11 @@ def test_losses_are_recorded_on_request(tmp_path: Path) -> None:
     """With all digits; an unknown loss is null, and without a request there is no file."""
     (tmp_path / "events").mkdir()
     attempt = AttemptContext(RunPaths(tmp_path), "0001", tmp_path / "stop", 1, None, None)
-    asked = open_losses(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
-    asked.note(1, 0.1 + 0.2)
-    asked.note(2, None)
-    asked.note(3, float("inf"), since=1)
-    asked.write()
+    losses = open_losses(attempt, main=True, environment={"CLUSTERRUN_LOSSES": "1"})
+    losses.note(1, 0.1 + 0.2)
+    losses.note(2, None)
+    losses.note(3, float("inf"), since=1)
+    losses.write()
     lines = [
         json.loads(line) for line in RunPaths(tmp_path).losses("0001").read_text().splitlines()
     ]

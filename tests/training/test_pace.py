@@ -22,15 +22,15 @@ def exchange_steps(seconds: list[float]) -> list[int]:
     step later.
     """
     clock = Clock()
-    pace, asked, proposal = Pace(clock), [], 0
+    pace, steps, proposal = Pace(clock), [], 0
     for step, taken in zip(count(1), seconds, strict=False):
         clock.now += taken
         passes = pace.skips_step()
         pace.follow(proposal)
         if not passes:
-            asked.append(step)
+            steps.append(step)
             proposal = pace.propose()
-    return asked
+    return steps
 
 
 def test_ranks_exchange_at_every_long_step() -> None:
@@ -47,18 +47,18 @@ def test_ranks_exchange_at_every_second_medium_step() -> None:
 
 def test_ranks_exchange_at_least_at_every_eighth_step() -> None:
     """However short steps are, at most seven in a row are skipped, and the number rises gradually."""
-    asked = exchange_steps([0.001] * 60)
-    gaps = [after - before for before, after in pairwise(asked)]
+    steps = exchange_steps([0.001] * 60)
+    gaps = [after - before for before, after in pairwise(steps)]
     assert gaps == sorted(gaps)
     assert (gaps[0], gaps[-1]) == (1, 8)
 
 
 def test_long_steps_after_short_ones_soon_have_an_exchange_each() -> None:
     """When steps become long, at most seven are skipped; one more until all know; then none."""
-    asked = exchange_steps([0.001] * 60 + [5.0] * 20)
-    first = next(step for step in asked if step > 60)
+    steps = exchange_steps([0.001] * 60 + [5.0] * 20)
+    first = next(step for step in steps if step > 60)
     assert first <= 68
-    assert [step for step in asked if step > first] == list(range(first + 2, 81))
+    assert [step for step in steps if step > first] == list(range(first + 2, 81))
 
 
 def test_after_an_evaluation_every_step_has_an_exchange() -> None:

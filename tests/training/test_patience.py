@@ -71,7 +71,7 @@ def test_a_pause_is_not_a_step():
 
 
 @pytest.fixture
-def told(tmp_path):
+def recorded(tmp_path):
     """A progress record, and a function that reads its file."""
     path = tmp_path / "progress"
     progress = Progress(path)
@@ -84,9 +84,9 @@ def told(tmp_path):
     return progress, read
 
 
-def test_the_activity_is_recorded_before_it_starts(told):
+def test_the_activity_is_recorded_before_it_starts(recorded):
     """Before an evaluation or a save is silent, the file names it, with its timeout."""
-    progress, read = told
+    progress, read = recorded
     progress.begin(Activity.START)
     assert (read()["doing"], read()["patience"]) == ("start", str(2 * HOURS))
     assert "step" not in read()
@@ -101,9 +101,9 @@ def test_the_activity_is_recorded_before_it_starts(told):
     assert (read()["doing"], read()["step"]) == ("step", "2")
 
 
-def test_signs_of_life_between_steps(told):
+def test_signs_of_life_between_steps(recorded):
     """Each batch of a long step or of an evaluation is one; nothing else changes."""
-    progress, read = told
+    progress, read = recorded
     progress.update(1, 9, 0.5, 8)
     progress.begin(Activity.EVALUATION)
     before = read()
@@ -115,11 +115,11 @@ def test_signs_of_life_between_steps(told):
         assert progress._path.stat().st_mtime > 10
 
 
-def test_a_new_attempt_shows_the_previous_step(told):
+def test_a_new_attempt_shows_the_previous_step(recorded):
     """Its first record says that it has started; the step and the loss are those of the previous
     attempt until it has its own.
     """
-    progress, read = told
+    progress, read = recorded
     progress._path.write_text("step=31\ntotal=50\nloss=0.25\nrate=7\ntime=1\n")
     progress.begin(Activity.START)
     assert [read()[key] for key in ("step", "total", "loss", "doing")] == [
@@ -165,7 +165,7 @@ def test_a_rank_that_is_stuck_in_c_dumps_its_stacks(tmp_path):
             until(
                 lambda: rank.send_signal(STACKS_SIGNAL) or "in stuck" in file.read_text(),
                 60,
-                "it tells where it is stuck",
+                "it has dumped its stacks",
             )
             assert rank.poll() is None
         finally:

@@ -44,17 +44,17 @@ def test_a_signal_lets_it_save_and_it_resumes_exactly(tmp_path):
     first = start(stopped, "--max_steps", 10**9, "--save_steps", 10)
     until(lambda: checkpoints(stopped) or first.poll() is not None)
     first.send_signal(signal.SIGUSR1)
-    said, _ = first.communicate()
-    assert first.returncode == 0, said
+    printed, _ = first.communicate()
+    assert first.returncode == 0, printed
     newest = checkpoints(stopped)[-1]
     step = int(newest.stem.partition("-")[2])
-    assert said.splitlines()[-1] == f"saved {newest}"
+    assert printed.splitlines()[-1] == f"saved {newest}"
     second = start(stopped, "--max_steps", step + 5, "--resume_from_checkpoint", newest)
     third = start(whole, "--max_steps", step + 5, "--save_steps", 10**9)
-    said, _ = second.communicate()
+    printed, _ = second.communicate()
     third.communicate()
     assert (second.returncode, third.returncode) == (0, 0)
-    assert f"resumed at step {step}\n" in said
+    assert f"resumed at step {step}\n" in printed
     one, other = (
         torch.load(checkpoints(run_dir)[-1], weights_only=True) for run_dir in (stopped, whole)
     )

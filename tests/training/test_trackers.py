@@ -127,7 +127,7 @@ def steps(curve: list[tuple[int, float]]) -> list[int]:
 def test_wandb_continues_the_same_run_in_each_attempt(crashed):
     first, second = offline_runs(crashed)
     assert (first.run.run_id, second.run.run_id) == ("tiny-1", "tiny-1")
-    assert first.run.resume, "wandb sync goes on with a run only where its file says so"
+    assert first.run.resume, "wandb sync continues a run only if its file says so"
     assert second.run.resume
     assert (steps(first.curve("loss")), steps(second.curve("loss"))) == (FIRST, SECOND)
 

@@ -13,8 +13,8 @@ from tests.training_scripts.launches import (
     count_steps,
     marker,
     names,
+    result_of_rank,
     start_two,
-    told,
 )
 
 
@@ -31,7 +31,11 @@ def test_a_signal_on_one_rank_stops_all(tmp_path, clean):
     log = tmp_path / "log"
     end = start_two(COUNT_STEPS, tmp_path, environment=environment, log=log).wait()
     assert end.code == 0, end.output
-    assert told(tmp_path, 0) == told(tmp_path, 1) == {"began": 0, "ended": 2, "stopped": True}
+    assert (
+        result_of_rank(tmp_path, 0)
+        == result_of_rank(tmp_path, 1)
+        == {"began": 0, "ended": 2, "stopped": True}
+    )
     assert names(tmp_path) == ["step-00000002-0001"]
 
 
@@ -91,7 +95,7 @@ def test_a_checkpoint_without_a_manifest_is_skipped(tmp_path, clean):
     end = count_steps(tmp_path, *options, environment=clean)
     assert end.code == 0, end.output
     assert "skipping step-00000004-0001" in end.output
-    assert told(tmp_path)["began"] == 2
+    assert result_of_rank(tmp_path)["began"] == 2
     assert (broken / "manifest.json").exists()
 
 
@@ -102,7 +106,7 @@ def test_a_stop_without_a_new_step_uses_the_existing_checkpoint(tmp_path, clean)
     (tmp_path / "signal-0002").touch()
     again = environment | attempt_of(tmp_path, "0002")
     assert count_steps(tmp_path, "--overflow", environment=again).code == 0
-    assert told(tmp_path) == {"began": 3, "ended": 3, "stopped": True}
+    assert result_of_rank(tmp_path) == {"began": 3, "ended": 3, "stopped": True}
     second = marker(tmp_path, "0002")
     assert (second["outcome"], second["checkpoint"]) == ("stopped", "step-00000003-0001")
     assert names(tmp_path) == ["step-00000003-0001"]

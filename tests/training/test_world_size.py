@@ -47,16 +47,16 @@ SHARED_OUT = [
 ]
 
 
-@pytest.mark.parametrize(("saved", "processes", "asked", "expected"), SHARED_OUT)
+@pytest.mark.parametrize(("saved", "processes", "requested", "expected"), SHARED_OUT)
 def test_a_step_uses_the_same_batches(
-    saved: tuple[int, int, int], processes: int, asked: int, expected: int
+    saved: tuple[int, int, int], processes: int, requested: int, expected: int
 ) -> None:
     """Processes times accumulation stays the same, unless only the accumulation is changed."""
-    assert accumulation_for(Share(*saved), processes, asked, "step-1") == expected
+    assert accumulation_for(Share(*saved), processes, requested, "step-1") == expected
 
 
 @pytest.mark.parametrize(
-    ("saved", "processes", "asked", "said"),
+    ("saved", "processes", "requested", "message"),
     [
         (
             (4, 1, 1),
@@ -70,12 +70,12 @@ def test_a_step_uses_the_same_batches(
     ],
 )
 def test_numbers_that_cannot_be_shared_are_refused(
-    saved: tuple[int, int, int], processes: int, asked: int, said: str
+    saved: tuple[int, int, int], processes: int, requested: int, message: str
 ) -> None:
     """The error lists the numbers that can."""
     with pytest.raises(TrainingError) as refused:
-        accumulation_for(Share(*saved), processes, asked, "step-1")
-    assert said in str(refused.value)
+        accumulation_for(Share(*saved), processes, requested, "step-1")
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         if link == 2:
             plans += refused(root)
-        (root / f"said-{link}").write_text(launch(plans, processes, root, environment))
+        (root / f"output-{link}").write_text(launch(plans, processes, root, environment))
     return root
 
 
@@ -221,7 +221,7 @@ def test_steps_rates_and_losses_are_those_of_two_processes(root: Path, name: str
     whole, parts = trained(root / f"{WHOLE[name]}-whole"), trained(root / name)
     assert list(whole) == list(range(STEPS)), (root / "said-1").read_text()
     assert list(parts) == list(whole), [
-        (root / f"said-{link}").read_text() for link in (1, 2, 3, 4)
+        (root / f"output-{link}").read_text() for link in (1, 2, 3, 4)
     ]
     assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
     assert all(close(parts[step][0], whole[step][0]) for step in whole)
@@ -241,15 +241,15 @@ def test_partitioned_states_are_repartitioned(
     root: Path, tmp_path: Path, strategy: Strategy, chain: tuple[int, ...]
 ) -> None:
     """ZeRO and FSDP2, where each rank saves a part, train the same as two processes of DDP."""
-    said = []
+    outputs = []
     for link, processes in enumerate(chain, 1):
         at = (2, 8)[link - 1] if link < len(chain) else None
         one = plan(
             tmp_path / "run", link, at, accumulation=4 // processes if link == 1 else 4 // chain[0]
         )
-        said.append(launch([one], processes, tmp_path, clean_environment(tmp_path), strategy))
+        outputs.append(launch([one], processes, tmp_path, clean_environment(tmp_path), strategy))
     whole, parts = trained(root / "scaled-whole"), trained(tmp_path / "run")
-    assert list(parts) == list(whole), "\n".join(said)
+    assert list(parts) == list(whole), "\n".join(outputs)
     assert [step[2] for step in parts.values()] == [step[2] for step in whole.values()]
     assert all(close(parts[step][0], whole[step][0]) for step in whole)
     assert all(close(parts[step][1], whole[step][1]) for step in whole)

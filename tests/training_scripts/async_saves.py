@@ -103,7 +103,7 @@ def happen(accelerator, run, what, *words):
     elif what == "break":
         os.environ["BROKEN"] = "1"
     elif what == "crash":
-        raise ArithmeticError("the loss is no number")
+        raise ArithmeticError("the loss is not a number")
     elif what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     else:
@@ -122,9 +122,9 @@ def limit(rank, what, *numbers):
 
 def train(args, accelerator, run, model, optimizer, loader, counter):
     position = run.resume()
-    told = {"began": position.step, "count": counter.state["count"].tolist(), "stopped": False}
+    result = {"began": position.step, "count": counter.state["count"].tolist(), "stopped": False}
     batches = iter(loader)
-    while position.step < args.steps and not told["stopped"]:
+    while position.step < args.steps and not result["stopped"]:
         (x,) = next(batches)
         accelerator.backward(model(x).square().mean())
         optimizer.step()
@@ -136,10 +136,10 @@ def train(args, accelerator, run, model, optimizer, loader, counter):
         for step, *words in args.at:
             if int(step) == position.step:
                 happen(accelerator, run, *words)
-        told["stopped"] = run.step_done(position, total=args.steps, samples=1)
-    if not told["stopped"]:
+        result["stopped"] = run.step_done(position, total=args.steps, samples=1)
+    if not result["stopped"]:
         run.finish(position)
-    return {**told, "ended": position.step}
+    return {**result, "ended": position.step}
 
 
 def main():
@@ -161,9 +161,9 @@ def main():
     accelerator.register_save_state_pre_hook(
         lambda *found: torch.save(found[0][0].training, Path(found[2], "hook"))
     )
-    told = train(args, accelerator, run, model, optimizer, loader, counter)
+    result = train(args, accelerator, run, model, optimizer, loader, counter)
     (args.folder / f"rank-{accelerator.process_index}.json").write_text(
-        json.dumps(told), encoding="utf-8"
+        json.dumps(result), encoding="utf-8"
     )
     accelerator.end_training()
 

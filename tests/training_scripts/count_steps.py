@@ -49,8 +49,8 @@ def main():
         stopped = run.step_done(position, total=args.steps, loss=loss, samples=1)
     if not stopped:
         run.finish(position)
-    told = {"began": began, "ended": position.step, "stopped": stopped}
-    (args.folder / f"rank-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+    result = {"began": began, "ended": position.step, "stopped": stopped}
+    (args.folder / f"rank-{rank}.json").write_text(json.dumps(result), encoding="utf-8")
     accelerator.end_training()
 
 

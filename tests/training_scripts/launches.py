@@ -162,7 +162,7 @@ def fake_checkpoint(folder: Path, step: int, attempt: int) -> str:
     return path.name
 
 
-def told(folder: Path, rank: int = 0) -> dict[str, object]:
+def result_of_rank(folder: Path, rank: int = 0) -> dict[str, object]:
     return json.loads((folder / f"rank-{rank}.json").read_text())
 
 

@@ -139,7 +139,7 @@ def attempt(plan):
         train(plan)
     except SystemExit as end:
         return end.code or 0
-    except Exception:  # noqa: BLE001 - the child must not go on as the parent
+    except Exception:  # noqa: BLE001 - the child must not continue as the parent
         traceback.print_exc()
         return 1
     return 0

@@ -82,11 +82,11 @@ def start_ranks(strategy: Strategy, script: Path, *arguments: object, environmen
     steps = section.pop("gradient_accumulation_steps")
     if strategy.zero_stage is not None:
         section["deepspeed_config"] |= {"gradient_accumulation_steps": steps}
-    given = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(steps), **strategy.variables(script)}
+    variables = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": str(steps), **strategy.variables(script)}
     if strategy.distributed_type == "MULTI_CPU":
-        given["ACCELERATE_USE_CPU"] = "true"
+        variables["ACCELERATE_USE_CPU"] = "true"
     return start_configured(
-        section, OVER_GLOO, *arguments, environment=given | environment, log=log, ranks=ranks
+        section, OVER_GLOO, *arguments, environment=variables | environment, log=log, ranks=ranks
     )
 
 

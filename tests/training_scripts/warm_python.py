@@ -61,7 +61,7 @@ def fork(work, *words):
     if child == 0:
         try:
             work(*words)
-        except BaseException:  # noqa: BLE001 - the child must not go on as the parent
+        except BaseException:  # noqa: BLE001 - the child must not continue as the parent
             traceback.print_exc()
         os._exit(1)
     return child

@@ -126,16 +126,16 @@ def test_a_local_run_of_another_machine_is_kept(disk):
 
 def test_a_run_that_changed_since_the_plan_is_kept(disk):
     """A run resumed and ended since is recent; one taken up by a killed `resume` is pending."""
-    again, begun = disk.run("again", days=40), disk.run("begun", days=40, job="2")
+    again, interrupted = disk.run("again", days=40), disk.run("interrupted", days=40, job="2")
     plan = plan_clean(MONTH, disk.index)
     again.begin("0002").write_text("job_id=1\n")
     again.end("0002").write_text(f"cause=finished\nnext=end\nended={int(time.time())}\n")
     disk.index.make()
-    disk.index.resumption(RunRef("begun", begun)).write_text("number=2\n")
+    disk.index.resumption(RunRef("interrupted", interrupted)).write_text("number=2\n")
     notes: list[str] = []
     assert carry_out(plan, disk.index, note=notes.append) == []
-    hint = "a resume was interrupted; finish it with `clusterrun resume begun`"
-    assert sorted(notes) == ["again stays: it has been resumed", f"begun stays: {hint}"]
+    hint = "a resume was interrupted; finish it with `clusterrun resume interrupted`"
+    assert sorted(notes) == ["again stays: it has been resumed", f"interrupted stays: {hint}"]
 
 
 def test_clean_and_resume_exclude_each_other(disk):

@@ -37,12 +37,12 @@ class End:
             before,
             f"(exit 0); printf 'in the job\\n'; exit {code}",
         ]
-        given = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": "12", **(environment or {})}
+        variables = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": "12", **(environment or {})}
         return subprocess.run(
             ["bash", "-c", "\n".join(lines)],
             text=True,
             capture_output=True,
-            env=given,
+            env=variables,
             check=False,
             timeout=60,
         )
@@ -56,7 +56,7 @@ def end(tmp_path) -> End:
 def test_a_webhook_receives_all_facts(end, hooks):
     """Any character in a reason gives valid JSON; the exit code is the job's."""
     hook = hooks()
-    reason = 'it said "no\\way" at 100% of $HOME `x`, in Köln\ttab'
+    reason = 'it wrote "no\\way" at 100% of $HOME `x`, in Köln\ttab'
     done = end.exit_like_main("'webhook json HOOK gave-up'", environment={"HOOK": hook.url}, cause="crash", next="end",
                      reason=reason, step=30)  # fmt: skip
     assert (done.returncode, done.stdout) == (7, "in the job\n")
@@ -186,8 +186,8 @@ def test_a_term_while_a_notice_is_sent(end, hooks):
     shell = subprocess.Popen(["bash", "-c", "\n".join(lines)], start_new_session=True, stdin=subprocess.PIPE,
                              stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOOK": hook.url}, text=True)  # fmt: skip
     group.append(shell.pid)
-    _, said = shell.communicate("\n", timeout=30)
-    assert (shell.returncode, said) == (5, "clusterrun: notify: sent finished to HOOK\n")
+    _, printed = shell.communicate("\n", timeout=30)
+    assert (shell.returncode, printed) == (5, "clusterrun: notify: sent finished to HOOK\n")
 
 
 def test_mail_uses_the_nodes_own_program(end, tmp_path):

@@ -54,7 +54,7 @@ def test_whole_runs_report_how_they_ended(tmp_path, hooks):
         assert (
             status(run.run_id, index).state.value == {"well": "COMPLETED", "ill": "FAILED"}[name]
         ), ended
-        until(lambda number=number: len(hook.received) > number, 30, "its end is told")
+        until(lambda number=number: len(hook.received) > number, 30, "its end is received")
         found = subprocess.run(
             ["grep", "-rl", SECRET, folder], text=True, capture_output=True, check=False
         ).stdout

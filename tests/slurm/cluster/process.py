@@ -93,12 +93,12 @@ def wait_until(condition: Callable[[], bool], timeout: float = 60, what: str = "
     """
     end = time.monotonic() + timeout
     while True:
-        asked = time.monotonic()
+        started = time.monotonic()
         if condition():
             return
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout:g} s: {what or condition}")
-        time.sleep(max(0.05, 2 * (time.monotonic() - asked)))
+        time.sleep(max(0.05, 2 * (time.monotonic() - started)))
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,8 @@ def answer(argv: list[str], seconds: float) -> str:
         raise Unavailable(f"{argv[0]}: {error}") from error
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("E:")]
-        said = words or (done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1:]
-        raise Unavailable(f"{' '.join(argv[:3])} ...: {said[-1]}")
+        printed = (
+            words or (done.stderr.splitlines() or done.stdout.splitlines() or ["no output"])[-1:]
+        )
+        raise Unavailable(f"{' '.join(argv[:3])} ...: {printed[-1]}")
     return done.stdout

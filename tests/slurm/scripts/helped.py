@@ -8,7 +8,7 @@ import time
 
 
 def watch_forever() -> None:
-    """Stand in for a process that watches GPUs, or serves an evaluation, during a training."""
+    """Imitate a process that watches GPUs, or serves an evaluation, during a training."""
     while True:
         time.sleep(1)
 

@@ -16,9 +16,9 @@ FACTS = {"step": 3, "attempt": 2, "epoch": 1, "batch": 4, "world_size": 8}
 @pytest.fixture
 def stored(tmp_path) -> Checkpoints:
     """The checkpoints of a run's second attempt, which keeps one."""
-    made = Checkpoints(tmp_path / "checkpoints", tmp_path / "staging", attempt=2, keep=1)
-    made.clear_staging()
-    return made
+    checkpoints = Checkpoints(tmp_path / "checkpoints", tmp_path / "staging", attempt=2, keep=1)
+    checkpoints.clear_staging()
+    return checkpoints
 
 
 def sealed(checkpoints: Checkpoints, step: int = 3, **facts: object) -> Path:

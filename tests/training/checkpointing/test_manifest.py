@@ -19,11 +19,11 @@ from tests.support.disk_calls import DiskCalls, open_descriptors
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder with a state: two files, one of them in a subfolder."""
-    made = tmp_path / "state"
-    (made / "below").mkdir(parents=True)
-    (made / "model").write_text("weights")
-    (made / "below" / "optimizer").write_text("momenta")
-    return made
+    state = tmp_path / "state"
+    (state / "below").mkdir(parents=True)
+    (state / "model").write_text("weights")
+    (state / "below" / "optimizer").write_text("momenta")
+    return state
 
 
 def test_files_and_manifest_are_durable_before_the_manifest_is_renamed(folder, monkeypatch):
@@ -128,15 +128,15 @@ def test_checksums_are_not_computed_twice(folder, monkeypatch):
 
 def test_checksums_are_computed_by_the_given_workers(folder):
     """They belong to the caller, who cancels a save by them."""
-    asked: list[object] = []
+    submitted: list[object] = []
 
     class Counted(ThreadPoolExecutor):
         def submit(self, *given: object, **more: object) -> Future:
-            asked.append(given)
+            submitted.append(given)
             return super().submit(*given, **more)
 
     assert sorted(manifest.take_stock(folder, workers=Counted(1))) == ["below/optimizer", "model"]
-    assert len(asked) >= 4
+    assert len(submitted) >= 4
 
 
 def test_a_failed_fsync_is_reported(folder, monkeypatch):
@@ -209,14 +209,14 @@ def test_reading_ends_at_the_first_damage_by_name(folder):
     """Each verified file is reported to the caller, for a progress bar; none after the damage."""
     (folder / "zeta").write_text("last")
     manifest.seal(folder, {})
-    told: list[int] = []
-    assert manifest.find_damage(folder, told.append) is None
-    assert told == [7, 7, 4]
+    progress: list[int] = []
+    assert manifest.find_damage(folder, progress.append) is None
+    assert progress == [7, 7, 4]
     (folder / "model").write_text("WEIGHTS")
     (folder / "zeta").write_text("LAST")
-    told.clear()
-    assert manifest.find_damage(folder, told.append) == "model's checksum differs"
-    assert told == [7]
+    progress.clear()
+    assert manifest.find_damage(folder, progress.append) == "model's checksum differs"
+    assert progress == [7]
     (folder / "zeta").unlink()
     assert (
         manifest.find_damage(folder) == "zeta is missing"

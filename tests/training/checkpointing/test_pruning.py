@@ -13,13 +13,13 @@ from tests.training_scripts.launches import fake_checkpoint, names
 
 def test_checkpoints_of_later_attempts_are_not_pruned(stored, tmp_path):
     """A fenced attempt must not remove its successor's checkpoints."""
-    made = [
+    checkpoints = [
         fake_checkpoint(tmp_path / "checkpoints", step, attempt)
         for step, attempt in ((1, 1), (2, 2), (1, 3))
     ]
     stored.prune()
     stored.finish_removal()
-    assert names(tmp_path) == sorted(made[1:])
+    assert names(tmp_path) == sorted(checkpoints[1:])
 
 
 def test_an_older_checkpoint_of_the_same_step_is_pruned(stored, tmp_path):
@@ -81,10 +81,10 @@ def test_a_removal_that_fails_is_silent(stored, tmp_path, monkeypatch, capsys):
 
 def test_a_failed_prune_does_not_fail_the_save(stored, tmp_path, capsys):
     """The checkpoint is published; the old one stays, with a line in the log."""
-    made = [stored.publish(sealed(stored, step=step)) for step in (1, 2)]
+    checkpoints = [stored.publish(sealed(stored, step=step)) for step in (1, 2)]
     shutil.rmtree(tmp_path / "staging")
     (tmp_path / "staging").write_text("no folder")
     stored.prune()
     stored.finish_removal()
-    assert names(tmp_path) == [one.name for one in made]
+    assert names(tmp_path) == [one.name for one in checkpoints]
     assert "cannot remove old checkpoints yet: " in capsys.readouterr().err

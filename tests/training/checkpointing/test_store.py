@@ -19,20 +19,20 @@ def test_training_starts_at_position_0():
 def test_a_published_checkpoint_describes_itself(stored, tmp_path):
     """Its path, its numbers, its size, and the options it was saved with."""
     sharing = {"accumulation": 2}
-    made = stored.publish(sealed(stored, strategy="FSDP", sharing=sharing))
+    published = stored.publish(sealed(stored, strategy="FSDP", sharing=sharing))
     path = tmp_path / "checkpoints" / "step-00000003-0002"
-    assert made == StoredCheckpoint(
+    assert published == StoredCheckpoint(
         path, attempt=2, step=3, epoch=1, batch=4, world_size=8, size=7, strategy="FSDP", sharing=sharing
     )  # fmt: skip
-    assert made.name == path.name
-    assert stored.latest() == stored.newest() == made
+    assert published.name == path.name
+    assert stored.latest() == stored.newest() == published
 
 
 def test_missing_facts_of_a_checkpoint_are_empty(stored):
     """Checkpoints of 0.1.0 have neither strategy nor sharing."""
-    made = stored.publish(sealed(stored, sharing=None))
-    assert (made.strategy, made.sharing) == ("", {})
-    assert StoredCheckpoint(made.path, 1, 1, 1, 1, 1).size == 0
+    published = stored.publish(sealed(stored, sharing=None))
+    assert (published.strategy, published.sharing) == ("", {})
+    assert StoredCheckpoint(published.path, 1, 1, 1, 1, 1).size == 0
 
 
 def test_a_publication_is_one_durable_rename(stored, monkeypatch):
@@ -100,7 +100,7 @@ def test_a_draft_that_cannot_be_removed_is_no_error(stored, monkeypatch):
     assert draft.exists()
     stored.drop(draft)
     assert not draft.exists()
-    stored.drop(draft)  # removing a missing draft is no error
+    stored.drop(draft)  # a missing draft can be removed
 
 
 def test_a_draft_starts_empty(stored):
@@ -112,11 +112,11 @@ def test_a_draft_starts_empty(stored):
 
 def test_missing_folders_are_made(tmp_path):
     """With their parents; what earlier attempts left in staging is removed, checkpoints stay."""
-    made = Checkpoints(tmp_path / "a" / "checkpoints", tmp_path / "b" / "staging", 1, None)
-    made.clear_staging()
-    made.publish(sealed(made))
+    checkpoints = Checkpoints(tmp_path / "a" / "checkpoints", tmp_path / "b" / "staging", 1, None)
+    checkpoints.clear_staging()
+    checkpoints.publish(sealed(checkpoints))
     (tmp_path / "b" / "staging" / "half" / "done").mkdir(parents=True)
-    made.clear_staging()
+    checkpoints.clear_staging()
     assert list((tmp_path / "b" / "staging").iterdir()) == []
     assert [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()] == [
         "step-00000003-0001"
@@ -129,8 +129,8 @@ def test_missing_folders_are_made(tmp_path):
 
 def test_a_moved_checkpoint_is_recorded(stored):
     """The number of batches changes in the checkpoint and in the object that describes it."""
-    made = stored.publish(sealed(stored))
-    moved = stored.move(made, 9)
+    published = stored.publish(sealed(stored))
+    moved = stored.move(published, 9)
     assert (moved.batch, moved.step) == (9, 3)
     assert stored.newest() == moved
 

@@ -49,9 +49,7 @@ def test_the_end_is_recorded_when_the_script_has_ended(tmp_path, clean, train):
     ]
     assert [end.code for end in ends] == [1, 3, 0], ends
     assert marker(tmp_path, "0001") == {}
-    left = [
-        marker(tmp_path, name) for name in ("0002", "0003")
-    ]  # the exit code tells the two apart
+    left = [marker(tmp_path, name) for name in ("0002", "0003")]  # the exit code differs
     assert [(one["outcome"], one["step"]) for one in left] == [("trained", "9")] * 2
     assert checkpoints(tmp_path) == ["checkpoint-5", "checkpoint-9"]
     whole = tmp_path / "whole"
