@@ -116,8 +116,8 @@ def test_a_preemption_during_the_setup(tmp_path: Path, setup: str, tree: bool) -
     job.wait_for("staging")
     time.sleep(0.3)
     job.end("DUE TO PREEMPTION ", tree=tree)
-    found = job.record()
-    assert (found.get("cause"), found.get("started")) == ("preemption", "no"), job.story()
+    record = job.record()
+    assert (record.get("cause"), record.get("started")) == ("preemption", "no"), job.story()
     assert "--dependency=afterany:7" in (tmp_path / "submitted").read_text()
     assert len((tmp_path / "submitted").read_text().splitlines()) == 1
     assert not (tmp_path / "srun").exists()
@@ -152,8 +152,8 @@ def test_an_end_during_the_setup_has_its_cause(
     job = Job(tmp_path, WAITS["command"], mode)
     job.wait_for("staging")
     job.end(words, tree=True)
-    found = job.record()
-    assert (found.get("cause"), found.get("next")) == (cause, comes), job.story()
+    record = job.record()
+    assert (record.get("cause"), record.get("next")) == (cause, comes), job.story()
     assert [name for name in ("requeued", "submitted") if (tmp_path / name).exists()] == requests
 
 
@@ -166,8 +166,8 @@ def test_a_failed_setup_is_distinguished_from_an_end_by_slurm(
 ) -> None:
     """Without Slurm's line it is the user's to fix, also if the setup exits the script."""
     job = Job(tmp_path, setup)
-    found = job.record()
-    assert (found.get("cause"), found.get("next"), found.get("reason")) == (
+    record = job.record()
+    assert (record.get("cause"), record.get("next"), record.get("reason")) == (
         "failed-start",
         "end",
         reason,

@@ -211,7 +211,7 @@ checkpoint: {path: "{run_dir}/it's/{run_dir}-*", signal: SIGTERM}
 """
 
 
-def test_a_task_of_an_array_is_a_run_of_its_own(folder):
+def test_a_task_of_an_array_is_a_separate_run(folder):
     """Each task has its own id and folder below the array's; Slurm's log has array and task id."""
     assert settings_of(script_of(ARRAY)) == [
         "share='' processes_per_node='' checkpoint_path='' checkpoint='' stop_signal='' skip_node_check='' shrink_to='' "

@@ -106,7 +106,7 @@ def test_a_function_declares_the_variables_of_its_caller_that_it_sets(file: Path
     assert text.count("# sets: ") == len(declared)
 
 
-def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> None:
+def test_every_combination_of_options_defines_the_functions_it_calls(tmp_path: Path) -> None:
     """For every spec, sections call only functions that the script has."""
     sets = set[tuple[str, ...]]()
     for choice in ALL:
@@ -122,7 +122,9 @@ def test_every_combination_of_options_defines_what_it_calls(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("choice", RENDERED)
-def test_a_rendered_script_defines_what_it_calls(choice: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_rendered_script_defines_the_functions_it_calls(
+    choice: tuple[int, ...], tmp_path: Path
+) -> None:
     """bash parses the whole script; each node gets the functions that its task may call."""
     text = render(plan(choice, tmp_path))
     read = read_bash(text)

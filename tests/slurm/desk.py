@@ -122,8 +122,8 @@ class Desk:
         return Submitted(printed["run_id"], printed["job_id"], Path(printed["folder"]))
 
     def status(self, run: Submitted) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)
-        return found
+        answer: dict[str, Any] = json.loads(self.cli("status", run.run_id, "--json").stdout)
+        return answer
 
     def wait(self, run: Submitted, seconds: float = 120) -> str:
         """Wait for the end of a run and return its state."""

@@ -114,8 +114,8 @@ def _look_at_specs(desk: Desk) -> None:
     assert ask(
         desk, "init", "--script", str(home / "train.py"), "-o", str(home / "new.yaml"), "--force"
     )["file"]
-    found = json.loads(desk.cli("doctor", "--json", check=False).stdout)
-    assert fits("doctor", json.dumps(found))["findings"]
+    answer = json.loads(desk.cli("doctor", "--json", check=False).stdout)
+    assert fits("doctor", json.dumps(answer))["findings"]
     assert ask(desk, "status", "nobody", code=2)["problems"]
 
 

@@ -236,15 +236,15 @@ def test_the_metrics_end_with_the_last_step(two):
     """Loss, learning rate and speed are recorded by attempt, with the first step, the saves, and
     the time of the exit.
     """
-    found = read_metrics(RunPaths(two / "whole"), "0001")
-    first, last = found.points[0], found.points[-1]
+    metrics = read_metrics(RunPaths(two / "whole"), "0001")
+    first, last = metrics.points[0], metrics.points[-1]
     assert last.step == 4 * STEPS
     assert last.loss == pytest.approx(
         float(lines(two / "whole", "losses")[-1].split()[1]), rel=1e-4
     )
     assert last.learning_rate > 0
-    assert found.first_step <= first.time <= last.time <= found.left + 0.01
-    assert (found.saves > 0) == (found.saving > 0)
+    assert metrics.first_step <= first.time <= last.time <= metrics.left + 0.01
+    assert (metrics.saves > 0) == (metrics.saving > 0)
 
 
 def test_evaluations_of_different_lengths_do_not_hang(two):

@@ -199,8 +199,8 @@ class Cluster:
     def state(self, job: str | int) -> str:
         """Return Slurm's state of a job, such as RUNNING; also for some minutes after its end."""
         shown = self.run_as("alice", ["scontrol", "show", "job", str(job)]).stdout
-        found = re.search(r"JobState=(\w+)", shown)
-        return found[1] if found else ""
+        match = re.search(r"JobState=(\w+)", shown)
+        return match[1] if match else ""
 
     def wait_state(self, job: str | int, *states: str, timeout: float = 60) -> str:
         """Wait until a job is in one of `states` and return it. Raises TimeoutError after `timeout`
