@@ -233,7 +233,7 @@ def doctor(
     unless `force` is set. A mistake in the profile is a finding, not an exception.
     """
     site = None if profile is None else str(profile)
-    found = examine(
+    examination = examine(
         Request("", tuple(overrides), site),
         on_nodes=on_nodes,
         timeout=timeout,
@@ -241,8 +241,8 @@ def doctor(
     )
     if write_profile is not None:
         path = Path(write_profile).expanduser() if write_profile else own_profile(os.environ)
-        put_profile(path, first_profile(found.site, os.environ), force=force)
-    return found
+        put_profile(path, first_profile(examination.site, os.environ), force=force)
+    return examination
 
 
 def clean(

@@ -49,22 +49,22 @@ def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
         ("slurm", MEMORIES),
         ("environment", ("venv", "conda")),
     ):
-        given = [key for key in keys if (values.get(section) or {}).get(key) is not None]
-        if {(section, key) for key in given} - layers.defaults:
-            layers.drop_defaults(section, given)
+        present = [key for key in keys if (values.get(section) or {}).get(key) is not None]
+        if {(section, key) for key in present} - layers.defaults:
+            layers.drop_defaults(section, present)
 
 
 def _check_what_runs(layers: Layers, values: dict[str, Any]) -> None:
-    given = [name for name in _WHAT_RUNS if values.get(name) is not None]
+    present = [name for name in _WHAT_RUNS if values.get(name) is not None]
     misspelt = {f"did you mean {name}?" for name in _WHAT_RUNS} & {
         problem.hint for problem in layers.problems
     }
-    if not given and not misspelt:
+    if not present and not misspelt:
         layers.add_problem((), "nothing to run", "add script: train.py, or module: or command:")
-    for extra in given[1:]:
-        what = f"cannot be combined with {given[0]}"
+    for extra in present[1:]:
+        what = f"cannot be combined with {present[0]}"
         layers.add_problem((extra,), what, f"use exactly one of {', '.join(_WHAT_RUNS)}")
-    if given == ["command"] and values.get("args"):
+    if present == ["command"] and values.get("args"):
         layers.add_problem(
             ("args",), "cannot be combined with command", "write the arguments into the command"
         )

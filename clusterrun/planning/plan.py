@@ -177,28 +177,28 @@ def _refuse_length(launch: Launch, source: str) -> None:
 def _make_directives(
     spec: JobSpec, chdir: str | None, identity: Identity | None
 ) -> list[Directive]:
-    found = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
+    directives = [Directive("job-name", spec.name), *_user_directives(spec.slurm)]
     if spec.launcher:
         if grammar.least_nodes(spec.slurm.nodes) == grammar.most_nodes(spec.slurm.nodes):
             # with a range, Slurm 22.05 takes it for as many tasks as the fewest nodes, and
             # allocates
             # no more than those
-            found.append(Directive("ntasks-per-node", "1"))
-        found.extend(_gpu_directives(spec.slurm))
+            directives.append(Directive("ntasks-per-node", "1"))
+        directives.extend(_gpu_directives(spec.slurm))
     if chdir is not None:
-        found.append(Directive("chdir", chdir))
+        directives.append(Directive("chdir", chdir))
     if identity is not None:
         # `%` starts a pattern in sbatch's file names (sbatch(1), "filename pattern"); `%%` is a
         # literal %
         logs = str(identity.folder / "logs").replace("%", "%%")
-        found.append(
+        directives.append(
             Directive("output", f"{logs}/slurm-{'%A_%a' if spec.slurm.array else '%j'}.out")
         )
-    found.append(Directive("open-mode", "append"))
-    found.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
-    found.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
-    found.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
-    return found
+    directives.append(Directive("open-mode", "append"))
+    directives.append(Directive("requeue" if _slurm_requeues(spec) else "no-requeue", None))
+    directives.append(Directive("signal", f"USR1@{_signal_lead(spec.slurm)}"))
+    directives.append(Directive("export", ",".join(spec.environment.secrets) or "NIL"))
+    return directives
 
 
 def _gpu_directives(slurm: Slurm) -> list[Directive]:

@@ -87,9 +87,9 @@ def prepare(request: Request) -> Prepared:
     work_dir = Path(loaded.chdir) if loaded.chdir else request.cwd
     run_root = work_dir / loaded.run_root
     text, script = _read_script(loaded, work_dir)
-    found = check(loaded, work_dir, script)
+    checked = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
-    problems = [*_check_files(loaded, work_dir, text), *found.problems, *templates.problems]
+    problems = [*_check_files(loaded, work_dir, text), *checked.problems, *templates.problems]
     problems += check_script_arguments(loaded, script)
     problems.sort(key=reading_order)
     return Prepared(
@@ -101,12 +101,12 @@ def prepare(request: Request) -> Prepared:
         templates=templates.folders,
         version=__version__,
         script=script,
-        launch=found.launch,
-        batch=found.batch,
+        launch=checked.launch,
+        batch=checked.batch,
         problems=tuple(problems),
         notes=(
             *templates.notes,
-            *found.notes,
+            *checked.notes,
             *note_time_limit(loaded),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
@@ -231,8 +231,12 @@ def _shell_faults(loaded: Loaded) -> list[Problem]:
         for place, fault in zip(bodies, faults[len(texts) :], strict=True)
         if fault
     }
-    found = {place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)}
-    return [_syntax_problem(loaded, place, fault) for place, fault in found.items() if fault]
+    faults_by_place = {
+        place: fault or empty.get(place) for place, fault in zip(texts, faults, strict=False)
+    }
+    return [
+        _syntax_problem(loaded, place, fault) for place, fault in faults_by_place.items() if fault
+    ]
 
 
 def _syntax_problem(loaded: Loaded, place: KeyPath, fault: str) -> Problem:

@@ -127,7 +127,7 @@ def read_tags(run: RunRef) -> tuple[str, ...]:
     """Return the words of the run's `slurm.comment`; a task has those of its array."""
     intents = [run.paths.intent, RunPaths(run.paths.folder.parent).intent]
     comment = next(
-        (found["comment"] for path in intents if (found := read_record(path)).get("comment")), ""
+        (record["comment"] for path in intents if (record := read_record(path)).get("comment")), ""
     )
     return tuple(comment.replace(",", " ").split())
 
@@ -162,10 +162,10 @@ def is_local(run: RunRef) -> bool:
 
 
 def _list_excluded_nodes(run: RunRef) -> tuple[str, ...]:
-    found = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
+    records = [(path.name, read_record(path)) for path in sorted(run.paths.nodes.glob("*"))]
     return tuple(
         f"{name} ({values.get('reason', '')})"
-        for name, values in found
+        for name, values in records
         if (whole(values.get("until")) or 0) > time.time()
     )
 

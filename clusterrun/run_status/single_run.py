@@ -39,22 +39,22 @@ def read_single_status(run: RunRef, snapshot: SlurmSnapshot | None) -> RunStatus
     known = status_from_files(run)
     if is_over(known, run):
         return known
-    found = (
+    status = (
         _read_local_status(run, known)
         if is_local(run)
         else _reconcile_with_slurm(run, known, snapshot)
     )
-    return found if found.state.final else _describe_active(run, found)
+    return status if status.state.final else _describe_active(run, status)
 
 
-def _describe_active(run: RunRef, found: RunStatus) -> RunStatus:
+def _describe_active(run: RunRef, status: RunStatus) -> RunStatus:
     """Add a pending request to an active run, and drop the exit code of an earlier attempt."""
-    found = replace(found, exit_code=None)
-    if found.state is not State.RUNNING or found.reason:
-        return found
+    status = replace(status, exit_code=None)
+    if status.state is not State.RUNNING or status.reason:
+        return status
     if _has_request(run, "stop"):
-        return replace(found, reason="stop requested")
-    return replace(found, reason="requeue requested") if _has_request(run, "requeue") else found
+        return replace(status, reason="stop requested")
+    return replace(status, reason="requeue requested") if _has_request(run, "requeue") else status
 
 
 def _reconcile_with_slurm(
@@ -126,8 +126,8 @@ def _find_job(job_id: str, queue: Queue | ClusterError | None) -> QueuedJob | No
         raise queue
     if queue is not None:
         return queue.get(job_id)
-    found = own_jobs(job_id)
-    return found[0] if found else None
+    jobs = own_jobs(job_id)
+    return jobs[0] if jobs else None
 
 
 def _find_successor(

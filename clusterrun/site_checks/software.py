@@ -96,12 +96,12 @@ def check_python(python: Path | None) -> list[Finding]:
         return [problem("python", f"{python}: {type(error).__name__}", fix)]
 
 
-def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
+def check_versions(where: str, installed: dict[str, str | None]) -> list[Finding]:
     """Compare the versions in an environment with those of clusterrun's `train` extra."""
-    versions = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items() if version)
     needed = required_versions()
     for name in ("accelerate", "torch"):
-        if found.get(name) is None:
+        if installed.get(name) is None:
             what = f"{where} ({versions}) has no {name}"
             return [
                 problem(
@@ -111,7 +111,9 @@ def check_versions(where: str, found: dict[str, str | None]) -> list[Finding]:
                 )
             ]
     old = [
-        f"{name}>={least}" for name, least in needed.items() if _is_older(found.get(name), least)
+        f"{name}>={least}"
+        for name, least in needed.items()
+        if _is_older(installed.get(name), least)
     ]
     if old:
         return [

@@ -94,6 +94,6 @@ def accounted_states(job_ids: list[str], folder: Path) -> dict[str, str]:
     """Return the states of jobs from one call of sacct, without the jobs that it does not know."""
     jobs = [RunJob(folder, job_id) for job_id in job_ids]
     RunJob.watcher.clear()
-    found = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}
-    found.update({job.job_id: job.get_info(mode="cache") for job in jobs})
-    return {job_id: str(info["State"]) for job_id, info in found.items() if info.get("State")}
+    infos = {job.job_id: job.get_info(mode="force" if job is jobs[-1] else "cache") for job in jobs}
+    infos.update({job.job_id: job.get_info(mode="cache") for job in jobs})
+    return {job_id: str(info["State"]) for job_id, info in infos.items() if info.get("State")}

@@ -27,19 +27,19 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
     run = find_run(name, index)
     require_own_folder(run, "requeue")
     refuse_other_cluster(run)
-    found = run_status(run)
-    if found.state is State.PENDING:
-        return replace(found, reason="already pending; nothing to do")
-    if found.state is State.UNKNOWN:
-        raise NoAnswer(found.reason, "try again when Slurm is responding")
-    if found.state.final:
+    status = run_status(run)
+    if status.state is State.PENDING:
+        return replace(status, reason="already pending; nothing to do")
+    if status.state is State.UNKNOWN:
+        raise NoAnswer(status.reason, "try again when Slurm is responding")
+    if status.state.final:
         hint = f"use `clusterrun resume {run.run_id}` to resume from its last checkpoint"
-        raise ClusterError(f"{run.run_id} has ended: {found.state.value} ({found.reason})", hint)
-    for task in [task for task in found.tasks if task.state is State.RUNNING] or [found]:
+        raise ClusterError(f"{run.run_id} has ended: {status.state.value} ({status.reason})", hint)
+    for task in [task for task in status.tasks if task.state is State.RUNNING] or [status]:
         _request_requeue(
             replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
         )
-    return replace(found, reason="requeue requested: it saves a checkpoint and restarts")
+    return replace(status, reason="requeue requested: it saves a checkpoint and restarts")
 
 
 def _request_requeue(run: RunRef, job_id: str, *, local: bool) -> None:

@@ -75,53 +75,53 @@ def run(options: argparse.Namespace) -> int:
     slurm = {name: getattr(options, name.replace("-", "_")) for name in _SLURM}
     target = new_file.Target(options.output, options.force, options.profile)
     if options.from_sbatch is not None:
-        given = {
+        values = {
             "script": options.script,
             "strategy": options.strategy,
             "name": options.name,
             **slurm,
         }
-        new_file.refuse_options(name for name, value in given.items() if value is not None)
-        made = new_file.write_translation(options.from_sbatch, target)
+        new_file.refuse_options(name for name, value in values.items() if value is not None)
+        spec = new_file.write_translation(options.from_sbatch, target)
     else:
         from clusterrun.cli.init_questions import ask_for_request  # noqa: PLC0415
 
-        made = new_file.write_new_spec(ask_for_request(options, slurm), target)
+        spec = new_file.write_new_spec(ask_for_request(options, slurm), target)
     if options.output == new_file.STDOUT:
-        sys.stdout.write(made.text)
-        _print_problems(made)
+        sys.stdout.write(spec.text)
+        _print_problems(spec)
     elif options.json:
-        print_json(made)
+        print_json(spec)
     else:
-        _print_next_commands(made, translated=options.from_sbatch is not None)
+        _print_next_commands(spec, translated=options.from_sbatch is not None)
     return 0
 
 
-def _print_problems(made: NewSpec) -> None:
+def _print_problems(spec: NewSpec) -> None:
     """Print the mistakes of the old script, and what the new run does differently."""
-    count = len(made.mistakes)
+    count = len(spec.mistakes)
     if count:
         print(f"{count} mistake{'s' * (count > 1)} in the old script:\n", file=sys.stderr)
-    for problem in made.mistakes:
+    for problem in spec.mistakes:
         print(problem, file=sys.stderr)
-    if made.notes:
+    if spec.notes:
         print(
             "\nWhat the new run does differently, or what could not be translated:\n",
             file=sys.stderr,
         )
-    for problem in made.notes:
+    for problem in spec.notes:
         print(problem, file=sys.stderr)
 
 
-def _print_next_commands(made: NewSpec, *, translated: bool) -> None:
-    _print_problems(made)
-    print(f"{chr(10) * translated}wrote {made.file}", file=sys.stderr)
-    for problem in made.problems:
+def _print_next_commands(spec: NewSpec, *, translated: bool) -> None:
+    _print_problems(spec)
+    print(f"{chr(10) * translated}wrote {spec.file}", file=sys.stderr)
+    for problem in spec.problems:
         print(f"fix: {problem}", file=sys.stderr)
     for command, what in (
         ("validate", "check the spec"),
         ("render", "read the sbatch script"),
         ("submit", "queue the run"),
     ):
-        print(f"  clusterrun {command} {made.file}".ljust(50) + f"  {what}", file=sys.stderr)
-    print(made.file)
+        print(f"  clusterrun {command} {spec.file}".ljust(50) + f"  {what}", file=sys.stderr)
+    print(spec.file)

@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
     if len(active) > 1 and not options.json:
         print_runs(active)
         return 0
-    found = active[0] if active else status("last" if options.run is None else options.run)
+    run_status = active[0] if active else status("last" if options.run is None else options.run)
     if options.json:
         others = {"active_runs": [one.as_dict() for one in active]} if options.run is None else {}
-        print_json({**complete_status(found), **others})
+        print_json({**complete_status(run_status), **others})
         return 0
     if options.run is None and not active:
         print("no active runs; showing the most recent", file=sys.stderr)
-    _print_status(found)
+    _print_status(run_status)
     return 0
 
 
@@ -60,11 +60,11 @@ def _find_active_runs() -> list[RunStatus]:
     return active_runs()
 
 
-def _print_status(found: RunStatus) -> None:
-    print(format_status(found, outlook(found)))
-    if found.tasks:
-        print("\n" + format_runs(list(found.tasks)))
-    attempts = list_attempts(RunPaths(Path(found.folder)))
+def _print_status(run_status: RunStatus) -> None:
+    print(format_status(run_status, outlook(run_status)))
+    if run_status.tasks:
+        print("\n" + format_runs(list(run_status.tasks)))
+    attempts = list_attempts(RunPaths(Path(run_status.folder)))
     if attempts:
         print()
-        print_table([HEADINGS, *(attempt_row(attempt, found) for attempt in attempts)])
+        print_table([HEADINGS, *(attempt_row(attempt, run_status) for attempt in attempts)])

@@ -50,9 +50,9 @@ def watch(name: str | None, *, as_json: bool) -> int:
 def _watch_on_terminal(read_statuses: Callable[[], list[RunStatus]]) -> None:
     with live_display() as show:
         while True:
-            found = read_statuses()
-            show(_format_screen(found))
-            if _all_ended(found):
+            statuses = read_statuses()
+            show(_format_screen(statuses))
+            if _all_ended(statuses):
                 return
             time.sleep(_POLL_S)
 
@@ -61,9 +61,9 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
     printed: dict[str, tuple[object, ...]] = {}
     steps_printed_at = 0.0
     while True:
-        found = read_statuses()
+        statuses = read_statuses()
         steps_too = time.monotonic() - steps_printed_at >= _STEP_LINES_EVERY_S
-        for status in found:
+        for status in statuses:
             ahead = outlook(status)
             saved = ahead.last_checkpoint.name if ahead.last_checkpoint else ""
             key = (
@@ -84,27 +84,27 @@ def _watch_in_lines(read_statuses: Callable[[], list[RunStatus]], *, as_json: bo
                         flush=True,
                     )
                 printed[status.run_id], steps_printed_at = (*key, status.step), time.monotonic()
-        if _all_ended(found):
+        if _all_ended(statuses):
             return
         time.sleep(_POLL_S)
 
 
-def _all_ended(found: list[RunStatus]) -> bool:
-    return all(status.state.final for status in found)
+def _all_ended(statuses: list[RunStatus]) -> bool:
+    return all(status.state.final for status in statuses)
 
 
-def _format_screen(found: list[RunStatus]) -> str:
-    if not found:
+def _format_screen(statuses: list[RunStatus]) -> str:
+    if not statuses:
         return "no active runs"
-    if len(found) > 1:
-        return format_runs(found)
-    attempts = list_attempts(RunPaths(Path(found[0].folder)))
+    if len(statuses) > 1:
+        return format_runs(statuses)
+    attempts = list_attempts(RunPaths(Path(statuses[0].folder)))
     parts = [
-        format_status(found[0], outlook(found[0])),
-        format_runs(list(found[0].tasks)) if found[0].tasks else "",
+        format_status(statuses[0], outlook(statuses[0])),
+        format_runs(list(statuses[0].tasks)) if statuses[0].tasks else "",
     ]
     parts += (
-        [format_columns([HEADINGS, *(attempt_row(attempt, found[0]) for attempt in attempts)])]
+        [format_columns([HEADINGS, *(attempt_row(attempt, statuses[0]) for attempt in attempts)])]
         if attempts
         else []
     )

@@ -44,8 +44,8 @@ class Assignments:
                 )
                 return name, word
             self.scope.values[name] = self.without_secrets(word)
-        found = self.scope.values[name]
-        return name, found if isinstance(found, Word) else None
+        assigned = self.scope.values[name]
+        return name, assigned if isinstance(assigned, Word) else None
 
     def export(self, name: str, value: object, line: int) -> None:
         """Record an exported variable; of a secret only the name."""

@@ -39,12 +39,12 @@ def below(node: Node) -> Iterator[Node]:
 
 def redirections(node: Node) -> list[str]:
     """Return a command's redirections, without `2>&1`, which is still true in a run."""
-    found = [
+    texts = [
         text_of(child)
         for child in node.named_children
         if child.type in ("file_redirect", "heredoc_redirect")
     ]
-    return [text.partition("\n")[0] for text in found if not text.startswith("2>&")]
+    return [text.partition("\n")[0] for text in texts if not text.startswith("2>&")]
 
 
 def assigned_names(node: Node) -> list[str]:

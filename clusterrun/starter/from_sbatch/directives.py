@@ -44,7 +44,7 @@ class Directives:
 
 def read_directives(text: str) -> Directives:
     """Return the options of a script, in every form that sbatch accepts."""
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     late: list[int] = []
     unread: list[tuple[int, str]] = []
     command_seen = False
@@ -54,12 +54,12 @@ def read_directives(text: str) -> Directives:
         elif line.startswith(_MARK):
             for name, value in _pair_options(_split_words(line.removeprefix(_MARK))):
                 if name:
-                    found[name] = Option(name, value, number)
+                    options[name] = Option(name, value, number)
                 else:
                     unread.append((number, str(value)))
         elif line.strip() and not line.lstrip().startswith("#"):
             command_seen = True
-    return Directives(found, tuple(late), tuple(unread))
+    return Directives(options, tuple(late), tuple(unread))
 
 
 def _pair_options(words: list[str]) -> Iterator[tuple[str, str | bool]]:

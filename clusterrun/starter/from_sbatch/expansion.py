@@ -69,15 +69,15 @@ def _resolve_unquoted(node: Node, scope: Scope) -> list[Word]:
 
 def _split_word(word: Word) -> list[Word]:
     """Split a value at blanks like an unquoted variable; quotes in it have no meaning."""
-    found: list[list[Part]] = [[]]
+    fields: list[list[Part]] = [[]]
     for part in word.parts:
         if isinstance(part, Shell):
-            found[-1].append(Bare(part))
+            fields[-1].append(Bare(part))
             continue
         pieces = re.split(r"\s+", part.replace("\\\n", ""))
-        found[-1] += [pieces[0]] * bool(pieces[0])
-        found += [[piece] if piece else [] for piece in pieces[1:]]
-    return [replace(word, parts=tuple(parts)) for parts in found if parts]
+        fields[-1] += [pieces[0]] * bool(pieces[0])
+        fields += [[piece] if piece else [] for piece in pieces[1:]]
+    return [replace(word, parts=tuple(parts)) for parts in fields if parts]
 
 
 def _resolve_parts(node: Node, scope: Scope) -> tuple[Part, ...]:
@@ -106,7 +106,7 @@ def _resolve_plain(text: str, scope: Scope) -> Part:
     if home and (text == "~" or text.startswith("~/")):
         text = home + text[1:]
     return re.sub(
-        r"\\(\n|.)", lambda found: "" if found[1] == "\n" else found[1], text, flags=re.DOTALL
+        r"\\(\n|.)", lambda match: "" if match[1] == "\n" else match[1], text, flags=re.DOTALL
     )
 
 
@@ -135,10 +135,10 @@ def _unescape(text: str) -> str:
 
 def _expand(node: Node, scope: Scope) -> Value:
     """Return the value of an expansion; None if it is known only at run time."""
-    found = _EXPANSION.fullmatch(text_of(node).strip())
-    if not found:
+    match = _EXPANSION.fullmatch(text_of(node).strip())
+    if not match:
         return None
-    count, name, index, sign, other = found.groups()
+    count, name, index, sign, other = match.groups()
     value = scope.look(name)
     unset = (
         value is None
@@ -161,8 +161,8 @@ def _expand(node: Node, scope: Scope) -> Value:
 def _evaluate_sum(text: str, scope: Scope) -> int | None:
     """Return the value of `$((...))`; None if anything in it is unknown."""
 
-    def number(found: re.Match[str]) -> str:
-        value = scope.look(found[1])
+    def number(match: re.Match[str]) -> str:
+        value = scope.look(match[1])
         return (
             value.text if isinstance(value, Word) and value.known and value.text.isdigit() else "?"
         )

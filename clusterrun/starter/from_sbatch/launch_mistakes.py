@@ -74,8 +74,8 @@ def _find_double_quotes(facts: Facts, selected: SelectedCommand) -> Mistakes:
 def _outer_quote(facts: Facts, first: int) -> str:
     """Return the quote at the start of the text after `bash -c`."""
     text = "\n".join(facts.text.splitlines()[first - 1 :])
-    found = re.search(r"-\w*c\s+(?:\\\n\s*)?([\"'])", text)
-    return found[1] if found else ""
+    match = re.search(r"-\w*c\s+(?:\\\n\s*)?([\"'])", text)
+    return match[1] if match else ""
 
 
 def _find_fixed_port(
@@ -84,18 +84,18 @@ def _find_fixed_port(
     hint = "fixed: the job script finds a free port, starting from the job id"
     what = "port {} is fixed, and may be in use by another job on the node or by an old socket"
     for number, line in _code_lines(facts):
-        found = _PORT.match(line)
-        if found:
-            yield number, "port", what.format(found[1]), hint
+        variable = _PORT.match(line)
+        if variable:
+            yield number, "port", what.format(variable[1]), hint
     for name in _PORT_FLAGS:
         word = selected.parsed.flags.get(name)
-        given = re.search(r"(?:^|:)(\d{4,5})$", word.text) if word is not None else None
-        if given and word is not None and not _find_rendezvous_variable(facts, given[1]):
-            yield word.line, "port", what.format(given[1]), hint
+        flag = re.search(r"(?:^|:)(\d{4,5})$", word.text) if word is not None else None
+        if flag and word is not None and not _find_rendezvous_variable(facts, flag[1]):
+            yield word.line, "port", what.format(flag[1]), hint
 
 
 def _find_rendezvous_variable(facts: Facts, port: str) -> bool:
-    return any(found[1] == port for _, line in _code_lines(facts) if (found := _PORT.match(line)))
+    return any(match[1] == port for _, line in _code_lines(facts) if (match := _PORT.match(line)))
 
 
 def _find_missing_srun(
@@ -155,10 +155,10 @@ def _find_loopback(
     facts: Facts, requested: ResourceRequest, _selected: SelectedCommand
 ) -> Mistakes:
     for number, line in _code_lines(facts):
-        found = _LOOPBACK.search(line)
-        if found and (found[1] or requested.nodes > 1):
+        match = _LOOPBACK.search(line)
+        if match and (match[1] or requested.nodes > 1):
             what = (
-                f"{found[0].strip()} may be a loopback address, or one of several that other nodes "
+                f"{match[0].strip()} may be a loopback address, or one of several that other nodes "
                 "cannot reach"
             )
             yield (

@@ -37,10 +37,10 @@ def find_mistakes(
         *process_count_mistakes.RULES,
         *shell_mistakes.RULES,
     )
-    found = sorted({fault for rule in rules for fault in rule(facts, requested, selected)})
+    faults = sorted({fault for rule in rules for fault in rule(facts, requested, selected)})
     return [
         Problem(f"{facts.name}:{line}" if line else facts.name, name, what, hint)
-        for line, name, what, hint in found
+        for line, name, what, hint in faults
     ]
 
 

@@ -61,7 +61,7 @@ def environment_section(
         if inherits and not (facts.venv or facts.conda or _activates(setup))
         else {}
     )
-    found: dict[str, Any] = {
+    section: dict[str, Any] = {
         "modules": [name for _, name in facts.modules],
         "venv": facts.venv[1] if facts.venv else None,
         "conda": facts.conda[1] if facts.conda else None,
@@ -70,7 +70,7 @@ def environment_section(
         "setup": [without_secrets(kept.text, facts.written_secrets) for kept in setup],
         "secrets": [*facts.secrets, *sorted(secrets - {*facts.secrets})],
     }
-    return {key: value for key, value in found.items() if value}, set(inherited)
+    return {key: value for key, value in section.items() if value}, set(inherited)
 
 
 def _activates(setup: list[Kept]) -> bool:
@@ -85,34 +85,34 @@ def active_python(shell: Mapping[str, str]) -> dict[str, str]:
 
 def _exported_variables(facts: Facts, selected: SelectedCommand) -> dict[str, str]:
     """Return the script's exports, without those for rendezvous and for building the command."""
-    found = {}
+    variables = {}
     for name, variable in facts.variables.items():
         needless = selected.launched and (name in RENDEZVOUS or BUILDS.fullmatch(name))
         if variable.value.one_line and not needless and name not in facts.secrets:
-            found[name] = variable.value.text
-    return found
+            variables[name] = variable.value.text
+    return variables
 
 
 def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, str]:
     """Return the variables of `--export`; a name without a value becomes a secret."""
-    found = {}
+    variables = {}
     for part in requested.text("export").split(","):
         name, equals, value = part.partition("=")
         if equals and is_secret_name(name):
             facts.secrets.setdefault(name, requested.line("export"))
             facts.written_secrets.setdefault(value, name)
         elif equals:
-            found[name] = value
+            variables[name] = value
         elif name.upper() not in ("", "ALL", *_NOTHING):
             facts.secrets.setdefault(name, requested.line("export"))
-    return found
+    return variables
 
 
 def _inherited_variables(
     facts: Facts, texts: list[str], defined: set[str], shell: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the variables that setup lines and command read from the submitting shell."""
-    found = {}
+    variables = {}
     for name in sorted(set().union(*map(names_in, texts))):
         if (
             name in defined
@@ -123,5 +123,5 @@ def _inherited_variables(
         if is_secret_name(name):
             facts.secrets.setdefault(name, 0)
         elif name in shell and name not in facts.secrets:
-            found[name] = shell[name]
-    return found
+            variables[name] = shell[name]
+    return variables

@@ -18,7 +18,7 @@ def notes_of(
     facts: Facts, requested: ResourceRequest, selected: SelectedCommand, draft: Draft
 ) -> list[Problem]:
     """Return the notes for the user, in the order of the lines."""
-    found = sorted(
+    notes = sorted(
         {
             *_note_launch(requested, selected),
             *_note_options(requested),
@@ -27,7 +27,7 @@ def notes_of(
         }
     )
     problems = [
-        Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in found
+        Problem(f"{facts.name}:{line}" if line else facts.name, "", what) for line, what in notes
     ]
     return [*draft.notes, *problems]
 

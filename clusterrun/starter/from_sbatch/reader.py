@@ -205,15 +205,15 @@ class Reader:
 
     def words(self, node: Node) -> list[Word]:
         """Return the words of a command, without the variables that are set only for it."""
-        found = []
+        words = []
         for child in node.named_children:
             if child.type == "command_name" and child.named_children:
-                found += resolve(child.named_children[0], self.scope)
+                words += resolve(child.named_children[0], self.scope)
             elif child.type not in ("variable_assignment", "file_redirect", "heredoc_redirect"):
-                found += resolve(child, self.scope)
+                words += resolve(child, self.scope)
         return [
             self.assigned.without_secrets(replace(word, line=word.line + self.offset))
-            for word in found
+            for word in words
         ]
 
     def start(
@@ -244,8 +244,8 @@ class Reader:
                 shell=outer.shell,
                 after=outer.after,
             )
-        if kind == "bash" and (found := launchers.script_of_bash(rest)) is not None:
-            self._read_inner_script(started, found)
+        if kind == "bash" and (script := launchers.script_of_bash(rest)) is not None:
+            self._read_inner_script(started, script)
         elif kind != "other" or srun is not None:
             for child in inner.named_children:
                 if (

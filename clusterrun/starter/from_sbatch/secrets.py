@@ -28,16 +28,16 @@ def is_secret_name(name: str) -> bool:
 
 def names_of_secrets(text: str) -> set[str]:
     """Return the usual variable names of the secret values in a text."""
-    return {str(found.lastgroup) for found in _VALUE.finditer(text)}
+    return {str(match.lastgroup) for match in _VALUE.finditer(text)}
 
 
 def secrets_in(text: str) -> dict[str, str]:
     """Return the secret values in a text, each with the usual name of its variable."""
-    return {found[0]: str(found.lastgroup) for found in _VALUE.finditer(text)}
+    return {match[0]: str(match.lastgroup) for match in _VALUE.finditer(text)}
 
 
 def without_secrets(text: str, known: dict[str, str]) -> str:
     """Return a shell text with `$NAME` in place of each secret; `known` maps values to names."""
     for value, name in sorted(known.items(), key=lambda item: -len(item[0])):
         text = text.replace(f"'{value}'", f'"${name}"').replace(value, f"${name}")
-    return _VALUE.sub(lambda found: f"${found.lastgroup}", text)
+    return _VALUE.sub(lambda match: f"${match.lastgroup}", text)

@@ -69,7 +69,7 @@ def accelerate_section(
 
 
 def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
-    found: dict[str, Any] = {}
+    section: dict[str, Any] = {}
     groups: dict[str, dict[str, Any]] = {
         "deepspeed": {},
         "fsdp": {},
@@ -87,17 +87,17 @@ def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
         elif group:
             groups[group][name] = value
         else:
-            found[name] = (
+            section[name] = (
                 word.text if word is not None and name != "num_cpu_threads_per_process" else value
             )
-    found |= {"use_cpu": True} if "cpu" in parsed.flags else {}
+    section |= {"use_cpu": True} if "cpu" in parsed.flags else {}
     for group, values in groups.items():
         requested = f"use_{group}" in parsed.flags or (group == "dynamo" and values)
         if requested:
-            found[f"{group}_config"] = values
+            section[f"{group}_config"] = values
         else:
             left += values
-    return found, left
+    return section, left
 
 
 def _find_group(name: str) -> str:

@@ -133,20 +133,20 @@ def command_of(started: Started, parsed: Parsed) -> str:
 
 def without_secret_flags(words: Sequence[Word]) -> tuple[list[Word], list[tuple[int, str, str]]]:
     """Return the arguments without secrets, and line, flag and variable of each secret."""
-    found: list[Word] = []
+    kept: list[Word] = []
     left: list[tuple[int, str, str]] = []
     for word in words:
         flag, equals, _ = word.text.partition("=")
-        before = found[-1].text if found and not equals else ""
+        before = kept[-1].text if kept and not equals else ""
         name = _variable_of_word(word, flag if equals else "")
-        given = flag if equals else before
-        if name and given.startswith("-") and is_secret_name(given):
-            left.append((word.line, given, name))
+        flag_name = flag if equals else before
+        if name and flag_name.startswith("-") and is_secret_name(flag_name):
+            left.append((word.line, flag_name, name))
             if not equals:
-                found.pop()
+                kept.pop()
         else:
-            found.append(word)
-    return found, left
+            kept.append(word)
+    return kept, left
 
 
 def _variable_of_word(word: Word, flag: str) -> str:

@@ -163,21 +163,23 @@ class _Translator:
             self.values["args"] = as_mapping(words) or [typed(word) for word in words]
 
     def _slurm_section(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        section: dict[str, Any] = {}
         for name, value in self.requested.section().items():
-            found[name] = typed(value)
+            section[name] = typed(value)
         if self.facts.folder:
-            found["chdir"] = str(PurePosixPath(self.requested.text("chdir")) / self.facts.folder[1])
+            section["chdir"] = str(
+                PurePosixPath(self.requested.text("chdir")) / self.facts.folder[1]
+            )
         extra = self.requested.newer()
         if extra:
-            found["additional_parameters"] = extra
+            section["additional_parameters"] = extra
         tasks = self.requested.tasks_a_node
-        if tasks > 1 and "cpus-per-task" in found:
+        if tasks > 1 and "cpus-per-task" in section:
             each = self.requested.number("cpus-per-task") or 1
             self._add_comment(
                 f"before: {tasks} tasks of {each}; now one task per node", "slurm", "cpus-per-task"
             )
-        return found
+        return section
 
     def _translate_accelerate(self, read_file: ReadFile) -> None:
         selected = self.selected
@@ -246,20 +248,21 @@ class _Translator:
 
 def as_mapping(words: list[str]) -> dict[str, Any] | None:
     """Return arguments as a mapping, if it results in the same words; else None."""
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     flag = ""
     for word in words:
         if _FLAG.fullmatch(word):
             flag = word[2:]
-            if flag in found:
+            if flag in arguments:
                 return None
-            found[flag] = []
+            arguments[flag] = []
         elif not flag or (word.startswith("-") and not _NEGATIVE.fullmatch(word)):
             return None
         else:
-            found[flag].append(word)
+            arguments[flag].append(word)
     mapping = {
-        name: values[0] if len(values) == 1 else values or True for name, values in found.items()
+        name: values[0] if len(values) == 1 else values or True
+        for name, values in arguments.items()
     }
     round_trip = [
         str(word)
