@@ -42,7 +42,7 @@ Values that only the running job knows, in `args` and in `environment.variables`
 | `{attempt}` | the attempt, four digits from `0001` |
 | `{job_id}` | the Slurm job of this attempt |
 | `{array_task}` | the index of this task, with `slurm.array` |
-| `{checkpoint}` | in `args` only, with `checkpoint.path`: the newest match, empty before the first |
+| `{checkpoint}` | with `checkpoint.path`, in `args` only: its newest match, or empty |
 
 ```yaml
 args: {output_dir: "{run_dir}/output", seed: "{array_task}"}
@@ -50,8 +50,8 @@ slurm: {array: 0-3, time: 1:00:00}
 environment: {variables: {WANDB_RUN_GROUP: "{run_id}"}}
 ```
 
-Write the quotes: without them YAML reads `{run_dir}` as a mapping. A value with spaces stays one \
-word. All other braces, such as JSON, reach the script as written, and `{{run_dir}}` stands for the \
+Write the quotes: without them YAML reads `{run_dir}` as a mapping. A value with spaces is one \
+word. All other braces, such as JSON, reach the script as written; write `{{run_dir}}` for the \
 text `{run_dir}`. No shell reads `args` and `variables`, so `$NAME` is not expanded there; \
 `validate` notes it. A `command` and the lines of `setup` are shell: they read \
 [variables](../guides/nodes-with-command.md#the-variables-that-it-can-read).
