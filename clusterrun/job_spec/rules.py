@@ -9,6 +9,7 @@ from clusterrun.job_spec.accelerate_rules import BESIDE_CONFIG_FILE, STRATEGIES,
 from clusterrun.job_spec.checkpoint import RUN_DIR
 from clusterrun.job_spec.gpu_rules import check_gpus
 from clusterrun.job_spec.layers import Layers
+from clusterrun.job_spec.placeholders import check_placeholders, unquoted_placeholder
 from clusterrun.job_spec.slurm_rules import MEMORIES, check_slurm
 from clusterrun.job_spec.values import read_argument, read_line
 
@@ -28,6 +29,7 @@ def check_together(layers: Layers) -> None:
     _check_checkpoints(layers, values)
     _check_notifications(layers, values)
     _check_arguments(layers, values)
+    check_placeholders(layers)
 
 
 def _drop_defaults(layers: Layers, values: dict[str, Any]) -> None:
@@ -161,6 +163,10 @@ def _check_arguments(layers: Layers, values: dict[str, Any]) -> None:
                 "not the name of a command-line flag",
                 "write args as a list of words to pass them on as written",
             )
+        placeholder = unquoted_placeholder(value)
+        if placeholder:
+            layers.add_problem(path, "a mapping in YAML", f'write "{placeholder}", in quotes')
+            continue
         try:
             args[key] = read_argument(value) if isinstance(args, dict) else read_line(value)
         except ValueError as error:

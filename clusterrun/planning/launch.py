@@ -22,6 +22,7 @@ from typing import Any
 from clusterrun.job_spec import gpus, grammar
 from clusterrun.job_spec.checkpoint import CHECKPOINT
 from clusterrun.job_spec.model import Accelerate, JobSpec, Slurm
+from clusterrun.job_spec.placeholders import fill
 from clusterrun.job_spec.values import Argument
 from clusterrun.planning.accelerate_config import (
     CONFIG_NAME,
@@ -94,7 +95,7 @@ def make_launch(spec: JobSpec, configs: Configs, *, gpus_requested: bool) -> Lau
     if processes is None and not gpus_requested:
         processes = total_processes(user_config, grammar.most_nodes(spec.slurm.nodes))
     flags = _make_flags(spec, user_config, processes, embedded=configs.deepspeed is not None)
-    lines = (("accelerate", "launch"), *flags, *_script_lines(spec))
+    lines = (("accelerate", "launch"), *flags, *map(_fill_words, _script_lines(spec)))
     variables = _make_variables(spec.accelerate, user_config, use_cpu=use_cpu)
     by_default = use_cpu and spec.accelerate.use_cpu is None and "use_cpu" not in user_config
     by_default = by_default and _USE_CPU not in spec.environment.variables
@@ -156,6 +157,11 @@ def _script_lines(spec: JobSpec) -> list[Words]:
     return what + [
         words for name, value in spec.args.items() if (words := argument_words(name, value))
     ]
+
+
+def _fill_words(words: Words) -> Words:
+    """Return words whose placeholders are shell variables."""
+    return tuple(fill(word) for word in words)
 
 
 def argument_words(name: str, value: Argument) -> Words:

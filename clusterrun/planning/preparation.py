@@ -13,6 +13,7 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.files.reading import is_file, is_folder
 from clusterrun.job_spec import Loaded, load_spec
 from clusterrun.job_spec.load import FormError, reading_order
+from clusterrun.job_spec.placeholders import notes_on_variables
 from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
@@ -108,6 +109,7 @@ def prepare(request: Request) -> Prepared:
             *templates.notes,
             *checked.notes,
             *note_time_limit(loaded),
+            *notes_on_variables(loaded.layers),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),
