@@ -64,8 +64,8 @@ class Worker:
 
 
 def number_of_workers() -> int:
-    """Two for each CPU, unless TEST_PROCESSES says how many."""
-    return int(os.environ.get("TEST_PROCESSES") or min(8, 2 * (os.cpu_count() or 1)))
+    """Return five for each two CPUs, or TEST_PROCESSES."""
+    return int(os.environ.get("TEST_PROCESSES") or min(8, 5 * (os.cpu_count() or 1) // 2))
 
 
 def start(log: Path, *options: str | Path) -> subprocess.Popen[bytes]:
