@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/test.lock
 # pip before 25.3 reads the versions of build backends from the first variable, later versions from the second.
 LOCKED := PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK)
-PIP := $(LOCKED) $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile
+PIP := $(LOCKED) $(BIN)/python -m pip install -q --disable-pip-version-check
 # pip compiles on one CPU; some packages have files for other versions of Python
 COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -76,15 +76,14 @@ $(VENV)/bin/python:
 # libraries, in versions that torch itself pins; the lock does not list them.
 $(VENV)/.train: pyproject.toml requirements/torch.txt $(LOCK) | $(VENV)/bin/python
 	@echo "installing torch, accelerate, transformers, datasets and clusterrun into $(VENV), in locked versions (a few minutes)"
-	@$(PIP) -r requirements/torch.txt
-	@$(PIP) -e '.[train]'
+	@$(PIP) --no-compile -r requirements/torch.txt
+	@$(PIP) --no-compile -e '.[train]'
 	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train
 	@echo "installing the test dependencies into $(VENV), in locked versions"
 	@$(PIP) -e '.[train,test,sbatch,docs]'
-	@$(COMPILE)
 	@touch $@
 
 # Python's packages and Debian's are installed at the same time.
