@@ -73,15 +73,17 @@ class Desk:
         return (self.disk or self.cluster.scratch) / self.user
 
     def cli(self, *words: str, check: bool = True, env: Mapping[str, str] | None = None,
-            timeout: float = 60) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        """Type a clusterrun command."""
+            timeout: float = 60, real_start: bool = False) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Type a clusterrun command.
+
+        It is a fork of a warm Python, unless a test is about the start of the program.
+        """
         site = self.cluster.home(self.user) / "site.yaml"
         if not site.exists():
             self.write_site()
         environment = {"CLUSTERRUN_PROFILE": str(site), **(env or {})}
-        return self.cluster.run_as(
-            self.user, [CLUSTERRUN, *words], env=environment, check=check, timeout=timeout
-        )
+        run = self.cluster.run_as if real_start else self.cluster.run_warm
+        return run(self.user, [CLUSTERRUN, *words], env=environment, check=check, timeout=timeout)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file into the user's home, owned by the user."""
