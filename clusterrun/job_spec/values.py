@@ -24,9 +24,10 @@ _SCRIPT_VARIABLES = frozenset(
     """
     work_dir run_id run_dir share num_processes requeue_on max_crashes signal_lead attempt
     slurm_log slurm_log_start array_job job_end_time one_rank_per_gpu checkpoint_path checkpoint
-    stop_signal resume signal_seen term_seen continuation_requested node_dir requeue_by shrink_to
-    shrink_after exclude secrets new_exclusions head_node_connected skip_node_check hang
-    num_machines processes_per_node head_clock notices settings exit_code_override
+    stop_signal reads_stop_file resume signal_seen term_seen continuation_requested node_dir
+    requeue_by shrink_to shrink_after exclude secrets new_exclusions head_node_connected
+    skip_node_check hang num_machines processes_per_node head_clock notices settings
+    exit_code_override
     """.split()
 )
 

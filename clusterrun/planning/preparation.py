@@ -19,6 +19,7 @@ from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.script_arguments import check_script_arguments
 from clusterrun.planning.script_syntax import check_script_syntax
+from clusterrun.planning.stop_handling import reads_stop_file
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.planning.template_folders import find_template_folders
@@ -62,6 +63,8 @@ class Prepared:
     """The version of clusterrun that renders the script."""
     script: TrainingScript | None
     """The training script; None if the spec names none, or its file cannot be read or parsed."""
+    reads_stop_file: bool
+    """Whether the training looks for the stop file, as far as its text shows."""
     launch: Launch
     batch: Batch
     """How many samples an optimizer step takes."""
@@ -101,6 +104,7 @@ def prepare(request: Request) -> Prepared:
         templates=templates.folders,
         version=__version__,
         script=script,
+        reads_stop_file=reads_stop_file(loaded, work_dir, script),
         launch=found.launch,
         batch=found.batch,
         problems=tuple(problems),
