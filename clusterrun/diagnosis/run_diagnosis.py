@@ -56,6 +56,16 @@ def why(name: str, index: Index | None = None) -> Why:
         if last
         else _diagnose_missing_end(run.paths, found, attempts),
         next=what_next(run.paths, found, last, local=is_local(run)),
+        warning=_warn_of_loss(found),
+    )
+
+
+def _warn_of_loss(found: RunStatus) -> str:
+    if found.loss_not_finite_since is None:
+        return ""
+    return (
+        f"the loss is {found.loss} since step {found.loss_not_finite_since}: the training learns "
+        "nothing any more; `clusterrun checkpoints` lists the checkpoints from before that step"
     )
 
 

@@ -33,6 +33,8 @@ def format_why(found: Why) -> str:
     lines = [f"{found.run_id}: {coloured(found.state, style_of(found.state))}{job}"]
     if found.reason and found.waiting is None and found.stopped is None:
         lines.append(found.reason)
+    if found.warning:
+        lines.append(coloured(found.warning, style_of("bad")))
     if found.waiting:
         lines += ["", "why it is not running", *map(_indent, _format_waiting(found.waiting))]
     if found.liveness:
