@@ -71,6 +71,13 @@ def _refuse_option(text: str) -> str:
     return text
 
 
+def _refuse_export_keyword(name: str) -> str:
+    # sbatch(1), --export: these words select variables; they are read in any case
+    if name.upper() in ("ALL", "NONE", "NIL"):
+        raise ValueError(f"{name} is a keyword of sbatch --export")
+    return name
+
+
 def _refuse_script_variable(name: str) -> str:
     if name in _SCRIPT_VARIABLES:
         raise ValueError(f"{name} is reserved for the job script\nuse another name")
@@ -192,6 +199,7 @@ Variable: TypeAlias = Annotated[
     _match(_VARIABLE, "the name of an environment variable", "_"),
     AfterValidator(_refuse_script_variable),
 ]
+Secret: TypeAlias = Annotated[Variable, AfterValidator(_refuse_export_keyword)]
 Array: TypeAlias = Annotated[Word, AfterValidator(grammar.check_array)]
 Every: TypeAlias = Annotated[Word, AfterValidator(checkpoint.check_interval)]
 Wait: TypeAlias = Annotated[Word, AfterValidator(durations.check_wait)]

@@ -24,6 +24,7 @@ from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.planning.template_folders import find_template_folders
 from clusterrun.planning.time_limit import note_time_limit
+from clusterrun.planning.value_notes import check_path, note_values
 from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.training_script import TrainingScript
 from clusterrun.training_script.reading import parse_script, read_script_text, script_file
@@ -93,7 +94,7 @@ def prepare(request: Request) -> Prepared:
     found = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
     problems = [*_check_files(loaded, work_dir, text), *found.problems, *templates.problems]
-    problems += check_script_arguments(loaded, script)
+    problems += [*check_script_arguments(loaded, script), *check_path(loaded)]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -112,6 +113,7 @@ def prepare(request: Request) -> Prepared:
             *templates.notes,
             *found.notes,
             *note_time_limit(loaded),
+            *note_values(loaded),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),

@@ -21,8 +21,8 @@ class Losses:
     """Appends a JSON line per step: `step`, `since`, `loss`, `time` (Unix s); none without a path.
 
     `loss` is the main process's own with all digits, the mean over the steps after `since` up to
-    `step`; null if none was reported, and a word such as "nan" if it is not finite. Unlike the progress file it waits for the GPU at every step,
-    so it is written only on request.
+    `step`; null if none was reported, and a word such as "nan" if it is not finite. Unlike the
+    progress file it waits for the GPU at every step, so it is written only on request.
     """
 
     def __init__(self, path: Path | None) -> None:
