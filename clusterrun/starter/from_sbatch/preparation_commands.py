@@ -14,6 +14,11 @@ from clusterrun.starter.from_sbatch.words import Scope, Word
 _FOUND_CONDA = re.compile(
     r".*/(miniforge3|mambaforge|miniconda3|anaconda3)|/opt/(conda|miniconda3|miniforge3)"
 )
+# These commands only print, and change nothing.
+PRINTING = frozenset(
+    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
+    " uname clear sleep".split()
+)
 _CONDA = ("conda", "mamba", "micromamba")
 _LOADS = frozenset({"load", "add"})
 

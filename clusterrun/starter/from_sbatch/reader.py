@@ -20,11 +20,6 @@ from clusterrun.starter.from_sbatch.words import Scope, Word, line_of, positiona
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# They only print, and change nothing.
-_PRINTING = frozenset(
-    "echo printf date hostname pwd whoami nvidia-smi printenv env which lscpu free df"
-    " uname clear sleep".split()
-)
 _DEEPEST = 5  # calls of functions within each other
 _ASSIGN = ("variable_assignment", "variable_assignments")
 
@@ -160,7 +155,7 @@ class Reader:
         text = text_of(node)
         name = words[0].text.rsplit("/", 1)[-1] if words else ""
         self._note_secrets(text, self.line(node))
-        if name in _PRINTING and not redirected:
+        if name in preparation_commands.PRINTING and not redirected:
             self.facts.printing.append(self.line(node))
         elif name in self.functions and self._trains_in(name) and self.calls < _DEEPEST:
             self.call(self.functions[name], words[1:])
