@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from clusterrun.diagnosis.answer import Next
 from clusterrun.run_folder.attempts import Attempt
 from clusterrun.run_folder.causes import Cause
@@ -9,6 +11,7 @@ from clusterrun.run_folder.paths import RunPaths
 from clusterrun.run_folder.records import read_record, whole
 from clusterrun.run_folder.settings import read_settings
 from clusterrun.run_status.file_status import RunStatus
+from clusterrun.run_status.stop_handling import handles_stop
 from clusterrun.slurm.states import State
 
 
@@ -49,8 +52,15 @@ def _describe_next(
     if status.state is State.PENDING:
         return f"attempt {status.attempt + 1} starts {_describe_start(status, local=local)}", ""
     if status.reason == "stop requested":
-        return "the run saves a checkpoint and exits", f"clusterrun resume {status.run_id}"
+        return _describe_stop(status)
     return _describe_running(status, last, crashes), ""
+
+
+def _describe_stop(status: RunStatus) -> tuple[str, str]:
+    if handles_stop(RunPaths(Path(status.folder))):
+        return "the run saves a checkpoint and exits", f"clusterrun resume {status.run_id}"
+    words = "the script may not handle the stop, and may train to its end"
+    return words, f"clusterrun cancel {status.run_id}"
 
 
 def _describe_running(status: RunStatus, last: Attempt | None, crashes: int) -> str:

@@ -56,6 +56,16 @@ def why(name: str, index: Index | None = None) -> Why:
         if last
         else _diagnose_missing_end(run.paths, status, attempts),
         next=what_next(run.paths, status, last, local=is_local(run)),
+        warning=_warn_of_loss(status),
+    )
+
+
+def _warn_of_loss(status: RunStatus) -> str:
+    if status.loss_not_finite_since is None:
+        return ""
+    return (
+        f"the loss is {status.loss} since step {status.loss_not_finite_since}: the training learns "
+        "nothing any more; `clusterrun checkpoints` lists the checkpoints from before that step"
     )
 
 

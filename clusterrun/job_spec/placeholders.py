@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from clusterrun.errors import Problem
 from clusterrun.job_spec.layers import Layers
 from clusterrun.job_spec.yaml_text import KeyPath
 from clusterrun.quoting import Shell, quote
@@ -37,8 +36,6 @@ _VARIABLES = {
 }
 _KNOWN = "|".join(SHELL)
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<escaped>{_KNOWN})\}}\}}|\{{(?P<name>{_KNOWN})\}}")
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
-_PATHS = re.compile(r"\w*PATH")
 
 
 def fill(text: str) -> str:
@@ -86,22 +83,11 @@ def check_placeholders(layers: Layers) -> None:
             what, hint = _fault(name, path, layers.values)
             if what:
                 layers.add_problem(path, what, hint)
-        if path[0] == "environment" and _PATHS.fullmatch(str(path[-1])):
-            for variable in _VARIABLE.findall(value):
-                layers.add_problem(
-                    path,
-                    f"${variable} is not expanded here, so programs would not be found",
-                    f"use environment.setup: ['export {path[-1]}=\"...\"']",
-                )
 
 
-def notes_on_variables(layers: Layers) -> Iterator[str]:
-    """Yield a note for each variable of a shell in arguments and variables: none expands it."""
-    for path, value in _texts(layers.values):
-        for name in dict.fromkeys(_VARIABLE.findall(value)):
-            use = f"write {{{_VARIABLES[name]}}}" if name in _VARIABLES else "read it in the script"
-            what = f"${name} is passed as written, because no shell expands it; {use}"
-            yield str(Problem(layers.line_of(path), ".".join(map(str, path)), what))
+def placeholder_of(variable: str) -> str:
+    """Return the placeholder with the value of an environment variable of the job; or nothing."""
+    return f"{{{_VARIABLES[variable]}}}" if variable in _VARIABLES else ""
 
 
 def _fault(name: str, path: KeyPath, values: dict[str, Any]) -> tuple[str, str]:

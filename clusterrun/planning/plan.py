@@ -77,6 +77,8 @@ class LaunchPlan:
     """How many seconds before the time limit Slurm sends its signal."""
     checkpoint_path: Shell | None
     """The pattern of the checkpoints that the training script itself writes."""
+    reads_stop_file: bool
+    """Whether the training looks for the stop file, as far as its text shows."""
     notices: tuple[str, ...]
     """One line per notification: way, shape, target, and the ends that it is sent for."""
     templates: tuple[PurePath, ...]
@@ -99,6 +101,7 @@ class LaunchPlan:
             "processes_per_node": self.processes_a_node or "",
             "num_processes": processes or "",
             "max_crashes": self.crashes,
+            "handles_stop": int(self.reads_stop_file or self.spec.checkpoint.signal is not None),
         }
 
     @property
@@ -158,6 +161,7 @@ def make_plan(prepared: Prepared, identity: Identity | None = None) -> LaunchPla
         else str(durations.hang_seconds(spec.hang)),
         signal_lead=_signal_lead(spec.slurm),
         checkpoint_path=_quote_checkpoint_pattern(spec.checkpoint.path),
+        reads_stop_file=prepared.reads_stop_file,
         notices=tuple(map(notification_words, spec.notify)),
         templates=prepared.templates,
     )

@@ -13,17 +13,18 @@ from clusterrun.errors import Problem, SpecError
 from clusterrun.files.reading import is_file, is_folder
 from clusterrun.job_spec import Loaded, load_spec
 from clusterrun.job_spec.load import FormError, reading_order
-from clusterrun.job_spec.placeholders import notes_on_variables
 from clusterrun.job_spec.profile import find_profile
 from clusterrun.job_spec.yaml_text import KeyPath, dotted
 from clusterrun.planning.bash_syntax import syntax_faults
 from clusterrun.planning.launch import Launch
 from clusterrun.planning.script_arguments import check_script_arguments
 from clusterrun.planning.script_syntax import check_script_syntax
+from clusterrun.planning.stop_handling import reads_stop_file
 from clusterrun.planning.strategy import Batch, check, check_names
 from clusterrun.planning.strategy.files import MISSING_HINT
 from clusterrun.planning.template_folders import find_template_folders
 from clusterrun.planning.time_limit import note_time_limit
+from clusterrun.planning.value_notes import check_path, note_values
 from clusterrun.run_folder.group_access import find_closed_folder
 from clusterrun.training_script import TrainingScript
 from clusterrun.training_script.reading import parse_script, read_script_text, script_file
@@ -63,6 +64,8 @@ class Prepared:
     """The version of clusterrun that renders the script."""
     script: TrainingScript | None
     """The training script; None if the spec names none, or its file cannot be read or parsed."""
+    reads_stop_file: bool
+    """Whether the training looks for the stop file, as far as its text shows."""
     launch: Launch
     batch: Batch
     """How many samples an optimizer step takes."""
@@ -91,7 +94,7 @@ def prepare(request: Request) -> Prepared:
     checked = check(loaded, work_dir, script)
     templates = find_template_folders(request.source, request.templates)
     problems = [*_check_files(loaded, work_dir, text), *checked.problems, *templates.problems]
-    problems += check_script_arguments(loaded, script)
+    problems += [*check_script_arguments(loaded, script), *check_path(loaded)]
     problems.sort(key=reading_order)
     return Prepared(
         request=request,
@@ -102,6 +105,7 @@ def prepare(request: Request) -> Prepared:
         templates=templates.folders,
         version=__version__,
         script=script,
+        reads_stop_file=reads_stop_file(loaded, work_dir, script),
         launch=checked.launch,
         batch=checked.batch,
         problems=tuple(problems),
@@ -109,7 +113,7 @@ def prepare(request: Request) -> Prepared:
             *templates.notes,
             *checked.notes,
             *note_time_limit(loaded),
-            *notes_on_variables(loaded.layers),
+            *note_values(loaded),
             *_environment_notes(loaded, shell),
             *_share_notes(loaded, run_root),
         ),

@@ -84,6 +84,7 @@ SECTIONS: dict[str, Callable[[LaunchPlan], bool]] = {
     "45-node-check": _node_check,
     "50-step": _always,
     "60-node": _always,
+    "61-processes": _always,
     "62-stop-signal": _stop_signal,
     "65-hang": _hang,
     "70-end": _always,

@@ -20,6 +20,7 @@ from clusterrun.run_folder.records import write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local, unknown_status
 from clusterrun.run_status.named_run import find_run
+from clusterrun.run_status.stop_handling import describe_request
 from clusterrun.slurm.commands import installed
 from clusterrun.slurm.states import State
 
@@ -102,7 +103,13 @@ def stop(name: str, index: Index | None = None) -> RunStatus:
     ):
         cancel_jobs(run, [smaller_job(run.paths), before.job_id], only_pending=True)
         _cancel_successors_of_tasks(run, before, only_pending=True)
-    return replace(before, reason="stop requested: it saves a checkpoint and exits")
+    return replace(before, reason=_describe_stop(run, before))
+
+
+def _describe_stop(run: RunRef, before: RunStatus) -> str:
+    if before.state is State.PENDING:
+        return "stop requested: it does not start again"
+    return describe_request(run, "stop", "it saves a checkpoint and exits")
 
 
 def _write_stop_request(run: RunRef) -> None:

@@ -63,6 +63,9 @@ class RunStatus:
     """When it ended, if that is recorded."""
     tasks: tuple[RunStatus, ...] = ()
     """The tasks of a job array, each a run of its own."""
+    loss_not_finite_since: int | None = None
+    """The step since which the logged losses are NaN or infinite; None if the last one is
+    finite."""
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, for JSON."""
@@ -120,6 +123,7 @@ def status_from_files(run: RunRef) -> RunStatus:
         tags=read_tags(run),
         submitted_at=whole(read_record(run.paths.job).get("submitted")),
         ended_at=whole(end.get("ended")) if state.final else None,
+        loss_not_finite_since=whole(progress.get("loss_not_finite_since")),
     )
 
 

@@ -14,6 +14,7 @@ from clusterrun.run_folder.records import read_record, write_record
 from clusterrun.run_status.current import refuse_other_cluster, run_status
 from clusterrun.run_status.file_status import RunStatus, is_local
 from clusterrun.run_status.named_run import find_run
+from clusterrun.run_status.stop_handling import describe_request
 from clusterrun.slurm.commands import NoAnswer
 from clusterrun.slurm.queue import may_requeue
 from clusterrun.slurm.states import State
@@ -39,7 +40,8 @@ def requeue(name: str, index: Index | None = None) -> RunStatus:
         _request_requeue(
             replace(run, paths=RunPaths(Path(task.folder))), task.job_id, local=is_local(run)
         )
-    return replace(status, reason="requeue requested: it saves a checkpoint and restarts")
+    reason = describe_request(run, "requeue", "it saves a checkpoint and restarts")
+    return replace(status, reason=reason)
 
 
 def _request_requeue(run: RunRef, job_id: str, *, local: bool) -> None:

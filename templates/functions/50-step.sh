@@ -4,7 +4,7 @@
 # sets: head_clock, ignore_term, in_preparation, step_exit
 run_on_nodes() {
   local step program functions bytes absence_watcher hang_watcher=
-  export run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal checkpoint CLUSTERRUN_PROTOCOL=1 \
+  export run_dir run_id attempt skip_node_check job_end_time signal_lead stop_signal reads_stop_file checkpoint CLUSTERRUN_PROTOCOL=1 \
     CLUSTERRUN_RUN_ID=$run_id CLUSTERRUN_RUN_DIR=$run_dir CLUSTERRUN_ATTEMPT=$attempt \
     CLUSTERRUN_WORLD_SIZE=$num_processes CLUSTERRUN_CHECKPOINT=${checkpoint:-}
   ignore_term=$(slurm_signals_all_processes && echo yes)
@@ -14,9 +14,10 @@ run_on_nodes() {
   functions=$(declare -f log_message write_record read_value attempt_is_replaced count_local_gpus find_network_interface \
     find_job_end wait_for_exit run_node_task node_is_fit run_default_check \
     run_node_check node_check gpu_count_matches report_no_connection is_connected_to_head_node request_stop \
-    signal_training_processes find_training_processes list_descendants list_children kill_training_processes \
+    signal_training_processes find_training_processes find_ranks find_programs handles_signal catches_signal signal_mask_has \
+    note_handled_signal find_stop_handling list_descendants list_children kill_training_processes \
     kill_leftover_processes node_task_is_alive \
-    another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped handles_signal_57 \
+    another_node_crashed watch_for_stop compute_stop_lead follow_orders dump_stacks process_is_stopped \
     write_configs launch)
   program=$functions$'\n'run_node_task
   bytes=$(printf '%s' "$program" | wc -c)

@@ -3,7 +3,7 @@
 # The task on a node. It is slurmstepd's own child, the only process that receives Slurm's signals with cgroup tracking.
 # sets: node_dir
 run_node_task() {
-  local launcher watcher order_follower host now stop_request='' another_node_failed=''
+  local launcher watcher order_follower host now stop_handled stop_request='' another_node_failed='' signaller=''
   host=$(hostname)
   node_dir=$(mktemp -d "${TMPDIR:-/tmp}/clusterrun.XXXXXXXX") || exit 1
   export node_dir CLUSTERRUN_STOP_FILE=$node_dir/stop
@@ -40,18 +40,20 @@ run_node_task() {
   wait_for_exit "$launcher"
   kill_leftover_processes
   # Fenced: after a nonzero exit srun would make Slurm end the step, and a later attempt has a step of that number now.
-  ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower"; rm -rf "$node_dir"; exit 0; }
+  ! attempt_is_replaced || { kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"}; rm -rf "$node_dir"; exit 0; }
   now=$(date +%s)
+  stop_handled=$(find_stop_handling)
   write_record "$run_dir/events/attempt-$attempt.node-$SLURM_NODEID" node="$host" name="${SLURMD_NODENAME:-}" \
-    exit_code="$child_exit_code" stop_request="$stop_request" another_node_failed="$another_node_failed" ended="$now"
-  kill -KILL "$watcher" "$order_follower" 2>/dev/null  # they may have exited already
+    exit_code="$child_exit_code" stop_request="$stop_request" stop_handled="$stop_handled" \
+    another_node_failed="$another_node_failed" ended="$now"
+  kill -KILL "$watcher" "$order_follower" ${signaller:+"$signaller"} 2>/dev/null  # they may have exited already
   rm -rf "$node_dir"
   exit "$child_exit_code"
 }
 
 # A signal is a request. TERM can also come from srun because the task on another node failed: then no rank can save any
 # longer, and the training processes here might wait for the dead ones for half an hour.
-# sets: another_node_failed, signal_seen, stop_request
+# sets: another_node_failed, signal_seen, signaller, stop_request
 request_stop() {
   signal_seen=1
   if [ "$1" = TERM ] && another_node_crashed; then
@@ -64,7 +66,11 @@ request_stop() {
   [ ! -e "$CLUSTERRUN_STOP_FILE" ] || return 0  # Slurm repeats its TERM
   log_message "$host: $stop_request: asking the training processes to save and exit"
   : > "$CLUSTERRUN_STOP_FILE"
-  [ -z "${stop_signal:-}" ] || signal_training_processes "$stop_signal"
+  note_handled_signal "$1"
+  [ -n "${stop_signal:-}" ] || return 0
+  signal_training_processes &
+  signaller=$!
+  disown "$signaller"
 }
 
 # Kill the launcher and all its descendants, also those in other sessions: a rank that waits for a dead one handles no

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clusterrun.cli.output.printed_json import add_json, print_json
 from clusterrun.cli.output.screen import draw_bar, print_table
-from clusterrun.cli.output.status_text import HEADINGS, attempt_row
+from clusterrun.cli.output.status_text import HEADINGS, attempt_row, describe_loss
 from clusterrun.reporting.goodput import PARTS
 from clusterrun.reporting.run_report import RunReport, report, write_page
 from clusterrun.units import format_duration
@@ -60,6 +60,7 @@ def _print_report(run_report: RunReport) -> None:
         "speed": f"{run_report.samples_per_second:.4g} samples/s"
         if run_report.samples_per_second
         else "",
+        "loss": describe_loss(run_report.status),
     }
     print("\n".join(f"{name:<12}{value}" for name, value in facts.items() if value), end="\n\n")
     seconds = {

@@ -33,6 +33,8 @@ def format_why(answer: Why) -> str:
     lines = [f"{answer.run_id}: {coloured(answer.state, style_of(answer.state))}{job}"]
     if answer.reason and answer.waiting is None and answer.stopped is None:
         lines.append(answer.reason)
+    if answer.warning:
+        lines.append(coloured(answer.warning, style_of("bad")))
     if answer.waiting:
         lines += ["", "why it is not running", *map(_indent, _format_waiting(answer.waiting))]
     if answer.liveness:

@@ -132,10 +132,19 @@ def _format_step(status: RunStatus) -> str:
 def _format_loss(status: RunStatus, ahead: Outlook | None) -> str:
     if status.loss is None:
         return ""
+    if status.loss_not_finite_since is not None:
+        return coloured(describe_loss(status), style_of("bad"))
     losses: Sequence[float] = [loss for _, loss in ahead.losses] if ahead else ()
     return f"{status.loss:.4f}" + (
         f"  {draw_sparkline(losses)}" if len(losses) > 1 and is_terminal() else ""
     )
+
+
+def describe_loss(found: RunStatus) -> str:
+    """Describe a loss that is not finite; empty for a finite one."""
+    if found.loss_not_finite_since is None:
+        return ""
+    return f"{found.loss}, not finite since step {found.loss_not_finite_since}"
 
 
 def _format_speed(ahead: Outlook) -> str:
