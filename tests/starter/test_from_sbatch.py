@@ -152,8 +152,9 @@ def test_a_secret_among_the_arguments(words, form, expected):
 ])  # fmt: skip
 def test_a_secret_in_any_word_is_never_copied(line):
     """However its value gets into a word, it is in no value, comment or message."""
+    nodes = 1 if line.startswith("if") else 2
     draft = translated(
-        f"#!/bin/bash\n#SBATCH -J j -N2\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n"
+        f"#!/bin/bash\n#SBATCH -J j -N{nodes}\nexport MY_TOKEN=secretvalue99\nT=$MY_TOKEN\n{line}\n"
     )
     output = "\n".join(
         [write_spec(draft.values, draft.comments), *map(str, [*draft.mistakes, *draft.notes])]
@@ -311,7 +312,7 @@ def test_functions_are_followed_where_they_are_called():
     assert (draft.values["script"], draft.values["args"]) == ("train.py", {"x": 1})
     assert draft.values["environment"] == {"modules": ["cuda"], "variables": {"NCCL_DEBUG": "INFO"}}
     assert (4, "port") not in mistakes_of(draft)
-    assert '"${@:2}"' in translated(text).values["command"]
+    assert translated(text).values["args"] == {"x": [1, 1]}
 
 
 def test_recursion_ends():

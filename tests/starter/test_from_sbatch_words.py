@@ -82,7 +82,6 @@ def test_words_are_expanded_as_by_bash(setup, words, expected):
         "${1:-x}",
         "$(date +%s)",
         "out-$RANDOM",
-        "$1",
         "${X%.*}",
         "*.txt",
     ],

@@ -67,7 +67,7 @@ def environment_section(
         "conda": facts.conda[1] if facts.conda else None,
         **python,
         "variables": shown,
-        "setup": [without_secrets(kept.text, facts.written_secrets) for kept in setup],
+        "setup": [without_secrets(kept.text, facts.written_secrets, flags=True) for kept in setup],
         "secrets": [*facts.secrets, *sorted(secrets - {*facts.secrets})],
     }
     return {key: value for key, value in found.items() if value}, set(inherited)
@@ -98,7 +98,7 @@ def _read_export_option(facts: Facts, requested: ResourceRequest) -> dict[str, s
     found = {}
     for part in requested.text("export").split(","):
         name, equals, value = part.partition("=")
-        if equals and is_secret_name(name):
+        if equals and is_secret_name(name, value):
             facts.secrets.setdefault(name, requested.line("export"))
             facts.written_secrets.setdefault(value, name)
         elif equals:
@@ -120,7 +120,7 @@ def _inherited_variables(
             or name.startswith(("SLURM_", "BASH", "CLUSTERRUN_"))
         ):
             continue
-        if is_secret_name(name):
+        if is_secret_name(name, shell.get(name)):
             facts.secrets.setdefault(name, 0)
         elif name in shell and name not in facts.secrets:
             found[name] = shell[name]

@@ -12,7 +12,7 @@ from clusterrun.job_spec.yaml_text import read_scalar
 from clusterrun.starter.from_sbatch.flags import Parsed
 
 # Flags for rendezvous and process counts, which the job script sets.
-_RENDEZVOUS = frozenset(
+RENDEZVOUS_FLAGS = frozenset(
     """
     machine_rank main_process_ip main_process_port num_machines num_processes rdzv_backend rdzv_conf
     rdzv_id rdzv_endpoint same_network gpu_ids multi_gpu multi_node nnodes node_rank nproc_per_node
@@ -80,7 +80,7 @@ def _translate_flags(parsed: Parsed) -> tuple[dict[str, Any], list[str]]:
     for name, word in parsed.flags.items():
         value = True if word is None else read_scalar(word.text) if word.known else None
         group = _find_group(name)
-        if name in _RENDEZVOUS and name != "dynamo_backend":
+        if name in RENDEZVOUS_FLAGS and name != "dynamo_backend":
             continue
         if value is None or not (group or name in _PLAIN):
             left.append(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,10 +15,12 @@ from clusterrun.planning.launch import argument_words
 from clusterrun.starter.from_sbatch.directives import read_directives
 from clusterrun.starter.from_sbatch.draft import Draft
 from clusterrun.starter.from_sbatch.facts import Facts
+from clusterrun.starter.from_sbatch.faults import find_faults
 from clusterrun.starter.from_sbatch.mistakes import find_mistakes
 from clusterrun.starter.from_sbatch.new_environment import active_python, environment_section
 from clusterrun.starter.from_sbatch.notes import notes_of
 from clusterrun.starter.from_sbatch.reader import read_script
+from clusterrun.starter.from_sbatch.refusals import find_refusals
 from clusterrun.starter.from_sbatch.resource_request import ResourceRequest
 from clusterrun.starter.from_sbatch.secrets import without_secrets
 from clusterrun.starter.from_sbatch.sections import accelerate_section, read_config
@@ -28,6 +30,7 @@ from clusterrun.starter.from_sbatch.selected_command import (
     select_command,
 )
 from clusterrun.starter.from_sbatch.setup import setup_lines, with_arrays
+from clusterrun.starter.from_sbatch.uncounted_gpus import uses_uncounted_gpus
 from clusterrun.starter.from_sbatch.words import Word
 
 _FLAG = re.compile(r"--[A-Za-z0-9_][A-Za-z0-9_.:/+-]*")
@@ -35,12 +38,20 @@ _NEGATIVE = re.compile(r"-[0-9.][0-9.e+-]*")
 _STOPS = ("USR1", "USR2", "TERM", "INT", "HUP")
 
 
-def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: ReadFile) -> Draft:
+def translate(
+    name: str,
+    text: str,
+    *,
+    shell: Mapping[str, str],
+    read_file: ReadFile,
+    arguments: Sequence[str] = (),
+) -> Draft:
     """Return the draft of a spec that does what a script does.
 
     `shell` is the environment of the submitting shell; `read_file` returns the text of a file that
-    the script names, by its path relative to the folder of submission, or None. Raises SpecError
-    for a script that starts nothing.
+    the script names, by its path relative to the folder of submission, or None; `arguments` are
+    those of the script. Raises SpecError for a script that starts nothing, or something that a
+    spec cannot express.
     """
     directives = read_directives(text)
     for line, word in directives.unread:
@@ -56,7 +67,7 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
         r"^\s*cd +(?!\"?\$\{?SLURM_SUBMIT_DIR\}?\"?\s*$)", text, re.MULTILINE
     ):
         known["SLURM_SUBMIT_DIR"] = shell.get("PWD", ".")
-    facts = read_script(name, text, shell=shell, known=known)
+    facts = read_script(name, text, shell=shell, known=known, arguments=arguments)
     folder = facts.folder[1] if facts.folder else ""
     selected = select_command(
         facts, requested, lambda path: read_file(str(PurePosixPath(folder) / path))
@@ -64,11 +75,17 @@ def translate(name: str, text: str, *, shell: Mapping[str, str], read_file: Read
     if selected is None:
         hint = "pass the sbatch script that starts the training"
         raise SpecError([Problem(name, "", "no training command found", hint)])
+    refusals = find_refusals(facts, requested, selected)
+    if refusals:
+        raise SpecError(refusals)
     selected = _add_default_config(selected, shell, read_file)
-    draft = Draft()
+    draft = Draft(command_line=selected.started.line_of_words)
     _Translator(draft, facts, requested, selected, shell).fill(read_file)
     draft.mistakes = find_mistakes(facts, requested, selected)
     draft.notes = notes_of(facts, requested, selected, draft)
+    problems = find_faults(draft, name, shell)
+    if problems:
+        raise SpecError(problems)
     _hide_secrets(
         draft, {value: name for value, name in facts.written_secrets.items() if len(value) > 5}
     )
@@ -150,7 +167,8 @@ class _Translator:
     def _translate_command(self) -> None:
         selected = self.selected
         if not selected.launched:
-            text = without_secrets(with_arrays(self.facts, selected), self.facts.written_secrets)
+            text = with_arrays(self.facts, selected)
+            text = without_secrets(text, self.facts.written_secrets, flags=True)
             alone = selected.started.srun is None and self.requested.nodes > 1
             self.values["command"] = (
                 f'if [ "$SLURM_NODEID" -eq 0 ]; then\n{text}\nfi' if alone else text
@@ -192,6 +210,9 @@ class _Translator:
         )  # accelerate also reads its number of processes from it
         count = self._count_processes({} if unchanged else config or {})
         section |= {"num_processes": count} if count else {}
+        if not unchanged and uses_uncounted_gpus(self.facts, self.requested, selected):
+            section.setdefault("use_cpu", False)
+            self._add_comment("the script uses GPUs, and requests none", "accelerate", "use_cpu")
         steps = selected.parsed.value("gradient_accumulation_steps")
         if steps and "deepspeed_config" in section:
             section["gradient_accumulation_steps"] = read_scalar(steps)
